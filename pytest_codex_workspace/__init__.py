@@ -1,0 +1,68 @@
+"""Test repositories in an emulated OpenAI Codex workspace.
+
+The fixtures of the pytest plugin give the handles; this module names the
+types and errors that tests refer to. They are imported when they are used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import (
+        CacheMiss,
+        CodexWorkspaceError,
+        EngineError,
+        EngineUnavailable,
+        ExecError,
+        ExecTimeout,
+        ImageBuildError,
+        PolicyError,
+        ProjectionError,
+        ProxyError,
+        SetupError,
+        WorkspaceLost,
+    )
+    from .network.log import NetworkLog, Request
+    from .paths import WorkspacePath
+    from .results import ExecResult, Process
+    from .workspace import SetupResult, Workspace
+
+__all__ = [
+    "CacheMiss",
+    "CodexWorkspaceError",
+    "EngineError",
+    "EngineUnavailable",
+    "ExecError",
+    "ExecResult",
+    "ExecTimeout",
+    "ImageBuildError",
+    "NetworkLog",
+    "PolicyError",
+    "Process",
+    "ProjectionError",
+    "ProxyError",
+    "Request",
+    "SetupError",
+    "SetupResult",
+    "Workspace",
+    "WorkspaceLost",
+    "WorkspacePath",
+]
+
+_HOMES = {
+    "ExecResult": ".results",
+    "NetworkLog": ".network.log",
+    "Process": ".results",
+    "Request": ".network.log",
+    "SetupResult": ".workspace",
+    "Workspace": ".workspace",
+    "WorkspacePath": ".paths",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, ".errors"), __name__), name)

@@ -1,0 +1,31 @@
+"""The labels that every engine object of ours carries."""
+
+from __future__ import annotations
+
+__all__ = ["CREATED", "HEAD", "KEY", "KIND", "PID", "REPO", "SESSION"]
+
+_PREFIX = "io.codex-workspace."
+
+SESSION = _PREFIX + "session"
+"""Id of the session that made the object."""
+
+KIND = _PREFIX + "kind"
+"""
+What the object is: `base`, `proxy`, `clean`, `setup`, `ready`, `kept` or
+`temporary` for an image; `workspace`, `holder`, `proxy` or `network`.
+"""
+
+REPO = _PREFIX + "repo"
+"""Identity of the projected repository."""
+
+KEY = _PREFIX + "key"
+"""The content key of an image."""
+
+HEAD = _PREFIX + "head"
+"""The commit an image's project directory stands at."""
+
+CREATED = _PREFIX + "created"
+"""Seconds since the epoch, as text."""
+
+PID = _PREFIX + "pid"
+"""Host name and process id of the session, `HOST:PID`."""
