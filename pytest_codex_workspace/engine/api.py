@@ -1,0 +1,185 @@
+"""Calls of the Engine API: one place for addresses, time limits and errors."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.parse
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import docker
+from docker.constants import DEFAULT_DOCKER_API_VERSION
+
+from ..errors import EngineError, EngineUnavailable
+from .failures import explained, reason, translated
+from .stream import AttachedStream
+from .transport import api_client
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator, Mapping
+
+    import requests
+    from docker.tls import TLSConfig
+
+    from ..errors import ImageBuildError
+
+__all__ = ["LONG", "OLDEST", "Api", "filters"]
+
+Message = TypeVar("Message")
+
+OLDEST = "1.41"
+"""The oldest API version that will do, that of Docker 20.10."""
+
+LONG = None
+"""The time limit of calls that take as long as they take."""
+
+_SHORT = (10.0, 300.0)
+"""Seconds to connect in, and to answer in, for all other calls. An engine under load is slow."""
+
+_FIRST = (4.0, 10.0)
+"""The same for the first call: does anything answer at all?"""
+
+
+class Api:
+    """
+    A connection to one engine, for use from many threads.
+
+    Args:
+        url: where it listens.
+        tls: certificates for `tcp://`.
+
+    Attributes:
+        url: as given.
+        client: the SDK's client.
+        about: the engine's answer to `/version`.
+        podman: whether it is Podman, which differs in places.
+
+    Raises:
+        EngineUnavailable: it does not answer, is no engine, or is too old.
+            The text is the reason alone.
+    """
+
+    def __init__(self, url: str, tls: TLSConfig | None = None) -> None:
+        self.url = url
+        try:
+            with api_client(url, tls=tls, version=OLDEST) as probe:
+                answer = probe.get(f"{probe.base_url}/version", timeout=_FIRST)
+            self.about: Mapping[str, Any] = answer.json()
+            newest, oldest = self.about["ApiVersion"], self.about.get("MinAPIVersion") or OLDEST
+            if _numbers(newest) < _numbers(OLDEST):
+                raise EngineUnavailable(
+                    f"it speaks version {newest} of the Docker API; {OLDEST} (Docker 20.10, "
+                    "Podman 4) is the oldest that will do: update it"
+                )
+            spoken = min(newest, DEFAULT_DOCKER_API_VERSION, key=_numbers)
+            self.client = api_client(url, tls=tls, version=max(spoken, oldest, key=_numbers))
+        except EngineUnavailable:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise EngineUnavailable("something answers, but it is no container engine") from None
+        except (docker.errors.DockerException, OSError) as error:
+            raise EngineUnavailable(reason(error)) from None
+        names = [str(one.get("Name", "")) for one in self.about.get("Components") or ()]
+        self.podman = any("podman" in name.lower() for name in names)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        data: Any = None,
+        allow: Container[int] = (),
+        timeout: tuple[float, float] | None = _SHORT,
+        stream: bool = False,
+    ) -> requests.Response:
+        """
+        One call.
+
+        Args:
+            method: of HTTP.
+            path: below the API's version, quoted here.
+            what: the deed, for error messages.
+            params: of the query; `None` values are left out.
+            body: sent as JSON.
+            data: bytes or a file, sent as a tar.
+            allow: error statuses to return rather than raise.
+            timeout: seconds to connect in and to answer in; `LONG` for no limit.
+            stream: leave the answer's body unread.
+
+        Raises:
+            EngineUnavailable: no answer.
+            EngineError: it refused.
+        """
+        client = self.client
+        with translated(what, self.url):
+            answer = client.request(
+                method,
+                f"{client.base_url}/v{client.api_version}{urllib.parse.quote(path, safe='/:@')}",
+                params=params,
+                json=body,
+                data=data,
+                headers={"Content-Type": "application/x-tar"} if data is not None else None,
+                timeout=timeout,
+                stream=stream,
+            )
+            if answer.status_code < 400 or answer.status_code in allow:
+                return answer
+            words = answer.text
+        raise EngineError(explained(what, _message(words)))
+
+    def attach(self, container: str, what: str) -> AttachedStream:
+        """
+        Take a connection over as the container's standard input and outputs.
+        """
+        with translated(what, self.url):
+            owner = self.client.attach_socket(
+                container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            )
+        # Over TLS the SDK returns the socket, otherwise the file object around it.
+        connection = owner if isinstance(owner, socket.socket) else owner._sock
+        # The response owns the connection in both cases.
+        return AttachedStream(connection, keep=owner._response)
+
+    def messages(
+        self,
+        source: Iterable[Message],
+        what: str,
+        refused: type[EngineError | ImageBuildError] = EngineError,
+    ) -> Iterator[Message]:
+        """
+        What *source* yields, with its errors turned into ours. Errors of
+        whoever takes the messages are left alone.
+        """
+        iterator = iter(source)
+        while True:
+            with translated(what, self.url, refused):
+                try:
+                    message = next(iterator)
+                except StopIteration:
+                    return
+            yield message
+
+
+def filters(wanted: Mapping[str, str | None]) -> dict[str, str]:
+    """
+    The query that lists objects with labels; `None` matches any value.
+    """
+    return {
+        "filters": json.dumps(
+            {"label": [name if v is None else f"{name}={v}" for name, v in wanted.items()]}
+        )
+    }
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _message(text: str) -> str:
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text

@@ -1,0 +1,220 @@
+"""Containers, over the Docker Engine API."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from docker.utils import parse_repository_tag
+
+from .api import LONG, filters
+from .docker_images import Images, image_made, known_name, written_name
+from .protocol import ContainerInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .protocol import ContainerSpec, ImageInfo
+    from .stream import AttachedStream
+
+__all__ = ["Containers"]
+
+_REMOVAL = 30.0
+"""Seconds that a removal which something else began may take."""
+
+
+class Containers(Images):
+    """
+    The part of `DockerEngine` that is about containers.
+    """
+
+    def create(self, spec: ContainerSpec) -> str:
+        """
+        Create a container and return its id.
+        """
+        host: dict[str, Any] = {
+            "NetworkMode": spec.network,
+            "AutoRemove": spec.auto_remove,
+            "Dns": list(spec.dns),
+            "Sysctls": dict(spec.sysctls),
+            "CapAdd": list(spec.cap_add),
+            "CapDrop": list(spec.cap_drop),
+            "PidsLimit": spec.pids_limit,
+            # All that passes through the stream would be written to the engine's disk as well.
+            "LogConfig": {"Type": "none"},
+        }
+        body: dict[str, Any] = {
+            "Image": known_name(self._api, spec.image),
+            # Not an empty list, which Podman takes for "as the image says".
+            "Entrypoint": [""],
+            "Cmd": list(spec.command),
+            "Env": [f"{name}={value}" for name, value in spec.environment.items()],
+            "Labels": dict(spec.labels),
+            "AttachStdin": True,
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "OpenStdin": True,
+            "StdinOnce": True,
+            "Tty": False,
+            "HostConfig": host,
+        }
+        if spec.aliases:
+            endpoint = {"Aliases": list(spec.aliases)}
+            body["NetworkingConfig"] = {"EndpointsConfig": {spec.network: endpoint}}
+        answer = self._api.call(
+            "POST",
+            "/containers/create",
+            f"create the container {spec.name} from {spec.image}",
+            params={"name": spec.name},
+            body=body,
+        )
+        return str(answer.json()["Id"])
+
+    def attach(self, container: str) -> AttachedStream:
+        """
+        Attach to a container that has not been started yet.
+        """
+        return self._api.attach(container, f"attach to the container {container}")
+
+    def start(self, container: str) -> None:
+        """
+        Start a created container.
+        """
+        what = f"start the container {container}"
+        self._api.call("POST", f"/containers/{container}/start", what)
+
+    def container(self, container: str) -> ContainerInfo | None:
+        """
+        The container, `None` if there is none of that name or id.
+        """
+        path, what = f"/containers/{container}/json", f"look up the container {container}"
+        answer = self._api.call("GET", path, what, allow={404})
+        if answer.status_code == 404:
+            return None
+        about = answer.json()
+        state = about["State"]
+        ended = not state["Running"] and state.get("Status") != "created"
+        return ContainerInfo(
+            id=about["Id"],
+            name=about["Name"].lstrip("/"),
+            running=state["Running"],
+            exit_code=state["ExitCode"] if ended else None,
+            oom_killed=bool(state.get("OOMKilled")),
+            labels=about["Config"].get("Labels") or {},
+            addresses=_addresses(about),
+        )
+
+    def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:
+        """
+        Containers with all *labels*, without `exit_code` and `oom_killed`.
+        """
+        params = {"all": "1", **filters(labels)}
+        answer = self._api.call("GET", "/containers/json", "list containers", params=params)
+        return [
+            ContainerInfo(
+                id=one["Id"],
+                name=(one.get("Names") or [""])[0].lstrip("/"),
+                running=one["State"] in ("running", "paused", "restarting"),
+                labels=one.get("Labels") or {},
+                addresses=_addresses(one),
+            )
+            for one in answer.json()
+        ]
+
+    def remove(self, container: str) -> None:
+        """
+        Kill and remove. Returns when the container is gone.
+        """
+        what = f"remove the container {container}"
+        deadline = time.monotonic() + _REMOVAL
+        pause = 0.01
+        while True:
+            # 409: its own auto-removal, or another thread's, is under way.
+            late = time.monotonic() > deadline
+            answer = self._api.call(
+                "DELETE",
+                f"/containers/{container}",
+                what,
+                params={"force": "1", "v": "1"},
+                allow={404} if late else {404, 409},
+                timeout=LONG,
+            )
+            if answer.status_code != 409:
+                return
+            time.sleep(pause)
+            pause = min(pause * 2, 0.2)
+
+    def commit(self, container: str, *, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
+        """
+        Make an image of the container's file system.
+
+        The container is paused meanwhile: a process that setup left running
+        must not change a file while it is copied. That takes 20 ms.
+        """
+        what = f"commit the container {container}"
+        params: dict[str, Any] = {"container": container, "pause": "1"}
+        if tag is not None and not self._api.podman:
+            repository, name = parse_repository_tag(tag)
+            params |= {"repo": repository, "tag": name or "latest"}
+        answer = self._api.call(
+            "POST", "/commit", what, params=params, body={"Labels": dict(labels)}, timeout=LONG
+        )
+        image = str(answer.json()["Id"])
+        if self._api.podman:
+            return self._labelled(image, tag, labels)
+        return image_made(self._api, image, what)
+
+    def _labelled(self, image: str, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
+        """
+        *image* with *labels*, which Podman does not take with a commit.
+        """
+        context = io.BytesIO()
+        text = f"FROM {image}\n".encode()
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(text)
+        with tarfile.open(fileobj=context, mode="w") as tar:
+            tar.addfile(member, io.BytesIO(text))
+        context.seek(0)
+        name = written_name(self._api, tag) if tag else None
+        what = f"label the image {image}"
+        return self._build(what, context, "Dockerfile", name, labels, {}, lambda _: None)
+
+    def put_archive(self, container: str, path: str, archive: BinaryIO) -> None:
+        """
+        Unpack the tar *archive* below the directory *path*.
+        """
+        self._api.call(
+            "PUT",
+            f"/containers/{container}/archive",
+            f"unpack files below {path} in the container {container}",
+            params={"path": path},
+            data=archive,
+            timeout=LONG,
+        )
+
+    def get_archive(self, container: str, path: str) -> Iterator[bytes]:
+        """
+        A tar of *path*, in pieces.
+        """
+        what = f"read {path} in the container {container}"
+        answer = self._api.call(
+            "GET",
+            f"/containers/{container}/archive",
+            what,
+            params={"path": path},
+            timeout=LONG,
+            stream=True,
+        )
+
+        def pieces() -> Iterator[bytes]:
+            with answer:
+                yield from self._api.messages(answer.iter_content(256 * 1024), what)
+
+        return pieces()
+
+
+def _addresses(about: Mapping[str, Any]) -> dict[str, str]:
+    networks = (about.get("NetworkSettings") or {}).get("Networks") or {}
+    return {name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")}

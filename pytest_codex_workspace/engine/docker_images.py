@@ -1,0 +1,241 @@
+"""Images, over the Docker Engine API."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from docker.utils import parse_repository_tag
+
+from ..errors import EngineError, ImageBuildError
+from .api import LONG, filters
+from .failures import explained, translated
+from .progress import Progress
+from .protocol import ImageInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from .api import Api
+
+__all__ = ["Images", "find_image", "image_made", "known_name", "written_name"]
+
+_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
+
+_WHOLE_ID = re.compile(r"[0-9a-f]{64}")
+
+
+class Images:
+    """
+    The part of `DockerEngine` that is about images.
+    """
+
+    _api: Api
+
+    def image(self, reference: str) -> ImageInfo | None:
+        """
+        The image that *reference* names, `None` if the engine lacks it.
+        """
+        return find_image(self._api, reference)
+
+    def images(self, labels: Mapping[str, str | None]) -> list[ImageInfo]:
+        """
+        Images with all *labels*, without `architecture`.
+        """
+        answer = self._api.call("GET", "/images/json", "list images", params=filters(labels))
+        return [_image_info(one) for one in answer.json()]
+
+    def pull(self, reference: str, on_line: Callable[[str], None]) -> ImageInfo:
+        """
+        Fetch *reference* from its registry.
+        """
+        what = f"pull the image {reference}"
+        repository, tag = parse_repository_tag(reference)
+        with translated(what, self._api.url):
+            messages = self._api.client.pull(
+                repository, tag=tag or "latest", stream=True, decode=True
+            )
+        progress = self._follow(messages, what, on_line)
+        if progress.error:
+            raise EngineError(explained(what, progress.error))
+        return image_made(self._api, reference, what)
+
+    def build(
+        self,
+        context: BinaryIO,
+        *,
+        dockerfile: str,
+        tag: str,
+        labels: Mapping[str, str],
+        args: Mapping[str, str],
+        on_line: Callable[[str], None],
+    ) -> ImageInfo:
+        """
+        Build the tar *context* with the engine's classic builder.
+        """
+        name = written_name(self._api, tag)
+        return self._build(
+            f"build the image {tag}", context, dockerfile, name, labels, args, on_line
+        )
+
+    def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
+        """
+        Make an image of one root file system tar.
+        """
+        what = f"import the image {tag}"
+        answer = self._api.call(
+            "POST",
+            "/images/create",
+            what,
+            params={"fromSrc": "-", "changes": list(changes)},
+            data=layer,
+            timeout=LONG,
+        )
+        progress = Progress(lambda _: None)
+        for line in answer.text.splitlines():
+            progress.feed(json.loads(line))
+        # Errors on the way come after the status line that said all is well.
+        found = _WHOLE_ID.search(answer.text)
+        if progress.error or not found:
+            raise EngineError(explained(what, progress.error or answer.text))
+        # Tagged last: Podman ignores a tag given with the import.
+        self.tag(found[0], tag)
+        return image_made(self._api, tag, what)
+
+    def tag(self, image: str, reference: str) -> None:
+        """
+        Let *reference* name *image*.
+        """
+        repository, tag = parse_repository_tag(written_name(self._api, reference))
+        source = known_name(self._api, image)
+        self._api.call(
+            "POST",
+            f"/images/{source}/tag",
+            f"tag {image} as {reference}",
+            params={"repo": repository, "tag": tag or "latest"},
+        )
+
+    def remove_image(self, reference: str) -> None:
+        """
+        Remove a tag, and the image with its last tag.
+        """
+        what = f"remove the image {reference}"
+        for name in readings(self._api, reference):
+            path = f"/images/{name}"
+            answer = self._api.call("DELETE", path, what, allow={404}, timeout=LONG)
+            if answer.status_code != 404:
+                return
+
+    def _build(
+        self,
+        what: str,
+        context: BinaryIO,
+        dockerfile: str,
+        tag: str | None,
+        labels: Mapping[str, str],
+        args: Mapping[str, str],
+        on_line: Callable[[str], None],
+    ) -> ImageInfo:
+        with translated(what, self._api.url, ImageBuildError):
+            messages = self._api.client.build(
+                fileobj=context,
+                custom_context=True,
+                dockerfile=dockerfile,
+                tag=tag,
+                labels=dict(labels),
+                buildargs=dict(args),
+                rm=True,
+                forcerm=True,
+                decode=True,
+                timeout=LONG,
+            )
+        progress = self._follow(messages, what, on_line, ImageBuildError)
+        if progress.error:
+            step = f"\nIt failed at {progress.step}" if progress.step else ""
+            tail = f"\nwhich printed last:\n{progress.tail}" if progress.tail else ""
+            raise ImageBuildError(explained(what, progress.error) + step + tail)
+        return image_made(self._api, tag or progress.image, what)
+
+    def _follow(
+        self,
+        messages: Iterator[Mapping[str, Any]],
+        what: str,
+        on_line: Callable[[str], None],
+        refused: type[EngineError | ImageBuildError] = EngineError,
+    ) -> Progress:
+        progress = Progress(on_line)
+        for message in self._api.messages(messages, what, refused):
+            progress.feed(message)
+        progress.finish()
+        return progress
+
+
+def find_image(api: Api, reference: str) -> ImageInfo | None:
+    """
+    The image that *reference* names, `None` if the engine lacks it.
+    """
+    for name in readings(api, reference):
+        what = f"look up the image {reference}"
+        answer = api.call("GET", f"/images/{name}/json", what, allow={404})
+        if answer.status_code != 404:
+            return _image_info(answer.json())
+    return None
+
+
+def image_made(api: Api, reference: str, what: str) -> ImageInfo:
+    """
+    The image that the engine has just made.
+
+    Raises:
+        EngineError: it is not there.
+    """
+    image = find_image(api, reference)
+    if image is None:
+        raise EngineError(explained(what, "it said that it did, but the image is not there"))
+    return image
+
+
+def written_name(api: Api, reference: str) -> str:
+    """
+    The name under which a new image is kept.
+    """
+    return readings(api, reference)[0]
+
+
+def known_name(api: Api, reference: str) -> str:
+    """
+    A name for *reference* under which the engine has an image.
+    """
+    if len(readings(api, reference)) == 1:
+        return reference
+    image = find_image(api, reference)
+    return image.id if image else reference
+
+
+def readings(api: Api, reference: str) -> tuple[str, ...]:
+    """
+    The names that *reference* may stand for, most likely first.
+    """
+    host, slash, _ = reference.partition("/")
+    named = slash and (host == "localhost" or "." in host or ":" in host)
+    if not api.podman or named or _ID.fullmatch(reference):
+        return (reference,)
+    return (f"localhost/{reference}", reference)
+
+
+def _image_info(about: Mapping[str, Any]) -> ImageInfo:
+    """
+    An image as `inspect` and as a list describe it.
+    """
+    config = about.get("Config") or {}
+    tags = [one for one in about.get("RepoTags") or () if one != "<none>:<none>"]
+    digests = [one for one in about.get("RepoDigests") or () if one != "<none>@<none>"]
+    return ImageInfo(
+        id=about["Id"],
+        tags=tuple(one.removeprefix("localhost/") for one in tags),
+        labels=about.get("Labels") or config.get("Labels") or {},
+        digests=tuple(digests),
+        size=about.get("Size") or 0,
+        architecture=about.get("Architecture") or "",
+    )

@@ -1,0 +1,116 @@
+"""What a library's exception means, in words for the user."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from typing import TYPE_CHECKING
+
+import requests
+import urllib3
+from docker.errors import APIError, DockerException
+
+from ..errors import EngineError, EngineUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..errors import ImageBuildError
+
+__all__ = ["explained", "reason", "translated"]
+
+_ADVICE = {
+    "no space left on device": (
+        "The engine's disk is full: `codex-workspace clean` removes what this package left behind, "
+        "`docker system df` shows what else takes space."
+    ),
+    "ipv4 address pool": (
+        "The engine has no network address left: `codex-workspace clean` removes networks of runs "
+        "that were killed, `docker network prune` other unused ones."
+    ),
+    "predefined address pools": (
+        "The engine has no network address left: `codex-workspace clean` removes networks of runs "
+        "that were killed, `docker network prune` other unused ones."
+    ),
+    "no such image": "Build, import or pull the image first.",
+}
+"""Fragments of the engine's words, in lower case, and what to do then."""
+
+_REASONS = {
+    errno.ENOENT: "no such socket",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ECONNREFUSED: "connection refused: nothing listens there",
+    errno.EHOSTUNREACH: "no route to that host",
+    errno.ENETUNREACH: "no route to that network",
+    errno.ETIMEDOUT: "no answer in time",
+}
+
+_TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
+
+
+def explained(what: str, words: str) -> str:
+    """
+    The text of an error: *what* was to be done, the engine's own *words*, and
+    what to do next if that is known.
+    """
+    words = words.strip()
+    text = f"The container engine could not {what}: {words or 'it gave no reason'}"
+    advice = next((a for fragment, a in _ADVICE.items() if fragment in words.lower()), "")
+    return f"{text}\n{advice}" if advice else text
+
+
+def reason(error: BaseException) -> str:
+    """
+    Why a connection failed: what the system said, if it did, otherwise the
+    text of the innermost exception.
+    """
+    chain = list(_chain(error))
+    for one in chain:
+        if isinstance(one, OSError) and one.errno in _REASONS:
+            return _REASONS[one.errno]
+    # Last, since urllib3 takes a refused connection for a kind of timeout.
+    if any(isinstance(one, _TIMEOUTS) for one in chain):
+        return "no answer in time"
+    return str(chain[-1]) or type(chain[-1]).__name__
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """
+    *error* and what it wraps: libraries put the cause into an attribute, an
+    argument or `__cause__`.
+    """
+    queue, seen = [error], set[int]()
+    while queue:
+        current = queue.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        inner = (getattr(current, "reason", None), *current.args, current.__cause__)
+        queue += [one for one in inner if isinstance(one, BaseException)]
+
+
+@contextlib.contextmanager
+def translated(
+    what: str, url: str, refused: type[EngineError | ImageBuildError] = EngineError
+) -> Iterator[None]:
+    """
+    Turn what docker, requests and urllib3 raise inside into our own errors.
+
+    Args:
+        what: the deed, as in "could not ...".
+        url: the engine's address.
+        refused: the error for an engine that answers, and says no.
+    """
+    try:
+        yield
+    except APIError as error:
+        raise refused(explained(what, error.explanation or str(error))) from None
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise EngineUnavailable(
+            f"The container engine at {url} went away while it was to {what}: {reason(error)}.\n"
+            "Check that it is running (`docker version`), then run again."
+        ) from None
+    except DockerException as error:
+        raise refused(explained(what, str(error))) from None

@@ -1,0 +1,199 @@
+"""Images of the fake engine."""
+
+from __future__ import annotations
+
+import io
+import re
+import string
+import tarfile
+from typing import TYPE_CHECKING, BinaryIO
+
+from ..errors import ImageBuildError
+from .fake_state import FakeState, Image, full_name, matches, refusal
+from .filetree import FileTree
+from .progress import Progress
+from .protocol import ContainerSpec, ImageInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+__all__ = ["FakeImages", "image_info"]
+
+
+class FakeImages(FakeState):
+    """
+    The part of `FakeEngine` that is about images.
+    """
+
+    _pullable: Collection[str]
+
+    def add_image(self, reference: str, labels: Mapping[str, str] | None = None) -> ImageInfo:
+        """
+        Let there be an image without files.
+        """
+        with self._lock:
+            image = self._new_image(labels or {}, FileTree())
+            self.tag(image.id, reference)
+            return image_info(image)
+
+    def parent(self, reference: str) -> str | None:
+        """
+        Id of the image that *reference* was committed from.
+        """
+        with self._lock:
+            return self._require_image(reference, f"look up {reference}").parent or None
+
+    def image(self, reference: str) -> ImageInfo | None:
+        """
+        The image that *reference* names.
+        """
+        with self._lock:
+            image = self._find_image(reference)
+            return image_info(image) if image else None
+
+    def images(self, labels: Mapping[str, str | None]) -> list[ImageInfo]:
+        """
+        Images with all *labels*, except those that only others are made of.
+        """
+        with self._lock:
+            parents = {one.parent for one in self._images.values()}
+            return [
+                image_info(one)
+                for one in self._images.values()
+                if matches(one.labels, labels) and (one.tags or one.id not in parents)
+            ]
+
+    def pull(self, reference: str, on_line: Callable[[str], None]) -> ImageInfo:
+        """
+        Fetch one of the *pullable* images.
+        """
+        if full_name(reference) not in self._pullable:
+            raise refusal(f"pull the image {reference}", f"pull access denied for {reference}")
+        on_line(f"Pulling {reference}")
+        return self.image(reference) or self.add_image(reference)
+
+    def build(
+        self,
+        context: BinaryIO,
+        *,
+        dockerfile: str,
+        tag: str,
+        labels: Mapping[str, str],
+        args: Mapping[str, str],
+        on_line: Callable[[str], None],
+    ) -> ImageInfo:
+        """
+        Go through the Dockerfile in *context*. Only `FROM` and `RUN` have an effect.
+        """
+        steps = _instructions(context, dockerfile)
+        base, command = "scratch", ""
+        progress = Progress(on_line)
+        for number, step in enumerate(steps, 1):
+            progress.feed({"stream": f"Step {number}/{len(steps)} : {step}\n"})
+            word, _, rest = step.partition(" ")
+            if word.upper() == "FROM":
+                base = string.Template(rest.split()[0]).safe_substitute(args)
+                if base != "scratch" and not self.image(base):
+                    progress.error = f"pull access denied for {base}"
+            elif word.upper() == "RUN":
+                output, command = io.BytesIO(), rest.strip()
+                spec = ContainerSpec(base, ["/bin/sh", "-c", command], "build")
+                if code := self._run(spec, io.BytesIO(), output):
+                    progress.error = f"{command!r} returned a non-zero code: {code}"
+                progress.feed({"stream": output.getvalue().decode(errors="replace")})
+            progress.finish()
+            if progress.error:
+                raise ImageBuildError(
+                    f"The container engine could not build the image {tag}: {progress.error}\n"
+                    f"It failed at {progress.step}\nwhich printed last:\n{progress.tail}"
+                )
+        with self._lock:
+            below = self._find_image(base)
+            image = self._new_image(
+                {**(below.labels if below else {}), **labels},
+                below.files.copy() if below else FileTree(),
+                below.id if below else "",
+            )
+            self.tag(image.id, tag)
+            return image_info(image)
+
+    def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
+        """
+        Make an image of a tar. Of *changes*, only `LABEL "name"="value"` has an effect.
+        """
+        files = FileTree()
+        files.unpack("/", layer)
+        text = r'"((?:[^"\\]|\\.)*)"'
+        labels: dict[str, str] = {}
+        for change in changes:
+            if found := re.fullmatch(f"LABEL {text}={text}", change):
+                name, value = (re.sub(r"\\(.)", r"\1", one) for one in found.groups())
+                labels[name] = value
+        with self._lock:
+            image = self._new_image(labels, files)
+            self.tag(image.id, tag)
+            return image_info(image)
+
+    def tag(self, image: str, reference: str) -> None:
+        """
+        Let *reference* name *image*.
+        """
+        with self._lock:
+            target = self._require_image(image, f"tag {image} as {reference}")
+            for one in self._images.values():
+                one.tags = [tag for tag in one.tags if tag != full_name(reference)]
+            target.tags.append(full_name(reference))
+
+    def remove_image(self, reference: str) -> None:
+        """
+        Remove a tag, and the image with its last tag.
+        """
+        what = f"remove the image {reference}"
+        with self._lock:
+            image = self._find_image(reference)
+            if image is None:
+                return
+            by_tag = full_name(reference) in image.tags
+            if len(image.tags) > 1:
+                if not by_tag:
+                    raise refusal(what, "conflict: it has several tags")
+                image.tags.remove(full_name(reference))
+                return
+            if any(one.image == image.id for one in self._containers.values()):
+                raise refusal(what, "conflict: a container is using it")
+            if any(one.parent == image.id for one in self._images.values()):
+                if not by_tag:
+                    raise refusal(what, "conflict: image has dependent child images")
+                image.tags.clear()
+                return
+            self._drop_image(image)
+
+    def _new_image(self, labels: Mapping[str, str], files: FileTree, parent: str = "") -> Image:
+        image = Image(f"sha256:{self._new_id()}", dict(labels), files, parent)
+        self._images[image.id] = image
+        return image
+
+    def _drop_image(self, image: Image) -> None:
+        del self._images[image.id]
+        parent = self._images.get(image.parent)
+        if parent is None or parent.tags:
+            return
+        users = [one.image for one in self._containers.values()]
+        users += [one.parent for one in self._images.values()]
+        if parent.id not in users:
+            self._drop_image(parent)
+
+
+def image_info(image: Image) -> ImageInfo:
+    return ImageInfo(image.id, tuple(image.tags), dict(image.labels), architecture="amd64")
+
+
+def _instructions(context: BinaryIO, dockerfile: str) -> list[str]:
+    with tarfile.open(fileobj=context, mode="r:*") as tar:
+        try:
+            file = tar.extractfile(dockerfile)
+        except KeyError:
+            raise ImageBuildError(f"Cannot locate specified Dockerfile: {dockerfile}") from None
+        text = file.read().decode() if file else ""
+    lines = re.sub(r"\\\n", " ", text).splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]

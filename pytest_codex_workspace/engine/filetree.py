@@ -1,0 +1,84 @@
+"""The files of a container in memory, as the fake engine keeps them."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import tarfile
+from copy import copy
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["FileTree"]
+
+
+class FileTree:
+    """
+    Files and directories by absolute path.
+    """
+
+    def __init__(self) -> None:
+        self._members: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
+
+    def copy(self) -> FileTree:
+        """
+        A tree that changes apart from this one.
+        """
+        tree = FileTree()
+        tree._members = dict(self._members)
+        return tree
+
+    def is_dir(self, path: str) -> bool:
+        """
+        Whether *path* is a directory, if only because something is below it.
+        """
+        path = _absolute(path)
+        member = self._members.get(path)
+        return path == "/" or bool(member and member[0].isdir()) or any(self._below(path))
+
+    def unpack(self, path: str, archive: BinaryIO) -> None:
+        """
+        Add the tar *archive* below *path*.
+        """
+        with tarfile.open(fileobj=archive, mode="r|*") as tar:
+            for member in tar:
+                file = tar.extractfile(member) if member.isreg() else None
+                data = file.read() if file else b""
+                self._members[_absolute(f"{path}/{member.name}")] = (member, data)
+
+    def pack(self, path: str) -> bytes | None:
+        """
+        A tar of *path* and what is below it, named from its last part on;
+        `None` if it does not exist.
+        """
+        path = _absolute(path)
+        if path not in self._members and not self.is_dir(path):
+            return None
+        base = posixpath.basename(path)
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for name in sorted({path, *self._below(path)}):
+                member, data = self._members.get(name) or (_directory(), b"")
+                member = copy(member)
+                member.name = (
+                    posixpath.join(base, posixpath.relpath(name, path)).rstrip("/.") or "."
+                )
+                tar.addfile(member, io.BytesIO(data))
+        return archive.getvalue()
+
+    def _below(self, path: str) -> Iterator[str]:
+        prefix = path.rstrip("/") + "/"
+        return (name for name in self._members if name.startswith(prefix))
+
+
+def _directory() -> tarfile.TarInfo:
+    member = tarfile.TarInfo()
+    member.type = tarfile.DIRTYPE
+    member.mode = 0o755
+    return member
+
+
+def _absolute(path: str) -> str:
+    return posixpath.normpath("/" + path.lstrip("/"))

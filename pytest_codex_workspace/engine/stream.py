@@ -1,0 +1,193 @@
+"""The attached standard input and outputs of a container, on a connection taken over from HTTP."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import struct
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["AttachedStream", "Demultiplexer"]
+
+_CHUNK = 256 * 1024
+"""Bytes asked of the socket at a time."""
+
+_END = (0, b"")
+
+
+class Demultiplexer:
+    """
+    Takes apart what an engine sends for a container without a terminal:
+    frames of one byte channel, three bytes of nothing, four bytes length, data.
+    """
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._channel = 0
+        self._left = 0
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """
+        The pieces that *data*, split anywhere, brings: `(channel, bytes)`,
+        neighbours of one channel joined, never empty.
+        """
+        channel, pieces = 0, list[bytes]()
+        position = 0
+        while position < len(data):
+            if not self._left:
+                take = 8 - len(self._head)
+                self._head += data[position : position + take]
+                position += take
+                if len(self._head) < 8:
+                    break
+                self._channel, self._left = struct.unpack(">BxxxI", self._head)
+                self._head = b""
+                continue
+            piece = data[position : position + self._left]
+            position += len(piece)
+            self._left -= len(piece)
+            if pieces and channel != self._channel:
+                yield channel, b"".join(pieces)
+                pieces = []
+            channel = self._channel
+            pieces.append(piece)
+        if pieces:
+            yield channel, b"".join(pieces)
+
+
+class AttachedStream:
+    """
+    `Stream` over a connection that the engine has switched to raw bytes.
+
+    Args:
+        connection: the connected socket, plain or TLS.
+        keep: what owns *connection* and must live as long.
+    """
+
+    def __init__(self, connection: socket.socket, keep: Any = None) -> None:
+        connection.settimeout(None)
+        self._wire = _TlsWire(connection) if isinstance(connection, ssl.SSLSocket) else connection
+        self._connection = connection
+        self._keep = keep
+        self._sending = threading.Lock()
+        self._receiving = threading.Lock()
+        self._closed = False
+        self._demultiplexer = Demultiplexer()
+        self._pieces: Iterator[tuple[int, bytes]] = iter(())
+
+    def send(self, data: bytes) -> None:
+        """
+        Write all of *data* to standard input, whatever other threads send.
+        """
+        with self._sending:
+            try:
+                self._wire.sendall(data)
+            except (OSError, ValueError):
+                self._shut_down()
+                raise ConnectionError(
+                    "The container takes no more input: it has ended, or the engine with it."
+                ) from None
+            except BaseException:
+                # Half a message has gone out: no other may follow it.
+                self._shut_down()
+                raise
+
+    def receive(self) -> tuple[int, bytes]:
+        """
+        Block until output arrives: `(channel, data)`, or `(0, b"")` at the end.
+        """
+        with self._receiving:
+            while (piece := next(self._pieces, None)) is None:
+                try:
+                    data = self._wire.recv(_CHUNK)
+                except (OSError, ValueError):
+                    data = b""
+                if not data or self._closed:
+                    # Docker closes only its half when a container has ended, and leaves the other
+                    # to its garbage collector: whoever sends would wait for minutes.
+                    self._shut_down()
+                    return _END
+                self._pieces = self._demultiplexer.feed(data)
+            return piece
+
+    def close(self) -> None:
+        """
+        End standard input and the connection, and wake whoever waits on it.
+        """
+        self._closed = True
+        self._shut_down()
+        # Both have been woken. Only now is the descriptor free for others to take.
+        with self._sending, self._receiving:
+            if self._connection.fileno() < 0:
+                return
+            self._drain()
+            self._connection.close()
+            if self._keep is not None:
+                self._keep.close()
+
+    def _shut_down(self) -> None:
+        try:
+            # The plain socket's method: that of TLS would let a reader see encrypted bytes.
+            socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
+        except OSError:
+            return
+
+    def _drain(self) -> None:
+        """
+        Read what is left: closing on unread data resets the connection, and
+        the engine might lose what was sent last.
+        """
+        try:
+            self._connection.settimeout(0)
+            # Bounded, because a TCP peer may go on sending.
+            for _ in range(64):
+                if not socket.socket.recv(self._connection, _CHUNK):
+                    return
+        except (OSError, ValueError):
+            return
+
+
+class _TlsWire:
+    """
+    A TLS connection for one reader and one writer at a time.
+
+    OpenSSL's object allows no two calls at once, and a blocking read would
+    keep the writer out for as long as the container is silent.
+    """
+
+    def __init__(self, connection: ssl.SSLSocket) -> None:
+        connection.settimeout(0)
+        self._connection = connection
+        self._turn = threading.Lock()
+
+    def recv(self, size: int) -> bytes:
+        while True:
+            try:
+                with self._turn:
+                    return self._connection.recv(size)
+            except ssl.SSLWantReadError:
+                self._wait(select.POLLIN)
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT)
+
+    def sendall(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                with self._turn:
+                    sent = self._connection.send(view[:_CHUNK])
+                view = view[sent:]
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT)
+            except ssl.SSLWantReadError:
+                self._wait(select.POLLIN)
+
+    def _wait(self, event: int) -> None:
+        poll = select.poll()
+        poll.register(self._connection, event)
+        poll.poll()

@@ -1,0 +1,114 @@
+"""Repositories to project, and what is said when there is no engine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.errors import EngineUnavailable
+
+MakeRepo = Callable[..., Path]
+
+_GIT_ENV = {
+    "GIT_AUTHOR_NAME": "A",
+    "GIT_AUTHOR_EMAIL": "a@example.com",
+    "GIT_COMMITTER_NAME": "A",
+    "GIT_COMMITTER_EMAIL": "a@example.com",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_ALLOW_PROTOCOL": "file",
+}
+
+
+def git(where: Path, *args: str) -> str:
+    """
+    Run git on a repository of a test, without the user's configuration.
+    """
+    done = subprocess.run(
+        ["git", "-C", str(where), *args],
+        env={**os.environ, **_GIT_ENV},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+def write(where: Path, files: Mapping[str, str | bytes]) -> None:
+    """
+    Write files below a directory.
+    """
+    for name, content in files.items():
+        path = where / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def commit(where: Path, files: Mapping[str, str | bytes], message: str = "change") -> str:
+    """
+    Write and commit files; the id of the commit.
+    """
+    write(where, files)
+    git(where, "add", "--all")
+    git(where, "commit", "--quiet", "--allow-empty", "--message", message)
+    return git(where, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def make_repo(tmp_path: Path) -> MakeRepo:
+    """
+    Make a repository with one commit.
+    """
+
+    def make(name: str = "demo", **files: str | bytes) -> Path:
+        return init_repo(tmp_path / name, {"README": "hello\n", **files})
+
+    return make
+
+
+def init_repo(where: Path, files: Mapping[str, str | bytes]) -> Path:
+    """
+    Make a repository with one commit of *files*.
+    """
+    where.mkdir(parents=True)
+    git(where, "init", "--quiet", "--initial-branch", "main")
+    commit(where, files, "first")
+    return where
+
+
+def scripts(setup: str, resume: str | None = None) -> dict[str, str]:
+    """
+    The files of `codex-workspace-scripts/`.
+    """
+    found = {"codex-workspace-scripts/setup-script.sh": setup}
+    if resume is not None:
+        found["codex-workspace-scripts/setup-from-cache-script.sh"] = resume
+    return found
+
+
+@pytest.fixture(scope="session")
+def engine_or_skip() -> None:
+    """
+    Fail in CI, and skip elsewhere, when no engine answers.
+    """
+    from pytest_codex_workspace.engine.find import find_engine
+
+    try:
+        find_engine().close()
+    except EngineUnavailable as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """
+    A user's cache directory of the test's own.
+    """
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"

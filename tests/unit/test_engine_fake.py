@@ -1,0 +1,99 @@
+"""What the fake engine has beyond the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace.engine.fake import FakeEngine
+from pytest_codex_workspace.engine.protocol import ContainerSpec
+from pytest_codex_workspace.errors import EngineError
+
+
+def test_commits_have_parents() -> None:
+    """
+    A commit's parent is the image of its container, and goes with it once nothing names it.
+    """
+    engine = FakeEngine()
+    base = engine.add_image("base", {"a": "1"})
+    setup = engine.commit(engine.create(ContainerSpec(base.id, [], "c")), tag=None, labels={})
+    ready = engine.commit(engine.create(ContainerSpec(setup.id, [], "d")), tag="r:1", labels={})
+    engine.remove("c")
+    engine.remove("d")
+
+    assert (None, base.id) == (engine.parent("base"), engine.parent(setup.id))
+    assert setup.id == engine.parent("r:1")
+    assert {base.id, ready.id} == {one.id for one in engine.images({"a": "1"})}
+
+    engine.remove_image("r:1")
+
+    assert engine.image(setup.id) is None
+    assert engine.image("base") is not None
+
+
+def test_pull_of_what_is_there() -> None:
+    """
+    A registry has what the test says.
+    """
+    lines: list[str] = []
+
+    image = FakeEngine(pullable=["debian:trixie"]).pull("debian:trixie", lines.append)
+
+    assert (("debian:trixie",), ["Pulling debian:trixie"]) == (image.tags, lines)
+
+
+def test_default_container_runs_until_its_input_ends() -> None:
+    """
+    A test that gives no callable still has containers that live and die.
+    """
+    engine = FakeEngine()
+    engine.add_image("x")
+    container = engine.create(ContainerSpec("x", [], "c"))
+    stream = engine.attach(container)
+    engine.start(container)
+    assert engine.container(container).running
+
+    stream.close()
+    engine.remove(container)
+
+    assert engine.container(container) is None
+
+
+def test_removed_container_cannot_print() -> None:
+    """
+    A callable that goes on printing after it was killed is stopped by that.
+    """
+    stopped: list[bool] = []
+
+    def chatter(spec, stdin, stdout) -> int:  # type: ignore[no-untyped-def]
+        stdin.read()
+        try:
+            stdout.write(b"still here")
+        except BrokenPipeError:
+            stopped.append(True)
+            raise
+        return 0
+
+    engine = FakeEngine(run=chatter)
+    engine.add_image("x")
+    container = engine.create(ContainerSpec("x", [], "c"))
+    engine.start(container)
+
+    engine.remove(container)
+
+    assert [True] == stopped
+
+
+def test_images_with_several_names() -> None:
+    """
+    An image with several tags goes tag by tag.
+    """
+    engine = FakeEngine()
+    image = engine.add_image("x:1")
+    engine.tag(image.id, "x:2")
+
+    with pytest.raises(EngineError, match="several tags"):
+        engine.remove_image(image.id)
+    engine.remove_image("x:1")
+    assert ("x:2",) == engine.image(image.id).tags
+    engine.remove_image(image.id)
+    assert engine.image("x:2") is None
