@@ -1,0 +1,128 @@
+"""
+mitmproxy with a hand-picked chain of addons, and servers that are up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.addons.tlsconfig import TlsConfig
+from mitmproxy.master import Master
+from mitmproxy.options import Options
+
+from .addresses import AddressGuard
+from .gate import Gate
+from .recorder import Recorder
+from .registry import Registry
+from .tunnel import Tunnel
+from .websocket import SwitchGuard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_codex_workspace.network.policy import Policy
+
+__all__ = ["Assembly"]
+
+
+class Assembly:
+    """
+    The running parts of one proxy.
+
+    Args:
+        directory: mitmproxy's own, with the authority in it.
+        bundle: the certificates the proxy trusts.
+        policy: for workspaces that have none of their own.
+        emit: takes each event.
+        host: the address to listen on.
+        port: the port to listen on.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        bundle: Path,
+        policy: Policy,
+        emit: Callable[[dict[str, Any]], None],
+        host: str,
+        port: int,
+    ) -> None:
+        self.registry = Registry(policy)
+        self.recorder = Recorder(self.registry, emit)
+        self._listen = host, port
+        self._started = asyncio.Event()
+        self._tls = TlsConfig()
+        self._server: Any = Proxyserver()  # type: ignore[no-untyped-call]
+        self._master: Any = Master(Options(confdir=str(directory), listen_host=host))
+        # Those that judge come first, mitmproxy's own last.
+        self._master.addons.add(  # type: ignore[no-untyped-call]
+            self.registry,
+            Gate(self.registry),
+            SwitchGuard(self.registry),
+            AddressGuard(self.registry),
+            self.recorder,
+            Tunnel(self.registry, self.recorder.on_failure, self.recorder.tunnel),
+            self._server,
+            self._tls,
+            _OnRunning(self._started.set),
+        )
+        self._master.options.update(  # type: ignore[no-untyped-call]
+            listen_port=port,
+            connection_strategy="lazy",
+            rawtcp=False,
+            websocket=False,
+            ssl_verify_upstream_trusted_ca=str(bundle),
+        )
+        self.allow(policy)
+
+    @property
+    def certificate(self) -> str:
+        """
+        The authority's certificate as PEM.
+        """
+        return self._tls.certstore.default_ca.to_pem().decode("ascii")
+
+    def allow(self, policy: Policy) -> None:
+        """
+        Let mitmproxy do what *policy* may allow. The gate still judges.
+        """
+        if policy.websocket == "allow":
+            self._master.options.update(websocket=True)
+
+    async def start(self) -> None:
+        """
+        Start the servers.
+
+        Raises:
+            OSError: the port cannot be had.
+        """
+        self._task = asyncio.create_task(self._master.run())
+        await self._started.wait()
+        if not self._server.listen_addrs():
+            host, port = self._listen
+            raise OSError(f"the proxy cannot listen on {host}:{port}")
+
+    def cut_off(self, address: str) -> None:
+        """
+        Close every connection of *address*.
+        """
+        for conversation in self.registry.conversations(address):
+            connection = self._server.connections.get(conversation.client.id)
+            transport = connection and connection.transports.get(connection.client)
+            if transport and transport.handler:
+                transport.handler.cancel("released")
+
+
+class _OnRunning:
+    """
+    Tells when mitmproxy has started. An addon.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
+
+    def running(self) -> None:
+        self._tell()

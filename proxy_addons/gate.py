@@ -1,0 +1,173 @@
+"""
+The gate: judges tunnels and requests before a byte of them leaves.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide, normalise_host
+
+from . import answers
+from .judgement import Judgement
+from .websocket import asks_for_websocket, strip_upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mitmproxy import http, tls
+
+    from .registry import Conversation, Registry
+
+__all__ = ["Gate", "request_facts", "tunnel_facts"]
+
+logger = logging.getLogger(__name__)
+
+_AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_BUFFERED = 1 << 20
+"""Bytes in the largest request body that is held back until it is complete."""
+_NONSENSE = Decision("blocked", "not-tls", "The proxy could not make sense of this request.")
+
+
+class Gate:
+    """
+    Judges tunnels in `http_connect` and requests in `requestheaders`.
+
+    mitmproxy logs an addon's exception and goes on, so whatever goes wrong
+    here is a refusal.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        """
+        Judge what a tunnel is asked for.
+        """
+        self._judge(flow, tunnel_facts)
+        conversation = self._registry.conversation(flow.client_conn)
+        if flow.response is None and conversation is not None:
+            conversation.tunnel = flow.request.host, flow.request.port
+            # The certificate must be for the name that was judged.
+            flow.server_conn.sni = normalise_host(flow.request.host)
+
+    def tls_clienthello(self, data: tls.ClientHelloData) -> None:
+        """
+        Note that the client has got as far as TLS.
+        """
+        if conversation := self._registry.conversation(data.context.client):
+            conversation.touch()
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """
+        Judge one request, whichever it is on its connection.
+        """
+        conversation = self._registry.conversation(flow.client_conn)
+        if conversation is not None:
+            conversation.requests += 1
+        self._judge(flow, request_facts)
+        if flow.response is None and conversation is not None:
+            if conversation.workspace.policy.websocket == "block":
+                strip_upgrade(flow.request.headers)
+            flow.request.stream = _is_large(flow.request)
+
+    def _judge(
+        self, flow: http.HTTPFlow, gather: Callable[[http.HTTPFlow, Conversation], RequestFacts]
+    ) -> None:
+        conversation = self._registry.conversation(flow.client_conn)
+        if conversation is None:
+            flow.response = answers.refusal(_NONSENSE)
+            return
+        try:
+            facts = gather(flow, conversation)
+            decision = decide(facts, conversation.workspace.policy)
+        except Exception:
+            logger.exception("a request could not be judged and is refused")
+            facts, decision = RequestFacts(flow.request.host, payload="malformed"), _NONSENSE
+        Judgement.attach(flow, conversation.workspace, facts, decision)
+        if decision.allowed:
+            if facts.method != "CONNECT":
+                conversation.approved[flow.request.host, flow.request.port] = facts
+        elif not flow.error:
+            flow.response = answers.refusal(decision)
+
+
+def tunnel_facts(flow: http.HTTPFlow, _: Conversation) -> RequestFacts:
+    """
+    What is known when a tunnel is asked for.
+    """
+    return RequestFacts(
+        host=flow.request.host, port=flow.request.port, method="CONNECT", encrypted=False
+    )
+
+
+def request_facts(flow: http.HTTPFlow, conversation: Conversation) -> RequestFacts:
+    """
+    What is known when the headers of a request have arrived.
+    """
+    request = flow.request
+    encrypted = conversation.encrypted
+    wellformed = (
+        flow.error is None
+        and request.method.upper() != "CONNECT"
+        and request.http_version in (("HTTP/2.0",) if _is_http2(flow) else ("HTTP/1.0", "HTTP/1.1"))
+    )
+    return RequestFacts(
+        host=request.host,
+        port=request.port,
+        method=request.method,
+        scheme="https" if encrypted else request.scheme,
+        encrypted=encrypted,
+        names=_names(flow, request.port),
+        websocket=asks_for_websocket(request.headers),
+        payload="http" if wellformed else "malformed",
+    )
+
+
+def _is_http2(flow: http.HTTPFlow) -> bool:
+    return flow.client_conn.alpn == b"h2"
+
+
+def _names(flow: http.HTTPFlow, port: int) -> tuple[tuple[str, str], ...]:
+    """
+    Every other name that a request gives for its host.
+    """
+    names = []
+    if flow.client_conn.sni is not None:
+        names.append(("SNI", flow.client_conn.sni))
+    hosts = [
+        value.decode("utf-8", "backslashreplace")
+        for name, value in flow.request.headers.fields
+        if name.lower() == b"host"
+    ]
+    if len(hosts) == 1:
+        names.append(("Host header", _without_port(hosts[0], port)))
+    elif hosts:
+        names.append(("Host headers", ", ".join(hosts)))
+    if flow.request.authority:
+        place = ":authority" if _is_http2(flow) else "request target"
+        names.append((place, _without_port(flow.request.authority, port)))
+    return tuple(names)
+
+
+def _without_port(authority: str, port: int) -> str:
+    """
+    The host of *authority*; all of it, which is no host, if the port is another one.
+    """
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or (match["port"] and int(match["port"]) != port):
+        return authority
+    return match["host"]
+
+
+def _is_large(request: http.Request) -> bool:
+    """
+    Whether a request's body goes on as it comes. The verdict has been given
+    by then, and memory stays bounded.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isdecimal():
+        return int(length) > _BUFFERED
+    return request.is_http2 or "transfer-encoding" in request.headers

@@ -1,0 +1,49 @@
+"""
+Telling TLS and HTTP from everything else by their first bytes.
+
+Each function answers `True` (it is), `False` (it cannot be) or `None` (more
+bytes are needed), whichever way the bytes were split into segments.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["is_http1", "is_http2", "is_tls"]
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_LONGEST_LINE = 64 * 1024
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_LINE = re.compile(_TOKEN + rb"{1,32} [\x21-\x7e\x80-\xff]+ HTTP/1\.[01]\r?\n")
+_START = re.compile(_TOKEN + rb"{1,32}(?: (?:[\x21-\x7e\x80-\xff]+(?: [HTP/1.0]{0,8}\r?)?)?)?")
+
+
+def is_tls(data: bytes) -> bool | None:
+    """
+    Whether *data* starts a TLS handshake.
+    """
+    pattern = (range(0x16, 0x17), range(3, 4), range(5))
+    if any(byte not in allowed for byte, allowed in zip(data, pattern, strict=False)):
+        return False
+    return True if len(data) >= len(pattern) else None
+
+
+def is_http1(data: bytes) -> bool | None:
+    """
+    Whether *data* starts an HTTP/1.0 or HTTP/1.1 request.
+    """
+    line, newline, _ = data.partition(b"\n")
+    if newline:
+        return _LINE.fullmatch(line + newline) is not None
+    if len(data) > _LONGEST_LINE or not _START.fullmatch(data):
+        return None if not data else False
+    return None
+
+
+def is_http2(data: bytes) -> bool | None:
+    """
+    Whether *data* starts with the preface of HTTP/2.
+    """
+    if data[: len(_PREFACE)] != _PREFACE[: len(data)]:
+        return False
+    return True if len(data) >= len(_PREFACE) else None

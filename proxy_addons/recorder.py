@@ -1,0 +1,268 @@
+"""
+Writes to the log what was asked for and what became of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_codex_workspace.network.policy import (
+    Decision,
+    RequestFacts,
+    decide,
+    normalise_host,
+)
+
+from . import answers
+from .judgement import Judgement
+from .redact import printable, safe_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mitmproxy import connection, http, tls
+
+    from .registry import Conversation, Registry
+
+__all__ = ["Recorder"]
+
+_DEFAULT_PORTS = {"https": 443, "http": 80, "dns": 53}
+_DISTRUST = (
+    "The client opened a tunnel to {host}, saw the proxy's certificate and sent no request: it "
+    "probably does not trust it. Let the variable that this tool reads (SSL_CERT_FILE, "
+    "REQUESTS_CA_BUNDLE, PIP_CERT, NODE_EXTRA_CA_CERTS, CURL_CA_BUNDLE, GIT_SSL_CAINFO, "
+    "CARGO_HTTP_CAINFO, DENO_CERT; for Java a trust store) name the file in CODEX_PROXY_CERT."
+)
+_SILENCE = "The client opened a tunnel to {host} and closed it without sending anything."
+
+
+@dataclass(slots=True)
+class _Open:
+    """
+    A request that has no end yet.
+    """
+
+    flow: http.HTTPFlow
+    judgement: Judgement
+    size: int | None = None
+
+    def count(self, data: bytes) -> bytes:
+        """
+        Add up a response that passes by.
+        """
+        self.size = (self.size or 0) + len(data)
+        return data
+
+
+class Recorder:
+    """
+    Turns flows into events. An addon, behind those that judge.
+
+    Args:
+        registry: knows the connections.
+        emit: takes each event.
+    """
+
+    def __init__(self, registry: Registry, emit: Callable[[dict[str, Any]], None]) -> None:
+        self._registry = registry
+        self._emit = emit
+        self._ids = itertools.count(1)
+        self._open: dict[str, _Open] = {}
+
+    def in_flight(self, address: str) -> int:
+        """
+        How many requests of *address* have no end yet.
+        """
+        return sum(
+            1 for each in self._open.values() if each.flow.client_conn.peername[0] == address
+        )
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """
+        A request begins.
+        """
+        if judgement := Judgement.of(flow):
+            self._open[flow.id] = _Open(flow, judgement)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """
+        Let the response of an allowed request pass through uncollected.
+        """
+        entry = self._open.get(flow.id)
+        if entry and flow.response and entry.judgement.decision.allowed and not flow.error:
+            flow.response.stream = entry.count
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """
+        A request has been answered.
+        """
+        self._finish(flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """
+        A request has ended without its answer, or in the midst of it.
+        """
+        self._finish(flow)
+
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        """
+        A tunnel was asked for; only a refused one is an event.
+        """
+        judgement = Judgement.of(flow)
+        if judgement is None or judgement.decision.allowed:
+            return
+        if conversation := self._registry.conversation(flow.client_conn):
+            conversation.settled = True
+        self._event(judgement, flow.request.timestamp_start, status=403)
+
+    def tls_failed_client(self, data: tls.TlsData) -> None:
+        """
+        A handshake in a tunnel came to nothing.
+        """
+        conversation = self._registry.conversation(data.context.client)
+        if conversation is None or conversation.tunnel is None:
+            return
+        error = data.conn.error or ""
+        host, port = conversation.tunnel
+        if error.startswith("Cannot parse ClientHello"):
+            facts = RequestFacts(host, method="CONNECT", port=port, payload="not-tls")
+            self.tunnel(conversation, facts, decide(facts, conversation.workspace.policy))
+        elif not conversation.settled:
+            self._failed_tunnel(conversation, f"{_DISTRUST} ({error})")
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        """
+        End what is still open on a connection.
+        """
+        for entry in [each for each in self._open.values() if each.flow.client_conn is client]:
+            self._finish(entry.flow)
+        conversation = self._registry.conversation(client)
+        if conversation is not None and conversation.undecided:
+            self._failed_tunnel(conversation, _DISTRUST if client.tls else _SILENCE)
+        self._registry.drop(client)
+
+    def tunnel(self, conversation: Conversation, facts: RequestFacts, decision: Decision) -> None:
+        """
+        A tunnel was cut off for what it carried, or carried nothing.
+        """
+        conversation.settled = True
+        workspace = conversation.workspace
+        judgement = Judgement(facts, decision, workspace.id, workspace.phase)
+        self._event(judgement, conversation.client.timestamp_start, status=None)
+
+    def lookup(self, workspace: str, phase: str, facts: RequestFacts, decision: Decision) -> None:
+        """
+        A name was looked up around the proxy.
+        """
+        self._event(Judgement(facts, decision, workspace, phase), time.time(), status=None)
+
+    def on_failure(self, flow: http.HTTPFlow, error: str) -> http.Response:
+        """
+        Judge a flow whose server could not be reached, and answer it.
+        """
+        judgement = Judgement.of(flow)
+        conversation = self._registry.conversation(flow.client_conn)
+        request = flow.request
+        if judgement and conversation:
+            refused = conversation.refused.get((request.host, request.port))
+            if refused is not None:
+                judgement.decision = refused
+                return answers.refusal(refused)
+        decision = _failed(f"No answer from {request.host}:{request.port}: {error}")
+        if judgement:
+            judgement.decision = decision
+        return answers.failure(decision)
+
+    def _failed_tunnel(self, conversation: Conversation, explanation: str) -> None:
+        if conversation.tunnel is None:
+            return
+        host, port = conversation.tunnel
+        facts = RequestFacts(host, method="CONNECT", port=port)
+        self.tunnel(conversation, facts, Decision("failed", None, explanation.format(host=host)))
+
+    def _finish(self, flow: http.HTTPFlow) -> None:
+        entry = self._open.pop(flow.id, None)
+        if entry is None:
+            return
+        judgement, response = entry.judgement, flow.response
+        size = entry.size
+        if size is None and response is not None and response.raw_content is not None:
+            size = len(response.raw_content)
+        if flow.error and judgement.decision.allowed:
+            judgement.decision = _ended_early(flow, flow.error.msg)
+        elif response is None and judgement.decision.allowed:
+            judgement.decision = _ended_early(flow, "the client went away")
+        killed = response is not None and response.status_code == 101 and flow.error is not None
+        self._event(
+            judgement,
+            flow.request.timestamp_start,
+            status=response.status_code if response is not None and not killed else None,
+            size=size,
+            path=safe_path(flow.request.data.path),
+            ended=time.time(),
+        )
+
+    def _event(
+        self,
+        judgement: Judgement,
+        started: float,
+        *,
+        status: int | None,
+        size: int | None = None,
+        path: str = "",
+        ended: float | None = None,
+    ) -> None:
+        facts, decision = judgement.facts, judgement.decision
+        host = _host(facts.host)
+        self._emit(
+            {
+                "event": "request",
+                "workspace": judgement.workspace,
+                "id": next(self._ids),
+                "time": started,
+                "phase": judgement.phase,
+                "method": printable(facts.method.encode("utf-8", "replace"))[:32],
+                "scheme": facts.scheme,
+                "host": host,
+                "port": facts.port,
+                "path": path,
+                "url": _url(facts.scheme, host, facts.port, path),
+                "status": status,
+                "size": size,
+                "duration": None if ended is None else max(0.0, ended - started),
+                "verdict": decision.verdict,
+                "reason": decision.reason,
+                "explanation": decision.explanation,
+            }
+        )
+
+
+def _failed(explanation: str) -> Decision:
+    return Decision("failed", "upstream-error", explanation)
+
+
+def _ended_early(flow: http.HTTPFlow, error: str) -> Decision:
+    """
+    Whose fault it is that an allowed exchange has no proper end.
+    """
+    client_left = not flow.client_conn.connected or "client" in error.lower()
+    if not client_left:
+        return _failed(f"The exchange with {flow.request.host} broke off: {error}")
+    return Decision("allowed", None, f"The client closed the connection before the end ({error}).")
+
+
+def _host(host: str) -> str:
+    try:
+        return normalise_host(host)
+    except ValueError:
+        return printable(host.encode("utf-8", "surrogateescape"))[:255]
+
+
+def _url(scheme: str, host: str, port: int, path: str) -> str:
+    authority = f"[{host}]" if ":" in host else host
+    if port != _DEFAULT_PORTS.get(scheme):
+        authority += f":{port}"
+    return f"{scheme}://{authority}{path}"

@@ -1,0 +1,172 @@
+"""
+Which workspace an address is, and what is known of each open connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mitmproxy import connection
+
+    from pytest_codex_workspace.network.policy import Decision, Policy, RequestFacts
+
+__all__ = ["Conversation", "Registry", "Workspace"]
+
+logger = logging.getLogger(__name__)
+
+Target = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Workspace:
+    """
+    Who has an address at present, and by which policy it is judged.
+    """
+
+    address: str
+    id: str
+    phase: str
+    policy: Policy
+
+
+@dataclass(slots=True)
+class Conversation:
+    """
+    One connection from a workspace to the proxy.
+
+    Attributes:
+        workspace: who opened it.
+        client: mitmproxy's object for it.
+        tunnel: what `CONNECT` asked for, once it was allowed.
+        requests: how many requests have been judged.
+        settled: nothing more is to be said about a tunnel without requests.
+        approved: where this connection may lead, with the facts it was
+            judged by. Everywhere else is refused when connecting.
+        refused: where it was refused only when the address was known.
+        moved: when something last happened before the first request, on the
+            monotonic clock.
+    """
+
+    workspace: Workspace
+    client: connection.Client
+    tunnel: Target | None = None
+    requests: int = 0
+    settled: bool = False
+    approved: dict[Target, RequestFacts] = field(default_factory=dict)
+    refused: dict[Target, Decision] = field(default_factory=dict)
+    moved: float = field(default_factory=time.monotonic)
+
+    @property
+    def encrypted(self) -> bool:
+        """
+        Whether TLS has been established inside a tunnel.
+        """
+        return self.tunnel is not None and self.client.tls_established
+
+    @property
+    def undecided(self) -> bool:
+        """
+        Whether it is not yet known if a request will come.
+        """
+        return not self.requests and not self.settled
+
+    def touch(self) -> None:
+        """
+        Note that something happened.
+        """
+        self.moved = time.monotonic()
+
+
+class Registry:
+    """
+    The workspaces and their connections. An addon, the first in the chain.
+
+    Args:
+        policy: for workspaces that have none of their own.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.expected: dict[Target, Callable[[], None]] = {}
+        self._workspaces: dict[str, Workspace] = {}
+        self._conversations: dict[str, Conversation] = {}
+
+    def register(self, address: str, workspace: str, phase: str) -> None:
+        """
+        Let *address* be *workspace* from now on.
+
+        Raises:
+            ValueError: it is another one that was not released.
+        """
+        present = self._workspaces.get(address)
+        if present is None:
+            self._workspaces[address] = Workspace(address, workspace, phase, self.policy)
+        elif present.id == workspace:
+            present.phase = phase
+        else:
+            raise ValueError(f"{address} still belongs to workspace {present.id}; release it first")
+
+    def set_policy(self, address: str, policy: Policy) -> None:
+        """
+        Judge *address* by *policy* until it is released.
+
+        Raises:
+            ValueError: the address is not registered.
+        """
+        if (workspace := self._workspaces.get(address)) is None:
+            raise ValueError(f"{address} is not registered")
+        workspace.policy = policy
+
+    def forget(self, address: str) -> None:
+        """
+        Refuse *address* until it is registered again.
+        """
+        self._workspaces.pop(address, None)
+
+    def workspace(self, address: str) -> Workspace | None:
+        """
+        Who has *address*, `None` if nobody.
+        """
+        return self._workspaces.get(address)
+
+    def conversation(self, client: connection.Client) -> Conversation | None:
+        """
+        What is known of a connection, `None` if it is not a workspace's.
+        """
+        return self._conversations.get(client.id)
+
+    def conversations(self, address: str) -> list[Conversation]:
+        """
+        The open connections of *address*.
+        """
+        return [
+            conversation
+            for conversation in self._conversations.values()
+            if conversation.workspace.address == address
+        ]
+
+    def client_connected(self, client: connection.Client) -> None:
+        """
+        Admit a connection if its address is registered.
+        """
+        peer = client.peername[:2]
+        if arrived := self.expected.pop(peer, None):
+            client.error = "a barrier"
+            arrived()
+        elif workspace := self._workspaces.get(peer[0]):
+            self._conversations[client.id] = Conversation(workspace, client)
+        else:
+            client.error = "not registered"
+            logger.warning("refused a connection from %s, which is not registered", peer[0])
+
+    def drop(self, client: connection.Client) -> None:
+        """
+        Forget a connection that has ended.
+        """
+        self._conversations.pop(client.id, None)

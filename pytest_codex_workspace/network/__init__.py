@@ -1,0 +1,3 @@
+"""
+The network policy, the log of requests, and the proxy that enforces both.
+"""

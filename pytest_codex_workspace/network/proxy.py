@@ -1,0 +1,291 @@
+"""
+The host's end of the conversation with the proxy container.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ProxyError
+from .wire import LineBuffer, decode, encode, request_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..engine.protocol import Stream
+    from .log import Request
+    from .matching import Phase
+    from .policy import Policy
+
+__all__ = ["REQUEST_LIMIT", "ProxyClient", "ProxyInfo"]
+
+REQUEST_LIMIT = 100_000
+"""Requests kept for each workspace; those after that are only counted."""
+
+_ANSWER_SECONDS = 30.0
+_TAIL_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyInfo:
+    """
+    What the proxy says of itself once it is configured.
+
+    Attributes:
+        ca_certificate: the certificate that workspaces must trust, as PEM.
+        new_ca: key and certificate as PEM, if the proxy had to make them.
+    """
+
+    ca_certificate: bytes
+    new_ca: bytes | None
+
+
+@dataclass(slots=True)
+class _Requests:
+    kept: list[Request] = field(default_factory=list)
+    dropped: int = 0
+
+
+class ProxyClient:
+    """
+    Speaks to the proxy over its attached standard input and output.
+
+    Safe to use from several threads. Once the proxy has ended every method
+    but `requests`, `dropped`, `forget` and `close` raises `ProxyError`.
+
+    Args:
+        stream: the proxy container's streams; closed by `close`.
+        describe: says what became of the container, for errors.
+    """
+
+    def __init__(self, stream: Stream, *, describe: Callable[[], str]) -> None:
+        self._stream = stream
+        self._describe = describe
+        self._changed = threading.Condition()
+        self._ids = itertools.count(1)
+        self._replies: dict[int, dict[str, Any] | None] = {}
+        self._requests: defaultdict[str, _Requests] = defaultdict(_Requests)
+        self._stderr = b""
+        self._failure: str | None = None
+        self._closed = False
+        self._reader = threading.Thread(target=self._read, name="codex-proxy", daemon=True)
+        self._reader.start()
+
+    def configure(
+        self,
+        ca: bytes | None,
+        upstream_ca: bytes,
+        listen: str | None,
+        policy: Policy,
+        timeout: float = _ANSWER_SECONDS,
+        *,
+        port: int = 8080,
+        dns_port: int = 53,
+    ) -> ProxyInfo:
+        """
+        Start the proxy's servers. The first call after the constructor.
+
+        Args:
+            ca: the authority that signs what workspaces see, key and
+                certificate as PEM; `None` to make one.
+            upstream_ca: certificates, as PEM, that the proxy trusts besides
+                its own bundle when it connects to the outside.
+            listen: the address to listen on, `None` for all.
+            policy: what workspaces may reach.
+            timeout: seconds to wait for the servers.
+            port: where the proxy listens.
+            dns_port: where the resolver listens.
+
+        Raises:
+            ProxyError: the proxy ended or could not start.
+        """
+        reply = self._ask(
+            timeout,
+            op="configure",
+            ca=ca.decode("ascii") if ca else None,
+            upstream_ca=upstream_ca.decode("utf-8", "replace"),
+            listen=listen,
+            policy=policy.to_dict(),
+            port=port,
+            dns_port=dns_port,
+        )
+        certificate, new = reply.get("ca_certificate"), reply.get("ca")
+        if not isinstance(certificate, str) or not isinstance(new, (str, type(None))):
+            raise ProxyError("the proxy did not hand out its certificate; build its image anew")
+        return ProxyInfo(certificate.encode(), new.encode() if new else None)
+
+    def register(self, address: str, workspace: str, phase: Phase) -> None:
+        """
+        From now on *address* is *workspace*, and what it requests belongs
+        to *phase*. Call it again to change the phase.
+
+        Raises:
+            ProxyError: the address still belongs to another workspace.
+        """
+        self._ask(op="register", address=address, workspace=workspace, phase=phase)
+
+    def policy(self, address: str, policy: Policy) -> None:
+        """
+        Judge what comes from *address* by *policy* until it is released.
+        """
+        self._ask(op="policy", address=address, policy=policy.to_dict())
+
+    def barrier(self, address: str, timeout: float = 5.0) -> bool:
+        """
+        Wait until everything that *address* has sent so far is in the log.
+
+        Args:
+            address: of a workspace.
+            timeout: seconds to wait for answers from outside.
+
+        Returns:
+            Whether all of it is; `False` if something is still under way.
+        """
+        reply = self._ask(timeout + _ANSWER_SECONDS, op="barrier", address=address, timeout=timeout)
+        return reply.get("ok") is True
+
+    def release(self, address: str, timeout: float = 0.5) -> bool:
+        """
+        Wait as `barrier` does, close every connection of *address*, and
+        know it no longer. An address that is not registered is no error.
+
+        Returns:
+            Whether nothing was cut short.
+        """
+        reply = self._ask(timeout + _ANSWER_SECONDS, op="release", address=address, timeout=timeout)
+        return reply.get("ok") is True
+
+    def ping(self, timeout: float = _ANSWER_SECONDS) -> None:
+        """
+        Check that the proxy answers.
+        """
+        self._ask(timeout, op="ping")
+
+    def requests(self, workspace: str) -> list[Request]:
+        """
+        What *workspace* has requested, in the order in which it ended.
+        `barrier` first makes this complete.
+        """
+        with self._changed:
+            return list(self._requests[workspace].kept) if workspace in self._requests else []
+
+    def dropped(self, workspace: str) -> int:
+        """
+        How many requests of *workspace* were too many to keep.
+        """
+        with self._changed:
+            return self._requests[workspace].dropped if workspace in self._requests else 0
+
+    def forget(self, workspace: str) -> None:
+        """
+        Free the memory that the requests of *workspace* take.
+        """
+        with self._changed:
+            self._requests.pop(workspace, None)
+
+    def close(self) -> None:
+        """
+        End the proxy. May be called twice.
+        """
+        with self._changed:
+            self._closed = True
+        self._stream.close()
+        self._reader.join(timeout=10)
+
+    def _ask(self, timeout: float = _ANSWER_SECONDS, /, **message: object) -> dict[str, Any]:
+        """
+        Send a message and wait for its reply.
+        """
+        number = next(self._ids)
+        reply: dict[str, Any] | None = None
+        with self._changed:
+            self._replies[number] = None
+            over = self._over()
+        try:
+            if not over:
+                self._send(encode({"id": number, **message}))
+                with self._changed:
+                    self._changed.wait_for(
+                        lambda: self._replies[number] is not None or self._over(), timeout
+                    )
+                    reply, over = self._replies[number], self._over()
+        finally:
+            with self._changed:
+                del self._replies[number]
+        if reply is None:
+            what = over or f"it did not answer {message['op']!r} within {timeout:g} s"
+            raise ProxyError(f"the proxy is lost: {what}; {self._circumstances()}")
+        if error := reply.get("error"):
+            raise ProxyError(f"the proxy refused {message['op']!r}: {error}{self._tail()}")
+        return reply
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._stream.send(data)
+        except (ConnectionError, ValueError):
+            # The reader is about to learn why, and knows it better.
+            with self._changed:
+                self._changed.wait_for(self._over, timeout=2)
+                self._failure = self._failure or "it takes no more messages"
+
+    def _over(self) -> str | None:
+        return "its session has ended" if self._closed else self._failure
+
+    def _circumstances(self) -> str:
+        try:
+            text = self._describe()
+        except Exception as error:
+            text = f"its container cannot be looked at ({error})"
+        return text + self._tail()
+
+    def _tail(self) -> str:
+        text = self._stderr.decode("utf-8", "replace").strip()
+        return f"\nits last words:\n{text}" if text else ""
+
+    def _read(self) -> None:
+        lines = LineBuffer(self._on_line)
+        failure = "its output ended"
+        try:
+            while True:
+                channel, data = self._stream.receive()
+                if channel == 1:
+                    lines.feed(data)
+                elif channel == 2:
+                    self._stderr = (self._stderr + data)[-_TAIL_BYTES:]
+                else:
+                    break
+        except ValueError as error:
+            failure = f"it said something that makes no sense ({error})"
+        except Exception as error:
+            failure = f"its output cannot be read ({error})"
+        with self._changed:
+            self._failure = failure
+            self._changed.notify_all()
+
+    def _on_line(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        message = decode(line)
+        if message.get("event") == "request":
+            workspace, request = message.get("workspace"), request_from(message)
+            if not isinstance(workspace, str):
+                raise ValueError(f"a request of workspace {workspace!r}")
+            with self._changed:
+                requests = self._requests[workspace]
+                if len(requests.kept) < REQUEST_LIMIT:
+                    requests.kept.append(request)
+                else:
+                    requests.dropped += 1
+            return
+        number = message.get("reply")
+        if not isinstance(number, int):
+            raise ValueError("neither an event nor a reply")
+        with self._changed:
+            # A reply that nobody waits for any more came after its time-out.
+            if number in self._replies:
+                self._replies[number] = message
+                self._changed.notify_all()

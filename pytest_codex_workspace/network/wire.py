@@ -1,0 +1,113 @@
+"""
+The lines that the proxy and the host exchange: one JSON object each.
+
+What the proxy says was shaped by what a workspace sent it, so every value is
+checked before it is believed.
+"""
+
+from __future__ import annotations
+
+import json
+from types import NoneType
+from typing import TYPE_CHECKING, Any
+
+from .log import Request
+from .matching import PHASES
+from .policy import REASONS, VERDICTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["LINE_LIMIT", "LineBuffer", "decode", "encode", "request_from"]
+
+LINE_LIMIT = 1 << 20
+"""Bytes in the longest line that is accepted."""
+
+_FIELDS: Mapping[str, tuple[type, ...]] = {
+    "id": (int,),
+    "time": (float, int),
+    "phase": (str,),
+    "method": (str,),
+    "scheme": (str,),
+    "host": (str,),
+    "port": (int,),
+    "path": (str,),
+    "url": (str,),
+    "status": (int, NoneType),
+    "size": (int, NoneType),
+    "duration": (float, int, NoneType),
+    "verdict": (str,),
+    "reason": (str, NoneType),
+    "explanation": (str,),
+}
+_WORDS: Mapping[str, tuple[str | None, ...]] = {
+    "phase": PHASES,
+    "verdict": VERDICTS,
+    "reason": (None, *REASONS),
+}
+
+
+class LineBuffer:
+    """
+    Cuts a stream into lines and hands each to *on_line*.
+    """
+
+    def __init__(self, on_line: Callable[[bytes], None]) -> None:
+        self._on_line = on_line
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """
+        Take the next piece of the stream.
+
+        Raises:
+            ValueError: a line is longer than `LINE_LIMIT`.
+        """
+        self._rest += data
+        *lines, rest = self._rest.split(b"\n")
+        self._rest = rest
+        if len(rest) > LINE_LIMIT:
+            raise ValueError(f"a line of more than {LINE_LIMIT} bytes")
+        for line in lines:
+            self._on_line(bytes(line))
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """
+    *message* as one line.
+    """
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """
+    The message that is one line.
+
+    Raises:
+        ValueError: it is no JSON object.
+    """
+    try:
+        message = json.loads(line)
+    except RecursionError:
+        raise ValueError("a message that is nested too deeply") from None
+    if not isinstance(message, dict):
+        raise ValueError("a message that is no object")
+    return message
+
+
+def request_from(message: Mapping[str, Any]) -> Request:
+    """
+    The request that an event tells of.
+
+    Raises:
+        ValueError: a field is missing or has a value it cannot have.
+    """
+    values: dict[str, Any] = {}
+    for field, kinds in _FIELDS.items():
+        value = message.get(field)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise ValueError(f"a request whose {field} is {value!r}")
+        if field in _WORDS and value not in _WORDS[field]:
+            raise ValueError(f"a request whose {field} is {value!r}")
+        values[field] = value
+    return Request(**values)

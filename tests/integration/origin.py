@@ -1,0 +1,144 @@
+"""An HTTPS server of ours, that misbehaves on request."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import ipaddress
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+LOCAL = "127.0.0.1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """
+    An origin that says what it was asked, or misbehaves on request.
+    """
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.server.seen.append((self.command, self.path))
+        size = self._read_body()
+        if self.path == "/echo":
+            self._echo()
+        elif self.path == "/switch":
+            self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
+        elif self.path == "/silence":
+            self.close_connection = True
+        elif self.path == "/half":
+            self._answer(b"half", length=100)
+            self.close_connection = True
+        elif self.path == "/wait":
+            self.server.gate.wait(20)
+            self._answer(b"waited")
+        else:
+            self._answer(b"x" * 3_000_000 if self.path == "/big" else f"{size}".encode())
+
+    do_POST = do_GET  # noqa: N815
+
+    def _echo(self) -> None:
+        """
+        Accept a WebSocket and send its first bytes back.
+        """
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+        self.wfile.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
+        )
+        self.wfile.flush()
+        # One short text frame, masked as clients must; sent back unmasked.
+        head, mask = self.rfile.read(2), self.rfile.read(4)
+        text = bytes(b ^ mask[i % 4] for i, b in enumerate(self.rfile.read(head[1] & 0x7F)))
+        self.wfile.write(bytes([0x81, len(text)]) + text)
+        self.wfile.flush()
+        self.close_connection = True
+
+    def _answer(self, body: bytes, length: int | None = None) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(length or len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _read_body(self) -> int:
+        if "chunked" not in self.headers.get("transfer-encoding", ""):
+            return len(self.rfile.read(int(self.headers.get("content-length", 0))))
+        total = 0
+        while size := int(self.rfile.readline(), 16):
+            total += len(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return total
+
+
+class Origin:
+    """
+    An HTTPS server on loopback with a certificate of its own; without
+    *tls* an HTTP server.
+    """
+
+    def __init__(self, directory: Path, *, tls: bool = True) -> None:
+        self.certificate, key = _self_signed()
+        file = directory / "origin.pem"
+        file.write_bytes(self.certificate + key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        self.server: Any = ThreadingHTTPServer((LOCAL, 0), Handler)
+        self.server.seen = self.seen = []
+        self.server.gate = self.gate = threading.Event()
+        self.server.handle_error = lambda *_: None
+        if tls:
+            self.server.socket = context.wrap_socket(
+                self.server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self.port: int = self.server.server_port
+        self.thread = threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}
+        )
+        self.thread.start()
+
+    def close(self) -> None:
+        self.gate.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def _self_signed() -> tuple[bytes, bytes]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "origin")])
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(LOCAL))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(pem), private

@@ -1,0 +1,530 @@
+"""S10, S11: the proxy's own program, on loopback, with raw clients and a server of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from pytest_codex_workspace.errors import ProxyError
+from pytest_codex_workspace.network.policy import Policy
+
+from .origin import LOCAL, Origin
+from .proxy_process import Running, free_port, read_all, start
+
+
+@pytest.fixture(autouse=True)
+def _engine() -> None:
+    """
+    Nothing here needs an engine.
+    """
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
+    """
+    One server for all tests.
+    """
+    server = Origin(tmp_path_factory.mktemp("origin"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def shared(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """
+    One proxy for all tests.
+    """
+    running = Running(origin, tmp_path_factory.mktemp("proxy"))
+    yield running
+    running.client.close()
+
+
+@pytest.fixture
+def proxy(shared: Running) -> Running:
+    """
+    The proxy, with this test as a workspace of its own.
+    """
+    shared.renew()
+    return shared
+
+
+def test_ordinary_requests(proxy: Running) -> None:
+    """
+    S10: several on one connection, each in the log with its own facts.
+    """
+    connection = proxy.https()
+    for path in ("/a?token=secret", "/big"):
+        connection.request("GET", path)
+        assert connection.getresponse().read()
+    connection.request("POST", "/c", body=b"y" * 2_000_000)
+
+    assert connection.getresponse().read() == b"2000000"
+    first, big, post = proxy.log
+    assert first.path == "/a?token=REDACTED"
+    assert (big.size, big.status, big.verdict) == (3_000_000, 200, "allowed")
+    assert (post.method, post.size) == ("POST", 7)
+    assert proxy.origin.seen == [("GET", "/a?token=secret"), ("GET", "/big"), ("POST", "/c")]
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        (b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", "plain-http"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "plain-http"),
+        (b"GET https://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", "not-tls"),
+        (b"GET http://localhost/ HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", "websocket"),
+        (b"CONNECT localhost:22 HTTP/1.1\r\n\r\n", "port-not-allowed"),
+        (b"CONNECT 10.0.0.1:443 HTTP/1.1\r\n\r\n", "private-address"),
+        (b"CONNECT 0xa000001:443 HTTP/1.1\r\n\r\n", "private-address"),
+        (b"CONNECT [::1]:443 HTTP/1.1\r\n\r\n", "private-address"),
+    ],
+)
+def test_refusals_in_clear(proxy: Running, head: bytes, reason: str) -> None:
+    """
+    S10: 403, a header for programs and a text for people.
+    """
+    head = head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    with proxy.connect() as raw:
+        raw.sendall(head)
+        answer = raw.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert f"x-codex-workspace-reason: {reason}".encode() in answer
+    assert b"content-type: text/plain" in answer
+    proxy.log.assert_blocked(reason)
+    assert len(proxy.log) == 1
+    assert proxy.origin.seen == []
+
+
+@pytest.mark.parametrize(
+    ("request_head", "sni", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "localhost", "name-mismatch"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", None, "name-mismatch"),
+        (b"GET https://evil.example/ HTTP/1.1\r\n\r\n", "localhost", "name-mismatch"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "evil.example", "name-mismatch"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: x, websocket\r\n\r\n", None, "websocket"),
+    ],
+)
+def test_refusals_inside_tls(
+    proxy: Running, request_head: bytes, sni: str | None, reason: str
+) -> None:
+    """
+    S10, S11: judged per request, answered readably, and nothing reaches the server.
+    """
+    answer = proxy.ask(request_head, sni)
+
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert f"x-codex-workspace-reason: {reason}".encode() in answer
+    proxy.log.assert_blocked(reason, host="localhost")
+    assert proxy.origin.seen == []
+
+
+@pytest.mark.parametrize("pause", [False, True])
+@pytest.mark.parametrize("data", [b"SSH-2.0-x\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x02\x00"])
+def test_a_tunnel_carries_only_tls(proxy: Running, data: bytes, pause: bool) -> None:
+    """
+    S10: whichever way the bytes are split.
+    """
+    with proxy.tunnel() as raw:
+        for piece in [data[i : i + 1] for i in range(len(data))] if pause else [data]:
+            with contextlib.suppress(ConnectionError):
+                raw.sendall(piece)
+        assert read_all(raw) == b""
+
+    proxy.log.assert_blocked("not-tls", host="localhost")
+    assert len(proxy.log) == 1
+
+
+@pytest.mark.parametrize("data", [b"SSH-2.0-x\r\n", b"\x00\x00\x00", b"PRI * HTTP/2.0\r\n\r\n"])
+def test_tls_carries_only_http(proxy: Running, data: bytes) -> None:
+    """
+    S10: something else inside TLS gets no byte through.
+    """
+    assert proxy.ask(data) == b""
+    proxy.log.assert_blocked("not-tls", host="localhost")
+    assert proxy.origin.seen == []
+
+
+def test_tls_in_small_segments(proxy: Running) -> None:
+    """
+    S10: a handshake that arrives byte by byte is still one.
+    """
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    proxy.context.set_alpn_protocols(["http/1.1"])
+    proxy.context.check_hostname = True
+    tls = proxy.context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with proxy.tunnel() as raw:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+        for byte in outgoing.read():
+            raw.sendall(bytes([byte]))
+        incoming.write(raw.recv(65536))
+        tls.do_handshake()
+        assert tls.version()
+
+
+def test_an_unasked_switch_of_protocols(proxy: Running) -> None:
+    """
+    S11: a 101 is cut off before a byte of it arrives.
+    """
+    assert proxy.ask(b"GET /switch HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
+    proxy.log.assert_blocked("websocket", path="/switch", status=None)
+
+
+def test_a_refused_upload_takes_no_memory(proxy: Running) -> None:
+    """
+    S10: its body is read and thrown away, the answer comes all the same.
+    """
+    before = _resident(proxy.stream.process.pid)
+    connection = http.client.HTTPConnection(LOCAL, proxy.port, timeout=20)
+    connection.request("POST", "http://localhost/", body=b"z" * 100_000_000)
+
+    assert connection.getresponse().status == 403
+    assert _resident(proxy.stream.process.pid) - before < 30
+    connection.close()
+
+
+def test_http2(proxy: Running) -> None:
+    """
+    S10: judged like HTTP/1.1, and an upload of unknown length arrives whole.
+    """
+    with proxy.secure(alpn="h2") as secure:
+        assert secure.selected_alpn_protocol() == "h2"
+        answers = _http2(
+            secure,
+            [
+                (f"localhost:{proxy.origin.port}", "/upload", b"u" * 5000),
+                ("evil.example", "/", b""),
+            ],
+        )
+
+    assert answers == {1: ("200", b"5000"), 3: ("403", answers[3][1])}
+    assert b"name-mismatch" in answers[3][1]
+    proxy.log.assert_requested(count=1, path="/upload", status=200, verdict="allowed")
+    proxy.log.assert_blocked("name-mismatch")
+    assert proxy.origin.seen == [("POST", "/upload")]
+
+
+def _http2(secure: ssl.SSLSocket, requests: list[tuple[str, str, bytes]]) -> dict[int, Any]:
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    client.initiate_connection()
+    for authority, path, body in requests:
+        stream = client.get_next_available_stream_id()
+        headers = [
+            (":method", "POST" if body else "GET"),
+            (":scheme", "https"),
+            (":authority", authority),
+            (":path", path),
+        ]
+        client.send_headers(stream, headers, end_stream=not body)
+        if body:
+            client.send_data(stream, body, end_stream=True)
+    secure.sendall(client.data_to_send())
+    status: dict[int, str] = {}
+    bodies: dict[int, bytes] = {}
+    ended: set[int] = set()
+    while len(ended) < len(requests):
+        for event in client.receive_data(secure.recv(65536)):
+            if isinstance(event, h2.events.ResponseReceived):
+                status[event.stream_id] = dict(event.headers)[b":status"].decode()
+            elif isinstance(event, h2.events.DataReceived):
+                bodies[event.stream_id] = bodies.get(event.stream_id, b"") + event.data
+            elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
+                ended.add(event.stream_id)
+        secure.sendall(client.data_to_send())
+    return {stream: (status[stream], bodies.get(stream, b"")) for stream in status}
+
+
+@pytest.mark.parametrize(("path", "status"), [("/silence", 502), ("/half", 200)])
+def test_a_server_that_breaks_off(proxy: Running, path: str, status: int) -> None:
+    """
+    The log says whose fault it was.
+    """
+    proxy.ask(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+
+    [request] = proxy.log
+    assert (request.status, request.verdict, request.reason) == (status, "failed", "upstream-error")
+
+
+def test_servers_that_cannot_be_reached(origin: Origin, tmp_path: Path) -> None:
+    """
+    Refused connections, unknown names, private addresses behind names, foreign certificates.
+    """
+    closed = free_port()
+    proxy = Running(origin, tmp_path, ports=(closed, origin.port))
+    asked = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
+    try:
+        for host, port in (("localhost", closed), ("nowhere.invalid", closed)):
+            with proxy.tunnel(host, port) as raw:
+                proxy.context.check_hostname = False
+                with proxy.context.wrap_socket(raw, server_hostname=host) as secure:
+                    secure.sendall(asked)
+                    assert secure.recv(65536).startswith(b"HTTP/1.1 502")
+        proxy.client.policy(LOCAL, Policy(ports=(origin.port,)))
+        with proxy.secure() as secure:
+            secure.sendall(asked)
+            assert secure.recv(65536).startswith(b"HTTP/1.1 403")
+        refused, unknown, private = proxy.log
+        assert "Connect call failed" in refused.explanation
+        assert (unknown.status, unknown.reason) == (502, "upstream-error")
+        assert (private.verdict, private.reason) == ("blocked", "private-address")
+        assert origin.seen == []
+    finally:
+        proxy.client.close()
+
+
+def test_plain_http_where_it_is_allowed(origin: Origin, tmp_path: Path) -> None:
+    """
+    And a target that is not the Host header's is refused there, too.
+    """
+    plain = Origin(tmp_path, tls=False)
+    proxy = Running(origin, tmp_path, http="allow", ports=(plain.port,))
+    url = f"http://localhost:{plain.port}"
+    try:
+        connection = http.client.HTTPConnection(LOCAL, proxy.port, timeout=10)
+        connection.request("POST", f"{url}/a", body=b"abc")
+        assert connection.getresponse().read() == b"3"
+        connection.request("GET", f"{url}/b", headers={"Host": "evil.example"})
+        assert connection.getresponse().status == 403
+        connection.close()
+        assert plain.seen == [("POST", "/a")]
+        first, second = proxy.log
+        assert (first.url, first.verdict) == (f"{url}/a", "allowed")
+        assert second.reason == "name-mismatch"
+    finally:
+        proxy.client.close()
+        plain.close()
+
+
+def test_websockets_where_they_are_allowed(proxy: Running) -> None:
+    """
+    By a policy of this workspace alone.
+    """
+    policy = Policy(ports=(proxy.origin.port,), private=(f"{LOCAL}/32",), websocket="allow")
+    proxy.client.policy(LOCAL, policy)
+    with proxy.secure() as secure:
+        secure.sendall(
+            b"GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+        )
+        assert secure.recv(4096).startswith(b"HTTP/1.1 101")
+        secure.sendall(b"\x81\x82\0\0\0\0hi")
+        assert secure.recv(4096).startswith(b"\x81\x02hi")
+
+    proxy.log.assert_requested(count=1, path="/echo", status=101, verdict="allowed")
+
+
+def test_offline(proxy: Running) -> None:
+    """
+    Nothing passes, not even a tunnel.
+    """
+    proxy.client.policy(LOCAL, Policy.named("offline"))
+    answer = proxy.ask_in_clear(b"CONNECT localhost:443 HTTP/1.1\r\n\r\n")
+
+    assert b"403" in answer
+    proxy.log.assert_blocked("offline", host="localhost")
+
+
+def test_a_foreign_certificate_upstream(origin: Origin, tmp_path: Path) -> None:
+    """
+    The proxy verifies: an origin it has no authority for is a failure, not a page.
+    """
+    stranger = Origin(tmp_path)
+    proxy = Running(origin, tmp_path, ports=(stranger.port,))
+    try:
+        with proxy.tunnel(port=stranger.port) as raw:
+            proxy.context.check_hostname = False
+            with proxy.context.wrap_socket(raw, server_hostname="localhost") as secure:
+                secure.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                assert b"Certificate verify failed" in read_all(secure)
+        proxy.log.assert_requested(count=1, verdict="failed", reason="upstream-error", status=502)
+        assert stranger.seen == []
+    finally:
+        proxy.client.close()
+        stranger.close()
+
+
+def test_a_client_that_does_not_trust_the_proxy(proxy: Running) -> None:
+    """
+    The log names the variables that such tools read.
+    """
+    with pytest.raises(ssl.SSLCertVerificationError):
+        ssl.create_default_context().wrap_socket(proxy.tunnel(), server_hostname="localhost")
+
+    [request] = proxy.log
+    assert (request.method, request.verdict) == ("CONNECT", "failed")
+    assert "REQUESTS_CA_BUNDLE" in request.explanation
+
+
+def test_nothing_is_missed_by_the_barrier(proxy: Running) -> None:
+    """
+    Clients that send and leave are in the log all the same.
+    """
+    for number in range(30):
+        with proxy.connect() as raw:
+            raw.sendall(
+                f"GET http://localhost/{number} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            )
+        assert len(proxy.log) == 2 * number + 1
+        secure = proxy.secure()
+        secure.sendall(f"GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        os.close(secure.detach())
+        assert len(proxy.log) == 2 * number + 2
+
+
+def test_the_barrier_waits_for_answers_but_not_for_idle_connections(proxy: Running) -> None:
+    """
+    And not for ever.
+    """
+    proxy.origin.gate.clear()
+    idle = proxy.https()
+    idle.request("GET", "/idle")
+    idle.getresponse().read()
+    begun = time.monotonic()
+    assert proxy.client.barrier(LOCAL)
+    assert time.monotonic() - begun < 1
+    busy = proxy.https()
+    busy.request("GET", "/wait")
+
+    assert proxy.client.barrier(LOCAL, timeout=0.2) is False
+    proxy.origin.gate.set()
+    assert busy.getresponse().read() == b"waited"
+    assert [request.path for request in proxy.log] == ["/idle", "/wait"]
+    idle.close()
+    busy.close()
+
+
+def test_release_cuts_off(proxy: Running) -> None:
+    """
+    Open connections end, and the address means nothing any more.
+    """
+    proxy.origin.gate.clear()
+    secure = proxy.secure()
+    secure.sendall(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert proxy.client.release(LOCAL, timeout=0.1) is False
+
+    assert read_all(secure) == b""
+    secure.close()
+    assert [request.path for request in proxy.client.requests(proxy.name)] == ["/wait"]
+    assert proxy.ask_in_clear(b"GET http://localhost/ HTTP/1.1\r\n\r\n") == b""
+    proxy.origin.gate.set()
+
+
+def test_phases_and_owners(proxy: Running) -> None:
+    """
+    A request belongs to the phase it began in; an address to one workspace.
+    """
+    proxy.client.register(LOCAL, proxy.name, "setup")
+    proxy.ask_in_clear(b"GET http://one/ HTTP/1.1\r\nConnection: close\r\n\r\n")
+    proxy.client.register(LOCAL, proxy.name, "test")
+
+    proxy.log.assert_requested(count=1, host="one", phase="setup")
+    with pytest.raises(ProxyError, match="release it first"):
+        proxy.client.register(LOCAL, "another", "test")
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_the_resolver(proxy: Running, kind: socket.SocketKind) -> None:
+    """
+    S12: refuses outside names at once, and notes them; knows the proxy.
+    """
+    with socket.socket(socket.AF_INET, kind) as asker:
+        asker.settimeout(5)
+        asker.connect((LOCAL, proxy.dns_port))
+        outside, own = (_query(asker, kind, name) for name in ("db.example", "proxy"))
+
+    assert outside[3] & 0xF == 5
+    assert own.endswith(socket.inet_aton(LOCAL))
+    proxy.log.assert_blocked("direct-dns", host="db.example")
+    assert len(proxy.log) == 1
+
+
+def _query(asker: socket.socket, kind: socket.SocketKind, name: str) -> bytes:
+    labels = b"".join(bytes([len(each)]) + each.encode() for each in name.split("."))
+    message = struct.pack("!6H", 9, 0x100, 1, 0, 0, 0) + labels + b"\0\0\1\0\1"
+    prefix = struct.pack("!H", len(message)) if kind == socket.SOCK_STREAM else b""
+    asker.sendall(prefix + message)
+    return asker.recv(4096)[len(prefix) :]
+
+
+def test_the_key_is_nowhere_on_disk(proxy: Running) -> None:
+    """
+    S14: only the certificate is told, and the key only to its maker.
+    """
+    assert b"PRIVATE KEY" not in proxy.info.ca_certificate
+    assert b"PRIVATE KEY" in proxy.info.new_ca
+    files = Path(f"/proc/{proxy.stream.process.pid}/root")
+    found = [
+        path
+        for parent in ("/run", "/tmp")
+        for path in (files / parent.lstrip("/")).glob("codex-proxy-*/*")
+        if "ca" in path.name
+    ]
+    assert found == []
+
+
+def test_the_end_of_input_is_the_end(origin: Origin, tmp_path: Path) -> None:
+    """
+    At once, with a request under way; and a dead proxy is an error that says so.
+    """
+    proxy = Running(origin, tmp_path)
+    origin.gate.clear()
+    with proxy.secure() as secure:
+        secure.sendall(b"GET /wait HTTP/1.1\r\n\r\n")
+        begun = time.monotonic()
+        proxy.client.close()
+        assert time.monotonic() - begun < 2
+    assert proxy.stream.process.returncode == 0
+    origin.gate.set()
+    with pytest.raises(ProxyError, match="its session has ended"):
+        proxy.client.ping()
+
+
+def test_a_port_that_is_taken(origin: Origin, tmp_path: Path, proxy: Running) -> None:
+    """
+    The start fails with the reason instead of hanging.
+    """
+    _, client = start()
+    try:
+        with pytest.raises(ProxyError, match=rf"cannot listen on {LOCAL}:{proxy.port}"):
+            client.configure(None, b"", LOCAL, Policy(), port=proxy.port, dns_port=free_port())
+    finally:
+        client.close()
+
+
+def _resident(pid: int) -> float:
+    """
+    Megabytes of memory that a process takes.
+    """
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def test_listening_everywhere() -> None:
+    """
+    Without an address of its own the proxy still starts and passes barriers.
+    """
+    _, client = start()
+    try:
+        client.configure(None, b"", None, Policy(), port=free_port(), dns_port=free_port())
+        client.register(LOCAL, "w", "test")
+        assert client.barrier(LOCAL)
+    finally:
+        client.close()

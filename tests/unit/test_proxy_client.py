@@ -1,0 +1,250 @@
+"""The host's end of the conversation, with a proxy that is only a script."""
+
+from __future__ import annotations
+
+import json
+import queue
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pytest_codex_workspace.errors import ProxyError
+from pytest_codex_workspace.network import proxy as proxy_module
+from pytest_codex_workspace.network.policy import HTTPS_ONLY
+from pytest_codex_workspace.network.proxy import ProxyClient
+from pytest_codex_workspace.network.wire import LineBuffer, decode
+
+from .test_network_log import request
+
+Reply = Callable[[dict[str, Any]], list[tuple[int, bytes]]]
+
+
+class ScriptedStream:
+    """
+    Answers each message by a function.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._output: queue.Queue[tuple[int, bytes]] = queue.Queue()
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, data: bytes) -> None:
+        """
+        Take one message.
+        """
+        message = json.loads(data)
+        self.sent.append(message)
+        for each in self._reply(message):
+            self._output.put(each)
+
+    def receive(self) -> tuple[int, bytes]:
+        """
+        The next output.
+        """
+        return self._output.get()
+
+    def close(self) -> None:
+        """
+        End the output.
+        """
+        self._output.put((0, b""))
+
+
+def ok(message: dict[str, Any], **fields: Any) -> tuple[int, bytes]:
+    """
+    A reply to *message*.
+    """
+    return 1, json.dumps({"reply": message["id"], "ok": True, **fields}).encode() + b"\n"
+
+
+def event(number: int = 1, workspace: str = "w1", **changes: Any) -> bytes:
+    """
+    The event that tells of a request.
+    """
+    one = request(number)
+    fields = {name: getattr(one, name) for name in one.__slots__}
+    return (
+        json.dumps({"event": "request", "workspace": workspace, **fields, **changes}).encode()
+        + b"\n"
+    )
+
+
+@pytest.fixture
+def client_of() -> Iterator[Callable[[Reply], ProxyClient]]:
+    """
+    Makes clients and closes them.
+    """
+    clients: list[ProxyClient] = []
+
+    def make(reply: Reply) -> ProxyClient:
+        client = ProxyClient(ScriptedStream(reply), describe=lambda: "its container is gone")
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+def test_configure(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    The certificate always, the key only if it is new.
+    """
+    client = client_of(lambda message: [ok(message, ca_certificate="PEM", ca="KEY")])
+    info = client.configure(None, b"bundle", "172.30.0.2", HTTPS_ONLY)
+    [sent] = client._stream.sent
+
+    assert (info.ca_certificate, info.new_ca) == (b"PEM", b"KEY")
+    assert (sent["op"], sent["ca"], sent["listen"]) == ("configure", None, "172.30.0.2")
+    assert (sent["port"], sent["dns_port"], sent["policy"]["name"]) == (8080, 53, "https-only")
+
+
+def test_requests_arrive_before_the_barrier_ends(
+    client_of: Callable[[Reply], ProxyClient],
+) -> None:
+    """
+    The stream is ordered; pieces and joins of lines do not matter.
+    """
+    data = event(1) + event(2, "w2") + event(3)
+    client = client_of(
+        lambda message: [(1, data[:50]), (1, data[50:]), (2, b"a warning\n"), ok(message)]
+    )
+
+    assert client.barrier("172.30.0.9") is True
+    assert [each.id for each in client.requests("w1")] == [1, 3]
+    assert client.requests("w3") == []
+    client.forget("w1")
+    assert client.requests("w1") == []
+    assert len(client.requests("w2")) == 1
+
+
+def test_a_barrier_that_was_too_short(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    Something is still under way.
+    """
+    client = client_of(lambda message: [ok(message, ok=False, pending=1)])
+
+    assert client.barrier("172.30.0.9") is False
+    assert client.release("172.30.0.9") is False
+
+
+def test_memory_is_bounded(
+    client_of: Callable[[Reply], ProxyClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What is too much is counted.
+    """
+    monkeypatch.setattr(proxy_module, "REQUEST_LIMIT", 2)
+    client = client_of(lambda message: [(1, b"".join(map(event, range(5)))), ok(message)])
+    client.barrier("172.30.0.9")
+
+    assert len(client.requests("w1")) == 2
+    assert client.dropped("w1") == 3
+    assert client.dropped("w2") == 0
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        b"not json\n",
+        b"[]\n",
+        b'{"neither": 1}\n',
+        b'{"event": "request"}\n',
+        b"[" * 100_000 + b"\n",
+        b"x" * (1 << 21),
+        b'{"event": "request", "workspace": 1}\n',
+        event(status="200"),
+        event(verdict="fine"),
+        event(reason="because"),
+        event(id=True),
+        event(workspace=5),
+    ],
+)
+def test_nonsense_is_a_proxy_error(
+    client_of: Callable[[Reply], ProxyClient], output: bytes
+) -> None:
+    """
+    For this call and every later one, without a traceback in the thread.
+    """
+    client = client_of(lambda _: [(1, output)])
+
+    for _ in range(2):
+        with pytest.raises(ProxyError, match="makes no sense"):
+            client.ping(timeout=5)
+
+
+def test_a_proxy_that_dies(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    The error says what became of the container, with its last words.
+    """
+    client = client_of(lambda _: [(2, b"MemoryError\n"), (0, b"")])
+
+    with pytest.raises(
+        ProxyError, match=r"its output ended; its container is gone\n.*\nMemoryError"
+    ):
+        client.barrier("172.30.0.9")
+
+
+def test_a_proxy_that_says_nothing(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    No call hangs.
+    """
+    client = client_of(lambda _: [])
+
+    with pytest.raises(ProxyError, match=r"did not answer 'ping' within 0\.01 s"):
+        client.ping(timeout=0.01)
+
+
+def test_a_proxy_that_refuses(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    Its words are passed on.
+    """
+    client = client_of(lambda message: [ok(message, error="release it first")])
+
+    with pytest.raises(ProxyError, match="refused 'register': release it first"):
+        client.register("172.30.0.9", "w2", "test")
+
+
+def test_a_proxy_that_takes_nothing(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    A broken stream is not the caller's `ConnectionError`.
+    """
+
+    def broken(_: dict[str, Any]) -> list[tuple[int, bytes]]:
+        raise BrokenPipeError
+
+    client = client_of(broken)
+    client._stream.close()
+
+    with pytest.raises(ProxyError, match="its output ended"):
+        client.ping()
+
+
+def test_after_close(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    The log can still be read, the proxy not be spoken to.
+    """
+    client = client_of(lambda message: [(1, event()), ok(message)])
+    client.ping()
+    client.close()
+    client.close()
+
+    assert len(client.requests("w1")) == 1
+    with pytest.raises(ProxyError, match="its session has ended"):
+        client.ping()
+
+
+def test_lines() -> None:
+    """
+    A line is whole however it was cut.
+    """
+    lines: list[bytes] = []
+    buffer = LineBuffer(lines.append)
+    for piece in (b"", b"a", b"b\nc\n", b"d"):
+        buffer.feed(piece)
+
+    assert lines == [b"ab", b"c"]
+    with pytest.raises(ValueError, match="no object"):
+        decode(b"1")

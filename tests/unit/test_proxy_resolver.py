@@ -1,0 +1,151 @@
+"""The resolver: bytes in, bytes out, and a note of who asked."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy import dns as reference
+
+from proxy_addons.dnswire import answer, parse
+from proxy_addons.resolver import Resolver
+
+from .flows import ADDRESS, World
+
+
+def query(name: str, kind: int = 1, *, flags: int = 0x0100, questions: int = 1) -> bytes:
+    """
+    A query as a stub resolver sends it.
+    """
+    labels = b"".join(bytes([len(each)]) + each.encode() for each in name.split(".") if each)
+    return (
+        struct.pack("!6H", 7, flags, questions, 0, 0, 0)
+        + labels
+        + b"\0"
+        + struct.pack("!2H", kind, 1)
+    )
+
+
+def resolver() -> tuple[World, Resolver]:
+    """
+    A resolver and the world it is in.
+    """
+    world = World()
+    return world, Resolver(world.registry, "172.30.0.2", world.recorder.lookup)
+
+
+def code(reply: bytes | None) -> int:
+    """
+    The response code of an answer.
+    """
+    assert reply is not None
+    return reply[3] & 0xF
+
+
+def test_outside_names_are_refused_and_noted() -> None:
+    """
+    Once for A, AAAA and retries; with what to do about it.
+    """
+    world, served = resolver()
+    for kind in (1, 28, 1):
+        assert code(served.reply(query("Db.Example.ORG", kind), ADDRESS)) == 5
+    served.reply(query("other.example"), ADDRESS)
+
+    assert [event["host"] for event in world.events] == ["db.example.org", "other.example"]
+    event = world.events[0]
+    assert (event["method"], event["scheme"], event["port"]) == ("DNS", "dns", 53)
+    assert (event["verdict"], event["reason"]) == ("blocked", "direct-dns")
+    assert event["url"] == "dns://db.example.org"
+    assert "proxy" in event["explanation"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected", "addresses"),
+    [
+        ("proxy", 1, 0, ["172.30.0.2"]),
+        ("PROXY", 1, 0, ["172.30.0.2"]),
+        ("proxy", 28, 0, []),
+        ("_http._tcp.proxy", 33, 3, []),
+        ("9.0.30.172.in-addr.arpa", 12, 3, []),
+    ],
+)
+def test_names_that_are_nobodys_business(
+    name: str, kind: int, expected: int, addresses: list[str]
+) -> None:
+    """
+    The proxy's own name, and what programs ask for on its account.
+    """
+    world, served = resolver()
+    reply = served.reply(query(name, kind), ADDRESS)
+    assert reply is not None
+    message = reference.Message.unpack(reply)
+
+    assert message.response_code == expected
+    assert addresses == [str(each.ipv4_address) for each in message.answers]
+    assert message.id == 7
+    assert message.recursion_desired
+    assert world.events == []
+
+
+def test_an_address_nobody_knows_is_only_refused() -> None:
+    """
+    There is no log it could be written to.
+    """
+    world, served = resolver()
+
+    assert code(served.reply(query("example.org"), "172.30.0.77")) == 5
+    assert world.events == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        query("a", questions=2),
+        query("a", flags=0x2800),
+        query("a")[:-1],
+        query(""),
+        struct.pack("!6H", 7, 0, 1, 0, 0, 0) + b"\xc0\x0c\0\1\0\1",
+        struct.pack("!6H", 7, 0, 1, 0, 0, 0) + b"\x3f" * 400,
+    ],
+)
+def test_broken_queries(message: bytes) -> None:
+    """
+    They are told so, and noted nowhere.
+    """
+    world, served = resolver()
+
+    assert code(served.reply(message, ADDRESS)) == 1
+    assert world.events == []
+
+
+@pytest.mark.parametrize("message", [b"", b"short", query("a", flags=0x8000)])
+def test_what_is_not_answered(message: bytes) -> None:
+    """
+    An answer to an answer would go on for ever.
+    """
+    assert resolver()[1].reply(message, ADDRESS) is None
+
+
+@given(st.binary(max_size=600))
+def test_any_bytes(data: bytes) -> None:
+    """
+    Nothing a workspace sends makes the parser fail.
+    """
+    question = parse(data)
+    if question is not None:
+        assert answer(question, 5)[:2] == data[:2]
+        assert question.name.isprintable()
+
+
+def test_odd_names_are_written_plainly() -> None:
+    """
+    A dot inside a label is no separator.
+    """
+    label = b"\x05a.\xff b"
+    message = struct.pack("!6H", 7, 0, 1, 0, 0, 0) + label + b"\0\0\1\0\1"
+    question = parse(message)
+
+    assert question is not None
+    assert question.name == r"a\046\255\032b"

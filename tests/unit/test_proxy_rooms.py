@@ -1,0 +1,237 @@
+"""The proxy's smaller rooms: recognising, redacting, addresses, the authority."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mitmproxy.connection import Server
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+
+from proxy_addons import addresses
+from proxy_addons.addresses import AddressGuard, GuardedEventLoop, connected_networks
+from proxy_addons.authority import install_authority, remove_key, write_bundle
+from proxy_addons.recognise import is_http1, is_http2, is_tls
+from proxy_addons.redact import safe_path
+from pytest_codex_workspace.network.policy import Policy, RequestFacts
+
+from .flows import World
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("recognise", "data", "answer"),
+    [
+        (is_tls, b"", None),
+        (is_tls, b"\x16", None),
+        (is_tls, b"\x16\x03", None),
+        (is_tls, b"\x16\x03\x01", True),
+        (is_tls, b"\x16\x03\x01\x02\x00", True),
+        (is_tls, b"\x16\x04", False),
+        (is_tls, b"S", False),
+        (is_tls, b"SSH-2.0", False),
+        (is_tls, b"GET / HTTP/1.1\r\n", False),
+        (is_http1, b"", None),
+        (is_http1, b"GE", None),
+        (is_http1, b"GET ", None),
+        (is_http1, b"GET /a", None),
+        (is_http1, b"GET /a HTTP/1.1\r", None),
+        (is_http1, b"GET /a HTTP/1.1\r\n", True),
+        (is_http1, b"OPTIONS * HTTP/1.0\nHost: x\r\n", True),
+        (is_http1, b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n", True),
+        (is_http1, b"GET /a\r\n", False),
+        (is_http1, b"GET  /a HTTP/1.1\r\n", False),
+        (is_http1, b"GET /a b HTTP/1.1\r\n", False),
+        (is_http1, b"GET /a HTTP/2.0\r\n", False),
+        (is_http1, b"PRI * HTTP/2.0\r\n", False),
+        (is_http1, b"SSH-2.0-x\r\n", False),
+        (is_http1, b"\x00\x01", False),
+        (is_http1, b"EHLO me\r\n", False),
+        (is_http1, b"A" * 40, False),
+        (is_http1, b"GET /" + b"a" * 70000, False),
+        (is_http2, b"", None),
+        (is_http2, PREFACE[:10], None),
+        (is_http2, PREFACE + b"x", True),
+        (is_http2, b"GET / HTTP/1.1\r\n", False),
+    ],
+)
+def test_first_bytes(recognise: Any, data: bytes, answer: bool | None) -> None:
+    """
+    What is not positively recognised is refused; what might be is waited for.
+    """
+    assert recognise(data) is answer
+
+
+@pytest.mark.parametrize(
+    ("recognise", "data"),
+    [(is_tls, b"\x16\x03\x01\x00"), (is_http1, b"GET /a HTTP/1.1\r\n"), (is_http2, PREFACE)],
+)
+def test_segments_do_not_matter(recognise: Any, data: bytes) -> None:
+    """
+    No prefix of something good is refused.
+    """
+    assert False not in [recognise(data[:end]) for end in range(len(data) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"/a", "/a"),
+        (b"/a?b=1", "/a?b=1"),
+        (b"/a?access_token=x&b=1", "/a?access_token=REDACTED&b=1"),
+        (b"/a?API-KEY=x;b=2", "/a?API-KEY=REDACTED;b=2"),
+        (b"/a?X-Amz-Signature=x", "/a?X-Amz-Signature=REDACTED"),
+        (b"/a?authToken=x&accessToken=y", "/a?authToken=REDACTED&accessToken=REDACTED"),
+        (b"/a?%74oken=x", "/a?%74oken=REDACTED"),
+        (b"/a?password=a=b", "/a?password=REDACTED"),
+        (b"/a?token=", "/a?token="),
+        (b"/a?keyboard=us&monkey=1&author=me", "/a?keyboard=us&monkey=1&author=me"),
+        (b"/\xff\x00 \x1b", "/%FF%00%20%1B"),
+    ],
+)
+def test_paths_for_the_log(raw: bytes, text: str) -> None:
+    """
+    Printable, and without what looks like a secret.
+    """
+    assert text == safe_path(raw)
+
+
+def test_long_paths_are_cut() -> None:
+    """
+    A workspace does not decide how much memory its log takes.
+    """
+    assert len(safe_path(b"/" + b"x" * 10_000_000)) == 4099
+
+
+@pytest.mark.parametrize(
+    ("target", "approved", "objection"),
+    [
+        (("example.org", 443), ("example.org", 443), None),
+        (("example.org", 443), ("example.org", 8443), "it was not approved"),
+        (("other.example", 443), ("example.org", 443), "it was not approved"),
+        (("127.1", 443), ("127.1", 443), "127.1 is a private address"),
+    ],
+)
+def test_connections_are_refused_unless_approved(
+    target: tuple[str, int], approved: tuple[str, int], objection: str | None
+) -> None:
+    """
+    Whatever mitmproxy has in mind, it leads only where a request was judged.
+    """
+    world = World()
+    conversation = world.connect(("example.org", 443))
+    conversation.approved[approved] = RequestFacts(approved[0], port=approved[1])
+    server = Server(address=target)
+    data = ServerConnectionHookData(server=server, client=conversation.client)
+    # What is approved is known to the current task alone.
+    contextvars.copy_context().run(AddressGuard(world.registry).server_connect, data)
+
+    assert objection == server.error
+
+
+@pytest.mark.parametrize(
+    ("policy", "found", "left"),
+    [
+        (Policy(), ["93.184.216.34"], ["93.184.216.34"]),
+        (Policy(), ["10.0.0.1", "93.184.216.34"], ["93.184.216.34"]),
+        (Policy(), ["10.0.0.1", "::1"], None),
+        (Policy(private=("10.0.0.0/8",)), ["10.0.0.1", "::1"], ["10.0.0.1"]),
+    ],
+)
+def test_resolution(
+    monkeypatch: pytest.MonkeyPatch, policy: Policy, found: list[str], left: list[str] | None
+) -> None:
+    """
+    Only the addresses that may be used come out; none at all is a refusal.
+    """
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda *_: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, 443)) for each in found],
+    )
+    world = World(policy)
+    conversation = world.connect(("example.org", 443))
+
+    async def resolve() -> list[str]:
+        addresses._connecting.set((conversation, RequestFacts("example.org")))
+        infos = await asyncio.get_running_loop().getaddrinfo("example.org", 443)
+        return [info[4][0] for info in infos]
+
+    with asyncio.Runner(loop_factory=GuardedEventLoop) as runner:
+        if left is None:
+            with pytest.raises(PermissionError, match=r"leads to 10\.0\.0\.1, ::1, a private"):
+                runner.run(resolve())
+            assert conversation.refused["example.org", 443].reason == "private-address"
+        else:
+            assert left == runner.run(resolve())
+
+
+def test_nobody_else_resolves() -> None:
+    """
+    A look-up for no approved connection is refused before it is made.
+    """
+
+    async def resolve() -> None:
+        await asyncio.get_running_loop().getaddrinfo("example.org", 443)
+
+    with (
+        asyncio.Runner(loop_factory=GuardedEventLoop) as runner,
+        pytest.raises(PermissionError, match="no approved connection"),
+    ):
+        runner.run(resolve())
+
+
+def test_connected_networks(tmp_path: Path) -> None:
+    """
+    The routes without a gateway, but not the default one.
+    """
+    table = tmp_path / "route"
+    table.write_text(
+        "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
+        "eth1\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+        "eth0\t000014CB\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+    )
+
+    assert connected_networks(table) == ["203.20.0.0/24"]
+    assert connected_networks(tmp_path / "none") == []
+
+
+def test_the_authority(tmp_path: Path) -> None:
+    """
+    Made once, used again, and gone from the disk when it is in memory.
+    """
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    for each in (second, third):
+        each.mkdir()
+    made = install_authority(first, None)
+
+    assert made is not None
+    assert install_authority(second, made) is None
+    assert (second / "mitmproxy-ca.pem").stat().st_mode & 0o077 == 0
+    remove_key(second)
+    assert list(second.iterdir()) == []
+    for broken in ("no certificate", made + made, made.replace("BEGIN RSA", "BEGIN")):
+        with pytest.raises(ValueError, match="the certificate authority"):
+            install_authority(third, broken)
+
+
+def test_the_bundle(tmp_path: Path) -> None:
+    """
+    What is no certificate is left out, the rest can be loaded.
+    """
+    made = install_authority(tmp_path, None)
+    assert made is not None
+    broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    write_bundle(tmp_path / "bundle.pem", f"# a company's\n{broken}{made}")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(tmp_path / "bundle.pem")
+
+    assert "Codex Workspace" in str(context.get_ca_certs())
+    assert "PRIVATE KEY" not in (tmp_path / "bundle.pem").read_text()
+    assert broken not in (tmp_path / "bundle.pem").read_text()
