@@ -1,0 +1,1032 @@
+"""The first process of every workspace: runs commands and touches files for the host.
+
+It is one file, needs Python 3.8 and nothing but the standard library, and is
+spoken to over its standard input and output in frames: a header `HEADER`
+(type, id, length of the payload) and the payload, JSON for requests and
+answers, raw bytes for data. An id is chosen by the host and stands for one
+request until `EXIT`, `DONE` or `ERROR` ends it. The end of input ends
+everything in the container.
+
+The host imports this module for the numbers below; there is no second copy.
+"""
+
+# Python 3.8 has no zip(strict=), and imports are most of the time that a start takes: no pathlib.
+# ruff: noqa: B905, PTH101, PTH102, PTH103, PTH108, PTH110, PTH112, PTH114, PTH116, PTH118, PTH120
+# ruff: noqa: PTH123, PTH208, SIM105
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import signal
+import struct
+import sys
+import time
+
+# `typing` takes a quarter of the time that the whole agent takes to start.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+__all__ = [
+    "ACK",
+    "CREDIT",
+    "DATA",
+    "DONE",
+    "DRAIN_LIMIT",
+    "ERROR",
+    "EXEC",
+    "EXIT",
+    "HEADER",
+    "INIT",
+    "KILL",
+    "KILL_ALL",
+    "LIST",
+    "MAX_PAYLOAD",
+    "MKDIR",
+    "READ",
+    "READY",
+    "STARTED",
+    "STAT",
+    "STDERR",
+    "STDIN",
+    "STDIN_EOF",
+    "STDOUT",
+    "TAKEN",
+    "TAKEN_COUNT",
+    "UNLINK",
+    "WRITE",
+    "main",
+]
+
+HEADER = struct.Struct(">BII")
+CREDIT = struct.Struct(">BI")
+TAKEN_COUNT = struct.Struct(">I")
+MAX_PAYLOAD = 1 << 20
+
+# From the host.
+INIT = 1  # JSON: hosts, resolv, ca_certificate, env, cwd -> READY
+EXEC = 2  # JSON: argv, cwd, env, user, stdin, limit or window, timeout -> EXIT
+STDIN = 3  # bytes for an EXEC or a WRITE; each is answered by TAKEN
+STDIN_EOF = 4
+KILL = 5  # JSON: signal; to the process group of an EXEC, or ends a READ
+ACK = 6  # CREDIT: the host consumed so many bytes of STDOUT or STDERR
+READ = 7  # JSON: path -> DATA ..., DONE
+WRITE = 8  # JSON: path; then STDIN ..., STDIN_EOF -> DONE
+STAT = 9  # JSON: path, follow -> DONE
+LIST = 10  # JSON: path -> DATA (names, each ended by NUL) ..., DONE
+MKDIR = 11  # JSON: path, parents, exist_ok -> DONE
+UNLINK = 12  # JSON: path -> DONE
+KILL_ALL = 13  # -> DONE
+
+# From the agent.
+READY = 64  # JSON: python, pid, ca_installed, ms
+STARTED = 65  # JSON: pid; only in answer to an EXEC with a window
+STDOUT = 66
+STDERR = 67
+EXIT = 68  # JSON: code, duration, totals, truncated, timed_out
+ERROR = 69  # JSON: errno (its name), message, path
+TAKEN = 70  # TAKEN_COUNT: bytes of STDIN that need no memory here any more
+DATA = 71
+DONE = 72  # JSON
+
+DRAIN_LIMIT = 1 << 20
+"""What an ended command may still send beyond its window: all a pipe holds."""
+
+_PIECE = 1 << 16
+_FILE_PIECE = 1 << 18
+_STDIN_LIMIT = 4 << 20
+_GRACE = 0.25
+_LONGEST_GRACE = 1.0
+_INIT_TIMEOUT = 30.0
+_FAILED = 70
+
+_CERTIFICATE = "/usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt"
+_UPDATE = ("/usr/sbin/update-ca-certificates", "/usr/bin/update-ca-certificates")
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+_EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+class Output:
+    """
+    One output pipe of a command.
+
+    With a `limit`, what comes beyond it is read and dropped. With a `credit`
+    the pipe is left unread while the host has that much to consume.
+    """
+
+    def __init__(
+        self, agent: Agent, number: int, kind: int, fd: int, limit: int | None, credit: int | None
+    ) -> None:
+        self._agent = agent
+        self._number = number
+        self._kind = kind
+        self._fd = fd
+        self._room = limit
+        self._credit = credit
+        self._discard = False
+        self.total = 0
+        self.truncated = False
+        self.open = True
+        self.last = 0.0
+        os.set_blocking(fd, False)
+        agent.watch(fd, select.POLLIN, self._readable)
+
+    def acknowledge(self, count: int) -> None:
+        """
+        The host has consumed *count* bytes.
+        """
+        if self._credit is not None:
+            self._credit += count
+            if self.open and self._credit > 0:
+                self._agent.watch(self._fd, select.POLLIN, self._readable)
+
+    def drain(self) -> None:
+        """
+        Send what the pipe holds now, whatever the credit.
+        """
+        most = DRAIN_LIMIT
+        while self.open and most > 0:
+            count = self._pump(min(_PIECE, most))
+            if not count:
+                break
+            most -= count
+
+    def discard(self) -> None:
+        """
+        From now on read and drop, so that whoever still holds the other end
+        neither blocks nor gets SIGPIPE.
+        """
+        self._discard = True
+        if self.open:
+            self._agent.watch(self._fd, select.POLLIN, self._readable)
+
+    def _readable(self) -> None:
+        size = _PIECE
+        if self._credit is not None and not self._discard:
+            size = min(size, self._credit)
+        if size > 0:
+            self._pump(size)
+        if self._credit is not None and self._credit <= 0 and self.open and not self._discard:
+            self._agent.unwatch(self._fd)
+
+    def _pump(self, size: int) -> int:
+        try:
+            piece = os.read(self._fd, size)
+        except BlockingIOError:
+            return 0
+        if not piece:
+            self.open = False
+            self._agent.unwatch(self._fd)
+            os.close(self._fd)
+            return 0
+        count = len(piece)
+        if self._discard:
+            return count
+        self.total += count
+        self.last = time.monotonic()
+        if self._room is not None:
+            if count > self._room:
+                self.truncated = True
+                piece = piece[: self._room]
+            self._room -= len(piece)
+        if self._credit is not None:
+            self._credit -= count
+        if piece:
+            self._agent.send(self._kind, self._number, piece)
+        return count
+
+
+class Input:
+    """
+    The input pipe of a command, and what waits to be written to it.
+    """
+
+    def __init__(self, agent: Agent, number: int, fd: int) -> None:
+        self._agent = agent
+        self._number = number
+        self._fd = fd
+        self._waiting = bytearray()
+        self._ended = False
+        self._open = True
+        os.set_blocking(fd, False)
+
+    def write(self, data: bytes) -> None:
+        """
+        Write *data* once the pipe takes it.
+        """
+        if len(self._waiting) + len(data) > _STDIN_LIMIT:
+            raise ValueError("the host sends more input than it has credit for")
+        self._waiting += data
+        self._flush()
+
+    def end(self) -> None:
+        """
+        Close the pipe after what waits has been written.
+        """
+        self._ended = True
+        self._flush()
+
+    def close(self) -> None:
+        """
+        Close the pipe and drop what waits.
+        """
+        if self._open:
+            self._open = False
+            self._agent.unwatch(self._fd)
+            os.close(self._fd)
+        self._taken(len(self._waiting))
+
+    def _flush(self) -> None:
+        if not self._open:
+            self._taken(len(self._waiting))
+            return
+        try:
+            while self._waiting:
+                with memoryview(self._waiting) as view:
+                    count = os.write(self._fd, view[:_PIECE])
+                self._taken(count)
+        except BlockingIOError:
+            self._agent.watch(self._fd, select.POLLOUT, self._flush)
+            return
+        except BrokenPipeError:
+            self.close()
+            return
+        if self._ended:
+            self.close()
+        else:
+            self._agent.unwatch(self._fd)
+
+    def _taken(self, count: int) -> None:
+        if count:
+            del self._waiting[:count]
+            self._agent.send(TAKEN, self._number, TAKEN_COUNT.pack(count))
+
+
+class Command:
+    """
+    A command from its start until its `EXIT`.
+    """
+
+    def __init__(self, agent: Agent, number: int, request: dict[str, Any]) -> None:
+        self._agent = agent
+        self.number = number
+        self.ended = False
+        self.timed_out = False
+        self.deadline: float | None = None
+        self._killed = False
+        self._code = 0
+        self._duration = 0.0
+        theirs: list[int] = []
+        ours: list[int] = []
+        with_input = bool(request.get("stdin"))
+        try:
+            if with_input:
+                reader, writer = os.pipe()
+                theirs.append(reader)
+                ours.append(writer)
+            for _ in range(2):
+                reader, writer = os.pipe()
+                theirs.append(writer)
+                ours.append(reader)
+            targets = theirs if with_input else [agent.null, *theirs]
+            self._started = time.monotonic()
+            self.pid = agent.spawn(request, targets)
+        except BaseException:
+            for fd in ours:
+                os.close(fd)
+            raise
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        if request.get("timeout") is not None:
+            self.deadline = self._started + request["timeout"]
+        self.input = Input(agent, number, ours.pop(0)) if with_input else None
+        limit, window = request.get("limit"), request.get("window")
+        if window is not None:
+            agent.answer(STARTED, number, pid=self.pid)
+        self.outputs = [
+            Output(agent, number, kind, fd, limit, window)
+            for kind, fd in zip((STDOUT, STDERR), ours)
+        ]
+
+    def kill(self, number: int) -> None:
+        """
+        Send a signal to the process group.
+        """
+        self._killed = self._killed or number == signal.SIGKILL
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    def exited(self, status: int) -> None:
+        """
+        The main process has ended. Report at once if nobody else holds its
+        outputs; otherwise give helpers such as the `tee` of `exec > >(tee log)`
+        a moment. A group that was killed is reported when all of it is gone.
+        """
+        now = time.monotonic()
+        self.ended = True
+        self._duration = now - self._started
+        if os.WIFEXITED(status):
+            self._code = os.WEXITSTATUS(status)
+        else:
+            self._code = 128 + os.WTERMSIG(status)
+        if self.input is not None:
+            self.input.close()
+        for output in self.outputs:
+            output.drain()
+        self.deadline = now + (_LONGEST_GRACE if self._killed else _GRACE)
+        self.check()
+
+    def check(self) -> None:
+        """
+        Report a command that has ended, if there is nothing to wait for.
+        """
+        if not self.ended:
+            return
+        if self._killed and os.getpid() == 1:
+            try:
+                # Who is orphaned becomes a child of ours, and its end wakes us.
+                os.killpg(self.pid, 0)
+            except ProcessLookupError:
+                self._report()
+        elif not any(output.open for output in self.outputs):
+            self._report()
+
+    def expire(self) -> None:
+        """
+        The deadline has passed: of the command, or of the moment after it.
+        """
+        now = time.monotonic()
+        if not self.ended:
+            self.timed_out = True
+            self.deadline = None
+            self.kill(signal.SIGKILL)
+            return
+        quiet = max(output.last for output in self.outputs) + _GRACE
+        latest = self._started + self._duration + _LONGEST_GRACE
+        if self.deadline is not None and not self._killed and now < min(quiet, latest):
+            self.deadline = min(quiet, latest)
+        else:
+            self._report()
+
+    def conclude(self) -> None:
+        """
+        Report at once: every process is dead.
+        """
+        if self.ended:
+            self._report()
+
+    def _report(self) -> None:
+        self.deadline = None
+        for output in self.outputs:
+            output.drain()
+            output.discard()
+        self._agent.forget(self)
+        self._agent.answer(
+            EXIT,
+            self.number,
+            code=self._code,
+            duration=self._duration,
+            totals=[output.total for output in self.outputs],
+            truncated=[output.truncated for output in self.outputs],
+            timed_out=self.timed_out,
+        )
+
+
+class Refused(Exception):
+    """
+    A program that cannot be started: what a shell would say, and exit with.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Agent:
+    """
+    The event loop and everything it serves.
+
+    Args:
+        source: descriptor that frames are read from.
+        sink: descriptor that frames are written to.
+        init_timeout: seconds to wait for `INIT`.
+    """
+
+    def __init__(self, source: int, sink: int, init_timeout: float) -> None:
+        self._source = source
+        self._sink = sink
+        self._buffer = bytearray()
+        self._poll = select.poll()
+        self._watched: dict[int, tuple[int, Callable[[], None]]] = {}
+        self._commands: dict[int, Command] = {}
+        self._children: dict[int, Command] = {}
+        self._reads: dict[int, int] = {}
+        self._writes: dict[int, int] = {}
+        self._env: dict[bytes, bytes] = dict(os.environb)
+        self._cwd = b"/"
+        self._init_deadline: float | None = time.monotonic() + init_timeout
+        self._init_timeout = init_timeout
+        self._requests = {
+            INIT: self._init,
+            EXEC: self._exec,
+            KILL: self._kill,
+            READ: self._read,
+            WRITE: self._write,
+            STAT: self._stat,
+            LIST: self._list,
+            MKDIR: self._mkdir,
+            UNLINK: self._unlink,
+        }
+        self.null = os.open("/dev/null", os.O_RDWR)
+        self._wakeup, wakeup = os.pipe()
+        for fd in (self._wakeup, wakeup):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.watch(self._wakeup, select.POLLIN, self._woken)
+        self.watch(source, select.POLLIN, self._received)
+
+    def run(self) -> NoReturn:
+        """
+        Serve until the input ends.
+        """
+        while True:
+            for fd, _ in self._poll.poll(self._patience()):
+                if fd in self._watched:
+                    self._watched[fd][1]()
+            for number in list(self._reads):
+                self._read_piece(number)
+            now = time.monotonic()
+            for command in list(self._commands.values()):
+                command.check()
+                if command.deadline is not None and command.deadline <= now:
+                    command.expire()
+            if self._init_deadline is not None and self._init_deadline <= now:
+                fail(
+                    f"the certificate of the proxy did not arrive within {self._init_timeout:g} s. "
+                    "The session that starts a workspace sends it once its proxy is up. Check that "
+                    "the session still runs, and that its proxy container does: `docker ps "
+                    "--filter label=io.codex-workspace.kind=proxy`."
+                )
+
+    def watch(self, fd: int, events: int, handler: Callable[[], None]) -> None:
+        """
+        Call *handler* whenever *fd* is ready. Watching twice is not an error.
+        """
+        if self._watched.get(fd, (0, None))[0] != events:
+            self._poll.register(fd, events)
+        self._watched[fd] = (events, handler)
+
+    def unwatch(self, fd: int) -> None:
+        """
+        Take *fd* out of the loop, if it is in.
+        """
+        if self._watched.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    def send(self, kind: int, number: int, payload: bytes) -> None:
+        """
+        Write one frame. Blocks while the engine does not take it.
+        """
+        view = memoryview(HEADER.pack(kind, number, len(payload)) + payload)
+        try:
+            while view:
+                view = view[os.write(self._sink, view) :]
+        except OSError:
+            self._leave()
+
+    def answer(self, kind: int, number: int, **values: Any) -> None:
+        """
+        Send a JSON frame.
+        """
+        self.send(kind, number, json.dumps(values).encode("ascii"))
+
+    def forget(self, command: Command) -> None:
+        """
+        *command* has been reported.
+        """
+        self._commands.pop(command.number, None)
+
+    def spawn(self, request: dict[str, Any], targets: list[int]) -> int:
+        """
+        Start the program of an `EXEC` in a session of its own, with *targets*
+        as its descriptors 0, 1 and 2.
+
+        Returns:
+            Its process id.
+        """
+        argv = [encode(word) for word in request["argv"]]
+        env = dict(self._env)
+        user = request.get("user")
+        account = find_account(user) if user else None
+        if account is not None:
+            env.update(account.env)
+        for name, value in request.get("env", {}).items():
+            if value is None:
+                env.pop(encode(name), None)
+            else:
+                env[encode(name)] = encode(value)
+        # Single-threaded, so the directory can be ours for as long as this takes.
+        cwd = request.get("cwd")
+        os.chdir(os.path.join(self._cwd, encode(cwd)) if cwd else self._cwd)
+        try:
+            for program in find_programs(argv[0], env.get(b"PATH", _PATH)):
+                try:
+                    return start(program, argv, env, targets, account)
+                except PermissionError:
+                    denied = program
+            raise Refused(126, f"{decode(denied)}: Permission denied")
+        finally:
+            os.chdir("/")
+
+    def _patience(self) -> float | None:
+        if self._reads:
+            return 0
+        deadlines = [one.deadline for one in self._commands.values() if one.deadline is not None]
+        if self._init_deadline is not None:
+            deadlines.append(self._init_deadline)
+        if not deadlines:
+            return None
+        return max(0.0, min(deadlines) - time.monotonic()) * 1000
+
+    def _received(self) -> None:
+        piece = os.read(self._source, _FILE_PIECE)
+        if not piece:
+            self._leave()
+        buffer = self._buffer
+        buffer += piece
+        start, end = 0, len(buffer)
+        while end - start >= HEADER.size:
+            kind, number, size = HEADER.unpack_from(buffer, start)
+            if size > MAX_PAYLOAD or not INIT <= kind <= KILL_ALL:
+                fail(f"malformed frame: type {kind}, {size} bytes")
+            if end - start < HEADER.size + size:
+                break
+            start += HEADER.size
+            payload = bytes(buffer[start : start + size])
+            start += size
+            self._frame(kind, number, payload)
+        del buffer[:start]
+
+    def _frame(self, kind: int, number: int, payload: bytes) -> None:
+        if kind == STDIN:
+            self._stdin(number, payload)
+        elif kind == STDIN_EOF:
+            self._stdin_eof(number)
+        elif kind == ACK:
+            stream, count = CREDIT.unpack(payload)
+            if number in self._commands:
+                self._commands[number].outputs[stream - STDOUT].acknowledge(count)
+        elif kind == KILL_ALL:
+            self._kill_all(number)
+        else:
+            request = json.loads(payload)
+            try:
+                self._requests[kind](number, request)
+            except OSError as error:
+                self._error(number, error)
+
+    def _error(self, number: int, error: OSError) -> None:
+        path = decode(error.filename) if isinstance(error.filename, bytes) else None
+        self.answer(
+            ERROR,
+            number,
+            errno=errno.errorcode.get(error.errno or 0, ""),
+            message=error.strerror or str(error),
+            path=path,
+        )
+
+    def _woken(self) -> None:
+        os.read(self._wakeup, 4096)
+        self._reap()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            command = self._children.pop(pid, None)
+            if command is not None:
+                command.exited(status)
+
+    def _leave(self) -> NoReturn:
+        if os.getpid() != 1:
+            for command in self._commands.values():
+                command.kill(signal.SIGKILL)
+        os._exit(0)
+
+    def _init(self, number: int, request: dict[str, Any]) -> None:
+        self._init_deadline = None
+        root = request.get("root", "")
+        for name, path in (("hosts", "/etc/hosts"), ("resolv", "/etc/resolv.conf")):
+            if request.get(name) is not None:
+                overwrite(root + path, request[name].encode())
+        installed = False
+        if request.get("ca_certificate"):
+            installed = install_certificate(root, request["ca_certificate"].encode())
+        for name, value in request.get("env", {}).items():
+            self._env[encode(name)] = encode(value)
+        self._cwd = encode(request.get("cwd") or "/")
+        self.answer(
+            READY,
+            number,
+            python="{}.{}.{}".format(*sys.version_info),
+            pid=os.getpid(),
+            ca_installed=installed,
+            ms=round((time.monotonic() - _BORN) * 1000, 1),
+        )
+
+    def _exec(self, number: int, request: dict[str, Any]) -> None:
+        try:
+            command = Command(self, number, request)
+        except Refused as refusal:
+            text = f"{refusal}\n".encode("utf-8", "surrogateescape")
+            limit = request.get("limit")
+            if request.get("window") is not None:
+                self.answer(STARTED, number, pid=0)
+            self.send(STDERR, number, text[:limit])
+            self.answer(
+                EXIT,
+                number,
+                code=refusal.code,
+                duration=0.0,
+                totals=[0, len(text)],
+                truncated=[False, limit is not None and len(text) > limit],
+                timed_out=False,
+            )
+            return
+        self._commands[number] = command
+        self._children[command.pid] = command
+
+    def _kill(self, number: int, request: dict[str, Any]) -> None:
+        if number in self._reads:
+            os.close(self._reads.pop(number))
+            self._error(number, OSError(errno.ECANCELED, os.strerror(errno.ECANCELED)))
+        elif number in self._commands:
+            name = request["signal"]
+            value = name if isinstance(name, int) else getattr(signal, f"SIG{name}", None)
+            if value is not None and 0 < value < signal.NSIG:
+                self._commands[number].kill(value)
+
+    def _kill_all(self, number: int) -> None:
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            if os.getpid() == 1:
+                try:
+                    os.kill(-1, signal.SIGKILL)
+                except ProcessLookupError:
+                    break
+            elif not self._children:
+                break
+            for command in list(self._children.values()):
+                command.kill(signal.SIGKILL)
+            self._reap()
+            time.sleep(0.001)
+        else:
+            left = OSError(errno.EBUSY, "processes that cannot be killed remain")
+            self._error(number, left)
+            return
+        for command in list(self._commands.values()):
+            command.conclude()
+        self.answer(DONE, number)
+
+    def _stdin(self, number: int, payload: bytes) -> None:
+        command = self._commands.get(number)
+        if command is not None and command.input is not None:
+            command.input.write(payload)
+        elif number in self._writes:
+            try:
+                view = memoryview(payload)
+                while view:
+                    view = view[os.write(self._writes[number], view) :]
+            except OSError as error:
+                os.close(self._writes.pop(number))
+                self._error(number, error)
+            else:
+                self.send(TAKEN, number, TAKEN_COUNT.pack(len(payload)))
+
+    def _stdin_eof(self, number: int) -> None:
+        command = self._commands.get(number)
+        if command is not None and command.input is not None:
+            command.input.end()
+        elif number in self._writes:
+            try:
+                os.close(self._writes.pop(number))
+            except OSError as error:
+                self._error(number, error)
+            else:
+                self.answer(DONE, number)
+
+    def _read(self, number: int, request: dict[str, Any]) -> None:
+        # O_NONBLOCK: a FIFO must not stop the loop.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+        self._reads[number] = os.open(encode(request["path"]), flags)
+        self._read_piece(number)
+
+    def _read_piece(self, number: int) -> None:
+        fd = self._reads[number]
+        try:
+            piece = os.read(fd, _FILE_PIECE)
+        except OSError as error:
+            os.close(self._reads.pop(number))
+            self._error(number, error)
+            return
+        if piece:
+            self.send(DATA, number, piece)
+        else:
+            os.close(self._reads.pop(number))
+            self.answer(DONE, number)
+
+    def _write(self, number: int, request: dict[str, Any]) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY
+        self._writes[number] = os.open(encode(request["path"]), flags, 0o666)
+
+    def _stat(self, number: int, request: dict[str, Any]) -> None:
+        status = os.stat(encode(request["path"]), follow_symlinks=request.get("follow", True))
+        self.answer(DONE, number, stat=list(status))
+
+    def _list(self, number: int, request: dict[str, Any]) -> None:
+        names = b"".join(name + b"\0" for name in sorted(os.listdir(encode(request["path"]))))
+        for start in range(0, len(names), _FILE_PIECE):
+            self.send(DATA, number, names[start : start + _FILE_PIECE])
+        self.answer(DONE, number)
+
+    def _mkdir(self, number: int, request: dict[str, Any]) -> None:
+        path = encode(request["path"])
+        if request.get("parents"):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            if not (request.get("exist_ok") and os.path.isdir(path)):
+                raise
+        self.answer(DONE, number)
+
+    def _unlink(self, number: int, request: dict[str, Any]) -> None:
+        os.unlink(encode(request["path"]))
+        self.answer(DONE, number)
+
+
+class Account:
+    """
+    Who a command runs as.
+    """
+
+    def __init__(self, uid: int, gid: int, groups: list[int], env: dict[bytes, bytes]) -> None:
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+        self.env = env
+
+
+def find_account(name: str) -> Account:
+    """
+    The account that *name* names: `user`, `uid`, or either with `:gid`.
+    """
+    import grp
+    import pwd
+
+    user, _, group = name.partition(":")
+    try:
+        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+        uid, gid = entry.pw_uid, entry.pw_gid
+        groups = os.getgrouplist(entry.pw_name, gid)
+        env = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
+    except KeyError:
+        if not user.isdigit():
+            text = f"there is no user {user!r} in the workspace: see its /etc/passwd"
+            raise OSError(errno.EINVAL, text) from None
+        uid, gid, groups, env = int(user), 0, [0], {"HOME": "/"}
+    if group:
+        try:
+            gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+        except KeyError:
+            text = f"there is no group {group!r} in the workspace: see its /etc/group"
+            raise OSError(errno.EINVAL, text) from None
+        groups = [gid]
+    return Account(uid, gid, groups, {encode(key): encode(env[key]) for key in env})
+
+
+def find_programs(name: bytes, path: bytes) -> list[bytes]:
+    """
+    The files that *name* may mean, in the order they are to be tried.
+    """
+    if b"/" in name:
+        candidates = [name]
+    else:
+        candidates = [os.path.join(part or b".", name) for part in path.split(b":")]
+    found = [one for one in candidates if name and os.path.exists(one)]
+    files = [one for one in found if not os.path.isdir(one)]
+    if files:
+        return files
+    if b"/" not in name:
+        raise Refused(
+            127,
+            f"{decode(name)}: command not found in PATH={decode(path)} "
+            "(a command given as one string is run by a login shell, whose PATH may have it)",
+        )
+    if found:
+        raise Refused(126, f"{decode(name)}: Is a directory")
+    raise Refused(127, f"{decode(name)}: No such file or directory")
+
+
+def start(
+    program: bytes,
+    argv: list[bytes],
+    env: dict[bytes, bytes],
+    targets: list[int],
+    account: Account | None,
+) -> int:
+    """
+    Start *program*, by `/bin/sh` if it is a script without `#!`.
+
+    Raises:
+        PermissionError: it may not be executed.
+        Refused: it cannot be executed for another reason.
+        OSError: there is no room for another process.
+    """
+
+    def launch(program: bytes, argv: list[bytes]) -> int:
+        if account is None:
+            return spawn(program, argv, env, targets)
+        return fork(program, argv, env, targets, account)
+
+    try:
+        try:
+            return launch(program, argv)
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            return launch(b"/bin/sh", [b"sh", program, *argv[1:]])
+    except PermissionError:
+        raise
+    except OSError as error:
+        if error.errno in _EXHAUSTED:
+            text = f"no room for another process: {os.strerror(error.errno)}"
+            raise OSError(error.errno, text) from None
+        if error.errno == errno.ENOENT:
+            text = "the interpreter that its first line names, or its loader, does not exist"
+            raise Refused(127, f"{decode(program)}: {text}") from None
+        raise Refused(126, f"{decode(program)}: {error.strerror}") from None
+
+
+def spawn(program: bytes, argv: list[bytes], env: dict[bytes, bytes], targets: list[int]) -> int:
+    """
+    Start a program as the agent's own user, which `posix_spawn` does faster
+    than a fork.
+    """
+    return os.posix_spawn(
+        program,
+        argv,
+        env,
+        file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(targets)],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=_SIGNALS,
+    )
+
+
+def fork(
+    program: bytes,
+    argv: list[bytes],
+    env: dict[bytes, bytes],
+    targets: list[int],
+    account: Account,
+) -> int:
+    """
+    Start a program as another user.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.setsid()
+            for number, fd in enumerate(targets):
+                os.dup2(fd, number)
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            os.setgroups(account.groups)
+            os.setgid(account.gid)
+            os.setuid(account.uid)
+            os.execve(program, argv, env)
+        except OSError as error:
+            os.write(writer, b"%d" % (error.errno or errno.EIO))
+        finally:
+            os._exit(127)
+    os.close(writer)
+    with open(reader, "rb") as report:
+        failure = report.read()
+    if failure:
+        os.waitpid(pid, 0)
+        raise OSError(int(failure), os.strerror(int(failure)))
+    return pid
+
+
+def install_certificate(root: str, certificate: bytes) -> bool:
+    """
+    Put *certificate* into the trust store.
+
+    Returns:
+        Whether it was not there yet.
+    """
+    path = root + _CERTIFICATE
+    try:
+        with open(path, "rb") as present:
+            if present.read() == certificate:
+                return False
+    except OSError:
+        pass
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.islink(path):
+        os.unlink(path)
+    overwrite(path, certificate)
+    for tool in _UPDATE:
+        if os.access(root + tool, os.X_OK):
+            outputs = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
+            argv = [root + tool]
+            pid = os.posix_spawn(root + tool, argv, os.environ, file_actions=outputs)
+            if os.waitpid(pid, 0)[1] == 0:
+                return True
+    bundle = next((one for one in _BUNDLES if os.path.exists(root + one)), _BUNDLES[0])
+    os.makedirs(os.path.dirname(root + bundle), exist_ok=True)
+    with open(root + bundle, "ab") as store:
+        store.write(b"\n" + certificate)
+    return True
+
+
+def overwrite(path: str, content: bytes) -> None:
+    """
+    Write a file in place: it may be a mount of its own.
+    """
+    with open(path, "wb") as file:
+        file.write(content)
+    os.chmod(path, 0o644)
+
+
+def encode(text: str | bytes) -> bytes:
+    """
+    The bytes of a path, an argument or a variable, whatever the locale.
+    """
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+
+
+def decode(data: bytes) -> str:
+    """
+    The inverse of `encode`.
+    """
+    return data.decode("utf-8", "surrogateescape")
+
+
+def fail(message: str) -> NoReturn:
+    """
+    End with *message* on standard error.
+    """
+    os.write(2, f"codex-workspace agent: {message}\n".encode("utf-8", "replace"))
+    os._exit(_FAILED)
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """
+    Serve standard input and output. The argument, if any, is the time in
+    seconds to wait for `INIT`.
+    """
+    os.umask(0o022)
+    os.chdir("/")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source, sink = os.dup(0), os.dup(1)
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+    if os.getpid() == 1 and os.getuid() == 0:
+        # A change of credentials closes /proc/1/fd and /proc/1/mem to the
+        # commands: `echo x >/proc/1/fd/1` must not end up between our frames.
+        os.setegid(65534)
+        os.setegid(0)
+    try:
+        Agent(source, sink, float(arguments[0]) if arguments else _INIT_TIMEOUT).run()
+    except Exception as error:
+        fail(f"{type(error).__name__}: {error}")
+
+
+_BORN = time.monotonic()
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

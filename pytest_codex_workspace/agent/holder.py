@@ -1,0 +1,243 @@
+"""The first process of a network holder: cuts every way out but the one to the proxy.
+
+It owns the network namespace that workspaces join. It has NET_ADMIN for a
+moment: it waits for one line of JSON on standard input, `{"proxy": address}`,
+replaces every IPv4 route by one to that address, drops all capabilities,
+proves to itself that both hold, answers with one line of JSON, `{"ready":
+true, "address": its own}` or `{"error": text}`, and lives until its input
+ends. It is one file and needs nothing but the standard library.
+"""
+
+# ruff: noqa: PTH123
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import socket
+import struct
+
+__all__ = ["main"]
+
+_NLMSG_ERROR = 2
+_REQUEST_ACK = 0x01 | 0x04
+_CREATE = 0x400
+_NEW_ROUTE, _DEL_ROUTE, _NEW_RULE = 24, 25, 32
+_HEADER = struct.Struct("=IHHII")
+_BODY = struct.Struct("=8BI")
+_NUMBER = struct.Struct("=I")
+_DST, _OIF, _PRIORITY, _OIFNAME = 1, 4, 6, 17
+_MAIN_TABLE, _BOUND_TABLE = 254, 100
+_STATIC, _LINK, _HOST, _NOWHERE = 4, 253, 254, 255
+_UNICAST, _LOCAL, _TO_TABLE = 1, 2, 1
+
+_CAPBSET_DROP, _SET_NO_NEW_PRIVS = 24, 38
+_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL = 47, 4
+_CAPABILITY_VERSION = 0x20080522
+_CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+
+_OUTSIDE = "192.0.2.1"
+_LINE_LIMIT = 4096
+
+
+class Netlink:
+    """
+    Requests to the kernel about IPv4 routing.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+
+    def route(
+        self, kind: int, table: int, scope: int, what: int, bits: int, **attributes: int | bytes
+    ) -> None:
+        """
+        Add (*kind* `_NEW_ROUTE`) or remove (`_DEL_ROUTE`) a route.
+
+        Args:
+            kind: which of the two.
+            table: number of the routing table.
+            scope: how far its destinations are.
+            what: type of the route.
+            bits: length of the destination's prefix.
+            attributes: `dst`, `oif` and `priority`, numbers in this machine's
+                byte order.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        numbers = {"dst": _DST, "oif": _OIF, "priority": _PRIORITY}
+        protocol = _STATIC if kind == _NEW_ROUTE else 0
+        body = _BODY.pack(socket.AF_INET, bits, 0, 0, table, protocol, scope, what, 0)
+        self._request(kind, body, {numbers[name]: value for name, value in attributes.items()})
+
+    def rule(self, interface: str, table: int) -> None:
+        """
+        Let sockets that are bound to *interface* use *table*.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        body = _BODY.pack(socket.AF_INET, 0, 0, 0, table, 0, 0, _TO_TABLE, 0)
+        self._request(
+            _NEW_RULE, body, {_OIFNAME: interface.encode() + b"\0", _PRIORITY: _BOUND_TABLE}
+        )
+
+    def _request(self, kind: int, body: bytes, attributes: dict[int, int | bytes]) -> None:
+        for number, value in attributes.items():
+            data = value if isinstance(value, bytes) else _NUMBER.pack(value)
+            body += struct.pack("=HH", 4 + len(data), number) + data + b"\0" * (-len(data) % 4)
+        flags = _REQUEST_ACK if kind == _DEL_ROUTE else _REQUEST_ACK | _CREATE
+        self._socket.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body)
+        answer = self._socket.recv(65536)
+        code = struct.unpack_from("=i", answer, _HEADER.size)[0]
+        if _HEADER.unpack_from(answer)[1] != _NLMSG_ERROR or code:
+            raise OSError(-code, os.strerror(-code))
+
+
+def routes() -> list[tuple[str, int, int, int, int]]:
+    """
+    The main IPv4 table: interface, destination, mask, gateway and metric.
+    """
+    with open("/proc/net/route") as table:
+        rows = [line.split() for line in table.readlines()[1:]]
+    return [
+        (row[0], int(row[1], 16), int(row[7], 16), int(row[2], 16), int(row[6])) for row in rows
+    ]
+
+
+def cut(proxy: str) -> str:
+    """
+    Leave no route but one to *proxy*.
+
+    Returns:
+        The interface that leads to it.
+
+    Raises:
+        ValueError: none does.
+        OSError: the kernel refused.
+    """
+    target = _NUMBER.unpack(socket.inet_aton(proxy))[0]
+    present = routes()
+    near = [row[0] for row in present if row[2] and not row[3] and target & row[2] == row[1]]
+    if not near:
+        raise ValueError(f"the proxy's address {proxy} is on no network of this container")
+    netlink = Netlink()
+    for interface, destination, mask, _, metric in present:
+        index = socket.if_nametoindex(interface)
+        bits = bin(mask).count("1")
+        where = {"dst": destination, "oif": index, "priority": metric}
+        netlink.route(_DEL_ROUTE, _MAIN_TABLE, _NOWHERE, 0, bits, **where)
+    index = socket.if_nametoindex(near[0])
+    netlink.route(_NEW_ROUTE, _MAIN_TABLE, _LINK, _UNICAST, 32, dst=target, oif=index)
+    # Where no route fits, the kernel takes every address for a neighbour once
+    # a socket is bound to an interface (`curl --interface eth0`), and so finds
+    # the other containers. For such sockets some route has to fit.
+    netlink.route(_NEW_ROUTE, _BOUND_TABLE, _LINK, _UNICAST, 32, dst=target, oif=index)
+    netlink.route(_NEW_ROUTE, _BOUND_TABLE, _HOST, _LOCAL, 0, oif=index)
+    netlink.rule(near[0], _BOUND_TABLE)
+    return near[0]
+
+
+def drop_capabilities() -> None:
+    """
+    Give up every capability, for good.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = 0
+    while libc.prctl(_CAPBSET_DROP, number, 0, 0, 0) == 0:
+        number += 1
+    libc.prctl(_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    header = struct.pack("=II", _CAPABILITY_VERSION, 0)
+    if libc.capset(header, struct.pack("=6I", *[0] * 6)):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def flaw(interface: str) -> str:
+    """
+    What is still open; empty if nothing is.
+    """
+    for bound in (False, True):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            if bound:
+                name = interface.encode() + b"\0"
+                try:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
+                except PermissionError:
+                    break  # Nor can a workspace bind one, on kernels before 5.7.
+            code = probe.connect_ex((_OUTSIDE, 9))
+        if code != errno.ENETUNREACH:
+            how = "by a socket bound to the interface " if bound else ""
+            return f"an outside address is still tried {how}({os.strerror(code)})"
+    if len(routes()) != 1:
+        return "a route came back"
+    with open("/proc/self/status") as status:
+        sets = dict(line.split(":", 1) for line in status)
+    kept = [name for name in _CAPABILITY_SETS if int(sets.get(name, "0"), 16)]
+    if kept:
+        return f"capabilities are still there: {', '.join(kept)}"
+    try:
+        with open("/proc/net/if_inet6") as table:
+            names = {line.split()[5] for line in table}
+    except FileNotFoundError:
+        return ""
+    if names - {"lo"}:
+        return "IPv6 is on: create the container with sysctl net.ipv6.conf.all.disable_ipv6=1"
+    return ""
+
+
+def prepare(line: bytes) -> dict[str, object]:
+    """
+    Do what *line* asks for.
+
+    Returns:
+        The answer.
+    """
+    try:
+        proxy = json.loads(line)["proxy"]
+        interface = cut(proxy)
+        drop_capabilities()
+        problem = flaw(interface)
+        if problem:
+            return {"error": problem}
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((proxy, 9))
+            return {"ready": True, "address": probe.getsockname()[0]}
+    except PermissionError as error:
+        return {"error": f"{error}: the container needs the capability NET_ADMIN at its start"}
+    except OSError as error:
+        return {"error": f"{error}: the kernel must support policy routing of IPv4"}
+    except (KeyError, TypeError, ValueError) as error:
+        return {"error": f"{error or type(error).__name__} (asked: {line[:200]!r})"}
+
+
+def main() -> int:
+    """
+    Serve one request on standard input, then wait for its end.
+
+    Returns:
+        The exit code.
+    """
+    line = b""
+    while b"\n" not in line and len(line) < _LINE_LIMIT:
+        piece = os.read(0, _LINE_LIMIT)
+        if not piece:
+            return 0
+        line += piece
+    answer = prepare(line.split(b"\n", 1)[0])
+    os.write(1, json.dumps(answer).encode() + b"\n")
+    if "error" in answer:
+        return 1
+    while os.read(0, _LINE_LIMIT):
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,210 @@
+"""Paths inside a workspace."""
+
+from __future__ import annotations
+
+import errno
+import io
+import stat
+import sys
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+__all__ = ["Files", "WorkspacePath", "bind"]
+
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+
+
+class Files(Protocol):
+    """
+    The files of a workspace, as its channel serves them.
+    """
+
+    def read_file(self, path: str) -> bytes:
+        """
+        The content of a file.
+        """
+
+    def write_file(self, path: str, data: bytes) -> None:
+        """
+        Make *data* the content of a file.
+        """
+
+    def stat(self, path: str, *, follow: bool = True) -> os.stat_result:
+        """
+        The status of a file, or without *follow* of a link itself.
+        """
+
+    def list_dir(self, path: str) -> list[str]:
+        """
+        The names in a directory, sorted.
+        """
+
+    def mkdir(self, path: str, *, parents: bool = False, exist_ok: bool = False) -> None:
+        """
+        Make a directory.
+        """
+
+    def unlink(self, path: str) -> None:
+        """
+        Remove a file or a link.
+        """
+
+
+class WorkspacePath(PurePosixPath):
+    """
+    A path in a workspace: what `pathlib` knows of names, and the files behind
+    them. Whatever is derived from it belongs to the same workspace. Errors are
+    those of `pathlib.Path`; `WorkspaceLost` if the container ended.
+
+    Example:
+        >>> ws.path("docs/index.md").read_text()
+        '# Welcome'
+        >>> [path.name for path in ws.project.iterdir()]
+        ['.git', 'README.md', 'docs']
+    """
+
+    __slots__ = ()
+
+    _files: ClassVar[Files]
+    _start: ClassVar[str]
+
+    if sys.version_info >= (3, 12):
+
+        def __init__(self, *parts: str | os.PathLike[str]) -> None:
+            super().__init__(self._start, *parts)
+
+        def with_segments(self, *parts: str | os.PathLike[str]) -> WorkspacePath:
+            derived = object.__new__(type(self))
+            PurePosixPath.__init__(derived, *parts)
+            return derived
+
+    else:
+
+        def __new__(cls, *parts: str | os.PathLike[str]) -> WorkspacePath:
+            return super().__new__(cls, cls._start, *parts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process has no connection to the workspace.
+        return PurePosixPath, (str(self),)
+
+    def read_bytes(self) -> bytes:
+        """
+        The content of the file.
+
+        Raises:
+            OSError: it cannot be read, or is longer than 256 MiB.
+        """
+        return self._files.read_file(self._name())
+
+    def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """
+        The content of the file as text, line ends as `pathlib.Path` gives them.
+        """
+        return io.TextIOWrapper(io.BytesIO(self.read_bytes()), encoding, errors).read()
+
+    def write_bytes(self, data: bytes) -> int:
+        """
+        Make *data* the content of the file.
+
+        Returns:
+            The number of bytes.
+        """
+        self._files.write_file(self._name(), bytes(data))
+        return len(data)
+
+    def write_text(self, data: str, encoding: str = "utf-8", errors: str = "strict") -> int:
+        """
+        Make *data* the content of the file.
+
+        Returns:
+            The number of characters.
+        """
+        self._files.write_file(self._name(), data.encode(encoding, errors))
+        return len(data)
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """
+        What `os.stat` says inside the workspace.
+        """
+        return self._files.stat(self._name(), follow=follow_symlinks)
+
+    def exists(self) -> bool:
+        """
+        Whether there is such a file or directory.
+        """
+        return self._mode() is not None
+
+    def is_file(self) -> bool:
+        """
+        Whether it is a regular file, or a link to one.
+        """
+        mode = self._mode()
+        return mode is not None and stat.S_ISREG(mode)
+
+    def is_dir(self) -> bool:
+        """
+        Whether it is a directory, or a link to one.
+        """
+        mode = self._mode()
+        return mode is not None and stat.S_ISDIR(mode)
+
+    def is_symlink(self) -> bool:
+        """
+        Whether it is a symbolic link.
+        """
+        mode = self._mode(follow=False)
+        return mode is not None and stat.S_ISLNK(mode)
+
+    def iterdir(self) -> Iterator[WorkspacePath]:
+        """
+        What is in the directory, sorted by name.
+        """
+        return iter([self / name for name in self._files.list_dir(self._name())])
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """
+        Remove the file or link.
+        """
+        try:
+            self._files.unlink(self._name())
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
+        """
+        Make the directory.
+
+        Args:
+            parents: those above it, too.
+            exist_ok: it may be there already.
+        """
+        self._files.mkdir(self._name(), parents=parents, exist_ok=exist_ok)
+
+    def _name(self) -> str:
+        # `relative_to` and the like derive relative paths.
+        return str(PurePosixPath(self._start, self))
+
+    def _mode(self, *, follow: bool = True) -> int | None:
+        try:
+            return self.stat(follow_symlinks=follow).st_mode
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise
+
+
+def bind(files: Files, root: str) -> type[WorkspacePath]:
+    """
+    The path type of one workspace.
+
+    Args:
+        files: its channel.
+        root: the directory at which relative paths start.
+    """
+    members = {"__slots__": (), "__module__": __name__, "_files": files, "_start": root}
+    return type("WorkspacePath", (WorkspacePath,), members)

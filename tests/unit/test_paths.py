@@ -1,0 +1,219 @@
+"""Paths in a workspace, served by an agent that runs here."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from pytest_codex_workspace.channel import Channel
+from pytest_codex_workspace.paths import WorkspacePath, bind
+
+from .local_agent import LocalStream
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the agent is a Linux program")
+
+
+@pytest.fixture(scope="module")
+def channel() -> Iterator[Channel]:
+    """
+    An agent that all tests of this file share.
+    """
+    stream = LocalStream()
+    channel = Channel(stream, describe=lambda: "gone")
+    channel.init()
+    yield channel
+    channel.close()
+    stream.end()
+
+
+@pytest.fixture
+def project(channel, tmp_path) -> WorkspacePath:
+    """
+    A project directory, `tmp_path` on this machine.
+    """
+    return bind(channel, str(tmp_path))()
+
+
+def test_relative_paths_start_at_the_project(channel):
+    """
+    Absolute ones stay what they are.
+    """
+    path = bind(channel, "/workspace/x")
+
+    assert str(path("a", "b")) == "/workspace/x/a/b"
+    assert str(path("/etc", "hosts")) == "/etc/hosts"
+    assert str(path()) == "/workspace/x"
+    assert path("a") == PurePosixPath("/workspace/x/a")
+
+
+def test_derived_paths_belong_to_the_same_workspace(project):
+    """
+    Whichever way they are derived.
+    """
+    path = project / "a" / "b.txt"
+    derived = [
+        path.parent,
+        path.parents[1],
+        path.with_suffix(".md"),
+        path.with_name("c"),
+        path.joinpath("x"),
+        "/etc" / path,
+        path.relative_to(project),
+    ]
+
+    assert {type(one) for one in derived} == {type(project)}
+    assert not any(one.is_file() for one in derived)
+    assert str(path.relative_to(project)) == "a/b.txt"
+
+
+def test_two_workspaces_do_not_mix(channel, tmp_path):
+    """
+    Each has a type of its own.
+    """
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one, two = (bind(channel, str(tmp_path / name)) for name in ("one", "two"))
+
+    one("file").write_text("x")
+    assert one("file").exists()
+    assert not two("file").exists()
+
+
+def test_text_and_bytes(project, tmp_path):
+    """
+    As `pathlib` reads and writes them.
+    """
+    path = project / "file"
+
+    assert path.write_text("é\n") == 2
+    assert (tmp_path / "file").read_bytes() == b"\xc3\xa9\n"
+    assert path.read_text() == "é\n"
+    assert path.write_bytes(b"a\r\nb\xff") == 5
+    assert path.read_bytes() == b"a\r\nb\xff"
+    assert path.read_text(errors="replace") == "a\nb\ufffd"
+    assert path.read_text("latin-1") == "a\nbÿ"
+    with pytest.raises(UnicodeDecodeError):
+        path.read_text()
+
+
+def test_large_files_travel_whole(project, tmp_path):
+    """
+    In as many pieces as it takes.
+    """
+    data = os.urandom(3_000_000)
+    (project / "large").write_bytes(data)
+
+    assert (tmp_path / "large").read_bytes() == data
+    assert (project / "large").read_bytes() == data
+    (project / "large").write_bytes(b"")
+    assert (project / "large").read_bytes() == b""
+
+
+def test_kinds_of_files(project, tmp_path):
+    """
+    Links are followed, but for the question whether it is one.
+    """
+    (tmp_path / "file").write_text("12345")
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "link").symlink_to("directory")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+
+    def kinds(name: str) -> tuple[bool, ...]:
+        path = project / name
+        return path.exists(), path.is_file(), path.is_dir(), path.is_symlink()
+
+    assert kinds("file") == (True, True, False, False)
+    assert kinds("directory") == (True, False, True, False)
+    assert kinds("link") == (True, False, True, True)
+    assert kinds("dangling") == (False, False, False, True)
+    assert kinds("loop") == (False, False, False, True)
+    assert kinds("nothing") == (False, False, False, False)
+    assert kinds("file/below") == (False, False, False, False)
+    assert (project / "file").stat().st_size == 5
+
+
+def test_names_that_are_no_text_round_trip(project, tmp_path):
+    """
+    By surrogates, as on this machine.
+    """
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/n\xff\n")).write_text("found")
+
+    (path,) = project.iterdir()
+    assert path.name == "n\udcff\n"
+    assert path.read_text() == "found"
+    path.unlink()
+    assert list(project.iterdir()) == []
+
+
+def test_directories_are_listed_in_order(project):
+    """
+    Made, with those above them, and listed.
+    """
+    for name in ("b/x", "a", "c"):
+        (project / name).mkdir(parents=True)
+
+    assert [path.name for path in project.iterdir()] == ["a", "b", "c"]
+    (project / "a").mkdir(exist_ok=True)
+    (project / "b" / "x").mkdir(parents=True, exist_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "number"),
+    [
+        (lambda path: (path / "no").read_text(), FileNotFoundError, errno.ENOENT),
+        (lambda path: (path / "no").unlink(), FileNotFoundError, errno.ENOENT),
+        (lambda path: (path / "no/x").write_text(""), FileNotFoundError, errno.ENOENT),
+        (lambda path: (path / "no/x").mkdir(), FileNotFoundError, errno.ENOENT),
+        (lambda path: (path / "no").iterdir(), FileNotFoundError, errno.ENOENT),
+        (lambda path: (path / "no").stat(), FileNotFoundError, errno.ENOENT),
+        (lambda path: (path / "file").mkdir(exist_ok=True), FileExistsError, errno.EEXIST),
+        (lambda path: (path / "file").iterdir(), NotADirectoryError, errno.ENOTDIR),
+        (lambda path: path.read_bytes(), IsADirectoryError, errno.EISDIR),
+        (lambda path: path.write_bytes(b""), IsADirectoryError, errno.EISDIR),
+        (lambda path: path.unlink(), IsADirectoryError, errno.EISDIR),
+    ],
+)
+def test_errors_are_the_builtin_ones(project, act, error, number):
+    """
+    With their number, their usual text and the path in the workspace.
+    """
+    (project / "file").write_text("")
+
+    with pytest.raises(error) as caught:
+        act(project)
+    assert (caught.value.errno, caught.value.strerror) == (number, os.strerror(number))
+    assert caught.value.filename.startswith(str(project))
+
+
+def test_unlink_may_find_nothing(project):
+    """
+    If it is told so.
+    """
+    (project / "no").unlink(missing_ok=True)
+
+
+def test_a_path_without_an_end_is_refused(project):
+    """
+    As the builtin functions do.
+    """
+    with pytest.raises(ValueError, match="null byte"):
+        (project / "a\0b").read_text()
+    with pytest.raises(ValueError, match="null byte"):
+        (project / "a\0b").write_text("")
+
+
+def test_a_path_becomes_a_plain_one_in_another_process(project):
+    """
+    The connection stays here.
+    """
+    again = pickle.loads(pickle.dumps(project / "a"))
+
+    assert type(again) is PurePosixPath
+    assert again == project / "a"
