@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Codex runs this once, with network, and keeps what it leaves behind.
+set -euo pipefail
+python3 -m venv .venv
+.venv/bin/pip install --quiet --editable . hypothesis pytest-randomly pytest-timeout
+echo "setup: $(.venv/bin/python --version), $(.venv/bin/pip list 2>/dev/null | wc -l) lines of packages"

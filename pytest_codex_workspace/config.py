@@ -1,0 +1,187 @@
+"""The options of a run: their names, defaults and checks, shared by pytest and the command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+__all__ = [
+    "OPTIONS",
+    "CacheMode",
+    "Config",
+    "ConfigError",
+    "KeepWhen",
+    "Option",
+    "OutputMode",
+    "check_environment",
+]
+
+CacheMode = Literal["auto", "refresh", "off", "require"]
+OutputMode = Literal["progress", "stream", "quiet"]
+KeepWhen = Literal["never", "failed", "always"]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class ConfigError(ValueError):
+    """
+    An option has a value that cannot be meant. The text names the option.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """
+    One option: `--codex-NAME` for pytest, `codex_NAME` in an ini file,
+    `--NAME` for the command.
+    """
+
+    name: str
+    metavar: str
+    default: str
+    help: str
+    choices: tuple[str, ...] = ()
+    repeatable: bool = False
+
+    @property
+    def key(self) -> str:
+        """
+        The field of `Config` the option fills.
+        """
+        return self.name.replace("-", "_")
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("repo", "PATH", "", "repository to project into workspaces"),
+    Option("rev", "REV", "HEAD", "project this commit"),
+    Option(
+        "image",
+        "NAME",
+        "universal",
+        "'universal' (codex-universal), 'slim' (Debian packages, needs no container registry), "
+        "or any image reference as base",
+    ),
+    Option("env", "NAME=VALUE", "", "environment of workspaces; repeatable", repeatable=True),
+    Option(
+        "cache",
+        "MODE",
+        "auto",
+        "auto: use or make; refresh: run setup again and replace; off: neither read nor write; "
+        "require: fail on a miss",
+        choices=get_args(CacheMode),
+    ),
+    Option(
+        "engine",
+        "URL",
+        "auto",
+        "container engine: auto, docker, podman, or a unix://, tcp:// or ssh:// URL",
+    ),
+    Option(
+        "output",
+        "MODE",
+        "progress",
+        "what long steps show: progress (steps and the scripts' output), stream (image builds "
+        "line by line too), quiet",
+        choices=get_args(OutputMode),
+    ),
+    Option(
+        "keep",
+        "WHEN",
+        "never",
+        "keep workspaces as images for inspection",
+        choices=get_args(KeepWhen),
+    ),
+    Option("setup-timeout", "SECONDS", "1200", "time limit of each setup script"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """
+    A checked set of options. `repo` is `None` when none was named.
+    """
+
+    repo: Path | None = None
+    rev: str = "HEAD"
+    image: str = "universal"
+    env: Mapping[str, str] = field(default_factory=dict)
+    cache: CacheMode = "auto"
+    engine: str = "auto"
+    output: OutputMode = "progress"
+    keep: KeepWhen = "never"
+    setup_timeout: float = 1200.0
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], *, spell: str = "--codex-{}") -> Config:
+        """
+        Check *values*, which hold text (a list of texts for a repeatable
+        option) or `None` for "not given".
+
+        Args:
+            values: by option key.
+            spell: how an option is written where it came from, for errors.
+
+        Raises:
+            ConfigError: an option has a value that cannot be meant.
+        """
+        checked: dict[str, Any] = {}
+        for option in OPTIONS:
+            value = values.get(option.key)
+            if value in (None, "", [], ()):
+                continue
+            name = spell.format(option.name)
+            if option.choices and value not in option.choices:
+                raise ConfigError(f"{name}={value}: must be one of {', '.join(option.choices)}")
+            checked[option.key] = value
+        if "repo" in checked:
+            checked["repo"] = Path(checked["repo"])
+        if "env" in checked:
+            checked["env"] = _environment(checked["env"], spell.format("env"))
+        if "setup_timeout" in checked:
+            checked["setup_timeout"] = _seconds(
+                checked["setup_timeout"], spell.format("setup-timeout")
+            )
+        return cls(**checked)
+
+
+def check_environment(values: Mapping[str, object], name: str) -> dict[str, str]:
+    """
+    The variables of *values*, each a valid name with a text as value.
+
+    Raises:
+        ConfigError: naming the variable that is not.
+    """
+    for key, value in values.items():
+        if not isinstance(key, str) or not _NAME.fullmatch(key):
+            raise ConfigError(f"{name}: {key!r} is not a name that a variable can have")
+        if not isinstance(value, str):
+            raise ConfigError(
+                f"{name}: {key} is {value!r}; the value of a variable is text: "
+                f"write {key}='{value}'"
+            )
+        if "\0" in value:
+            raise ConfigError(f"{name}: {key} has a NUL byte, which no variable can hold")
+    return {str(key): str(value) for key, value in values.items()}
+
+
+def _environment(pairs: Sequence[str], name: str) -> dict[str, str]:
+    found: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"{name}={pair}: must have the form NAME=VALUE")
+        found[key] = value
+    return check_environment(found, name)
+
+
+def _seconds(value: str, name: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"{name}={value}: must be a number of seconds above 0")
+    return seconds

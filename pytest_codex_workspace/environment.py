@@ -1,0 +1,73 @@
+"""The environment that Codex gives a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["CERTIFICATE", "RUNTIMES", "defaulted_runtimes", "workspace_environment"]
+
+CERTIFICATE = "/usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt"
+"""Where the proxy's certificate is, as seen in real workspaces."""
+
+_PROXY = "http://proxy:8080"
+
+RUNTIMES: Mapping[str, str] = {
+    "PYTHON": "3.12",
+    "NODE": "20",
+    "RUST": "1.89.0",
+    "GO": "1.24.3",
+    "SWIFT": "6.1",
+    "RUBY": "3.4.4",
+    "PHP": "8.4",
+    "BUN": "1.2.14",
+    "JAVA": "21",
+}
+"""Codex's runtime versions, seen in a real session."""
+
+_FIXED: Mapping[str, str] = {
+    "HOME": "/root",
+    **dict.fromkeys(
+        (
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "http_proxy",
+            "https_proxy",
+            "YARN_HTTP_PROXY",
+            "YARN_HTTPS_PROXY",
+            "npm_config_http_proxy",
+            "npm_config_https_proxy",
+        ),
+        _PROXY,
+    ),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1"),
+    **dict.fromkeys(
+        (
+            "CODEX_PROXY_CERT",
+            "NODE_EXTRA_CA_CERTS",
+            "PIP_CERT",
+            "REQUESTS_CA_BUNDLE",
+            "SSL_CERT_FILE",
+        ),
+        CERTIFICATE,
+    ),
+    "ELECTRON_GET_USE_PROXY": "true",
+    "GRADLE_OPTS": "-Dhttp.proxyHost=proxy -Dhttp.proxyPort=8080 "
+    "-Dhttps.proxyHost=proxy -Dhttps.proxyPort=8080",
+}
+
+
+def workspace_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """
+    Every variable of a workspace: those two dumps of real workspaces agree
+    on, Codex's runtime versions, and *extra*, which wins.
+    """
+    runtimes = {f"CODEX_ENV_{name}_VERSION": version for name, version in RUNTIMES.items()}
+    return {**_FIXED, **runtimes, **extra}
+
+
+def defaulted_runtimes(extra: Mapping[str, str]) -> str:
+    """
+    The names of the runtimes whose version *extra* does not choose, separated
+    by spaces: an image may have only another version of those.
+    """
+    return " ".join(name for name in RUNTIMES if f"CODEX_ENV_{name}_VERSION" not in extra)

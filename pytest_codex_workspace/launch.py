@@ -1,0 +1,136 @@
+"""Starting and stopping the containers that workspaces run in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+from .channel import Channel
+from .engine.protocol import ContainerSpec, Engine
+from .environment import workspace_environment
+from .errors import EngineUnavailable
+from .identity import Identity
+from .network.isolation import Holder, Isolation
+from .network.log import Request
+
+__all__ = ["Launcher", "Phase", "Running"]
+
+Phase = Literal["setup", "resume", "test"]
+
+_AGENT = ("python3", "-I", "-S", "-u", "/opt/codex/agent.py")
+_PIDS = 4096
+_HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace\n"
+_RESOLVER = "nameserver {proxy}\noptions timeout:1 attempts:1\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """
+    A running container with an agent that answers.
+    """
+
+    container: str
+    holder: Holder
+    channel: Channel
+
+
+class Launcher:
+    """
+    Starts containers on a session's isolated network.
+    """
+
+    def __init__(self, engine: Engine, isolation: Isolation, identity: Identity) -> None:
+        self._engine = engine
+        self._isolation = isolation
+        self._identity = identity
+
+    def launch(self, image: str, env: Mapping[str, str], phase: Phase, *, cwd: str) -> Running:
+        """
+        Start a container of *image* and wait until its agent answers.
+
+        Args:
+            image: id or tag.
+            env: variables on top of those that Codex sets.
+            phase: what its requests are logged as.
+            cwd: where commands start by default.
+
+        Raises:
+            EngineError: the engine refused.
+            WorkspaceLost: the container ended before its agent answered.
+        """
+        engine, isolation = self._engine, self._isolation
+        holder = isolation.acquire()
+        with ExitStack() as undo:
+            container = ""
+            undo.callback(lambda: isolation.release(holder, container, _nothing))
+            container = engine.create(
+                ContainerSpec(
+                    image=image,
+                    command=_AGENT,
+                    name=self._identity.name("workspace"),
+                    labels=self._identity.labels("workspace"),
+                    environment=workspace_environment(env),
+                    network=f"container:{holder.container}",
+                    cap_drop=("NET_RAW", "NET_ADMIN"),
+                    pids_limit=_PIDS,
+                )
+            )
+            stream = engine.attach(container)
+            undo.callback(stream.close)
+            isolation.proxy.register(holder.address, container, phase)
+            engine.start(container)
+            channel = Channel(stream, describe=lambda: self._describe(container))
+            names = {"proxy": isolation.address, "own": holder.address}
+            channel.init(
+                hosts=_HOSTS.format(**names),
+                resolv=_RESOLVER.format(**names),
+                ca_certificate=isolation.info.ca_certificate.decode("ascii"),
+                cwd=cwd,
+            )
+            undo.pop_all()
+        return Running(container, holder, channel)
+
+    def enter(self, running: Running, phase: Phase) -> None:
+        """
+        Log the container's requests as those of *phase* from now on.
+        """
+        self._isolation.proxy.barrier(running.holder.address)
+        self._isolation.proxy.register(running.holder.address, running.container, phase)
+
+    def requests(self, running: Running) -> list[Request]:
+        """
+        Everything the container has requested until now.
+        """
+        self._isolation.proxy.barrier(running.holder.address)
+        return self._isolation.proxy.requests(running.container)
+
+    def put(self, running: Running, path: str, archive: BinaryIO) -> None:
+        """
+        Unpack a tar below the directory *path* of the container.
+        """
+        self._engine.put_archive(running.container, path, archive)
+
+    def stop(self, running: Running, after: Callable[[], None] | None = None) -> None:
+        """
+        Remove the container in the background, then call *after*.
+        """
+        running.channel.close()
+        self._isolation.release(running.holder, running.container, after or _nothing)
+
+    def _describe(self, container: str) -> str:
+        try:
+            info = self._engine.container(container)
+        except EngineUnavailable as error:
+            return f"the engine does not answer any more: {error}"
+        if info is None:
+            return "its container is gone: killed, removed, or out of memory"
+        if info.running:
+            return "its container still runs, but its agent has ended"
+        reason = " (out of memory)" if info.oom_killed else ""
+        return f"its container ended with exit code {info.exit_code}{reason}"
+
+
+def _nothing() -> None:
+    return None

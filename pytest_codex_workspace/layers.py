@@ -1,0 +1,317 @@
+"""How the images between the base image and a workspace are made.
+
+clean: the base with a commit projected into it and its runtimes selected.
+setup: a clean one in which `setup-script.sh` ran.
+ready: a setup one brought to a commit, in which `setup-from-cache-script.sh` ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from .config import Config
+from .environment import defaulted_runtimes
+from .errors import CacheMiss, ProjectionError, SetupError
+from .identity import Identity
+from .images import IMAGE
+from .keys import key_of
+from .launch import Launcher, Phase, Running
+from .layerstore import MAX_AGE, Layer, LayerStore
+from .output import Output
+from .projection import Projection
+from .repository import RepositorySnapshot
+from .scripts import RESUME, SETUP, ScriptRun, run_script
+from .trust import cache_dir
+
+__all__ = ["Layers", "Order"]
+
+_SELECT_RUNTIMES = "/opt/codex/setup_universal.sh"
+_RECORD = "/opt/codex/{}-record.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """
+    What a workspace is wanted of: a commit, and variables besides Codex's.
+    """
+
+    snapshot: RepositorySnapshot
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def project(self) -> str:
+        """
+        The project directory.
+        """
+        return f"/workspace/{self.snapshot.name}"
+
+
+class Layers:
+    """
+    Makes layers, or has the store find them.
+
+    Args:
+        store: keeps them.
+        launcher: starts the containers they are made in.
+        identity: the session, for the names of logs.
+        base: id of the base image.
+        policy: what in the network policy a setup depends on.
+        config: cache mode and time limit.
+        output: told of each step.
+    """
+
+    def __init__(
+        self,
+        store: LayerStore,
+        launcher: Launcher,
+        identity: Identity,
+        *,
+        base: str,
+        policy: str,
+        config: Config,
+        output: Output,
+    ) -> None:
+        self._store = store
+        self._launcher = launcher
+        self._identity = identity
+        self._base = base
+        self._policy = policy
+        self._config = config
+        self._output = output
+        self._told: set[str] = set()
+        self._projections: dict[tuple[str, str, int], Projection] = {}
+
+    def close(self) -> None:
+        """
+        Give back the space that projections take.
+        """
+        for projection in self._projections.values():
+            projection.close()
+
+    def clean(self, order: Order) -> Layer:
+        """
+        The layer with the commit, and nothing run.
+
+        Raises:
+            ProjectionError: the commit could not be checked out.
+            SetupError: a runtime was asked for that the image does not have.
+        """
+        snapshot = order.snapshot
+        chosen = {key: value for key, value in order.env.items() if key.startswith("CODEX_ENV_")}
+        key = key_of(
+            {
+                "base": self._base,
+                "repo": snapshot.identity,
+                "name": snapshot.name,
+                "head": snapshot.head,
+                "submodules": len(snapshot.submodules),
+                "runtimes": chosen,
+            }
+        )
+
+        def make() -> Layer:
+            with self._container(self._base, order, "setup", cwd="/") as box:
+                self._project(box, order)
+                self._select_runtimes(box, order)
+                return self._commit(box, "clean", key, order)
+
+        return self._store.get("clean", key, make)
+
+    def setup_key(self, order: Order) -> str:
+        """
+        The key of the setup layer.
+
+        Raises:
+            SetupError: `setup-script.sh` is not in the commit.
+        """
+        snapshot = order.snapshot
+        if not snapshot.has_setup:
+            raise SetupError(
+                f"{snapshot.path} has codex-workspace-scripts/ at {snapshot.head[:12]}, but no "
+                "setup-script.sh in it, which Codex requires. Add and commit "
+                f"{SETUP}, or remove the directory.",
+                script=SETUP,
+            )
+        return key_of(
+            {
+                "base": self._base,
+                "repo": snapshot.identity,
+                "name": snapshot.name,
+                "scripts": snapshot.scripts_tree,
+                "submodules": bool(snapshot.submodules),
+                "env": dict(order.env),
+                "policy": self._policy,
+            }
+        )
+
+    def setup(self, order: Order) -> Layer:
+        """
+        The layer in which `setup-script.sh` ran, at whatever commit it was
+        when it was made.
+
+        Raises:
+            SetupError: the script failed; the cache is as it was.
+            CacheMiss: the cache mode is `require`, and there is none.
+        """
+        key = self.setup_key(order)
+
+        def make() -> Layer:
+            if self._config.cache == "require":
+                raise CacheMiss(
+                    f"--codex-cache=require, and there is no image {IMAGE}:setup-{key} for "
+                    f"{order.snapshot.name} younger than {MAX_AGE / 3600:g} h. Run once with "
+                    "--codex-cache=auto to make it."
+                )
+            return self._make_setup(order, key)
+
+        return self._store.get("setup", key, make)
+
+    def ready(self, order: Order, setup: Layer) -> Layer:
+        """
+        The layer that tests start from: *setup* brought to the commit.
+
+        Raises:
+            SetupError: `setup-from-cache-script.sh` failed.
+        """
+        if not self._needs_resume(order, setup):
+            return setup
+        key = key_of({"setup": setup.image, "head": order.snapshot.head})
+        return self._store.get("ready", key, lambda: self._make_ready(order, setup, key))
+
+    def outside_cache(self, order: Order) -> tuple[Layer, ...]:
+        """
+        A ready layer and what it stands on, made anew for one workspace; the
+        store discards them when it ends.
+        """
+        setup = self._make_setup(order, self.setup_key(order), keep=False)
+        if not self._needs_resume(order, setup):
+            return (setup,)
+        return self._make_ready(order, setup, setup.key, keep=False), setup
+
+    def run(self, box: Running, script: str, order: Order, key: str, phase: Phase) -> ScriptRun:
+        """
+        Run *script* in *box*.
+
+        Raises:
+            SetupError: it failed.
+        """
+        with self._output.step(f"running {script}"):
+            run = run_script(
+                box.channel,
+                script,
+                project=order.project,
+                timeout=self._config.setup_timeout,
+                log_path=self._log_path(order, key, phase),
+                show=self._output.script,
+            )
+        requests = self._launcher.requests(box)
+        return replace(run, requests=tuple(one for one in requests if one.phase == phase))
+
+    def log(self, order: Order, key: str, runs: Sequence[ScriptRun]) -> Path:
+        """
+        A file on this machine with what *runs* printed, written if need be.
+        """
+        path = self._log_path(order, key, "setup")
+        if len(runs) > 1 or not path.exists():
+            path = self._log_path(order, key, "all")
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_text("".join(run.output for run in runs), encoding="utf-8")
+        return path
+
+    @staticmethod
+    def records(box: Running) -> tuple[ScriptRun | None, ScriptRun | None]:
+        """
+        The runs of both scripts that led to the image *box* was started
+        from. They travel inside it, so a cache from elsewhere has them too.
+        """
+        runs: list[ScriptRun | None] = []
+        for phase in ("setup", "resume"):
+            try:
+                text = box.channel.read_file(_RECORD.format(phase)).decode("utf-8")
+                runs.append(ScriptRun.from_json(text))
+            except (OSError, ValueError):
+                runs.append(None)
+        return runs[0], runs[1]
+
+    def _log_path(self, order: Order, key: str, what: str) -> Path:
+        name = f"{order.snapshot.name}-{key[:12]}-{what}-{self._identity.id}.log"
+        return cache_dir() / "logs" / name
+
+    def _needs_resume(self, order: Order, setup: Layer) -> bool:
+        return setup.head != order.snapshot.head or order.snapshot.has_resume
+
+    def _make_setup(self, order: Order, key: str, *, keep: bool = True) -> Layer:
+        clean = self.clean(order)
+        with self._container(clean.image, order, "setup") as box:
+            self._recorded(box, self.run(box, SETUP, order, key, "setup"), "setup")
+            return self._commit(box, "setup", key, order, keep=keep)
+
+    def _make_ready(self, order: Order, setup: Layer, key: str, *, keep: bool = True) -> Layer:
+        with self._container(setup.image, order, "resume") as box:
+            if setup.head != order.snapshot.head:
+                self._project(box, order)
+            if order.snapshot.has_resume:
+                self._recorded(box, self.run(box, RESUME, order, key, "resume"), "resume")
+            return self._commit(box, "ready", key, order, keep=keep)
+
+    def _project(self, box: Running, order: Order) -> None:
+        snapshot = order.snapshot
+        where = (str(snapshot.path), snapshot.head, len(snapshot.submodules))
+        with self._output.step(f"projecting {snapshot.name} at {snapshot.head[:12]}"):
+            if where not in self._projections:
+                self._projections[where] = Projection.of(snapshot)
+            projection = self._projections[where]
+            with projection.open() as archive:
+                self._launcher.put(box, "/", archive)
+            result = box.channel.run(projection.command, cwd="/")
+        if not result.ok:
+            raise ProjectionError(
+                f"{snapshot.path} at {snapshot.head[:12]} could not be checked out in the "
+                f"workspace (the image needs git and python3):\n{result.stderr.strip()[-2000:]}"
+            )
+
+    def _select_runtimes(self, box: Running, order: Order) -> None:
+        argv = ["bash", "--login", "-c", f"[ ! -e {_SELECT_RUNTIMES} ] || exec {_SELECT_RUNTIMES}"]
+        result = box.channel.run(
+            argv, cwd="/", env={"CODEX_ENV_DEFAULTED": defaulted_runtimes(order.env)}
+        )
+        printed = (result.stdout + result.stderr).strip()
+        if not result.ok:
+            raise SetupError(
+                f"the runtimes could not be selected in image {self._config.image!r}:\n{printed}",
+                script=_SELECT_RUNTIMES,
+                exit_code=result.exit_code,
+                tail=printed,
+            )
+        for line in printed.splitlines():
+            if line not in self._told:
+                self._told.add(line)
+                self._output.note(line)
+
+    @staticmethod
+    def _recorded(box: Running, run: ScriptRun, phase: Phase) -> None:
+        box.channel.write_file(_RECORD.format(phase), run.to_json().encode("utf-8"))
+
+    def _commit(
+        self, box: Running, kind: str, key: str, order: Order, *, keep: bool = True
+    ) -> Layer:
+        # Codex keeps files, not processes; ended ones cannot write half a file.
+        box.channel.kill_all()
+        snapshot = order.snapshot
+        return self._store.commit(
+            box.container, kind, key, repo=snapshot.identity, head=snapshot.head, keep=keep
+        )
+
+    @contextmanager
+    def _container(
+        self, image: str, order: Order, phase: Phase, *, cwd: str | None = None
+    ) -> Iterator[Running]:
+        box = self._launcher.launch(image, order.env, phase, cwd=cwd or order.project)
+        try:
+            yield box
+        finally:
+            self._launcher.stop(box)

@@ -1,0 +1,159 @@
+"""Where layers are kept: found by key, made once, tagged last."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from . import labels
+from .config import CacheMode
+from .engine.protocol import Engine
+from .errors import EngineError, SetupError
+from .identity import Identity
+from .images import IMAGE
+from .locks import machine_lock
+from .output import Output
+from .sweep import remove_image
+from .trust import cache_dir
+
+__all__ = ["MAX_AGE", "Layer", "LayerStore"]
+
+MAX_AGE = 12 * 3600.0
+"""Seconds that Codex keeps a cached container (OpenAI's documentation)."""
+
+_CLOCK_SLACK = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """
+    An image to start from: its id, its key, the commit its project stands
+    at, and whether the call that returned it made it.
+    """
+
+    image: str
+    key: str
+    head: str
+    made: bool = False
+
+
+class LayerStore:
+    """
+    Layers of one session, backed by the engine's images.
+
+    Args:
+        engine: which keeps the images.
+        identity: the session.
+        mode: the cache mode. `refresh` makes each setup layer once more, and
+            `off` keeps layers only as long as the session.
+        output: told who holds a lock that has to be waited for.
+    """
+
+    def __init__(self, engine: Engine, identity: Identity, mode: CacheMode, output: Output) -> None:
+        self._engine = engine
+        self._identity = identity
+        self._mode = mode
+        self._output = output
+        self._lock = threading.RLock()
+        self._known: dict[str, Layer] = {}
+        self._failed: dict[str, SetupError] = {}
+        self._temporary: list[str] = []
+
+    def get(self, kind: str, key: str, make: Callable[[], Layer]) -> Layer:
+        """
+        The layer of that key: known, cached, or made now by *make*.
+
+        Raises:
+            SetupError: *make* raised it, now or earlier in this session; a
+                script that takes minutes to fail is not run for each test.
+        """
+        name = f"{kind}-{key}"
+        with self._lock:
+            if name in self._known:
+                return self._known[name]
+            if name in self._failed:
+                raise self._failed[name]
+            try:
+                layer = self._cached_or_made(kind, key, make)
+            except SetupError as error:
+                self._failed[name] = error
+                raise
+            self._known[name] = replace(layer, made=False)
+            return layer
+
+    def commit(
+        self, container: str, kind: str, key: str, *, repo: str, head: str, keep: bool = True
+    ) -> Layer:
+        """
+        Make an image of *container*. The tag comes with it, so a tag means a
+        complete layer. Layers of the same kind and repository that are too
+        old to be used are removed.
+        """
+        keep = keep and self._mode != "off"
+        marks = self._identity.labels(
+            kind if keep else "temporary", **{labels.REPO: repo, labels.KEY: key, labels.HEAD: head}
+        )
+        tag = f"{IMAGE}:{kind}-{key}" if keep else None
+        image = self._engine.commit(container, tag=tag, labels=marks)
+        if not keep:
+            self._temporary.append(image.id)
+        else:
+            self._expire(kind, repo)
+            if kind == "setup":
+                self._engine.tag(image.id, f"{IMAGE}:cached")
+        return Layer(image.id, key, head, made=True)
+
+    def forget(self) -> None:
+        """
+        Look every layer up again: somebody removed one.
+        """
+        with self._lock:
+            self._known.clear()
+
+    def discard(self, layers: Sequence[Layer]) -> None:
+        """
+        Remove layers that were committed with `keep=False`, the topmost
+        first. What is still in use goes when the store is closed.
+        """
+        for layer in layers:
+            with suppress(EngineError):
+                self._engine.remove_image(layer.image)
+                self._temporary.remove(layer.image)
+
+    def close(self) -> None:
+        """
+        Remove the layers that only this session used, the topmost first.
+        """
+        while self._temporary:
+            self._engine.remove_image(self._temporary.pop())
+
+    def _cached_or_made(self, kind: str, key: str, make: Callable[[], Layer]) -> Layer:
+        if self._mode == "off":
+            return make()
+        anew = self._mode == "refresh" and kind == "setup"
+        found = None if anew else self._cached(kind, key)
+        if found is not None:
+            return found
+        lock = cache_dir() / "locks" / f"{kind}-{key}.lock"
+        with machine_lock(lock, f"the {kind} image {key}", self._output.note):
+            return (None if anew else self._cached(kind, key)) or make()
+
+    def _cached(self, kind: str, key: str) -> Layer | None:
+        image = self._engine.image(f"{IMAGE}:{kind}-{key}")
+        if image is None or (kind != "clean" and _is_old(image.labels)):
+            return None
+        return Layer(image.id, key, image.labels.get(labels.HEAD, ""))
+
+    def _expire(self, kind: str, repo: str) -> None:
+        for image in self._engine.images({labels.KIND: kind, labels.REPO: repo}):
+            if _is_old(image.labels):
+                remove_image(self._engine, image)
+
+
+def _is_old(found: Mapping[str, str]) -> bool:
+    created = found.get(labels.CREATED, "")
+    age = time.time() - int(created) if created.isdecimal() else MAX_AGE
+    return not -_CLOCK_SLACK < age < MAX_AGE

@@ -1,0 +1,154 @@
+"""The markers, and the keywords of `codex_workspace_factory`, as plain data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from .config import ConfigError, check_environment
+
+__all__ = ["DESCRIPTIONS", "Wish", "read_keywords", "read_markers"]
+
+DESCRIPTIONS: Mapping[str, str] = {
+    "cache_hit": "cache_hit: the workspace starts from the committed setup image, and "
+    "setup-from-cache-script.sh has run",
+    "cache_miss": "cache_miss: the workspace is a clean one in which setup-script.sh runs for "
+    "this test; the cache is not read",
+    "codex_repo": "codex_repo(path, rev=None): another repository for this test",
+    "codex_env": "codex_env(NAME=VALUE, ...): extra environment for this test's workspace",
+    "codex_setup": "codex_setup(False): do not run setup scripts",
+}
+
+
+class _Mark(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def args(self) -> tuple[Any, ...]: ...
+    @property
+    def kwargs(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """
+    What one test asks of its workspace.
+    """
+
+    state: Literal["ready", "hit", "miss", "clean"] = "ready"
+    repo: str | None = None
+    rev: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_markers(marks: Iterable[_Mark]) -> Wish:
+    """
+    The wish that *marks* express, the closest to the test first.
+
+    Raises:
+        ConfigError: a marker has arguments that cannot be meant, or two
+            contradict each other. The text says which and what is right.
+    """
+    values: dict[str, Any] = {}
+    for mark in marks:
+        if mark.name not in DESCRIPTIONS:
+            continue
+        given = _read(mark)
+        if mark.name == "codex_env":
+            values["env"] = {**given, **values.get("env", {})}
+        else:
+            values.setdefault(mark.name.removeprefix("codex_"), given)
+    repo, rev = values.pop("repo", (None, None))
+    return _wish(repo=repo, rev=rev, spell="@pytest.mark.{}".format, **values)
+
+
+def read_keywords(values: Mapping[str, Any]) -> Wish:
+    """
+    The wish that keywords express: the names of the markers, whose `codex_`
+    may be left off, and `rev`.
+
+    Raises:
+        TypeError: a keyword is not known.
+        ConfigError: a value cannot be meant.
+    """
+    known = ("cache_hit", "cache_miss", "repo", "rev", "env", "setup")
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = {"path": "repo"}.get(key, key.removeprefix("codex_"))
+        if name not in known:
+            raise TypeError(
+                f"codex_workspace_factory() has no keyword {key!r}; it has {', '.join(known)}"
+            )
+        found[name] = value
+    repo = found.pop("repo", None)
+    if isinstance(repo, tuple):
+        repo, found["rev"] = repo
+    if repo is not None:
+        repo = _path(repo, "repo")
+    if "env" in found:
+        found["env"] = check_environment(found["env"], "env")
+    return _wish(repo=repo, spell=str, **found)
+
+
+def _wish(
+    *,
+    spell: Any,
+    repo: str | None = None,
+    rev: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cache_hit: bool = False,
+    cache_miss: bool = False,
+    setup: bool = True,
+) -> Wish:
+    chosen = [
+        (name, state)
+        for given, name, state in (
+            (cache_hit, "cache_hit", "hit"),
+            (cache_miss, "cache_miss", "miss"),
+            (not setup, "codex_setup", "clean"),
+        )
+        if given
+    ]
+    if len(chosen) > 1:
+        names = " and ".join(spell(name) for name, _ in chosen)
+        raise ConfigError(f"{names} contradict each other: a workspace starts in one state")
+    state: Any = chosen[0][1] if chosen else "ready"
+    return Wish(state, repo, rev, env or {})
+
+
+def _read(mark: _Mark) -> Any:
+    usage = f"@pytest.mark.{mark.name}"
+    args, kwargs = mark.args, dict(mark.kwargs)
+    if mark.name in ("cache_hit", "cache_miss"):
+        if args or kwargs:
+            raise ConfigError(f"{usage} takes no arguments")
+        return True
+    if mark.name == "codex_setup":
+        if len(args) != 1 or kwargs or not isinstance(args[0], bool):
+            raise ConfigError(f"{usage} takes one argument, True or False: {usage}(False)")
+        return args[0]
+    if mark.name == "codex_env":
+        if args:
+            raise ConfigError(f"{usage} takes keywords only: {usage}(NAME='value')")
+        return check_environment(kwargs, usage)
+    return _read_repo(usage, args, kwargs)
+
+
+def _read_repo(usage: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, str | None]:
+    given = {**dict(zip(("path", "rev"), args, strict=False)), **kwargs}
+    if len(args) > 2 or not set(given) <= {"path", "rev"} or "path" not in given:
+        raise ConfigError(
+            f"{usage} takes a path and, if wanted, a revision: {usage}(path, rev=None)"
+        )
+    rev = given.get("rev")
+    if rev is not None and not isinstance(rev, str):
+        raise ConfigError(f"{usage}: rev is {rev!r}; it must be text, such as 'HEAD~1'")
+    return _path(given["path"], usage), rev
+
+
+def _path(value: Any, usage: str) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigError(f"{usage}: path is {value!r}; it must be a path")
+    return os.fsdecode(value)

@@ -1,0 +1,317 @@
+"""The pytest plugin: options, markers, fixtures, and nothing else.
+
+Whatever touches an engine is imported by the fixtures that need it, so that a
+run without workspaces pays nothing for this plugin.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .config import OPTIONS, Config, ConfigError, check_environment
+from .markers import DESCRIPTIONS, Wish, read_keywords, read_markers
+
+if TYPE_CHECKING:
+    from .engine.protocol import Engine
+    from .network.isolation import Isolation
+    from .repository import RepositorySnapshot
+    from .session import Session
+    from .workspace import Workspace
+
+_CONFIG = pytest.StashKey[Config]()
+_FAILED = pytest.StashKey[bool]()
+_WORKSPACES: pytest.StashKey[list[Workspace]] = pytest.StashKey()
+_COUNTS: pytest.StashKey[Counter[str]] = pytest.StashKey()
+_WORKER_KEY = "codex_workspace_counts"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """
+    Every option, on the command line and in the ini file.
+    """
+    group = parser.getgroup("codex", "Codex workspaces")
+    for option in OPTIONS:
+        text = option.help + (f" (default: {option.default})" if option.default else "")
+        group.addoption(
+            f"--codex-{option.name}",
+            dest=f"codex_{option.key}",
+            metavar=option.metavar,
+            action="append" if option.repeatable else "store",
+            default=None,
+            help=text,
+        )
+        parser.addini(
+            f"codex_{option.key}",
+            text,
+            type="linelist" if option.repeatable else "string",
+            default=[] if option.repeatable else "",
+        )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Check the options before anything runs.
+    """
+    for description in DESCRIPTIONS.values():
+        config.addinivalue_line("markers", description)
+    given: dict[str, Any] = {}
+    for option in OPTIONS:
+        name = f"codex_{option.key}"
+        value = config.getoption(name, None)
+        ini = config.getini(name)
+        if option.repeatable:
+            value = [*ini, *(value or [])]
+        elif value is None and ini:
+            value = ini if option.key != "repo" else _beside_ini(config, ini)
+        given[option.key] = value
+    try:
+        config.stash[_CONFIG] = Config.of(given)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[_COUNTS] = Counter()
+
+
+def _beside_ini(config: pytest.Config, path: str) -> str:
+    return str((config.inipath.parent if config.inipath else config.rootpath) / path)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """
+    Say what will be projected.
+    """
+    found = config.stash[_CONFIG]
+    if found.repo is None:
+        return None
+    return f"codex: repo {found.repo} at {found.rev}, image {found.image}, cache {found.cache}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """
+    Turn wrong marker arguments into an error of the collection.
+    """
+    made = yield
+    for item in made if isinstance(made, list) else [made]:
+        if isinstance(item, pytest.Item):
+            try:
+                read_markers(item.iter_markers())
+            except ConfigError as error:
+                message = f"{item.nodeid}: {error}"
+                raise collector.CollectError(message) from None
+    return made
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """
+    Show with a failed test what its workspaces did.
+    """
+    if call.when == "call" and call.excinfo is not None:
+        for workspace in item.stash.get(_WORKSPACES, []):
+            _add_section(item, workspace)
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """
+    Take over the counts of an xdist worker.
+    """
+    counts = getattr(node, "workeroutput", {}).get(_WORKER_KEY, {})
+    node.config.stash[_COUNTS].update(counts)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """
+    Give the counts of an xdist worker to its controller.
+    """
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_WORKER_KEY] = dict(session.config.stash[_COUNTS])
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """
+    Say how often the cache was used.
+    """
+    counts = config.stash[_COUNTS]
+    if counts:
+        text = ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
+        terminalreporter.write_line(f"codex workspaces: cache {text}")
+
+
+@pytest.fixture(scope="session")
+def _codex_session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    from .output import Output
+    from .session import Session
+
+    config = request.config
+    session = Session(config.stash[_CONFIG], Output(config.stash[_CONFIG].output, _writer(config)))
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+@pytest.fixture(scope="session")
+def codex_engine(_codex_session: Session) -> Engine:
+    """
+    The container engine of this run.
+    """
+    return _codex_session.engine
+
+
+@pytest.fixture(scope="session")
+def codex_image(_codex_session: Session) -> str:
+    """
+    The tag of the base image, built if it was missing or out of date.
+    """
+    return _codex_session.base_tag
+
+
+@pytest.fixture(scope="session")
+def codex_proxy(_codex_session: Session) -> Isolation:
+    """
+    The network of this run and the proxy, its only way out.
+    """
+    return _codex_session.isolation
+
+
+@pytest.fixture(scope="session")
+def codex_repo(request: pytest.FixtureRequest) -> RepositorySnapshot:
+    """
+    The repository of `--codex-repo` at `--codex-rev`. Skips without one.
+    """
+    config = request.config.stash[_CONFIG]
+    if config.repo is None:
+        pytest.skip(
+            "no repository to project: give --codex-repo=PATH (or codex_repo in the ini file, "
+            "or @pytest.mark.codex_repo)"
+        )
+    session: Session = request.getfixturevalue("_codex_session")
+    return session.repository(config.repo, config.rev)
+
+
+@pytest.fixture
+def codex_env() -> dict[str, str]:
+    """
+    Variables for every workspace. Override it in a `conftest.py`.
+    """
+    return {}
+
+
+@pytest.fixture
+def codex_workspace_factory(
+    request: pytest.FixtureRequest, codex_env: dict[str, str]
+) -> Iterator[Callable[..., Workspace]]:
+    """
+    Starts workspaces: call it with the names of the markers as keywords
+    (`cache_hit`, `cache_miss`, `codex_repo`, `codex_env`, `codex_setup`; the
+    `codex_` may be left off) and `rev`. Each ends with the test.
+    """
+    start = _Starter(request, codex_env)
+    try:
+        yield lambda **keywords: start(read_keywords(keywords))
+    finally:
+        start.stop_all()
+
+
+@pytest.fixture
+def codex_workspace(
+    request: pytest.FixtureRequest, codex_env: dict[str, str]
+) -> Iterator[Workspace]:
+    """
+    A workspace of the repository's HEAD, in the state its markers ask for.
+    """
+    __tracebackhide__ = True
+    start = _Starter(request, codex_env)
+    try:
+        yield start(read_markers(request.node.iter_markers()))
+    finally:
+        start.stop_all()
+
+
+class _Starter:
+    """
+    Starts the workspaces of one test, and stops them all.
+    """
+
+    def __init__(self, request: pytest.FixtureRequest, env: dict[str, str]) -> None:
+        self._request = request
+        self._env = check_environment(env, "the fixture codex_env")
+        self._config = request.config.stash[_CONFIG]
+        self._session: Session | None = None
+
+    def __call__(self, wish: Wish) -> Workspace:
+        __tracebackhide__ = True
+        request = self._request
+        if wish.repo is None and wish.rev is None:
+            snapshot = request.getfixturevalue("codex_repo")
+        else:
+            snapshot = self._other(wish)
+        session: Session = request.getfixturevalue("_codex_session")
+        self._session = session
+        env = {**self._config.env, **self._env, **wish.env}
+        workspace = session.workspace(snapshot, env, wish.state)
+        request.node.stash.setdefault(_WORKSPACES, []).append(workspace)
+        request.config.stash[_COUNTS][workspace.setup.cache] += 1
+        return workspace
+
+    def stop_all(self) -> None:
+        if self._session is None:
+            return
+        node = self._request.node
+        failed = node.stash.get(_FAILED, False)
+        keep = self._config.keep == "always" or (failed and self._config.keep == "failed")
+        for workspace in node.stash.get(_WORKSPACES, []):
+            kept = self._session.stop(workspace, keep=keep)
+            if kept:
+                self._session.output.note(
+                    f"{node.nodeid} is kept; look around with: "
+                    f"docker run --rm -it --network none --entrypoint bash {kept} --login"
+                )
+
+    def _other(self, wish: Wish) -> RepositorySnapshot:
+        request = self._request
+        repo = wish.repo or request.getfixturevalue("codex_repo").path
+        session: Session = request.getfixturevalue("_codex_session")
+        return session.repository(request.path.parent / repo, wish.rev or "HEAD")
+
+
+def _add_section(item: pytest.Item, workspace: Workspace) -> None:
+    from .errors import CodexWorkspaceError
+
+    try:
+        blocked = workspace.network.blocked
+    except CodexWorkspaceError as error:
+        lines = [f"no network log: {error}"]
+    else:
+        lines = [f"{len(blocked)} requests were blocked", *map(str, blocked[-20:])]
+    lines.insert(0, f"{workspace!r}, cache {workspace.setup.cache}")
+    item.add_report_section("call", "codex workspace", "\n".join(lines))
+
+
+def _writer(config: pytest.Config) -> Callable[[str], None]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    if reporter is None or capture is None or hasattr(config, "workerinput"):
+        return lambda _: None
+
+    def write(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            reporter.write_line(line)
+            reporter.flush()
+
+    return write

@@ -1,0 +1,334 @@
+"""One run's engine, images and network, and the workspaces made from them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from . import images, trust
+from .config import Config
+from .engine.find import find_engine
+from .engine.protocol import Engine, ImageInfo
+from .environment import workspace_environment
+from .errors import EngineError, EngineUnavailable
+from .identity import Identity
+from .launch import Launcher, Phase, Running
+from .layers import Layers, Order
+from .layerstore import Layer, LayerStore
+from .locks import machine_lock
+from .network.here import own_addresses
+from .network.isolation import Isolation
+from .network.log import NetworkLog, Request
+from .network.policy import HTTPS_ONLY
+from .output import Output
+from .paths import bind
+from .repository import RepositorySnapshot, open_repository
+from .scripts import SETUP, ScriptRun
+from .sweep import sweep
+from .workspace import SetupResult, Workspace
+
+__all__ = ["Session", "State"]
+
+Cache = Literal["hit", "miss", "off"]
+
+State = Literal["ready", "hit", "miss", "clean"]
+"""
+What a workspace is wanted as: `ready` is setup and resume, made if need be;
+`hit` the same, and reported as coming from the cache; `miss` a clean one in
+which setup runs now; `clean` without setup.
+"""
+
+
+class Session:
+    """
+    Everything one process shares between its workspaces. Parts are made on
+    first use; `close` removes all but the caches.
+
+    Args:
+        config: the options.
+        output: what a person sees.
+    """
+
+    def __init__(self, config: Config, output: Output) -> None:
+        self.config = config
+        self.output = output
+        self._identity = Identity()
+        self._lock = threading.RLock()
+        self._closers: list[Callable[[], None]] = []
+        self._live: dict[str, tuple[Running, tuple[Layer, ...]]] = {}
+        self._records: dict[str, tuple[ScriptRun | None, ScriptRun | None]] = {}
+
+    @cached_property
+    def engine(self) -> Engine:
+        """
+        The container engine. What ended sessions left on it is removed.
+
+        Raises:
+            EngineUnavailable: none answers.
+        """
+        engine = find_engine(self.config.engine)
+        self._closers.append(engine.close)
+        sweeper = threading.Thread(target=_sweep_quietly, args=(engine,), daemon=True)
+        sweeper.start()
+        self._closers.append(sweeper.join)
+        return engine
+
+    @cached_property
+    def isolation(self) -> Isolation:
+        """
+        The network and the proxy.
+
+        Raises:
+            ImageBuildError: the proxy image could not be built.
+            ProxyError: the proxy did not start.
+        """
+        image = images.ensure_proxy_image(self.engine, output=self.output)
+        ca = trust.load_ca()
+        if ca is not None:
+            return self._isolate(image, ca)
+        lock = trust.cache_dir() / "locks" / "ca.lock"
+        with machine_lock(lock, "this machine's certificate authority", self.output.note):
+            isolation = self._isolate(image, trust.load_ca())
+            if isolation.info.new_ca is not None:
+                trust.store_ca(isolation.info.new_ca)
+        return isolation
+
+    def _isolate(self, image: ImageInfo, ca: bytes | None) -> Isolation:
+        isolation = Isolation(
+            self.engine,
+            self._identity,
+            image,
+            ca=ca,
+            upstream_ca=trust.host_bundle(),
+            policy=replace(HTTPS_ONLY, refuse=own_addresses()),
+        )
+        self._closers.append(isolation.close)
+        return isolation
+
+    @cached_property
+    def image(self) -> ImageInfo:
+        """
+        The base image.
+
+        Raises:
+            ImageBuildError: it could not be built, or there is none of that
+                name.
+        """
+        return images.ensure_base_image(
+            self.engine,
+            self.config.image,
+            ca_certificate=self.isolation.info.ca_certificate,
+            output=self.output,
+        )
+
+    @property
+    def base_tag(self) -> str:
+        """
+        The base image's tag for what it is made of.
+        """
+        return next((tag for tag in self.image.tags if ":base-" in tag), f"{images.IMAGE}:latest")
+
+    @cached_property
+    def launcher(self) -> Launcher:
+        """
+        Starts containers on the session's network.
+        """
+        return Launcher(self.engine, self.isolation, self._identity)
+
+    @cached_property
+    def store(self) -> LayerStore:
+        """
+        The layers of this session.
+        """
+        store = LayerStore(self.engine, self._identity, self.config.cache, self.output)
+        self._closers.append(store.close)
+        # Layers can go only when the containers that stand on them are gone.
+        self._closers.append(self.isolation.settle)
+        return store
+
+    @cached_property
+    def layers(self) -> Layers:
+        """
+        Makes layers.
+        """
+        layers = Layers(
+            self.store,
+            self.launcher,
+            self._identity,
+            base=self.image.id,
+            policy=HTTPS_ONLY.name,
+            config=self.config,
+            output=self.output,
+        )
+        self._closers.append(layers.close)
+        return layers
+
+    @staticmethod
+    def repository(path: str | Path, rev: str = "HEAD") -> RepositorySnapshot:
+        """
+        A repository at a commit.
+
+        Raises:
+            ProjectionError: it cannot be projected.
+        """
+        return open_repository(path, rev, environ=os.environ)
+
+    def workspace(
+        self, snapshot: RepositorySnapshot, env: Mapping[str, str], state: State
+    ) -> Workspace:
+        """
+        Start a workspace.
+
+        Args:
+            snapshot: what to project.
+            env: variables besides those of Codex.
+            state: what to start from.
+
+        Raises:
+            CodexWorkspaceError: one of the parts could not be made.
+        """
+        with self._lock:
+            order = Order(snapshot, env)
+            if state == "clean" or snapshot.scripts_tree is None:
+                return self._from_clean(order)
+            if state == "miss":
+                return self._set_up(order)
+            if self.config.cache == "off":
+                made = self.layers.outside_cache(order)
+                return self._from_setup(order, lambda: made[0], "off", made)
+            setup = self.layers.setup(order)
+            fresh = setup.made and state == "ready"
+
+            def find() -> Layer:
+                return self.layers.ready(order, self.layers.setup(order))
+
+            return self._from_setup(order, find, "miss" if fresh else "hit")
+
+    def stop(self, workspace: Workspace, *, keep: bool = False) -> str | None:
+        """
+        End a workspace; with *keep*, make an image of its files first.
+
+        Returns:
+            The image's name if it was kept.
+        """
+        running, temporary = self._live.pop(workspace.container, (None, ()))
+        if running is None:
+            return None
+        kept = None
+        if keep and self.engine.container(running.container) is not None:
+            kept = f"{images.IMAGE}:kept-{running.container[:12]}"
+            marks = self._identity.labels("kept")
+            self.engine.commit(running.container, tag=kept, labels=marks)
+        self.launcher.stop(running, lambda: self.store.discard(temporary))
+        return kept
+
+    def close(self) -> None:
+        """
+        End every workspace and remove what is not a cache.
+        """
+        for running, _ in list(self._live.values()):
+            self.launcher.stop(running)
+        self._live.clear()
+        errors: list[Exception] = []
+        while self._closers:
+            try:
+                self._closers.pop()()
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _from_clean(self, order: Order) -> Workspace:
+        running = self._launch(order, lambda: self.layers.clean(order))[0]
+        return self._handle(order, running, SetupResult("none"))
+
+    def _set_up(self, order: Order) -> Workspace:
+        running = self._launch(order, lambda: self.layers.clean(order), "setup")[0]
+        key = self.layers.setup_key(order)
+        try:
+            run = self.layers.run(running, SETUP, order, key, "setup")
+            # Codex keeps files, not processes.
+            running.channel.kill_all()
+            self.launcher.enter(running, "test")
+        except BaseException:
+            self.launcher.stop(running)
+            raise
+        return self._handle(order, running, self._result(order, key, "miss", [run]))
+
+    def _from_setup(
+        self,
+        order: Order,
+        find: Callable[[], Layer],
+        cache: Cache,
+        temporary: tuple[Layer, ...] = (),
+    ) -> Workspace:
+        running, layer = self._launch(order, find)
+        if layer.image not in self._records:
+            self._records[layer.image] = self.layers.records(running)
+        setup, resume = self._records[layer.image]
+        result = self._result(order, self.layers.setup_key(order), cache, [setup, resume])
+        # Setup happened in another workspace's life, resume in this one's.
+        before = (setup.requests if setup and cache == "off" else ()) + (
+            resume.requests if resume else ()
+        )
+        return self._handle(order, running, result, before, temporary)
+
+    def _result(
+        self, order: Order, key: str, cache: Cache, runs: Sequence[ScriptRun | None]
+    ) -> SetupResult:
+        ran = [run for run in runs if run is not None]
+        return SetupResult(
+            cache,
+            output="".join(run.output for run in ran),
+            duration=sum(run.duration for run in ran),
+            log_path=self.layers.log(order, key, ran),
+            key=key,
+            requests=ran[0].requests if ran else (),
+        )
+
+    def _launch(
+        self, order: Order, find: Callable[[], Layer], phase: Phase = "test"
+    ) -> tuple[Running, Layer]:
+        layer = find()
+        try:
+            return self.launcher.launch(layer.image, order.env, phase, cwd=order.project), layer
+        except EngineError:
+            if self.engine.image(layer.image) is not None:
+                raise
+            # Somebody removed the image since it was looked up.
+            self.store.forget()
+            layer = find()
+            return self.launcher.launch(layer.image, order.env, phase, cwd=order.project), layer
+
+    def _handle(
+        self,
+        order: Order,
+        running: Running,
+        setup: SetupResult,
+        before: tuple[Request, ...] = (),
+        temporary: tuple[Layer, ...] = (),
+    ) -> Workspace:
+        self._live[running.container] = running, temporary
+        return Workspace(
+            self.engine,
+            running.container,
+            running.channel,
+            project=order.project,
+            paths=bind(running.channel, order.project),
+            head=order.snapshot.head,
+            env=workspace_environment(order.env),
+            setup=setup,
+            network=NetworkLog(lambda: [*before, *self.launcher.requests(running)]),
+        )
+
+
+def _sweep_quietly(engine: Engine) -> None:
+    # It is a courtesy of every run; `codex-workspace clean` reports what fails.
+    with suppress(EngineError, EngineUnavailable):
+        sweep(engine)

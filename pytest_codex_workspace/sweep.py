@@ -1,0 +1,88 @@
+"""Removal of what ended sessions left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from . import labels
+from .engine.protocol import Engine, ImageInfo
+from .errors import EngineError
+from .identity import owner_is_gone
+
+__all__ = ["remove_image", "remove_images", "sweep"]
+
+_FOREIGN_AGE = 24 * 3600.0
+"""Age in seconds after which an object from a machine that cannot be asked counts as left."""
+
+
+def sweep(engine: Engine, *, everything: bool = False) -> list[str]:
+    """
+    Remove containers, networks and temporary images of sessions that ended.
+
+    Caches are left alone, and so is whatever belongs to a living session.
+
+    Args:
+        engine: where to look.
+        everything: remove what living sessions use, too.
+
+    Returns:
+        One line for each removed object.
+    """
+    removed: list[str] = []
+
+    def left(found: Mapping[str, str]) -> bool:
+        return everything or _is_left(found)
+
+    for container in engine.containers({labels.SESSION: None}):
+        if left(container.labels):
+            engine.remove(container.id)
+            removed.append(f"container {container.name}")
+    for network in engine.networks({labels.SESSION: None}):
+        if left(network.labels):
+            try:
+                engine.remove_network(network.id)
+            except EngineError:
+                # Its containers are being removed right now; the next sweep takes it.
+                continue
+            removed.append(f"network {network.name}")
+    for image in engine.images({labels.KIND: "temporary"}):
+        if left(image.labels):
+            removed += remove_image(engine, image)
+    return removed
+
+
+def remove_images(engine: Engine, wanted: Mapping[str, str | None]) -> list[str]:
+    """
+    Remove images with the labels *wanted*, except those in use.
+
+    Returns:
+        One line for each removed image.
+    """
+    return [line for image in engine.images(wanted) for line in remove_image(engine, image)]
+
+
+def remove_image(engine: Engine, image: ImageInfo) -> list[str]:
+    """
+    Remove one image with all its tags, unless it is in use.
+
+    Returns:
+        One line for each tag that is gone.
+    """
+    removed: list[str] = []
+    for name in image.tags or (image.id,):
+        try:
+            engine.remove_image(name)
+        except EngineError:
+            # In use, or another image stands on it.
+            break
+        removed.append(f"image {name}")
+    return removed
+
+
+def _is_left(found: Mapping[str, str]) -> bool:
+    gone = owner_is_gone(found.get(labels.PID, ""))
+    if gone is None:
+        created = found.get(labels.CREATED, "")
+        return created.isdecimal() and time.time() - int(created) > _FOREIGN_AGE
+    return gone

@@ -1,0 +1,158 @@
+"""The handle: commands, files, copies."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pytest_codex_workspace import ExecError, ExecTimeout, WorkspaceLost
+
+
+def test_exec_returns_what_happened(plain):
+    """
+    A failure is returned, not raised; text runs in a login shell in the project.
+    """
+    result = plain.exec("pwd; echo oops >&2; exit 4")
+
+    assert (4, f"{plain.project}\n", "oops\n") == (result.exit_code, result.stdout, result.stderr)
+    assert not result.ok
+    assert result.args == "pwd; echo oops >&2; exit 4"
+    with pytest.raises(ExecError, match="oops"):
+        plain.exec("echo oops >&2; exit 4", check=True)
+
+
+def test_exec_takes_arguments_directory_user_variables_and_input(plain):
+    """
+    Each keyword does what it says.
+    """
+    assert plain.exec(["echo", "$HOME", "x"]).stdout == "$HOME x\n"
+    assert plain.exec(["pwd"], cwd="/tmp").stdout == "/tmp\n"
+    assert plain.exec("id -un", user="nobody").stdout == "nobody\n"
+    assert plain.exec("echo $A", env={"A": "1"}).stdout == "1\n"
+    assert plain.exec(["cat"], input="text").stdout == "text"
+    assert plain.exec(["cat"], input=b"\xff\x00").stdout_bytes == b"\xff\x00"
+    assert plain.exec(["no-such-program"]).exit_code == 127
+    assert plain.exec(["cat"]).stdout == ""
+
+
+def test_a_timeout_ends_the_whole_group(plain):
+    """
+    Partial output is kept; no child lives on.
+    """
+    began = time.monotonic()
+    with pytest.raises(ExecTimeout) as caught:
+        plain.exec("echo before; sleep 300 & sleep 300", timeout=1)
+
+    assert caught.value.stdout == "before\n"
+    assert time.monotonic() - began < 10
+    assert not plain.exec("pgrep sleep").ok
+
+
+def test_output_is_bounded(plain):
+    """
+    A GB of output is cut at 10 MiB.
+    """
+    result = plain.exec("yes | head -c 1000000000; echo end >&2", timeout=120)
+
+    assert result.ok
+    assert result.truncated
+    assert len(result.stdout_bytes) == 10 * 1024 * 1024
+    assert result.stderr == "end\n"
+
+
+def test_bytes_that_are_not_text_are_kept(plain):
+    """
+    Decoded with replacement, and raw.
+    """
+    result = plain.exec(["printf", r"a\xffb"])
+
+    assert result.stdout == "a\ufffdb"
+    assert result.stdout_bytes == b"a\xffb"
+
+
+def test_a_process_is_read_while_it_runs(plain):
+    """
+    Lines come as they are printed; input can be sent; it can be ended.
+    """
+    process = plain.start("while read line; do echo got $line; done")
+    process.send("one\n")
+    lines = iter(process.stdout)
+    assert next(lines) == "got one\n"
+    assert process.poll() is None
+    process.send(b"two\n")
+    assert next(lines) == "got two\n"
+    process.kill()
+    assert process.wait().exit_code == 137
+
+
+def test_paths_are_files_of_the_workspace(plain):
+    """
+    Read, write, list, remove, with the builtin errors.
+    """
+    directory = plain.path("some/where")
+    directory.mkdir(parents=True)
+    (directory / "a.txt").write_text("ä\n")
+
+    assert plain.exec("cat some/where/a.txt").stdout == "ä\n"
+    assert "ä\n".encode() == plain.path(f"{plain.project}/some/where/a.txt").read_bytes()
+    assert [path.name for path in directory.iterdir()] == ["a.txt"]
+    (directory / "a.txt").unlink()
+    assert not (directory / "a.txt").exists()
+    assert directory.is_dir()
+    with pytest.raises(FileNotFoundError, match=r"some/where/a\.txt"):
+        (directory / "a.txt").read_text()
+
+
+def test_directories_are_copied_both_ways(plain, tmp_path):
+    """
+    As `cp -r` does.
+    """
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "sub" / "run").write_text("#!/bin/sh\necho ran\n")
+    (source / "sub" / "run").chmod(0o755)
+
+    plain.upload(source, "copy")
+    assert plain.exec("copy/sub/run").stdout == "ran\n"
+    plain.exec("echo more >copy/more")
+    plain.download("copy", tmp_path / "back")
+
+    assert (tmp_path / "back" / "more").read_text() == "more\n"
+    assert (tmp_path / "back" / "sub" / "run").stat().st_mode & 0o777 == 0o755
+    with pytest.raises(FileNotFoundError):
+        plain.download("nothing", tmp_path / "x")
+
+
+def test_a_download_cannot_write_elsewhere(plain, tmp_path):
+    """
+    A link that leads out of the copied directory is refused.
+    """
+    plain.exec("mkdir trap && ln -s /etc trap/link")
+
+    with pytest.raises(Exception, match="link"):
+        plain.download("trap", tmp_path / "trap")
+
+    assert not (tmp_path / "trap" / "link").exists()
+
+
+def test_a_killed_container_is_a_lost_workspace(plain, codex_engine):
+    """
+    Nothing hangs, and no library's traceback shows.
+    """
+    codex_engine.remove(plain.container)
+
+    with pytest.raises(WorkspaceLost, match="container"):
+        plain.exec("true", timeout=10)
+
+
+def test_many_commands_at_once(plain):
+    """
+    Commands of several threads do not mix.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(lambda n: plain.exec(f"echo {n}").stdout, range(40)))
+
+    assert [f"{n}\n" for n in range(40)] == said

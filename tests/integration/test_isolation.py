@@ -1,0 +1,200 @@
+"""S12: there is no way around the proxy."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import threading
+
+import pytest
+
+_CONNECT = """
+import json, socket, sys, time
+found = []
+for family, kind, address in json.loads(sys.argv[1]):
+    began = time.monotonic()
+    try:
+        with socket.socket(getattr(socket, family), getattr(socket, kind)) as s:
+            s.settimeout(10)
+            s.connect(tuple(address))
+            s.send(b"x")
+        said = "connected"
+    except OSError as error:
+        said = type(error).__name__ + " " + str(error)
+    found.append([said, time.monotonic() - began])
+print(json.dumps(found))
+"""
+
+
+def attempt(ws, *targets):
+    """
+    What becomes of connections to *targets*: words and seconds of each.
+    """
+    text = json.dumps([[family, kind, address] for family, kind, address in targets])
+    return json.loads(ws.exec(["python3", "-c", _CONNECT, text], check=True, timeout=60).stdout)
+
+
+def addresses_of_this_machine() -> list[str]:
+    found = subprocess.run(
+        ["ip", "-4", "-o", "addr"], check=True, capture_output=True, text=True
+    ).stdout
+    return [line.split()[3].split("/")[0] for line in found.splitlines() if " lo " not in line]
+
+
+@pytest.mark.promise("S12")
+def test_every_direct_connection_fails_at_once(
+    plain, plain_repo, codex_workspace_factory, pip_index
+):
+    """
+    S12: the internet, the host, the bridge, another workspace; TCP, UDP, IPv6.
+    """
+    outside = socket.gethostbyname(pip_index.removeprefix("https://"))
+    with socket.create_connection((outside, 443), 10):
+        pass  # It can be reached from here, so the refusal below is ours.
+    other = codex_workspace_factory(repo=plain_repo)
+    own = other.exec("hostname -I", check=True).stdout.split()[0]
+    gateway = own.rsplit(".", 1)[0] + ".1"
+    hosts = {*addresses_of_this_machine(), gateway, own, outside, "169.254.169.254"}
+    targets = [
+        *(("AF_INET", "SOCK_STREAM", (host, port)) for host in hosts for port in (80, 443)),
+        *(("AF_INET", "SOCK_DGRAM", (host, 53)) for host in hosts),
+        ("AF_INET6", "SOCK_STREAM", ("2001:db8::1", 443)),
+    ]
+
+    for (_, _, address), (said, seconds) in zip(targets, attempt(plain, *targets), strict=True):
+        assert said.startswith("OSError"), (address, said)
+        assert "unreachable" in said or "Cannot assign" in said, (address, said)
+        assert seconds < 0.2, (address, said, seconds)
+
+
+@pytest.mark.promise("S12")
+def test_a_listener_on_the_host_hears_nothing(plain):
+    """
+    S12: a service of this machine on every address is out of reach.
+    """
+    heard: list[object] = []
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        server.settimeout(0.2)
+
+        def listen() -> None:
+            with contextlib.suppress(OSError):
+                heard.append(server.accept())
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        targets = [("AF_INET", "SOCK_STREAM", (host, port)) for host in addresses_of_this_machine()]
+        said = attempt(plain, *targets)
+        thread.join()
+
+    assert heard == []
+    assert not [one for one, _ in said if one == "connected"]
+
+
+@pytest.mark.promise("S12")
+def test_outside_names_are_refused_and_logged(plain):
+    """
+    S12: at once, with an ordinary error, and the log names the name.
+    """
+    script = (
+        "import socket, time; t = time.monotonic()\n"
+        "try: socket.getaddrinfo('outside.example', 443)\n"
+        "except OSError as error: print(type(error).__name__)\n"
+        "print(time.monotonic() - t < 0.2)"
+    )
+    result = plain.exec(["python3", "-c", script], check=True)
+
+    assert result.stdout == "gaierror\nTrue\n"
+    plain.network.assert_blocked(reason="direct-dns", host="outside.example")
+    assert len(plain.network.requests(host="outside.example")) == 1
+
+
+@pytest.mark.promise("S12")
+def test_the_engines_own_resolver_gives_nothing_away(plain):
+    """
+    S12: asked directly, it does not answer for outside names either.
+    """
+    query = (
+        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)\n"
+        "q = bytes([18, 52, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 7]) + b'outside'\n"
+        "q += bytes([7]) + b'example' + bytes([0, 0, 1, 0, 1])\n"
+        "try:\n s.sendto(q, ('127.0.0.11', 53)); a = s.recv(512); print(a[3] & 15, a[6:8])\n"
+        "except OSError as error: print('error', error)"
+    )
+    said = plain.exec(["python3", "-c", query], check=True, timeout=20).stdout
+
+    assert said.startswith("error") or said.split(" ", 1)[0] in ("2", "3", "5"), said
+    assert "error" in said or r"b'\x00\x00'" in said
+
+
+@pytest.mark.promise("S12")
+def test_the_workspace_has_no_power_over_its_network(plain):
+    """
+    S12: no route can be added, no raw socket opened, no address taken.
+    """
+    status = plain.path("/proc/self/status").read_text()
+    bounding = int(status.split("CapBnd:")[1].split()[0], 16)
+    raw = "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)"
+    packet = "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)"
+
+    assert not bounding & (1 << 12)  # NET_ADMIN
+    assert not bounding & (1 << 13)  # NET_RAW
+    assert not plain.exec("ip route add default via 172.17.0.1").ok
+    assert not plain.exec("unshare --user --net true").ok
+    for script in (raw, packet):
+        assert "PermissionError" in plain.exec(["python3", "-c", script]).stderr
+
+
+@pytest.mark.promise("S12")
+def test_nothing_of_the_engine_or_host_is_mounted(plain):
+    """
+    S12: no engine socket, no path of the host, no device.
+    """
+    mounts = plain.path("/proc/self/mounts").read_text().splitlines()
+    kinds = {line.split()[1]: line.split()[2] for line in mounts}
+    real = {
+        path
+        for path, kind in kinds.items()
+        if kind
+        not in ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay")
+    }
+
+    assert real <= {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
+    assert not plain.path("/var/run/docker.sock").exists()
+    assert (
+        int(
+            plain.exec(
+                "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null",
+            ).stdout.split()[0]
+        )
+        <= 4096
+    )
+
+
+@pytest.mark.promise("S12")
+def test_a_workspace_leaves_no_trap_for_the_next(codex_workspace_factory, plain_repo, codex_proxy):
+    """
+    S12: hosts file and resolver belong to the namespace that is lent again.
+    """
+    for _ in range(3):
+        ws = codex_workspace_factory(repo=plain_repo)
+        assert "6.6.6.6" not in ws.path("/etc/hosts").read_text()
+        assert "6.6.6.6" not in ws.path("/etc/resolv.conf").read_text()
+        ws.exec("echo 6.6.6.6 proxy >/etc/hosts; echo nameserver 6.6.6.6 >/etc/resolv.conf")
+        assert "6.6.6.6" in ws.path("/etc/hosts").read_text()
+
+
+@pytest.mark.promise("S12")
+def test_the_proxy_does_not_lead_to_the_host(plain):
+    """
+    S12: nor to loopback, private or metadata addresses.
+    """
+    hosts = [*addresses_of_this_machine(), "127.0.0.1", "10.0.0.1", "169.254.169.254"]
+    for host in hosts:
+        result = plain.exec(
+            ["curl", "-sS", f"https://{host}/"], env={"NO_PROXY": "", "no_proxy": ""}
+        )
+        assert "403" in result.stderr, (host, result.stderr)
+        plain.network.assert_blocked(reason="private-address", host=host)

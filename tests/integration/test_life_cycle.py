@@ -1,0 +1,296 @@
+"""Normal ends, failures, Ctrl-C, kill -9: nothing of ours is left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace import labels
+from pytest_codex_workspace.engine.find import find_engine
+
+from ..conftest import init_repo, scripts
+
+TEST = """
+import pathlib, time
+
+def test_it(codex_workspace):
+    codex_workspace.exec("true", check=True)
+    pathlib.Path("started").touch()
+    {body}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """
+    A repository with setup, and a test beside it.
+    """
+    init_repo(tmp_path / "repo", {"a": "1", **scripts("echo hello from setup\n")})
+    return tmp_path
+
+
+@pytest.fixture
+def engine():
+    """
+    A client of the test's own.
+    """
+    found = find_engine()
+    yield found
+    found.close()
+
+
+def start(project: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
+    (project / "test_it.py").write_text(TEST.format(body=body))
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:randomly",
+            "--codex-repo=repo",
+            "--codex-image=slim",
+            *arguments,
+            "test_it.py",
+        ],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def until(condition: Callable[[], object], seconds: float) -> bool:
+    """
+    Whether *condition* came true in time.
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def objects_of(engine, pid: int, what: str) -> list[str]:
+    """
+    Names of what the process *pid* has on the engine.
+    """
+    return [
+        one.name
+        for one in getattr(engine, what)({labels.SESSION: None})
+        if one.labels.get(labels.PID, "").endswith(f":{pid}")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"), [("pass", 0), ("assert False", 1), ("raise KeyboardInterrupt", 2)]
+)
+def test_after_each_kind_of_end_nothing_is_left(project, engine, body, code):
+    """
+    A pass, a failure, an interruption.
+    """
+    run = start(project, body)
+    output = run.communicate(timeout=300)[0]
+
+    assert code == run.returncode, output
+    assert objects_of(engine, run.pid, "containers") == []
+    assert objects_of(engine, run.pid, "networks") == []
+    assert "hello from setup" in output
+    assert "codex workspaces: cache miss 1" in output
+
+
+def test_ctrl_c_cleans_up(project, engine):
+    """
+    As a terminal sends it, in the middle of a command.
+    """
+    run = start(project, "codex_workspace.exec('sleep 300')")
+    assert until((project / "started").exists, 300)
+    assert objects_of(engine, run.pid, "containers")
+
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+
+    assert run.returncode == 2
+    assert objects_of(engine, run.pid, "containers") == []
+    assert objects_of(engine, run.pid, "networks") == []
+
+
+def test_kill_9_leaves_only_a_network_and_the_next_run_takes_it(project, engine):
+    """
+    Containers end by themselves within 10 s.
+    """
+    run = start(project, "time.sleep(300)")
+    assert until((project / "started").exists, 300)
+    assert objects_of(engine, run.pid, "containers")
+
+    run.kill()
+    run.communicate()
+
+    assert until(lambda: not objects_of(engine, run.pid, "containers"), 10)
+    assert objects_of(engine, run.pid, "networks")
+    cleaned = subprocess.run(
+        [sys.executable, "-m", "pytest_codex_workspace.cli", "clean"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "removed network" in cleaned.stdout
+    assert objects_of(engine, run.pid, "networks") == []
+
+
+def test_a_failed_workspace_can_be_kept(project, engine):
+    """
+    As an image, with the command that looks into it.
+    """
+    run = start(
+        project, "codex_workspace.exec('touch /root/seen'); assert 0", "--codex-keep=failed"
+    )
+    output = run.communicate(timeout=300)[0]
+
+    kept = engine.images({labels.KIND: "kept"})
+    try:
+        assert any(tag in output for image in kept for tag in image.tags), output
+    finally:
+        for image in kept:
+            for tag in image.tags:
+                engine.remove_image(tag)
+
+
+def test_a_failed_test_shows_what_was_blocked(project):
+    """
+    In a section of the report.
+    """
+    run = start(project, "codex_workspace.exec('curl -s http://gone.example/'); assert 0")
+    output = run.communicate(timeout=300)[0]
+
+    assert "codex workspace" in output
+    assert "gone.example" in output
+    assert "plain-http" in output
+
+
+def test_xdist_workers_share_one_setup(project, engine):
+    """
+    Each setup image is made once, and the counts come together.
+    """
+    (project / "test_it.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('n', range(4))\n"
+        "def test_it(codex_workspace, n):\n    assert codex_workspace.exec('true').ok\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n2", "--codex-repo=repo", "--codex-image=slim"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout
+    assert "codex workspaces: cache hit 3, miss 1" in run.stdout
+
+
+@pytest.mark.promise("S8", "S16")
+def test_the_command_runs_the_whole_chain(project):
+    """
+    S16: image, proxy, projection, setup, cache, second run; S8: with the scripts' output.
+    """
+    command = [sys.executable, "-m", "pytest_codex_workspace.cli", "run", "--image=slim", "repo"]
+    cold = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    warm = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+    assert (cold.returncode, warm.returncode) == (0, 0), cold.stderr + warm.stderr
+    assert "hello from setup" in cold.stdout
+    assert "setup ran and is cached now" in cold.stdout
+    assert "the cached setup was used" in warm.stdout
+    assert "running codex" not in warm.stdout
+
+
+@pytest.mark.promise("S8", "S16")
+def test_the_commands_exit_code_is_the_scripts(tmp_path):
+    """
+    S8: and its last lines are on standard error.
+    """
+    init_repo(tmp_path / "repo", scripts("echo no good; exit 7\n"))
+    command = [sys.executable, "-m", "pytest_codex_workspace.cli", "run", "--image=slim"]
+    run = subprocess.run(
+        command, cwd=tmp_path / "repo", capture_output=True, text=True, check=False
+    )
+
+    assert run.returncode == 7
+    assert "SetupError" in run.stderr
+    assert "no good" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_hanging_script_is_ended(tmp_path, engine):
+    """
+    By `--codex-setup-timeout`, with what it had printed.
+    """
+    init_repo(tmp_path / "repo", {"a": "1", **scripts("echo waiting; sleep 600\n")})
+    began = time.monotonic()
+    run = start(tmp_path, "pass", "--codex-setup-timeout=2")
+    output = run.communicate(timeout=300)[0]
+
+    assert run.returncode == 1
+    assert "ran longer than 2 s" in output
+    assert "waiting" in output
+    assert time.monotonic() - began < 60
+
+
+def test_a_missing_base_image_is_explained(tmp_path):
+    """
+    What was asked for, and what can be done.
+    """
+    init_repo(tmp_path / "repo", {"a": "1"})
+    env = {**os.environ, "NO_COLOR": "1"}
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest_codex_workspace.cli",
+            "run",
+            "--image=localhost:1/no/such:image",
+            "repo",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
+    )
+
+    assert run.returncode == 2
+    assert "ImageBuildError" in run.stderr
+    assert "localhost:1/no/such:image" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_an_expired_or_required_cache(tmp_path, project):
+    """
+    `require` fails on a miss and says how to make the image; `off` leaves nothing behind.
+    """
+    engine = find_engine()
+    before = {image.id for image in engine.images({labels.KIND: "setup"})}
+    required = start(project, "pass", "--codex-cache=require").communicate(timeout=300)[0]
+    off = start(
+        project, "assert codex_workspace.setup.cache == 'off'", "--codex-cache=off"
+    ).communicate(timeout=300)[0]
+    after = {image.id for image in engine.images({labels.KIND: "setup"})}
+    temporary = engine.images({labels.KIND: "temporary"})
+    engine.close()
+
+    assert "CacheMiss" in required
+    assert "--codex-cache=auto" in required
+    assert "1 passed" in off, off
+    assert before == after
+    assert temporary == []

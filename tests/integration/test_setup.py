@@ -1,0 +1,248 @@
+"""S5 to S9: setup scripts and the cache."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pytest_codex_workspace import SetupError, WorkspaceLost
+
+from ..conftest import commit, git, scripts
+
+
+@pytest.mark.promise("S5", "S7")
+def test_setup_runs_in_a_clean_workspace(codex_workspace_factory, scripted_repo):
+    """
+    S5: in the project directory, by a login shell; the result says so.
+    """
+    ws = codex_workspace_factory(repo=scripted_repo, cache_miss=True)
+
+    assert ws.setup.cache == "miss"
+    assert ws.setup.exit_code == 0
+    assert ws.setup.output == "setup says hello\nlogin shell\n"
+    assert ws.setup.output == ws.setup.log_path.read_text()
+    assert 0 < ws.setup.duration < 60
+    assert ws.path("/root/home").read_text() == "/root\n"
+    assert not ws.path("node_modules/resumed").exists()
+
+
+@pytest.mark.promise("S5")
+def test_the_setup_script_is_required(make_repo, codex_workspace_factory):
+    """
+    S5: a directory without it is an error that names the file.
+    """
+    repo = make_repo(**{"codex-workspace-scripts/other": "x"})
+
+    with pytest.raises(SetupError, match=r"no setup-script\.sh") as caught:
+        codex_workspace_factory(repo=repo)
+
+    assert caught.value.exit_code is None
+
+
+@pytest.mark.promise("S6", "S7")
+def test_the_cached_run_starts_from_what_setup_left(codex_workspace_factory, scripted_repo):
+    """
+    S6, S7: the second workspace has setup's files, ignored ones too, and ran its own script.
+    """
+    ws = codex_workspace_factory(repo=scripted_repo, cache_hit=True)
+
+    assert ws.setup.cache == "hit"
+    assert ws.path("node_modules/state").read_text() == "made-by-setup\n"
+    assert ws.path("node_modules/resumed").read_text() == "resumed\n"
+    assert ws.setup.output.endswith("resume says hello\nmade-by-setup\n")
+    assert ws.exec("git status --porcelain").stdout == ""
+
+
+@pytest.mark.promise("S7")
+def test_the_image_is_tagged_by_key_and_as_cached(codex_workspace_factory, codex_engine, make_repo):
+    """
+    S7: a keyed tag, and `:cached` moved to the newest.
+    """
+    repo = make_repo(**scripts("echo new >/root/new\n"))
+
+    first = codex_workspace_factory(repo=repo)
+    again = codex_workspace_factory(repo=repo)
+
+    keyed = codex_engine.image(f"codex-workspace-emulator:setup-{first.setup.key}")
+    assert (first.setup.cache, again.setup.cache) == ("miss", "hit")
+    assert keyed.id == codex_engine.image("codex-workspace-emulator:cached").id
+    assert first.setup.output == again.setup.output
+
+
+@pytest.mark.promise("S7")
+def test_the_state_does_not_depend_on_the_cache(codex_workspace_factory, make_repo):
+    """
+    S7: an unmarked workspace is the same cold and warm; every setup is a key of its own.
+    """
+    repo = make_repo(**scripts("env | grep ^FLAVOUR >/root/flavour\n", "touch /root/resumed\n"))
+
+    def state(**keywords):
+        ws = codex_workspace_factory(repo=repo, **keywords)
+        return ws.path("/root/flavour").read_text(), ws.path("/root/resumed").exists()
+
+    assert state(env={"FLAVOUR": "a"}) == ("FLAVOUR=a\n", True)
+    assert state(env={"FLAVOUR": "a"}) == ("FLAVOUR=a\n", True)
+    assert state(env={"FLAVOUR": "b"}) == ("FLAVOUR=b\n", True)
+    assert state(env={"FLAVOUR": "a"}, cache_hit=True) == ("FLAVOUR=a\n", True)
+    assert state(env={"FLAVOUR": "a"}, cache_miss=True) == ("FLAVOUR=a\n", False)
+
+
+@pytest.mark.promise("S6", "S7")
+def test_a_later_commit_resumes_from_the_cache(codex_workspace_factory, make_repo):
+    """
+    S6: the cached workspace is brought to the new HEAD; ignored files stay, deleted ones go.
+    """
+    repo = make_repo(
+        **{".gitignore": "deps/\n", "old": "x"},
+        **scripts("mkdir deps; date +%N >deps/stamp\n", "git rev-parse HEAD >deps/head\n"),
+    )
+    first = codex_workspace_factory(repo=repo)
+    stamp = first.path("deps/stamp").read_text()
+    (repo / "old").unlink()
+    head = commit(repo, {"new": "y"})
+
+    later = codex_workspace_factory(repo=repo, rev=head)
+
+    assert later.setup.cache == "hit"
+    assert head == later.head == later.path("deps/head").read_text().strip()
+    assert stamp == later.path("deps/stamp").read_text()
+    assert later.path("new").read_text() == "y"
+    assert not later.path("old").exists()
+
+
+@pytest.mark.promise("S7", "S8")
+@pytest.mark.parametrize(
+    ("script", "code", "tail"),
+    [
+        ("echo about to fail\nexit 3\n", 3, "about to fail"),
+        ("echo dying\nkill -9 $$\n", 137, "dying"),
+        ("echo 'unfinished\n", 2, "unexpected EOF"),
+        ("set -e\nno-such-command-here\n", 127, "no-such-command-here"),
+    ],
+)
+def test_a_failing_script_stops_the_run(
+    codex_workspace_factory, codex_engine, make_repo, script, code, tail
+):
+    """
+    S7, S8: exit code, log and last lines are kept; the cache is as it was.
+    """
+    repo = make_repo(**scripts(script))
+    newest = codex_engine.image("codex-workspace-emulator:cached")
+
+    with pytest.raises(SetupError) as caught:
+        codex_workspace_factory(repo=repo)
+
+    error = caught.value
+    assert code == error.exit_code
+    assert tail in error.tail
+    assert tail in error.log_path.read_text()
+    assert str(error.log_path) in str(error)
+    assert newest == codex_engine.image("codex-workspace-emulator:cached")
+
+
+@pytest.mark.promise("S8")
+def test_a_failing_resume_script_is_an_error_too(codex_workspace_factory, make_repo):
+    """
+    S8: it is named, and the setup image stays.
+    """
+    repo = make_repo(**scripts("true\n", "exit 5\n"))
+
+    with pytest.raises(SetupError, match="setup-from-cache-script") as caught:
+        codex_workspace_factory(repo=repo)
+
+    assert caught.value.exit_code == 5
+
+
+@pytest.mark.promise("S8")
+def test_a_script_that_floods_is_kept_whole_in_its_log(codex_workspace_factory, make_repo):
+    """
+    S8: 200 MB of output are in the log; the result holds the last MiB.
+    """
+    repo = make_repo(**scripts("yes 0123456789 | head -c 200000000\necho the end\n"))
+
+    ws = codex_workspace_factory(repo=repo, cache_miss=True)
+
+    assert ws.setup.log_path.stat().st_size >= 200_000_000
+    assert len(ws.setup.output) < 1_100_000
+    assert ws.setup.output.endswith("the end\n")
+    ws.setup.log_path.unlink()
+
+
+@pytest.mark.promise("S5")
+def test_scripts_run_as_codex_runs_them(codex_workspace_factory, make_repo):
+    """
+    S5: without run bit, with CRLF line ends, without a first line for the kernel.
+    """
+    text = b'set -e\r\nif true; then\r\n  dirname "$0"\r\nfi\r\ntouch /root/done\r\n'
+    repo = make_repo(**scripts("x"))
+    commit(repo, {"codex-workspace-scripts/setup-script.sh": text})
+    git(repo, "update-index", "--chmod=-x", "codex-workspace-scripts/setup-script.sh")
+
+    ws = codex_workspace_factory(repo=repo)
+
+    assert ws.setup.output == "codex-workspace-scripts\n"
+    assert ws.path("/root/done").exists()
+    assert ws.exec("git status --porcelain").stdout == ""
+
+
+@pytest.mark.promise("S5")
+def test_a_daemon_of_setup_does_not_hang_it(codex_workspace_factory, make_repo):
+    """
+    S5: it may keep setup's output open; it does not live on in the workspace.
+    """
+    repo = make_repo(**scripts("sleep 1000 &\nsetsid sleep 2000 &\necho started\n"))
+    began = time.monotonic()
+
+    for keywords in ({"cache_miss": True}, {}):
+        ws = codex_workspace_factory(repo=repo, **keywords)
+        assert ws.setup.output == "started\n"
+        assert not ws.exec("pgrep sleep").ok
+
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.promise("S8", "S9")
+def test_setup_can_be_left_out(codex_workspace_factory, make_repo):
+    """
+    S9: without scripts, or without running them, the workspace is ready.
+    """
+    plain = codex_workspace_factory(repo=make_repo("plain"))
+    spared = codex_workspace_factory(repo=make_repo("spared", **scripts("exit 1")), setup=False)
+
+    for ws in (plain, spared):
+        assert ws.setup.cache == "none"
+        assert ws.setup.exit_code == 0
+        assert ws.setup.key is None
+        assert "login" in ws.exec("shopt -q login_shell && echo login; java -version").stdout
+
+
+@pytest.mark.promise("S7")
+def test_a_removed_image_is_made_again(codex_workspace_factory, codex_engine, make_repo):
+    """
+    S7: somebody removes the cached image between two workspaces.
+    """
+    repo = make_repo(**scripts("echo x >/root/x\n"))
+    first = codex_workspace_factory(repo=repo)
+    tag = f"codex-workspace-emulator:setup-{first.setup.key}"
+    image = codex_engine.image(tag)
+    other = codex_workspace_factory(repo=make_repo("other", **scripts("echo y\n")))
+    assert other.setup.cache == "miss"
+    codex_engine.remove(first.container)
+    codex_engine.remove_image(tag)
+
+    again = codex_workspace_factory(repo=repo)
+
+    assert codex_engine.image(tag).id != image.id
+    assert again.path("/root/x").read_text() == "x\n"
+    with pytest.raises(WorkspaceLost):
+        first.exec("true")
+
+
+def test_the_log_is_the_users_own(codex_workspace_factory, scripted_repo):
+    """
+    Logs may hold what a script prints: nobody else reads them.
+    """
+    ws = codex_workspace_factory(repo=scripted_repo, cache_miss=True)
+
+    assert ws.setup.log_path.parent.stat().st_mode & 0o077 == 0

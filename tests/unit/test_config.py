@@ -1,0 +1,63 @@
+"""Options: defaults, values and complaints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.config import OPTIONS, Config, ConfigError, check_environment
+
+
+def test_defaults_are_those_the_help_names():
+    """
+    Each option's stated default is what an empty configuration has.
+    """
+    config = Config.of({})
+
+    for option in OPTIONS:
+        if not option.repeatable and option.default:
+            value = getattr(config, option.key)
+            assert option.default == (f"{value:g}" if isinstance(value, float) else value)
+
+
+def test_values_are_converted():
+    """
+    Text becomes a path, variables and seconds.
+    """
+    config = Config.of({"repo": "here", "env": ["A=1", "B=x=y"], "setup_timeout": "2.5"})
+
+    assert Path("here") == config.repo
+    assert config.env == {"A": "1", "B": "x=y"}
+    assert config.setup_timeout == 2.5
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"cache": "sometimes"}, "--codex-cache=sometimes: must be one of auto"),
+        ({"env": ["NOVALUE"]}, "--codex-env=NOVALUE: must have the form NAME=VALUE"),
+        ({"env": ["1A=x"]}, "'1A' is not a name"),
+        ({"env": ["A=\0"]}, "A has a NUL byte"),
+        ({"setup_timeout": "soon"}, "--codex-setup-timeout=soon: must be a number of seconds"),
+        ({"setup_timeout": "-1"}, "above 0"),
+        ({"setup_timeout": "nan"}, "above 0"),
+        ({"output": "loud"}, "must be one of progress, stream, quiet"),
+    ],
+)
+def test_a_wrong_value_is_explained(values, words):
+    """
+    The complaint names the option and what it takes.
+    """
+    with pytest.raises(ConfigError, match="--codex-") as caught:
+        Config.of(values)
+
+    assert words in str(caught.value)
+
+
+def test_a_variable_must_be_text():
+    """
+    A number is not turned into text behind the user's back.
+    """
+    with pytest.raises(ConfigError, match="write PORT='8080'"):
+        check_environment({"PORT": 8080}, "env")

@@ -1,0 +1,88 @@
+"""Markers and factory keywords."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_codex_workspace.config import ConfigError
+from pytest_codex_workspace.markers import Wish, read_keywords, read_markers
+
+
+def mark(name, *args, **kwargs):
+    return SimpleNamespace(name=name, args=args, kwargs=kwargs)
+
+
+@pytest.mark.parametrize(
+    ("marks", "wish"),
+    [
+        ([], Wish()),
+        ([mark("slow", 1)], Wish()),
+        ([mark("cache_hit")], Wish("hit")),
+        ([mark("cache_miss")], Wish("miss")),
+        ([mark("codex_setup", False)], Wish("clean")),
+        ([mark("codex_setup", True)], Wish()),
+        ([mark("codex_repo", "a")], Wish(repo="a")),
+        ([mark("codex_repo", "a", rev="v1")], Wish(repo="a", rev="v1")),
+        ([mark("codex_repo", "near"), mark("codex_repo", "far")], Wish(repo="near")),
+        (
+            [mark("codex_env", A="near"), mark("codex_env", A="far", B="far")],
+            Wish(env={"A": "near", "B": "far"}),
+        ),
+    ],
+)
+def test_markers_make_a_wish(marks, wish):
+    """
+    The marker closest to the test wins; variables add up.
+    """
+    assert wish == read_markers(marks)
+
+
+@pytest.mark.parametrize(
+    ("marks", "words"),
+    [
+        ([mark("cache_hit", 1)], "cache_hit takes no arguments"),
+        ([mark("cache_hit"), mark("cache_miss")], "contradict"),
+        ([mark("cache_miss"), mark("codex_setup", False)], "contradict"),
+        ([mark("codex_setup")], "codex_setup(False)"),
+        ([mark("codex_setup", "no")], "True or False"),
+        ([mark("codex_env", "A=1")], "NAME='value'"),
+        ([mark("codex_env", A=1)], "A is 1"),
+        ([mark("codex_repo")], "takes a path"),
+        ([mark("codex_repo", "a", "b", "c")], "takes a path"),
+        ([mark("codex_repo", 3)], "path is 3"),
+        ([mark("codex_repo", "a", rev=3)], "rev is 3"),
+        ([mark("codex_repo", "a", ref="b")], "takes a path"),
+    ],
+)
+def test_wrong_arguments_are_explained(marks, words):
+    """
+    The complaint says which marker and what it takes.
+    """
+    with pytest.raises(ConfigError) as caught:
+        read_markers(marks)
+
+    assert words in str(caught.value)
+
+
+def test_keywords_are_the_markers_names():
+    """
+    With and without `codex_`.
+    """
+    expected = Wish("hit", "r", "v", {"A": "1"})
+
+    assert expected == read_keywords(
+        {"cache_hit": True, "codex_repo": "r", "rev": "v", "codex_env": {"A": "1"}}
+    )
+    assert expected == read_keywords(
+        {"cache_hit": True, "repo": ("r", "v"), "env": {"A": "1"}, "setup": True}
+    )
+
+
+def test_an_unknown_keyword_names_the_known_ones():
+    """
+    A typing error is a `TypeError`, as for any function.
+    """
+    with pytest.raises(TypeError, match="cache_hit, cache_miss"):
+        read_keywords({"cache": "hit"})

@@ -1,0 +1,93 @@
+"""Removal of what ended sessions left behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pytest_codex_workspace import labels
+from pytest_codex_workspace.engine.fake import FakeEngine
+from pytest_codex_workspace.engine.protocol import ContainerSpec
+from pytest_codex_workspace.identity import Identity, owner_is_gone
+from pytest_codex_workspace.sweep import remove_images, sweep
+
+
+@pytest.fixture(scope="module")
+def dead_pid():
+    """
+    The id of a process that has ended.
+    """
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.fixture
+def engine():
+    """
+    An engine in memory, whose containers are gone at the end.
+    """
+    found = FakeEngine()
+    yield found
+    for container in found.containers({}):
+        found.remove(container.id)
+
+
+def marks(owner, age=0.0):
+    return {
+        **Identity().labels("workspace"),
+        labels.PID: owner,
+        labels.CREATED: str(int(time.time() - age)),
+    }
+
+
+def test_an_owner_is_asked_only_on_its_own_machine(dead_pid):
+    """
+    Alive, dead, or elsewhere.
+    """
+    here = socket.gethostname()
+
+    assert owner_is_gone(f"{here}:{os.getpid()}") is False
+    assert owner_is_gone(f"{here}:{dead_pid}") is True
+    assert owner_is_gone(f"other-{here}:{dead_pid}") is None
+    assert owner_is_gone("nonsense") is None
+
+
+def test_only_what_the_dead_left_goes(engine, dead_pid):
+    """
+    Living sessions and caches keep theirs; a foreign machine's goes by age.
+    """
+    here = socket.gethostname()
+    engine.add_image("i:1")
+    owners = {
+        "dead": marks(f"{here}:{dead_pid}"),
+        "alive": marks(f"{here}:{os.getpid()}"),
+        "foreign": marks("elsewhere:1"),
+        "foreign-old": marks("elsewhere:1", age=2 * 86400),
+    }
+    for name, found in owners.items():
+        engine.create_network(f"net-{name}", internal=True, labels=found)
+        engine.create(ContainerSpec("i:1", ["x"], name, labels=found))
+
+    removed = sweep(engine)
+
+    assert {"container dead", "network net-dead", "container foreign-old",
+            "network net-foreign-old"} == set(removed)  # fmt: skip
+    assert {"alive", "foreign"} == {one.name for one in engine.containers({labels.SESSION: None})}
+
+
+def test_images_in_use_are_kept(engine):
+    """
+    The others go with all their tags.
+    """
+    engine.add_image("ours:used", labels={labels.KIND: "setup"})
+    engine.add_image("ours:idle", labels={labels.KIND: "setup"})
+    engine.create(ContainerSpec("ours:used", ["x"], "user"))
+
+    assert ["image ours:idle"] == remove_images(engine, {labels.KIND: None})
+    assert engine.image("ours:used") is not None
