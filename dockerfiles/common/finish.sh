@@ -1,0 +1,21 @@
+#!/bin/sh
+# What every base image ends with: the proxy's certificate in the system's trust store, and readable files.
+set -eu
+
+certificate=/usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt
+chmod 644 "$certificate"
+if command -v update-ca-certificates > /dev/null; then
+    update-ca-certificates
+elif command -v update-ca-trust > /dev/null; then
+    cp "$certificate" /etc/pki/ca-trust/source/anchors/
+    update-ca-trust extract
+else
+    echo "this image has neither update-ca-certificates nor update-ca-trust: its package ca-certificates is missing" >&2
+    exit 1
+fi
+if [ -e /opt/codex/setup_universal.sh ]; then
+    chmod 755 /opt/codex/setup_universal.sh
+fi
+mkdir -p /workspace
+# Java's part of the trust store leaves something in /tmp.
+rm -rf /opt/codex/finish.sh /tmp/hsperfdata_*

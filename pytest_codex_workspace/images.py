@@ -1,0 +1,276 @@
+"""The images of workspaces and of the proxy: built when missing or out of date, never otherwise."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import labels
+from .build_context import BuildContext
+from .engine.protocol import Engine, ImageInfo
+from .errors import EngineError, ImageBuildError
+from .locks import machine_lock
+from .output import Output
+from .resources import package_dir, resource_dir
+from .rootfs import DEBIAN, ensure_debian
+from .trust import ca_certificate as certificate_of
+from .trust import cache_dir, host_bundle
+
+__all__ = ["IMAGE", "PROXY_IMAGE", "UNIVERSAL", "ensure_base_image", "ensure_proxy_image"]
+
+IMAGE = "codex-workspace-emulator"
+"""Repository of the workspace images."""
+
+PROXY_IMAGE = "codex-workspace-emulator-proxy"
+"""Repository of the proxy's images."""
+
+UNIVERSAL = "ghcr.io/openai/codex-universal"
+"""Codex's own image."""
+
+_CHOICE = "io.codex-workspace.choice"
+_BASE = "io.codex-workspace.base"
+
+_LONG_STEP = re.compile(r"step \d+/\d+ ?: run ", re.IGNORECASE)
+
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """
+    An image that is wanted.
+
+    `base` is the image it is built from; `None` stands for Debian, which is
+    pulled or made when it is needed.
+    """
+
+    what: str
+    kind: str
+    choice: str
+    repository: str
+    prefix: str
+    dockerfile: str
+    context: BuildContext
+    key: str
+    base: str | None = None
+
+    @property
+    def tag(self) -> str:
+        return f"{self.repository}:{self.prefix}{self.key[:12]}"
+
+    @property
+    def latest(self) -> str:
+        return f"{self.repository}:latest"
+
+
+def ensure_proxy_image(engine: Engine, *, output: Output) -> ImageInfo:
+    """
+    The image that the proxy and the network holders run.
+
+    Args:
+        engine: where it is, or is built.
+        output: told what happens.
+
+    Raises:
+        ImageBuildError: it could not be built. The text has the step that
+            failed and what it printed last.
+    """
+    context = _common_context("proxy")
+    package = package_dir()
+    context.add_tree(resource_dir("proxy_addons"), "app/proxy_addons")
+    context.add("app/holder.py", _read(package / "agent" / "holder.py"))
+    # The addons judge requests by the package's own policy; the rest of it stays out.
+    context.add("app/pytest_codex_workspace/__init__.py", b"")
+    context.add("app/pytest_codex_workspace/network/__init__.py", b"")
+    policy = "pytest_codex_workspace/network/policy.py"
+    context.add(f"app/{policy}", _read(package / "network" / "policy.py"))
+    plan = _Plan(
+        what="the proxy image",
+        kind="proxy",
+        choice="proxy",
+        repository=PROXY_IMAGE,
+        prefix="",
+        dockerfile="proxy/Dockerfile",
+        context=context,
+        key=context.key(base=DEBIAN),
+    )
+    return _ensure(engine, plan, output)
+
+
+def ensure_base_image(
+    engine: Engine, choice: str, *, ca_certificate: bytes, output: Output
+) -> ImageInfo:
+    """
+    The image that workspaces start from.
+
+    Args:
+        engine: where it is, or is built.
+        choice: `universal`, `slim`, or the reference of any image.
+        ca_certificate: PEM of the proxy's authority, which the image trusts.
+        output: told what happens.
+
+    Raises:
+        ImageBuildError: it could not be built, or *choice* names an image
+            that is neither on the engine nor can be pulled.
+    """
+    flavour = choice if choice in ("slim", "universal") else "custom"
+    context = _common_context(flavour)
+    context.add_tree(package_dir() / "agent", "agent", _runs_in_workspace)
+    context.add("ca.crt", certificate_of(ca_certificate))
+    base = None
+    if flavour == "universal":
+        base = _universal(engine, output)
+    elif flavour == "custom":
+        base = _custom(engine, choice, output)
+    plan = _Plan(
+        what=f"the workspace image ({choice})",
+        kind="base",
+        choice=choice,
+        repository=IMAGE,
+        prefix="base-",
+        dockerfile=f"{flavour}/Dockerfile",
+        context=context,
+        key=context.key(base=base or DEBIAN),
+        base=base,
+    )
+    return _ensure(engine, plan, output)
+
+
+def _ensure(engine: Engine, plan: _Plan, output: Output) -> ImageInfo:
+    image = _built(engine, plan)
+    if image is None:
+        # One lock for all: two builds at a time would each make the root file system.
+        with machine_lock(cache_dir() / "images.lock", f"building {plan.what}", output.note):
+            image = _built(engine, plan)
+            if image is None:
+                image = _build(engine, plan, output)
+                _remove_superseded(engine, plan, image)
+    latest = engine.image(plan.latest)
+    if latest is None or latest.id != image.id:
+        engine.tag(image.id, plan.latest)
+    return image
+
+
+def _built(engine: Engine, plan: _Plan) -> ImageInfo | None:
+    image = engine.image(plan.tag)
+    if image is not None and image.labels.get(labels.KEY) == plan.key:
+        return image
+    return None
+
+
+def _build(engine: Engine, plan: _Plan, output: Output) -> ImageInfo:
+    base = plan.base or ensure_debian(engine, output).id
+
+    def on_line(line: str) -> None:
+        # The other steps take no time.
+        show = output.note if _LONG_STEP.match(line) else output.detail
+        show(line)
+
+    with output.step(f"building {plan.what}"), plan.context.open() as archive:
+        return engine.build(
+            archive,
+            dockerfile=plan.dockerfile,
+            tag=plan.tag,
+            labels={
+                labels.KIND: plan.kind,
+                labels.KEY: plan.key,
+                labels.CREATED: str(int(time.time())),
+                _CHOICE: plan.choice,
+                _BASE: base,
+            },
+            args={"BASE": base, **_proxy_arguments(os.environ)},
+            on_line=on_line,
+        )
+
+
+def _remove_superseded(engine: Engine, plan: _Plan, image: ImageInfo) -> None:
+    """
+    Remove older images of the same choice, except the one before this: two
+    checkouts used in turns must not build anew each time.
+    """
+    older = [
+        one
+        for one in engine.images({labels.KIND: plan.kind, _CHOICE: plan.choice})
+        if one.id != image.id
+    ]
+    older.sort(key=lambda one: int(one.labels.get(labels.CREATED) or 0), reverse=True)
+    for one in older[1:]:
+        for tag in one.tags:
+            if tag.rpartition(":")[0].endswith(plan.repository):
+                # In use by a container: a later build takes it.
+                with suppress(EngineError):
+                    engine.remove_image(tag)
+
+
+def _common_context(flavour: str) -> BuildContext:
+    dockerfiles = resource_dir("dockerfiles")
+    context = BuildContext()
+    context.add_tree(dockerfiles / "common", "common")
+    context.add_tree(dockerfiles / flavour, flavour, lambda path: path.suffix != ".in")
+    # Whom this machine trusts while it builds makes no difference to the image.
+    context.add("host-ca.pem", host_bundle(), keyed=False)
+    return context
+
+
+def _runs_in_workspace(path: Path) -> bool:
+    return path.suffix == ".py" and path.name != "holder.py"
+
+
+def _universal(engine: Engine, output: Output) -> str:
+    """
+    Codex's image by digest, if the engine knows it, so that a build is of the
+    image that was looked at.
+    """
+    image = _have_or_pull(
+        engine,
+        f"{UNIVERSAL}:latest",
+        output,
+        "`--codex-image=slim` needs no registry; or bring the image with `docker load`",
+    )
+    pinned = (one for one in image.digests if one.startswith(f"{UNIVERSAL}@"))
+    return next(pinned, image.id)
+
+
+def _custom(engine: Engine, choice: str, output: Output) -> str:
+    image = _have_or_pull(
+        engine,
+        choice,
+        output,
+        "check its name, build or `docker pull` it first, or use `--codex-image=slim`",
+    )
+    return image.id
+
+
+def _have_or_pull(engine: Engine, reference: str, output: Output, advice: str) -> ImageInfo:
+    try:
+        image = engine.image(reference)
+        if image is not None:
+            return image
+        with output.step(f"pulling {reference}"):
+            return engine.pull(reference, output.detail)
+    except EngineError as error:
+        raise ImageBuildError(
+            f"the base image {reference} is not on the engine and cannot be pulled: {advice}\n"
+            f"{error}"
+        ) from None
+
+
+def _proxy_arguments(environment: Mapping[str, str]) -> dict[str, str]:
+    # Engines know these names: the values reach the build's commands, and not the image.
+    names = [spelled for name in _PROXY_VARIABLES for spelled in (name, name.lower())]
+    return {name: environment[name] for name in names if environment.get(name)}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageBuildError(
+            f"{path} is part of the proxy image and cannot be read: {error.strerror}; "
+            "install pytest-codex-workspace again"
+        ) from None

