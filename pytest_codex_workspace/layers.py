@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .config import Config
 from .environment import defaulted_runtimes
-from .errors import CacheMiss, ProjectionError, SetupError
+from .errors import CacheMiss, ProjectionError, SetupError, WorkspaceLost
 from .identity import Identity
 from .images import IMAGE
 from .keys import key_of
@@ -233,6 +233,8 @@ class Layers:
             try:
                 text = box.channel.read_file(_RECORD.format(phase)).decode("utf-8")
                 runs.append(ScriptRun.from_json(text))
+            except WorkspaceLost:
+                raise
             except (OSError, ValueError):
                 runs.append(None)
         return runs[0], runs[1]

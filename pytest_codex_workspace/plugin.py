@@ -6,8 +6,7 @@ run without workspaces pays nothing for this plugin.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 _CONFIG = pytest.StashKey[Config]()
 _FAILED = pytest.StashKey[bool]()
 _WORKSPACES: pytest.StashKey[list[Workspace]] = pytest.StashKey()
-_COUNTS: pytest.StashKey[Counter[str]] = pytest.StashKey()
+_COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 _WORKER_KEY = "codex_workspace_counts"
 
 
@@ -44,12 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             default=None,
             help=text,
         )
-        parser.addini(
-            f"codex_{option.key}",
-            text,
-            type="linelist" if option.repeatable else "string",
-            default=[] if option.repeatable else "",
-        )
+        name = f"codex_{option.key}"
+        if option.repeatable:
+            parser.addini(name, text, type="linelist", default=[])
+        else:
+            parser.addini(name, text, type="string", default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_CONFIG] = Config.of(given)
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[_COUNTS] = Counter()
+    config.stash[_COUNTS] = {}
 
 
 def _beside_ini(config: pytest.Config, path: str) -> str:
@@ -127,7 +125,7 @@ def pytest_testnodedown(node: Any) -> None:
     Take over the counts of an xdist worker.
     """
     counts = getattr(node, "workeroutput", {}).get(_WORKER_KEY, {})
-    node.config.stash[_COUNTS].update(counts)
+    _count(node.config, counts)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -136,7 +134,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output[_WORKER_KEY] = dict(session.config.stash[_COUNTS])
+        output[_WORKER_KEY] = session.config.stash[_COUNTS]
 
 
 def pytest_terminal_summary(
@@ -265,7 +263,7 @@ class _Starter:
         env = {**self._config.env, **self._env, **wish.env}
         workspace = session.workspace(snapshot, env, wish.state)
         request.node.stash.setdefault(_WORKSPACES, []).append(workspace)
-        request.config.stash[_COUNTS][workspace.setup.cache] += 1
+        _count(request.config, {workspace.setup.cache: 1})
         return workspace
 
     def stop_all(self) -> None:
@@ -287,6 +285,12 @@ class _Starter:
         repo = wish.repo or request.getfixturevalue("codex_repo").path
         session: Session = request.getfixturevalue("_codex_session")
         return session.repository(request.path.parent / repo, wish.rev or "HEAD")
+
+
+def _count(config: pytest.Config, counts: Mapping[str, int]) -> None:
+    total = config.stash[_COUNTS]
+    for name, number in counts.items():
+        total[name] = total.get(name, 0) + number
 
 
 def _add_section(item: pytest.Item, workspace: Workspace) -> None:

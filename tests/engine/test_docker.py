@@ -203,7 +203,7 @@ def test_stream_over_other_transports(reached: Bench) -> None:
     assert data == drain(stream, len(data))
     sender.join()
     stream.close()
-    assert wait_until(lambda: reached.engine.container(container) is None, 2)
+    assert wait_until(lambda: reached.engine.container(container) is None, 5)
 
 
 def test_close_wakes_a_receive_over_other_transports(reached: Bench) -> None:
