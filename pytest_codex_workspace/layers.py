@@ -30,6 +30,7 @@ __all__ = ["Layers", "Order"]
 
 _SELECT_RUNTIMES = "/opt/codex/setup_universal.sh"
 _RECORD = "/opt/codex/{}-record.json"
+_RECORD_LIMIT = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,9 @@ class Layers:
         runs: list[ScriptRun | None] = []
         for phase in ("setup", "resume"):
             try:
-                text = box.channel.read_file(_RECORD.format(phase)).decode("utf-8")
+                text = box.channel.read_file(_RECORD.format(phase), limit=_RECORD_LIMIT).decode(
+                    "utf-8"
+                )
                 runs.append(ScriptRun.from_json(text))
             except WorkspaceLost:
                 raise

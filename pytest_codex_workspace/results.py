@@ -208,6 +208,14 @@ class Lines:
                 raise StopIteration
             return self._take(len(self._pending)).decode("utf-8", "replace")
 
+    def piece(self) -> bytes:
+        """
+        What has come, not cut into lines: for those who take it in bulk.
+        Waits for at least one byte; empty once the process has ended.
+        """
+        with self._lock:
+            return self._take(len(self._pending)) or self._read()
+
     def rest(self) -> bytes:
         """
         What was not iterated, once the process has ended.

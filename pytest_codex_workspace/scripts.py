@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ RESUME = "codex-workspace-scripts/setup-from-cache-script.sh"
 _OUTPUT_LIMIT = 1024 * 1024
 _TAIL_LINES = 25
 _REQUESTS = 1000
+_LINE_LIMIT = 4096
+_LINES_A_SECOND = 500
 
 # Codex runs the text of a script in a login shell, so neither its run bit nor
 # its first line matters. Carriage returns are left behind in a copy beside it,
@@ -71,7 +72,7 @@ class ScriptRun:
                 duration=float(values["duration"]),
                 requests=tuple(Request(**request) for request in values["requests"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not the record of a script's run: {error}") from None
 
 
@@ -101,8 +102,8 @@ def run_script(
     """
     started = time.monotonic()
     expired = threading.Event()
-    kept: deque[str] = deque()
-    size = 0
+    kept = bytearray()
+    shown = _Shown(show, log_path)
     process = channel.start(["bash", "-c", _RUN, "bash", script], cwd=project)
 
     def expire() -> None:
@@ -114,14 +115,13 @@ def run_script(
     timer.start()
     try:
         log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with log_path.open("w", encoding="utf-8") as log:
-            for line in process.stdout:
-                log.write(line)
-                show(line.rstrip("\r\n"))
-                kept.append(line)
-                size += len(line)
-                while size > _OUTPUT_LIMIT and len(kept) > 1:
-                    size -= len(kept.popleft())
+        with log_path.open("wb") as log:
+            while piece := process.stdout.piece():
+                log.write(piece)
+                kept += piece
+                del kept[: max(0, len(kept) - _OUTPUT_LIMIT)]
+                shown.feed(piece)
+        shown.end()
         code = process.wait().exit_code
     except BaseException:
         process.kill()
@@ -129,7 +129,7 @@ def run_script(
     finally:
         timer.cancel()
     duration = time.monotonic() - started
-    output = "".join(kept)
+    output = kept.decode("utf-8", "replace")
     if code == 0 and not expired.is_set():
         return ScriptRun(output, duration)
     tail = "".join(output.splitlines(keepends=True)[-_TAIL_LINES:])
@@ -147,6 +147,42 @@ def run_script(
         log_path=log_path,
         tail=tail,
     )
+
+
+class _Shown:
+    """
+    Cuts output into lines to show. A script that prints faster than anybody
+    reads is not shown whole; its log is.
+    """
+
+    def __init__(self, show: Callable[[str], None], log_path: Path) -> None:
+        self._show = show
+        self._log_path = log_path
+        self._rest = b""
+        self._second = 0.0
+        self._room = 0
+        self._skipped = 0
+
+    def feed(self, piece: bytes) -> None:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        self._rest = self._rest[-_LINE_LIMIT:]
+        if time.monotonic() - self._second > 1:
+            self._tell_skipped()
+            self._second, self._room = time.monotonic(), _LINES_A_SECOND
+        for line in lines[: self._room]:
+            self._show(line[:_LINE_LIMIT].decode("utf-8", "replace").rstrip("\r"))
+        self._skipped += max(0, len(lines) - self._room)
+        self._room = max(0, self._room - len(lines))
+
+    def end(self) -> None:
+        self._tell_skipped()
+        if self._rest:
+            self._show(self._rest.decode("utf-8", "replace"))
+
+    def _tell_skipped(self) -> None:
+        if self._skipped:
+            self._show(f"... {self._skipped} lines are not shown; {self._log_path} has them")
+        self._skipped = 0
 
 
 def _indented(text: str) -> str:

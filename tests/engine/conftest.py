@@ -23,7 +23,8 @@ from pytest_codex_workspace.identity import Identity
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-IMAGE = "codex-workspace-emulator-test:contract" + os.environ.get("PYTEST_XDIST_WORKER", "")
+IMAGE = f"codex-workspace-emulator-test:contract-{os.getpid()}"
+"""Another for each process, since several may be testing on one machine."""
 
 BUSYBOX = Path("/bin/busybox")
 

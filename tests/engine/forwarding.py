@@ -117,16 +117,17 @@ def forwarded(socket_path: str, tls: ssl.SSLContext | None = None) -> Iterator[i
         try:
             await asyncio.gather(pump(reader, engine_writer), pump(engine_reader, writer))
         finally:
-            for one in (writer, engine_writer):
-                one.close()
-                with suppress(OSError, ssl.SSLError):
-                    await one.wait_closed()
+            writer.transport.abort()
+            engine_writer.transport.abort()
 
     async def stop() -> None:
         server.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # An aborted connection is closed by the loop's next rounds.
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls))
     thread = threading.Thread(target=loop.run_forever)

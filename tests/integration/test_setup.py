@@ -166,6 +166,7 @@ def test_a_script_that_floods_is_kept_whole_in_its_log(codex_workspace_factory, 
     assert ws.setup.log_path.stat().st_size >= 200_000_000
     assert len(ws.setup.output) < 1_100_000
     assert ws.setup.output.endswith("the end\n")
+    assert ws.setup.output.isascii()
     ws.setup.log_path.unlink()
 
 

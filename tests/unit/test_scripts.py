@@ -1,0 +1,112 @@
+"""Running setup scripts, with the agent as a process of this machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace.channel import Channel
+from pytest_codex_workspace.errors import SetupError
+from pytest_codex_workspace.scripts import SETUP, ScriptRun, run_script
+
+from .local_agent import LocalStream
+
+
+@pytest.fixture
+def channel():
+    """
+    A conversation with a local agent.
+    """
+    stream = LocalStream()
+    found = Channel(stream, describe=lambda: "gone")
+    found.init()
+    yield found
+    found.close()
+    stream.end()
+
+
+@pytest.fixture
+def run(channel, tmp_path):
+    """
+    Runs a script and returns the run, its log, and what was shown.
+    """
+
+    def go(script: bytes, timeout: float = 30.0) -> tuple[ScriptRun, bytes, list[str]]:
+        path = tmp_path / SETUP
+        path.parent.mkdir()
+        path.write_bytes(script)
+        shown: list[str] = []
+        log = tmp_path / "logs" / "x.log"
+        result = run_script(
+            channel, SETUP, project=str(tmp_path), timeout=timeout, log_path=log, show=shown.append
+        )
+        return result, log.read_bytes(), shown
+
+    return go
+
+
+def test_output_is_kept_logged_and_shown(run):
+    """
+    Both streams, in order, the last line without its end too.
+    """
+    result, log, shown = run(b"echo one; echo two >&2; printf three")
+
+    assert "one\ntwo\nthree" == result.output
+    assert b"one\ntwo\nthree" == log
+    assert ["one", "two", "three"] == shown
+
+
+def test_carriage_returns_are_left_behind(run, tmp_path):
+    """
+    The script finds its neighbours, and the copy is gone afterwards.
+    """
+    result, _, _ = run(b'if true; then\r\n  basename "$(dirname "$0")"\r\nfi\r\n')
+
+    assert "codex-workspace-scripts\n" == result.output
+    assert [tmp_path / SETUP] == list((tmp_path / SETUP).parent.iterdir())
+
+
+def test_more_than_anyone_reads_is_not_shown(run):
+    """
+    The log has it all, the result the last MiB.
+    """
+    result, log, shown = run(b"seq 1000000")
+
+    assert len(shown) < 100_000
+    assert any("lines are not shown" in line for line in shown)
+    assert log.endswith(b"\n1000000\n")
+    assert len(log) > 6_000_000
+    assert 1024 * 1024 == len(result.output)
+
+
+def test_a_failure_has_code_log_and_tail(run, tmp_path):
+    """
+    And says what to do next.
+    """
+    with pytest.raises(SetupError, match="exited with 9") as caught:
+        run(b"echo why; exit 9")
+
+    assert (9, SETUP, "why\n") == (caught.value.exit_code, caught.value.script, caught.value.tail)
+    assert tmp_path / "logs" / "x.log" == caught.value.log_path
+    assert "commit it" in str(caught.value)
+
+
+def test_a_script_that_hangs_is_ended(run):
+    """
+    With its children, and what it had printed.
+    """
+    with pytest.raises(SetupError, match=r"ran longer than 0\.3 s") as caught:
+        run(b"echo waiting; sleep 60 & sleep 60", timeout=0.3)
+
+    assert "waiting\n" == caught.value.tail
+
+
+def test_a_record_survives_its_journey():
+    """
+    And something else is refused.
+    """
+    run = ScriptRun("out", 1.5)
+
+    assert run == ScriptRun.from_json(run.to_json())
+    for text in ("{}", "nonsense", "[]"):
+        with pytest.raises(ValueError, match="not the record"):
+            ScriptRun.from_json(text)
