@@ -67,7 +67,8 @@ class ContainerSpec:
 
     `network` is the name of a network, `none`, or `container:<id>` to join
     the network namespace of another container. With `auto_remove` the engine
-    removes the container when its first process ends.
+    removes the container when its first process ends. An image committed from
+    the container keeps its labels and its `environment`: no secrets here.
     """
 
     image: str
@@ -180,7 +181,7 @@ class Engine(Protocol):
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
         """
         Make an image of one root file system tar. *changes* are Dockerfile
-        instructions (`LABEL`, `ENV`, `CMD`).
+        instructions (`LABEL`, `ENV`, `CMD`); `changes.label_changes` writes labels.
         """
 
     def tag(self, image: str, reference: str) -> None:
@@ -229,7 +230,8 @@ class Engine(Protocol):
     def commit(self, container: str, *, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
         """
         Make an image of the container's file system, with *labels* added to
-        those of its image. Without *tag* the image has no name.
+        those of the container and its image. The container is paused while
+        its files are copied. Without *tag* the image has no name.
         """
 
     def put_archive(self, container: str, path: str, archive: BinaryIO) -> None:

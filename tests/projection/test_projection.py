@@ -22,7 +22,7 @@ from pytest_codex_workspace.errors import ProjectionError
 from pytest_codex_workspace.projection import Projection
 from pytest_codex_workspace.repository import open_repository
 
-from .repositories import Repository, fingerprint, host_environment
+from ..unit.repositories import Repository, fingerprint, host_environment
 
 SCRIPT = Path(apply_projection.__file__)
 
