@@ -1,0 +1,75 @@
+"""S1, S15: the images, and the runtimes in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace import SetupError, images
+from pytest_codex_workspace.environment import RUNTIMES
+from pytest_codex_workspace.images import IMAGE
+from pytest_codex_workspace.output import Output
+
+
+@pytest.mark.promise("S1")
+def test_the_image_is_built_when_its_tag_is_missing(codex_engine, codex_image, codex_proxy):
+    """
+    S1: under `codex-workspace-emulator:latest`; and not again while it is there.
+    """
+    said: list[str] = []
+    output = Output("progress", said.append)
+
+    def ensure():
+        return images.ensure_base_image(
+            codex_engine, "slim", ca_certificate=codex_proxy.info.ca_certificate, output=output
+        )
+
+    first = codex_engine.image(f"{IMAGE}:latest")
+    assert first.id == codex_engine.image(codex_image).id
+    assert ensure().id == first.id
+    assert [] == said
+
+    codex_engine.remove_image(codex_image)
+    again = ensure()
+
+    assert any("building" in line for line in said)
+    assert again.id == codex_engine.image(f"{IMAGE}:latest").id
+    assert codex_image in again.tags
+
+
+@pytest.mark.promise("S15")
+def test_the_defaults_are_set_and_the_exact_ones_run(plain):
+    """
+    S15: Go, Bun, Node, PHP and Java are Codex's; the others are there in some version.
+    """
+    for name, version in RUNTIMES.items():
+        assert version == plain.env[f"CODEX_ENV_{name}_VERSION"]
+    said = plain.exec(
+        "go version; node --version; php --version; java -version 2>&1; bun --version; "
+        "python3 --version; ruby --version; rustc --version; cargo --version"
+    ).stdout
+
+    for words in ("go1.24.3", "v20.", "PHP 8.4", 'version "21', "1.2.14", "Python 3.", "ruby 3."):
+        assert words in said, said
+
+
+@pytest.mark.promise("S15")
+@pytest.mark.parametrize(("version", "shown"), [("18", "v18."), ("22", "v22.")])
+def test_another_version_can_be_chosen(codex_workspace_factory, plain_repo, version, shown):
+    """
+    S15: for login shells and for programs without one.
+    """
+    ws = codex_workspace_factory(repo=plain_repo, env={"CODEX_ENV_NODE_VERSION": version})
+
+    assert ws.exec("node --version").stdout.startswith(shown)
+    assert ws.exec(["node", "--version"]).stdout.startswith(shown)
+
+
+@pytest.mark.promise("S15")
+def test_a_version_that_is_not_there_fails(codex_workspace_factory, plain_repo):
+    """
+    S15: and the error names those that are.
+    """
+    with pytest.raises(SetupError, match=r"1\.24\.3") as caught:
+        codex_workspace_factory(repo=plain_repo, env={"CODEX_ENV_GO_VERSION": "1.11"})
+
+    assert "1.11" in str(caught.value)
