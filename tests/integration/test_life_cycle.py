@@ -148,6 +148,58 @@ def test_kill_9_leaves_only_a_network_and_the_next_run_takes_it(project, engine)
     assert objects_of(engine, run.pid, "networks") == []
 
 
+FORWARDER = """
+import socket, sys, threading
+
+def copy(source, target):
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen(64)
+while True:
+    client, _ = server.accept()
+    engine = socket.socket(socket.AF_UNIX)
+    engine.connect(sys.argv[2])
+    for pair in ((client, engine), (engine, client)):
+        threading.Thread(target=copy, args=pair, daemon=True).start()
+"""
+
+
+def test_an_engine_that_stops_is_a_lost_workspace(project, engine, tmp_path):
+    """
+    In the middle of a command: our words, no hang, and nothing left once it is back.
+    """
+    if not engine.url.startswith("unix://"):
+        pytest.skip(f"the engine at {engine.url} has no socket that a test can stand in front of")
+    path = tmp_path / "engine.sock"
+    forwarder = subprocess.Popen(
+        [sys.executable, "-c", FORWARDER, path, engine.url.removeprefix("unix://")]
+    )
+    try:
+        assert until(path.exists, 30)
+        run = start(project, "codex_workspace.exec('sleep 300')", f"--codex-engine=unix://{path}")
+        assert until((project / "started").exists, 300)
+    finally:
+        forwarder.kill()
+        forwarder.wait()
+    output = run.communicate(timeout=60)[0]
+
+    assert run.returncode == 1, output
+    assert "WorkspaceLost" in output
+    assert "site-packages/docker" not in output
+    assert "site-packages/requests" not in output
+    assert "site-packages/urllib3" not in output
+    assert until(lambda: not objects_of(engine, run.pid, "containers"), 10)
+    subprocess.run([sys.executable, "-m", "pytest_codex_workspace.cli", "clean"], check=True)
+    assert objects_of(engine, run.pid, "networks") == []
+
+
 def test_a_failed_workspace_can_be_kept(project, engine):
     """
     As an image, with the command that looks into it.
