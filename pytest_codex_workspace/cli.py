@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -40,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         code: int = arguments.action(arguments)
     except SetupError as error:
@@ -48,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CodexWorkspaceError, ConfigError) as error:
         _complain(error)
         return 2
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("codex-workspace: interrupted", file=sys.stderr)  # noqa: T201
         return 130

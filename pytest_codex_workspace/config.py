@@ -154,6 +154,8 @@ def check_environment(values: Mapping[str, object], name: str) -> dict[str, str]
     Raises:
         ConfigError: naming the variable that is not.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{name} is {values!r}; it must be a dict of names and values")
     for key, value in values.items():
         if not isinstance(key, str) or not _NAME.fullmatch(key):
             raise ConfigError(f"{name}: {key!r} is not a name that a variable can have")

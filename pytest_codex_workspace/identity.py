@@ -6,7 +6,9 @@ import os
 import secrets
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from . import labels
 
@@ -28,7 +30,7 @@ class Identity:
         return {
             labels.SESSION: self.id,
             labels.KIND: kind,
-            labels.PID: f"{socket.gethostname()}:{os.getpid()}",
+            labels.PID: _owner(),
             labels.CREATED: str(int(time.time())),
             **more,
         }
@@ -43,15 +45,45 @@ class Identity:
 def owner_is_gone(owner: str) -> bool | None:
     """
     Whether the session that a `pid` label names has ended; `None` when it ran
-    on another machine and cannot be asked.
+    where it cannot be asked: on another machine, before a restart, or in a
+    container with processes of its own.
     """
-    host, _, pid = owner.rpartition(":")
-    if host != socket.gethostname() or not pid.isdecimal():
+    place, _, rest = owner.partition(":")
+    started, _, pid = rest.partition(":")
+    if place != _place() or not pid.isdecimal():
         return None
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
     except PermissionError:
-        return False
-    return False
+        pass
+    return started != _started(int(pid))
+
+
+def _owner() -> str:
+    pid = os.getpid()
+    return f"{_place()}:{_started(pid)}:{pid}"
+
+
+def _place() -> str:
+    """
+    Where process ids mean the same: machine, boot, and namespace.
+    """
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+        parts.append(Path("/proc/self/ns/pid").readlink().name)
+    return "/".join(parts).replace(":", "-")
+
+
+def _started(pid: int) -> str:
+    """
+    When a process started, in ticks, to tell it from a later one of its id.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return ""
+    # The name, in brackets, may hold anything.
+    return stat.rpartition(b")")[2].split()[19].decode("ascii")

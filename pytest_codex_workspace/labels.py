@@ -28,4 +28,4 @@ CREATED = _PREFIX + "created"
 """Seconds since the epoch, as text."""
 
 PID = _PREFIX + "pid"
-"""Host name and process id of the session, `HOST:PID`."""
+"""The session's process: where its id counts, when it started, and the id."""

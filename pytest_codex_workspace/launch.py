@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from .channel import Channel
+from .engine.fate import fate_of
 from .engine.protocol import ContainerSpec, Engine
 from .environment import workspace_environment
-from .errors import EngineUnavailable
+from .errors import ProxyError
 from .identity import Identity
 from .network.isolation import Holder, Isolation
 from .network.log import Request
@@ -81,7 +82,7 @@ class Launcher:
             undo.callback(stream.close)
             isolation.proxy.register(holder.address, container, phase)
             engine.start(container)
-            channel = Channel(stream, describe=lambda: self._describe(container))
+            channel = Channel(stream, describe=lambda: fate_of(engine, container))
             names = {"proxy": isolation.address, "own": holder.address}
             channel.init(
                 hosts=_HOSTS.format(**names),
@@ -104,7 +105,21 @@ class Launcher:
         Everything the container has requested until now.
         """
         self._isolation.proxy.barrier(running.holder.address)
+        dropped = self._isolation.proxy.dropped(running.container)
+        if dropped:
+            raise ProxyError(
+                f"the log of {running.container[:12]} is not complete: after its first requests "
+                f"{dropped} more were not kept, so nothing can be asserted of it"
+            )
         return self._isolation.proxy.requests(running.container)
+
+    def last_requests(self, running: Running) -> list[Request]:
+        """
+        What the container has requested, without waiting; forgotten here.
+        """
+        found = self._isolation.proxy.requests(running.container)
+        self._isolation.proxy.forget(running.container)
+        return found
 
     def put(self, running: Running, path: str, archive: BinaryIO) -> None:
         """
@@ -118,18 +133,6 @@ class Launcher:
         """
         running.channel.close()
         self._isolation.release(running.holder, running.container, after or _nothing)
-
-    def _describe(self, container: str) -> str:
-        try:
-            info = self._engine.container(container)
-        except EngineUnavailable as error:
-            return f"the engine does not answer any more: {error}"
-        if info is None:
-            return "its container is gone: killed, removed, or out of memory"
-        if info.running:
-            return "its container still runs, but its agent has ended"
-        reason = " (out of memory)" if info.oom_killed else ""
-        return f"its container ended with exit code {info.exit_code}{reason}"
 
 
 def _nothing() -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from .config import Config
 from .environment import defaulted_runtimes
 from .errors import CacheMiss, ProjectionError, SetupError, WorkspaceLost
-from .identity import Identity
 from .images import IMAGE
 from .keys import key_of
 from .launch import Launcher, Phase, Running
@@ -57,7 +56,6 @@ class Layers:
     Args:
         store: keeps them.
         launcher: starts the containers they are made in.
-        identity: the session, for the names of logs.
         base: id of the base image.
         policy: what in the network policy a setup depends on.
         config: cache mode and time limit.
@@ -68,7 +66,6 @@ class Layers:
         self,
         store: LayerStore,
         launcher: Launcher,
-        identity: Identity,
         *,
         base: str,
         policy: str,
@@ -77,12 +74,12 @@ class Layers:
     ) -> None:
         self._store = store
         self._launcher = launcher
-        self._identity = identity
         self._base = base
         self._policy = policy
         self._config = config
         self._output = output
         self._told: set[str] = set()
+        self._logs: dict[str, Path | None] = {}
         self._projections: dict[tuple[str, str, int], Projection] = {}
 
     def close(self) -> None:
@@ -187,12 +184,13 @@ class Layers:
         A ready layer and what it stands on, made anew for one workspace; the
         store discards them when it ends.
         """
-        setup = self._make_setup(order, self.setup_key(order), keep=False)
+        key = self.setup_key(order)
+        setup = self._store.once(key, lambda: self._make_setup(order, key, keep=False))
         if not self._needs_resume(order, setup):
             return (setup,)
         return self._make_ready(order, setup, setup.key, keep=False), setup
 
-    def run(self, box: Running, script: str, order: Order, key: str, phase: Phase) -> ScriptRun:
+    def run(self, box: Running, script: str, order: Order, phase: Phase) -> ScriptRun:
         """
         Run *script* in *box*.
 
@@ -205,22 +203,26 @@ class Layers:
                 script,
                 project=order.project,
                 timeout=self._config.setup_timeout,
-                log_path=self._log_path(order, key, phase),
+                log_path=self._log_path(order, f"{box.container[:12]}-{phase}"),
                 show=self._output.script,
             )
         requests = self._launcher.requests(box)
         return replace(run, requests=tuple(one for one in requests if one.phase == phase))
 
-    def log(self, order: Order, key: str, runs: Sequence[ScriptRun]) -> Path:
+    def log(self, order: Order, layer: Layer, runs: Sequence[ScriptRun | None]) -> Path | None:
         """
-        A file on this machine with what *runs* printed, written if need be.
+        A file on this machine with what *runs*, which led to *layer*, printed;
+        `None` where it cannot be written.
         """
-        path = self._log_path(order, key, "setup")
-        if len(runs) > 1 or not path.exists():
-            path = self._log_path(order, key, "all")
-        if not path.exists():
+        if layer.image in self._logs:
+            return self._logs[layer.image]
+        path = self._log_path(order, layer.image.removeprefix("sha256:")[:12])
+        try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.write_text("".join(run.output for run in runs), encoding="utf-8")
+            path.write_text("".join(run.output for run in runs if run), encoding="utf-8")
+        except OSError:
+            return None
+        self._logs[layer.image] = path
         return path
 
     @staticmethod
@@ -242,9 +244,9 @@ class Layers:
                 runs.append(None)
         return runs[0], runs[1]
 
-    def _log_path(self, order: Order, key: str, what: str) -> Path:
-        name = f"{order.snapshot.name}-{key[:12]}-{what}-{self._identity.id}.log"
-        return cache_dir() / "logs" / name
+    @staticmethod
+    def _log_path(order: Order, what: str) -> Path:
+        return cache_dir() / "logs" / f"{order.snapshot.name}-{what}.log"
 
     def _needs_resume(self, order: Order, setup: Layer) -> bool:
         return setup.head != order.snapshot.head or order.snapshot.has_resume
@@ -252,15 +254,18 @@ class Layers:
     def _make_setup(self, order: Order, key: str, *, keep: bool = True) -> Layer:
         clean = self.clean(order)
         with self._container(clean.image, order, "setup") as box:
-            self._recorded(box, self.run(box, SETUP, order, key, "setup"), "setup")
-            return self._commit(box, "setup", key, order, keep=keep)
+            run = self.run(box, SETUP, order, "setup")
+            self._recorded(box, run, "setup")
+            layer = self._commit(box, "setup", key, order, keep=keep)
+        self._logs[layer.image] = run.log_path
+        return layer
 
     def _make_ready(self, order: Order, setup: Layer, key: str, *, keep: bool = True) -> Layer:
         with self._container(setup.image, order, "resume") as box:
             if setup.head != order.snapshot.head:
                 self._project(box, order)
             if order.snapshot.has_resume:
-                self._recorded(box, self.run(box, RESUME, order, key, "resume"), "resume")
+                self._recorded(box, self.run(box, RESUME, order, "resume"), "resume")
             return self._commit(box, "ready", key, order, keep=keep)
 
     def _project(self, box: Running, order: Order) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from . import labels
 from .config import CacheMode
@@ -25,6 +27,9 @@ MAX_AGE = 12 * 3600.0
 """Seconds that Codex keeps a cached container (OpenAI's documentation)."""
 
 _CLOCK_SLACK = 60.0
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,8 @@ class LayerStore:
     Args:
         engine: which keeps the images.
         identity: the session.
-        mode: the cache mode. `refresh` makes each setup layer once more, and
-            `off` keeps layers only as long as the session.
+        mode: the cache mode. `refresh` makes each setup layer once more;
+            with `off` no layer outlives the session.
         output: told who holds a lock that has to be waited for.
     """
 
@@ -74,15 +79,22 @@ class LayerStore:
         with self._lock:
             if name in self._known:
                 return self._known[name]
-            if name in self._failed:
-                raise self._failed[name]
-            try:
-                layer = self._cached_or_made(kind, key, make)
-            except SetupError as error:
-                self._failed[name] = error
-                raise
+            layer = self.once(name, lambda: self._cached_or_made(kind, key, make))
             self._known[name] = replace(layer, made=False)
             return layer
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """
+        What *make* returns, or the `SetupError` that it raised when it was
+        called for *name* before.
+        """
+        if name in self._failed:
+            raise self._failed[name].with_traceback(None)
+        try:
+            return make()
+        except SetupError as error:
+            self._failed[name] = error
+            raise
 
     def commit(
         self, container: str, kind: str, key: str, *, repo: str, head: str, keep: bool = True
@@ -96,7 +108,9 @@ class LayerStore:
         marks = self._identity.labels(
             kind if keep else "temporary", **{labels.REPO: repo, labels.KEY: key, labels.HEAD: head}
         )
-        tag = f"{IMAGE}:{kind}-{key}" if keep else None
+        # An engine removes parents that have no tag together with their last child.
+        name = f"{kind}-{key}" if keep else f"temporary-{secrets.token_hex(6)}"
+        tag = f"{IMAGE}:{name}"
         image = self._engine.commit(container, tag=tag, labels=marks)
         if not keep:
             self._temporary.append(image.id)
@@ -106,12 +120,20 @@ class LayerStore:
                 self._engine.tag(image.id, f"{IMAGE}:cached")
         return Layer(image.id, key, head, made=True)
 
-    def forget(self) -> None:
+    def forget_missing(self) -> bool:
         """
-        Look every layer up again: somebody removed one.
+        Look layers up again whose images somebody removed; whether there were
+        any.
         """
         with self._lock:
-            self._known.clear()
+            found = {
+                name: layer
+                for name, layer in self._known.items()
+                if self._engine.image(layer.image) is not None
+            }
+            missing = len(found) < len(self._known)
+            self._known = found
+            return missing
 
     def discard(self, layers: Sequence[Layer]) -> None:
         """

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .errors import EngineError
+
 __all__ = ["machine_lock"]
 
 
@@ -22,16 +24,22 @@ def machine_lock(path: Path, what: str, report: Callable[[str], None]) -> Iterat
     """
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     holder = path.with_suffix(".holder")
     lock = FileLock(path)
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock.acquire(blocking=False)
+        holder.write_text(str(os.getpid()), encoding="ascii")
     except Timeout:
         report(f"waiting for process {_read(holder)} to finish {what} (lock {path})")
         lock.acquire()
+    except OSError as error:
+        lock.release()
+        raise EngineError(
+            f"the lock for {what} cannot be taken: {path}: {error.strerror}; make room there, or "
+            "name another place with XDG_CACHE_HOME"
+        ) from None
     try:
-        holder.write_text(str(os.getpid()), encoding="ascii")
         yield
     finally:
         lock.release()

@@ -84,7 +84,7 @@ def read_keywords(values: Mapping[str, Any]) -> Wish:
         found[name] = value
     repo = found.pop("repo", None)
     if isinstance(repo, tuple):
-        repo, found["rev"] = repo
+        repo, found["rev"] = _read_repo("repo", repo, {})
     if repo is not None:
         repo = _path(repo, "repo")
     if "env" in found:

@@ -7,6 +7,7 @@ run without workspaces pays nothing for this plugin.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -242,7 +243,7 @@ def codex_workspace(
 
 class _Starter:
     """
-    Starts the workspaces of one test, and stops them all.
+    Starts the workspaces of one fixture, and stops them all.
     """
 
     def __init__(self, request: pytest.FixtureRequest, env: dict[str, str]) -> None:
@@ -250,35 +251,46 @@ class _Starter:
         self._env = check_environment(env, "the fixture codex_env")
         self._config = request.config.stash[_CONFIG]
         self._session: Session | None = None
+        self._started: list[Workspace] = []
 
     def __call__(self, wish: Wish) -> Workspace:
         __tracebackhide__ = True
+        from .errors import CodexWorkspaceError
+
         request = self._request
-        if wish.repo is None and wish.rev is None:
-            snapshot = request.getfixturevalue("codex_repo")
-        else:
-            snapshot = self._other(wish)
-        session: Session = request.getfixturevalue("_codex_session")
-        self._session = session
-        env = {**self._config.env, **self._env, **wish.env}
-        workspace = session.workspace(snapshot, env, wish.state)
+        try:
+            if wish.repo is None and wish.rev is None:
+                snapshot = request.getfixturevalue("codex_repo")
+            else:
+                snapshot = self._other(wish)
+            session: Session = request.getfixturevalue("_codex_session")
+            self._session = session
+            env = {**self._config.env, **self._env, **wish.env}
+            workspace = session.workspace(snapshot, env, wish.state)
+        except CodexWorkspaceError as error:
+            # Its text says it all; our frames would bury it.
+            raise error.with_traceback(None) from None
+        self._started.append(workspace)
         request.node.stash.setdefault(_WORKSPACES, []).append(workspace)
         _count(request.config, {workspace.setup.cache: 1})
         return workspace
 
     def stop_all(self) -> None:
-        if self._session is None:
-            return
         node = self._request.node
         failed = node.stash.get(_FAILED, False)
         keep = self._config.keep == "always" or (failed and self._config.keep == "failed")
-        for workspace in node.stash.get(_WORKSPACES, []):
-            kept = self._session.stop(workspace, keep=keep)
-            if kept:
-                self._session.output.note(
-                    f"{node.nodeid} is kept; look around with: "
-                    f"docker run --rm -it --network none --entrypoint bash {kept} --login"
-                )
+        with ExitStack() as stops:
+            for workspace in self._started:
+                stops.callback(self._stop, workspace, keep)
+
+    def _stop(self, workspace: Workspace, keep: bool) -> None:
+        assert self._session is not None  # noqa: S101 -- it made the workspace
+        kept = self._session.stop(workspace, keep=keep)
+        if kept:
+            self._session.output.note(
+                f"{self._request.node.nodeid} is kept; look around with: "
+                f"docker run --rm -it --network none --entrypoint bash {kept} --login"
+            )
 
     def _other(self, wish: Wish) -> RepositorySnapshot:
         request = self._request

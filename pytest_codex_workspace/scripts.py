@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from .channel import Channel
 from .errors import SetupError
@@ -21,6 +23,7 @@ RESUME = "codex-workspace-scripts/setup-from-cache-script.sh"
 _OUTPUT_LIMIT = 1024 * 1024
 _TAIL_LINES = 25
 _REQUESTS = 1000
+_LOG_AGE = 7 * 24 * 3600.0
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
 
@@ -43,12 +46,13 @@ fi
 class ScriptRun:
     """
     A script that succeeded: its output (the last MiB), its duration in
-    seconds, and what it requested.
+    seconds, what it requested, and the log of a run on this machine.
     """
 
     output: str
     duration: float
     requests: tuple[Request, ...] = ()
+    log_path: Path | None = None
 
     def to_json(self) -> str:
         """
@@ -114,8 +118,7 @@ def run_script(
     timer.daemon = True
     timer.start()
     try:
-        log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with log_path.open("wb") as log:
+        with _Log(log_path, show) as log:
             while piece := process.stdout.piece():
                 log.write(piece)
                 kept += piece
@@ -131,7 +134,7 @@ def run_script(
     duration = time.monotonic() - started
     output = kept.decode("utf-8", "replace")
     if code == 0 and not expired.is_set():
-        return ScriptRun(output, duration)
+        return ScriptRun(output, duration, log_path=log_path)
     tail = "".join(output.splitlines(keepends=True)[-_TAIL_LINES:])
     what = (
         f"ran longer than {timeout:g} s and was ended (--codex-setup-timeout sets the limit)"
@@ -147,6 +150,51 @@ def run_script(
         log_path=log_path,
         tail=tail,
     )
+
+
+class _Log:
+    """
+    A file that gets everything, and does without if there is no room for it.
+    """
+
+    def __init__(self, path: Path, show: Callable[[str], None]) -> None:
+        self._path = path
+        self._show = show
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> _Log:
+        with self._without():
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _prune(self._path.parent)
+            self._file = self._path.open("wb", buffering=0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, piece: bytes) -> None:
+        with self._without():
+            if self._file is not None:
+                self._file.write(piece)
+
+    @contextmanager
+    def _without(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._show(f"... from here on nothing is logged: {self._path}: {error.strerror}")
+            if self._file is not None:
+                self._file.close()
+            self._file = None
+
+
+def _prune(directory: Path) -> None:
+    for path in directory.glob("*.log"):
+        # Another process may be pruning, too.
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LOG_AGE:
+                path.unlink()
 
 
 class _Shown:

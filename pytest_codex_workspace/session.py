@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from . import images, trust
 from .config import Config
 from .engine.find import find_engine
 from .engine.protocol import Engine, ImageInfo
 from .environment import workspace_environment
-from .errors import EngineError, EngineUnavailable
+from .errors import CodexWorkspaceError, EngineError, EngineUnavailable
 from .identity import Identity
 from .launch import Launcher, Phase, Running
 from .layers import Layers, Order
@@ -30,10 +31,12 @@ from .output import Output
 from .paths import bind
 from .repository import RepositorySnapshot, open_repository
 from .scripts import SETUP, ScriptRun
-from .sweep import sweep
+from .sweep import remove_session, sweep
 from .workspace import SetupResult, Workspace
 
 __all__ = ["Session", "State"]
+
+T = TypeVar("T")
 
 Cache = Literal["hit", "miss", "off"]
 
@@ -62,6 +65,7 @@ class Session:
         self._lock = threading.RLock()
         self._closers: list[Callable[[], None]] = []
         self._live: dict[str, tuple[Running, tuple[Layer, ...]]] = {}
+        self._failures: dict[str, CodexWorkspaceError] = {}
         self._records: dict[str, tuple[ScriptRun | None, ScriptRun | None]] = {}
 
     @cached_property
@@ -74,6 +78,7 @@ class Session:
         """
         engine = find_engine(self.config.engine)
         self._closers.append(engine.close)
+        self._closers.append(lambda: remove_session(engine, self._identity.id))
         sweeper = threading.Thread(target=_sweep_quietly, args=(engine,), daemon=True)
         sweeper.start()
         self._closers.append(sweeper.join)
@@ -88,28 +93,27 @@ class Session:
             ImageBuildError: the proxy image could not be built.
             ProxyError: the proxy did not start.
         """
+        return self._once("isolation", self._isolate)
+
+    def _isolate(self) -> Isolation:
         image = images.ensure_proxy_image(self.engine, output=self.output)
+        isolation = Isolation(self.engine, self._identity, image)
+        self._closers.append(isolation.close)
         ca = trust.load_ca()
         if ca is not None:
-            return self._isolate(image, ca)
+            self._open(isolation, ca)
+            return isolation
         lock = trust.cache_dir() / "locks" / "ca.lock"
         with machine_lock(lock, "this machine's certificate authority", self.output.note):
-            isolation = self._isolate(image, trust.load_ca())
+            self._open(isolation, trust.load_ca())
             if isolation.info.new_ca is not None:
                 trust.store_ca(isolation.info.new_ca)
         return isolation
 
-    def _isolate(self, image: ImageInfo, ca: bytes | None) -> Isolation:
-        isolation = Isolation(
-            self.engine,
-            self._identity,
-            image,
-            ca=ca,
-            upstream_ca=trust.host_bundle(),
-            policy=replace(HTTPS_ONLY, refuse=own_addresses()),
-        )
-        self._closers.append(isolation.close)
-        return isolation
+    @staticmethod
+    def _open(isolation: Isolation, ca: bytes | None) -> None:
+        policy = replace(HTTPS_ONLY, refuse=own_addresses())
+        isolation.open(ca=ca, upstream_ca=trust.host_bundle(), policy=policy)
 
     @cached_property
     def image(self) -> ImageInfo:
@@ -120,12 +124,27 @@ class Session:
             ImageBuildError: it could not be built, or there is none of that
                 name.
         """
+        return self._once("image", self._ensure_image)
+
+    def _ensure_image(self) -> ImageInfo:
         return images.ensure_base_image(
             self.engine,
             self.config.image,
             ca_certificate=self.isolation.info.ca_certificate,
             output=self.output,
         )
+
+    def _once(self, what: str, make: Callable[[], T]) -> T:
+        """
+        What takes minutes to fail is not tried again for each test.
+        """
+        if what in self._failures:
+            raise self._failures[what].with_traceback(None)
+        try:
+            return make()
+        except CodexWorkspaceError as error:
+            self._failures[what] = error
+            raise
 
     @property
     def base_tag(self) -> str:
@@ -160,7 +179,6 @@ class Session:
         layers = Layers(
             self.store,
             self.launcher,
-            self._identity,
             base=self.image.id,
             policy=HTTPS_ONLY.name,
             config=self.config,
@@ -220,28 +238,33 @@ class Session:
         running, temporary = self._live.pop(workspace.container, (None, ()))
         if running is None:
             return None
-        kept = None
-        if keep and self.engine.container(running.container) is not None:
+        try:
+            if not keep or self.engine.container(running.container) is None:
+                return None
             kept = f"{images.IMAGE}:kept-{running.container[:12]}"
             marks = self._identity.labels("kept")
             self.engine.commit(running.container, tag=kept, labels=marks)
-        self.launcher.stop(running, lambda: self.store.discard(temporary))
+        finally:
+            workspace.network = NetworkLog(self.launcher.last_requests(running).copy)
+            self.launcher.stop(running, lambda: self.store.discard(temporary))
         return kept
 
     def close(self) -> None:
         """
-        End every workspace and remove what is not a cache.
+        End every workspace and remove what is not a cache. An error of the
+        clean-up is raised at its end, unless another error is on its way.
         """
-        for running, _ in list(self._live.values()):
-            self.launcher.stop(running)
+        interrupted = sys.exc_info()[1] is not None
+        errors: list[BaseException] = []
+        for running, _ in self._live.values():
+            self._closers.append(partial(self.launcher.stop, running))
         self._live.clear()
-        errors: list[Exception] = []
         while self._closers:
             try:
                 self._closers.pop()()
-            except Exception as error:
+            except BaseException as error:
                 errors.append(error)
-        if errors:
+        if errors and not interrupted:
             raise errors[0]
 
     def _from_clean(self, order: Order) -> Workspace:
@@ -249,17 +272,15 @@ class Session:
         return self._handle(order, running, SetupResult("none"))
 
     def _set_up(self, order: Order) -> Workspace:
-        running = self._launch(order, lambda: self.layers.clean(order), "setup")[0]
         key = self.layers.setup_key(order)
-        try:
-            run = self.layers.run(running, SETUP, order, key, "setup")
+        running = self._launch(order, lambda: self.layers.clean(order), "setup")[0]
+        with self._stopped_on_error(running):
+            run = self.layers.run(running, SETUP, order, "setup")
             # Codex keeps files, not processes.
             running.channel.kill_all()
             self.launcher.enter(running, "test")
-        except BaseException:
-            self.launcher.stop(running)
-            raise
-        return self._handle(order, running, self._result(order, key, "miss", [run]))
+            setup = self._result(key, "miss", [run], run.log_path)
+            return self._handle(order, running, setup)
 
     def _from_setup(
         self,
@@ -268,26 +289,39 @@ class Session:
         cache: Cache,
         temporary: tuple[Layer, ...] = (),
     ) -> Workspace:
+        key = self.layers.setup_key(order)
         running, layer = self._launch(order, find)
-        if layer.image not in self._records:
-            self._records[layer.image] = self.layers.records(running)
-        setup, resume = self._records[layer.image]
-        result = self._result(order, self.layers.setup_key(order), cache, [setup, resume])
-        # Setup happened in another workspace's life, resume in this one's.
-        before = (setup.requests if setup and cache == "off" else ()) + (
-            resume.requests if resume else ()
-        )
-        return self._handle(order, running, result, before, temporary)
+        with self._stopped_on_error(running):
+            if layer.image not in self._records:
+                self._records[layer.image] = self.layers.records(running)
+            setup, resume = self._records[layer.image]
+            log_path = self.layers.log(order, layer, [setup, resume])
+            result = self._result(key, cache, [setup, resume], log_path)
+            # Setup happened in another workspace's life, resume in this one's.
+            before = (setup.requests if setup and cache == "off" else ()) + (
+                resume.requests if resume else ()
+            )
+            return self._handle(order, running, result, before, temporary)
 
+    @contextmanager
+    def _stopped_on_error(self, running: Running) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._live.pop(running.container, None)
+            self.launcher.stop(running)
+            raise
+
+    @staticmethod
     def _result(
-        self, order: Order, key: str, cache: Cache, runs: Sequence[ScriptRun | None]
+        key: str, cache: Cache, runs: Sequence[ScriptRun | None], log_path: Path | None
     ) -> SetupResult:
         ran = [run for run in runs if run is not None]
         return SetupResult(
             cache,
             output="".join(run.output for run in ran),
             duration=sum(run.duration for run in ran),
-            log_path=self.layers.log(order, key, ran),
+            log_path=log_path,
             key=key,
             requests=ran[0].requests if ran else (),
         )
@@ -295,16 +329,17 @@ class Session:
     def _launch(
         self, order: Order, find: Callable[[], Layer], phase: Phase = "test"
     ) -> tuple[Running, Layer]:
-        layer = find()
-        try:
-            return self.launcher.launch(layer.image, order.env, phase, cwd=order.project), layer
-        except EngineError:
-            if self.engine.image(layer.image) is not None:
-                raise
-            # Somebody removed the image since it was looked up.
-            self.store.forget()
+        def launch() -> tuple[Running, Layer]:
             layer = find()
             return self.launcher.launch(layer.image, order.env, phase, cwd=order.project), layer
+
+        try:
+            return launch()
+        except EngineError:
+            # Somebody may have removed an image since it was looked up.
+            if not self.store.forget_missing():
+                raise
+        return launch()
 
     def _handle(
         self,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from . import labels
 from .engine.protocol import Engine, ImageInfo
 from .errors import EngineError
 from .identity import owner_is_gone
 
-__all__ = ["remove_image", "remove_images", "sweep"]
+__all__ = ["remove_image", "remove_images", "remove_session", "sweep"]
 
 _FOREIGN_AGE = 24 * 3600.0
 """Age in seconds after which an object from a machine that cannot be asked counts as left."""
@@ -50,6 +51,17 @@ def sweep(engine: Engine, *, everything: bool = False) -> list[str]:
         if left(image.labels):
             removed += remove_image(engine, image)
     return removed
+
+
+def remove_session(engine: Engine, session: str) -> None:
+    """
+    Remove every container and network of one session, however far it came.
+    """
+    containers = engine.containers({labels.SESSION: session})
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda one: engine.remove(one.id), containers))
+    for network in engine.networks({labels.SESSION: session}):
+        engine.remove_network(network.id)
 
 
 def remove_images(engine: Engine, wanted: Mapping[str, str | None]) -> list[str]:

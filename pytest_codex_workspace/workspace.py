@@ -32,7 +32,9 @@ class SetupResult:
         exit_code: of the scripts; 0 when none ran.
         output: what the scripts printed, the last MiB of each.
         duration: seconds the scripts took when they ran.
-        log_path: file on this machine with everything they printed.
+        log_path: file on this machine with what they printed: everything if
+            they ran in this session, else the last MiB of each; `None` where
+            it could not be written.
         key: the key of the setup image.
         requests: the network log of `setup-script.sh`, on a hit too.
     """

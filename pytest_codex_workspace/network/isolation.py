@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from ..engine.fate import fate_of
 from ..engine.protocol import ContainerSpec, Engine, ImageInfo, Stream
 from ..errors import CodexWorkspaceError, EngineError, ProxyError
 from ..identity import Identity
@@ -43,74 +44,72 @@ class Holder:
 
 class Isolation:
     """
-    The network of one session. `close` removes all of it.
+    The network of one session.
+
+    `close` ends what runs on it; the objects themselves go with everything
+    else that carries the session's label.
 
     Args:
         engine: where to make it.
         identity: the session that owns it.
         image: the proxy image.
-        ca: the machine's certificate authority, key and certificate as PEM;
-            `None` lets the proxy make one.
-        upstream_ca: PEM certificates that the proxy trusts besides certifi's.
-        policy: what may leave.
-
-    Raises:
-        ProxyError: the proxy did not start.
-        EngineError: the engine has no network or container left to give.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        identity: Identity,
-        image: ImageInfo,
-        *,
-        ca: bytes | None,
-        upstream_ca: bytes,
-        policy: Policy,
-    ) -> None:
+    def __init__(self, engine: Engine, identity: Identity, image: ImageInfo) -> None:
         self._engine = engine
         self._identity = identity
         self._image = image
         self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="codex-isolation")
+        self._made: list[Future[Holder]] = []
         self._idle: list[Future[Holder]] = []
-        self._holders: list[Holder] = []
         self._releases: list[Future[None]] = []
-        with ExitStack() as undo:
-            network = engine.create_network(
-                identity.name("network"), internal=True, labels=identity.labels("network")
+        self._streams = ExitStack()
+
+    def open(self, *, ca: bytes | None, upstream_ca: bytes, policy: Policy) -> None:
+        """
+        Make the network and start the proxy.
+
+        Args:
+            ca: the machine's certificate authority, key and certificate as
+                PEM; `None` lets the proxy make one.
+            upstream_ca: PEM certificates that the proxy trusts besides
+                certifi's.
+            policy: what may leave.
+
+        Raises:
+            ProxyError: the proxy did not start.
+            EngineError: the engine has no network or container left to give.
+        """
+        engine, identity = self._engine, self._identity
+        self._network = engine.create_network(
+            identity.name("network"), internal=True, labels=identity.labels("network")
+        )
+        container = engine.create(
+            ContainerSpec(
+                image=self._image.id,
+                command=_PROXY_COMMAND,
+                name=identity.name("proxy"),
+                labels=identity.labels("proxy"),
+                network=self._network.name,
+                aliases=("proxy",),
+                cap_drop=("NET_RAW",),
+                pids_limit=256,
             )
-            undo.callback(engine.remove_network, network.id)
-            self._network = network
-            container = engine.create(
-                ContainerSpec(
-                    image=image.id,
-                    command=_PROXY_COMMAND,
-                    name=identity.name("proxy"),
-                    labels=identity.labels("proxy"),
-                    network=network.name,
-                    aliases=("proxy",),
-                    cap_drop=("NET_RAW",),
-                    pids_limit=256,
-                )
-            )
-            undo.callback(engine.remove, container)
-            self.container = container
-            engine.connect(engine.egress_network, container)
-            stream = engine.attach(container)
-            undo.callback(stream.close)
-            engine.start(container)
-            self.address = self._address(container, "the proxy", ProxyError)
-            self._pool = ThreadPoolExecutor(4, thread_name_prefix="codex-isolation")
-            undo.callback(self._pool.shutdown)
-            # A holder takes as long to start as mitmproxy takes to import.
-            self._idle.append(self._pool.submit(self._new_holder))
-            undo.callback(self._close_holders)
-            self.proxy = ProxyClient(stream, describe=self._describe_proxy)
-            self.info = self.proxy.configure(
-                ca=ca, upstream_ca=upstream_ca, listen=self.address, policy=policy
-            )
-            undo.pop_all()
+        )
+        self.container = container
+        engine.connect(engine.egress_network, container)
+        stream = engine.attach(container)
+        self._streams.callback(stream.close)
+        engine.start(container)
+        self.address = self._address(container, "the proxy", ProxyError)
+        # A holder takes as long to start as mitmproxy takes to import.
+        self._idle.append(self._make_holder())
+        self.proxy = ProxyClient(stream, describe=lambda: fate_of(engine, container))
+        self._streams.callback(self.proxy.close)
+        self.info = self.proxy.configure(
+            ca=ca, upstream_ca=upstream_ca, listen=self.address, policy=policy
+        )
 
     def acquire(self) -> Holder:
         """
@@ -124,24 +123,28 @@ class Isolation:
             future = ready or (self._idle[0] if self._idle else None)
             if future is not None:
                 self._idle.remove(future)
-        return future.result() if future is not None else self._new_holder()
+        return (future or self._make_holder()).result()
 
     def release(self, holder: Holder, container: str, after: Callable[[], None]) -> None:
         """
         Remove the workspace *container* in the background, then call *after*
-        and take its namespace back. `settle` waits for it.
+        and take its namespace back if it is still there. `settle` waits for
+        all of it.
         """
 
         def work() -> None:
             try:
-                self._engine.remove(container)
+                if container:
+                    self._engine.remove(container)
                 self.proxy.release(holder.address)
             finally:
                 after()
-            done: Future[Holder] = Future()
-            done.set_result(holder)
-            with self._lock:
-                self._idle.append(done)
+            info = self._engine.container(holder.container)
+            if info is not None and info.running:
+                done: Future[Holder] = Future()
+                done.set_result(holder)
+                with self._lock:
+                    self._idle.append(done)
 
         with self._lock:
             self._releases = [one for one in self._releases if not one.done()]
@@ -149,66 +152,53 @@ class Isolation:
 
     def settle(self) -> None:
         """
-        Wait until every released workspace is gone.
+        Wait until every released workspace is gone, or could not be removed.
         """
         with self._lock:
             waiting, self._releases = self._releases, []
-        for one in waiting:
-            # What failed to be removed fails again, louder, when the network goes.
-            one.exception()
+        wait(waiting)
 
     def close(self) -> None:
         """
-        Remove holders, proxy and network.
+        End the proxy and the holders.
         """
         self.settle()
-        with ExitStack() as undo:
-            undo.callback(self._engine.remove_network, self._network.id)
-            undo.callback(self._engine.remove, self.container)
-            undo.callback(self._pool.shutdown)
-            undo.callback(self.proxy.close)
-            undo.callback(self._close_holders)
+        self._pool.shutdown()
+        for one in self._made:
+            if one.exception() is None:
+                one.result().stream.close()
+        self._streams.close()
 
-    def _close_holders(self) -> None:
-        for one in self._idle:
-            one.exception()
-        removals = []
-        for holder in self._holders:
-            holder.stream.close()
-            removals.append(self._pool.submit(self._engine.remove, holder.container))
-        for removal in removals:
-            removal.result()
+    def _make_holder(self) -> Future[Holder]:
+        future = self._pool.submit(self._new_holder)
+        self._made.append(future)
+        return future
 
     def _new_holder(self) -> Holder:
         engine = self._engine
-        with ExitStack() as undo:
-            container = engine.create(
-                ContainerSpec(
-                    image=self._image.id,
-                    command=_HOLDER_COMMAND,
-                    name=self._identity.name("holder"),
-                    labels=self._identity.labels("holder"),
-                    network=self._network.name,
-                    # An engine's own resolver forwards outside names to this one.
-                    dns=(self.address,),
-                    sysctls=_NO_IPV6,
-                    cap_add=("NET_ADMIN",),
-                    pids_limit=16,
-                )
+        container = engine.create(
+            ContainerSpec(
+                image=self._image.id,
+                command=_HOLDER_COMMAND,
+                name=self._identity.name("holder"),
+                labels=self._identity.labels("holder"),
+                network=self._network.name,
+                # An engine's own resolver forwards outside names to this one.
+                dns=(self.address,),
+                sysctls=_NO_IPV6,
+                cap_add=("NET_ADMIN",),
+                pids_limit=16,
             )
-            undo.callback(engine.remove, container)
-            stream = engine.attach(container)
+        )
+        stream = engine.attach(container)
+        with ExitStack() as undo:
             undo.callback(stream.close)
             engine.start(container)
             stream.send(json.dumps({"proxy": self.address}).encode() + b"\n")
             _await_ready(stream)
-            holder = Holder(
-                container, self._address(container, "a network holder", EngineError), stream
-            )
+            address = self._address(container, "a network holder", EngineError)
             undo.pop_all()
-        with self._lock:
-            self._holders.append(holder)
-        return holder
+        return Holder(container, address, stream)
 
     def _address(self, container: str, what: str, error: type[CodexWorkspaceError]) -> str:
         info = self._engine.container(container)
@@ -219,15 +209,6 @@ class Isolation:
                 "the next run makes it anew"
             )
         return address
-
-    def _describe_proxy(self) -> str:
-        info = self._engine.container(self.container)
-        if info is None:
-            return "its container is gone"
-        if info.running:
-            return "its container still runs"
-        reason = " (out of memory)" if info.oom_killed else ""
-        return f"its container ended with exit code {info.exit_code}{reason}"
 
 
 def _await_ready(stream: Stream) -> None:

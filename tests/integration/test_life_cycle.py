@@ -46,27 +46,36 @@ def engine():
     found.close()
 
 
+RUNS: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def _end_runs():
+    """
+    End what a failed test left running.
+    """
+    yield
+    while RUNS:
+        run = RUNS.pop()
+        run.kill()
+        run.wait()
+        run.stdout.close()
+
+
 def start(project: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
     (project / "test_it.py").write_text(TEST.format(body=body))
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:randomly",
-            "--codex-repo=repo",
-            "--codex-image=slim",
-            *arguments,
-            "test_it.py",
-        ],
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    run = subprocess.Popen(
+        [*command, "--codex-repo=repo", "--codex-image=slim", *arguments, "test_it.py"],
         cwd=project,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # A shell that runs us in the background has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+    RUNS.append(run)
+    return run
 
 
 def until(condition: Callable[[], object], seconds: float) -> bool:
@@ -121,6 +130,34 @@ def test_ctrl_c_cleans_up(project, engine):
     run.communicate(timeout=60)
 
     assert run.returncode == 2
+    assert objects_of(engine, run.pid, "containers") == []
+    assert objects_of(engine, run.pid, "networks") == []
+
+
+@pytest.mark.parametrize("line", ["starting", "projecting", "running codex", "hello from setup"])
+def test_an_interrupted_command_leaves_nothing(project, engine, line):
+    """
+    Wherever it is, from the first network to the last image.
+    """
+    command = [sys.executable, "-u", "-m", "pytest_codex_workspace.cli", "run", "--image=slim"]
+    run = subprocess.Popen(
+        [*command, "--cache=refresh", "repo"],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    RUNS.append(run)
+    if line == "starting":
+        assert until(lambda: objects_of(engine, run.pid, "networks"), 300)
+    else:
+        assert any(line in shown for shown in run.stdout)
+
+    run.send_signal(signal.SIGINT)
+    output = run.communicate(timeout=60)[0]
+
+    assert run.returncode == 130, output
     assert objects_of(engine, run.pid, "containers") == []
     assert objects_of(engine, run.pid, "networks") == []
 
@@ -209,13 +246,11 @@ def test_a_failed_workspace_can_be_kept(project, engine):
     )
     output = run.communicate(timeout=300)[0]
 
-    kept = engine.images({labels.KIND: "kept"})
-    try:
-        assert any(tag in output for image in kept for tag in image.tags), output
-    finally:
-        for image in kept:
-            for tag in image.tags:
-                engine.remove_image(tag)
+    kept = [
+        tag for image in engine.images({labels.KIND: "kept"}) for tag in image.tags if tag in output
+    ]
+    assert len(kept) == 1, output
+    engine.remove_image(kept[0])
 
 
 def test_a_failed_test_shows_what_was_blocked(project):
@@ -325,6 +360,27 @@ def test_a_missing_base_image_is_explained(tmp_path):
     assert "ImageBuildError" in run.stderr
     assert "localhost:1/no/such:image" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_without_a_cache_layers_last_as_long_as_they_are_needed(project):
+    """
+    `off`: a workspace that ended takes its own layers with it, not those of the next.
+    """
+    (project / "test_it.py").write_text(
+        "def test_1(codex_workspace): pass\n"
+        "def test_2(codex_proxy): codex_proxy.settle()\n"
+        "def test_3(codex_workspace): assert codex_workspace.setup.cache == 'off'\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "--codex-repo=repo"]
+    run = subprocess.run(
+        [*command, "--codex-image=slim", "--codex-cache=off"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout
 
 
 def test_an_expired_or_required_cache(tmp_path, project):

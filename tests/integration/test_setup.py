@@ -247,3 +247,54 @@ def test_the_log_is_the_users_own(codex_workspace_factory, scripted_repo):
     ws = codex_workspace_factory(repo=scripted_repo, cache_miss=True)
 
     assert ws.setup.log_path.parent.stat().st_mode & 0o077 == 0
+
+
+def test_each_workspace_has_a_log_of_its_own(codex_workspace_factory, make_repo):
+    """
+    Of what was printed on the way to it, and of nothing else.
+    """
+    repo = make_repo(**scripts("date +%N\n", "git log -1 --format=%s\n"))
+    first = codex_workspace_factory(repo=repo)
+    head = commit(repo, {"new": "y"}, "second")
+    second = codex_workspace_factory(repo=repo, rev=head)
+    misses = [codex_workspace_factory(repo=repo, cache_miss=True) for _ in range(2)]
+
+    for ws in (first, second, *misses):
+        assert ws.setup.output == ws.setup.log_path.read_text()
+    assert 4 == len({ws.setup.log_path for ws in (first, second, *misses)})
+
+
+def test_a_layer_removed_below_is_made_again(codex_workspace_factory, codex_engine, make_repo):
+    """
+    Both the ready and the setup image are removed by somebody else.
+    """
+    repo = make_repo(**scripts("echo x >/root/x\n", "true\n"))
+    first = codex_workspace_factory(repo=repo)
+    head = commit(repo, {"new": "y"})
+    image = codex_engine.image(f"codex-workspace-emulator:setup-{first.setup.key}")
+    for found in codex_engine.images({"io.codex-workspace.kind": "ready"}):
+        if found.labels["io.codex-workspace.repo"] == image.labels["io.codex-workspace.repo"]:
+            codex_engine.remove(first.container)
+            codex_engine.remove_image(found.tags[0])
+    codex_engine.tag(
+        codex_engine.image("codex-workspace-emulator:latest").id, "codex-workspace-emulator:cached"
+    )
+    codex_engine.remove_image(f"codex-workspace-emulator:setup-{first.setup.key}")
+
+    later = codex_workspace_factory(repo=repo, rev=head)
+
+    assert "x\n" == later.path("/root/x").read_text()
+    assert later.path("new").exists()
+
+
+def test_a_missing_script_leaks_nothing(codex_workspace_factory, codex_engine, make_repo):
+    """
+    Not even for a workspace that sets up now.
+    """
+    repo = make_repo(**{"codex-workspace-scripts/other": "x"})
+    before = len(codex_engine.containers({"io.codex-workspace.kind": "workspace"}))
+
+    with pytest.raises(SetupError):
+        codex_workspace_factory(repo=repo, cache_miss=True)
+
+    assert before >= len(codex_engine.containers({"io.codex-workspace.kind": "workspace"}))

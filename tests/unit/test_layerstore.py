@@ -151,8 +151,9 @@ def test_a_forgotten_layer_is_looked_up_again():
     """
     kitchen = Kitchen()
     kitchen.layer("ready")
+    assert not kitchen.store.forget_missing()
     kitchen.engine.remove_image(f"{IMAGE}:ready-k")
-    kitchen.store.forget()
+    assert kitchen.store.forget_missing()
 
     assert kitchen.layer("ready").made
     assert 2 == kitchen.made

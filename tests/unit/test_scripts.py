@@ -12,11 +12,14 @@ from .local_agent import LocalStream
 
 
 @pytest.fixture
-def channel():
+def channel(tmp_path):
     """
-    A conversation with a local agent.
+    A conversation with a local agent, whose login shells have no profile of a
+    user: that may do anything, and take its time.
     """
-    stream = LocalStream()
+    home = tmp_path / "home"
+    home.mkdir()
+    stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home)})
     found = Channel(stream, describe=lambda: "gone")
     found.init()
     yield found

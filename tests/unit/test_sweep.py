@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import subprocess
 import sys
 import time
@@ -46,15 +44,17 @@ def marks(owner, age=0.0):
     }
 
 
-def test_an_owner_is_asked_only_on_its_own_machine(dead_pid):
+def test_an_owner_is_asked_only_where_its_id_counts(dead_pid):
     """
-    Alive, dead, or elsewhere.
+    Alive, dead, another process of the same id, or elsewhere.
     """
-    here = socket.gethostname()
+    alive = Identity().labels("workspace")[labels.PID]
+    place, started, pid = alive.split(":")
 
-    assert owner_is_gone(f"{here}:{os.getpid()}") is False
-    assert owner_is_gone(f"{here}:{dead_pid}") is True
-    assert owner_is_gone(f"other-{here}:{dead_pid}") is None
+    assert owner_is_gone(alive) is False
+    assert owner_is_gone(f"{place}:{started}:{dead_pid}") is True
+    assert owner_is_gone(f"{place}:1{started}:{pid}") is True
+    assert owner_is_gone(f"other-{place}:{started}:{pid}") is None
     assert owner_is_gone("nonsense") is None
 
 
@@ -62,11 +62,11 @@ def test_only_what_the_dead_left_goes(engine, dead_pid):
     """
     Living sessions and caches keep theirs; a foreign machine's goes by age.
     """
-    here = socket.gethostname()
+    alive = Identity().labels("workspace")[labels.PID]
     engine.add_image("i:1")
     owners = {
-        "dead": marks(f"{here}:{dead_pid}"),
-        "alive": marks(f"{here}:{os.getpid()}"),
+        "dead": marks(alive.rpartition(":")[0] + f":{dead_pid}"),
+        "alive": marks(alive),
         "foreign": marks("elsewhere:1"),
         "foreign-old": marks("elsewhere:1", age=2 * 86400),
     }

@@ -1,0 +1,24 @@
+"""What became of a container, in words for an error."""
+
+from __future__ import annotations
+
+from ..errors import CodexWorkspaceError
+from .protocol import Engine
+
+__all__ = ["fate_of"]
+
+
+def fate_of(engine: Engine, container: str) -> str:
+    """
+    Half a sentence on why nothing comes from *container* any more.
+    """
+    try:
+        info = engine.container(container)
+    except CodexWorkspaceError as error:
+        return f"the engine does not answer any more: {error}"
+    if info is None:
+        return "its container is gone: killed, removed, or out of memory"
+    if info.running:
+        return "its container still runs, but its first process does not answer"
+    reason = " (out of memory)" if info.oom_killed else ""
+    return f"its container ended with exit code {info.exit_code}{reason}"
