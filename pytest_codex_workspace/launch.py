@@ -22,7 +22,8 @@ Phase = Literal["setup", "resume", "test"]
 
 _AGENT = ("python3", "-I", "-S", "-u", "/opt/codex/agent.py")
 _PIDS = 4096
-_HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace\n"
+# No ::1: there is no IPv6, and a server told to listen on "localhost" would take it first.
+_HOSTS = "127.0.0.1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace\n"
 _RESOLVER = "nameserver {proxy}\noptions timeout:1 attempts:1\n"
 
 

@@ -156,3 +156,17 @@ def test_many_commands_at_once(plain):
         said = list(pool.map(lambda n: plain.exec(f"echo {n}").stdout, range(40)))
 
     assert [f"{n}\n" for n in range(40)] == said
+
+
+def test_a_server_on_localhost_is_reached(plain):
+    """
+    Past the proxy, as `NO_PROXY` says, and not in the log.
+    """
+    serve = "require('http').createServer((_, r) => r.end('up')).listen(8000, 'localhost')"
+    server = plain.start(["node", "-e", serve])
+
+    said = plain.exec("curl -s --retry 20 --retry-connrefused --retry-delay 1 localhost:8000")
+    server.kill()
+
+    assert said.stdout == "up"
+    assert plain.network.requests() == []
