@@ -67,6 +67,9 @@ class RepositorySnapshot:
     has_resume: bool
     submodules: tuple[Submodule, ...]
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
 
 def open_repository(
     path: str | Path, rev: str = "HEAD", *, environ: Mapping[str, str]

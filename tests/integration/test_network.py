@@ -6,7 +6,9 @@ import re
 
 import pytest
 
+from pytest_codex_workspace.engine.protocol import ContainerSpec
 from pytest_codex_workspace.environment import CERTIFICATE
+from pytest_codex_workspace.identity import Identity
 
 from ..conftest import scripts
 
@@ -255,3 +257,25 @@ def test_a_failed_assertion_shows_what_there_was(plain):
 
     assert "/elsewhere" in str(caught.value)
     assert "/there" in str(caught.value)
+
+
+@pytest.mark.promise("S14")
+def test_without_a_certificate_a_workspace_ends_and_says_why(codex_engine, codex_image):
+    """
+    S14: after 30 s as it is started, after one second here.
+    """
+    engine = codex_engine
+    command = ["python3", "-I", "-S", "-u", "/opt/codex/agent.py", "1"]
+    marks = Identity().labels("workspace")
+    container = engine.create(ContainerSpec(codex_image, command, "codex-s14", labels=marks))
+    stream = engine.attach(container)
+    said = b""
+    try:
+        engine.start(container)
+        while received := stream.receive()[1]:
+            said += received
+    finally:
+        stream.close()
+        engine.remove(container)
+
+    assert b"certificate of the proxy did not arrive within 1 s" in said
