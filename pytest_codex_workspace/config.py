@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +102,8 @@ OPTIONS: tuple[Option, ...] = (
 @dataclass(frozen=True, slots=True)
 class Config:
     """
-    A checked set of options. `repo` is `None` when none was named.
+    A checked set of options. `repo` is `None` when none was named; `started`
+    is when the run began, in seconds since the epoch.
     """
 
     repo: Path | None = None
@@ -113,6 +115,7 @@ class Config:
     output: OutputMode = "progress"
     keep: KeepWhen = "never"
     setup_timeout: float = 1200.0
+    started: float = field(default_factory=time.time)
 
     @classmethod
     def of(cls, values: Mapping[str, Any], *, spell: str = "--codex-{}") -> Config:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +30,7 @@ class Identity:
             labels.SESSION: self.id,
             labels.KIND: kind,
             labels.PID: _owner(),
-            labels.CREATED: str(int(time.time())),
+            labels.CREATED: labels.now(),
             **more,
         }
 

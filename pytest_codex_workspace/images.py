@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -179,7 +178,7 @@ def _build(engine: Engine, plan: _Plan, output: Output) -> ImageInfo:
             labels={
                 labels.KIND: plan.kind,
                 labels.KEY: plan.key,
-                labels.CREATED: str(int(time.time())),
+                labels.CREATED: labels.now(),
                 _CHOICE: plan.choice,
                 _BASE: base,
             },
@@ -198,7 +197,7 @@ def _remove_superseded(engine: Engine, plan: _Plan, image: ImageInfo) -> None:
         for one in engine.images({labels.KIND: plan.kind, _CHOICE: plan.choice})
         if one.id != image.id
     ]
-    older.sort(key=lambda one: int(one.labels.get(labels.CREATED) or 0), reverse=True)
+    older.sort(key=lambda one: labels.created(one.labels), reverse=True)
     for one in older[1:]:
         for tag in one.tags:
             if tag.rpartition(":")[0].endswith(plan.repository):

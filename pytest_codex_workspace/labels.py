@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["CREATED", "HEAD", "KEY", "KIND", "PID", "REPO", "SESSION"]
+import time
+from collections.abc import Mapping
+
+__all__ = ["CREATED", "HEAD", "KEY", "KIND", "PID", "REPO", "SESSION", "created", "now"]
 
 _PREFIX = "io.codex-workspace."
 
@@ -29,3 +32,21 @@ CREATED = _PREFIX + "created"
 
 PID = _PREFIX + "pid"
 """The session's process: where its id counts, when it started, and the id."""
+
+
+def now() -> str:
+    """
+    The value of `CREATED` for what is made now.
+    """
+    return f"{time.time():.3f}"
+
+
+def created(found: Mapping[str, str]) -> float:
+    """
+    When an object with the labels *found* was made, in seconds since the
+    epoch; long ago if they do not say.
+    """
+    try:
+        return float(found.get(CREATED, ""))
+    except ValueError:
+        return 0.0

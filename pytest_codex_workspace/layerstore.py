@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -55,13 +55,18 @@ class LayerStore:
         mode: the cache mode. `refresh` makes each setup layer once more;
             with `off` no layer outlives the session.
         output: told who holds a lock that has to be waited for.
+        started: when the run began, in seconds since the epoch; `refresh`
+            takes nothing older.
     """
 
-    def __init__(self, engine: Engine, identity: Identity, mode: CacheMode, output: Output) -> None:
+    def __init__(
+        self, engine: Engine, identity: Identity, mode: CacheMode, output: Output, started: float
+    ) -> None:
         self._engine = engine
         self._identity = identity
         self._mode = mode
         self._output = output
+        self._started = started
         self._lock = threading.RLock()
         self._known: dict[str, Layer] = {}
         self._failed: dict[str, SetupError] = {}
@@ -149,23 +154,28 @@ class LayerStore:
         """
         Remove the layers that only this session used, the topmost first.
         """
-        while self._temporary:
-            self._engine.remove_image(self._temporary.pop())
+        with ExitStack() as removals:
+            for image in self._temporary:
+                removals.callback(self._engine.remove_image, image)
+            self._temporary = []
 
     def _cached_or_made(self, kind: str, key: str, make: Callable[[], Layer]) -> Layer:
         if self._mode == "off":
             return make()
-        anew = self._mode == "refresh" and kind == "setup"
-        found = None if anew else self._cached(kind, key)
+        found = self._cached(kind, key)
         if found is not None:
             return found
         lock = cache_dir() / "locks" / f"{kind}-{key}.lock"
         with machine_lock(lock, f"the {kind} image {key}", self._output.note):
-            return (None if anew else self._cached(kind, key)) or make()
+            return self._cached(kind, key) or make()
 
     def _cached(self, kind: str, key: str) -> Layer | None:
         image = self._engine.image(f"{IMAGE}:{kind}-{key}")
         if image is None or (kind != "clean" and _is_old(image.labels)):
+            return None
+        # What another worker of this run has made is new enough.
+        anew = kind == "setup" and self._mode == "refresh"
+        if anew and labels.created(image.labels) < self._started:
             return None
         return Layer(image.id, key, image.labels.get(labels.HEAD, ""))
 
@@ -176,6 +186,4 @@ class LayerStore:
 
 
 def _is_old(found: Mapping[str, str]) -> bool:
-    created = found.get(labels.CREATED, "")
-    age = time.time() - int(created) if created.isdecimal() else MAX_AGE
-    return not -_CLOCK_SLACK < age < MAX_AGE
+    return not -_CLOCK_SLACK < time.time() - labels.created(found) < MAX_AGE

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,7 +27,8 @@ _CONFIG = pytest.StashKey[Config]()
 _FAILED = pytest.StashKey[bool]()
 _WORKSPACES: pytest.StashKey[list[Workspace]] = pytest.StashKey()
 _COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
-_WORKER_KEY = "codex_workspace_counts"
+_COUNTS_KEY = "codex_workspace_counts"
+_STARTED_KEY = "codex_workspace_started"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,9 +70,11 @@ def pytest_configure(config: pytest.Config) -> None:
             value = ini if option.key != "repo" else _beside_ini(config, ini)
         given[option.key] = value
     try:
-        config.stash[_CONFIG] = Config.of(given)
+        found = Config.of(given)
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from None
+    worker = getattr(config, "workerinput", {})
+    config.stash[_CONFIG] = replace(found, started=worker.get(_STARTED_KEY, found.started))
     config.stash[_COUNTS] = {}
 
 
@@ -121,11 +125,19 @@ def pytest_runtest_makereport(
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """
+    Tell an xdist worker when the run began.
+    """
+    node.workerinput[_STARTED_KEY] = node.config.stash[_CONFIG].started
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """
     Take over the counts of an xdist worker.
     """
-    counts = getattr(node, "workeroutput", {}).get(_WORKER_KEY, {})
+    counts = getattr(node, "workeroutput", {}).get(_COUNTS_KEY, {})
     _count(node.config, counts)
 
 
@@ -135,7 +147,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output[_WORKER_KEY] = session.config.stash[_COUNTS]
+        output[_COUNTS_KEY] = session.config.stash[_COUNTS]
 
 
 def pytest_terminal_summary(

@@ -165,7 +165,8 @@ class Session:
         """
         The layers of this session.
         """
-        store = LayerStore(self.engine, self._identity, self.config.cache, self.output)
+        config = self.config
+        store = LayerStore(self.engine, self._identity, config.cache, self.output, config.started)
         self._closers.append(store.close)
         # Layers can go only when the containers that stand on them are gone.
         self._closers.append(self.isolation.settle)

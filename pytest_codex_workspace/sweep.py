@@ -95,6 +95,5 @@ def remove_image(engine: Engine, image: ImageInfo) -> list[str]:
 def _is_left(found: Mapping[str, str]) -> bool:
     gone = owner_is_gone(found.get(labels.PID, ""))
     if gone is None:
-        created = found.get(labels.CREATED, "")
-        return created.isdecimal() and time.time() - int(created) > _FOREIGN_AGE
+        return time.time() - labels.created(found) > _FOREIGN_AGE
     return gone

@@ -265,16 +265,18 @@ def test_a_failed_test_shows_what_was_blocked(project):
     assert "plain-http" in output
 
 
-def test_xdist_workers_share_one_setup(project, engine):
+@pytest.mark.parametrize("mode", ["auto", "refresh"])
+def test_xdist_workers_share_one_setup(project, engine, mode):
     """
-    Each setup image is made once, and the counts come together.
+    Each setup image is made once a run, and the counts come together.
     """
     (project / "test_it.py").write_text(
         "import pytest\n@pytest.mark.parametrize('n', range(4))\n"
         "def test_it(codex_workspace, n):\n    assert codex_workspace.exec('true').ok\n"
     )
+    command = [sys.executable, "-m", "pytest", "-n2", "--codex-repo=repo", "--codex-image=slim"]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n2", "--codex-repo=repo", "--codex-image=slim"],
+        [*command, f"--codex-cache={mode}"],
         cwd=project,
         capture_output=True,
         text=True,

@@ -23,11 +23,12 @@ class Kitchen:
     A store, and layers made from containers of an empty image.
     """
 
-    def __init__(self, mode="auto", engine=None):
+    def __init__(self, mode="auto", engine=None, started=None):
         self.engine = engine or FakeEngine()
         self.engine.add_image("base:1")
-        self.store = LayerStore(self.engine, Identity(), mode, Output("quiet", print))
         self.made = 0
+        self.started = started or time.time()
+        self.store = LayerStore(self.engine, Identity(), mode, Output("quiet", print), self.started)
 
     def layer(self, kind="setup", key="k", *, repo="r", keep=True):
         def make():
@@ -68,17 +69,22 @@ def test_the_newest_setup_is_also_called_cached():
     assert setup.image == kitchen.engine.image(f"{IMAGE}:cached").id
 
 
-def test_refresh_makes_a_setup_once_more():
+def test_refresh_makes_a_setup_once_more(monkeypatch):
     """
     Once per session, and the tag moves.
     """
     first = Kitchen()
-    old = first.layer()
+    with monkeypatch.context() as earlier:
+        now = time.time()
+        earlier.setattr(time, "time", lambda: now - 10)
+        old = first.layer()
     second = Kitchen("refresh", first.engine)
     new = second.layer()
 
+    worker = Kitchen("refresh", first.engine, started=second.started)
+
     assert old.image != new.image
-    assert new.image == second.layer().image
+    assert new.image == second.layer().image == worker.layer().image
     assert new.image == first.engine.image(f"{IMAGE}:setup-k").id
     assert 1 == second.made
 

@@ -40,7 +40,7 @@ def marks(owner, age=0.0):
     return {
         **Identity().labels("workspace"),
         labels.PID: owner,
-        labels.CREATED: str(int(time.time() - age)),
+        labels.CREATED: str(time.time() - age),
     }
 
 
