@@ -11,8 +11,6 @@ The host imports this module for the numbers below; there is no second copy.
 """
 
 # Python 3.8 has no zip(strict=), and imports are most of the time that a start takes: no pathlib.
-# ruff: noqa: B905, PTH101, PTH102, PTH103, PTH108, PTH110, PTH112, PTH114, PTH116, PTH118, PTH120
-# ruff: noqa: PTH123, PTH208, SIM105
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ tracked becomes what the commit holds.
 """
 
 # Paths in a repository are bytes, which pathlib does not take.
-# ruff: noqa: PTH100, PTH103, PTH104, PTH106, PTH108, PTH110, PTH112, PTH114, PTH118, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 

@@ -8,8 +8,6 @@ true, "address": its own}` or `{"error": text}`, and lives until its input
 ends. It is one file and needs nothing but the standard library.
 """
 
-# ruff: noqa: PTH123
-
 from __future__ import annotations
 
 import ctypes
