@@ -143,7 +143,8 @@ class Channel:
         except (KeyError, TypeError, ValueError):
             raise WorkspaceLost(
                 f"the agent of the workspace is another version: it answered {call.values!r:.200}. "
-                "`codex-workspace build` makes the images anew"
+                "`codex-workspace clean --images` removes the images, and the next run makes "
+                "them anew"
             ) from None
 
     def run(

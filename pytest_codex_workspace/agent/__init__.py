@@ -1,17 +1,1 @@
-"""Programs that run as the first process of our containers, and their source for the images."""
-
-from __future__ import annotations
-
-from importlib import resources
-
-__all__ = ["source"]
-
-
-def source(name: str) -> bytes:
-    """
-    The text of one of the programs here, to be put into an image.
-
-    Args:
-        name: `agent` or `holder`.
-    """
-    return resources.files(__name__).joinpath(f"{name}.py").read_bytes()
+"""Programs that run inside our containers. The images get these files as they are."""

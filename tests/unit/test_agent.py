@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace.agent import agent as wire
-from pytest_codex_workspace.agent import holder, source
+from pytest_codex_workspace.agent import holder
 
 from .local_agent import PROGRAM, LocalStream, until_ended
 
@@ -89,7 +89,7 @@ def test_it_is_one_file_of_python_3_8():
     Images have old Pythons, and nothing else of ours.
     """
     for name in ("agent", "holder"):
-        tree = ast.parse(source(name), feature_version=(3, 8))
+        tree = ast.parse(PROGRAM.with_name(f"{name}.py").read_bytes(), feature_version=(3, 8))
 
         imports = [one for one in ast.walk(tree) if isinstance(one, ast.ImportFrom)]
         assert not [one for one in imports if one.level]
@@ -218,13 +218,6 @@ def test_a_window_holds_output_back(talk):
     assert talk.hear() == (wire.STDOUT, b"678")
     talk.tell(wire.STDIN_EOF)
     assert talk.until(wire.EXIT)["totals"] == [8, 0]
-
-
-def test_the_source_for_images_is_the_program_itself():
-    """
-    What the tests here run is what the images get.
-    """
-    assert source("agent") == PROGRAM.read_bytes()
 
 
 @pytest.mark.parametrize("line", [b"garbage", b"{}", b"[]", b'{"proxy": 5}', b'{"proxy": "x"}'])
