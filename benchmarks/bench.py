@@ -20,6 +20,7 @@ from pathlib import Path
 import docker
 
 from pytest_codex_workspace.config import Config
+from pytest_codex_workspace.layers import Order
 from pytest_codex_workspace.output import Output
 from pytest_codex_workspace.session import Session
 
@@ -114,7 +115,7 @@ def main() -> int:
         (directory / "test_it.py").write_text(SUITE)
         session = Session(Config(repo=repo, image="slim"), Output("quiet", print))
         snapshot = session.repository(repo)
-        ws = session.workspace(snapshot, {}, "ready")
+        ws = session.workspace(Order(snapshot), "ready")
         image = session.base_tag
 
         def engine_exec(command: list[str]) -> None:
@@ -142,7 +143,7 @@ def main() -> int:
         session.stop(ws)
 
         def cycle() -> None:
-            session.stop(session.workspace(snapshot, {}, "ready"))
+            session.stop(session.workspace(Order(snapshot), "ready"))
             session.isolation.settle()
 
         run = ["docker", "run", "--rm", "--entrypoint", "true", image]

@@ -52,6 +52,7 @@ class Service:
         self._control.forbid("configure")
         host, port = message.get("listen") or _EVERYWHERE, int(message.get("port", 8080))
         new = install_authority(self._directory, message.get("ca"))
+        self._networks += tuple(message.get("refuse") or ())
         bundle = self._directory / "upstream.pem"
         write_bundle(bundle, message.get("upstream_ca") or "")
         policy = self._policy(message["policy"])
@@ -75,10 +76,10 @@ class Service:
 
     def register(self, message: Message) -> Message:
         """
-        Let an address be a workspace in a phase.
+        Let an address be a workspace in a phase, by a policy of its own.
         """
         self._parts.registry.register(message["address"], message["workspace"], message["phase"])
-        return {"ok": True}
+        return self.set_policy(message) if "policy" in message else {"ok": True}
 
     def set_policy(self, message: Message) -> Message:
         """

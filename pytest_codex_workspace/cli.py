@@ -109,9 +109,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _chain(session: Session, config: Config) -> int:
+    from .layers import Order
+
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     snapshot = session.repository(config.repo, config.rev)
-    workspace = session.workspace(snapshot, config.env, "ready")
+    workspace = session.workspace(Order(snapshot, config.env), "ready")
     setup = workspace.setup
     told = {
         "hit": "the cached setup was used",

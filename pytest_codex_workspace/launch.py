@@ -13,8 +13,10 @@ from .engine.protocol import ContainerSpec, Engine
 from .environment import workspace_environment
 from .errors import ProxyError
 from .identity import Identity
+from .network.control import Control, PolicyLike
 from .network.isolation import Holder, Isolation
 from .network.log import Request
+from .network.policy import Policy
 
 __all__ = ["Launcher", "Phase", "Running"]
 
@@ -48,7 +50,9 @@ class Launcher:
         self._isolation = isolation
         self._identity = identity
 
-    def launch(self, image: str, env: Mapping[str, str], phase: Phase, *, cwd: str) -> Running:
+    def launch(
+        self, image: str, env: Mapping[str, str], phase: Phase, *, policy: Policy, cwd: str
+    ) -> Running:
         """
         Start a container of *image* and wait until its agent answers.
 
@@ -56,6 +60,7 @@ class Launcher:
             image: id or tag.
             env: variables on top of those that Codex sets.
             phase: what its requests are logged as.
+            policy: what they are judged by.
             cwd: where commands start by default.
 
         Raises:
@@ -81,7 +86,7 @@ class Launcher:
             )
             stream = engine.attach(container)
             undo.callback(stream.close)
-            isolation.proxy.register(holder.address, container, phase)
+            isolation.proxy.register(holder.address, container, phase, policy)
             engine.start(container)
             channel = Channel(stream, describe=lambda: fate_of(engine, container))
             names = {"proxy": isolation.address, "own": holder.address}
@@ -94,12 +99,20 @@ class Launcher:
             undo.pop_all()
         return Running(container, holder, channel)
 
-    def enter(self, running: Running, phase: Phase) -> None:
+    def enter(self, running: Running, phase: Phase, policy: Policy) -> None:
         """
-        Log the container's requests as those of *phase* from now on.
+        Log the container's requests as those of *phase* from now on, and
+        judge them by *policy*.
         """
-        self._isolation.proxy.barrier(running.holder.address)
-        self._isolation.proxy.register(running.holder.address, running.container, phase)
+        proxy = self._isolation.proxy
+        proxy.barrier(running.holder.address)
+        proxy.register(running.holder.address, running.container, phase, policy)
+
+    def control(self, running: Running, read_policy: Callable[[PolicyLike], Policy]) -> Control:
+        """
+        What a test can change about the container's network.
+        """
+        return Control(self._isolation.proxy, running.holder.address, read_policy)
 
     def requests(self, running: Running) -> list[Request]:
         """

@@ -19,6 +19,7 @@ from .images import IMAGE
 from .keys import key_of
 from .launch import Launcher, Phase, Running
 from .layerstore import MAX_AGE, Layer, LayerStore
+from .network.policy import HTTPS_ONLY, Policy
 from .output import Output
 from .projection import Projection
 from .repository import RepositorySnapshot
@@ -35,11 +36,14 @@ _RECORD_LIMIT = 16 * 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class Order:
     """
-    What a workspace is wanted of: a commit, and variables besides Codex's.
+    What a workspace is wanted of: a commit, variables besides Codex's, and
+    what may be reached while setup runs and afterwards.
     """
 
     snapshot: RepositorySnapshot
     env: Mapping[str, str] = field(default_factory=dict)
+    setup_policy: Policy = HTTPS_ONLY
+    policy: Policy = HTTPS_ONLY
 
     @property
     def project(self) -> str:
@@ -47,6 +51,13 @@ class Order:
         The project directory.
         """
         return f"/workspace/{self.snapshot.name}"
+
+    def policy_in(self, phase: Phase) -> Policy:
+        """
+        What may be reached in *phase*. Codex applies an environment's policy
+        once its scripts have run.
+        """
+        return self.policy if phase == "test" else self.setup_policy
 
 
 class Layers:
@@ -57,7 +68,6 @@ class Layers:
         store: keeps them.
         launcher: starts the containers they are made in.
         base: id of the base image.
-        policy: what in the network policy a setup depends on.
         config: cache mode and time limit.
         output: told of each step.
     """
@@ -68,14 +78,12 @@ class Layers:
         launcher: Launcher,
         *,
         base: str,
-        policy: str,
         config: Config,
         output: Output,
     ) -> None:
         self._store = store
         self._launcher = launcher
         self._base = base
-        self._policy = policy
         self._config = config
         self._output = output
         self._told: set[str] = set()
@@ -141,7 +149,7 @@ class Layers:
                 "scripts": snapshot.scripts_tree,
                 "submodules": bool(snapshot.submodules),
                 "env": dict(order.env),
-                "policy": self._policy,
+                "policy": order.setup_policy.to_dict(),
             }
         )
 
@@ -320,7 +328,9 @@ class Layers:
     def _container(
         self, image: str, order: Order, phase: Phase, *, cwd: str | None = None
     ) -> Iterator[Running]:
-        box = self._launcher.launch(image, order.env, phase, cwd=cwd or order.project)
+        box = self._launcher.launch(
+            image, order.env, phase, policy=order.policy_in(phase), cwd=cwd or order.project
+        )
         try:
             yield box
         finally:

@@ -268,6 +268,7 @@ class _Starter:
     def __call__(self, wish: Wish) -> Workspace:
         __tracebackhide__ = True
         from .errors import CodexWorkspaceError
+        from .layers import Order
 
         request = self._request
         try:
@@ -278,7 +279,7 @@ class _Starter:
             session: Session = request.getfixturevalue("_codex_session")
             self._session = session
             env = {**self._config.env, **self._env, **wish.env}
-            workspace = session.workspace(snapshot, env, wish.state)
+            workspace = session.workspace(Order(snapshot, env), wish.state)
         except CodexWorkspaceError as error:
             # Its text says it all; our frames would bury it.
             raise error.with_traceback(None) from None

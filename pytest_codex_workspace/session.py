@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -23,10 +22,11 @@ from .launch import Launcher, Phase, Running
 from .layers import Layers, Order
 from .layerstore import Layer, LayerStore
 from .locks import machine_lock
+from .network.control import PolicyLike
 from .network.here import own_addresses
 from .network.isolation import Isolation
 from .network.log import NetworkLog, Request
-from .network.policy import HTTPS_ONLY
+from .network.policy import HTTPS_ONLY, Policy
 from .output import Output
 from .paths import bind
 from .repository import RepositorySnapshot, open_repository
@@ -112,8 +112,9 @@ class Session:
 
     @staticmethod
     def _open(isolation: Isolation, ca: bytes | None) -> None:
-        policy = replace(HTTPS_ONLY, refuse=own_addresses())
-        isolation.open(ca=ca, upstream_ca=trust.host_bundle(), policy=policy)
+        isolation.open(
+            ca=ca, upstream_ca=trust.host_bundle(), policy=HTTPS_ONLY, refuse=own_addresses()
+        )
 
     @cached_property
     def image(self) -> ImageInfo:
@@ -181,7 +182,6 @@ class Session:
             self.store,
             self.launcher,
             base=self.image.id,
-            policy=HTTPS_ONLY.name,
             config=self.config,
             output=self.output,
         )
@@ -198,23 +198,33 @@ class Session:
         """
         return open_repository(path, rev, environ=os.environ)
 
-    def workspace(
-        self, snapshot: RepositorySnapshot, env: Mapping[str, str], state: State
-    ) -> Workspace:
+    @staticmethod
+    def read_policy(policy: PolicyLike) -> Policy:
+        """
+        The policy that a test or an option names.
+
+        Raises:
+            InvalidPolicy: it cannot be used.
+        """
+        if isinstance(policy, Policy):
+            return policy
+        if isinstance(policy, Mapping):
+            return Policy.from_dict(policy)
+        return Policy.named(str(policy))
+
+    def workspace(self, order: Order, state: State) -> Workspace:
         """
         Start a workspace.
 
         Args:
-            snapshot: what to project.
-            env: variables besides those of Codex.
+            order: what to make it of.
             state: what to start from.
 
         Raises:
             CodexWorkspaceError: one of the parts could not be made.
         """
         with self._lock:
-            order = Order(snapshot, env)
-            if state == "clean" or snapshot.scripts_tree is None:
+            if state == "clean" or order.snapshot.scripts_tree is None:
                 return self._from_clean(order)
             if state == "miss":
                 return self._set_up(order)
@@ -279,7 +289,7 @@ class Session:
             run = self.layers.run(running, SETUP, order, "setup")
             # Codex keeps files, not processes.
             running.channel.kill_all()
-            self.launcher.enter(running, "test")
+            self.launcher.enter(running, "test", order.policy_in("test"))
             setup = self._result(key, "miss", [run], run.log_path)
             return self._handle(order, running, setup)
 
@@ -332,7 +342,11 @@ class Session:
     ) -> tuple[Running, Layer]:
         def launch() -> tuple[Running, Layer]:
             layer = find()
-            return self.launcher.launch(layer.image, order.env, phase, cwd=order.project), layer
+            policy = order.policy_in(phase)
+            running = self.launcher.launch(
+                layer.image, order.env, phase, policy=policy, cwd=order.project
+            )
+            return running, layer
 
         try:
             return launch()
@@ -360,7 +374,10 @@ class Session:
             head=order.snapshot.head,
             env=workspace_environment(order.env),
             setup=setup,
-            network=NetworkLog(lambda: [*before, *self.launcher.requests(running)]),
+            network=NetworkLog(
+                lambda: [*before, *self.launcher.requests(running)],
+                self.launcher.control(running, self.read_policy),
+            ),
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -66,7 +66,9 @@ class Isolation:
         self._releases: list[Future[None]] = []
         self._streams = ExitStack()
 
-    def open(self, *, ca: bytes | None, upstream_ca: bytes, policy: Policy) -> None:
+    def open(
+        self, *, ca: bytes | None, upstream_ca: bytes, policy: Policy, refuse: Sequence[str]
+    ) -> None:
         """
         Make the network and start the proxy.
 
@@ -76,6 +78,7 @@ class Isolation:
             upstream_ca: PEM certificates that the proxy trusts besides
                 certifi's.
             policy: what may leave.
+            refuse: networks (CIDR) that no policy opens.
 
         Raises:
             ProxyError: the proxy did not start.
@@ -108,7 +111,11 @@ class Isolation:
         self.proxy = ProxyClient(stream, describe=lambda: fate_of(engine, container))
         self._streams.callback(self.proxy.close)
         self.info = self.proxy.configure(
-            ca=ca, upstream_ca=upstream_ca, listen=self.address, policy=policy
+            ca=ca,
+            upstream_ca=upstream_ca,
+            listen=self.address,
+            policy=policy,
+            refuse=refuse,
         )
 
     def acquire(self) -> Holder:

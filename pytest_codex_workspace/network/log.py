@@ -7,11 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..errors import WorkspaceLost
 from .matching import Matcher, describe
 from .policy import host_matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from .control import Control, PolicyLike
 
 __all__ = ["NetworkLog", "Request"]
 
@@ -89,6 +92,7 @@ class NetworkLog:
 
     Args:
         sync: waits for what is under way and returns every request so far.
+        control: changes the network; `None` once the workspace has ended.
 
     Example:
         >>> log = NetworkLog(list)
@@ -96,8 +100,9 @@ class NetworkLog:
         []
     """
 
-    def __init__(self, sync: Callable[[], list[Request]]) -> None:
+    def __init__(self, sync: Callable[[], list[Request]], control: Control | None = None) -> None:
         self._sync = sync
+        self._control = control
 
     def __iter__(self) -> Iterator[Request]:
         """
@@ -134,6 +139,25 @@ class NetworkLog:
         The requests that the policy refused.
         """
         return self.requests(verdict="blocked")
+
+    def use(self, policy: PolicyLike) -> None:
+        """
+        Judge what the workspace requests by *policy* from now on.
+
+        Args:
+            policy: a `Policy`, a mapping of its fields, or the name or path
+                of one.
+
+        Raises:
+            WorkspaceLost: the workspace has ended.
+            ProxyError: the proxy has ended.
+        """
+        self._running().use(policy)
+
+    def _running(self) -> Control:
+        if self._control is None:
+            raise WorkspaceLost("the network of a workspace that has ended cannot be changed")
+        return self._control
 
     def assert_requested(self, count: int | None = None, **match: Any) -> None:
         """

@@ -14,7 +14,7 @@ from ..errors import ProxyError
 from .wire import LineBuffer, decode, encode, request_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..engine.protocol import Stream
     from .log import Request
@@ -83,6 +83,7 @@ class ProxyClient:
         policy: Policy,
         timeout: float = _ANSWER_SECONDS,
         *,
+        refuse: Sequence[str] = (),
         port: int = 8080,
         dns_port: int = 53,
     ) -> ProxyInfo:
@@ -95,8 +96,11 @@ class ProxyClient:
             upstream_ca: certificates, as PEM, that the proxy trusts besides
                 its own bundle when it connects to the outside.
             listen: the address to listen on, `None` for all.
-            policy: what workspaces may reach.
+            policy: what workspaces may reach that are registered without
+                a policy of their own.
             timeout: seconds to wait for the servers.
+            refuse: networks (CIDR) that no workspace may reach, whatever its
+                policy refuses besides.
             port: where the proxy listens.
             dns_port: where the resolver listens.
 
@@ -110,6 +114,7 @@ class ProxyClient:
             upstream_ca=upstream_ca.decode("utf-8", "replace"),
             listen=listen,
             policy=policy.to_dict(),
+            refuse=list(refuse),
             port=port,
             dns_port=dns_port,
         )
@@ -118,15 +123,21 @@ class ProxyClient:
             raise ProxyError("the proxy did not hand out its certificate; build its image anew")
         return ProxyInfo(certificate.encode(), new.encode() if new else None)
 
-    def register(self, address: str, workspace: str, phase: Phase) -> None:
+    def register(
+        self, address: str, workspace: str, phase: Phase, policy: Policy | None = None
+    ) -> None:
         """
-        From now on *address* is *workspace*, and what it requests belongs
-        to *phase*. Call it again to change the phase.
+        From now on *address* is *workspace*, what it requests belongs to
+        *phase* and is judged by *policy*. Call it again to change them;
+        without a policy that one stays as it is.
 
         Raises:
             ProxyError: the address still belongs to another workspace.
         """
-        self._ask(op="register", address=address, workspace=workspace, phase=phase)
+        fields: dict[str, object] = {"address": address, "workspace": workspace, "phase": phase}
+        if policy is not None:
+            fields["policy"] = policy.to_dict()
+        self._ask(op="register", **fields)
 
     def policy(self, address: str, policy: Policy) -> None:
         """
