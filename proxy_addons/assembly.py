@@ -14,6 +14,8 @@ from mitmproxy.options import Options
 
 from .addresses import AddressGuard
 from .gate import Gate
+from .limits import SILENCE_SECONDS
+from .parsers import bound_chunks
 from .recorder import Recorder
 from .registry import Registry
 from .tunnel import Tunnel
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_codex_workspace.network.policy import Policy
+
+    from .registry import Conversation
 
 __all__ = ["Assembly"]
 
@@ -50,6 +54,7 @@ class Assembly:
         host: str,
         port: int,
     ) -> None:
+        bound_chunks()
         self.registry = Registry(policy)
         self.recorder = Recorder(self.registry, emit)
         self._listen = host, port
@@ -64,7 +69,12 @@ class Assembly:
             SwitchGuard(self.registry),
             AddressGuard(self.registry),
             self.recorder,
-            Tunnel(self.registry, self.recorder.on_failure, self.recorder.tunnel),
+            Tunnel(
+                self.registry,
+                self.recorder.on_failure,
+                self.recorder.malformed,
+                self.recorder.tunnel,
+            ),
             self._server,
             self._tls,
             _OnRunning(self._started.set),
@@ -99,7 +109,10 @@ class Assembly:
         Raises:
             OSError: the port cannot be had.
         """
-        self._task = asyncio.create_task(self._master.run())
+        self._tasks = [
+            asyncio.create_task(self._master.run()),
+            asyncio.create_task(self.cut_off_the_silent()),
+        ]
         await self._started.wait()
         if not self._server.listen_addrs():
             host, port = self._listen
@@ -110,10 +123,23 @@ class Assembly:
         Close every connection of *address*.
         """
         for conversation in self.registry.conversations(address):
-            connection = self._server.connections.get(conversation.client.id)
-            transport = connection and connection.transports.get(connection.client)
-            if transport and transport.handler:
-                transport.handler.cancel("released")
+            self._cut(conversation)
+
+    async def cut_off_the_silent(self) -> None:
+        """
+        For as long as the proxy runs, close connections that send nothing.
+        """
+        while True:
+            await asyncio.sleep(SILENCE_SECONDS / 10)
+            for conversation in self.registry.silent(SILENCE_SECONDS):
+                self.recorder.silent(conversation)
+                self._cut(conversation)
+
+    def _cut(self, conversation: Conversation) -> None:
+        connection = self._server.connections.get(conversation.client.id)
+        transport = connection and connection.transports.get(connection.client)
+        if transport and transport.handler:
+            transport.handler.cancel("released")
 
 
 class _OnRunning:

@@ -1,9 +1,10 @@
 """
-mitmproxy's HTTP layer with three differences.
+mitmproxy's HTTP layer with four differences.
 
-A body that comes with a refused request is thrown away instead of kept, and
-when the outside cannot be reached the client gets an answer of ours, and a
-body of unknown length gets from HTTP/2 to HTTP/1.
+What clients send is read by parsers of ours, a body that comes with a refused
+request is thrown away instead of kept, when the outside cannot be reached the
+client gets an answer of ours, and a body of unknown length gets from HTTP/2 to
+HTTP/1.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from mitmproxy.proxy import events
 from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     RequestData,
+    RequestHeaders,
     ResponseEndOfMessage,
     ResponseProtocolError,
 )
+
+from .judgement import Judgement
+from .parsers import OnMalformed, StrictHttp1Server, StrictHttp2Server
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Server
@@ -37,15 +42,25 @@ class GatedHttpLayer(HttpLayer):
     Makes an `Exchange` of every request.
     """
 
-    def __init__(self, context: Context, mode: HTTPMode, on_failure: OnFailure) -> None:
+    def __init__(
+        self,
+        context: Context,
+        mode: HTTPMode,
+        on_failure: OnFailure,
+        on_malformed: OnMalformed,
+    ) -> None:
         super().__init__(context, mode)
         self._on_failure = on_failure
+        self._on_malformed = on_malformed
+        parser = StrictHttp2Server if context.client.alpn == b"h2" else StrictHttp1Server
+        self.connections[context.client] = parser(context.fork(), on_malformed)
 
     def make_stream(self, stream_id: int) -> CommandGenerator[None]:
         """
         Begin a request.
         """
-        stream = Exchange(self.context.fork(), stream_id, self._on_failure)
+        context = self.context.fork()
+        stream = Exchange(context, stream_id, self._on_failure, self._on_malformed)
         self.streams[stream_id] = stream
         yield from self.event_to_child(stream, events.Start())
 
@@ -55,9 +70,25 @@ class Exchange(HttpStream):
     One request and its response.
     """
 
-    def __init__(self, context: Context, stream_id: int, on_failure: OnFailure) -> None:
+    def __init__(
+        self,
+        context: Context,
+        stream_id: int,
+        on_failure: OnFailure,
+        on_malformed: OnMalformed,
+    ) -> None:
         super().__init__(context, stream_id)
         self._on_failure = on_failure
+        self._on_malformed = on_malformed
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> CommandGenerator[None]:
+        """
+        Begin, or say to the log that this was no request: mitmproxy refuses
+        some before any hook.
+        """
+        yield from super().state_wait_for_request_headers(event)
+        if self.client_state == self.state_errored and Judgement.of(self.flow) is None:
+            self._on_malformed(self.context.client, "the request makes no sense or names no host")
 
     def state_consume_request_body(self, event: events.Event) -> CommandGenerator[None]:
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_codex_workspace.network.policy import (
@@ -18,7 +18,9 @@ from pytest_codex_workspace.network.policy import (
 
 from . import answers
 from .judgement import Judgement
+from .limits import CONNECTIONS, SILENCE_SECONDS
 from .redact import printable, safe_path
+from .registry import CROWDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,13 @@ _DISTRUST = (
     "CARGO_HTTP_CAINFO, DENO_CERT; for Java a trust store) name the file in CODEX_PROXY_CERT."
 )
 _SILENCE = "The client opened a tunnel to {host} and closed it without sending anything."
+_STILL_SILENT = f"The connection was closed, because no request came for {SILENCE_SECONDS:.0f} s."
+_CROWDED = (
+    f"This workspace had {CONNECTIONS} connections to the proxy open, which is as many as it may; "
+    "further ones were closed. This is logged once until half of them are gone."
+)
+_PROXY = RequestFacts("proxy", method="UNKNOWN", scheme="http", port=8080, encrypted=False)
+"""What is known of a connection before it said where it leads."""
 
 
 @dataclass(slots=True)
@@ -79,6 +88,30 @@ class Recorder:
         return sum(
             1 for each in self._open.values() if each.flow.client_conn.peername[0] == address
         )
+
+    def pending(self, address: str, seconds: float) -> list[dict[str, Any]]:
+        """
+        Events for what *address* has begun and what has no end after *seconds*,
+        as far as it has come. Each will have an event of its own at its end.
+        """
+        waiting = Decision("allowed", None, f"There was no answer yet after {seconds:g} s.")
+        found = [
+            self._describe(
+                replace(entry.judgement, decision=waiting),
+                entry.flow.request.timestamp_start,
+                path=safe_path(entry.flow.request.data.path),
+            )
+            for entry in self._open.values()
+            if entry.flow.client_conn.peername[0] == address
+        ]
+        for each in self._registry.conversations(address):
+            if each.undecided and each.tunnel is not None:
+                host, port = each.tunnel
+                facts = RequestFacts(host, method="CONNECT", port=port)
+                workspace = each.workspace
+                judgement = Judgement(facts, waiting, workspace.id, workspace.phase)
+                found.append(self._describe(judgement, each.client.timestamp_start))
+        return found
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """
@@ -133,6 +166,49 @@ class Recorder:
         elif not conversation.settled:
             self._failed_tunnel(conversation, f"{_DISTRUST} ({error})")
 
+    def client_connected(self, client: connection.Client) -> None:
+        """
+        A connection that was one too many.
+        """
+        workspace = self._registry.workspace(client.peername[0])
+        if client.error != CROWDED or workspace is None or workspace.crowded:
+            return
+        workspace.crowded = True
+        decision = Decision("failed", None, _CROWDED)
+        self._event(Judgement(_PROXY, decision, workspace.id, workspace.phase), time.time())
+
+    def malformed(self, client: connection.Client, what: str) -> Decision | None:
+        """
+        A connection carried something that is no request.
+
+        Returns:
+            What was decided, `None` if there is nobody to tell.
+        """
+        conversation = self._registry.conversation(client)
+        if conversation is None:
+            return None
+        facts = replace(_PROXY, payload="malformed")
+        if conversation.tunnel is not None:
+            host, port = conversation.tunnel
+            facts = RequestFacts(host, method="CONNECT", port=port, payload="malformed")
+        decision = decide(facts, conversation.workspace.policy)
+        if "mismatched :authority and Host" in what:
+            decision = Decision("blocked", "name-mismatch", "All names of a request must agree.")
+        decision = replace(decision, explanation=f"{decision.explanation} ({what})")
+        if not conversation.settled:
+            self.tunnel(conversation, facts, decision)
+        return decision
+
+    def silent(self, conversation: Conversation) -> None:
+        """
+        A connection is about to be closed because nothing came.
+        """
+        facts = _PROXY
+        if conversation.tunnel is not None:
+            host, port = conversation.tunnel
+            facts = RequestFacts(host, method="CONNECT", port=port)
+        self.tunnel(conversation, facts, Decision("failed", None, _STILL_SILENT))
+
     def client_disconnected(self, client: connection.Client) -> None:
         """
         End what is still open on a connection.
@@ -151,13 +227,13 @@ class Recorder:
         conversation.settled = True
         workspace = conversation.workspace
         judgement = Judgement(facts, decision, workspace.id, workspace.phase)
-        self._event(judgement, conversation.client.timestamp_start, status=None)
+        self._event(judgement, conversation.client.timestamp_start)
 
     def lookup(self, workspace: str, phase: str, facts: RequestFacts, decision: Decision) -> None:
         """
         A name was looked up around the proxy.
         """
-        self._event(Judgement(facts, decision, workspace, phase), time.time(), status=None)
+        self._event(Judgement(facts, decision, workspace, phase), time.time())
 
     def on_failure(self, flow: http.HTTPFlow, error: str) -> http.Response:
         """
@@ -209,35 +285,45 @@ class Recorder:
         self,
         judgement: Judgement,
         started: float,
-        *,
-        status: int | None,
-        size: int | None = None,
-        path: str = "",
-        ended: float | None = None,
+        **seen: Any,
     ) -> None:
-        facts, decision = judgement.facts, judgement.decision
-        host = _host(facts.host)
         self._emit(
             {
                 "event": "request",
                 "workspace": judgement.workspace,
-                "id": next(self._ids),
-                "time": started,
-                "phase": judgement.phase,
-                "method": printable(facts.method.encode("utf-8", "replace"))[:32],
-                "scheme": facts.scheme,
-                "host": host,
-                "port": facts.port,
-                "path": path,
-                "url": _url(facts.scheme, host, facts.port, path),
-                "status": status,
-                "size": size,
-                "duration": None if ended is None else max(0.0, ended - started),
-                "verdict": decision.verdict,
-                "reason": decision.reason,
-                "explanation": decision.explanation,
+                **self._describe(judgement, started, **seen),
             }
         )
+
+    def _describe(
+        self,
+        judgement: Judgement,
+        started: float,
+        *,
+        status: int | None = None,
+        size: int | None = None,
+        path: str = "",
+        ended: float | None = None,
+    ) -> dict[str, Any]:
+        facts, decision = judgement.facts, judgement.decision
+        host = _host(facts.host)
+        return {
+            "id": next(self._ids),
+            "time": started,
+            "phase": judgement.phase,
+            "method": printable(facts.method.encode("utf-8", "replace"))[:32],
+            "scheme": facts.scheme,
+            "host": host,
+            "port": facts.port,
+            "path": path,
+            "url": _url(facts.scheme, host, facts.port, path),
+            "status": status,
+            "size": size,
+            "duration": None if ended is None else max(0.0, ended - started),
+            "verdict": decision.verdict,
+            "reason": decision.reason,
+            "explanation": decision.explanation,
+        }
 
 
 def _failed(explanation: str) -> Decision:

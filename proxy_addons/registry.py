@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .limits import CONNECTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,23 +18,32 @@ if TYPE_CHECKING:
 
     from pytest_codex_workspace.network.policy import Decision, Policy, RequestFacts
 
-__all__ = ["Conversation", "Registry", "Workspace"]
+__all__ = ["CROWDED", "Conversation", "Registry", "Workspace"]
 
 logger = logging.getLogger(__name__)
 
 Target = tuple[str, int]
+
+CROWDED = "too many connections"
+"""What mitmproxy is told of a connection that is one too many."""
 
 
 @dataclass(slots=True)
 class Workspace:
     """
     Who has an address at present, and by which policy it is judged.
+
+    Attributes:
+        connections: how many it has open.
+        crowded: it has as many as it may, and that has been logged.
     """
 
     address: str
     id: str
     phase: str
     policy: Policy
+    connections: int = 0
+    crowded: bool = False
 
 
 @dataclass(slots=True)
@@ -151,6 +162,17 @@ class Registry:
             if conversation.workspace.address == address
         ]
 
+    def silent(self, seconds: float) -> list[Conversation]:
+        """
+        The open connections without a request that have stood still for so long.
+        """
+        before = time.monotonic() - seconds
+        return [
+            conversation
+            for conversation in self._conversations.values()
+            if conversation.undecided and conversation.moved < before
+        ]
+
     def client_connected(self, client: connection.Client) -> None:
         """
         Admit a connection if its address is registered.
@@ -160,6 +182,10 @@ class Registry:
             client.error = "a barrier"
             arrived()
         elif workspace := self._workspaces.get(peer[0]):
+            if workspace.connections >= CONNECTIONS:
+                client.error = CROWDED
+                return
+            workspace.connections += 1
             self._conversations[client.id] = Conversation(workspace, client)
         else:
             client.error = "not registered"
@@ -169,4 +195,8 @@ class Registry:
         """
         Forget a connection that has ended.
         """
-        self._conversations.pop(client.id, None)
+        if conversation := self._conversations.pop(client.id, None):
+            workspace = conversation.workspace
+            workspace.connections -= 1
+            if workspace.connections < CONNECTIONS // 2:
+                workspace.crowded = False

@@ -28,6 +28,8 @@ Message = dict[str, Any]
 _EVERYWHERE = "0.0.0.0"  # noqa: S104
 _CLOSING_SECONDS = 1.0
 _STEP = 0.002
+_TOLD = 100
+"""Requests without an end that are told of."""
 
 
 class Service:
@@ -94,9 +96,11 @@ class Service:
         """
         Wait for what an address has sent.
         """
-        address = message["address"]
-        done = await self._barrier.wait(address, float(message.get("timeout", 5.0)))
-        return {"ok": done, "pending": self._parts.recorder.in_flight(address)}
+        address, seconds = message["address"], float(message.get("timeout", 5.0))
+        if await self._barrier.wait(address, seconds):
+            return {"ok": True}
+        pending = self._parts.recorder.pending(address, seconds)
+        return {"ok": False, "pending": pending[:_TOLD], "more": len(pending[_TOLD:])}
 
     async def release(self, message: Message) -> Message:
         """

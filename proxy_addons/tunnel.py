@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_codex_workspace.network.policy import Payload
 
     from .exchange import OnFailure
+    from .parsers import OnMalformed
     from .registry import Conversation, Registry
 
 __all__ = ["Closed", "Tunnel"]
@@ -52,6 +53,7 @@ class Tunnel:
     Args:
         registry: knows the connections.
         on_failure: answers a request that fails upstream.
+        on_malformed: told of what is no request.
         record: writes a refused tunnel to the log.
     """
 
@@ -59,10 +61,15 @@ class Tunnel:
     name = "nextlayer"
 
     def __init__(
-        self, registry: Registry, on_failure: OnFailure, record: Callable[..., None]
+        self,
+        registry: Registry,
+        on_failure: OnFailure,
+        on_malformed: OnMalformed,
+        record: Callable[..., None],
     ) -> None:
         self._registry = registry
         self._on_failure = on_failure
+        self._on_malformed = on_malformed
         self._record = record
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
@@ -81,7 +88,7 @@ class Tunnel:
         if conversation is not None:
             conversation.touch()
         if isinstance(top, modes.HttpProxy):
-            return GatedHttpLayer(context, HTTPMode.regular, self._on_failure)
+            return self._http(context, HTTPMode.regular)
         if isinstance(top, Exchange):
             recognised = is_tls(data)
             if recognised:
@@ -92,9 +99,12 @@ class Tunnel:
         if isinstance(top, ClientTLSLayer) and context.client.tls_established:
             recognised = is_http2(data) if context.client.alpn == b"h2" else is_http1(data)
             if recognised:
-                return GatedHttpLayer(context, HTTPMode.transparent, self._on_failure)
+                return self._http(context, HTTPMode.transparent)
             return self._wait_or_close(context, conversation, recognised, "not-http")
         raise LookupError(f"nothing may follow {top!r}")
+
+    def _http(self, context: Context, mode: HTTPMode) -> layer.Layer:
+        return GatedHttpLayer(context, mode, self._on_failure, self._on_malformed)
 
     def _wait_or_close(
         self,

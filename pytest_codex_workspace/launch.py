@@ -116,16 +116,23 @@ class Launcher:
 
     def requests(self, running: Running) -> list[Request]:
         """
-        Everything the container has requested until now.
+        Everything the container has requested until now. What has no answer
+        after some seconds is there too, and its explanation says so.
+
+        Raises:
+            ProxyError: the proxy has ended, or there were too many to keep.
         """
-        self._isolation.proxy.barrier(running.holder.address)
-        dropped = self._isolation.proxy.dropped(running.container)
-        if dropped:
+        proxy = self._isolation.proxy
+        barrier = proxy.barrier(running.holder.address)
+        if missing := proxy.dropped(running.container) + barrier.more:
             raise ProxyError(
                 f"the log of {running.container[:12]} is not complete: after its first requests "
-                f"{dropped} more were not kept, so nothing can be asserted of it"
+                f"{missing} more were not kept, so nothing can be asserted of it"
             )
-        return self._isolation.proxy.requests(running.container)
+        ended = proxy.requests(running.container)
+        # One may have ended since the proxy looked.
+        known = {(one.time, one.url) for one in ended}
+        return [*ended, *(one for one in barrier.pending if (one.time, one.url) not in known)]
 
     def last_requests(self, running: Running) -> list[Request]:
         """

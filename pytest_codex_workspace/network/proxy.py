@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .matching import Phase
     from .policy import Policy
 
-__all__ = ["REQUEST_LIMIT", "ProxyClient", "ProxyInfo"]
+__all__ = ["REQUEST_LIMIT", "Barrier", "ProxyClient", "ProxyInfo"]
 
 REQUEST_LIMIT = 100_000
 """Requests kept for each workspace; those after that are only counted."""
@@ -42,6 +42,22 @@ class ProxyInfo:
 
     ca_certificate: bytes
     new_ca: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """
+    What waiting for the log came to.
+
+    Attributes:
+        complete: everything that was sent is in the log, with its end.
+        pending: what has no end yet, as far as it has come; at most 100.
+        more: how many there are besides.
+    """
+
+    complete: bool
+    pending: tuple[Request, ...] = ()
+    more: int = 0
 
 
 @dataclass(slots=True)
@@ -145,19 +161,17 @@ class ProxyClient:
         """
         self._ask(op="policy", address=address, policy=policy.to_dict())
 
-    def barrier(self, address: str, timeout: float = 5.0) -> bool:
+    def barrier(self, address: str, timeout: float = 5.0) -> Barrier:
         """
         Wait until everything that *address* has sent so far is in the log.
 
         Args:
             address: of a workspace.
             timeout: seconds to wait for answers from outside.
-
-        Returns:
-            Whether all of it is; `False` if something is still under way.
         """
         reply = self._ask(timeout + _ANSWER_SECONDS, op="barrier", address=address, timeout=timeout)
-        return reply.get("ok") is True
+        pending = tuple(request_from(each) for each in reply.get("pending", ()))
+        return Barrier(reply.get("ok") is True, pending, int(reply.get("more", 0)))
 
     def release(self, address: str, timeout: float = 0.5) -> bool:
         """

@@ -106,7 +106,7 @@ class Running:
     @property
     def log(self) -> NetworkLog:
         def sync() -> list[Request]:
-            assert self.client.barrier(LOCAL)
+            assert self.client.barrier(LOCAL).complete
             return self.client.requests(self.name)
 
         return NetworkLog(sync)

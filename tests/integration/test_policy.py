@@ -25,13 +25,13 @@ def test_another_policy_from_now_on(plain, pip_index):
     assert len(plain.network.blocked) == 1
 
 
-def test_a_workspace_that_has_ended(codex_workspace_factory, plain_repo, _codex_session):
+def test_a_workspace_that_has_ended(codex_workspace_factory, plain_repo, request):
     """
     Its log can be read, its network not be changed.
     """
     ws = codex_workspace_factory(repo=plain_repo)
     ws.exec("curl -s http://example.com/")
-    _codex_session.stop(ws)
+    request.getfixturevalue("_codex_session").stop(ws)
 
     assert len(ws.network) == 1
     with pytest.raises(WorkspaceLost, match="has ended"):

@@ -398,12 +398,16 @@ def test_the_barrier_waits_for_answers_but_not_for_idle_connections(proxy: Runni
     idle.request("GET", "/idle")
     idle.getresponse().read()
     begun = time.monotonic()
-    assert proxy.client.barrier(LOCAL)
+    assert proxy.client.barrier(LOCAL).complete
     assert time.monotonic() - begun < 1
     busy = proxy.https()
     busy.request("GET", "/wait")
 
-    assert proxy.client.barrier(LOCAL, timeout=0.2) is False
+    barrier = proxy.client.barrier(LOCAL, timeout=0.2)
+    assert not barrier.complete
+    [pending] = barrier.pending
+    assert (pending.path, pending.verdict, pending.status) == ("/wait", "allowed", None)
+    assert "no answer yet" in pending.explanation
     proxy.origin.gate.set()
     assert busy.getresponse().read() == b"waited"
     assert [request.path for request in proxy.log] == ["/idle", "/wait"]
@@ -525,6 +529,6 @@ def test_listening_everywhere() -> None:
     try:
         client.configure(None, b"", None, Policy(), port=free_port(), dns_port=free_port())
         client.register(LOCAL, "w", "test")
-        assert client.barrier(LOCAL)
+        assert client.barrier(LOCAL).complete
     finally:
         client.close()

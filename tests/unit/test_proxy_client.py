@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ def test_requests_arrive_before_the_barrier_ends(
         lambda message: [(1, data[:50]), (1, data[50:]), (2, b"a warning\n"), ok(message)]
     )
 
-    assert client.barrier("172.30.0.9") is True
+    assert client.barrier("172.30.0.9").complete
     assert [each.id for each in client.requests("w1")] == [1, 3]
     assert client.requests("w3") == []
     client.forget("w1")
@@ -124,9 +125,14 @@ def test_a_barrier_that_was_too_short(client_of: Callable[[Reply], ProxyClient])
     """
     Something is still under way.
     """
-    client = client_of(lambda message: [ok(message, ok=False, pending=1)])
+    waiting = asdict(request(explanation="There was no answer yet."))
+    client = client_of(lambda message: [ok(message, ok=False, pending=[waiting], more=2)])
 
-    assert client.barrier("172.30.0.9") is False
+    barrier = client.barrier("172.30.0.9")
+
+    assert not barrier.complete
+    assert barrier.pending[0].explanation == "There was no answer yet."
+    assert barrier.more == 2
     assert client.release("172.30.0.9") is False
 
 
