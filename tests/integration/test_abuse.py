@@ -1,0 +1,267 @@
+"""S10: a workspace that means harm costs the others nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import random
+import resource
+import select
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy_addons.limits import CONNECTIONS
+
+from .origin import LOCAL, Origin
+from .proxy_process import Running, read_all
+
+OTHER = "127.0.0.2"
+BOUND_MB = 150
+"""What the proxy may take under attack, in megabytes. Idle it takes about 55."""
+
+
+@pytest.fixture(autouse=True)
+def _engine() -> None:
+    """
+    Nothing here needs an engine.
+    """
+
+
+@pytest.fixture
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
+    """
+    A server.
+    """
+    server = Origin(tmp_path_factory.mktemp("origin"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def proxy(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """
+    A proxy that two workspaces use: this test, and one at 127.0.0.2.
+    """
+    running = Running(origin, tmp_path_factory.mktemp("proxy"))
+    running.client.register(OTHER, "other", "test")
+    yield running
+    running.client.close()
+
+
+def _other_is_served(proxy: Running) -> None:
+    with socket.create_connection((LOCAL, proxy.port), 20, source_address=(OTHER, 0)) as raw:
+        raw.sendall(b"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+        assert raw.recv(4096).startswith(b"HTTP/1.1 403")
+    assert proxy.client.barrier(OTHER).complete
+    assert proxy.client.requests("other")[-1].reason == "plain-http"
+
+
+def _memory(proxy: Running) -> int:
+    """
+    The most that the proxy ever had resident, in megabytes.
+    """
+    status = Path(f"/proc/{proxy.stream.process.pid}/status").read_text("ascii")
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) // 1024
+
+
+@pytest.mark.promise("S10")
+def test_five_thousand_connections(proxy: Running) -> None:
+    """
+    S10: as many as it may are served, the rest closed, and that is logged once.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    try:
+        with contextlib.ExitStack() as stack:
+            held = [stack.enter_context(proxy.connect()) for _ in range(5000)]
+            _other_is_served(proxy)
+            closed = _readable(held)
+            log = proxy.client.requests(proxy.name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert len(closed) == 5000 - CONNECTIONS
+    assert len(log) == 1
+    assert f"{CONNECTIONS} connections" in log[0].explanation
+    assert _memory(proxy) < BOUND_MB
+
+
+def _readable(sockets: list[socket.socket]) -> list[int]:
+    poll = select.poll()
+    for each in sockets:
+        poll.register(each, select.POLLIN)
+    return [fd for fd, _ in poll.poll(0)]
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_ten_megabytes_of_headers(proxy: Running, encrypted: bool) -> None:
+    """
+    S10: refused when they are too long, not when memory is.
+    """
+    with proxy.secure() if encrypted else proxy.connect() as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        answer = b""
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            for number in range(10_000):
+                raw.sendall(b"X-%d: %s\r\n" % (number, b"x" * 1000))
+        answer = read_all(raw)
+        _other_is_served(proxy)
+
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 403")
+    [request] = proxy.log
+    assert request.verdict == "blocked"
+    assert "longer than" in request.explanation
+    assert proxy.origin.seen == []
+    assert _memory(proxy) < BOUND_MB
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_body_of_two_gigabytes(proxy: Running, refused: bool) -> None:
+    """
+    S10: thrown away when refused, passed on piece by piece when allowed (a quarter of it here).
+    """
+    size = 2 << 30 if refused else 512 << 20
+    block = bytes(1 << 20)
+    connection: http.client.HTTPConnection
+    if refused:
+        connection = http.client.HTTPConnection(LOCAL, proxy.port, timeout=60)
+        url = "http://localhost/"
+    else:
+        connection = proxy.https()
+        url = "/count"
+    connection.request(
+        "POST",
+        url,
+        body=(block for _ in range(size // len(block))),
+        headers={"Content-Length": str(size)},
+    )
+    answer = connection.getresponse()
+    connection.close()
+    _other_is_served(proxy)
+
+    assert answer.status == (403 if refused else 200)
+    assert _memory(proxy) < BOUND_MB
+
+
+@pytest.mark.promise("S10")
+def test_handshakes_that_never_end(proxy: Running) -> None:
+    """
+    S10: they are in the log while they last, and cost the others nothing.
+    """
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            raw = stack.enter_context(proxy.tunnel())
+            raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+        _other_is_served(proxy)
+        barrier = proxy.client.barrier(LOCAL, timeout=0.3)
+        assert barrier.complete or len(barrier.pending) == 100
+
+    log = proxy.log.requests(method="CONNECT", verdict="failed")
+    assert len(log) == 100
+    assert _memory(proxy) < BOUND_MB
+
+
+@pytest.mark.promise("S10")
+def test_trailers(proxy: Running) -> None:
+    """
+    S10: a chunked body with trailers arrives, without them; endless ones are refused.
+    """
+    head = b"POST /t HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = proxy.ask(
+        head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        + b"3\r\nabc\r\n0\r\nA: b\r\n\r\n"
+    )
+    with proxy.secure() as secure, contextlib.suppress(ConnectionError, ssl.SSLError):
+        secure.sendall(head + b"3\r\nabc\r\n0\r\n")
+        for _ in range(10_000):
+            secure.sendall(b"A: " + b"a" * 1000 + b"\r\n")
+    _other_is_served(proxy)
+
+    assert answer.endswith(b"3")
+    assert proxy.log.requests(path="/t", status=200)
+    assert len(proxy.log) == 2
+    assert _memory(proxy) < BOUND_MB
+
+
+SEEDS = [
+    b"CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n",
+    b"GET http://localhost:{port}/fuzzed HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n",
+    b"GET https://localhost:{port}/fuzzed HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n",
+    b"POST /fuzzed HTTP/1.1\r\nHost: localhost:{port}\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + bytes(60),
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+    b"GET /fuzzed HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    b"\x05\x01\x00\x05\x01\x00\x03\x09localhost\x01\xbb",
+    b"Content-Length: 10\r\n",
+    b"0\r\n\r\n",
+    b"\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+]
+
+
+@pytest.mark.promise("S10")
+def test_random_bytes_reach_nobody(proxy: Running) -> None:
+    """
+    S10: whatever is sent to the proxy's port, no byte of it gets to a server in clear.
+    """
+    seed = int(os.environ.get("CODEX_FUZZ_SEED", "0")) or random.SystemRandom().getrandbits(32)
+    seconds = float(os.environ.get("CODEX_FUZZ_SECONDS", "8"))
+    choose = random.Random(seed)
+    with socket.create_server((LOCAL, 0)) as server:
+        server.setblocking(False)
+        ports = [str(server.getsockname()[1]).encode(), str(proxy.origin.port).encode()]
+        until, rounds = time.monotonic() + seconds, 0
+        while time.monotonic() < until:
+            rounds += 1
+            data = _mutated(choose, ports)
+            with proxy.connect() as raw, contextlib.suppress(OSError):
+                raw.settimeout(0.02)
+                for piece in _pieces(choose, data):
+                    raw.sendall(piece)
+                raw.recv(65536)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    _other_is_served(proxy)
+
+    assert proxy.origin.seen == [], f"CODEX_FUZZ_SEED={seed} after {rounds} rounds"
+    answer = proxy.ask(b"GET /honest HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200"), f"CODEX_FUZZ_SEED={seed}"
+    assert _memory(proxy) < BOUND_MB
+
+
+def _mutated(choose: random.Random, ports: list[bytes]) -> bytes:
+    data = b"".join(choose.choices(SEEDS, k=choose.randint(1, 4)))
+    changed = bytearray(data.replace(b"{port}", choose.choice(ports)))
+    for _ in range(choose.choice((0, 0, 1, 2, 8))):
+        at = choose.randrange(len(changed))
+        match choose.randrange(4):
+            case 0:
+                changed[at] = choose.randrange(256)
+            case 1:
+                del changed[at : at + choose.randint(1, 16)]
+            case 2:
+                changed[at:at] = choose.randbytes(choose.randint(1, 16))
+            case _:
+                changed[at:at] = changed[at : at + choose.randint(1, 64)]
+        if not changed:
+            break
+    return bytes(changed)
+
+
+def _pieces(choose: random.Random, data: bytes) -> Iterator[bytes]:
+    if choose.random() < 0.5:
+        yield data
+        return
+    while data:
+        size = choose.randint(1, 40)
+        yield data[:size]
+        data = data[size:]
