@@ -14,11 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_codex_workspace.network.policy import (
-    decide,
-    is_private,
-    literal_address,
-)
+from pytest_codex_workspace.network.hosts import is_private, literal_address
+from pytest_codex_workspace.network.policy import decide
 
 if TYPE_CHECKING:
     from mitmproxy.proxy import server_hooks
@@ -62,7 +59,9 @@ class GuardedEventLoop(asyncio.SelectorEventLoop):
         if not decision.allowed:
             conversation.refused[facts.host, facts.port] = decision
             raise PermissionError(decision.explanation)
-        return [info for info in found if not is_private(str(info[4][0]), policy)]
+        return [
+            info for info in found if not is_private(str(info[4][0]), policy.private, policy.refuse)
+        ]
 
 
 class AddressGuard:
@@ -93,7 +92,8 @@ class AddressGuard:
         if facts is None or data.server.via is not None:
             return "it was not approved"
         literal = literal_address(target[0])
-        if literal is not None and is_private(literal, conversation.workspace.policy):
+        policy = conversation.workspace.policy
+        if literal is not None and is_private(literal, policy.private, policy.refuse):
             return f"{target[0]} is a private address"
         _connecting.set((conversation, facts))
         return None

@@ -8,7 +8,8 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide, normalise_host
+from pytest_codex_workspace.network.hosts import normalise_host
+from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide
 
 from . import answers
 from .judgement import Judgement

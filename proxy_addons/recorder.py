@@ -9,11 +9,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_codex_workspace.network.hosts import normalise_host
 from pytest_codex_workspace.network.policy import (
     Decision,
     RequestFacts,
     decide,
-    normalise_host,
 )
 
 from . import answers

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+from pytest_codex_workspace.network.hosts import is_private
 from pytest_codex_workspace.network.policy import (
     Decision,
     RequestFacts,
     decide,
-    is_private,
 )
 
 from .dnswire import FORMAT_ERROR, NO_ERROR, NO_SUCH_NAME, REFUSED, A, answer, parse
@@ -106,9 +106,8 @@ class Resolver:
             return False
         octets = name.removesuffix(_REVERSE).split(".")
         try:
-            return is_private(
-                ipaddress.IPv4Address(".".join(reversed(octets))), self._registry.policy
-            )
+            address = ipaddress.IPv4Address(".".join(reversed(octets)))
+            return is_private(address, refuse=self._registry.policy.refuse)
         except ValueError:
             return False
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         WorkspaceLost,
     )
     from .network.log import NetworkLog, Request
+    from .network.policy import Policy
     from .paths import WorkspacePath
     from .results import ExecResult, Process
     from .workspace import SetupResult, Workspace
@@ -39,6 +40,7 @@ __all__ = [
     "ExecTimeout",
     "ImageBuildError",
     "NetworkLog",
+    "Policy",
     "PolicyError",
     "Process",
     "ProjectionError",
@@ -54,6 +56,7 @@ __all__ = [
 _HOMES = {
     "ExecResult": ".results",
     "NetworkLog": ".network.log",
+    "Policy": ".network.policy",
     "Process": ".results",
     "Request": ".network.log",
     "SetupResult": ".workspace",

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_RUN_OPTIONS = ("rev", "image", "env", "cache", "engine", "output", "setup-timeout")
+_RUN_OPTIONS = (
+    "rev",
+    "image",
+    "env",
+    "cache",
+    "network",
+    "network-setup",
+    "engine",
+    "output",
+    "setup-timeout",
+)
 
 _RUN = """\
 Bring a repository up as Codex would: build the workspace image if it is
@@ -113,7 +123,13 @@ def _chain(session: Session, config: Config) -> int:
 
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     snapshot = session.repository(config.repo, config.rev)
-    workspace = session.workspace(Order(snapshot, config.env), "ready")
+    order = Order(
+        snapshot,
+        config.env,
+        setup_policy=session.read_policy(config.network_setup),
+        policy=session.read_policy(config.network),
+    )
+    workspace = session.workspace(order, "ready")
     setup = workspace.setup
     told = {
         "hit": "the cached setup was used",

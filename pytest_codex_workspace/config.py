@@ -54,6 +54,14 @@ class Option:
         """
         return self.name.replace("-", "_")
 
+    def is_path(self, value: str) -> bool:
+        """
+        Whether *value* is a path, which in an ini file starts at that file.
+        """
+        return self.name == "repo" or (
+            self.metavar == "POLICY" and value.endswith((".yaml", ".yml"))
+        )
+
 
 OPTIONS: tuple[Option, ...] = (
     Option("repo", "PATH", "", "repository to project into workspaces"),
@@ -73,6 +81,19 @@ OPTIONS: tuple[Option, ...] = (
         "auto: use or make; refresh: run setup again and replace; off: neither read nor write; "
         "require: fail on a miss",
         choices=get_args(CacheMode),
+    ),
+    Option(
+        "network",
+        "POLICY",
+        "https-only",
+        "what workspaces may reach once their scripts have run: https-only, offline, "
+        "codex-common-dependencies, codex-package-managers, open, or the path of a policy file",
+    ),
+    Option(
+        "network-setup",
+        "POLICY",
+        "https-only",
+        "the same for setup-script.sh and setup-from-cache-script.sh",
     ),
     Option(
         "engine",
@@ -111,6 +132,8 @@ class Config:
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
     cache: CacheMode = "auto"
+    network: str = "https-only"
+    network_setup: str = "https-only"
     engine: str = "auto"
     output: OutputMode = "progress"
     keep: KeepWhen = "never"

@@ -86,8 +86,9 @@ def ensure_proxy_image(engine: Engine, *, output: Output) -> ImageInfo:
     # The addons judge requests by the package's own policy; the rest of it stays out.
     context.add("app/pytest_codex_workspace/__init__.py", b"")
     context.add("app/pytest_codex_workspace/network/__init__.py", b"")
-    policy = "pytest_codex_workspace/network/policy.py"
-    context.add(f"app/{policy}", _read(package / "network" / "policy.py"))
+    for module in ("policy.py", "hosts.py"):
+        path = f"app/pytest_codex_workspace/network/{module}"
+        context.add(path, _read(package / "network" / module))
     plan = _Plan(
         what="the proxy image",
         kind="proxy",

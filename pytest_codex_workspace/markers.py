@@ -18,6 +18,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "this test; the cache is not read",
     "codex_repo": "codex_repo(path, rev=None): another repository for this test",
     "codex_env": "codex_env(NAME=VALUE, ...): extra environment for this test's workspace",
+    "codex_network": "codex_network(policy=..., allow=[...], deny=[...], methods=[...], http=...): "
+    "what this test's workspace may reach",
     "codex_setup": "codex_setup(False): do not run setup scripts",
 }
 
@@ -41,6 +43,8 @@ class Wish:
     repo: str | None = None
     rev: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    network: tuple[Mapping[str, Any], ...] = ()
+    """Changes to the network policy, one after the other; `policy` starts anew."""
 
 
 def read_markers(marks: Iterable[_Mark]) -> Wish:
@@ -58,6 +62,8 @@ def read_markers(marks: Iterable[_Mark]) -> Wish:
         given = _read(mark)
         if mark.name == "codex_env":
             values["env"] = {**given, **values.get("env", {})}
+        elif mark.name == "codex_network":
+            values["network"] = (given, *values.get("network", ()))
         else:
             values.setdefault(mark.name.removeprefix("codex_"), given)
     repo, rev = values.pop("repo", (None, None))
@@ -73,7 +79,7 @@ def read_keywords(values: Mapping[str, Any]) -> Wish:
         TypeError: a keyword is not known.
         ConfigError: a value cannot be meant.
     """
-    known = ("cache_hit", "cache_miss", "repo", "rev", "env", "setup")
+    known = ("cache_hit", "cache_miss", "repo", "rev", "env", "network", "setup")
     found: dict[str, Any] = {}
     for key, value in values.items():
         name = {"path": "repo"}.get(key, key.removeprefix("codex_"))
@@ -89,6 +95,8 @@ def read_keywords(values: Mapping[str, Any]) -> Wish:
         repo = _path(repo, "repo")
     if "env" in found:
         found["env"] = check_environment(found["env"], "env")
+    if "network" in found:
+        found["network"] = (_read_network("network", found["network"]),)
     return _wish(repo=repo, spell=str, **found)
 
 
@@ -98,6 +106,7 @@ def _wish(
     repo: str | None = None,
     rev: str | None = None,
     env: Mapping[str, str] | None = None,
+    network: tuple[Mapping[str, Any], ...] = (),
     cache_hit: bool = False,
     cache_miss: bool = False,
     setup: bool = True,
@@ -115,7 +124,7 @@ def _wish(
         names = " and ".join(spell(name) for name, _ in chosen)
         raise ConfigError(f"{names} contradict each other: a workspace starts in one state")
     state: Any = chosen[0][1] if chosen else "ready"
-    return Wish(state, repo, rev, env or {})
+    return Wish(state, repo, rev, env or {}, network)
 
 
 def _read(mark: _Mark) -> Any:
@@ -133,7 +142,32 @@ def _read(mark: _Mark) -> Any:
         if args:
             raise ConfigError(f"{usage} takes keywords only: {usage}(NAME='value')")
         return check_environment(kwargs, usage)
+    if mark.name == "codex_network":
+        if len(args) > 1 or (args and "policy" in kwargs):
+            raise ConfigError(
+                f"{usage} takes a policy and keywords: {usage}('offline', allow=['example.org'])"
+            )
+        return _read_network(usage, {**({"policy": args[0]} if args else {}), **kwargs})
     return _read_repo(usage, args, kwargs)
+
+
+def _read_network(usage: str, given: Any) -> Mapping[str, Any]:
+    """
+    Changes to a policy: a mapping with `policy`, or fields, or both; anything
+    else is a policy itself.
+    """
+    from .network.policy import InvalidPolicy, Policy
+
+    changes: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"policy": given}
+    policy = changes.get("policy", "")
+    if not isinstance(policy, str | os.PathLike | Mapping | Policy):
+        raise ConfigError(f"{usage}: policy is {policy!r}; it must be a name, a path or fields")
+    fields = {key: value for key, value in changes.items() if key != "policy"}
+    try:
+        Policy().but(**fields)
+    except InvalidPolicy as error:
+        raise ConfigError(f"{usage}: {error}") from None
+    return changes
 
 
 def _read_repo(usage: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, str | None]:

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .config import OPTIONS, Config, ConfigError, check_environment
+from .errors import PolicyError
 from .markers import DESCRIPTIONS, Wish, read_keywords, read_markers
 
 if TYPE_CHECKING:
     from .engine.protocol import Engine
+    from .network.control import PolicyLike
     from .network.isolation import Isolation
+    from .network.policy import Policy
     from .repository import RepositorySnapshot
     from .session import Session
     from .workspace import Workspace
@@ -67,15 +70,29 @@ def pytest_configure(config: pytest.Config) -> None:
         if option.repeatable:
             value = [*ini, *(value or [])]
         elif value is None and ini:
-            value = ini if option.key != "repo" else _beside_ini(config, ini)
+            value = _beside_ini(config, ini) if option.is_path(ini) else ini
         given[option.key] = value
     try:
         found = Config.of(given)
-    except ConfigError as error:
+        _check_policies(found)
+    except (ConfigError, PolicyError) as error:
         raise pytest.UsageError(str(error)) from None
     worker = getattr(config, "workerinput", {})
     config.stash[_CONFIG] = replace(found, started=worker.get(_STARTED_KEY, found.started))
     config.stash[_COUNTS] = {}
+
+
+def _check_policies(config: Config) -> None:
+    for option in ("network", "network_setup"):
+        value = getattr(config, option)
+        if value == "https-only":
+            continue
+        from .network.policy_file import PolicyReader
+
+        try:
+            PolicyReader().read(value)
+        except PolicyError as error:
+            raise PolicyError(f"--codex-{option.replace('_', '-')}: {error}") from None
 
 
 def _beside_ini(config: pytest.Config, path: str) -> str:
@@ -89,7 +106,10 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     found = config.stash[_CONFIG]
     if found.repo is None:
         return None
-    return f"codex: repo {found.repo} at {found.rev}, image {found.image}, cache {found.cache}"
+    return (
+        f"codex: repo {found.repo} at {found.rev}, image {found.image}, cache {found.cache}, "
+        f"network {found.network}"
+    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -223,15 +243,25 @@ def codex_env() -> dict[str, str]:
 
 
 @pytest.fixture
+def codex_network_policy(request: pytest.FixtureRequest) -> PolicyLike:
+    """
+    What every workspace may reach: a policy, its fields, or the name or path
+    of one. Override it in a `conftest.py`.
+    """
+    return request.config.stash[_CONFIG].network
+
+
+@pytest.fixture
 def codex_workspace_factory(
-    request: pytest.FixtureRequest, codex_env: dict[str, str]
+    request: pytest.FixtureRequest, codex_env: dict[str, str], codex_network_policy: PolicyLike
 ) -> Iterator[Callable[..., Workspace]]:
     """
     Starts workspaces: call it with the names of the markers as keywords
-    (`cache_hit`, `cache_miss`, `codex_repo`, `codex_env`, `codex_setup`; the
-    `codex_` may be left off) and `rev`. Each ends with the test.
+    (`cache_hit`, `cache_miss`, `codex_repo`, `codex_env`, `codex_network`,
+    `codex_setup`; the `codex_` may be left off) and `rev`. Each ends with the
+    test.
     """
-    start = _Starter(request, codex_env)
+    start = _Starter(request, codex_env, codex_network_policy)
     try:
         yield lambda **keywords: start(read_keywords(keywords))
     finally:
@@ -240,13 +270,13 @@ def codex_workspace_factory(
 
 @pytest.fixture
 def codex_workspace(
-    request: pytest.FixtureRequest, codex_env: dict[str, str]
+    request: pytest.FixtureRequest, codex_env: dict[str, str], codex_network_policy: PolicyLike
 ) -> Iterator[Workspace]:
     """
     A workspace of the repository's HEAD, in the state its markers ask for.
     """
     __tracebackhide__ = True
-    start = _Starter(request, codex_env)
+    start = _Starter(request, codex_env, codex_network_policy)
     try:
         yield start(read_markers(request.node.iter_markers()))
     finally:
@@ -258,8 +288,11 @@ class _Starter:
     Starts the workspaces of one fixture, and stops them all.
     """
 
-    def __init__(self, request: pytest.FixtureRequest, env: dict[str, str]) -> None:
+    def __init__(
+        self, request: pytest.FixtureRequest, env: dict[str, str], policy: PolicyLike
+    ) -> None:
         self._request = request
+        self._policy = policy
         self._env = check_environment(env, "the fixture codex_env")
         self._config = request.config.stash[_CONFIG]
         self._session: Session | None = None
@@ -279,7 +312,13 @@ class _Starter:
             session: Session = request.getfixturevalue("_codex_session")
             self._session = session
             env = {**self._config.env, **self._env, **wish.env}
-            workspace = session.workspace(Order(snapshot, env), wish.state)
+            order = Order(
+                snapshot,
+                env,
+                setup_policy=session.read_policy(self._config.network_setup),
+                policy=self._policy_of(session, wish),
+            )
+            workspace = session.workspace(order, wish.state)
         except CodexWorkspaceError as error:
             # Its text says it all; our frames would bury it.
             raise error.with_traceback(None) from None
@@ -287,6 +326,18 @@ class _Starter:
         request.node.stash.setdefault(_WORKSPACES, []).append(workspace)
         _count(request.config, {workspace.setup.cache: 1})
         return workspace
+
+    def _policy_of(self, session: Session, wish: Wish) -> Policy:
+        beside = self._request.path.parent
+        policy = None
+        for changes in wish.network:
+            fields = {key: value for key, value in changes.items() if key != "policy"}
+            if "policy" in changes:
+                policy = session.policies.read(changes["policy"], beside)
+            elif policy is None:
+                policy = session.read_policy(self._policy)
+            policy = session.policies.combine(policy, fields, "codex_network")
+        return policy or session.read_policy(self._policy)
 
     def stop_all(self) -> None:
         node = self._request.node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -26,7 +27,8 @@ from .network.control import PolicyLike
 from .network.here import own_addresses
 from .network.isolation import Isolation
 from .network.log import NetworkLog, Request
-from .network.policy import HTTPS_ONLY, Policy
+from .network.policy import HTTPS_ONLY, OFFLINE, Policy
+from .network.policy_file import PolicyReader
 from .output import Output
 from .paths import bind
 from .repository import RepositorySnapshot, open_repository
@@ -37,6 +39,8 @@ from .workspace import SetupResult, Workspace
 __all__ = ["Session", "State"]
 
 T = TypeVar("T")
+
+_REGISTRIES = "/opt/codex/registries.json"
 
 Cache = Literal["hit", "miss", "off"]
 
@@ -198,19 +202,47 @@ class Session:
         """
         return open_repository(path, rev, environ=os.environ)
 
-    @staticmethod
-    def read_policy(policy: PolicyLike) -> Policy:
+    @cached_property
+    def policies(self) -> PolicyReader:
+        """
+        Reads the policies that tests and options name.
+        """
+        return PolicyReader(self._registries)
+
+    def read_policy(self, policy: PolicyLike) -> Policy:
         """
         The policy that a test or an option names.
 
         Raises:
-            InvalidPolicy: it cannot be used.
+            PolicyError: it cannot be used.
         """
-        if isinstance(policy, Policy):
-            return policy
-        if isinstance(policy, Mapping):
-            return Policy.from_dict(policy)
-        return Policy.named(str(policy))
+        return self.policies.read(policy)
+
+    def _registries(self) -> Mapping[str, Sequence[str]]:
+        """
+        Where the base image's pip, npm and apt get packages from. Asked of the
+        image itself: in a layer made from it a script could have changed it.
+        """
+        cached = trust.cache_dir() / "registries" / f"{self.image.id.rpartition(':')[2]}.json"
+        with suppress(OSError, ValueError):
+            found: dict[str, list[str]] = json.loads(cached.read_text("ascii"))
+            return found
+        with self._lock:
+            box = self.launcher.launch(self.image.id, {}, "setup", policy=OFFLINE, cwd="/")
+            try:
+                found = json.loads(box.channel.read_file(_REGISTRIES, limit=1 << 16))
+            except FileNotFoundError:
+                self.output.note(
+                    f"{self.base_tag} does not say where its packages come from: the presets are "
+                    "without package registries"
+                )
+                return {}
+            finally:
+                self.launcher.stop(box)
+        with suppress(OSError):
+            cached.parent.mkdir(exist_ok=True)
+            cached.write_text(json.dumps(found), "ascii")
+        return found
 
     def workspace(self, order: Order, state: State) -> Workspace:
         """

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WorkspaceLost
+from .hosts import host_matches
 from .matching import Matcher, describe
-from .policy import host_matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,24 +2,26 @@
 The network policy: one pure function that judges one request.
 
 `decide` knows nothing of mitmproxy, pytest or containers; the proxy's addons
-gather `RequestFacts` and carry the `Decision` out. This module is copied into
-the proxy image, so it imports the standard library only.
+gather `RequestFacts` and carry the `Decision` out. This module and `hosts` are
+copied into the proxy image, so they import the standard library only.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
+import difflib
 import ipaddress
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from .hosts import any_matches, is_private, literal_address, normalise_host
+
 __all__ = [
     "HTTPS_ONLY",
     "OFFLINE",
+    "OPEN",
     "POLICIES",
     "REASONS",
     "VERDICTS",
@@ -31,10 +33,6 @@ __all__ = [
     "RequestFacts",
     "Verdict",
     "decide",
-    "host_matches",
-    "is_private",
-    "literal_address",
-    "normalise_host",
 ]
 
 Verdict = Literal["allowed", "blocked", "stubbed", "replayed", "failed"]
@@ -59,39 +57,6 @@ Reason = Literal[
 Payload = Literal["http", "not-tls", "not-http", "malformed"]
 """What the bytes of a connection were recognised as."""
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-# Listed one by one on purpose: `ipaddress.is_private` also covers the
-# documentation ranges, through which laboratory networks route real mirrors.
-_PRIVATE = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "0.0.0.0/8",  # this network; Linux treats 0.0.0.0 as loopback
-        "10.0.0.0/8",
-        "100.64.0.0/10",  # carrier-grade NAT, and one cloud's metadata service
-        "127.0.0.0/8",
-        "168.63.129.16/32",  # a cloud's host agent
-        "169.254.0.0/16",  # link-local, metadata services
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.168.0.0/16",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-        "::/128",
-        "::1/128",
-        "64:ff9b:1::/48",  # local-use NAT64
-        "2001::/32",  # Teredo
-        "fc00::/7",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
-    )
-)
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
-_INET_ATON = re.compile(r"[0-9a-fA-FxX.]+", re.ASCII)
-_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}", re.ASCII)
 _METHOD = re.compile(r"[A-Z][A-Z_-]{0,31}", re.ASCII)
 
@@ -148,8 +113,7 @@ class Policy:
                 raise InvalidPolicy(f"{field}: {getattr(self, field)!r} is not block or allow")
         for field, parse in _PARSERS.items():
             values = getattr(self, field)
-            if isinstance(values, str) or not isinstance(values, (tuple, list)):
-                raise InvalidPolicy(f"{field}: {values!r} is not a list")
+            _check_list(field, values)
             try:
                 clean = tuple(parse(value) for value in values)
             except (TypeError, ValueError) as error:
@@ -170,13 +134,33 @@ class Policy:
         """
         if not isinstance(data, Mapping):
             raise InvalidPolicy(f"a policy is a mapping of fields, not {data!r}")
-        known = [field.name for field in dataclasses.fields(cls)]
-        if unknown := [str(key) for key in data if key not in known]:
-            raise InvalidPolicy(
-                f"unknown field {', '.join(sorted(unknown))}; known are {', '.join(known)}"
-            )
+        _check_fields(data)
         base = POLICIES.get(str(data.get("name")), HTTPS_ONLY)
         return dataclasses.replace(base, **data)
+
+    def but(self, **changes: Any) -> Policy:
+        """
+        This policy with further fields.
+
+        Args:
+            changes: fields by name. `allow`, `deny`, `private` and `refuse`
+                add to the policy's own, the others replace them. Where any
+                host is allowed, `allow` means these and no others; where the
+                policy is offline, it opens these.
+
+        Raises:
+            InvalidPolicy: an unknown field, or a value that means nothing.
+        """
+        _check_fields(changes)
+        merged = dict(changes)
+        for field in _ADDED:
+            if field in changes:
+                _check_list(field, changes[field])
+                own = getattr(self, field)
+                merged[field] = (*own, *(one for one in changes[field] if one not in own))
+        if changes.get("allow"):
+            merged.setdefault("offline", False)
+        return dataclasses.replace(self, **merged)
 
     @classmethod
     def named(cls, name: str) -> Policy:
@@ -270,108 +254,6 @@ def decide(facts: RequestFacts, policy: Policy) -> Decision:
         if refusal := rule(facts, policy):
             return Decision("blocked", *refusal)
     return Decision("allowed")
-
-
-def normalise_host(host: str) -> str:
-    """
-    The one spelling of a host that names are compared in.
-
-    Lower case, IDNA, no trailing dot, no brackets around an IPv6 address.
-
-    Raises:
-        ValueError: it is no host name and no address.
-    """
-    text = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if ":" in text:
-        try:
-            return str(ipaddress.IPv6Address(text))
-        except ValueError:
-            raise ValueError(f"{host!r} is not a host name") from None
-    if len(text) > 1024:  # IDNA takes quadratic time
-        raise ValueError(f"a name of {len(text)} characters is not a host name")
-    text = text.removesuffix(".")
-    try:
-        text = text.encode("idna").decode("ascii").lower()
-    except UnicodeError:
-        raise ValueError(f"{host!r} is not a host name") from None
-    if len(text) > 253 or not _HOST.fullmatch(text):
-        raise ValueError(f"{host!r} is not a host name")
-    return text
-
-
-def host_matches(pattern: str, host: str) -> bool:
-    """
-    Whether *host* is *pattern*, below `*.pattern`, or *pattern* is `*`.
-    """
-    try:
-        name = normalise_host(host)
-    except ValueError:
-        return False
-    if pattern == "*":
-        return True
-    if pattern.startswith("*."):
-        return name.endswith(pattern[1:].lower()) and len(name) > len(pattern) - 1
-    try:
-        return name == normalise_host(pattern)
-    except ValueError:
-        return False
-
-
-def literal_address(host: str) -> Address | None:
-    """
-    The address that *host* spells, in any spelling a resolver accepts
-    (`127.1`, `0x7f000001`, `017700000001`, `[::1]`); `None` for a name.
-    """
-    text = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    text = text.removesuffix(".")
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        pass
-    if not _INET_ATON.fullmatch(text):
-        return None
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(text))
-    except OSError:
-        return None
-
-
-def is_private(address: str | Address, policy: Policy) -> bool:
-    """
-    Whether *policy* refuses connections to *address*.
-
-    An IPv6 address that carries an IPv4 address is judged by both.
-
-    Raises:
-        ValueError: it is no address.
-    """
-    whole = ipaddress.ip_address(address)
-    allowed = _networks(policy.private)
-    refused = (*_PRIVATE, *_networks(policy.refuse))
-    return any(
-        _within(each, refused) and not _within(each, allowed) for each in (whole, *_embedded(whole))
-    )
-
-
-def _embedded(address: Address) -> list[Address]:
-    """
-    The IPv4 addresses that an IPv6 address leads to.
-    """
-    if isinstance(address, ipaddress.IPv4Address):
-        return []
-    found: list[Address | None] = [address.ipv4_mapped, address.sixtofour]
-    if address in _NAT64 or (address in _IPV4_COMPATIBLE and int(address) > 0xFFFF):
-        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return [each for each in found if each is not None]
-
-
-def _within(address: Address, networks: tuple[Network, ...]) -> bool:
-    return any(address in network for network in networks)
-
-
-@functools.lru_cache(maxsize=256)
-def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(text) for text in texts)
 
 
 _Refusal = tuple[Reason, str] | None
@@ -474,9 +356,9 @@ def _port(facts: RequestFacts, policy: Policy) -> _Refusal:
 
 
 def _host(facts: RequestFacts, policy: Policy) -> _Refusal:
-    if any(host_matches(pattern, facts.host) for pattern in policy.deny):
+    if any_matches(policy.deny, facts.host):
         how = "is denied by"
-    elif policy.allow and not any(host_matches(each, facts.host) for each in policy.allow):
+    elif policy.allow and not any_matches(policy.allow, facts.host):
         how = "is not among the hosts allowed by"
     else:
         return None
@@ -490,7 +372,7 @@ def _host(facts: RequestFacts, policy: Policy) -> _Refusal:
 def _private(facts: RequestFacts, policy: Policy) -> _Refusal:
     literal = literal_address(facts.host)
     candidates = [literal] if literal else facts.addresses
-    refused = [str(each) for each in candidates if is_private(each, policy)]
+    refused = [str(each) for each in candidates if is_private(each, policy.private, policy.refuse)]
     # A name with a public address too may go on: only that one is used.
     if not refused or len(refused) < len(candidates):
         return None
@@ -541,7 +423,24 @@ def _parse_host(value: object) -> str:
     try:
         return wild + normalise_host(name)
     except ValueError:
-        raise ValueError(f"{value!r} is neither a host nor *.domain") from None
+        raise ValueError(f"{value!r} is neither a host nor *.domain{_meant(value)}") from None
+
+
+def _meant(value: str) -> str:
+    """
+    What somebody probably meant who wrote *value* for a host.
+    """
+    name = re.sub(r"^[a-zA-Z][a-zA-Z0-9+.-]*://", "", value.strip())
+    name = re.sub(r"[/?#].*$", "", name).rpartition("@")[2]
+    name = re.sub(r":\d+$", "", name)
+    if name.startswith("*") and not name.startswith("*."):
+        name = "*." + name[1:]
+    wild, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
+    try:
+        meant = wild + normalise_host(rest)
+    except ValueError:
+        return ""
+    return f"; was {meant!r} meant?" if meant != value else ""
 
 
 def _parse_method(value: object) -> str:
@@ -552,11 +451,33 @@ def _parse_method(value: object) -> str:
 
 def _parse_network(value: object) -> str:
     try:
-        return str(ipaddress.ip_network(str(value), strict=False))
+        return str(ipaddress.ip_network(str(value)))
+    except ValueError:
+        pass
+    try:
+        loose = ipaddress.ip_network(str(value), strict=False)
+        single = ipaddress.ip_network(str(value).partition("/")[0])
     except ValueError:
         raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8") from None
+    raise ValueError(f"{value!r} has bits behind its mask; was '{loose}' or '{single}' meant?")
 
 
+def _check_fields(data: Mapping[str, Any]) -> None:
+    known = [field.name for field in dataclasses.fields(Policy)]
+    if unknown := sorted(str(key) for key in data if key not in known):
+        close = difflib.get_close_matches(unknown[0], known, 1)
+        meant = f"; was {close[0]!r} meant?" if close else ""
+        raise InvalidPolicy(
+            f"unknown field {', '.join(unknown)}{meant} (known are {', '.join(known)})"
+        )
+
+
+def _check_list(field: str, values: object) -> None:
+    if isinstance(values, str) or not isinstance(values, (tuple, list)):
+        raise InvalidPolicy(f"{field}: {values!r} is not a list; write [{values}]")
+
+
+_ADDED = ("allow", "deny", "private", "refuse")
 _PARSERS = {
     "ports": _parse_port,
     "allow": _parse_host,
@@ -572,8 +493,11 @@ HTTPS_ONLY = Policy()
 OFFLINE = Policy(name="offline", offline=True)
 """Nothing."""
 
-POLICIES: Mapping[str, Policy] = {each.name: each for each in (HTTPS_ONLY, OFFLINE)}
-"""The built-in policies by name."""
+OPEN = Policy(name="open", http="allow", websocket="allow", ports=())
+"""Any host, port and method, WebSocket and plain HTTP too; private addresses stay refused."""
+
+POLICIES: Mapping[str, Policy] = {each.name: each for each in (HTTPS_ONLY, OFFLINE, OPEN)}
+"""The built-in policies by name that need nothing but themselves."""
 
 VERDICTS: tuple[str, ...] = get_args(Verdict)
 """Every verdict there is."""

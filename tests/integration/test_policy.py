@@ -1,28 +1,50 @@
-"""S10: what may leave is what the policy says, at every moment of a test."""
+"""S10: what may leave is what the policy says, at every moment of a workspace."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from pytest_codex_workspace.errors import WorkspaceLost
+from pytest_codex_workspace.errors import PolicyError, WorkspaceLost
+
+from ..conftest import scripts
+
+
+def fetch(ws, url: str, *options: str) -> str:
+    """
+    The status of a request, or what curl complains of.
+    """
+    command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", *options, url]
+    result = ws.exec(command)
+    return result.stdout if result.ok else result.stderr
+
+
+@pytest.fixture
+def url(pip_index: str) -> str:
+    """
+    Something that is there.
+    """
+    return f"{pip_index}/simple/six/"
 
 
 @pytest.mark.promise("S10")
-def test_another_policy_from_now_on(plain, pip_index):
+def test_another_policy_from_now_on(plain, url):
     """
     S10: `use` takes effect with the next request.
     """
-    url = f"curl -sS -o /dev/null -w '%{{http_code}}' {pip_index}/simple/six/"
-
     plain.network.use("offline")
-    refused = plain.exec(url)
+    refused = fetch(plain, url)
+    plain.network.use({"extends": "offline", "allow": ["*.example.org"]})
+    other = fetch(plain, url)
     plain.network.use("https-only")
-    passed = plain.exec(url)
 
-    assert "403" in refused.stderr
-    assert passed.stdout == "200"
-    plain.network.assert_blocked(reason="offline")
-    assert len(plain.network.blocked) == 1
+    assert "403" in refused
+    assert "403" in other
+    assert fetch(plain, url) == "200"
+    assert [one.reason for one in plain.network.blocked] == ["offline", "host-not-allowed"]
+    with pytest.raises(PolicyError, match="'offline' meant"):
+        plain.network.use("ofline")
 
 
 def test_a_workspace_that_has_ended(codex_workspace_factory, plain_repo, request):
@@ -36,3 +58,102 @@ def test_a_workspace_that_has_ended(codex_workspace_factory, plain_repo, request
     assert len(ws.network) == 1
     with pytest.raises(WorkspaceLost, match="has ended"):
         ws.network.use("offline")
+
+
+@pytest.mark.promise("S10")
+def test_methods_ports_and_plain_http(codex_workspace_factory, plain_repo, url):
+    """
+    S10: each field of a policy, in a real workspace.
+    """
+    ws = codex_workspace_factory(repo=plain_repo, network={"methods": ["GET"], "http": "allow"})
+
+    assert fetch(ws, url) == "200"
+    assert fetch(ws, url, "-X", "DELETE") == "403"
+    assert fetch(ws, url.replace("https:", "http:")) != "403"
+    ws.network.assert_requested(count=1, scheme="http", port=80, verdict="allowed")
+    ws.network.assert_blocked(reason="method-not-allowed", method="DELETE")
+    assert len(ws.network.blocked) == 1
+
+
+@pytest.mark.promise("S10")
+def test_a_preset_lets_the_registries_pass_and_nothing_else(codex_workspace_factory, plain_repo):
+    """
+    S10: those that the image's own pip is set to; the refusal names the policy.
+    """
+    ws = codex_workspace_factory(repo=plain_repo, network="codex-package-managers")
+    pip = ws.exec("pip download --no-deps --no-cache-dir -d /tmp/p six", timeout=120)
+    registries = json.loads(ws.path("/opt/codex/registries.json").read_text())
+
+    assert pip.ok, pip.stderr
+    assert "403" in fetch(ws, "https://example.com/")
+    assert all(registries[name] for name in ("python", "npm", "debian"))
+    ws.network.assert_requested(verdict="allowed")
+    [refused] = ws.network.blocked
+    assert refused.reason == "host-not-allowed"
+    assert "codex-package-managers" in refused.explanation
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("state", ["cache_miss", "cache_hit"])
+def test_scripts_have_a_policy_of_their_own(codex_workspace_factory, make_repo, url, state):
+    """
+    S10: the test is offline, setup was not, whether it ran now or long ago.
+    """
+    setup = f"curl -sS -o /dev/null {url}\n"
+    repo = make_repo(**scripts(setup, setup))
+
+    ws = codex_workspace_factory(repo=repo, network="offline", **{state: True})
+
+    assert "403" in fetch(ws, url)
+    ws.network.assert_blocked("offline", phase="test")
+    assert {one.verdict for one in ws.setup.requests} == {"allowed"}
+    ws.network.assert_not_requested(phase="setup", verdict="blocked")
+    ws.network.assert_not_requested(phase="resume", verdict="blocked")
+
+
+@pytest.mark.promise("S10")
+def test_option_fixture_and_marker(pytester, plain_repo):
+    """
+    S10: the marker beats the fixture, the fixture beats the option, the option the ini file.
+    """
+    pytester.makeini(
+        f"[pytest]\ncodex_repo = {plain_repo}\ncodex_image = slim\ncodex_network = open\n"
+    )
+    (pytester.path / "ours.yaml").write_text("extends: offline\nallow: [a.example]\n")
+    pytester.makepyfile(
+        """
+        import pytest
+
+
+        def reason(ws, url):
+            ws.exec(["curl", "-s", url])
+            return ws.network.requests()[-1].reason
+
+
+        def test_option(codex_workspace):
+            assert reason(codex_workspace, "https://b.example/") == "offline"
+
+
+        class TestFixture:
+            @pytest.fixture
+            def codex_network_policy(self):
+                return {"deny": ["b.example"]}
+
+            def test_fixture(self, codex_workspace):
+                assert reason(codex_workspace, "https://b.example/") == "host-not-allowed"
+
+            @pytest.mark.codex_network(methods=["GET"])
+            def test_marker_adds(self, codex_workspace):
+                assert reason(codex_workspace, "https://b.example/") == "host-not-allowed"
+
+            @pytest.mark.codex_network("ours.yaml", deny=["c.example"])
+            def test_marker_replaces(self, codex_workspace):
+                assert reason(codex_workspace, "http://a.example/") == "plain-http"
+                assert reason(codex_workspace, "https://b.example/") == "host-not-allowed"
+        """
+    )
+
+    result = pytester.runpytest_subprocess("--codex-network=offline", "-p", "no:randomly")
+
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["*network offline*"])

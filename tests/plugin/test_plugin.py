@@ -50,6 +50,8 @@ def test_without_an_engine_the_error_says_what_was_tried(example):
         (["--codex-env=X"], "*--codex-env=X: must have the form NAME=VALUE*"),
         (["--codex-setup-timeout=0"], "*must be a number of seconds above 0*"),
         (["--codex-output=loud"], "*--codex-output=loud: must be one of*"),
+        (["--codex-network=ofline"], "*--codex-network: *no policy 'ofline'*'offline' meant*"),
+        (["--codex-network-setup=no.yaml"], "*--codex-network-setup: *no.yaml cannot be read*"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error(example, arguments, words):
@@ -95,7 +97,9 @@ def test_the_command_line_beats_the_ini_file(example):
 
     result = example.runpytest("--codex-cache=require", "--collect-only")
 
-    result.stdout.fnmatch_lines([f"codex: repo {repo} at HEAD, image slim, cache require"])
+    result.stdout.fnmatch_lines(
+        [f"codex: repo {repo} at HEAD, image slim, cache require, network https-only"]
+    )
 
 
 def test_markers_and_options_are_registered(example):

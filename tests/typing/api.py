@@ -8,6 +8,7 @@ from pathlib import Path
 from pytest_codex_workspace import (
     ExecResult,
     NetworkLog,
+    Policy,
     Process,
     Request,
     SetupResult,
@@ -33,6 +34,9 @@ def handle(ws: Workspace, factory: Callable[..., Workspace]) -> None:
     found: list[Request] = log.requests(host="example.com", verdict="blocked")
     log.assert_requested(count=1, path__regex="^/")
     log.assert_only_hosts("*.example.org")
+    log.use("offline")
+    log.use(Policy(allow=("example.org",)))
+    log.use({"extends": "offline", "allow": ["example.org"]})
     other: Workspace = factory(cache_hit=True)
     shown: tuple[object, ...] = (code, out, raw, lines, text, setup.cache, found, other.head)
     repr(shown)

@@ -30,6 +30,10 @@ def mark(name, *args, **kwargs):
             [mark("codex_env", A="near"), mark("codex_env", A="far", B="far")],
             Wish(env={"A": "near", "B": "far"}),
         ),
+        (
+            [mark("codex_network", allow=["a.test"]), mark("codex_network", "offline")],
+            Wish(network=({"policy": "offline"}, {"allow": ["a.test"]})),
+        ),
     ],
 )
 def test_markers_make_a_wish(marks, wish):
@@ -54,6 +58,11 @@ def test_markers_make_a_wish(marks, wish):
         ([mark("codex_repo", 3)], "path is 3"),
         ([mark("codex_repo", "a", rev=3)], "rev is 3"),
         ([mark("codex_repo", "a", ref="b")], "takes a path"),
+        ([mark("codex_network", "a", "b")], "takes a policy and keywords"),
+        ([mark("codex_network", 7)], "policy is 7"),
+        ([mark("codex_network", alow=["a"])], "was 'allow' meant?"),
+        ([mark("codex_network", allow="a.test")], "'a.test' is not a list"),
+        ([mark("codex_network", http="no")], "is not block or allow"),
     ],
 )
 def test_wrong_arguments_are_explained(marks, words):
@@ -78,6 +87,14 @@ def test_keywords_are_the_markers_names():
     assert expected == read_keywords(
         {"cache_hit": True, "repo": ("r", "v"), "env": {"A": "1"}, "setup": True}
     )
+
+
+def test_a_network_is_a_policy_or_changes_to_one():
+    """
+    As one value, or as the marker's keywords.
+    """
+    assert read_keywords({"network": "offline"}).network == ({"policy": "offline"},)
+    assert read_keywords({"codex_network": {"http": "allow"}}).network == ({"http": "allow"},)
 
 
 def test_an_unknown_keyword_names_the_known_ones():
