@@ -5,6 +5,8 @@ mitmproxy with a hand-picked chain of addons, and servers that are up.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import TYPE_CHECKING, Any
 
 from mitmproxy.addons.proxyserver import Proxyserver
@@ -18,6 +20,7 @@ from .limits import SILENCE_SECONDS
 from .parsers import bound_chunks
 from .recorder import Recorder
 from .registry import Registry
+from .routes import Faults
 from .tunnel import Tunnel
 from .websocket import SwitchGuard
 
@@ -43,6 +46,7 @@ class Assembly:
         emit: takes each event.
         host: the address to listen on.
         port: the port to listen on.
+        bodies: bytes to keep of each body.
     """
 
     def __init__(
@@ -53,10 +57,11 @@ class Assembly:
         emit: Callable[[dict[str, Any]], None],
         host: str,
         port: int,
+        bodies: int = 0,
     ) -> None:
         bound_chunks()
         self.registry = Registry(policy)
-        self.recorder = Recorder(self.registry, emit)
+        self.recorder = Recorder(self.registry, emit, bodies)
         self._listen = host, port
         self._started = asyncio.Event()
         self._tls = TlsConfig()
@@ -69,6 +74,7 @@ class Assembly:
             SwitchGuard(self.registry),
             AddressGuard(self.registry),
             self.recorder,
+            Faults(self.registry, self._reset, self._close),
             Tunnel(
                 self.registry,
                 self.recorder.on_failure,
@@ -134,6 +140,27 @@ class Assembly:
             for conversation in self.registry.silent(SILENCE_SECONDS):
                 self.recorder.silent(conversation)
                 self._cut(conversation)
+
+    def _reset(self, conversation: Conversation) -> None:
+        """
+        End a connection so that its client sees it reset.
+        """
+        if writer := self._writer(conversation):
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+
+    def _close(self, conversation: Conversation) -> None:
+        """
+        End a connection when what has been sent is out.
+        """
+        if writer := self._writer(conversation):
+            writer.close()
+
+    def _writer(self, conversation: Conversation) -> Any:
+        connection = self._server.connections.get(conversation.client.id)
+        transport = connection and connection.transports.get(connection.client)
+        return transport and transport.writer
 
     def _cut(self, conversation: Conversation) -> None:
         connection = self._server.connections.get(conversation.client.id)

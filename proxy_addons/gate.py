@@ -13,6 +13,7 @@ from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide
 
 from . import answers
 from .judgement import Judgement
+from .routes import admits_tunnel, find_stub
 from .websocket import asks_for_websocket, strip_upgrade
 
 if TYPE_CHECKING:
@@ -87,12 +88,34 @@ class Gate:
         except Exception:
             logger.exception("a request could not be judged and is refused")
             facts, decision = RequestFacts(flow.request.host, payload="malformed"), _NONSENSE
-        Judgement.attach(flow, conversation.workspace, facts, decision)
+        judgement = Judgement.attach(flow, conversation.workspace, facts, decision)
+        if self._answered(flow, judgement, conversation):
+            return
         if decision.allowed:
             if facts.method != "CONNECT":
                 conversation.approved[flow.request.host, flow.request.port] = facts
         elif not flow.error:
             flow.response = answers.refusal(decision)
+
+    @staticmethod
+    def _answered(flow: http.HTTPFlow, judgement: Judgement, conversation: Conversation) -> bool:
+        """
+        Whether a stub answers a request, or may answer those in a tunnel.
+        """
+        facts, decision = judgement.facts, judgement.decision
+        if facts.method == "CONNECT":
+            if admits_tunnel(facts, decision, conversation):
+                judgement.decision = Decision("allowed")
+                return True
+            return False
+        stub = find_stub(flow.request, facts, decision, conversation)
+        if stub is None:
+            return False
+        stub.use()
+        judgement.routes.append(stub.id)
+        judgement.decision = Decision("stubbed")
+        flow.response = stub.response(flow.request.method)
+        return True
 
 
 def tunnel_facts(flow: http.HTTPFlow, _: Conversation) -> RequestFacts:

@@ -4,7 +4,7 @@ The judgement that travels with a flow from the gate to the recorder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,12 +29,14 @@ class Judgement:
         decision: the latest word; a server's answer may still change it.
         workspace: the id of who asked.
         phase: what that one was doing at the time.
+        routes: the stub and the fault that had a part in the answer.
     """
 
     facts: RequestFacts
     decision: Decision
     workspace: str
     phase: str
+    routes: list[int] = field(default_factory=list)
 
     @classmethod
     def attach(

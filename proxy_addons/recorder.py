@@ -17,6 +17,7 @@ from pytest_codex_workspace.network.policy import (
 )
 
 from . import answers
+from .bodies import Kept
 from .judgement import Judgement
 from .limits import CONNECTIONS, SILENCE_SECONDS
 from .redact import printable, safe_path
@@ -56,14 +57,39 @@ class _Open:
 
     flow: http.HTTPFlow
     judgement: Judgement
+    sent: Kept
+    received: Kept
     size: int | None = None
+
+    def pass_request(self, data: bytes) -> bytes:
+        """
+        Look at a request's body that passes by.
+        """
+        self.sent.add(data)
+        return data
 
     def count(self, data: bytes) -> bytes:
         """
         Add up a response that passes by.
         """
         self.size = (self.size or 0) + len(data)
+        self.received.add(data)
         return data
+
+    def bodies(self) -> dict[str, str | None]:
+        """
+        What is kept of the bodies.
+        """
+        request, response = self.flow.request, self.flow.response
+        if not request.stream:
+            self.sent.add(request.raw_content or b"")
+        kept = {"request_body": self.sent.encoded(request.headers.get("content-encoding", ""))}
+        if response is not None:
+            if self.size is None:
+                self.received.add(response.raw_content or b"")
+            encoding = response.headers.get("content-encoding", "")
+            kept["response_body"] = self.received.encoded(encoding)
+        return kept
 
 
 class Recorder:
@@ -73,9 +99,13 @@ class Recorder:
     Args:
         registry: knows the connections.
         emit: takes each event.
+        bodies: bytes to keep of each body.
     """
 
-    def __init__(self, registry: Registry, emit: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, registry: Registry, emit: Callable[[dict[str, Any]], None], bodies: int = 0
+    ) -> None:
+        self._bodies = bodies
         self._registry = registry
         self._emit = emit
         self._ids = itertools.count(1)
@@ -118,7 +148,10 @@ class Recorder:
         A request begins.
         """
         if judgement := Judgement.of(flow):
-            self._open[flow.id] = _Open(flow, judgement)
+            kept = Kept(self._bodies), Kept(self._bodies)
+            entry = self._open[flow.id] = _Open(flow, judgement, *kept)
+            if self._bodies and flow.request.stream:
+                flow.request.stream = entry.pass_request
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """
@@ -279,6 +312,7 @@ class Recorder:
             size=size,
             path=safe_path(flow.request.data.path),
             ended=time.time(),
+            **(entry.bodies() if self._bodies else {}),
         )
 
     def _event(
@@ -304,6 +338,7 @@ class Recorder:
         size: int | None = None,
         path: str = "",
         ended: float | None = None,
+        **bodies: str | None,
     ) -> dict[str, Any]:
         facts, decision = judgement.facts, judgement.decision
         host = _host(facts.host)
@@ -323,6 +358,8 @@ class Recorder:
             "verdict": decision.verdict,
             "reason": decision.reason,
             "explanation": decision.explanation,
+            "routes": judgement.routes,
+            **bodies,
         }
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from pytest_codex_workspace.network.policy import Decision, Policy, RequestFacts
 
+    from .routes import Route
+
 __all__ = ["CROWDED", "Conversation", "Registry", "Workspace"]
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class Workspace:
     Who has an address at present, and by which policy it is judged.
 
     Attributes:
+        routes: its stubs and faults, the newest first.
         connections: how many it has open.
         crowded: it has as many as it may, and that has been logged.
     """
@@ -42,6 +45,7 @@ class Workspace:
     id: str
     phase: str
     policy: Policy
+    routes: list[Route] = field(default_factory=list)
     connections: int = 0
     crowded: bool = False
 
@@ -130,9 +134,28 @@ class Registry:
         Raises:
             ValueError: the address is not registered.
         """
+        self._registered(address).policy = policy
+
+    def add_route(self, address: str, route: Route) -> None:
+        """
+        Let *route* be the first that is asked about requests of *address*.
+
+        Raises:
+            ValueError: the address is not registered.
+        """
+        self._registered(address).routes.insert(0, route)
+
+    def remove_route(self, address: str, route: int) -> None:
+        """
+        Ask the route with that id no longer.
+        """
+        workspace = self._registered(address)
+        workspace.routes = [one for one in workspace.routes if one.id != route]
+
+    def _registered(self, address: str) -> Workspace:
         if (workspace := self._workspaces.get(address)) is None:
             raise ValueError(f"{address} is not registered")
-        workspace.policy = policy
+        return workspace
 
     def forget(self, address: str) -> None:
         """

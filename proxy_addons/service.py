@@ -15,6 +15,7 @@ from .assembly import Assembly
 from .authority import install_authority, remove_key, write_bundle
 from .barrier import Barrier
 from .resolver import Resolver
+from .routes import Route
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,8 @@ class Service:
         bundle = self._directory / "upstream.pem"
         write_bundle(bundle, message.get("upstream_ca") or "")
         policy = self._policy(message["policy"])
-        parts = Assembly(self._directory, bundle, policy, self._control.emit, host, port)
+        bodies = int(message.get("bodies", 0))
+        parts = Assembly(self._directory, bundle, policy, self._control.emit, host, port, bodies)
         await parts.start()
         remove_key(self._directory)
         own = host if host != _EVERYWHERE else "127.0.0.1"
@@ -70,6 +72,8 @@ class Service:
             {
                 "register": self.register,
                 "policy": self.set_policy,
+                "add_route": self.add_route,
+                "remove_route": self.remove_route,
                 "barrier": self.barrier,
                 "release": self.release,
             }
@@ -90,6 +94,20 @@ class Service:
         policy = self._policy(message["policy"])
         self._parts.registry.set_policy(message["address"], policy)
         self._parts.allow(policy)
+        return {"ok": True}
+
+    def add_route(self, message: Message) -> Message:
+        """
+        Give an address a stub or a fault.
+        """
+        self._parts.registry.add_route(message["address"], Route.of(message["route"]))
+        return {"ok": True}
+
+    def remove_route(self, message: Message) -> Message:
+        """
+        Take one away.
+        """
+        self._parts.registry.remove_route(message["address"], message["route"])
         return {"ok": True}
 
     async def barrier(self, message: Message) -> Message:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from .network.log import NetworkLog, Request
     from .network.policy import Policy
+    from .network.routes import Route
     from .paths import WorkspacePath
     from .results import ExecResult, Process
     from .workspace import SetupResult, Workspace
@@ -46,6 +47,7 @@ __all__ = [
     "ProjectionError",
     "ProxyError",
     "Request",
+    "Route",
     "SetupError",
     "SetupResult",
     "Workspace",
@@ -59,6 +61,7 @@ _HOMES = {
     "Policy": ".network.policy",
     "Process": ".results",
     "Request": ".network.log",
+    "Route": ".network.routes",
     "SetupResult": ".workspace",
     "Workspace": ".workspace",
     "WorkspacePath": ".paths",

@@ -24,6 +24,7 @@ CacheMode = Literal["auto", "refresh", "off", "require"]
 OutputMode = Literal["progress", "stream", "quiet"]
 KeepWhen = Literal["never", "failed", "always"]
 
+_LARGEST_BODY = 256 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -96,6 +97,12 @@ OPTIONS: tuple[Option, ...] = (
         "the same for setup-script.sh and setup-from-cache-script.sh",
     ),
     Option(
+        "network-bodies",
+        "BYTES",
+        "0",
+        "keep so much of each body in the network log, secrets included; at most 262144",
+    ),
+    Option(
         "engine",
         "URL",
         "auto",
@@ -134,6 +141,7 @@ class Config:
     cache: CacheMode = "auto"
     network: str = "https-only"
     network_setup: str = "https-only"
+    network_bodies: int = 0
     engine: str = "auto"
     output: OutputMode = "progress"
     keep: KeepWhen = "never"
@@ -170,6 +178,10 @@ class Config:
             checked["setup_timeout"] = _seconds(
                 checked["setup_timeout"], spell.format("setup-timeout")
             )
+        if "network_bodies" in checked:
+            checked["network_bodies"] = _bytes(
+                checked["network_bodies"], spell.format("network-bodies")
+            )
         return cls(**checked)
 
 
@@ -203,6 +215,12 @@ def _environment(pairs: Sequence[str], name: str) -> dict[str, str]:
             raise ConfigError(f"{name}={pair}: must have the form NAME=VALUE")
         found[key] = value
     return check_environment(found, name)
+
+
+def _bytes(value: str, name: str) -> int:
+    if not value.isdecimal() or int(value) > _LARGEST_BODY:
+        raise ConfigError(f"{name}={value}: must be a number of bytes from 0 to {_LARGEST_BODY}")
+    return int(value)
 
 
 def _seconds(value: str, name: str) -> float:

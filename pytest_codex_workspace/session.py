@@ -69,6 +69,7 @@ class Session:
         self._lock = threading.RLock()
         self._closers: list[Callable[[], None]] = []
         self._live: dict[str, tuple[Running, tuple[Layer, ...]]] = {}
+        self._before: dict[str, tuple[Request, ...]] = {}
         self._failures: dict[str, CodexWorkspaceError] = {}
         self._records: dict[str, tuple[ScriptRun | None, ScriptRun | None]] = {}
 
@@ -114,10 +115,13 @@ class Session:
                 trust.store_ca(isolation.info.new_ca)
         return isolation
 
-    @staticmethod
-    def _open(isolation: Isolation, ca: bytes | None) -> None:
+    def _open(self, isolation: Isolation, ca: bytes | None) -> None:
         isolation.open(
-            ca=ca, upstream_ca=trust.host_bundle(), policy=HTTPS_ONLY, refuse=own_addresses()
+            ca=ca,
+            upstream_ca=trust.host_bundle(),
+            policy=HTTPS_ONLY,
+            refuse=own_addresses(),
+            bodies=self.config.network_bodies,
         )
 
     @cached_property
@@ -288,7 +292,8 @@ class Session:
             marks = self._identity.labels("kept")
             self.engine.commit(running.container, tag=kept, labels=marks)
         finally:
-            workspace.network = NetworkLog(self.launcher.last_requests(running).copy)
+            before = self._before.pop(running.container, ())
+            workspace.network.end([*before, *self.launcher.last_requests(running)])
             self.launcher.stop(running, lambda: self.store.discard(temporary))
         return kept
 
@@ -397,6 +402,7 @@ class Session:
         temporary: tuple[Layer, ...] = (),
     ) -> Workspace:
         self._live[running.container] = running, temporary
+        self._before[running.container] = before
         return Workspace(
             self.engine,
             running.container,

@@ -41,3 +41,15 @@ class Control:
         Judge by *policy* from now on.
         """
         self._proxy.policy(self._address, self._read_policy(policy))
+
+    def add_route(self, route: Mapping[str, Any]) -> int:
+        """
+        Add a stub or a fault: its id.
+        """
+        return self._proxy.add_route(self._address, route)
+
+    def remove_route(self, number: int) -> None:
+        """
+        Take one away.
+        """
+        self._proxy.remove_route(self._address, number)

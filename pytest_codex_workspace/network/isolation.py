@@ -67,7 +67,13 @@ class Isolation:
         self._streams = ExitStack()
 
     def open(
-        self, *, ca: bytes | None, upstream_ca: bytes, policy: Policy, refuse: Sequence[str]
+        self,
+        *,
+        ca: bytes | None,
+        upstream_ca: bytes,
+        policy: Policy,
+        refuse: Sequence[str],
+        bodies: int,
     ) -> None:
         """
         Make the network and start the proxy.
@@ -79,6 +85,7 @@ class Isolation:
                 certifi's.
             policy: what may leave.
             refuse: networks (CIDR) that no policy opens.
+            bodies: bytes to keep of each body.
 
         Raises:
             ProxyError: the proxy did not start.
@@ -116,6 +123,7 @@ class Isolation:
             listen=self.address,
             policy=policy,
             refuse=refuse,
+            bodies=bodies,
         )
 
     def acquire(self) -> Holder:

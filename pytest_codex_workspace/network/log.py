@@ -4,15 +4,17 @@ What a workspace asked of the network, and assertions about it.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WorkspaceLost
 from .hosts import host_matches
 from .matching import Matcher, describe
+from .routes import Route, fault_fields, stub_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from .control import Control, PolicyLike
 
@@ -21,7 +23,7 @@ __all__ = ["NetworkLog", "Request"]
 _SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
     """
     One request, allowed or not.
@@ -47,6 +49,10 @@ class Request:
         verdict: `allowed`, `blocked`, `stubbed`, `replayed` or `failed`.
         reason: why it was blocked or failed, `None` if it was not.
         explanation: what was wrong and what to do.
+        routes: ids of the stub and the fault that had a part in the answer.
+        request_body: what was sent, if bodies are kept; as much as is kept,
+            unpacked, secrets included.
+        response_body: what came back, likewise.
     """
 
     id: int
@@ -64,6 +70,15 @@ class Request:
     verdict: str
     reason: str | None = None
     explanation: str = ""
+    routes: tuple[int, ...] = ()
+    request_body: bytes | None = None
+    response_body: bytes | None = None
+
+    def __repr__(self) -> str:
+        """
+        The line, for assertions that show their values.
+        """
+        return f"<{self}>"
 
     def __str__(self) -> str:
         """
@@ -87,8 +102,9 @@ class NetworkLog:
     Every method first waits until what the workspace has sent so far is in
     the log. Assertions raise `AssertionError` with the requests that came
     nearest. Keywords that select requests: `host` (`*.example.org` works),
-    `host__regex`, `method`, `path`, `path__regex`, `status`, `scheme`,
-    `verdict`, `reason`, `phase`, `url`, `port`.
+    `method`, `path`, `url`, `status`, `port`, `scheme`, `verdict`, `reason`,
+    `phase`; each with `__in` for one of several, and those with text also
+    with `__regex`.
 
     Args:
         sync: waits for what is under way and returns every request so far.
@@ -103,6 +119,14 @@ class NetworkLog:
     def __init__(self, sync: Callable[[], list[Request]], control: Control | None = None) -> None:
         self._sync = sync
         self._control = control
+        self._stubs: list[Route] = []
+
+    def end(self, requests: list[Request]) -> None:
+        """
+        The workspace has ended, and these are all its requests.
+        """
+        self._sync = requests.copy
+        self._control = None
 
     def __iter__(self) -> Iterator[Request]:
         """
@@ -153,6 +177,124 @@ class NetworkLog:
             ProxyError: the proxy has ended.
         """
         self._running().use(policy)
+
+    def stub(
+        self,
+        *,
+        host: str | None = None,
+        path: str | None = None,
+        path__regex: str | None = None,
+        method: str | None = None,
+        status: int = 200,
+        json: Any = None,
+        text: str | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Route:
+        """
+        Answer requests that fit, instead of whom they are for.
+
+        Nothing of them leaves, and the host need not exist. The newest stub
+        that fits answers. What the policy refuses stays refused, except that
+        a stub which names a host (not `*`) opens that host for itself.
+
+        Args:
+            host: a name, or `*.example.org`.
+            path: with the query, or without it for any.
+            path__regex: searched for in the path and query.
+            method: any without it.
+            status: of the answer, 200 to 599.
+            json: body of the answer, as data.
+            text: body of the answer, as text.
+            content: body of the answer, as bytes.
+            headers: of the answer.
+
+        Raises:
+            TypeError, ValueError: an argument that makes no sense.
+            WorkspaceLost: the workspace has ended.
+        """
+        matcher, fields = stub_fields(
+            host=host,
+            path=path,
+            path__regex=path__regex,
+            method=method,
+            status=status,
+            json=json,
+            text=text,
+            content=content,
+            headers=headers,
+        )
+        route = self._route(matcher, fields)
+        self._stubs.append(route)
+        return route
+
+    def fault(
+        self,
+        *,
+        kind: str,
+        host: str | None = None,
+        path: str | None = None,
+        path__regex: str | None = None,
+        method: str | None = None,
+        times: int | None = None,
+        **how: Any,
+    ) -> Route:
+        """
+        Let requests that fit fail, if the policy allows them or a stub answers.
+
+        Args:
+            kind: `latency` waits `seconds` before the request goes on;
+                `reset` ends the client's connection with a reset before
+                anything leaves; `status` answers with an error (`status`, 503
+                without it); `truncate` ends the answer and the connection
+                after `after` bytes (half of the body without it).
+            host: as for `stub`, like the other keywords that select.
+            path: see there.
+            path__regex: see there.
+            method: see there.
+            times: only so many requests; all without it.
+            how: `seconds`, `status` or `after`.
+
+        Raises:
+            TypeError, ValueError: an argument that makes no sense.
+            WorkspaceLost: the workspace has ended.
+        """
+        matcher, fields = fault_fields(
+            kind=kind,
+            host=host,
+            path=path,
+            path__regex=path__regex,
+            method=method,
+            times=times,
+            **how,
+        )
+        return self._route(matcher, fields)
+
+    def assert_all_called(self) -> None:
+        """
+        Assert that every stub has answered a request.
+        """
+        __tracebackhide__ = True
+        every = self._sync()
+        answered = {number for request in every for number in request.routes}
+        idle = [route for route in self._stubs if route.id not in answered]
+        if idle:
+            count = f"{len(idle)} of {_plural(len(self._stubs), 'stub')}"
+            parts = [
+                f"  {route}\n{textwrap.indent(describe(route.matcher, every), '    ')}"
+                for route in idle[:_SHOWN]
+            ]
+            raise AssertionError(
+                f"{count} never answered; below each, the requests nearest to it:\n"
+                + "\n".join(parts)
+                + _more(len(idle))
+            )
+
+    def _route(self, matcher: Matcher, fields: dict[str, Any]) -> Route:
+        number = self._running().add_route(fields)
+        return Route(
+            number, matcher, lambda: self._sync(), lambda one: self._running().remove_route(one)
+        )
 
     def _running(self) -> Control:
         if self._control is None:

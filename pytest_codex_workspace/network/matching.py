@@ -4,7 +4,9 @@ Which requests a set of keywords selects, and why the others are not selected.
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 from .hosts import host_matches
@@ -38,7 +40,7 @@ class Matcher:
     Args:
         keywords: what a request must be; `None` leaves it open. `host` may be
             `*.example.org`; `path` without a `?` leaves the query open; those
-            ending in `__regex` are searched for.
+            ending in `__in` are one of several, in `__regex` searched for.
 
     Raises:
         TypeError: an unknown keyword, or a value of the wrong type.
@@ -47,9 +49,11 @@ class Matcher:
 
     def __init__(self, **keywords: Any) -> None:
         if unknown := sorted(set(keywords) - set(_TESTS)):
+            close = difflib.get_close_matches(unknown[0], _TESTS, 1)
+            meant = f"; was {close[0]!r} meant?" if close else ""
             raise TypeError(
-                f"unknown keyword {', '.join(unknown)}; a request can be matched by "
-                f"{', '.join(_TESTS)}"
+                f"unknown keyword {', '.join(unknown)}{meant} A request can be matched by "
+                f"{', '.join(_SIMPLE)}, with __in or __regex behind"
             )
         self._keywords = {key: value for key, value in keywords.items() if value is not None}
         for key, value in self._keywords.items():
@@ -72,7 +76,7 @@ class Matcher:
         For each keyword that *request* does not fit, a line that says why.
         """
         return [
-            f"{key}: expected {value!r}, was {getattr(request, key.removesuffix('__regex'))!r}"
+            f"{key}: expected {value!r}, was {getattr(request, key.partition('__')[0])!r}"
             for key, value in self._keywords.items()
             if not _TESTS[key](value, request)
         ]
@@ -87,7 +91,13 @@ def nearest(matcher: Matcher, requests: Iterable[Request], count: int = 3) -> li
 
 
 def _check(key: str, value: object) -> None:
-    if key in ("status", "port"):
+    if key.endswith("__in"):
+        if isinstance(value, str) or not isinstance(value, Collection):
+            raise TypeError(f"{key} is a list of values, not {value!r}")
+        for one in value:
+            _check(key.removesuffix("__in"), one)
+        return
+    if key in _NUMBERS:
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{key} is a number, not {value!r}")
         return
@@ -107,26 +117,34 @@ def _equal(field: str) -> Callable[[Any, Request], bool]:
 
 
 def _search(field: str) -> Callable[[Any, Request], bool]:
-    return lambda wanted, request: re.search(wanted, getattr(request, field)) is not None
+    return lambda wanted, request: re.search(wanted, getattr(request, field) or "") is not None
+
+
+def _any(test: Callable[[Any, Request], bool]) -> Callable[[Any, Request], bool]:
+    return lambda wanted, request: any(test(one, request) for one in wanted)
 
 
 def _path(wanted: str, request: Request) -> bool:
     return wanted in (request.path, request.path.partition("?")[0])
 
 
-_TESTS: Mapping[str, Callable[[Any, Request], bool]] = {
+_SIMPLE: Mapping[str, Callable[[Any, Request], bool]] = {
     "host": lambda wanted, request: wanted == request.host or host_matches(wanted, request.host),
-    "host__regex": _search("host"),
     "method": lambda wanted, request: wanted.upper() == request.method,
     "path": _path,
-    "path__regex": _search("path"),
+    "url": _equal("url"),
     "status": _equal("status"),
+    "port": _equal("port"),
     "scheme": _equal("scheme"),
     "verdict": _equal("verdict"),
     "reason": _equal("reason"),
     "phase": _equal("phase"),
-    "url": _equal("url"),
-    "port": _equal("port"),
+}
+_NUMBERS = ("status", "port")
+_TESTS: Mapping[str, Callable[[Any, Request], bool]] = {
+    **_SIMPLE,
+    **{f"{field}__in": _any(test) for field, test in _SIMPLE.items()},
+    **{f"{field}__regex": _search(field) for field in _SIMPLE if field not in _NUMBERS},
 }
 
 

@@ -14,7 +14,7 @@ from ..errors import ProxyError
 from .wire import LineBuffer, decode, encode, request_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..engine.protocol import Stream
     from .log import Request
@@ -100,6 +100,7 @@ class ProxyClient:
         timeout: float = _ANSWER_SECONDS,
         *,
         refuse: Sequence[str] = (),
+        bodies: int = 0,
         port: int = 8080,
         dns_port: int = 53,
     ) -> ProxyInfo:
@@ -117,6 +118,7 @@ class ProxyClient:
             timeout: seconds to wait for the servers.
             refuse: networks (CIDR) that no workspace may reach, whatever its
                 policy refuses besides.
+            bodies: bytes to keep of each body.
             port: where the proxy listens.
             dns_port: where the resolver listens.
 
@@ -131,6 +133,7 @@ class ProxyClient:
             listen=listen,
             policy=policy.to_dict(),
             refuse=list(refuse),
+            bodies=bodies,
             port=port,
             dns_port=dns_port,
         )
@@ -160,6 +163,27 @@ class ProxyClient:
         Judge what comes from *address* by *policy* until it is released.
         """
         self._ask(op="policy", address=address, policy=policy.to_dict())
+
+    def add_route(self, address: str, route: Mapping[str, Any]) -> int:
+        """
+        Give *address* a stub or a fault until it is released.
+
+        Args:
+            address: of a workspace.
+            route: what `routes.stub_fields` and `routes.fault_fields` make.
+
+        Returns:
+            Its id, which the requests it has a part in carry.
+        """
+        number = next(self._ids)
+        self._ask(op="add_route", address=address, route={**route, "id": number})
+        return number
+
+    def remove_route(self, address: str, route: int) -> None:
+        """
+        Take the stub or fault with that id away.
+        """
+        self._ask(op="remove_route", address=address, route=route)
 
     def barrier(self, address: str, timeout: float = 5.0) -> Barrier:
         """

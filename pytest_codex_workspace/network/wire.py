@@ -7,6 +7,7 @@ checked before it is believed.
 
 from __future__ import annotations
 
+import base64
 import json
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -110,4 +111,11 @@ def request_from(message: Mapping[str, Any]) -> Request:
         if field in _WORDS and value not in _WORDS[field]:
             raise ValueError(f"a request whose {field} is {value!r}")
         values[field] = value
+    routes = message.get("routes", [])
+    if not isinstance(routes, list) or not all(isinstance(one, int) for one in routes):
+        raise ValueError(f"a request whose routes are {routes!r}")
+    values["routes"] = tuple(routes)
+    for field in ("request_body", "response_body"):
+        if message.get(field) is not None:
+            values[field] = base64.b64decode(message[field], validate=True)
     return Request(**values)

@@ -14,8 +14,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from pytest_codex_workspace.network.control import Control
 from pytest_codex_workspace.network.log import NetworkLog, Request
 from pytest_codex_workspace.network.policy import Policy
+from pytest_codex_workspace.network.policy_file import PolicyReader
 from pytest_codex_workspace.network.proxy import ProxyClient
 
 from .origin import LOCAL, Origin
@@ -71,7 +73,7 @@ class Running:
     A proxy in a process, with this test as its workspace.
     """
 
-    def __init__(self, origin: Origin, directory: Path, **changes: Any) -> None:
+    def __init__(self, origin: Origin, directory: Path, *, bodies: int = 0, **changes: Any) -> None:
         self.origin = origin
         self.stream, self.client = start()
         self.port, self.dns_port = free_port(), free_port()
@@ -81,6 +83,7 @@ class Running:
             origin.certificate,
             LOCAL,
             Policy(**policy),
+            bodies=bodies,
             port=self.port,
             dns_port=self.dns_port,
         )
@@ -109,7 +112,7 @@ class Running:
             assert self.client.barrier(LOCAL).complete
             return self.client.requests(self.name)
 
-        return NetworkLog(sync)
+        return NetworkLog(sync, Control(self.client, LOCAL, PolicyReader().read))
 
     def connect(self) -> socket.socket:
         return socket.create_connection((LOCAL, self.port), timeout=10)

@@ -50,6 +50,7 @@ def test_without_an_engine_the_error_says_what_was_tried(example):
         (["--codex-env=X"], "*--codex-env=X: must have the form NAME=VALUE*"),
         (["--codex-setup-timeout=0"], "*must be a number of seconds above 0*"),
         (["--codex-output=loud"], "*--codex-output=loud: must be one of*"),
+        (["--codex-network-bodies=1M"], "*must be a number of bytes from 0 to 262144*"),
         (["--codex-network=ofline"], "*--codex-network: *no policy 'ofline'*'offline' meant*"),
         (["--codex-network-setup=no.yaml"], "*--codex-network-setup: *no.yaml cannot be read*"),
     ],

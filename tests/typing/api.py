@@ -11,6 +11,7 @@ from pytest_codex_workspace import (
     Policy,
     Process,
     Request,
+    Route,
     SetupResult,
     Workspace,
     WorkspacePath,
@@ -34,6 +35,11 @@ def handle(ws: Workspace, factory: Callable[..., Workspace]) -> None:
     found: list[Request] = log.requests(host="example.com", verdict="blocked")
     log.assert_requested(count=1, path__regex="^/")
     log.assert_only_hosts("*.example.org")
+    route: Route = log.stub(host="api.example.com", path="/v1", json={"a": 1})
+    calls: list[Request] = route.calls if route.called else []
+    log.fault(kind="latency", host="api.example.com", seconds=0.5, times=1).remove()
+    log.assert_all_called()
+    repr(calls)
     log.use("offline")
     log.use(Policy(allow=("example.org",)))
     log.use({"extends": "offline", "allow": ["example.org"]})

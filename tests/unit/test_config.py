@@ -18,7 +18,7 @@ def test_defaults_are_those_the_help_names():
     for option in OPTIONS:
         if not option.repeatable and option.default:
             value = getattr(config, option.key)
-            assert option.default == (f"{value:g}" if isinstance(value, float) else value)
+            assert option.default == (f"{value:g}" if isinstance(value, (float, int)) else value)
 
 
 def test_values_are_converted():

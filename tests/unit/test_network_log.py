@@ -92,7 +92,11 @@ def test_requests_by_keyword(match: dict[str, Any], ids: list[int]) -> None:
 @pytest.mark.parametrize(
     ("match", "error", "words"),
     [
-        ({"hosts": "x"}, TypeError, "unknown keyword hosts; .* host, host__regex, method, path,"),
+        (
+            {"hosts": "x"},
+            TypeError,
+            "unknown keyword hosts; was 'host' meant.* host, method, path,",
+        ),
         ({"status": "200"}, TypeError, "status is a number, not '200'"),
         ({"host": 1}, TypeError, "host is a string"),
         ({"verdict": "block"}, ValueError, "one of allowed, blocked"),
@@ -218,3 +222,47 @@ def test_every_call_synchronises() -> None:
     assert [len(log), len(log.requests()), len(log.blocked)] == [1, 2, 0]
     assert repr(log) == "<NetworkLog>"
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("match", "count"),
+    [
+        ({"status__in": [200, 404]}, 1),
+        ({"host__in": ["x.example", "*.example.org"]}, 1),
+        ({"method__in": ["post", "put"]}, 0),
+        ({"method__regex": "^G"}, 1),
+        ({"url__regex": "example"}, 1),
+        ({"reason__regex": "x"}, 0),
+    ],
+)
+def test_one_of_several_and_expressions(match: dict[str, Any], count: int) -> None:
+    """
+    Every keyword takes `__in`, every text `__regex`.
+    """
+    log = NetworkLog(lambda: [request(host="a.example.org", method="GET", status=200)])
+
+    assert len(log.requests(**match)) == count
+
+
+@pytest.mark.parametrize(
+    ("match", "words"),
+    [
+        ({"status__in": 200}, "status__in is a list"),
+        ({"host__in": "a"}, "host__in is a list"),
+        ({"verdict__in": ["nope"]}, "matches nothing"),
+        ({"status__regex": "2.."}, "unknown keyword"),
+    ],
+)
+def test_wrong_lists(match: dict[str, Any], words: str) -> None:
+    """
+    What could never match is an error.
+    """
+    with pytest.raises((TypeError, ValueError), match=words):
+        NetworkLog(list).requests(**match)
+
+
+def test_a_list_of_requests_can_be_read() -> None:
+    """
+    Plain assertions show lines, not fields.
+    """
+    assert repr([request()]).startswith("[<[test] ")
