@@ -19,7 +19,9 @@ from .gate import Gate
 from .limits import SILENCE_SECONDS
 from .parsers import bound_chunks
 from .recorder import Recorder
+from .recording import Recording
 from .registry import Registry
+from .replay import Replay
 from .routes import Faults
 from .tunnel import Tunnel
 from .websocket import SwitchGuard
@@ -47,6 +49,7 @@ class Assembly:
         host: the address to listen on.
         port: the port to listen on.
         bodies: bytes to keep of each body.
+        recording: note exchanges for cassettes.
     """
 
     def __init__(
@@ -58,10 +61,12 @@ class Assembly:
         host: str,
         port: int,
         bodies: int = 0,
+        recording: bool = False,
     ) -> None:
         bound_chunks()
         self.registry = Registry(policy)
         self.recorder = Recorder(self.registry, emit, bodies)
+        self.recording = Recording(self.registry, emit, directory)
         self._listen = host, port
         self._started = asyncio.Event()
         self._tls = TlsConfig()
@@ -74,6 +79,8 @@ class Assembly:
             SwitchGuard(self.registry),
             AddressGuard(self.registry),
             self.recorder,
+            Replay(self.registry),
+            *([self.recording] if recording else []),
             Faults(self.registry, self._reset, self._close),
             Tunnel(
                 self.registry,

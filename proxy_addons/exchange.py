@@ -24,6 +24,7 @@ from mitmproxy.proxy.layers.http._events import (
 
 from .judgement import Judgement
 from .parsers import OnMalformed, StrictHttp1Server, StrictHttp2Server
+from .replay import digest_of
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Server
@@ -94,8 +95,12 @@ class Exchange(HttpStream):
         """
         Collect the body, unless the answer has been given already.
         """
-        if isinstance(event, RequestData) and self.flow.response is not None:
-            return
+        if isinstance(event, RequestData):
+            if self.flow.response is not None:
+                return
+            if taken := digest_of(self.flow):
+                taken.update(event.data)
+                return
         yield from super().state_consume_request_body(event)
 
     def make_server_connection(self) -> CommandGenerator[bool]:

@@ -73,7 +73,9 @@ class Gate:
         if flow.response is None and conversation is not None:
             if conversation.workspace.policy.websocket == "block":
                 strip_upgrade(flow.request.headers)
-            flow.request.stream = _is_large(flow.request)
+            judgement = Judgement.of(flow)
+            if judgement and judgement.decision.allowed:
+                flow.request.stream = _is_large(flow.request)
 
     def _judge(
         self, flow: http.HTTPFlow, gather: Callable[[http.HTTPFlow, Conversation], RequestFacts]
@@ -90,6 +92,10 @@ class Gate:
             facts, decision = RequestFacts(flow.request.host, payload="malformed"), _NONSENSE
         judgement = Judgement.attach(flow, conversation.workspace, facts, decision)
         if self._answered(flow, judgement, conversation):
+            return
+        if decision.allowed and facts.method != "CONNECT" and conversation.workspace.player:
+            # Not approved, so nothing of it can leave; the answer comes with the end of its body.
+            judgement.decision = Decision("replayed")
             return
         if decision.allowed:
             if facts.method != "CONNECT":

@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_codex_workspace.network.hosts import normalise_host
 from pytest_codex_workspace.network.policy import (
     Decision,
     RequestFacts,
@@ -20,7 +19,7 @@ from . import answers
 from .bodies import Kept
 from .judgement import Judgement
 from .limits import CONNECTIONS, SILENCE_SECONDS
-from .redact import printable, safe_path
+from .redact import printable, safe_host, safe_path, url_of
 from .registry import CROWDED
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder"]
 
-_DEFAULT_PORTS = {"https": 443, "http": 80, "dns": 53}
 _DISTRUST = (
     "The client opened a tunnel to {host}, saw the proxy's certificate and sent no request: it "
     "probably does not trust it. Let the variable that this tool reads (SSL_CERT_FILE, "
@@ -341,7 +339,7 @@ class Recorder:
         **bodies: str | None,
     ) -> dict[str, Any]:
         facts, decision = judgement.facts, judgement.decision
-        host = _host(facts.host)
+        host = safe_host(facts.host)
         return {
             "id": next(self._ids),
             "time": started,
@@ -351,7 +349,7 @@ class Recorder:
             "host": host,
             "port": facts.port,
             "path": path,
-            "url": _url(facts.scheme, host, facts.port, path),
+            "url": url_of(facts.scheme, host, facts.port, path),
             "status": status,
             "size": size,
             "duration": None if ended is None else max(0.0, ended - started),
@@ -375,17 +373,3 @@ def _ended_early(flow: http.HTTPFlow, error: str) -> Decision:
     if not client_left:
         return _failed(f"The exchange with {flow.request.host} broke off: {error}")
     return Decision("allowed", None, f"The client closed the connection before the end ({error}).")
-
-
-def _host(host: str) -> str:
-    try:
-        return normalise_host(host)
-    except ValueError:
-        return printable(host.encode("utf-8", "surrogateescape"))[:255]
-
-
-def _url(scheme: str, host: str, port: int, path: str) -> str:
-    authority = f"[{host}]" if ":" in host else host
-    if port != _DEFAULT_PORTS.get(scheme):
-        authority += f":{port}"
-    return f"{scheme}://{authority}{path}"

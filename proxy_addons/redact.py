@@ -5,14 +5,30 @@ Making what a client sent fit for the log: printable, short, without secrets.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-__all__ = ["REDACTED", "printable", "safe_path"]
+from pytest_codex_workspace.network.hosts import normalise_host
+
+if TYPE_CHECKING:
+    from mitmproxy import http
+
+__all__ = [
+    "REDACTED",
+    "lower_names",
+    "printable",
+    "safe_host",
+    "safe_path",
+    "safe_url",
+    "text_of",
+    "url_of",
+]
 
 REDACTED = "REDACTED"
 """Stands where a secret was."""
 
 _LONGEST = 4096
+_DEFAULT_PORTS = {"https": 443, "http": 80, "dns": 53}
 _UNPRINTABLE = re.compile(rb"[^\x21-\x7e]")
 _SECRET = re.compile(
     r"(?:^|[^a-z])(?:access[^a-z]?)?(?:"
@@ -37,6 +53,47 @@ def safe_path(raw: bytes) -> str:
     # Both separators that servers know.
     parts = re.split(r"([&;])", query)
     return path + mark + "".join(_without_secret(part) for part in parts)
+
+
+def safe_host(host: str) -> str:
+    """
+    A host in its one spelling; what is none, printable and short.
+    """
+    try:
+        return normalise_host(host)
+    except ValueError:
+        return printable(host.encode("utf-8", "surrogateescape"))[:255]
+
+
+def url_of(scheme: str, host: str, port: int, path: str) -> str:
+    """
+    The URL of safe parts; a port that goes without saying is left out.
+    """
+    authority = f"[{host}]" if ":" in host else host
+    if port != _DEFAULT_PORTS.get(scheme):
+        authority += f":{port}"
+    return f"{scheme}://{authority}{path}"
+
+
+def safe_url(scheme: str, host: str, port: int, path: bytes) -> str:
+    """
+    The URL of what a client sent.
+    """
+    return url_of(scheme, safe_host(host), port, safe_path(path))
+
+
+def text_of(headers: http.Headers) -> list[tuple[str, str]]:
+    """
+    Header fields as text.
+    """
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.fields]
+
+
+def lower_names(headers: http.Headers) -> dict[str, str]:
+    """
+    Header fields as text by lower-case name; of several the last.
+    """
+    return {name.lower(): value for name, value in text_of(headers)}
 
 
 def printable(raw: bytes) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_codex_workspace.network.policy import Decision, Policy, RequestFacts
 
+    from .replay import Player
     from .routes import Route
 
 __all__ = ["CROWDED", "Conversation", "Registry", "Workspace"]
@@ -37,6 +38,8 @@ class Workspace:
 
     Attributes:
         routes: its stubs and faults, the newest first.
+        tape: the cassette that it is recorded for, or played from.
+        player: plays that cassette; `None` while recording, or without one.
         connections: how many it has open.
         crowded: it has as many as it may, and that has been logged.
     """
@@ -46,6 +49,8 @@ class Workspace:
     phase: str
     policy: Policy
     routes: list[Route] = field(default_factory=list)
+    tape: str | None = None
+    player: Player | None = None
     connections: int = 0
     crowded: bool = False
 
@@ -135,6 +140,13 @@ class Registry:
             ValueError: the address is not registered.
         """
         self._registered(address).policy = policy
+
+    def set_tape(self, address: str, tape: str | None, player: Player | None) -> None:
+        """
+        Record *address* for a cassette, or play it from one.
+        """
+        workspace = self._registered(address)
+        workspace.tape, workspace.player = tape, player
 
     def add_route(self, address: str, route: Route) -> None:
         """

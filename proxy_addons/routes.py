@@ -250,7 +250,7 @@ class Faults:
         conversation = self._registry.conversation(flow.client_conn)
         if judgement is None or conversation is None:
             return None
-        if judgement.decision.verdict not in ("allowed", "stubbed"):
+        if judgement.decision.verdict not in ("allowed", "stubbed", "replayed"):
             return None
         for route in conversation.workspace.routes:
             if route.kind != "stub" and route.matches(flow.request, judgement.facts.host):

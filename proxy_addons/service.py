@@ -5,15 +5,19 @@ Carries out what the host asks for.
 from __future__ import annotations
 
 import asyncio
+import base64
 import dataclasses
+import hashlib
 from typing import TYPE_CHECKING, Any
 
+from pytest_codex_workspace.network.cassette import Cassette
 from pytest_codex_workspace.network.policy import Policy
 
 from .addresses import connected_networks
 from .assembly import Assembly
 from .authority import install_authority, remove_key, write_bundle
 from .barrier import Barrier
+from .replay import Player
 from .resolver import Resolver
 from .routes import Route
 
@@ -46,6 +50,8 @@ class Service:
         self._control = control
         self._directory = directory
         self._networks = tuple(connected_networks())
+        self._cassettes: dict[str, Cassette] = {}
+        self._played: dict[str, set[int]] = {}
         control.serve({"configure": self.configure, "ping": lambda _: {"ok": True}})
 
     async def configure(self, message: Message) -> Message:
@@ -60,7 +66,16 @@ class Service:
         write_bundle(bundle, message.get("upstream_ca") or "")
         policy = self._policy(message["policy"])
         bodies = int(message.get("bodies", 0))
-        parts = Assembly(self._directory, bundle, policy, self._control.emit, host, port, bodies)
+        parts = Assembly(
+            self._directory,
+            bundle,
+            policy,
+            self._control.emit,
+            host,
+            port,
+            bodies,
+            recording=message.get("cassette") == "record",
+        )
         await parts.start()
         remove_key(self._directory)
         own = host if host != _EVERYWHERE else "127.0.0.1"
@@ -73,6 +88,9 @@ class Service:
                 "register": self.register,
                 "policy": self.set_policy,
                 "add_route": self.add_route,
+                "load_tape": self.load_tape,
+                "played": self.played,
+                "recorded_body": self.recorded_body,
                 "remove_route": self.remove_route,
                 "barrier": self.barrier,
                 "release": self.release,
@@ -85,7 +103,49 @@ class Service:
         Let an address be a workspace in a phase, by a policy of its own.
         """
         self._parts.registry.register(message["address"], message["workspace"], message["phase"])
-        return self.set_policy(message) if "policy" in message else {"ok": True}
+        if "policy" in message:
+            self.set_policy(message)
+        if "tape" in message:
+            self.set_tape(message)
+        return {"ok": True}
+
+    def set_tape(self, message: Message) -> Message:
+        """
+        Choose the cassette of an address.
+        """
+        tape = message["tape"]
+        player = None
+        if tape in self._cassettes:
+            cassette = self._cassettes[tape]
+            player = Player(cassette, self._played.setdefault(tape, set()))
+        self._parts.registry.set_tape(message["address"], tape, player)
+        return {"ok": True}
+
+    def load_tape(self, message: Message) -> Message:
+        """
+        Take the next piece of a cassette; an empty one is its end.
+        """
+        tape, data = message["tape"], base64.b64decode(message["data"])
+        path = self._directory / f"tape-{hashlib.sha256(tape.encode()).hexdigest()}"
+        if data:
+            with path.open("ab") as file:
+                file.write(data)
+        else:
+            self._cassettes[tape] = Cassette(path)
+        return {"ok": True}
+
+    def played(self, message: Message) -> Message:
+        """
+        Which exchanges of a cassette have been played.
+        """
+        return {"ok": True, "played": sorted(self._played.get(message["tape"], ()))}
+
+    def recorded_body(self, message: Message) -> Message:
+        """
+        A piece of a recorded body.
+        """
+        piece = self._parts.recording.piece(message["sha256"], message["offset"])
+        return {"ok": True, "data": base64.b64encode(piece).decode("ascii")}
 
     def set_policy(self, message: Message) -> Message:
         """

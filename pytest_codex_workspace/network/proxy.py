@@ -4,13 +4,15 @@ The host's end of the conversation with the proxy container.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import ProxyError
+from .cassette import Exchange
 from .wire import LineBuffer, decode, encode, request_from
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ REQUEST_LIMIT = 100_000
 
 _ANSWER_SECONDS = 30.0
 _TAIL_BYTES = 4096
+_PIECE_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class ProxyClient:
         self._ids = itertools.count(1)
         self._replies: dict[int, dict[str, Any] | None] = {}
         self._requests: defaultdict[str, _Requests] = defaultdict(_Requests)
+        self._exchanges: defaultdict[str, list[Exchange]] = defaultdict(list)
         self._stderr = b""
         self._failure: str | None = None
         self._closed = False
@@ -101,6 +105,7 @@ class ProxyClient:
         *,
         refuse: Sequence[str] = (),
         bodies: int = 0,
+        cassette: str = "off",
         port: int = 8080,
         dns_port: int = 53,
     ) -> ProxyInfo:
@@ -119,6 +124,7 @@ class ProxyClient:
             refuse: networks (CIDR) that no workspace may reach, whatever its
                 policy refuses besides.
             bodies: bytes to keep of each body.
+            cassette: `record` or `replay` what is registered with a tape.
             port: where the proxy listens.
             dns_port: where the resolver listens.
 
@@ -134,6 +140,7 @@ class ProxyClient:
             policy=policy.to_dict(),
             refuse=list(refuse),
             bodies=bodies,
+            cassette=cassette,
             port=port,
             dns_port=dns_port,
         )
@@ -143,12 +150,17 @@ class ProxyClient:
         return ProxyInfo(certificate.encode(), new.encode() if new else None)
 
     def register(
-        self, address: str, workspace: str, phase: Phase, policy: Policy | None = None
+        self,
+        address: str,
+        workspace: str,
+        phase: Phase,
+        policy: Policy | None = None,
+        tape: str | None = None,
     ) -> None:
         """
         From now on *address* is *workspace*, what it requests belongs to
-        *phase* and is judged by *policy*. Call it again to change them;
-        without a policy that one stays as it is.
+        *phase*, is judged by *policy* and recorded for *tape* or played from
+        it. Call it again to change them; what is `None` stays as it is.
 
         Raises:
             ProxyError: the address still belongs to another workspace.
@@ -156,6 +168,8 @@ class ProxyClient:
         fields: dict[str, object] = {"address": address, "workspace": workspace, "phase": phase}
         if policy is not None:
             fields["policy"] = policy.to_dict()
+        if tape is not None:
+            fields["tape"] = tape
         self._ask(op="register", **fields)
 
     def policy(self, address: str, policy: Policy) -> None:
@@ -163,6 +177,40 @@ class ProxyClient:
         Judge what comes from *address* by *policy* until it is released.
         """
         self._ask(op="policy", address=address, policy=policy.to_dict())
+
+    def load_tape(self, tape: str, cassette: BinaryIO) -> None:
+        """
+        Let *tape* be played from *cassette*.
+        """
+        data = b"-"
+        while data:
+            data = cassette.read(_PIECE_BYTES)
+            self._ask(op="load_tape", tape=tape, data=base64.b64encode(data).decode("ascii"))
+
+    def played(self, tape: str) -> list[int]:
+        """
+        Which exchanges of *tape* were played, by their numbers.
+        """
+        return [int(number) for number in self._ask(op="played", tape=tape).get("played", ())]
+
+    def recorded(self, tape: str) -> list[Exchange]:
+        """
+        What was recorded for *tape*, in the order in which it ended.
+        """
+        with self._changed:
+            return list(self._exchanges[tape])
+
+    def recorded_body(self, sha256: str) -> bytes:
+        """
+        A recorded body by its digest.
+        """
+        body = bytearray()
+        while True:
+            reply = self._ask(op="recorded_body", sha256=sha256, offset=len(body))
+            piece = base64.b64decode(reply.get("data", ""))
+            if not piece:
+                return bytes(body)
+            body += piece
 
     def add_route(self, address: str, route: Mapping[str, Any]) -> int:
         """
@@ -329,6 +377,11 @@ class ProxyClient:
                     requests.kept.append(request)
                 else:
                     requests.dropped += 1
+            return
+        if message.get("event") == "exchange":
+            exchange = Exchange.from_json(message.get("exchange"))
+            with self._changed:
+                self._exchanges[str(message.get("tape"))].append(exchange)
             return
         number = message.get("reply")
         if not isinstance(number, int):
