@@ -25,7 +25,8 @@ Phase = Literal["setup", "resume", "test"]
 _AGENT = ("python3", "-I", "-S", "-u", "/opt/codex/agent.py")
 _PIDS = 4096
 # No ::1: there is no IPv6, and a server told to listen on "localhost" would take it first.
-_HOSTS = "127.0.0.1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace\n"
+# The last name is what `hostname` prints; git looks it up, which must not count as an outside name.
+_HOSTS = "127.0.0.1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace {hostname}\n"
 _RESOLVER = "nameserver {proxy}\noptions timeout:1 attempts:1\n"
 
 
@@ -89,7 +90,11 @@ class Launcher:
             isolation.proxy.register(holder.address, container, phase, policy)
             engine.start(container)
             channel = Channel(stream, describe=lambda: fate_of(engine, container))
-            names = {"proxy": isolation.address, "own": holder.address}
+            names = {
+                "proxy": isolation.address,
+                "own": holder.address,
+                "hostname": holder.container[:12],
+            }
             channel.init(
                 hosts=_HOSTS.format(**names),
                 resolv=_RESOLVER.format(**names),

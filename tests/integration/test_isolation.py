@@ -112,6 +112,17 @@ def test_outside_names_are_refused_and_logged(plain):
 
 
 @pytest.mark.promise("S12")
+def test_the_own_name_is_no_outside_name(plain):
+    """
+    S12: what programs look up of their own accord, as git does, is not in the log.
+    """
+    found = plain.exec("getent hosts $(hostname) && hostname -I", check=True).stdout.split()
+
+    assert found[0] == found[-1]
+    plain.network.assert_nothing_blocked()
+
+
+@pytest.mark.promise("S12")
 def test_the_engines_own_resolver_gives_nothing_away(plain):
     """
     S12: asked directly, it does not answer for outside names either.
