@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Resolver"]
 
 _OWN_NAME = "proxy"
+_LOOPBACK = "localhost"
 _REVERSE = ".in-addr.arpa"
 _PORT = 53
 _SAME_LOOKUP = 1.0
@@ -78,6 +79,9 @@ class Resolver:
             return answer(question, FORMAT_ERROR)
         if question.name == _OWN_NAME:
             return answer(question, NO_ERROR, self._address if question.kind == A else None)
+        if question.name == _LOOPBACK:
+            # The workspace's hosts file has it, for IPv4; those who ask for IPv6 end up here.
+            return answer(question, NO_ERROR, "127.0.0.1" if question.kind == A else None)
         workspace = self._registry.workspace(peer)
         if question.name.endswith("." + _OWN_NAME) or self._is_private_reverse(question.name):
             return answer(question, NO_SUCH_NAME)

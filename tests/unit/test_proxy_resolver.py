@@ -70,6 +70,8 @@ def test_outside_names_are_refused_and_noted() -> None:
         ("proxy", 1, 0, ["172.30.0.2"]),
         ("PROXY", 1, 0, ["172.30.0.2"]),
         ("proxy", 28, 0, []),
+        ("localhost", 1, 0, ["127.0.0.1"]),
+        ("localhost", 28, 0, []),
         ("_http._tcp.proxy", 33, 3, []),
         ("9.0.30.172.in-addr.arpa", 12, 3, []),
     ],
