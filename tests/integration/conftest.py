@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pytest_codex_workspace.workspace import Workspace
+
 from ..conftest import init_repo, scripts
+from .origin_container import Outside
 
 SETUP = """\
 set -eu
@@ -67,3 +73,28 @@ def plain(codex_workspace_factory, plain_repo):
     A workspace without setup.
     """
     return codex_workspace_factory(repo=plain_repo)
+
+
+@pytest.fixture(scope="session")
+def outside(codex_engine, codex_image, plain_repo, tmp_path_factory) -> Iterator[Outside]:
+    """
+    A TLS origin in a container, and a session whose proxy reaches it.
+    """
+    made = Outside(codex_engine, codex_image, plain_repo, tmp_path_factory.mktemp("outside"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def reach(outside: Outside) -> Iterator[Callable[..., Workspace]]:
+    """
+    Starts workspaces that may reach the origin: call it with fields of a policy.
+    """
+    with ExitStack() as stops:
+
+        def start(**policy: Any) -> Workspace:
+            workspace = outside.workspace(**policy)
+            stops.callback(outside.stop, workspace)
+            return workspace
+
+        yield start

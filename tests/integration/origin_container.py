@@ -1,0 +1,193 @@
+"""A TLS origin of our own on the engine's default network, and workspaces that can reach it.
+
+Its name stands in the hosts file of a proxy container that trusts its private
+authority, as it would in a company: named by `SSL_CERT_FILE` on the host.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import tarfile
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_codex_workspace import trust
+from pytest_codex_workspace.config import Config
+from pytest_codex_workspace.engine.api import OLDEST
+from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine
+from pytest_codex_workspace.engine.transport import api_client
+from pytest_codex_workspace.identity import Identity
+from pytest_codex_workspace.layers import Order
+from pytest_codex_workspace.network.policy import Policy
+from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.session import Session
+from pytest_codex_workspace.workspace import Workspace
+
+from .pki import PrivateAuthority
+
+NAME = "origin.test"
+
+_PROGRAM = Path(__file__).parent / "outside"
+_PLACE = "/opt/origin"
+_ROOT = f"{_PLACE}/root"
+_START = (
+    f"bash {_PLACE}/wares.sh {_ROOT} && exec python3 -u {_PLACE}/server.py {_ROOT} {_PLACE}/key"
+)
+_PURE_PYTHON = ("h2", "hpack", "hyperframe")
+"""HTTP/2 as this environment has it: no workspace image does."""
+
+
+class OriginContainer:
+    """
+    The origin: a container of *image*, which needs Python, git, zip and Ruby.
+
+    Attributes:
+        address: its address on the engine's default network.
+        authority: whom a client must trust.
+    """
+
+    def __init__(self, engine: Engine, image: str) -> None:
+        self.authority = PrivateAuthority()
+        self._engine = engine
+        self._seen: list[dict[str, Any]] = []
+        self._changed = threading.Condition()
+        identity = Identity()
+        self._container = engine.create(
+            ContainerSpec(
+                image,
+                ("bash", "-lc", _START),
+                identity.name("origin"),
+                labels=identity.labels("origin"),
+                network=engine.egress_network,
+            )
+        )
+        self._stream = engine.attach(self._container)
+        try:
+            engine.put_archive(self._container, "/", self._files())
+            engine.start(self._container)
+            self._reader = threading.Thread(target=self._read, daemon=True)
+            self._reader.start()
+            assert self._wait_for({"ready": True}), "the origin did not start"
+            info = engine.container(self._container)
+            assert info is not None
+            self.address = info.addresses[engine.egress_network]
+        except BaseException:
+            self.close()
+            raise
+
+    def seen(self, last: str) -> list[dict[str, Any]]:
+        """
+        Every request that has arrived here, up to one for the target *last*.
+        """
+        assert self._wait_for({"target": last}), f"{last} did not arrive"
+        with self._changed:
+            return [each for each in self._seen if "target" in each]
+
+    def close(self) -> None:
+        """
+        Remove the container.
+        """
+        self._stream.close()
+        self._engine.remove(self._container)
+
+    def _files(self) -> io.BytesIO:
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for name in ("server.py", "wares.sh"):
+                tar.add(_PROGRAM / name, f"{_PLACE}/{name}")
+            for name in _PURE_PYTHON:
+                spec = importlib.util.find_spec(name)
+                assert spec is not None
+                assert spec.submodule_search_locations
+                tar.add(spec.submodule_search_locations[0], f"{_PLACE}/{name}", filter=_ours)
+            key = self.authority.issue(NAME)
+            member = tarfile.TarInfo(f"{_PLACE}/key")
+            member.size = len(key)
+            tar.addfile(member, io.BytesIO(key))
+        archive.seek(0)
+        return archive
+
+    def _read(self) -> None:
+        lines = b""
+        while (received := self._stream.receive())[0]:
+            channel, data = received
+            if channel != 1:
+                os.write(2, data)
+                continue
+            *whole, lines = (lines + data).split(b"\n")
+            with self._changed:
+                self._seen.extend(json.loads(line) for line in whole)
+                self._changed.notify_all()
+
+    def _wait_for(self, wanted: Mapping[str, Any]) -> bool:
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: any(wanted.items() <= each.items() for each in self._seen), 30
+            )
+
+
+def _ours(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    member.uid = member.gid = 0
+    return None if "__pycache__" in member.name else member
+
+
+class Outside:
+    """
+    A session whose proxy knows the origin and trusts its authority.
+    """
+
+    def __init__(self, engine: Engine, image: str, repository: Path, directory: Path) -> None:
+        self._undo = ExitStack()
+        self._repository = repository
+        self._session = Session(
+            Config(image="slim", engine=engine.url), Output("quiet", lambda _: None)
+        )
+        self._undo.callback(self._session.close)
+        try:
+            self.origin = OriginContainer(engine, image)
+            self._undo.callback(self.origin.close)
+            bundle = directory / "bundle.pem"
+            bundle.write_bytes(trust.host_bundle() + self.origin.authority.certificate)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("SSL_CERT_FILE", str(bundle))
+                proxy = self._session.isolation.container
+            self._introduce(engine, proxy)
+        except BaseException:
+            self.close()
+            raise
+
+    def workspace(self, **policy: Any) -> Workspace:
+        """
+        A workspace that may reach the origin, judged by *policy* otherwise.
+        """
+        session = self._session
+        workspace = session.workspace(Order(session.repository(self._repository), {}), "clean")
+        private = (f"{self.origin.address}/32",)
+        workspace.network.use(Policy(private=private, **policy))
+        return workspace
+
+    def stop(self, workspace: Workspace) -> None:
+        """
+        End a workspace.
+        """
+        self._session.stop(workspace)
+
+    def close(self) -> None:
+        """
+        End the session and the origin.
+        """
+        self._undo.close()
+
+    def _introduce(self, engine: Engine, proxy: str) -> None:
+        script = ["sh", "-c", 'echo "$0 $1" >> /etc/hosts', self.origin.address, NAME]
+        with api_client(engine.url, tls=None, version=OLDEST) as client:
+            command = client.exec_create(proxy, script)["Id"]
+            assert client.exec_start(command) == b""
