@@ -1,0 +1,360 @@
+"""S10, S11: real clients through the proxy, and what the log says of them.
+
+Package managers install from their registries; everything else talks to an
+origin of our own, whose authority the proxy trusts and the workspace does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from .origin_container import NAME
+
+URL = f"https://{NAME}"
+
+
+@dataclass(frozen=True)
+class Client:
+    """
+    A command, what it prints, and the requests it must be seen to make.
+    """
+
+    name: str
+    command: str
+    prints: str
+    requests: tuple[tuple[str, str], ...]
+    http2: bool
+    stdin: str = ""
+
+
+FETCH = f"""
+import java.net.URI;
+import java.net.http.*;
+
+class Fetch {{
+    public static void main(String... args) throws Exception {{
+        var request = HttpRequest.newBuilder(URI.create("{URL}/hello")).build();
+        System.out.print(HttpClient.newHttpClient().send(
+            request, HttpResponse.BodyHandlers.ofString()).body());
+    }}
+}}
+"""
+
+JAVA_PROXY = "-Dhttps.proxyHost=proxy -Dhttps.proxyPort=8080"
+"""Java reads no variable for its proxy; the certificate it has from the system's store."""
+
+CLIENTS = (
+    Client(
+        "git",
+        f"git clone -q {URL}/git/demo.git && cat demo/README",
+        "hello from git\n",
+        (
+            ("GET", "/git/demo.git/info/refs?service=git-upload-pack"),
+            ("POST", "/git/demo.git/git-upload-pack"),
+        ),
+        http2=True,
+    ),
+    Client("curl", f"curl -sS {URL}/hello", "hello over HTTP/2\n", (("GET", "/hello"),), True),
+    Client("wget", f"wget -qO- {URL}/hello", "hello over HTTP/1.1\n", (("GET", "/hello"),), False),
+    Client(
+        "go",
+        f"GOPROXY={URL}/go GOSUMDB=off go mod download -json example.com/hello@v1.0.0 "
+        "| jq -r .Version",
+        "v1.0.0\n",
+        tuple(
+            ("GET", f"/go/example.com/hello/@v/v1.0.0.{kind}") for kind in ("info", "mod", "zip")
+        ),
+        http2=True,
+    ),
+    Client(
+        "cargo",
+        f"cargo install -q --root . --index sparse+{URL}/cargo/ hello && bin/hello",
+        "hello from cargo\n",
+        tuple(
+            ("GET", f"/cargo/{path}")
+            for path in ("config.json", "he/ll/hello", "hello-1.0.0.crate")
+        ),
+        http2=True,
+    ),
+    Client(
+        "gem",
+        f"gem install -q --silent --no-document --clear-sources --source {URL}/gems/ hello "
+        "&& ruby -e 'require \"hello\"'",
+        "hello from gem\n",
+        (
+            ("HEAD", "/gems/versions"),
+            ("GET", "/gems/info/hello"),
+            ("GET", "/gems/gems/hello-1.0.0.gem"),
+        ),
+        http2=False,
+    ),
+    Client(
+        "java",
+        f"cat >Fetch.java && java {JAVA_PROXY} Fetch.java",
+        "hello over HTTP/2\n",
+        (("GET", "/hello"),),
+        http2=True,
+        stdin=FETCH,
+    ),
+)
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
+def test_clients_reach_the_origin(outside, reach, client):
+    """
+    S10: with the variables of the workspace alone, and each request is in the log.
+    """
+    ws = reach()
+    result = ws.exec(client.command, cwd="/tmp", input=client.stdin, timeout=120)
+
+    assert (result.stdout, result.exit_code) == (client.prints, 0), result.stderr
+    for method, path in client.requests:
+        ws.network.assert_requested(
+            host=NAME, method=method, path=path, status=200, verdict="allowed"
+        )
+    ws.network.assert_only_hosts(NAME)
+    ws.network.assert_nothing_blocked()
+    arrived = outside.origin.seen(client.requests[-1][1])[-1]
+    assert arrived["protocol"] == ("HTTP/2" if client.http2 else "HTTP/1.1")
+
+
+@dataclass(frozen=True)
+class Installer:
+    """
+    A package manager: what tells its registry's URL, what it installs, and how that is proved.
+    """
+
+    name: str
+    registry: str
+    command: str
+    proof: str
+    paths: tuple[str, ...]
+
+
+INSTALLERS = (
+    Installer(
+        "pip",
+        "python -c 'from pip._internal.models.index import PyPI; print(PyPI.url)'",
+        "pip install -q --no-cache-dir --target six six",
+        "PYTHONPATH=six python -c 'import six; print(six.__version__)'",
+        (r"/simple/six/", r"/.*/six-[0-9.]+-py2\.py3-none-any\.whl"),
+    ),
+    Installer(
+        "uv",
+        "python -c 'from pip._internal.models.index import PyPI; print(PyPI.url)'",
+        "uv venv -q && uv pip install -q --no-cache six",
+        ".venv/bin/python -c 'import six; print(six.__version__)'",
+        (r"/simple/six/", r"/.*/six-[0-9.]+-py2\.py3-none-any\.whl"),
+    ),
+    Installer(
+        "npm",
+        "npm config get registry",
+        "npm install --silent --no-audit --no-fund is-odd",
+        'node -p \'require("is-odd")(3) && require("is-odd/package.json").version\'',
+        (r"/is-odd", r"/is-odd/-/is-odd-[0-9.]+\.tgz", r"/is-number/-/is-number-[0-9.]+\.tgz"),
+    ),
+    Installer(
+        "apt",
+        "cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -m1 -o 'https://.*'",
+        "apt-get update && apt-get install -y --no-install-recommends hello",
+        "dpkg-query -W -f '${Version}' hello && hello --version",
+        (r"/.*/InRelease", r"/.*/hello_[^/]+\.deb"),
+    ),
+)
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("installer", INSTALLERS, ids=lambda installer: installer.name)
+def test_package_managers_install_from_their_registries(plain, installer):
+    """
+    S10: a real package, with no configuration of their own.
+    """
+    registry = plain.exec(installer.registry, check=True).stdout
+    host = registry.removeprefix("https://").partition("/")[0].strip()
+    result = plain.exec(f"cd /tmp && {installer.command}", timeout=300)
+    proof = plain.exec(f"cd /tmp && {installer.proof}")
+
+    assert result.ok, result.stdout + result.stderr
+    assert proof.ok, proof.stderr
+    assert proof.stdout[0].isdigit()
+    plain.network.assert_requested(
+        host=host, method="GET", path__regex=f"^{installer.paths[0]}$", status=200
+    )
+    for path in installer.paths[1:]:
+        # Files may come from another host than the index.
+        plain.network.assert_requested(
+            method="GET", path__regex=f"^{path}$", status=200, verdict="allowed", scheme="https"
+        )
+    plain.network.assert_nothing_blocked()
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize(("option", "version"), [("--http1.1", "1.1"), ("--http2", "2")])
+def test_both_protocols_from_end_to_end(outside, reach, option, version):
+    """
+    S10: what the client speaks is what the origin hears, in both directions, at any size.
+    """
+    ws = reach()
+    curl = f"curl -sS {option} -w '%{{http_version}} %{{size_download}}'"
+    down = ws.exec(f"{curl} -o /dev/null {URL}/big")
+    up = ws.exec(f"head -c 2500000 /dev/zero | {curl} --data-binary @- {URL}/upload")
+
+    assert (down.stdout, down.stderr) == (f"{version} 3000000", "")
+    assert (up.stdout, up.stderr) == (f"2500000\n{version} 8", "")
+    ws.network.assert_requested(count=1, method="GET", path="/big", status=200, scheme="https")
+    ws.network.assert_requested(count=1, method="POST", path="/upload", status=200)
+    assert [each.size for each in ws.network.requests()] == [3_000_000, 8]
+    assert outside.origin.seen("/upload")[-1]["protocol"] == f"HTTP/{version}"
+
+
+@pytest.mark.promise("S10")
+def test_openssl_through_the_proxy(outside, reach):
+    """
+    S10: the certificate is the proxy's, and the name it was asked for must be the tunnel's.
+    """
+    ws = reach()
+    client = (
+        f"openssl s_client -quiet -verify_return_error -proxy proxy:8080 -connect {NAME}:443"
+        " -CAfile $CODEX_PROXY_CERT"
+    )
+    head = "GET {} HTTP/1.1\r\nHost: " + NAME + "\r\nConnection: close\r\n\r\n"
+    good = ws.exec(f"{client} -servername {NAME}", input=head.format("/hello"))
+    foreign = ws.exec(f"{client} -servername evil.example", input=head.format("/foreign"))
+
+    assert good.stdout.startswith("HTTP/1.1 200")
+    assert good.stdout.endswith("hello over HTTP/1.1\n")
+    assert foreign.stdout.startswith("HTTP/1.1 403")
+    first, second = ws.network.requests(host=NAME)
+    assert (first.method, first.path, first.status) == ("GET", "/hello", 200)
+    assert (second.path, second.status, second.reason) == ("/foreign", 403, "name-mismatch")
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize(
+    ("port", "reason"), [(22, "port-not-allowed"), (443, "not-tls")], ids=["ssh", "https"]
+)
+def test_ssh_through_connect_is_refused(reach, port, reason):
+    """
+    S10: at CONNECT for its own port, and by its first bytes for that of HTTPS.
+    """
+    ws = reach()
+    # Netcat keeps an end of the connection to itself until it is idle, which is what -w bounds.
+    result = ws.exec(
+        "ssh -o BatchMode=yes -o ProxyCommand='nc -w 1 -X connect -x proxy:8080 %h %p' "
+        f"-p {port} git@{NAME} true",
+        timeout=30,
+    )
+
+    assert result.exit_code == 255
+    assert "onnection closed" in result.stderr
+    ws.network.assert_blocked(reason, count=1, host=NAME, method="CONNECT", port=port)
+    assert len(ws.network.requests()) == 1
+
+
+ECHO = f"""
+import http.client, sys
+connection = http.client.HTTPSConnection("proxy", 8080, timeout=20)
+connection.set_tunnel("{NAME}", 443)
+connection.request("GET", sys.argv[1], headers={{
+    "Upgrade": "websocket", "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+}})
+socket = connection.sock
+head = socket.recv(4096)
+print(head.split()[1].decode())
+if b" 101 " in head:
+    socket.sendall(b"\\x81\\x85\\0\\0\\0\\0hello")
+    print(socket.recv(4096)[2:].decode())
+"""
+
+
+@pytest.mark.promise("S11")
+def test_a_websocket_where_the_policy_allows_it(reach):
+    """
+    S11: a text goes there and back.
+    """
+    ws = reach(websocket="allow")
+    result = ws.exec(["python3", "-", "/websocket"], input=ECHO)
+
+    assert (result.stdout, result.stderr) == ("101\nhello\n", "")
+    ws.network.assert_requested(
+        count=1, host=NAME, method="GET", path="/websocket", status=101, verdict="allowed"
+    )
+
+
+@pytest.mark.promise("S11")
+@pytest.mark.parametrize(
+    ("client", "path"),
+    [
+        ("python3 - /websocket?python", "/websocket?python"),
+        (f"curl -sS wss://{NAME}/websocket?curl", "/websocket?curl"),
+    ],
+    ids=["python", "curl"],
+)
+def test_a_websocket_is_refused_otherwise(outside, reach, client, path):
+    """
+    S11: the client is told, and the origin hears nothing of it.
+    """
+    ws = reach()
+    result = ws.exec(client, input=ECHO)
+    ws.exec(f"curl -sS {URL}/hello?after-{path[11:]}", check=True)
+
+    assert "403" in result.stdout + result.stderr
+    ws.network.assert_blocked("websocket", count=1, host=NAME, path=path, status=403)
+    arrived = outside.origin.seen(f"/hello?after-{path[11:]}")
+    assert path not in [each["target"] for each in arrived]
+
+
+@pytest.mark.promise("S11")
+@pytest.mark.parametrize("websocket", ["block", "allow"])
+def test_a_switch_of_protocols_that_nobody_asked_for(outside, reach, websocket):
+    """
+    S11: it comes from the origin, and not a byte of it arrives, whatever the policy.
+    """
+    ws = reach(websocket=websocket)
+    result = ws.exec(f"curl -sS --http1.1 {URL}/switch")
+
+    assert result.stdout == ""
+    assert result.exit_code in (52, 56), result.stderr  # an empty reply, or a reset
+    assert outside.origin.seen("/switch")[-1]["target"] == "/switch"
+    ws.network.assert_blocked("websocket", count=1, host=NAME, path="/switch", status=None)
+
+
+FORGET = f"""
+import http.client, os
+connection = http.client.HTTPSConnection("proxy", 8080)
+connection.set_tunnel("{NAME}", 443)
+connection.request("GET", "/slow?forgotten")
+os._exit(0)
+"""
+
+
+@pytest.mark.promise("S10")
+def test_a_client_that_does_not_wait_for_its_answer(reach):
+    """
+    S10: what it asked for is in the log that is read when its command has returned.
+    """
+    ws = reach()
+    ws.exec(["python3", "-"], input=FORGET, check=True)
+
+    [request] = ws.network.requests(host=NAME)
+    assert (request.method, request.path) == ("GET", "/slow?forgotten")
+    assert (request.status, request.verdict) == (None, "allowed")
+
+
+@pytest.mark.promise("S10")
+def test_an_answer_that_is_under_way_is_waited_for(outside, reach):
+    """
+    S10: so that the log has the status of what a client in the background asked for.
+    """
+    ws = reach()
+    client = ws.start(f"curl -sS {URL}/slow?waiting")
+    outside.origin.seen("/slow?waiting")
+
+    [request] = ws.network.requests(host=NAME)
+    assert (request.path, request.status, request.verdict) == ("/slow?waiting", 200, "allowed")
+    assert request.duration >= 1
+    assert client.wait().ok
