@@ -12,7 +12,7 @@ import socket
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_codex_workspace.network.hosts import is_private, literal_address
 from pytest_codex_workspace.network.policy import decide
@@ -30,8 +30,8 @@ __all__ = ["AddressGuard", "GuardedEventLoop", "connected_networks"]
 
 logger = logging.getLogger(__name__)
 
-_connecting: ContextVar[tuple[Conversation, RequestFacts] | None] = ContextVar(
-    "_connecting", default=None
+_connecting: ContextVar[tuple[Conversation, RequestFacts] | Literal["upstream"] | None] = (
+    ContextVar("_connecting", default=None)
 )
 
 
@@ -52,6 +52,8 @@ class GuardedEventLoop(asyncio.SelectorEventLoop):
         if connecting is None:
             raise PermissionError(f"{host!r} is looked up for no approved connection")
         found = await super().getaddrinfo(host, port, **options)
+        if connecting == "upstream":
+            return found
         conversation, facts = connecting
         policy = conversation.workspace.policy
         addresses = tuple(dict.fromkeys(str(info[4][0]) for info in found))
@@ -91,6 +93,10 @@ class AddressGuard:
         facts = conversation.approved.get(target)
         if facts is None or data.server.via is not None:
             return "it was not approved"
+        if target == self._registry.upstream:
+            # The upstream proxy may well have a private address; its targets may not.
+            _connecting.set("upstream")
+            return None
         literal = literal_address(target[0])
         policy = conversation.workspace.policy
         if literal is not None and is_private(literal, policy.private, policy.refuse):

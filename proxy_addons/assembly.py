@@ -24,6 +24,7 @@ from .registry import Registry
 from .replay import Replay
 from .routes import Faults
 from .tunnel import Tunnel
+from .upstream import FarNames, Upstream
 from .websocket import SwitchGuard
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_codex_workspace.network.policy import Policy
+    from pytest_codex_workspace.network.upstream import UpstreamProxy
 
+    from .exchange import OnFailure
     from .registry import Conversation
 
 __all__ = ["Assembly"]
@@ -50,6 +53,7 @@ class Assembly:
         port: the port to listen on.
         bodies: bytes to keep of each body.
         recording: note exchanges for cassettes.
+        upstream: the proxy to go through, if any.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Assembly:
         port: int,
         bodies: int = 0,
         recording: bool = False,
+        upstream: UpstreamProxy | None = None,
     ) -> None:
         bound_chunks()
         self.registry = Registry(policy)
@@ -72,22 +77,27 @@ class Assembly:
         self._tls = TlsConfig()
         self._server: Any = Proxyserver()  # type: ignore[no-untyped-call]
         self._master: Any = Master(Options(confdir=str(directory), listen_host=host))
-        # Those that judge come first, mitmproxy's own last.
-        self._master.addons.add(  # type: ignore[no-untyped-call]
+        judges: list[object] = [
             self.registry,
             Gate(self.registry),
             SwitchGuard(self.registry),
             AddressGuard(self.registry),
-            self.recorder,
-            Replay(self.registry),
-            *([self.recording] if recording else []),
+        ]
+        recorders: list[object] = [self.recorder, Replay(self.registry)]
+        if recording:
+            recorders.append(self.recording)
+        on_failure: OnFailure = self.recorder.on_failure
+        if upstream is not None:
+            way = Upstream(upstream, self.registry)
+            judges.append(way)
+            recorders.append(FarNames(self.registry))
+            on_failure = way.explaining(on_failure)
+        # Those that judge come first, mitmproxy's own last.
+        self._master.addons.add(  # type: ignore[no-untyped-call]
+            *judges,
+            *recorders,
             Faults(self.registry, self._reset, self._close),
-            Tunnel(
-                self.registry,
-                self.recorder.on_failure,
-                self.recorder.malformed,
-                self.recorder.tunnel,
-            ),
+            Tunnel(self.registry, on_failure, self.recorder.malformed, self.recorder.tunnel),
             self._server,
             self._tls,
             _OnRunning(self._started.set),

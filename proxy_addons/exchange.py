@@ -1,10 +1,11 @@
 """
-mitmproxy's HTTP layer with four differences.
+mitmproxy's HTTP layer with five differences.
 
 What clients send is read by parsers of ours, a body that comes with a refused
 request is thrown away instead of kept, when the outside cannot be reached the
-client gets an answer of ours, and a body of unknown length gets from HTTP/2 to
-HTTP/1.
+client gets an answer of ours, a body of unknown length gets from HTTP/2 to
+HTTP/1, and an upstream proxy is asked for plain HTTP as proxies are, not for a
+tunnel.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mitmproxy import http
+from mitmproxy.net.http.url import hostport
 from mitmproxy.proxy import events
 from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
@@ -107,13 +109,14 @@ class Exchange(HttpStream):
         """
         Connect to the outside, or answer that this is not possible.
         """
-        server = self.flow.server_conn
-        connection, error = yield GetHttpConnection(
-            (self.flow.request.host, self.flow.request.port),
-            self.flow.request.scheme == "https",
-            server.via,
-            server.transport_protocol,
-        )
+        server, request = self.flow.server_conn, self.flow.request
+        address, tls, via = (request.host, request.port), request.scheme == "https", server.via
+        if via and not tls:
+            host = f"[{request.host}]" if ":" in request.host else request.host
+            request.authority = hostport("http", host, request.port)
+            scheme, address = via
+            tls, via = scheme == "https", None
+        connection, error = yield GetHttpConnection(address, tls, via, server.transport_protocol)
         if error is None:
             self.context.server = self.flow.server_conn = connection
             self._frame_body(connection)

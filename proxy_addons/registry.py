@@ -113,6 +113,7 @@ class Registry:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        self.upstream: Target | None = None
         self.expected: dict[Target, Callable[[], None]] = {}
         self._workspaces: dict[str, Workspace] = {}
         self._conversations: dict[str, Conversation] = {}

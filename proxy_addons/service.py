@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_codex_workspace.network.cassette import Cassette
 from pytest_codex_workspace.network.policy import Policy
+from pytest_codex_workspace.network.upstream import UpstreamProxy
 
 from .addresses import connected_networks
 from .assembly import Assembly
@@ -66,6 +67,7 @@ class Service:
         write_bundle(bundle, message.get("upstream_ca") or "")
         policy = self._policy(message["policy"])
         bodies = int(message.get("bodies", 0))
+        upstream = message.get("upstream")
         parts = Assembly(
             self._directory,
             bundle,
@@ -73,8 +75,9 @@ class Service:
             self._control.emit,
             host,
             port,
-            bodies,
+            bodies=bodies,
             recording=message.get("cassette") == "record",
+            upstream=UpstreamProxy.from_dict(upstream) if upstream else None,
         )
         await parts.start()
         remove_key(self._directory)

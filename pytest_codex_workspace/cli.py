@@ -28,6 +28,7 @@ _RUN_OPTIONS = (
     "engine",
     "output",
     "setup-timeout",
+    "upstream-proxy",
 )
 
 _RUN = """\

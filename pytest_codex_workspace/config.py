@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from .network.upstream import ENVIRONMENT, InvalidUpstream, choose
+
 __all__ = [
     "OPTIONS",
     "CacheMode",
@@ -124,6 +126,13 @@ OPTIONS: tuple[Option, ...] = (
         choices=get_args(KeepWhen),
     ),
     Option("setup-timeout", "SECONDS", "1200", "time limit of each setup script"),
+    Option(
+        "upstream-proxy",
+        "URL",
+        "environment",
+        "the proxy that leads out of your network: http:// or https://, with user:password@ if it "
+        "wants them; 'environment' uses HTTPS_PROXY, 'none' goes without; NO_PROXY holds for both",
+    ),
 )
 
 
@@ -146,6 +155,8 @@ class Config:
     output: OutputMode = "progress"
     keep: KeepWhen = "never"
     setup_timeout: float = 1200.0
+    # It may have a password in it.
+    upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
     started: float = field(default_factory=time.time)
 
     @classmethod
@@ -182,6 +193,8 @@ class Config:
             checked["network_bodies"] = _bytes(
                 checked["network_bodies"], spell.format("network-bodies")
             )
+        if "upstream_proxy" in checked:
+            _check_upstream(checked["upstream_proxy"], spell.format("upstream-proxy"))
         return cls(**checked)
 
 
@@ -221,6 +234,13 @@ def _bytes(value: str, name: str) -> int:
     if not value.isdecimal() or int(value) > _LARGEST_BODY:
         raise ConfigError(f"{name}={value}: must be a number of bytes from 0 to {_LARGEST_BODY}")
     return int(value)
+
+
+def _check_upstream(value: str, name: str) -> None:
+    try:
+        choose(value, {})
+    except InvalidUpstream as error:
+        raise ConfigError(f"{name}: {error}; or give 'environment' or 'none'") from None
 
 
 def _seconds(value: str, name: str) -> float:

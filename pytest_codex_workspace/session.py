@@ -17,7 +17,7 @@ from .config import Config
 from .engine.find import find_engine
 from .engine.protocol import Engine, ImageInfo
 from .environment import workspace_environment
-from .errors import CodexWorkspaceError, EngineError, EngineUnavailable
+from .errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
 from .identity import Identity
 from .launch import Launcher, Phase, Running
 from .layers import Layers, Order
@@ -29,6 +29,7 @@ from .network.isolation import Isolation
 from .network.log import NetworkLog, Request
 from .network.policy import HTTPS_ONLY, OFFLINE, Policy
 from .network.policy_file import PolicyReader
+from .network.upstream import InvalidUpstream, UpstreamProxy, choose
 from .output import Output
 from .paths import bind
 from .repository import RepositorySnapshot, open_repository
@@ -96,33 +97,42 @@ class Session:
 
         Raises:
             ImageBuildError: the proxy image could not be built.
-            ProxyError: the proxy did not start.
+            ProxyError: the proxy did not start, or the upstream proxy that the
+                environment names cannot be used.
         """
         return self._once("isolation", self._isolate)
 
     def _isolate(self) -> Isolation:
+        upstream = self._upstream()
         image = images.ensure_proxy_image(self.engine, output=self.output)
         isolation = Isolation(self.engine, self._identity, image)
         self._closers.append(isolation.close)
         ca = trust.load_ca()
         if ca is not None:
-            self._open(isolation, ca)
+            self._open(isolation, ca, upstream)
             return isolation
         lock = trust.cache_dir() / "locks" / "ca.lock"
         with machine_lock(lock, "this machine's certificate authority", self.output.note):
-            self._open(isolation, trust.load_ca())
+            self._open(isolation, trust.load_ca(), upstream)
             if isolation.info.new_ca is not None:
                 trust.store_ca(isolation.info.new_ca)
         return isolation
 
-    def _open(self, isolation: Isolation, ca: bytes | None) -> None:
+    def _open(self, isolation: Isolation, ca: bytes | None, upstream: UpstreamProxy | None) -> None:
         isolation.open(
             ca=ca,
             upstream_ca=trust.host_bundle(),
             policy=HTTPS_ONLY,
             refuse=own_addresses(),
             bodies=self.config.network_bodies,
+            upstream=upstream,
         )
+
+    def _upstream(self) -> UpstreamProxy | None:
+        try:
+            return choose(self.config.upstream_proxy, os.environ)
+        except InvalidUpstream as error:
+            raise ProxyError(str(error)) from None
 
     @cached_property
     def image(self) -> ImageInfo:

@@ -20,6 +20,7 @@ from ..errors import CodexWorkspaceError, EngineError, ProxyError
 from ..identity import Identity
 from .policy import Policy
 from .proxy import ProxyClient
+from .upstream import UpstreamProxy
 
 __all__ = ["Holder", "Isolation"]
 
@@ -74,6 +75,7 @@ class Isolation:
         policy: Policy,
         refuse: Sequence[str],
         bodies: int,
+        upstream: UpstreamProxy | None,
     ) -> None:
         """
         Make the network and start the proxy.
@@ -86,6 +88,7 @@ class Isolation:
             policy: what may leave.
             refuse: networks (CIDR) that no policy opens.
             bodies: bytes to keep of each body.
+            upstream: the proxy to go through, `None` for a direct way out.
 
         Raises:
             ProxyError: the proxy did not start.
@@ -124,6 +127,7 @@ class Isolation:
             policy=policy,
             refuse=refuse,
             bodies=bodies,
+            upstream=upstream,
         )
 
     def acquire(self) -> Holder:

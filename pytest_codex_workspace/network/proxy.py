@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .log import Request
     from .matching import Phase
     from .policy import Policy
+    from .upstream import UpstreamProxy
 
 __all__ = ["REQUEST_LIMIT", "Barrier", "ProxyClient", "ProxyInfo"]
 
@@ -106,6 +107,7 @@ class ProxyClient:
         refuse: Sequence[str] = (),
         bodies: int = 0,
         cassette: str = "off",
+        upstream: UpstreamProxy | None = None,
         port: int = 8080,
         dns_port: int = 53,
     ) -> ProxyInfo:
@@ -125,6 +127,7 @@ class ProxyClient:
                 policy refuses besides.
             bodies: bytes to keep of each body.
             cassette: `record` or `replay` what is registered with a tape.
+            upstream: the proxy to go through, `None` for a direct way out.
             port: where the proxy listens.
             dns_port: where the resolver listens.
 
@@ -141,6 +144,7 @@ class ProxyClient:
             refuse=list(refuse),
             bodies=bodies,
             cassette=cassette,
+            upstream=upstream.to_dict() if upstream else None,
             port=port,
             dns_port=dns_port,
         )

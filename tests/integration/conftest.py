@@ -12,7 +12,7 @@ import pytest
 from pytest_codex_workspace.workspace import Workspace
 
 from ..conftest import init_repo, scripts
-from .origin_container import Outside
+from .origin_container import OriginContainer, Outside
 
 SETUP = """\
 set -eu
@@ -76,11 +76,21 @@ def plain(codex_workspace_factory, plain_repo):
 
 
 @pytest.fixture(scope="session")
-def outside(codex_engine, codex_image, plain_repo, tmp_path_factory) -> Iterator[Outside]:
+def origin_container(codex_engine, codex_image) -> Iterator[OriginContainer]:
     """
-    A TLS origin in a container, and a session whose proxy reaches it.
+    A TLS origin on the engine's default network.
     """
-    made = Outside(codex_engine, codex_image, plain_repo, tmp_path_factory.mktemp("outside"))
+    made = OriginContainer(codex_engine, codex_image)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def outside(codex_engine, origin_container, plain_repo, tmp_path_factory) -> Iterator[Outside]:
+    """
+    A session whose proxy reaches that origin.
+    """
+    made = Outside(codex_engine, origin_container, plain_repo, tmp_path_factory.mktemp("outside"))
     yield made
     made.close()
 

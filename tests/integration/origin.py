@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import hashlib
-import ipaddress
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from .pki import PrivateAuthority
 
 LOCAL = "127.0.0.1"
 
@@ -89,14 +84,15 @@ class Handler(BaseHTTPRequestHandler):
 
 class Origin:
     """
-    An HTTPS server on loopback with a certificate of its own; without
-    *tls* an HTTP server.
+    An HTTPS server on loopback whose private authority's certificate is
+    `certificate`; without *tls* an HTTP server.
     """
 
     def __init__(self, directory: Path, *, tls: bool = True) -> None:
-        self.certificate, key = _self_signed()
+        authority = PrivateAuthority()
+        self.certificate = authority.certificate
         file = directory / "origin.pem"
-        file.write_bytes(self.certificate + key)
+        file.write_bytes(authority.issue("localhost", LOCAL))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file)
         self.server: Any = ThreadingHTTPServer((LOCAL, 0), Handler)
@@ -118,27 +114,3 @@ class Origin:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
-
-
-def _self_signed() -> tuple[bytes, bytes]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "origin")])
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(LOCAL))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return certificate.public_bytes(pem), private

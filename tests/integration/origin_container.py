@@ -13,7 +13,6 @@ import os
 import tarfile
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +90,14 @@ class OriginContainer:
         with self._changed:
             return [each for each in self._seen if "target" in each]
 
+    def introduce_to(self, container: str) -> None:
+        """
+        Write the origin's name into the hosts file of a running container.
+        """
+        script = ["sh", "-c", 'echo "$0 $1" >> /etc/hosts', self.address, NAME]
+        with api_client(self._engine.url, tls=None, version=OLDEST) as client:
+            assert client.exec_start(client.exec_create(container, script)["Id"]) == b""
+
     def close(self) -> None:
         """
         Remove the container.
@@ -141,25 +148,30 @@ def _ours(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 class Outside:
     """
-    A session whose proxy knows the origin and trusts its authority.
+    A session that can reach the origin: its proxy trusts the authority, and
+    knows the name unless *upstream* is to know it.
     """
 
-    def __init__(self, engine: Engine, image: str, repository: Path, directory: Path) -> None:
-        self._undo = ExitStack()
+    def __init__(
+        self,
+        engine: Engine,
+        origin: OriginContainer,
+        repository: Path,
+        directory: Path,
+        upstream: str = "none",
+    ) -> None:
+        self.origin = origin
         self._repository = repository
-        self._session = Session(
-            Config(image="slim", engine=engine.url), Output("quiet", lambda _: None)
-        )
-        self._undo.callback(self._session.close)
+        config = Config(image="slim", engine=engine.url, upstream_proxy=upstream)
+        self._session = Session(config, Output("quiet", lambda _: None))
+        bundle = directory / "bundle.pem"
+        bundle.write_bytes(trust.host_bundle() + origin.authority.certificate)
         try:
-            self.origin = OriginContainer(engine, image)
-            self._undo.callback(self.origin.close)
-            bundle = directory / "bundle.pem"
-            bundle.write_bytes(trust.host_bundle() + self.origin.authority.certificate)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("SSL_CERT_FILE", str(bundle))
                 proxy = self._session.isolation.container
-            self._introduce(engine, proxy)
+            if upstream == "none":
+                origin.introduce_to(proxy)
         except BaseException:
             self.close()
             raise
@@ -182,12 +194,6 @@ class Outside:
 
     def close(self) -> None:
         """
-        End the session and the origin.
+        End the session.
         """
-        self._undo.close()
-
-    def _introduce(self, engine: Engine, proxy: str) -> None:
-        script = ["sh", "-c", 'echo "$0 $1" >> /etc/hosts', self.origin.address, NAME]
-        with api_client(engine.url, tls=None, version=OLDEST) as client:
-            command = client.exec_create(proxy, script)["Id"]
-            assert client.exec_start(command) == b""
+        self._session.close()

@@ -19,6 +19,7 @@ from pytest_codex_workspace.network.log import NetworkLog, Request
 from pytest_codex_workspace.network.policy import Policy
 from pytest_codex_workspace.network.policy_file import PolicyReader
 from pytest_codex_workspace.network.proxy import ProxyClient
+from pytest_codex_workspace.network.upstream import UpstreamProxy
 
 from .origin import LOCAL, Origin
 
@@ -73,17 +74,27 @@ class Running:
     A proxy in a process, with this test as its workspace.
     """
 
-    def __init__(self, origin: Origin, directory: Path, *, bodies: int = 0, **changes: Any) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        directory: Path,
+        *,
+        bodies: int = 0,
+        upstream: UpstreamProxy | None = None,
+        trusts: bytes | None = None,
+        **changes: Any,
+    ) -> None:
         self.origin = origin
         self.stream, self.client = start()
         self.port, self.dns_port = free_port(), free_port()
         policy = {"ports": (443, origin.port), "private": (f"{LOCAL}/32",), **changes}
         self.info = self.client.configure(
             None,
-            origin.certificate,
+            origin.certificate if trusts is None else trusts,
             LOCAL,
             Policy(**policy),
             bodies=bodies,
+            upstream=upstream,
             port=self.port,
             dns_port=self.dns_port,
         )

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from .origin_container import NAME
+from pytest_codex_workspace.images import ensure_proxy_image
+from pytest_codex_workspace.output import Output
+
+from .company_proxy import CompanyContainer
+from .origin_container import NAME, Outside
 
 URL = f"https://{NAME}"
 
@@ -105,7 +109,7 @@ CLIENTS = (
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 def test_clients_reach_the_origin(outside, reach, client):
     """
-    S10: with the variables of the workspace alone, and each request is in the log.
+    S10: with the workspace's own variables (but Java), and each request is in the log.
     """
     ws = reach()
     result = ws.exec(client.command, cwd="/tmp", input=client.stdin, timeout=120)
@@ -358,3 +362,37 @@ def test_an_answer_that_is_under_way_is_waited_for(outside, reach):
     assert (request.path, request.status, request.verdict) == ("/slow?waiting", 200, "allowed")
     assert request.duration >= 1
     assert client.wait().ok
+
+
+@pytest.fixture
+def company(codex_engine, origin_container):
+    """
+    A company's proxy, which alone knows the origin's name.
+    """
+    image = ensure_proxy_image(codex_engine, output=Output("quiet", print))
+    made = CompanyContainer(codex_engine, image.id)
+    origin_container.introduce_to(made.container)
+    yield made
+    made.close()
+
+
+@pytest.mark.promise("S10")
+def test_a_session_behind_a_company_proxy(
+    codex_engine, origin_container, company, plain_repo, tmp_path
+):
+    """
+    S10: whose address is private, which asks for a password, and which resolves the names.
+    """
+    behind = Outside(codex_engine, origin_container, plain_repo, tmp_path, company.url)
+    try:
+        ws = behind.workspace()
+        result = ws.exec(f"curl -sS {URL}/hello && git clone -q {URL}/git/demo.git")
+        environment = ws.exec(["env"], check=True).stdout
+
+        assert (result.stdout, result.exit_code) == ("hello over HTTP/2\n", 0), result.stderr
+        assert ws.project.joinpath("demo", "README").exists()
+        assert "hush" not in environment
+        ws.network.assert_requested(count=1, host=NAME, path="/hello", status=200)
+        ws.network.assert_nothing_blocked()
+    finally:
+        behind.close()

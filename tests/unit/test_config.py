@@ -43,6 +43,8 @@ def test_values_are_converted():
         ({"setup_timeout": "-1"}, "above 0"),
         ({"setup_timeout": "nan"}, "above 0"),
         ({"output": "loud"}, "must be one of progress, stream, quiet"),
+        ({"upstream_proxy": "off"}, "--codex-upstream-proxy: 'off': a proxy's URL begins with"),
+        ({"upstream_proxy": "http://localhost:3128"}, "which containers cannot reach"),
     ],
 )
 def test_a_wrong_value_is_explained(values, words):
@@ -53,6 +55,18 @@ def test_a_wrong_value_is_explained(values, words):
         Config.of(values)
 
     assert words in str(caught.value)
+
+
+def test_the_upstream_proxys_password_is_not_shown():
+    """
+    Neither by a complaint nor by the configuration that holds it.
+    """
+    config = Config.of({"upstream_proxy": "http://me:hush@proxy.example:3128"})
+    with pytest.raises(ConfigError) as caught:
+        Config.of({"upstream_proxy": "ftp://me:hush@proxy.example"})
+
+    assert config.upstream_proxy == "http://me:hush@proxy.example:3128"
+    assert "hush" not in f"{config!r} {caught.value}"
 
 
 def test_a_variable_must_be_text():

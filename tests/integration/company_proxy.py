@@ -1,0 +1,114 @@
+"""A proxy as companies have one: mitmproxy's own program, on loopback or in a container."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine
+from pytest_codex_workspace.identity import Identity
+
+from .origin import LOCAL
+from .proxy_process import PYTHON, free_port
+
+_MITMDUMP = "from mitmproxy.tools.main import mitmdump; mitmdump()"
+_START_SECONDS = 30.0
+
+
+class CompanyProxy:
+    """
+    mitmdump, started with *settings*; it decrypts unless they say otherwise.
+
+    Attributes:
+        port: where it listens.
+        certificate: that of the authority it signs with, as PEM.
+    """
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self.port = free_port()
+        self._log = directory / "log"
+        chosen = {"confdir": str(directory), "listen_host": LOCAL, "flow_detail": "1", **settings}
+        options = [part for item in chosen.items() for part in ("--set", "=".join(item))]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [PYTHON, "-c", _MITMDUMP, "--listen-port", str(self.port), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._await_start()
+        self.certificate = (directory / "mitmproxy-ca-cert.pem").read_bytes()
+
+    @property
+    def log(self) -> str:
+        """
+        What it has printed: a line for each connection and each request.
+        """
+        return self._log.read_text()
+
+    def close(self) -> None:
+        """
+        End it.
+        """
+        self._process.terminate()
+        self._process.wait(10)
+
+    def _await_start(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._listens():
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((LOCAL, self.port)) == 0
+
+
+class CompanyContainer:
+    """
+    mitmdump of the proxy image on the engine's default network; it lets TLS
+    through as it is.
+
+    Attributes:
+        container: its id.
+        url: for those who may use it.
+    """
+
+    def __init__(self, engine: Engine, image: str) -> None:
+        self._engine = engine
+        settings = ("--set", "proxyauth=me:hush", "--set", "ignore_hosts=.*")
+        identity = Identity()
+        self.container = engine.create(
+            ContainerSpec(
+                image,
+                ("mitmdump", "--listen-port", "3128", *settings),
+                identity.name("company"),
+                labels=identity.labels("company"),
+                environment={"PYTHONUNBUFFERED": "1"},
+                network=engine.egress_network,
+            )
+        )
+        self._stream = engine.attach(self.container)
+        try:
+            engine.start(self.container)
+            said = b""
+            while b"listening at" not in said:
+                channel, data = self._stream.receive()
+                assert channel, f"it ended: {said!r}"
+                said += data
+            info = engine.container(self.container)
+            assert info is not None
+            self.url = f"http://me:hush@{info.addresses[engine.egress_network]}:3128"
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """
+        Remove it.
+        """
+        self._stream.close()
+        self._engine.remove(self.container)

@@ -1,0 +1,242 @@
+"""The way out by another proxy: which requests, with what headers, and what is said of failures."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import socket
+from typing import Any
+
+import pytest
+from mitmproxy import http
+from mitmproxy.connection import Server
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+from mitmproxy.test import tflow
+
+from proxy_addons import upstream
+from proxy_addons.addresses import AddressGuard, GuardedEventLoop
+from proxy_addons.judgement import Judgement
+from proxy_addons.upstream import FarNames, Upstream
+from pytest_codex_workspace.network.policy import Policy, RequestFacts
+from pytest_codex_workspace.network.upstream import UpstreamProxy
+
+from .flows import World
+
+PROXY = UpstreamProxy.parse("http://me:hush@10.0.0.5:3128", "direct.example")
+VIA = ("http", ("10.0.0.5", 3128))
+
+
+class Behind(World):
+    """
+    The world behind an upstream proxy.
+    """
+
+    def __init__(self, **policy: Any) -> None:
+        super().__init__(Policy(**policy))
+        self.upstream = Upstream(PROXY, self.registry)
+        self.far = FarNames(self.registry)
+
+    def send(self, **request: Any) -> http.HTTPFlow:
+        """
+        A request, and what the chain makes of it.
+        """
+        secure = request.get("scheme", "https") == "https"
+        host = request.setdefault("host", "example.org")
+        conversation = self.connect((host, 443) if secure else None)
+        flow = self.flow(conversation, **{"headers": (), **request})
+        self.gate.requestheaders(flow)
+        self.upstream.requestheaders(flow)
+        self.recorder.requestheaders(flow)
+        asyncio.run(self.far.requestheaders(flow))
+        return flow
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, ...]]:
+    """
+    What this machine's resolver knows; each look-up takes a name away.
+    """
+    known: dict[str, tuple[str, ...]] = {}
+
+    async def look_up(host: str) -> tuple[str, ...]:
+        return known.pop(host, ())
+
+    monkeypatch.setattr(upstream, "_look_up", look_up)
+    return known
+
+
+def test_approved_requests_go_there(names: dict[str, tuple[str, ...]]) -> None:
+    """
+    Refused ones, and those on the list, do not.
+    """
+    world = Behind(deny=("evil.example",))
+
+    assert world.send().server_conn.via == VIA
+    assert world.send(host="direct.example").server_conn.via is None
+    assert world.send(host="evil.example").server_conn.via is None
+
+
+def test_the_way_is_chosen_for_each_request(names: dict[str, tuple[str, ...]]) -> None:
+    """
+    One connection of a client may ask for both kinds.
+    """
+    world = Behind(http="allow")
+    conversation = world.connect()
+    shared = tflow.tserver_conn()
+    for host, via in (("example.org", VIA), ("direct.example", None), ("example.org", VIA)):
+        flow = world.flow(conversation, host=host, port=80, scheme="http", headers=())
+        flow.server_conn = shared
+        shared.state = shared.state.CLOSED
+        world.gate.requestheaders(flow)
+        world.upstream.requestheaders(flow)
+        assert flow.server_conn.via == via
+
+
+def test_the_password_goes_to_the_proxy_alone(names: dict[str, tuple[str, ...]]) -> None:
+    """
+    In the request for a tunnel, or in one without TLS; never inside a tunnel.
+    """
+    world = Behind(http="allow")
+    tunnel = tflow.tflow()
+    tunnel.request.headers["Proxy-Authorization"] = "the workspace's"
+    world.upstream.http_connect_upstream(tunnel)
+
+    assert tunnel.request.headers.get_all("proxy-authorization") == [PROXY.authorization]
+    assert "proxy-authorization" not in world.send().request.headers
+    plain = world.send(scheme="http", port=80)
+    assert plain.request.headers["proxy-authorization"] == PROXY.authorization
+    direct = world.send(scheme="http", port=80, host="direct.example")
+    assert "proxy-authorization" not in direct.request.headers
+
+
+def test_the_guard_lets_exactly_this_proxy_through(names: dict[str, tuple[str, ...]]) -> None:
+    """
+    Though its address is private, and only where an approved request goes there.
+    """
+    world = Behind()
+    guard = AddressGuard(world.registry)
+    stranger = world.connect(("example.org", 443))
+    client = world.send().client_conn
+
+    for who, address, error in (
+        (client, ("10.0.0.5", 3128), None),
+        (client, ("10.0.0.5", 3129), "it was not approved"),
+        (client, ("10.0.0.6", 3128), "it was not approved"),
+        (stranger.client, ("10.0.0.5", 3128), "it was not approved"),
+    ):
+        data = ServerConnectionHookData(server=Server(address=address), client=who)
+        contextvars.copy_context().run(guard.server_connect, data)
+        assert error == data.server.error
+
+
+def test_the_proxys_own_name_may_lead_to_private_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    It is the user who named it.
+    """
+    found = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.5", 3128))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [found])
+    world = World()
+    world.registry.upstream = ("proxy.example", 3128)
+    conversation = world.connect(("example.org", 443))
+    conversation.approved["proxy.example", 3128] = RequestFacts("example.org")
+    server = Server(address=("proxy.example", 3128))
+
+    async def resolve() -> list[Any]:
+        data = ServerConnectionHookData(server=server, client=conversation.client)
+        AddressGuard(world.registry).server_connect(data)
+        return await asyncio.get_running_loop().getaddrinfo(*server.address)
+
+    with asyncio.Runner(loop_factory=GuardedEventLoop) as runner:
+        assert runner.run(resolve()) == [found]
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ((), None),
+        (("192.0.2.1",), None),
+        (("10.0.0.1", "192.0.2.1"), None),
+        (("10.0.0.1", "fd00::1"), "private-address"),
+    ],
+)
+def test_names_that_lead_to_private_addresses_only(
+    names: dict[str, tuple[str, ...]], found: tuple[str, ...], reason: str | None
+) -> None:
+    """
+    Are refused, again when they are no longer looked up; others pass.
+    """
+    world = Behind()
+    names["example.org"] = found
+    for _ in range(2):
+        flow = world.send(headers=((b"transfer-encoding", b"chunked"),))
+        judgement = Judgement.of(flow)
+        assert judgement is not None
+        assert judgement.decision.reason == reason
+        assert (flow.response is None) == (reason is None)
+        assert not (flow.response and flow.request.stream)
+
+
+def test_a_slow_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The name passes: the upstream proxy will resolve it, or not.
+    """
+
+    async def never(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "getaddrinfo", never)
+    monkeypatch.setattr(upstream, "_LOOKUP_SECONDS", 0.01)
+
+    assert Behind().send().response is None
+
+
+def test_what_is_known_of_names_is_bounded(
+    names: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A workspace may ask for any number of them.
+    """
+    monkeypatch.setattr(upstream, "_REMEMBERED", 3)
+    world = Behind()
+    for number in range(9):
+        world.send(host=f"h{number}.example")
+
+    assert list(world.far._known) == ["h6.example", "h7.example", "h8.example"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("x refused HTTP CONNECT request: 407 Authentication", "asks for a password; put user"),
+        ("x refused HTTP CONNECT request: 403 Forbidden", "refused the tunnel with 403; ask"),
+        ("Certificate verify failed: self-signed", "name its authority in SSL_CERT_FILE"),
+        ("Connect call failed", "gave no way through (Connect call failed); check"),
+    ],
+)
+def test_errors_name_the_proxy_and_what_to_check(
+    names: dict[str, tuple[str, ...]], error: str, words: str
+) -> None:
+    """
+    Without its password.
+    """
+    world = Behind()
+    explanation = world.upstream.explain(world.send(), error)
+
+    assert "the upstream proxy http://10.0.0.5:3128 " in explanation
+    assert words in explanation
+    assert "hush" not in explanation
+
+
+def test_errors_that_are_not_the_proxys_are_left_alone(names: dict[str, tuple[str, ...]]) -> None:
+    """
+    Nor is a 407 from a server that was reached directly.
+    """
+    world = Behind(http="allow")
+    flow = world.send(host="direct.example", scheme="http", port=80)
+    flow.server_conn = Server(address=("direct.example", 80))
+    flow.response = http.Response.make(407)
+    world.upstream.responseheaders(flow)
+    world.upstream.response(flow)
+
+    assert world.upstream.explain(flow, "it broke") == "it broke"
+    assert flow.response.status_code == 407
