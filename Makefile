@@ -21,6 +21,7 @@ lint: $(VENV)/.ready
 	$(BIN)/mypy tests/typing
 
 bench: $(VENV)/.ready engine
+	@$(BIN)/python -m benchmarks.proxy
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/bench.py
 
 engine: $(VENV)/.ready
