@@ -10,7 +10,7 @@ git -C "$work/demo" add README
 git -C "$work/demo" -c user.name=A -c user.email=a@example.com commit --quiet --message first
 git clone --quiet --bare "$work/demo" "$root/git/demo.git"
 
-# A module proxy: https://go.dev/ref/mod#goproxy-protocol
+# A module proxy, by the GOPROXY protocol.
 module=example.com/hello@v1.0.0
 versions=$root/go/example.com/hello/@v
 mkdir -p "$versions" "$work/$module"
@@ -19,7 +19,7 @@ echo 'package hello' > "$work/$module/hello.go"
 echo '{"Version":"v1.0.0","Time":"2024-01-01T00:00:00Z"}' > "$versions/v1.0.0.info"
 (cd "$work" && zip --quiet -r "$versions/v1.0.0.zip" "$module")
 
-# A sparse registry: https://doc.rust-lang.org/cargo/reference/registry-index.html
+# A sparse registry, as cargo reads it over HTTP.
 mkdir -p "$work/hello-1.0.0/src" "$root/cargo/he/ll"
 printf '[package]\nname = "hello"\nversion = "1.0.0"\n' > "$work/hello-1.0.0/Cargo.toml"
 echo 'fn main() { println!("hello from cargo"); }' > "$work/hello-1.0.0/src/main.rs"
@@ -29,7 +29,7 @@ echo '{"dl":"https://origin.test/cargo/{crate}-{version}.crate"}' > "$root/cargo
 echo '{"name":"hello","vers":"1.0.0","deps":[],"features":{},"yanked":false,"cksum":"'"$sum"'"}' \
     > "$root/cargo/he/ll/hello"
 
-# A gem server: https://guides.rubygems.org/rubygems-org-compact-index-api/
+# A gem server with a compact index.
 mkdir -p "$work/gem/lib" "$root/gems/info" "$root/gems/gems" "$root/gems/quick/Marshal.4.8"
 echo 'puts "hello from gem"' > "$work/gem/lib/hello.rb"
 cat > "$work/gem/hello.gemspec" <<'EOF'
