@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import (
         CacheMiss,
+        CassetteError,
         CodexWorkspaceError,
         EngineError,
         EngineUnavailable,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CacheMiss",
+    "CassetteError",
     "CodexWorkspaceError",
     "EngineError",
     "EngineUnavailable",

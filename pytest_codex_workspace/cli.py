@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .config import OPTIONS, Config, ConfigError
@@ -25,6 +27,7 @@ _RUN_OPTIONS = (
     "cache",
     "network",
     "network-setup",
+    "cassette",
     "engine",
     "output",
     "setup-timeout",
@@ -39,6 +42,21 @@ second workspace from it and run setup-from-cache-script.sh there.
 
 The exit code is that of the script that failed, 0 if all went well, 2 if
 something else is wrong.
+"""
+
+_LIST = """\
+Print each exchange of a cassette: phase, status, method, URL and day.
+"""
+
+_REFRESH = """\
+Bring the repository up and record what its scripts request, in place of what
+they requested when the cassette was made. What tests request is recorded
+again by: pytest --codex-cassette=record
+"""
+
+_PRUNE = """\
+Remove the exchanges that no run with --codex-cassette=replay on this machine
+has used since the cassette was written.
 """
 
 _CLEAN = """\
@@ -84,16 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         "run", help="the whole chain for a repository", description=_RUN, formatter_class=form
     )
     run.add_argument("repo", nargs="?", default=".", metavar="REPO", help="default: here")
-    for option in OPTIONS:
-        if option.name in _RUN_OPTIONS:
-            text = option.help + (f" (default: {option.default})" if option.default else "")
-            run.add_argument(
-                f"--{option.name}",
-                dest=option.key,
-                metavar=option.metavar,
-                action="append" if option.repeatable else "store",
-                help=text,
-            )
+    _add_options(run, _RUN_OPTIONS)
     run.set_defaults(action=_run)
 
     clean = commands.add_parser(
@@ -104,14 +113,48 @@ def _parser() -> argparse.ArgumentParser:
         "--images", action="store_true", help="remove every image of ours too, caches included"
     )
     clean.set_defaults(action=_clean)
+
+    cassette = commands.add_parser("cassette", help="recorded network exchanges")
+    cassette_commands = cassette.add_subparsers(metavar="COMMAND", required=True)
+    for name, summary, description, action in (
+        ("list", "what a cassette has", _LIST, _cassette_list),
+        ("refresh", "record what the scripts request anew", _REFRESH, _cassette_refresh),
+        ("prune", "remove what no replay has used", _PRUNE, _cassette_prune),
+    ):
+        one = cassette_commands.add_parser(
+            name, help=summary, description=description, formatter_class=form
+        )
+        one.add_argument("repo", nargs="?", default=".", metavar="REPO", help="default: here")
+        if name == "refresh":
+            _add_options(one, tuple(set(_RUN_OPTIONS) - {"cache", "cassette"}))
+        else:
+            one.add_argument("--name", default="default", help="of the cassette; default: default")
+        one.set_defaults(action=action)
     return parser
 
 
+def _add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    for option in OPTIONS:
+        if option.name in names:
+            text = option.help + (f" (default: {option.default})" if option.default else "")
+            parser.add_argument(
+                f"--{option.name}",
+                dest=option.key,
+                metavar=option.metavar,
+                action="append" if option.repeatable else "store",
+                help=text,
+            )
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    config = Config.of(vars(arguments), spell="--{}")
+    return _bring_up(config)
+
+
+def _bring_up(config: Config) -> int:
     from .output import Output
     from .session import Session
 
-    config = Config.of(vars(arguments), spell="--{}")
     session = Session(config, Output(config.output, _print))
     try:
         return _chain(session, config)
@@ -119,18 +162,33 @@ def _run(arguments: argparse.Namespace) -> int:
         session.close()
 
 
-def _chain(session: Session, config: Config) -> int:
-    from .layers import Order
+def _cassette_list(arguments: argparse.Namespace) -> int:
+    from .cassettes import open_cassette, path_of
 
+    cassette = open_cassette(path_of(Path(arguments.repo), arguments.name))
+    for one in cassette.exchanges:
+        _print(f"{one.phase:6} {one.status} {one.method} {one.url}  {one.recorded}")
+    _print(f"{len(cassette.exchanges)} exchanges in {cassette.path}")
+    return 0
+
+
+def _cassette_refresh(arguments: argparse.Namespace) -> int:
+    config = Config.of({**vars(arguments), "cassette": "record"}, spell="--{}")
+    return _bring_up(replace(config, renew_cassette=True))
+
+
+def _cassette_prune(arguments: argparse.Namespace) -> int:
+    from .cassettes import path_of, prune
+
+    path = path_of(Path(arguments.repo), arguments.name)
+    _print(f"removed {prune(path)} exchanges from {path}")
+    return 0
+
+
+def _chain(session: Session, config: Config) -> int:
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     snapshot = session.repository(config.repo, config.rev)
-    order = Order(
-        snapshot,
-        config.env,
-        setup_policy=session.read_policy(config.network_setup),
-        policy=session.read_policy(config.network),
-    )
-    workspace = session.workspace(order, "ready")
+    workspace = session.workspace(session.order(snapshot, config.env), "ready")
     setup = workspace.setup
     told = {
         "hit": "the cached setup was used",

@@ -14,6 +14,7 @@ from .network.upstream import ENVIRONMENT, InvalidUpstream, choose
 __all__ = [
     "OPTIONS",
     "CacheMode",
+    "CassetteMode",
     "Config",
     "ConfigError",
     "KeepWhen",
@@ -24,6 +25,7 @@ __all__ = [
 
 CacheMode = Literal["auto", "refresh", "off", "require"]
 OutputMode = Literal["progress", "stream", "quiet"]
+CassetteMode = Literal["record", "replay", "off"]
 KeepWhen = Literal["never", "failed", "always"]
 
 _LARGEST_BODY = 256 * 1024
@@ -99,6 +101,14 @@ OPTIONS: tuple[Option, ...] = (
         "the same for setup-script.sh and setup-from-cache-script.sh",
     ),
     Option(
+        "cassette",
+        "MODE",
+        "off",
+        "record: write every exchange into codex-workspace-cassettes/ of the repository; "
+        "replay: answer from there, with no connection to the outside; off",
+        choices=get_args(CassetteMode),
+    ),
+    Option(
         "network-bodies",
         "BYTES",
         "0",
@@ -140,7 +150,8 @@ OPTIONS: tuple[Option, ...] = (
 class Config:
     """
     A checked set of options. `repo` is `None` when none was named; `started`
-    is when the run began, in seconds since the epoch.
+    is when the run began, in seconds since the epoch; `renew_cassette` drops
+    what the scripts requested before from a cassette that is recorded.
     """
 
     repo: Path | None = None
@@ -150,6 +161,7 @@ class Config:
     cache: CacheMode = "auto"
     network: str = "https-only"
     network_setup: str = "https-only"
+    cassette: CassetteMode = "off"
     network_bodies: int = 0
     engine: str = "auto"
     output: OutputMode = "progress"
@@ -157,6 +169,7 @@ class Config:
     setup_timeout: float = 1200.0
     # It may have a password in it.
     upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
+    renew_cassette: bool = False
     started: float = field(default_factory=time.time)
 
     @classmethod
@@ -189,6 +202,16 @@ class Config:
             checked["setup_timeout"] = _seconds(
                 checked["setup_timeout"], spell.format("setup-timeout")
             )
+        if checked.get("cassette") == "record":
+            # Scripts must run to be recorded.
+            mode = checked.setdefault("cache", "refresh")
+            if mode == "require":
+                raise ConfigError(
+                    f"{spell.format('cassette')}=record runs the scripts, which "
+                    f"{spell.format('cache')}=require forbids; leave one of them out"
+                )
+            if mode == "auto":
+                checked["cache"] = "refresh"
         if "network_bodies" in checked:
             checked["network_bodies"] = _bytes(
                 checked["network_bodies"], spell.format("network-bodies")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CacheMiss",
+    "CassetteError",
     "CodexWorkspaceError",
     "EngineError",
     "EngineUnavailable",
@@ -148,6 +149,12 @@ class WorkspaceLost(CodexWorkspaceError, ConnectionError):
 class PolicyError(CodexWorkspaceError, ValueError):
     """
     A network policy is wrong.
+    """
+
+
+class CassetteError(CodexWorkspaceError, ValueError):
+    """
+    A cassette is missing, damaged, or cannot be written.
     """
 
 

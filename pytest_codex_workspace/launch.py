@@ -52,7 +52,14 @@ class Launcher:
         self._identity = identity
 
     def launch(
-        self, image: str, env: Mapping[str, str], phase: Phase, *, policy: Policy, cwd: str
+        self,
+        image: str,
+        env: Mapping[str, str],
+        phase: Phase,
+        *,
+        policy: Policy,
+        cwd: str,
+        tape: str | None = None,
     ) -> Running:
         """
         Start a container of *image* and wait until its agent answers.
@@ -63,6 +70,7 @@ class Launcher:
             phase: what its requests are logged as.
             policy: what they are judged by.
             cwd: where commands start by default.
+            tape: the cassette of its requests, if there is one.
 
         Raises:
             EngineError: the engine refused.
@@ -87,7 +95,7 @@ class Launcher:
             )
             stream = engine.attach(container)
             undo.callback(stream.close)
-            isolation.proxy.register(holder.address, container, phase, policy)
+            isolation.proxy.register(holder.address, container, phase, policy, tape)
             engine.start(container)
             channel = Channel(stream, describe=lambda: fate_of(engine, container))
             names = {
@@ -104,14 +112,16 @@ class Launcher:
             undo.pop_all()
         return Running(container, holder, channel)
 
-    def enter(self, running: Running, phase: Phase, policy: Policy) -> None:
+    def enter(
+        self, running: Running, phase: Phase, policy: Policy, tape: str | None = None
+    ) -> None:
         """
         Log the container's requests as those of *phase* from now on, and
-        judge them by *policy*.
+        judge them by *policy*, with the cassette *tape* if there is one.
         """
         proxy = self._isolation.proxy
         proxy.barrier(running.holder.address)
-        proxy.register(running.holder.address, running.container, phase, policy)
+        proxy.register(running.holder.address, running.container, phase, policy, tape)
 
     def control(self, running: Running, read_policy: Callable[[PolicyLike], Policy]) -> Control:
         """

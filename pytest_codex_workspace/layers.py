@@ -38,12 +38,18 @@ class Order:
     """
     What a workspace is wanted of: a commit, variables besides Codex's, and
     what may be reached while setup runs and afterwards.
+
+    `setup_tape` and `tape` are the cassettes of either, `played` the digest
+    of the one that setup is played from.
     """
 
     snapshot: RepositorySnapshot
     env: Mapping[str, str] = field(default_factory=dict)
     setup_policy: Policy = HTTPS_ONLY
     policy: Policy = HTTPS_ONLY
+    setup_tape: str | None = None
+    tape: str | None = None
+    played: str = ""
 
     @property
     def project(self) -> str:
@@ -58,6 +64,12 @@ class Order:
         once its scripts have run.
         """
         return self.policy if phase == "test" else self.setup_policy
+
+    def tape_in(self, phase: Phase) -> str | None:
+        """
+        The cassette of *phase*.
+        """
+        return self.tape if phase == "test" else self.setup_tape
 
 
 class Layers:
@@ -150,6 +162,7 @@ class Layers:
                 "submodules": bool(snapshot.submodules),
                 "env": dict(order.env),
                 "policy": order.setup_policy.to_dict(),
+                **({"cassette": order.played} if order.played else {}),
             }
         )
 
@@ -329,7 +342,12 @@ class Layers:
         self, image: str, order: Order, phase: Phase, *, cwd: str | None = None
     ) -> Iterator[Running]:
         box = self._launcher.launch(
-            image, order.env, phase, policy=order.policy_in(phase), cwd=cwd or order.project
+            image,
+            order.env,
+            phase,
+            policy=order.policy_in(phase),
+            cwd=cwd or order.project,
+            tape=order.tape_in(phase),
         )
         try:
             yield box

@@ -20,6 +20,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "codex_env": "codex_env(NAME=VALUE, ...): extra environment for this test's workspace",
     "codex_network": "codex_network(policy=..., allow=[...], deny=[...], methods=[...], http=...): "
     "what this test's workspace may reach",
+    "codex_cassette": "codex_cassette(name): the cassette of this test's requests",
     "codex_setup": "codex_setup(False): do not run setup scripts",
 }
 
@@ -45,6 +46,7 @@ class Wish:
     env: Mapping[str, str] = field(default_factory=dict)
     network: tuple[Mapping[str, Any], ...] = ()
     """Changes to the network policy, one after the other; `policy` starts anew."""
+    cassette: str | None = None
 
 
 def read_markers(marks: Iterable[_Mark]) -> Wish:
@@ -79,7 +81,16 @@ def read_keywords(values: Mapping[str, Any]) -> Wish:
         TypeError: a keyword is not known.
         ConfigError: a value cannot be meant.
     """
-    known = ("cache_hit", "cache_miss", "repo", "rev", "env", "network", "setup")
+    known = (
+        "cache_hit",
+        "cache_miss",
+        "repo",
+        "rev",
+        "env",
+        "network",
+        "cassette",
+        "setup",
+    )
     found: dict[str, Any] = {}
     for key, value in values.items():
         name = {"path": "repo"}.get(key, key.removeprefix("codex_"))
@@ -107,6 +118,7 @@ def _wish(
     rev: str | None = None,
     env: Mapping[str, str] | None = None,
     network: tuple[Mapping[str, Any], ...] = (),
+    cassette: str | None = None,
     cache_hit: bool = False,
     cache_miss: bool = False,
     setup: bool = True,
@@ -124,7 +136,7 @@ def _wish(
         names = " and ".join(spell(name) for name, _ in chosen)
         raise ConfigError(f"{names} contradict each other: a workspace starts in one state")
     state: Any = chosen[0][1] if chosen else "ready"
-    return Wish(state, repo, rev, env or {}, network)
+    return Wish(state, repo, rev, env or {}, network, cassette)
 
 
 def _read(mark: _Mark) -> Any:
@@ -142,6 +154,10 @@ def _read(mark: _Mark) -> Any:
         if args:
             raise ConfigError(f"{usage} takes keywords only: {usage}(NAME='value')")
         return check_environment(kwargs, usage)
+    if mark.name == "codex_cassette":
+        if len(args) != 1 or kwargs or not isinstance(args[0], str):
+            raise ConfigError(f"{usage} takes one name: {usage}('api')")
+        return args[0]
     if mark.name == "codex_network":
         if len(args) > 1 or (args and "policy" in kwargs):
             raise ConfigError(

@@ -258,8 +258,8 @@ def codex_workspace_factory(
     """
     Starts workspaces: call it with the names of the markers as keywords
     (`cache_hit`, `cache_miss`, `codex_repo`, `codex_env`, `codex_network`,
-    `codex_setup`; the `codex_` may be left off) and `rev`. Each ends with the
-    test.
+    `codex_cassette`, `codex_setup`; the `codex_` may be left off) and `rev`.
+    Each ends with the test.
     """
     start = _Starter(request, codex_env, codex_network_policy)
     try:
@@ -301,7 +301,6 @@ class _Starter:
     def __call__(self, wish: Wish) -> Workspace:
         __tracebackhide__ = True
         from .errors import CodexWorkspaceError
-        from .layers import Order
 
         request = self._request
         try:
@@ -312,12 +311,8 @@ class _Starter:
             session: Session = request.getfixturevalue("_codex_session")
             self._session = session
             env = {**self._config.env, **self._env, **wish.env}
-            order = Order(
-                snapshot,
-                env,
-                setup_policy=session.read_policy(self._config.network_setup),
-                policy=self._policy_of(session, wish),
-            )
+            policy = self._policy_of(session, wish)
+            order = session.order(snapshot, env, policy=policy, cassette=wish.cassette)
             workspace = session.workspace(order, wish.state)
         except CodexWorkspaceError as error:
             # Its text says it all; our frames would bury it.

@@ -8,11 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from . import images, trust
+from .cassettes import Cassettes
 from .config import Config
 from .engine.find import find_engine
 from .engine.protocol import Engine, ImageInfo
@@ -125,6 +127,7 @@ class Session:
             policy=HTTPS_ONLY,
             refuse=own_addresses(),
             bodies=self.config.network_bodies,
+            cassette=self.config.cassette,
             upstream=upstream,
         )
 
@@ -232,6 +235,59 @@ class Session:
         """
         return self.policies.read(policy)
 
+    @cached_property
+    def cassettes(self) -> Cassettes | None:
+        """
+        What is recorded or played, if anything is.
+        """
+        mode = self.config.cassette
+        if mode == "off":
+            return None
+        isolation = self.isolation
+        made = Cassettes(
+            mode, isolation.proxy, self.output, renew_scripts=self.config.renew_cassette
+        )
+        self._closers.append(made.save)
+        # A request is recorded when it has come to its end.
+        self._closers.append(isolation.settle)
+        return made
+
+    def order(
+        self,
+        snapshot: RepositorySnapshot,
+        env: Mapping[str, str],
+        *,
+        policy: Policy | None = None,
+        cassette: str | None = None,
+    ) -> Order:
+        """
+        What a workspace is made of, by the options of the run.
+
+        Args:
+            snapshot: what to project.
+            env: variables besides Codex's.
+            policy: what it may reach; without it what the options say.
+            cassette: for what it requests after its scripts.
+
+        Raises:
+            PolicyError: a policy cannot be used.
+            CassetteError: a cassette cannot be used.
+        """
+        order = Order(
+            snapshot,
+            env,
+            setup_policy=self.read_policy(self.config.network_setup),
+            policy=policy or self.read_policy(self.config.network),
+        )
+        if self.cassettes is None:
+            return order
+        return replace(
+            order,
+            setup_tape=self.cassettes.tape(snapshot.path, None),
+            tape=self.cassettes.tape(snapshot.path, cassette),
+            played=self.cassettes.digest(snapshot.path),
+        )
+
     def _registries(self) -> Mapping[str, Sequence[str]]:
         """
         Where the base image's pip, npm and apt get packages from. Asked of the
@@ -336,7 +392,7 @@ class Session:
             run = self.layers.run(running, SETUP, order, "setup")
             # Codex keeps files, not processes.
             running.channel.kill_all()
-            self.launcher.enter(running, "test", order.policy_in("test"))
+            self.launcher.enter(running, "test", order.policy, order.tape)
             setup = self._result(key, "miss", [run], run.log_path)
             return self._handle(order, running, setup)
 
@@ -389,9 +445,13 @@ class Session:
     ) -> tuple[Running, Layer]:
         def launch() -> tuple[Running, Layer]:
             layer = find()
-            policy = order.policy_in(phase)
             running = self.launcher.launch(
-                layer.image, order.env, phase, policy=policy, cwd=order.project
+                layer.image,
+                order.env,
+                phase,
+                policy=order.policy_in(phase),
+                cwd=order.project,
+                tape=order.tape_in(phase),
             )
             return running, layer
 

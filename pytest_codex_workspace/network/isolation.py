@@ -75,6 +75,7 @@ class Isolation:
         policy: Policy,
         refuse: Sequence[str],
         bodies: int,
+        cassette: str,
         upstream: UpstreamProxy | None,
     ) -> None:
         """
@@ -88,6 +89,7 @@ class Isolation:
             policy: what may leave.
             refuse: networks (CIDR) that no policy opens.
             bodies: bytes to keep of each body.
+            cassette: `record`, `replay` or `off`. Who replays gets no way out.
             upstream: the proxy to go through, `None` for a direct way out.
 
         Raises:
@@ -111,7 +113,8 @@ class Isolation:
             )
         )
         self.container = container
-        engine.connect(engine.egress_network, container)
+        if cassette != "replay":
+            engine.connect(engine.egress_network, container)
         stream = engine.attach(container)
         self._streams.callback(stream.close)
         engine.start(container)
@@ -127,6 +130,7 @@ class Isolation:
             policy=policy,
             refuse=refuse,
             bodies=bodies,
+            cassette=cassette,
             upstream=upstream,
         )
 

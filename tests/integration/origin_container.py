@@ -19,12 +19,11 @@ from typing import Any
 import pytest
 
 from pytest_codex_workspace import trust
-from pytest_codex_workspace.config import Config
+from pytest_codex_workspace.config import CassetteMode, Config
 from pytest_codex_workspace.engine.api import OLDEST
 from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine
 from pytest_codex_workspace.engine.transport import api_client
 from pytest_codex_workspace.identity import Identity
-from pytest_codex_workspace.layers import Order
 from pytest_codex_workspace.network.policy import Policy
 from pytest_codex_workspace.output import Output
 from pytest_codex_workspace.session import Session
@@ -149,7 +148,7 @@ def _ours(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
 class Outside:
     """
     A session that can reach the origin: its proxy trusts the authority, and
-    knows the name unless *upstream* is to know it.
+    knows the name unless *upstream* is to know it, or a cassette is played.
     """
 
     def __init__(
@@ -159,10 +158,11 @@ class Outside:
         repository: Path,
         directory: Path,
         upstream: str = "none",
+        cassette: CassetteMode = "off",
     ) -> None:
         self.origin = origin
         self._repository = repository
-        config = Config(image="slim", engine=engine.url, upstream_proxy=upstream)
+        config = Config(image="slim", engine=engine.url, upstream_proxy=upstream, cassette=cassette)
         self._session = Session(config, Output("quiet", lambda _: None))
         bundle = directory / "bundle.pem"
         bundle.write_bytes(trust.host_bundle() + origin.authority.certificate)
@@ -170,7 +170,7 @@ class Outside:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("SSL_CERT_FILE", str(bundle))
                 proxy = self._session.isolation.container
-            if upstream == "none":
+            if upstream == "none" and cassette != "replay":
                 origin.introduce_to(proxy)
         except BaseException:
             self.close()
@@ -181,7 +181,8 @@ class Outside:
         A workspace that may reach the origin, judged by *policy* otherwise.
         """
         session = self._session
-        workspace = session.workspace(Order(session.repository(self._repository), {}), "clean")
+        order = session.order(session.repository(self._repository), {})
+        workspace = session.workspace(order, "clean")
         private = (f"{self.origin.address}/32",)
         workspace.network.use(Policy(private=private, **policy))
         return workspace

@@ -25,6 +25,7 @@ def mark(name, *args, **kwargs):
         ([mark("codex_setup", True)], Wish()),
         ([mark("codex_repo", "a")], Wish(repo="a")),
         ([mark("codex_repo", "a", rev="v1")], Wish(repo="a", rev="v1")),
+        ([mark("codex_cassette", "api")], Wish(cassette="api")),
         ([mark("codex_repo", "near"), mark("codex_repo", "far")], Wish(repo="near")),
         (
             [mark("codex_env", A="near"), mark("codex_env", A="far", B="far")],
@@ -59,6 +60,7 @@ def test_markers_make_a_wish(marks, wish):
         ([mark("codex_repo", "a", rev=3)], "rev is 3"),
         ([mark("codex_repo", "a", ref="b")], "takes a path"),
         ([mark("codex_network", "a", "b")], "takes a policy and keywords"),
+        ([mark("codex_cassette")], "takes one name"),
         ([mark("codex_network", 7)], "policy is 7"),
         ([mark("codex_network", alow=["a"])], "was 'allow' meant?"),
         ([mark("codex_network", allow="a.test")], "'a.test' is not a list"),

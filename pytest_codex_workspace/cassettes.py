@@ -1,0 +1,241 @@
+"""The cassettes of a repository: found, recorded, played, pruned."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from .errors import CassetteError
+from .locks import machine_lock
+from .network.cassette import Cassette, Exchange, InvalidCassette, lines_of, merge
+from .trust import cache_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .network.proxy import ProxyClient
+    from .output import Output
+
+__all__ = ["DEFAULT", "DIRECTORY", "Cassettes", "open_cassette", "path_of", "prune"]
+
+DIRECTORY = "codex-workspace-cassettes"
+"""Where a repository keeps its cassettes."""
+
+DEFAULT = "default"
+"""The cassette of the scripts, and of tests that name none."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SCRIPTS = ("setup", "resume")
+
+
+class Cassettes:
+    """
+    The cassettes of one session.
+
+    Args:
+        mode: whether they are recorded or played.
+        proxy: records and plays them.
+        output: told what was written.
+        renew_scripts: what the scripts requested before and do no longer is
+            dropped from the cassette that is recorded.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["record", "replay"],
+        proxy: ProxyClient,
+        output: Output,
+        *,
+        renew_scripts: bool = False,
+    ) -> None:
+        self._mode = mode
+        self._proxy = proxy
+        self._output = output
+        self._renew_scripts = renew_scripts
+        self._digests: dict[Path, str] = {}
+
+    def tape(self, repository: Path, name: str | None) -> str:
+        """
+        A cassette as the proxy knows it, ready for use.
+
+        Raises:
+            CassetteError: there is none to play, or it is damaged.
+        """
+        path = path_of(repository, name or DEFAULT)
+        if path not in self._digests:
+            self._digests[path] = self._prepare(path)
+        return str(path)
+
+    def digest(self, repository: Path) -> str:
+        """
+        What a setup that is played depends on; empty while recording.
+        """
+        path = path_of(repository, DEFAULT)
+        return self._digests.get(path, "") if self._mode == "replay" else ""
+
+    def save(self) -> None:
+        """
+        Write what was recorded, or note what was played.
+
+        Raises:
+            CassetteError: a cassette cannot be written; the old one is
+                as it was.
+        """
+        for path, digest in self._digests.items():
+            if self._mode == "record":
+                self._write(path)
+            else:
+                _note_use(path, digest, self._proxy.played(str(path)))
+
+    def _prepare(self, path: Path) -> str:
+        if not path.exists():
+            if self._mode == "record":
+                return ""
+            raise CassetteError(
+                f"there is no cassette {path} to replay; record it with --codex-cassette=record "
+                "and commit it"
+            )
+        open_cassette(path)
+        if self._mode == "record":
+            return ""
+        with path.open("rb") as file:
+            self._proxy.load_tape(str(path), file)
+        return _digest_of(path)
+
+    def _write(self, path: Path) -> None:
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        new = [replace(one, recorded=today) for one in self._proxy.recorded(str(path))]
+        if not new and not self._renew_scripts:
+            return
+        with _lock(path, self._output.note):
+            old = open_cassette(path) if path.exists() else None
+            known = old.exchanges if old else []
+            if self._renew_scripts:
+                known = [one for one in known if one.phase not in _SCRIPTS]
+            merged = merge(known, new)
+            fresh = {one.content for one in new}
+
+            def body(sha256: str) -> bytes:
+                if sha256 in fresh or old is None:
+                    return self._proxy.recorded_body(sha256)
+                return old.body(sha256)
+
+            _replace(path, merged, body)
+        self._output.note(f"{len(new)} exchanges are recorded in {path}, which has {len(merged)}")
+
+
+def path_of(repository: Path, name: str) -> Path:
+    """
+    The file of a cassette.
+
+    Raises:
+        CassetteError: *name* cannot be that of a cassette.
+    """
+    if not _NAME.fullmatch(name):
+        raise CassetteError(
+            f"{name!r} cannot be the name of a cassette: use letters, digits, dots, dashes"
+        )
+    return repository / DIRECTORY / f"{name}.jsonl"
+
+
+def open_cassette(path: Path) -> Cassette:
+    """
+    The cassette in a file.
+
+    Raises:
+        CassetteError: there is none, or it is damaged.
+    """
+    try:
+        return Cassette(path)
+    except InvalidCassette as error:
+        raise CassetteError(
+            f"{path}, {error}; bring it back from the repository, or remove it and record again"
+        ) from None
+    except OSError as error:
+        raise CassetteError(f"the cassette {path} cannot be read: {error.strerror}") from None
+
+
+def prune(path: Path) -> int:
+    """
+    Remove what no replay has used since the cassette was written.
+
+    Returns:
+        How many exchanges were removed.
+
+    Raises:
+        CassetteError: nothing was replayed since then.
+    """
+    with _lock(path, lambda _: None):
+        cassette = open_cassette(path)
+        digest = _digest_of(path)
+        used = _uses(path, digest)
+        if not used:
+            raise CassetteError(
+                f"{path} was not replayed since it was written, so it is not known what is used; "
+                "run the tests with --codex-cassette=replay first"
+            )
+        kept = [one for number, one in enumerate(cassette.exchanges) if number in used]
+        _replace(path, kept, cassette.body)
+        _note_use(path, _digest_of(path), range(len(kept)))
+        return len(cassette.exchanges) - len(kept)
+
+
+def _replace(path: Path, exchanges: Iterable[Exchange], body: Callable[[str], bytes]) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.writelines(lines_of(exchanges, body))
+            # mkstemp's files are for their owner alone; this one is for a repository.
+            mask = os.umask(0)
+            os.umask(mask)
+            Path(name).chmod(0o666 & ~mask)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise CassetteError(f"the cassette {path} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def _lock(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]
+    with machine_lock(cache_dir() / "locks" / f"cassette-{name}.lock", f"writing {path}", tell):
+        yield
+
+
+def _digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _uses_file(path: Path) -> Path:
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]
+    return cache_dir() / "cassettes" / f"{name}.json"
+
+
+def _uses(path: Path, digest: str) -> set[int]:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        noted = json.loads(_uses_file(path).read_text("ascii"))
+        if noted["digest"] == digest:
+            return set(noted["used"])
+    return set()
+
+
+def _note_use(path: Path, digest: str, used: Iterable[int]) -> None:
+    file = _uses_file(path)
+    both = sorted(_uses(path, digest) | set(used))
+    with suppress(OSError):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({"digest": digest, "used": both}), "ascii")

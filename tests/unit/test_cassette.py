@@ -1,0 +1,186 @@
+"""Cassettes: what is kept, what tells requests apart, what comes nearest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_codex_workspace.cassettes import path_of
+from pytest_codex_workspace.errors import CassetteError
+from pytest_codex_workspace.network.cassette import (
+    Cassette,
+    Exchange,
+    InvalidCassette,
+    digest,
+    kept_headers,
+    lines_of,
+    matched_headers,
+    merge,
+)
+
+
+def exchange(path: str = "/", content: str = "", **fields: object) -> Exchange:
+    """
+    A GET of example.org.
+    """
+    values: dict[str, object] = {"method": "GET", "status": 200, "content": content, **fields}
+    return Exchange(url=f"https://example.org{path}", **values)  # type: ignore[arg-type]
+
+
+def write(path: Path, exchanges: list[Exchange], *bodies: bytes) -> Cassette:
+    """
+    A cassette with those bodies.
+    """
+    by_digest = {digest(body): body for body in bodies}
+    path.write_bytes(b"".join(lines_of(exchanges, by_digest.__getitem__)))
+    return Cassette(path)
+
+
+@pytest.mark.parametrize("body", [b"text\n", "grüße".encode(), bytes(range(256)), b"x" * 100_000])
+def test_bodies_come_back_as_they_were(tmp_path: Path, body: bytes) -> None:
+    """
+    Short text stands as text, the rest packed; each once.
+    """
+    both = [exchange("/a", digest(body)), exchange("/b", digest(body))]
+
+    cassette = write(tmp_path / "c", both, body)
+
+    assert cassette.exchanges == both
+    assert cassette.content(both[1]) == body
+    lines = (tmp_path / "c").read_text("utf-8").splitlines()
+    assert len(lines) == 4
+    assert ('"text"' in lines[3]) == (len(body) < 100)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Exchange,
+            method=st.sampled_from(["GET", "POST"]),
+            url=st.text(min_size=1, max_size=30),
+            status=st.integers(200, 599),
+            match=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+            headers=st.lists(st.tuples(st.text(), st.text()), max_size=2).map(tuple),
+            recorded=st.just("2026-11-24"),
+        ),
+        max_size=5,
+    )
+)
+def test_exchanges_survive_their_file(exchanges: list[Exchange]) -> None:
+    """
+    Whatever is in them.
+    """
+    read = [Exchange.from_json(one.to_json()) for one in exchanges]
+
+    assert read == exchanges
+
+
+def test_a_body_that_was_changed(tmp_path: Path) -> None:
+    """
+    It is not played.
+    """
+    one = exchange(content=digest(b"right"))
+    cassette = write(tmp_path / "c", [one], b"right")
+    text = cassette.path.read_text()
+    cassette.path.write_text(text.replace('"right"', '"wrong"'))
+
+    with pytest.raises(InvalidCassette, match="not what was recorded"):
+        Cassette(cassette.path).content(one)
+    cassette.path.write_text("\n".join(text.splitlines()[:2]))
+    with pytest.raises(InvalidCassette, match="is missing"):
+        Cassette(cassette.path)
+
+
+def test_headers_that_are_kept() -> None:
+    """
+    Nothing of one user, one moment, or one transfer.
+    """
+    headers = [
+        ("Content-Type", "text/html"),
+        ("Set-Cookie", "a=b"),
+        ("Date", "today"),
+        ("X-Served-By", "cache-7"),
+        ("ETag", '"1"'),
+        ("Content-Length", "5"),
+    ]
+
+    assert kept_headers(headers) == (("content-type", "text/html"), ("etag", '"1"'))
+
+
+@pytest.mark.parametrize(
+    ("vary", "match"),
+    [
+        ("", {}),
+        ("Accept", {"accept": "a/b"}),
+        ("accept-encoding, ACCEPT , Cookie, Authorization, User-Agent", {"accept": "a/b"}),
+        ("*", {}),
+        ("X-Other", {}),
+    ],
+)
+def test_headers_that_tell_requests_apart(vary: str, match: dict[str, str]) -> None:
+    """
+    Those that the answer varies by, without secrets.
+    """
+    request = {
+        "accept": "a/b",
+        "cookie": "hush",
+        "authorization": "hush",
+        "user-agent": "x",
+        "accept-encoding": "gzip",
+    }
+
+    assert matched_headers({"vary": vary}, request) == match
+    assert matched_headers({}, {"range": "bytes=0-1"}) == {"range": "bytes=0-1"}
+
+
+def test_answers_that_are_found(tmp_path: Path) -> None:
+    """
+    Those that ask for most headers; in the order of recording.
+    """
+    html = exchange("/", match={"accept": "text/html"}, status=201)
+    part = exchange("/", match={"accept": "text/html", "range": "bytes=0-1"}, status=206)
+    json = exchange("/", match={"accept": "text/json"}, status=202)
+    cassette = write(tmp_path / "c", [html, part, json])
+    url = "https://example.org/"
+
+    assert cassette.find("GET", url, "", {"accept": "text/html"}) == [html]
+    assert cassette.find("GET", url, "", {"accept": "text/html", "range": "bytes=0-1"}) == [part]
+    assert cassette.find("GET", url, "", {"accept": "other"}) == []
+    assert "accept: text/html" in cassette.nearest("GET", url, "", {})
+    assert "another URL" in cassette.nearest("GET", url + "x", "", {})
+    assert "the method GET" in cassette.nearest("POST", url, "", {})
+    assert cassette.nearest("GET", "ftp://elsewhere.test/", "", {}) == ""
+
+
+def test_merging() -> None:
+    """
+    What was asked again is replaced, its date stays if nothing changed.
+    """
+    old = [exchange("/a", recorded="1"), exchange("/b", "0" * 64, recorded="1")]
+    new = [
+        exchange("/b", "1" * 64, recorded="2"),
+        exchange("/b", "2" * 64, recorded="2"),
+        exchange("/b", "1" * 64, recorded="2"),
+        exchange("/a", recorded="2"),
+    ]
+
+    merged = merge(old, new)
+
+    assert [(one.url[-2:], one.content[:1], one.recorded) for one in merged] == [
+        ("/a", "", "1"),
+        ("/b", "1", "2"),
+        ("/b", "2", "2"),
+    ]
+    assert merge(merged, []) == merged
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b"])
+def test_names(name: str) -> None:
+    """
+    A cassette stays in its directory.
+    """
+    with pytest.raises(CassetteError, match="cannot be the name"):
+        path_of(Path("repo"), name)
