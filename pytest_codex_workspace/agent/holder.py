@@ -10,6 +10,7 @@ ends. It is one file and needs nothing but the standard library.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import json
@@ -30,6 +31,7 @@ _DST, _OIF, _PRIORITY, _OIFNAME = 1, 4, 6, 17
 _MAIN_TABLE, _BOUND_TABLE = 254, 100
 _STATIC, _LINK, _HOST, _NOWHERE = 4, 253, 254, 255
 _UNICAST, _LOCAL, _TO_TABLE = 1, 2, 1
+_LOCAL_TABLE = 255
 
 _CAPBSET_DROP, _SET_NO_NEW_PRIVS = 24, 38
 _CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL = 47, 4
@@ -128,6 +130,11 @@ def cut(proxy: str) -> str:
         bits = bin(mask).count("1")
         where = {"dst": destination, "oif": index, "priority": metric}
         netlink.route(_DEL_ROUTE, _MAIN_TABLE, _NOWHERE, 0, bits, **where)
+        # All neighbours at once; older kernels have one for the lowest address, too.
+        for everyone in (destination | ~mask & 0xFFFFFFFF, destination):
+            with contextlib.suppress(ProcessLookupError):
+                where = {"dst": everyone, "oif": index}
+                netlink.route(_DEL_ROUTE, _LOCAL_TABLE, _NOWHERE, 0, 32, **where)
     index = socket.if_nametoindex(near[0])
     netlink.route(_NEW_ROUTE, _MAIN_TABLE, _LINK, _UNICAST, 32, dst=target, oif=index)
     # Where no route fits, the kernel takes every address for a neighbour once
@@ -175,6 +182,11 @@ def flaw(interface: str) -> str:
             return f"an outside address is still tried {how}({os.strerror(code)})"
     if len(routes()) != 1:
         return "a route came back"
+    # A socket bound to the interface may still send to all neighbours, whatever
+    # the routes. The check of sources lets none of them hear it.
+    with open("/proc/sys/net/ipv4/conf/all/rp_filter") as setting:
+        if setting.read().strip() != "1":
+            return "neighbours are heard: create the container with sysctl rp_filter=1"
     with open("/proc/self/status") as status:
         sets = dict(line.split(":", 1) for line in status)
     kept = [name for name in _CAPABILITY_SETS if int(sets.get(name, "0"), 16)]

@@ -26,7 +26,9 @@ __all__ = ["Holder", "Isolation"]
 
 _PROXY_COMMAND = ("python3", "-I", "-u", "/opt/codex-proxy/proxy_addons/main.py")
 _HOLDER_COMMAND = ("python3", "-I", "-S", "-u", "/opt/codex-proxy/holder.py")
-_NO_IPV6 = {
+_SYSCTLS = {
+    # What comes from anyone but the proxy is dropped, broadcasts of neighbours too.
+    "net.ipv4.conf.all.rp_filter": "1",
     "net.ipv6.conf.all.disable_ipv6": "1",
     "net.ipv6.conf.default.disable_ipv6": "1",
 }
@@ -208,7 +210,7 @@ class Isolation:
                 network=self._network.name,
                 # An engine's own resolver forwards outside names to this one.
                 dns=(self.address,),
-                sysctls=_NO_IPV6,
+                sysctls=_SYSCTLS,
                 cap_add=("NET_ADMIN",),
                 pids_limit=16,
             )

@@ -10,12 +10,14 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_codex_workspace.cassettes import Cassettes, open_cassette, path_of
 from pytest_codex_workspace.errors import CassetteError
+from pytest_codex_workspace.network.cassette import Exchange, lines_of
 from pytest_codex_workspace.output import Output
 
 from ..conftest import commit, init_repo, scripts
@@ -305,3 +307,24 @@ def test_git_clones_from_a_cassette(codex_engine, origin_container, tmp_path):
         seen.append(len(origin_container.seen("/git/demo.git/git-upload-pack")))
 
     assert seen[0] == seen[1]
+
+
+@pytest.mark.promise("S10")
+def test_refreshing_records_the_scripts_anew(engine_or_skip, tmp_path, pip_index):
+    """
+    S10: what they request no longer goes, what tests requested stays.
+    """
+    repo = init_repo(tmp_path / "fresh", scripts(f"curl -sS -o /dev/null {pip_index}/simple/six/"))
+    path = path_of(repo, "default")
+    path.parent.mkdir()
+    kept = Exchange("GET", "https://kept.example/", 200, phase="test", recorded="2026-01-01")
+    gone = replace(kept, url="https://gone.example/", phase="setup")
+    path.write_bytes(b"".join(lines_of([gone, kept], bytes)))
+
+    command = [sys.executable, "-m", "pytest_codex_workspace.cli", "cassette", "refresh", repo]
+    done = subprocess.run([*command, "--image=slim"], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert "1 exchanges are recorded" in done.stdout
+    exchanges = open_cassette(path).exchanges
+    assert {one.url for one in exchanges} == {f"{pip_index}/simple/six/", kept.url}

@@ -10,6 +10,11 @@ import threading
 
 import pytest
 
+from pytest_codex_workspace.config import Config
+from pytest_codex_workspace.errors import ProxyError
+from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.session import Session
+
 _CONNECT = """
 import json, socket, sys, time
 found = []
@@ -209,3 +214,108 @@ def test_the_proxy_does_not_lead_to_the_host(plain):
         )
         assert "403" in result.stderr, (host, result.stderr)
         plain.network.assert_blocked(reason="private-address", host=host)
+
+
+_BROADCAST = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    for address in sys.argv[2:]:
+        try:
+            s.sendto(b"stolen", (address, 9999))
+            print("sent", address)
+        except OSError as error:
+            print(type(error).__name__, error)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0\\0")
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(sys.argv[1]))
+    for address in sys.argv[2:]:
+        try:
+            s.sendto(b"stolen", (address, 9999))
+        except OSError:
+            pass
+"""
+_LISTEN = """
+import socket, struct
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.bind(("", 9999))
+    for own in ("0.0.0.0", "{own}"):
+        try:
+            group = struct.pack("4s4s", socket.inet_aton("224.0.0.251"), socket.inet_aton(own))
+            s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+        except OSError:
+            pass
+    print("listening", flush=True)
+    s.settimeout(3)
+    try:
+        print("heard", s.recv(100))
+    except TimeoutError:
+        print("nothing")
+"""
+
+
+@pytest.mark.promise("S12")
+def test_two_workspaces_cannot_talk(plain, plain_repo, codex_workspace_factory):
+    """
+    S12: not even if both want to, by broadcast or multicast.
+    """
+    other = codex_workspace_factory(repo=plain_repo)
+    own = other.exec("hostname -I", check=True).stdout.split()[0]
+    near = own.rsplit(".", 2)[0]
+    listener = other.start(["python3", "-c", _LISTEN.format(own=own)])
+    lines = iter(listener.stdout)
+    assert next(lines) == "listening\n"
+
+    targets = [own, "255.255.255.255", f"{near}.255.255", "224.0.0.251", "224.0.0.1"]
+    mine = plain.exec("hostname -I", check=True).stdout.strip()
+    said = plain.exec(["python3", "-c", _BROADCAST, mine, *targets], check=True).stdout
+
+    assert list(lines) == ["nothing\n"], said
+    assert "sent" not in said
+
+
+@pytest.mark.promise("S12")
+def test_nothing_answers_to_a_ping(plain, pip_index):
+    """
+    S12: ICMP fails at once, by any of the ways a process may ask for it.
+    """
+    outside = socket.gethostbyname(pip_index.removeprefix("https://"))
+    gateway = plain.exec("hostname -I", check=True).stdout.split()[0].rsplit(".", 1)[0] + ".1"
+    script = (
+        "import socket, sys, time\n"
+        "for target in sys.argv[1:]:\n"
+        " began = time.monotonic()\n"
+        " try:\n"
+        "  s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)\n"
+        "  s.settimeout(5); s.sendto(b'\\x08\\0\\xf7\\xff' + bytes(4), (target, 0)); s.recv(99)\n"
+        "  print('answered')\n"
+        " except OSError as error: print('failed', time.monotonic() - began < 0.2)\n"
+    )
+
+    said = plain.exec(["python3", "-c", script, outside, gateway], check=True).stdout
+
+    assert said == "failed True\n" * 2
+
+
+@pytest.mark.promise("S12")
+def test_a_proxy_that_is_gone_is_told(codex_engine, plain_repo, tmp_path):
+    """
+    S12: the next use of the log says what happened, without a hang, and nothing gets out.
+    """
+    session = Session(Config(image="slim", engine=codex_engine.url), Output("quiet", _silent))
+    try:
+        ws = session.workspace(session.order(session.repository(plain_repo), {}), "clean")
+        codex_engine.remove(session.isolation.container)
+        result = ws.exec("curl -sS --max-time 20 https://example.com/")
+
+        assert not result.ok
+        with pytest.raises(ProxyError, match="the proxy is lost"):
+            ws.network.assert_nothing_blocked()
+        with pytest.raises(ProxyError, match="the proxy is lost"):
+            ws.network.use("offline")
+    finally:
+        with contextlib.suppress(ProxyError):
+            session.close()
+
+
+def _silent(_: str) -> None:
+    return None
