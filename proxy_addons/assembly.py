@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from mitmproxy.connection import Client
+
     from pytest_codex_workspace.network.policy import Policy
     from pytest_codex_workspace.network.upstream import UpstreamProxy
 
@@ -100,7 +102,7 @@ class Assembly:
             Tunnel(self.registry, on_failure, self.recorder.malformed, self.recorder.tunnel),
             self._server,
             self._tls,
-            _OnRunning(self._started.set),
+            _Moments(self._started.set, self._hang_up),
         )
         self._master.options.update(  # type: ignore[no-untyped-call]
             listen_port=port,
@@ -162,7 +164,7 @@ class Assembly:
         """
         End a connection so that its client sees it reset.
         """
-        if writer := self._writer(conversation):
+        if writer := self._writer(conversation.client):
             linger = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
@@ -171,11 +173,19 @@ class Assembly:
         """
         End a connection when what has been sent is out.
         """
-        if writer := self._writer(conversation):
+        if writer := self._writer(conversation.client):
             writer.close()
 
-    def _writer(self, conversation: Conversation) -> Any:
-        connection = self._server.connections.get(conversation.client.id)
+    def _hang_up(self, client: Client) -> None:
+        """
+        Close the socket of a connection that has ended: mitmproxy does not if
+        it ended it while further bytes were waiting, and the client hangs.
+        """
+        if writer := self._writer(client):
+            writer.close()
+
+    def _writer(self, client: Client) -> Any:
+        connection = self._server.connections.get(client.id)
         transport = connection and connection.transports.get(connection.client)
         return transport and transport.writer
 
@@ -186,13 +196,17 @@ class Assembly:
             transport.handler.cancel("released")
 
 
-class _OnRunning:
+class _Moments:
     """
-    Tells when mitmproxy has started. An addon.
+    Tells when mitmproxy has started, and when a connection has ended. An addon.
     """
 
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self._tell = tell
+    def __init__(self, started: Callable[[], None], ended: Callable[[Client], None]) -> None:
+        self._started = started
+        self._ended = ended
 
     def running(self) -> None:
-        self._tell()
+        self._started()
+
+    def client_disconnected(self, client: Client) -> None:
+        self._ended(client)

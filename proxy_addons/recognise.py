@@ -20,9 +20,11 @@ _START = re.compile(_TOKEN + rb"{1,32}(?: (?:[\x21-\x7e\x80-\xff]+(?: [HTP/1.0]{
 
 def is_tls(data: bytes) -> bool | None:
     """
-    Whether *data* starts a TLS handshake.
+    Whether *data* starts a TLS handshake: a record of that kind and version
+    that is not empty, and in it a ClientHello.
     """
-    pattern = (range(0x16, 0x17), range(3, 4), range(5))
+    any_byte = range(256)
+    pattern = (range(0x16, 0x17), range(3, 4), range(5), any_byte, any_byte, range(1, 2))
     if any(byte not in allowed for byte, allowed in zip(data, pattern, strict=False)):
         return False
     return True if len(data) >= len(pattern) else None
