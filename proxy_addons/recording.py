@@ -141,6 +141,7 @@ class Recording:
                 "event": "exchange",
                 "tape": take.tape,
                 "exchange": exchange.to_json(),
+                "whole": take.whole,
             }
         )
 

@@ -114,6 +114,8 @@ class Cassettes:
     def _write(self, path: Path) -> None:
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         new = [replace(one, recorded=today) for one in self._proxy.recorded(str(path))]
+        for one in self._proxy.left_out(str(path)):
+            self._output.note(f"too large for a cassette, left out: {one.method} {one.url}")
         if not new and not self._renew_scripts:
             return
         with _lock(path, self._output.note):

@@ -90,6 +90,7 @@ class ProxyClient:
         self._replies: dict[int, dict[str, Any] | None] = {}
         self._requests: defaultdict[str, _Requests] = defaultdict(_Requests)
         self._exchanges: defaultdict[str, list[Exchange]] = defaultdict(list)
+        self._left_out: defaultdict[str, list[Exchange]] = defaultdict(list)
         self._stderr = b""
         self._failure: str | None = None
         self._closed = False
@@ -203,6 +204,13 @@ class ProxyClient:
         """
         with self._changed:
             return list(self._exchanges[tape])
+
+    def left_out(self, tape: str) -> list[Exchange]:
+        """
+        What was too large to be recorded for *tape*.
+        """
+        with self._changed:
+            return list(self._left_out[tape])
 
     def recorded_body(self, sha256: str) -> bytes:
         """
@@ -384,8 +392,9 @@ class ProxyClient:
             return
         if message.get("event") == "exchange":
             exchange = Exchange.from_json(message.get("exchange"))
+            kept = self._exchanges if message.get("whole") is True else self._left_out
             with self._changed:
-                self._exchanges[str(message.get("tape"))].append(exchange)
+                kept[str(message.get("tape"))].append(exchange)
             return
         number = message.get("reply")
         if not isinstance(number, int):
