@@ -25,8 +25,9 @@ if TYPE_CHECKING:
         SetupError,
         WorkspaceLost,
     )
-    from .network.log import NetworkLog, Request
+    from .network.log import NetworkLog
     from .network.policy import Policy
+    from .network.request import Request
     from .network.routes import Route
     from .paths import WorkspacePath
     from .results import ExecResult, Process
@@ -62,7 +63,7 @@ _HOMES = {
     "NetworkLog": ".network.log",
     "Policy": ".network.policy",
     "Process": ".results",
-    "Request": ".network.log",
+    "Request": ".network.request",
     "Route": ".network.routes",
     "SetupResult": ".workspace",
     "Workspace": ".workspace",

@@ -15,8 +15,8 @@ from .errors import ProxyError
 from .identity import Identity
 from .network.control import Control, PolicyLike
 from .network.isolation import Holder, Isolation
-from .network.log import Request
 from .network.policy import Policy
+from .network.request import Request
 
 __all__ = ["Launcher", "Phase", "Running"]
 

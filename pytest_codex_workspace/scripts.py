@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from .channel import Channel
 from .errors import SetupError
-from .network.log import Request
+from .network.request import Request
 
 __all__ = ["RESUME", "SETUP", "ScriptRun", "run_script"]
 

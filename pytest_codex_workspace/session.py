@@ -28,9 +28,10 @@ from .locks import machine_lock
 from .network.control import PolicyLike
 from .network.here import own_addresses
 from .network.isolation import Isolation
-from .network.log import NetworkLog, Request
+from .network.log import NetworkLog
 from .network.policy import HTTPS_ONLY, OFFLINE, Policy
 from .network.policy_file import PolicyReader
+from .network.request import Request
 from .network.upstream import InvalidUpstream, UpstreamProxy, choose
 from .output import Output
 from .paths import bind

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from .channel import Channel
 from .engine.protocol import Engine
-from .network.log import NetworkLog, Request
+from .network.log import NetworkLog
+from .network.request import Request
 from .paths import WorkspacePath
 from .results import ExecResult, Process
 from .transfer import pack, unpack

@@ -15,7 +15,7 @@ from .policy import REASONS, VERDICTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from .log import Request
+    from .request import Request
 
 __all__ = ["PHASES", "Matcher", "Phase", "describe", "nearest"]
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..engine.protocol import Stream
-    from .log import Request
     from .matching import Phase
     from .policy import Policy
+    from .request import Request
     from .upstream import UpstreamProxy
 
 __all__ = ["REQUEST_LIMIT", "Barrier", "ProxyClient", "ProxyInfo"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .matching import Matcher
 
 if TYPE_CHECKING:
-    from .log import Request
+    from .request import Request
 
 __all__ = ["BODY_LIMIT", "FAULTS", "Route", "fault_fields", "stub_fields"]
 

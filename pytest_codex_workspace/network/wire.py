@@ -12,9 +12,9 @@ import json
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from .log import Request
 from .matching import PHASES
 from .policy import REASONS, VERDICTS
+from .request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,7 +12,9 @@ import pytest
 from pytest_codex_workspace.workspace import Workspace
 
 from ..conftest import init_repo, scripts
+from .origin import Origin
 from .origin_container import OriginContainer, Outside
+from .proxy_process import Running
 
 SETUP = """\
 set -eu
@@ -108,3 +110,32 @@ def reach(outside: Outside) -> Iterator[Callable[..., Workspace]]:
             return workspace
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
+    """
+    A server on loopback.
+    """
+    server = Origin(tmp_path_factory.mktemp("origin"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def shared_proxy(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """
+    The proxy's program on loopback.
+    """
+    running = Running(origin, tmp_path_factory.mktemp("proxy"))
+    yield running
+    running.client.close()
+
+
+@pytest.fixture
+def proxy(shared_proxy: Running) -> Running:
+    """
+    That proxy, with the test as a workspace of its own.
+    """
+    shared_proxy.renew()
+    return shared_proxy

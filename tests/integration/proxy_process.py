@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_codex_workspace.network.control import Control
-from pytest_codex_workspace.network.log import NetworkLog, Request
+from pytest_codex_workspace.network.log import NetworkLog
 from pytest_codex_workspace.network.policy import Policy
 from pytest_codex_workspace.network.policy_file import PolicyReader
 from pytest_codex_workspace.network.proxy import ProxyClient
+from pytest_codex_workspace.network.request import Request
 from pytest_codex_workspace.network.upstream import UpstreamProxy
 
 from .origin import LOCAL, Origin

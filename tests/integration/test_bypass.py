@@ -6,7 +6,6 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import h2.config
@@ -14,7 +13,7 @@ import h2.connection
 import h2.events
 import pytest
 
-from .origin import LOCAL, Origin
+from .origin import LOCAL
 from .proxy_process import Running, read_all
 
 MARK = b"/secret-mark"
@@ -25,36 +24,6 @@ def _engine() -> None:
     """
     Nothing here needs an engine.
     """
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
-    """
-    The server that nothing of this may reach.
-    """
-    server = Origin(tmp_path_factory.mktemp("origin"))
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def shared(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """
-    One proxy for all attempts. It may reach loopback, or the private
-    addresses below would be refused for their own sake only.
-    """
-    running = Running(origin, tmp_path_factory.mktemp("proxy"))
-    yield running
-    running.client.close()
-
-
-@pytest.fixture
-def proxy(shared: Running) -> Running:
-    """
-    The proxy, with this test as a workspace of its own.
-    """
-    shared.renew()
-    return shared
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,35 +29,6 @@ def _engine() -> None:
     """
     Nothing here needs an engine.
     """
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
-    """
-    One server for all tests.
-    """
-    server = Origin(tmp_path_factory.mktemp("origin"))
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def shared(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """
-    One proxy for all tests.
-    """
-    running = Running(origin, tmp_path_factory.mktemp("proxy"))
-    yield running
-    running.client.close()
-
-
-@pytest.fixture
-def proxy(shared: Running) -> Running:
-    """
-    The proxy, with this test as a workspace of its own.
-    """
-    shared.renew()
-    return shared
 
 
 def test_ordinary_requests(proxy: Running) -> None:

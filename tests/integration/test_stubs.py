@@ -10,7 +10,6 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,35 +27,6 @@ def _engine() -> None:
     """
     Most of this needs no engine.
     """
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
-    """
-    The server whose place is taken.
-    """
-    server = Origin(tmp_path_factory.mktemp("origin"))
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def shared(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """
-    One proxy for all tests.
-    """
-    running = Running(origin, tmp_path_factory.mktemp("proxy"))
-    yield running
-    running.client.close()
-
-
-@pytest.fixture
-def proxy(shared: Running) -> Running:
-    """
-    The proxy, with this test as a workspace of its own.
-    """
-    shared.renew()
-    return shared
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytest_codex_workspace.network.log import NetworkLog, Request
+from pytest_codex_workspace.network.log import NetworkLog
+from pytest_codex_workspace.network.request import Request
 
 
 def request(number: int = 1, **changes: Any) -> Request:
