@@ -84,24 +84,27 @@ class Gate:
         if conversation is None:
             flow.response = answers.refusal(_NONSENSE)
             return
+        workspace = conversation.workspace
         try:
             facts = gather(flow, conversation)
-            decision = decide(facts, conversation.workspace.policy)
+            decision = decide(facts, workspace.policy)
+            judgement = Judgement.attach(flow, workspace, facts, decision)
+            if self._answered(flow, judgement, conversation):
+                return
         except Exception:
             logger.exception("a request could not be judged and is refused")
-            facts, decision = RequestFacts(flow.request.host, payload="malformed"), _NONSENSE
-        judgement = Judgement.attach(flow, conversation.workspace, facts, decision)
-        if self._answered(flow, judgement, conversation):
+            facts = RequestFacts(flow.request.host, payload="malformed")
+            judgement = Judgement.attach(flow, workspace, facts, _NONSENSE)
+        if not judgement.decision.allowed:
+            if not flow.error:
+                flow.response = answers.refusal(judgement.decision)
+        elif facts.method == "CONNECT":
             return
-        if decision.allowed and facts.method != "CONNECT" and conversation.workspace.player:
+        elif workspace.player:
             # Not approved, so nothing of it can leave; the answer comes with the end of its body.
             judgement.decision = Decision("replayed")
-            return
-        if decision.allowed:
-            if facts.method != "CONNECT":
-                conversation.approved[flow.request.host, flow.request.port] = facts
-        elif not flow.error:
-            flow.response = answers.refusal(decision)
+        else:
+            conversation.approved[flow.request.host, flow.request.port] = facts
 
     @staticmethod
     def _answered(flow: http.HTTPFlow, judgement: Judgement, conversation: Conversation) -> bool:

@@ -19,7 +19,7 @@ from pytest_codex_workspace.network.cassette import (
 )
 
 from .judgement import Judgement
-from .redact import lower_names, safe_url, text_of
+from .redact import lower_names, safe_headers, safe_json, safe_url, text_of
 
 if TYPE_CHECKING:
     from mitmproxy import http
@@ -30,6 +30,8 @@ __all__ = ["Recording"]
 
 _CONDITIONS = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range")
 _CHUNK = 512 * 1024
+_SCRUBBED = 1 << 20
+"""Bytes of the largest answer that is searched for credentials."""
 
 
 class Recording:
@@ -133,8 +135,8 @@ class Recording:
             match=matched_headers(lower_names(response.headers), take.headers),
             body=take.request_digest(),
             phase=judgement.phase,
-            headers=kept_headers(text_of(response.headers)),
-            content=take.keep(self._directory),
+            headers=safe_headers(kept_headers(text_of(response.headers))),
+            content=take.keep(self._directory, response.headers.get("content-type", "")),
         )
         self._emit(
             {
@@ -188,7 +190,7 @@ class _Take:
             self._received.update(data)
             self._file.write(data)
 
-    def keep(self, directory: Path) -> str:
+    def keep(self, directory: Path, kind: str) -> str:
         """
         The digest of what was received, which names its file.
         """
@@ -197,6 +199,12 @@ class _Take:
             return ""
         self._file.close()
         sha256 = self._received.hexdigest()
+        if "json" in kind and self._size <= _SCRUBBED:
+            body = self._path.read_bytes()
+            clean = safe_json(body)
+            if clean != body:
+                self._path.write_bytes(clean)
+                sha256 = hashlib.sha256(clean).hexdigest()
         self._path.replace(directory / sha256)
         return sha256
 

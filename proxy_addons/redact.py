@@ -5,6 +5,7 @@ Making what a client sent fit for the log: printable, short, without secrets.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -17,7 +18,9 @@ __all__ = [
     "REDACTED",
     "lower_names",
     "printable",
+    "safe_headers",
     "safe_host",
+    "safe_json",
     "safe_path",
     "safe_url",
     "text_of",
@@ -29,6 +32,11 @@ REDACTED = "REDACTED"
 
 _LONGEST = 4096
 _DEFAULT_PORTS = {"https": 443, "http": 80, "dns": 53}
+_JSON_SECRET = re.compile(
+    rb'("(?:access_token|refresh_token|id_token|auth_token|token|client_secret|secret|password|'
+    rb'api_?key|private_key)"\s*:\s*)"(?:[^"\\]|\\.)+"',
+    re.IGNORECASE,
+)
 _UNPRINTABLE = re.compile(rb"[^\x21-\x7e]")
 _SECRET = re.compile(
     r"(?:^|[^a-z])(?:access[^a-z]?)?(?:"
@@ -80,6 +88,29 @@ def safe_url(scheme: str, host: str, port: int, path: bytes) -> str:
     The URL of what a client sent.
     """
     return url_of(scheme, safe_host(host), port, safe_path(path))
+
+
+def safe_headers(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """
+    Header fields without those whose name looks like that of a secret, and
+    with addresses in them as `safe_path` has them.
+    """
+    return tuple(
+        (name, safe_path(value.encode("latin-1", "replace")) if "location" in name else value)
+        for name, value in pairs
+        if not _SECRET.search(name.lower())
+    )
+
+
+def safe_json(body: bytes) -> bytes:
+    """
+    A JSON text with every string replaced whose name is that of a credential.
+
+    Example:
+        >>> safe_json(b'{"access_token": "abc", "n": 1}')
+        b'{"access_token": "REDACTED", "n": 1}'
+    """
+    return _JSON_SECRET.sub(rb'\1"' + REDACTED.encode() + rb'"', body)
 
 
 def text_of(headers: http.Headers) -> list[tuple[str, str]]:

@@ -144,6 +144,7 @@ class Exchange:
             texts["method"]
             and texts["url"]
             and all(isinstance(value, str) for value in (*texts.values(), phase))
+            and all(value.isascii() and value.isprintable() for value in texts.values())
             and isinstance(status, int)
             and isinstance(match, dict)
             and all(isinstance(value, str) for value in match.values())
@@ -264,7 +265,7 @@ class Cassette:
         if one.body != body:
             differences.append("another body")
         differences += [
-            f"{name}: {value}" for name, value in one.match.items() if headers.get(name) != value
+            f"{name}: {value!r}" for name, value in one.match.items() if headers.get(name) != value
         ]
         return f"{one.method} {one.url}, which has {', '.join(differences) or 'nothing different'}"
 

@@ -17,7 +17,7 @@ from proxy_addons import addresses
 from proxy_addons.addresses import AddressGuard, GuardedEventLoop, connected_networks
 from proxy_addons.authority import install_authority, remove_key, write_bundle
 from proxy_addons.recognise import is_http1, is_http2, is_tls
-from proxy_addons.redact import safe_path
+from proxy_addons.redact import safe_headers, safe_json, safe_path
 from pytest_codex_workspace.network.policy import Policy, RequestFacts
 
 from .flows import World
@@ -237,3 +237,46 @@ def test_the_bundle(tmp_path: Path) -> None:
     assert "Codex Workspace" in str(context.get_ca_certs())
     assert "PRIVATE KEY" not in (tmp_path / "bundle.pem").read_text()
     assert broken not in (tmp_path / "bundle.pem").read_text()
+
+
+def test_headers_that_are_recorded_hold_no_secret() -> None:
+    """
+    Neither by their name nor in an address.
+    """
+    pairs = [
+        ("x-auth-token", "hush"),
+        ("location", "https://a.test/x?signature=hush&page=2"),
+        ("etag", '"1"'),
+    ]
+
+    assert safe_headers(pairs) == (
+        ("location", "https://a.test/x?signature=REDACTED&page=2"),
+        ("etag", '"1"'),
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "clean"),
+    [
+        (b'{"access_token": "a\\"b", "n": 1}', b'{"access_token": "REDACTED", "n": 1}'),
+        (b'{"PASSWORD":"x"}', b'{"PASSWORD":"REDACTED"}'),
+        (b'{"tokens": ["a"], "name": "token"}', b'{"tokens": ["a"], "name": "token"}'),
+    ],
+)
+def test_json_that_is_recorded_holds_no_credential(body: bytes, clean: bytes) -> None:
+    """
+    The names stay, and the text is still JSON.
+    """
+    assert safe_json(body) == clean
+
+
+def test_what_goes_wrong_in_the_gate_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    In the search for a stub too, and for a target that was approved before.
+    """
+    world = World()
+    conversation = world.connect(("example.org", 443), sni="example.org")
+    assert world.request(world.flow(conversation)) is None
+    monkeypatch.setattr("proxy_addons.gate.find_stub", lambda *_: 1 / 0)
+
+    assert world.request(world.flow(conversation)) == "not-tls"
