@@ -55,7 +55,7 @@ class Upstream:
         Choose the way of a request.
         """
         conversation, judgement = self._registry.conversation(flow.client_conn), Judgement.of(flow)
-        if flow.response is not None or conversation is None or judgement is None:
+        if conversation is None or judgement is None or not judgement.decision.allowed:
             return
         request, proxy = flow.request, self._proxy
         # The object is that of the client's connection: an earlier request may have set it.
