@@ -2,20 +2,19 @@
 The network policy: one pure function that judges one request.
 
 `decide` knows nothing of mitmproxy, pytest or containers; the proxy's addons
-gather `RequestFacts` and carry the `Decision` out. This module and `hosts` are
-copied into the proxy image, so they import the standard library only.
+gather `RequestFacts` and carry the `Decision` out. This module, `fields` and `hosts`
+are copied into the proxy image, so they import the standard library only.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from .fields import PARSERS, InvalidPolicy, check_list, check_names
 from .hosts import any_matches, is_private, literal_address, normalise_host
 
 __all__ = [
@@ -58,13 +57,6 @@ Payload = Literal["http", "not-tls", "not-http", "malformed"]
 """What the bytes of a connection were recognised as."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}", re.ASCII)
-_METHOD = re.compile(r"[A-Z][A-Z_-]{0,31}", re.ASCII)
-
-
-class InvalidPolicy(ValueError):
-    """
-    A policy that cannot be used. The text names the field.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +103,9 @@ class Policy:
         for field in ("http", "websocket"):
             if getattr(self, field) not in ("block", "allow"):
                 raise InvalidPolicy(f"{field}: {getattr(self, field)!r} is not block or allow")
-        for field, parse in _PARSERS.items():
+        for field, parse in PARSERS.items():
             values = getattr(self, field)
-            _check_list(field, values)
+            check_list(field, values)
             try:
                 clean = tuple(parse(value) for value in values)
             except (TypeError, ValueError) as error:
@@ -134,7 +126,7 @@ class Policy:
         """
         if not isinstance(data, Mapping):
             raise InvalidPolicy(f"a policy is a mapping of fields, not {data!r}")
-        _check_fields(data)
+        check_names(data, _fields())
         base = POLICIES.get(str(data.get("name")), HTTPS_ONLY)
         return dataclasses.replace(base, **data)
 
@@ -151,11 +143,11 @@ class Policy:
         Raises:
             InvalidPolicy: an unknown field, or a value that means nothing.
         """
-        _check_fields(changes)
+        check_names(changes, _fields())
         merged = dict(changes)
         for field in _ADDED:
             if field in changes:
-                _check_list(field, changes[field])
+                check_list(field, changes[field])
                 own = getattr(self, field)
                 merged[field] = (*own, *(one for one in changes[field] if one not in own))
         if changes.get("allow"):
@@ -408,85 +400,11 @@ _RULES = (
 )
 
 
-def _parse_port(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
-        raise ValueError(f"{value!r} is not a port number")
-    return value
-
-
-def _parse_host(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a host")
-    if value == "*":
-        return value
-    wild, name = ("*.", value[2:]) if value.startswith("*.") else ("", value)
-    try:
-        return wild + normalise_host(name)
-    except ValueError:
-        raise ValueError(f"{value!r} is neither a host nor *.domain{_meant(value)}") from None
-
-
-def _meant(value: str) -> str:
-    """
-    What somebody probably meant who wrote *value* for a host.
-    """
-    name = re.sub(r"^[a-zA-Z][a-zA-Z0-9+.-]*://", "", value.strip())
-    name = re.sub(r"[/?#].*$", "", name).rpartition("@")[2]
-    name = re.sub(r":\d+$", "", name)
-    if name.startswith("*") and not name.startswith("*."):
-        name = "*." + name[1:]
-    wild, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
-    try:
-        meant = wild + normalise_host(rest)
-    except ValueError:
-        return ""
-    return f"; was {meant!r} meant?" if meant != value else ""
-
-
-def _parse_method(value: object) -> str:
-    if not isinstance(value, str) or not _METHOD.fullmatch(value.upper()):
-        raise ValueError(f"{value!r} is not an HTTP method")
-    return value.upper()
-
-
-def _parse_network(value: object) -> str:
-    try:
-        return str(ipaddress.ip_network(str(value)))
-    except ValueError:
-        pass
-    try:
-        loose = ipaddress.ip_network(str(value), strict=False)
-        single = ipaddress.ip_network(str(value).partition("/")[0])
-    except ValueError:
-        raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8") from None
-    raise ValueError(f"{value!r} has bits behind its mask; was '{loose}' or '{single}' meant?")
-
-
-def _check_fields(data: Mapping[str, Any]) -> None:
-    known = [field.name for field in dataclasses.fields(Policy)]
-    if unknown := sorted(str(key) for key in data if key not in known):
-        close = difflib.get_close_matches(unknown[0], known, 1)
-        meant = f"; was {close[0]!r} meant?" if close else ""
-        raise InvalidPolicy(
-            f"unknown field {', '.join(unknown)}{meant} (known are {', '.join(known)})"
-        )
-
-
-def _check_list(field: str, values: object) -> None:
-    if isinstance(values, str) or not isinstance(values, (tuple, list)):
-        raise InvalidPolicy(f"{field}: {values!r} is not a list; write [{values}]")
+def _fields() -> list[str]:
+    return [field.name for field in dataclasses.fields(Policy)]
 
 
 _ADDED = ("allow", "deny", "private", "refuse")
-_PARSERS = {
-    "ports": _parse_port,
-    "allow": _parse_host,
-    "deny": _parse_host,
-    "methods": _parse_method,
-    "private": _parse_network,
-    "refuse": _parse_network,
-}
-
 HTTPS_ONLY = Policy()
 """Any host, over HTTPS on port 443 only. The default."""
 

@@ -287,7 +287,7 @@ def test_the_modules_are_pure(tmp_path: Path) -> None:
     They are copied into the proxy image alone, so they import the standard library only.
     """
     (tmp_path / "alone").mkdir()
-    for module in ("policy", "hosts"):
+    for module in ("policy", "fields", "hosts"):
         source = sys.modules[f"pytest_codex_workspace.network.{module}"].__file__
         shutil.copy(str(source), tmp_path / "alone")
     code = (
