@@ -87,11 +87,15 @@ class Session:
         """
         engine = find_engine(self.config.engine)
         self._closers.append(engine.close)
-        self._closers.append(lambda: remove_session(engine, self._identity.id))
+        self._closers.append(self._remove_own)
         sweeper = threading.Thread(target=_sweep_quietly, args=(engine,), daemon=True)
         sweeper.start()
         self._closers.append(sweeper.join)
         return engine
+
+    def _remove_own(self) -> None:
+        for text in remove_session(self.engine, self._identity.id):
+            self.output.note(f"{text}; it is empty and does no harm, and a later run removes it")
 
     @cached_property
     def isolation(self) -> Isolation:

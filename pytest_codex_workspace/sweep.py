@@ -17,6 +17,10 @@ _FOREIGN_AGE = 24 * 3600.0
 """Age in seconds after which an object from a machine that cannot be asked counts as left."""
 
 
+_PATIENCE = 3.0
+"""Seconds for an engine to notice that the last container has left a network."""
+
+
 def sweep(engine: Engine, *, everything: bool = False) -> list[str]:
     """
     Remove containers, networks and temporary images of sessions that ended.
@@ -53,15 +57,38 @@ def sweep(engine: Engine, *, everything: bool = False) -> list[str]:
     return removed
 
 
-def remove_session(engine: Engine, session: str) -> None:
+def remove_session(engine: Engine, session: str) -> list[str]:
     """
     Remove every container and network of one session, however far it came.
+
+    Returns:
+        One line for each network that the engine would not remove although
+        nothing is on it any more. Engines sometimes lose count of who is.
+
+    Raises:
+        EngineError: a container could not be removed.
     """
     containers = engine.containers({labels.SESSION: session})
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda one: engine.remove(one.id), containers))
-    for network in engine.networks({labels.SESSION: session}):
-        engine.remove_network(network.id)
+    networks = engine.networks({labels.SESSION: session})
+    return [text for network in networks if (text := _let_go(engine, network.id))]
+
+
+def _let_go(engine: Engine, network: str) -> str | None:
+    """
+    Remove a network that nothing is on: what the engine says if it will not.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            engine.remove_network(network)
+        except EngineError as error:
+            if time.monotonic() > deadline:
+                return str(error)
+            time.sleep(0.1)
+        else:
+            return None
 
 
 def remove_images(engine: Engine, wanted: Mapping[str, str | None]) -> list[str]:

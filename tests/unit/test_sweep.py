@@ -11,8 +11,9 @@ import pytest
 from pytest_codex_workspace import labels
 from pytest_codex_workspace.engine.fake import FakeEngine
 from pytest_codex_workspace.engine.protocol import ContainerSpec
+from pytest_codex_workspace.errors import EngineError
 from pytest_codex_workspace.identity import Identity, owner_is_gone
-from pytest_codex_workspace.sweep import remove_images, sweep
+from pytest_codex_workspace.sweep import remove_images, remove_session, sweep
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +92,22 @@ def test_images_in_use_are_kept(engine):
 
     assert ["image ours:idle"] == remove_images(engine, {labels.KIND: None})
     assert engine.image("ours:used") is not None
+
+
+def test_a_network_that_the_engine_does_not_let_go(engine, monkeypatch):
+    """
+    Engines lose count of endpoints; that is told, and is no failure of the run.
+    """
+    identity = Identity()
+    engine.create_network("n", internal=True, labels=identity.labels("network"))
+
+    def refuse(network):
+        raise EngineError("it has active endpoints")
+
+    monkeypatch.setattr("pytest_codex_workspace.sweep._PATIENCE", 0.0)
+    monkeypatch.setattr(engine, "remove_network", refuse)
+
+    assert remove_session(engine, identity.id) == ["it has active endpoints"]
+    monkeypatch.undo()
+    assert remove_session(engine, identity.id) == []
+    assert engine.networks({labels.SESSION: identity.id}) == []
