@@ -1,0 +1,75 @@
+"""`codex-workspace cassette`: recorded network exchanges."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import Config
+from .common import RUN_OPTIONS, add_command, add_options, add_repo, show
+from .run import bring_up
+
+if TYPE_CHECKING:
+    from .common import Commands
+
+__all__ = ["register"]
+
+_LIST = """\
+Print each exchange of a cassette: phase, status, method, URL and day.
+"""
+
+_REFRESH = """\
+Bring the repository up and record what its scripts request, in place of what
+they requested when the cassette was made. What tests request is recorded
+again by: pytest --codex-cassette=record
+"""
+
+_PRUNE = """\
+Remove the exchanges that no run with --codex-cassette=replay on this machine
+has used since the cassette was written.
+"""
+
+
+def register(commands: Commands) -> None:
+    """
+    Add the command and those below it.
+    """
+    parser = commands.add_parser("cassette", help="recorded network exchanges")
+    below = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, summary, description, action in (
+        ("list", "what a cassette has", _LIST, _list),
+        ("prune", "remove what no replay has used", _PRUNE, _prune),
+    ):
+        one = add_command(below, name, summary, description, action)
+        add_repo(one)
+        one.add_argument("--name", default="default", help="of the cassette; default: default")
+    refresh = add_command(
+        below, "refresh", "record what the scripts request anew", _REFRESH, _refresh
+    )
+    add_repo(refresh)
+    add_options(refresh, tuple(set(RUN_OPTIONS) - {"cache", "cassette"}))
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from ..cassettes import open_cassette, path_of
+
+    cassette = open_cassette(path_of(Path(arguments.repo), arguments.name))
+    for one in cassette.exchanges:
+        show(f"{one.phase:6} {one.status} {one.method} {one.url}  {one.recorded}")
+    show(f"{len(cassette.exchanges)} exchanges in {cassette.path}")
+    return 0
+
+
+def _refresh(arguments: argparse.Namespace) -> int:
+    config = Config.of({**vars(arguments), "cassette": "record"}, spell="--{}")
+    return bring_up(replace(config, renew_cassette=True))
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from ..cassettes import path_of, prune
+
+    path = path_of(Path(arguments.repo), arguments.name)
+    show(f"removed {prune(path)} exchanges from {path}")
+    return 0

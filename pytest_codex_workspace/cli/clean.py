@@ -1,0 +1,47 @@
+"""`codex-workspace clean`: remove what ended runs left."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from .common import add_command, add_engine, show
+
+if TYPE_CHECKING:
+    from .common import Commands
+
+__all__ = ["register"]
+
+_CLEAN = """\
+Remove the containers, networks and temporary images that ended runs left
+behind. Running sessions and caches are not touched.
+"""
+
+
+def register(commands: Commands) -> None:
+    """
+    Add the command.
+    """
+    parser = add_command(commands, "clean", "remove what ended runs left", _CLEAN, _clean)
+    add_engine(parser)
+    parser.add_argument(
+        "--images", action="store_true", help="remove every image of ours too, caches included"
+    )
+
+
+def _clean(arguments: argparse.Namespace) -> int:
+    from .. import labels
+    from ..engine.find import find_engine
+    from ..sweep import remove_images, sweep
+
+    engine = find_engine(arguments.engine or "auto")
+    try:
+        removed = sweep(engine)
+        if arguments.images:
+            removed += remove_images(engine, {labels.KIND: None})
+    finally:
+        engine.close()
+    for line in removed:
+        show(f"removed {line}")
+    show(f"removed {len(removed)} objects" if removed else "nothing was left behind")
+    return 0

@@ -1,0 +1,88 @@
+"""What the commands share: parsers, the options of pytest under shorter names, printing."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..config import OPTIONS
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+__all__ = ["RUN_OPTIONS", "add_command", "add_engine", "add_options", "add_repo", "show"]
+
+RUN_OPTIONS = (
+    "rev",
+    "image",
+    "env",
+    "cache",
+    "network",
+    "network-setup",
+    "cassette",
+    "engine",
+    "output",
+    "setup-timeout",
+    "upstream-proxy",
+)
+"""The options of commands that bring a repository up."""
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    summary: str,
+    description: str,
+    action: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    """
+    A parser for the command *name*, which *action* carries out.
+
+    Args:
+        summary: for the list of commands.
+        description: for its own help; kept as it is written.
+    """
+    form: Any = argparse.RawDescriptionHelpFormatter
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description, formatter_class=form
+    )
+    parser.set_defaults(action=action)
+    return parser
+
+
+def add_repo(parser: argparse.ArgumentParser) -> None:
+    """
+    The argument `REPO`.
+    """
+    parser.add_argument("repo", nargs="?", default=".", metavar="REPO", help="default: here")
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """
+    The option `--engine`, for commands that need nothing else.
+    """
+    add_options(parser, ("engine",))
+
+
+def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """
+    Options of pytest, without their `codex-`.
+    """
+    for option in OPTIONS:
+        if option.name in names:
+            text = option.help + (f" (default: {option.default})" if option.default else "")
+            parser.add_argument(
+                f"--{option.name}",
+                dest=option.key,
+                metavar=option.metavar,
+                action="append" if option.repeatable else "store",
+                help=text,
+            )
+
+
+def show(line: str) -> None:
+    """
+    Print one line at once.
+    """
+    print(line, flush=True)  # noqa: T201
