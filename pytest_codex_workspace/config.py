@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .network.upstream import ENVIRONMENT, InvalidUpstream, choose
+from .quantities import parse_duration, parse_size
 
 __all__ = [
     "OPTIONS",
@@ -20,6 +21,7 @@ __all__ = [
     "KeepWhen",
     "Option",
     "OutputMode",
+    "PushWhen",
     "check_environment",
 ]
 
@@ -27,9 +29,11 @@ CacheMode = Literal["auto", "refresh", "off", "require"]
 OutputMode = Literal["progress", "stream", "quiet"]
 CassetteMode = Literal["record", "replay", "off"]
 KeepWhen = Literal["never", "failed", "always"]
+PushWhen = Literal["always", "never"]
 
 _LARGEST_BODY = 256 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_REPOSITORY = re.compile(r"[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+")
 
 
 class ConfigError(ValueError):
@@ -86,6 +90,31 @@ OPTIONS: tuple[Option, ...] = (
         "auto: use or make; refresh: run setup again and replace; off: neither read nor write; "
         "require: fail on a miss",
         choices=get_args(CacheMode),
+    ),
+    Option(
+        "cache-ttl",
+        "DURATION",
+        "12h",
+        "age from which a cached setup is not used any more: 90 (seconds), 30m, 12h, 2d",
+    ),
+    Option(
+        "cache-size",
+        "SIZE",
+        "20GB",
+        "disk that cached layers may take on the engine; the least recently used go first",
+    ),
+    Option(
+        "cache-registry",
+        "HOST/REPO",
+        "",
+        "container registry to look a missing setup up in, and to send a new one to",
+    ),
+    Option(
+        "cache-push",
+        "WHEN",
+        "always",
+        "always: send new setups to the cache registry; never: only read there",
+        choices=get_args(PushWhen),
     ),
     Option(
         "network",
@@ -149,7 +178,8 @@ OPTIONS: tuple[Option, ...] = (
 @dataclass(frozen=True, slots=True)
 class Config:
     """
-    A checked set of options. `repo` is `None` when none was named; `started`
+    A checked set of options. `repo` is `None` when none was named; durations
+    are seconds, sizes bytes; `started`
     is when the run began, in seconds since the epoch; `renew_cassette` drops
     what the scripts requested before from a cassette that is recorded.
     """
@@ -159,6 +189,10 @@ class Config:
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
     cache: CacheMode = "auto"
+    cache_ttl: float = 12 * 3600.0
+    cache_size: int = 20_000_000_000
+    cache_registry: str = ""
+    cache_push: PushWhen = "always"
     network: str = "https-only"
     network_setup: str = "https-only"
     cassette: CassetteMode = "off"
@@ -202,6 +236,11 @@ class Config:
             checked["setup_timeout"] = _seconds(
                 checked["setup_timeout"], spell.format("setup-timeout")
             )
+        for key, parse in (("cache_ttl", parse_duration), ("cache_size", parse_size)):
+            if key in checked:
+                checked[key] = _quantity(checked[key], spell.format(key.replace("_", "-")), parse)
+        if "cache_registry" in checked:
+            _check_registry(checked["cache_registry"], spell.format("cache-registry"))
         if checked.get("cassette") == "record":
             # Scripts must run to be recorded.
             mode = checked.setdefault("cache", "refresh")
@@ -257,6 +296,23 @@ def _bytes(value: str, name: str) -> int:
     if not value.isdecimal() or int(value) > _LARGEST_BODY:
         raise ConfigError(f"{name}={value}: must be a number of bytes from 0 to {_LARGEST_BODY}")
     return int(value)
+
+
+def _quantity(value: str, name: str, parse: Callable[[str], float]) -> float:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise ConfigError(f"{name}={value}: {error}") from None
+
+
+def _check_registry(value: str, name: str) -> None:
+    host, slash, _ = value.partition("/")
+    named = host == "localhost" or "." in host or ":" in host
+    if not slash or not named or not _REPOSITORY.fullmatch(value):
+        raise ConfigError(
+            f"{name}={value}: must be a registry's host and a repository without a tag, in lower "
+            "case: ghcr.io/me/codex-cache, localhost:5000/cache"
+        )
 
 
 def _check_upstream(value: str, name: str) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .results import ExecResult
 
 __all__ = [
+    "CacheFileError",
     "CacheMiss",
     "CassetteError",
     "CodexWorkspaceError",
@@ -155,6 +156,12 @@ class PolicyError(CodexWorkspaceError, ValueError):
 class CassetteError(CodexWorkspaceError, ValueError):
     """
     A cassette is missing, damaged, or cannot be written.
+    """
+
+
+class CacheFileError(CodexWorkspaceError, ValueError):
+    """
+    A file with cached images cannot be read or written, or holds something else.
     """
 
 

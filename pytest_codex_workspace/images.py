@@ -20,7 +20,14 @@ from .rootfs import DEBIAN, ensure_debian
 from .trust import ca_certificate as certificate_of
 from .trust import cache_dir, host_bundle
 
-__all__ = ["IMAGE", "PROXY_IMAGE", "UNIVERSAL", "ensure_base_image", "ensure_proxy_image"]
+__all__ = [
+    "IMAGE",
+    "PROXY_IMAGE",
+    "UNIVERSAL",
+    "base_identity",
+    "ensure_base_image",
+    "ensure_proxy_image",
+]
 
 IMAGE = "codex-workspace-emulator"
 """Repository of the workspace images."""
@@ -118,15 +125,8 @@ def ensure_base_image(
         ImageBuildError: it could not be built, or *choice* names an image
             that is neither on the engine nor can be pulled.
     """
-    flavour = choice if choice in ("slim", "universal") else "custom"
-    context = _common_context(flavour)
-    context.add_tree(package_dir() / "agent", "agent", _runs_in_workspace)
+    flavour, context, base = _ingredients(engine, choice, output)
     context.add("ca.crt", certificate_of(ca_certificate))
-    base = None
-    if flavour == "universal":
-        base = _universal(engine, output)
-    elif flavour == "custom":
-        base = _custom(engine, choice, output)
     plan = _Plan(
         what=f"the workspace image ({choice})",
         kind="base",
@@ -139,6 +139,34 @@ def ensure_base_image(
         base=base,
     )
     return _ensure(engine, plan, output)
+
+
+def base_identity(engine: Engine, choice: str, *, output: Output) -> str:
+    """
+    What that image is made from, in short. Unlike its id this is the same on
+    every machine that would make it, and known before it is made; this
+    machine's certificate has no part in it.
+
+    Raises:
+        ImageBuildError: *choice* names an image that is neither on the engine
+            nor can be pulled.
+    """
+    _, context, base = _ingredients(engine, choice, output)
+    return context.key(base=base or DEBIAN)
+
+
+def _ingredients(
+    engine: Engine, choice: str, output: Output
+) -> tuple[str, BuildContext, str | None]:
+    flavour = choice if choice in ("slim", "universal") else "custom"
+    context = _common_context(flavour)
+    context.add_tree(package_dir() / "agent", "agent", _runs_in_workspace)
+    base = None
+    if flavour == "universal":
+        base = _universal(engine, output)
+    elif flavour == "custom":
+        base = _custom(engine, choice, output)
+    return flavour, context, base
 
 
 def _ensure(engine: Engine, plan: _Plan, output: Output) -> ImageInfo:

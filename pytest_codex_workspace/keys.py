@@ -1,14 +1,14 @@
-"""Content keys: what an image was made from, as one short text."""
+"""Content keys: what an image was made from, as one short text, and what differs between two."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-__all__ = ["FORMAT", "key_of"]
+__all__ = ["FORMAT", "differing", "fingerprint", "key_of"]
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the way layers are made changes, so that older ones are not used."""
 
 
@@ -19,5 +19,49 @@ def key_of(parts: Mapping[str, object]) -> str:
     Equal parts give equal keys on every machine; names and values cannot run
     into each other.
     """
-    text = json.dumps({"format": FORMAT, **parts}, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:24]
+    return _digest({"format": FORMAT, **parts})[:24]
+
+
+def fingerprint(parts: Mapping[str, object]) -> dict[str, str]:
+    """
+    *parts*, one by one: short texts as they are, digests of what is longer or
+    stands inside a mapping. So an image can tell what it was made from, and
+    not what a variable was set to.
+
+    Example:
+        >>> fingerprint({"name": "demo", "environment": {"A": "1"}})
+        {'format': '2', 'name': 'demo', 'environment.A': '6b86b273ff34'}
+    """
+    return dict(_flat({"format": FORMAT, **parts}))
+
+
+def differing(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    """
+    The names of parts that two fingerprints do not share, each with what became of
+    it: `added`, `removed` or `changed`.
+    """
+    names = sorted({*old, *new})
+    return {
+        name: "added" if name not in old else "removed" if name not in new else "changed"
+        for name in names
+        if old.get(name) != new.get(name)
+    }
+
+
+def _flat(parts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for name, value in parts.items():
+        if isinstance(value, Mapping):
+            for below, inner in value.items():
+                text = inner if isinstance(inner, str) else _json(inner)
+                yield f"{name}.{below}", hashlib.sha256(text.encode()).hexdigest()[:12]
+        else:
+            text = value if isinstance(value, str) else _json(value)
+            yield name, text if len(text) <= 64 else _digest(value)[:12]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(_json(value).encode("ascii")).hexdigest()
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=True)

@@ -5,7 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-__all__ = ["CREATED", "HEAD", "KEY", "KIND", "PID", "REPO", "SESSION", "created", "now"]
+__all__ = [
+    "CA",
+    "CREATED",
+    "HEAD",
+    "KEY",
+    "KIND",
+    "NAME",
+    "PARTS",
+    "PID",
+    "REPO",
+    "SESSION",
+    "created",
+    "now",
+]
 
 _PREFIX = "io.codex-workspace."
 
@@ -26,6 +39,15 @@ KEY = _PREFIX + "key"
 
 HEAD = _PREFIX + "head"
 """The commit an image's project directory stands at."""
+
+NAME = _PREFIX + "name"
+"""Name of the projected repository."""
+
+PARTS = _PREFIX + "parts"
+"""What a setup image was made from: `keys.fingerprint` as JSON."""
+
+CA = _PREFIX + "ca"
+"""Digest of the authority's certificate that an image trusts."""
 
 CREATED = _PREFIX + "created"
 """Seconds since the epoch, as text."""

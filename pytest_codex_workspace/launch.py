@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from .channel import Channel
 from .engine.fate import fate_of
 from .engine.protocol import ContainerSpec, Engine
 from .environment import workspace_environment
-from .errors import ProxyError
+from .errors import EngineError, ProxyError
 from .identity import Identity
 from .network.control import Control, PolicyLike
 from .network.isolation import Holder, Isolation
@@ -51,6 +52,13 @@ class Launcher:
         self._isolation = isolation
         self._identity = identity
 
+    @property
+    def authority(self) -> str:
+        """
+        What tells the certificate authority that containers trust from others.
+        """
+        return hashlib.sha256(self._isolation.info.ca_certificate).hexdigest()[:16]
+
     def launch(
         self,
         image: str,
@@ -76,8 +84,26 @@ class Launcher:
             EngineError: the engine refused.
             WorkspaceLost: the container ended before its agent answered.
         """
+        while True:
+            holder = self._isolation.acquire()
+            try:
+                return self._launch(holder, image, env, phase, policy, cwd, tape)
+            except EngineError:
+                # A holder that somebody removed is not lent again.
+                if self._isolation.lives(holder):
+                    raise
+
+    def _launch(
+        self,
+        holder: Holder,
+        image: str,
+        env: Mapping[str, str],
+        phase: Phase,
+        policy: Policy,
+        cwd: str,
+        tape: str | None,
+    ) -> Running:
         engine, isolation = self._engine, self._isolation
-        holder = isolation.acquire()
         with ExitStack() as undo:
             container = ""
             undo.callback(lambda: isolation.release(holder, container, _nothing))
@@ -95,7 +121,7 @@ class Launcher:
             )
             stream = engine.attach(container)
             undo.callback(stream.close)
-            isolation.proxy.register(holder.address, container, phase, policy, tape)
+            holder.proxy.register(holder.address, container, phase, policy, tape)
             engine.start(container)
             channel = Channel(stream, describe=lambda: fate_of(engine, container))
             names = {
@@ -119,7 +145,7 @@ class Launcher:
         Log the container's requests as those of *phase* from now on, and
         judge them by *policy*, with the cassette *tape* if there is one.
         """
-        proxy = self._isolation.proxy
+        proxy = running.holder.proxy
         proxy.barrier(running.holder.address)
         proxy.register(running.holder.address, running.container, phase, policy, tape)
 
@@ -127,7 +153,7 @@ class Launcher:
         """
         What a test can change about the container's network.
         """
-        return Control(self._isolation.proxy, running.holder.address, read_policy)
+        return Control(running.holder.proxy, running.holder.address, read_policy)
 
     def requests(self, running: Running) -> list[Request]:
         """
@@ -137,7 +163,7 @@ class Launcher:
         Raises:
             ProxyError: the proxy has ended, or there were too many to keep.
         """
-        proxy = self._isolation.proxy
+        proxy = running.holder.proxy
         barrier = proxy.barrier(running.holder.address)
         if missing := proxy.dropped(running.container) + barrier.more:
             raise ProxyError(
@@ -153,8 +179,8 @@ class Launcher:
         """
         What the container has requested, without waiting; forgotten here.
         """
-        found = self._isolation.proxy.requests(running.container)
-        self._isolation.proxy.forget(running.container)
+        found = running.holder.proxy.requests(running.container)
+        running.holder.proxy.forget(running.container)
         return found
 
     def put(self, running: Running, path: str, archive: BinaryIO) -> None:

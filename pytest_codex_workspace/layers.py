@@ -7,26 +7,33 @@ ready: a setup one brought to a commit, in which `setup-from-cache-script.sh` ra
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .config import Config
 from .environment import defaulted_runtimes
-from .errors import CacheMiss, ProjectionError, SetupError, WorkspaceLost
+from .errors import (
+    CacheMiss,
+    CodexWorkspaceError,
+    ProjectionError,
+    SetupError,
+    WorkspaceLost,
+)
 from .images import IMAGE
-from .keys import key_of
+from .keys import fingerprint, key_of
 from .launch import Launcher, Phase, Running
-from .layerstore import MAX_AGE, Layer, LayerStore
+from .layerstore import Layer, LayerStore, Marks
 from .network.policy import HTTPS_ONLY, Policy
 from .output import Output
 from .projection import Projection
+from .quantities import show_duration
 from .repository import RepositorySnapshot
 from .scripts import RESUME, SETUP, ScriptRun, run_script
 from .trust import cache_dir
 
-__all__ = ["Layers", "Order"]
+__all__ = ["Layers", "Order", "UnusableLayer", "setup_parts"]
 
 _SELECT_RUNTIMES = "/opt/codex/setup_universal.sh"
 _RECORD = "/opt/codex/{}-record.json"
@@ -72,6 +79,44 @@ class Order:
         return self.tape if phase == "test" else self.setup_tape
 
 
+class UnusableLayer(Exception):
+    """
+    No workspace comes up from an image. Whoever had it made makes it anew, or raises `cause`.
+    """
+
+    def __init__(self, image: str, cause: CodexWorkspaceError) -> None:
+        super().__init__(str(cause))
+        self.image = image
+        self.cause = cause
+
+
+def setup_parts(order: Order, *, base: str, platform: str) -> dict[str, object]:
+    """
+    Everything that goes into a setup image, by name; `keys.key_of` makes its
+    key of it.
+
+    This machine's certificate authority has no part in it: whoever starts an
+    image from elsewhere gives it the right certificate.
+
+    Args:
+        order: what is wanted.
+        base: `images.base_identity` of the base image.
+        platform: of the engine.
+    """
+    snapshot = order.snapshot
+    return {
+        "base": base,
+        "platform": platform,
+        "repository": snapshot.identity,
+        "name": snapshot.name,
+        "scripts": snapshot.scripts_tree,
+        "submodules": bool(snapshot.submodules),
+        "environment": dict(order.env),
+        "policy": order.setup_policy.to_dict(),
+        **({"cassette": order.played} if order.played else {}),
+    }
+
+
 class Layers:
     """
     Makes layers, or has the store find them.
@@ -79,7 +124,9 @@ class Layers:
     Args:
         store: keeps them.
         launcher: starts the containers they are made in.
-        base: id of the base image.
+        base: makes the base image if it is needed, and returns its id.
+        identity: of the base image, which is known without making it.
+        platform: of the engine.
         config: cache mode and time limit.
         output: told of each step.
     """
@@ -89,13 +136,17 @@ class Layers:
         store: LayerStore,
         launcher: Launcher,
         *,
-        base: str,
+        base: Callable[[], str],
+        identity: str,
+        platform: str,
         config: Config,
         output: Output,
     ) -> None:
         self._store = store
         self._launcher = launcher
         self._base = base
+        self._identity = identity
+        self._platform = platform
         self._config = config
         self._output = output
         self._told: set[str] = set()
@@ -121,8 +172,10 @@ class Layers:
         chosen = {key: value for key, value in order.env.items() if key.startswith("CODEX_ENV_")}
         key = key_of(
             {
-                "base": self._base,
-                "repo": snapshot.identity,
+                "base": self._identity,
+                "platform": self._platform,
+                "authority": self._launcher.authority,
+                "repository": snapshot.identity,
                 "name": snapshot.name,
                 "head": snapshot.head,
                 "submodules": len(snapshot.submodules),
@@ -131,7 +184,7 @@ class Layers:
         )
 
         def make() -> Layer:
-            with self._container(self._base, order, "setup", cwd="/") as box:
+            with self._container(self._base(), order, "setup", cwd="/") as box:
                 self._project(box, order)
                 self._select_runtimes(box, order)
                 return self._commit(box, "clean", key, order)
@@ -153,18 +206,10 @@ class Layers:
                 f"{SETUP}, or remove the directory.",
                 script=SETUP,
             )
-        return key_of(
-            {
-                "base": self._base,
-                "repo": snapshot.identity,
-                "name": snapshot.name,
-                "scripts": snapshot.scripts_tree,
-                "submodules": bool(snapshot.submodules),
-                "env": dict(order.env),
-                "policy": order.setup_policy.to_dict(),
-                **({"cassette": order.played} if order.played else {}),
-            }
-        )
+        return key_of(self._parts(order))
+
+    def _parts(self, order: Order) -> dict[str, object]:
+        return setup_parts(order, base=self._identity, platform=self._platform)
 
     def setup(self, order: Order) -> Layer:
         """
@@ -181,7 +226,8 @@ class Layers:
             if self._config.cache == "require":
                 raise CacheMiss(
                     f"--codex-cache=require, and there is no image {IMAGE}:setup-{key} for "
-                    f"{order.snapshot.name} younger than {MAX_AGE / 3600:g} h. Run once with "
+                    f"{order.snapshot.name} younger than {show_duration(self._config.cache_ttl)}. "
+                    "`codex-workspace cache explain` says why. Run once with "
                     "--codex-cache=auto to make it."
                 )
             return self._make_setup(order, key)
@@ -197,7 +243,8 @@ class Layers:
         """
         if not self._needs_resume(order, setup):
             return setup
-        key = key_of({"setup": setup.image, "head": order.snapshot.head})
+        authority = self._launcher.authority
+        key = key_of({"setup": setup.image, "head": order.snapshot.head, "authority": authority})
         return self._store.get("ready", key, lambda: self._make_ready(order, setup, key))
 
     def outside_cache(self, order: Order) -> tuple[Layer, ...]:
@@ -210,6 +257,26 @@ class Layers:
         if not self._needs_resume(order, setup):
             return (setup,)
         return self._make_ready(order, setup, setup.key, keep=False), setup
+
+    def launch(self, image: str, order: Order, phase: Phase, *, cwd: str | None = None) -> Running:
+        """
+        Start a container of *image* for *order*.
+
+        Raises:
+            UnusableLayer: it was started, and its agent did not answer.
+            EngineError: the engine refused.
+        """
+        try:
+            return self._launcher.launch(
+                image,
+                order.env,
+                phase,
+                policy=order.policy_in(phase),
+                cwd=cwd or order.project,
+                tape=order.tape_in(phase),
+            )
+        except WorkspaceLost as error:
+            raise UnusableLayer(image, error) from None
 
     def run(self, box: Running, script: str, order: Order, phase: Phase) -> ScriptRun:
         """
@@ -270,7 +337,9 @@ class Layers:
         return cache_dir() / "logs" / f"{order.snapshot.name}-{what}.log"
 
     def _needs_resume(self, order: Order, setup: Layer) -> bool:
-        return setup.head != order.snapshot.head or order.snapshot.has_resume
+        # One from another machine gets our certificate once, and not at each start.
+        foreign = setup.ca != self._launcher.authority
+        return foreign or setup.head != order.snapshot.head or order.snapshot.has_resume
 
     def _make_setup(self, order: Order, key: str, *, keep: bool = True) -> Layer:
         clean = self.clean(order)
@@ -333,22 +402,20 @@ class Layers:
         # Codex keeps files, not processes; ended ones cannot write half a file.
         box.channel.kill_all()
         snapshot = order.snapshot
-        return self._store.commit(
-            box.container, kind, key, repo=snapshot.identity, head=snapshot.head, keep=keep
+        marks = Marks(
+            repo=snapshot.identity,
+            name=snapshot.name,
+            head=snapshot.head,
+            ca=self._launcher.authority,
+            parts=fingerprint(self._parts(order)) if kind == "setup" else None,
         )
+        return self._store.commit(box.container, kind, key, marks, keep=keep)
 
     @contextmanager
     def _container(
         self, image: str, order: Order, phase: Phase, *, cwd: str | None = None
     ) -> Iterator[Running]:
-        box = self._launcher.launch(
-            image,
-            order.env,
-            phase,
-            policy=order.policy_in(phase),
-            cwd=cwd or order.project,
-            tape=order.tape_in(phase),
-        )
+        box = self.launch(image, order, phase, cwd=cwd)
         try:
             yield box
         finally:

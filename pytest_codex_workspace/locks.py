@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import EngineError
+from .output import printable
 
 __all__ = ["machine_lock"]
 
@@ -29,10 +32,11 @@ def machine_lock(path: Path, what: str, report: Callable[[str], None]) -> Iterat
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock.acquire(blocking=False)
-        holder.write_text(str(os.getpid()), encoding="ascii")
+        _sign(holder)
     except Timeout:
-        report(f"waiting for process {_read(holder)} to finish {what} (lock {path})")
+        report(f"waiting for {_read(holder)} to finish {what} (lock {path})")
         lock.acquire()
+        _sign(holder)
     except OSError as error:
         lock.release()
         raise EngineError(
@@ -45,8 +49,16 @@ def machine_lock(path: Path, what: str, report: Callable[[str], None]) -> Iterat
         lock.release()
 
 
+def _sign(holder: Path) -> None:
+    # Not its arguments: they may hold what is for nobody else's log.
+    program = printable(Path(sys.argv[0]).name)
+    text = f"process {os.getpid()} ({program}, since {time.strftime('%H:%M:%S')})"
+    with suppress(OSError):
+        holder.write_text(text, encoding="utf-8", errors="replace")
+
+
 def _read(holder: Path) -> str:
     try:
-        return holder.read_text(encoding="ascii") or "?"
+        return holder.read_text(encoding="utf-8", errors="replace") or "another process"
     except OSError:
-        return "?"
+        return "another process"

@@ -6,8 +6,9 @@ run without workspaces pays nothing for this plugin.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,9 @@ _CONFIG = pytest.StashKey[Config]()
 _FAILED = pytest.StashKey[bool]()
 _WORKSPACES: pytest.StashKey[list[Workspace]] = pytest.StashKey()
 _COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
+_KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
 _COUNTS_KEY = "codex_workspace_counts"
+_KEPT_KEY = "codex_workspace_kept"
 _STARTED_KEY = "codex_workspace_started"
 
 
@@ -80,6 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", {})
     config.stash[_CONFIG] = replace(found, started=worker.get(_STARTED_KEY, found.started))
     config.stash[_COUNTS] = {}
+    config.stash[_KEPT] = []
 
 
 def _check_policies(config: Config) -> None:
@@ -155,27 +159,31 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """
-    Take over the counts of an xdist worker.
+    Take over what an xdist worker counted and kept.
     """
-    counts = getattr(node, "workeroutput", {}).get(_COUNTS_KEY, {})
-    _count(node.config, counts)
+    output = getattr(node, "workeroutput", {})
+    _count(node.config, output.get(_COUNTS_KEY, {}))
+    node.config.stash[_KEPT].extend(output.get(_KEPT_KEY, ()))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """
-    Give the counts of an xdist worker to its controller.
+    Give what an xdist worker counted and kept to its controller.
     """
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output[_COUNTS_KEY] = session.config.stash[_COUNTS]
+        output[_KEPT_KEY] = session.config.stash[_KEPT]
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """
-    Say how often the cache was used.
+    Say how often the cache was used, and what was kept.
     """
+    for line in config.stash[_KEPT]:
+        terminalreporter.write_line(line)
     counts = config.stash[_COUNTS]
     if counts:
         text = ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
@@ -346,8 +354,8 @@ class _Starter:
         assert self._session is not None  # noqa: S101 -- it made the workspace
         kept = self._session.stop(workspace, keep=keep)
         if kept:
-            self._session.output.note(
-                f"{self._request.node.nodeid} is kept; look around with: "
+            self._request.config.stash[_KEPT].append(
+                f"codex workspaces: {self._request.node.nodeid} is kept; look around with: "
                 f"docker run --rm -it --network none --entrypoint bash {kept} --login"
             )
 
@@ -380,7 +388,10 @@ def _add_section(item: pytest.Item, workspace: Workspace) -> None:
 def _writer(config: pytest.Config) -> Callable[[str], None]:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     capture = config.pluginmanager.get_plugin("capturemanager")
-    if reporter is None or capture is None or hasattr(config, "workerinput"):
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        return _worker_writer(worker["workerid"], capture)
+    if reporter is None or capture is None:
         return lambda _: None
 
     def write(line: str) -> None:
@@ -388,5 +399,18 @@ def _writer(config: pytest.Config) -> Callable[[str], None]:
             reporter.ensure_newline()
             reporter.write_line(line)
             reporter.flush()
+
+    return write
+
+
+def _worker_writer(name: str, capture: Any) -> Callable[[str], None]:
+    """
+    An xdist worker has no terminal, but its standard error is the controller's. What is said
+    there (that one waits for another's setup, say) is worth a line among the dots.
+    """
+
+    def write(line: str) -> None:
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            os.write(2, f"[{name}] {line}\n".encode(errors="replace"))
 
     return write

@@ -20,14 +20,15 @@ from .engine.find import find_engine
 from .engine.protocol import Engine, ImageInfo
 from .environment import workspace_environment
 from .errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
+from .idempotence import differences
 from .identity import Identity
 from .launch import Launcher, Phase, Running
-from .layers import Layers, Order
+from .layers import Layers, Order, UnusableLayer
 from .layerstore import Layer, LayerStore
 from .locks import machine_lock
 from .network.control import PolicyLike
 from .network.here import own_addresses
-from .network.isolation import Isolation
+from .network.isolation import Isolation, ProxySettings
 from .network.log import NetworkLog
 from .network.policy import HTTPS_ONLY, OFFLINE, Policy
 from .network.policy_file import PolicyReader
@@ -36,8 +37,10 @@ from .network.upstream import InvalidUpstream, UpstreamProxy, choose
 from .output import Output
 from .paths import bind
 from .repository import RepositorySnapshot, open_repository
-from .scripts import SETUP, ScriptRun
+from .scripts import RESUME, SETUP, ScriptRun
+from .shared import SharedCache
 from .sweep import remove_session, sweep
+from .usage import usage_on
 from .workspace import SetupResult, Workspace
 
 __all__ = ["Session", "State"]
@@ -45,6 +48,9 @@ __all__ = ["Session", "State"]
 T = TypeVar("T")
 
 _REGISTRIES = "/opt/codex/registries.json"
+
+_ATTEMPTS = 4
+"""A workspace stands on up to three cached layers, and each may turn out to be gone or broken."""
 
 Cache = Literal["hit", "miss", "off"]
 
@@ -127,13 +133,15 @@ class Session:
 
     def _open(self, isolation: Isolation, ca: bytes | None, upstream: UpstreamProxy | None) -> None:
         isolation.open(
-            ca=ca,
-            upstream_ca=trust.host_bundle(),
-            policy=HTTPS_ONLY,
-            refuse=own_addresses(),
-            bodies=self.config.network_bodies,
-            cassette=self.config.cassette,
-            upstream=upstream,
+            ProxySettings(
+                ca=ca,
+                upstream_ca=trust.host_bundle(),
+                policy=HTTPS_ONLY,
+                refuse=own_addresses(),
+                bodies=self.config.network_bodies,
+                cassette=self.config.cassette,
+                upstream=upstream,
+            )
         )
 
     def _upstream(self) -> UpstreamProxy | None:
@@ -173,6 +181,16 @@ class Session:
             self._failures[what] = error
             raise
 
+    @cached_property
+    def base_identity(self) -> str:
+        """
+        What the base image is made from, known without making it.
+
+        Raises:
+            ImageBuildError: there is no image of that name.
+        """
+        return images.base_identity(self.engine, self.config.image, output=self.output)
+
     @property
     def base_tag(self) -> str:
         """
@@ -192,12 +210,30 @@ class Session:
         """
         The layers of this session.
         """
-        config = self.config
-        store = LayerStore(self.engine, self._identity, config.cache, self.output, config.started)
+        store = LayerStore(
+            self.engine,
+            self._identity,
+            self.config,
+            self.output,
+            usage_on(self.engine),
+            self._shared_cache(),
+        )
         self._closers.append(store.close)
         # Layers can go only when the containers that stand on them are gone.
         self._closers.append(self.isolation.settle)
         return store
+
+    def _shared_cache(self) -> SharedCache | None:
+        config = self.config
+        if not config.cache_registry or config.cache == "off":
+            return None
+        return SharedCache(
+            self.engine,
+            config.cache_registry,
+            push=config.cache_push == "always",
+            ttl=config.cache_ttl,
+            output=self.output,
+        )
 
     @cached_property
     def layers(self) -> Layers:
@@ -207,7 +243,9 @@ class Session:
         layers = Layers(
             self.store,
             self.launcher,
-            base=self.image.id,
+            base=lambda: self.image.id,
+            identity=self.base_identity,
+            platform=self.engine.platform,
             config=self.config,
             output=self.output,
         )
@@ -331,6 +369,7 @@ class Session:
             CodexWorkspaceError: one of the parts could not be made.
         """
         with self._lock:
+            self.isolation.revive()
             if state == "clean" or order.snapshot.scripts_tree is None:
                 return self._from_clean(order)
             if state == "miss":
@@ -345,6 +384,20 @@ class Session:
                 return self.layers.ready(order, self.layers.setup(order))
 
             return self._from_setup(order, find, "miss" if fresh else "hit")
+
+    def repeat_resume(self, order: Order) -> list[str]:
+        """
+        What a second run of `setup-from-cache-script.sh` changes, one line a path.
+
+        Raises:
+            SetupError: it fails when it runs again.
+        """
+        pristine, repeated = (self.workspace(order, "ready") for _ in range(2))
+        running = self._live[repeated.container][0]
+        self.launcher.enter(running, "resume", order.setup_policy, order.setup_tape)
+        self.layers.run(running, RESUME, order, "resume")
+        running.channel.kill_all()
+        return differences(self.engine, repeated, pristine)
 
     def stop(self, workspace: Workspace, *, keep: bool = False) -> str | None:
         """
@@ -448,25 +501,19 @@ class Session:
     def _launch(
         self, order: Order, find: Callable[[], Layer], phase: Phase = "test"
     ) -> tuple[Running, Layer]:
-        def launch() -> tuple[Running, Layer]:
-            layer = find()
-            running = self.launcher.launch(
-                layer.image,
-                order.env,
-                phase,
-                policy=order.policy_in(phase),
-                cwd=order.project,
-                tape=order.tape_in(phase),
-            )
-            return running, layer
-
-        try:
-            return launch()
-        except EngineError:
-            # Somebody may have removed an image since it was looked up.
-            if not self.store.forget_missing():
-                raise
-        return launch()
+        for attempt in range(_ATTEMPTS):
+            last = attempt == _ATTEMPTS - 1
+            try:
+                layer = find()
+                return self.layers.launch(layer.image, order, phase), layer
+            except EngineError:
+                # Somebody may have removed an image since it was looked up.
+                if last or not self.store.forget_missing():
+                    raise
+            except UnusableLayer as error:
+                if last or not self.store.distrust(error.image, str(error)):
+                    raise error.cause from None
+        raise AssertionError("the last attempt returns or raises")
 
     def _handle(
         self,

@@ -17,6 +17,9 @@ _FOREIGN_AGE = 24 * 3600.0
 """Age in seconds after which an object from a machine that cannot be asked counts as left."""
 
 
+_NAME = "codex-workspace-emulator"
+"""What all our images are called; in a registry they have their key in the tag."""
+
 _PATIENCE = 3.0
 """Seconds for an engine to notice that the last container has left a network."""
 
@@ -103,13 +106,16 @@ def remove_images(engine: Engine, wanted: Mapping[str, str | None]) -> list[str]
 
 def remove_image(engine: Engine, image: ImageInfo) -> list[str]:
     """
-    Remove one image with all its tags, unless it is in use.
+    Remove one image with our tags, unless it is in use. One that a user has
+    given a name stays under that name.
 
     Returns:
         One line for each tag that is gone.
     """
     removed: list[str] = []
-    for name in image.tags or (image.id,):
+    ending = f":{image.labels.get(labels.KIND)}-{image.labels.get(labels.KEY)}"
+    ours = [tag for tag in image.tags if tag.startswith(_NAME) or tag.endswith(ending)]
+    for name in ours if image.tags else (image.id,):
         try:
             engine.remove_image(name)
         except EngineError:

@@ -12,11 +12,11 @@ from typing import NoReturn
 
 from ..config import ConfigError
 from ..errors import CodexWorkspaceError, SetupError
-from . import cassette, clean, run
+from . import cache, cassette, clean, run
 
 __all__ = ["main"]
 
-_COMMANDS = (run, clean, cassette)
+_COMMANDS = (run, clean, cache, cassette)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -49,7 +49,8 @@ def register(commands: Commands) -> None:
         below, "refresh", "record what the scripts request anew", _REFRESH, _refresh
     )
     add_repo(refresh)
-    add_options(refresh, tuple(set(RUN_OPTIONS) - {"cache", "cassette"}))
+    fixed = {"cache", "cache-push", "cache-registry", "cassette"}
+    add_options(refresh, tuple(set(RUN_OPTIONS) - fixed))
 
 
 def _list(arguments: argparse.Namespace) -> int:

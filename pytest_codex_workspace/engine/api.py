@@ -91,6 +91,7 @@ class Api:
         params: Mapping[str, Any] | None = None,
         body: Any = None,
         data: Any = None,
+        headers: Mapping[str, str] | None = None,
         allow: Container[int] = (),
         timeout: tuple[float, float] | None = _SHORT,
         stream: bool = False,
@@ -105,6 +106,7 @@ class Api:
             params: of the query; `None` values are left out.
             body: sent as JSON.
             data: bytes or a file, sent as a tar.
+            headers: further headers.
             allow: error statuses to return rather than raise.
             timeout: seconds to connect in and to answer in; `LONG` for no limit.
             stream: leave the answer's body unread.
@@ -121,7 +123,10 @@ class Api:
                 params=params,
                 json=body,
                 data=data,
-                headers={"Content-Type": "application/x-tar"} if data is not None else None,
+                headers={
+                    **({"Content-Type": "application/x-tar"} if data is not None else {}),
+                    **(headers or {}),
+                },
                 timeout=timeout,
                 stream=stream,
             )
@@ -142,6 +147,13 @@ class Api:
         connection = owner if isinstance(owner, socket.socket) else owner._sock
         # The response owns the connection in both cases.
         return AttachedStream(connection, keep=owner._response)
+
+    def pieces(self, answer: requests.Response, what: str) -> Iterator[bytes]:
+        """
+        The body of a streamed answer.
+        """
+        with answer:
+            yield from self.messages(answer.iter_content(256 * 1024), what)
 
     def messages(
         self,

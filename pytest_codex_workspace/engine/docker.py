@@ -51,6 +51,14 @@ class DockerEngine(Containers, Networks):
         """
         return "podman" if self._api.podman else "bridge"
 
+    @property
+    def platform(self) -> str:
+        """
+        What its images run on.
+        """
+        about = self._api.about
+        return f"{about.get('Os', '')}/{about.get('Arch', '')}"
+
     def version(self) -> Mapping[str, str]:
         """
         `name`, `version`, `api`, `os`, `arch` and `storage` of the engine.

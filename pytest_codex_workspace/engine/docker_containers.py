@@ -5,21 +5,24 @@ from __future__ import annotations
 import io
 import tarfile
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from docker.utils import parse_repository_tag
 
 from .api import LONG, filters
 from .docker_images import Images, image_made, known_name, written_name
-from .protocol import ContainerInfo
+from .protocol import Change, ContainerInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .protocol import ContainerSpec, ImageInfo
     from .stream import AttachedStream
 
 __all__ = ["Containers"]
+
+_CHANGES: Sequence[Literal["changed", "added", "removed"]] = ("changed", "added", "removed")
+"""By the number that the API has for it."""
 
 _REMOVAL = 30.0
 """Seconds that a removal which something else began may take."""
@@ -100,6 +103,7 @@ class Containers(Images):
             id=about["Id"],
             name=about["Name"].lstrip("/"),
             running=state["Running"],
+            image=about["Image"],
             exit_code=state["ExitCode"] if ended else None,
             oom_killed=bool(state.get("OOMKilled")),
             labels=about["Config"].get("Labels") or {},
@@ -117,6 +121,7 @@ class Containers(Images):
                 id=one["Id"],
                 name=(one.get("Names") or [""])[0].lstrip("/"),
                 running=one["State"] in ("running", "paused", "restarting"),
+                image=one.get("ImageID") or "",
                 labels=one.get("Labels") or {},
                 addresses=_addresses(one),
             )
@@ -181,6 +186,14 @@ class Containers(Images):
         what = f"label the image {image}"
         return self._build(what, context, "Dockerfile", name, labels, {}, lambda _: None)
 
+    def changes(self, container: str) -> list[Change]:
+        """
+        What differs between the container's files and its image's.
+        """
+        path, what = f"/containers/{container}/changes", f"compare the container {container}"
+        found = self._api.call("GET", path, what, timeout=LONG).json()
+        return [Change(one["Path"], _CHANGES[one["Kind"]]) for one in found or ()]
+
     def put_archive(self, container: str, path: str, archive: BinaryIO) -> None:
         """
         Unpack the tar *archive* below the directory *path*.
@@ -207,12 +220,7 @@ class Containers(Images):
             timeout=LONG,
             stream=True,
         )
-
-        def pieces() -> Iterator[bytes]:
-            with answer:
-                yield from self._api.messages(answer.iter_content(256 * 1024), what)
-
-        return pieces()
+        return self._api.pieces(answer, what)
 
 
 def _addresses(about: Mapping[str, Any]) -> dict[str, str]:

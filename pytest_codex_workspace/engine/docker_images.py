@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import docker.auth
 from docker.utils import parse_repository_tag
 
-from ..errors import EngineError, ImageBuildError
+from ..errors import EngineError, EngineUnavailable, ImageBuildError
 from .api import LONG, filters
-from .failures import explained, translated
+from .failures import SILENCE, explained, translated
 from .progress import Progress
 from .protocol import ImageInfo
 
@@ -24,6 +26,9 @@ __all__ = ["Images", "find_image", "image_made", "known_name", "written_name"]
 _ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}")
+
+_NO_CREDENTIALS = base64.urlsafe_b64encode(b"{}").decode("ascii")
+"""Engines want the header of a push even where there is nothing to say."""
 
 
 class Images:
@@ -46,20 +51,57 @@ class Images:
         answer = self._api.call("GET", "/images/json", "list images", params=filters(labels))
         return [_image_info(one) for one in answer.json()]
 
-    def pull(self, reference: str, on_line: Callable[[str], None]) -> ImageInfo:
+    def pull(
+        self, reference: str, on_line: Callable[[str], None], patience: float | None = None
+    ) -> ImageInfo:
         """
         Fetch *reference* from its registry.
         """
         what = f"pull the image {reference}"
         repository, tag = parse_repository_tag(reference)
-        with translated(what, self._api.url):
-            messages = self._api.client.pull(
-                repository, tag=tag or "latest", stream=True, decode=True
-            )
-        progress = self._follow(messages, what, on_line)
+        params = {"fromImage": repository, "tag": tag or "latest"}
+        self._transfer("/images/create", what, reference, params, on_line, patience)
+        return image_made(self._api, reference, what)
+
+    def push(
+        self, reference: str, on_line: Callable[[str], None], patience: float | None = None
+    ) -> None:
+        """
+        Send the image *reference* to its registry.
+        """
+        what = f"push the image {reference}"
+        repository, tag = parse_repository_tag(reference)
+        path, params = f"/images/{repository}/push", {"tag": tag or "latest"}
+        self._transfer(path, what, reference, params, on_line, patience)
+
+    def save(self, references: Sequence[str]) -> Iterator[bytes]:
+        """
+        A tar of images, in pieces.
+        """
+        what = f"save {', '.join(references)}"
+        answer = self._api.call(
+            "GET",
+            "/images/get",
+            what,
+            params={"names": [known_name(self._api, one) for one in references]},
+            timeout=LONG,
+            stream=True,
+        )
+        return self._api.pieces(answer, what)
+
+    def load(self, archive: BinaryIO) -> None:
+        """
+        Take over every image of a tar.
+        """
+        what = "load images"
+        answer = self._api.call(
+            "POST", "/images/load", what, params={"quiet": "1"}, data=archive, timeout=LONG
+        )
+        progress = Progress(lambda _: None)
+        for line in answer.text.splitlines():
+            progress.feed(json.loads(line))
         if progress.error:
             raise EngineError(explained(what, progress.error))
-        return image_made(self._api, reference, what)
 
     def build(
         self,
@@ -127,6 +169,46 @@ class Images:
             if answer.status_code != 404:
                 return
 
+    def _transfer(
+        self,
+        path: str,
+        what: str,
+        reference: str,
+        params: Mapping[str, str],
+        on_line: Callable[[str], None],
+        patience: float | None,
+    ) -> None:
+        """
+        A call that has the engine talk to a registry.
+        """
+        client = self._api.client
+        registry, _ = docker.auth.resolve_repository_name(reference)
+        with translated(what, self._api.url):
+            credentials = docker.auth.get_config_header(client, registry)
+        answer = self._api.call(
+            "POST",
+            path,
+            what,
+            params=params,
+            headers={"X-Registry-Auth": _text(credentials) or _NO_CREDENTIALS},
+            timeout=LONG if patience is None else (patience, patience),
+            stream=True,
+        )
+        progress = Progress(on_line)
+        try:
+            for line in self._api.messages(answer.iter_lines(), what):
+                if line.strip():
+                    progress.feed(json.loads(line))
+        except EngineUnavailable as error:
+            if patience is None or SILENCE not in str(error):
+                raise
+            progress.error = f"nothing came from the registry for {patience:g} s"
+        finally:
+            answer.close()
+        progress.finish()
+        if progress.error:
+            raise EngineError(explained(what, progress.error))
+
     def _build(
         self,
         what: str,
@@ -169,6 +251,11 @@ class Images:
             progress.feed(message)
         progress.finish()
         return progress
+
+
+def _text(header: bytes | str | None) -> str:
+    # The SDK makes bytes of it, its stubs say text.
+    return header.decode("ascii") if isinstance(header, bytes) else header or ""
 
 
 def find_image(api: Api, reference: str) -> ImageInfo | None:
@@ -238,4 +325,5 @@ def _image_info(about: Mapping[str, Any]) -> ImageInfo:
         digests=tuple(digests),
         size=about.get("Size") or 0,
         architecture=about.get("Architecture") or "",
+        layers=tuple((about.get("RootFS") or {}).get("Layers") or ()),
     )

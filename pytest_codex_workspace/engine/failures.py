@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from ..errors import ImageBuildError
 
-__all__ = ["explained", "reason", "translated"]
+__all__ = ["SILENCE", "explained", "reason", "translated"]
+
+SILENCE = "no answer in time"
+"""The reason of a call that took too long."""
 
 _ADVICE = {
     "no space left on device": (
@@ -43,7 +46,7 @@ _REASONS = {
     errno.ECONNREFUSED: "connection refused: nothing listens there",
     errno.EHOSTUNREACH: "no route to that host",
     errno.ENETUNREACH: "no route to that network",
-    errno.ETIMEDOUT: "no answer in time",
+    errno.ETIMEDOUT: SILENCE,
 }
 
 _TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
@@ -71,7 +74,7 @@ def reason(error: BaseException) -> str:
             return _REASONS[one.errno]
     # Last, since urllib3 takes a refused connection for a kind of timeout.
     if any(isinstance(one, _TIMEOUTS) for one in chain):
-        return "no answer in time"
+        return SILENCE
     return str(chain[-1]) or type(chain[-1]).__name__
 
 

@@ -39,6 +39,7 @@ class FakeEngine(FakeContainers):
     def __init__(self, run: Run | None = None, *, pullable: Collection[str] = ()) -> None:
         super().__init__(run or _read_to_end)
         self._pullable = {full_name(one) for one in pullable}
+        self._pushed = {}
 
     @property
     def url(self) -> str:
@@ -53,6 +54,13 @@ class FakeEngine(FakeContainers):
         The engine's default network.
         """
         return "bridge"
+
+    @property
+    def platform(self) -> str:
+        """
+        What its images run on.
+        """
+        return "linux/amd64"
 
     def version(self) -> Mapping[str, str]:
         """

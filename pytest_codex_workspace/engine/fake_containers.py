@@ -8,9 +8,9 @@ import struct
 import threading
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from .fake_images import FakeImages, image_info
+from .fake_images import FakeImages
 from .fake_state import Container, matches, refusal
-from .protocol import ContainerInfo
+from .protocol import Change, ContainerInfo
 from .stream import AttachedStream
 
 if TYPE_CHECKING:
@@ -123,7 +123,15 @@ class FakeContainers(FakeImages):
             )
             if tag is not None:
                 self.tag(image.id, tag)
-            return image_info(image)
+            return self._info(image)
+
+    def changes(self, container: str) -> list[Change]:
+        """
+        What differs between the container's files and its image's.
+        """
+        with self._lock:
+            found = self._require_container(container, f"compare the container {container}")
+            return found.files.changes_from(self._images[found.image].files)
 
     def put_archive(self, container: str, path: str, archive: BinaryIO) -> None:
         """
@@ -186,6 +194,7 @@ class FakeContainers(FakeImages):
             id=container.id,
             name=container.spec.name,
             running=running,
+            image=container.image,
             exit_code=container.exit_code,
             labels=container.labels,
             addresses={

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import string
 import tarfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import ImageBuildError
@@ -15,7 +17,7 @@ from .progress import Progress
 from .protocol import ContainerSpec, ImageInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 __all__ = ["FakeImages", "image_info"]
 
@@ -26,6 +28,7 @@ class FakeImages(FakeState):
     """
 
     _pullable: Collection[str]
+    _pushed: dict[str, Image]
 
     def add_image(self, reference: str, labels: Mapping[str, str] | None = None) -> ImageInfo:
         """
@@ -34,7 +37,7 @@ class FakeImages(FakeState):
         with self._lock:
             image = self._new_image(labels or {}, FileTree())
             self.tag(image.id, reference)
-            return image_info(image)
+            return self._info(image)
 
     def parent(self, reference: str) -> str | None:
         """
@@ -49,7 +52,7 @@ class FakeImages(FakeState):
         """
         with self._lock:
             image = self._find_image(reference)
-            return image_info(image) if image else None
+            return self._info(image) if image else None
 
     def images(self, labels: Mapping[str, str | None]) -> list[ImageInfo]:
         """
@@ -63,14 +66,75 @@ class FakeImages(FakeState):
                 if matches(one.labels, labels) and (one.tags or one.id not in parents)
             ]
 
-    def pull(self, reference: str, on_line: Callable[[str], None]) -> ImageInfo:
+    def pull(
+        self,
+        reference: str,
+        on_line: Callable[[str], None],
+        patience: float | None = None,  # noqa: ARG002
+    ) -> ImageInfo:
         """
-        Fetch one of the *pullable* images.
+        Fetch one of the *pullable* images, or one that was pushed.
         """
-        if full_name(reference) not in self._pullable:
-            raise refusal(f"pull the image {reference}", f"pull access denied for {reference}")
-        on_line(f"Pulling {reference}")
-        return self.image(reference) or self.add_image(reference)
+        name = full_name(reference)
+        with self._lock:
+            if name in self._pushed:
+                on_line(f"Pulling {reference}")
+                pushed = self._pushed[name]
+                self._images.setdefault(pushed.id, pushed)
+                self.tag(pushed.id, reference)
+                return self._info(pushed)
+            if name not in self._pullable:
+                raise refusal(f"pull the image {reference}", f"pull access denied for {reference}")
+            on_line(f"Pulling {reference}")
+            return self.image(reference) or self.add_image(reference)
+
+    def push(
+        self,
+        reference: str,
+        on_line: Callable[[str], None],
+        patience: float | None = None,  # noqa: ARG002
+    ) -> None:
+        """
+        Send an image to a registry, which is any that is named.
+        """
+        what = f"push the image {reference}"
+        with self._lock:
+            image = self._require_image(reference, what)
+            on_line(f"Pushing {reference}")
+            self._pushed[full_name(reference)] = replace(image, tags=[])
+
+    def save(self, references: Sequence[str]) -> Iterator[bytes]:
+        """
+        A tar of images, in the form of `docker save`.
+        """
+        archive = io.BytesIO()
+        manifest = []
+        with self._lock, tarfile.open(fileobj=archive, mode="w") as tar:
+            for reference in references:
+                image = self._require_image(reference, f"save {reference}")
+                config = f"{image.id[7:]}.json"
+                about = {"config": {"Labels": image.labels}}
+                _add(tar, config, json.dumps(about).encode())
+                _add(tar, f"{image.id[7:]}/layer.tar", image.files.pack("/") or b"")
+                manifest.append({"Config": config, "RepoTags": [full_name(reference)]})
+            _add(tar, "manifest.json", json.dumps(manifest).encode())
+        return iter([archive.getvalue()])
+
+    def load(self, archive: BinaryIO) -> None:
+        """
+        Take over every image of a tar that `save` made.
+        """
+        with self._lock, tarfile.open(fileobj=archive, mode="r:*") as tar:
+            for one in json.loads(_read(tar, "manifest.json")):
+                about = json.loads(_read(tar, one["Config"]))
+                identity = f"sha256:{one['Config'].removesuffix('.json')}"
+                files = FileTree()
+                layer = _read(tar, f"{identity[7:]}/layer.tar")
+                files.unpack("/", io.BytesIO(layer))
+                image = Image(identity, about["config"]["Labels"], files)
+                self._images.setdefault(identity, image)
+                for tag in one["RepoTags"]:
+                    self.tag(identity, tag)
 
     def build(
         self,
@@ -115,7 +179,7 @@ class FakeImages(FakeState):
                 below.id if below else "",
             )
             self.tag(image.id, tag)
-            return image_info(image)
+            return self._info(image)
 
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
         """
@@ -132,7 +196,7 @@ class FakeImages(FakeState):
         with self._lock:
             image = self._new_image(labels, files)
             self.tag(image.id, tag)
-            return image_info(image)
+            return self._info(image)
 
     def tag(self, image: str, reference: str) -> None:
         """
@@ -173,6 +237,14 @@ class FakeImages(FakeState):
         self._images[image.id] = image
         return image
 
+    def _info(self, image: Image) -> ImageInfo:
+        layers = [image.id]
+        parent = self._images.get(image.parent)
+        while parent:
+            layers.insert(0, parent.id)
+            parent = self._images.get(parent.parent)
+        return replace(image_info(image), layers=tuple(layers))
+
     def _drop_image(self, image: Image) -> None:
         del self._images[image.id]
         parent = self._images.get(image.parent)
@@ -185,7 +257,24 @@ class FakeImages(FakeState):
 
 
 def image_info(image: Image) -> ImageInfo:
-    return ImageInfo(image.id, tuple(image.tags), dict(image.labels), architecture="amd64")
+    return ImageInfo(
+        image.id,
+        tuple(image.tags),
+        dict(image.labels),
+        architecture="amd64",
+        size=image.files.size,
+    )
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def _read(tar: tarfile.TarFile, name: str) -> bytes:
+    file = tar.extractfile(name)
+    return file.read() if file else b""
 
 
 def _instructions(context: BinaryIO, dockerfile: str) -> list[str]:

@@ -8,6 +8,8 @@ import tarfile
 from copy import copy
 from typing import TYPE_CHECKING, BinaryIO
 
+from .protocol import Change
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,6 +39,28 @@ class FileTree:
         path = _absolute(path)
         member = self._members.get(path)
         return path == "/" or bool(member and member[0].isdir()) or any(self._below(path))
+
+    @property
+    def size(self) -> int:
+        """
+        Bytes in all files.
+        """
+        return sum(len(data) for _, data in self._members.values())
+
+    def changes_from(self, older: FileTree) -> list[Change]:
+        """
+        What differs from *older*, by path.
+        """
+        found = []
+        for path in sorted({*self._members, *older._members}):
+            before, after = older._members.get(path), self._members.get(path)
+            if before is None:
+                found.append(Change(path, "added"))
+            elif after is None:
+                found.append(Change(path, "removed"))
+            elif after is not before:
+                found.append(Change(path, "changed"))
+        return found
 
     def unpack(self, path: str, archive: BinaryIO) -> None:
         """

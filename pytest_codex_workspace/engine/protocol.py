@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = [
+    "Change",
     "ContainerInfo",
     "ContainerSpec",
     "Engine",
@@ -22,6 +23,9 @@ __all__ = [
 class ImageInfo:
     """
     An image the engine has.
+
+    `layers` are the digests of its layers, the lowest first, and like
+    `architecture` only known of an image that was looked up by itself. `size` is the bytes of all.
     """
 
     id: str
@@ -30,6 +34,7 @@ class ImageInfo:
     digests: tuple[str, ...] = ()
     size: int = 0
     architecture: str = ""
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +42,29 @@ class ContainerInfo:
     """
     A container the engine has.
 
-    `addresses` maps the name of each network to the container's IPv4 address.
+    `addresses` maps the name of each network to the container's IPv4 address,
+    `image` is the id of its image.
     """
 
     id: str
     name: str
     running: bool
+    image: str = ""
     exit_code: int | None = None
     oom_killed: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    What a container did to one path of its image: `added`, `changed` (a directory
+    changes with what is in it) or `removed`.
+    """
+
+    path: str
+    kind: Literal["added", "changed", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +153,12 @@ class Engine(Protocol):
         The name of the engine's default network with a way out (`bridge`).
         """
 
+    @property
+    def platform(self) -> str:
+        """
+        What its images run on, such as `linux/amd64`.
+        """
+
     def version(self) -> Mapping[str, str]:
         """
         `name`, `version`, `api`, `os`, `arch` and `storage` of the engine.
@@ -158,9 +182,29 @@ class Engine(Protocol):
         Images with all *labels*; a value of `None` matches any value.
         """
 
-    def pull(self, reference: str, on_line: Callable[[str], None]) -> ImageInfo:
+    def pull(
+        self, reference: str, on_line: Callable[[str], None], patience: float | None = None
+    ) -> ImageInfo:
         """
-        Fetch *reference* from its registry.
+        Fetch *reference* from its registry. With *patience*, a registry from
+        which nothing comes for so many seconds is given up with `EngineError`.
+        """
+
+    def push(
+        self, reference: str, on_line: Callable[[str], None], patience: float | None = None
+    ) -> None:
+        """
+        Send the image *reference* to the registry that its name begins with.
+        """
+
+    def save(self, references: Sequence[str]) -> Iterator[bytes]:
+        """
+        A tar of images with their tags and all their layers, in pieces.
+        """
+
+    def load(self, archive: BinaryIO) -> None:
+        """
+        Take over every image of a tar that `save` made, tags included.
         """
 
     def build(
@@ -232,6 +276,11 @@ class Engine(Protocol):
         Make an image of the container's file system, with *labels* added to
         those of the container and its image. The container is paused while
         its files are copied. Without *tag* the image has no name.
+        """
+
+    def changes(self, container: str) -> list[Change]:
+        """
+        What differs between the container's files and its image's.
         """
 
     def put_archive(self, container: str, path: str, archive: BinaryIO) -> None:

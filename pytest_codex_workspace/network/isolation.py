@@ -12,17 +12,19 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from .. import labels
 from ..engine.fate import fate_of
-from ..engine.protocol import ContainerSpec, Engine, ImageInfo, Stream
+from ..engine.protocol import ContainerSpec, Engine, ImageInfo, NetworkInfo, Stream
 from ..errors import CodexWorkspaceError, EngineError, ProxyError
 from ..identity import Identity
+from ..sweep import sweep
 from .policy import Policy
 from .proxy import ProxyClient
 from .upstream import UpstreamProxy
 
-__all__ = ["Holder", "Isolation"]
+__all__ = ["Holder", "Isolation", "ProxySettings"]
 
 _PROXY_COMMAND = ("python3", "-I", "-u", "/opt/codex-proxy/proxy_addons/main.py")
 _HOLDER_COMMAND = ("python3", "-I", "-S", "-u", "/opt/codex-proxy/holder.py")
@@ -37,12 +39,38 @@ _SYSCTLS = {
 @dataclass(frozen=True, slots=True)
 class Holder:
     """
-    A network namespace to lend. `address` identifies its user to the proxy.
+    A network namespace to lend. `address` identifies its user to `proxy`.
     """
 
     container: str
     address: str
     stream: Stream
+    proxy: ProxyClient
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """
+    What the proxy of a session is told.
+
+    Attributes:
+        ca: the machine's certificate authority, key and certificate as PEM;
+            `None` lets the proxy make one.
+        upstream_ca: PEM certificates that the proxy trusts besides certifi's.
+        policy: what may leave.
+        refuse: networks (CIDR) that no policy opens.
+        bodies: bytes to keep of each body.
+        cassette: `record`, `replay` or `off`. Who replays gets no way out.
+        upstream: the proxy to go through, `None` for a direct way out.
+    """
+
+    ca: bytes | None
+    upstream_ca: bytes
+    policy: Policy
+    refuse: Sequence[str] = ()
+    bodies: int = 0
+    cassette: str = "off"
+    upstream: UpstreamProxy | None = None
 
 
 class Isolation:
@@ -68,40 +96,50 @@ class Isolation:
         self._idle: list[Future[Holder]] = []
         self._releases: list[Future[None]] = []
         self._streams = ExitStack()
+        self._network: NetworkInfo | None = None
 
-    def open(
-        self,
-        *,
-        ca: bytes | None,
-        upstream_ca: bytes,
-        policy: Policy,
-        refuse: Sequence[str],
-        bodies: int,
-        cassette: str,
-        upstream: UpstreamProxy | None,
-    ) -> None:
+    def open(self, settings: ProxySettings) -> None:
         """
         Make the network and start the proxy.
-
-        Args:
-            ca: the machine's certificate authority, key and certificate as
-                PEM; `None` lets the proxy make one.
-            upstream_ca: PEM certificates that the proxy trusts besides
-                certifi's.
-            policy: what may leave.
-            refuse: networks (CIDR) that no policy opens.
-            bodies: bytes to keep of each body.
-            cassette: `record`, `replay` or `off`. Who replays gets no way out.
-            upstream: the proxy to go through, `None` for a direct way out.
 
         Raises:
             ProxyError: the proxy did not start.
             EngineError: the engine has no network or container left to give.
         """
+        self._settings = settings
+        self._start()
+
+    def revive(self) -> None:
+        """
+        Start the proxy and the holders again if they have ended, as they do
+        when the engine is restarted. What they knew is lost.
+
+        Raises:
+            ProxyError: the proxy did not start, or a cassette was recorded or played.
+            EngineError: the engine has no container to give.
+        """
+        with self._lock:
+            if not self.proxy.lost:
+                return
+            if self._settings.cassette != "off":
+                # What was recorded went with it, and what is to be played.
+                self.proxy.ping()
+            self._forget()
+            # The next proxy must be told the authority that this one made.
+            self._settings = replace(self._settings, ca=self.info.new_ca or self._settings.ca)
+        self._start()
+
+    def _forget(self) -> None:
+        for one in self._made:
+            if one.done() and one.exception() is None:
+                one.result().stream.close()
+        self._made, self._idle = [], []
+        self._streams.close()
+        self._streams = ExitStack()
+
+    def _start(self) -> None:
         engine, identity = self._engine, self._identity
-        self._network = engine.create_network(
-            identity.name("network"), internal=True, labels=identity.labels("network")
-        )
+        self._network = self._network_there() or self._new_network()
         container = engine.create(
             ContainerSpec(
                 image=self._image.id,
@@ -115,26 +153,52 @@ class Isolation:
             )
         )
         self.container = container
-        if cassette != "replay":
+        if self._settings.cassette != "replay":
             engine.connect(engine.egress_network, container)
         stream = engine.attach(container)
         self._streams.callback(stream.close)
         engine.start(container)
         self.address = self._address(container, "the proxy", ProxyError)
-        # A holder takes as long to start as mitmproxy takes to import.
-        self._idle.append(self._make_holder())
         self.proxy = ProxyClient(stream, describe=lambda: fate_of(engine, container))
         self._streams.callback(self.proxy.close)
+        # A holder takes as long to start as mitmproxy takes to import.
+        self._idle.append(self._make_holder())
+        settings = self._settings
         self.info = self.proxy.configure(
-            ca=ca,
-            upstream_ca=upstream_ca,
+            ca=settings.ca,
+            upstream_ca=settings.upstream_ca,
             listen=self.address,
-            policy=policy,
-            refuse=refuse,
-            bodies=bodies,
-            cassette=cassette,
-            upstream=upstream,
+            policy=settings.policy,
+            refuse=settings.refuse,
+            bodies=settings.bodies,
+            cassette=settings.cassette,
+            upstream=settings.upstream,
         )
+
+    def _network_there(self) -> NetworkInfo | None:
+        """
+        The network that was made before; an engine keeps networks when it is restarted.
+        """
+        if self._network is None:
+            return None
+        mine = self._engine.networks({labels.SESSION: self._identity.id})
+        return next((one for one in mine if one.id == self._network.id), None)
+
+    def _new_network(self) -> NetworkInfo:
+        engine, identity = self._engine, self._identity
+
+        def create() -> NetworkInfo:
+            return engine.create_network(
+                identity.name("network"), internal=True, labels=identity.labels("network")
+            )
+
+        try:
+            return create()
+        except EngineError:
+            # An engine has addresses for about 30 networks: killed sessions may hold some.
+            if not any(line.startswith("network") for line in sweep(engine)):
+                raise
+        return create()
 
     def acquire(self) -> Holder:
         """
@@ -161,11 +225,10 @@ class Isolation:
             try:
                 if container:
                     self._engine.remove(container)
-                self.proxy.release(holder.address)
+                holder.proxy.release(holder.address)
             finally:
                 after()
-            info = self._engine.container(holder.container)
-            if info is not None and info.running:
+            if self.lives(holder):
                 done: Future[Holder] = Future()
                 done.set_result(holder)
                 with self._lock:
@@ -174,6 +237,13 @@ class Isolation:
         with self._lock:
             self._releases = [one for one in self._releases if not one.done()]
             self._releases.append(self._pool.submit(work))
+
+    def lives(self, holder: Holder) -> bool:
+        """
+        Whether a namespace is still there, and leads to this proxy.
+        """
+        info = self._engine.container(holder.container)
+        return holder.proxy is self.proxy and info is not None and info.running
 
     def settle(self) -> None:
         """
@@ -201,6 +271,7 @@ class Isolation:
 
     def _new_holder(self) -> Holder:
         engine = self._engine
+        assert self._network is not None  # noqa: S101 -- made first
         container = engine.create(
             ContainerSpec(
                 image=self._image.id,
@@ -223,10 +294,11 @@ class Isolation:
             _await_ready(stream)
             address = self._address(container, "a network holder", EngineError)
             undo.pop_all()
-        return Holder(container, address, stream)
+        return Holder(container, address, stream, self.proxy)
 
     def _address(self, container: str, what: str, error: type[CodexWorkspaceError]) -> str:
         info = self._engine.container(container)
+        assert self._network is not None  # noqa: S101 -- made first
         address = info.addresses.get(self._network.name, "") if info else ""
         if not address:
             raise error(

@@ -97,6 +97,14 @@ class ProxyClient:
         self._reader = threading.Thread(target=self._read, name="codex-proxy", daemon=True)
         self._reader.start()
 
+    @property
+    def lost(self) -> bool:
+        """
+        Whether the proxy has ended.
+        """
+        with self._changed:
+            return self._over() is not None
+
     def configure(
         self,
         ca: bytes | None,

@@ -20,6 +20,8 @@ from pytest_codex_workspace.engine.find import find_engine
 from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine, Stream
 from pytest_codex_workspace.identity import Identity
 
+from ..registry import local_registry
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -222,6 +224,18 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         import_contract_image(engine)
     with opened(engine) as bench:
         yield bench
+
+
+@pytest.fixture
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """
+    Where images can be sent to: the address of a registry.
+    """
+    if request.node.callspec.params["bench"] == "fake":
+        yield "registry.example"
+        return
+    with local_registry(tmp_path / "registry") as running:
+        yield running.address
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -438,6 +439,87 @@ def test_commit_keeps_files_and_labels(bench: Bench) -> None:
     }
     assert untar(bench.engine.get_archive(again, "/tmp/kept")) == {"kept": b"yes"}
     assert image.id in {one.id for one in bench.engine.images({"contract.note": None})}
+
+
+def test_layers_stand_on_each_other(bench: Bench) -> None:
+    """
+    An image's layers begin with those of the image it was made from, and its size grows.
+    """
+    tag = f"{IMAGE}-layered"
+    container = bench.create()
+    bench.engine.put_archive(container, "/tmp", tar_of({"more": b"x" * 5000}))
+    above = bench.engine.commit(container, tag=tag, labels={})
+    bench.undo.callback(bench.engine.remove_image, tag)
+
+    below = bench.engine.image(IMAGE)
+
+    assert below.layers == above.layers[: len(below.layers)]
+    assert len(above.layers) == len(below.layers) + 1
+    assert above.size >= below.size + 5000
+    assert bench.engine.container(container).image == below.id
+    assert below.id in {one.image for one in bench.engine.containers({})}
+
+
+def test_changes_of_a_container(bench: Bench) -> None:
+    """
+    What was added since its image, and what was written over.
+    """
+    container = bench.create()
+    bench.engine.put_archive(container, "/tmp", tar_of({"kept": b"1"}))
+    image = bench.engine.commit(container, tag=None, labels={})
+    bench.undo.callback(bench.engine.remove_image, image.id)
+    again = bench.create(image=image.id)
+    bench.undo.callback(bench.engine.remove, again)
+    assert [] == bench.engine.changes(again)
+
+    bench.engine.put_archive(again, "/tmp", tar_of({"kept": b"changed", "new": b""}))
+
+    found = {change.path: change.kind for change in bench.engine.changes(again)}
+    assert ("changed", "added") == (found["/tmp/kept"], found["/tmp/new"])
+    with pytest.raises(EngineError):
+        bench.engine.changes("no-such-container")
+
+
+def test_save_and_load(bench: Bench, tmp_path: Path) -> None:
+    """
+    An image comes back under its name, as it was.
+    """
+    tag = f"{IMAGE}-saved"
+    bench.undo.callback(bench.engine.remove_image, tag)
+    image = bench.engine.commit(bench.create(), tag=tag, labels={"contract.saved": "yes"})
+    archive = tmp_path / "saved.tar"
+    archive.write_bytes(b"".join(bench.engine.save([tag])))
+    bench.engine.remove_image(tag)
+    assert bench.engine.image(tag) is None
+
+    with archive.open("rb") as file:
+        bench.engine.load(file)
+
+    found = bench.engine.image(tag)
+    assert (image.id, image.labels) == (found.id, found.labels)
+    with pytest.raises(EngineError):
+        list(bench.engine.save([f"{IMAGE}-never-made"]))
+
+
+def test_push_and_pull(bench: Bench, registry: str) -> None:
+    """
+    What was sent to a registry comes back from it.
+    """
+    tag = f"{registry}/contract:pushed"
+    bench.undo.callback(bench.engine.remove_image, tag)
+    image = bench.engine.commit(bench.create(), tag=tag, labels={"contract.pushed": "yes"})
+    lines: list[str] = []
+    bench.engine.push(tag, lines.append, 60)
+    bench.engine.remove_image(tag)
+
+    found = bench.engine.pull(tag, lines.append, 60)
+
+    assert lines
+    assert (image.id, image.labels, (tag,)) == (found.id, found.labels, found.tags)
+    with pytest.raises(EngineError):
+        bench.engine.pull(f"{registry}/contract:never-made", lines.append, 60)
+    with pytest.raises(EngineError):
+        bench.engine.push(f"{registry}/contract:never-made", lines.append, 60)
 
 
 def test_commit_without_a_tag(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -242,6 +243,16 @@ def test_files_over_other_transports(reached: Bench) -> None:
     reached.engine.put_archive(container, "/tmp", tar_of({"big": data}))
 
     assert {"big": data} == untar(reached.engine.get_archive(container, "/tmp/big"))
+
+
+def test_a_registry_that_says_nothing(real: Bench) -> None:
+    """
+    Is given up after the time that was allowed, in words.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        reference = f"127.0.0.1:{silent.getsockname()[1]}/some/image:tag"
+        with pytest.raises(EngineError, match="nothing came from the registry for 1 s"):
+            real.engine.pull(reference, lambda _: None, 1.0)
 
 
 def test_engine_that_goes_away(real: Bench) -> None:

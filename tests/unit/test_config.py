@@ -17,19 +17,21 @@ def test_defaults_are_those_the_help_names():
 
     for option in OPTIONS:
         if not option.repeatable and option.default:
-            value = getattr(config, option.key)
-            assert option.default == (f"{value:g}" if isinstance(value, (float, int)) else value)
+            named = Config.of({option.key: option.default})
+            assert getattr(config, option.key) == getattr(named, option.key)
 
 
 def test_values_are_converted():
     """
-    Text becomes a path, variables and seconds.
+    Text becomes a path, variables, seconds and bytes.
     """
     config = Config.of({"repo": "here", "env": ["A=1", "B=x=y"], "setup_timeout": "2.5"})
 
     assert Path("here") == config.repo
     assert config.env == {"A": "1", "B": "x=y"}
     assert config.setup_timeout == 2.5
+    assert 2700.0 == Config.of({"cache_ttl": "45m"}).cache_ttl
+    assert 1_500_000_000 == Config.of({"cache_size": "1.5GB"}).cache_size
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,12 @@ def test_values_are_converted():
         ({"setup_timeout": "soon"}, "--codex-setup-timeout=soon: must be a number of seconds"),
         ({"setup_timeout": "-1"}, "above 0"),
         ({"setup_timeout": "nan"}, "above 0"),
+        ({"cache_ttl": "soon"}, "--codex-cache-ttl=soon: must be a duration above 0"),
+        ({"cache_ttl": "0"}, "above 0"),
+        ({"cache_size": "much"}, "--codex-cache-size=much: must be a size such as"),
+        ({"cache_registry": "me/cache"}, "must be a registry's host and a repository"),
+        ({"cache_registry": "ghcr.io/Me/cache"}, "in lower case"),
+        ({"cache_registry": "ghcr.io/me/cache:tag"}, "without a tag"),
         ({"output": "loud"}, "must be one of progress, stream, quiet"),
         ({"upstream_proxy": "off"}, "--codex-upstream-proxy: 'off': a proxy's URL begins with"),
         ({"upstream_proxy": "http://localhost:3128"}, "which containers cannot reach"),

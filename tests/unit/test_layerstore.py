@@ -7,15 +7,19 @@ import time
 import pytest
 
 from pytest_codex_workspace import labels
+from pytest_codex_workspace.config import Config
 from pytest_codex_workspace.engine.fake import FakeEngine
 from pytest_codex_workspace.engine.protocol import ContainerSpec
 from pytest_codex_workspace.errors import SetupError
 from pytest_codex_workspace.identity import Identity
 from pytest_codex_workspace.images import IMAGE
-from pytest_codex_workspace.layerstore import MAX_AGE, LayerStore
+from pytest_codex_workspace.layerstore import LayerStore, Marks
 from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.usage import usage_on
 
 pytestmark = pytest.mark.usefixtures("cache_home")
+
+TTL = Config().cache_ttl
 
 
 class Kitchen:
@@ -23,12 +27,17 @@ class Kitchen:
     A store, and layers made from containers of an empty image.
     """
 
-    def __init__(self, mode="auto", engine=None, started=None):
+    def __init__(self, mode="auto", engine=None, started=None, shared=None, **options):
         self.engine = engine or FakeEngine()
-        self.engine.add_image("base:1")
+        if self.engine.image("base:1") is None:
+            self.engine.add_image("base:1")
         self.made = 0
         self.started = started or time.time()
-        self.store = LayerStore(self.engine, Identity(), mode, Output("quiet", print), self.started)
+        config = Config(cache=mode, started=self.started, **options)
+        self.said = []
+        output = Output("progress", self.said.append)
+        usage = usage_on(self.engine)
+        self.store = LayerStore(self.engine, Identity(), config, output, usage, shared)
 
     def layer(self, kind="setup", key="k", *, repo="r", keep=True):
         def make():
@@ -36,7 +45,8 @@ class Kitchen:
             container = self.engine.create(
                 ContainerSpec("base:1", ["x"], f"c{time.monotonic_ns()}")
             )
-            layer = self.store.commit(container, kind, key, repo=repo, head="h", keep=keep)
+            marks = Marks(repo, "demo", "h", "ca", {"name": "demo"})
+            layer = self.store.commit(container, kind, key, marks, keep=keep)
             self.engine.remove(container)
             return layer
 
@@ -121,7 +131,7 @@ def test_a_failed_setup_is_not_tried_again():
     assert kitchen.engine.image(f"{IMAGE}:setup-k") is None
 
 
-@pytest.mark.parametrize("age", [MAX_AGE + 1, -3600.0])
+@pytest.mark.parametrize("age", [TTL + 1, -3600.0])
 def test_an_old_setup_is_made_anew(monkeypatch, age):
     """
     Older than 12 h, or from a clock that was ahead.
@@ -144,7 +154,7 @@ def test_old_layers_of_the_same_repository_go(monkeypatch):
     kitchen.layer(key="old", repo="mine")
     kitchen.layer(key="other", repo="theirs")
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + MAX_AGE + 1)
+    monkeypatch.setattr(time, "time", lambda: now + TTL + 1)
     kitchen.layer(key="new", repo="mine")
 
     assert kitchen.engine.image(f"{IMAGE}:setup-old") is None
@@ -163,3 +173,131 @@ def test_a_forgotten_layer_is_looked_up_again():
 
     assert kitchen.layer("ready").made
     assert 2 == kitchen.made
+
+
+def test_a_replaced_layer_is_removed():
+    """
+    Unless somebody has given it a name.
+    """
+    first = Kitchen()
+    old = first.layer()
+    second = Kitchen("refresh", first.engine, started=time.time() + 1)
+    new = second.layer()
+    first.engine.tag(new.image, "mine:1")
+    Kitchen("refresh", first.engine, started=time.time() + 1).layer()
+
+    assert first.engine.image(old.image) is None
+    assert first.engine.image("mine:1").id == new.image
+
+
+def test_a_tag_on_another_image():
+    """
+    Is noticed, said, and taken back; the image stays with its owner.
+    """
+    kitchen = Kitchen()
+    foreign = kitchen.engine.add_image("theirs:1")
+    kitchen.engine.tag(foreign.id, f"{IMAGE}:setup-k")
+
+    layer = kitchen.layer()
+
+    assert layer.made
+    assert layer.image == kitchen.engine.image(f"{IMAGE}:setup-k").id
+    assert kitchen.engine.image("theirs:1").id == foreign.id
+    assert any("another image than its tag says" in line for line in kitchen.said)
+
+
+def test_a_layer_that_does_not_start_is_made_anew_once():
+    """
+    The broken one goes when there is another, not before.
+    """
+    first = Kitchen()
+    broken = first.layer()
+    second = Kitchen(engine=first.engine)
+    found = second.layer()
+
+    assert second.store.distrust(found.image, "it ended at once")
+    assert first.engine.image(broken.image) is not None
+    new = second.layer()
+
+    assert (True, broken.image) != (new.made, new.image)
+    assert first.engine.image(broken.image) is None
+    assert not second.store.distrust(broken.image, "again")
+    assert not second.store.distrust("sha256:of-somebody-else", "whatever")
+    assert any("it ended at once" in line for line in second.said)
+
+
+def test_the_budget_is_kept_when_the_session_ends(monkeypatch):
+    """
+    By sessions that added something; what they used themselves stays.
+    """
+    asked = []
+
+    def note(engine, found, size, protected):
+        asked.append((size, protected))
+        return ["image x"]
+
+    monkeypatch.setattr("pytest_codex_workspace.layerstore.evict", note)
+    first = Kitchen(cache_size=7_000_000)
+    made = first.layer()
+    first.store.close()
+    second = Kitchen(engine=first.engine)
+    second.layer()
+    second.store.close()
+
+    assert [(7_000_000, {made.image})] == asked
+    assert "codex: the cache is over 7 MB: removed image x" in first.said
+
+
+class Registry:
+    """
+    A shared cache that has what is put into it.
+    """
+
+    def __init__(self, engine):
+        self.engine = engine
+        self.has = {}
+        self.offered = []
+
+    def fetch(self, key):
+        return self.has.get(key)
+
+    def offer(self, image, key):
+        self.offered.append(key)
+
+    def forget(self, key):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_the_shared_cache_is_asked_before_setup_runs():
+    """
+    Only for setups; what is made is offered to it, what comes from it is not.
+    """
+    engine = FakeEngine()
+    shared = Registry(engine)
+    marks = {labels.KIND: "setup", labels.KEY: "there", labels.HEAD: "h", labels.CA: "other"}
+    shared.has["there"] = engine.add_image("r.example/c:setup-there", labels=marks)
+    kitchen = Kitchen(engine=engine, shared=shared)
+
+    there, missing = kitchen.layer(key="there"), kitchen.layer(key="missing")
+    kitchen.layer("ready", "there")
+
+    assert (False, "other", "h") == (there.made, there.ca, there.head)
+    assert missing.made
+    assert ["missing"] == shared.offered
+    assert engine.image(f"{IMAGE}:setup-there").id == there.image
+
+
+def test_refresh_does_not_ask_the_shared_cache():
+    """
+    It is there to run setup.
+    """
+    engine = FakeEngine()
+    shared = Registry(engine)
+    shared.has["k"] = engine.add_image("r.example/c:setup-k", labels={labels.KIND: "setup"})
+    kitchen = Kitchen("refresh", engine, shared=shared)
+
+    assert kitchen.layer().made
+    assert ["k"] == shared.offered

@@ -86,12 +86,12 @@ def test_images_in_use_are_kept(engine):
     """
     The others go with all their tags.
     """
-    engine.add_image("ours:used", labels={labels.KIND: "setup"})
-    engine.add_image("ours:idle", labels={labels.KIND: "setup"})
-    engine.create(ContainerSpec("ours:used", ["x"], "user"))
+    engine.add_image("codex-workspace-emulator:used", labels={labels.KIND: "setup"})
+    engine.add_image("codex-workspace-emulator:idle", labels={labels.KIND: "setup"})
+    engine.create(ContainerSpec("codex-workspace-emulator:used", ["x"], "user"))
 
-    assert ["image ours:idle"] == remove_images(engine, {labels.KIND: None})
-    assert engine.image("ours:used") is not None
+    assert ["image codex-workspace-emulator:idle"] == remove_images(engine, {labels.KIND: None})
+    assert engine.image("codex-workspace-emulator:used") is not None
 
 
 def test_a_network_that_the_engine_does_not_let_go(engine, monkeypatch):

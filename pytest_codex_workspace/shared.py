@@ -1,0 +1,131 @@
+"""The shared cache: setup images in a container registry, found by key before setup is run."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+
+from . import labels
+from .cache import is_old
+from .engine.protocol import Engine, ImageInfo
+from .errors import CodexWorkspaceError, EngineError
+from .output import Output
+
+__all__ = ["SharedCache"]
+
+_PATIENCE = 30.0
+"""Seconds without a sign of life from a registry."""
+
+_ABSENT = ("not found", "manifest unknown", "no such image", "name unknown")
+
+
+class SharedCache:
+    """
+    A registry's repository with setup images, tagged `setup-KEY`.
+
+    It saves time and is never needed: whatever goes wrong with it costs a
+    warning and a setup that is run here.
+
+    Args:
+        engine: talks to the registry, with its own credentials.
+        repository: host and repository, without a tag.
+        push: whether new images are sent there.
+        ttl: age in seconds from which an image is not used.
+        output: told what happens.
+    """
+
+    def __init__(
+        self, engine: Engine, repository: str, *, push: bool, ttl: float, output: Output
+    ) -> None:
+        self._engine = engine
+        self._repository = repository
+        self._push = push
+        self._ttl = ttl
+        self._output = output
+        self._down = False
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="codex-cache-push")
+        self._pushes: list[Future[None]] = []
+
+    def fetch(self, key: str) -> ImageInfo | None:
+        """
+        The setup image of that key, brought to this engine under a name of
+        the registry; `None` if there is none that can be used.
+        """
+        if self._down:
+            return None
+        reference = self._reference(key)
+        started = time.monotonic()
+        try:
+            image = self._engine.pull(reference, self._output.detail, _PATIENCE)
+        except EngineError as error:
+            text = str(error)
+            if any(word in text.lower() for word in _ABSENT):
+                self._output.note(f"{self._repository} has no setup image {key}")
+            else:
+                # One that is down is not asked again for each repository.
+                self._down = True
+                self._warn(f"the setup image {key} could not be fetched, setup runs here: {text}")
+            return None
+        wrong = self._what_is_wrong(image, key)
+        if wrong:
+            self._warn(f"{reference} is not used, setup runs here: {wrong}")
+            self.forget(key)
+            return None
+        self._output.note(
+            f"the setup image {key} comes from {self._repository}: "
+            f"{time.monotonic() - started:.1f} s"
+        )
+        return image
+
+    def forget(self, key: str) -> None:
+        """
+        Remove the registry's name of an image from this engine, and the image
+        if it has no other.
+        """
+        with suppress(EngineError):
+            self._engine.remove_image(self._reference(key))
+
+    def offer(self, image: str, key: str) -> None:
+        """
+        Send a new image in the background. `close` waits for it.
+        """
+        if self._push and not self._down:
+            self._pushes.append(self._pool.submit(self._send, image, key))
+
+    def close(self) -> None:
+        """
+        Wait until everything is sent, or could not be.
+        """
+        if not all(one.done() for one in self._pushes):
+            with self._output.step(f"sending setup images to {self._repository}"):
+                wait(self._pushes)
+        self._pool.shutdown()
+
+    def _send(self, image: str, key: str) -> None:
+        reference = self._reference(key)
+        try:
+            self._engine.tag(image, reference)
+            try:
+                self._engine.push(reference, self._output.detail, _PATIENCE)
+            finally:
+                self.forget(key)
+        except CodexWorkspaceError as error:
+            self._down = True
+            self._warn(f"the setup image {key} could not be sent: {error}")
+
+    def _what_is_wrong(self, image: ImageInfo, key: str) -> str:
+        if image.labels.get(labels.KIND) != "setup" or image.labels.get(labels.KEY) != key:
+            return "it is another image than its tag says"
+        architecture = self._engine.platform.partition("/")[2]
+        if image.architecture != architecture:
+            return f"it is for {image.architecture}, and this engine is {architecture}"
+        if is_old(image, self._ttl):
+            return "it is too old"
+        return ""
+
+    def _reference(self, key: str) -> str:
+        return f"{self._repository}:setup-{key}"
+
+    def _warn(self, text: str) -> None:
+        self._output.note(f"warning: shared cache {self._repository}: {text}")

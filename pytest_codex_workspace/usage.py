@@ -1,0 +1,91 @@
+"""How often, and when last, a cached image was used on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from .engine.protocol import Engine
+from .trust import cache_dir
+
+__all__ = ["Usage", "Use", "usage_on"]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """
+    How many workspaces an image has served, and when the last of them, in seconds since the
+    epoch; 0 before the first.
+    """
+
+    hits: int = 0
+    last: float = 0.0
+
+
+class Usage:
+    """
+    A file for each image that grows by a byte with each use: any number of
+    processes may append at once, and its length and time are all there is to know.
+
+    Where it cannot be written nothing is remembered, and nothing fails.
+
+    Args:
+        directory: where the files are; made if need be.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def note(self, image: str) -> None:
+        """
+        The image of that id is used now.
+        """
+        with suppress(OSError):
+            self._append(image)
+
+    def of(self, image: str) -> Use:
+        """
+        What is known of an image.
+        """
+        try:
+            state = self._file(image).stat()
+        except OSError:
+            return Use()
+        return Use(state.st_size, state.st_mtime)
+
+    def forget(self, kept: Iterable[str]) -> None:
+        """
+        Drop what is known of all images but those *kept*.
+        """
+        names = {self._file(image).name for image in kept}
+        with suppress(OSError):
+            for path in list(self._directory.iterdir()):
+                if path.name not in names:
+                    path.unlink(missing_ok=True)
+
+    def _append(self, image: str) -> None:
+        path = self._file(image)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        except FileNotFoundError:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(handle, b".")
+        finally:
+            os.close(handle)
+
+    def _file(self, image: str) -> Path:
+        return self._directory / image.rpartition(":")[2]
+
+
+def usage_on(engine: Engine) -> Usage:
+    """
+    What is known of the images of *engine*.
+    """
+    name = hashlib.sha256(engine.url.encode()).hexdigest()[:12]
+    return Usage(cache_dir() / "uses" / name)

@@ -1,0 +1,98 @@
+"""A container registry on loopback: Debian's `docker-registry`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_CONFIG = """\
+version: 0.1
+log: {{level: error}}
+storage:
+  filesystem: {{rootdirectory: {root}}}
+  delete: {{enabled: true}}
+http: {{addr: "{address}"}}
+"""
+
+
+@dataclass(frozen=True)
+class LocalRegistry:
+    """
+    A registry that runs.
+
+    Attributes:
+        address: host and port.
+        root: the directory of what it has.
+    """
+
+    address: str
+    root: Path
+
+    def tags(self, repository: str) -> list[str]:
+        """
+        The tags of a repository that it has.
+        """
+        try:
+            with urllib.request.urlopen(
+                f"http://{self.address}/v2/{repository}/tags/list", timeout=10
+            ) as answer:
+                return sorted(json.load(answer)["tags"] or ())
+        except urllib.error.HTTPError:
+            return []
+
+    def blobs(self) -> list[Path]:
+        """
+        The files of its layers and descriptions, the largest first.
+        """
+        found = self.root.glob("docker/registry/v2/blobs/sha256/*/*/data")
+        return sorted(found, key=lambda path: path.stat().st_size, reverse=True)
+
+
+@contextmanager
+def local_registry(root: Path) -> Iterator[LocalRegistry]:
+    """
+    Start one that keeps what it has below *root*.
+    """
+    program = shutil.which("docker-registry")
+    if program is None:
+        reason = "there is no docker-registry: install Debian's package of that name"
+        pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    root.mkdir(parents=True, exist_ok=True)
+    config = root / "config.yml"
+    config.write_text(_CONFIG.format(root=root, address=address))
+    with (root / "log").open("wb") as log:
+        process = subprocess.Popen([program, "serve", config], stdout=log, stderr=log)
+    try:
+        _await(address, process, root / "log")
+        yield LocalRegistry(address, root)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _await(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 20
+    host, _, port = address.partition(":")
+    while True:
+        try:
+            socket.create_connection((host, int(port)), 1).close()
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, "the registry does not answer"
+            time.sleep(0.02)
+        else:
+            return

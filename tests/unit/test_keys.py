@@ -1,0 +1,99 @@
+"""Keys of layers, and what differs between two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.keys import differing, fingerprint, key_of
+from pytest_codex_workspace.layers import Order, setup_parts
+from pytest_codex_workspace.network.policy import Policy
+from pytest_codex_workspace.repository import RepositorySnapshot
+
+
+def order(**changes) -> Order:
+    """
+    An order that differs in *changes* from what is ordered without any.
+    """
+    fields = {
+        "path": Path("/r"),
+        "name": "demo",
+        "git_dir": Path("/r/.git"),
+        "common_dir": Path("/r/.git"),
+        "head": "a" * 40,
+        "object_format": "sha1",
+        "shallow": False,
+        "identity": "i",
+        "scripts_tree": "t",
+        "has_setup": True,
+        "has_resume": True,
+        "submodules": (),
+    }
+    own = {key: changes.pop(key) for key in list(changes) if key in fields}
+    return Order(RepositorySnapshot(**{**fields, **own}), **changes)
+
+
+def parts(base="b", platform="linux/amd64", **changes):
+    return setup_parts(order(**changes), base=base, platform=platform)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"base": "c"}, "base"),
+        ({"platform": "linux/arm64"}, "platform"),
+        ({"identity": "j"}, "repository"),
+        ({"name": "other"}, "name"),
+        ({"scripts_tree": "u"}, "scripts"),
+        ({"submodules": (None,)}, "submodules"),
+        ({"env": {"A": "1"}}, "environment.A"),
+        ({"setup_policy": Policy(http="allow")}, "policy.http"),
+        ({"setup_policy": Policy(allow=("example.org",))}, "policy.allow"),
+        ({"played": "digest"}, "cassette"),
+    ],
+)
+def test_each_part_has_a_say(changes, name):
+    """
+    Whatever goes into a setup image changes its key, and is named as the difference.
+    """
+    usual, other = parts(), parts(**changes)
+
+    assert key_of(usual) != key_of(other)
+    assert name in differing(fingerprint(usual), fingerprint(other))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"head": "b" * 40}, {"policy": Policy(offline=True)}, {"path": Path("/s")}]
+)
+def test_what_has_none(changes):
+    """
+    Another commit, what tests may reach, where the clone is.
+    """
+    assert key_of(parts()) == key_of(parts(**changes))
+
+
+def test_a_value_does_not_run_into_the_next_name():
+    """
+    Nor does the order of variables matter.
+    """
+    one = parts(env={"A": "1", "B": "2"})
+    same = parts(env={"B": "2", "A": "1"})
+    other = parts(env={"A": '1","B":"2'})
+
+    assert key_of(one) == key_of(same) != key_of(other)
+
+
+def test_what_became_of_each_part():
+    """
+    In one word; values of variables are not told.
+    """
+    old = fingerprint(parts(env={"GONE": "x", "OTHER": "secret"}))
+    new = fingerprint(parts(env={"OTHER": "changed", "NEW": "y"}))
+
+    assert {
+        "environment.GONE": "removed",
+        "environment.NEW": "added",
+        "environment.OTHER": "changed",
+    } == differing(old, new)
+    assert "secret" not in str(old)

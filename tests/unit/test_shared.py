@@ -1,0 +1,142 @@
+"""The shared cache, with a registry in memory."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pytest_codex_workspace import labels
+from pytest_codex_workspace.engine.fake import FakeEngine
+from pytest_codex_workspace.errors import EngineError
+from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.shared import SharedCache
+
+REPOSITORY = "registry.example:5000/cache"
+
+
+class Fleet:
+    """
+    An engine and its end of the shared cache.
+    """
+
+    def __init__(self, *, push=True, ttl=3600.0):
+        self.said = []
+        self.engine = FakeEngine()
+        output = Output("progress", self.said.append)
+        self.cache = SharedCache(self.engine, REPOSITORY, push=push, ttl=ttl, output=output)
+
+    def setup(self, key="k", *, labelled=None, kind="setup", age=0.0):
+        marks = {
+            labels.KIND: kind,
+            labels.KEY: labelled or key,
+            labels.CREATED: f"{time.time() - age:.3f}",
+        }
+        return self.engine.add_image(f"local:{key}", labels=marks).id
+
+    def warned(self):
+        return [line for line in self.said if "warning" in line]
+
+
+def test_what_one_sends_another_fetches():
+    """
+    Under the registry's name, which does not stay on the engine that sent it.
+    """
+    fleet = Fleet()
+    image = fleet.setup()
+    fleet.cache.offer(image, "k")
+    fleet.cache.close()
+    assert fleet.engine.image(f"{REPOSITORY}:setup-k") is None
+    fleet.engine.remove_image("local:k")
+
+    assert image == fleet.cache.fetch("k").id
+    fleet.cache.forget("k")
+
+    assert fleet.engine.image(image) is None
+    assert [] == fleet.warned()
+
+
+def test_a_miss_is_no_warning():
+    """
+    Not even the first one; what the registry lacks today it may have tomorrow.
+    """
+    fleet = Fleet()
+    fleet.engine.pull = lambda *_: (_ for _ in ()).throw(EngineError("manifest unknown"))
+
+    assert fleet.cache.fetch("k") is None
+    assert [] == fleet.warned()
+    assert "has no setup image k" in fleet.said[-1]
+
+
+def test_a_registry_that_is_down_is_asked_once():
+    """
+    It costs one warning.
+    """
+    fleet = Fleet()
+    asked = []
+
+    def refuse(reference, *_):
+        asked.append(reference)
+        raise EngineError("connection refused")
+
+    fleet.engine.pull = refuse
+    assert fleet.cache.fetch("k") is fleet.cache.fetch("l") is None
+    fleet.cache.offer(fleet.setup(), "k")
+    fleet.cache.close()
+
+    assert [f"{REPOSITORY}:setup-k"] == asked
+    assert 1 == len(fleet.warned())
+    assert "connection refused" in fleet.warned()[0]
+
+
+def test_a_push_that_fails_is_a_warning():
+    """
+    And leaves no name behind.
+    """
+    fleet = Fleet()
+
+    def refuse(*_):
+        raise EngineError("denied: you may only read")
+
+    fleet.engine.push = refuse
+    fleet.cache.offer(fleet.setup(), "k")
+    fleet.cache.close()
+
+    assert "denied" in fleet.warned()[0]
+    assert fleet.engine.image(f"{REPOSITORY}:setup-k") is None
+
+
+def test_who_may_only_read_sends_nothing():
+    """
+    `--codex-cache-push=never`.
+    """
+    fleet = Fleet(push=False)
+    fleet.cache.offer(fleet.setup(), "k")
+    fleet.cache.close()
+
+    with pytest.raises(EngineError):
+        fleet.engine.pull(f"{REPOSITORY}:setup-k", print)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ({"labelled": "other"}, "another image than its tag says"),
+        ({"kind": "base"}, "another image than its tag says"),
+        ({"age": 7200.0}, "too old"),
+        ({"age": -7200.0}, "too old"),
+    ],
+)
+def test_an_image_that_cannot_be_used(image, words):
+    """
+    Is said, and does not stay on the engine.
+    """
+    fleet = Fleet()
+    identity = fleet.setup(**image)
+    fleet.cache.offer(identity, "k")
+    fleet.cache.close()
+    fleet.engine.remove_image("local:k")
+
+    assert fleet.cache.fetch("k") is None
+    assert words in fleet.warned()[0]
+    assert fleet.engine.image(identity) is None

@@ -1,0 +1,86 @@
+"""Uses of cached images, counted by files."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from pytest_codex_workspace.engine.fake import FakeEngine
+from pytest_codex_workspace.usage import Usage, Use, usage_on
+
+
+def test_uses_are_counted(tmp_path):
+    """
+    By whoever counts in the same directory.
+    """
+    before = time.time()
+    for _ in range(3):
+        Usage(tmp_path / "uses").note("sha256:abc")
+
+    found = Usage(tmp_path / "uses").of("sha256:abc")
+
+    assert 3 == found.hits
+    assert before - 1 <= found.last <= time.time() + 1
+    assert Use() == Usage(tmp_path / "uses").of("sha256:def")
+
+
+def test_threads_lose_nothing(tmp_path):
+    """
+    Each use is one append.
+    """
+    usage = Usage(tmp_path)
+    threads = [
+        threading.Thread(target=lambda: [usage.note("sha256:abc") for _ in range(50)])
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 400 == usage.of("sha256:abc").hits
+
+
+def test_images_that_are_gone_are_forgotten(tmp_path):
+    """
+    The others are not.
+    """
+    usage = Usage(tmp_path)
+    usage.note("sha256:abc")
+    usage.note("sha256:def")
+
+    usage.forget(["sha256:abc"])
+
+    assert ["abc"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    """
+    Costs the counts, and nothing else.
+    """
+    (tmp_path / "file").write_text("")
+    usage = Usage(tmp_path / "file" / "uses")
+    usage.note("sha256:abc")
+    usage.forget([])
+
+    assert Use() == usage.of("sha256:abc")
+
+
+class Elsewhere(FakeEngine):
+    """
+    Another engine.
+    """
+
+    @property
+    def url(self) -> str:
+        return "fake://elsewhere"
+
+
+def test_engines_are_told_apart(cache_home):
+    """
+    One engine's clean-up does not forget what another has.
+    """
+    usage_on(FakeEngine()).note("sha256:abc")
+    usage_on(Elsewhere()).forget([])
+
+    assert 1 == usage_on(FakeEngine()).of("sha256:abc").hits
