@@ -185,26 +185,24 @@ class Images:
         registry, _ = docker.auth.resolve_repository_name(reference)
         with translated(what, self._api.url):
             credentials = docker.auth.get_config_header(client, registry)
-        answer = self._api.call(
-            "POST",
-            path,
-            what,
-            params=params,
-            headers={"X-Registry-Auth": _text(credentials) or _NO_CREDENTIALS},
-            timeout=LONG if patience is None else (patience, patience),
-            stream=True,
-        )
         progress = Progress(on_line)
         try:
-            for line in self._api.messages(answer.iter_lines(), what):
-                if line.strip():
-                    progress.feed(json.loads(line))
+            with self._api.call(
+                "POST",
+                path,
+                what,
+                params=params,
+                headers={"X-Registry-Auth": _text(credentials) or _NO_CREDENTIALS},
+                timeout=LONG if patience is None else (patience, patience),
+                stream=True,
+            ) as answer:
+                for line in self._api.messages(answer.iter_lines(), what):
+                    if line.strip():
+                        progress.feed(json.loads(line))
         except EngineUnavailable as error:
             if patience is None or SILENCE not in str(error):
                 raise
             progress.error = f"nothing came from the registry for {patience:g} s"
-        finally:
-            answer.close()
         progress.finish()
         if progress.error:
             raise EngineError(explained(what, progress.error))
