@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ UNIVERSAL = "ghcr.io/openai/codex-universal"
 
 _CHOICE = "io.codex-workspace.choice"
 _BASE = "io.codex-workspace.base"
+
+_SUPERSEDED_AGE = 24 * 3600.0
+"""Seconds."""
 
 _LONG_STEP = re.compile(r"step \d+/\d+ ?: run ", re.IGNORECASE)
 
@@ -218,8 +222,8 @@ def _build(engine: Engine, plan: _Plan, output: Output) -> ImageInfo:
 
 def _remove_superseded(engine: Engine, plan: _Plan, image: ImageInfo) -> None:
     """
-    Remove older images of the same choice, except the one before this: two
-    checkouts used in turns must not build anew each time.
+    Remove older images of the same choice, except the one before this and those of the
+    last day: checkouts used in turns, or at once, must not build anew each time.
     """
     older = [
         one
@@ -228,6 +232,8 @@ def _remove_superseded(engine: Engine, plan: _Plan, image: ImageInfo) -> None:
     ]
     older.sort(key=lambda one: labels.created(one.labels), reverse=True)
     for one in older[1:]:
+        if time.time() - labels.created(one.labels) < _SUPERSEDED_AGE:
+            continue
         for tag in one.tags:
             if tag.rpartition(":")[0].endswith(plan.repository):
                 # In use by a container: a later build takes it.

@@ -190,7 +190,7 @@ class TestBaseImage:
         Two checkouts used in turns do not build for each other; images do not
         pile up.
         """
-        monkeypatch.setattr("time.time", itertools.count(1_000).__next__)
+        monkeypatch.setattr("time.time", itertools.count(0, 50_000).__next__)
         made = [ensure(certificate=CERTIFICATE.replace(b"AAAA", b"AAA%d" % n)) for n in range(3)]
 
         tags = {tag for image in engine.images({labels.KIND: "base"}) for tag in image.tags}
