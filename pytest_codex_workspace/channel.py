@@ -281,7 +281,12 @@ class Channel:
         The names in a directory, sorted.
         """
         data = bytes(self._data(wire.LIST, path, _FILE_LIMIT).data)
-        return [name.decode("utf-8", "surrogateescape") for name in data.split(b"\0")[:-1]]
+        names = [name.decode("utf-8", "surrogateescape") for name in data.split(b"\0")[:-1]]
+        for name in names:
+            # Whoever copies what is listed must not end up elsewhere.
+            if name in ("", ".", "..") or "/" in name:
+                raise self._nonsense(f"a file name of {name!r:.200}")
+        return names
 
     def mkdir(self, path: str, *, parents: bool = False, exist_ok: bool = False) -> None:
         """

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .printable import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -35,7 +37,12 @@ __all__ = [
 class CodexWorkspaceError(Exception):
     """
     Base class of every error this package raises on purpose.
+
+    Its text may quote what a workspace or an engine said: nothing in it steers a terminal.
     """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(one) if isinstance(one, str) else one for one in args))
 
 
 class EngineUnavailable(CodexWorkspaceError, ConnectionError):

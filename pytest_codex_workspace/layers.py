@@ -17,6 +17,7 @@ from .environment import defaulted_runtimes
 from .errors import (
     CacheMiss,
     CodexWorkspaceError,
+    EngineError,
     ProjectionError,
     SetupError,
     WorkspaceLost,
@@ -37,6 +38,9 @@ __all__ = ["Layers", "Order", "UnusableLayer", "setup_parts"]
 
 _SELECT_RUNTIMES = "/opt/codex/setup_universal.sh"
 _RECORD = "/opt/codex/{}-record.json"
+_DAMAGE = ("overlay mount", "failed to mount", "layer does not exist", "runtime create failed")
+"""What engines say of an image whose files are gone from their disk."""
+
 _RECORD_LIMIT = 16 * 1024 * 1024
 
 
@@ -263,7 +267,8 @@ class Layers:
         Start a container of *image* for *order*.
 
         Raises:
-            UnusableLayer: it was started, and its agent did not answer.
+            UnusableLayer: it was started, and its agent did not answer; or
+                its files cannot be put together.
             EngineError: the engine refused.
         """
         try:
@@ -276,6 +281,10 @@ class Layers:
                 tape=order.tape_in(phase),
             )
         except WorkspaceLost as error:
+            raise UnusableLayer(image, error) from None
+        except EngineError as error:
+            if not any(words in str(error).lower() for words in _DAMAGE):
+                raise
             raise UnusableLayer(image, error) from None
 
     def run(self, box: Running, script: str, order: Order, phase: Phase) -> ScriptRun:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import EngineError
-from .output import printable
+from .printable import printable
 
 __all__ = ["machine_lock"]
 

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .config import OutputMode
+from .printable import printable
 
-__all__ = ["Output", "printable"]
-
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-)
-
-
-def printable(text: str) -> str:
-    """
-    *text* without what could steer a terminal; colours stay.
-
-    What runs in a workspace is not trusted with the user's terminal.
-    """
-    pieces: list[str] = []
-    start = 0
-    for colour in _COLOUR.finditer(text):
-        pieces += (_CONTROL.sub("", text[start : colour.start()]), colour.group())
-        start = colour.end()
-    pieces.append(_CONTROL.sub("", text[start:]))
-    reset = "\x1b[0m" if start else ""
-    return "".join(pieces) + reset
+__all__ = ["Output"]
 
 
 class Output:

@@ -375,9 +375,9 @@ class Session:
             if state == "miss":
                 return self._set_up(order)
             if self.config.cache == "off":
-                made = self.layers.outside_cache(order)
+                made = self._whatever_is_missing(lambda: self.layers.outside_cache(order))
                 return self._from_setup(order, lambda: made[0], "off", made)
-            setup = self.layers.setup(order)
+            setup = self._whatever_is_missing(lambda: self.layers.setup(order))
             fresh = setup.made and state == "ready"
 
             def find() -> Layer:
@@ -501,13 +501,22 @@ class Session:
     def _launch(
         self, order: Order, find: Callable[[], Layer], phase: Phase = "test"
     ) -> tuple[Running, Layer]:
+        def launch() -> tuple[Running, Layer]:
+            layer = find()
+            return self.layers.launch(layer.image, order, phase), layer
+
+        return self._whatever_is_missing(launch)
+
+    def _whatever_is_missing(self, make: Callable[[], T]) -> T:
+        """
+        What *make* returns, although somebody removed an image since it was
+        looked up, or one turns out to be broken.
+        """
         for attempt in range(_ATTEMPTS):
             last = attempt == _ATTEMPTS - 1
             try:
-                layer = find()
-                return self.layers.launch(layer.image, order, phase), layer
+                return make()
             except EngineError:
-                # Somebody may have removed an image since it was looked up.
                 if last or not self.store.forget_missing():
                     raise
             except UnusableLayer as error:

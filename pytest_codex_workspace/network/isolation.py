@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 from .. import labels
 from ..engine.fate import fate_of
 from ..engine.protocol import ContainerSpec, Engine, ImageInfo, NetworkInfo, Stream
-from ..errors import CodexWorkspaceError, EngineError, ProxyError
+from ..errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
 from ..identity import Identity
 from ..sweep import sweep
 from .policy import Policy
@@ -34,6 +35,9 @@ _SYSCTLS = {
     "net.ipv6.conf.all.disable_ipv6": "1",
     "net.ipv6.conf.default.disable_ipv6": "1",
 }
+
+_RESTART = 30.0
+"""Seconds for an engine to come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class Isolation:
         self._releases: list[Future[None]] = []
         self._streams = ExitStack()
         self._network: NetworkInfo | None = None
+        self._gone = False
 
     def open(self, settings: ProxySettings) -> None:
         """
@@ -127,7 +132,25 @@ class Isolation:
             self._forget()
             # The next proxy must be told the authority that this one made.
             self._settings = replace(self._settings, ca=self.info.new_ca or self._settings.ca)
+        self._await_engine()
         self._start()
+
+    def _await_engine(self) -> None:
+        """
+        Give an engine that is being restarted the time for it, once an outage.
+        """
+        deadline = time.monotonic() + (0.0 if self._gone else _RESTART)
+        while True:
+            try:
+                self._engine.networks({labels.SESSION: self._identity.id})
+            except EngineUnavailable:
+                self._gone = time.monotonic() > deadline
+                if self._gone:
+                    raise
+                time.sleep(0.2)
+            else:
+                self._gone = False
+                return
 
     def _forget(self) -> None:
         for one in self._made:

@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 
+from pytest_codex_workspace.config import Config
+from pytest_codex_workspace.images import ensure_proxy_image
+from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.rootfs import ensure_debian
+from pytest_codex_workspace.session import Session
 from pytest_codex_workspace.workspace import Workspace
 
 from ..conftest import init_repo, scripts
+from ..private_engine import PrivateEngine, private_engine
 from .origin import Origin
 from .origin_container import OriginContainer, Outside
 from .proxy_process import Running
@@ -95,6 +101,32 @@ def outside(codex_engine, origin_container, plain_repo, tmp_path_factory) -> Ite
     made = Outside(codex_engine, origin_container, plain_repo, tmp_path_factory.mktemp("outside"))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def small_image(codex_engine) -> str:
+    """
+    A base image that is quick to copy: Debian, git and Python.
+    """
+    return ensure_debian(codex_engine, Output("quiet", lambda _: None)).tags[0]
+
+
+@pytest.fixture(scope="session")
+def private(codex_engine, small_image, tmp_path_factory) -> Iterator[PrivateEngine]:
+    """
+    A daemon of our own that has the images of *small_image*.
+    """
+    session = Session(
+        Config(image=small_image, engine=codex_engine.url), Output("quiet", lambda _: None)
+    )
+    try:
+        proxy = ensure_proxy_image(codex_engine, output=session.output)
+        images = [small_image, session.base_tag, *proxy.tags]
+    finally:
+        session.close()
+    with private_engine(tmp_path_factory.mktemp("private")) as made:
+        made.take_from(codex_engine, images)
+        yield made
 
 
 @pytest.fixture

@@ -544,3 +544,18 @@ def test_frames_may_come_in_any_pieces(scripted):
 
     result = channel.run(["true"])
     assert (result.exit_code, result.stdout, result.duration) == (4, "hi", 0.5)
+
+
+@pytest.mark.parametrize("name", [b"../escape", b"..", b"/etc/passwd", b"", b"a/b"])
+def test_a_forged_listing_leads_nowhere(scripted, name):
+    """
+    Who copies what a directory lists must not be led out of it.
+    """
+    channel = _channel(scripted)
+    scripted.answers = [
+        frame(wire.DATA, 1, b"fine\0" + name + b"\0"),
+        frame(wire.DONE, 1, b"{}"),
+    ]
+
+    with pytest.raises(WorkspaceLost, match="a file name of"):
+        channel.list_dir("/somewhere")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from pytest_codex_workspace.environment import defaulted_runtimes, workspace_environment
-from pytest_codex_workspace.errors import SetupError
+from pytest_codex_workspace.errors import EngineUnavailable, ProxyError, SetupError, WorkspaceLost
 from pytest_codex_workspace.keys import key_of
-from pytest_codex_workspace.output import Output, printable
+from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.printable import printable
 
 
 def test_keys_follow_content_not_order():
@@ -87,3 +90,14 @@ def test_a_setup_error_survives_pickling(tmp_path):
     assert ("words", "s", 3, tmp_path, "t") == (
         str(again), again.script, again.exit_code, again.log_path, again.tail,
     )  # fmt: skip
+
+
+def test_the_text_of_an_error_steers_no_terminal():
+    """
+    It may quote what a workspace printed; colours stay, and it survives pickling.
+    """
+    for kind in (EngineUnavailable, WorkspaceLost, ProxyError):
+        error = kind("a\x1b]0;title\x07\x1b[31mred\x1b[2Jb\rc\udcff")
+        again = pickle.loads(pickle.dumps(error))
+
+        assert "a\x1b[31mredbc\ufffd\x1b[0m" == str(error) == str(again)

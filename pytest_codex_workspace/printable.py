@@ -1,0 +1,31 @@
+"""Text from a workspace, made fit for a terminal."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["printable"]
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+_RESET = "\x1b[0m"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """
+    *text* without what could steer a terminal, or could not be written at all; colours stay.
+
+    What runs in a workspace is not trusted with the user's terminal.
+    """
+    text = _SURROGATE.sub("\ufffd", text)
+    pieces: list[str] = []
+    start = 0
+    for colour in _COLOUR.finditer(text):
+        pieces += (_CONTROL.sub("", text[start : colour.start()]), colour.group())
+        start = colour.end()
+    pieces.append(_CONTROL.sub("", text[start:]))
+    shown = "".join(pieces)
+    return shown + _RESET if start and not shown.endswith(_RESET) else shown

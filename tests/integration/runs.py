@@ -1,0 +1,104 @@
+"""pytest and the command in processes of their own, which may be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pytest_codex_workspace import labels
+from pytest_codex_workspace.engine.protocol import Engine
+
+PYTEST = (sys.executable, "-u", "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly")
+COMMAND = (sys.executable, "-u", "-m", "pytest_codex_workspace.cli")
+
+
+class Run:
+    """
+    A process whose output can be waited for.
+
+    Attributes:
+        pid: its id.
+    """
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.output = ""
+
+    def until(self, text: str) -> None:
+        """
+        Read on until *text* is printed.
+        """
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.output += line
+            if text in line:
+                return
+        raise AssertionError(f"{text!r} was not printed:\n{self.output}")
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """
+        Send it a signal, and its children (xdist's workers) no other.
+        """
+        self._process.send_signal(number)
+
+    def end(self, seconds: float = 300) -> int:
+        """
+        Wait for its end: its exit code.
+        """
+        self.output += self._process.communicate(timeout=seconds)[0]
+        return self._process.returncode
+
+
+@contextmanager
+def running(*argv: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Run]:
+    """
+    Start a process, and end it if the test did not.
+    """
+    process = subprocess.Popen(
+        argv,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        # A shell that runs us in the background has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        yield Run(process)
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def until(condition: Callable[[], object], seconds: float) -> bool:
+    """
+    Whether *condition* came true in time.
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def objects_of(engine: Engine, pid: int, what: str) -> list[str]:
+    """
+    Names of the `containers` or `networks` that the process *pid* has on the engine.
+    """
+    return [
+        one.name
+        for one in getattr(engine, what)({labels.SESSION: None})
+        if one.labels.get(labels.PID, "").endswith(f":{pid}")
+    ]

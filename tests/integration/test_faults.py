@@ -1,0 +1,437 @@
+"""S7, S8: the cache when things go wrong around it. Each fault is a real one."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+import pytest
+
+from pytest_codex_workspace import labels
+from pytest_codex_workspace.config import Config
+from pytest_codex_workspace.engine.find import find_engine
+from pytest_codex_workspace.engine.protocol import Engine
+from pytest_codex_workspace.errors import EngineError, SetupError, WorkspaceLost
+from pytest_codex_workspace.images import IMAGE
+from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.session import Session
+from pytest_codex_workspace.sweep import sweep
+
+from ..conftest import init_repo, scripts
+from ..private_engine import NETWORKS, PrivateEngine
+from .runs import COMMAND, PYTEST, objects_of, running, until
+
+SETUP = "echo setup begins\nsleep ${PAUSE:-0}\nseq 100000 >/root/whole\necho setup ends\n"
+WHOLE = "tail -1 /root/whole"
+
+
+SLEEPER = """
+import pathlib
+
+def test_it(codex_workspace):
+    pathlib.Path("started").touch()
+    codex_workspace.exec("sleep 300")
+"""
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """
+    A repository whose setup writes a file.
+    """
+    return init_repo(tmp_path / "repo", {"a": "1", **scripts(SETUP)})
+
+
+@contextmanager
+def session(engine: str, image: str = "slim", **options) -> Iterator[Session]:
+    said: list[str] = []
+    made = Session(Config(image=image, engine=engine, **options), Output("progress", said.append))
+    made.said = said  # type: ignore[attr-defined]
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def bring_up(made: Session, repo: Path, **env: str):
+    return made.workspace(made.order(made.repository(repo), env), "ready")
+
+
+def whole(made: Session, repo: Path, **env: str) -> str:
+    """
+    Bring *repo* up, check that setup's work is there, and say where it came from.
+    """
+    ws = bring_up(made, repo, **env)
+    assert "100000\n" == ws.exec(WHOLE, check=True).stdout
+    made.stop(ws)
+    return ws.setup.cache
+
+
+@pytest.mark.promise("S7")
+@pytest.mark.parametrize("moment", ["setup", "commit", "tests"])
+def test_kill_9(tmp_path, codex_engine, moment):
+    """
+    S7: whenever it comes, the next run has a whole setup, and nothing is left running.
+    """
+    big = "head -c 600000000 /dev/urandom >/root/big\n" if moment == "commit" else ""
+    repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(big + SETUP)})
+    (tmp_path / "test_it.py").write_text(SLEEPER)
+    pause = "--codex-env=PAUSE=300" if moment == "setup" else "--codex-env=PAUSE=0"
+    client = docker.APIClient()
+    events = client.events(filters={"event": ["pause"], "label": [labels.SESSION]}, decode=True)
+    with running(
+        *PYTEST, "--codex-repo=repo", "--codex-image=slim", pause, "test_it.py", cwd=tmp_path
+    ) as run:
+        if moment == "setup":
+            run.until("setup begins")
+        else:
+            run.until("setup ends")
+        if moment == "commit":
+            # Containers are paused while they are committed.
+            assert any(_is_of(codex_engine, event["id"], run.pid) for event in events)
+        elif moment == "tests":
+            assert until((tmp_path / "started").exists, 60)
+        run.kill()
+        run.end()
+        pid = run.pid
+    events.close()
+    client.close()
+
+    assert until(lambda: not objects_of(codex_engine, pid, "containers"), 20)
+    with session(codex_engine.url) as made:
+        found = whole(made, repo, PAUSE="0")
+    if moment != "commit":  # The engine may have brought its part to an end.
+        assert found == ("hit" if moment == "tests" else "miss")
+    assert until(lambda: not objects_of(codex_engine, pid, "networks"), 10)
+
+
+def _is_of(engine: Engine, container: str, pid: int) -> bool:
+    found = engine.container(container)
+    return found is not None and found.labels.get(labels.PID, "").endswith(f":{pid}")
+
+
+def test_kill_9_while_an_image_is_built(private: PrivateEngine, repo):
+    """
+    The next run builds it, and is not kept waiting by the lock of the dead.
+    """
+    engine = find_engine(private.url)
+    client = docker.APIClient(private.url)
+    # Another base image, for which there is no workspace image yet.
+    (known, *_) = engine.images({labels.KIND: "base"})
+    other = client.create_container(known.id, ["true"])["Id"]
+    base = f"fault-build-{time.time_ns()}:1"
+    engine.commit(other, tag=base, labels={"fault": "build", labels.KIND: "fault"})
+    client.remove_container(other)
+    options = (f"--engine={private.url}", f"--image={base}", "--output=stream", "repo")
+    with running(*COMMAND, "run", *options, cwd=repo.parent) as run:
+        run.until("RUN sh /opt/codex/finish.sh")
+        run.kill()
+        run.end()
+    began = time.monotonic()
+    with running(*COMMAND, "run", *options, cwd=repo.parent) as run:
+        assert run.end() == 0, run.output
+
+    assert "waiting for" not in run.output
+    assert time.monotonic() - began < 120
+    for image in engine.images({"fault": "build"}):
+        for tag in image.tags:
+            engine.remove_image(tag)
+    engine.close()
+    client.close()
+
+
+@pytest.mark.promise("S7")
+def test_the_container_is_killed(codex_engine, repo):
+    """
+    S7: its command says so, and the next workspace knows nothing of it.
+    """
+    with session(codex_engine.url) as made:
+        ws = bring_up(made, repo)
+        threading.Timer(0.5, codex_engine.remove, [ws.container]).start()
+        with pytest.raises(WorkspaceLost, match=r"its container (is gone|ended)"):
+            ws.exec("sleep 300")
+        made.stop(ws)
+
+        assert whole(made, repo) == "hit"
+
+
+def test_holder_and_proxy_are_killed(codex_engine, repo):
+    """
+    What workspaces stand on is made anew for the next one.
+    """
+    with session(codex_engine.url) as made:
+        first = bring_up(made, repo)
+        for one in codex_engine.containers({labels.SESSION: made._identity.id}):
+            codex_engine.remove(one.id)
+        assert until(lambda: made.isolation.proxy.lost, 10)
+
+        ws = bring_up(made, repo)
+        ws.exec("curl -s http://plain.example/")
+
+        ws.network.assert_blocked(reason="plain-http", host="plain.example")
+        with pytest.raises(WorkspaceLost):
+            first.exec("true")
+
+
+RESTART = """
+import os, pathlib, subprocess, time
+
+def test_1(codex_workspace):
+    codex_workspace.exec("true", check=True)
+
+def test_2(codex_workspace):
+    pathlib.Path("restart").touch()
+    codex_workspace.exec("sleep 300")
+
+def test_3(codex_workspace):
+    assert codex_workspace.exec("tail -1 /root/whole").stdout == "100000\\n"
+    codex_workspace.exec("true", check=True)
+    codex_workspace.network.assert_nothing_blocked()
+
+def test_4(codex_workspace):
+    codex_workspace.exec("true", check=True)
+"""
+
+
+@pytest.mark.promise("S7")
+def test_the_engine_is_restarted(private: PrivateEngine, small_image, repo):
+    """
+    S7: the test that it strikes is told, the next one gets a fresh workspace from the same cache.
+    """
+    (repo.parent / "test_it.py").write_text(RESTART)
+    engine = (f"--codex-engine={private.url}", f"--codex-image={small_image}")
+    with running(*PYTEST, "-v", *engine, "--codex-repo=repo", cwd=repo.parent) as run:
+        assert until((repo.parent / "restart").exists, 120)
+        private.restart()
+        code = run.end(120)
+
+    assert code == 1, run.output
+    assert "WorkspaceLost" in run.output
+    assert "3 passed, 1 failed" in run.output or "1 failed, 3 passed" in run.output, run.output
+    assert "cache hit 3, miss 1" in run.output
+    assert "Traceback" not in run.output
+    found = find_engine(private.url)
+    assert objects_of(found, run.pid, "containers") == []
+    assert objects_of(found, run.pid, "networks") == []
+    found.close()
+
+
+@pytest.mark.promise("S7")
+def test_the_disk_is_full_during_the_commit(private: PrivateEngine, small_image, tmp_path):
+    """
+    S7: the error says so and what to do; no half of an image is left, and the next run works.
+    """
+    script = "head -c 40000000 /dev/urandom >/root/big\nseq 100000 >/root/whole\n"
+    repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(script)})
+    engine = find_engine(private.url)
+    before = {one.id for one in engine.images({labels.KIND: "setup"})}
+    with session(private.url, small_image) as made:
+        made.layers.clean(made.order(made.repository(repo), {}))
+        # Room for the script's files, and not for a second copy of them.
+        with private.filled_up(leaving=60_000_000), pytest.raises(EngineError) as caught:
+            bring_up(made, repo)
+        assert "disk is full" in str(caught.value)
+        assert before == {one.id for one in engine.images({labels.KIND: "setup"})}
+
+        assert whole(made, repo) == "miss"
+    engine.close()
+
+
+class Meddler:
+    """
+    An engine on which somebody removes an image after it was looked up and
+    before a container is made of it.
+    """
+
+    def __init__(self, engine: Engine, kind: str) -> None:
+        self._engine = engine
+        self._kind = kind
+        self.struck = False
+
+    def __getattr__(self, name: str):
+        return getattr(self._engine, name)
+
+    def create(self, spec):
+        image = self._engine.image(spec.image)
+        if not self.struck and image and image.labels.get(labels.KIND) == self._kind:
+            self.struck = True
+            for tag in image.tags:
+                self._engine.remove_image(tag)
+        return self._engine.create(spec)
+
+
+@pytest.mark.promise("S7")
+@pytest.mark.parametrize("kind", ["clean", "setup", "ready"])
+def test_an_image_goes_before_it_is_used(private: PrivateEngine, small_image, tmp_path, kind):
+    """
+    S7: between look-up and start; whichever it is, it is made again.
+    """
+    repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(SETUP, "true\n")})
+    with session(private.url, small_image) as made:
+        assert whole(made, repo) == "miss"
+        # What stands on it would keep it.
+        for above in {"clean": ("setup", "ready"), "setup": ("ready",), "ready": ()}[kind]:
+            remove_layers(made.engine, made, repo, above)
+    with session(private.url, small_image) as made:
+        meddler = Meddler(made.engine, kind)
+        made.__dict__["engine"] = meddler
+
+        whole(made, repo)
+
+        assert meddler.struck
+
+
+def remove_layers(engine: Engine, made: Session, repo: Path, kind: str) -> None:
+    made.isolation.settle()
+    identity = made.repository(repo).identity
+    for image in engine.images({labels.KIND: kind, labels.REPO: identity}):
+        for tag in image.tags:
+            engine.remove_image(tag)
+
+
+@pytest.mark.promise("S7")
+@pytest.mark.parametrize("damage", ["no-python", "foreign", "disk"])
+@pytest.mark.parametrize("resume", [None, "true\n"], ids=["setup", "ready"])
+def test_a_cached_image_is_broken(private: PrivateEngine, small_image, tmp_path, damage, resume):
+    """
+    S7: an image of which no workspace comes up is said, and made anew; the second run has it.
+    """
+    repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(SETUP, resume)})
+    with session(private.url, small_image) as made:
+        assert whole(made, repo) == "miss"
+        made.isolation.settle()
+        tag = _newest(made, repo, "ready" if resume else "setup")
+        _damage(private, made.engine, tag, damage)
+    with session(private.url, small_image) as made:
+        whole(made, repo)
+        assert any("made anew" in line for line in made.said), made.said
+    with session(private.url, small_image) as made:
+        assert whole(made, repo) == "hit"
+        assert not any("made anew" in line for line in made.said)
+
+
+def _newest(made: Session, repo: Path, kind: str) -> str:
+    identity = made.repository(repo).identity
+    (image,) = made.engine.images({labels.KIND: kind, labels.REPO: identity})
+    return next(tag for tag in image.tags if not tag.endswith(":cached"))
+
+
+def _damage(private: PrivateEngine, engine: Engine, tag: str, damage: str) -> None:
+    client = docker.APIClient(private.url)
+    if damage == "foreign":
+        container = client.create_container(tag, ["true"])["Id"]
+        engine.commit(container, tag=tag, labels={labels.KEY: "another"})
+        client.remove_container(container)
+    elif damage == "no-python":
+        container = client.create_container(tag, ["sh", "-c", "rm -rf /usr/lib/python3*"])["Id"]
+        client.start(container)
+        client.wait(container)
+        engine.commit(container, tag=tag, labels={})
+        client.remove_container(container)
+    else:
+        # Its topmost layer loses the files that make its directories what they are.
+        upper = Path(client.inspect_image(tag)["GraphDriver"]["Data"]["UpperDir"])
+        subprocess.run(["rm", "-rf", str(upper)], check=True)
+    client.close()
+
+
+@pytest.mark.promise("S7")
+def test_the_clock_is_set_back(private: PrivateEngine, small_image, repo):
+    """
+    S7: what was made in the future is as good as old, and nothing breaks either way.
+    """
+    run = (*COMMAND, "run", f"--engine={private.url}", f"--image={small_image}", "repo")
+    told = []
+    for clock in ((), ("faketime", "-f", "-3d"), ("faketime", "-f", "-3d"), ()):
+        with running(*clock, *run, cwd=repo.parent) as process:
+            assert process.end() == 0, process.output
+        told.append("setup ran" in process.output)
+
+    assert [True, True, False, True] == told
+
+
+@pytest.mark.promise("S7")
+def test_a_read_only_home(codex_engine, repo, tmp_path):
+    """
+    S7: locks and authority are kept elsewhere, and the cache works.
+    """
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", home], check=True)
+    env = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "TMPDIR": str(elsewhere)}
+    run = (*COMMAND, "run", "--image=slim", f"--engine={codex_engine.url}", "repo")
+    try:
+        for words in ("setup ran and is cached now", "the cached setup was used"):
+            with running(*run, cwd=repo.parent, env=env) as process:
+                assert process.end() == 0, process.output
+            assert words in process.output
+    finally:
+        subprocess.run(["umount", home], check=True)
+
+
+@pytest.mark.promise("S7")
+def test_setup_that_fails_after_an_earlier_success(codex_engine, tmp_path):
+    """
+    S7: the old entry is untouched, and still serves who does not refresh.
+    """
+    deadline = int(time.time()) + 20
+    script = f'seq 100000 >/root/whole\n[ "$(date +%s)" -lt {deadline} ] || exit 9\n'
+    repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(script)})
+    with session(codex_engine.url) as made:
+        assert whole(made, repo) == "miss"
+        tag = f"{IMAGE}:setup-{made.layers.setup_key(made.order(made.repository(repo), {}))}"
+        image = codex_engine.image(tag)
+    assert until(lambda: time.time() > deadline, 30)
+
+    with session(codex_engine.url, cache="refresh") as made:
+        with pytest.raises(SetupError) as caught:
+            bring_up(made, repo)
+        assert caught.value.exit_code == 9
+
+    assert image.id == codex_engine.image(tag).id
+    with session(codex_engine.url) as made:
+        assert whole(made, repo) == "hit"
+
+
+def test_no_network_is_left(private: PrivateEngine, small_image, repo):
+    """
+    Those of dead sessions are taken back; if living ones have all, the error says what to do.
+    """
+    engine = find_engine(private.url)
+    try:
+        for number in range(NETWORKS):
+            engine.create_network(
+                f"dead-{number}",
+                internal=True,
+                # A process of this machine that has ended.
+                labels={labels.SESSION: "dead", labels.PID: _of_the_dead()},
+            )
+        with session(private.url, small_image) as made:
+            whole(made, repo)
+            mine = made._identity.labels("network")
+            for number in range(NETWORKS - 1):
+                made.engine.create_network(f"alive-{number}", internal=True, labels=mine)
+            with (
+                session(private.url, small_image) as late,
+                pytest.raises(EngineError, match="no network address left") as caught,
+            ):
+                bring_up(late, repo)
+        assert "codex-workspace clean" in str(caught.value)
+    finally:
+        sweep(engine, everything=True)
+        engine.close()
+
+
+def _of_the_dead() -> str:
+    from pytest_codex_workspace.identity import Identity
+
+    process = subprocess.Popen(["true"])
+    process.wait()
+    own = Identity().labels("network")[labels.PID]
+    return f"{own.rpartition(':')[0]}:{process.pid}"
