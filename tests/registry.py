@@ -51,12 +51,25 @@ class LocalRegistry:
         except urllib.error.HTTPError:
             return []
 
+    def manifest(self, repository: str, tag: str) -> Path:
+        """
+        The file that describes the image of a tag.
+        """
+        tags = f"docker/registry/v2/repositories/{repository}/_manifests/tags"
+        return self.blob((self.root / tags / tag / "current/link").read_text())
+
+    def blob(self, digest: str) -> Path:
+        """
+        The file with that digest.
+        """
+        name = digest.removeprefix("sha256:")
+        return self.root / f"docker/registry/v2/blobs/sha256/{name[:2]}/{name}/data"
+
     def blobs(self) -> list[Path]:
         """
-        The files of its layers and descriptions, the largest first.
+        The files of all its layers and descriptions.
         """
-        found = self.root.glob("docker/registry/v2/blobs/sha256/*/*/data")
-        return sorted(found, key=lambda path: path.stat().st_size, reverse=True)
+        return list(self.root.glob("docker/registry/v2/blobs/sha256/*/*/data"))
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def test_named_variables_win():
     ("text", "shown"),
     [
         ("plain\ttext", "plain\ttext"),
-        ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m\x1b[0m"),
+        ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
         ("\x1b]0;title\x07x", "x"),
         ("\x1b[2Jx\x1b[10;10H", "x"),
         ("a\rb\x08\x9b2J", "ab2J"),

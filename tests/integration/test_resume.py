@@ -1,0 +1,194 @@
+"""S6, S7: a cached setup at another HEAD, as Codex resumes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.config import Config
+from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.session import Session
+
+from ..conftest import commit, git, init_repo, scripts
+from .runs import COMMAND, running
+
+SETUP = "mkdir -p deps\ndate +%N >deps/stamp\necho untracked >left-by-setup\n"
+RESUME = "git rev-parse HEAD >deps/resumed-at\n"
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """
+    A repository whose setup leaves ignored and untracked files.
+    """
+    files = {".gitignore": "deps/\n", "kept": "1\n", "dir/gone": "1\n", "mode": "x\n"}
+    return init_repo(tmp_path / "repo", {**files, **scripts(SETUP, RESUME)})
+
+
+def stamp(ws) -> str:
+    return ws.path("deps/stamp").read_text()
+
+
+def check(first, later, head: str) -> None:
+    """
+    *later* stands at *head*, cleanly, with what setup made for *first*.
+    """
+    assert later.setup.cache == "hit"
+    assert stamp(first) == stamp(later)
+    assert head == later.head == later.path("deps/resumed-at").read_text().strip()
+    assert head == later.exec("git rev-parse HEAD", check=True).stdout.strip()
+    assert "work" == later.exec("git branch --show-current", check=True).stdout.strip()
+    assert "?? left-by-setup\n" == later.exec("git status --porcelain", check=True).stdout
+
+
+@pytest.mark.promise("S6", "S7")
+def test_a_newer_head(codex_workspace_factory, repo):
+    """
+    S6: files come, change and go, and so do modes.
+    """
+    first = codex_workspace_factory(repo=repo)
+    (repo / "dir/gone").unlink()
+    (repo / "mode").chmod(0o755)
+    head = commit(repo, {"kept": "2\n", "new/file": "y"})
+
+    later = codex_workspace_factory(repo=repo)
+
+    check(first, later, head)
+    assert "2\n" == later.path("kept").read_text()
+    assert later.path("new/file").exists()
+    assert not later.path("dir").exists()
+    assert later.exec("test -x mode").ok
+
+
+@pytest.mark.promise("S6", "S7")
+def test_an_older_head(codex_workspace_factory, repo):
+    """
+    S6: the cache was made at the commit after it.
+    """
+    older = git(repo, "rev-parse", "HEAD")
+    commit(repo, {"kept": "2\n", "new": "y"})
+    first = codex_workspace_factory(repo=repo)
+
+    later = codex_workspace_factory(repo=repo, rev=older)
+
+    check(first, later, older)
+    assert "1\n" == later.path("kept").read_text()
+    assert not later.path("new").exists()
+    assert later.exec("git log --oneline | wc -l").stdout == "1\n"
+
+
+@pytest.mark.promise("S6", "S7")
+def test_a_history_that_was_rewritten(codex_workspace_factory, repo):
+    """
+    S6: as after a forced push; the commit that the cache was made at is no ancestor.
+    """
+    commit(repo, {"kept": "old tip\n"})
+    first = codex_workspace_factory(repo=repo)
+    (repo / "kept").write_text("new tip\n")
+    git(repo, "commit", "--quiet", "--all", "--amend", "--message", "rewritten")
+    head = git(repo, "rev-parse", "HEAD")
+
+    later = codex_workspace_factory(repo=repo)
+
+    check(first, later, head)
+    assert "new tip\n" == later.path("kept").read_text()
+    # Nor can the old one be found: Codex has fetched the branch, not its past.
+    assert not later.exec(f"git merge-base --is-ancestor {first.head} HEAD").ok
+
+
+@pytest.mark.promise("S6", "S7")
+def test_an_unrelated_history(codex_workspace_factory, repo):
+    """
+    S6: a branch without a common commit, whose roots are those of the repository all the same.
+    """
+    first = codex_workspace_factory(repo=repo)
+    main = git(repo, "rev-parse", "HEAD")
+    git(repo, "checkout", "--quiet", "--orphan", "other")
+    commit(repo, {"kept": "orphan\n"})
+    git(repo, "merge", "--quiet", "--allow-unrelated-histories", "-s", "ours", "-m", "m", main)
+    # The first root is what a repository is known by: the orphan is another one.
+    other = codex_workspace_factory(repo=repo)
+    git(repo, "checkout", "--quiet", "-B", "grafted", main)
+    git(repo, "merge", "--quiet", "--allow-unrelated-histories", "-s", "ours", "-m", "m", "other")
+    head = git(repo, "rev-parse", "HEAD")
+
+    later = codex_workspace_factory(repo=repo)
+
+    assert other.setup.cache == "miss"
+    check(first, later, head)
+
+
+@pytest.mark.promise("S4", "S6")
+def test_submodules_move(codex_workspace_factory, repo, tmp_path):
+    """
+    S4, S6: to the commit that the new HEAD names; one that was removed is gone.
+    """
+    part = init_repo(tmp_path / "part", {"version": "1\n"})
+    second = init_repo(tmp_path / "second", {"file": "x\n"})
+    git(repo, "submodule", "--quiet", "add", str(part), "part")
+    git(repo, "submodule", "--quiet", "add", str(second), "second")
+    commit(repo, {})
+    first = codex_workspace_factory(repo=repo)
+    assert ("1\n", True) == (
+        first.path("part/version").read_text(),
+        first.path("second/file").exists(),
+    )
+    commit(part, {"version": "2\n"})
+    git(repo / "part", "pull", "--quiet", "origin", "main")
+    git(repo, "rm", "--quiet", "second")
+    head = commit(repo, {})
+
+    later = codex_workspace_factory(repo=repo)
+
+    check(first, later, head)
+    assert "2\n" == later.path("part/version").read_text()
+    assert not later.path("second").exists()
+
+
+@pytest.mark.promise("S6")
+@pytest.mark.parametrize(
+    ("resume", "lines"),
+    [
+        (RESUME, []),
+        ("mkdir -p /opt/d && cp /etc/hostname /tmp/x && echo same >/opt/d/same\n", []),
+        ("echo more >>/root/grows\n", ["changed /root/grows: its content"]),
+        ("mktemp /opt/new-XXXX\n", ["added /opt/new-"]),
+        ("if [ -e /opt/once ]; then rm /opt/once; else touch /opt/once; fi\n",
+         ["removed /opt/once"]),
+        ("chmod 600 /srv/f 2>/dev/null || { touch /srv/f; chmod 644 /srv/f; }\n",
+         ["changed /srv/f: its mode or owner"]),
+    ],
+)  # fmt: skip
+def test_resuming_twice(codex_engine, tmp_path, resume, lines):
+    """
+    S6: an idempotent script changes nothing that a test could see; another's changes are told.
+    """
+    repo = init_repo(
+        tmp_path / "twice", {".gitignore": "deps/\n", **scripts("mkdir deps\n", resume)}
+    )
+    session = Session(
+        Config(image="slim", engine=codex_engine.url), Output("quiet", lambda _: None)
+    )
+    try:
+        found = session.repeat_resume(session.order(session.repository(repo), {}))
+    finally:
+        session.close()
+
+    assert len(lines) == len(found), found
+    for line, expected in zip(found, lines, strict=True):
+        assert line.startswith(expected)
+
+
+@pytest.mark.promise("S6")
+def test_the_command_tells_too(codex_engine, tmp_path):
+    """
+    S6: by its exit code.
+    """
+    repo = init_repo(tmp_path / "repo", scripts("true\n", "date +%N >/root/when\n"))
+    verify = (*COMMAND, "cache", "verify", "--image=slim", f"--engine={codex_engine.url}", repo)
+    with running(*verify, cwd=tmp_path) as run:
+        assert run.end() == 1, run.output
+
+    assert "changed /root/when: its content" in run.output
+    assert "1 files differ" in run.output

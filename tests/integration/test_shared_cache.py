@@ -1,0 +1,327 @@
+"""S7: setups shared through a container registry, and carried in files."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace import labels, trust
+from pytest_codex_workspace.engine.find import find_engine
+from pytest_codex_workspace.engine.protocol import Engine
+from pytest_codex_workspace.images import IMAGE
+
+from ..conftest import commit, init_repo, scripts
+from ..registry import local_registry
+from .runs import COMMAND, PYTEST, running
+
+SETUP = "echo setup begins\nseq 1000 >/root/state\n"
+RAN, USED = "setup ran and is cached now", "the cached setup was used"
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """
+    A registry on loopback.
+    """
+    with local_registry(tmp_path / "registry") as running_one:
+        yield running_one
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """
+    A repository with a setup.
+    """
+    return init_repo(tmp_path / "carried", {"a": "1", **scripts(SETUP)})
+
+
+class Machine:
+    """
+    The command on a machine with an engine and an authority of its own.
+    """
+
+    def __init__(self, engine: str, image: str, home: Path, repo: Path) -> None:
+        self.engine = find_engine(engine)
+        self._command = (*COMMAND, "run", f"--engine={engine}", f"--image={image}")
+        self._env = {"XDG_CACHE_HOME": str(home)}
+        self._repo = repo
+
+    def run(self, *options: str) -> str:
+        """
+        Bring the repository up: what was printed.
+        """
+        command = (*self._command, *options, str(self._repo))
+        with running(*command, cwd=self._repo.parent, env=self._env) as run:
+            assert run.end() == 0, run.output
+        return run.output
+
+    def forget(self) -> None:
+        """
+        Remove every layer of the repository from the engine.
+        """
+        for kind in ("ready", "setup", "clean"):
+            for image in self.engine.images({labels.KIND: kind, labels.NAME: self._repo.name}):
+                for tag in image.tags:
+                    self.engine.remove_image(tag)
+
+
+@pytest.fixture
+def machine(codex_engine, small_image, repo) -> Iterator[Machine]:
+    """
+    The first machine, which is this one.
+    """
+    made = Machine(codex_engine.url, small_image, trust.cache_dir().parent, repo)
+    yield made
+    made.forget()
+    made.engine.close()
+
+
+@pytest.mark.promise("S7")
+def test_a_fleet_sets_up_once(machine, registry, repo, tmp_path, small_image):
+    """
+    S7: a machine that trusts another authority takes what the first one has made.
+    """
+    shared = f"--cache-registry={registry.address}/fleet"
+    assert RAN in machine.run(shared)
+    (tag,) = registry.tags("fleet")
+    machine.forget()
+    assert machine.engine.image(f"{IMAGE}:{tag}") is None
+    other = Machine(machine.engine.url, small_image, tmp_path / "other-home", repo)
+
+    first, second = other.run(shared), other.run(shared)
+
+    assert "comes from" in first
+    assert USED in first
+    assert "setup begins" not in first
+    assert "building the workspace image" not in first  # It is not needed.
+    assert "comes from" not in second
+    assert USED in second
+    image = other.engine.image(f"{IMAGE}:{tag}")
+    assert (tag.removeprefix("setup-"), "") == (image.labels[labels.KEY], image.labels[labels.PID])
+    assert not [name for name in image.tags if registry.address in name]
+    other.engine.close()
+
+
+@pytest.mark.promise("S14")
+def test_a_foreign_setup_trusts_us(machine, registry, repo, tmp_path, small_image):
+    """
+    S14: a client in it believes our proxy, though the image was made behind another's.
+    """
+    machine.run(f"--cache-registry={registry.address}/fleet")
+    machine.forget()
+    (tmp_path / "test_it.py").write_text(
+        "def test_it(codex_workspace):\n"
+        "    ws = codex_workspace\n"
+        "    assert ws.setup.cache == 'hit'\n"
+        "    ws.network.stub(host='api.example.com', text='hello')\n"
+        "    script = 'import urllib.request as u; '\n"
+        "    script += 'print(u.urlopen(\"https://api.example.com/\").read().decode())'\n"
+        "    assert ws.exec(['python3', '-c', script], check=True).stdout == 'hello\\n'\n"
+        "    store = '/etc/ssl/certs/ca-certificates.crt'\n"
+        "    own = ws.path('/usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt')\n"
+        "    assert own.read_text().strip() in ws.path(store).read_text()\n"
+        "    assert ws.path('/root/state').read_text().endswith('1000\\n')\n"
+    )
+    options = (
+        f"--codex-engine={machine.engine.url}",
+        f"--codex-image={small_image}",
+        f"--codex-repo={repo}",
+        f"--codex-cache-registry={registry.address}/fleet",
+    )
+    env = {"XDG_CACHE_HOME": str(tmp_path / "other-home")}
+    with running(*PYTEST, *options, "test_it.py", cwd=tmp_path, env=env) as run:
+        assert run.end() == 0, run.output
+
+    assert "comes from" in run.output
+
+
+@pytest.mark.promise("S7")
+def test_read_only(machine, registry):
+    """
+    S7: `--cache-push=never` takes, and does not give.
+    """
+    machine.run(f"--cache-registry={registry.address}/fleet", "--cache-push=never")
+
+    assert [] == registry.tags("fleet")
+
+
+@pytest.mark.promise("S7")
+def test_a_registry_that_is_down(machine):
+    """
+    S7: one warning, and setup runs here.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    output = machine.run(f"--cache-registry={address}/fleet")
+
+    assert RAN in output
+    assert 1 == output.count("warning: shared cache")
+    assert "Traceback" not in output
+
+
+@pytest.mark.promise("S7")
+def test_a_registry_that_says_nothing(machine):
+    """
+    S7: it is given up after half a minute without a word.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        taken: list[socket.socket] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    taken.append(silent.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        output = machine.run(f"--cache-registry=127.0.0.1:{silent.getsockname()[1]}/fleet")
+        silent.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+        for one in taken:
+            one.close()
+
+    assert RAN in output
+    assert "nothing came from the registry for 30 s" in output
+
+
+@pytest.mark.promise("S7")
+@pytest.mark.parametrize("damage", ["layer", "manifest", "another"])
+def test_a_corrupt_image(machine, registry, damage):
+    """
+    S7: what does not fit its digest, or is another image, is not used; setup runs here.
+    """
+    shared = f"--cache-registry={registry.address}/fleet"
+    machine.run(shared)
+    (tag,) = registry.tags("fleet")
+    manifest = registry.manifest("fleet", tag)
+    if damage == "another":
+        reference = f"{registry.address}/fleet:{tag}"
+        base = machine.engine.images({labels.KIND: "base"})[0]
+        machine.engine.tag(base.id, reference)
+        machine.engine.push(reference, lambda _: None)
+        machine.engine.remove_image(reference)
+    elif damage == "layer":
+        # The topmost, since the engine still has the others.
+        layer = registry.blob(json.loads(manifest.read_text())["layers"][-1]["digest"])
+        layer.write_bytes(layer.read_bytes()[:-20] + bytes(20))
+    else:
+        manifest.write_text('{"schemaVersion": 2')
+    machine.forget()
+
+    output = machine.run(shared)
+
+    assert RAN in output, output
+    assert "warning: shared cache" in output
+    assert machine.engine.image(f"{IMAGE}:{tag}").labels[labels.KIND] == "setup"
+    assert USED in machine.run(shared)
+
+
+@pytest.mark.promise("S7")
+def test_one_that_is_too_old(machine, registry):
+    """
+    S7: is not used, and replaced by the new one.
+    """
+    shared = f"--cache-registry={registry.address}/fleet"
+    machine.run(shared)
+    before = {blob.parent.name for blob in registry.blobs()}
+    machine.forget()
+
+    output = machine.run(shared, "--cache-ttl=1s")
+
+    assert RAN in output
+    assert "it is too old" in output
+    assert before < {blob.parent.name for blob in registry.blobs()}
+
+
+@pytest.mark.promise("S7")
+def test_a_file_carries_setups(machine, repo, tmp_path, private, small_image):
+    """
+    S7: `cache export`, to another engine, `cache import`; it is used there, and listed.
+    """
+    machine.run()
+    file = tmp_path / "setups.tar.gz"
+    cache = (*COMMAND, "cache")
+    export = (*cache, "export", file, f"--engine={machine.engine.url}", f"--repo={repo}")
+    with running(*export, cwd=tmp_path) as run:
+        assert run.end() == 0, run.output
+    assert "exported carried" in run.output
+    elsewhere = Machine(private.url, small_image, trust.cache_dir().parent, repo)
+    try:
+        with running(*cache, "import", file, f"--engine={private.url}", cwd=tmp_path) as run:
+            assert run.end() == 0, run.output
+        assert "imported " in run.output
+        assert USED in elsewhere.run()
+        with running(*cache, "list", f"--engine={private.url}", cwd=tmp_path) as run:
+            assert run.end() == 0, run.output
+        assert [line for line in run.output.splitlines() if line.startswith("carried ")]
+    finally:
+        elsewhere.forget()
+        elsewhere.engine.close()
+
+
+@pytest.mark.promise("S7")
+def test_explain(machine, repo, tmp_path):
+    """
+    S7: hit and miss, and on a miss which part is another.
+    """
+    explain = (*COMMAND, "cache", "explain", f"--engine={machine.engine.url}", "--image")
+    base = machine._command[-1].removeprefix("--image=")
+
+    def explained(*options: str) -> str:
+        with running(*explain, base, *options, repo, cwd=tmp_path) as run:
+            assert run.end() == 0, run.output
+        return run.output
+
+    assert "there is no setup image of carried" in explained()
+    machine.run()
+    assert "hit: " in explained()
+    assert "environment.FLAVOUR      added" in explained("--env=FLAVOUR=a")
+    assert "policy.http              changed" in explained("--network-setup=open")
+    assert "1 s is the limit" in explained("--cache-ttl=1s")
+    commit(repo, {"codex-workspace-scripts/setup-script.sh": SETUP + "true\n"})
+    told = explained()
+    assert "scripts                  changed" in told
+    assert "M\tsetup-script.sh" in told
+
+
+@pytest.mark.promise("S7")
+def test_the_budget_is_kept(private, small_image, tmp_path):
+    """
+    S7: the least recently used go, the newest stays; `prune` and `clear` do it by hand.
+    """
+    engine = find_engine(private.url)
+    keys = []
+    for number in range(3):
+        script = f"head -c 30000000 /dev/urandom >/root/{number}\n"
+        repo = init_repo(tmp_path / str(number) / "big", {"a": "1", **scripts(script)})
+        one = Machine(private.url, small_image, trust.cache_dir().parent, repo)
+        one.run("--cache-size=70MB")
+        keys.append(_newest(engine))
+        one.engine.close()
+    assert [False, True, True] == [engine.image(key) is not None for key in keys]
+
+    cache = (*COMMAND, "cache")
+    with running(
+        *cache, "prune", f"--engine={private.url}", "--cache-size=40MB", cwd=tmp_path
+    ) as run:
+        assert run.end() == 0, run.output
+    assert [False, False, True] == [engine.image(key) is not None for key in keys]
+    with running(*cache, "clear", f"--engine={private.url}", cwd=tmp_path) as run:
+        assert run.end() == 0, run.output
+    assert engine.image(keys[2]) is None
+    assert engine.images({labels.KIND: "base"})
+    engine.close()
+
+
+def _newest(engine: Engine) -> str:
+    setups = engine.images({labels.KIND: "setup"})
+    newest = max(setups, key=lambda one: labels.created(one.labels))
+    return next(tag for tag in newest.tags if ":setup-" in tag)
