@@ -9,12 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import Config
 from ..quantities import show_duration, show_size
-from .common import RUN_OPTIONS, add_command, add_engine, add_options, add_repo, show
+from .common import (
+    RUN_OPTIONS,
+    add_command,
+    add_engine,
+    add_options,
+    add_repo,
+    config_of,
+    engine_of,
+    show,
+)
 
 if TYPE_CHECKING:
     from ..cache import Entry
+    from ..config import Config
     from ..engine.protocol import Engine
     from ..layers import Order
     from ..session import Session
@@ -102,7 +111,7 @@ def _engine(arguments: argparse.Namespace) -> Iterator[tuple[Engine, Usage]]:
     from ..engine.find import find_engine
     from ..usage import usage_on
 
-    engine = find_engine(arguments.engine or "auto")
+    engine = find_engine(engine_of(arguments))
     try:
         yield engine, usage_on(engine)
     finally:
@@ -237,7 +246,7 @@ def _changed_scripts(order: Order, old: str) -> list[str]:
 def _prune(arguments: argparse.Namespace) -> int:
     from ..cache import prune
 
-    config = Config.of(vars(arguments), spell="--{}")
+    config = config_of(arguments)
     with _engine(arguments) as (engine, usage):
         return _show_removed(prune(engine, usage, ttl=config.cache_ttl, size=config.cache_size))
 
@@ -287,7 +296,7 @@ def _import(arguments: argparse.Namespace) -> int:
     from ..cachefile import import_setups
     from ..images import IMAGE
 
-    ttl = Config.of(vars(arguments), spell="--{}").cache_ttl
+    ttl = config_of(arguments).cache_ttl
     with _engine(arguments) as (engine, _):
         for key in import_setups(engine, arguments.file):
             image = engine.image(f"{IMAGE}:setup-{key}")
@@ -316,7 +325,7 @@ def _session(arguments: argparse.Namespace) -> Iterator[tuple[Session, Config, O
     from ..output import Output
     from ..session import Session
 
-    config = Config.of(vars(arguments), spell="--{}")
+    config = config_of(arguments)
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     session = Session(config, Output(config.output, show))
     try:
