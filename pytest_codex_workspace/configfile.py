@@ -221,6 +221,8 @@ class _File:
                 self._wrong(node, f"{name} is {kind}; it must be text: write {_quoted(node.value)}")
             must = "a name, a path or a mapping" if shape == "policy" else "a plain value"
             self._wrong(node, f"{name} is {kind}; it must be {must}")
+        if not node.value and taken is not _ANY:
+            self._wrong(node, f"{name} has no value; write one, or remove the line")
         return str(node.value)
 
     def _give(self, key: str, value: object, name: str, node: yaml.Node, called: str = "") -> None:

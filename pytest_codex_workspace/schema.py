@@ -17,7 +17,7 @@ __all__ = ["schema", "schema_text"]
 _NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
 _POLICY = {"$ref": "#/definitions/policy"}
 _NUMBER = {"type": "number", "minimum": 0}
-_TEXT: dict[str, Any] = {"type": "string"}
+_TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
 
 _SHAPES: dict[Shape, dict[str, Any]] = {
     "text": _TEXT,
@@ -50,7 +50,9 @@ def schema() -> dict[str, Any]:
         properties[name] = {"anyOf": forms} if len(forms) > 1 else below
     properties["runtimes"] = {
         "description": "versions of the image's languages, as CODEX_ENV_*_VERSION",
-        **_mapping({name.lower(): {"type": ["string", "number"]} for name in RUNTIMES}),
+        **_mapping(
+            {name.lower(): {"type": ["string", "number"], "minLength": 1} for name in RUNTIMES}
+        ),
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",

@@ -8,10 +8,11 @@ from typing import Any
 
 import yaml
 
+# Its own parser, not the one in C: that one's nodes are of no class that is known here once
+# a test-suite of plugins has imported the library anew.
 __all__ = ["InvalidYaml", "Kind", "kind_of", "line_of", "plain", "read_yaml"]
 
 _LONGEST = 1 << 20
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Kind = str
 """What a node is, as people call it: `text`, `a number`, `a mapping`, ..."""
@@ -46,7 +47,7 @@ def read_yaml(path: Path) -> yaml.Node | None:
     """
     text = _text_of(path)
     try:
-        node: yaml.Node | None = yaml.compose(text, Loader=_LOADER)
+        node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
         _check_plain(node, path)
     except yaml.YAMLError as error:
         raise _not_yaml(error, path, text) from None
@@ -90,8 +91,7 @@ def kind_of(node: yaml.Node) -> Kind:
         return "a list"
     if node.tag.rpartition(":")[2] not in _TAGS:
         return "tagged"
-    # The two parsers have different words for a plain one.
-    if isinstance(node, yaml.ScalarNode) and not (node.style or "").strip():
+    if isinstance(node, yaml.ScalarNode) and node.style is None:
         for pattern, kind in _PLAIN:
             if pattern.fullmatch(node.value):
                 return kind
@@ -103,8 +103,8 @@ def _not_yaml(error: yaml.YAMLError, path: Path, text: str = "") -> InvalidYaml:
     place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
     problem = getattr(error, "problem", None) or "it cannot be read"
     if isinstance(error, yaml.reader.ReaderError):
-        before = text.encode("utf-8")[: error.position]
-        place, problem = f"{path}, line {before.count(10) + 1}", error.reason
+        line = text.count("\n", 0, error.position) + 1
+        place, problem = f"{path}, line {line}", error.reason
     return InvalidYaml(f"{place}: this is not YAML: {problem}")
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..keys import Hidden
 from ..quantities import show_duration, show_size
 from .common import (
     RUN_OPTIONS,
@@ -189,6 +190,10 @@ def _short(value: object) -> str:
     """
     One part of a key in a line: what a policy is called, what variables there are.
     """
+    if isinstance(value, Hidden):
+        return "(not shown)"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     if isinstance(value, Mapping):
         return str(value.get("name") or ", ".join(value) or "none")
     if isinstance(value, bool):
@@ -209,6 +214,9 @@ def _show_nearest(order: Order, own: dict[str, str], setups: list[Entry]) -> Non
     found, one = min(near, key=lambda pair: (len(pair[0]), -pair[1].created))
     age = show_duration(time.time() - one.created)
     show(f"miss: the nearest setup image is {one.key}, {age} old; since then")
+    if not found:
+        # Of their values no image tells anything.
+        found = {"secret values": "changed"}
     for name, what in found.items():
         show(f"  {name:<24} {what}")
         if name == "scripts":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..conftest import init_repo
+from ..conftest import commit, init_repo, scripts
 
 SHOW = """
 def test_it(request):
@@ -101,6 +101,29 @@ def test_a_mistake_in_an_ini_file_names_it(example):
     example.makeini("[pytest]\ncodex_cache = maybe\n")
     result = example.runpytest()
     result.stderr.fnmatch_lines(["*codex_cache in */tox.ini=maybe: must be one of*"])
+
+
+def test_a_missing_secret_is_named_before_anything_is_built(example, monkeypatch):
+    """
+    Even before an engine is looked for; where no script runs, none is missed.
+    """
+    monkeypatch.delenv("NO_SUCH", raising=False)
+    commit(example.path / "repo", scripts("true"))
+    example.makepyfile(
+        """
+        import pytest
+        def test_it(codex_workspace): pass
+        @pytest.mark.codex_setup(False)
+        def test_plain(codex_workspace): pass
+        """
+    )
+
+    result = example.runpytest("--codex-repo=repo", "--codex-secret=NO_SUCH", "--tb=short", "-v")
+
+    result.assert_outcomes(errors=2)
+    text = result.stdout.str()
+    assert 1 == text.count("SecretError: the secret NO_SUCH is not set: the setup scripts need")
+    assert 1 == text.count("EngineUnavailable: ")
 
 
 def test_no_yaml_is_read_without_a_file(example):

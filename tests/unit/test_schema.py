@@ -105,6 +105,8 @@ def test_what_the_reader_takes_the_schema_takes(tmp_path: Path, document: Any) -
         {"image": ["a"]},
         {"image": 12},
         {"image": None},
+        {"image": ""},
+        {"cache-ttl": ""},
         {"env": ["A=1"]},
         {"env": {"A-B": "1"}},
         {"env": {"A": None}},
