@@ -22,6 +22,7 @@ __all__ = [
     "Option",
     "OutputMode",
     "PushWhen",
+    "RepoConfigMode",
     "check_environment",
     "check_variable_name",
 ]
@@ -31,6 +32,7 @@ OutputMode = Literal["progress", "stream", "quiet"]
 CassetteMode = Literal["record", "replay", "off"]
 KeepWhen = Literal["never", "failed", "always"]
 PushWhen = Literal["always", "never"]
+RepoConfigMode = Literal["read", "ignore"]
 
 _LARGEST_BODY = 256 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -88,6 +90,15 @@ class Option:
 OPTIONS: tuple[Option, ...] = (
     Option("repo", "PATH", "", "repository to project into workspaces", place=None),
     Option("rev", "REV", "HEAD", "project this commit", place=None),
+    Option(
+        "repo-config",
+        "MODE",
+        "read",
+        "read: heed the repository's .codex-workspace.yaml; ignore: do not, as for a repository "
+        "that you do not trust with secrets and your network",
+        choices=get_args(RepoConfigMode),
+        place=None,
+    ),
     Option(
         "image",
         "NAME",
@@ -225,6 +236,7 @@ class Config:
 
     repo: Path | None = None
     rev: str = "HEAD"
+    repo_config: RepoConfigMode = "read"
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
     secret: tuple[str, ...] = ()

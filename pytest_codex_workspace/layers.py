@@ -304,6 +304,8 @@ class Layers:
             SetupError: it failed.
             SecretError: a secret that it needs is not set.
         """
+        if order.secrets.names:
+            self._output.note(f"{script} gets the secrets {', '.join(order.secrets.names)}")
         with self._output.step(f"running {script}"):
             run = run_script(
                 box.channel,

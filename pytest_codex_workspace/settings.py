@@ -107,7 +107,8 @@ class Settings:
         said = _read_environment(environ) | _read_options(options, spell)
         above = {**(ini or {}), **said}
         wanted = above["repo"].value if "repo" in above else repo
-        file = find_file(wanted) if wanted else None
+        ignored = "repo_config" in above and above["repo_config"].value == "ignore"
+        file = find_file(wanted) if wanted and not ignored else None
         below: Values = {}
         if file is not None:
             from .configfile import read_file

@@ -25,6 +25,7 @@ __all__ = [
 
 RUN_OPTIONS = (
     "rev",
+    "repo-config",
     "image",
     "env",
     "secret",

@@ -198,6 +198,7 @@ def test_a_secret_is_there_in_setup_and_gone_afterwards(secret_repo, values):
         [setup] = [one for one in layers if one.labels[labels.KIND] == "setup"]
         assert json.dumps(list(NAMES)) == json.loads(setup.labels[labels.PARTS])["secrets"]
     shown = "\n".join(said)
+    assert "setup-script.sh gets the secrets TOKEN, TOKEN_HOST" in shown
     assert "it is <***>" in shown
     assert "resumed with <***>" in shown
     assert not [value for value in values if value in shown]

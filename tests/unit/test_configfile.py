@@ -249,6 +249,7 @@ def test_each_option_has_one_place() -> None:
     assert {one.name for one in OPTIONS if one.place is None} == {
         "repo",
         "rev",
+        "repo-config",
         "engine",
         "output",
         "keep",

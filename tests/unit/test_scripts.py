@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_codex_workspace.channel import Channel
-from pytest_codex_workspace.errors import SecretError, SetupError
+from pytest_codex_workspace.errors import SecretError, SetupError, WorkspaceLost
 from pytest_codex_workspace.scripts import SETUP, ScriptRun, run_script
 from pytest_codex_workspace.secret import NO_SECRETS, Secrets
 
@@ -193,3 +193,19 @@ def test_a_missing_secret_stops_before_the_script(run, tmp_path):
         run(b"touch ran", secrets=Secrets(["TOKEN"]))
 
     assert not (tmp_path / "ran").exists()
+
+
+def test_the_last_words_of_a_workspace_tell_no_secret(run, secrets):
+    """
+    A script that is root can write to the agent's own standard error.
+    """
+    script = b"""
+agent=$PPID
+echo "oh: $TOKEN" >/proc/$agent/fd/2
+kill -9 $agent
+sleep 10
+"""
+    with pytest.raises(WorkspaceLost) as caught:
+        run(script, secrets=secrets)
+
+    assert "oh: ***" in str(caught.value)

@@ -104,6 +104,25 @@ def test_nothing_is_read_without_a_repository(repo: Path, monkeypatch: pytest.Mo
         Settings.of({}, spell="--{}", environ={"CODEX_WORKSPACE_REPO": "."})
 
 
+def test_a_file_can_be_ignored(repo: Path) -> None:
+    """
+    By option and environment; not by itself.
+    """
+    (repo / FILE).write_text("secrets: [TOKEN]")
+    options = {"repo": str(repo)}
+    ignore = {"CODEX_WORKSPACE_REPO_CONFIG": "ignore"}
+
+    for given, environ in (({"repo_config": "ignore"}, {}), ({}, ignore)):
+        settings = Settings.of({**options, **given}, spell="--{}", environ=environ)
+        assert () == settings.config.secret
+        assert settings.file is None
+    with pytest.raises(ConfigError, match="REPO_CONFIG=no: must be one of read, ignore"):
+        Settings.of(options, spell="--{}", environ={"CODEX_WORKSPACE_REPO_CONFIG": "no"})
+    (repo / FILE).write_text("repo-config: ignore")
+    with pytest.raises(ConfigError, match="is for the person who runs it"):
+        Settings.of(options, spell="--{}", environ={})
+
+
 def test_the_command_tells_where_each_value_came_from(
     repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
