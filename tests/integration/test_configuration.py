@@ -83,7 +83,9 @@ def test_the_file_has_its_say_in_pytest(project):
     assert "test: vanilla, small, v22." in text
     assert "setup example.com offline" in text
     assert "test other.test host-not-allowed" in text
-    assert "test allowed.test upstream-error" in text
+    # Nobody has that name; how the proxy learns it depends on this machine's resolver.
+    assert "test allowed.test" in text
+    assert "test allowed.test host-not-allowed" not in text
 
     text = run_pytest(project, "--codex-env=FLAVOUR=mint", "--codex-network=offline")
 
