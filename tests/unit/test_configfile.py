@@ -203,6 +203,17 @@ def test_mistakes(repo: Path, text: str, words: str) -> None:
     assert "hush" not in str(caught.value)
 
 
+def test_a_file_cannot_steer_the_terminal(repo: Path) -> None:
+    """
+    Of a repository that somebody else wrote, its mistakes are shown all the same.
+    """
+    with pytest.raises(ConfigError) as caught:
+        config_of(repo, 'env: {"\\e]0;title\\x07\\e[2JA": [1]}')
+
+    assert "env.A is a list" in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
 def test_files_that_cannot_be_read(repo: Path) -> None:
     """
     A directory, a pipe, the other ending, another encoding.
