@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         PolicyError,
         ProjectionError,
         ProxyError,
+        SecretError,
         SetupError,
         WorkspaceLost,
     )
@@ -51,6 +52,7 @@ __all__ = [
     "ProxyError",
     "Request",
     "Route",
+    "SecretError",
     "SetupError",
     "SetupResult",
     "Workspace",

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 from .errors import CassetteError
 from .locks import machine_lock
-from .network.cassette import Cassette, Exchange, InvalidCassette, lines_of, merge
+from .network.cassette import Cassette, Exchange, InvalidCassette, digest, lines_of, merge
+from .secret import NO_SECRETS, Secrets
 from .trust import cache_dir
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Cassettes:
         output: told what was written.
         renew_scripts: what the scripts requested before and do no longer is
             dropped from the cassette that is recorded.
+        secrets: are in none.
     """
 
     def __init__(
@@ -56,11 +58,14 @@ class Cassettes:
         output: Output,
         *,
         renew_scripts: bool = False,
+        secrets: Secrets = NO_SECRETS,
     ) -> None:
         self._mode = mode
         self._proxy = proxy
         self._output = output
         self._renew_scripts = renew_scripts
+        self._secrets = secrets
+        self._cleaned: dict[str, bytes] = {}
         self._digests: dict[Path, str] = {}
 
     def tape(self, repository: Path, name: str | None) -> str:
@@ -90,11 +95,11 @@ class Cassettes:
             CassetteError: a cassette cannot be written; the old one is
                 as it was.
         """
-        for path, digest in self._digests.items():
+        for path, played in self._digests.items():
             if self._mode == "record":
                 self._write(path)
             else:
-                _note_use(path, digest, self._proxy.played(str(path)))
+                _note_use(path, played, self._proxy.played(str(path)))
 
     def _prepare(self, path: Path) -> str:
         if not path.exists():
@@ -113,9 +118,11 @@ class Cassettes:
 
     def _write(self, path: Path) -> None:
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
-        new = [replace(one, recorded=today) for one in self._proxy.recorded(str(path))]
+        recorded = self._proxy.recorded(str(path))
+        new = [replace(self._without_secrets(one), recorded=today) for one in recorded]
         for one in self._proxy.left_out(str(path)):
-            self._output.note(f"too large for a cassette, left out: {one.method} {one.url}")
+            url = self._secrets.redaction.text(one.url)
+            self._output.note(f"too large for a cassette, left out: {one.method} {url}")
         if not new and not self._renew_scripts:
             return
         with _lock(path, self._output.note):
@@ -127,12 +134,33 @@ class Cassettes:
             fresh = {one.content for one in new}
 
             def body(sha256: str) -> bytes:
+                if sha256 in self._cleaned:
+                    return self._cleaned[sha256]
                 if sha256 in fresh or old is None:
                     return self._proxy.recorded_body(sha256)
                 return old.body(sha256)
 
             _replace(path, merged, body)
         self._output.note(f"{len(new)} exchanges are recorded in {path}, which has {len(merged)}")
+
+    def _without_secrets(self, one: Exchange) -> Exchange:
+        if not self._secrets.names:
+            return one
+        text = self._secrets.redaction.text
+        content = one.content
+        if content:
+            body = self._proxy.recorded_body(content)
+            clean = self._secrets.redaction.data(body)
+            if clean != body:
+                content = digest(clean)
+                self._cleaned[content] = clean
+        return replace(
+            one,
+            url=text(one.url),
+            match={name: text(value) for name, value in one.match.items()},
+            headers=tuple((name, text(value)) for name, value in one.headers),
+            content=content,
+        )
 
 
 def path_of(repository: Path, name: str) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .network.upstream import ENVIRONMENT, InvalidUpstream, choose
+from .printable import printable
 from .quantities import parse_duration, parse_size
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "Option",
     "OutputMode",
     "PushWhen",
+    "RepoConfigMode",
     "check_environment",
+    "check_variable_name",
 ]
 
 CacheMode = Literal["auto", "refresh", "off", "require"]
@@ -30,6 +33,7 @@ OutputMode = Literal["progress", "stream", "quiet"]
 CassetteMode = Literal["record", "replay", "off"]
 KeepWhen = Literal["never", "failed", "always"]
 PushWhen = Literal["always", "never"]
+RepoConfigMode = Literal["read", "ignore"]
 
 _LARGEST_BODY = 256 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -38,15 +42,23 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+"
 
 class ConfigError(ValueError):
     """
-    An option has a value that cannot be meant. The text names the option.
+    An option has a value that cannot be meant. The text names the option, and
+    may quote a repository's file: nothing in it steers a terminal.
     """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(one) if isinstance(one, str) else one for one in args))
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
     """
     One option: `--codex-NAME` for pytest, `codex_NAME` in an ini file,
-    `--NAME` for the command.
+    `--NAME` for the command, `CODEX_WORKSPACE_NAME` in the environment.
+
+    `place` is where it stands in `.codex-workspace.yaml`: under its name by
+    default, `cache.ttl` means in the mapping `cache`, `None` nowhere, as what
+    depends on the person and not on the repository.
     """
 
     name: str
@@ -55,6 +67,7 @@ class Option:
     help: str
     choices: tuple[str, ...] = ()
     repeatable: bool = False
+    place: str | None = ""
 
     @property
     def key(self) -> str:
@@ -62,6 +75,13 @@ class Option:
         The field of `Config` the option fills.
         """
         return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """
+        The environment variable that sets it.
+        """
+        return f"CODEX_WORKSPACE_{self.key.upper()}"
 
     def is_path(self, value: str) -> bool:
         """
@@ -73,8 +93,17 @@ class Option:
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option("repo", "PATH", "", "repository to project into workspaces"),
-    Option("rev", "REV", "HEAD", "project this commit"),
+    Option("repo", "PATH", "", "repository to project into workspaces", place=None),
+    Option("rev", "REV", "HEAD", "project this commit", place=None),
+    Option(
+        "repo-config",
+        "MODE",
+        "read",
+        "read: heed the repository's .codex-workspace.yaml; ignore: do not, as for a repository "
+        "that you do not trust with secrets and your network",
+        choices=get_args(RepoConfigMode),
+        place=None,
+    ),
     Option(
         "image",
         "NAME",
@@ -84,30 +113,42 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("env", "NAME=VALUE", "", "environment of workspaces; repeatable", repeatable=True),
     Option(
+        "secret",
+        "NAME",
+        "",
+        "variable of this machine's environment that only the setup scripts get; repeatable",
+        repeatable=True,
+        place="secrets",
+    ),
+    Option(
         "cache",
         "MODE",
         "auto",
         "auto: use or make; refresh: run setup again and replace; off: neither read nor write; "
         "require: fail on a miss",
         choices=get_args(CacheMode),
+        place="cache.mode",
     ),
     Option(
         "cache-ttl",
         "DURATION",
         "12h",
         "age from which a cached setup is not used any more: 90 (seconds), 30m, 12h, 2d",
+        place="cache.ttl",
     ),
     Option(
         "cache-size",
         "SIZE",
         "20GB",
         "disk that cached layers may take on the engine; the least recently used go first",
+        place="cache.size",
     ),
     Option(
         "cache-registry",
         "HOST/REPO",
         "",
         "container registry to look a missing setup up in, and to send a new one to",
+        place="cache.registry",
     ),
     Option(
         "cache-push",
@@ -115,6 +156,7 @@ OPTIONS: tuple[Option, ...] = (
         "always",
         "always: send new setups to the cache registry; never: only read there",
         choices=get_args(PushWhen),
+        place="cache.push",
     ),
     Option(
         "network",
@@ -122,12 +164,14 @@ OPTIONS: tuple[Option, ...] = (
         "https-only",
         "what workspaces may reach once their scripts have run: https-only, offline, "
         "codex-common-dependencies, codex-package-managers, open, or the path of a policy file",
+        place="network.tests",
     ),
     Option(
         "network-setup",
         "POLICY",
         "https-only",
         "the same for setup-script.sh and setup-from-cache-script.sh",
+        place="network.setup",
     ),
     Option(
         "cassette",
@@ -142,12 +186,14 @@ OPTIONS: tuple[Option, ...] = (
         "BYTES",
         "0",
         "keep so much of each body in the network log, secrets included; at most 262144",
+        place="network.bodies",
     ),
     Option(
         "engine",
         "URL",
         "auto",
         "container engine: auto, docker, podman, or a unix://, tcp:// or ssh:// URL",
+        place=None,
     ),
     Option(
         "output",
@@ -156,6 +202,7 @@ OPTIONS: tuple[Option, ...] = (
         "what long steps show: progress (steps and the scripts' output), stream (image builds "
         "line by line too), quiet",
         choices=get_args(OutputMode),
+        place=None,
     ),
     Option(
         "keep",
@@ -163,8 +210,15 @@ OPTIONS: tuple[Option, ...] = (
         "never",
         "keep workspaces as images for inspection",
         choices=get_args(KeepWhen),
+        place=None,
     ),
-    Option("setup-timeout", "SECONDS", "1200", "time limit of each setup script"),
+    Option(
+        "setup-timeout",
+        "SECONDS",
+        "1200",
+        "time limit of each setup script",
+        place="timeouts.setup",
+    ),
     Option(
         "upstream-proxy",
         "URL",
@@ -178,23 +232,26 @@ OPTIONS: tuple[Option, ...] = (
 @dataclass(frozen=True, slots=True)
 class Config:
     """
-    A checked set of options. `repo` is `None` when none was named; durations
-    are seconds, sizes bytes; `started`
-    is when the run began, in seconds since the epoch; `renew_cassette` drops
-    what the scripts requested before from a cassette that is recorded.
+    A checked set of options. `repo` is `None` when none was named; `secret`
+    has names only; a policy is a name, a path or a mapping of fields;
+    durations are seconds, sizes bytes; `started` is when the run began, in
+    seconds since the epoch; `renew_cassette` drops what the scripts requested
+    before from a cassette that is recorded.
     """
 
     repo: Path | None = None
     rev: str = "HEAD"
+    repo_config: RepoConfigMode = "read"
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
+    secret: tuple[str, ...] = ()
     cache: CacheMode = "auto"
     cache_ttl: float = 12 * 3600.0
     cache_size: int = 20_000_000_000
     cache_registry: str = ""
     cache_push: PushWhen = "always"
-    network: str = "https-only"
-    network_setup: str = "https-only"
+    network: str | Mapping[str, Any] = "https-only"
+    network_setup: str | Mapping[str, Any] = "https-only"
     cassette: CassetteMode = "off"
     network_bodies: int = 0
     engine: str = "auto"
@@ -207,56 +264,60 @@ class Config:
     started: float = field(default_factory=time.time)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], *, spell: str = "--codex-{}") -> Config:
+    def of(
+        cls, values: Mapping[str, Any], *, spell: str | Callable[[str], str] = "--codex-{}"
+    ) -> Config:
         """
         Check *values*, which hold text (a list of texts for a repeatable
-        option) or `None` for "not given".
+        option, or variables as a mapping) or `None` for "not given".
 
         Args:
             values: by option key.
-            spell: how an option is written where it came from, for errors.
+            spell: how an option is written where it came from, for errors: a
+                form, or what gives it for a name.
 
         Raises:
             ConfigError: an option has a value that cannot be meant.
         """
+        called = spell.format if isinstance(spell, str) else spell
         checked: dict[str, Any] = {}
         for option in OPTIONS:
             value = values.get(option.key)
             if value in (None, "", [], ()):
                 continue
-            name = spell.format(option.name)
+            name = called(option.name)
             if option.choices and value not in option.choices:
                 raise ConfigError(f"{name}={value}: must be one of {', '.join(option.choices)}")
             checked[option.key] = value
         if "repo" in checked:
             checked["repo"] = Path(checked["repo"])
         if "env" in checked:
-            checked["env"] = _environment(checked["env"], spell.format("env"))
-        if "setup_timeout" in checked:
-            checked["setup_timeout"] = _seconds(
-                checked["setup_timeout"], spell.format("setup-timeout")
+            checked["env"] = _environment(checked["env"], called("env"))
+        if "secret" in checked:
+            checked["secret"] = _secrets(
+                checked["secret"], checked.get("env", {}), called("secret")
             )
+        if "setup_timeout" in checked:
+            checked["setup_timeout"] = _seconds(checked["setup_timeout"], called("setup-timeout"))
         for key, parse in (("cache_ttl", parse_duration), ("cache_size", parse_size)):
             if key in checked:
-                checked[key] = _quantity(checked[key], spell.format(key.replace("_", "-")), parse)
+                checked[key] = _quantity(checked[key], called(key.replace("_", "-")), parse)
         if "cache_registry" in checked:
-            _check_registry(checked["cache_registry"], spell.format("cache-registry"))
+            _check_registry(checked["cache_registry"], called("cache-registry"))
         if checked.get("cassette") == "record":
             # Scripts must run to be recorded.
             mode = checked.setdefault("cache", "refresh")
             if mode == "require":
                 raise ConfigError(
-                    f"{spell.format('cassette')}=record runs the scripts, which "
-                    f"{spell.format('cache')}=require forbids; leave one of them out"
+                    f"{called('cassette')}=record runs the scripts, which "
+                    f"{called('cache')}=require forbids; leave one of them out"
                 )
             if mode == "auto":
                 checked["cache"] = "refresh"
         if "network_bodies" in checked:
-            checked["network_bodies"] = _bytes(
-                checked["network_bodies"], spell.format("network-bodies")
-            )
+            checked["network_bodies"] = _bytes(checked["network_bodies"], called("network-bodies"))
         if "upstream_proxy" in checked:
-            _check_upstream(checked["upstream_proxy"], spell.format("upstream-proxy"))
+            _check_upstream(checked["upstream_proxy"], called("upstream-proxy"))
         return cls(**checked)
 
 
@@ -270,8 +331,7 @@ def check_environment(values: Mapping[str, object], name: str) -> dict[str, str]
     if not isinstance(values, Mapping):
         raise ConfigError(f"{name} is {values!r}; it must be a dict of names and values")
     for key, value in values.items():
-        if not isinstance(key, str) or not _NAME.fullmatch(key):
-            raise ConfigError(f"{name}: {key!r} is not a name that a variable can have")
+        check_variable_name(key, name)
         if not isinstance(value, str):
             raise ConfigError(
                 f"{name}: {key} is {value!r}; the value of a variable is text: "
@@ -282,7 +342,18 @@ def check_environment(values: Mapping[str, object], name: str) -> dict[str, str]
     return {str(key): str(value) for key, value in values.items()}
 
 
-def _environment(pairs: Sequence[str], name: str) -> dict[str, str]:
+def check_variable_name(key: object, name: str) -> None:
+    """
+    Raises:
+        ConfigError: no variable can be called *key*.
+    """
+    if not isinstance(key, str) or not _NAME.fullmatch(key):
+        raise ConfigError(f"{name}: {key!r} is not a name that a variable can have")
+
+
+def _environment(pairs: Sequence[str] | Mapping[str, str], name: str) -> dict[str, str]:
+    if isinstance(pairs, Mapping):
+        return check_environment(pairs, name)
     found: dict[str, object] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -290,6 +361,17 @@ def _environment(pairs: Sequence[str], name: str) -> dict[str, str]:
             raise ConfigError(f"{name}={pair}: must have the form NAME=VALUE")
         found[key] = value
     return check_environment(found, name)
+
+
+def _secrets(names: Sequence[str], env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    for one in names:
+        check_variable_name(one, name)
+        if one in env:
+            raise ConfigError(
+                f"{name}={one}: {one} is a variable of every workspace too (env); what all may see "
+                "is no secret, so leave one of them out"
+            )
+    return tuple(dict.fromkeys(names))
 
 
 def _bytes(value: str, name: str) -> int:

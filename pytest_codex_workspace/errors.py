@@ -29,6 +29,7 @@ __all__ = [
     "PolicyError",
     "ProjectionError",
     "ProxyError",
+    "SecretError",
     "SetupError",
     "WorkspaceLost",
 ]
@@ -169,6 +170,12 @@ class CassetteError(CodexWorkspaceError, ValueError):
 class CacheFileError(CodexWorkspaceError, ValueError):
     """
     A file with cached images cannot be read or written, or holds something else.
+    """
+
+
+class SecretError(CodexWorkspaceError, LookupError):
+    """
+    A secret that setup scripts need is not set, or cannot be kept secret.
     """
 
 

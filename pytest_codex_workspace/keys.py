@@ -6,10 +6,18 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 
-__all__ = ["FORMAT", "differing", "fingerprint", "key_of"]
+__all__ = ["FORMAT", "Hidden", "differing", "fingerprint", "key_of"]
 
 FORMAT = 2
 """Raised when the way layers are made changes, so that older ones are not used."""
+
+
+class Hidden(str):
+    """
+    A part of a key that no fingerprint tells.
+    """
+
+    __slots__ = ()
 
 
 def key_of(parts: Mapping[str, object]) -> str:
@@ -26,7 +34,7 @@ def fingerprint(parts: Mapping[str, object]) -> dict[str, str]:
     """
     *parts*, one by one: short texts as they are, digests of what is longer or
     stands inside a mapping. So an image can tell what it was made from, and
-    not what a variable was set to.
+    not what a variable was set to; of secrets not even that.
 
     Example:
         >>> fingerprint({"name": "demo", "environment": {"A": "1"}})
@@ -50,6 +58,8 @@ def differing(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
 
 def _flat(parts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for name, value in parts.items():
+        if isinstance(value, Hidden):
+            continue
         if isinstance(value, Mapping):
             for below, inner in value.items():
                 text = inner if isinstance(inner, str) else _json(inner)

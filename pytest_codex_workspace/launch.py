@@ -18,6 +18,7 @@ from .network.control import Control, PolicyLike
 from .network.isolation import Holder, Isolation
 from .network.policy import Policy
 from .network.request import Request
+from .secret import NO_SECRETS, Secrets
 
 __all__ = ["Launcher", "Phase", "Running"]
 
@@ -44,13 +45,21 @@ class Running:
 
 class Launcher:
     """
-    Starts containers on a session's isolated network.
+    Starts containers on a session's isolated network. What they request is
+    told without *secrets*.
     """
 
-    def __init__(self, engine: Engine, isolation: Isolation, identity: Identity) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        isolation: Isolation,
+        identity: Identity,
+        secrets: Secrets = NO_SECRETS,
+    ) -> None:
         self._engine = engine
         self._isolation = isolation
         self._identity = identity
+        self._secrets = secrets
 
     @property
     def authority(self) -> str:
@@ -173,7 +182,8 @@ class Launcher:
         ended = proxy.requests(running.container)
         # One may have ended since the proxy looked.
         known = {(one.time, one.url) for one in ended}
-        return [*ended, *(one for one in barrier.pending if (one.time, one.url) not in known)]
+        pending = (one for one in barrier.pending if (one.time, one.url) not in known)
+        return [self._secrets.hide(one) for one in (*ended, *pending)]
 
     def last_requests(self, running: Running) -> list[Request]:
         """
@@ -181,7 +191,7 @@ class Launcher:
         """
         found = running.holder.proxy.requests(running.container)
         running.holder.proxy.forget(running.container)
-        return found
+        return [self._secrets.hide(one) for one in found]
 
     def put(self, running: Running, path: str, archive: BinaryIO) -> None:
         """

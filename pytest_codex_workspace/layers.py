@@ -23,7 +23,7 @@ from .errors import (
     WorkspaceLost,
 )
 from .images import IMAGE
-from .keys import fingerprint, key_of
+from .keys import Hidden, fingerprint, key_of
 from .launch import Launcher, Phase, Running
 from .layerstore import Layer, LayerStore, Marks
 from .network.policy import HTTPS_ONLY, Policy
@@ -32,6 +32,7 @@ from .projection import Projection
 from .quantities import show_duration
 from .repository import RepositorySnapshot
 from .scripts import RESUME, SETUP, ScriptRun, run_script
+from .secret import NO_SECRETS, Secrets
 from .trust import cache_dir
 
 __all__ = ["Layers", "Order", "UnusableLayer", "setup_parts"]
@@ -47,8 +48,9 @@ _RECORD_LIMIT = 16 * 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class Order:
     """
-    What a workspace is wanted of: a commit, variables besides Codex's, and
-    what may be reached while setup runs and afterwards.
+    What a workspace is wanted of: a commit, variables besides Codex's, those
+    that only its scripts get, and what may be reached while they run and
+    afterwards.
 
     `setup_tape` and `tape` are the cassettes of either, `played` the digest
     of the one that setup is played from.
@@ -61,6 +63,7 @@ class Order:
     setup_tape: str | None = None
     tape: str | None = None
     played: str = ""
+    secrets: Secrets = NO_SECRETS
 
     @property
     def project(self) -> str:
@@ -106,8 +109,11 @@ def setup_parts(order: Order, *, base: str, platform: str) -> dict[str, object]:
         order: what is wanted.
         base: `images.base_identity` of the base image.
         platform: of the engine.
+
+    Raises:
+        SecretError: a secret is not set.
     """
-    snapshot = order.snapshot
+    snapshot, secrets = order.snapshot, order.secrets
     return {
         "base": base,
         "platform": platform,
@@ -118,6 +124,9 @@ def setup_parts(order: Order, *, base: str, platform: str) -> dict[str, object]:
         "environment": dict(order.env),
         "policy": order.setup_policy.to_dict(),
         **({"cassette": order.played} if order.played else {}),
+        # A layer is public to whoever reads its labels; a digest could be guessed at.
+        **({"secrets": list(secrets.names)} if secrets.names else {}),
+        **({"secret values": Hidden(secrets.digest(snapshot.identity))} if secrets.names else {}),
     }
 
 
@@ -293,7 +302,10 @@ class Layers:
 
         Raises:
             SetupError: it failed.
+            SecretError: a secret that it needs is not set.
         """
+        if order.secrets.names:
+            self._output.note(f"{script} gets the secrets {', '.join(order.secrets.names)}")
         with self._output.step(f"running {script}"):
             run = run_script(
                 box.channel,
@@ -302,6 +314,7 @@ class Layers:
                 timeout=self._config.setup_timeout,
                 log_path=self._log_path(order, f"{box.container[:12]}-{phase}"),
                 show=self._output.script,
+                secrets=order.secrets,
             )
         requests = self._launcher.requests(box)
         return replace(run, requests=tuple(one for one in requests if one.phase == phase))

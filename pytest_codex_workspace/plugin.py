@@ -17,6 +17,7 @@ import pytest
 from .config import OPTIONS, Config, ConfigError, check_environment
 from .errors import PolicyError
 from .markers import DESCRIPTIONS, Wish, read_keywords, read_markers
+from .settings import Given, Settings, Source, Values, entries_of
 
 if TYPE_CHECKING:
     from .engine.protocol import Engine
@@ -65,19 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     for description in DESCRIPTIONS.values():
         config.addinivalue_line("markers", description)
-    given: dict[str, Any] = {}
-    for option in OPTIONS:
-        name = f"codex_{option.key}"
-        value = config.getoption(name, None)
-        ini = config.getini(name)
-        if option.repeatable:
-            value = [*ini, *(value or [])]
-        elif value is None and ini:
-            value = _beside_ini(config, ini) if option.is_path(ini) else ini
-        given[option.key] = value
+    options = {option.key: config.getoption(f"codex_{option.key}", None) for option in OPTIONS}
     try:
-        found = Config.of(given)
-        _check_policies(found)
+        found = Settings.of(options, spell="--codex-{}", ini=_read_ini(config)).config
     except (ConfigError, PolicyError) as error:
         raise pytest.UsageError(str(error)) from None
     worker = getattr(config, "workerinput", {})
@@ -86,17 +77,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_KEPT] = []
 
 
-def _check_policies(config: Config) -> None:
-    for option in ("network", "network_setup"):
-        value = getattr(config, option)
-        if value == "https-only":
-            continue
-        from .network.policy_file import PolicyReader
-
-        try:
-            PolicyReader().read(value)
-        except PolicyError as error:
-            raise PolicyError(f"--codex-{option.replace('_', '-')}: {error}") from None
+def _read_ini(config: pytest.Config) -> Values:
+    found: Values = {}
+    for option in OPTIONS:
+        name = f"codex_{option.key}"
+        value = config.getini(name)
+        source = Source("ini", name, config.inipath)
+        if option.repeatable:
+            found |= entries_of(option, value, source)
+        elif value:
+            text = _beside_ini(config, value) if option.is_path(value) else value
+            found[option.key] = Given(text, source)
+    return found
 
 
 def _beside_ini(config: pytest.Config, path: str) -> str:
@@ -110,9 +102,10 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     found = config.stash[_CONFIG]
     if found.repo is None:
         return None
+    network = found.network if isinstance(found.network, str) else found.network["name"]
     return (
         f"codex: repo {found.repo} at {found.rev}, image {found.image}, cache {found.cache}, "
-        f"network {found.network}"
+        f"network {network}"
     )
 
 

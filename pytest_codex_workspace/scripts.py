@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .channel import Channel
-from .errors import SetupError
+from .errors import SetupError, WorkspaceLost
 from .network.request import Request
+from .secret import NO_SECRETS, Secrets
 
 __all__ = ["RESUME", "SETUP", "ScriptRun", "run_script"]
 
@@ -88,6 +89,7 @@ def run_script(
     timeout: float,
     log_path: Path,
     show: Callable[[str], None],
+    secrets: Secrets = NO_SECRETS,
 ) -> ScriptRun:
     """
     Run *script* in the project directory with a bash login shell.
@@ -99,16 +101,21 @@ def run_script(
         timeout: limit in seconds.
         log_path: file that gets everything the script prints.
         show: gets each line as it comes.
+        secrets: further variables of the script; their values are in nothing
+            that is shown, logged or returned.
 
     Raises:
         SetupError: the script failed or ran longer than *timeout*.
+        SecretError: a secret is not set.
         WorkspaceLost: the workspace ended under it.
     """
     started = time.monotonic()
     expired = threading.Event()
     kept = bytearray()
     shown = _Shown(show, log_path)
-    process = channel.start(["bash", "-c", _RUN, "bash", script], cwd=project)
+    env = secrets.values
+    hidden = secrets.redaction.stream()
+    process = channel.start(["bash", "-c", _RUN, "bash", script], cwd=project, env=env)
 
     def expire() -> None:
         expired.set()
@@ -119,13 +126,21 @@ def run_script(
     timer.start()
     try:
         with _Log(log_path, show) as log:
-            while piece := process.stdout.piece():
+
+            def take(piece: bytes) -> None:
                 log.write(piece)
-                kept += piece
+                kept.extend(piece)
                 del kept[: max(0, len(kept) - _OUTPUT_LIMIT)]
                 shown.feed(piece)
+
+            while piece := process.stdout.piece():
+                take(hidden.feed(piece))
+            take(hidden.end())
         shown.end()
         code = process.wait().exit_code
+    except WorkspaceLost as error:
+        # Its text has what the agent said last, and a script can write there.
+        raise WorkspaceLost(secrets.redaction.text(str(error))) from None
     except BaseException:
         process.kill()
         raise

@@ -38,6 +38,7 @@ from .output import Output
 from .paths import bind
 from .repository import RepositorySnapshot, open_repository
 from .scripts import RESUME, SETUP, ScriptRun
+from .secret import Secrets
 from .shared import SharedCache
 from .sweep import remove_session, sweep
 from .usage import usage_on
@@ -75,6 +76,7 @@ class Session:
     def __init__(self, config: Config, output: Output) -> None:
         self.config = config
         self.output = output
+        self.secrets = Secrets(config.secret, os.environ)
         self._identity = Identity()
         self._lock = threading.RLock()
         self._closers: list[Callable[[], None]] = []
@@ -203,7 +205,7 @@ class Session:
         """
         Starts containers on the session's network.
         """
-        return Launcher(self.engine, self.isolation, self._identity)
+        return Launcher(self.engine, self.isolation, self._identity, self.secrets)
 
     @cached_property
     def store(self) -> LayerStore:
@@ -288,7 +290,11 @@ class Session:
             return None
         isolation = self.isolation
         made = Cassettes(
-            mode, isolation.proxy, self.output, renew_scripts=self.config.renew_cassette
+            mode,
+            isolation.proxy,
+            self.output,
+            renew_scripts=self.config.renew_cassette,
+            secrets=self.secrets,
         )
         self._closers.append(made.save)
         # A request is recorded when it has come to its end.
@@ -315,10 +321,13 @@ class Session:
         Raises:
             PolicyError: a policy cannot be used.
             CassetteError: a cassette cannot be used.
+            SecretError: a variable is a secret, too.
         """
+        self.secrets.check_apart(env)
         order = Order(
             snapshot,
             env,
+            secrets=self.secrets,
             setup_policy=self.read_policy(self.config.network_setup),
             policy=policy or self.read_policy(self.config.network),
         )
@@ -368,9 +377,13 @@ class Session:
         Raises:
             CodexWorkspaceError: one of the parts could not be made.
         """
+        plain = state == "clean" or order.snapshot.scripts_tree is None
+        if not plain:
+            # What is missing is told before minutes are spent on images.
+            _ = order.secrets.values
         with self._lock:
             self.isolation.revive()
-            if state == "clean" or order.snapshot.scripts_tree is None:
+            if plain:
                 return self._from_clean(order)
             if state == "miss":
                 return self._set_up(order)

@@ -9,12 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import Config
+from ..keys import Hidden
 from ..quantities import show_duration, show_size
-from .common import RUN_OPTIONS, add_command, add_engine, add_options, add_repo, show
+from .common import (
+    RUN_OPTIONS,
+    add_command,
+    add_engine,
+    add_options,
+    add_repo,
+    config_of,
+    engine_of,
+    show,
+)
 
 if TYPE_CHECKING:
     from ..cache import Entry
+    from ..config import Config
     from ..engine.protocol import Engine
     from ..layers import Order
     from ..session import Session
@@ -102,7 +112,7 @@ def _engine(arguments: argparse.Namespace) -> Iterator[tuple[Engine, Usage]]:
     from ..engine.find import find_engine
     from ..usage import usage_on
 
-    engine = find_engine(arguments.engine or "auto")
+    engine = find_engine(engine_of(arguments))
     try:
         yield engine, usage_on(engine)
     finally:
@@ -180,6 +190,10 @@ def _short(value: object) -> str:
     """
     One part of a key in a line: what a policy is called, what variables there are.
     """
+    if isinstance(value, Hidden):
+        return "(not shown)"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     if isinstance(value, Mapping):
         return str(value.get("name") or ", ".join(value) or "none")
     if isinstance(value, bool):
@@ -200,6 +214,9 @@ def _show_nearest(order: Order, own: dict[str, str], setups: list[Entry]) -> Non
     found, one = min(near, key=lambda pair: (len(pair[0]), -pair[1].created))
     age = show_duration(time.time() - one.created)
     show(f"miss: the nearest setup image is {one.key}, {age} old; since then")
+    if not found:
+        # Of their values no image tells anything.
+        found = {"secret values": "changed"}
     for name, what in found.items():
         show(f"  {name:<24} {what}")
         if name == "scripts":
@@ -237,7 +254,7 @@ def _changed_scripts(order: Order, old: str) -> list[str]:
 def _prune(arguments: argparse.Namespace) -> int:
     from ..cache import prune
 
-    config = Config.of(vars(arguments), spell="--{}")
+    config = config_of(arguments)
     with _engine(arguments) as (engine, usage):
         return _show_removed(prune(engine, usage, ttl=config.cache_ttl, size=config.cache_size))
 
@@ -287,7 +304,7 @@ def _import(arguments: argparse.Namespace) -> int:
     from ..cachefile import import_setups
     from ..images import IMAGE
 
-    ttl = Config.of(vars(arguments), spell="--{}").cache_ttl
+    ttl = config_of(arguments).cache_ttl
     with _engine(arguments) as (engine, _):
         for key in import_setups(engine, arguments.file):
             image = engine.image(f"{IMAGE}:setup-{key}")
@@ -316,7 +333,7 @@ def _session(arguments: argparse.Namespace) -> Iterator[tuple[Session, Config, O
     from ..output import Output
     from ..session import Session
 
-    config = Config.of(vars(arguments), spell="--{}")
+    config = config_of(arguments)
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     session = Session(config, Output(config.output, show))
     try:

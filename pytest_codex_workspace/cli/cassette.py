@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import Config
-from .common import RUN_OPTIONS, add_command, add_options, add_repo, show
+from .common import RUN_OPTIONS, add_command, add_options, add_repo, config_of, show
 from .run import bring_up
 
 if TYPE_CHECKING:
@@ -64,8 +63,9 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _refresh(arguments: argparse.Namespace) -> int:
-    config = Config.of({**vars(arguments), "cassette": "record"}, spell="--{}")
-    return bring_up(replace(config, renew_cassette=True))
+    config = config_of(arguments, cassette="record", cache="refresh")
+    # What a cassette needs is no reason to send an image anywhere.
+    return bring_up(replace(config, renew_cassette=True, cache_registry=""))
 
 
 def _prune(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .common import add_command, add_engine, show
+from .common import add_command, add_engine, engine_of, show
 
 if TYPE_CHECKING:
     from .common import Commands
@@ -34,7 +34,7 @@ def _clean(arguments: argparse.Namespace) -> int:
     from ..engine.find import find_engine
     from ..sweep import remove_images, sweep
 
-    engine = find_engine(arguments.engine or "auto")
+    engine = find_engine(engine_of(arguments))
     try:
         removed = sweep(engine)
         if arguments.images:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..config import OPTIONS
+from ..config import OPTIONS, Config
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-__all__ = ["RUN_OPTIONS", "add_command", "add_engine", "add_options", "add_repo", "show"]
+__all__ = [
+    "RUN_OPTIONS",
+    "add_command",
+    "add_engine",
+    "add_options",
+    "add_repo",
+    "config_of",
+    "engine_of",
+    "show",
+]
 
 RUN_OPTIONS = (
     "rev",
+    "repo-config",
     "image",
     "env",
+    "secret",
     "cache",
     "cache-ttl",
     "cache-size",
@@ -59,7 +71,8 @@ def add_repo(parser: argparse.ArgumentParser) -> None:
     """
     The argument `REPO`.
     """
-    parser.add_argument("repo", nargs="?", default=".", metavar="REPO", help="default: here")
+    default = os.environ.get("CODEX_WORKSPACE_REPO") or "."
+    parser.add_argument("repo", nargs="?", default=default, metavar="REPO", help="default: here")
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +96,31 @@ def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
                 action="append" if option.repeatable else "store",
                 help=text,
             )
+
+
+def config_of(arguments: argparse.Namespace, **fixed: Any) -> Config:
+    """
+    What the command's options, the environment and the file of `REPO` say.
+
+    Args:
+        fixed: options that the command itself decides, by their keys.
+
+    Raises:
+        ConfigError: a value cannot be meant.
+        PolicyError: a network policy cannot be used.
+    """
+    from ..settings import Settings
+
+    return Settings.of({**vars(arguments), **fixed}, spell="--{}").config
+
+
+def engine_of(arguments: argparse.Namespace) -> str:
+    """
+    The container engine, for commands that have no repository.
+    """
+    from ..settings import Settings
+
+    return Settings.of({"engine": arguments.engine}, spell="--{}").config.engine
 
 
 def show(line: str) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..config import Config
-from .common import RUN_OPTIONS, add_command, add_options, add_repo, show
+from .common import RUN_OPTIONS, add_command, add_options, add_repo, config_of, show
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..session import Session
     from .common import Commands
 
@@ -49,7 +49,7 @@ def bring_up(config: Config) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    return bring_up(Config.of(vars(arguments), spell="--{}"))
+    return bring_up(config_of(arguments))
 
 
 def _chain(session: Session, config: Config) -> int:

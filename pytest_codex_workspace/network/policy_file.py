@@ -16,16 +16,14 @@ from typing import Any, NoReturn
 import yaml
 
 from ..errors import PolicyError
+from ..yamlfile import InvalidYaml, line_of, plain, read_yaml
 from .policy import HTTPS_ONLY, POLICIES, InvalidPolicy, Policy
 from .presets import PRESETS, preset_hosts
 
-__all__ = ["NAMES", "PolicyReader", "load_fields"]
+__all__ = ["NAMES", "PolicyReader", "fields_of", "load_fields", "looks_like_a_path"]
 
 NAMES = (*POLICIES, *PRESETS)
 """The policies that have a name."""
-
-_LONGEST = 1 << 20
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Registries = Mapping[str, Sequence[str]]
 
@@ -67,7 +65,7 @@ class PolicyReader:
                 "file, or a mapping of fields"
             )
         path = beside / policy
-        if isinstance(policy, str) and not path.exists() and not _looks_like_a_path(policy):
+        if isinstance(policy, str) and not path.exists() and not looks_like_a_path(policy):
             close = difflib.get_close_matches(policy, NAMES, 1)
             meant = f" Was {close[0]!r} meant?" if close else ""
             raise PolicyError(
@@ -137,75 +135,37 @@ def load_fields(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     Raises:
         PolicyError: it cannot be read or is no mapping of fields.
     """
-    text = _text_of(path)
     try:
-        node = yaml.compose(text, Loader=_LOADER)
-        _check_plain(node, path)
-        fields = yaml.load(text, Loader=_LOADER)  # noqa: S506 -- a safe loader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        raise PolicyError(f"{place}: this is not YAML: {problem}") from None
-    except (ValueError, TypeError, RecursionError) as error:
-        raise PolicyError(f"{path}: a value cannot be read: {error}") from None
-    if not isinstance(node, yaml.MappingNode):
-        raise PolicyError(
-            f"{path}: a policy is a mapping of fields, such as `allow: [example.org]`; this is "
-            f"{'empty' if node is None else 'something else'}"
-        )
-    lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
-    return dict(fields), lines
-
-
-def _text_of(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LONGEST + 1)
+        node = read_yaml(path)
+        if not isinstance(node, yaml.MappingNode):
+            raise PolicyError(
+                f"{path}: a policy is a mapping of fields, such as `allow: [example.org]`; this is "
+                f"{'empty' if node is None else 'something else'}"
+            )
+        return fields_of(node, path)
+    except InvalidYaml as error:
+        raise PolicyError(str(error)) from None
     except OSError as error:
         raise PolicyError(
             f"the policy file {path} cannot be read: {error.strerror}; give the name of a policy "
             f"({', '.join(NAMES)}) or the path of a file"
         ) from None
-    if len(data) > _LONGEST:
-        raise PolicyError(f"{path} is longer than {_LONGEST} bytes, which no policy is")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise PolicyError(f"{path}, line {line}: this is not text in UTF-8") from None
 
 
-def _check_plain(node: Any, path: Path) -> None:
+def fields_of(node: yaml.MappingNode, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """
-    Refuse a key that is there twice, which YAML would let win silently, and
-    aliases, by which a small file means a huge one.
+    The fields of a policy that is written in *path*, and the line of each.
+
+    Raises:
+        InvalidYaml: one has no value.
     """
-    seen: set[int] = set()
-    waiting = [node]
-    while waiting:
-        one = waiting.pop()
-        if not isinstance(one, yaml.CollectionNode):
-            continue
-        if id(one) in seen:
-            raise PolicyError(f"{path}: a policy file has no use for anchors and aliases")
-        seen.add(id(one))
-        if not isinstance(one, yaml.MappingNode):
-            waiting += one.value
-            continue
-        keys: dict[str, int] = {}
-        for key, value in one.value:
-            line = key.start_mark.line + 1
-            if key.value in keys:
-                raise PolicyError(
-                    f"{path}, line {line}: {key.value} is there twice, first in line "
-                    f"{keys[key.value]}; keep one of them"
-                )
-            keys[str(key.value)] = line
-            waiting.append(value)
+    return dict(plain(node, path)), {key.value: line_of(key) for key, _ in node.value}
 
 
-def _looks_like_a_path(text: str) -> bool:
+def looks_like_a_path(text: str) -> bool:
+    """
+    Whether *text* can only be meant as the path of a policy file.
+    """
     return os.sep in text or text.endswith((".yaml", ".yml"))
 
 

@@ -149,7 +149,7 @@ def test_files(
         ("extends: nothing", "line 1: extends: 'nothing' is not one of https-only"),
         ("extends: [offline]", "line 1: extends:"),
         ("a: 1\nhttp: block\nhttp: allow", "line 3: http is there twice, first in line 2"),
-        ("allow: [", "line 2, column 1: this is not YAML"),
+        ("allow: [", "line 1, column 9: this is not YAML"),
         ("allow: &a [x]\ndeny: *a", "anchors and aliases"),
         ("- a", "a policy is a mapping of fields"),
         ("", "this is empty"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pytest_codex_workspace.channel import Channel
-from pytest_codex_workspace.errors import SetupError
+from pytest_codex_workspace.errors import SecretError, SetupError, WorkspaceLost
 from pytest_codex_workspace.scripts import SETUP, ScriptRun, run_script
+from pytest_codex_workspace.secret import NO_SECRETS, Secrets
 
 from .local_agent import LocalStream
 
@@ -33,14 +34,22 @@ def run(channel, tmp_path):
     Runs a script and returns the run, its log, and what was shown.
     """
 
-    def go(script: bytes, timeout: float = 30.0) -> tuple[ScriptRun, bytes, list[str]]:
+    def go(
+        script: bytes, timeout: float = 30.0, secrets: Secrets = NO_SECRETS
+    ) -> tuple[ScriptRun, bytes, list[str]]:
         path = tmp_path / SETUP
         path.parent.mkdir()
         path.write_bytes(script)
         shown: list[str] = []
         log = tmp_path / "logs" / "x.log"
         result = run_script(
-            channel, SETUP, project=str(tmp_path), timeout=timeout, log_path=log, show=shown.append
+            channel,
+            SETUP,
+            project=str(tmp_path),
+            timeout=timeout,
+            log_path=log,
+            show=shown.append,
+            secrets=secrets,
         )
         return result, log.read_bytes(), shown
 
@@ -113,3 +122,90 @@ def test_a_record_survives_its_journey():
     for text in ("{}", "nonsense", "[]"):
         with pytest.raises(ValueError, match="not the record"):
             ScriptRun.from_json(text)
+
+
+SECRET = "line one'\"\nline two"
+
+
+@pytest.fixture
+def secrets() -> Secrets:
+    """
+    One value, of two lines.
+    """
+    return Secrets(["TOKEN"], {"TOKEN": SECRET})
+
+
+def test_a_script_has_secrets_and_nobody_else(run, channel, secrets):
+    """
+    Neither who watches, nor the log, nor the result, however it is printed.
+    """
+    script = b"""
+test "$TOKEN" = $'line one\\'"\\nline two' && echo it is there
+echo "<$TOKEN>"
+set -x
+: "$TOKEN"
+set +x
+for ((n = 0; n < ${#TOKEN}; n++)); do printf %s "${TOKEN:n:1}"; sleep 0.01; done
+echo
+python3 -c 'import json, os, urllib.parse as u
+t = os.environ["TOKEN"]
+print(json.dumps(t), u.quote(t))'
+"""
+    result, log, shown = run(script, secrets=secrets)
+
+    assert result.output == log.decode()
+    assert "it is there\n<***>\n" == result.output[:18]
+    for text in (result.output, "\n".join(shown), result.to_json()):
+        assert "it is there" in text
+        assert "line one" not in text
+        assert "line two" not in text
+        assert "line%20" not in text
+    assert "" == channel.run(["sh", "-c", 'printf %s "$TOKEN"']).stdout
+
+
+def test_a_failure_tells_no_secret(run, tmp_path, secrets):
+    """
+    Neither its message, nor its tail, nor the log.
+    """
+    with pytest.raises(SetupError) as caught:
+        run(b'echo "bad: $TOKEN"; exit 3', secrets=secrets)
+
+    assert "bad: ***\n" == caught.value.tail
+    assert "line" not in (tmp_path / "logs/x.log").read_text() + caught.value.tail
+    assert "line one" not in str(caught.value)
+
+
+def test_what_an_ended_script_did_not_finish(run, secrets):
+    """
+    What was held back is told when nothing more comes.
+    """
+    result, _, shown = run(b'printf "line on"', secrets=secrets)
+
+    assert "line on" == result.output
+    assert ["line on"] == shown
+
+
+def test_a_missing_secret_stops_before_the_script(run, tmp_path):
+    """
+    Nothing has run then.
+    """
+    with pytest.raises(SecretError, match="TOKEN is not set"):
+        run(b"touch ran", secrets=Secrets(["TOKEN"]))
+
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_last_words_of_a_workspace_tell_no_secret(run, secrets):
+    """
+    A script that is root can write to the agent's own standard error.
+    """
+    script = b"""
+agent=$PPID
+echo "oh: $TOKEN" >/proc/$agent/fd/2
+kill -9 $agent
+sleep 10
+"""
+    with pytest.raises(WorkspaceLost) as caught:
+        run(script, secrets=secrets)
+
+    assert "oh: ***" in str(caught.value)

@@ -1,0 +1,277 @@
+"""The repository's own file, and secrets, in real workspaces."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_codex_workspace import SecretError, SetupError, labels
+from pytest_codex_workspace.config import Config
+from pytest_codex_workspace.engine.api import OLDEST
+from pytest_codex_workspace.engine.transport import api_client
+from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.session import Session
+from pytest_codex_workspace.settings import FILE
+
+from ..conftest import init_repo, scripts
+
+SECRET = "p4ss'w0rd\nof two lines"
+FILE_TEXT = """\
+image: slim
+env: {FLAVOUR: vanilla, SIZE: small}
+runtimes: {node: 22}
+network:
+  setup: offline
+  tests: {allow: [allowed.test]}
+"""
+SETUP = """\
+set -eu
+echo "flavour $FLAVOUR, size $SIZE, node $(node --version)"
+curl -sS https://example.com/ || true
+"""
+
+
+def run_pytest(where: Path, *arguments: str) -> str:
+    """
+    The output of a run that passes.
+    """
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-s"]
+    run = subprocess.run(
+        [*command, "--codex-repo=repo", *arguments], cwd=where, text=True, capture_output=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """
+    A repository with a file that is not committed, and a test beside it.
+    """
+    repo = init_repo(tmp_path / "repo", scripts(SETUP))
+    (repo / FILE).write_text(FILE_TEXT)
+    test = """\
+        def test_it(codex_workspace):
+            ws = codex_workspace
+            print(ws.exec("echo test: $FLAVOUR, $SIZE, $(node --version)").stdout)
+            ws.exec("curl -s https://other.test/; curl -s https://allowed.test/")
+            for one in [*ws.setup.requests, *ws.network]:
+                print(one.phase, one.host, one.reason)
+    """
+    (tmp_path / "test_it.py").write_text(textwrap.dedent(test))
+    return tmp_path
+
+
+@pytest.mark.promise("S15", "S16")
+def test_the_file_has_its_say_in_pytest(project):
+    """
+    S15: image, variables, runtimes and both policies; an option beats it.
+    """
+    text = run_pytest(project)
+
+    assert "image slim" in text
+    assert "flavour vanilla, size small, node v22." in text
+    assert "test: vanilla, small, v22." in text
+    assert "setup example.com offline" in text
+    assert "test other.test host-not-allowed" in text
+    # Nobody has that name; how the proxy learns it depends on this machine's resolver.
+    assert "test allowed.test" in text
+    assert "test allowed.test host-not-allowed" not in text
+
+    text = run_pytest(project, "--codex-env=FLAVOUR=mint", "--codex-network=offline")
+
+    assert "test: mint, small, v22." in text
+    assert "test allowed.test offline" in text
+
+
+@pytest.mark.promise("S16")
+def test_the_file_has_its_say_in_the_command(project):
+    """
+    S16: the same setup image serves both.
+    """
+    command = [sys.executable, "-m", "pytest_codex_workspace.cli", "run", "repo"]
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [*command, *arguments], cwd=project, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    first = run()
+    assert "flavour vanilla, size small, node v22." in first
+    assert "setup ran and is cached now" in first
+    assert "the cached setup was used" in run()
+    assert "flavour mint, size small" in run("--env=FLAVOUR=mint")
+    assert "codex workspaces: cache hit 1" in run_pytest(project)
+
+
+@contextmanager
+def session(said: list[str], **options: Any) -> Iterator[Session]:
+    """
+    A session of the test's own.
+    """
+    made = Session(Config(image="slim", **options), Output("progress", said.append))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+PRINTS = """\
+echo "it is <$TOKEN>"
+for ((n = 0; n < ${#TOKEN}; n++)); do printf %s "${TOKEN:n:1}"; sleep 0.001; done
+curl -s "https://$TOKEN_HOST.test/?q=$TOKEN_HOST" || true
+sleep 1000 &
+"""
+
+
+@pytest.fixture
+def secret_repo(tmp_path: Path) -> Path:
+    """
+    A repository whose scripts print secrets and ask for what has them in its name.
+    """
+    resume = 'test "${#TOKEN}" -gt 4\necho "resumed with <$TOKEN>"\n'
+    return init_repo(tmp_path / "repo", scripts(PRINTS, resume))
+
+
+@pytest.fixture
+def values(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """
+    Two secrets in the environment.
+    """
+    monkeypatch.setenv("TOKEN", SECRET)
+    monkeypatch.setenv("TOKEN_HOST", "topsecret")
+    return [SECRET, "p4ss", "two lines", "topsecret"]
+
+
+NAMES = ("TOKEN", "TOKEN_HOST")
+
+
+@pytest.mark.promise("S5", "S8")
+def test_a_secret_is_there_in_setup_and_gone_afterwards(secret_repo, values):
+    """
+    S5, S8: in no layer's configuration, in none of our files, in no log and no result.
+    """
+    said: list[str] = []
+    with session(said, secret=NAMES, network_setup="offline") as made:
+        order = made.order(made.repository(secret_repo), {})
+        for state in ("ready", "miss"):
+            ws = made.workspace(order, state)
+
+            assert "it is <***>\n" in ws.setup.output
+            assert ws.setup.log_path.read_text() == ws.setup.output
+            environments = ws.exec("cat /proc/[0-9]*/environ").stdout
+            files = "/opt/codex /etc /root /tmp /var/log /workspace"
+            found = ws.exec(f"grep -rslE 'p4ss|topsecret|two lines' {files}; env")
+            told = [
+                *(repr(one) for one in ws.setup.requests),
+                *(repr(one) for one in ws.network),
+                *(one.explanation for one in [*ws.setup.requests, *ws.network]),
+                *(ws.setup.output, repr(ws.env), environments, found.stdout, repr(order)),
+            ]
+            for value in values:
+                assert not [text for text in told if value in text], state
+            assert "HTTPS_PROXY" in environments
+            assert "TOKEN" not in environments
+            assert any("***.test" in text for text in told)
+
+        layers = [
+            one
+            for one in made.engine.images({labels.REPO: order.snapshot.identity})
+            if one.labels[labels.KIND] in ("clean", "setup", "ready")
+        ]
+        assert {"clean", "setup", "ready"} == {one.labels[labels.KIND] for one in layers}
+        for layer in layers:
+            with api_client(made.engine.url, tls=None, version=OLDEST) as client:
+                about = repr([client.inspect_image(layer.id), client.history(layer.id)])
+            assert "HTTPS_PROXY" in about
+            for value in values:
+                assert value not in about
+                assert json.dumps(value)[1:-1] not in about
+        [setup] = [one for one in layers if one.labels[labels.KIND] == "setup"]
+        assert json.dumps(list(NAMES)) == json.loads(setup.labels[labels.PARTS])["secrets"]
+    shown = "\n".join(said)
+    assert "setup-script.sh gets the secrets TOKEN, TOKEN_HOST" in shown
+    assert "it is <***>" in shown
+    assert "resumed with <***>" in shown
+    assert not [value for value in values if value in shown]
+
+
+@pytest.mark.promise("S7")
+def test_another_value_is_another_key(secret_repo, values, monkeypatch):
+    """
+    S7: setup runs again; with the value of before its image is found again.
+    """
+    caches = []
+    for value in (SECRET, "another value", SECRET):
+        monkeypatch.setenv("TOKEN", value)
+        with session([], secret=NAMES, network_setup="offline") as made:
+            order = made.order(made.repository(secret_repo), {})
+            ws = made.workspace(order, "ready")
+            caches.append((ws.setup.cache, ws.setup.key))
+
+    assert ["miss", "miss", "hit"] == [cache for cache, _ in caches]
+    assert caches[0][1] == caches[2][1] != caches[1][1]
+
+
+@pytest.mark.promise("S8")
+def test_a_failing_script_tells_no_secret(make_repo, values):
+    """
+    S8: neither the error nor its log.
+    """
+    repo = make_repo(**scripts('echo "bad token: $TOKEN" >&2\nexit 7\n'))
+    with session([], secret=("TOKEN",)) as made, pytest.raises(SetupError) as caught:
+        made.workspace(made.order(made.repository(repo), {}), "ready")
+
+    error = caught.value
+    assert (7, "bad token: ***\n") == (error.exit_code, error.tail)
+    assert not [one for one in values if one in str(error) + error.log_path.read_text()]
+
+
+def test_a_secret_that_is_not_set(secret_repo, plain_repo, monkeypatch):
+    """
+    It is named, before anything runs; a repository without scripts needs none.
+    """
+    monkeypatch.delenv("TOKEN", raising=False)
+    with session([], secret=("TOKEN",)) as made:
+        order = made.order(made.repository(secret_repo), {})
+        with pytest.raises(SecretError, match="the secret TOKEN is not set"):
+            made.workspace(order, "ready")
+        with pytest.raises(SecretError, match="leave one of them out"):
+            made.order(made.repository(secret_repo), {"TOKEN": "x"})
+        plain = made.workspace(made.order(made.repository(plain_repo), {}), "ready")
+        assert plain.exec("true").ok
+
+
+def test_the_command_takes_secrets(make_repo, values):
+    """
+    From the option and from the file; `cache explain` shows their names, and that one changed.
+    """
+    repo = make_repo(**scripts('echo "<$TOKEN> <$TOKEN_HOST>"\n'))
+    (repo / FILE).write_text("image: slim\nsecrets: [TOKEN]\n")
+    command = [sys.executable, "-m", "pytest_codex_workspace.cli"]
+
+    def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *arguments], env={**os.environ, **environ}, capture_output=True, text=True
+        )
+
+    done = run("run", str(repo), "--secret=TOKEN_HOST")
+    assert 0 == done.returncode, done.stderr
+    assert "<***> <***>" in done.stdout
+    told = run("cache", "explain", str(repo), "--secret=TOKEN_HOST", TOKEN="changed").stdout
+    assert "TOKEN, TOKEN_HOST" in told
+    assert "secret values            changed" in told
+    missing = run("run", str(repo), "--secret=NO_SUCH_VARIABLE")
+    assert 2 == missing.returncode
+    assert "the secret NO_SUCH_VARIABLE is not set" in missing.stderr
+    assert not [one for one in values if one in done.stdout + done.stderr + told + missing.stderr]

@@ -1,0 +1,139 @@
+"""The repository's file, the environment and the ini file as pytest takes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..conftest import commit, init_repo, scripts
+
+SHOW = """
+def test_it(request):
+    [config] = [v for v in request.config.stash._storage.values() if type(v).__name__ == "Config"]
+    print("ENV", sorted(config.env.items()), "SECRET", config.secret, "SETUP", config.network_setup)
+"""
+
+
+@pytest.fixture
+def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """
+    A project with a repository that has a file.
+    """
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/no.sock")
+    pytester.makepyfile(SHOW)
+    init_repo(pytester.path / "repo", {"a": "1"})
+    return pytester
+
+
+def configure(example: pytest.Pytester, text: str) -> None:
+    (example.path / "repo/.codex-workspace.yaml").write_text(text)
+
+
+def test_the_file_of_the_work_tree_is_read(example):
+    """
+    Though it is not committed; relative paths start at it.
+    """
+    configure(example, "image: slim\nenv: {A: 1}\nsecrets: [TOKEN]\nnetwork-setup: ours.yaml\n")
+    (example.path / "repo/ours.yaml").write_text("allow: [a.test]")
+
+    result = example.runpytest("--codex-repo=repo", "-s")
+
+    result.stdout.fnmatch_lines(
+        [
+            "codex: repo repo at HEAD, image slim, cache auto, network https-only",
+            f"*ENV [[]('A', '1')[]] SECRET ('TOKEN',) SETUP {example.path}/repo/ours.yaml*",
+        ]
+    )
+
+
+def test_option_environment_ini_file(example, monkeypatch):
+    """
+    In this order; a policy in the file is shown by its name.
+    """
+    configure(
+        example,
+        "image: file\ncache: require\ncache-ttl: 1h\nenv: {A: file, F: file}\n"
+        "network: {name: ours, allow: [a.test]}\n",
+    )
+    example.makeini(
+        "[pytest]\ncodex_repo = repo\ncodex_image = ini\ncodex_cache = off\ncodex_env =\n  A=ini\n"
+        "  I=ini\ncodex_secret =\n  ONE\n  TWO\n"
+    )
+    monkeypatch.setenv("CODEX_WORKSPACE_IMAGE", "environment")
+    monkeypatch.setenv("CODEX_WORKSPACE_ENV", "A=environment\nE=environment")
+
+    result = example.runpytest("--codex-env=O=option", "--codex-secret=THREE", "-s")
+
+    result.stdout.fnmatch_lines(
+        ["codex: repo */repo at HEAD, image environment, cache off, network ours"]
+    )
+    text = result.stdout.str()
+    pairs = [("A", "environment"), ("E", "environment"), ("F", "file"), ("I", "ini")]
+    assert f"ENV {[*pairs, ('O', 'option')]}" in text
+    assert "SECRET ('ONE', 'TWO', 'THREE')" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("\nimgae: slim", "*/repo/.codex-workspace.yaml, line 2: unknown key 'imgae'; did you*"),
+        ("cache: maybe", "*.codex-workspace.yaml, line 1: cache=maybe: must be one of auto*"),
+        ("network: ofline", "*.codex-workspace.yaml, line 1: network: there is no policy*"),
+        ("a: [", "*.codex-workspace.yaml, line *: this is not YAML*"),
+    ],
+)
+def test_a_mistake_in_it_is_a_usage_error(example, text, words):
+    """
+    Before any test runs, in one line.
+    """
+    configure(example, text)
+
+    result = example.runpytest("--codex-repo=repo")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([words])
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_a_mistake_in_an_ini_file_names_it(example):
+    """
+    And a variable of the environment is named as such.
+    """
+    example.makeini("[pytest]\ncodex_cache = maybe\n")
+    result = example.runpytest()
+    result.stderr.fnmatch_lines(["*codex_cache in */tox.ini=maybe: must be one of*"])
+
+
+def test_a_missing_secret_is_named_before_anything_is_built(example, monkeypatch):
+    """
+    Even before an engine is looked for; where no script runs, none is missed.
+    """
+    monkeypatch.delenv("NO_SUCH", raising=False)
+    commit(example.path / "repo", scripts("true"))
+    example.makepyfile(
+        """
+        import pytest
+        def test_it(codex_workspace): pass
+        @pytest.mark.codex_setup(False)
+        def test_plain(codex_workspace): pass
+        """
+    )
+
+    result = example.runpytest("--codex-repo=repo", "--codex-secret=NO_SUCH", "--tb=short", "-v")
+
+    result.assert_outcomes(errors=2)
+    text = result.stdout.str()
+    assert 1 == text.count("SecretError: the secret NO_SUCH is not set: the setup scripts need")
+    assert 1 == text.count("EngineUnavailable: ")
+
+
+def test_no_yaml_is_read_without_a_file(example):
+    """
+    A repository without one costs no import.
+    """
+    example.makepyfile("import sys\ndef test_it(): assert 'yaml' not in sys.modules")
+
+    result = example.runpytest_subprocess(
+        "--codex-repo=repo", "-p", "no:randomly", "-p", "no:hypothesispytest"
+    )
+
+    result.assert_outcomes(passed=1)
