@@ -12,11 +12,11 @@ from typing import NoReturn
 
 from ..config import ConfigError
 from ..errors import CodexWorkspaceError, SetupError
-from . import cache, cassette, clean, policy, run
+from . import cache, cassette, clean, doctor, policy, run
 
 __all__ = ["main"]
 
-_COMMANDS = (run, clean, cache, cassette, policy)
+_COMMANDS = (run, clean, cache, cassette, doctor, policy)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
