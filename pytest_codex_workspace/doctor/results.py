@@ -26,7 +26,8 @@ Status = Literal["ok", "warning", "error"]
 
 _SHOWN = 5
 
-_GITS_WORDS = re.compile(r"git \S* ?failed: ")
+_OF_OTHERS = re.compile(r"git \S* ?failed: |.* cannot be a repository: ")
+"""What follows the colon are the words of git or of the system, and no advice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,8 @@ def advised(problem: CodexWorkspaceError) -> Result:
     One of our errors, parted into what happened and what to do.
     """
     words = str(problem).replace("--codex-", "--")
-    if _GITS_WORDS.match(words):
-        text = remedy = ""  # What follows the colon is no advice.
+    if _OF_OTHERS.match(words):
+        text = remedy = ""
     elif isinstance(problem, ProjectionError):
         text, _, remedy = words.partition(": ")
     elif "\n" in words:
@@ -104,8 +105,11 @@ def advised(problem: CodexWorkspaceError) -> Result:
     else:
         text, _, remedy = words.rpartition("; ")
     if not text or not remedy:
-        return error(words, "`codex-workspace run` meets the same, and may tell more.")
-    return error(text, remedy[0].upper() + remedy[1:])
+        return error(
+            words, "Mend what it names; `codex-workspace run` meets the same, and may tell more."
+        )
+    # A command is written as it is typed.
+    return error(text, remedy if remedy.startswith("git ") else remedy[0].upper() + remedy[1:])
 
 
 def counted(number: int, noun: str) -> str:

@@ -129,8 +129,7 @@ def syntax(scripts: Sequence[Script], environ: Mapping[str, str]) -> Result:
         done = subprocess.run(
             [bash, "-n"],
             input=script.content.replace(b"\r\n", b"\n"),
-            # A file that BASH_ENV names would run.
-            env={**{k: v for k, v in environ.items() if k != "BASH_ENV"}, "LC_ALL": "C"},
+            env={**environ, "LC_ALL": "C"},
             capture_output=True,
             timeout=_PATIENCE,
             check=False,

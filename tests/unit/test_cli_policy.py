@@ -108,7 +108,7 @@ def test_words_for_more_hosts_only_where_hosts_are_listed():
             "lists, this policy allows what pip, npm and apt of the image are set to",
         ),
         (["https://example.com", "--policy={file}"], 1, "blocked: host-not-allowed"),
-        (["https://a.example", "--policy={file}"], 0, "allowed by the policy 'mine'"),
+        (["https://a.example", "--policy={file}", "--method=get"], 0, "by the policy 'mine'"),
         (["https://a.example", "--policy={file}", "--method=post"], 1, "method-not-allowed"),
     ],
 )

@@ -170,12 +170,12 @@ def test_requests_go_through_the_proxy(server, closed):
     """
     With its credentials, unless NO_PROXY says otherwise.
     """
-    proxy = UpstreamProxy.parse(server.url.replace("://", "://me:s%40e@"), "127.0.0.1")
+    proxy = UpstreamProxy.parse(server.url.replace("://", "://me:s%2525@"), "127.0.0.1")
 
     assert network.probe("http://registry.example/x", proxy) is None
     assert "Connection refused" in network.probe("http://{}:{}".format(*closed), proxy)
 
-    assert [("HEAD", "http://registry.example/x", "Basic bWU6c0Bl")] == server.asked
+    assert [("HEAD", "http://registry.example/x", "Basic bWU6cyUyNQ==")] == server.asked
 
 
 @pytest.mark.parametrize(
@@ -213,10 +213,12 @@ def test_a_tool_that_fails_is_a_warning(tools):
     assert ("warning", True) == (found.status, "exit status 3" in found.text)
 
 
-def test_pip_tells_what_it_is_set_to(tmp_path):
+def test_pip_tells_what_it_is_set_to(tmp_path, monkeypatch):
     """
     Environment before file before default; a module in the current directory is not run.
     """
+    (tmp_path / "pip.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://file.example/simple\n")
     base = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     from_file = {**base, "PIP_CONFIG_FILE": str(tmp_path / "pip.conf")}

@@ -87,6 +87,24 @@ def test_git_that_fails_to_list_is_a_warning(repo, tmp_path):
     assert all("too much" in one.text + one.remedy for one in got)
 
 
+def test_looking_runs_nothing_of_the_repository(repo, tmp_path):
+    """
+    Git would ask a monitor that the repository names.
+    """
+    ran = tmp_path / "ran"
+    monitor = tmp_path / "monitor"
+    monitor.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    monitor.chmod(0o755)
+    repo.git("config", "core.fsmonitor", monitor)
+    repo.git("status")
+    assert ran.exists()
+    ran.unlink()
+
+    repository.changes(opened(repo), repo.env)
+
+    assert not ran.exists()
+
+
 def test_looking_changes_nothing(repo):
     """
     Not a time stamp, not the index.

@@ -7,6 +7,7 @@ import pytest
 from pytest_codex_workspace import images, trust
 from pytest_codex_workspace.doctor import workspace
 from pytest_codex_workspace.engine.fake import FakeEngine
+from pytest_codex_workspace.errors import EngineError
 from pytest_codex_workspace.output import Output
 from pytest_codex_workspace.rootfs import DEBIAN, ROOTFS
 
@@ -178,6 +179,24 @@ def test_the_image_is_asked_for_its_runtimes(choice, printed, status, words):
     assert ("none", "18") == (spec.network, spec.environment["CODEX_ENV_NODE_VERSION"])
     assert "NODE" not in spec.environment["CODEX_ENV_DEFAULTED"].split()
     assert "SECRET" not in spec.environment
+    assert [] == engine.containers({})
+
+
+def test_a_container_that_does_not_start_is_removed():
+    """
+    The engine's reason is the result.
+    """
+
+    class Refusing(FakeEngine):
+        def start(self, container):
+            raise EngineError("no more")
+
+    engine = Refusing()
+    build(engine, "slim")
+
+    with pytest.raises(EngineError, match="no more"):
+        workspace.runtimes(engine, "slim", {})
+
     assert [] == engine.containers({})
 
 
