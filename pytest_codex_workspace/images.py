@@ -28,6 +28,8 @@ __all__ = [
     "base_identity",
     "ensure_base_image",
     "ensure_proxy_image",
+    "find_base_image",
+    "reference_of",
 ]
 
 IMAGE = "codex-workspace-emulator"
@@ -129,9 +131,34 @@ def ensure_base_image(
         ImageBuildError: it could not be built, or *choice* names an image
             that is neither on the engine nor can be pulled.
     """
+    return _ensure(engine, _base_plan(engine, choice, ca_certificate, output), output)
+
+
+def find_base_image(
+    engine: Engine, choice: str, *, ca_certificate: bytes, output: Output
+) -> ImageInfo | None:
+    """
+    The image that `ensure_base_image` would return at once; `None` if it
+    would have to build it, or to pull what it is built from.
+    """
+    reference = reference_of(choice)
+    if reference is not None and engine.image(reference) is None:
+        return None
+    return _built(engine, _base_plan(engine, choice, ca_certificate, output))
+
+
+def reference_of(choice: str) -> str | None:
+    """
+    The image that a base image is built from; `None` for slim, which is
+    built from Debian, pulled or made.
+    """
+    return {"slim": None, "universal": f"{UNIVERSAL}:latest"}.get(choice, choice)
+
+
+def _base_plan(engine: Engine, choice: str, ca_certificate: bytes, output: Output) -> _Plan:
     flavour, context, base = _ingredients(engine, choice, output)
     context.add("ca.crt", certificate_of(ca_certificate))
-    plan = _Plan(
+    return _Plan(
         what=f"the workspace image ({choice})",
         kind="base",
         choice=choice,
@@ -142,7 +169,6 @@ def ensure_base_image(
         key=context.key(base=base or DEBIAN),
         base=base,
     )
-    return _ensure(engine, plan, output)
 
 
 def base_identity(engine: Engine, choice: str, *, output: Output) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .submodules import Submodule
 
-__all__ = ["RepositorySnapshot", "open_repository"]
+__all__ = ["RepositorySnapshot", "open_repository", "skips_submodules"]
 
 _SCRIPTS = "codex-workspace-scripts"
 _SETUP = f"{_SCRIPTS}/setup-script.sh"
@@ -120,7 +120,6 @@ def open_repository(
         origin = git(
             *inside(git_dir), "rev-list", "--first-parent", "--max-parents=0", head, env=env
         )
-    skip = environ.get("CODEX_SKIP_SUBMODULES", "").strip().lower() in {"1", "true", "yes", "on"}
     return RepositorySnapshot(
         path=top,
         name=name,
@@ -135,10 +134,17 @@ def open_repository(
         has_resume=resume is not None and resume[0] == "blob",
         submodules=(
             find_submodules(top, head, git_dir=git_dir, common_dir=common_dir, env=env)
-            if modules and not skip
+            if modules and not skips_submodules(environ)
             else ()
         ),
     )
+
+
+def skips_submodules(environ: Mapping[str, str]) -> bool:
+    """
+    Whether `CODEX_SKIP_SUBMODULES` leaves submodules out.
+    """
+    return environ.get("CODEX_SKIP_SUBMODULES", "").strip().lower() in {"1", "true", "yes", "on"}
 
 
 def _directory(path: str | Path) -> Path:

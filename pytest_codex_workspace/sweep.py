@@ -11,7 +11,7 @@ from .engine.protocol import Engine, ImageInfo
 from .errors import EngineError
 from .identity import owner_is_gone
 
-__all__ = ["remove_image", "remove_images", "remove_session", "sweep"]
+__all__ = ["left_behind", "remove_image", "remove_images", "remove_session", "sweep"]
 
 _FOREIGN_AGE = 24 * 3600.0
 """Age in seconds after which an object from a machine that cannot be asked counts as left."""
@@ -58,6 +58,21 @@ def sweep(engine: Engine, *, everything: bool = False) -> list[str]:
         if left(image.labels):
             removed += remove_image(engine, image)
     return removed
+
+
+def left_behind(engine: Engine) -> list[str]:
+    """
+    What `sweep` would remove, one line for each object. Nothing is removed.
+    """
+    found: list[tuple[str, Mapping[str, str]]] = [
+        *((f"container {c.name}", c.labels) for c in engine.containers({labels.SESSION: None})),
+        *((f"network {n.name}", n.labels) for n in engine.networks({labels.SESSION: None})),
+        *(
+            (f"image {', '.join(i.tags) or i.id}", i.labels)
+            for i in engine.images({labels.KIND: "temporary"})
+        ),
+    ]
+    return [name for name, marks in found if _is_left(marks)]
 
 
 def remove_session(engine: Engine, session: str) -> list[str]:

@@ -6,11 +6,22 @@ import os
 import re
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import CodexWorkspaceError, ProxyError
 
-__all__ = ["ca_certificate", "cache_dir", "host_bundle", "load_ca", "store_ca"]
+__all__ = [
+    "bundle_files",
+    "ca_certificate",
+    "ca_file",
+    "cache_dir",
+    "certificates",
+    "host_bundle",
+    "load_ca",
+    "preferred_cache_dir",
+    "store_ca",
+]
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 _PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")
@@ -34,16 +45,24 @@ def host_bundle() -> bytes:
         `REQUESTS_CA_BUNDLE` name and from the system's own; nothing else that
         those files hold, and empty where there is none.
     """
-    named = [os.environ.get(variable, "") for variable in _BUNDLE_VARIABLES]
     found: dict[bytes, None] = {}
-    for name in (*named, *_BUNDLE_FILES):
+    for _, name in bundle_files(os.environ):
         try:
-            content = Path(name).read_bytes() if name else b""
+            content = Path(name).read_bytes()
         except OSError:
             # A bundle that cannot be read adds nothing; the others may do.
             continue
-        found.update(dict.fromkeys(_certificates(content)))
+        found.update(dict.fromkeys(certificates(content)))
     return b"".join(found)
+
+
+def bundle_files(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """
+    Where `host_bundle` looks: the variable that names a file, empty for the
+    system's own, and its path. Not all of them need be there.
+    """
+    named = [(variable, environ.get(variable, "")) for variable in _BUNDLE_VARIABLES]
+    return [*(pair for pair in named if pair[1]), *(("", name) for name in _BUNDLE_FILES)]
 
 
 def ca_certificate(pem: bytes) -> bytes:
@@ -53,7 +72,7 @@ def ca_certificate(pem: bytes) -> bytes:
     Raises:
         ProxyError: *pem* holds no certificate.
     """
-    blocks = _certificates(pem)
+    blocks = certificates(pem)
     if not blocks:
         raise ProxyError(
             "the proxy's authority holds no certificate; remove its file and run again"
@@ -67,7 +86,7 @@ def load_ca() -> bytes | None:
     first run, and for a file that is not whole.
     """
     try:
-        pem = _ca_file().read_bytes()
+        pem = ca_file().read_bytes()
     except OSError:
         return None
     return pem if _is_whole(pem) else None
@@ -89,7 +108,7 @@ def store_ca(pem: bytes) -> bytes:
     """
     if not _is_whole(pem):
         raise ProxyError("an authority to keep needs one private key and one certificate")
-    path = _ca_file()
+    path = ca_file()
     try:
         # `mkstemp` makes files of mode 0600.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".ca-")
@@ -124,9 +143,7 @@ def cache_dir() -> Path:
     Raises:
         CodexWorkspaceError: neither can be used.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    home = Path(os.path.expanduser("~/.cache"))  # noqa: PTH111 -- Path's raises without a home
-    wanted = (base if base.is_absolute() else home) / "codex-workspace"
+    wanted = preferred_cache_dir()
     # Anybody could have made it in a shared directory before us, as a link too.
     fallback = Path(tempfile.gettempdir()) / f"codex-workspace-{os.getuid()}"
     if _is_ours(wanted):
@@ -137,6 +154,22 @@ def cache_dir() -> Path:
         f"neither {wanted} nor {fallback} is a directory that belongs to this user and can be "
         "written; set XDG_CACHE_HOME to one that can"
     )
+
+
+def preferred_cache_dir() -> Path:
+    """
+    The directory that `cache_dir` uses if it can be written.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    home = Path(os.path.expanduser("~/.cache"))  # noqa: PTH111 -- Path's raises without a home
+    return (base if base.is_absolute() else home) / "codex-workspace"
+
+
+def ca_file() -> Path:
+    """
+    Where this machine's authority is kept.
+    """
+    return cache_dir() / "ca.pem"
 
 
 def _is_ours(directory: Path) -> bool:
@@ -155,11 +188,10 @@ def _is_ours(directory: Path) -> bool:
     return os.access(directory, os.W_OK | os.X_OK)
 
 
-def _ca_file() -> Path:
-    return cache_dir() / "ca.pem"
-
-
-def _certificates(pem: bytes) -> list[bytes]:
+def certificates(pem: bytes) -> list[bytes]:
+    """
+    The certificates in *pem*.
+    """
     return [block.replace(b"\r\n", b"\n") + b"\n" for block in _CERTIFICATE.findall(pem)]
 
 

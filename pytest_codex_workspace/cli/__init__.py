@@ -12,11 +12,11 @@ from typing import NoReturn
 
 from ..config import ConfigError
 from ..errors import CodexWorkspaceError, SetupError
-from . import cache, cassette, clean, config, run
+from . import cache, cassette, clean, config, doctor, policy, run
 
 __all__ = ["main"]
 
-_COMMANDS = (run, clean, cache, cassette, config)
+_COMMANDS = (run, doctor, config, cache, cassette, policy, clean)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -61,7 +61,7 @@ class DockerEngine(Containers, Networks):
 
     def version(self) -> Mapping[str, str]:
         """
-        `name`, `version`, `api`, `os`, `arch` and `storage` of the engine.
+        `name`, `version`, `api`, `os`, `arch`, `storage` and `root` of the engine.
         """
         return self._version
 
@@ -82,4 +82,5 @@ class DockerEngine(Containers, Networks):
             "os": str(about.get("Os", "")),
             "arch": str(about.get("Arch", "")),
             "storage": str(info.get("Driver", "")),
+            "root": str(info.get("DockerRootDir", "")),
         }

@@ -63,6 +63,34 @@ class Images:
         self._transfer("/images/create", what, reference, params, on_line, patience)
         return image_made(self._api, reference, what)
 
+    def registry_digest(self, reference: str, patience: float) -> str:
+        """
+        The digest that *reference* has in its registry.
+        """
+        what = f"look the image {reference} up in its registry"
+        if self._api.podman:
+            raise EngineError(explained(what, "Podman's service does not tell"))
+        repository, tag = parse_repository_tag(reference)
+        separator = "@" if (tag or "").startswith("sha256:") else ":"
+        with translated(what, self._api.url):
+            credentials = self._credentials(reference)
+        try:
+            answer = self._api.call(
+                "GET",
+                f"/distribution/{repository}{separator}{tag or 'latest'}/json",
+                what,
+                headers=credentials,
+                timeout=(patience, patience),
+            )
+            return str(answer.json()["Descriptor"]["digest"])
+        except (ValueError, KeyError, TypeError):
+            raise EngineError(explained(what, "its answer names no digest")) from None
+        except EngineUnavailable as error:
+            if SILENCE not in str(error):
+                raise
+            words = f"nothing came from the registry for {patience:g} s"
+            raise EngineError(explained(what, words)) from None
+
     def push(
         self, reference: str, on_line: Callable[[str], None], patience: float | None = None
     ) -> None:
@@ -181,10 +209,8 @@ class Images:
         """
         A call that has the engine talk to a registry.
         """
-        client = self._api.client
-        registry, _ = docker.auth.resolve_repository_name(reference)
         with translated(what, self._api.url):
-            credentials = docker.auth.get_config_header(client, registry)
+            credentials = self._credentials(reference)
         progress = Progress(on_line)
         try:
             with self._api.call(
@@ -192,7 +218,7 @@ class Images:
                 path,
                 what,
                 params=params,
-                headers={"X-Registry-Auth": _text(credentials) or _NO_CREDENTIALS},
+                headers=credentials,
                 timeout=LONG if patience is None else (patience, patience),
                 stream=True,
             ) as answer:
@@ -206,6 +232,14 @@ class Images:
         progress.finish()
         if progress.error:
             raise EngineError(explained(what, progress.error))
+
+    def _credentials(self, reference: str) -> dict[str, str]:
+        """
+        The header with what the docker command would log in with.
+        """
+        registry, _ = docker.auth.resolve_repository_name(reference)
+        header = docker.auth.get_config_header(self._api.client, registry)
+        return {"X-Registry-Auth": _text(header) or _NO_CREDENTIALS}
 
     def _build(
         self,

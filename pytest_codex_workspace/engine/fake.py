@@ -73,6 +73,7 @@ class FakeEngine(FakeContainers):
             "os": "linux",
             "arch": "amd64",
             "storage": "memory",
+            "root": "/nowhere",
         }
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -65,6 +66,18 @@ class FakeImages(FakeState):
                 for one in self._images.values()
                 if matches(one.labels, labels) and (one.tags or one.id not in parents)
             ]
+
+    def registry_digest(self, reference: str, patience: float) -> str:  # noqa: ARG002
+        """
+        The digest of a *pullable* image, or of one that was pushed.
+        """
+        name = full_name(reference)
+        with self._lock:
+            if name in self._pushed:
+                return self._pushed[name].id
+            if name in self._pullable:
+                return f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+        raise refusal(f"look the image {reference} up in its registry", "no registry has it")
 
     def pull(
         self,

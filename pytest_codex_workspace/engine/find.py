@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .protocol import Engine
 
-__all__ = ["find_engine"]
+__all__ = ["find_engine", "locate_engine"]
 
 _SCHEMES = ("unix://", "tcp://", "ssh://")
 
@@ -71,12 +71,21 @@ def find_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ) -
         EngineUnavailable: *choice* is none of these, or nothing answers. The
             text lists what was tried, why it failed and what to do.
     """
+    return locate_engine(choice, environ)[0]
+
+
+def locate_engine(
+    choice: str = "auto", environ: Mapping[str, str] = os.environ
+) -> tuple[Engine, str]:
+    """
+    The same, and what led to it: `DOCKER_HOST`, the default socket.
+    """
     tried: list[str] = []
     for candidate in _candidates(choice, environ):
         try:
             if candidate.problem:
                 raise EngineUnavailable(candidate.problem)
-            return DockerEngine(candidate.url, candidate.tls)
+            return DockerEngine(candidate.url, candidate.tls), candidate.origin
         except EngineUnavailable as error:
             tried.append(f"  - {candidate}: {_why(candidate.url, str(error))}")
     raise EngineUnavailable(

@@ -161,7 +161,8 @@ class Engine(Protocol):
 
     def version(self) -> Mapping[str, str]:
         """
-        `name`, `version`, `api`, `os`, `arch` and `storage` of the engine.
+        `name`, `version`, `api`, `os`, `arch` and `storage` of the engine, and
+        `root`, the directory on its machine that images are in.
         """
 
     def close(self) -> None:
@@ -188,6 +189,13 @@ class Engine(Protocol):
         """
         Fetch *reference* from its registry. With *patience*, a registry from
         which nothing comes for so many seconds is given up with `EngineError`.
+        """
+
+    def registry_digest(self, reference: str, patience: float) -> str:
+        """
+        The digest that *reference* has in its registry. Nothing is fetched; a
+        registry that does not answer within *patience* seconds is given up
+        with `EngineError`.
         """
 
     def push(

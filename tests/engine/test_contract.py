@@ -25,7 +25,7 @@ def test_version_says_what_the_engine_is(bench: Bench) -> None:
     """
     version = bench.engine.version()
 
-    assert {"name", "version", "api", "os", "arch", "storage"} <= set(version)
+    assert {"name", "version", "api", "os", "arch", "storage", "root"} <= set(version)
     assert all(version.values())
 
 
@@ -520,6 +520,22 @@ def test_push_and_pull(bench: Bench, registry: str) -> None:
         bench.engine.pull(f"{registry}/contract:never-made", lines.append, 60)
     with pytest.raises(EngineError):
         bench.engine.push(f"{registry}/contract:never-made", lines.append, 60)
+
+
+def test_a_registry_is_asked_without_a_pull(bench: Bench, registry: str) -> None:
+    """
+    It tells a digest of what it has, and the engine has as little as before.
+    """
+    tag = f"{registry}/contract:asked"
+    bench.undo.callback(bench.engine.remove_image, tag)
+    bench.engine.commit(bench.create(), tag=tag, labels={})
+    bench.engine.push(tag, lambda _: None, 60)
+    bench.engine.remove_image(tag)
+
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", bench.engine.registry_digest(tag, 60))
+    assert bench.engine.image(tag) is None
+    with pytest.raises(EngineError, match=r"could not look the image .* up in its registry"):
+        bench.engine.registry_digest(f"{registry}/contract:never-made", 60)
 
 
 def test_commit_without_a_tag(bench: Bench) -> None:

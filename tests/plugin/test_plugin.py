@@ -17,9 +17,10 @@ def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     return pytester
 
 
+@pytest.mark.promise("S19")
 def test_without_a_repository_tests_are_skipped(example):
     """
-    The reason names the option.
+    S19: what was an unset HOST_REPO; the reason names the option.
     """
     result = example.runpytest("-rs")
 

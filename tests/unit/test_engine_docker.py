@@ -93,6 +93,26 @@ def test_description(docker: tuple[DockerEngine, StubEngine]) -> None:
     assert 1 == stub.calls.count("GET /v1.41/info")
 
 
+@pytest.mark.parametrize("answer", ["no JSON", {}, []])
+def test_a_registry_whose_answer_is_no_digest(
+    docker: tuple[DockerEngine, StubEngine], answer: object
+) -> None:
+    """
+    It is said; the digest of another name is not asked for.
+    """
+    engine, stub = docker
+    name = "example.org/x/y"
+    stub.answers[f"GET /distribution/{name}:latest/json"] = (200, answer)
+
+    with pytest.raises(EngineError, match="up in its registry: its answer names no digest"):
+        engine.registry_digest(name, 5)
+    digest = {"Descriptor": {"digest": "sha256:1"}}
+    stub.answers[f"GET /distribution/{name}:2/json"] = (200, digest)
+    assert "sha256:1" == engine.registry_digest(f"{name}:2", 5)
+    stub.answers[f"GET /distribution/{name}@sha256:1/json"] = (200, digest)
+    assert "sha256:1" == engine.registry_digest(f"{name}@sha256:1", 5)
+
+
 @pytest.mark.parametrize(
     ("words", "advice"),
     [

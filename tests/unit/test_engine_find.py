@@ -74,6 +74,18 @@ def add_certificates(where: Path) -> None:
         (where / f"{name}.pem").write_text("")
 
 
+def test_what_led_to_an_engine_is_told(recorder: Recorder) -> None:
+    """
+    For whoever wonders why it is this one.
+    """
+    recorder.answers_at = DEFAULT
+    assert (f"engine at {DEFAULT}", "the default socket") == find.locate_engine("auto", {})
+
+    recorder.answers_at = "unix:///other"
+    host = {"DOCKER_HOST": "unix:///other"}
+    assert ("engine at unix:///other", "DOCKER_HOST") == find.locate_engine("auto", host)
+
+
 @pytest.mark.parametrize(
     ("choice", "environ", "expected"),
     [

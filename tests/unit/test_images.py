@@ -95,6 +95,23 @@ class TestBaseImage:
         assert f"codex-workspace-emulator:base-{image.labels[labels.KEY][:12]}" == tag
         assert image.labels[labels.KIND] == "base"
 
+    @pytest.mark.parametrize("choice", ["slim", "universal", images.UNIVERSAL])
+    def test_is_found_without_being_made(self, engine, output, ensure, lines, choice):
+        """
+        Nothing is pulled or built for it, and one for another authority does not count.
+        """
+
+        def find(certificate=CERTIFICATE):
+            return images.find_base_image(engine, choice, ca_certificate=certificate, output=output)
+
+        assert (None, [], []) == (find(), lines, engine.builds)
+        made = ensure(choice)
+        del lines[:]
+
+        assert made.id == find().id
+        assert find(OTHER_CERTIFICATE) is None
+        assert (1, []) == (len(engine.builds), lines)
+
     def test_is_built_again_when_the_authority_changes(self, engine, ensure):
         """
         Workspaces must trust the proxy of now.

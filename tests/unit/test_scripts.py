@@ -90,16 +90,17 @@ def test_more_than_anyone_reads_is_not_shown(run):
     assert 1024 * 1024 == len(result.output)
 
 
+@pytest.mark.promise("S8", "S19")
 def test_a_failure_has_code_log_and_tail(run, tmp_path):
     """
-    And says what to do next.
+    S19: and says what to do next; the cache is as it was.
     """
     with pytest.raises(SetupError, match="exited with 9") as caught:
         run(b"echo why; exit 9")
 
     assert (9, SETUP, "why\n") == (caught.value.exit_code, caught.value.script, caught.value.tail)
     assert tmp_path / "logs" / "x.log" == caught.value.log_path
-    assert "commit it" in str(caught.value)
+    assert "The cache is as it was. Mend the script, commit it" in str(caught.value)
 
 
 def test_a_script_that_hangs_is_ended(run):

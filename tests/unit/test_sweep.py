@@ -13,7 +13,7 @@ from pytest_codex_workspace.engine.fake import FakeEngine
 from pytest_codex_workspace.engine.protocol import ContainerSpec
 from pytest_codex_workspace.errors import EngineError
 from pytest_codex_workspace.identity import Identity, owner_is_gone
-from pytest_codex_workspace.sweep import remove_images, remove_session, sweep
+from pytest_codex_workspace.sweep import left_behind, remove_images, remove_session, sweep
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +75,11 @@ def test_only_what_the_dead_left_goes(engine, dead_pid):
         engine.create_network(f"net-{name}", internal=True, labels=found)
         engine.create(ContainerSpec("i:1", ["x"], name, labels=found))
 
+    left = left_behind(engine)
+    assert 4 == len(engine.containers({labels.SESSION: None}))
     removed = sweep(engine)
 
+    assert sorted(removed) == sorted(left)
     assert {"container dead", "network net-dead", "container foreign-old",
             "network net-foreign-old"} == set(removed)  # fmt: skip
     assert {"alive", "foreign"} == {one.name for one in engine.containers({labels.SESSION: None})}

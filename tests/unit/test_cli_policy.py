@@ -1,0 +1,142 @@
+"""`codex-workspace policy`: what a policy means, and what becomes of a request."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from pytest_codex_workspace.cli import main
+from pytest_codex_workspace.network.policy import HTTPS_ONLY, OPEN, Policy
+from pytest_codex_workspace.network.wording import described
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+    """
+    The command takes SIGTERM, which is pytest's.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{}", ["hosts       any", "ports       443", "plain HTTP  blocked"]),
+        ("offline: true", ["network     nothing may be reached"]),
+        (
+            "allow: [a.example]\ndeny: [b.example]\nmethods: [GET]\nports: [443, 8443]",
+            [
+                "hosts       a.example; no others",
+                "denied      b.example; that wins",
+                "methods     GET",
+                "ports       443, 8443",
+            ],
+        ),
+        ("http: allow\nwebsocket: allow", ["443, and 80 for plain HTTP", "WebSocket   allowed"]),
+        ("private: [10.1.0.0/16]", ["blocked, except 10.1.0.0/16"]),
+        (
+            "extends: codex-package-managers",
+            ["crates.io", "what pip, npm and apt of the image are set to"],
+        ),
+    ],
+)
+def test_a_file_is_told_in_words(tmp_path, capsys, text, words):
+    """
+    Each field, and what a preset leaves to the image.
+    """
+    path = tmp_path / "strict.yaml"
+    path.write_text(text)
+
+    assert 0 == main(["policy", "check", str(path)])
+
+    printed = capsys.readouterr().out
+    assert "policy strict\n" in printed
+    for word in words:
+        assert word in printed
+
+
+def test_a_wrong_file_is_an_error_with_its_line(tmp_path, capsys):
+    """
+    So is one that is not there.
+    """
+    path = tmp_path / "wrong.yaml"
+    path.write_text("http: allow\nprots: [443]\n")
+
+    assert 2 == main(["policy", "check", str(path)])
+    assert f"PolicyError: {path}, line 2: unknown field prots" in capsys.readouterr().err
+    assert 2 == main(["policy", "check", str(tmp_path / "none.yaml")])
+    assert "none.yaml cannot be read" in capsys.readouterr().err
+
+
+def test_words_for_more_hosts_only_where_hosts_are_listed():
+    """
+    Who allows any host allows those, too; `open` is open but for private addresses.
+    """
+    assert ("hosts", "any") == described(HTTPS_ONLY)[0]
+    assert ("hosts", "a.example, more; no others") == described(
+        Policy(allow=("a.example",)), "more"
+    )[0]
+    assert {"ports": "any", "methods": "any", "plain HTTP": "allowed"}.items() <= dict(
+        described(OPEN)
+    ).items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["https://example.com/a?b"], 0, "allowed by the policy 'https-only'"),
+        (["https://192.0.2.1/"], 0, "allowed"),
+        (["http://example.com"], 1, "blocked: plain-http\nPlain HTTP is not allowed."),
+        (["http://example.com", "--policy=open"], 0, "allowed"),
+        (["http://example.com:8080", "--policy=open"], 0, "allowed"),
+        (["ws://example.com"], 1, "blocked: websocket"),
+        (["wss://example.com"], 1, "blocked: websocket"),
+        (["wss://example.com", "--policy=open"], 0, "allowed"),
+        (["https://example.com:8443"], 1, "blocked: port-not-allowed"),
+        (["https://example.com", "--policy=offline"], 1, "blocked: offline"),
+        (["https://10.0.0.1/", "--policy=open"], 1, "blocked: private-address"),
+        (["https://[::1]/"], 1, "blocked: private-address"),
+        (["https://github.com", "--policy=codex-package-managers"], 0, "allowed"),
+        (
+            ["https://example.com", "--policy=codex-package-managers"],
+            1,
+            "host-not-allowed\nThe host example.com is not among the hosts allowed by the policy "
+            "'codex-package-managers'. Allow it there, or do without it.\nBesides the hosts it "
+            "lists, this policy allows what pip, npm and apt of the image are set to",
+        ),
+        (["https://example.com", "--policy={file}"], 1, "blocked: host-not-allowed"),
+        (["https://a.example", "--policy={file}", "--method=get"], 0, "by the policy 'mine'"),
+        (["https://a.example", "--policy={file}", "--method=post"], 1, "method-not-allowed"),
+    ],
+)
+def test_a_request_is_explained(tmp_path, capsys, arguments, code, words):
+    """
+    Verdict, reason and what to do; the exit code says which it is.
+    """
+    path = tmp_path / "mine.yaml"
+    path.write_text("allow: [a.example]\nmethods: [GET]\n")
+
+    assert code == main(["policy", "explain", *(one.format(file=path) for one in arguments)])
+
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("url", ["ssh://git@example.com", "example.com", "https://", "https://[x"])
+def test_what_is_no_url_of_the_web_is_refused(capsys, url):
+    """
+    With the URLs that can be asked about.
+    """
+    assert 2 == main(["policy", "explain", url])
+    assert "PolicyError" in (said := capsys.readouterr().err)
+    assert url in said
+
+
+def test_an_unknown_policy_is_an_error(capsys):
+    """
+    The nearest name is offered.
+    """
+    assert 2 == main(["policy", "explain", "https://example.com", "--policy=ofline"])
+    assert "Was 'offline' meant?" in capsys.readouterr().err

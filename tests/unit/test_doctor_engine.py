@@ -1,0 +1,210 @@
+"""Doctor: the container engine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace import labels
+from pytest_codex_workspace.doctor import engine as checks
+from pytest_codex_workspace.doctor.results import advised
+from pytest_codex_workspace.doctor.running import begin
+from pytest_codex_workspace.engine.docker import DockerEngine
+from pytest_codex_workspace.engine.fake import FakeEngine
+from pytest_codex_workspace.engine.find import locate_engine
+from pytest_codex_workspace.errors import EngineError
+from pytest_codex_workspace.identity import Identity
+
+from .stub_engine import DOCKER, stub_engine
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def docker(tmp_path):
+    """
+    A Docker engine of which nothing is known but its version, and the table it answers from.
+    """
+    with stub_engine(tmp_path, {**DOCKER, "Arch": "amd64"}) as stub:
+        stub.answers["GET /info"] = (200, {"Driver": "overlay2", "DockerRootDir": str(tmp_path)})
+        engine = DockerEngine(stub.url)
+        yield engine, stub
+        engine.close()
+
+
+def found(environ, choice="auto"):
+    return checks.found(begin(lambda: locate_engine(choice, environ)), 5)
+
+
+def test_an_engine_that_answers_has_what_led_to_it(docker):
+    """
+    Option or environment.
+    """
+    url = docker[1].url
+
+    assert f"{url} answers (DOCKER_HOST)" == found({"DOCKER_HOST": url}).text
+    assert f"{url} answers (the engine option)" == found({}, url).text
+
+
+def test_no_engine_is_an_error_with_what_was_tried(tmp_path):
+    """
+    The remedy is apart, and names options as this command has them.
+    """
+    got = found({"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+
+    assert "error" == got.status
+    assert f"DOCKER_HOST, unix://{tmp_path}/none.sock: no such socket" in got.text
+    assert "Correct or unset DOCKER_HOST, or name an engine with --engine=URL." == got.remedy
+
+
+def test_an_engine_that_is_too_old_is_an_error(tmp_path):
+    """
+    With the version that will do.
+    """
+    with stub_engine(tmp_path, {**DOCKER, "ApiVersion": "1.40"}) as stub:
+        got = found({"DOCKER_HOST": stub.url})
+
+    assert ("error", True) == (got.status, "1.41 (Docker 20.10" in got.text)
+
+
+def test_an_engine_that_does_not_answer_in_time_is_an_error():
+    """
+    The others are not kept waiting.
+    """
+    got = checks.found(Future(), 0.01)
+
+    assert ("error", True) == (got.status, "docker version" in got.remedy)
+
+
+def test_a_good_engine_is_well(docker):
+    """
+    Name, version, architecture and storage.
+    """
+    engine, _ = docker
+
+    got = [check(engine) for check in (checks.version, checks.architecture, checks.storage)]
+
+    assert ["ok"] * 3 == [one.status for one in got]
+    assert "docker 20.10.24, API 1.41" == got[0].text
+    assert "overlay2" == got[2].text
+
+
+class Odd(FakeEngine):
+    """
+    An engine that is unlike Codex's in each respect.
+    """
+
+    platform = "linux/arm64"
+    url = "unix:///odd.sock"
+
+    def version(self):
+        return {**super().version(), "api": "1.40", "storage": "vfs"}
+
+
+def test_an_odd_engine_is_told(tmp_path):
+    """
+    Another architecture and vfs work, an old API does not.
+    """
+    engine = Odd()
+
+    assert "error" == checks.version(engine).status
+    assert ("warning", True) == (
+        checks.architecture(engine).status,
+        "linux/arm64; Codex runs on linux/amd64" in checks.architecture(engine).text,
+    )
+    assert ("warning", True) == (
+        checks.storage(engine).status,
+        "overlay2" in checks.storage(engine).remedy,
+    )
+    # A root directory that is not here: a virtual machine's.
+    assert ("ok", True) == (checks.disk(engine).status, "cannot look" in checks.disk(engine).text)
+
+
+def test_room_on_the_disk(docker, tmp_path):
+    """
+    That of this machine is looked at; too little is an error, little a warning.
+    """
+    assert str(tmp_path) in checks.disk(docker[0]).text
+    rooms = [checks.room(Path("/x"), size).status for size in (1_999_999_999, 2e9, 9.9e9, 1e10)]
+    assert ["error", "warning", "warning", "ok"] == rooms
+    assert "codex-workspace cache prune" in checks.room(Path("/x"), 0).remedy
+    assert "1.5 GB free in /x" == checks.room(Path("/x"), 1_500_000_000).text
+
+
+def test_a_network_is_made_as_for_workspaces_and_removed(docker):
+    """
+    Internal, with our labels.
+    """
+    engine, stub = docker
+    stub.answers["POST /networks/create"] = (201, {"Id": "n1"})
+    stub.answers["DELETE /networks/n1"] = (204, "")
+
+    assert "ok" == checks.networks(engine).status
+
+    assert stub.calls[-1].startswith("DELETE")
+    assert b'"Internal": true' in stub.bodies[-2]
+    assert labels.SESSION.encode() in stub.bodies[-2]
+    fake = FakeEngine()
+    checks.networks(fake)
+    assert [] == fake.networks({labels.SESSION: None})
+
+
+def test_no_address_left_names_the_remedy(docker):
+    """
+    The engine's words, and `codex-workspace clean`.
+    """
+    engine, stub = docker
+    words = "could not find an available, non-overlapping IPv4 address pool among the defaults"
+    stub.answers["POST /networks/create"] = (500, {"message": words})
+
+    with pytest.raises(EngineError) as caught:
+        checks.networks(engine)
+
+    got = advised(caught.value)
+    assert "error" == got.status
+    assert words in got.text
+    assert "`codex-workspace clean`" in got.remedy
+
+
+def test_what_dead_sessions_left_is_a_warning():
+    """
+    Nothing of it is removed here.
+    """
+    engine = FakeEngine()
+    marks = Identity().labels("network")
+    engine.create_network("living", internal=True, labels=marks)
+    assert "ok" == checks.leftovers(engine).status
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    dead = marks[labels.PID].rpartition(":")[0] + f":{process.pid}"
+    engine.create_network("left", internal=True, labels={**marks, labels.PID: dead})
+
+    got = checks.leftovers(engine)
+
+    assert ("warning", "left by ended runs: network left") == (got.status, got.text)
+    assert "codex-workspace clean" in got.remedy
+    assert 2 == len(engine.networks({labels.SESSION: None}))
+
+
+def test_the_cache_is_measured(cache_home):
+    """
+    Against its budget, and without touching what is noted of uses.
+    """
+    engine = FakeEngine()
+    for kind, age in (("setup", 0.0), ("setup", 13 * HOUR), ("clean", 13 * HOUR)):
+        created = f"{time.time() - age}"
+        marks = {labels.KIND: kind, labels.KEY: f"{kind}{age}", labels.CREATED: created}
+        engine.add_image(f"codex-workspace-emulator:{kind}-{age}", labels=marks)
+
+    got = checks.cached_layers(engine, 10**9, 12 * HOUR)
+
+    assert "ok" == got.status
+    assert "3 cached layers: 0 B of 1 GB, 1 setup among them too old to be used" == got.text
+    over = checks.cached_layers(engine, -1, 12 * HOUR)
+    assert ("warning", True) == (over.status, "cache prune" in over.remedy)
+    assert not cache_home.exists()

@@ -1,0 +1,209 @@
+"""Doctor: the image of workspaces, and the runtimes in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace import images, trust
+from pytest_codex_workspace.doctor import workspace
+from pytest_codex_workspace.engine.fake import FakeEngine
+from pytest_codex_workspace.errors import EngineError
+from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.rootfs import DEBIAN, ROOTFS
+
+UNIVERSAL = f"{images.UNIVERSAL}:latest"
+
+AUTHORITY = (
+    b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+    b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+)
+
+NOTE = "slim has Ruby 3.3.14, not Codex's default 3.4.4\n"
+ENDED = "codex-workspace: ended with 0\n"
+
+
+@pytest.fixture(autouse=True)
+def _machine(cache_home, tmp_path, monkeypatch):
+    """
+    No mmdebstrap, and a cache directory of the test's own.
+    """
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def build(engine, choice):
+    """
+    Have the workspace image made.
+    """
+    trust.store_ca(AUTHORITY)
+    engine.add_image(DEBIAN)
+    output = Output("quiet", lambda _: None)
+    images.ensure_base_image(engine, choice, ca_certificate=AUTHORITY, output=output)
+
+
+def printing(text, seen):
+    """
+    An engine whose containers print *text*; it notes their specs in *seen*.
+    """
+
+    def run(spec, stdin, stdout):
+        seen.append(spec)
+        stdout.write(text.encode())
+        return 0
+
+    return FakeEngine(run=run)
+
+
+@pytest.mark.parametrize("choice", ["universal", "example.org/own:1"])
+def test_an_image_that_nobody_has_is_an_error(choice):
+    """
+    The engine's reason; slim is the alternative.
+    """
+    found = workspace.image(FakeEngine(), choice)
+
+    assert "error" == found.status
+    assert f"{images.reference_of(choice)} is not on the engine" in found.text
+    assert found.text.endswith("cannot be pulled: no registry has it")
+    assert "--image=slim" in found.remedy
+
+
+def test_podman_does_not_tell():
+    """
+    So nothing is known, and the way to find out is given.
+    """
+
+    class Podman(FakeEngine):
+        def version(self):
+            return {**super().version(), "name": "podman"}
+
+    found = workspace.image(Podman(), "universal")
+
+    assert ("warning", True) == (found.status, f"podman pull {UNIVERSAL}" in found.remedy)
+
+
+def test_an_image_that_a_registry_has_is_well_and_stays_there():
+    """
+    It is only asked for.
+    """
+    engine = FakeEngine(pullable=[UNIVERSAL])
+
+    found = workspace.image(engine, "universal")
+
+    assert ("ok", True) == (found.status, "the first run pulls" in found.text)
+    assert engine.image(UNIVERSAL) is None
+
+
+def test_an_image_that_is_there_is_well():
+    """
+    What is built from, then what is built.
+    """
+    engine = FakeEngine(pullable=[UNIVERSAL])
+    engine.add_image(UNIVERSAL)
+    assert f"image present ({UNIVERSAL})" in workspace.image(engine, "universal").text
+
+    build(engine, "universal")
+
+    found = workspace.image(engine, "universal")
+    assert ("ok", "universal: built 0 s ago") == (found.status, found.text)
+
+
+@pytest.mark.parametrize("reference", [DEBIAN, ROOTFS])
+def test_slim_needs_a_debian(reference):
+    """
+    Either of the two it is built from will do.
+    """
+    engine = FakeEngine()
+    engine.add_image(reference)
+
+    assert f"image present ({reference})" in workspace.image(engine, "slim").text
+
+
+def test_slim_can_be_made_or_pulled(tmp_path):
+    """
+    Without a Debian it is pulled; without a registry mmdebstrap makes it; without both it fails.
+    """
+    assert "pulls" in workspace.image(FakeEngine(pullable=[DEBIAN]), "slim").text
+    nothing = workspace.image(FakeEngine(), "slim")
+    (tmp_path / "mmdebstrap").write_text("#!/bin/sh\n")
+    (tmp_path / "mmdebstrap").chmod(0o755)
+
+    assert ("error", True) == (nothing.status, "mmdebstrap" in nothing.remedy)
+    assert ("ok", True) == (
+        workspace.image(FakeEngine(), "slim").status,
+        "mmdebstrap" in workspace.image(FakeEngine(), "slim").text,
+    )
+
+
+def test_runtimes_wait_for_the_image():
+    """
+    No container is started before there is one.
+    """
+    seen: list[object] = []
+
+    found = workspace.runtimes(printing(ENDED, seen), "slim", {})
+
+    assert ("ok", True, []) == (
+        found.status,
+        "once the workspace image is built" in found.text,
+        seen,
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "printed", "status", "words"),
+    [
+        ("slim", ENDED, "ok", "has what CODEX_ENV"),
+        ("slim", NOTE + ENDED, "warning", NOTE.strip()),
+        ("universal", "Python: 3.12\n" + ENDED, "ok", "has what CODEX_ENV"),
+        ("universal", "codex-workspace: absent\n" + ENDED, "ok", "no choice of runtimes"),
+        ("slim", "no such\ncodex-workspace: ended with 1\n", "error", "failed in the image slim:"),
+        ("slim", "killed", "error", "setup_universal.sh failed"),
+        ("slim", "", "error", "setup_universal.sh failed"),
+    ],
+)
+def test_the_image_is_asked_for_its_runtimes(choice, printed, status, words):
+    """
+    What slim lacks is a warning; an exit code, or none at all, an error.
+    """
+    seen: list[object] = []
+    engine = printing(printed, seen)
+    if choice == "universal":
+        engine.add_image(UNIVERSAL)
+    build(engine, choice)
+    del seen[:]
+
+    found = workspace.runtimes(engine, choice, {"CODEX_ENV_NODE_VERSION": "18", "SECRET": "x"})
+
+    assert status == found.status
+    assert words in found.text
+    (spec,) = seen
+    assert ("none", "18") == (spec.network, spec.environment["CODEX_ENV_NODE_VERSION"])
+    assert "NODE" not in spec.environment["CODEX_ENV_DEFAULTED"].split()
+    assert "SECRET" not in spec.environment
+    assert [] == engine.containers({})
+
+
+def test_a_container_that_does_not_start_is_removed():
+    """
+    The engine's reason is the result.
+    """
+
+    class Refusing(FakeEngine):
+        def start(self, container):
+            raise EngineError("no more")
+
+    engine = Refusing()
+    build(engine, "slim")
+
+    with pytest.raises(EngineError, match="no more"):
+        workspace.runtimes(engine, "slim", {})
+
+    assert [] == engine.containers({})
+
+
+def test_a_runtime_that_does_not_exist_is_a_warning():
+    """
+    The names that do are listed.
+    """
+    found = workspace.runtimes(FakeEngine(), "slim", {"CODEX_ENV_NOED_VERSION": "18"})
+
+    assert ("warning", True) == (found.status, "CODEX_ENV_NODE_VERSION" in found.remedy)
