@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from ..config import OPTIONS
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-__all__ = ["RUN_OPTIONS", "add_command", "add_engine", "add_options", "add_repo", "show"]
+__all__ = ["RUN_OPTIONS", "add_command", "add_engine", "add_options", "add_repo", "show", "tell"]
 
 RUN_OPTIONS = (
     "rev",
@@ -90,3 +91,10 @@ def show(line: str) -> None:
     Print one line at once.
     """
     print(line, flush=True)  # noqa: T201
+
+
+def tell(line: str) -> None:
+    """
+    Print one line at once, where it does not mix with a command's output.
+    """
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
