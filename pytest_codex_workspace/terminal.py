@@ -25,6 +25,7 @@ __all__ = ["Streams", "known_term", "on_pipes", "on_terminal"]
 
 _PIECE = 1 << 16
 _PATIENCE = 2.0
+_MOST_DISCARDED = 256
 _DEFAULT_TERM = "xterm-256color"
 _TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
 _TERMINFO = ("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo")
@@ -216,8 +217,9 @@ def _raw(streams: Streams) -> Iterator[None]:
         tty.setraw(stdin, termios.TCSADRAIN)
         yield
     finally:
-        # It may have hung up. What the workspace made the terminal answer, or was typed too
-        # late, must not reach the user's own shell.
+        # What the workspace made the terminal answer, or was typed too late, must not reach the
+        # user's own shell. A terminal that has hung up is an error, which changes nothing here.
+        _discard(stdin)
         with suppress(termios.error):
             termios.tcsetattr(stdin, termios.TCSAFLUSH, before)
         if os.isatty(streams.stdout):
@@ -283,6 +285,17 @@ def _pass_on(source: int, process: Process) -> bool:
     else:
         process.close_stdin()
     return bool(data)
+
+
+def _discard(stdin: int) -> None:
+    """
+    Read what has come. To flush a terminal is not enough: more may wait
+    behind what it has room for.
+    """
+    with suppress(OSError):
+        for _ in range(_MOST_DISCARDED):
+            if not select.select([stdin], [], [], 0)[0] or not os.read(stdin, _PIECE):
+                return
 
 
 def _copy(lines: Lines, fd: int) -> None:

@@ -137,24 +137,36 @@ def test_what_a_program_left_switched_on_is_switched_off(user, channel):
         assert sequence in user.seen.partition(b"\x1b[?25l")[2]
 
 
-def test_what_was_typed_before_is_for_the_shell_and_what_comes_after_is_for_nobody(user, channel):
+def test_what_was_typed_before_is_for_the_shell(user, channel):
     """
-    A terminal that answers too late does not type into the user's own shell.
+    While the workspace came up.
     """
     user.type(b"typed ahead\n")
 
+    assert on_terminal(bash(channel, "read line; echo got $line"), user.streams, "xterm") == 0
+    user.until(b"got typed ahead")
+
+
+def test_what_comes_too_late_is_for_nobody(user, channel, tmp_path):
+    """
+    A workspace can make the terminal answer: that must not type into the user's own shell. Nor
+    does input that nobody reads hold the end.
+    """
+    over = tmp_path / "over"
+
     def act() -> None:
-        user.until(b"got typed ahead")
-        user.type(b"rm -rf precious\n")
-        user.until(b"rm -rf")
+        user.until(b"ready\n")
+        os.set_blocking(user.master, False)
+        # Until what is typed stays in the terminal here.
+        while select.select([], [user.master], [], 0.3)[1]:
+            user.type(b"rm -rf precious\n" * 200)
+        over.touch()
 
     user.meanwhile(act)
-    script = "read line; echo got $line; while read -t 0.5 _; do :; done"
-    on_terminal(bash(channel, script), user.streams, "xterm")
+    script = f"stty raw -echo; echo ready; until test -e {over}; do sleep 0.02; done"
+    assert on_terminal(bash(channel, script), user.streams, "xterm") == 0
 
-    os.set_blocking(user.terminal, False)
-    with pytest.raises(BlockingIOError):
-        os.read(user.terminal, 100)
+    assert select.select([user.terminal], [], [], 0.3)[0] == []
 
 
 def test_a_change_of_size_is_passed_on(user, channel):
@@ -278,7 +290,7 @@ def test_pipes_stay_apart_and_end(channel):
     output, out = os.pipe()
     error, err = os.pipe()
     os.close(error)
-    script = "for i in $(seq 3000); do echo $i >&2; done; cat; echo out; exit 4"
+    script = "head -c 3000000 /dev/zero >&2; cat; echo out; exit 4"
     code = on_pipes(bash(channel, script), Streams(None, out, err))
     for fd in (out, err):
         os.close(fd)
