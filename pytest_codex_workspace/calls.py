@@ -17,15 +17,20 @@ from .results import Exit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["WINDOW", "Call", "CommandCall", "FileCall", "Sender"]
+__all__ = ["PTY_WINDOW", "WINDOW", "Call", "CommandCall", "FileCall", "Sender", "check_size"]
 
 WINDOW = 1 << 20
 """Bytes of output that wait unread before a started process blocks."""
+
+PTY_WINDOW = 1 << 17
+"""The same on a terminal: so much is still shown after Ctrl-C."""
 
 _STDIN_WINDOW = 1 << 20
 _STDIN_PIECE = 1 << 18
 _MESSAGE_LENGTH = 2000
 _KILLED = 128 + 9
+_END_OF_FILE = b"\x04"
+_LARGEST_SIZE = 0xFFFF
 
 
 class Sender(Protocol):
@@ -189,11 +194,24 @@ class CommandCall(Call):
     Args:
         keep: bytes of each stream that are kept; the rest is dropped. `None`
             leaves the process blocked while they are not read.
+        window: bytes that may wait unread then.
+        on_terminal: whether it runs on a terminal, whose input never closes.
     """
 
-    def __init__(self, sender: Sender, number: int, keep: int | None) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        number: int,
+        keep: int | None,
+        *,
+        window: int = WINDOW,
+        on_terminal: bool = False,
+    ) -> None:
         super().__init__(sender, number)
         self._windowed = keep is None
+        self._window = window
+        self._on_terminal = on_terminal
+        self._in_line = False
         self._keep = keep
         self._buffers = (bytearray(), bytearray())
         self._owed = [0, 0]
@@ -258,6 +276,30 @@ class CommandCall(Call):
                 if self._ended or not arrived:
                     return self._exit
 
+    def feed(self, data: bytes, *, end: bool = False, deadline: float | None = None) -> None:
+        """
+        See `Control.feed`.
+        """
+        if self._on_terminal:
+            if data:
+                self._in_line = data[-1:] not in (b"\n", b"\r")
+            if end:
+                # Within a line, the first one only hands over what the line has.
+                data += _END_OF_FILE * (1 + self._in_line)
+            end = False
+        super().feed(data, end=end, deadline=deadline)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """
+        See `Control.resize`.
+        """
+        check_size(rows, columns)
+        with self._changed:
+            if self._ended or not self._on_terminal:
+                return
+        values = {"rows": rows, "columns": columns}
+        self._sender.send(wire.RESIZE, self.number, json.dumps(values).encode())
+
     def kill(self, signal: str | int) -> None:
         """
         See `Control.kill`.
@@ -305,9 +347,11 @@ class CommandCall(Call):
             raise ValueError(f"a frame of type {kind} in answer to a command")
 
     def _store(self, stream: int, payload: memoryview) -> None:
+        if stream and self._on_terminal:
+            raise ValueError("a second stream of output from a terminal")
         if self._windowed:
             self._owed[stream] += len(payload)
-            if self._owed[stream] > WINDOW + wire.DRAIN_LIMIT:
+            if self._owed[stream] > self._window + wire.DRAIN_LIMIT:
                 raise ValueError("more output than was asked for")
         self._buffers[stream].extend(payload)
         self._trim()
@@ -323,7 +367,7 @@ class CommandCall(Call):
         """
         Whether the agent should hear of output consumed; not for every line.
         """
-        return self._windowed and max(self._owed) >= WINDOW // 4
+        return self._windowed and max(self._owed) >= self._window // 4
 
     def _acknowledge(self) -> None:
         with self._changed:
@@ -343,6 +387,17 @@ class CommandCall(Call):
     def _check_error(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+def check_size(rows: int, columns: int) -> None:
+    """
+    Raises:
+        ValueError: no terminal has that size.
+    """
+    if not (0 < rows <= _LARGEST_SIZE and 0 < columns <= _LARGEST_SIZE):
+        raise ValueError(
+            f"a terminal has 1 to {_LARGEST_SIZE} rows and columns, not {rows} x {columns}"
+        )
 
 
 def _json(payload: memoryview) -> dict[str, Any]:

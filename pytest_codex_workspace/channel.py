@@ -12,12 +12,12 @@ import os
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from errno import E2BIG, EFBIG
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .agent import agent as wire
-from .calls import WINDOW, Call, CommandCall, FileCall
+from .calls import PTY_WINDOW, WINDOW, Call, CommandCall, FileCall, check_size
 from .errors import WorkspaceLost
 from .results import ExecResult, Process, timed_out, to_bytes
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from .engine.protocol import Stream
-    from .results import Exit
+    from .results import Exit, Pty
 
 __all__ = ["Channel", "Ready"]
 
@@ -207,6 +207,7 @@ class Channel:
         timeout: float | None = None,
         check: bool = False,
         limit: int = _OUTPUT_LIMIT,
+        pty: Pty | None = None,
     ) -> Process:
         """
         Start a program and return while it runs. Takes what `run` takes.
@@ -215,12 +216,26 @@ class Channel:
             args: the command as the user gave it, for messages.
             check: `Process.wait` insists on success.
             limit: bytes of each stream that `Process.wait` keeps.
+            pty: a terminal for it to run on; all its output comes as standard
+                output then.
         """
         __tracebackhide__ = True
         _check_command(argv, cwd, env or {}, user, timeout)
-        call = self._open(lambda sender, number: CommandCall(sender, number, None))
+        terminal: dict[str, Any] = {}
+        if pty is not None:
+            check_size(pty.rows, pty.columns)
+            _check_text(pty.term)
+            terminal = {"pty": asdict(pty)}
+        window = WINDOW if pty is None else PTY_WINDOW
+        call = self._open(
+            lambda sender, number: CommandCall(
+                sender, number, None, window=window, on_terminal=pty is not None
+            )
+        )
         try:
-            self._execute(call, argv, cwd, env, user, timeout, stdin=True, window=WINDOW)
+            self._execute(
+                call, argv, cwd, env, user, timeout, stdin=True, window=window, **terminal
+            )
             call.started()
             if input is not None:
                 self._feed(call, to_bytes(input))

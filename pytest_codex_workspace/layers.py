@@ -260,14 +260,14 @@ class Layers:
         key = key_of({"setup": setup.image, "head": order.snapshot.head, "authority": authority})
         return self._store.get("ready", key, lambda: self._make_ready(order, setup, key))
 
-    def outside_cache(self, order: Order) -> tuple[Layer, ...]:
+    def outside_cache(self, order: Order, *, resume: bool = True) -> tuple[Layer, ...]:
         """
         A ready layer and what it stands on, made anew for one workspace; the
-        store discards them when it ends.
+        store discards them when it ends. Without *resume*, a setup layer.
         """
         key = self.setup_key(order)
         setup = self._store.once(key, lambda: self._make_setup(order, key, keep=False))
-        if not self._needs_resume(order, setup):
+        if not resume or not self._needs_resume(order, setup):
             return (setup,)
         return self._make_ready(order, setup, setup.key, keep=False), setup
 

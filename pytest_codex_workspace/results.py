@@ -15,7 +15,7 @@ from .errors import ExecError, ExecTimeout
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Control", "ExecResult", "Exit", "Lines", "Process", "timed_out", "to_bytes"]
+__all__ = ["Control", "ExecResult", "Exit", "Lines", "Process", "Pty", "timed_out", "to_bytes"]
 
 _LINE_LIMIT = 1 << 20
 _TAIL_LINES = 20
@@ -131,6 +131,22 @@ class Exit:
     timed_out: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Pty:
+    """
+    A pseudo-terminal for a command.
+
+    Attributes:
+        rows: its height in characters.
+        columns: its width.
+        term: its kind, for `TERM`.
+    """
+
+    rows: int = 24
+    columns: int = 80
+    term: str = "xterm-256color"
+
+
 class Control(Protocol):
     """
     A running command, as its workspace's channel has it.
@@ -164,7 +180,12 @@ class Control(Protocol):
     def feed(self, data: bytes, *, end: bool = False) -> None:
         """
         Write to standard input, and with *end* close it. Blocks while the
-        command does not read.
+        command does not read. A terminal is sent Ctrl-D for the end.
+        """
+
+    def resize(self, rows: int, columns: int) -> None:
+        """
+        Give its terminal, if it runs on one, another size.
         """
 
     def kill(self, signal: str | int) -> None:
@@ -359,9 +380,19 @@ class Process:
 
     def close_stdin(self) -> None:
         """
-        End the process's standard input.
+        End the process's standard input; on a terminal, send Ctrl-D.
         """
         self._control.feed(b"", end=True)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """
+        Give the process's terminal another size, in characters. Nothing
+        happens if it has ended or runs on none.
+
+        Raises:
+            ValueError: no terminal has that size.
+        """
+        self._control.resize(rows, columns)
 
     def _collect(self, end: Exit) -> ExecResult:
         stdout, stderr = self.stdout.rest(), self.stderr.rest()

@@ -55,11 +55,12 @@ _ATTEMPTS = 4
 
 Cache = Literal["hit", "miss", "off"]
 
-State = Literal["ready", "hit", "miss", "clean"]
+State = Literal["ready", "hit", "miss", "setup", "clean"]
 """
 What a workspace is wanted as: `ready` is setup and resume, made if need be;
 `hit` the same, and reported as coming from the cache; `miss` a clean one in
-which setup runs now; `clean` without setup.
+which setup runs now; `setup` the committed image as it is, at the commit it
+was made from; `clean` without setup.
 """
 
 
@@ -388,13 +389,17 @@ class Session:
             if state == "miss":
                 return self._set_up(order)
             if self.config.cache == "off":
-                made = self._whatever_is_missing(lambda: self.layers.outside_cache(order))
+                resume = state != "setup"
+                made = self._whatever_is_missing(
+                    lambda: self.layers.outside_cache(order, resume=resume)
+                )
                 return self._from_setup(order, lambda: made[0], "off", made)
             setup = self._whatever_is_missing(lambda: self.layers.setup(order))
-            fresh = setup.made and state == "ready"
+            fresh = setup.made and state != "hit"
 
             def find() -> Layer:
-                return self.layers.ready(order, self.layers.setup(order))
+                found = self.layers.setup(order)
+                return found if state == "setup" else self.layers.ready(order, found)
 
             return self._from_setup(order, find, "miss" if fresh else "hit")
 
@@ -486,7 +491,7 @@ class Session:
             before = (setup.requests if setup and cache == "off" else ()) + (
                 resume.requests if resume else ()
             )
-            return self._handle(order, running, result, before, temporary)
+            return self._handle(order, running, result, before, temporary, head=layer.head)
 
     @contextmanager
     def _stopped_on_error(self, running: Running) -> Iterator[None]:
@@ -544,6 +549,7 @@ class Session:
         setup: SetupResult,
         before: tuple[Request, ...] = (),
         temporary: tuple[Layer, ...] = (),
+        head: str | None = None,
     ) -> Workspace:
         self._live[running.container] = running, temporary
         self._before[running.container] = before
@@ -553,7 +559,7 @@ class Session:
             running.channel,
             project=order.project,
             paths=bind(running.channel, order.project),
-            head=order.snapshot.head,
+            head=head or order.snapshot.head,
             env=workspace_environment(order.env),
             setup=setup,
             network=NetworkLog(

@@ -12,7 +12,7 @@ from .engine.protocol import Engine
 from .network.log import NetworkLog
 from .network.request import Request
 from .paths import WorkspacePath
-from .results import ExecResult, Process
+from .results import ExecResult, Process, Pty
 from .transfer import pack, unpack
 
 __all__ = ["Command", "SetupResult", "Workspace"]
@@ -139,6 +139,7 @@ class Workspace:
         input: str | bytes | None = None,  # noqa: A002 -- the public name
         check: bool = False,
         timeout: float | None = None,
+        pty: Pty | None = None,
     ) -> Process:
         """
         Start a command and return while it runs.
@@ -146,6 +147,9 @@ class Workspace:
         Takes what `exec` takes; *check* and *timeout* count when the process
         is waited for. Whoever does not read a process's output lets it block
         once a MiB of it is unread, as on any pipe; `wait` reads it.
+
+        With *pty* it runs on a terminal: what it prints there is all in
+        `Process.stdout`.
         """
         return self._channel.start(
             _argv(cmd),
@@ -156,6 +160,7 @@ class Workspace:
             input=input,
             check=check,
             timeout=timeout,
+            pty=pty,
         )
 
     def path(self, path: str | PurePosixPath) -> WorkspacePath:

@@ -47,6 +47,7 @@ __all__ = [
     "MKDIR",
     "READ",
     "READY",
+    "RESIZE",
     "STARTED",
     "STAT",
     "STDERR",
@@ -67,7 +68,7 @@ MAX_PAYLOAD = 1 << 20
 
 # From the host.
 INIT = 1  # JSON: hosts, resolv, ca_certificate, env, cwd -> READY
-EXEC = 2  # JSON: argv, cwd, env, user, stdin, limit or window, timeout -> EXIT
+EXEC = 2  # JSON: argv, cwd, env, user, stdin or pty, limit or window, timeout -> EXIT
 STDIN = 3  # bytes for an EXEC or a WRITE; each is answered by TAKEN
 STDIN_EOF = 4
 KILL = 5  # JSON: signal; to the process group of an EXEC, or ends a READ
@@ -79,6 +80,7 @@ LIST = 10  # JSON: path -> DATA (names, each ended by NUL) ..., DONE
 MKDIR = 11  # JSON: path, parents, exist_ok -> DONE
 UNLINK = 12  # JSON: path -> DONE
 KILL_ALL = 13  # -> DONE
+RESIZE = 14  # JSON: rows, columns; of the terminal of an EXEC with a pty
 
 # From the agent.
 READY = 64  # JSON: python, pid, ca_installed, ms
@@ -101,6 +103,7 @@ _GRACE = 0.25
 _LONGEST_GRACE = 1.0
 _INIT_TIMEOUT = 30.0
 _FAILED = 70
+_IUTF8 = 0x4000  # Linux's; `termios` has no name for it.
 
 _CERTIFICATE = "/usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt"
 _UPDATE = ("/usr/sbin/update-ca-certificates", "/usr/bin/update-ca-certificates")
@@ -117,7 +120,7 @@ _EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 class Output:
     """
-    One output pipe of a command.
+    One output pipe of a command, or the terminal that has them all.
 
     With a `limit`, what comes beyond it is read and dropped. With a `credit`
     the pipe is left unread while the host has that much to consume.
@@ -160,6 +163,15 @@ class Output:
                 break
             most -= count
 
+    def close(self) -> None:
+        """
+        Close this end: a terminal hangs up.
+        """
+        if self.open:
+            self.open = False
+            self._agent.unwatch(self._fd)
+            os.close(self._fd)
+
     def discard(self) -> None:
         """
         From now on read and drop, so that whoever still holds the other end
@@ -183,10 +195,11 @@ class Output:
             piece = os.read(self._fd, size)
         except BlockingIOError:
             return 0
+        except OSError:
+            # A terminal that nobody holds any more.
+            piece = b""
         if not piece:
-            self.open = False
-            self._agent.unwatch(self._fd)
-            os.close(self._fd)
+            self.close()
             return 0
         count = len(piece)
         if self._discard:
@@ -207,7 +220,7 @@ class Output:
 
 class Input:
     """
-    The input pipe of a command, and what waits to be written to it.
+    The input pipe or terminal of a command, and what waits to be written to it.
     """
 
     def __init__(self, agent: Agent, number: int, fd: int) -> None:
@@ -257,7 +270,8 @@ class Input:
         except BlockingIOError:
             self._agent.watch(self._fd, select.POLLOUT, self._flush)
             return
-        except BrokenPipeError:
+        except OSError:
+            # Nobody reads it, or the terminal has hung up.
             self.close()
             return
         if self._ended:
@@ -287,17 +301,28 @@ class Command:
         self._duration = 0.0
         theirs: list[int] = []
         ours: list[int] = []
-        with_input = bool(request.get("stdin"))
+        pty = request.get("pty")
+        with_input = pty is not None or bool(request.get("stdin"))
         try:
-            if with_input:
-                reader, writer = os.pipe()
-                theirs.append(reader)
-                ours.append(writer)
-            for _ in range(2):
-                reader, writer = os.pipe()
-                theirs.append(writer)
-                ours.append(reader)
-            targets = theirs if with_input else [agent.null, *theirs]
+            if pty is not None:
+                master, slave = open_terminal(pty["rows"], pty["columns"])
+                ours.append(master)
+                theirs.append(slave)
+                # The loop knows a descriptor by its number, so input needs another. The last is
+                # held for those who close all of theirs for a moment: that is no hang-up.
+                ours[:0] = [os.dup(master)]
+                ours.append(os.dup(slave))
+                targets = [slave, slave, slave]
+            else:
+                if with_input:
+                    reader, writer = os.pipe()
+                    theirs.append(reader)
+                    ours.append(writer)
+                for _ in range(2):
+                    reader, writer = os.pipe()
+                    theirs.append(writer)
+                    ours.append(reader)
+                targets = theirs if with_input else [agent.null, *theirs]
             self._started = time.monotonic()
             self.pid = agent.spawn(request, targets)
         except BaseException:
@@ -307,6 +332,7 @@ class Command:
         finally:
             for fd in theirs:
                 os.close(fd)
+        self._held = ours.pop() if pty is not None else None
         if request.get("timeout") is not None:
             self.deadline = self._started + request["timeout"]
         self.input = Input(agent, number, ours.pop(0)) if with_input else None
@@ -317,6 +343,13 @@ class Command:
             Output(agent, number, kind, fd, limit, window)
             for kind, fd in zip((STDOUT, STDERR), ours)
         ]
+
+    def resize(self, rows: int, columns: int) -> None:
+        """
+        Give the terminal another size; its foreground group gets SIGWINCH.
+        """
+        if self._held is not None:
+            set_size(self._held, rows, columns)
 
     def kill(self, number: int) -> None:
         """
@@ -343,8 +376,15 @@ class Command:
             self._code = 128 + os.WTERMSIG(status)
         if self.input is not None:
             self.input.close()
+        on_terminal = self._held is not None
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
         for output in self.outputs:
             output.drain()
+            if on_terminal:
+                # Who is still there has been sent SIGHUP by the kernel, or is in the background.
+                output.close()
         self.deadline = now + (_LONGEST_GRACE if self._killed else _GRACE)
         self.check()
 
@@ -442,6 +482,7 @@ class Agent:
             INIT: self._init,
             EXEC: self._exec,
             KILL: self._kill,
+            RESIZE: self._resize,
             READ: self._read,
             WRITE: self._write,
             STAT: self._stat,
@@ -522,13 +563,16 @@ class Agent:
     def spawn(self, request: dict[str, Any], targets: list[int]) -> int:
         """
         Start the program of an `EXEC` in a session of its own, with *targets*
-        as its descriptors 0, 1 and 2.
+        as its descriptors 0, 1 and 2. A terminal becomes the session's.
 
         Returns:
             Its process id.
         """
         argv = [encode(word) for word in request["argv"]]
         env = dict(self._env)
+        pty = request.get("pty")
+        if pty is not None:
+            env[b"TERM"] = encode(pty["term"])
         user = request.get("user")
         account = find_account(user) if user else None
         if account is not None:
@@ -540,11 +584,12 @@ class Agent:
                 env[encode(name)] = encode(value)
         # Single-threaded, so the directory can be ours for as long as this takes.
         cwd = request.get("cwd")
+        terminal = os.ttyname(targets[0]) if pty is not None else None
         os.chdir(os.path.join(self._cwd, encode(cwd)) if cwd else self._cwd)
         try:
             for program in find_programs(argv[0], env.get(b"PATH", _PATH)):
                 try:
-                    return start(program, argv, env, targets, account)
+                    return start(program, argv, env, targets, account, terminal)
                 except PermissionError:
                     denied = program
             raise Refused(126, f"{decode(denied)}: Permission denied")
@@ -570,7 +615,7 @@ class Agent:
         start, end = 0, len(buffer)
         while end - start >= HEADER.size:
             kind, number, size = HEADER.unpack_from(buffer, start)
-            if size > MAX_PAYLOAD or not INIT <= kind <= KILL_ALL:
+            if size > MAX_PAYLOAD or not INIT <= kind <= RESIZE:
                 fail(f"malformed frame: type {kind}, {size} bytes")
             if end - start < HEADER.size + size:
                 break
@@ -655,11 +700,13 @@ class Agent:
         try:
             command = Command(self, number, request)
         except Refused as refusal:
-            text = f"{refusal}\n".encode("utf-8", "surrogateescape")
+            on_terminal = request.get("pty") is not None
+            end = "\r\n" if on_terminal else "\n"
+            text = f"{refusal}{end}".encode("utf-8", "surrogateescape")
             limit = request.get("limit")
             if request.get("window") is not None:
                 self.answer(STARTED, number, pid=0)
-            self.send(STDERR, number, text[:limit])
+            self.send(STDOUT if on_terminal else STDERR, number, text[:limit])
             self.answer(
                 EXIT,
                 number,
@@ -682,6 +729,10 @@ class Agent:
             value = name if isinstance(name, int) else getattr(signal, f"SIG{name}", None)
             if value is not None and 0 < value < signal.NSIG:
                 self._commands[number].kill(value)
+
+    def _resize(self, number: int, request: dict[str, Any]) -> None:
+        if number in self._commands:
+            self._commands[number].resize(request["rows"], request["columns"])
 
     def _kill_all(self, number: int) -> None:
         deadline = time.monotonic() + 5
@@ -851,6 +902,7 @@ def start(
     env: dict[bytes, bytes],
     targets: list[int],
     account: Account | None,
+    terminal: str | None,
 ) -> int:
     """
     Start *program*, by `/bin/sh` if it is a script without `#!`.
@@ -863,8 +915,8 @@ def start(
 
     def launch(program: bytes, argv: list[bytes]) -> int:
         if account is None:
-            return spawn(program, argv, env, targets)
-        return fork(program, argv, env, targets, account)
+            return spawn(program, argv, env, targets, terminal)
+        return fork(program, argv, env, targets, account, terminal)
 
     try:
         try:
@@ -885,16 +937,26 @@ def start(
         raise Refused(126, f"{decode(program)}: {error.strerror}") from None
 
 
-def spawn(program: bytes, argv: list[bytes], env: dict[bytes, bytes], targets: list[int]) -> int:
+def spawn(
+    program: bytes,
+    argv: list[bytes],
+    env: dict[bytes, bytes],
+    targets: list[int],
+    terminal: str | None,
+) -> int:
     """
     Start a program as the agent's own user, which `posix_spawn` does faster
     than a fork.
     """
+    actions: list[Any] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(targets)]
+    if terminal is not None:
+        # The first terminal that the leader of a session opens is its controlling one.
+        actions.insert(0, (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0))
     return os.posix_spawn(
         program,
         argv,
         env,
-        file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(targets)],
+        file_actions=actions,
         setsid=True,
         setsigmask=[],
         setsigdef=_SIGNALS,
@@ -907,6 +969,7 @@ def fork(
     env: dict[bytes, bytes],
     targets: list[int],
     account: Account,
+    terminal: str | None,
 ) -> int:
     """
     Start a program as another user.
@@ -916,6 +979,9 @@ def fork(
     if not pid:
         try:
             os.setsid()
+            if terminal is not None:
+                os.close(os.open(terminal, os.O_RDWR))
+                os.chown(terminal, account.uid, -1)
             for number, fd in enumerate(targets):
                 os.dup2(fd, number)
             for number in _SIGNALS:
@@ -935,6 +1001,41 @@ def fork(
         os.waitpid(pid, 0)
         raise OSError(int(failure), os.strerror(int(failure)))
     return pid
+
+
+def open_terminal(rows: int, columns: int) -> tuple[int, int]:
+    """
+    Make a terminal.
+
+    Returns:
+        Our end of it, and the command's.
+
+    Raises:
+        OSError: there are too many, or the workspace has none.
+    """
+    import termios
+
+    try:
+        master, slave = os.openpty()
+    except OSError as error:
+        text = f"no terminal can be made in the workspace: {error.strerror}"
+        raise OSError(error.errno, text) from None
+    set_size(slave, rows, columns)
+    modes = termios.tcgetattr(slave)
+    # So that the line editor of the kernel erases characters, and not bytes.
+    modes[0] |= _IUTF8
+    termios.tcsetattr(slave, termios.TCSANOW, modes)
+    return master, slave
+
+
+def set_size(terminal: int, rows: int, columns: int) -> None:
+    """
+    Set the size of a terminal, in characters.
+    """
+    import fcntl
+    import termios
+
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 def install_certificate(root: str, certificate: bytes) -> bool:

@@ -8,23 +8,28 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from ..config import ConfigError
 from ..errors import CodexWorkspaceError, SetupError
-from . import cache, cassette, clean, config, doctor, policy, run
+from . import cache, cassette, clean, config, doctor, execute, policy, run, shell
 
 __all__ = ["main"]
 
-_COMMANDS = (run, doctor, config, cache, cassette, policy, clean)
+_COMMANDS = (run, shell, execute, doctor, config, cache, cassette, policy, clean)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """
     Run the command and return its exit code.
     """
-    arguments = _parser().parse_args(argv)
+    words, command = execute.divide(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(words, argparse.Namespace(command=command))
     signal.signal(signal.SIGTERM, _interrupt)
+    # Whoever is to outlive its terminal has it ignored.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
@@ -40,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        print("codex-workspace: interrupted", file=sys.stderr)  # noqa: T201
+        with suppress(OSError):  # a terminal that has hung up
+            print("codex-workspace: interrupted", file=sys.stderr)  # noqa: T201
         return 130
     return code
 
@@ -60,4 +66,6 @@ def _complain(error: Exception) -> None:
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:  # noqa: ARG001
+    # Once is enough: of a terminal that hangs up, the kernel tells us and the shell does again.
+    signal.signal(signum, signal.SIG_IGN)
     raise KeyboardInterrupt

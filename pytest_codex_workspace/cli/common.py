@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "config_of",
     "engine_of",
     "show",
+    "tell",
 ]
 
 RUN_OPTIONS = (
@@ -128,3 +130,10 @@ def show(line: str) -> None:
     Print one line at once.
     """
     print(line, flush=True)  # noqa: T201
+
+
+def tell(line: str) -> None:
+    """
+    Print one line at once, where it does not mix with a command's output.
+    """
+    print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,372 @@
+"""`codex-workspace shell`, `exec`, and what `run` does on a terminal: as a person uses them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.engine.find import find_engine
+
+from ..conftest import commit, git, init_repo, scripts
+from ..person import COMMAND, Person, set_size
+from .test_life_cycle import objects_of, until
+
+PROMPT = r"root@[\w.-]+:/workspace/[\w.-]+# "
+SLIM = "--image=slim"
+
+Sit = Callable[..., Person]
+
+
+@pytest.fixture
+def engine():
+    """
+    A client of the test's own.
+    """
+    found = find_engine()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def sit(tmp_path: Path) -> Iterator[Sit]:
+    """
+    Sits somebody down at a terminal with a command.
+    """
+    people: list[Person] = []
+
+    def start(*arguments: object, **more: object) -> Person:
+        people.append(Person(*map(str, arguments), cwd=tmp_path, **more))
+        return people[-1]
+
+    yield start
+    for person in people:
+        person.leave()
+
+
+def command(*arguments: object, **more: object) -> subprocess.CompletedProcess[str]:
+    """
+    Run the command without a terminal.
+    """
+    given = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, **more}
+    if "input" in given:
+        del given["stdin"]
+    return subprocess.run([*COMMAND, *map(str, arguments)], check=False, timeout=300, **given)
+
+
+def nothing_left(engine, pid: int) -> bool:
+    return not objects_of(engine, pid, "containers") and not objects_of(engine, pid, "networks")
+
+
+@pytest.mark.promise("S9", "S16")
+def test_a_shell_is_as_one_on_this_machine(sit, plain_repo, engine):
+    """
+    Prompt, size, another size, Ctrl-C, colours, exit code; and then all is as it was.
+    """
+    person = sit("shell", SLIM, plain_repo, size=(31, 97))
+
+    person.until(r"/workspace/plain at [0-9a-f]{12} is up: .*\^D ends it, nothing is kept\r\n")
+    person.until(PROMPT)
+    assert not person.unchanged
+    person.say("stty size", r"\n31 97\r\n")
+    person.say("echo $TERM $((6 * 7)) $PWD", r"\nxterm 42 /workspace/plain\r\n")
+
+    set_size(person.master, 40, 132)
+    assert until(lambda: person.say("stty size", r"\n(\d+ \d+)\r\n")[1] == "40 132", 10)
+
+    person.type("sh -c 'echo runs; exec sleep 300'\n")
+    person.until(r"\nruns\r\n")
+    person.type("\x03")
+    person.until(PROMPT)
+    person.say("echo code $?", r"\ncode 130\r\n")
+
+    person.say(r"printf '\033[31mred\033[0m\n'", "\x1b\\[31mred\x1b\\[0m\r\n")
+    person.say("echo kept >made-inside", "made-inside")
+
+    person.type("exit 7\n")
+    assert person.end() == 7
+    assert person.unchanged
+    assert "Traceback" not in person.seen
+    assert not (plain_repo / "made-inside").exists()
+    assert nothing_left(engine, person.run.pid)
+
+
+@pytest.mark.promise("S12")
+def test_there_is_no_way_around_the_proxy_in_a_shell(sit, plain_repo):
+    """
+    S12: a direct connection fails at once, an outside name is refused; both as in tests.
+    """
+    person = sit("shell", SLIM, plain_repo)
+    person.until(PROMPT)
+
+    connect = (
+        "import socket,time;t=time.monotonic();"
+        "e=socket.socket().connect_ex(('192.0.2.1',443));print('errno',e,time.monotonic()-t<0.2)"
+    )
+    person.say(f'python3 -c "{connect}"', r"\nerrno 101 True\r\n")
+    person.say("getent hosts outside.example; echo found $?", r"\nfound 2\r\n")
+    person.say(
+        "curl -s -o /dev/null -w '%{http_code}\\n' http://plain.example/; echo", r"\n403\r\n"
+    )
+    person.type("\x04")
+
+    assert person.end() == 0
+    assert "direct-dns" in person.seen
+    assert "plain.example" in person.seen
+
+
+def test_a_shell_reads_what_is_no_terminal(plain_repo):
+    """
+    Commands come from a pipe; what we say is not among their output.
+    """
+    shell = command(
+        "shell", SLIM, plain_repo, input="pwd\ntest -t 0 || echo no terminal\necho e >&2\nexit 3\n"
+    )
+
+    assert (3, "/workspace/plain\nno terminal\n") == (shell.returncode, shell.stdout)
+    assert "is up" in shell.stderr
+    assert shell.stderr.endswith("e\n")
+    assert "^D" not in shell.stderr
+
+
+def test_the_network_of_a_shell_is_that_of_tests(plain_repo):
+    """
+    `--network` rules it, and what was refused is told at the end, unless nothing is to be told.
+    """
+    ask = ("-o", "/dev/null", "-w", "%{http_connect}", "https://gone.example/")
+    told = command("exec", SLIM, "--network=offline", plain_repo, "--", "curl", "-s", *ask)
+    quiet = command(
+        "exec", SLIM, "--network=offline", "--output=quiet", plain_repo, "--", "curl", "-s", *ask
+    )
+
+    assert (told.stdout, told.returncode) == ("403", 56)
+    assert "codex: blocked: " in told.stderr
+    assert "gone.example" in told.stderr
+    assert (quiet.stdout, quiet.stderr, quiet.returncode) == ("403", "", 56)
+
+
+@pytest.mark.promise("S16")
+def test_exec_is_the_command_and_nothing_else(plain_repo):
+    """
+    Outputs apart, input, arguments as they are, exit code; the default is the directory we are in.
+    """
+    script = 'echo "$1|$2"; cat; pwd >&2; exit 9'
+    several = command(
+        "exec", SLIM, "--", "sh", "-c", script, "x", "a b", "$HOME", input="in\n", cwd=plain_repo
+    )
+    single = command("exec", plain_repo, SLIM, "--", "shopt -q login_shell && echo $HOME; (exit 4)")
+
+    assert (9, "a b|$HOME\nin\n") == (several.returncode, several.stdout)
+    assert several.stderr.endswith("/workspace/plain\n")
+    assert "is up" in several.stderr
+    assert (4, "/root\n") == (single.returncode, single.stdout)
+    assert command("exec", SLIM, plain_repo, "--", "no-such", "program").returncode == 127
+
+
+def test_exec_passes_bytes_as_they_come(plain_repo):
+    """
+    Both ways, while the command runs, and more than any buffer holds.
+    """
+    script = "echo ready; read line; echo got $line >&2; cat"
+    run = subprocess.Popen(
+        [*COMMAND, "exec", SLIM, "--output=quiet", str(plain_repo), "--", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert run.stdout.readline() == b"ready\n"
+        run.stdin.write(b"one\n")
+        run.stdin.flush()
+        assert run.stderr.readline() == b"got one\n"
+        data = os.urandom(3 << 20)
+        assert (data, b"") == run.communicate(data, timeout=60)
+        assert run.returncode == 0
+    finally:
+        run.kill()
+        run.communicate()
+
+
+def test_exec_on_a_forced_terminal(sit, plain_repo):
+    """
+    `--tty` gives the command one: here, and where this process has none; without it there is none.
+    """
+    script = "test -t 0 -a -t 1 -a -t 2 && stty size; cat; exit 6"
+    forced = command("exec", SLIM, "--tty", plain_repo, "--", script, input=b"one\n", text=False)
+    person = sit("exec", SLIM, "-t", plain_repo, "--", "stty size; cat", size=(33, 99))
+    person.until(r"33 99\r\n")
+    person.type("two\n\x04")
+
+    # A terminal shows what is typed when it is typed.
+    assert [b"", b"24 80", b"one", b"one"] == sorted(forced.stdout.split(b"\r\n"))
+    assert forced.returncode == 6
+    assert person.end() == 0
+    assert "two\r\ntwo\r\n" in person.seen
+    assert person.unchanged
+    plain = sit("exec", SLIM, plain_repo, "--", "test -t 1 || echo apart; cat")
+    plain.until(r"apart\r\n")
+    assert plain.end() == 0
+
+
+def test_a_command_that_is_missing_is_asked_for(plain_repo):
+    """
+    With the form that it has.
+    """
+    for words in ((), ("--",), (".", "ls")):
+        run = command("exec", *words, cwd=plain_repo)
+
+        assert run.returncode == 2
+        assert "-- CMD" in run.stderr
+        assert "comes after `--`" in run.stderr
+
+
+@pytest.mark.promise("S5", "S6", "S7")
+@pytest.mark.parametrize(
+    ("state", "found", "told"),
+    [
+        ("clean", "tracked", "no script has run"),
+        ("setup", "tracked node_modules/state", "setup"),
+        ("ready", "tracked node_modules/state node_modules/resumed", "setup"),
+    ],
+)
+def test_from_says_what_to_start_from(scripted_repo, state, found, told):
+    """
+    S5: clean; S7: the committed image as it is; S6: what tests start from.
+    """
+    script = "echo $(ls tracked node_modules/state node_modules/resumed 2>/dev/null)"
+    for cache in ("auto", "off") if state == "setup" else ("auto",):
+        run = command(
+            "exec", SLIM, f"--from={state}", f"--cache={cache}", scripted_repo, "--", script
+        )
+
+        assert (0, sorted(found.split())) == (run.returncode, sorted(run.stdout.split())), run
+        assert told in run.stderr
+
+
+def test_the_setup_image_is_at_the_commit_it_was_made_from(tmp_path):
+    """
+    And the line at the start says so.
+    """
+    repo = init_repo(tmp_path / "moved", {"a": "1", **scripts("touch /root/set-up\n")})
+    first = git(repo, "rev-parse", "HEAD")
+    assert command("run", SLIM, repo).returncode == 0
+    second = commit(repo, {"b": "2"})
+
+    for state, head in (("setup", first), ("ready", second)):
+        run = command("exec", SLIM, f"--from={state}", repo, "--", "git rev-parse HEAD")
+        assert head == run.stdout.strip()
+        assert f"/workspace/moved at {head[:12]} is up: the cached setup was used" in run.stderr
+
+
+@pytest.mark.promise("S8")
+def test_a_failing_setup_ends_a_shell_with_its_exit_code(sit, tmp_path):
+    """
+    S8: its output is shown as it comes, and there is no prompt.
+    """
+    init_repo(tmp_path / "broken", scripts("echo no good; exit 7\n"))
+    person = sit("shell", SLIM, "broken")
+
+    person.until(r"\| no good\r\n")
+    assert person.end(120) == 7
+    assert "SetupError" in person.seen
+    assert person.unchanged
+
+
+@pytest.mark.promise("S9")
+def test_run_without_scripts_ends_in_a_shell(sit, plain_repo, engine):
+    """
+    S9: an interactive bash login shell on a terminal, whose exit code it has.
+    """
+    person = sit("run", SLIM, plain_repo)
+    person.until(r"no codex-workspace-scripts/")
+    person.until(PROMPT)
+    person.say("shopt login_shell", r"login_shell\s+on\r\n")
+    person.type("exit 5\n")
+
+    assert person.end() == 5
+    assert person.unchanged
+    assert nothing_left(engine, person.run.pid)
+
+
+@pytest.mark.promise("S9")
+def test_run_ends_by_itself_where_it_should(sit, plain_repo, scripted_repo):
+    """
+    S9: with `--no-shell`, without a terminal, and with scripts.
+    """
+    for arguments in (("--no-shell", plain_repo), (scripted_repo,)):
+        person = sit("run", SLIM, *arguments)
+        assert person.end(120) == 0
+        assert "is up" in person.seen
+        assert "^D" not in person.seen
+    piped = command("run", SLIM, plain_repo)
+    assert piped.returncode == 0
+    assert "is up" in piped.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_a_signal_ends_a_shell_and_leaves_nothing(sit, plain_repo, engine, number):
+    """
+    The terminal is as it was, though a program had its own screen.
+    """
+    person = sit("shell", SLIM, plain_repo)
+    person.until(PROMPT)
+    person.say(r"printf '\033[?1049h\033[?25lscreen\n'", "screen\r\n")
+    person.run.send_signal(number)
+
+    assert person.end() == 130
+    assert person.unchanged
+    assert "\x1b[?1047l" in person.seen
+    assert "\x1b[?25h" in person.seen
+    assert "Traceback" not in person.seen
+    assert nothing_left(engine, person.run.pid)
+
+
+def test_a_closed_window_leaves_nothing(sit, plain_repo, engine):
+    """
+    Neither a process here nor anything on the engine.
+    """
+    person = sit("shell", SLIM, plain_repo)
+    person.until(PROMPT)
+    person.hang_up()
+
+    assert person.run.wait(60) == 130
+    assert nothing_left(engine, person.run.pid)
+
+
+def test_kill_9_leaves_no_workspace(sit, plain_repo, engine):
+    """
+    The engine removes it by itself.
+    """
+    person = sit("shell", SLIM, plain_repo)
+    person.until(PROMPT)
+    assert objects_of(engine, person.run.pid, "containers")
+    person.run.kill()
+    person.run.wait()
+
+    assert until(lambda: not objects_of(engine, person.run.pid, "containers"), 10)
+    assert command("clean").returncode == 0
+    assert nothing_left(engine, person.run.pid)
+
+
+def test_whoever_reads_no_more_ends_the_command(plain_repo):
+    """
+    As in any pipeline: no traceback, and the exit code of a broken pipe.
+    """
+    run = subprocess.Popen(
+        [*COMMAND, "exec", SLIM, "--output=quiet", str(plain_repo), "--", "yes"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert run.stdout.read(4) == b"y\ny\n"
+        run.stdout.close()
+        assert (141, b"") == (run.wait(60), run.stderr.read())
+    finally:
+        run.kill()
+        run.wait()
+        run.stderr.close()
