@@ -15,7 +15,7 @@ from .channel import Channel
 from .errors import SetupError
 from .network.request import Request
 
-__all__ = ["RESUME", "SETUP", "ScriptRun", "run_script"]
+__all__ = ["RESUME", "RUN", "SETUP", "ScriptRun", "run_script"]
 
 SETUP = "codex-workspace-scripts/setup-script.sh"
 RESUME = "codex-workspace-scripts/setup-from-cache-script.sh"
@@ -30,7 +30,7 @@ _LINES_A_SECOND = 500
 # Codex runs the text of a script in a login shell, so neither its run bit nor
 # its first line matters. Carriage returns are left behind in a copy beside it,
 # so that what the script finds relative to itself is still there.
-_RUN = r"""exec 2>&1
+RUN = r"""exec 2>&1
 if grep -q $'\r$' "$1"; then
   copy=${1%/*}/.${1##*/}.lf
   trap 'rm -f "$copy"' EXIT
@@ -108,7 +108,7 @@ def run_script(
     expired = threading.Event()
     kept = bytearray()
     shown = _Shown(show, log_path)
-    process = channel.start(["bash", "-c", _RUN, "bash", script], cwd=project)
+    process = channel.start(["bash", "-c", RUN, "bash", script], cwd=project)
 
     def expire() -> None:
         expired.set()

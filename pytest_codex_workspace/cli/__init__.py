@@ -12,11 +12,11 @@ from typing import NoReturn
 
 from ..config import ConfigError
 from ..errors import CodexWorkspaceError, SetupError
-from . import cache, cassette, clean, run
+from . import cache, cassette, clean, compose, run
 
 __all__ = ["main"]
 
-_COMMANDS = (run, clean, cache, cassette)
+_COMMANDS = (run, clean, cache, cassette, compose)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
