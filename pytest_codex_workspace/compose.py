@@ -318,7 +318,8 @@ def _bind(source: str, target: str) -> dict[str, Any]:
         "source": source,
         "target": target,
         "read_only": True,
-        # With options of its own, a source that is missing is an error and not made.
+        # So a missing source is an error, and is not made, for all but recent versions of Compose;
+        # what those want instead, version 1 refuses.
         "bind": {"propagation": "rprivate"},
     }
 
