@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .control import Control
+    from .standalone import Journal
 
 __all__ = ["Service"]
 
@@ -47,7 +48,7 @@ class Service:
         directory: a private directory, empty.
     """
 
-    def __init__(self, control: Control, directory: Path) -> None:
+    def __init__(self, control: Control | Journal, directory: Path) -> None:
         self._control = control
         self._directory = directory
         self._networks = tuple(connected_networks())
@@ -79,6 +80,7 @@ class Service:
             recording=message.get("cassette") == "record",
             upstream=UpstreamProxy.from_dict(upstream) if upstream else None,
         )
+        parts.registry.anyone = message.get("anyone") is True
         await parts.start()
         remove_key(self._directory)
         own = host if host != _EVERYWHERE else "127.0.0.1"

@@ -6,7 +6,7 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from .keys import key_of
@@ -78,7 +78,19 @@ class BuildContext:
             for name, content in self._files.items()
             if name not in self._unkeyed
         }
-        return key_of({"files": files, **parts})
+        return key_of({"files": files, "directories": self._directories(), **parts})
+
+    def write(self, directory: Path) -> None:
+        """
+        Write the files below *directory*, for who builds by the command line.
+        """
+        for name in self.names:
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for above in _above(name):
+                (directory / above).chmod(0o755)
+            path.write_bytes(self._files[name])
+            path.chmod(0o644)
 
     def open(self) -> BinaryIO:
         """
@@ -86,6 +98,11 @@ class BuildContext:
         """
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
+            # With directories, so that layers are shared with who builds by the command line.
+            for name in self._directories():
+                member = tarfile.TarInfo(name)
+                member.type, member.mode, member.mtime = tarfile.DIRTYPE, 0o755, _TIME
+                tar.addfile(member)
             for name in self.names:
                 member = tarfile.TarInfo(name)
                 member.size = len(self._files[name])
@@ -94,6 +111,13 @@ class BuildContext:
                 tar.addfile(member, io.BytesIO(self._files[name]))
         archive.seek(0)
         return archive
+
+    def _directories(self) -> list[str]:
+        return sorted({str(above) for name in self._files for above in _above(name)})
+
+
+def _above(name: str) -> list[PurePosixPath]:
+    return list(PurePosixPath(name).parents)[:-1]
 
 
 def _is_litter(name: str) -> bool:

@@ -25,10 +25,14 @@ __all__ = [
     "IMAGE",
     "PROXY_IMAGE",
     "UNIVERSAL",
+    "Plan",
     "base_identity",
+    "base_plan",
     "ensure_base_image",
     "ensure_proxy_image",
     "find_base_image",
+    "proxy_arguments",
+    "proxy_plan",
     "reference_of",
 ]
 
@@ -53,7 +57,7 @@ _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_P
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """
     An image that is wanted.
 
@@ -79,6 +83,18 @@ class _Plan:
     def latest(self) -> str:
         return f"{self.repository}:latest"
 
+    def labels(self, base: str) -> dict[str, str]:
+        """
+        What the image is known by once it is built from *base*.
+        """
+        return {
+            labels.KIND: self.kind,
+            labels.KEY: self.key,
+            labels.CREATED: labels.now(),
+            _CHOICE: self.choice,
+            _BASE: base,
+        }
+
 
 def ensure_proxy_image(engine: Engine, *, output: Output) -> ImageInfo:
     """
@@ -92,6 +108,13 @@ def ensure_proxy_image(engine: Engine, *, output: Output) -> ImageInfo:
         ImageBuildError: it could not be built. The text has the step that
             failed and what it printed last.
     """
+    return _ensure(engine, proxy_plan(), output)
+
+
+def proxy_plan() -> Plan:
+    """
+    What that image is built from.
+    """
     context = _common_context("proxy")
     package = package_dir()
     context.add_tree(resource_dir("proxy_addons"), "app/proxy_addons")
@@ -102,7 +125,7 @@ def ensure_proxy_image(engine: Engine, *, output: Output) -> ImageInfo:
     for module in ("policy.py", "fields.py", "hosts.py", "upstream.py", "cassette.py"):
         path = f"app/pytest_codex_workspace/network/{module}"
         context.add(path, _read(package / "network" / module))
-    plan = _Plan(
+    return Plan(
         what="the proxy image",
         kind="proxy",
         choice="proxy",
@@ -112,7 +135,6 @@ def ensure_proxy_image(engine: Engine, *, output: Output) -> ImageInfo:
         context=context,
         key=context.key(base=DEBIAN),
     )
-    return _ensure(engine, plan, output)
 
 
 def ensure_base_image(
@@ -131,7 +153,8 @@ def ensure_base_image(
         ImageBuildError: it could not be built, or *choice* names an image
             that is neither on the engine nor can be pulled.
     """
-    return _ensure(engine, _base_plan(engine, choice, ca_certificate, output), output)
+    plan = base_plan(engine, choice, ca_certificate=ca_certificate, output=output)
+    return _ensure(engine, plan, output)
 
 
 def find_base_image(
@@ -144,7 +167,7 @@ def find_base_image(
     reference = reference_of(choice)
     if reference is not None and engine.image(reference) is None:
         return None
-    return _built(engine, _base_plan(engine, choice, ca_certificate, output))
+    return _built(engine, base_plan(engine, choice, ca_certificate=ca_certificate, output=output))
 
 
 def reference_of(choice: str) -> str | None:
@@ -155,10 +178,17 @@ def reference_of(choice: str) -> str | None:
     return {"slim": None, "universal": f"{UNIVERSAL}:latest"}.get(choice, choice)
 
 
-def _base_plan(engine: Engine, choice: str, ca_certificate: bytes, output: Output) -> _Plan:
+def base_plan(engine: Engine, choice: str, *, ca_certificate: bytes, output: Output) -> Plan:
+    """
+    What that image is built from. The arguments are those of `ensure_base_image`.
+
+    Raises:
+        ImageBuildError: *choice* names an image that is neither on the engine
+            nor can be pulled.
+    """
     flavour, context, base = _ingredients(engine, choice, output)
     context.add("ca.crt", certificate_of(ca_certificate))
-    return _Plan(
+    return Plan(
         what=f"the workspace image ({choice})",
         kind="base",
         choice=choice,
@@ -199,7 +229,7 @@ def _ingredients(
     return flavour, context, base
 
 
-def _ensure(engine: Engine, plan: _Plan, output: Output) -> ImageInfo:
+def _ensure(engine: Engine, plan: Plan, output: Output) -> ImageInfo:
     image = _built(engine, plan)
     if image is None:
         # One lock for all: two builds at a time would each make the root file system.
@@ -214,14 +244,14 @@ def _ensure(engine: Engine, plan: _Plan, output: Output) -> ImageInfo:
     return image
 
 
-def _built(engine: Engine, plan: _Plan) -> ImageInfo | None:
+def _built(engine: Engine, plan: Plan) -> ImageInfo | None:
     image = engine.image(plan.tag)
     if image is not None and image.labels.get(labels.KEY) == plan.key:
         return image
     return None
 
 
-def _build(engine: Engine, plan: _Plan, output: Output) -> ImageInfo:
+def _build(engine: Engine, plan: Plan, output: Output) -> ImageInfo:
     base = plan.base or ensure_debian(engine, output).id
 
     def on_line(line: str) -> None:
@@ -234,19 +264,13 @@ def _build(engine: Engine, plan: _Plan, output: Output) -> ImageInfo:
             archive,
             dockerfile=plan.dockerfile,
             tag=plan.tag,
-            labels={
-                labels.KIND: plan.kind,
-                labels.KEY: plan.key,
-                labels.CREATED: labels.now(),
-                _CHOICE: plan.choice,
-                _BASE: base,
-            },
-            args={"BASE": base, **_proxy_arguments(os.environ)},
+            labels=plan.labels(base),
+            args={"BASE": base, **proxy_arguments(os.environ)},
             on_line=on_line,
         )
 
 
-def _remove_superseded(engine: Engine, plan: _Plan, image: ImageInfo) -> None:
+def _remove_superseded(engine: Engine, plan: Plan, image: ImageInfo) -> None:
     """
     Remove older images of the same choice, except the one before this and those of the
     last day: checkouts used in turns, or at once, must not build anew each time.
@@ -278,7 +302,8 @@ def _common_context(flavour: str) -> BuildContext:
 
 
 def _runs_in_workspace(path: Path) -> bool:
-    return path.suffix == ".py" and path.name != "holder.py"
+    # Compose mounts entry.py, so that no setup script can change it.
+    return path.suffix == ".py" and path.name not in ("holder.py", "entry.py")
 
 
 def _universal(engine: Engine, output: Output) -> str:
@@ -320,7 +345,10 @@ def _have_or_pull(engine: Engine, reference: str, output: Output, advice: str) -
         ) from None
 
 
-def _proxy_arguments(environment: Mapping[str, str]) -> dict[str, str]:
+def proxy_arguments(environment: Mapping[str, str]) -> dict[str, str]:
+    """
+    The way out that *environment* names, for the commands of a build.
+    """
     # Engines know these names: the values reach the build's commands, and not the image.
     names = [spelled for name in _PROXY_VARIABLES for spelled in (name, name.lower())]
     return {name: environment[name] for name in names if environment.get(name)}

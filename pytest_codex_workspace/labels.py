@@ -27,8 +27,8 @@ SESSION = _PREFIX + "session"
 
 KIND = _PREFIX + "kind"
 """
-What the object is: `base`, `proxy`, `clean`, `setup`, `ready`, `kept` or
-`temporary` for an image; `workspace`, `holder`, `proxy` or `network`.
+What the object is: `base`, `compose`, `proxy`, `clean`, `setup`, `ready`, `kept`
+or `temporary` for an image; `workspace`, `holder`, `proxy` or `network`.
 """
 
 REPO = _PREFIX + "repo"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .submodules import Submodule
 
-__all__ = ["RepositorySnapshot", "open_repository", "skips_submodules"]
+__all__ = ["RepositorySnapshot", "open_repository", "project_name", "skips_submodules"]
 
 _SCRIPTS = "codex-workspace-scripts"
 _SETUP = f"{_SCRIPTS}/setup-script.sh"
@@ -264,6 +264,13 @@ def _name(top: Path, git_dir: Path, common_dir: Path) -> str:
         # `.bare` is a habit of those who work in linked worktrees only.
         hidden = common_dir.name.startswith(".")
         name = common_dir.parent.name if hidden else common_dir.name.removesuffix(".git")
+    return project_name(name)
+
+
+def project_name(name: str) -> str:
+    """
+    *name* in the characters that a project directory may have.
+    """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:100]
     return name if name.strip(".") and name != ".git" else "repository"
 

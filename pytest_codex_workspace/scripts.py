@@ -16,7 +16,7 @@ from .errors import SetupError, WorkspaceLost
 from .network.request import Request
 from .secret import NO_SECRETS, Secrets
 
-__all__ = ["RESUME", "SETUP", "ScriptRun", "run_script"]
+__all__ = ["RESUME", "RUN", "SETUP", "ScriptRun", "run_script"]
 
 SETUP = "codex-workspace-scripts/setup-script.sh"
 RESUME = "codex-workspace-scripts/setup-from-cache-script.sh"
@@ -31,7 +31,7 @@ _LINES_A_SECOND = 500
 # Codex runs the text of a script in a login shell, so neither its run bit nor
 # its first line matters. Carriage returns are left behind in a copy beside it,
 # so that what the script finds relative to itself is still there.
-_RUN = r"""exec 2>&1
+RUN = r"""exec 2>&1
 if grep -q $'\r$' "$1"; then
   copy=${1%/*}/.${1##*/}.lf
   trap 'rm -f "$copy"' EXIT
@@ -115,7 +115,7 @@ def run_script(
     shown = _Shown(show, log_path)
     env = secrets.values
     hidden = secrets.redaction.stream()
-    process = channel.start(["bash", "-c", _RUN, "bash", script], cwd=project, env=env)
+    process = channel.start(["bash", "-c", RUN, "bash", script], cwd=project, env=env)
 
     def expire() -> None:
         expired.set()

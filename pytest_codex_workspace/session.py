@@ -119,7 +119,7 @@ class Session:
         return self._once("isolation", self._isolate)
 
     def _isolate(self) -> Isolation:
-        upstream = self._upstream()
+        upstream = self.upstream()
         image = images.ensure_proxy_image(self.engine, output=self.output)
         isolation = Isolation(self.engine, self._identity, image)
         self._closers.append(isolation.close)
@@ -147,7 +147,13 @@ class Session:
             )
         )
 
-    def _upstream(self) -> UpstreamProxy | None:
+    def upstream(self) -> UpstreamProxy | None:
+        """
+        The proxy that leads out of here, if there is one.
+
+        Raises:
+            ProxyError: it cannot be used.
+        """
         try:
             return choose(self.config.upstream_proxy, os.environ)
         except InvalidUpstream as error:

@@ -94,7 +94,9 @@ def _names(work_tree: Path, commit: str, git_dir: Path, env: Mapping[str, str]) 
     """
     # Not `config --blob`, for which the byte 0xFF ends the file.
     content = git(*inside(git_dir), "cat-file", "blob", f"{commit}:.gitmodules", env=env)
-    listed = run_git("config", "--file=-", "-z", "--list", input=content, cwd=git_dir, env=env)
+    listed = run_git(
+        *inside(git_dir), "config", "--file=-", "-z", "--list", input=content, cwd=git_dir, env=env
+    )
     if listed.code:
         raise ProjectionError(
             f".gitmodules of {work_tree} at commit {commit} cannot be read: {listed.stderr} "

@@ -6,6 +6,10 @@ replaces every IPv4 route by one to that address, drops all capabilities,
 proves to itself that both hold, answers with one line of JSON, `{"ready":
 true, "address": its own}` or `{"error": text}`, and lives until its input
 ends. It is one file and needs nothing but the standard library.
+
+With `--standalone NAME FILE` nobody speaks to it: it asks the engine's
+resolver for the proxy's address, cuts that resolver off too, makes FILE when
+all is done, and lives until SIGTERM.
 """
 
 from __future__ import annotations
@@ -15,8 +19,11 @@ import ctypes
 import errno
 import json
 import os
+import signal
 import socket
 import struct
+import sys
+import time
 
 __all__ = ["main"]
 
@@ -30,7 +37,7 @@ _NUMBER = struct.Struct("=I")
 _DST, _OIF, _PRIORITY, _OIFNAME = 1, 4, 6, 17
 _MAIN_TABLE, _BOUND_TABLE = 254, 100
 _STATIC, _LINK, _HOST, _NOWHERE = 4, 253, 254, 255
-_UNICAST, _LOCAL, _TO_TABLE = 1, 2, 1
+_UNICAST, _LOCAL, _UNREACHABLE, _TO_TABLE = 1, 2, 7, 1
 _LOCAL_TABLE = 255
 
 _CAPBSET_DROP, _SET_NO_NEW_PRIVS = 24, 38
@@ -40,6 +47,8 @@ _CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 _OUTSIDE = "192.0.2.1"
 _LINE_LIMIT = 4096
+_ENGINE_RESOLVER = "127.0.0.11"
+_LOOKUP_SECONDS = 30.0
 
 
 class Netlink:
@@ -146,6 +155,17 @@ def cut(proxy: str) -> str:
     return near[0]
 
 
+def bar(address: str) -> None:
+    """
+    Make one of this namespace's own addresses unreachable.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    target = _NUMBER.unpack(socket.inet_aton(address))[0]
+    Netlink().route(_NEW_ROUTE, _LOCAL_TABLE, _HOST, _UNREACHABLE, 32, dst=target)
+
+
 def drop_capabilities() -> None:
     """
     Give up every capability, for good.
@@ -210,8 +230,11 @@ def prepare(line: bytes) -> dict[str, object]:
         The answer.
     """
     try:
-        proxy = json.loads(line)["proxy"]
+        asked = json.loads(line)
+        proxy = asked["proxy"]
         interface = cut(proxy)
+        for address in asked.get("bar", ()):
+            bar(address)
         drop_capabilities()
         problem = flaw(interface)
         if problem:
@@ -227,6 +250,50 @@ def prepare(line: bytes) -> dict[str, object]:
         return {"error": f"{error or type(error).__name__} (asked: {line[:200]!r})"}
 
 
+def look_up(name: str) -> str:
+    """
+    The address of *name*, which may take a moment to be known.
+
+    Raises:
+        OSError: it is not known after 30 s.
+    """
+    deadline = time.monotonic() + _LOOKUP_SECONDS
+    while True:
+        try:
+            return socket.gethostbyname(name)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def stand_alone(name: str, ready: str) -> int:
+    """
+    Do without a host: find the proxy by its *name*, make the file *ready*
+    when no other way out is left, and wait for SIGTERM.
+
+    Returns:
+        The exit code.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(ready)
+    try:
+        address = look_up(name)
+    except OSError as error:
+        sys.stderr.write(f"the proxy {name!r} has no address on this network: {error}\n")
+        return 1
+    answer = prepare(json.dumps({"proxy": address, "bar": [_ENGINE_RESOLVER]}).encode())
+    os.write(1, json.dumps(answer).encode() + b"\n")
+    if "error" in answer:
+        return 1
+    # The first process of a container has no default action for it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    with open(ready, "w"):
+        pass
+    signal.sigwait([signal.SIGTERM])
+    return 0
+
+
 def main() -> int:
     """
     Serve one request on standard input, then wait for its end.
@@ -234,6 +301,8 @@ def main() -> int:
     Returns:
         The exit code.
     """
+    if sys.argv[1:2] == ["--standalone"]:
+        return stand_alone(*sys.argv[2:])
     line = b""
     while b"\n" not in line and len(line) < _LINE_LIMIT:
         piece = os.read(0, _LINE_LIMIT)

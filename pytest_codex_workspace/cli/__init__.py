@@ -13,11 +13,11 @@ from typing import NoReturn
 
 from ..config import ConfigError
 from ..errors import CodexWorkspaceError, SetupError
-from . import cache, cassette, clean, config, doctor, execute, policy, run, shell
+from . import cache, cassette, clean, compose, config, doctor, execute, policy, run, shell
 
 __all__ = ["main"]
 
-_COMMANDS = (run, shell, execute, doctor, config, cache, cassette, policy, clean)
+_COMMANDS = (run, shell, execute, doctor, config, cache, cassette, policy, compose, clean)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

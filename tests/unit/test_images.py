@@ -35,7 +35,9 @@ class RecordingEngine(FakeEngine):
     def build(self, context, *, dockerfile, tag, labels, args, on_line):
         data = context.read()
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            files = {one.name: tar.extractfile(one).read() for one in tar.getmembers()}
+            files = {
+                one.name: tar.extractfile(one).read() for one in tar.getmembers() if one.isfile()
+            }
         self.builds.append({"files": files, "args": dict(args), "labels": dict(labels)})
         return super().build(
             io.BytesIO(data),

@@ -397,6 +397,20 @@ class TestSubmodules:
 
         assert opened(outer).submodules == snapshot.submodules
 
+    @pytest.mark.promise("S4")
+    def test_work_trees_need_not_be_there(self, outer: Repository, tmp_path: Path) -> None:
+        """
+        Their git directories name them, and may be all there is.
+        """
+        copy = Repository(tmp_path / "copy", outer.env)
+        shutil.rmtree(copy.path / ".git")
+        shutil.copytree(outer.path / ".git", copy.path / ".git")
+
+        (middle,) = opened(copy).submodules
+        (inner,) = middle.submodules
+
+        assert middle.git_dir / "modules/in/ner" == inner.git_dir
+
     def test_old_layout(self, tmp_path: Path, env: dict[str, str]) -> None:
         """
         A submodule may still have its git directory inside it.

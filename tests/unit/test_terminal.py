@@ -203,10 +203,13 @@ def test_a_lost_workspace_gives_the_terminal_back(user, channel, stream):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
-def test_a_signal_gives_the_terminal_back_and_kills_the_command(user, channel, number):
+def test_a_signal_gives_the_terminal_back_and_kills_the_command(user, channel, request, number):
     """
     Sent from outside: keys do not send any.
     """
+    # A shell that runs us in the background has it ignored.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
 
     def act() -> None:
         user.until(b"ready\r\n")

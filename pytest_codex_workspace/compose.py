@@ -1,0 +1,404 @@
+"""A Compose file for driving the pieces by hand, and the directory it refers to.
+
+Nothing but the services is new: images come from the same Dockerfiles, the
+proxy and the network holder are the same programs, the projection is made by
+the same modules. Who speaks to them over standard input in a session of ours is
+replaced by files in the directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import labels
+from .build_context import BuildContext
+from .environment import RUNTIMES, workspace_environment
+from .images import IMAGE, Plan
+from .network.policy import Policy
+from .network.upstream import UpstreamProxy
+from .repository import RepositorySnapshot
+from .resources import package_dir
+from .scripts import RESUME, RUN, SETUP
+
+__all__ = ["ComposeParts", "compose_file", "write_directory"]
+
+UNSET = (
+    "export HOST_REPO (and HOST_REPO_NAME) before docker compose run, or use `codex-workspace run`"
+)
+"""What Compose says when it does not know the repository."""
+
+_HEADER = """\
+# Made by `codex-workspace compose`. The steps:
+#   export HOST_REPO=$(pwd); export HOST_REPO_NAME=$(basename "$HOST_REPO")
+#   docker compose build workspace
+#   docker compose run --rm workspace
+#   docker compose run --name codex-setup workspace run-setup
+#   docker commit codex-setup codex-workspace-emulator:cached
+#   docker rm codex-setup
+#   docker compose run --rm workspace-cache run-setup-from-cache
+#   docker compose logs proxy
+#   docker compose down --remove-orphans
+# It needs {directory}
+"""
+
+_CERTIFICATE_SECONDS = 30
+_ENTRY_DIR = "/opt/codex-compose"
+_CERTIFICATES = "/run/codex-certificate"
+_PROJECTIONS = "/run/codex-projection"
+_AUTHORITY = "/var/lib/codex-proxy"
+_SETTINGS = "/etc/codex-proxy"
+_READY = "/run/codex-ready"
+_REPOSITORY = "/repository"
+_INSIDE = "proxy-inside"
+_PROXY_APP = "/opt/codex-proxy"
+_PIDS = 4096
+
+_PROJECTOR = (
+    "bare",
+    "errors",
+    "git",
+    "printable",
+    "projection",
+    "projector",
+    "repository",
+    "submodules",
+)
+"""The modules that make a projection, which need nothing but the standard library."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeParts:
+    """
+    What a Compose file is made from.
+
+    Attributes:
+        base: the workspace image.
+        base_from: what that is built from, by a name that Compose can use.
+        proxy: the proxy image.
+        proxy_from: the same for it.
+        policy: what workspaces may reach.
+        upstream_ca: PEM certificates that the proxy trusts besides its own bundle.
+        refuse: networks (CIDR) that no policy opens.
+        upstream: the proxy to go through, if any.
+        env: variables of workspaces besides Codex's.
+        build_proxies: names of the variables that lead a build out of here.
+    """
+
+    base: Plan
+    base_from: str
+    proxy: Plan
+    proxy_from: str
+    policy: Policy
+    upstream_ca: bytes = b""
+    refuse: Sequence[str] = ()
+    upstream: UpstreamProxy | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    build_proxies: Sequence[str] = ()
+
+
+def write_directory(parts: ComposeParts, parent: Path) -> Path:
+    """
+    Write what the file refers to: build contexts, the programs that Compose
+    mounts, and their settings.
+
+    Args:
+        parts: what the file is made from.
+        parent: where the directory is to be.
+
+    Returns:
+        The directory. It is named after its content and never changes.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    # Closed to others, as its parent is: a proxy on the way out may have a password.
+    scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
+    try:
+        parts.base.context.write(scratch / "image")
+        parts.proxy.context.write(scratch / "proxy-image")
+        _programs(parts).write(scratch)
+        name = _digest(scratch)[:16]
+        if not (parent / name).exists():
+            scratch.rename(parent / name)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return parent / name
+
+
+def compose_file(parts: ComposeParts, directory: Path, snapshot: RepositorySnapshot) -> str:
+    """
+    The text of the file.
+
+    Args:
+        parts: what it is made from.
+        directory: of `write_directory`.
+        snapshot: the repository it is meant for. Another can be named by `HOST_REPO`.
+    """
+    image = _image(parts, directory)
+    proxy_image = _proxy_image(parts, directory)
+    services = {
+        "proxy": _proxy(proxy_image, directory),
+        "projection": _projection(image, directory, snapshot),
+        "workspace-network": _holder(proxy_image),
+        "workspace-cache-network": _holder(proxy_image),
+        "workspace": {
+            **image,
+            **_workspace(directory, "workspace-network"),
+            "environment": _environment(parts.env, runtimes=True),
+        },
+        "workspace-cache": {
+            "image": f"${{CODEX_CACHED_IMAGE:-{IMAGE}:cached}}",
+            **_workspace(directory, "workspace-cache-network"),
+            # The committed image has the runtimes of its setup, in its environment too.
+            "environment": _environment(parts.env, runtimes=False),
+        },
+    }
+    content = {
+        "services": services,
+        "networks": {"internal": {"internal": True}, "egress": {}},
+        "volumes": {"authority": {}, "certificate": {}, "projection": {}},
+    }
+    header = _HEADER.format(directory=str(directory).replace("\n", " "))
+    return header + yaml.dump(
+        content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """
+    Writes what is used twice twice: anchors are for writers of files.
+    """
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+def _image(parts: ComposeParts, directory: Path) -> dict[str, Any]:
+    plan = parts.base
+    # Not the kind `base`: what is committed from a workspace has the labels of its image.
+    marks = {**plan.labels(parts.base_from), labels.KIND: "compose"}
+    return {
+        "image": f"${{CODEX_WORKSPACE_IMAGE:-{plan.latest}}}",
+        "build": _build(parts, plan, parts.base_from, directory / "image", marks),
+    }
+
+
+def _proxy_image(parts: ComposeParts, directory: Path) -> dict[str, Any]:
+    plan, origin = parts.proxy, parts.proxy_from
+    marks = plan.labels(origin)
+    return {
+        # Sessions of ours use the very same image, and know it by its labels.
+        "image": plan.tag,
+        "build": _build(parts, plan, origin, directory / "proxy-image", marks),
+    }
+
+
+def _build(
+    parts: ComposeParts, plan: Plan, origin: str, context: Path, marks: Mapping[str, str]
+) -> dict[str, Any]:
+    ways_out = {name: f"${{{name}:-}}" for name in parts.build_proxies}
+    return {
+        "context": _literal(str(context)),
+        "dockerfile": plan.dockerfile,
+        "args": {"BASE": _literal(origin), **ways_out},
+        "labels": {name: _literal(value) for name, value in marks.items()},
+    }
+
+
+def _proxy(image: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    program = f"{_PROXY_APP}/proxy_addons/main.py"
+    return {
+        **image,
+        "command": ["python3", "-I", "-u", program, "--standalone", f"{_SETTINGS}/proxy.json"],
+        "networks": {"internal": {"aliases": [_INSIDE]}, "egress": {}},
+        "cap_drop": ["NET_RAW"],
+        "pids_limit": 256,
+        "tmpfs": ["/run"],
+        "volumes": [
+            _bind(_literal(str(directory / "proxy")), _SETTINGS),
+            _volume("authority", _AUTHORITY, read_only=False),
+            _volume("certificate", _CERTIFICATES, read_only=False),
+        ],
+        "healthcheck": _health(),
+    }
+
+
+def _holder(image: Mapping[str, Any]) -> dict[str, Any]:
+    program = f"{_PROXY_APP}/holder.py"
+    return {
+        **image,
+        "command": ["python3", "-I", "-S", "-u", program, "--standalone", "proxy", _READY],
+        "networks": {"internal": {}},
+        # The engine's resolver asks here for outside names: nobody.
+        "dns": ["127.0.0.1"],
+        "sysctls": {
+            "net.ipv4.conf.all.rp_filter": "1",
+            "net.ipv6.conf.all.disable_ipv6": "1",
+            "net.ipv6.conf.default.disable_ipv6": "1",
+        },
+        # It gives this up before it says that it is ready.
+        "cap_add": ["NET_ADMIN"],
+        "pids_limit": 16,
+        "tmpfs": ["/run"],
+        "depends_on": {"proxy": {"condition": "service_started"}},
+        "healthcheck": _health(),
+    }
+
+
+def _projection(
+    image: Mapping[str, Any], directory: Path, snapshot: RepositorySnapshot
+) -> dict[str, Any]:
+    source = f"${{HOST_REPO:?{UNSET}}}/.git"
+    where = _REPOSITORY
+    mounts = [_bind(source, f"{_REPOSITORY}/.git")]
+    if not (snapshot.path / ".git").is_dir():
+        # A linked worktree, or a submodule: its `.git` is a file that names a place on the host.
+        common = _literal(str(snapshot.common_dir))
+        where = str(snapshot.path)
+        mounts = [_bind(source, _literal(f"{where}/.git")), _bind(common, common)]
+    return {
+        **image,
+        "entrypoint": ["python3", "-m", "pytest_codex_workspace.projector"],
+        "command": [_literal(where), _PROJECTIONS],
+        "working_dir": _ENTRY_DIR,
+        "environment": _repository(),
+        "network_mode": "none",
+        "cap_drop": ["ALL"],
+        # The user's files may be for the user alone.
+        "cap_add": ["DAC_READ_SEARCH"],
+        "pids_limit": 256,
+        "volumes": [
+            *mounts,
+            _bind(_literal(str(directory / "projector")), _ENTRY_DIR),
+            _volume("projection", _PROJECTIONS, read_only=False),
+        ],
+    }
+
+
+def _workspace(directory: Path, network: str) -> dict[str, Any]:
+    return {
+        "entrypoint": ["python3", "-I", "-S", "-u", f"{_ENTRY_DIR}/entry.py"],
+        "network_mode": f"service:{network}",
+        "cap_drop": ["NET_ADMIN", "NET_RAW"],
+        "pids_limit": _PIDS,
+        "stdin_open": True,
+        "tty": True,
+        "volumes": [
+            _bind(_literal(str(directory / "workspace")), _ENTRY_DIR),
+            _volume("certificate", _CERTIFICATES),
+            _volume("projection", _PROJECTIONS),
+        ],
+        "depends_on": {
+            "proxy": {"condition": "service_healthy"},
+            network: {"condition": "service_healthy"},
+            "projection": {"condition": "service_completed_successfully"},
+        },
+    }
+
+
+def _environment(env: Mapping[str, str], *, runtimes: bool) -> dict[str, str]:
+    found = {}
+    for name, value in workspace_environment(env).items():
+        if not name.startswith("CODEX_ENV_"):
+            found[name] = _literal(value)
+        elif runtimes:
+            found[name] = f"${{{name}:-{_literal(value)}}}"
+    return {**found, **_repository()}
+
+
+def _repository() -> dict[str, str]:
+    return {
+        "HOST_REPO": f"${{HOST_REPO:?{UNSET}}}",
+        "HOST_REPO_NAME": "${HOST_REPO_NAME:-}",
+        "CODEX_SKIP_SUBMODULES": "${CODEX_SKIP_SUBMODULES:-}",
+    }
+
+
+def _bind(source: str, target: str) -> dict[str, Any]:
+    return {
+        "type": "bind",
+        "source": source,
+        "target": target,
+        "read_only": True,
+        # So a missing source is an error, and is not made, for all but recent versions of Compose;
+        # what those want instead, version 1 refuses.
+        "bind": {"propagation": "rprivate"},
+    }
+
+
+def _volume(name: str, target: str, *, read_only: bool = True) -> dict[str, Any]:
+    return {"type": "volume", "source": name, "target": target, "read_only": read_only}
+
+
+def _health() -> dict[str, Any]:
+    return {
+        "test": ["CMD", "test", "-e", _READY],
+        "interval": "1s",
+        "timeout": "5s",
+        "retries": 30,
+    }
+
+
+def _literal(text: str) -> str:
+    """
+    *text* without a meaning to Compose.
+    """
+    return text.replace("$", "$$")
+
+
+def _programs(parts: ComposeParts) -> BuildContext:
+    package = package_dir()
+    context = BuildContext()
+    context.add("proxy/proxy.json", _json(_proxy_settings(parts)))
+    context.add("workspace/entry.json", _json(_entry_settings()))
+    for name in ("agent.py", "entry.py"):
+        context.add(f"workspace/{name}", (package / "agent" / name).read_bytes())
+    inside = f"projector/{package.name}"
+    context.add(f"{inside}/__init__.py", b"")
+    for name in (*_PROJECTOR, "agent/__init__", "agent/apply_projection"):
+        context.add(f"{inside}/{name}.py", (package / f"{name}.py").read_bytes())
+    return context
+
+
+def _proxy_settings(parts: ComposeParts) -> dict[str, Any]:
+    return {
+        "policy": parts.policy.to_dict(),
+        "upstream_ca": parts.upstream_ca.decode("utf-8", "replace"),
+        "refuse": list(parts.refuse),
+        "upstream": parts.upstream.to_dict() if parts.upstream else None,
+        "listen_name": _INSIDE,
+        "authority": f"{_AUTHORITY}/ca.pem",
+        "certificate": f"{_CERTIFICATES}/ca.crt",
+        "ready": _READY,
+    }
+
+
+def _entry_settings() -> dict[str, Any]:
+    return {
+        "certificate": f"{_CERTIFICATES}/ca.crt",
+        "projection": _PROJECTIONS,
+        "seconds": _CERTIFICATE_SECONDS,
+        "runtimes": {f"CODEX_ENV_{name}_VERSION": value for name, value in RUNTIMES.items()},
+        "setup": SETUP,
+        "resume": RESUME,
+        "run": RUN,
+    }
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=1).encode() + b"\n"
+
+
+def _digest(directory: Path) -> str:
+    found = hashlib.sha256()
+    for path in sorted(one for one in directory.rglob("*") if one.is_file()):
+        name = str(path.relative_to(directory)).encode()
+        found.update(b"%d %s %s" % (len(name), name, hashlib.sha256(path.read_bytes()).digest()))
+    return found.hexdigest()

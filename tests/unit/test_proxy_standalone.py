@@ -1,0 +1,99 @@
+"""The proxy that is configured by a file: its log, whom it serves, where it keeps what."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from proxy_addons.registry import Registry
+from proxy_addons.standalone import Journal, line, open_doors
+from pytest_codex_workspace.network.policy import HTTPS_ONLY
+
+EVENT = {
+    "event": "request",
+    "time": 0.5,
+    "workspace": "172.20.0.3",
+    "verdict": "allowed",
+    "reason": None,
+    "method": "GET",
+    "url": "https://example.com/x",
+    "status": 200,
+    "size": 12,
+    "duration": 0.123,
+}
+
+
+class FakeService:
+    """
+    Remembers what it was told, and makes an authority if it got none.
+    """
+
+    def __init__(self) -> None:
+        self.told: dict[str, object] = {}
+
+    async def configure(self, message):
+        self.told = message
+        return {"ca": None if message["ca"] else "KEY", "ca_certificate": "CERTIFICATE"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """
+    The file, whose places are below a directory.
+    """
+    file = tmp_path / "proxy.json"
+    places = {name: str(tmp_path / name) for name in ("authority", "certificate", "ready")}
+    file.write_text(json.dumps({"policy": {}, "listen_name": "localhost", **places}))
+    return file
+
+
+def test_a_request_is_one_line():
+    """
+    When, whose, the verdict, what.
+    """
+    written: list[str] = []
+    Journal(written.append).emit(EVENT)
+    Journal(written.append).emit({"event": "exchange"})
+
+    blocked = {**EVENT, "verdict": "blocked", "reason": "offline", "size": None, "duration": None}
+    assert written == [
+        "1970-01-01T00:00:00Z 172.20.0.3 allowed GET https://example.com/x 200 12 bytes 0.12 s"
+    ]
+    assert line({**blocked, "status": None}) == (
+        "1970-01-01T00:00:00Z 172.20.0.3 blocked (offline) GET https://example.com/x"
+    )
+
+
+def test_an_authority_is_made_once(settings, tmp_path):
+    """
+    Its key is for the proxy alone; the certificate and the mark come after the servers.
+    """
+    first, second = FakeService(), FakeService()
+    asyncio.run(open_doors(first, settings))
+    (tmp_path / "ready").unlink()
+    asyncio.run(open_doors(second, settings))
+
+    assert (None, "KEY") == (first.told["ca"], second.told["ca"])
+    assert first.told["listen"] == "127.0.0.1"
+    assert first.told["anyone"] is True
+    assert stat.S_IMODE((tmp_path / "authority").stat().st_mode) == 0o600
+    assert (tmp_path / "certificate").read_text() == "CERTIFICATE"
+    assert (tmp_path / "ready").exists()
+
+
+def test_only_a_standalone_proxy_serves_anyone():
+    """
+    Elsewhere an address that nobody registered is refused.
+    """
+    registry = Registry(HTTPS_ONLY)
+    assert registry.workspace("172.20.0.3") is None
+
+    registry.anyone = True
+    found = registry.workspace("172.20.0.3")
+
+    assert found is not None
+    assert (found.id, found.policy) == ("172.20.0.3", HTTPS_ONLY)
