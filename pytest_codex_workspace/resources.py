@@ -17,7 +17,7 @@ def package_dir() -> Path:
     return Path(__file__).resolve().parent
 
 
-def resource_dir(name: Literal["dockerfiles", "proxy_addons"]) -> Path:
+def resource_dir(name: Literal["dockerfiles", "examples", "proxy_addons"]) -> Path:
     """
     A directory of files that are not Python modules of this package.
 

@@ -13,11 +13,11 @@ from typing import NoReturn
 
 from ..config import ConfigError
 from ..errors import CodexWorkspaceError, SetupError
-from . import cache, cassette, clean, compose, config, doctor, execute, policy, run, shell
+from . import cache, cassette, clean, compose, config, doctor, execute, policy, run, shell, smoke
 
 __all__ = ["main"]
 
-_COMMANDS = (run, shell, execute, doctor, config, cache, cassette, policy, compose, clean)
+_COMMANDS = (run, shell, execute, doctor, smoke, config, cache, cassette, policy, compose, clean)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Codex runs this once, in a clean workspace with network, and keeps what it leaves behind.
+set -euo pipefail
+echo "setup: in $PWD"
+python3 -m venv .venv
+.venv/bin/pip install --quiet six
+mkdir state
+echo made-by-setup >state/setup
