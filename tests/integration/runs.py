@@ -31,16 +31,18 @@ class Run:
         self.pid = process.pid
         self.output = ""
 
-    def until(self, text: str) -> None:
+    def until(self, text: str, times: int = 0) -> None:
         """
-        Read on until *text* is printed.
+        Read on until *text* is printed once more; or, if *times* are given,
+        until it was printed so often since the start.
         """
         assert self._process.stdout is not None
-        for line in self._process.stdout:
+        while not times or self.output.count(text) < times:
+            line = self._process.stdout.readline()
+            assert line, f"{text!r} was not printed:\n{self.output}"
             self.output += line
-            if text in line:
+            if not times and text in line:
                 return
-        raise AssertionError(f"{text!r} was not printed:\n{self.output}")
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """

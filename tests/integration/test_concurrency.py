@@ -68,8 +68,8 @@ def test_four_workers(project, codex_engine):
     S7: one sets up, the others wait and say for whom; the counts come together.
     """
     with running(*PYTEST, "-n4", *OPTIONS, WAITING, "test_it.py", cwd=project) as run:
-        for _ in range(3):
-            run.until("waiting for process")
+        run.until("| setup begins", 1)
+        run.until("to finish the setup image", 3)
         let_go(codex_engine, *children_of(run.pid))
         assert run.end() == 0, run.output
 
