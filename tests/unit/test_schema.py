@@ -88,7 +88,7 @@ DOCUMENTS = st.dictionaries(
 
 
 @given(document=DOCUMENTS)
-@settings(max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_the_reader_takes_the_schema_takes(tmp_path: Path, document: Any) -> None:
     """
     An editor never underlines what works.

@@ -20,7 +20,7 @@ from pytest_codex_workspace.doctor.results import Finding, advised, error, ok, s
 from pytest_codex_workspace.doctor.running import Check, begin, needs, run_checks
 from pytest_codex_workspace.errors import CodexWorkspaceError, EngineError, ProjectionError
 
-from .repositories import Repository, host_environment
+from ..unit.repositories import Repository, host_environment
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pytest_codex_workspace.errors import ProjectionError
 from pytest_codex_workspace.git import run_git
 from pytest_codex_workspace.repository import open_repository
 
-from .repositories import Repository, host_environment
+from ..unit.repositories import Repository, host_environment
 
 if TYPE_CHECKING:
     from pytest_codex_workspace.repository import RepositorySnapshot

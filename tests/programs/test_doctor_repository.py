@@ -9,7 +9,7 @@ from pytest_codex_workspace.doctor.results import advised
 from pytest_codex_workspace.errors import ProjectionError
 from pytest_codex_workspace.repository import open_repository
 
-from .repositories import Repository, fingerprint, host_environment
+from ..unit.repositories import Repository, fingerprint, host_environment
 
 POINTER = (
     "version https://git-lfs.github.com/spec/v1\n"

@@ -9,7 +9,7 @@ import pytest
 from pytest_codex_workspace.doctor import scripts
 from pytest_codex_workspace.repository import open_repository
 
-from .repositories import Repository, host_environment
+from ..unit.repositories import Repository, host_environment
 
 SETUP = "codex-workspace-scripts/setup-script.sh"
 RESUME = "codex-workspace-scripts/setup-from-cache-script.sh"

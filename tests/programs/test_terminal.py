@@ -21,7 +21,7 @@ from pytest_codex_workspace.results import Process, Pty
 from pytest_codex_workspace.terminal import Streams, known_term, on_pipes, on_terminal
 
 from ..person import set_size
-from .local_agent import LocalStream
+from ..unit.local_agent import LocalStream
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the agent is a Linux program")
 

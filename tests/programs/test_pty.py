@@ -19,7 +19,7 @@ from pytest_codex_workspace.channel import Channel
 from pytest_codex_workspace.errors import ExecTimeout, WorkspaceLost
 from pytest_codex_workspace.results import Process, Pty
 
-from .local_agent import LocalStream, ScriptedStream, frame, until_ended
+from ..unit.local_agent import LocalStream, ScriptedStream, frame, until_ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the agent is a Linux program")
 
