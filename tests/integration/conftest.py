@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from pytest_codex_workspace.config import Config
+from pytest_codex_workspace.engine.find import find_engine
+from pytest_codex_workspace.engine.protocol import Engine
 from pytest_codex_workspace.images import ensure_proxy_image
 from pytest_codex_workspace.output import Output
 from pytest_codex_workspace.rootfs import ensure_debian
@@ -44,6 +46,16 @@ def _engine(engine_or_skip: None) -> None:
     """
     Everything here needs an engine.
     """
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """
+    A client of the test's own.
+    """
+    found = find_engine()
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")

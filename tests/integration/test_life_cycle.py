@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from pytest_codex_workspace import labels
 from pytest_codex_workspace.engine.find import find_engine
 
 from ..conftest import init_repo, scripts
+from .runs import objects_of, until
 
 TEST = """
 import pathlib, time
@@ -34,16 +34,6 @@ def project(tmp_path: Path) -> Path:
     """
     init_repo(tmp_path / "repo", {"a": "1", **scripts("echo hello from setup\n")})
     return tmp_path
-
-
-@pytest.fixture
-def engine():
-    """
-    A client of the test's own.
-    """
-    found = find_engine()
-    yield found
-    found.close()
 
 
 RUNS: list[subprocess.Popen[str]] = []
@@ -76,29 +66,6 @@ def start(project: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
     )
     RUNS.append(run)
     return run
-
-
-def until(condition: Callable[[], object], seconds: float) -> bool:
-    """
-    Whether *condition* came true in time.
-    """
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def objects_of(engine, pid: int, what: str) -> list[str]:
-    """
-    Names of what the process *pid* has on the engine.
-    """
-    return [
-        one.name
-        for one in getattr(engine, what)({labels.SESSION: None})
-        if one.labels.get(labels.PID, "").endswith(f":{pid}")
-    ]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace.engine.find import find_engine
-
 from ..conftest import commit, git, init_repo, scripts
 from ..person import COMMAND, Person, set_size
 from .test_life_cycle import objects_of, until
@@ -20,16 +18,6 @@ PROMPT = r"root@[\w.-]+:/workspace/[\w.-]+# "
 SLIM = "--image=slim"
 
 Sit = Callable[..., Person]
-
-
-@pytest.fixture
-def engine():
-    """
-    A client of the test's own.
-    """
-    found = find_engine()
-    yield found
-    found.close()
 
 
 @pytest.fixture
