@@ -43,6 +43,7 @@ _CROWDED = (
     f"This workspace had {CONNECTIONS} connections to the proxy open, which is as many as it may; "
     "further ones were closed. This is logged once until half of them are gone."
 )
+_UNREADABLE = "Cannot parse ClientHello: "
 _PROXY = RequestFacts("proxy", method="UNKNOWN", scheme="http", port=8080, encrypted=False)
 """What is known of a connection before it said where it leads."""
 
@@ -191,9 +192,13 @@ class Recorder:
             return
         error = data.conn.error or ""
         host, port = conversation.tunnel
-        if error.startswith("Cannot parse ClientHello"):
+        if error.startswith(_UNREADABLE):
             facts = RequestFacts(host, method="CONNECT", port=port, payload="not-tls")
-            self.tunnel(conversation, facts, decide(facts, conversation.workspace.policy))
+            decision = decide(facts, conversation.workspace.policy)
+            if (what := error.removeprefix(_UNREADABLE)) and " " in what:
+                # Not mitmproxy's own, which is all of the bytes.
+                decision = replace(decision, explanation=f"{decision.explanation} ({what})")
+            self.tunnel(conversation, facts, decision)
         elif not conversation.settled:
             self._failed_tunnel(conversation, f"{_DISTRUST} ({error})")
 
