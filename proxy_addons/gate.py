@@ -13,6 +13,7 @@ from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide
 
 from . import answers
 from .judgement import Judgement
+from .limits import HELD_BYTES, WHOLE_BYTES
 from .routes import admits_tunnel, find_stub
 from .websocket import asks_for_websocket, strip_upgrade
 
@@ -28,9 +29,14 @@ __all__ = ["Gate", "request_facts", "tunnel_facts"]
 logger = logging.getLogger(__name__)
 
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
-_BUFFERED = 1 << 20
-"""Bytes in the largest request body that is held back until it is complete."""
 _NONSENSE = Decision("blocked", "not-tls", "The proxy could not make sense of this request.")
+
+_FULL = Decision(
+    "failed",
+    None,
+    f"This workspace has not taken {HELD_BYTES >> 20} MB of the answers that it asked for. What is "
+    "asked for meanwhile is not.",
+)
 
 
 class Gate:
@@ -89,13 +95,19 @@ class Gate:
             facts = gather(flow, conversation)
             decision = decide(facts, workspace.policy)
             judgement = Judgement.attach(flow, workspace, facts, decision)
-            if self._answered(flow, judgement, conversation):
-                return
+            answered = self._answered(flow, judgement, conversation)
         except Exception:
             logger.exception("a request could not be judged and is refused")
             facts = RequestFacts(flow.request.host, payload="malformed")
             judgement = Judgement.attach(flow, workspace, facts, _NONSENSE)
-        if not judgement.decision.allowed:
+            answered = False
+        carried_out = judgement.decision.verdict in ("allowed", "stubbed")
+        if carried_out and facts.method != "CONNECT" and not self._registry.has_room(workspace):
+            judgement.decision = _FULL
+            flow.response = answers.failure(_FULL)
+        elif answered:
+            return
+        elif not judgement.decision.allowed:
             if not flow.error:
                 flow.response = answers.refusal(judgement.decision)
         elif facts.method == "CONNECT":
@@ -202,5 +214,5 @@ def _is_large(request: http.Request) -> bool:
     """
     length = request.headers.get("content-length", "")
     if length.isdecimal():
-        return int(length) > _BUFFERED
+        return int(length) > WHOLE_BYTES
     return request.is_http2 or "transfer-encoding" in request.headers

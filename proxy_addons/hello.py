@@ -63,7 +63,7 @@ class Hello:
             if self.objection:
                 return
 
-    def _begin(self, start: bytes) -> None:
+    def _begin(self, start: bytearray) -> None:
         """
         Object as soon as the announced length is known, if it is too long.
         """

@@ -82,7 +82,7 @@ class Service:
         await parts.start()
         remove_key(self._directory)
         own = host if host != _EVERYWHERE else "127.0.0.1"
-        resolver = Resolver(parts.registry, own, parts.recorder.lookup)
+        resolver = Resolver(parts.registry, own, parts.incidents.lookup)
         await resolver.listen(host, int(message.get("dns_port", 53)))
         self._parts = parts
         self._barrier = Barrier(parts.registry, parts.recorder, (own, port))

@@ -17,7 +17,8 @@ from mitmproxy.proxy.layers.http import HTTPMode
 
 from pytest_codex_workspace.network.policy import RequestFacts, decide
 
-from .exchange import Exchange, GatedHttpLayer
+from .exchange import Exchange
+from .gated import GatedHttpLayer
 from .hello import BoundedClientTLS
 from .limits import SEGMENTS
 from .recognise import is_http1, is_http2, is_tls
@@ -91,7 +92,7 @@ class Tunnel:
         if conversation is not None:
             conversation.touch()
         if isinstance(top, modes.HttpProxy):
-            return self._http(context, HTTPMode.regular)
+            return self._http(context, HTTPMode.regular, conversation)
         if isinstance(top, Exchange):
             recognised = is_tls(data)
             if recognised:
@@ -104,12 +105,14 @@ class Tunnel:
             if recognised is None and many:
                 recognised = False
             if recognised:
-                return self._http(context, HTTPMode.transparent)
+                return self._http(context, HTTPMode.transparent, conversation)
             return self._wait_or_close(context, conversation, recognised, "not-http")
         raise LookupError(f"nothing may follow {top!r}")
 
-    def _http(self, context: Context, mode: HTTPMode) -> layer.Layer:
-        return GatedHttpLayer(context, mode, self._on_failure, self._on_malformed)
+    def _http(
+        self, context: Context, mode: HTTPMode, conversation: Conversation | None
+    ) -> layer.Layer:
+        return GatedHttpLayer(context, mode, conversation, self._on_failure, self._on_malformed)
 
     def _wait_or_close(
         self,

@@ -83,7 +83,7 @@ def test_a_first_line_in_too_many_pieces() -> None:
     world = World()
     conversation = world.connect(("example.org", 443))
     context = Context(conversation.client, Options())
-    tunnel = Tunnel(world.registry, lambda *_: None, lambda *_: None, world.recorder.tunnel)
+    tunnel = Tunnel(world.registry, lambda *_: None, lambda *_: None, world.incidents.tunnel)
     BoundedClientTLS(_below(context))
     context.client.timestamp_tls_setup = 1.0
     nextlayer = NextLayer(context)

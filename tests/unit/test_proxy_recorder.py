@@ -193,7 +193,7 @@ def test_a_failed_handshake(error: str, verdict: str, reason: str | None) -> Non
     conversation = world.connect(TUNNEL)
     conversation.client.error = error
     context = Context(conversation.client, Options())
-    world.recorder.tls_failed_client(tls.TlsData(conversation.client, context))
+    world.incidents.tls_failed_client(tls.TlsData(conversation.client, context))
     world.disconnect(conversation)
 
     [event] = world.events
