@@ -186,7 +186,7 @@ class Exchange(HttpStream):
         """
         Send an answer of ours in pieces, for TLS keeps room for the largest.
         """
-        for command in super().send_response(already_streamed):  # type: ignore[no-untyped-call]
+        for command in super().send_response(already_streamed):
             event = command.event if isinstance(command, SendHttp) else None
             if not isinstance(event, ResponseData):
                 yield command
