@@ -12,6 +12,7 @@ __all__ = [
     "HELLO_BYTES",
     "HELLO_RECORDS",
     "INTERIM_ANSWERS",
+    "LOOKUPS",
     "MERGED_BYTES",
     "SEGMENTS",
     "SILENCE_SECONDS",
@@ -65,3 +66,6 @@ WINDOW_FROM_SERVERS = 1 << 20
 
 INTERIM_ANSWERS = 100
 """Answers of the kind 1xx before the answer."""
+
+LOOKUPS = 4
+"""Names that one workspace may have looked up at a time."""

@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from proxy_addons.control import Control
 from proxy_addons.lean import skip_default_addons
 
-_LOOKUPS = 16
+_LOOKUPS = 64
+"""Threads for look-ups, a few for each of many workspaces; they are made when needed."""
 
 
 async def serve(control: Control, directory: Path) -> None:
