@@ -16,6 +16,7 @@ from .judgement import Judgement
 from .limits import HELD_BYTES, WHOLE_BYTES
 from .routes import admits_tunnel, find_stub
 from .websocket import asks_for_websocket, strip_upgrade
+from .wellformed import is_wellformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,6 +157,7 @@ def request_facts(flow: http.HTTPFlow, conversation: Conversation) -> RequestFac
     encrypted = conversation.encrypted
     wellformed = (
         flow.error is None
+        and is_wellformed(request)
         and request.method.upper() != "CONNECT"
         and request.http_version in (("HTTP/2.0",) if _is_http2(flow) else ("HTTP/1.0", "HTTP/1.1"))
     )
