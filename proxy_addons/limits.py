@@ -7,6 +7,7 @@ from __future__ import annotations
 __all__ = [
     "BACKLOG_BYTES",
     "CONNECTIONS",
+    "DNS_CONNECTIONS",
     "HEAD_BYTES",
     "HELD_BYTES",
     "HELLO_BYTES",
@@ -69,3 +70,6 @@ INTERIM_ANSWERS = 100
 
 LOOKUPS = 4
 """Names that one workspace may have looked up at a time."""
+
+DNS_CONNECTIONS = 16
+"""Connections for look-ups that one workspace may have open. Resolvers use one."""

@@ -430,12 +430,52 @@ def test_the_resolver(proxy: Running, kind: socket.SocketKind) -> None:
     assert len(proxy.log) == 1
 
 
-def _query(asker: socket.socket, kind: socket.SocketKind, name: str) -> bytes:
+@pytest.mark.promise("S12")
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_a_burst_of_names_is_in_the_log(proxy: Running, kind: socket.SocketKind) -> None:
+    """
+    S12: all of it when the log is read, although nobody waited for an answer.
+    """
+    count = 150 if kind == socket.SOCK_DGRAM else 3000
+    for number in range(4):
+        messages = [_message(kind, f"n{name}.burst{number}.example") for name in range(count)]
+        with socket.socket(socket.AF_INET, kind) as asker:
+            asker.connect((LOCAL, proxy.dns_port))
+            for message in messages if kind == socket.SOCK_DGRAM else [b"".join(messages)]:
+                asker.sendall(message)
+            assert len(proxy.log.requests(host=f"*.burst{number}.example")) == count
+
+
+@pytest.mark.promise("S10")
+def test_connections_for_names_are_bounded(proxy: Running) -> None:
+    """
+    S10: a workspace has a few, which are enough; whoever is no workspace has none.
+    """
+    kind = socket.SOCK_STREAM
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            asker = stack.enter_context(socket.create_connection((LOCAL, proxy.dns_port), 5))
+            asker.sendall(_message(kind, "held.example"))
+        [crowded] = proxy.log.requests(host="proxy", verdict="failed")
+        assert "16 connections" in crowded.explanation
+        assert len(list(Path(f"/proc/{proxy.stream.process.pid}/fd").iterdir())) < 60
+    with socket.create_connection((LOCAL, proxy.dns_port), 5) as asker:
+        assert _query(asker, kind, "after.example")[3] & 0xF == 5
+    stranger = socket.create_connection((LOCAL, proxy.dns_port), 5, source_address=("127.0.0.9", 0))
+    with stranger:
+        assert stranger.recv(1) == b""
+
+
+def _message(kind: socket.SocketKind, name: str) -> bytes:
     labels = b"".join(bytes([len(each)]) + each.encode() for each in name.split("."))
     message = struct.pack("!6H", 9, 0x100, 1, 0, 0, 0) + labels + b"\0\0\1\0\1"
     prefix = struct.pack("!H", len(message)) if kind == socket.SOCK_STREAM else b""
-    asker.sendall(prefix + message)
-    return asker.recv(4096)[len(prefix) :]
+    return prefix + message
+
+
+def _query(asker: socket.socket, kind: socket.SocketKind, name: str) -> bytes:
+    asker.sendall(_message(kind, name))
+    return asker.recv(4096)[2 if kind == socket.SOCK_STREAM else 0 :]
 
 
 def test_the_key_is_nowhere_on_disk(proxy: Running) -> None:
