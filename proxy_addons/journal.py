@@ -7,6 +7,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from pytest_codex_workspace.network.text import plain
+
 from .redact import printable, safe_host, url_of
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class Journal:
             "time": started,
             "phase": judgement.phase,
             "method": printable(facts.method.encode("utf-8", "replace"))[:32],
-            "scheme": facts.scheme,
+            "scheme": plain(facts.scheme),
             "host": host,
             "port": facts.port,
             "path": path,
@@ -91,7 +93,7 @@ class Journal:
             "duration": None if ended is None else max(0.0, ended - started),
             "verdict": decision.verdict,
             "reason": decision.reason,
-            "explanation": decision.explanation,
+            "explanation": plain(decision.explanation),
             "routes": judgement.routes,
             **bodies,
         }
