@@ -99,7 +99,8 @@ class Gate:
             answered = self._answered(flow, judgement, conversation)
         except Exception:
             logger.exception("a request could not be judged and is refused")
-            facts = RequestFacts(flow.request.host, payload="malformed")
+            host, port = _target(flow, conversation)
+            facts = RequestFacts(host, port=port, payload="malformed")
             judgement = Judgement.attach(flow, workspace, facts, _NONSENSE)
             answered = False
         carried_out = judgement.decision.verdict in ("allowed", "stubbed")
@@ -161,9 +162,10 @@ def request_facts(flow: http.HTTPFlow, conversation: Conversation) -> RequestFac
         and request.method.upper() != "CONNECT"
         and request.http_version in (("HTTP/2.0",) if _is_http2(flow) else ("HTTP/1.0", "HTTP/1.1"))
     )
+    host, port = _target(flow, conversation)
     return RequestFacts(
-        host=request.host,
-        port=request.port,
+        host=host,
+        port=port,
         method=request.method,
         scheme="https" if encrypted else request.scheme,
         encrypted=encrypted,
@@ -171,6 +173,16 @@ def request_facts(flow: http.HTTPFlow, conversation: Conversation) -> RequestFac
         websocket=asks_for_websocket(request.headers),
         payload="http" if wellformed else "malformed",
     )
+
+
+def _target(flow: http.HTTPFlow, conversation: Conversation) -> tuple[str, int]:
+    """
+    Where a request is for. Of one that mitmproxy finds fault with it says
+    nothing, but the tunnel does, and in clear it is for the proxy.
+    """
+    if flow.request.host or not flow.error:
+        return flow.request.host, flow.request.port
+    return conversation.tunnel or ("proxy", 8080)
 
 
 def _is_http2(flow: http.HTTPFlow) -> bool:

@@ -62,6 +62,8 @@ def test_inside_tls(proxy: Running, attempt: Attempt) -> None:
         assert not read_all(secure).startswith(b"HTTP/1.1 200")
 
     _refused(proxy, attempt)
+    [request] = proxy.log
+    assert (request.host, request.port) == ("localhost", proxy.origin.port)
 
 
 @pytest.mark.promise("S10")
