@@ -92,6 +92,30 @@ def test_segments_do_not_matter(recognise: Any, data: bytes) -> None:
         (b"/a?b=1", "/a?b=1"),
         (b"/a?access_token=x&b=1", "/a?access_token=REDACTED&b=1"),
         (b"/a?API-KEY=x;b=2", "/a?API-KEY=REDACTED;b=2"),
+        *(
+            (f"/a?{name}=x&page=2".encode(), f"/a?{name}=REDACTED&page=2")
+            for name in (
+                *("pass", "passcode", "pw", "PassWord", "user_pass", "bearer", "assertion", "pat"),
+                *("client_assertion", "SAMLResponse", "ticket", "hmac", "pin", "cookie", "csrf"),
+                *("oauth_verifier", "code_verifier", "pwd", "passwd", "passphrase", "password"),
+            )
+        ),
+        (b"/cb#access_token=x", "/cb#access_token=REDACTED"),
+        (b"/cb#?token=x", "/cb#?token=REDACTED"),
+        (b"/a?x=1?token=x", "/a?x=1?token=REDACTED"),
+        (b"/a;jsessionid=x?b=1", "/a;jsessionid=REDACTED?b=1"),
+        (b"/a?u=https://h/?token=x", "/a?u=https://h/?token=REDACTED"),
+        (
+            b"/a?u=https%3A%2F%2Fh%2F%3Ftoken%3Dx&b=1",
+            "/a?u=https%3A%2F%2Fh%2F%3Ftoken%3DREDACTED&b=1",
+        ),
+        (
+            b"/a?u=%2F%3Fv%3D%252F%253Ftoken%253Dx",
+            "/a?u=%2F%3Fv%3D%252F%253Ftoken%253DREDACTED",
+        ),
+        (b"/a?u=https%3a%2F%2Fh%2F%3Fb%3d1", "/a?u=https%3a%2F%2Fh%2F%3Fb%3d1"),
+        (b"/token=x?b=1", "/token=x?b=1"),
+        (b"/a?passage=1&compass=n&pinned=1&pattern=x", "/a?passage=1&compass=n&pinned=1&pattern=x"),
         (b"/a?X-Amz-Signature=x", "/a?X-Amz-Signature=REDACTED"),
         (b"/a?authToken=x&accessToken=y", "/a?authToken=REDACTED&accessToken=REDACTED"),
         (b"/a?%74oken=x", "/a?%74oken=REDACTED"),
