@@ -1,10 +1,11 @@
 """
-mitmproxy's treatment of one request, with five differences.
+mitmproxy's treatment of one request, with six differences.
 
 A body that comes with a refused request is thrown away instead of kept, when
 the outside cannot be reached the client gets an answer of ours, a body of
 unknown length gets from HTTP/2 to HTTP/1, an upstream proxy is asked for plain
-HTTP as proxies are, not for a tunnel, and what is held in memory can be told.
+HTTP as proxies are, not for a tunnel, trailers of requests are dropped, and
+what is held in memory can be told.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from mitmproxy.proxy.layers.http import GetHttpConnection, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     RequestData,
     RequestHeaders,
+    RequestTrailers,
     ResponseData,
     ResponseEndOfMessage,
     ResponseProtocolError,
+    ResponseTrailers,
 )
 from mitmproxy.proxy.utils import ReceiveBuffer
 
@@ -91,8 +94,13 @@ class Exchange(HttpStream):
 
     def handle_event(self, event: events.Event) -> CommandGenerator[None]:
         """
+        Drop trailers, which a proxy may do and mitmproxy fails on with HTTP/1.
         Put pieces together that have to wait: each costs more than its bytes.
         """
+        if isinstance(event, RequestTrailers) or (
+            isinstance(event, ResponseTrailers) and self.context.client.alpn != b"h2"
+        ):
+            return
         if self._paused and isinstance(event, (RequestData, ResponseData)):
             last = self._paused_event_queue[-1] if self._paused_event_queue else None
             if type(last) is type(event) and len(last.data) <= MERGED_BYTES:

@@ -221,6 +221,31 @@ def _http2(secure: ssl.SSLSocket, requests: list[tuple[str, str, bytes]]) -> dic
     return {stream: (status[stream], bodies.get(stream, b"")) for stream in status}
 
 
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("length", [None, "5"])
+def test_trailers_of_http2(proxy: Running, length: str | None) -> None:
+    """
+    S10: the body arrives and ends, without them, at a server that speaks HTTP/1.
+    """
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    client.initiate_connection()
+    headers = [(":method", "POST"), (":scheme", "https"), (":path", "/t")]
+    headers += [(":authority", "localhost"), *([("content-length", length)] if length else [])]
+    client.send_headers(1, headers)
+    client.send_data(1, b"hello")
+    client.send_headers(1, [("x-t", "v")], end_stream=True)
+    received = b""
+    with proxy.secure(alpn="h2") as secure:
+        secure.sendall(client.data_to_send())
+        while not received:
+            for event in client.receive_data(secure.recv(65536)):
+                if isinstance(event, h2.events.DataReceived):
+                    received += event.data
+
+    assert received == b"5"
+    assert proxy.log.requests(path="/t", status=200)
+
+
 @pytest.mark.parametrize(("path", "status"), [("/silence", 502), ("/half", 200)])
 def test_a_server_that_breaks_off(proxy: Running, path: str, status: int) -> None:
     """
