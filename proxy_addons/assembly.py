@@ -14,6 +14,8 @@ from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
+from pytest_codex_workspace.network.policy import decide
+
 from .addresses import AddressGuard
 from .gate import Gate
 from .http2 import bound_http2
@@ -157,6 +159,20 @@ class Assembly:
         """
         for conversation in self.registry.conversations(address):
             self._cut(conversation)
+
+    def reconsider(self, address: str) -> None:
+        """
+        Close connections of *address* with something under way that its
+        policy refuses by now.
+        """
+        workspace = self.registry.workspace(address)
+        if workspace is None:
+            return
+        refused = self.recorder.reconsider(address, workspace.policy)
+        for each in self.registry.conversations(address):
+            switched = each.switched and not decide(each.switched, workspace.policy).allowed
+            if switched or each.client in refused:
+                self._cut(each)
 
     async def cut_off_the_silent(self) -> None:
         """

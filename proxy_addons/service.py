@@ -158,6 +158,7 @@ class Service:
         policy = self._policy(message["policy"])
         self._parts.registry.set_policy(message["address"], policy)
         self._parts.allow(policy)
+        self._parts.reconsider(message["address"])
         return {"ok": True}
 
     def add_route(self, message: Message) -> Message:

@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,54 @@ def test_plain_http_where_it_is_allowed(origin: Origin, tmp_path: Path) -> None:
     finally:
         proxy.client.close()
         plain.close()
+
+
+@pytest.mark.promise("S13")
+@pytest.mark.parametrize(
+    ("begin", "rest", "path"),
+    [
+        (b"Content-Length: 5\r\n\r\nab", b"cde", "/held"),
+        (b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", b"6\r\nSTOLEN\r\n0\r\n\r\n", "/chunks"),
+    ],
+)
+def test_a_policy_is_for_what_is_under_way(
+    proxy: Running, begin: bytes, rest: bytes, path: str
+) -> None:
+    """
+    S13: what was allowed before and is not now is cut off, whatever of it has left.
+    """
+    head = b"POST " + path.encode() + b" HTTP/1.1\r\nHost: localhost\r\n"
+    with proxy.secure() as secure, proxy.secure() as idle:
+        secure.sendall(head + begin)
+        assert not proxy.client.barrier(LOCAL, 0.3).complete
+        proxy.client.policy(LOCAL, Policy(offline=True))
+        with contextlib.suppress(OSError):
+            secure.sendall(rest)
+        assert read_all(secure) == b""
+        idle.sendall(b"GET /idle HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert read_all(idle).startswith(b"HTTP/1.1 403")
+
+    [request] = proxy.log.requests(path=path)
+    assert (request.verdict, request.reason) == ("blocked", "offline")
+    assert "was changed" in request.explanation
+    assert ("POST", "/held") not in proxy.origin.seen
+
+
+def test_an_open_websocket_is_under_way(proxy: Running) -> None:
+    """
+    It ends with the policy that allowed it.
+    """
+    policy = Policy(ports=(proxy.origin.port,), private=(f"{LOCAL}/32",), websocket="allow")
+    proxy.client.policy(LOCAL, policy)
+    with proxy.secure() as secure:
+        secure.sendall(
+            b"GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+        )
+        assert secure.recv(4096).startswith(b"HTTP/1.1 101")
+        proxy.client.policy(LOCAL, replace(policy, websocket="block"))
+        assert read_all(secure) == b""
 
 
 def test_websockets_where_they_are_allowed(proxy: Running) -> None:
