@@ -90,7 +90,7 @@ class Exchange(HttpStream):
         self._on_failure = on_failure
         self._on_malformed = on_malformed
         self.request_body_buf = _Body()
-        self._head = 0
+        self._head = self._answer_head = 0
 
     def handle_event(self, event: events.Event) -> CommandGenerator[None]:
         """
@@ -126,10 +126,10 @@ class Exchange(HttpStream):
         """
         Bytes of the request and of the response that are kept besides.
         """
-        response = 0
-        if self._head and self.flow.response is not None:
-            response = _size_of(self.flow.response.headers)
-        return self._head + len(self.request_body_buf), response + len(self.response_body_buf)
+        if self._head and not self._answer_head and self.flow.response is not None:
+            self._answer_head = _size_of(self.flow.response.headers)
+        requests = self._head + len(self.request_body_buf)
+        return requests, self._answer_head + len(self.response_body_buf)
 
     def _waiting(self, kind: type[RequestData | ResponseData]) -> int:
         queue = self._paused_event_queue

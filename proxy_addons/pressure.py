@@ -70,14 +70,24 @@ class BoundedHandler(ProxyConnectionHandler):
         self._moved.set()
         if isinstance(event, events.OpenConnectionCompleted):
             self._narrow(event.command.connection)
+        if isinstance(event, events.DataReceived):
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """
+        Add up what is held after something has come, and close the connection
+        if that is too much.
+        """
         conversation = self._registry.conversation(self.client)
         if conversation is None:
             return
-        self._workspace = conversation.workspace
+        self._workspace = workspace = conversation.workspace
         conversation.measure = self.held
         conversation.weigh()
-        too_much = conversation.workspace.requests_held > HELD_BYTES
-        if too_much and conversation.requests_held and isinstance(event, events.DataReceived):
+        if workspace.requests_held > HELD_BYTES and conversation.requests_held:
+            # Others may have let go of something without anything coming.
+            self._registry.weigh(workspace)
+        if workspace.requests_held > HELD_BYTES and conversation.requests_held:
             self._on_full(conversation)
             if (client := self.transports.get(self.client)) and client.handler:
                 client.handler.cancel("too much is held")

@@ -255,9 +255,15 @@ class Registry:
         """
         if workspace.answers_held > HELD_BYTES:
             # Sockets take what they are given without a word.
-            for conversation in self.conversations(workspace.address):
-                conversation.weigh()
+            self.weigh(workspace)
         return workspace.answers_held <= HELD_BYTES
+
+    def weigh(self, workspace: Workspace) -> None:
+        """
+        Bring up to date what all connections of a workspace hold.
+        """
+        for conversation in self.conversations(workspace.address):
+            conversation.weigh()
 
     def silent(self, seconds: float) -> list[Conversation]:
         """
