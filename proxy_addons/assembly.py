@@ -14,8 +14,6 @@ from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
-from pytest_codex_workspace.network.policy import decide
-
 from .addresses import AddressGuard
 from .gate import Gate
 from .http2 import bound_http2
@@ -24,6 +22,7 @@ from .journal import Journal
 from .limits import SILENCE_SECONDS
 from .parsers import bound_http1
 from .pressure import bound_connections
+from .reconsider import reconsider
 from .recorder import Recorder
 from .recording import Recording
 from .registry import Registry
@@ -165,14 +164,9 @@ class Assembly:
         Close connections of *address* with something under way that its
         policy refuses by now.
         """
-        workspace = self.registry.workspace(address)
-        if workspace is None:
-            return
-        refused = self.recorder.reconsider(address, workspace.policy)
-        for each in self.registry.conversations(address):
-            switched = each.switched and not decide(each.switched, workspace.policy).allowed
-            if switched or each.client in refused:
-                self._cut(each)
+        for conversation in self.registry.conversations(address):
+            if reconsider(conversation, self.recorder, self.incidents):
+                self._cut(conversation)
 
     async def cut_off_the_silent(self) -> None:
         """

@@ -180,7 +180,7 @@ def _target(flow: http.HTTPFlow, conversation: Conversation) -> tuple[str, int]:
     Where a request is for. Of one that mitmproxy finds fault with it says
     nothing, but the tunnel does, and in clear it is for the proxy.
     """
-    if flow.request.host or not flow.error:
+    if not flow.error:
         return flow.request.host, flow.request.port
     return conversation.tunnel or ("proxy", 8080)
 

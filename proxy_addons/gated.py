@@ -78,6 +78,16 @@ class GatedHttpLayer(HttpLayer):
         self.streams[stream_id] = stream
         yield from self.event_to_child(stream, events.Start())
 
+    def exchanges(self) -> Iterator[Exchange]:
+        """
+        The requests that are under way.
+        """
+        return (
+            each
+            for each in self.streams.values()
+            if isinstance(each, Exchange) and each.client_state != each.state_uninitialized
+        )
+
     def is_stuck(self, connection: Connection) -> bool:
         """
         Whether no more is to be read from *connection* at present. HTTP/2 has
@@ -99,7 +109,7 @@ class GatedHttpLayer(HttpLayer):
         """
         requests = self._client_unread() + sum(self._waiting_up(each) for each in self.streams)
         answers = sum(self._waiting_down(each) for each in self._streams_with_answers())
-        for stream in self._exchanges():
+        for stream in self.exchanges():
             sent, received = stream.held()
             requests, answers = requests + sent, answers + received
         for server in self._servers.values():
@@ -197,9 +207,6 @@ class GatedHttpLayer(HttpLayer):
         if isinstance(self._client, StrictHttp2Server):
             found.update(self._client.h2_conn.stream_buffers)
         return found
-
-    def _exchanges(self) -> Iterator[Exchange]:
-        return (each for each in self.streams.values() if isinstance(each, Exchange))
 
     def _drop(self, connection: Connection) -> None:
         """

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide
+from pytest_codex_workspace.network.policy import Decision, RequestFacts
 
 from . import answers
 from .bodies import Kept
@@ -18,15 +18,10 @@ from .redact import safe_path
 if TYPE_CHECKING:
     from mitmproxy import connection, http
 
-    from pytest_codex_workspace.network.policy import Policy
-
     from .journal import Journal
     from .registry import Registry
 
 __all__ = ["Recorder"]
-
-
-_CHANGED = "The policy was changed while this was under way, and it was cut off."
 
 
 @dataclass(slots=True)
@@ -120,24 +115,11 @@ class Recorder:
                 found.append(self._journal.describe(judgement, each.client.timestamp_start))
         return found
 
-    def reconsider(self, address: str, policy: Policy) -> list[connection.Client]:
+    def is_open(self, flow: http.HTTPFlow) -> bool:
         """
-        Judge by *policy* what *address* has under way, as far as it was
-        allowed. A policy that changed is for what still leaves, too.
-
-        Returns:
-            The connections of what is refused now.
+        Whether a request has no end in the log yet.
         """
-        refused = []
-        for entry in self._open.values():
-            client, judgement = entry.flow.client_conn, entry.judgement
-            if client.peername[0] == address and judgement.decision.allowed:
-                decision = decide(judgement.facts, policy)
-                if not decision.allowed:
-                    text = f"{decision.explanation} {_CHANGED}"
-                    judgement.decision = replace(decision, explanation=text)
-                    refused.append(client)
-        return refused
+        return flow.id in self._open
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """

@@ -83,7 +83,6 @@ class Conversation:
         approved: where this connection may lead, with the facts it was
             judged by. Everywhere else is refused when connecting.
         refused: where it was refused only when the address was known.
-        switched: what a switch to another protocol was judged by, once it happened.
         moved: when something last happened before the first request, on the
             monotonic clock.
         layers: those that may hold something.
@@ -98,7 +97,6 @@ class Conversation:
     settled: bool = False
     approved: dict[Target, RequestFacts] = field(default_factory=dict)
     refused: dict[Target, Decision] = field(default_factory=dict)
-    switched: RequestFacts | None = None
     moved: float = field(default_factory=time.monotonic)
     layers: list[GatedHttpLayer] = field(default_factory=list)
     measure: Callable[[], tuple[int, int]] | None = None

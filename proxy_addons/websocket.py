@@ -69,7 +69,6 @@ class SwitchGuard:
             facts = replace(judgement.facts, websocket=True)
             decision = decide(facts, conversation.workspace.policy)
             if decision.allowed and asks_for_websocket(flow.request.headers):
-                conversation.switched = facts
                 return
             if decision.allowed:
                 decision = replace(

@@ -177,6 +177,8 @@ def test_over_http2(proxy: Running, headers: list[tuple[str, str]], reason: str 
         reason = str(proxy.log.blocked[0].reason)
         assert reason in ("not-tls", "websocket")
     _refused(proxy, Attempt("h2", b"", reason))
+    [request] = proxy.log
+    assert request.port == proxy.origin.port or reason == "name-mismatch"
 
 
 @pytest.mark.promise("S12")

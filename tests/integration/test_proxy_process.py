@@ -21,6 +21,7 @@ import pytest
 from pytest_codex_workspace.errors import ProxyError
 from pytest_codex_workspace.network.policy import Policy
 
+from .harm import RawOrigin, head_of
 from .origin import LOCAL, Origin
 from .proxy_process import Running, free_port, read_all, start
 
@@ -354,6 +355,43 @@ def test_an_open_websocket_is_under_way(proxy: Running) -> None:
         assert secure.recv(4096).startswith(b"HTTP/1.1 101")
         proxy.client.policy(LOCAL, replace(policy, websocket="block"))
         assert read_all(secure) == b""
+
+    proxy.log.assert_requested(count=1, path="/echo", status=101, verdict="allowed")
+    [cut] = proxy.log.blocked
+    assert cut.reason == "websocket"
+    assert "was changed" in cut.explanation
+
+
+@pytest.mark.promise("S13")
+def test_a_request_with_its_answer_is_under_way(proxy: Running, tmp_path: Path) -> None:
+    """
+    S13: a server may answer before it has the whole body; what follows is judged as well.
+    """
+
+    def early(connection: ssl.SSLSocket) -> bytes:
+        received = head_of(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        return received + read_all(connection)
+
+    origin = RawOrigin(tmp_path, early)
+    running = Running(origin, tmp_path)
+    try:
+        with running.secure() as secure:
+            secure.sendall(
+                b"POST /early HTTP/1.1\r\nHost: localhost\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
+            )
+            assert secure.recv(4096).startswith(b"HTTP/1.1 200")
+            running.client.policy(LOCAL, Policy(offline=True))
+            with contextlib.suppress(OSError):
+                secure.sendall(b"6\r\nSTOLEN\r\n0\r\n\r\n")
+            read_all(secure)
+        assert [one.reason for one in running.log.blocked] == ["offline"]
+    finally:
+        running.client.close()
+        origin.close()
+
+    assert b"STOLEN" not in b"".join(origin.seen)
 
 
 def test_websockets_where_they_are_allowed(proxy: Running) -> None:
