@@ -23,7 +23,7 @@ __all__ = [
     "WINDOW_FROM_SERVERS",
 ]
 
-CONNECTIONS = 512
+CONNECTIONS = 256
 """Connections that one workspace may have open. Package managers use about 50."""
 
 HEAD_BYTES = 256 * 1024
