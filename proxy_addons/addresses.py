@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_codex_workspace.network.hosts import is_private, literal_address
 from pytest_codex_workspace.network.policy import decide
 
+from .lookups import Lookups
+
 if TYPE_CHECKING:
     from mitmproxy.proxy import server_hooks
 
@@ -41,6 +43,10 @@ class GuardedEventLoop(asyncio.SelectorEventLoop):
     addresses only that these may lead to.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.lookups = Lookups()
+
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> list[Any]:
         """
         As the base class, without the addresses that are refused.
@@ -51,10 +57,11 @@ class GuardedEventLoop(asyncio.SelectorEventLoop):
         connecting = _connecting.get()
         if connecting is None:
             raise PermissionError(f"{host!r} is looked up for no approved connection")
-        found = await super().getaddrinfo(host, port, **options)
+        lookup = super().getaddrinfo(host, port, **options)
         if connecting == "upstream":
-            return found
+            return await self.lookups.run("upstream", lookup)
         conversation, facts = connecting
+        found = await self.lookups.run(conversation.workspace.address, lookup)
         policy = conversation.workspace.policy
         addresses = tuple(dict.fromkeys(str(info[4][0]) for info in found))
         decision = decide(replace(facts, addresses=addresses), policy)

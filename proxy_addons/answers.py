@@ -32,7 +32,7 @@ def failure(decision: Decision) -> http.Response:
 
 
 def _answer(status: int, what: str, decision: Decision) -> http.Response:
-    reason = str(decision.reason)
+    reason = str(decision.reason or decision.verdict)
     text = f"{what} by the codex-workspace proxy: {reason}\n\n{decision.explanation}\n"
     headers = {
         "content-type": "text/plain; charset=utf-8",

@@ -16,8 +16,13 @@ from mitmproxy.options import Options
 
 from .addresses import AddressGuard
 from .gate import Gate
+from .http2 import bound_http2
+from .incidents import Incidents
+from .journal import Journal
 from .limits import SILENCE_SECONDS
-from .parsers import bound_chunks
+from .parsers import bound_http1
+from .pressure import bound_connections
+from .reconsider import reconsider
 from .recorder import Recorder
 from .recording import Recording
 from .registry import Registry
@@ -70,9 +75,13 @@ class Assembly:
         recording: bool = False,
         upstream: UpstreamProxy | None = None,
     ) -> None:
-        bound_chunks()
+        bound_http1()
+        bound_http2()
         self.registry = Registry(policy)
-        self.recorder = Recorder(self.registry, emit, bodies)
+        journal = Journal(emit)
+        self.recorder = Recorder(self.registry, journal, bodies)
+        self.incidents = Incidents(self.registry, journal)
+        bound_connections(self.registry, self.incidents.full)
         self.recording = Recording(self.registry, emit, directory)
         self._listen = host, port
         self._started = asyncio.Event()
@@ -85,7 +94,7 @@ class Assembly:
             SwitchGuard(self.registry),
             AddressGuard(self.registry),
         ]
-        recorders: list[object] = [self.recorder, Replay(self.registry)]
+        recorders: list[object] = [self.recorder, self.incidents, Replay(self.registry)]
         if recording:
             recorders.append(self.recording)
         on_failure: OnFailure = self.recorder.on_failure
@@ -99,7 +108,7 @@ class Assembly:
             *judges,
             *recorders,
             Faults(self.registry, self._reset, self._close),
-            Tunnel(self.registry, on_failure, self.recorder.malformed, self.recorder.tunnel),
+            Tunnel(self.registry, on_failure, self.incidents.malformed, self.incidents.tunnel),
             self._server,
             self._tls,
             _Moments(self._started.set, self._hang_up),
@@ -150,6 +159,15 @@ class Assembly:
         for conversation in self.registry.conversations(address):
             self._cut(conversation)
 
+    def reconsider(self, address: str) -> None:
+        """
+        Close connections of *address* with something under way that its
+        policy refuses by now.
+        """
+        for conversation in self.registry.conversations(address):
+            if reconsider(conversation, self.recorder, self.incidents):
+                self._cut(conversation)
+
     async def cut_off_the_silent(self) -> None:
         """
         For as long as the proxy runs, close connections that send nothing.
@@ -157,7 +175,7 @@ class Assembly:
         while True:
             await asyncio.sleep(SILENCE_SECONDS / 10)
             for conversation in self.registry.silent(SILENCE_SECONDS):
-                self.recorder.silent(conversation)
+                self.incidents.silent(conversation)
                 self._cut(conversation)
 
     def _reset(self, conversation: Conversation) -> None:

@@ -1,11 +1,11 @@
 """
-mitmproxy's HTTP layer with five differences.
+mitmproxy's treatment of one request, with six differences.
 
-What clients send is read by parsers of ours, a body that comes with a refused
-request is thrown away instead of kept, when the outside cannot be reached the
-client gets an answer of ours, a body of unknown length gets from HTTP/2 to
-HTTP/1, and an upstream proxy is asked for plain HTTP as proxies are, not for a
-tunnel.
+A body that comes with a refused request is thrown away instead of kept, when
+the outside cannot be reached the client gets an answer of ours, a body of
+unknown length gets from HTTP/2 to HTTP/1, an upstream proxy is asked for plain
+HTTP as proxies are, not for a tunnel, trailers of requests are dropped, and
+what is held in memory can be told.
 """
 
 from __future__ import annotations
@@ -15,57 +15,63 @@ from typing import TYPE_CHECKING, Any
 
 from mitmproxy import http
 from mitmproxy.net.http.url import hostport
-from mitmproxy.proxy import events
-from mitmproxy.proxy.layers.http import GetHttpConnection, HttpLayer, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import GetHttpConnection, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     RequestData,
     RequestHeaders,
+    RequestTrailers,
+    ResponseData,
     ResponseEndOfMessage,
     ResponseProtocolError,
+    ResponseTrailers,
 )
+from mitmproxy.proxy.utils import ReceiveBuffer
 
 from .judgement import Judgement
-from .parsers import OnMalformed, StrictHttp1Server, StrictHttp2Server
+from .limits import MERGED_BYTES
+from .parsers import OnMalformed
 from .replay import digest_of
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Server
+    from mitmproxy.proxy import events
     from mitmproxy.proxy.context import Context
     from mitmproxy.proxy.layer import CommandGenerator
-    from mitmproxy.proxy.layers.http import HTTPMode
 
-__all__ = ["Exchange", "GatedHttpLayer", "OnFailure"]
+__all__ = ["Exchange", "OnFailure"]
 
 OnFailure = Callable[[http.HTTPFlow, str], http.Response]
 """Makes the answer for a flow that failed upstream with an error message."""
 
+_PIECE_BYTES = 64 * 1024
+_FIELD_BYTES = 150
+"""What Python takes for a header field besides its text."""
 
-class GatedHttpLayer(HttpLayer):
+
+class _Body(ReceiveBuffer):
     """
-    Makes an `Exchange` of every request.
+    A body in one piece, however small the pieces were that it came in.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        mode: HTTPMode,
-        on_failure: OnFailure,
-        on_malformed: OnMalformed,
-    ) -> None:
-        super().__init__(context, mode)
-        self._on_failure = on_failure
-        self._on_malformed = on_malformed
-        parser = StrictHttp2Server if context.client.alpn == b"h2" else StrictHttp1Server
-        self.connections[context.client] = parser(context.fork(), on_malformed)
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._data = bytearray()
 
-    def make_stream(self, stream_id: int) -> CommandGenerator[None]:
-        """
-        Begin a request.
-        """
-        context = self.context.fork()
-        stream = Exchange(context, stream_id, self._on_failure, self._on_malformed)
-        self.streams[stream_id] = stream
-        yield from self.event_to_child(stream, events.Start())
+    def __iadd__(self, other: bytes) -> _Body:
+        self._data += other
+        return self
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._data)
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def clear(self) -> None:
+        self._data.clear()
 
 
 class Exchange(HttpStream):
@@ -83,12 +89,58 @@ class Exchange(HttpStream):
         super().__init__(context, stream_id)
         self._on_failure = on_failure
         self._on_malformed = on_malformed
+        self.request_body_buf = _Body()
+        self._head = self._answer_head = 0
+
+    def handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        """
+        Drop trailers, which a proxy may do and mitmproxy fails on with HTTP/1.
+        Put pieces together that have to wait: each costs more than its bytes.
+        """
+        if isinstance(event, RequestTrailers) or (
+            isinstance(event, ResponseTrailers) and self.context.client.alpn != b"h2"
+        ):
+            return
+        if self._paused and isinstance(event, (RequestData, ResponseData)):
+            last = self._paused_event_queue[-1] if self._paused_event_queue else None
+            if type(last) is type(event) and len(last.data) <= MERGED_BYTES:
+                last.data += event.data
+                return
+        yield from super().handle_event(event)
+
+    @property
+    def waiting_up(self) -> int:
+        """
+        Bytes of the request that wait for a decision or a connection.
+        """
+        return self._waiting(RequestData)
+
+    @property
+    def waiting_down(self) -> int:
+        """
+        Bytes of the response that wait for a decision.
+        """
+        return self._waiting(ResponseData)
+
+    def held(self) -> tuple[int, int]:
+        """
+        Bytes of the request and of the response that are kept besides.
+        """
+        if self._head and not self._answer_head and self.flow.response is not None:
+            self._answer_head = _size_of(self.flow.response.headers)
+        requests = self._head + len(self.request_body_buf)
+        return requests, self._answer_head + len(self.response_body_buf)
+
+    def _waiting(self, kind: type[RequestData | ResponseData]) -> int:
+        queue = self._paused_event_queue
+        return sum(len(each.data) for each in queue if isinstance(each, kind))
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> CommandGenerator[None]:
         """
         Begin, or say to the log that this was no request: mitmproxy refuses
         some before any hook.
         """
+        self._head = _size_of(event.request.headers) + len(event.request.data.path)
         yield from super().state_wait_for_request_headers(event)
         if self.client_state == self.state_errored and Judgement.of(self.flow) is None:
             self._on_malformed(self.context.client, "the request makes no sense or names no host")
@@ -138,6 +190,19 @@ class Exchange(HttpStream):
         ):
             request.headers["transfer-encoding"] = "chunked"
 
+    def send_response(self, already_streamed: bool = False) -> CommandGenerator[None]:
+        """
+        Send an answer of ours in pieces, for TLS keeps room for the largest.
+        """
+        for command in super().send_response(already_streamed):
+            event = command.event if isinstance(command, SendHttp) else None
+            if not isinstance(event, ResponseData):
+                yield command
+                continue
+            for at in range(0, len(event.data), _PIECE_BYTES):
+                piece = event.data[at : at + _PIECE_BYTES]
+                yield SendHttp(ResponseData(self.stream_id, piece), command.connection)
+
     def handle_protocol_error(self, event: Any) -> CommandGenerator[None]:
         """
         Answer for a server that went away before it said anything.
@@ -161,3 +226,10 @@ class Exchange(HttpStream):
             # The rest of the request is still to come and goes nowhere.
             self.flow.live = False
             yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+
+def _size_of(headers: http.Headers) -> int:
+    """
+    Bytes that header fields take in memory, about.
+    """
+    return sum(len(name) + len(value) + _FIELD_BYTES for name, value in headers.fields)

@@ -13,8 +13,10 @@ from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide
 
 from . import answers
 from .judgement import Judgement
+from .limits import HELD_BYTES, WHOLE_BYTES
 from .routes import admits_tunnel, find_stub
 from .websocket import asks_for_websocket, strip_upgrade
+from .wellformed import is_wellformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +30,14 @@ __all__ = ["Gate", "request_facts", "tunnel_facts"]
 logger = logging.getLogger(__name__)
 
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
-_BUFFERED = 1 << 20
-"""Bytes in the largest request body that is held back until it is complete."""
 _NONSENSE = Decision("blocked", "not-tls", "The proxy could not make sense of this request.")
+
+_FULL = Decision(
+    "failed",
+    None,
+    f"This workspace has not taken {HELD_BYTES >> 20} MB of the answers that it asked for. What is "
+    "asked for meanwhile is not.",
+)
 
 
 class Gate:
@@ -89,13 +96,20 @@ class Gate:
             facts = gather(flow, conversation)
             decision = decide(facts, workspace.policy)
             judgement = Judgement.attach(flow, workspace, facts, decision)
-            if self._answered(flow, judgement, conversation):
-                return
+            answered = self._answered(flow, judgement, conversation)
         except Exception:
             logger.exception("a request could not be judged and is refused")
-            facts = RequestFacts(flow.request.host, payload="malformed")
+            host, port = _target(flow, conversation)
+            facts = RequestFacts(host, port=port, payload="malformed")
             judgement = Judgement.attach(flow, workspace, facts, _NONSENSE)
-        if not judgement.decision.allowed:
+            answered = False
+        carried_out = judgement.decision.verdict in ("allowed", "stubbed")
+        if carried_out and facts.method != "CONNECT" and not self._registry.has_room(workspace):
+            judgement.decision = _FULL
+            flow.response = answers.failure(_FULL)
+        elif answered:
+            return
+        elif not judgement.decision.allowed:
             if not flow.error:
                 flow.response = answers.refusal(judgement.decision)
         elif facts.method == "CONNECT":
@@ -144,12 +158,14 @@ def request_facts(flow: http.HTTPFlow, conversation: Conversation) -> RequestFac
     encrypted = conversation.encrypted
     wellformed = (
         flow.error is None
+        and is_wellformed(request)
         and request.method.upper() != "CONNECT"
         and request.http_version in (("HTTP/2.0",) if _is_http2(flow) else ("HTTP/1.0", "HTTP/1.1"))
     )
+    host, port = _target(flow, conversation)
     return RequestFacts(
-        host=request.host,
-        port=request.port,
+        host=host,
+        port=port,
         method=request.method,
         scheme="https" if encrypted else request.scheme,
         encrypted=encrypted,
@@ -157,6 +173,16 @@ def request_facts(flow: http.HTTPFlow, conversation: Conversation) -> RequestFac
         websocket=asks_for_websocket(request.headers),
         payload="http" if wellformed else "malformed",
     )
+
+
+def _target(flow: http.HTTPFlow, conversation: Conversation) -> tuple[str, int]:
+    """
+    Where a request is for. Of one that mitmproxy finds fault with it says
+    nothing, but the tunnel does, and in clear it is for the proxy.
+    """
+    if not flow.error:
+        return flow.request.host, flow.request.port
+    return conversation.tunnel or ("proxy", 8080)
 
 
 def _is_http2(flow: http.HTTPFlow) -> bool:
@@ -202,5 +228,5 @@ def _is_large(request: http.Request) -> bool:
     """
     length = request.headers.get("content-length", "")
     if length.isdecimal():
-        return int(length) > _BUFFERED
+        return int(length) > WHOLE_BYTES
     return request.is_http2 or "transfer-encoding" in request.headers

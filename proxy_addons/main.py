@@ -25,7 +25,8 @@ from proxy_addons.control import Control
 from proxy_addons.lean import skip_default_addons
 from proxy_addons.standalone import Journal, open_doors
 
-_LOOKUPS = 16
+_LOOKUPS = 64
+"""Threads for look-ups, a few for each of many workspaces; they are made when needed."""
 
 
 async def serve(control: Control | Journal, directory: Path, file: Path | None = None) -> None:

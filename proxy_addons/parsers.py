@@ -1,8 +1,8 @@
 """
-mitmproxy's parsers of what clients send, with bounds, and with a word to the
-log about what they cannot read.
+mitmproxy's parsers of HTTP/1, with bounds, and with a word to the log about
+what they cannot read.
 
-What mitmproxy does with such input is a line in its own log and a closed
+What mitmproxy does with such input of a client is a line in its own log and a closed
 connection: no flow, so no hook, and an attempt that no test would see.
 """
 
@@ -16,12 +16,14 @@ from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer
 from mitmproxy.net.http.http1.assemble import assemble_response
 from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.layers import http as layers
 from mitmproxy.proxy.layers.http import _http1
-from mitmproxy.proxy.layers.http._http1 import Http1Server
-from mitmproxy.proxy.layers.http._http2 import Http2Server
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import ResponseHeaders, ResponseProtocolError
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 
 from . import answers
-from .limits import HEAD_BYTES
+from .limits import HEAD_BYTES, INTERIM_ANSWERS
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Client
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from pytest_codex_workspace.network.policy import Decision
 
-__all__ = ["OnMalformed", "StrictHttp1Server", "StrictHttp2Server", "bound_chunks"]
+__all__ = ["BoundedHttp1Client", "OnMalformed", "StrictHttp1Server", "bound_http1"]
 
 OnMalformed = Callable[["Client", str], "Decision | None"]
 """
@@ -39,6 +41,9 @@ answers with the decision that was logged.
 """
 
 _TOO_LONG = f"the head of a request is longer than {HEAD_BYTES} bytes"
+_ANSWER_TOO_LONG = f"the head of the answer is longer than {HEAD_BYTES} bytes"
+_TOO_MANY = f"more than {INTERIM_ANSWERS} interim answers came before the answer"
+_INTERIM = [100, *range(102, 200)]
 _NO_HEAD = "the head of a request cannot be parsed"
 
 
@@ -77,21 +82,48 @@ class StrictHttp1Server(Http1Server):
         yield from super().done(event)
 
 
-class StrictHttp2Server(Http2Server):
+class BoundedHttp1Client(Http1Client):
     """
-    HTTP/2 from a client. The library bounds its heads.
+    HTTP/1 to a server. Interim answers (1xx) are passed over, which mitmproxy
+    takes for the answer; a switch of protocols is none.
     """
 
-    def __init__(self, context: Context, on_malformed: OnMalformed) -> None:
-        super().__init__(context)
-        self._on_malformed = on_malformed
+    def read_headers(self, event: events.ConnectionEvent) -> CommandGenerator[None]:
+        """
+        Read the head of an answer, if it is not too long.
+        """
+        more = True
+        while more:
+            more = False
+            for command in super().read_headers(event):
+                if _is_interim(command):
+                    self.response, more = None, True
+                    self._interim += 1
+                    break
+                yield command
+            if self._interim > INTERIM_ANSWERS:
+                yield from self._give_up(_TOO_MANY)
+                return
+        if self.response is not None:
+            self._interim = 0
+        elif self.request is not None and len(self.buf) > HEAD_BYTES:
+            yield from self._give_up(_ANSWER_TOO_LONG)
 
-    def protocol_error(self, message: str, *rest: Any) -> CommandGenerator[None]:
-        """
-        End the connection, and say so to the log.
-        """
-        self._on_malformed(self.context.client, message)
-        yield from super().protocol_error(message, *rest)
+    _interim = 0
+
+    def _give_up(self, why: str) -> CommandGenerator[None]:
+        self.buf = ReceiveBuffer()
+        self.state = self.done
+        yield commands.CloseConnection(self.conn)
+        if self.stream_id is not None:
+            # The type of the code depends on the version.
+            code: Any = ResponseProtocolError.code
+            yield ReceiveHttp(ResponseProtocolError(self.stream_id, why, code))
+
+
+def _is_interim(command: commands.Command) -> bool:
+    head = command.event if isinstance(command, ReceiveHttp) else None
+    return isinstance(head, ResponseHeaders) and head.response.status_code in _INTERIM
 
 
 class _BoundedChunkedReader(ChunkedReader):
@@ -107,8 +139,9 @@ class _BoundedChunkedReader(ChunkedReader):
         return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
 
 
-def bound_chunks() -> None:
+def bound_http1() -> None:
     """
-    Let mitmproxy read chunked bodies, of clients and of servers, that way.
+    Let mitmproxy read answers, and chunked bodies of both sides, that way.
     """
     vars(_http1)["ChunkedReader"] = _BoundedChunkedReader
+    vars(layers)["Http1Client"] = BoundedHttp1Client

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from pytest_codex_workspace.network.hosts import normalise_host
 
@@ -31,6 +31,8 @@ REDACTED = "REDACTED"
 """Stands where a secret was."""
 
 _LONGEST = 4096
+_DEPTH = 3
+_SEPARATORS = re.compile(r"([?#&;])")
 _DEFAULT_PORTS = {"https": 443, "http": 80, "dns": 53}
 _JSON_SECRET = re.compile(
     rb'("(?:access_token|refresh_token|id_token|auth_token|token|client_secret|secret|password|'
@@ -40,8 +42,9 @@ _JSON_SECRET = re.compile(
 _UNPRINTABLE = re.compile(rb"[^\x21-\x7e]")
 _SECRET = re.compile(
     r"(?:^|[^a-z])(?:access[^a-z]?)?(?:"
-    r"token|secret|password|passwd|pwd|passphrase|credentials?|signature|sig|auth|authorization"
-    r"|api[^a-z]?key|key|session(?:[^a-z]?id)?|sid|code|jwt|otp"
+    r"token|secret|pass(?:[^a-z]?(?:word|wd|code|phrase))?|pwd?|pw|credentials?|signature|sig|hmac"
+    r"|auth|authorization|bearer|assertion|saml(?:response|request|art)?|ticket|verifier"
+    r"|api[^a-z]?key|key|j?session(?:[^a-z]?id)?|phpsessid|cookie|[cx]srf|sid|code|jwt|otp|pat|pin"
     r")(?:$|[^a-z])|token$|secret$|password$|apikey$|signature$|credential$",
 )
 
@@ -55,12 +58,7 @@ def safe_path(raw: bytes) -> str:
         >>> safe_path(b"/a?page=2&access_token=abc")
         '/a?page=2&access_token=REDACTED'
     """
-    path, mark, query = printable(raw).partition("?")
-    if not mark:
-        return path
-    # Both separators that servers know.
-    parts = re.split(r"([&;])", query)
-    return path + mark + "".join(_without_secret(part) for part in parts)
+    return _without_secrets(printable(raw))
 
 
 def safe_host(host: str) -> str:
@@ -136,9 +134,20 @@ def printable(raw: bytes) -> str:
     return text if len(text) <= _LONGEST and len(raw) <= _LONGEST else text[:_LONGEST] + "..."
 
 
-def _without_secret(parameter: str) -> str:
+def _without_secrets(text: str, depth: int = 0) -> str:
+    # All separators that servers know, and a fragment, which is not theirs.
+    path, *parts = _SEPARATORS.split(text)
+    return path + "".join(_without_secret(part, depth) for part in parts)
+
+
+def _without_secret(parameter: str, depth: int) -> str:
     name, equals, value = parameter.partition("=")
     if not value:
         return parameter
+    inner = unquote(value)
+    if inner != value and depth < _DEPTH and (clean := _without_secrets(inner, depth + 1)) != inner:
+        # A URL in a URL.
+        value = quote(clean, safe="")
+        parameter = f"{name}={value}"
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", unquote(name)).lower()
     return f"{name}={REDACTED}" if equals and _SECRET.search(words) else parameter

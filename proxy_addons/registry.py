@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .limits import CONNECTIONS
+from .limits import CONNECTIONS, HELD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_codex_workspace.network.policy import Decision, Policy, RequestFacts
 
+    from .gated import GatedHttpLayer
     from .replay import Player
     from .routes import Route
 
@@ -42,6 +43,9 @@ class Workspace:
         player: plays that cassette; `None` while recording, or without one.
         connections: how many it has open.
         crowded: it has as many as it may, and that has been logged.
+        requests_held: bytes of requests that are in memory.
+        answers_held: bytes of answers that are.
+        overfull: it had more of requests than it may, and that has been logged.
     """
 
     address: str
@@ -53,6 +57,16 @@ class Workspace:
     player: Player | None = None
     connections: int = 0
     crowded: bool = False
+    requests_held: int = 0
+    answers_held: int = 0
+    overfull: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """
+        Whether it has as much in memory as it may.
+        """
+        return self.requests_held > HELD_BYTES or self.answers_held > HELD_BYTES
 
 
 @dataclass(slots=True)
@@ -71,6 +85,9 @@ class Conversation:
         refused: where it was refused only when the address was known.
         moved: when something last happened before the first request, on the
             monotonic clock.
+        layers: those that may hold something.
+        measure: tells how many bytes of requests and of answers it holds.
+        requests_held, answers_held: what it told the last time.
     """
 
     workspace: Workspace
@@ -81,6 +98,32 @@ class Conversation:
     approved: dict[Target, RequestFacts] = field(default_factory=dict)
     refused: dict[Target, Decision] = field(default_factory=dict)
     moved: float = field(default_factory=time.monotonic)
+    layers: list[GatedHttpLayer] = field(default_factory=list)
+    measure: Callable[[], tuple[int, int]] | None = None
+    requests_held: int = 0
+    answers_held: int = 0
+
+    def weigh(self) -> None:
+        """
+        Bring up to date what its workspace holds.
+        """
+        self._hold(*(self.measure() if self.measure else (0, 0)))
+
+    def release(self) -> None:
+        """
+        Hold nothing any more.
+        """
+        self.measure = None
+        self.layers.clear()
+        self._hold(0, 0)
+
+    def _hold(self, requests: int, answers: int) -> None:
+        workspace = self.workspace
+        workspace.requests_held += requests - self.requests_held
+        workspace.answers_held += answers - self.answers_held
+        self.requests_held, self.answers_held = requests, answers
+        if workspace.overfull and workspace.requests_held < HELD_BYTES // 2:
+            workspace.overfull = False
 
     @property
     def encrypted(self) -> bool:
@@ -188,6 +231,12 @@ class Registry:
             self.register(address, address, "test")
         return self._workspaces.get(address)
 
+    def knows(self, workspace: Workspace) -> bool:
+        """
+        Whether a workspace has not been released.
+        """
+        return self._workspaces.get(workspace.address) is workspace
+
     def conversation(self, client: connection.Client) -> Conversation | None:
         """
         What is known of a connection, `None` if it is not a workspace's.
@@ -203,6 +252,22 @@ class Registry:
             for conversation in self._conversations.values()
             if conversation.workspace.address == address
         ]
+
+    def has_room(self, workspace: Workspace) -> bool:
+        """
+        Whether a workspace has taken enough of its answers to ask for more.
+        """
+        if workspace.answers_held > HELD_BYTES:
+            # Sockets take what they are given without a word.
+            self.weigh(workspace)
+        return workspace.answers_held <= HELD_BYTES
+
+    def weigh(self, workspace: Workspace) -> None:
+        """
+        Bring up to date what all connections of a workspace hold.
+        """
+        for conversation in self.conversations(workspace.address):
+            conversation.weigh()
 
     def silent(self, seconds: float) -> list[Conversation]:
         """
@@ -238,6 +303,7 @@ class Registry:
         Forget a connection that has ended.
         """
         if conversation := self._conversations.pop(client.id, None):
+            conversation.release()
             workspace = conversation.workspace
             workspace.connections -= 1
             if workspace.connections < CONNECTIONS // 2:

@@ -6,8 +6,8 @@ asked for what.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
+import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
@@ -19,7 +19,9 @@ from pytest_codex_workspace.network.policy import (
     decide,
 )
 
+from .dnsstreams import Streams
 from .dnswire import FORMAT_ERROR, NO_ERROR, NO_SUCH_NAME, REFUSED, A, answer, parse
+from .limits import DNS_CONNECTIONS
 
 if TYPE_CHECKING:
     from .registry import Registry, Workspace
@@ -34,7 +36,13 @@ _SAME_LOOKUP = 1.0
 """Seconds within which asking again for a name (A and AAAA, a retry) is one look-up."""
 
 _REMEMBERED = 1000
-_TCP_SECONDS = 5.0
+_RECEIVED = 1 << 20
+"""Bytes of look-ups that may wait for the proxy; the kernel may allow fewer."""
+
+_CROWDED = (
+    f"This workspace had {DNS_CONNECTIONS} connections for look-ups open, which is as many as it "
+    "may; further ones were closed. This is logged once until half of them are gone."
+)
 
 Record = Callable[[str, str, RequestFacts, Decision], None]
 
@@ -54,6 +62,8 @@ class Resolver:
         self._address = address
         self._record = record
         self._recent: dict[tuple[str, str], float] = {}
+        self.streams = Streams(registry, self.reply, self._crowded)
+        self.expected: dict[tuple[str, int], Callable[[], None]] = {}
 
     async def listen(self, host: str, port: int) -> None:
         """
@@ -66,7 +76,9 @@ class Resolver:
         self._transport, _ = await loop.create_datagram_endpoint(
             lambda: _Datagrams(self), local_addr=(host, port)
         )
-        self._server = await asyncio.start_server(self._serve_stream, host, port)
+        taken = self._transport.get_extra_info("socket")
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED)
+        self._server = await asyncio.start_server(self.streams.serve, host, port)
 
     def reply(self, message: bytes, peer: str) -> bytes | None:
         """
@@ -88,6 +100,11 @@ class Resolver:
         if workspace is not None:
             self._note(workspace, question.name)
         return answer(question, REFUSED)
+
+    def _crowded(self, workspace: Workspace) -> None:
+        facts = RequestFacts(_OWN_NAME, method="DNS", scheme="dns", port=_PORT, encrypted=False)
+        decision = Decision("failed", None, _CROWDED)
+        self._record(workspace.id, workspace.phase, facts, decision)
 
     def _note(self, workspace: Workspace, name: str) -> None:
         now = time.monotonic()
@@ -115,21 +132,6 @@ class Resolver:
         except ValueError:
             return False
 
-    async def _serve_stream(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        peer = str(writer.get_extra_info("peername")[0])
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
-            while True:
-                async with asyncio.timeout(_TCP_SECONDS):
-                    length = int.from_bytes(await reader.readexactly(2), "big")
-                    reply = self.reply(await reader.readexactly(length), peer)
-                    if reply is None:
-                        break
-                    writer.write(len(reply).to_bytes(2, "big") + reply)
-                    await writer.drain()
-        writer.close()
-
 
 class _Datagrams(asyncio.DatagramProtocol):
     def __init__(self, resolver: Resolver) -> None:
@@ -139,5 +141,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if reply := self._resolver.reply(data, addr[0]):
+        if arrived := self._resolver.expected.pop(addr[:2], None):
+            arrived()
+        elif reply := self._resolver.reply(data, addr[0]):
             self._transport.sendto(reply, addr)

@@ -84,10 +84,11 @@ class Service:
         await parts.start()
         remove_key(self._directory)
         own = host if host != _EVERYWHERE else "127.0.0.1"
-        resolver = Resolver(parts.registry, own, parts.recorder.lookup)
-        await resolver.listen(host, int(message.get("dns_port", 53)))
-        self._parts = parts
-        self._barrier = Barrier(parts.registry, parts.recorder, (own, port))
+        resolver = Resolver(parts.registry, own, parts.incidents.lookup)
+        dns_port = int(message.get("dns_port", 53))
+        await resolver.listen(host, dns_port)
+        self._parts, self._resolver = parts, resolver
+        self._barrier = Barrier(parts.registry, parts.recorder, resolver, (own, port), dns_port)
         self._control.allow(
             {
                 "register": self.register,
@@ -159,6 +160,7 @@ class Service:
         policy = self._policy(message["policy"])
         self._parts.registry.set_policy(message["address"], policy)
         self._parts.allow(policy)
+        self._parts.reconsider(message["address"])
         return {"ok": True}
 
     def add_route(self, message: Message) -> Message:
@@ -193,6 +195,7 @@ class Service:
         address, registry = message["address"], self._parts.registry
         registry.forget(address)
         self._parts.cut_off(address)
+        self._resolver.streams.cut_off(address)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _CLOSING_SECONDS
         while registry.conversations(address) and loop.time() < deadline:

@@ -17,7 +17,10 @@ from mitmproxy.proxy.layers.http import HTTPMode
 
 from pytest_codex_workspace.network.policy import RequestFacts, decide
 
-from .exchange import Exchange, GatedHttpLayer
+from .exchange import Exchange
+from .gated import GatedHttpLayer
+from .hello import BoundedClientTLS
+from .limits import SEGMENTS
 from .recognise import is_http1, is_http2, is_tls
 
 if TYPE_CHECKING:
@@ -77,34 +80,39 @@ class Tunnel:
         Choose the layer for the bytes that have come, or wait for more.
         """
         try:
-            nextlayer.layer = self._choose(nextlayer.context, _received(nextlayer))
+            many = len(nextlayer.events) > SEGMENTS
+            nextlayer.layer = self._choose(nextlayer.context, _received(nextlayer), many)
         except Exception:
             logger.exception("a connection could not be understood and is closed")
             nextlayer.layer = Closed(nextlayer.context)
 
-    def _choose(self, context: Context, data: bytes) -> layer.Layer | None:
+    def _choose(self, context: Context, data: bytes, many: bool) -> layer.Layer | None:
         top = context.layers[-1]
         conversation = self._registry.conversation(context.client)
         if conversation is not None:
             conversation.touch()
         if isinstance(top, modes.HttpProxy):
-            return self._http(context, HTTPMode.regular)
+            return self._http(context, HTTPMode.regular, conversation)
         if isinstance(top, Exchange):
             recognised = is_tls(data)
             if recognised:
                 outer = ServerTLSLayer(context)
-                outer.child_layer = ClientTLSLayer(context)
+                outer.child_layer = BoundedClientTLS(context)
                 return outer
             return self._wait_or_close(context, conversation, recognised, "not-tls")
         if isinstance(top, ClientTLSLayer) and context.client.tls_established:
             recognised = is_http2(data) if context.client.alpn == b"h2" else is_http1(data)
+            if recognised is None and many:
+                recognised = False
             if recognised:
-                return self._http(context, HTTPMode.transparent)
+                return self._http(context, HTTPMode.transparent, conversation)
             return self._wait_or_close(context, conversation, recognised, "not-http")
         raise LookupError(f"nothing may follow {top!r}")
 
-    def _http(self, context: Context, mode: HTTPMode) -> layer.Layer:
-        return GatedHttpLayer(context, mode, self._on_failure, self._on_malformed)
+    def _http(
+        self, context: Context, mode: HTTPMode, conversation: Conversation | None
+    ) -> layer.Layer:
+        return GatedHttpLayer(context, mode, conversation, self._on_failure, self._on_malformed)
 
     def _wait_or_close(
         self,

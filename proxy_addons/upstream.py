@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from pytest_codex_workspace.network.upstream import UpstreamProxy
 
+    from .addresses import GuardedEventLoop
     from .exchange import OnFailure
-    from .registry import Registry
+    from .registry import Conversation, Registry, Workspace
 
 __all__ = ["FarNames", "Upstream"]
 
@@ -161,7 +162,7 @@ class FarNames:
         host = flow.request.host
         if flow.server_conn.via is None or literal_address(host) is not None:
             return
-        facts = replace(judgement.facts, addresses=await self._addresses(host))
+        facts = replace(judgement.facts, addresses=await self._addresses(host, conversation))
         decision = decide(facts, conversation.workspace.policy)
         if not decision.allowed:
             judgement.decision = decision
@@ -169,27 +170,27 @@ class FarNames:
             flow.request.stream = False
             flow.response = answers.refusal(decision)
 
-    async def _addresses(self, host: str) -> tuple[str, ...]:
+    async def _addresses(self, host: str, conversation: Conversation) -> tuple[str, ...]:
         now = time.monotonic()
         until, found = self._known.pop(host, (0.0, ()))
         if now >= until:
-            until, found = now + _REMEMBERED_SECONDS, await _look_up(host)
+            until, found = now + _REMEMBERED_SECONDS, await _look_up(host, conversation.workspace)
         self._known[host] = until, found
         while len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
         return found
 
 
-async def _look_up(host: str) -> tuple[str, ...]:
+async def _look_up(host: str, workspace: Workspace) -> tuple[str, ...]:
     """
     The addresses of *host*, none if that takes too long.
     """
-    loop = cast("asyncio.SelectorEventLoop", asyncio.get_running_loop())
+    loop = cast("GuardedEventLoop", asyncio.get_running_loop())
     # Not the loop's own look-up, which is for connections.
     lookup = asyncio.SelectorEventLoop.getaddrinfo(loop, host, None, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.wait_for(lookup, _LOOKUP_SECONDS)
-    except (OSError, UnicodeError, TimeoutError):
+        found = await loop.lookups.run(workspace.address, lookup, _LOOKUP_SECONDS)
+    except (OSError, UnicodeError):
         return ()
     return tuple(dict.fromkeys(str(info[4][0]) for info in found))
 

@@ -122,7 +122,7 @@ def proxy_plan() -> Plan:
     # The addons judge requests by the package's own rules; the rest of it stays out.
     context.add("app/pytest_codex_workspace/__init__.py", b"")
     context.add("app/pytest_codex_workspace/network/__init__.py", b"")
-    for module in ("policy.py", "fields.py", "hosts.py", "upstream.py", "cassette.py"):
+    for module in ("policy.py", "fields.py", "hosts.py", "upstream.py", "cassette.py", "text.py"):
         path = f"app/pytest_codex_workspace/network/{module}"
         context.add(path, _read(package / "network" / module))
     return Plan(

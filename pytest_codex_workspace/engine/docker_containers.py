@@ -45,6 +45,8 @@ class Containers(Images):
             "CapAdd": list(spec.cap_add),
             "CapDrop": list(spec.cap_drop),
             "PidsLimit": spec.pids_limit,
+            "Memory": spec.memory_limit or 0,
+            "MemorySwap": spec.memory_limit or 0,
             # All that passes through the stream would be written to the engine's disk as well.
             "LogConfig": {"Type": "none"},
         }

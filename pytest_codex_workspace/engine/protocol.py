@@ -85,8 +85,9 @@ class ContainerSpec:
 
     `network` is the name of a network, `none`, or `container:<id>` to join
     the network namespace of another container. With `auto_remove` the engine
-    removes the container when its first process ends. An image committed from
-    the container keeps its labels and its `environment`: no secrets here.
+    removes the container when its first process ends. `memory_limit` is in
+    bytes, swap included. An image committed from the container keeps its labels
+    and its `environment`: no secrets here.
     """
 
     image: str
@@ -101,6 +102,7 @@ class ContainerSpec:
     cap_add: Sequence[str] = ()
     cap_drop: Sequence[str] = ()
     pids_limit: int | None = None
+    memory_limit: int | None = None
     auto_remove: bool = True
 
 

@@ -29,6 +29,8 @@ __all__ = ["Holder", "Isolation", "ProxySettings"]
 
 _PROXY_COMMAND = ("python3", "-I", "-u", "/opt/codex-proxy/proxy_addons/main.py")
 _HOLDER_COMMAND = ("python3", "-I", "-S", "-u", "/opt/codex-proxy/holder.py")
+_PROXY_MEMORY = 1 << 30
+"""The last wall: several workspaces together stay far below it."""
 _SYSCTLS = {
     # What comes from anyone but the proxy is dropped, broadcasts of neighbours too.
     "net.ipv4.conf.all.rp_filter": "1",
@@ -173,6 +175,7 @@ class Isolation:
                 aliases=("proxy",),
                 cap_drop=("NET_RAW",),
                 pids_limit=256,
+                memory_limit=_PROXY_MEMORY,
             )
         )
         self.container = container

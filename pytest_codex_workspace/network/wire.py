@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .matching import PHASES
 from .policy import REASONS, VERDICTS
 from .request import Request
+from .text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,7 +111,7 @@ def request_from(message: Mapping[str, Any]) -> Request:
             raise ValueError(f"a request whose {field} is {value!r}")
         if field in _WORDS and value not in _WORDS[field]:
             raise ValueError(f"a request whose {field} is {value!r}")
-        values[field] = value
+        values[field] = plain(value) if isinstance(value, str) else value
     routes = message.get("routes", [])
     if not isinstance(routes, list) or not all(isinstance(one, int) for one in routes):
         raise ValueError(f"a request whose routes are {routes!r}")

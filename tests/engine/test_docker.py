@@ -68,18 +68,21 @@ def test_both_outputs_are_told_apart(real: Bench) -> None:
 
 def test_limits_hold(real: Bench) -> None:
     """
-    Dropped capabilities are gone, and the number of processes is limited.
+    Dropped capabilities are gone, processes and memory are limited.
     """
+    files = "pids.max */pids.max memory.max memory/memory.limit_in_bytes"
     output = real.output(
-        sh("grep CapEff /proc/self/status; cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/*/pids.max"),
+        sh(f"grep CapEff /proc/self/status; cd /sys/fs/cgroup; cat {files}"),
         cap_drop=("ALL",),
         cap_add=("NET_ADMIN",),
         pids_limit=17,
+        memory_limit=64 << 20,
     )
 
-    effective, limit = output.split()[1:3]
+    effective, processes, memory = output.split()[1:4]
     assert int(effective, 16) == 1 << 12
-    assert limit == b"17"
+    assert processes == b"17"
+    assert memory == b"%d" % (64 << 20)
 
 
 def test_sysctls_and_resolver(real: Bench) -> None:

@@ -12,18 +12,14 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from proxy_addons.limits import CONNECTIONS
 
+from .harm import BOUND_MB, OTHER, memory, other_is_served
 from .origin import LOCAL, Origin
 from .proxy_process import Running, read_all
-
-OTHER = "127.0.0.2"
-BOUND_MB = 150
-"""What the proxy may take under attack, in megabytes. Idle it takes about 55."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,23 +50,6 @@ def proxy(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     running.client.close()
 
 
-def _other_is_served(proxy: Running) -> None:
-    with socket.create_connection((LOCAL, proxy.port), 20, source_address=(OTHER, 0)) as raw:
-        raw.sendall(b"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
-        assert raw.recv(4096).startswith(b"HTTP/1.1 403")
-    assert proxy.client.barrier(OTHER).complete
-    assert proxy.client.requests("other")[-1].reason == "plain-http"
-
-
-def _memory(proxy: Running) -> int:
-    """
-    The most that the proxy ever had resident, in megabytes.
-    """
-    status = Path(f"/proc/{proxy.stream.process.pid}/status").read_text("ascii")
-    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) // 1024
-
-
 @pytest.mark.promise("S10")
 def test_five_thousand_connections(proxy: Running) -> None:
     """
@@ -81,7 +60,7 @@ def test_five_thousand_connections(proxy: Running) -> None:
     try:
         with contextlib.ExitStack() as stack:
             held = [stack.enter_context(proxy.connect()) for _ in range(5000)]
-            _other_is_served(proxy)
+            other_is_served(proxy)
             closed = _readable(held)
             log = proxy.client.requests(proxy.name)
     finally:
@@ -90,7 +69,7 @@ def test_five_thousand_connections(proxy: Running) -> None:
     assert len(closed) == 5000 - CONNECTIONS
     assert len(log) == 1
     assert f"{CONNECTIONS} connections" in log[0].explanation
-    assert _memory(proxy) < BOUND_MB
+    assert memory(proxy) < BOUND_MB
 
 
 def _readable(sockets: list[socket.socket]) -> list[int]:
@@ -113,14 +92,14 @@ def test_ten_megabytes_of_headers(proxy: Running, encrypted: bool) -> None:
             for number in range(10_000):
                 raw.sendall(b"X-%d: %s\r\n" % (number, b"x" * 1000))
         answer = read_all(raw)
-        _other_is_served(proxy)
+        other_is_served(proxy)
 
     assert answer == b"" or answer.startswith(b"HTTP/1.1 403")
     [request] = proxy.log
     assert request.verdict == "blocked"
     assert "longer than" in request.explanation
     assert proxy.origin.seen == []
-    assert _memory(proxy) < BOUND_MB
+    assert memory(proxy) < BOUND_MB
 
 
 @pytest.mark.promise("S10")
@@ -146,10 +125,10 @@ def test_a_body_of_two_gigabytes(proxy: Running, refused: bool) -> None:
     )
     answer = connection.getresponse()
     connection.close()
-    _other_is_served(proxy)
+    other_is_served(proxy)
 
     assert answer.status == (403 if refused else 200)
-    assert _memory(proxy) < BOUND_MB
+    assert memory(proxy) < BOUND_MB
 
 
 @pytest.mark.promise("S10")
@@ -161,13 +140,63 @@ def test_handshakes_that_never_end(proxy: Running) -> None:
         for _ in range(100):
             raw = stack.enter_context(proxy.tunnel())
             raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
-        _other_is_served(proxy)
+        other_is_served(proxy)
         barrier = proxy.client.barrier(LOCAL, timeout=0.3)
         assert barrier.complete or len(barrier.pending) == 100
 
     log = proxy.log.requests(method="CONNECT", verdict="failed")
     assert len(log) == 100
-    assert _memory(proxy) < BOUND_MB
+    assert memory(proxy) < BOUND_MB
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("size", [1, 16384])
+def test_a_first_message_of_tls_that_never_ends(proxy: Running, size: int) -> None:
+    """
+    S10: neither its announced length nor the number of its records costs the others anything.
+    """
+    start = b"\x01\xff\xff\xfe\x03\x03"
+    record = b"\x16\x03\x01" + size.to_bytes(2, "big")
+    with proxy.tunnel() as raw:
+        raw.settimeout(20)
+        with contextlib.suppress(OSError):
+            if size == 1:
+                raw.sendall(b"".join(record + bytes([byte]) for byte in start))
+            else:
+                raw.sendall(record + start + bytes(size - len(start)))
+            for _ in range(0, 4 << 20, 6 * 20_000):
+                raw.sendall((record + bytes(size)) * (6 * 20_000 // (5 + size)))
+        other_is_served(proxy)
+
+    [request] = proxy.log
+    assert request.reason == "not-tls"
+    assert "16777214 bytes" in request.explanation
+    assert memory(proxy) < BOUND_MB
+
+
+@pytest.mark.promise("S10")
+def test_a_first_message_of_tls_in_pieces(proxy: Running) -> None:
+    """
+    S10: in more records than any client makes of it, it is refused; in a few it is not.
+    """
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    hello = proxy.context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        hello.do_handshake()
+    message = outgoing.read()[5:]
+
+    answers = []
+    for size in (len(message) // 8, 1):
+        pieces = [message[at : at + size] for at in range(0, len(message), size)]
+        with proxy.tunnel() as raw, contextlib.suppress(ConnectionError):
+            for piece in pieces:
+                raw.sendall(b"\x16\x03\x01" + len(piece).to_bytes(2, "big") + piece)
+            answers.append(raw.recv(1))
+
+    assert answers[0] == b"\x16"
+    assert answers[1:] in ([], [b""])
+    assert len(proxy.log.blocked) == 1
+    assert "records" in proxy.log.blocked[0].explanation
 
 
 @pytest.mark.promise("S10")
@@ -184,12 +213,12 @@ def test_trailers(proxy: Running) -> None:
         secure.sendall(head + b"3\r\nabc\r\n0\r\n")
         for _ in range(10_000):
             secure.sendall(b"A: " + b"a" * 1000 + b"\r\n")
-    _other_is_served(proxy)
+    other_is_served(proxy)
 
     assert answer.endswith(b"3")
     assert proxy.log.requests(path="/t", status=200)
     assert len(proxy.log) == 2
-    assert _memory(proxy) < BOUND_MB
+    assert memory(proxy) < BOUND_MB
 
 
 SEEDS = [
@@ -230,12 +259,12 @@ def test_random_bytes_reach_nobody(proxy: Running) -> None:
                 raw.recv(65536)
         with pytest.raises(BlockingIOError):
             server.accept()
-    _other_is_served(proxy)
+    other_is_served(proxy)
 
     assert proxy.origin.seen == [], f"CODEX_FUZZ_SEED={seed} after {rounds} rounds"
     answer = proxy.ask(b"GET /honest HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200"), f"CODEX_FUZZ_SEED={seed}"
-    assert _memory(proxy) < BOUND_MB
+    assert memory(proxy) < BOUND_MB
 
 
 def _mutated(choose: random.Random, ports: list[bytes]) -> bytes:

@@ -62,6 +62,8 @@ def test_inside_tls(proxy: Running, attempt: Attempt) -> None:
         assert not read_all(secure).startswith(b"HTTP/1.1 200")
 
     _refused(proxy, attempt)
+    [request] = proxy.log
+    assert (request.host, request.port) == ("localhost", proxy.origin.port)
 
 
 @pytest.mark.promise("S10")
@@ -77,6 +79,30 @@ def test_another_host_on_the_same_connection(proxy: Running) -> None:
     assert b"HTTP/1.1 403" in answer
     proxy.log.assert_blocked("name-mismatch", path=MARK.decode())
     assert proxy.origin.seen == [("GET", "/first")]
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize(
+    "second",
+    [
+        b"G\x1b]0;pwn\x07\xff\xc2\x9b /secret-mark HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"GET(x) /secret-mark HTTP/1.1\r\n" + HOST + b"\r\n",
+    ],
+)
+def test_no_method_on_the_same_connection(proxy: Running, second: bytes) -> None:
+    """
+    S10: what is no method is not passed on, where it could not be told from the first bytes.
+    """
+    data = b"GET /first HTTP/1.1\r\n" + HOST + b"\r\n" + second
+    answer = proxy.ask(data.replace(b"{port}", str(proxy.origin.port).encode()))
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert len(proxy.log.blocked) == 1
+    assert proxy.log.blocked[0].reason == "not-tls"
+    assert proxy.origin.seen == [("GET", "/first")]
+    for text in (proxy.log.blocked[0].method, proxy.log.blocked[0].explanation):
+        assert text.isprintable()
+        assert text.isascii()
 
 
 @pytest.mark.promise("S10")
@@ -108,6 +134,20 @@ def test_another_name_in_the_handshake(proxy: Running, sni: str | None) -> None:
         ([(":authority", "localhost"), ("upgrade", "websocket")], None),
         ([(":authority", "localhost"), ("sec-websocket-key", "AA==")], "websocket"),
         ([(":authority", "localhost"), ("transfer-encoding", "chunked")], None),
+        ([(":authority", "localhost"), (":path", "https://evil.example/x")], "not-tls"),
+        ([(":authority", "localhost"), (":path", "evil.example/x")], "not-tls"),
+        ([(":authority", "localhost"), (":path", "*")], "not-tls"),
+        ([(":authority", "localhost"), (":path", "/x HTTP/1.1")], "not-tls"),
+        ([(":authority", "localhost"), (":path", "/x\r\nHost: evil.example")], "not-tls"),
+        ([(":authority", "localhost"), (":path", "/\x7f")], "not-tls"),
+        ([(":authority", "localhost"), (":method", "GET /x HTTP/1.1")], "not-tls"),
+        ([(":authority", "localhost"), (":method", "G\x1b[2J")], "not-tls"),
+        ([(":authority", "localhost"), (":method", "")], "not-tls"),
+        ([(":authority", "localhost"), ("x", "a\r\nHost: evil.example")], "not-tls"),
+        ([(":authority", "localhost"), ("x", "a\rHost: evil.example")], "not-tls"),
+        ([(":authority", "localhost"), ("x", "a\0b")], "not-tls"),
+        ([(":authority", "localhost"), ("x y", "a")], "not-tls"),
+        ([(":authority", "localhost"), ("x: y", "a")], "not-tls"),
     ],
 )
 def test_over_http2(proxy: Running, headers: list[tuple[str, str]], reason: str | None) -> None:
@@ -117,7 +157,8 @@ def test_over_http2(proxy: Running, headers: list[tuple[str, str]], reason: str 
     names = [name for name, _ in headers]
     method = "CONNECT" if ":protocol" in names else "GET"
     pseudo = [(":method", method), (":scheme", "https"), (":path", MARK.decode())]
-    if ":method" in names:  # CONNECT has no other pseudo-headers.
+    pseudo = [each for each in pseudo if each[0] not in names]
+    if (":method", "CONNECT") in headers:  # It has no other pseudo-headers.
         pseudo = []
     config = h2.config.H2Configuration(
         client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False
@@ -136,6 +177,8 @@ def test_over_http2(proxy: Running, headers: list[tuple[str, str]], reason: str 
         reason = str(proxy.log.blocked[0].reason)
         assert reason in ("not-tls", "websocket")
     _refused(proxy, Attempt("h2", b"", reason))
+    [request] = proxy.log
+    assert request.port == proxy.origin.port or reason == "name-mismatch"
 
 
 @pytest.mark.promise("S12")

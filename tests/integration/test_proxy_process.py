@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 from pytest_codex_workspace.errors import ProxyError
 from pytest_codex_workspace.network.policy import Policy
 
+from .harm import RawOrigin, head_of
 from .origin import LOCAL, Origin
 from .proxy_process import Running, free_port, read_all, start
 
@@ -221,6 +223,31 @@ def _http2(secure: ssl.SSLSocket, requests: list[tuple[str, str, bytes]]) -> dic
     return {stream: (status[stream], bodies.get(stream, b"")) for stream in status}
 
 
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("length", [None, "5"])
+def test_trailers_of_http2(proxy: Running, length: str | None) -> None:
+    """
+    S10: the body arrives and ends, without them, at a server that speaks HTTP/1.
+    """
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    client.initiate_connection()
+    headers = [(":method", "POST"), (":scheme", "https"), (":path", "/t")]
+    headers += [(":authority", "localhost"), *([("content-length", length)] if length else [])]
+    client.send_headers(1, headers)
+    client.send_data(1, b"hello")
+    client.send_headers(1, [("x-t", "v")], end_stream=True)
+    received = b""
+    with proxy.secure(alpn="h2") as secure:
+        secure.sendall(client.data_to_send())
+        while not received:
+            for event in client.receive_data(secure.recv(65536)):
+                if isinstance(event, h2.events.DataReceived):
+                    received += event.data
+
+    assert received == b"5"
+    assert proxy.log.requests(path="/t", status=200)
+
+
 @pytest.mark.parametrize(("path", "status"), [("/silence", 502), ("/half", 200)])
 def test_a_server_that_breaks_off(proxy: Running, path: str, status: int) -> None:
     """
@@ -280,6 +307,91 @@ def test_plain_http_where_it_is_allowed(origin: Origin, tmp_path: Path) -> None:
     finally:
         proxy.client.close()
         plain.close()
+
+
+@pytest.mark.promise("S13")
+@pytest.mark.parametrize(
+    ("begin", "rest", "path"),
+    [
+        (b"Content-Length: 5\r\n\r\nab", b"cde", "/held"),
+        (b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", b"6\r\nSTOLEN\r\n0\r\n\r\n", "/chunks"),
+    ],
+)
+def test_a_policy_is_for_what_is_under_way(
+    proxy: Running, begin: bytes, rest: bytes, path: str
+) -> None:
+    """
+    S13: what was allowed before and is not now is cut off, whatever of it has left.
+    """
+    head = b"POST " + path.encode() + b" HTTP/1.1\r\nHost: localhost\r\n"
+    with proxy.secure() as secure, proxy.secure() as idle:
+        secure.sendall(head + begin)
+        assert not proxy.client.barrier(LOCAL, 0.3).complete
+        proxy.client.policy(LOCAL, Policy(offline=True))
+        with contextlib.suppress(OSError):
+            secure.sendall(rest)
+        assert read_all(secure) == b""
+        idle.sendall(b"GET /idle HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert read_all(idle).startswith(b"HTTP/1.1 403")
+
+    [request] = proxy.log.requests(path=path)
+    assert (request.verdict, request.reason) == ("blocked", "offline")
+    assert "was changed" in request.explanation
+    assert ("POST", "/held") not in proxy.origin.seen
+
+
+def test_an_open_websocket_is_under_way(proxy: Running) -> None:
+    """
+    It ends with the policy that allowed it.
+    """
+    policy = Policy(ports=(proxy.origin.port,), private=(f"{LOCAL}/32",), websocket="allow")
+    proxy.client.policy(LOCAL, policy)
+    with proxy.secure() as secure:
+        secure.sendall(
+            b"GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+        )
+        assert secure.recv(4096).startswith(b"HTTP/1.1 101")
+        proxy.client.policy(LOCAL, replace(policy, websocket="block"))
+        assert read_all(secure) == b""
+
+    proxy.log.assert_requested(count=1, path="/echo", status=101, verdict="allowed")
+    [cut] = proxy.log.blocked
+    assert cut.reason == "websocket"
+    assert "was changed" in cut.explanation
+
+
+@pytest.mark.promise("S13")
+def test_a_request_with_its_answer_is_under_way(proxy: Running, tmp_path: Path) -> None:
+    """
+    S13: a server may answer before it has the whole body; what follows is judged as well.
+    """
+
+    def early(connection: ssl.SSLSocket) -> bytes:
+        received = head_of(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        return received + read_all(connection)
+
+    origin = RawOrigin(tmp_path, early)
+    running = Running(origin, tmp_path)
+    try:
+        with running.secure() as secure:
+            secure.sendall(
+                b"POST /early HTTP/1.1\r\nHost: localhost\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
+            )
+            assert secure.recv(4096).startswith(b"HTTP/1.1 200")
+            running.client.policy(LOCAL, Policy(offline=True))
+            with contextlib.suppress(OSError):
+                secure.sendall(b"6\r\nSTOLEN\r\n0\r\n\r\n")
+            read_all(secure)
+        assert [one.reason for one in running.log.blocked] == ["offline"]
+    finally:
+        running.client.close()
+        origin.close()
+
+    assert b"STOLEN" not in b"".join(origin.seen)
 
 
 def test_websockets_where_they_are_allowed(proxy: Running) -> None:
@@ -430,12 +542,52 @@ def test_the_resolver(proxy: Running, kind: socket.SocketKind) -> None:
     assert len(proxy.log) == 1
 
 
-def _query(asker: socket.socket, kind: socket.SocketKind, name: str) -> bytes:
+@pytest.mark.promise("S12")
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_a_burst_of_names_is_in_the_log(proxy: Running, kind: socket.SocketKind) -> None:
+    """
+    S12: all of it when the log is read, although nobody waited for an answer.
+    """
+    count = 150 if kind == socket.SOCK_DGRAM else 3000
+    for number in range(4):
+        messages = [_message(kind, f"n{name}.burst{number}.example") for name in range(count)]
+        with socket.socket(socket.AF_INET, kind) as asker:
+            asker.connect((LOCAL, proxy.dns_port))
+            for message in messages if kind == socket.SOCK_DGRAM else [b"".join(messages)]:
+                asker.sendall(message)
+            assert len(proxy.log.requests(host=f"*.burst{number}.example")) == count
+
+
+@pytest.mark.promise("S10")
+def test_connections_for_names_are_bounded(proxy: Running) -> None:
+    """
+    S10: a workspace has a few, which are enough; whoever is no workspace has none.
+    """
+    kind = socket.SOCK_STREAM
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            asker = stack.enter_context(socket.create_connection((LOCAL, proxy.dns_port), 5))
+            asker.sendall(_message(kind, "held.example"))
+        [crowded] = proxy.log.requests(host="proxy", verdict="failed")
+        assert "16 connections" in crowded.explanation
+        assert len(list(Path(f"/proc/{proxy.stream.process.pid}/fd").iterdir())) < 60
+    with socket.create_connection((LOCAL, proxy.dns_port), 5) as asker:
+        assert _query(asker, kind, "after.example")[3] & 0xF == 5
+    stranger = socket.create_connection((LOCAL, proxy.dns_port), 5, source_address=("127.0.0.9", 0))
+    with stranger:
+        assert stranger.recv(1) == b""
+
+
+def _message(kind: socket.SocketKind, name: str) -> bytes:
     labels = b"".join(bytes([len(each)]) + each.encode() for each in name.split("."))
     message = struct.pack("!6H", 9, 0x100, 1, 0, 0, 0) + labels + b"\0\0\1\0\1"
     prefix = struct.pack("!H", len(message)) if kind == socket.SOCK_STREAM else b""
-    asker.sendall(prefix + message)
-    return asker.recv(4096)[len(prefix) :]
+    return prefix + message
+
+
+def _query(asker: socket.socket, kind: socket.SocketKind, name: str) -> bytes:
+    asker.sendall(_message(kind, name))
+    return asker.recv(4096)[2 if kind == socket.SOCK_STREAM else 0 :]
 
 
 def test_the_key_is_nowhere_on_disk(proxy: Running) -> None:

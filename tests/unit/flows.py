@@ -9,6 +9,8 @@ from mitmproxy.connection import ConnectionState
 from mitmproxy.test import tflow
 
 from proxy_addons.gate import Gate
+from proxy_addons.incidents import Incidents
+from proxy_addons.journal import Journal
 from proxy_addons.recorder import Recorder
 from proxy_addons.registry import Conversation, Registry
 from pytest_codex_workspace.network.policy import HTTPS_ONLY, Policy
@@ -26,7 +28,9 @@ class World:
         self.registry = Registry(policy)
         self.registry.register(ADDRESS, "w1", "test")
         self.gate = Gate(self.registry)
-        self.recorder = Recorder(self.registry, self.events.append)
+        journal = Journal(self.events.append)
+        self.recorder = Recorder(self.registry, journal)
+        self.incidents = Incidents(self.registry, journal)
 
     def connect(
         self,
@@ -100,3 +104,4 @@ class World:
         """
         conversation.client.state = ConnectionState.CLOSED
         self.recorder.client_disconnected(conversation.client)
+        self.incidents.client_disconnected(conversation.client)

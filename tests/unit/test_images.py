@@ -327,7 +327,7 @@ class TestProxyImage:
             "app/pytest_codex_workspace/network/policy.py",
             "app/pytest_codex_workspace/network/upstream.py",
         } <= ours
-        assert len([name for name in ours if "/pytest_codex_workspace/" in name]) == 7
+        assert len([name for name in ours if "/pytest_codex_workspace/" in name]) == 8
         assert image.id == engine.image("codex-workspace-emulator-proxy:latest").id
         assert image.labels[labels.KIND] == "proxy"
 

@@ -8,7 +8,7 @@ from mitmproxy.flow import Error
 from mitmproxy.options import Options
 from mitmproxy.proxy.context import Context
 
-from pytest_codex_workspace.network.policy import Decision, Policy
+from pytest_codex_workspace.network.policy import Decision, Policy, RequestFacts
 from pytest_codex_workspace.network.wire import request_from
 
 from .flows import ADDRESS, World
@@ -193,7 +193,7 @@ def test_a_failed_handshake(error: str, verdict: str, reason: str | None) -> Non
     conversation = world.connect(TUNNEL)
     conversation.client.error = error
     context = Context(conversation.client, Options())
-    world.recorder.tls_failed_client(tls.TlsData(conversation.client, context))
+    world.incidents.tls_failed_client(tls.TlsData(conversation.client, context))
     world.disconnect(conversation)
 
     [event] = world.events
@@ -215,3 +215,38 @@ def test_hostile_names_are_fit_for_the_log() -> None:
     assert str(request).isascii()
     assert str(request).isprintable()
     assert len(request.path) < 5000
+
+
+def test_nothing_steers_a_terminal() -> None:
+    """
+    Neither what the proxy says of a request nor what the host makes of it has anything in it that
+    cannot be printed.
+    """
+    world = World()
+    conversation = world.connect(TUNNEL)
+    raw = "G\x1b]0;pwn\x07\udcff\x9b\u202e"
+    decision = Decision("blocked", "method-not-allowed", f"The method {raw} is not allowed.")
+    facts = RequestFacts("example.org", method=raw)
+    world.incidents.tunnel(conversation, facts, decision)
+
+    [event] = world.events
+    for value in event.values():
+        assert not isinstance(value, str) or value.isprintable()
+    assert r"G\x1b]0;pwn\x07\udcff\x9b\u202e" in event["explanation"]
+    event["explanation"] = event["url"] = raw
+    request = request_from(event)
+    assert request.explanation == r"G\x1b]0;pwn\x07\udcff\x9b\u202e"
+    assert str(request).isprintable()
+
+
+def test_long_explanations_are_cut() -> None:
+    """
+    An error may repeat what a server sent.
+    """
+    world = World()
+    flow = world.flow(world.connect(TUNNEL))
+    world.request(flow)
+    flow.response = world.recorder.on_failure(flow, "x" * 1_000_000)
+    world.recorder.response(flow)
+
+    assert len(world.events[0]["explanation"]) < 5000

@@ -36,7 +36,7 @@ def resolver() -> tuple[World, Resolver]:
     A resolver and the world it is in.
     """
     world = World()
-    return world, Resolver(world.registry, "172.30.0.2", world.recorder.lookup)
+    return world, Resolver(world.registry, "172.30.0.2", world.incidents.lookup)
 
 
 def code(reply: bytes | None) -> int:

@@ -6,6 +6,8 @@ import asyncio
 import contextvars
 import socket
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from proxy_addons import addresses
 from proxy_addons.addresses import AddressGuard, GuardedEventLoop, connected_networks
 from proxy_addons.authority import install_authority, remove_key, write_bundle
+from proxy_addons.limits import LOOKUPS
 from proxy_addons.recognise import is_http1, is_http2, is_tls
 from proxy_addons.redact import safe_headers, safe_json, safe_path
+from proxy_addons.registry import Conversation
 from pytest_codex_workspace.network.policy import Policy, RequestFacts
 
 from .flows import World
@@ -88,6 +92,30 @@ def test_segments_do_not_matter(recognise: Any, data: bytes) -> None:
         (b"/a?b=1", "/a?b=1"),
         (b"/a?access_token=x&b=1", "/a?access_token=REDACTED&b=1"),
         (b"/a?API-KEY=x;b=2", "/a?API-KEY=REDACTED;b=2"),
+        *(
+            (f"/a?{name}=x&page=2".encode(), f"/a?{name}=REDACTED&page=2")
+            for name in (
+                *("pass", "passcode", "pw", "PassWord", "user_pass", "bearer", "assertion", "pat"),
+                *("client_assertion", "SAMLResponse", "ticket", "hmac", "pin", "cookie", "csrf"),
+                *("oauth_verifier", "code_verifier", "pwd", "passwd", "passphrase", "password"),
+            )
+        ),
+        (b"/cb#access_token=x", "/cb#access_token=REDACTED"),
+        (b"/cb#?token=x", "/cb#?token=REDACTED"),
+        (b"/a?x=1?token=x", "/a?x=1?token=REDACTED"),
+        (b"/a;jsessionid=x?b=1", "/a;jsessionid=REDACTED?b=1"),
+        (b"/a?u=https://h/?token=x", "/a?u=https://h/?token=REDACTED"),
+        (
+            b"/a?u=https%3A%2F%2Fh%2F%3Ftoken%3Dx&b=1",
+            "/a?u=https%3A%2F%2Fh%2F%3Ftoken%3DREDACTED&b=1",
+        ),
+        (
+            b"/a?u=%2F%3Fv%3D%252F%253Ftoken%253Dx",
+            "/a?u=%2F%3Fv%3D%252F%253Ftoken%253DREDACTED",
+        ),
+        (b"/a?u=https%3a%2F%2Fh%2F%3Fb%3d1", "/a?u=https%3a%2F%2Fh%2F%3Fb%3d1"),
+        (b"/token=x?b=1", "/token=x?b=1"),
+        (b"/a?passage=1&compass=n&pinned=1&pattern=x", "/a?passage=1&compass=n&pinned=1&pattern=x"),
         (b"/a?X-Amz-Signature=x", "/a?X-Amz-Signature=REDACTED"),
         (b"/a?authToken=x&accessToken=y", "/a?authToken=REDACTED&accessToken=REDACTED"),
         (b"/a?%74oken=x", "/a?%74oken=REDACTED"),
@@ -172,6 +200,78 @@ def test_resolution(
             assert conversation.refused["example.org", 443].reason == "private-address"
         else:
             assert left == runner.run(resolve())
+
+
+def test_slow_names_keep_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A workspace has few look-ups at a time, also when it no longer waits for them.
+    """
+    answered, lock = threading.Event(), threading.Lock()
+    asked: list[str] = []
+
+    def look_up(host: str, *_: Any) -> list[Any]:
+        with lock:
+            asked.append(host)
+        if host.startswith("slow"):
+            assert answered.wait(20)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    world = World()
+    world.registry.register("172.30.0.10", "w2", "test")
+    slow, quick = world.connect(), world.connect()
+    quick.workspace = world.registry.workspace("172.30.0.10")
+
+    async def resolve(conversation: Conversation, host: str) -> list[Any]:
+        addresses._connecting.set((conversation, RequestFacts(host)))
+        return await asyncio.get_running_loop().getaddrinfo(host, 443)
+
+    async def attack() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(LOOKUPS + 1))
+        waiting = [asyncio.create_task(resolve(slow, f"slow{n}.example")) for n in range(20)]
+        try:
+            assert await asyncio.wait_for(resolve(quick, "quick.example"), 5)
+            assert len(asked) == LOOKUPS + 1
+            # Whoever goes away leaves the thread behind.
+            for each in waiting[:10]:
+                each.cancel()
+            await asyncio.wait(waiting[:10])
+            assert await asyncio.wait_for(resolve(quick, "again.example"), 5)
+            assert len(asked) == LOOKUPS + 2
+        finally:
+            answered.set()
+        assert len(await asyncio.gather(*waiting[10:])) == 10
+
+    with asyncio.Runner(loop_factory=GuardedEventLoop) as runner:
+        runner.run(attack())
+
+
+def test_a_slow_name_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    With an error that says so, whether the name server is slow or the others before it.
+    """
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [answered.wait(20)])
+
+    async def attack() -> list[BaseException | list[Any]]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, GuardedEventLoop)
+        lookups = [
+            loop.lookups.run("a", asyncio.SelectorEventLoop.getaddrinfo(loop, "x", 1), 0.2)
+            for _ in range(LOOKUPS + 1)
+        ]
+        try:
+            return await asyncio.gather(*lookups, return_exceptions=True)
+        finally:
+            answered.set()
+
+    with asyncio.Runner(loop_factory=GuardedEventLoop) as runner:
+        errors = runner.run(attack())
+
+    assert [str(error) for error in errors] == [
+        "its name could not be looked up within 0.2 s" for _ in range(LOOKUPS + 1)
+    ]
 
 
 def test_nobody_else_resolves() -> None:

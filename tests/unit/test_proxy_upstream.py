@@ -47,7 +47,8 @@ class Behind(World):
         self.gate.requestheaders(flow)
         self.upstream.requestheaders(flow)
         self.recorder.requestheaders(flow)
-        asyncio.run(self.far.requestheaders(flow))
+        with asyncio.Runner(loop_factory=GuardedEventLoop) as runner:
+            runner.run(self.far.requestheaders(flow))
         return flow
 
 
@@ -58,7 +59,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, ...]]:
     """
     known: dict[str, tuple[str, ...]] = {}
 
-    async def look_up(host: str) -> tuple[str, ...]:
+    async def look_up(host: str, _: object) -> tuple[str, ...]:
         return known.pop(host, ())
 
     monkeypatch.setattr(upstream, "_look_up", look_up)
