@@ -8,7 +8,8 @@ from ..conftest import commit, init_repo, scripts
 
 SHOW = """
 def test_it(request):
-    [config] = [v for v in request.config.stash._storage.values() if type(v).__name__ == "Config"]
+    plugin = request.config.pluginmanager.get_plugin("codex_workspace")
+    config = request.config.stash[plugin._CONFIG]
     print("ENV", sorted(config.env.items()), "SECRET", config.secret, "SETUP", config.network_setup)
 """
 
