@@ -204,7 +204,7 @@ def test_a_corrupt_image(machine, registry, damage):
     manifest = registry.manifest("fleet", tag)
     if damage == "another":
         reference = f"{registry.address}/fleet:{tag}"
-        base = machine.engine.images({labels.KIND: "base"})[0]
+        base = min(machine.engine.images({labels.KIND: "base"}), key=lambda one: one.size)
         machine.engine.tag(base.id, reference)
         machine.engine.push(reference, lambda _: None)
         machine.engine.remove_image(reference)
