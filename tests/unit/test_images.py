@@ -32,13 +32,15 @@ class RecordingEngine(FakeEngine):
         super().__init__(**options)
         self.builds: list[dict[str, object]] = []
 
-    def build(self, context, *, dockerfile, tag, labels, args, on_line):
+    def build(self, context, *, dockerfile, tag, labels, args, on_line, on_advance, anew):
         data = context.read()
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             files = {
                 one.name: tar.extractfile(one).read() for one in tar.getmembers() if one.isfile()
             }
-        self.builds.append({"files": files, "args": dict(args), "labels": dict(labels)})
+        self.builds.append(
+            {"files": files, "args": dict(args), "labels": dict(labels), "anew": anew}
+        )
         return super().build(
             io.BytesIO(data),
             dockerfile=dockerfile,
@@ -46,6 +48,8 @@ class RecordingEngine(FakeEngine):
             labels=labels,
             args=args,
             on_line=on_line,
+            on_advance=on_advance,
+            anew=anew,
         )
 
 

@@ -61,7 +61,7 @@ def test_a_miss_is_no_warning():
     Not even the first one; what the registry lacks today it may have tomorrow.
     """
     fleet = Fleet()
-    fleet.engine.pull = lambda *_: (_ for _ in ()).throw(EngineError("manifest unknown"))
+    fleet.engine.pull = lambda *_, **more: (_ for _ in ()).throw(EngineError("manifest unknown"))
 
     assert fleet.cache.fetch("k") is None
     assert [] == fleet.warned()
@@ -75,7 +75,7 @@ def test_a_registry_that_is_down_is_asked_once():
     fleet = Fleet()
     asked = []
 
-    def refuse(reference, *_):
+    def refuse(reference, *_, **more):
         asked.append(reference)
         raise EngineError("connection refused")
 
@@ -95,7 +95,7 @@ def test_a_push_that_fails_is_a_warning():
     """
     fleet = Fleet()
 
-    def refuse(*_):
+    def refuse(*_, **more):
         raise EngineError("denied: you may only read")
 
     fleet.engine.push = refuse
