@@ -27,7 +27,7 @@ from . import (
     run,
     shell,
 )
-from .common import tell_event
+from .common import show, tell_event
 
 __all__ = ["command_parser", "main"]
 
@@ -115,7 +115,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import version
 
-        parser.exit(0, f"codex-workspace {version('pytest-codex-workspace')}\n")
+        show(f"codex-workspace {version('pytest-codex-workspace')}")
+        parser.exit()
 
 
 def _complain(arguments: argparse.Namespace, error: Exception, exit_code: int) -> int:

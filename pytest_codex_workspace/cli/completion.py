@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from textwrap import shorten
+from typing import TYPE_CHECKING
 
 from ..config import OPTIONS
 from .common import add_command, show
@@ -20,7 +21,7 @@ Print a script that completes commands, options and their values.
 
   bash  eval "$(codex-workspace completion bash)"   in ~/.bashrc
   zsh   eval "$(codex-workspace completion zsh)"    in ~/.zshrc, after compinit
-  fish  codex-workspace completion fish >~/.config/fish/completions/codex-workspace.fish
+  fish  codex-workspace completion fish | source    in config.fish
 """
 
 _SUGGESTED = {
@@ -43,8 +44,6 @@ _SUGGESTED = {
 _PATHS = {"REPO": "directories", "FILE": "files", "POLICY": "files", "PATH": "directories"}
 
 _CHOICES = {option.key: option.choices for option in OPTIONS}
-
-Paths = Literal["", "files", "directories"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +141,14 @@ def _first(text: str | None) -> str:
     """
     The part of a help text that fits beside an option.
     """
-    return (text or "").partition(":")[0].partition(";")[0].partition(" (")[0]
+    return shorten((text or "").partition(" (default: ")[0], 60, placeholder=" ...")
 
 
 def _bash(root: Node) -> Iterator[str]:
     yield from """\
 _codex_workspace() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
-    local path='' word words='' paths='' index
+    local path='' word words='' paths='' index IFS=$'\\n'
     # Bash takes --image=slim for three words.
     if [[ $current == = ]]; then
         current=''
@@ -185,7 +184,7 @@ _codex_workspace() {
     yield from """\
         esac ;;
     esac
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
+    COMPREPLY=($(IFS=' '; compgen -W "$words" -- "$current"))
     [[ $current == -* ]] && return
     case $paths in
         files) COMPREPLY+=($(compgen -f -- "$current")); compopt -o filenames ;;
@@ -207,6 +206,7 @@ def _bash_value(value: Value) -> str:
 
 def _zsh(root: Node) -> Iterator[str]:
     yield "#compdef codex-workspace"
+    yield '_codex_workspace_or_files() { compadd -- "$@"; _files }'
     for node in root.walk():
         yield f"{_function(node)}() {{"
         yield "    local -a rest; local context state line; typeset -A opt_args"
@@ -245,7 +245,8 @@ def _zsh_value(value: Value) -> str:
     words = f"({' '.join(value.words)})" if value.words else ""
     paths = {"files": "_files", "directories": "_files -/"}.get(value.paths, "")
     if words and paths:
-        return f"{{_alternative 'words:value:{words}' 'paths:path:{paths}'}}"
+        # With a space before it, it is called as it stands.
+        return f" _codex_workspace_or_files {' '.join(value.words)}"
     return words or paths or " "
 
 
@@ -275,7 +276,9 @@ def _fish(root: Node) -> Iterator[str]:
 
 
 def _fish_value(value: Value | None) -> str:
-    return "" if value is None else f" -r{_fish_words(value)}"
+    if value is None:
+        return ""
+    return (" -r" if value.paths == "files" else " -x") + _fish_words(value)
 
 
 def _fish_words(value: Value) -> str:

@@ -27,7 +27,7 @@ Print whether a policy lets a request through, and why not. The exit code is 0
 if it is allowed, 1 if it is blocked.
 
   codex-workspace policy explain https://example.com/ --policy=offline
-  codex-workspace policy explain http://example.com/ --policy=network.yaml --method=POST
+  codex-workspace policy explain https://example.com/ --policy=network.yaml
 """
 
 _POLICY = """\
