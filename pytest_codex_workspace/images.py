@@ -96,19 +96,20 @@ class Plan:
         }
 
 
-def ensure_proxy_image(engine: Engine, *, output: Output) -> ImageInfo:
+def ensure_proxy_image(engine: Engine, *, output: Output, anew: bool = False) -> ImageInfo:
     """
     The image that the proxy and the network holders run.
 
     Args:
         engine: where it is, or is built.
         output: told what happens.
+        anew: build it even if it is there, without what is left of earlier builds.
 
     Raises:
         ImageBuildError: it could not be built. The text has the step that
             failed and what it printed last.
     """
-    return _ensure(engine, proxy_plan(), output)
+    return _ensure(engine, proxy_plan(), output, anew=anew)
 
 
 def proxy_plan() -> Plan:
@@ -138,7 +139,7 @@ def proxy_plan() -> Plan:
 
 
 def ensure_base_image(
-    engine: Engine, choice: str, *, ca_certificate: bytes, output: Output
+    engine: Engine, choice: str, *, ca_certificate: bytes, output: Output, anew: bool = False
 ) -> ImageInfo:
     """
     The image that workspaces start from.
@@ -148,13 +149,14 @@ def ensure_base_image(
         choice: `universal`, `slim`, or the reference of any image.
         ca_certificate: PEM of the proxy's authority, which the image trusts.
         output: told what happens.
+        anew: build it even if it is there, without what is left of earlier builds.
 
     Raises:
         ImageBuildError: it could not be built, or *choice* names an image
             that is neither on the engine nor can be pulled.
     """
     plan = base_plan(engine, choice, ca_certificate=ca_certificate, output=output)
-    return _ensure(engine, plan, output)
+    return _ensure(engine, plan, output, anew=anew)
 
 
 def find_base_image(
@@ -229,18 +231,23 @@ def _ingredients(
     return flavour, context, base
 
 
-def _ensure(engine: Engine, plan: Plan, output: Output) -> ImageInfo:
-    image = _built(engine, plan)
+def _ensure(engine: Engine, plan: Plan, output: Output, *, anew: bool) -> ImageInfo:
+    before = _built(engine, plan)
+    image = None if anew else before
     if image is None:
         # One lock for all: two builds at a time would each make the root file system.
         with machine_lock(cache_dir() / "images.lock", f"building {plan.what}", output.note):
-            image = _built(engine, plan)
+            image = None if anew else _built(engine, plan)
             if image is None:
-                image = _build(engine, plan, output)
+                image = _build(engine, plan, output, anew=anew)
                 _remove_superseded(engine, plan, image)
     latest = engine.image(plan.latest)
     if latest is None or latest.id != image.id:
         engine.tag(image.id, plan.latest)
+    if before is not None and before.id != image.id:
+        # Nothing names it any more. Layers that stand on it, or containers, keep it.
+        with suppress(EngineError):
+            engine.remove_image(before.id)
     return image
 
 
@@ -251,7 +258,7 @@ def _built(engine: Engine, plan: Plan) -> ImageInfo | None:
     return None
 
 
-def _build(engine: Engine, plan: Plan, output: Output) -> ImageInfo:
+def _build(engine: Engine, plan: Plan, output: Output, *, anew: bool) -> ImageInfo:
     base = plan.base or ensure_debian(engine, output).id
 
     def on_line(line: str) -> None:
@@ -259,7 +266,7 @@ def _build(engine: Engine, plan: Plan, output: Output) -> ImageInfo:
         show = output.note if _LONG_STEP.match(line) else output.detail
         show(line)
 
-    with output.step(f"building {plan.what}"), plan.context.open() as archive:
+    with output.step(f"building {plan.what}") as step, plan.context.open() as archive:
         return engine.build(
             archive,
             dockerfile=plan.dockerfile,
@@ -267,6 +274,8 @@ def _build(engine: Engine, plan: Plan, output: Output) -> ImageInfo:
             labels=plan.labels(base),
             args={"BASE": base, **proxy_arguments(os.environ)},
             on_line=on_line,
+            on_advance=step.advance,
+            anew=anew,
         )
 
 
@@ -336,8 +345,8 @@ def _have_or_pull(engine: Engine, reference: str, output: Output, advice: str) -
         image = engine.image(reference)
         if image is not None:
             return image
-        with output.step(f"pulling {reference}"):
-            return engine.pull(reference, output.detail)
+        with output.step(f"pulling {reference}") as step:
+            return engine.pull(reference, output.detail, on_advance=step.advance)
     except EngineError as error:
         raise ImageBuildError(
             f"the base image {reference} is not on the engine and cannot be pulled: {advice}\n"

@@ -53,8 +53,8 @@ def ensure_debian(engine: Engine, output: Output) -> ImageInfo:
         if image is not None:
             return image
     try:
-        with output.step(f"pulling {DEBIAN}"):
-            return engine.pull(DEBIAN, output.detail)
+        with output.step(f"pulling {DEBIAN}") as step:
+            return engine.pull(DEBIAN, output.detail, on_advance=step.advance)
     except EngineError as error:
         refusal = str(error).splitlines()[0]
     output.note(f"no registry has {DEBIAN} for this engine ({refusal})")

@@ -8,9 +8,10 @@ from contextlib import suppress
 
 from . import labels
 from .cache import is_old
+from .engine.progress import Advance
 from .engine.protocol import Engine, ImageInfo
 from .errors import CodexWorkspaceError, EngineError
-from .output import Output
+from .output import Output, Step
 
 __all__ = ["SharedCache"]
 
@@ -44,6 +45,7 @@ class SharedCache:
         self._ttl = ttl
         self._output = output
         self._down = False
+        self._waiting: Step | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="codex-cache-push")
         self._pushes: list[Future[None]] = []
 
@@ -56,8 +58,13 @@ class SharedCache:
             return None
         reference = self._reference(key)
         started = time.monotonic()
+        title = f"fetching the setup image {key} from {self._repository}"
         try:
-            image = self._engine.pull(reference, self._output.detail, _PATIENCE)
+            # Whether there is one is not known yet.
+            with self._output.step(title, announced=False) as step:
+                image = self._engine.pull(
+                    reference, self._output.detail, _PATIENCE, on_advance=step.advance
+                )
         except EngineError as error:
             text = str(error)
             if any(word in text.lower() for word in _ABSENT):
@@ -98,7 +105,8 @@ class SharedCache:
         Wait until everything is sent, or could not be.
         """
         if not all(one.done() for one in self._pushes):
-            with self._output.step(f"sending setup images to {self._repository}"):
+            with self._output.step(f"sending setup images to {self._repository}") as step:
+                self._waiting = step
                 wait(self._pushes)
         self._pool.shutdown()
 
@@ -107,12 +115,18 @@ class SharedCache:
         try:
             self._engine.tag(image, reference)
             try:
-                self._engine.push(reference, self._output.detail, _PATIENCE)
+                self._engine.push(
+                    reference, self._output.detail, _PATIENCE, on_advance=self._advance
+                )
             finally:
                 self.forget(key)
         except CodexWorkspaceError as error:
             self._down = True
             self._warn(f"the setup image {key} could not be sent: {error}")
+
+    def _advance(self, come: Advance) -> None:
+        if self._waiting is not None:
+            self._waiting.advance(come)
 
     def _what_is_wrong(self, image: ImageInfo, key: str) -> str:
         if image.labels.get(labels.KIND) != "setup" or image.labels.get(labels.KEY) != key:

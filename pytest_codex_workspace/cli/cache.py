@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..keys import Hidden
 from ..quantities import show_duration, show_size
 from .common import (
     RUN_OPTIONS,
     add_command,
     add_engine,
+    add_group,
+    add_json,
     add_options,
     add_repo,
     config_of,
     engine_of,
+    finish,
+    output_of,
     show,
+    tell_event,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +41,9 @@ _LIST = """\
 Print the layers in the cache: a clean one has a commit, a setup one ran
 setup-script.sh, a ready one ran setup-from-cache-script.sh. Own is what the
 removal of a layer would free, shared what others have of it, too.
+
+  codex-workspace cache list
+  codex-workspace cache list --json | jq 'select(.kind == "setup")'
 """
 
 _EXPLAIN = """\
@@ -50,11 +57,16 @@ that comes nearest.
 _PRUNE = """\
 Remove layers that are too old to be used; then, if the rest takes more than
 --cache-size, the least recently used. What is in use stays.
+
+  codex-workspace cache prune
+  codex-workspace cache prune --cache-ttl=1h --cache-size=5GB
 """
 
 _CLEAR = """\
 Remove every layer that is not in use. The workspace image and the proxy image
 stay; `codex-workspace clean --images` removes them, too.
+
+  codex-workspace cache clear
 """
 
 _EXPORT = """\
@@ -63,17 +75,30 @@ those of REPO's setup if --repo is given, otherwise all. A name that ends in
 .gz is compressed.
 
   codex-workspace cache export setups.tar.gz
+  codex-workspace cache export mine.tar --repo=.
 """
 
 _IMPORT = """\
 Take over the setup images of a file that `cache export` wrote. A file that
 holds any other image is refused.
+
+  codex-workspace cache import setups.tar.gz
 """
 
 _VERIFY = """\
 Run setup-from-cache-script.sh once more in a workspace in which it has run,
 and print every file that this changes, adds or removes. Such a script makes a
 workspace depend on how often it was resumed. The exit code is 1 if there are any.
+
+  codex-workspace cache verify
+"""
+
+_CACHE = """\
+See and manage the layers that make the second run fast: images of a commit, of
+what setup-script.sh made of it, and of what setup-from-cache-script.sh did then.
+
+  codex-workspace cache list
+  codex-workspace cache explain .
 """
 
 
@@ -81,18 +106,23 @@ def register(commands: Commands) -> None:
     """
     Add the command and those below it.
     """
-    parser = commands.add_parser("cache", help="what is kept between runs")
-    below = parser.add_subparsers(metavar="COMMAND", required=True)
-    add_engine(add_command(below, "list", "layers, their sizes and uses", _LIST, _list))
+    below = add_group(commands, "cache", "what is kept between runs", _CACHE)
+    list_ = add_command(below, "list", "layers, their sizes and uses", _LIST, _list)
+    add_engine(list_)
+    add_json(list_)
 
     options = tuple(set(RUN_OPTIONS) - {"cassette", "output"})
     explain = add_command(below, "explain", "what a setup's key is made of", _EXPLAIN, _explain)
     add_repo(explain)
     add_options(explain, options)
+    add_json(explain)
 
     prune = add_command(below, "prune", "remove what is old or too much", _PRUNE, _prune)
     add_options(prune, ("engine", "cache-ttl", "cache-size"))
-    add_engine(add_command(below, "clear", "remove all that is not in use", _CLEAR, _clear))
+    add_json(prune)
+    clear = add_command(below, "clear", "remove all that is not in use", _CLEAR, _clear)
+    add_engine(clear)
+    add_json(clear)
 
     export = add_command(below, "export", "write setup images to a file", _EXPORT, _export)
     export.add_argument("file", metavar="FILE", type=Path)
@@ -124,16 +154,37 @@ def _list(arguments: argparse.Namespace) -> int:
 
     with _engine(arguments) as (engine, usage):
         found = entries(engine, usage)
+    found.sort(key=lambda one: (one.repository, one.created))
+    size = sum(entry.own for entry in found)
+    if arguments.events:
+        for entry in found:
+            tell_event(arguments, "layer", **_facts(entry))
+        return finish(arguments, 0, layers=len(found), size=size)
     rows: list[tuple[str, ...]] = [
         ("REPOSITORY", "KIND", "KEY", "AGE", "OWN", "SHARED", "HITS", "LAST USED")
     ]
-    rows += [_row(entry) for entry in sorted(found, key=lambda one: (one.repository, one.created))]
+    rows += [_row(entry) for entry in found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         show("  ".join(cells).rstrip())
-    show(f"{len(found)} layers take {show_size(sum(entry.own for entry in found))}")
+    show(f"{len(found)} layers take {show_size(size)}")
     return 0
+
+
+def _facts(entry: Entry) -> dict[str, object]:
+    return {
+        "repository": entry.repository,
+        "kind": entry.kind,
+        "key": entry.key,
+        "tags": entry.image.tags,
+        "id": entry.image.id,
+        "created": entry.created,
+        "own": entry.own,
+        "shared": entry.shared,
+        "hits": entry.use.hits,
+        "last_used": entry.use.last if entry.use.hits else None,
+    }
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -152,103 +203,14 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
+    from .explanation import explain
+
     with _session(arguments) as (session, config, order):
-        return _explained(session, config, order)
-
-
-def _explained(session: Session, config: Config, order: Order) -> int:
-    from ..cache import entries, is_old
-    from ..keys import fingerprint, key_of
-    from ..layers import setup_parts
-    from ..usage import usage_on
-
-    snapshot = order.snapshot
-    if snapshot.scripts_tree is None:
-        show(f"{snapshot.path} has no codex-workspace-scripts/, so there is no setup to cache")
-        return 0
-    parts = setup_parts(order, base=session.base_identity, platform=session.engine.platform)
-    key, own = key_of(parts), fingerprint(parts)
-    show(f"setup image {key}: {snapshot.name} at {snapshot.head[:12]}, made from")
-    for name, value in parts.items():
-        show(f"  {name:<24} {_short(value)}")
-    every = entries(session.engine, usage_on(session.engine))
-    setups = [one for one in every if one.kind == "setup"]
-    hit = next((one for one in setups if one.key == key), None)
-    if hit is not None:
-        age = show_duration(time.time() - hit.created)
-        if not is_old(hit.image, config.cache_ttl):
-            show(f"hit: {age} old, used {hit.use.hits} times, {show_size(hit.own)}")
-            return 0
-        limit = show_duration(config.cache_ttl)
-        show(f"miss: there is an image, but it is {age} old, and {limit} is the limit")
-        return 0
-    _show_nearest(order, own, setups)
-    return 0
-
-
-def _short(value: object) -> str:
-    """
-    One part of a key in a line: what a policy is called, what variables there are.
-    """
-    if isinstance(value, Hidden):
-        return "(not shown)"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, Mapping):
-        return str(value.get("name") or ", ".join(value) or "none")
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
-
-
-def _show_nearest(order: Order, own: dict[str, str], setups: list[Entry]) -> None:
-    from ..keys import differing
-
-    told = [(differing(_parts_of(one), own), one) for one in setups]
-    near = [
-        (found, one) for found, one in told if not {"repository", "name"} & set(found)
-    ]  # Another repository's image is no neighbour.
-    if not near:
-        show(f"miss: there is no setup image of {order.snapshot.name}")
-        return
-    found, one = min(near, key=lambda pair: (len(pair[0]), -pair[1].created))
-    age = show_duration(time.time() - one.created)
-    show(f"miss: the nearest setup image is {one.key}, {age} old; since then")
-    if not found:
-        # Of their values no image tells anything.
-        found = {"secret values": "changed"}
-    for name, what in found.items():
-        show(f"  {name:<24} {what}")
-        if name == "scripts":
-            for line in _changed_scripts(order, _parts_of(one).get("scripts", "")):
-                show(f"    {line}")
-
-
-def _parts_of(entry: Entry) -> dict[str, str]:
-    import json
-
-    from .. import labels
-
-    try:
-        return {str(k): str(v) for k, v in json.loads(entry.image.labels[labels.PARTS]).items()}
-    except (KeyError, ValueError, AttributeError):
-        return {}
-
-
-def _changed_scripts(order: Order, old: str) -> list[str]:
-    """
-    Which files of the scripts' directory changed, if its old tree is still in the repository.
-    """
-    import os
-
-    from ..git import inside, reading_environment, run_git
-
-    result = run_git(
-        *inside(order.snapshot.git_dir),
-        *("diff-tree", "-r", "--name-status", old, str(order.snapshot.scripts_tree)),
-        env=reading_environment(os.environ),
-    )
-    return result.stdout.decode("utf-8", "replace").splitlines() if result.code == 0 else []
+        explanation = explain(session, config, order)
+    if not arguments.events:
+        for line in explanation.lines(config.cache_ttl):
+            show(line)
+    return finish(arguments, 0, **explanation.facts())
 
 
 def _prune(arguments: argparse.Namespace) -> int:
@@ -256,21 +218,25 @@ def _prune(arguments: argparse.Namespace) -> int:
 
     config = config_of(arguments)
     with _engine(arguments) as (engine, usage):
-        return _show_removed(prune(engine, usage, ttl=config.cache_ttl, size=config.cache_size))
+        removed = prune(engine, usage, ttl=config.cache_ttl, size=config.cache_size)
+    return _show_removed(arguments, removed)
 
 
 def _clear(arguments: argparse.Namespace) -> int:
     from ..cache import clear
 
     with _engine(arguments) as (engine, usage):
-        return _show_removed(clear(engine, usage))
+        removed = clear(engine, usage)
+    return _show_removed(arguments, removed)
 
 
-def _show_removed(removed: list[str]) -> int:
+def _show_removed(arguments: argparse.Namespace, removed: list[str]) -> int:
     for line in removed:
-        show(f"removed {line}")
-    show(f"removed {len(removed)} tags" if removed else "there was nothing to remove")
-    return 0
+        if not tell_event(arguments, "removed", object=line):
+            show(f"removed {line}")
+    if not arguments.events:
+        show(f"removed {len(removed)} tags" if removed else "there was nothing to remove")
+    return finish(arguments, 0, removed=len(removed))
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -330,12 +296,11 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _session(arguments: argparse.Namespace) -> Iterator[tuple[Session, Config, Order]]:
-    from ..output import Output
     from ..session import Session
 
     config = config_of(arguments)
     assert config.repo is not None  # noqa: S101 -- argparse has a default
-    session = Session(config, Output(config.output, show))
+    session = Session(config, output_of(arguments, config.output))
     try:
         snapshot = session.repository(config.repo, config.rev)
         yield session, config, session.order(snapshot, config.env)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import RUN_OPTIONS, add_command, add_options, add_repo, config_of, show
+from .common import RUN_OPTIONS, add_command, add_group, add_options, add_repo, config_of, show
 from .run import bring_up
 
 if TYPE_CHECKING:
@@ -17,17 +17,32 @@ __all__ = ["register"]
 
 _LIST = """\
 Print each exchange of a cassette: phase, status, method, URL and day.
+
+  codex-workspace cassette list
+  codex-workspace cassette list ../other --name=payments
 """
 
 _REFRESH = """\
 Bring the repository up and record what its scripts request, in place of what
 they requested when the cassette was made. What tests request is recorded
 again by: pytest --codex-cassette=record
+
+  codex-workspace cassette refresh --image=slim
 """
 
 _PRUNE = """\
 Remove the exchanges that no run with --codex-cassette=replay on this machine
 has used since the cassette was written.
+
+  codex-workspace cassette prune
+"""
+
+_CASSETTE = """\
+See and manage recorded network exchanges. They are recorded and played by
+--cassette of run, and --codex-cassette of pytest.
+
+  codex-workspace run --cassette=record
+  codex-workspace cassette list
 """
 
 
@@ -35,8 +50,7 @@ def register(commands: Commands) -> None:
     """
     Add the command and those below it.
     """
-    parser = commands.add_parser("cassette", help="recorded network exchanges")
-    below = parser.add_subparsers(metavar="COMMAND", required=True)
+    below = add_group(commands, "cassette", "recorded network exchanges", _CASSETTE)
     for name, summary, description, action in (
         ("list", "what a cassette has", _LIST, _list),
         ("prune", "remove what no replay has used", _PRUNE, _prune),

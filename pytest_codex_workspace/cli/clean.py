@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .common import add_command, add_engine, engine_of, show
+from .common import add_command, add_engine, add_json, engine_of, finish, show, tell_event
 
 if TYPE_CHECKING:
     from .common import Commands
@@ -15,6 +15,9 @@ __all__ = ["register"]
 _CLEAN = """\
 Remove the containers, networks and temporary images that ended runs left
 behind. Running sessions and caches are not touched.
+
+  codex-workspace clean
+  codex-workspace clean --images
 """
 
 
@@ -27,6 +30,7 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--images", action="store_true", help="remove every image of ours too, caches included"
     )
+    add_json(parser)
 
 
 def _clean(arguments: argparse.Namespace) -> int:
@@ -42,6 +46,8 @@ def _clean(arguments: argparse.Namespace) -> int:
     finally:
         engine.close()
     for line in removed:
-        show(f"removed {line}")
-    show(f"removed {len(removed)} objects" if removed else "nothing was left behind")
-    return 0
+        if not tell_event(arguments, "removed", object=line):
+            show(f"removed {line}")
+    if not arguments.events:
+        show(f"removed {len(removed)} objects" if removed else "nothing was left behind")
+    return finish(arguments, 0, removed=len(removed))

@@ -6,23 +6,30 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from ..config import OPTIONS, Config
+from ..config import OPTIONS, Config, OutputMode
 
 if TYPE_CHECKING:
+    from ..output import Output
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 __all__ = [
     "RUN_OPTIONS",
     "add_command",
     "add_engine",
+    "add_group",
+    "add_json",
     "add_options",
     "add_repo",
     "config_of",
     "engine_of",
+    "finish",
+    "output_of",
+    "output_on",
     "show",
-    "tell",
+    "tell_event",
 ]
 
 RUN_OPTIONS = (
@@ -69,6 +76,20 @@ def add_command(
     return parser
 
 
+def add_group(commands: Commands, name: str, summary: str, description: str) -> Commands:
+    """
+    A parser for the command *name*, which has commands below it.
+
+    Args:
+        summary: for the list of commands.
+        description: for its own help; kept as it is written.
+    """
+    form: Any = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(name, help=summary, description=description, formatter_class=form)
+    below: Commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    return below
+
+
 def add_repo(parser: argparse.ArgumentParser) -> None:
     """
     The argument `REPO`.
@@ -82,6 +103,15 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     The option `--engine`, for commands that need nothing else.
     """
     add_options(parser, ("engine",))
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """
+    The option `--json`, for commands whose story programs may want.
+    """
+    parser.add_argument(
+        "--json", dest="events", action="store_true", help="print one JSON object a line"
+    )
 
 
 def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
@@ -132,8 +162,50 @@ def show(line: str) -> None:
     print(line, flush=True)  # noqa: T201
 
 
-def tell(line: str) -> None:
+def output_of(arguments: argparse.Namespace, mode: OutputMode) -> Output:
     """
-    Print one line at once, where it does not mix with a command's output.
+    What tells of long steps on standard output: events with `--json`.
     """
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    if not getattr(arguments, "events", False):
+        return output_on(sys.stdout, mode)
+    from ..events import EventOutput
+
+    return EventOutput(mode, show)
+
+
+def output_on(stream: TextIO, mode: OutputMode) -> Output:
+    """
+    What tells people of long steps there: lines, and on a terminal one that is rewritten.
+    """
+    from ..output import Output
+    from ..progressline import TerminalOutput, is_terminal
+
+    if is_terminal(stream):
+        return TerminalOutput(mode, stream)
+    return Output(mode, lambda line: print(line, file=stream, flush=True))
+
+
+def tell_event(arguments: argparse.Namespace, event: str, **fields: Any) -> bool:
+    """
+    Print an event, with `--json`.
+
+    Returns:
+        Whether it was printed; if not, it is to be told to people.
+    """
+    if not getattr(arguments, "events", False):
+        return False
+    from ..events import event_line
+
+    show(event_line(event, **fields))
+    return True
+
+
+def finish(arguments: argparse.Namespace, exit_code: int, **facts: Any) -> int:
+    """
+    The last event, with `--json`.
+
+    Returns:
+        The exit code.
+    """
+    tell_event(arguments, "result", exit_code=exit_code, **facts)
+    return exit_code

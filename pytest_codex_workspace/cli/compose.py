@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Config, ConfigError
-from .common import add_command, add_options, add_repo
+from .common import add_command, add_options, add_repo, output_on
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -47,12 +47,11 @@ def register(commands: Commands) -> None:
 
 
 def _compose(arguments: argparse.Namespace) -> int:
-    from ..output import Output
     from ..session import Session
 
     config = Config.of(vars(arguments), spell="--{}")
     # What is printed on standard output is the file.
-    session = Session(config, Output("progress", _tell))
+    session = Session(config, output_on(sys.stderr, "progress"))
     try:
         text = _text(session, config)
     finally:
@@ -102,7 +101,3 @@ def _text(session: Session, config: Config) -> str:
     directory = write_directory(parts, cache_dir() / "compose")
     output.note(f"images are built from {directory}, which the file needs as long as it is used")
     return compose_file(parts, directory, snapshot)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -21,6 +21,10 @@ _CONFIG = """\
 Print what each option is set to and where that was said: by an option, a
 variable of the environment, .codex-workspace.yaml at the top of the work tree
 of REPO, or by nobody. Of secrets there are only the names. Nothing is started.
+
+  codex-workspace config
+  codex-workspace config ../other --image=slim --json
+  codex-workspace config --schema >codex-workspace.schema.json
 """
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ProxyError
-from .common import RUN_OPTIONS, add_options, add_repo, config_of, tell
+from .common import RUN_OPTIONS, add_options, add_repo, config_of, output_on
 
 if TYPE_CHECKING:
     from ..output import Output
@@ -98,12 +98,11 @@ def in_workspace(
     Returns:
         The command's exit code.
     """
-    from ..output import Output
     from ..session import Session
 
     config = config_of(arguments)
     assert config.repo is not None  # noqa: S101 -- argparse has a default
-    output = Output(config.output, tell)
+    output = output_on(sys.stderr, config.output)
     session = Session(config, output)
     try:
         snapshot = session.repository(config.repo, config.rev)

@@ -24,6 +24,10 @@ Look at everything that workspaces need: the engine, the way out, this machine,
 the repository, and what images have. Nothing is built, pulled or left behind.
 
 The exit code is 1 if a workspace could not come up, 0 otherwise.
+
+  codex-workspace doctor
+  codex-workspace doctor ../other --image=slim --env=CODEX_ENV_NODE_VERSION=22
+  codex-workspace doctor --json | jq 'select(.status != "ok")'
 """
 
 _COLOURS = {"ok": "32", "warning": "33", "error": "31;1"}

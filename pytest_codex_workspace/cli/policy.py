@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import add_command, show
+from .common import add_command, add_group, show
 
 if TYPE_CHECKING:
     from ..network.policy import Policy, RequestFacts
@@ -18,12 +18,22 @@ __all__ = ["register"]
 _CHECK = """\
 Read a policy file, and print what it means. What is wrong in it is an error
 with file and line, and the exit code is 2.
+
+  codex-workspace policy check network.yaml
 """
 
 _EXPLAIN = """\
 Print whether a policy lets a request through, and why not. The exit code is 0
 if it is allowed, 1 if it is blocked.
 
+  codex-workspace policy explain https://example.com/ --policy=offline
+  codex-workspace policy explain https://example.com/ --policy=network.yaml
+"""
+
+_POLICY = """\
+See what network policies mean, without a workspace.
+
+  codex-workspace policy check network.yaml
   codex-workspace policy explain https://example.com/ --policy=offline
 """
 
@@ -49,8 +59,7 @@ def register(commands: Commands) -> None:
     """
     Add the command and those below it.
     """
-    parser = commands.add_parser("policy", help="what network policies mean")
-    below = parser.add_subparsers(metavar="COMMAND", required=True)
+    below = add_group(commands, "policy", "what network policies mean", _POLICY)
     check = add_command(below, "check", "read a policy file", _CHECK, _check)
     check.add_argument("file", metavar="FILE", type=Path)
     explain = add_command(below, "explain", "what becomes of a request", _EXPLAIN, _explain)

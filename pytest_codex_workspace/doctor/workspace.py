@@ -7,10 +7,10 @@ import time
 from collections.abc import Mapping
 
 from .. import labels, trust
-from ..engine.protocol import ContainerSpec, Engine, ImageInfo
+from ..asking import ask
+from ..engine.protocol import Engine, ImageInfo
 from ..environment import RUNTIMES, defaulted_runtimes, workspace_environment
 from ..errors import EngineError
-from ..identity import Identity
 from ..images import find_base_image, reference_of
 from ..output import Output
 from ..quantities import show_duration
@@ -27,7 +27,6 @@ _RUN = f"""exec </dev/null
 if [ -e {_SELECT} ]; then {_SELECT}; else echo '{_ABSENT}'; fi
 echo "{_ENDED}$?"
 """
-_LONGEST = 1 << 16
 
 
 def base_image(engine: Engine, choice: str) -> ImageInfo | None:
@@ -134,27 +133,5 @@ def _ask(engine: Engine, image_id: str, env: Mapping[str, str]) -> tuple[str, st
     What the selection of runtimes prints, to either output.
     """
     wanted = {k: v for k, v in workspace_environment(env).items() if k in _VARIABLES}
-    identity = Identity()
-    container = engine.create(
-        ContainerSpec(
-            image=image_id,
-            command=("bash", "--login", "-c", _RUN),
-            name=identity.name("doctor"),
-            labels=identity.labels("workspace"),
-            environment={**wanted, "CODEX_ENV_DEFAULTED": defaulted_runtimes(env)},
-        )
-    )
-    try:
-        stream = engine.attach(container)
-        try:
-            engine.start(container)
-            printed = {1: bytearray(), 2: bytearray()}
-            while (received := stream.receive())[0]:
-                kept = printed[1 if received[0] == 1 else 2]
-                kept += received[1]
-                del kept[:-_LONGEST]
-        finally:
-            stream.close()
-    finally:
-        engine.remove(container)
-    return printed[1].decode("utf-8", "replace"), printed[2].decode("utf-8", "replace")
+    variables = {**wanted, "CODEX_ENV_DEFAULTED": defaulted_runtimes(env)}
+    return ask(engine, image_id, _RUN, variables, purpose="doctor")

@@ -11,6 +11,7 @@ from docker.utils import parse_repository_tag
 
 from .api import LONG, filters
 from .docker_images import Images, image_made, known_name, written_name
+from .progress import Progress
 from .protocol import Change, ContainerInfo
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class Containers(Images):
         context.seek(0)
         name = written_name(self._api, tag) if tag else None
         what = f"label the image {image}"
-        return self._build(what, context, "Dockerfile", name, labels, {}, lambda _: None)
+        return self._build(what, context, "Dockerfile", name, labels, {}, Progress(lambda _: None))
 
     def changes(self, container: str) -> list[Change]:
         """

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .api import Api
+    from .progress import OnAdvance
 
 __all__ = ["Images", "find_image", "image_made", "known_name", "written_name"]
 
@@ -52,7 +53,11 @@ class Images:
         return [_image_info(one) for one in answer.json()]
 
     def pull(
-        self, reference: str, on_line: Callable[[str], None], patience: float | None = None
+        self,
+        reference: str,
+        on_line: Callable[[str], None],
+        patience: float | None = None,
+        on_advance: OnAdvance | None = None,
     ) -> ImageInfo:
         """
         Fetch *reference* from its registry.
@@ -60,7 +65,7 @@ class Images:
         what = f"pull the image {reference}"
         repository, tag = parse_repository_tag(reference)
         params = {"fromImage": repository, "tag": tag or "latest"}
-        self._transfer("/images/create", what, reference, params, on_line, patience)
+        self._transfer("/images/create", what, reference, params, on_line, patience, on_advance)
         return image_made(self._api, reference, what)
 
     def registry_digest(self, reference: str, patience: float) -> str:
@@ -92,7 +97,11 @@ class Images:
             raise EngineError(explained(what, words)) from None
 
     def push(
-        self, reference: str, on_line: Callable[[str], None], patience: float | None = None
+        self,
+        reference: str,
+        on_line: Callable[[str], None],
+        patience: float | None = None,
+        on_advance: OnAdvance | None = None,
     ) -> None:
         """
         Send the image *reference* to its registry.
@@ -100,7 +109,7 @@ class Images:
         what = f"push the image {reference}"
         repository, tag = parse_repository_tag(reference)
         path, params = f"/images/{repository}/push", {"tag": tag or "latest"}
-        self._transfer(path, what, reference, params, on_line, patience)
+        self._transfer(path, what, reference, params, on_line, patience, on_advance)
 
     def save(self, references: Sequence[str]) -> Iterator[bytes]:
         """
@@ -140,13 +149,16 @@ class Images:
         labels: Mapping[str, str],
         args: Mapping[str, str],
         on_line: Callable[[str], None],
+        on_advance: OnAdvance | None = None,
+        anew: bool = False,
     ) -> ImageInfo:
         """
         Build the tar *context* with the engine's classic builder.
         """
         name = written_name(self._api, tag)
+        progress = Progress(on_line, on_advance)
         return self._build(
-            f"build the image {tag}", context, dockerfile, name, labels, args, on_line
+            f"build the image {tag}", context, dockerfile, name, labels, args, progress, anew=anew
         )
 
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
@@ -205,13 +217,14 @@ class Images:
         params: Mapping[str, str],
         on_line: Callable[[str], None],
         patience: float | None,
+        on_advance: OnAdvance | None,
     ) -> None:
         """
         A call that has the engine talk to a registry.
         """
         with translated(what, self._api.url):
             credentials = self._credentials(reference)
-        progress = Progress(on_line)
+        progress = Progress(on_line, on_advance)
         try:
             with self._api.call(
                 "POST",
@@ -249,7 +262,9 @@ class Images:
         tag: str | None,
         labels: Mapping[str, str],
         args: Mapping[str, str],
-        on_line: Callable[[str], None],
+        progress: Progress,
+        *,
+        anew: bool = False,
     ) -> ImageInfo:
         with translated(what, self._api.url, ImageBuildError):
             messages = self._api.client.build(
@@ -261,28 +276,18 @@ class Images:
                 buildargs=dict(args),
                 rm=True,
                 forcerm=True,
+                nocache=anew,
                 decode=True,
                 timeout=LONG,
             )
-        progress = self._follow(messages, what, on_line, ImageBuildError)
+        for message in self._api.messages(messages, what, ImageBuildError):
+            progress.feed(message)
+        progress.finish()
         if progress.error:
             step = f"\nIt failed at {progress.step}" if progress.step else ""
             tail = f"\nwhich printed last:\n{progress.tail}" if progress.tail else ""
             raise ImageBuildError(explained(what, progress.error) + step + tail)
         return image_made(self._api, tag or progress.image, what)
-
-    def _follow(
-        self,
-        messages: Iterator[Mapping[str, Any]],
-        what: str,
-        on_line: Callable[[str], None],
-        refused: type[EngineError | ImageBuildError] = EngineError,
-    ) -> Progress:
-        progress = Progress(on_line)
-        for message in self._api.messages(messages, what, refused):
-            progress.feed(message)
-        progress.finish()
-        return progress
 
 
 def _text(header: bytes | str | None) -> str:

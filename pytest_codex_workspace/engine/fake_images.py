@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ..errors import ImageBuildError
 from .fake_state import FakeState, Image, full_name, matches, refusal
 from .filetree import FileTree
-from .progress import Progress
+from .progress import Advance, OnAdvance, Progress
 from .protocol import ContainerSpec, ImageInfo
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class FakeImages(FakeState):
         reference: str,
         on_line: Callable[[str], None],
         patience: float | None = None,  # noqa: ARG002
+        on_advance: OnAdvance | None = None,
     ) -> ImageInfo:
         """
         Fetch one of the *pullable* images, or one that was pushed.
@@ -92,6 +93,7 @@ class FakeImages(FakeState):
         with self._lock:
             if name in self._pushed:
                 on_line(f"Pulling {reference}")
+                _advance(on_advance)
                 pushed = self._pushed[name]
                 self._images.setdefault(pushed.id, pushed)
                 self.tag(pushed.id, reference)
@@ -99,6 +101,7 @@ class FakeImages(FakeState):
             if name not in self._pullable:
                 raise refusal(f"pull the image {reference}", f"pull access denied for {reference}")
             on_line(f"Pulling {reference}")
+            _advance(on_advance)
             return self.image(reference) or self.add_image(reference)
 
     def push(
@@ -106,6 +109,7 @@ class FakeImages(FakeState):
         reference: str,
         on_line: Callable[[str], None],
         patience: float | None = None,  # noqa: ARG002
+        on_advance: OnAdvance | None = None,
     ) -> None:
         """
         Send an image to a registry, which is any that is named.
@@ -114,6 +118,7 @@ class FakeImages(FakeState):
         with self._lock:
             image = self._require_image(reference, what)
             on_line(f"Pushing {reference}")
+            _advance(on_advance)
             self._pushed[full_name(reference)] = replace(image, tags=[])
 
     def save(self, references: Sequence[str]) -> Iterator[bytes]:
@@ -158,13 +163,15 @@ class FakeImages(FakeState):
         labels: Mapping[str, str],
         args: Mapping[str, str],
         on_line: Callable[[str], None],
+        on_advance: OnAdvance | None = None,
+        anew: bool = False,  # noqa: ARG002
     ) -> ImageInfo:
         """
         Go through the Dockerfile in *context*. Only `FROM` and `RUN` have an effect.
         """
         steps = _instructions(context, dockerfile)
         base, command = "scratch", ""
-        progress = Progress(on_line)
+        progress = Progress(on_line, on_advance)
         for number, step in enumerate(steps, 1):
             progress.feed({"stream": f"Step {number}/{len(steps)} : {step}\n"})
             word, _, rest = step.partition(" ")
@@ -299,3 +306,8 @@ def _instructions(context: BinaryIO, dockerfile: str) -> list[str]:
         text = file.read().decode() if file else ""
     lines = re.sub(r"\\\n", " ", text).splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _advance(on_advance: OnAdvance | None) -> None:
+    if on_advance is not None:
+        on_advance(Advance(1, 1, "layers", 100))

@@ -1,17 +1,19 @@
-"""The messages an engine sends while it builds or pulls, as lines for people."""
+"""The messages an engine sends while it builds, pulls or pushes: lines, and how far it has come."""
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["Progress"]
+__all__ = ["Advance", "OnAdvance", "Progress"]
 
-_STEP = re.compile(r"step \d+/\d+ ?: ", re.IGNORECASE)
+_STEP = re.compile(r"step (\d+)/(\d+) ?: ", re.IGNORECASE)
 
 _NOISE = re.compile(
     r"( ---> ([0-9a-f]{12}|Running in [0-9a-f]{12})|Removing intermediate container [0-9a-f]{12})$"
@@ -24,9 +26,53 @@ _TAIL = 30
 """Lines kept of a step's output."""
 
 
+_LAYER_STARTS = frozenset(
+    {"Already exists", "Layer already exists", "Preparing", "Pulling fs layer", "Waiting"}
+)
+"""What is said of a layer first. Lines such as `latest: Pulling from x` are of no layer."""
+
+_LAYER_ENDS = frozenset(
+    {"Already exists", "Layer already exists", "Mounted from", "Pull complete", "Pushed"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """
+    How far something has come.
+
+    Attributes:
+        done: layers that are complete, or the step of a build that runs.
+        total: how many there are.
+        unit: which of the two.
+        percent: of the bytes of all layers; `None` where it is not known.
+    """
+
+    done: int
+    total: int
+    unit: Literal["layers", "steps"]
+    percent: int | None = None
+
+    def __str__(self) -> str:
+        """
+        For people: `43 %, 3 of 12 layers`, `step 5 of 12`.
+        """
+        if self.unit == "steps":
+            return f"step {self.done} of {self.total}"
+        counted = f"{self.done} of {self.total} layer{'s' if self.total > 1 else ''}"
+        return counted if self.percent is None else f"{self.percent} %, {counted}"
+
+
+OnAdvance = Callable[[Advance], None]
+
+
 class Progress:
     """
     Reads the engine's messages, passes lines on, and remembers what failed.
+
+    Args:
+        on_line: takes one line for people.
+        on_advance: told whenever it has come further.
 
     Attributes:
         step: the build step that runs, as the engine names it.
@@ -34,11 +80,14 @@ class Progress:
         image: id of the image that was made, empty until then.
     """
 
-    def __init__(self, on_line: Callable[[str], None]) -> None:
+    def __init__(self, on_line: Callable[[str], None], on_advance: OnAdvance | None = None) -> None:
         self.step = ""
         self.error = ""
         self.image = ""
         self._on_line = on_line
+        self._on_advance = on_advance
+        self._layers = _Layers()
+        self._last: Advance | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._partial = ""
         self._statuses: dict[str, str] = {}
@@ -67,7 +116,10 @@ class Progress:
         elif "aux" in message:
             self.image = str((message["aux"] or {}).get("ID", "")) or self.image
         elif "status" in message:
-            self._status(str(message.get("id") or ""), str(message["status"]))
+            layer, status = str(message.get("id") or ""), str(message["status"])
+            self._status(layer, status)
+            self._layers.feed(layer, status, message.get("progressDetail") or {})
+            self._tell(self._layers.advance())
 
     def finish(self) -> None:
         """
@@ -81,9 +133,10 @@ class Progress:
         line = line.rstrip("\r").rpartition("\r")[2]
         if _NOISE.match(line):
             return
-        if _STEP.match(line):
+        if step := _STEP.match(line):
             self.step = line
             self._tail.clear()
+            self._tell(Advance(int(step[1]), int(step[2]), "steps"))
         else:
             self._tail.append(line)
         self._on_line(line)
@@ -94,3 +147,91 @@ class Progress:
             return
         self._statuses[layer] = status
         self._on_line(f"{layer}: {status}" if layer else status)
+
+    def _tell(self, advance: Advance | None) -> None:
+        if self._on_advance is not None and advance is not None and advance != self._last:
+            self._last = advance
+            self._on_advance(advance)
+
+
+@dataclass(slots=True)
+class _Layer:
+    """
+    What is known of one layer: its size once it moves, and the shares that
+    are downloaded (or sent) and unpacked.
+    """
+
+    size: int = 0
+    moved: float = 0.0
+    unpacked: float = 0.0
+
+
+class _Layers:
+    """
+    Adds up what is said of the layers of one image.
+    """
+
+    def __init__(self) -> None:
+        self._layers: dict[str, _Layer] = {}
+        self._ended: set[str] = set()
+        self._unpacks = False
+        self._percent: int | None = None
+
+    def feed(self, name: str, status: str, detail: Mapping[str, Any]) -> None:
+        """
+        Take the status of the layer *name*.
+        """
+        # `Mounted from` goes on with a name.
+        ended = status.startswith(tuple(_LAYER_ENDS))
+        if name not in self._layers:
+            if not name or not (ended or detail or status in _LAYER_STARTS):
+                return
+            self._layers[name] = _Layer()
+        layer = self._layers[name]
+        current, total = _number(detail, "current"), _number(detail, "total")
+        if status == "Extracting":
+            self._unpacks = True
+            layer.moved = 1.0
+        elif status == "Download complete":
+            layer.moved = 1.0
+        if total:
+            layer.size = max(layer.size, total)
+            share = min(1.0, current / total)
+            if status == "Extracting":
+                layer.unpacked = share
+            elif status in ("Downloading", "Pushing"):
+                layer.moved = share
+        if status in ("Downloading", "Pulling fs layer"):
+            self._unpacks = True
+        if ended:
+            self._ended.add(name)
+            layer.moved = layer.unpacked = 1.0
+
+    def advance(self) -> Advance | None:
+        """
+        How far all have come; `None` as long as there are none.
+        """
+        if not self._layers:
+            return None
+        return Advance(len(self._ended), len(self._layers), "layers", self._share())
+
+    def _share(self) -> int | None:
+        sized = [one for one in self._layers.values() if one.size]
+        if not sized:
+            return None
+        # The size of a layer is told when its turn comes: until then it is as large as the others.
+        usual = sum(one.size for one in sized) / len(sized)
+        moving = {k: v for k, v in self._layers.items() if v.size or k not in self._ended}
+        whole = sum(one.size or usual for one in moving.values())
+        come = sum((one.size or usual) * self._come(one) for one in moving.values())
+        # It never goes back, whatever turns out to be larger than the others.
+        self._percent = max(self._percent or 0, int(100 * come / whole))
+        return self._percent
+
+    def _come(self, layer: _Layer) -> float:
+        return (layer.moved + layer.unpacked) / 2 if self._unpacks else layer.moved
+
+
+def _number(detail: Mapping[str, Any], name: str) -> int:
+    value = detail.get(name)
+    return value if isinstance(value, int) else 0

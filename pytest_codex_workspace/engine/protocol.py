@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from .progress import OnAdvance
+
 __all__ = [
     "Change",
     "ContainerInfo",
@@ -186,11 +188,16 @@ class Engine(Protocol):
         """
 
     def pull(
-        self, reference: str, on_line: Callable[[str], None], patience: float | None = None
+        self,
+        reference: str,
+        on_line: Callable[[str], None],
+        patience: float | None = None,
+        on_advance: OnAdvance | None = None,
     ) -> ImageInfo:
         """
         Fetch *reference* from its registry. With *patience*, a registry from
         which nothing comes for so many seconds is given up with `EngineError`.
+        *on_advance* is told how far it has come, if the engine tells.
         """
 
     def registry_digest(self, reference: str, patience: float) -> str:
@@ -201,7 +208,11 @@ class Engine(Protocol):
         """
 
     def push(
-        self, reference: str, on_line: Callable[[str], None], patience: float | None = None
+        self,
+        reference: str,
+        on_line: Callable[[str], None],
+        patience: float | None = None,
+        on_advance: OnAdvance | None = None,
     ) -> None:
         """
         Send the image *reference* to the registry that its name begins with.
@@ -226,10 +237,13 @@ class Engine(Protocol):
         labels: Mapping[str, str],
         args: Mapping[str, str],
         on_line: Callable[[str], None],
+        on_advance: OnAdvance | None = None,
+        anew: bool = False,
     ) -> ImageInfo:
         """
-        Build the tar *context*. A failed build raises `ImageBuildError` with
-        the step that failed and the last lines it printed.
+        Build the tar *context*; *anew* without what is left of earlier builds.
+        A failed build raises `ImageBuildError` with the step that failed and
+        the last lines it printed.
         """
 
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:

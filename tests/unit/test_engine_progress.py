@@ -87,3 +87,120 @@ def test_image_id() -> None:
     progress, lines = read({"aux": {"ID": "sha256:1"}}, {"aux": None}, {})
 
     assert ("sha256:1", []) == (progress.image, lines)
+
+
+def advances(*messages: dict[str, Any]) -> list[str]:
+    """
+    Feed all *messages*: how far it came, in words.
+    """
+    told: list[str] = []
+    progress = Progress(lambda _: None, lambda come: told.append(str(come)))
+    for message in messages:
+        progress.feed(message)
+    return told
+
+
+def layer(name: str, status: str, current: int = 0, total: int = 0) -> dict[str, Any]:
+    """
+    A message about a layer.
+    """
+    detail = {"current": current, "total": total} if total else {}
+    return {"id": name, "status": status, "progressDetail": detail}
+
+
+def test_layers_of_a_pull_add_up() -> None:
+    """
+    Half of the way is the download, half the unpacking; layers that are there count as layers.
+    """
+    told = advances(
+        {"id": "latest", "status": "Pulling from x"},
+        layer("a", "Pulling fs layer"),
+        layer("b", "Pulling fs layer"),
+        layer("c", "Already exists"),
+        layer("a", "Downloading", 50, 100),
+        layer("b", "Downloading", 100, 300),
+        layer("b", "Download complete"),
+        layer("a", "Download complete"),
+        layer("a", "Extracting", 100, 100),
+        layer("a", "Pull complete"),
+        layer("b", "Extracting", 150, 300),
+        layer("b", "Pull complete"),
+        {"status": "Status: Downloaded newer image for x"},
+    )
+
+    assert [
+        "0 of 1 layer",
+        "0 of 2 layers",
+        "1 of 3 layers",
+        "12 %, 1 of 3 layers",
+        "18 %, 1 of 3 layers",
+        "43 %, 1 of 3 layers",
+        "50 %, 1 of 3 layers",
+        "62 %, 1 of 3 layers",
+        "62 %, 2 of 3 layers",
+        "81 %, 2 of 3 layers",
+        "100 %, 3 of 3 layers",
+    ] == told
+
+
+def test_it_never_goes_back() -> None:
+    """
+    Though the last layer turns out to be larger than all the others.
+    """
+    told = advances(
+        layer("a", "Pulling fs layer"),
+        layer("b", "Pulling fs layer"),
+        layer("a", "Downloading", 10, 10),
+        layer("b", "Downloading", 1, 1000),
+        layer("b", "Downloading", 1000, 1000),
+    )
+
+    shares = [int(one.partition(" %")[0]) for one in told if "%" in one]
+    assert sorted(shares) == shares
+    assert 50 == shares[-1]
+
+
+def test_layers_of_a_push() -> None:
+    """
+    There is nothing to unpack, and what the registry has is done.
+    """
+    told = advances(
+        {"status": "The push refers to repository [x]"},
+        layer("a", "Preparing"),
+        layer("b", "Waiting"),
+        layer("b", "Layer already exists"),
+        layer("a", "Pushing", 50, 100),
+        layer("a", "Pushed"),
+        {"status": "latest: digest: sha256:1 size: 5"},
+    )
+
+    assert ["50 %, 1 of 2 layers", "100 %, 2 of 2 layers"] == told[-2:]
+    assert not [one for one in told if "3 layers" in one]
+
+
+def test_steps_of_a_build() -> None:
+    """
+    Once each, whatever they print.
+    """
+    told = advances(
+        {"stream": "Step 1/2 : FROM x\n"},
+        {"stream": " ---> 0123456789ab\n"},
+        {"stream": "Step 2/2 : RUN y\nprinted\n"},
+        {"stream": "more\n"},
+    )
+
+    assert ["step 1 of 2", "step 2 of 2"] == told
+
+
+def test_strange_messages_do_no_harm() -> None:
+    """
+    An engine may send what it likes.
+    """
+    messages = [
+        {"id": "a", "status": "Downloading", "progressDetail": None},
+        {"id": "a", "status": "Downloading", "progressDetail": {"current": "x", "total": None}},
+        {"id": "a", "status": "Downloading", "progressDetail": {"current": 5, "total": 0}},
+        {"id": "a", "status": "Downloading", "progressDetail": {"current": 500, "total": 100}},
+    ]
+
+    assert ["0 of 1 layer", "50 %, 0 of 1 layer"] == advances(*messages)

@@ -32,13 +32,15 @@ class RecordingEngine(FakeEngine):
         super().__init__(**options)
         self.builds: list[dict[str, object]] = []
 
-    def build(self, context, *, dockerfile, tag, labels, args, on_line):
+    def build(self, context, *, dockerfile, tag, labels, args, on_line, on_advance, anew):
         data = context.read()
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             files = {
                 one.name: tar.extractfile(one).read() for one in tar.getmembers() if one.isfile()
             }
-        self.builds.append({"files": files, "args": dict(args), "labels": dict(labels)})
+        self.builds.append(
+            {"files": files, "args": dict(args), "labels": dict(labels), "anew": anew}
+        )
         return super().build(
             io.BytesIO(data),
             dockerfile=dockerfile,
@@ -46,6 +48,8 @@ class RecordingEngine(FakeEngine):
             labels=labels,
             args=args,
             on_line=on_line,
+            on_advance=on_advance,
+            anew=anew,
         )
 
 
@@ -96,6 +100,39 @@ class TestBaseImage:
         (tag,) = image.tags
         assert f"codex-workspace-emulator:base-{image.labels[labels.KEY][:12]}" == tag
         assert image.labels[labels.KIND] == "base"
+
+    def test_is_built_anew_on_demand(self, engine, output, lines):
+        """
+        Without what is left of earlier builds; the one before goes, both tags lead to the new one.
+        """
+
+        def ensure(*, anew):
+            return images.ensure_base_image(
+                engine, "slim", ca_certificate=CERTIFICATE, output=output, anew=anew
+            )
+
+        first, second = ensure(anew=True), ensure(anew=True)
+
+        assert [True, True] == [build["anew"] for build in engine.builds]
+        assert engine.image(first.id) is None
+        assert second.id == engine.image("codex-workspace-emulator:latest").id
+        assert second.id == engine.image(first.tags[0]).id == ensure(anew=False).id
+
+    def test_shows_the_step_that_runs(self, lines):
+        """
+        Of how many there are; and how far the pull before has come.
+        """
+        steps = []
+
+        class Watched(Output):
+            def _moved(self, step):
+                steps.append(str(step.come))
+
+        engine = FakeEngine(pullable=[rootfs.DEBIAN])
+        images.ensure_proxy_image(engine, output=Watched("quiet", lines.append))
+
+        assert "100 %, 1 of 1 layer" == steps[0]
+        assert [f"step {n} of {len(steps) - 1}" for n in range(1, len(steps))] == steps[1:]
 
     @pytest.mark.parametrize("choice", ["slim", "universal", images.UNIVERSAL])
     def test_is_found_without_being_made(self, engine, output, ensure, lines, choice):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent import futures
 
 import pytest
 
-from pytest_codex_workspace import labels
+from pytest_codex_workspace import labels, shared
 from pytest_codex_workspace.engine.fake import FakeEngine
 from pytest_codex_workspace.errors import EngineError
 from pytest_codex_workspace.output import Output
@@ -61,7 +63,7 @@ def test_a_miss_is_no_warning():
     Not even the first one; what the registry lacks today it may have tomorrow.
     """
     fleet = Fleet()
-    fleet.engine.pull = lambda *_: (_ for _ in ()).throw(EngineError("manifest unknown"))
+    fleet.engine.pull = lambda *_, **more: (_ for _ in ()).throw(EngineError("manifest unknown"))
 
     assert fleet.cache.fetch("k") is None
     assert [] == fleet.warned()
@@ -75,7 +77,7 @@ def test_a_registry_that_is_down_is_asked_once():
     fleet = Fleet()
     asked = []
 
-    def refuse(reference, *_):
+    def refuse(reference, *_, **more):
         asked.append(reference)
         raise EngineError("connection refused")
 
@@ -95,7 +97,7 @@ def test_a_push_that_fails_is_a_warning():
     """
     fleet = Fleet()
 
-    def refuse(*_):
+    def refuse(*_, **more):
         raise EngineError("denied: you may only read")
 
     fleet.engine.push = refuse
@@ -140,3 +142,35 @@ def test_an_image_that_cannot_be_used(image, words):
     assert fleet.cache.fetch("k") is None
     assert words in fleet.warned()[0]
     assert fleet.engine.image(identity) is None
+
+
+def test_transfers_show_how_far_they_have_come(monkeypatch):
+    """
+    The fetch at once, the sending when the end of the run waits for it.
+    """
+    moved = []
+    waits = threading.Event()
+
+    class Watched(Output):
+        def _moved(self, step):
+            moved.append(str(step))
+
+    def wait(pushes):
+        waits.set()
+        return futures.wait(pushes)
+
+    monkeypatch.setattr(shared, "wait", wait)
+    fleet = Fleet()
+    output = Watched("progress", fleet.said.append)
+    fleet.cache = SharedCache(fleet.engine, REPOSITORY, push=True, ttl=3600.0, output=output)
+    push = fleet.engine.push
+    fleet.engine.push = lambda *words, **more: waits.wait(10) and push(*words, **more)
+    fleet.cache.offer(fleet.setup(), "k")
+    fleet.cache.close()
+    fleet.engine.remove_image("local:k")
+
+    assert fleet.cache.fetch("k")
+    sent, fetched = moved
+    assert sent.startswith(f"sending setup images to {REPOSITORY}: 100 %, 1 of 1 layer")
+    assert fetched.startswith(f"fetching the setup image k from {REPOSITORY}: 100 %")
+    assert not [line for line in fleet.said if line.startswith("codex: fetching")]

@@ -1,0 +1,192 @@
+"""S1, S15: `codex-workspace build`, and the runtimes of images that are asked."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tarfile
+
+import pytest
+
+from pytest_codex_workspace.environment import RUNTIMES
+from pytest_codex_workspace.images import IMAGE, PROXY_IMAGE, ensure_base_image
+from pytest_codex_workspace.output import Output
+
+from .runs import COMMAND
+
+# As codex-universal has it: versions in the directories of managers, and a script without a list.
+LIKE_UNIVERSAL = """\
+ARG BASE
+FROM ${BASE}
+RUN rm -f /opt/codex/runtimes.txt \\
+ && mkdir -p /root/.pyenv/versions/3.12.11 /root/.pyenv/versions/3.9.1 \\
+ && mkdir -p /root/.nvm/versions/node/v20.19.1 \\
+ && mkdir -p /root/.rustup/toolchains/1.89.0-x86_64-unknown-linux-gnu \\
+ && mkdir -p /root/.local/share/mise/installs/java/21.0.2 \\
+ && ln -s 21.0.2 /root/.local/share/mise/installs/java/21 \\
+ && printf 'echo $CODEX_ENV_PYTHON_VERSION $CODEX_ENV_NODE_VERSION $CODEX_ENV_RUST_VERSION\\n' \\
+    >/opt/codex/setup_universal.sh
+"""
+
+
+def build(*words):
+    """
+    Run `codex-workspace build`: what it printed.
+    """
+    done = subprocess.run(
+        [*COMMAND, "build", *words], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    return done.stdout
+
+
+def events(*words):
+    """
+    The same, as events.
+    """
+    return [json.loads(line) for line in build(*words, "--json").splitlines()]
+
+
+@pytest.fixture
+def like_universal(codex_engine, codex_proxy, small_image):
+    """
+    An image that looks like Codex's to whoever asks for its runtimes.
+    """
+    base = ensure_base_image(
+        codex_engine,
+        small_image,
+        ca_certificate=codex_proxy.info.ca_certificate,
+        output=Output("quiet", lambda _: None),
+    )
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        about = tarfile.TarInfo("Dockerfile")
+        about.size = len(LIKE_UNIVERSAL.encode())
+        tar.addfile(about, io.BytesIO(LIKE_UNIVERSAL.encode()))
+    context.seek(0)
+    tag = "codex-workspace-test-like-universal:1"
+    codex_engine.build(
+        context,
+        dockerfile="Dockerfile",
+        tag=tag,
+        labels={},
+        args={"BASE": base.id},
+        on_line=lambda _: None,
+    )
+    yield tag
+    for event in events(f"--image={tag}"):
+        if event.get("image") == "workspace":
+            for name in event["tags"]:
+                codex_engine.remove_image(name)
+    codex_engine.remove_image(tag)
+
+
+@pytest.mark.promise("S1")
+def test_the_images_are_built_where_they_are_missing(codex_engine, codex_image, codex_proxy):
+    """
+    S1: with the tag `codex-workspace-emulator:latest`, and found the next time.
+    """
+    codex_engine.remove_image(codex_image)
+
+    proxy, *steps, workspace, result = events("--image=slim")
+
+    assert ("proxy", False) == (proxy["image"], proxy["built"])
+    assert f"{PROXY_IMAGE}:latest" in proxy["tags"]
+    assert {f"{IMAGE}:latest", codex_image} <= set(workspace["tags"])
+    assert ("workspace", "slim") == (workspace["image"], workspace["choice"])
+    assert workspace["id"] == codex_engine.image(codex_image).id
+    assert workspace["size"] > proxy["size"] > 1_000_000
+    assert ("result", 0) == (result["event"], result["exit_code"])
+    assert "building the workspace image (slim)" in [one.get("title") for one in steps]
+    told = [one for one in steps if one["event"] == "progress"]
+    assert told
+    assert all(("steps", None) == (one["unit"], one["percent"]) for one in told)
+
+    printed = build("--image=slim")
+
+    assert f"  id    {workspace['id']}\n" in printed
+    assert 2 == printed.count(", it was there\n")
+    assert "building" not in printed
+
+
+@pytest.mark.promise("S15")
+def test_the_runtimes_of_slim():
+    """
+    S15: what its own selection knows, beside Codex's defaults.
+    """
+    found = {
+        one["name"]: one
+        for one in events("--image=slim", "--list-runtimes")
+        if one["event"] == "runtime"
+    }
+
+    assert {name.lower(): default for name, default in RUNTIMES.items()} == {
+        name: one["default"] for name, one in found.items()
+    }
+    assert {"listed"} == {one["known_from"] for one in found.values()}
+    node, go, swift = found["node"], found["go"], found["swift"]
+    assert ["18.", "20.", "22."] == [version[:3] for version in node["versions"]]
+    assert ("CODEX_ENV_NODE_VERSION", True) == (node["variable"], node["has_default"])
+    assert (["1.24.3"], True) == (go["versions"], go["has_default"])
+    assert ([], None, False) == (swift["versions"], swift["variable"], swift["has_default"])
+
+
+@pytest.mark.promise("S15")
+def test_the_runtimes_of_an_image_with_version_managers(like_universal):
+    """
+    S15: as in codex-universal, which has no list; that it may install others is said.
+    """
+    found = {
+        one["name"]: one
+        for one in events(f"--image={like_universal}", "--list-runtimes")
+        if one["event"] == "runtime"
+    }
+
+    assert {"found"} == {one["known_from"] for one in found.values()}
+    assert ["3.9.1", "3.12.11"] == found["python"]["versions"]
+    assert ["20.19.1"] == found["node"]["versions"]
+    assert ["1.89.0"] == found["rust"]["versions"]
+    assert ["21.0.2"] == found["java"]["versions"]
+    assert {"node", "python", "rust"} == {name for name, one in found.items() if one["variable"]}
+    assert found["java"]["has_default"]
+
+    printed = build(f"--image={like_universal}", "--list-runtimes")
+    assert "has no list" in printed
+    assert "  python   3.9.1, 3.12.11  CODEX_ENV_PYTHON_VERSION  3.12\n" in printed
+    assert "  java     21.0.2          -                         21\n" in printed
+
+
+@pytest.mark.promise("S15")
+def test_the_runtimes_of_an_image_without_a_choice(small_image):
+    """
+    S15: what is on its PATH, and that nothing chooses.
+    """
+    printed = build(f"--image={small_image}", "--list-runtimes")
+
+    assert "it has no setup_universal.sh" in printed
+    assert "CODEX_ENV_PYTHON_VERSION" not in printed
+    assert "  swift    none      -          6.1, which it does not have\n" in printed
+
+
+@pytest.mark.promise("S1")
+def test_an_image_is_built_anew(codex_engine, codex_proxy, like_universal):
+    """
+    S1: with --force, although it is there; the one before does not stay.
+    """
+
+    def ensure(*, anew):
+        return ensure_base_image(
+            codex_engine,
+            like_universal,
+            ca_certificate=codex_proxy.info.ca_certificate,
+            output=Output("quiet", lambda _: None),
+            anew=anew,
+        )
+
+    first = ensure(anew=False)
+    second = ensure(anew=True)
+
+    assert first.id != second.id == ensure(anew=False).id
+    assert codex_engine.image(first.id) is None
+    assert second.tags[0] in first.tags

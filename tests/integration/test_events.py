@@ -1,0 +1,161 @@
+"""S8, S16: what the command tells programs, and people at a terminal, while it runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..conftest import commit, init_repo, scripts
+from ..person import Person
+from .runs import COMMAND
+
+SLIM = "--image=slim"
+
+RESUME = """\
+curl -s -o /dev/null http://plain.example/from-resume
+cat node_modules/state
+"""
+
+Run = Callable[..., tuple[int, list[dict[str, Any]], str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """
+    Run the command with --json: exit code, events, standard error.
+    """
+
+    def ran(*words: object) -> tuple[int, list[dict[str, Any]], str]:
+        done = subprocess.run(
+            [*COMMAND, *map(str, words), "--json"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+            check=False,
+        )
+        # Every line is one, or this fails.
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    return ran
+
+
+def told(events: list[dict[str, Any]], event: str, field: str) -> list[Any]:
+    """
+    One field of every event of a kind.
+    """
+    return [one[field] for one in events if one["event"] == event]
+
+
+@pytest.mark.promise("S8", "S16")
+def test_a_run_as_events(run, tmp_path):
+    """
+    S16: the chain in its order; S8: the scripts' lines between beginning and end of their step.
+    """
+    setup = (
+        "mkdir node_modules; echo state >node_modules/state\n"
+        "echo 'setup | says'; printf '\\033[31mred\\n'\n"
+    )
+    files = {".gitignore": "node_modules/\n", **scripts(setup, RESUME)}
+    repo = init_repo(tmp_path / "eventful", files)
+    head = commit(repo, {"more": "1"})
+
+    code, cold, errors = run("run", repo, SLIM)
+
+    assert (0, "") == (code, errors)
+    times = [one["time"] for one in cold]
+    assert sorted(times) == times
+    titles = told(cold, "step-started", "title")
+    assert titles == told(cold, "step-ended", "title")
+    assert all(told(cold, "step-ended", "ok"))
+    wanted = ["projecting eventful", "running codex-workspace-scripts/setup-script.sh"]
+    wanted += ["running codex-workspace-scripts/setup-from-cache-script.sh"]
+    found = [title for title in titles if title.startswith(tuple(wanted))]
+    assert [True] * 3 == [one.startswith(start) for one, start in zip(found, wanted, strict=True)]
+    assert ["setup | says", "\x1b[31mred", "state"] == [
+        line if "red" not in line else line.removesuffix("\x1b[0m")
+        for line in told(cold, "script", "line")
+    ]
+    kinds = [one["event"] for one in cold]
+    step = next(one["step"] for one in cold if one.get("title") == found[1])
+    begun, ended = (
+        next(n for n, one in enumerate(cold) if (one["event"], one.get("step")) == (kind, step))
+        for kind in ("step-started", "step-ended")
+    )
+    assert {"script"} == set(kinds[begun + 1 : ended])
+
+    assert 1 == kinds.count("result")
+    result = cold[-1]
+    assert ("result", 0, "miss", "/workspace/eventful", head) == (
+        result["event"],
+        result["exit_code"],
+        result["cache"],
+        result["project"],
+        result["head"],
+    )
+    assert [("plain-http", "resume", "http://plain.example/from-resume")] == [
+        (one["reason"], one["phase"], one["url"]) for one in result["blocked"]
+    ]
+
+    code, warm, _ = run("run", repo, SLIM, "--output=quiet")
+    assert (0, ["result"], "hit") == (code, [one["event"] for one in warm], warm[-1]["cache"])
+    assert result["key"] == warm[-1]["key"]
+
+    code, (explained,), _ = run("cache", "explain", repo, SLIM)
+    assert (0, "hit", result["key"]) == (code, explained["outcome"], explained["key"])
+    _, layers, _ = run("cache", "list")
+    assert [("setup", "eventful")] == [
+        (one["kind"], one["repository"]) for one in layers if one.get("key") == result["key"]
+    ]
+
+
+@pytest.mark.promise("S8", "S16")
+def test_a_failing_script_as_an_event(run, tmp_path):
+    """
+    S8: its exit code is the command's, and the last event has it, the log and the last lines.
+    """
+    repo = init_repo(tmp_path / "failing", scripts("echo before; exit 7\n"))
+
+    code, events, errors = run("run", repo, SLIM)
+
+    assert 7 == code
+    error = events[-1]
+    assert ("error", "SetupError", 7) == (error["event"], error["type"], error["exit_code"])
+    assert "codex-workspace-scripts/setup-script.sh" == error["script"]
+    assert "before\n" == Path(error["log_path"]).read_text() == error["tail"]
+    assert error["message"] in errors
+    assert [False] == [
+        one["ok"] for one in events if one["event"] == "step-ended" and "running" in one["title"]
+    ]
+    assert [] == told(events, "result", "exit_code")
+
+
+@pytest.mark.promise("S8", "S9")
+def test_somebody_at_a_terminal_sees_time_go_by(tmp_path):
+    """
+    S8: below the script's lines, while it says nothing; S9: with --json there is no shell.
+    """
+    repo = init_repo(tmp_path / "slow", scripts("echo begins\nsleep 3\n"))
+    person = Person("run", SLIM, str(repo), cwd=tmp_path)
+    try:
+        person.until(r"\r\n  \| begins\r\n")
+        person.until(r"\rcodex: running \S+setup-script.sh: [123] s|\r\x1b\[2mcodex: running .*s")
+        person.until(r"\r +\rcodex: running \S+setup-script.sh: \d+\.\d s\r\n")
+        assert 0 == person.end()
+    finally:
+        person.leave()
+
+    plain = init_repo(tmp_path / "plain", {"a": "1"})
+    person = Person("run", SLIM, "--json", str(plain), cwd=tmp_path)
+    try:
+        assert 0 == person.end()
+    finally:
+        person.leave()
+    events = [json.loads(line) for line in person.seen.splitlines()]
+    assert ("result", "none") == (events[-1]["event"], events[-1]["cache"])

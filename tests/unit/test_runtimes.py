@@ -1,0 +1,106 @@
+"""Which runtimes an image offers, as it tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace.engine.fake import FakeEngine
+from pytest_codex_workspace.errors import EngineError
+from pytest_codex_workspace.runtimes import offered_runtimes
+
+
+def offer(*rows, end=True):
+    """
+    Of an image that prints *rows*, and something else around them.
+    """
+    lines = [
+        "welcome",
+        *(f"codex-runtime: {row}" for row in rows),
+        *(["codex-runtime: end - -"] if end else []),
+    ]
+
+    def run(spec, stdin, stdout):
+        assert "none" == spec.network
+        stdout.write("\n".join(lines).encode())
+        return 0
+
+    engine = FakeEngine(run=run)
+    try:
+        return offered_runtimes(engine, engine.add_image("x:1").id)
+    finally:
+        assert [] == engine.containers({})
+
+
+def by_name(found):
+    return {one.name: one for one in found.runtimes}
+
+
+def test_an_image_with_a_list():
+    """
+    What is in it can be chosen, the newest last.
+    """
+    found = offer("listed node 22.1.0", "listed node 9.1.0", "path node 22.1.0", "path php 8.4")
+    node, php, swift = (by_name(found)[name] for name in ("node", "php", "swift"))
+
+    assert "listed" == found.source
+    assert (("9.1.0", "22.1.0"), True, "20", False) == (
+        node.versions,
+        node.choosable,
+        node.default,
+        node.has_default,
+    )
+    assert (("8.4",), False, True) == (php.versions, php.choosable, php.has_default)
+    assert ((), False) == (swift.versions, swift.choosable)
+
+
+def test_an_image_with_version_managers():
+    """
+    Their names of versions are made plain; what its script does not read cannot be chosen.
+    """
+    found = offer(
+        "read NODE -",
+        "read RUST -",
+        "found node v20.1.0",
+        "found rust 1.89.0-x86_64-unknown-linux-gnu",
+        "found bun 1.2.14",
+        "path rust 1.89.0",
+    )
+    names = by_name(found)
+
+    assert "found" == found.source
+    assert (("20.1.0",), True, True) == (
+        names["node"].versions,
+        names["node"].choosable,
+        names["node"].has_default,
+    )
+    assert (("1.89.0",), True) == (names["rust"].versions, names["rust"].choosable)
+    assert (("1.2.14",), False) == (names["bun"].versions, names["bun"].choosable)
+
+
+def test_an_image_without_a_choice():
+    """
+    Only what is on its PATH.
+    """
+    found = offer("path python 3.12.1", "path node ")
+
+    assert "none" == found.source
+    assert ("3.12.1",) == by_name(found)["python"].versions
+    assert not [one for one in found.runtimes if one.choosable]
+
+
+@pytest.mark.parametrize(
+    ("version", "equal"), [("3.12", True), ("3.12.7", True), ("3.1", False), ("3.120", False)]
+)
+def test_what_is_the_default(version, equal):
+    """
+    To the digits that Codex's has.
+    """
+    assert equal is by_name(offer(f"path python {version}"))["python"].has_default
+
+
+def test_an_image_that_does_not_tell():
+    """
+    Half an answer is none.
+    """
+    with pytest.raises(EngineError, match="does not tell which runtimes"):
+        offer("path python 3.12", end=False)
