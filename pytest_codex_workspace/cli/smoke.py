@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import RUN_OPTIONS, add_command, add_options, config_of, show, tell
+from .common import RUN_OPTIONS, add_command, add_options, config_of, show
 
 if TYPE_CHECKING:
     from .common import Commands
@@ -45,7 +46,7 @@ def _smoke(arguments: argparse.Namespace) -> int:
 
     def write(line: str) -> None:
         shown.append(line)
-        tell(line)
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
 
     session = Session(config, Output(config.output, write))
     missing = 0
