@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -418,6 +419,10 @@ class Session:
         """
         pristine, repeated = (self.workspace(order, "ready") for _ in range(2))
         running = self._live[repeated.container][0]
+        # Engines compare times by the second: what is written in the same one looks unchanged.
+        made = int(time.time())
+        while int(time.time()) <= made:
+            time.sleep(0.05)
         self.launcher.enter(running, "resume", order.setup_policy, order.setup_tape)
         self.layers.run(running, RESUME, order, "resume")
         running.channel.kill_all()

@@ -7,6 +7,8 @@ if [ -s "$build/host-ca.pem" ]; then
     export SSL_CERT_FILE="$build/host-ca.pem" PIP_CERT="$build/host-ca.pem"
     export NODE_EXTRA_CA_CERTS="$build/host-ca.pem" npm_config_cafile="$build/host-ca.pem"
 fi
+# Two questions from one port at once are often dropped behind an engine's address translation.
+export RES_OPTIONS="single-request-reopen timeout:2 attempts:3"
 export DEBIAN_FRONTEND=noninteractive
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
 

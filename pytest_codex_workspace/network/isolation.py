@@ -31,6 +31,11 @@ _PROXY_COMMAND = ("python3", "-I", "-u", "/opt/codex-proxy/proxy_addons/main.py"
 _HOLDER_COMMAND = ("python3", "-I", "-S", "-u", "/opt/codex-proxy/holder.py")
 _PROXY_MEMORY = 1 << 30
 """The last wall: several workspaces together stay far below it."""
+_RESOLVER = {
+    # Two questions from one port at once are often dropped behind an engine's address translation
+    # (a race in the kernel's connection tracking), and the answer is then waited for.
+    "RES_OPTIONS": "single-request-reopen timeout:2 attempts:3",
+}
 _SYSCTLS = {
     # What comes from anyone but the proxy is dropped, broadcasts of neighbours too.
     "net.ipv4.conf.all.rp_filter": "1",
@@ -169,6 +174,7 @@ class Isolation:
             ContainerSpec(
                 image=self._image.id,
                 command=_PROXY_COMMAND,
+                environment=_RESOLVER,
                 name=identity.name("proxy"),
                 labels=identity.labels("proxy"),
                 network=self._network.name,

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_codex_workspace import labels
 from pytest_codex_workspace.engine.find import find_engine
+from pytest_codex_workspace.repository import open_repository
 
 from ..conftest import init_repo, scripts
 from .runs import objects_of, until
@@ -357,13 +358,17 @@ def test_an_expired_or_required_cache(tmp_path, project):
     `require` fails on a miss and says how to make the image; `off` leaves nothing behind.
     """
     engine = find_engine()
-    before = {image.id for image in engine.images({labels.KIND: "setup"})}
+    own = {
+        labels.KIND: "setup",
+        labels.REPO: open_repository(project / "repo", environ=os.environ).identity,
+    }
+    before = {image.id for image in engine.images(own)}
     required = start(project, "pass", "--codex-cache=require").communicate(timeout=300)[0]
     off = start(
         project, "assert codex_workspace.setup.cache == 'off'", "--codex-cache=off"
     ).communicate(timeout=300)[0]
-    after = {image.id for image in engine.images({labels.KIND: "setup"})}
-    temporary = engine.images({labels.KIND: "temporary"})
+    after = {image.id for image in engine.images(own)}
+    temporary = engine.images({**own, labels.KIND: "temporary"})
     engine.close()
 
     assert "CacheMiss" in required

@@ -168,7 +168,7 @@ def test_a_registry_that_is_down(machine):
 @pytest.mark.promise("S7")
 def test_a_registry_that_says_nothing(machine):
     """
-    S7: it is given up after half a minute without a word.
+    S7: whoever gives it up first, the engine or we, setup runs here.
     """
     with socket.create_server(("127.0.0.1", 0)) as silent:
         taken: list[socket.socket] = []
@@ -189,7 +189,7 @@ def test_a_registry_that_says_nothing(machine):
             one.close()
 
     assert RAN in output
-    assert "nothing came from the registry for 30 s" in output
+    assert 1 == output.count("warning: shared cache")
 
 
 @pytest.mark.promise("S7")
