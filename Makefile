@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test unit lint bench engine clean
+.PHONY: demo test unit lint bench toolchains engine clean
 
 demo: $(VENV)/.ready engine
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/demo
@@ -23,6 +23,9 @@ lint: $(VENV)/.ready
 bench: $(VENV)/.ready engine
 	@$(BIN)/python -m benchmarks.proxy
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/bench.py
+
+toolchains: $(VENV)/.ready engine
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest --write-toolchains tests/integration/test_toolchains.py
 
 engine: $(VENV)/.ready
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/engine

@@ -3,3 +3,14 @@
 from __future__ import annotations
 
 pytest_plugins = ["pytester"]
+
+
+def pytest_addoption(parser):
+    """
+    What only this repository's own tests take.
+    """
+    parser.addoption(
+        "--write-toolchains",
+        action="store_true",
+        help="write what tests/integration/test_toolchains.py finds into docs/toolchains.md",
+    )

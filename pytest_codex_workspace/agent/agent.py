@@ -107,6 +107,7 @@ _IUTF8 = 0x4000  # Linux's; `termios` has no name for it.
 
 _CERTIFICATE = "/usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt"
 _UPDATE = ("/usr/sbin/update-ca-certificates", "/usr/bin/update-ca-certificates")
+_JAVA = "/etc/ca-certificates/update.d/zz-codex-workspace-java"
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -1056,18 +1057,25 @@ def install_certificate(root: str, certificate: bytes) -> bool:
     if os.path.islink(path):
         os.unlink(path)
     overwrite(path, certificate)
-    for tool in _UPDATE:
-        if os.access(root + tool, os.X_OK):
-            outputs = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
-            argv = [root + tool]
-            pid = os.posix_spawn(root + tool, argv, os.environ, file_actions=outputs)
-            if os.waitpid(pid, 0)[1] == 0:
-                return True
+    if any(_ran(root + tool) for tool in _UPDATE):
+        return True
     bundle = next((one for one in _BUNDLES if os.path.exists(root + one)), _BUNDLES[0])
     os.makedirs(os.path.dirname(root + bundle), exist_ok=True)
     with open(root + bundle, "ab") as store:
         store.write(b"\n" + certificate)
+    _ran(root + _JAVA)
     return True
+
+
+def _ran(program: str) -> bool:
+    """
+    Run a program that may not be there: whether it succeeded.
+    """
+    if not os.access(program, os.X_OK):
+        return False
+    outputs = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
+    pid = os.posix_spawn(program, [program], os.environ, file_actions=outputs)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 def overwrite(path: str, content: bytes) -> None:

@@ -139,6 +139,21 @@ def test_without_a_tool_the_bundle_gets_the_certificate(talk, root):
     assert (root / "etc/ssl/certs/ca-certificates.crt").read_text() == "FIRST\n\nPEM\n"
 
 
+def test_without_a_tool_java_gets_the_certificate(talk, root):
+    """
+    What the tool would run for Java's trust stores is run all the same.
+    """
+    hook = root / "etc/ca-certificates/update.d/zz-codex-workspace-java"
+    hook.parent.mkdir(parents=True)
+    hook.write_text(f"#!/bin/sh\ncat {root}/{CERTIFICATE} >>{root}/log\n")
+    hook.chmod(0o755)
+
+    talk.tell(wire.INIT, ca_certificate="PEM\n", root=str(root))
+
+    assert talk.until(wire.READY)["ca_installed"]
+    assert (root / "log").read_text() == "PEM\n"
+
+
 def test_a_link_in_place_of_the_certificate_is_not_followed(talk, root):
     """
     An earlier workspace cannot have the next one write elsewhere.

@@ -1,5 +1,6 @@
 #!/bin/bash
-# What the origin has to offer to git, Go, cargo and gem: one small package each, below $1.
+# What the origin has to offer to git, Go, cargo, gem, Composer, Maven and Gradle's wrapper: one small
+# thing each, below $1.
 set -euo pipefail
 root=$1
 work=$(mktemp -d)
@@ -46,4 +47,43 @@ printf 'created_at: 2024-01-01T00:00:00Z\n---\nhello 1.0.0 %s\n' \
     "$(md5sum "$root/gems/info/hello" | cut -d' ' -f1)" > "$root/gems/versions"
 ruby -e 'File.binwrite(ARGV[0], Gem.deflate(Marshal.dump(Gem::Specification.load("hello.gemspec"))))' \
     "$root/gems/quick/Marshal.4.8/hello-1.0.0.gemspec.rz"
+
+# A Composer repository.
+mkdir -p "$work/php" "$root/composer"
+echo '{"name":"origin/hello","autoload":{"files":["hello.php"]}}' > "$work/php/composer.json"
+echo '<?php echo "hello from composer\n";' > "$work/php/hello.php"
+(cd "$work/php" && zip --quiet -r "$root/composer/hello-1.0.0.zip" .)
+cat > "$root/composer/packages.json" <<'EOF'
+{"packages": {"origin/hello": {"1.0.0": {
+  "name": "origin/hello", "version": "1.0.0", "autoload": {"files": ["hello.php"]},
+  "dist": {"type": "zip", "url": "https://origin.test/composer/hello-1.0.0.zip"}
+}}}}
+EOF
+
+# A Maven repository: a parent is what Maven fetches without a plugin.
+parent=$root/maven/test/origin/parent/1.0/parent-1.0.pom
+mkdir -p "${parent%/*}"
+cat > "$parent" <<'EOF'
+<project>
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>test.origin</groupId><artifactId>parent</artifactId><version>1.0</version><packaging>pom</packaging>
+</project>
+EOF
+sha1sum "$parent" | cut -c1-40 > "$parent.sha1"
+
+# A distribution as Gradle's wrapper wants it: a class of that name in a jar of that name.
+main=$work/gradle-1.0/classes/org/gradle/launcher/GradleMain.java
+mkdir -p "${main%/*}" "$work/gradle-1.0/lib" "$root/gradle"
+cat > "$main" <<'EOF'
+package org.gradle.launcher;
+
+public class GradleMain {
+    public static void main(String... arguments) {
+        System.out.println("hello from " + arguments[0]);
+    }
+}
+EOF
+javac "$main"
+(cd "$work/gradle-1.0/classes" && zip --quiet -r ../lib/gradle-launcher-1.0.jar org)
+(cd "$work" && zip --quiet -r "$root/gradle/gradle-1.0-bin.zip" gradle-1.0/lib)
 rm -rf "$work"
