@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Config, ConfigError
-from .common import add_command, add_options, add_repo, output_on
+from .common import add_command, add_options, add_repo, config_of, output_on
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -49,7 +49,7 @@ def register(commands: Commands) -> None:
 def _compose(arguments: argparse.Namespace) -> int:
     from ..session import Session
 
-    config = Config.of(vars(arguments), spell="--{}")
+    config = config_of(arguments)
     # What is printed on standard output is the file.
     session = Session(config, output_on(sys.stderr, "progress"))
     try:

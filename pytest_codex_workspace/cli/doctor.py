@@ -8,8 +8,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ..config import Config
-from .common import add_command, add_options, add_repo, show
+from ..config import Config, ConfigError
+from ..errors import PolicyError
+from .common import add_command, add_options, add_repo, config_of, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +49,12 @@ def register(commands: Commands) -> None:
 def _doctor(arguments: argparse.Namespace) -> int:
     from ..doctor.examination import examine
 
-    found = examine(Config.of(vars(arguments), spell="--{}"))
+    try:
+        config, complaint = config_of(arguments), ""
+    except (ConfigError, PolicyError) as error:
+        # What the options say by themselves must do for the other checks.
+        config, complaint = Config.of(vars(arguments), spell="--{}"), str(error)
+    found = examine(config, complaint=complaint)
     statuses = _as_json(found) if arguments.json else _as_text(found)
     return 1 if "error" in statuses else 0
 

@@ -23,6 +23,7 @@ __all__ = [
     "found",
     "leftovers",
     "networks",
+    "sockets",
     "storage",
     "version",
 ]
@@ -30,6 +31,9 @@ __all__ = [
 _LITTLE = 10_000_000_000
 _TOO_LITTLE = 2_000_000_000
 """Bytes. The images take 3 GB, and a build needs room for what it makes."""
+
+_WITHOUT_VSOCK = 23
+"""The Docker release whose seccomp profile refuses AF_VSOCK (moby/moby#44563)."""
 
 _NO_DIRECTORY = Path("/dev/null/uses")
 """Where no use is ever noted: counting the cache must not tidy it up."""
@@ -61,6 +65,23 @@ def version(engine: Engine) -> Result:
     if _numbers(about["api"]) < _numbers(OLDEST):
         return error(text, f"Update it: API {OLDEST} (Docker 20.10, Podman 4) is the oldest.")
     return ok(text)
+
+
+def sockets(engine: Engine) -> Result | None:
+    """
+    Whether it keeps workspaces from sockets that no network namespace confines.
+    """
+    about = engine.version()
+    major = about["version"].partition(".")[0]
+    if about["name"] != "docker" or not major.isdecimal():
+        return None
+    if int(major) >= _WITHOUT_VSOCK:
+        return ok("no AF_VSOCK for workspaces")
+    return warning(
+        f"Docker {about['version']} lets workspaces open AF_VSOCK sockets, by which the guest of a "
+        "virtual machine speaks to its host, past every network",
+        f"Where workspaces are not trusted, update Docker to {_WITHOUT_VSOCK} or newer.",
+    )
 
 
 def architecture(engine: Engine) -> Result:

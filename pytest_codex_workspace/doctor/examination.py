@@ -21,13 +21,17 @@ _PATIENCE = LIMIT - 2
 """Seconds for an engine to be found; a check of it needs some, too."""
 
 
-def examine(config: Config, environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+def examine(
+    config: Config, environ: Mapping[str, str] = os.environ, *, complaint: str = ""
+) -> Iterator[Finding]:
     """
     Look at everything that workspaces need.
 
     Args:
         config: the options that a run would have.
         environ: the environment.
+        complaint: what is wrong with the options that the environment and the
+            repository's file give.
 
     Yields:
         What each check found. No check changes anything that stays.
@@ -39,6 +43,7 @@ def examine(config: Config, environ: Mapping[str, str] = os.environ) -> Iterator
         *_of_engine(config, one),
         *_of_network(config, environ),
         *_of_machine(environ),
+        Check("repository", "configuration", lambda: repository.configuration(config, complaint)),
         *_of_repository(config, environ),
         *_of_workspace(config, one),
     ]
@@ -50,8 +55,9 @@ def examine(config: Config, environ: Mapping[str, str] = os.environ) -> Iterator
 
 
 def _of_engine(config: Config, one: Future[Engine]) -> list[Check]:
-    found: dict[str, Callable[[Engine], Result]] = {
+    found: dict[str, Callable[[Engine], Result | None]] = {
         "version": engine.version,
+        "sockets": engine.sockets,
         "architecture": engine.architecture,
         "storage": engine.storage,
         "disk": engine.disk,

@@ -9,13 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..config import Config
 from ..errors import ProjectionError
 from ..git import git, inside, reading_environment, run_git
 from ..network.hosts import is_private, literal_address
 from ..repository import RepositorySnapshot, open_repository, skips_submodules
-from .results import Result, advised, counted, ok, some, warning
+from ..settings import FILE, find_file
+from .results import Result, advised, counted, error, ok, some, warning
 
-__all__ = ["changes", "commit", "history", "submodule_urls", "submodules", "without_submodules"]
+__all__ = [
+    "changes",
+    "commit",
+    "configuration",
+    "history",
+    "submodule_urls",
+    "submodules",
+    "without_submodules",
+]
 
 _PATIENCE = 5.0
 
@@ -33,6 +43,18 @@ def without_submodules(path: Path, rev: str, environ: Mapping[str, str]) -> Repo
         ProjectionError: it cannot be projected.
     """
     return open_repository(path, rev, environ={**environ, "CODEX_SKIP_SUBMODULES": "1"})
+
+
+def configuration(config: Config, complaint: str) -> Result:
+    """
+    What the repository's own file and the environment say of the options.
+    """
+    if complaint:
+        return error(
+            complaint, "Mend it there; `codex-workspace config` prints where each value comes from."
+        )
+    file = find_file(config.repo or ".")
+    return ok(f"{FILE} is read" if file else f"no {FILE}")
 
 
 def commit(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:

@@ -268,3 +268,27 @@ def test_the_command_starts_light():
     code = f"import pytest_codex_workspace.cli, sys; sys.exit(len({heavy}))"
 
     assert 0 == subprocess.run([sys.executable, "-c", code]).returncode
+
+
+def test_a_mistake_in_the_file_is_an_error_among_others(tmp_path):
+    """
+    The other checks go on with what the options say.
+    """
+    env = host_environment(tmp_path / "home")
+    repo = Repository(tmp_path / "repo", env)
+    repo.commit({"a.txt": "1\n"})
+    (repo.path / ".codex-workspace.yaml").write_text("imgae: slim\n")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_codex_workspace.cli", "doctor", "--json", str(repo.path)],
+        env={**env, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    found = {one["check"]: one for one in map(json.loads, done.stdout.splitlines())}
+    assert 1 == done.returncode
+    assert "error" == found["configuration"]["status"]
+    assert "did you mean 'image'" in found["configuration"]["text"]
+    assert "ok" == found["git"]["status"]

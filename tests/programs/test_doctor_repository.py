@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_codex_workspace.config import Config
 from pytest_codex_workspace.doctor import filters, repository
 from pytest_codex_workspace.doctor.results import advised
 from pytest_codex_workspace.errors import ProjectionError
@@ -269,3 +270,17 @@ def test_a_submodule_of_https_is_well(repo):
 
     assert ("ok", "1, each of HTTPS") == _status(repository.submodule_urls, repo)
     assert open_repository(repo.path, environ=repo.env).submodules
+
+
+def test_what_the_file_says(repo):
+    """
+    Whether there is one, and what is wrong with it.
+    """
+    config = Config(repo=repo.path)
+
+    assert "no .codex-workspace.yaml" == repository.configuration(config, "").text
+    (repo.path / ".codex-workspace.yaml").write_text("image: slim\n")
+    assert ".codex-workspace.yaml is read" == repository.configuration(config, "").text
+    wrong = repository.configuration(config, "line 1: unknown key 'imgae'")
+    assert ("error", "line 1: unknown key 'imgae'") == (wrong.status, wrong.text)
+    assert "codex-workspace config" in wrong.remedy

@@ -208,3 +208,27 @@ def test_the_cache_is_measured(cache_home):
     over = checks.cached_layers(engine, -1, 12 * HOUR)
     assert ("warning", True) == (over.status, "cache prune" in over.remedy)
     assert not cache_home.exists()
+
+
+@pytest.mark.parametrize(
+    ("release", "status"), [("20.10.24+dfsg1", "warning"), ("23.0.1", "ok"), ("28.2.2", "ok")]
+)
+def test_sockets_that_no_namespace_confines(tmp_path, release, status):
+    """
+    Docker refuses them from 23 on.
+    """
+    with stub_engine(tmp_path, {**DOCKER, "Version": release, "Arch": "amd64"}) as stub:
+        stub.answers["GET /info"] = (200, {"Driver": "overlay2"})
+        engine = DockerEngine(stub.url)
+        got = checks.sockets(engine)
+        engine.close()
+
+    assert status == got.status
+    assert "AF_VSOCK" in got.text
+
+
+def test_of_other_engines_nothing_is_known():
+    """
+    So nothing is said.
+    """
+    assert checks.sockets(FakeEngine()) is None
