@@ -12,7 +12,7 @@ test: $(VENV)/.ready engine lint
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/test
 
 unit: $(VENV)/.ready
-	$(BIN)/pytest tests/unit tests/plugin
+	$(BIN)/pytest -n 2 tests/unit tests/plugin
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
