@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import tarfile
 
 import pytest
 
+from pytest_codex_workspace.engine.protocol import Engine
 from pytest_codex_workspace.environment import RUNTIMES
 from pytest_codex_workspace.images import IMAGE, PROXY_IMAGE, ensure_base_image
 from pytest_codex_workspace.output import Output
@@ -83,31 +85,43 @@ def like_universal(codex_engine, codex_proxy, small_image):
 
 
 @pytest.mark.promise("S1")
-def test_the_images_are_built_where_they_are_missing(codex_engine, codex_image, codex_proxy):
+def test_the_images_are_built_where_they_are_missing(
+    codex_engine, codex_image, codex_proxy, request
+):
     """
     S1: with the tag `codex-workspace-emulator:latest`, and found the next time.
     """
-    codex_engine.remove_image(codex_image)
+    # An image of the user's, for which there is no workspace image; slim's own may be in use.
+    base = f"of-a-user-{os.getpid()}:1"
+    codex_engine.tag(codex_engine.image(codex_image).id, base)
+    request.addfinalizer(lambda: codex_engine.remove_image(base))
 
-    proxy, *steps, workspace, result = events("--image=slim")
+    proxy, *steps, workspace, result = events(f"--image={base}")
 
+    request.addfinalizer(lambda: _forget(codex_engine, workspace["tags"], codex_image))
     assert ("proxy", False) == (proxy["image"], proxy["built"])
     assert f"{PROXY_IMAGE}:latest" in proxy["tags"]
-    assert {f"{IMAGE}:latest", codex_image} <= set(workspace["tags"])
-    assert ("workspace", "slim") == (workspace["image"], workspace["choice"])
-    assert workspace["id"] == codex_engine.image(codex_image).id
+    assert f"{IMAGE}:latest" in workspace["tags"]
+    assert ("workspace", base) == (workspace["image"], workspace["choice"])
+    assert workspace["id"] == codex_engine.image(f"{IMAGE}:latest").id
     assert workspace["size"] > proxy["size"] > 1_000_000
     assert ("result", 0) == (result["event"], result["exit_code"])
-    assert "building the workspace image (slim)" in [one.get("title") for one in steps]
+    assert f"building the workspace image ({base})" in [one.get("title") for one in steps]
     told = [one for one in steps if one["event"] == "progress"]
     assert told
     assert all(("steps", None) == (one["unit"], one["percent"]) for one in told)
 
-    printed = build("--image=slim")
+    printed = build(f"--image={base}")
 
     assert f"  id    {workspace['id']}\n" in printed
     assert 2 == printed.count(", it was there\n")
     assert "building" not in printed
+
+
+def _forget(engine: Engine, tags: list[str], latest: str) -> None:
+    engine.tag(engine.image(latest).id, f"{IMAGE}:latest")
+    for tag in set(tags) - {f"{IMAGE}:latest"}:
+        engine.remove_image(tag)
 
 
 @pytest.mark.promise("S15")

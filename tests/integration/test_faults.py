@@ -82,8 +82,7 @@ def test_kill_9(tmp_path, codex_engine, moment):
     repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(big + SETUP)})
     (tmp_path / "test_it.py").write_text(SLEEPER)
     pause = "--codex-env=PAUSE=300" if moment == "setup" else "--codex-env=PAUSE=0"
-    client = docker.APIClient()
-    events = client.events(filters={"event": ["pause"], "label": [labels.SESSION]}, decode=True)
+    client = docker.APIClient(codex_engine.url)
     with running(
         *PYTEST, "--codex-repo=repo", "--codex-image=slim", pause, "test_it.py", cwd=tmp_path
     ) as run:
@@ -93,13 +92,12 @@ def test_kill_9(tmp_path, codex_engine, moment):
             run.until("setup ends")
         if moment == "commit":
             # Containers are paused while they are committed.
-            assert any(_is_of(codex_engine, event["id"], run.pid) for event in events)
+            assert until(lambda: _is_paused(client, run.pid), 60)
         elif moment == "tests":
             assert until((tmp_path / "started").exists, 60)
         run.kill()
         run.end()
         pid = run.pid
-    events.close()
     client.close()
 
     assert until(lambda: not objects_of(codex_engine, pid, "containers"), 20)
@@ -110,9 +108,10 @@ def test_kill_9(tmp_path, codex_engine, moment):
     assert until(lambda: not objects_of(codex_engine, pid, "networks"), 10)
 
 
-def _is_of(engine: Engine, container: str, pid: int) -> bool:
-    found = engine.container(container)
-    return found is not None and found.labels.get(labels.PID, "").endswith(f":{pid}")
+def _is_paused(client: docker.APIClient, pid: int) -> bool:
+    wanted = {"status": ["paused"], "label": [labels.PID]}
+    found = client.containers(filters=wanted)
+    return any(one["Labels"][labels.PID].endswith(f":{pid}") for one in found)
 
 
 def test_kill_9_while_an_image_is_built(private: PrivateEngine, repo):
