@@ -13,7 +13,7 @@ from .engine.protocol import Engine, ImageInfo
 from .sweep import remove_image
 from .usage import Usage, Use
 
-__all__ = ["KINDS", "Entry", "clear", "entries", "evict", "is_old", "prune"]
+__all__ = ["KINDS", "Entry", "clear", "entries", "evict", "forget_gone", "is_old", "prune"]
 
 Kind = Literal["clean", "setup", "ready"]
 
@@ -79,9 +79,10 @@ class Entry:
         return max(self.use.last, self.created)
 
 
-def entries(engine: Engine, usage: Usage) -> list[Entry]:
+def entries(engine: Engine, usage: Usage | None = None) -> list[Entry]:
     """
-    Every cached layer, those that stand on others behind them.
+    Every cached layer, those that stand on others behind them; without
+    *usage* as if none had ever been used.
     """
     wanted = (*KINDS, "base")
     listed = [one for one in engine.images({labels.KIND: None}) if _kind(one) in wanted]
@@ -102,10 +103,9 @@ def entries(engine: Engine, usage: Usage) -> list[Entry]:
                 cast("Kind", kinds[image.id]),
                 own=image.size - (below[-1].size if below else 0),
                 below=tuple(one.id for one in below if one.id in kinds),
-                use=usage.of(image.id),
+                use=usage.of(image.id) if usage else Use(),
             )
         )
-    usage.forget(kinds)
     return found
 
 
@@ -128,7 +128,9 @@ def prune(engine: Engine, usage: Usage, *, ttl: float, size: int) -> list[str]:
     for entry in reversed(entries(engine, usage)):
         if is_old(entry.image, ttl):
             removed += remove_image(engine, entry.image)
-    return removed + evict(engine, entries(engine, usage), size)
+    removed += evict(engine, entries(engine, usage), size)
+    forget_gone(engine, usage)
+    return removed
 
 
 def clear(engine: Engine, usage: Usage) -> list[str]:
@@ -138,11 +140,20 @@ def clear(engine: Engine, usage: Usage) -> list[str]:
     Returns:
         One line for each tag that is gone.
     """
-    return [
+    removed = [
         line
         for entry in reversed(entries(engine, usage))
         for line in remove_image(engine, entry.image)
     ]
+    forget_gone(engine, usage)
+    return removed
+
+
+def forget_gone(engine: Engine, usage: Usage) -> None:
+    """
+    Drop what is known of the uses of layers that are no more.
+    """
+    usage.forget(one.id for one in engine.images({labels.KIND: None}))
 
 
 def evict(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from . import labels
-from .cache import entries, evict, is_old
+from .cache import entries, evict, forget_gone, is_old
 from .config import Config
 from .engine.protocol import Engine, ImageInfo
 from .errors import EngineError, SetupError
@@ -284,6 +284,7 @@ class LayerStore:
         newest = {layer.image for layer in self._known.values()}
         for line in evict(self._engine, entries(self._engine, self._usage), size, newest):
             self._output.note(f"the cache is over {show_size(size)}: removed {line}")
+        forget_gone(self._engine, self._usage)
 
 
 def _layer(image: ImageInfo, key: str) -> Layer:

@@ -23,6 +23,7 @@ from .common import (
     finish,
     output_of,
     show,
+    show_removed,
     tell_event,
 )
 
@@ -219,7 +220,7 @@ def _prune(arguments: argparse.Namespace) -> int:
     config = config_of(arguments)
     with _engine(arguments) as (engine, usage):
         removed = prune(engine, usage, ttl=config.cache_ttl, size=config.cache_size)
-    return _show_removed(arguments, removed)
+    return show_removed(arguments, removed, "tags", "there was nothing to remove")
 
 
 def _clear(arguments: argparse.Namespace) -> int:
@@ -227,16 +228,7 @@ def _clear(arguments: argparse.Namespace) -> int:
 
     with _engine(arguments) as (engine, usage):
         removed = clear(engine, usage)
-    return _show_removed(arguments, removed)
-
-
-def _show_removed(arguments: argparse.Namespace, removed: list[str]) -> int:
-    for line in removed:
-        if not tell_event(arguments, "removed", object=line):
-            show(f"removed {line}")
-    if not arguments.events:
-        show(f"removed {len(removed)} tags" if removed else "there was nothing to remove")
-    return finish(arguments, 0, removed=len(removed))
+    return show_removed(arguments, removed, "tags", "there was nothing to remove")
 
 
 def _export(arguments: argparse.Namespace) -> int:

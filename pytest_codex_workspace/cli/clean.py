@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .common import add_command, add_engine, add_json, engine_of, finish, show, tell_event
+from .common import add_command, add_engine, add_json, engine_of, show_removed
 
 if TYPE_CHECKING:
     from .common import Commands
@@ -45,9 +45,4 @@ def _clean(arguments: argparse.Namespace) -> int:
             removed += remove_images(engine, {labels.KIND: None})
     finally:
         engine.close()
-    for line in removed:
-        if not tell_event(arguments, "removed", object=line):
-            show(f"removed {line}")
-    if not arguments.events:
-        show(f"removed {len(removed)} objects" if removed else "nothing was left behind")
-    return finish(arguments, 0, removed=len(removed))
+    return show_removed(arguments, removed, "objects", "nothing was left behind")

@@ -29,6 +29,7 @@ __all__ = [
     "output_of",
     "output_on",
     "show",
+    "show_removed",
     "tell_event",
 ]
 
@@ -198,6 +199,24 @@ def tell_event(arguments: argparse.Namespace, event: str, **fields: Any) -> bool
 
     show(event_line(event, **fields))
     return True
+
+
+def show_removed(
+    arguments: argparse.Namespace, removed: Sequence[str], what: str, nothing: str
+) -> int:
+    """
+    Tell what a command removed, one object a line, and end it.
+
+    Args:
+        what: what the objects are, behind their number.
+        nothing: what to say if there were none.
+    """
+    for line in removed:
+        if not tell_event(arguments, "removed", object=line):
+            show(f"removed {line}")
+    if not arguments.events:
+        show(f"removed {len(removed)} {what}" if removed else nothing)
+    return finish(arguments, 0, removed=len(removed))
 
 
 def finish(arguments: argparse.Namespace, exit_code: int, **facts: Any) -> int:

@@ -13,7 +13,6 @@ from ..errors import CodexWorkspaceError
 from ..identity import Identity
 from ..quantities import show_size
 from ..sweep import left_behind
-from ..usage import Usage
 from .results import Result, advised, counted, error, ok, some, warning
 
 __all__ = [
@@ -34,9 +33,6 @@ _TOO_LITTLE = 2_000_000_000
 
 _WITHOUT_VSOCK = 23
 """The Docker release whose seccomp profile refuses AF_VSOCK (moby/moby#44563)."""
-
-_NO_DIRECTORY = Path("/dev/null/uses")
-"""Where no use is ever noted: counting the cache must not tidy it up."""
 
 
 def found(engine: Future[tuple[Engine, str]], patience: float) -> Result:
@@ -166,7 +162,7 @@ def cached_layers(engine: Engine, budget: int, ttl: float) -> Result:
     """
     How much the cache takes of *budget* bytes; what is older than *ttl* seconds is of no use.
     """
-    layers = entries(engine, Usage(_NO_DIRECTORY))
+    layers = entries(engine)
     size = sum(one.own for one in layers)
     text = f"{counted(len(layers), 'cached layer')}: {show_size(size)} of {show_size(budget)}"
     old = sum(one.kind == "setup" and is_old(one.image, ttl) for one in layers)

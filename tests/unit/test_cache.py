@@ -155,8 +155,9 @@ def test_uses_of_removed_images_are_forgotten(shelf):
     """
     setup = shelf.put(shelf.base, "setup", "s", 10)
     shelf.usage.note(setup)
-    clear(shelf.engine, shelf.usage)
-
     entries(shelf.engine, shelf.usage)
+    assert 1 == shelf.usage.of(setup).hits
+
+    clear(shelf.engine, shelf.usage)
 
     assert 0 == shelf.usage.of(setup).hits
