@@ -122,8 +122,15 @@ class LayerStore:
             if layer is None:
                 layer = self.once(name, lambda: self._cached_or_made(kind, key, make))
                 self._known[name] = replace(layer, made=False)
-            self._usage.note(layer.image)
             return layer
+
+    def served(self, layers: Sequence[Layer]) -> None:
+        """
+        Count a workspace that stands on *layers*.
+        """
+        if self._config.cache != "off":
+            for layer in layers:
+                self._usage.note(layer.image)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """

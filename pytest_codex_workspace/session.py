@@ -80,13 +80,14 @@ class Session(Parts):
                 made = self._whatever_is_missing(
                     lambda: self.layers.outside_cache(order, resume=resume)
                 )
-                return self._from_setup(order, lambda: made[0], "off", made)
+                return self._from_setup(order, lambda: made, "off", made)
             setup = self._whatever_is_missing(lambda: self.layers.setup(order))
             fresh = setup.made and state != "hit"
 
-            def find() -> Layer:
-                found = self.layers.setup(order)
-                return found if state == "setup" else self.layers.ready(order, found)
+            def find() -> tuple[Layer, ...]:
+                below = self.layers.setup(order)
+                above = below if state == "setup" else self.layers.ready(order, below)
+                return (below,) if above.image == below.image else (above, below)
 
             return self._from_setup(order, find, "miss" if fresh else "hit")
 
@@ -140,12 +141,12 @@ class Session(Parts):
         super().close()
 
     def _from_clean(self, order: Order) -> Workspace:
-        running = self._launch(order, lambda: self.layers.clean(order))[0]
+        running = self._launch(order, lambda: (self.layers.clean(order),))[0]
         return self._handle(order, running, SetupResult("none"))
 
     def _set_up(self, order: Order) -> Workspace:
         key = self.layers.setup_key(order)
-        running = self._launch(order, lambda: self.layers.clean(order), "setup")[0]
+        running = self._launch(order, lambda: (self.layers.clean(order),), "setup")[0]
         with self._stopped_on_error(running):
             run = self.layers.run(running, SETUP, order, "setup")
             # Codex keeps files, not processes.
@@ -157,7 +158,7 @@ class Session(Parts):
     def _from_setup(
         self,
         order: Order,
-        find: Callable[[], Layer],
+        find: Callable[[], tuple[Layer, ...]],
         cache: Cache,
         temporary: tuple[Layer, ...] = (),
     ) -> Workspace:
@@ -199,13 +200,19 @@ class Session(Parts):
         )
 
     def _launch(
-        self, order: Order, find: Callable[[], Layer], phase: Phase = "test"
+        self, order: Order, find: Callable[[], tuple[Layer, ...]], phase: Phase = "test"
     ) -> tuple[Running, Layer]:
-        def launch() -> tuple[Running, Layer]:
-            layer = find()
-            return self.layers.launch(layer.image, order, phase), layer
+        """
+        Start from the first of the layers that *find* returns, which stands on the others.
+        """
 
-        return self._whatever_is_missing(launch)
+        def launch() -> tuple[Running, tuple[Layer, ...]]:
+            layers = find()
+            return self.layers.launch(layers[0].image, order, phase), layers
+
+        running, layers = self._whatever_is_missing(launch)
+        self.store.served(layers)
+        return running, layers[0]
 
     def _whatever_is_missing(self, make: Callable[[], T]) -> T:
         """

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from pytest_codex_workspace import SetupError, WorkspaceLost
+from pytest_codex_workspace import SetupError, WorkspaceLost, labels
+from pytest_codex_workspace.usage import usage_on
 
 from ..conftest import commit, git, scripts
 
@@ -298,3 +299,22 @@ def test_a_missing_script_leaks_nothing(codex_workspace_factory, codex_engine, m
         codex_workspace_factory(repo=repo, cache_miss=True)
 
     assert before >= len(codex_engine.containers({"io.codex-workspace.kind": "workspace"}))
+
+
+@pytest.mark.promise("S7")
+def test_each_workspace_counts_once(codex_workspace_factory, codex_engine, make_repo):
+    """
+    S7: as a hit of every layer that it stands on, whatever had to be looked up for it.
+    """
+    repo = make_repo(**scripts("true\n", "true\n"))
+    keywords = ({}, {}, {"cache_hit": True}, {"cache_miss": True}, {"setup": False})
+    key, *_ = [codex_workspace_factory(repo=repo, **each).setup.key for each in keywords]
+    setup = codex_engine.image(f"codex-workspace-emulator:setup-{key}")
+    own = {labels.REPO: setup.labels[labels.REPO]}
+
+    hits = {
+        image.labels[labels.KIND]: usage_on(codex_engine).of(image.id).hits
+        for image in codex_engine.images(own)
+    }
+
+    assert {"clean": 2, "setup": 3, "ready": 3} == hits
