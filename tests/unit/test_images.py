@@ -125,8 +125,8 @@ class TestBaseImage:
         steps = []
 
         class Watched(Output):
-            def _moved(self, step):
-                steps.append(str(step.come))
+            def advanced(self, step):
+                steps.append(str(step.progress))
 
         engine = FakeEngine(pullable=[rootfs.DEBIAN])
         images.ensure_proxy_image(engine, output=Watched("quiet", lines.append))
