@@ -26,7 +26,7 @@ class Networks:
         self, name: str, *, internal: bool, labels: Mapping[str, str]
     ) -> NetworkInfo:
         """
-        Create a bridge network; one that is *internal* has no address of the host.
+        Create a bridge network; on an *internal* network, the host has no address.
         """
         options = {}
         if internal and not self._api.podman:
@@ -46,7 +46,7 @@ class Networks:
 
     def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
         """
-        Give a container a second network.
+        Connect a container to a second network.
         """
         endpoint = {"EndpointConfig": {"Aliases": list(aliases)}} if aliases else {}
         self._api.call(
@@ -58,7 +58,7 @@ class Networks:
 
     def networks(self, labels: Mapping[str, str | None]) -> list[NetworkInfo]:
         """
-        Networks with all *labels*.
+        Return the networks with all *labels*.
         """
         answer = self._api.call("GET", "/networks", "list networks", params=filters(labels))
         return [
