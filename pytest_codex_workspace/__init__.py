@@ -1,7 +1,7 @@
 """Test repositories in an emulated OpenAI Codex workspace.
 
-The fixtures of the pytest plugin give the handles; this module names the
-types and errors that tests refer to. They are imported when they are used.
+The fixtures of the pytest plugin return the objects; this module exports the
+types and errors that tests refer to. Each is imported on first use.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ __all__ = [
     "WorkspacePath",
 ]
 
-_HOMES = {
+_MODULES = {
     "ExecResult": ".results",
     "NetworkLog": ".network.log",
     "Policy": ".network.policy",
@@ -76,4 +76,4 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, ".errors"), __name__), name)
+    return getattr(import_module(_MODULES.get(name, ".errors"), __name__), name)
