@@ -233,6 +233,7 @@ OPTIONS: tuple[Option, ...] = (
 class Config:
     """
     A checked set of options.
+
     `repo` is `None` if none was given; `secret` has names only; a policy is a
     name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
     `started` is the start of the run in seconds since the epoch; with
@@ -350,6 +351,7 @@ def check_environment(values: Mapping[str, object], name: str) -> dict[str, str]
 def check_variable_name(key: object, name: str) -> None:
     """
     Check that a variable can have the name *key*.
+
     Raises:
         ConfigError: *key* is not a valid name.
     """

@@ -47,6 +47,7 @@ _ACCEPTED_KINDS: Mapping[Shape, tuple[str, ...]] = {
 class Group:
     """
     A mapping in the file that holds several options.
+
     Attributes:
         below: the options by their names in the mapping.
         main: the option that a plain value in place of the mapping sets.

@@ -1,4 +1,4 @@
-"""The environment that Codex gives a workspace."""
+"""The environment variables of a Codex workspace."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 __all__ = ["CERTIFICATE", "RUNTIMES", "defaulted_runtimes", "workspace_environment"]
 
 CERTIFICATE = "/usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt"
-"""Where the proxy's certificate is, as seen in real workspaces."""
+"""The path of the proxy's certificate, as seen in real workspaces."""
 
 _PROXY = "http://proxy:8080"
 
@@ -22,7 +22,7 @@ RUNTIMES: Mapping[str, str] = {
     "BUN": "1.2.14",
     "JAVA": "21",
 }
-"""Codex's runtime versions, seen in a real session."""
+"""Codex's runtime versions, as seen in a real session."""
 
 _FIXED: Mapping[str, str] = {
     "HOME": "/root",
@@ -58,8 +58,8 @@ _FIXED: Mapping[str, str] = {
 
 def workspace_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """
-    Every variable of a workspace: those two dumps of real workspaces agree
-    on, Codex's runtime versions, and *extra*, which wins.
+    Return every variable of a workspace: those that two dumps of real workspaces
+    have in common, Codex's runtime versions, and *extra*, which takes precedence.
     """
     runtimes = {f"CODEX_ENV_{name}_VERSION": version for name, version in RUNTIMES.items()}
     return {**_FIXED, **runtimes, **extra}
@@ -67,7 +67,7 @@ def workspace_environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 def defaulted_runtimes(extra: Mapping[str, str]) -> str:
     """
-    The names of the runtimes whose version *extra* does not choose, separated
-    by spaces: an image may have only another version of those.
+    Return the names of the runtimes whose version *extra* does not choose, separated
+    by spaces. An image may lack Codex's version of these.
     """
     return " ".join(name for name in RUNTIMES if f"CODEX_ENV_{name}_VERSION" not in extra)

@@ -1,4 +1,5 @@
 """The pytest plugin: hooks, options, markers and fixtures.
+
 Fixtures import the modules that use an engine, so that this plugin does not slow
 down runs without workspaces.
 """

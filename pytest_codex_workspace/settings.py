@@ -1,4 +1,5 @@
 """The value of each option and its source.
+
 Precedence: command line, environment, ini file, the repository's
 `.codex-workspace.yaml`, default. Variables and secrets are merged one by one in
 the same order.

@@ -124,7 +124,7 @@ def test_a_missing_secret_is_named_before_anything_is_built(example, monkeypatch
     result.assert_outcomes(errors=2)
     # If CI is set, pytest's summary has the whole error as well.
     text = result.stdout.str().partition("short test summary")[0]
-    assert 1 == text.count("SecretError: the secret NO_SUCH is not set: the setup scripts need")
+    assert 1 == text.count("SecretError: the secret NO_SUCH is not set: set the environment")
     assert 1 == text.count("EngineUnavailable: ")
 
 
