@@ -302,7 +302,8 @@ def _remove_superseded(engine: Engine, plan: Plan, image: ImageInfo) -> None:
 def _common_context(flavour: str) -> BuildContext:
     dockerfiles = resource_dir("dockerfiles")
     context = BuildContext()
-    context.add_tree(dockerfiles / "common", "common")
+    # list_runtimes.sh runs in finished images and is part of none.
+    context.add_tree(dockerfiles / "common", "common", lambda path: path.name != "list_runtimes.sh")
     context.add_tree(dockerfiles / flavour, flavour, lambda path: path.suffix != ".in")
     # The certificates that this machine trusts during a build do not change the image.
     context.add("host-ca.pem", host_bundle(), keyed=False)
