@@ -69,7 +69,7 @@ class Copier:
             timeout=_PACK_TIMEOUT,
         )
         if packed.code:
-            raise ProjectionError(_why_not_packed(shown, source, commit, packed.stderr))
+            raise _why_not_packed(shown, source, commit, packed.stderr)
         if boundary.exists():
             self._trim(bare)
         return {"repository": bare.name, "head": commit, "object_format": self._object_format}
@@ -139,18 +139,18 @@ def _quoted(path: Path) -> str:
     return f'"{text}"'
 
 
-def _why_not_packed(shown: Path, source: Path, commit: str, said: str) -> str:
+def _why_not_packed(shown: Path, source: Path, commit: str, said: str) -> ProjectionError:
     """
-    What to do when git could not copy a commit.
+    Return the error for a commit that git could not copy.
     """
     place = shlex.quote(str(shown))
     if any((source / "objects/pack").glob("*.promisor")):
-        return (
+        return ProjectionError(
             f"{shown} is a partial clone and lacks part of the history of commit {commit}, "
-            "and nothing is fetched behind your back: make it whole with "
-            f"git -C {place} fetch --refetch --no-filter origin ({said})"
+            f"and nothing is fetched automatically ({said})",
+            remedy=f"Fetch the rest with git -C {place} fetch --refetch --no-filter origin",
         )
-    return (
-        f"git could not copy commit {commit} of {shown}: {said} "
-        f"(git -C {place} fsck tells whether objects are missing)"
+    return ProjectionError(
+        f"git could not copy commit {commit} of {shown}: {said}",
+        remedy=f"Check for missing objects with git -C {place} fsck",
     )

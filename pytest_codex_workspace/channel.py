@@ -426,7 +426,7 @@ class Channel:
 
     def _nonsense(self, what: str) -> WorkspaceLost:
         self._end(f"its agent sent {what}: something in the workspace speaks in its place")
-        return WorkspaceLost(self._lost)
+        return WorkspaceLost(self._lost or "")
 
     def _read_frames(self) -> None:
         try:

@@ -71,6 +71,7 @@ _PROJECTOR = (
     "projector",
     "repository",
     "submodules",
+    "suggest",
 )
 """The modules that make a projection, which need nothing but the standard library."""
 

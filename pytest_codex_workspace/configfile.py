@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from .errors import PolicyError
 from .network.policy import HTTPS_ONLY
 from .network.policy_file import NAMES, PolicyReader, fields_of, looks_like_a_path
 from .settings import Given, Source, Values
+from .suggest import did_you_mean
 from .yamlfile import InvalidYaml, kind_of, line_of, read_yaml
 
 __all__ = ["GROUPS", "POLICY_FIELDS", "Group", "Shape", "read_file", "shape_of", "top_level"]
@@ -250,13 +250,8 @@ class _File:
                 f"{name!r} cannot be set by a repository: set it with --codex-{name}, --{name} or "
                 f"{of_user.variable}",
             )
-        similar = difflib.get_close_matches(name, known, 1)
-        hint = (
-            f"did you mean {similar[0]!r}?"
-            if similar
-            else f"known keys: {', '.join(sorted(known))}"
-        )
-        self._fail(key, f"unknown key {name!r}{where}; {hint}")
+        hint = did_you_mean(name, known) or f"; known keys: {', '.join(sorted(known))}"
+        self._fail(key, f"unknown key {name!r}{where}{hint}")
 
     def _fail(self, node: yaml.Node, what: str) -> NoReturn:
         raise ConfigError(f"{self._path}, line {line_of(node)}: {what}")

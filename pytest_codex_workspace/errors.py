@@ -41,10 +41,18 @@ class CodexWorkspaceError(Exception):
 
     Control characters are removed from the text, because it may quote a workspace or an
     engine.
+
+    `str(error)` has the message and the remedy.
+
+    Attributes:
+        message: what happened.
+        remedy: what the user can do, in sentences; empty if the message says so itself.
     """
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(*(printable(one) if isinstance(one, str) else one for one in args))
+    def __init__(self, message: str = "", *, remedy: str = "") -> None:
+        self.message = printable(message)
+        self.remedy = printable(remedy)
+        super().__init__(_joined(self.message, self.remedy))
 
 
 class EngineUnavailable(CodexWorkspaceError, ConnectionError):
@@ -190,6 +198,17 @@ class CacheMiss(CodexWorkspaceError, LookupError):
     """
     The option `--codex-cache=require` is set, and no cached image has this key.
     """
+
+
+def _joined(message: str, remedy: str) -> str:
+    """
+    Return both as one text. After a message of several lines, the remedy has its own line.
+    """
+    if not message or not remedy:
+        return message or remedy
+    if "\n" in message:
+        return f"{message}\n{remedy}"
+    return f"{message}{'' if message.endswith(('.', '?', '!')) else '.'} {remedy}"
 
 
 def _rebuild(

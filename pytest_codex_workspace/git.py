@@ -176,16 +176,19 @@ def run_git(
         )
     except FileNotFoundError:
         if cwd is not None and not cwd.is_dir():
-            raise ProjectionError(f"{cwd} is no longer there: give the path it has now") from None
+            raise ProjectionError(
+                f"{cwd} is no longer there", remedy="Give the path that the directory has now."
+            ) from None
         raise ProjectionError(
-            "git is not installed, or not on PATH: install it (Debian and Ubuntu: "
-            "apt-get install git; macOS: xcode-select --install)"
+            "git is not installed, or not on PATH",
+            remedy="Install git (Debian and Ubuntu: apt-get install git; macOS: "
+            "xcode-select --install).",
         ) from None
     except (OSError, ValueError) as error:
         where = cwd or Path.cwd()
         raise ProjectionError(
-            f"git {_shown(args)} cannot be run in {where}: {error}; "
-            "check the permissions and the arguments"
+            f"git {_shown(args)} cannot be run in {where}: {error}",
+            remedy="Check the permissions and the arguments.",
         ) from None
     try:
         stdout, stderr = process.communicate(input, timeout)
@@ -196,8 +199,8 @@ def run_git(
         process.communicate()
         if isinstance(error, subprocess.TimeoutExpired):
             raise ProjectionError(
-                f"git {_shown(args)} did not end within {timeout:g} s and was killed: "
-                f"run it by hand in {cwd or Path.cwd()} to see what it waits for"
+                f"git {_shown(args)} did not end within {timeout:g} s and was killed",
+                remedy=f"Run the command in {cwd or Path.cwd()} to see what it waits for.",
             ) from None
         raise
     return GitResult(process.returncode, stdout, stderr.decode("utf-8", "replace").strip())

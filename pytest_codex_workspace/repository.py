@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import re
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from .errors import ProjectionError
 from .git import git, inside, reading_environment, run_git, shared_dir
 from .submodules import find_submodules
+from .suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,10 +108,10 @@ def open_repository(
         f"{named}^{{commit}}:.gitmodules",
     )
     if commit is None:
-        raise ProjectionError(_unknown(directory, rev, env))
+        raise _unknown(directory, rev, env)
     head = commit[1]
     if tree is None:
-        raise ProjectionError(_incomplete(top, head))
+        raise _incomplete(top, head)
     common_dir = shared_dir(git_dir)
     name = _name(top, git_dir, common_dir)
     if shallow:
@@ -159,8 +159,10 @@ def _directory(path: str | Path) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         raise ProjectionError(f"{str(path)!r} cannot be a repository: {error}") from None
     if there:
-        raise ProjectionError(f"{directory} is not a directory: give that of a git work tree")
-    raise ProjectionError(f"{directory} does not exist: give the path of a git work tree")
+        raise ProjectionError(
+            f"{directory} is not a directory", remedy="Give the directory of a git work tree."
+        )
+    raise ProjectionError(f"{directory} does not exist", remedy="Give the path of a git work tree.")
 
 
 def _facts(directory: Path, rev: str, env: Mapping[str, str]) -> tuple[bool, str, str, Path, Path]:
@@ -178,13 +180,14 @@ def _facts(directory: Path, rev: str, env: Mapping[str, str]) -> tuple[bool, str
     bare, *rest = os.fsdecode(result.stdout).removesuffix("\n").split("\n")
     if bare == "true":
         raise ProjectionError(
-            f"{directory} is a bare repository: give the path of a work tree of it "
-            f"(git clone {shlex.quote(str(directory))}, or git worktree add)"
+            f"{directory} is a bare repository",
+            remedy="Give the path of one of its work trees (git clone "
+            f"{shlex.quote(str(directory))}, or git worktree add).",
         )
     if result.code and (len(rest) < 2 or "must be run in a work tree" in result.stderr):
-        raise ProjectionError(_why_not(directory, result.stderr))
+        raise _why_not(directory, result.stderr)
     if result.code or not re.fullmatch("[0-9a-f]{40,64}", rest[2]) or rest[3][:1] != "/":
-        raise ProjectionError(_unknown(directory, rev, env))
+        raise _unknown(directory, rev, env)
     # Paths may contain line ends; the second of the two is above *directory*.
     paths = rest[3:]
     above = {str(directory), *map(str, directory.parents)}
@@ -193,33 +196,39 @@ def _facts(directory: Path, rev: str, env: Mapping[str, str]) -> tuple[bool, str
     return rest[0] == "true", rest[1], rest[2], git_dir, top
 
 
-def _why_not(directory: Path, said: str) -> str:
+def _why_not(directory: Path, said: str) -> ProjectionError:
     """
-    What to do about a directory in which git finds no work tree.
+    Return the error for a directory in which git finds no work tree.
     """
     if "dubious ownership" in said or "unsafe repository" in said:
         owned = re.search(r"safe\.directory (.+)$", said, re.MULTILINE)
         place = owned[1] if owned else shlex.quote(str(directory))
-        return (
-            f"{directory} is in a repository owned by another user, which git will not open: "
-            f"if you trust it, run git config --global --add safe.directory {place}"
+        return ProjectionError(
+            f"{directory} is in a repository owned by another user, which git will not open",
+            remedy="If you trust the repository, run git config --global --add "
+            f"safe.directory {place}",
         )
     if "(or any" in said:
-        return (
-            f"{directory} is not in a git repository: give the path of one, or run git init "
-            "there and commit what the workspace is to hold"
+        return ProjectionError(
+            f"{directory} is not in a git repository",
+            remedy="Give the path of a repository, or run git init there and commit the files "
+            "that the workspace needs.",
         )
     if "must be run in a work tree" in said:
-        return f"{directory} is inside a .git directory: give the work tree that it belongs to"
-    return (
-        f"git cannot open the repository that {directory} is in: {said} "
-        "(git worktree repair and git fsck help with moved and damaged ones)"
+        return ProjectionError(
+            f"{directory} is inside a .git directory",
+            remedy="Give the path of the work tree that it belongs to.",
+        )
+    return ProjectionError(
+        f"git cannot open the repository that {directory} is in: {said}",
+        remedy="For a repository that was moved, try git worktree repair; for a damaged one, "
+        "git fsck.",
     )
 
 
-def _unknown(directory: Path, rev: str, env: Mapping[str, str]) -> str:
+def _unknown(directory: Path, rev: str, env: Mapping[str, str]) -> ProjectionError:
     """
-    What to do about a revision that names no commit.
+    Return the error for a revision that names no commit.
     """
     names = git(
         "for-each-ref",
@@ -231,27 +240,26 @@ def _unknown(directory: Path, rev: str, env: Mapping[str, str]) -> str:
     known = os.fsdecode(names).splitlines()
     if rev == "HEAD":
         hint = f" ({known[0]!r} has one: git switch {shlex.quote(known[0])})" if known else ""
-        return (
-            f"the repository at {directory} has no commit at HEAD yet: git add and git commit "
-            f"what the workspace is to hold{hint}"
+        return ProjectionError(
+            f"the repository at {directory} has no commit at HEAD yet",
+            remedy=f"Run git add and git commit for the files that the workspace needs{hint}.",
         )
-    near = [name for name in known if name.endswith(f"/{rev}")]
-    near += [name for name in difflib.get_close_matches(rev, known) if name not in near]
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "git log --all lists them;"
-    return (
-        f"{rev!r} names no commit in {directory}: {hint} what is only on a remote "
-        "has to be fetched first"
+    remote = [name for name in known if name.endswith(f"/{rev}")]
+    return ProjectionError(
+        f"{rev!r} names no commit in {directory}{did_you_mean(rev, known, first=remote)}",
+        remedy="git log --all lists the commits of the clone. If the commit is only on a remote, "
+        "run git fetch first.",
     )
 
 
-def _incomplete(top: Path, what: str) -> str:
+def _incomplete(top: Path, what: str, said: str = "") -> ProjectionError:
     """
-    What to do about a partial clone that lacks what is asked for.
+    Return the error for a partial clone that lacks files of *what*.
     """
-    return (
-        f"the files of {what} are not all in {top}, and nothing is fetched behind your back: "
-        f"make the clone whole with git -C {shlex.quote(str(top))} "
-        "fetch --refetch --no-filter origin"
+    return ProjectionError(
+        f"some files of {what} are missing in {top}, and nothing is fetched automatically"
+        + (f" ({said})" if said else ""),
+        remedy=f"Fetch them with git -C {shlex.quote(str(top))} fetch --refetch --no-filter origin",
     )
 
 
@@ -288,6 +296,6 @@ def _objects(
         env=env,
     )
     if answer.code:
-        raise ProjectionError(f"{_incomplete(top, names[0])} ({answer.stderr})")
+        raise _incomplete(top, names[0], answer.stderr)
     found = [line.split(" ") for line in answer.stdout.decode().splitlines()]
     return [(kind, name) if name != "missing" else None for kind, name in found]

@@ -77,7 +77,8 @@ def find_submodules(
             place = shlex.quote(str(work_tree))
             raise ProjectionError(
                 f"submodule {path!r} of {work_tree} is at commit {at}, which is not in the local "
-                f"clone: run git -C {place} submodule update --init --recursive, or {_SKIP}"
+                "clone",
+                remedy=f"Run git -C {place} submodule update --init --recursive, or {_SKIP}.",
             )
         below: tuple[Submodule, ...] = ()
         if has_submodules:
@@ -99,8 +100,8 @@ def _names(work_tree: Path, commit: str, git_dir: Path, env: Mapping[str, str]) 
     )
     if listed.code:
         raise ProjectionError(
-            f".gitmodules of {work_tree} at commit {commit} cannot be read: {listed.stderr} "
-            f"(correct and commit it, or {_SKIP})"
+            f".gitmodules of {work_tree} at commit {commit} cannot be read: {listed.stderr}",
+            remedy=f"Correct and commit the file, or {_SKIP}.",
         )
     paths: dict[str, str] = {}
     left_out = set()

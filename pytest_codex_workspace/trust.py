@@ -75,7 +75,8 @@ def ca_certificate(pem: bytes) -> bytes:
     blocks = certificates(pem)
     if not blocks:
         raise ProxyError(
-            "the proxy's authority holds no certificate; remove its file and run again"
+            "the proxy's certificate authority has no certificate",
+            remedy="Remove its file and run again.",
         )
     return blocks[0]
 
@@ -125,8 +126,9 @@ def store_ca(pem: bytes) -> bytes:
             os.unlink(name)  # noqa: PTH108
     except OSError as error:
         raise ProxyError(
-            f"the proxy's authority cannot be kept in {path.parent}: {error.strerror}; "
-            "make that directory writable, or set XDG_CACHE_HOME to one that is"
+            f"the proxy's certificate authority cannot be stored in {path.parent}: "
+            f"{error.strerror}",
+            remedy="Make that directory writable, or set XDG_CACHE_HOME to one that is.",
         ) from None
     return pem
 
@@ -151,8 +153,8 @@ def cache_dir() -> Path:
     if not fallback.is_symlink() and _is_ours(fallback):
         return fallback
     raise CodexWorkspaceError(
-        f"neither {wanted} nor {fallback} is a directory that belongs to this user and can be "
-        "written; set XDG_CACHE_HOME to one that can"
+        f"neither {wanted} nor {fallback} is a directory that this user owns and can write to",
+        remedy="Set XDG_CACHE_HOME to a directory that you can write to.",
     )
 
 

@@ -135,7 +135,7 @@ class Api:
             if answer.status_code < 400 or answer.status_code in allow:
                 return answer
             words = answer.text
-        raise EngineError(explained(what, _message(words)))
+        raise explained(what, _message(words))
 
     def attach(self, container: str, what: str) -> AttachedStream:
         """

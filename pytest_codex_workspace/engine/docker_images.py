@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import docker.auth
 from docker.utils import parse_repository_tag
 
-from ..errors import EngineError, EngineUnavailable, ImageBuildError
+from ..errors import EngineUnavailable, ImageBuildError
 from .api import LONG, filters
 from .failures import SILENCE, explained, translated
 from .progress import Progress
@@ -74,7 +74,7 @@ class Images:
         """
         what = f"look the image {reference} up in its registry"
         if self._api.podman:
-            raise EngineError(explained(what, "Podman's service does not report it"))
+            raise explained(what, "Podman's service does not report it")
         repository, tag = parse_repository_tag(reference)
         separator = "@" if (tag or "").startswith("sha256:") else ":"
         with translated(what, self._api.url):
@@ -89,12 +89,12 @@ class Images:
             )
             return str(answer.json()["Descriptor"]["digest"])
         except (ValueError, KeyError, TypeError):
-            raise EngineError(explained(what, "the registry's answer has no digest")) from None
+            raise explained(what, "the registry's answer has no digest") from None
         except EngineUnavailable as error:
             if SILENCE not in str(error):
                 raise
             words = f"nothing came from the registry for {patience:g} s"
-            raise EngineError(explained(what, words)) from None
+            raise explained(what, words) from None
 
     def push(
         self,
@@ -138,7 +138,7 @@ class Images:
         for line in answer.text.splitlines():
             progress.feed(json.loads(line))
         if progress.error:
-            raise EngineError(explained(what, progress.error))
+            raise explained(what, progress.error)
 
     def build(
         self,
@@ -180,7 +180,7 @@ class Images:
         # The engine reports errors after it has sent the status 200.
         found = _WHOLE_ID.search(answer.text)
         if progress.error or not found:
-            raise EngineError(explained(what, progress.error or answer.text))
+            raise explained(what, progress.error or answer.text)
         # Tagged last: Podman ignores a tag given with the import.
         self.tag(found[0], tag)
         return image_made(self._api, tag, what)
@@ -244,7 +244,7 @@ class Images:
             progress.error = f"nothing came from the registry for {patience:g} s"
         progress.finish()
         if progress.error:
-            raise EngineError(explained(what, progress.error))
+            raise explained(what, progress.error)
 
     def _credentials(self, reference: str) -> dict[str, str]:
         """
@@ -286,7 +286,7 @@ class Images:
         if progress.error:
             step = f"\nThe failed step: {progress.step}" if progress.step else ""
             tail = f"\nThe last lines of its output:\n{progress.tail}" if progress.tail else ""
-            raise ImageBuildError(explained(what, progress.error) + step + tail)
+            raise explained(what, progress.error, ImageBuildError, details=step + tail)
         return image_made(self._api, tag or progress.image, what)
 
 
@@ -316,7 +316,7 @@ def image_made(api: Api, reference: str, what: str) -> ImageInfo:
     """
     image = find_image(api, reference)
     if image is None:
-        raise EngineError(explained(what, "it reported success, but the image is not there"))
+        raise explained(what, "it reported success, but the image is not there")
     return image
 
 

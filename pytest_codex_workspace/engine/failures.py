@@ -52,15 +52,26 @@ _REASONS = {
 _TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 
 
-def explained(what: str, words: str) -> str:
+def explained(
+    what: str,
+    words: str,
+    kind: type[EngineError | ImageBuildError] = EngineError,
+    *,
+    details: str = "",
+) -> EngineError | ImageBuildError:
     """
-    Return the text of an error: *what* was to be done, the engine's own *words*,
-    and the next step if it is known.
+    Return the error for a call that the engine refused, with the remedy if it is known.
+
+    Args:
+        what: the action, as in "could not ...".
+        words: the engine's own message.
+        kind: the error class.
+        details: further text after the engine's message.
     """
     words = words.strip()
     text = f"The container engine could not {what}: {words or 'the engine gave no reason'}"
     advice = next((a for fragment, a in _ADVICE.items() if fragment in words.lower()), "")
-    return f"{text}\n{advice}" if advice else text
+    return kind(text + details, remedy=advice)
 
 
 def reason(error: BaseException) -> str:
@@ -109,11 +120,12 @@ def translated(
     try:
         yield
     except APIError as error:
-        raise refused(explained(what, error.explanation or str(error))) from None
+        raise explained(what, error.explanation or str(error), refused) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise EngineUnavailable(
             f"The container engine at {url} stopped answering while it was to {what}: "
-            f"{reason(error)}.\nCheck that the engine is running (`docker version`), and run again."
+            f"{reason(error)}",
+            remedy="Check that the engine is running (`docker version`), and run again.",
         ) from None
     except DockerException as error:
-        raise refused(explained(what, str(error))) from None
+        raise explained(what, str(error), refused) from None

@@ -90,7 +90,8 @@ def locate_engine(
         except EngineUnavailable as error:
             tried.append(f"  - {candidate}: {_why(candidate.url, str(error))}")
     raise EngineUnavailable(
-        "\n".join(["No container engine answers. Tried:", *tried, _next_step(choice, environ)])
+        "\n".join(["No container engine answers. Tried:", *tried]),
+        remedy=_next_step(choice, environ),
     )
 
 

@@ -1,0 +1,39 @@
+"""Small pieces of messages: "did you mean", and numbers with their noun."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["counted", "did_you_mean"]
+
+
+def did_you_mean(name: str, known: Iterable[str], *, first: Iterable[str] = ()) -> str:
+    """
+    Return a suggestion to put behind an unknown *name*.
+
+    Args:
+        name: the unknown name.
+        known: the valid names.
+        first: names to suggest in any case, before the most similar of *known*.
+
+    Returns:
+        Text such as ` (did you mean 'image'?)`; empty if no name is similar.
+    """
+    similar = list(first)
+    for one in difflib.get_close_matches(name, list(known), 3 if similar else 1):
+        if one not in similar:
+            similar.append(one)
+    return f" (did you mean {' or '.join(map(repr, similar))}?)" if similar else ""
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """
+    Return *number* with its noun: `1 check`, `2 checks`.
+
+    Args:
+        number: how many.
+        noun: the singular.
+        plural: the plural, if it is not formed with an s.
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
