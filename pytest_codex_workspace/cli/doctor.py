@@ -15,7 +15,7 @@ from .common import add_command, add_options, add_repo, config_of, show
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..doctor.results import Finding, Status
+    from ..doctor.result import Finding, Status
     from .common import Commands
 
 __all__ = ["lines_of", "register"]
@@ -47,14 +47,14 @@ def register(commands: Commands) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from ..doctor.examination import examine
+    from ..doctor.checks import run_all
 
     try:
-        config, complaint = config_of(arguments), ""
+        config, config_error = config_of(arguments), ""
     except (ConfigError, PolicyError) as error:
         # What the options say by themselves must do for the other checks.
-        config, complaint = Config.of(vars(arguments), spell="--{}"), str(error)
-    found = examine(config, complaint=complaint)
+        config, config_error = Config.of(vars(arguments), spell="--{}"), str(error)
+    found = run_all(config, config_error=config_error)
     statuses = _as_json(found) if arguments.json else _as_text(found)
     return 1 if "error" in statuses else 0
 
@@ -68,7 +68,7 @@ def _as_json(found: Iterable[Finding]) -> list[Status]:
 
 
 def _as_text(found: Iterable[Finding]) -> list[Status]:
-    from ..doctor.results import counted
+    from ..suggest import counted
 
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     statuses: list[Status] = []

@@ -1,7 +1,7 @@
-"""What is in the way of a workspace on this machine: `codex-workspace doctor`.
+"""`codex-workspace doctor`: check whether this machine can run a workspace.
 
-Each check is a function that looks at one thing and returns a `Result`. None
-changes anything, none needs another to have gone well.
+Each check is a function that looks at one thing and returns a `Result`. No check
+changes anything that stays, and no check depends on the success of another one.
 """
 
 from __future__ import annotations

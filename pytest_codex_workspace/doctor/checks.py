@@ -1,4 +1,4 @@
-"""All checks, in the order they are shown."""
+"""The table of all checks, in the order in which they are shown."""
 
 from __future__ import annotations
 
@@ -11,39 +11,53 @@ from ..config import Config
 from ..engine.find import locate_engine
 from ..engine.protocol import Engine
 from ..repository import RepositorySnapshot
-from . import engine, filters, machine, network, registries, repository, scripts, workspace
-from .results import Finding, Result
-from .running import LIMIT, Check, begin, needs, run_checks
+from . import (
+    engine,
+    git_filters,
+    machine,
+    network,
+    package_registries,
+    repository,
+    scripts,
+    workspace,
+)
+from .package_registries import FindUrls
+from .result import Finding, Result
+from .runner import LIMIT, Check, in_thread, needs, run_checks
 
-__all__ = ["examine"]
+__all__ = ["run_all"]
 
-_PATIENCE = LIMIT - 2
-"""Seconds for an engine to be found; a check of it needs some, too."""
+_TIMEOUT = LIMIT - 2
+"""Seconds to find an engine. The rest of `LIMIT` is for checks of the engine."""
 
 
-def examine(
-    config: Config, environ: Mapping[str, str] = os.environ, *, complaint: str = ""
+def run_all(
+    config: Config, environ: Mapping[str, str] = os.environ, *, config_error: str = ""
 ) -> Iterator[Finding]:
     """
-    Look at everything that workspaces need.
+    Run all checks that apply.
 
     Args:
-        config: the options that a run would have.
+        config: the options of the run to check.
         environ: the environment.
-        complaint: what is wrong with the options that the environment and the
-            repository's file give.
+        config_error: the error in the options of the environment or of the
+            repository's file; empty if there is none.
 
     Yields:
-        What each check found. No check changes anything that stays.
+        The finding of each check. No check changes anything that stays.
     """
-    found = begin(lambda: locate_engine(config.engine, environ))
-    one: Future[Engine] = begin(lambda: found.result()[0])
+    found = in_thread(lambda: locate_engine(config.engine, environ))
+    one: Future[Engine] = in_thread(lambda: found.result()[0])
     checks = [
-        Check("engine", "found", lambda: engine.found(found, _PATIENCE)),
+        Check("engine", "found", lambda: engine.found(found, _TIMEOUT)),
         *_of_engine(config, one),
         *_of_network(config, environ),
         *_of_machine(environ),
-        Check("repository", "configuration", lambda: repository.configuration(config, complaint)),
+        Check(
+            "repository",
+            "configuration",
+            lambda: repository.configuration(config, config_error),
+        ),
         *_of_repository(config, environ),
         *_of_workspace(config, one),
     ]
@@ -65,16 +79,20 @@ def _of_engine(config: Config, one: Future[Engine]) -> list[Check]:
         "leftovers": engine.leftovers,
         "cache": lambda one: engine.cached_layers(one, config.cache_size, config.cache_ttl),
     }
-    return [Check("engine", name, needs(one, check, _PATIENCE)) for name, check in found.items()]
+    return [Check("engine", name, needs(one, check, _TIMEOUT)) for name, check in found.items()]
 
 
 def _of_network(config: Config, environ: Mapping[str, str]) -> list[Check]:
-    way = config.upstream_proxy
+    choice = config.upstream_proxy
+
+    def registry(tool: str, find: FindUrls) -> Check:
+        return Check("network", tool, lambda: network.registry(tool, find, choice, environ))
+
     return [
-        Check("network", "proxy", lambda: network.proxy(way, environ)),
-        Check("network", "pip", lambda: network.registry("pip", registries.pip_urls, way, environ)),
-        Check("network", "npm", lambda: network.registry("npm", registries.npm_urls, way, environ)),
-        Check("network", "apt", lambda: network.registry("apt", registries.apt_urls, way, environ)),
+        Check("network", "proxy", lambda: network.proxy(choice, environ)),
+        registry("pip", package_registries.pip_urls),
+        registry("npm", package_registries.npm_urls),
+        registry("apt", package_registries.apt_urls),
     ]
 
 
@@ -89,19 +107,19 @@ def _of_machine(environ: Mapping[str, str]) -> list[Check]:
 
 def _of_repository(config: Config, environ: Mapping[str, str]) -> list[Check]:
     path, rev = config.repo or Path(), config.rev
-    opened = begin(lambda: repository.without_submodules(path, rev, environ))
-    committed = begin(lambda: scripts.scripts_at(opened.result(), environ))
+    opened = in_thread(lambda: repository.without_submodules(path, rev, environ))
+    committed = in_thread(lambda: scripts.scripts_at(opened.result(), environ))
     of_commit: dict[str, Callable[[RepositorySnapshot], Result | None]] = {
         "changes": lambda one: repository.changes(one, environ),
         "history": repository.history,
-        "filters": lambda one: filters.filters(one, environ),
+        "filters": lambda one: git_filters.filters(one, environ),
         "submodules": lambda _: repository.submodules(path, rev, environ),
         "submodule URLs": lambda _: repository.submodule_urls(path, rev, environ),
         "scripts": lambda one: scripts.presence(one, environ),
     }
     of_scripts: dict[str, Callable[[list[scripts.Script]], Result]] = {
-        "line ends": scripts.line_ends,
-        "run bits": scripts.run_bits,
+        "line endings": scripts.line_endings,
+        "executable bits": scripts.executable_bits,
         "syntax": lambda found: scripts.syntax(found, environ),
         "set -e": scripts.exits_early,
     }
@@ -126,4 +144,4 @@ def _of_workspace(config: Config, one: Future[Engine]) -> list[Check]:
         "image": lambda one: workspace.image(one, config.image),
         "runtimes": lambda one: workspace.runtimes(one, config.image, config.env),
     }
-    return [Check("workspace", name, needs(one, check, _PATIENCE)) for name, check in found.items()]
+    return [Check("workspace", name, needs(one, check, _TIMEOUT)) for name, check in found.items()]

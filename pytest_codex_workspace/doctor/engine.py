@@ -12,14 +12,16 @@ from ..engine.protocol import Engine
 from ..errors import CodexWorkspaceError
 from ..identity import Identity
 from ..quantities import show_size
+from ..suggest import counted
 from ..sweep import left_behind
-from .results import Result, advised, counted, error, ok, some, warning
+from .result import Result, error, from_error, ok, some, warning
 
 __all__ = [
     "architecture",
     "cached_layers",
     "disk",
     "found",
+    "free_space",
     "leftovers",
     "networks",
     "sockets",
@@ -27,149 +29,149 @@ __all__ = [
     "version",
 ]
 
-_LITTLE = 10_000_000_000
-_TOO_LITTLE = 2_000_000_000
-"""Bytes. The images take 3 GB, and a build needs room for what it makes."""
+_LOW = 10_000_000_000
+_TOO_LOW = 2_000_000_000
+"""Bytes. The images take 3 GB, and a build needs space for its results."""
 
 _WITHOUT_VSOCK = 23
-"""The Docker release whose seccomp profile refuses AF_VSOCK (moby/moby#44563)."""
+"""The first Docker release whose seccomp profile refuses AF_VSOCK (moby/moby#44563)."""
 
 
-def found(engine: Future[tuple[Engine, str]], patience: float) -> Result:
+def found(engine: Future[tuple[Engine, str]], timeout: float) -> Result:
     """
-    Whether an engine answers, and what led to it.
+    Check that an engine answers within *timeout* seconds, and report its address.
     """
-    wait([engine], patience)
+    wait([engine], timeout)
     if not engine.done():
         return error(
-            f"no container engine has answered within {patience:g} s",
-            "Check that it runs (`docker version`), or name another with --engine=URL.",
+            f"no container engine answered within {timeout:g} s",
+            "Check that the engine runs (`docker version`), or name another with --engine=URL.",
         )
     problem = engine.exception()
     if isinstance(problem, CodexWorkspaceError):
-        return advised(problem)
+        return from_error(problem)
     one, origin = engine.result()
     return ok(f"{one.url} answers ({origin})")
 
 
 def version(engine: Engine) -> Result:
     """
-    Its name, and whether it is young enough.
+    Check that the engine is new enough, and report its name and version.
     """
     about = engine.version()
     text = f"{about['name']} {about['version']}, API {about['api']}"
     if _numbers(about["api"]) < _numbers(OLDEST):
-        return error(text, f"Update it: API {OLDEST} (Docker 20.10, Podman 4) is the oldest.")
+        return error(text, f"Update the engine: API {OLDEST} (Docker 20.10, Podman 4) is required.")
     return ok(text)
 
 
 def sockets(engine: Engine) -> Result | None:
     """
-    Whether it keeps workspaces from sockets that no network namespace confines.
+    Check that workspaces cannot open sockets that bypass network namespaces.
     """
     about = engine.version()
     major = about["version"].partition(".")[0]
     if about["name"] != "docker" or not major.isdecimal():
         return None
     if int(major) >= _WITHOUT_VSOCK:
-        return ok("no AF_VSOCK for workspaces")
+        return ok("workspaces cannot open AF_VSOCK sockets")
     return warning(
-        f"Docker {about['version']} lets workspaces open AF_VSOCK sockets, by which the guest of a "
-        "virtual machine speaks to its host, past every network",
-        f"Where workspaces are not trusted, update Docker to {_WITHOUT_VSOCK} or newer.",
+        f"Docker {about['version']} lets workspaces open AF_VSOCK sockets; in a virtual machine, "
+        "these reach its host and bypass every network",
+        f"Update Docker to {_WITHOUT_VSOCK} or newer if you do not trust the workspaces.",
     )
 
 
 def architecture(engine: Engine) -> Result:
     """
-    Codex itself runs on one kind of machine.
+    Check that the engine has the architecture of Codex.
     """
     if engine.platform == "linux/amd64":
         return ok("linux/amd64, as in Codex")
     return warning(
         f"{engine.platform}; Codex runs on linux/amd64 only",
-        "What is compiled or downloaded for a platform can differ there: name an engine on such a "
-        "machine with --engine=ssh://HOST to be sure.",
+        "Compiled and downloaded programs can differ from those in Codex. To be sure, use an "
+        "engine on a linux/amd64 machine with --engine=ssh://HOST.",
     )
 
 
 def storage(engine: Engine) -> Result:
     """
-    How the engine keeps layers.
+    Check how the engine stores layers.
     """
     driver = engine.version()["storage"]
     if driver in ("vfs", "devicemapper"):
         return warning(
-            f"{driver}, which copies a whole image for each container"
+            f"{driver}, which copies the whole image for each container"
             if driver == "vfs"
             else f"{driver}, which is slow and no longer supported",
-            'Let the engine use overlay2: "storage-driver" in /etc/docker/daemon.json.',
+            'Set "storage-driver" to "overlay2" in /etc/docker/daemon.json.',
         )
-    return ok(driver or "the engine does not say how")
+    return ok(driver or "not reported by the engine")
 
 
 def disk(engine: Engine) -> Result:
     """
-    Room where the engine keeps images, if that is on this machine.
+    Check the free space where the engine stores images, if that is on this machine.
     """
     root = Path(engine.version().get("root", ""))
-    # A socket may lead to a virtual machine, too.
+    # The socket may belong to a virtual machine.
     if not engine.url.startswith("unix://") or not root.is_absolute() or not root.is_dir():
-        return ok("the engine keeps its images where this machine cannot look")
-    return room(root, shutil.disk_usage(root).free)
+        return ok("not checked: the engine stores its images on another machine")
+    return free_space(root, shutil.disk_usage(root).free)
 
 
-def room(root: Path, free: int) -> Result:
+def free_space(root: Path, free: int) -> Result:
     """
-    Whether *free* bytes in *root* are enough.
+    Check that *free* bytes in *root* are enough.
     """
     text = f"{show_size(free)} free in {root}"
     remedy = (
-        "Make room: `codex-workspace cache prune` and `codex-workspace clean` remove what is ours, "
-        "`docker system df` shows what else there is."
+        "Free some space: `codex-workspace cache prune` and `codex-workspace clean` remove what "
+        "this package no longer needs; `docker system df` shows what else uses space."
     )
-    if free < _TOO_LITTLE:
+    if free < _TOO_LOW:
         return error(text, remedy)
-    return warning(text, remedy) if free < _LITTLE else ok(text)
+    return warning(text, remedy) if free < _LOW else ok(text)
 
 
 def networks(engine: Engine) -> Result:
     """
-    Whether the engine makes networks of the kind that workspaces need.
+    Check that the engine can create the kind of network that workspaces need.
 
-    One is made, and removed again; if that is interrupted, it has the labels
-    that the next run removes it by.
+    The check creates a network and removes it. After an interruption, the next
+    run finds the network by its labels and removes it.
     """
     identity = Identity()
     made = engine.create_network(
         identity.name("doctor"), internal=True, labels=identity.labels("network")
     )
     engine.remove_network(made.id)
-    return ok("an internal network can be made and removed")
+    return ok("an internal network can be created and removed")
 
 
 def leftovers(engine: Engine) -> Result:
     """
-    What runs that were killed have left.
+    Check for objects that killed runs have left behind.
     """
     left = left_behind(engine)
     if not left:
-        return ok("nothing of ended runs is left")
-    return warning(f"left by ended runs: {some(left)}", "Run `codex-workspace clean`.")
+        return ok("no objects of earlier runs are left")
+    return warning(f"left by earlier runs: {some(left)}", "Run `codex-workspace clean`.")
 
 
 def cached_layers(engine: Engine, budget: int, ttl: float) -> Result:
     """
-    How much the cache takes of *budget* bytes; what is older than *ttl* seconds is of no use.
+    Check that the cache fits into *budget* bytes, and count setups older than *ttl* seconds.
     """
     layers = entries(engine)
     size = sum(one.own for one in layers)
     text = f"{counted(len(layers), 'cached layer')}: {show_size(size)} of {show_size(budget)}"
     old = sum(one.kind == "setup" and is_old(one.image, ttl) for one in layers)
     if old:
-        text += f", {counted(old, 'setup')} among them too old to be used"
+        text += f", of which {counted(old, 'setup')} expired"
     if size > budget:
-        return warning(text, "Run `codex-workspace cache prune`, or give more with --cache-size.")
+        return warning(text, "Run `codex-workspace cache prune`, or raise --cache-size.")
     return ok(text)
 
 

@@ -1,4 +1,4 @@
-"""Checks of what git keeps in another form than the one people see."""
+"""Check for files that git stores in another form than in the work tree, such as LFS pointers."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from pathlib import Path
 from ..errors import ProjectionError
 from ..git import git, inside, reading_environment
 from ..repository import RepositorySnapshot
-from .results import Result, advised, counted, ok, some, warning
+from ..suggest import counted
+from .result import Result, from_error, ok, some, warning
 
 __all__ = ["filters"]
 
 _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n")
 _LARGEST_POINTER = 1024
 _FILTER = re.compile(r"\bfilter=([^\s]+)")
-_PATIENCE = 8.0
+_TIMEOUT = 8.0
 
 
 def filters(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
     """
-    Files that are committed as LFS pointers, or through other filters: a
-    workspace has them as they are committed.
+    Check for files that are committed as LFS pointers or through other filters.
+    A workspace gets these files as they are committed.
     """
     try:
-        return _looked_up(snapshot, environ)
+        return _check(snapshot, environ)
     except ProjectionError as problem:
-        # A large repository takes its time, and a workspace needs none of this.
-        return replace(advised(problem), status="warning")
+        # The check is slow for a large repository, but a workspace does not need it.
+        return replace(from_error(problem), status="warning")
 
 
-def _looked_up(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
+def _check(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
     small: dict[str, str] = {}
     attributes: dict[str, str] = {}
     for path, blob, size in _files(snapshot, environ):
@@ -50,32 +51,32 @@ def _looked_up(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Resu
     }
     if pointers:
         return warning(
-            f"the commit has {counted(len(pointers), 'LFS pointer')}, and the workspace gets no "
-            f"more than that: {some(pointers)}",
-            "Let setup-script.sh download them over HTTPS (a workspace has no remote for "
-            "`git lfs pull`), or commit them as they are.",
+            f"the commit has {counted(len(pointers), 'LFS pointer')}, and the workspace gets the "
+            f"pointers instead of the files: {some(pointers)}",
+            "Download the files over HTTPS in setup-script.sh (a workspace has no remote for "
+            "`git lfs pull`), or commit them without LFS.",
         )
     others = sorted(named - {"lfs"})
     if others:
         return warning(
-            f".gitattributes names filters ({some(others)}); the workspace gets what is committed, "
-            "not what they make of it",
-            "Let setup-script.sh undo the filter, or do without it.",
+            f".gitattributes names filters ({some(others)}); the workspace gets the files as "
+            "committed, without the filters",
+            "Apply the filter in setup-script.sh, or commit the files without it.",
         )
-    return ok("no LFS pointers" + (", though .gitattributes provides for them" if named else ""))
+    return ok("no LFS pointers" + (", although .gitattributes uses LFS" if named else ""))
 
 
 def _files(
     snapshot: RepositorySnapshot, environ: Mapping[str, str]
 ) -> Iterator[tuple[str, str, int]]:
     """
-    Path, id and size of each file.
+    Yield path, id and size of each file.
     """
     listed = git(
         *(*inside(snapshot.git_dir), "ls-tree", "-r", "-z", "--long", "--full-tree"),
         snapshot.head,
         env=reading_environment(environ),
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT,
     )
     for entry in os.fsdecode(listed).split("\0")[:-1]:
         facts, _, path = entry.partition("\t")
@@ -86,20 +87,20 @@ def _files(
 
 def _contents(git_dir: Path, blobs: set[str], environ: Mapping[str, str]) -> dict[str, bytes]:
     """
-    What is in each of *blobs*, which are small.
+    Return the contents of *blobs*, which are small.
     """
     if not blobs:
         return {}
-    told = git(
+    output = git(
         *(*inside(git_dir), "cat-file", "--batch"),
         input="".join(f"{blob}\n" for blob in blobs).encode(),
         env=reading_environment(environ),
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT,
     )
     found, position = {}, 0
-    while position < len(told):
-        end = told.index(b"\n", position)
-        blob, _, size = told[position:end].split(b" ")
+    while position < len(output):
+        end = output.index(b"\n", position)
+        blob, _, size = output[position:end].split(b" ")
         start, position = end + 1, end + 2 + int(size)
-        found[blob.decode()] = told[start : position - 1]
+        found[blob.decode()] = output[start : position - 1]
     return found

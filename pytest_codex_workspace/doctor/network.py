@@ -1,4 +1,4 @@
-"""Checks of the way out."""
+"""Checks of the connection to the outside."""
 
 from __future__ import annotations
 
@@ -8,106 +8,114 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ..network.upstream import InvalidUpstream, UpstreamProxy, choose
 from ..trust import host_bundle
-from .results import Result, error, ok, warning
+from .package_registries import FindUrls
+from .result import Result, error, ok, warning
 
-__all__ = ["PATIENCE", "proxy", "registry"]
+__all__ = ["TIMEOUT", "proxy", "registry"]
 
-PATIENCE = 5.0
-"""Seconds that each step of a connection may take."""
+TIMEOUT = 5.0
+"""Time limit of each step of a connection, in seconds."""
 
-_BEHIND = (
-    "If this machine reaches it another way, name that: HTTPS_PROXY for a company's proxy, "
-    "SSL_CERT_FILE for its certificates."
+_BEHIND_A_PROXY = (
+    "If this machine needs a proxy for it, set HTTPS_PROXY; if that proxy has certificates of its "
+    "own, set SSL_CERT_FILE."
 )
 
 
 def proxy(choice: str, environ: Mapping[str, str]) -> Result:
     """
-    The proxy that leads out of this network, if there is one.
+    Check the proxy that this network needs for outside connections, if there is one.
 
     Args:
-        choice: the option upstream-proxy.
+        choice: the value of the option upstream-proxy.
         environ: the environment.
     """
     try:
         chosen = choose(choice, environ)
     except InvalidUpstream as problem:
         text = str(problem).partition("; or name another proxy")[0]
-        return error(text, "Correct it, or give another proxy, or 'none', with --upstream-proxy.")
+        return error(text, "Correct the URL, or set --upstream-proxy to another proxy or 'none'.")
     for name in ("http_proxy", "HTTP_PROXY"):
         url = environ.get(name)
         try:
             if url:
                 UpstreamProxy.parse(url if "://" in url else f"http://{url}")
         except InvalidUpstream as problem:
-            return warning(f"{name}: {problem}", "Correct or unset it: image builds get it, too.")
+            return warning(
+                f"{name}: {problem}",
+                f"Correct or unset {name}; image builds use the variable too.",
+            )
     if chosen is None:
         return _direct(choice, environ)
     try:
-        socket.create_connection(chosen.address, PATIENCE).close()
+        socket.create_connection(chosen.address, TIMEOUT).close()
     except OSError as problem:
         return warning(
-            f"{chosen} is to be used, and does not answer: {problem.strerror or problem}",
-            "Check its address, or give another, or 'none', with --upstream-proxy.",
+            f"{chosen} does not answer: {problem.strerror or problem}",
+            "Check the address, or set --upstream-proxy to another proxy or 'none'.",
         )
     user = ", with user and password" if chosen.credentials else ""
     apart = f", except for {', '.join(chosen.no_proxy)}" if chosen.no_proxy else ""
-    return ok(f"{chosen} answers{user}; HTTPS goes there{apart}")
+    return ok(f"{chosen} answers{user}; HTTPS connections use it{apart}")
 
 
 def _direct(choice: str, environ: Mapping[str, str]) -> Result:
     http = next((name for name in ("http_proxy", "HTTP_PROXY") if environ.get(name)), None)
     if choice == "environment" and http:
         return warning(
-            f"{http} is set, and HTTPS_PROXY is not: HTTPS goes out directly",
-            "Set HTTPS_PROXY, too, if that proxy is the way out.",
+            f"{http} is set, but HTTPS_PROXY is not: HTTPS connections do not use a proxy",
+            "Set HTTPS_PROXY too if HTTPS needs that proxy.",
         )
-    return ok("none: connections go out directly")
+    return ok("none: connections are direct")
 
 
 def registry(
     tool: str,
-    find: Callable[[Mapping[str, str]], Sequence[str] | None],
+    find: FindUrls,
     choice: str,
     environ: Mapping[str, str],
 ) -> Result:
     """
-    Whether what *tool* gets packages from answers.
+    Check that the registry of a package manager answers.
 
     Args:
-        tool: its name.
-        find: tells its URLs, `None` without that tool.
-        choice: the option upstream-proxy.
+        tool: the name of the package manager.
+        find: the function that returns its URLs.
+        choice: the value of the option upstream-proxy.
         environ: the environment.
     """
     try:
         urls = find(environ)
     except (OSError, subprocess.SubprocessError) as problem:
-        return warning(f"{tool} does not tell its registry: {problem}", f"Check that {tool} works.")
+        return warning(
+            f"{tool} failed to report its registry: {problem}", f"Check that {tool} works."
+        )
     if urls is None:
-        return ok(f"not configured: there is no {tool} on this machine")
-    if not urls:
-        return ok(f"not configured: {tool} names no registry")
+        return ok(f"not checked: {tool} is not installed on this machine")
     try:
         upstream = choose(choice, environ)
     except InvalidUpstream:
-        upstream = None  # The check of the proxy says so.
+        upstream = None  # The check of the proxy reports that.
     asked = [url for url in urls if urlsplit(url).scheme in ("http", "https")]
-    silent = [f"{_bare(url)} {why}" for url in asked if (why := probe(url, upstream))]
-    if silent:
-        return warning(f"of what {tool} is set to: {'; '.join(silent)}", _BEHIND)
-    return ok(f"what {tool} is set to answers")
+    if not asked:
+        return ok(f"not checked: {tool} has no registry on the network")
+    failed = [
+        f"{_without_credentials(url)} {why}" for url in asked if (why := probe(url, upstream))
+    ]
+    if failed:
+        return warning(f"configured in {tool}: {'; '.join(failed)}", _BEHIND_A_PROXY)
+    return ok(f"{'the registry' if len(asked) == 1 else 'each registry'} of {tool} answers")
 
 
-def probe(url: str, upstream: UpstreamProxy | None, patience: float = PATIENCE) -> str | None:
+def probe(url: str, upstream: UpstreamProxy | None, timeout: float = TIMEOUT) -> str | None:
     """
-    What is in the way of a request; `None` if there is any answer at all.
+    Return why a request to *url* fails; `None` if there is any answer.
     """
     handlers: list[Any] = [
         urllib.request.ProxyHandler(_proxies(url, upstream)),
@@ -116,9 +124,9 @@ def probe(url: str, upstream: UpstreamProxy | None, patience: float = PATIENCE) 
     ]
     opener = urllib.request.build_opener(*handlers)
     try:
-        # Only http:// and https:// come here.
-        request = urllib.request.Request(_bare(url), method="HEAD")  # noqa: S310
-        opener.open(request, timeout=patience).close()
+        # `registry` passes only http:// and https:// URLs.
+        request = urllib.request.Request(_without_credentials(url), method="HEAD")  # noqa: S310
+        opener.open(request, timeout=timeout).close()
     except urllib.error.HTTPError as answer:
         answer.close()
     except urllib.error.URLError as problem:
@@ -153,9 +161,9 @@ def _proxies(url: str, upstream: UpstreamProxy | None) -> dict[str, str]:
     return {"http": address, "https": address}
 
 
-def _bare(url: str) -> str:
+def _without_credentials(url: str) -> str:
     """
-    *url* without user and password.
+    Return *url* without user and password.
     """
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
@@ -163,7 +171,7 @@ def _bare(url: str) -> str:
 
 def _why(problem: object) -> str:
     if isinstance(problem, TimeoutError):
-        return f"no answer within {PATIENCE:g} s"
+        return f"no answer within {TIMEOUT:g} s"
     if isinstance(problem, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({problem.verify_message})"
     words = problem.strerror if isinstance(problem, OSError) else None

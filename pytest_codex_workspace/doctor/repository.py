@@ -15,7 +15,8 @@ from ..git import git, inside, reading_environment, run_git
 from ..network.hosts import is_private, literal_address
 from ..repository import RepositorySnapshot, open_repository, skips_submodules
 from ..settings import FILE, find_file
-from .results import Result, advised, counted, error, ok, some, warning
+from ..suggest import counted
+from .result import Result, error, from_error, ok, some, warning
 
 __all__ = [
     "changes",
@@ -27,39 +28,40 @@ __all__ = [
     "without_submodules",
 ]
 
-_PATIENCE = 5.0
+_TIMEOUT = 5.0
 
 _SCP = re.compile(r"(?:[^/:@]+@)?[^/:]+:(?!//)")
-"""`user@host:path`, which is ssh."""
+"""Matches `user@host:path`, which is ssh."""
 
-_OF_A_COMPANY = (".internal", ".local", ".lan", ".corp", ".home", ".localdomain", ".localhost")
+_PRIVATE_DOMAINS = (".internal", ".local", ".lan", ".corp", ".home", ".localdomain", ".localhost")
 
 
 def without_submodules(path: Path, rev: str, environ: Mapping[str, str]) -> RepositorySnapshot:
     """
-    The repository, whatever is wrong with its submodules.
+    Open the repository without its submodules, which other checks look at.
 
     Raises:
-        ProjectionError: it cannot be projected.
+        ProjectionError: the repository cannot be projected.
     """
     return open_repository(path, rev, environ={**environ, "CODEX_SKIP_SUBMODULES": "1"})
 
 
-def configuration(config: Config, complaint: str) -> Result:
+def configuration(config: Config, config_error: str) -> Result:
     """
-    What the repository's own file and the environment say of the options.
+    Check the options in the repository's file and in the environment.
     """
-    if complaint:
+    if config_error:
         return error(
-            complaint, "Mend it there; `codex-workspace config` prints where each value comes from."
+            config_error,
+            "Correct the value; `codex-workspace config` prints the source of each option.",
         )
     file = find_file(config.repo or ".")
-    return ok(f"{FILE} is read" if file else f"no {FILE}")
+    return ok(f"{FILE} is valid" if file else f"no {FILE}")
 
 
 def commit(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
     """
-    What is projected.
+    Report the commit that is projected.
     """
     env = reading_environment(environ)
     at = run_git(*inside(snapshot.git_dir), "symbolic-ref", "--short", "-q", "HEAD", env=env).stdout
@@ -69,7 +71,7 @@ def commit(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
 
 def changes(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
     """
-    What is in the work tree and not in a commit.
+    Check for changes in the work tree that are not committed.
     """
     try:
         listed = git(
@@ -77,14 +79,14 @@ def changes(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
             "--untracked-files=normal",
             cwd=snapshot.path,
             env=reading_environment(environ),
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
         )
     except ProjectionError as problem:
-        # A large work tree takes its time, and a workspace needs none of this.
-        return replace(advised(problem), status="warning")
+        # The check is slow for a large work tree, but a workspace does not need it.
+        return replace(from_error(problem), status="warning")
     found = [entry for entry in os.fsdecode(listed).split("\0") if entry]
     if not found:
-        return ok("all is committed")
+        return ok("everything is committed")
     names = [entry[3:] for entry in found]
     new = sum(entry.startswith("??") for entry in found)
     parts = [
@@ -93,85 +95,85 @@ def changes(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
         if number
     ]
     return warning(
-        f"{' and '.join(parts)}, which the workspace will not have: {some(names)}",
-        "git add and git commit what it is to have.",
+        f"{' and '.join(parts)}, not included in the workspace: {some(names)}",
+        "Run git add and git commit for the files that the workspace needs.",
     )
 
 
 def history(snapshot: RepositorySnapshot) -> Result:
     """
-    Whether the clone is whole.
+    Check that the clone has the whole history.
     """
     if not snapshot.shallow:
-        return ok("the clone is whole")
+        return ok("complete")
     return warning(
-        "this is a shallow clone: the workspace's history is cut off as well, and the cache is "
-        "this clone's alone",
-        "git fetch --unshallow, or in CI a checkout of full depth.",
+        "this is a shallow clone: the workspace has the same incomplete history, and no other "
+        "clone can use its cache",
+        "Run git fetch --unshallow; in CI, check out the full history.",
     )
 
 
 def submodules(path: Path, rev: str, environ: Mapping[str, str]) -> Result:
     """
-    Whether each submodule's commit is in the clone.
+    Check that the commit of each submodule is in the clone.
 
     Raises:
-        ProjectionError: one is not.
+        ProjectionError: a commit is missing.
     """
     if skips_submodules(environ):
-        return ok("CODEX_SKIP_SUBMODULES is set: they are left out")
+        return ok("skipped, because CODEX_SKIP_SUBMODULES is set")
     found = [one.path for one in open_repository(path, rev, environ=environ).submodules]
-    return ok(f"{some(found)}: in the clone" if found else "none")
+    return ok(f"in the clone: {some(found)}" if found else "none")
 
 
 def submodule_urls(path: Path, rev: str, environ: Mapping[str, str]) -> Result | None:
     """
-    Whether real Codex, which has no clone of yours, can fetch them.
+    Check that real Codex, which does not have your clone, can fetch the submodules.
     """
     snapshot = without_submodules(path, rev, environ)
     urls = _modules(snapshot.git_dir, snapshot.head, environ)
     if not urls or skips_submodules(environ):
         return None
     env = reading_environment(environ)
-    told = run_git(*inside(snapshot.git_dir), "config", "remote.origin.url", env=env)
-    origin = os.fsdecode(told.stdout).strip()
+    output = run_git(*inside(snapshot.git_dir), "config", "remote.origin.url", env=env)
+    origin = os.fsdecode(output.stdout).strip()
     bad = [
         f"{name} ({_shown(url)}: {why})" for name, url in urls if (why := unreachable(url, origin))
     ]
     if not bad:
-        return ok(f"{len(urls)}, each of HTTPS")
+        return ok(f"{counted(len(urls), 'URL')}, all HTTPS")
     return warning(
-        f"Codex itself cannot fetch {some(bad)}; here they come from your clone",
-        "Give their https:// URLs in .gitmodules, or leave them out with CODEX_SKIP_SUBMODULES=1 "
-        "to see what Codex would have.",
+        f"real Codex cannot fetch {some(bad)}; workspaces here copy them from your clone",
+        "Use https:// URLs in .gitmodules, or set CODEX_SKIP_SUBMODULES=1 to get a workspace "
+        "without submodules.",
     )
 
 
 def unreachable(url: str, origin: str) -> str | None:
     """
-    Why nobody can fetch *url* from inside Codex; `None` if nothing speaks against it.
+    Return why Codex cannot fetch *url*; `None` if no reason is known.
 
     Args:
-        url: as in `.gitmodules`.
-        origin: what a relative one starts at.
+        url: the URL in `.gitmodules`.
+        origin: the URL that a relative *url* is resolved against.
     """
     if url.startswith(("./", "../")):
         if not origin:
-            return "relative, and the clone has no origin"
-        # What is beside it has its scheme and host.
+            return "relative, but the clone has no origin"
+        # A relative URL has the scheme and the host of the origin.
         url = origin
     if url.startswith(("/", "file:")):
-        return "a directory of this machine"
+        return "a directory on this machine"
     parts = urlsplit(url) if "://" in url else None
     if parts is None:
-        return "ssh" if _SCP.match(url) else "no URL"
+        return "ssh" if _SCP.match(url) else "not a URL"
     if parts.scheme != "https":
         return {"git+ssh": "ssh", "http": "plain HTTP"}.get(parts.scheme, parts.scheme)
     host = (parts.hostname or "").lower()
     literal = literal_address(host)
     if literal is not None:
         return "a private address" if is_private(literal, (), ()) else None
-    if "." not in host or host.endswith(_OF_A_COMPANY):
+    if "." not in host or host.endswith(_PRIVATE_DOMAINS):
         return "a private host"
     return None
 
@@ -184,7 +186,7 @@ def _shown(url: str) -> str:
 
 def _modules(git_dir: Path, head: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """
-    Name and URL of each entry in `.gitmodules` at a commit.
+    Return name and URL of each entry in `.gitmodules` at a commit.
     """
     env = reading_environment(environ)
     content = run_git(*inside(git_dir), "cat-file", "blob", f"{head}:.gitmodules", env=env)

@@ -1,33 +1,21 @@
-"""What a check returns."""
+"""The result of a check."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import CodexWorkspaceError, ProjectionError
+from ..errors import CodexWorkspaceError
 
-__all__ = [
-    "Finding",
-    "Result",
-    "Status",
-    "advised",
-    "counted",
-    "error",
-    "ok",
-    "some",
-    "warning",
-]
+__all__ = ["Finding", "Result", "Status", "error", "from_error", "ok", "some", "warning"]
 
 Status = Literal["ok", "warning", "error"]
-"""`warning`: a workspace comes up, and something about it may surprise; `error`: none comes up."""
+"""`warning`: a workspace starts, but something may surprise; `error`: no workspace starts."""
 
 _SHOWN = 5
 
-_OF_OTHERS = re.compile(r"git \S* ?failed: |.* cannot be a repository: ")
-"""What follows the colon are the words of git or of the system, and no advice."""
+_NO_REMEDY = "Fix the cause named above; `codex-workspace run` may print more about it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +26,7 @@ class Result:
     Attributes:
         status: how bad it is.
         text: what was found.
-        remedy: what to do about it; empty where it is `ok`.
+        remedy: what to do about it; empty if the status is `ok`.
     """
 
     status: Status
@@ -49,7 +37,7 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    A result with the check's name and group.
+    A result with the name and the group of its check.
     """
 
     group: str
@@ -58,7 +46,7 @@ class Finding:
 
     def to_dict(self) -> dict[str, str]:
         """
-        Plain data, fit for JSON.
+        Return the finding as plain data for JSON.
         """
         result = self.result
         return {
@@ -72,56 +60,36 @@ class Finding:
 
 def ok(text: str) -> Result:
     """
-    All is well.
+    Return the result of a check that passed.
     """
     return Result("ok", text)
 
 
 def warning(text: str, remedy: str) -> Result:
     """
-    It works, with a surprise.
+    Return the result for something that works, but may surprise.
     """
     return Result("warning", text, remedy)
 
 
 def error(text: str, remedy: str) -> Result:
     """
-    It does not work.
+    Return the result for something that keeps a workspace from starting.
     """
     return Result("error", text, remedy)
 
 
-def advised(problem: CodexWorkspaceError) -> Result:
+def from_error(problem: CodexWorkspaceError) -> Result:
     """
-    One of our errors, parted into what happened and what to do.
+    Return the result for one of our errors, with options as the command spells them.
     """
-    words = str(problem).replace("--codex-", "--")
-    if _OF_OTHERS.match(words):
-        text = remedy = ""
-    elif isinstance(problem, ProjectionError):
-        text, _, remedy = words.partition(": ")
-    elif "\n" in words:
-        text, _, remedy = words.rpartition("\n")
-    else:
-        text, _, remedy = words.rpartition("; ")
-    if not text or not remedy:
-        return error(
-            words, "Mend what it names; `codex-workspace run` meets the same, and may tell more."
-        )
-    # A command is written as it is typed.
-    return error(text, remedy if remedy.startswith("git ") else remedy[0].upper() + remedy[1:])
-
-
-def counted(number: int, noun: str) -> str:
-    """
-    How many of something there are.
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    text, remedy = (one.replace("--codex-", "--") for one in (problem.message, problem.remedy))
+    return error(text, remedy or _NO_REMEDY)
 
 
 def some(names: Sequence[str]) -> str:
     """
-    The first of *names*, and how many more there are.
+    Return the first of *names*, and how many more there are.
     """
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

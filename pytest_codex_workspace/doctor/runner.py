@@ -1,4 +1,4 @@
-"""Running checks at once, each with an end."""
+"""Running all checks at the same time, within a time limit."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..errors import CodexWorkspaceError
-from .results import Finding, Result, advised, error, warning
+from .result import Finding, Result, error, from_error, warning
 
-__all__ = ["LIMIT", "Check", "begin", "needs", "run_checks"]
+__all__ = ["LIMIT", "Check", "in_thread", "needs", "run_checks"]
 
 T = TypeVar("T")
 
 LIMIT = 9.0
-"""Seconds that all checks may take together."""
+"""Time limit for all checks together, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """
-    A check by its name and group. `run` returns `None` where there is nothing to look at.
+    A check with its name and group. `run` returns `None` if the check does not apply.
     """
 
     group: str
@@ -31,9 +31,9 @@ class Check:
     run: Callable[[], Result | None]
 
 
-def begin(make: Callable[[], T]) -> Future[T]:
+def in_thread(make: Callable[[], T]) -> Future[T]:
     """
-    Call *make* in a thread that nobody has to wait for, not even Python's end.
+    Call *make* in a thread that nothing waits for, not even the end of Python.
     """
     future: Future[T] = Future()
 
@@ -51,15 +51,17 @@ def begin(make: Callable[[], T]) -> Future[T]:
 
 
 def needs(
-    value: Future[T], check: Callable[[T], Result | None], patience: float = LIMIT - 2
+    value: Future[T], check: Callable[[T], Result | None], timeout: float = LIMIT - 2
 ) -> Callable[[], Result | None]:
     """
-    *check* with a *value* that another thread makes. If there is none, the
-    check that is about that value says why, and this one nothing.
+    Return *check* as a function without argument that waits for *value*.
+
+    If there is no value after *timeout* seconds, the function returns `None`:
+    the check of the value itself reports why.
     """
 
     def run() -> Result | None:
-        wait([value], patience)
+        wait([value], timeout)
         if not value.done() or value.exception() is not None:
             return None
         return check(value.result())
@@ -69,18 +71,17 @@ def needs(
 
 def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Iterator[Finding]:
     """
-    Run all *checks* at once, and yield what they find, in their order.
+    Run all *checks* at the same time, and yield their findings in the given order.
 
     Args:
-        checks: what to run.
-        limit: seconds after which those that have not ended are given up.
+        checks: the checks to run.
+        limit: seconds after which unfinished checks are given up.
 
     Yields:
-        A finding for each check that has one. One that raises is an error
-        that says what was raised.
+        A finding for each check that applies. A check that raises is an error.
     """
     deadline = time.monotonic() + limit
-    for check, future in [(check, begin(check.run)) for check in checks]:
+    for check, future in [(check, in_thread(check.run)) for check in checks]:
         wait([future], max(0.0, deadline - time.monotonic()))
         result = _result(future, limit)
         if result is not None:
@@ -90,15 +91,15 @@ def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Iterator[Findin
 def _result(future: Future[Result | None], limit: float) -> Result | None:
     if not future.done():
         return warning(
-            f"this took longer than {limit:g} s and was given up",
-            "Run it again when the machine and its network have less to do.",
+            f"this check took longer than {limit:g} s and was given up",
+            "Run it again when the machine and its network are less busy.",
         )
     problem = future.exception()
     if problem is None:
         return future.result()
     if isinstance(problem, CodexWorkspaceError):
-        return advised(problem)
+        return from_error(problem)
     return error(
-        f"this could not be checked: {type(problem).__name__}: {problem}",
-        "That is a fault of codex-workspace: please report it, with this text.",
+        f"this check failed: {type(problem).__name__}: {problem}",
+        "This is a bug in codex-workspace: please report it with this text.",
     )

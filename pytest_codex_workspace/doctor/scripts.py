@@ -12,12 +12,20 @@ from dataclasses import dataclass
 from ..git import git, inside, reading_environment
 from ..repository import RepositorySnapshot
 from ..scripts import RESUME, SETUP
-from .results import Result, error, ok, some, warning
+from .result import Result, error, ok, some, warning
 
-__all__ = ["Script", "exits_early", "line_ends", "presence", "run_bits", "scripts_at", "syntax"]
+__all__ = [
+    "Script",
+    "executable_bits",
+    "exits_early",
+    "line_endings",
+    "presence",
+    "scripts_at",
+    "syntax",
+]
 
 _DIRECTORY = "codex-workspace-scripts"
-_PATIENCE = 5.0
+_TIMEOUT = 5.0
 
 _SET_E = re.compile(
     r"^(?:.*(?:;|&&)\s*)?\s*set\b(?:\s+[+-]?\w+)*?\s+-(?:[A-Za-z]*e[A-Za-z]*\b|[A-Za-z]*o\s+errexit\b)",
@@ -28,7 +36,7 @@ _SET_E = re.compile(
 @dataclass(frozen=True, slots=True)
 class Script:
     """
-    A script as it is committed.
+    A script as committed.
     """
 
     path: str
@@ -38,7 +46,7 @@ class Script:
 
 def scripts_at(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> list[Script]:
     """
-    The scripts that Codex runs, of those that are there.
+    Return the committed scripts among those that Codex runs.
     """
     env = reading_environment(environ)
     listed = git(
@@ -58,24 +66,24 @@ def scripts_at(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> list
 
 def presence(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
     """
-    Whether the scripts are where Codex looks: in the commit.
+    Check that the scripts are in the commit, where Codex looks for them.
     """
     ignored = _ignored(snapshot, environ)
     if ignored:
         return error(
-            f".gitignore keeps {some(ignored)} out of commits, so no workspace has it",
-            f"Take the pattern out of .gitignore, or git add --force, and commit {_DIRECTORY}/.",
+            f"git ignores {some(ignored)}, so it is not in the workspace",
+            f"Remove the pattern from .gitignore or run git add --force, and commit {_DIRECTORY}/.",
         )
     if snapshot.scripts_tree is None:
         if (snapshot.path / _DIRECTORY).is_dir():
             return warning(
-                f"{_DIRECTORY}/ is in the work tree, but not in the commit: nothing is set up",
-                f"git add {_DIRECTORY} and git commit.",
+                f"{_DIRECTORY}/ is in the work tree, but not in the commit: no script runs",
+                f"Run git add {_DIRECTORY} and git commit.",
             )
-        return ok(f"there is no {_DIRECTORY}/, so nothing to set up")
+        return ok(f"no {_DIRECTORY}/: no setup needed")
     if not snapshot.has_setup:
         return error(
-            f"{_DIRECTORY}/ is in the commit, but no setup-script.sh in it, which Codex requires",
+            f"{_DIRECTORY}/ is in the commit, but has no setup-script.sh, which Codex requires",
             f"Add and commit {SETUP}, or remove the directory.",
         )
     rest = " and setup-from-cache-script.sh" if snapshot.has_resume else ""
@@ -88,42 +96,42 @@ def _ignored(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> list[s
         *(f":(top){SETUP}", f":(top){RESUME}"),
         cwd=snapshot.path,
         env=reading_environment(environ),
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT,
     )
     return [name for name in os.fsdecode(listed).split("\0") if name]
 
 
-def line_ends(scripts: Sequence[Script]) -> Result:
+def line_endings(scripts: Sequence[Script]) -> Result:
     """
-    Whether they have the line ends of Unix.
+    Check that the scripts have Unix line endings.
     """
     found = [one.path for one in scripts if b"\r\n" in one.content]
     if not found:
         return ok("LF")
     return warning(
-        f"{some(found)} is committed with CRLF line ends; it runs from a copy without them here",
-        "Commit it with LF: `*.sh text eol=lf` in .gitattributes, then "
+        f"{some(found)} is committed with CRLF line endings; a workspace runs a copy with LF",
+        "Commit it with LF: add `*.sh text eol=lf` to .gitattributes, then run "
         "git add --renormalize . and git commit.",
     )
 
 
-def run_bits(scripts: Sequence[Script]) -> Result:
+def executable_bits(scripts: Sequence[Script]) -> Result:
     """
-    Which makes no difference.
+    Report the executable bit (informational only).
     """
     found = [one.path for one in scripts if one.mode != "100755"]
     if not found:
         return ok("set")
-    return ok(f"{some(found)} has none, and needs none: bash is given its text")
+    return ok(f"not set on {some(found)}, and not needed: bash reads the script")
 
 
 def syntax(scripts: Sequence[Script], environ: Mapping[str, str]) -> Result:
     """
-    What this machine's bash thinks of them.
+    Check the syntax with bash of this machine.
     """
     bash = shutil.which("bash", path=environ.get("PATH"))
     if bash is None:
-        return ok("not checked: there is no bash on this machine")
+        return ok("not checked: bash is not installed on this machine")
     problems = []
     for script in scripts:
         done = subprocess.run(
@@ -131,48 +139,47 @@ def syntax(scripts: Sequence[Script], environ: Mapping[str, str]) -> Result:
             input=script.content.replace(b"\r\n", b"\n"),
             env={**environ, "LC_ALL": "C"},
             capture_output=True,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
             check=False,
         )
         if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip()
-            problems.append(re.sub(r"^\S*bash: ", f"{script.path}: ", said, flags=re.MULTILINE))
+            message = done.stderr.decode("utf-8", "replace").strip()
+            problems.append(re.sub(r"^\S*bash: ", f"{script.path}: ", message, flags=re.MULTILINE))
     if not problems:
-        return ok("bash can read them" if len(scripts) > 1 else "bash can read it")
+        return ok("valid")
     if _is_old(bash):
         return warning(
             "\n".join(problems),
-            "This machine's bash is older than 4, and workspaces have a newer one: install a newer "
+            "This machine's bash is older than 4, and workspaces have a newer one. Install a newer "
             "bash to be sure.",
         )
-    return error("\n".join(problems), "Mend the line, and commit.")
+    return error("\n".join(problems), "Fix the line and commit.")
 
 
 def _is_old(bash: str) -> bool:
-    said = subprocess.run(
-        [bash, "--version"], capture_output=True, timeout=_PATIENCE, check=False
+    output = subprocess.run(
+        [bash, "--version"], capture_output=True, timeout=_TIMEOUT, check=False
     ).stdout
-    number = re.search(rb"version (\d+)", said)
+    number = re.search(rb"version (\d+)", output)
     return number is not None and int(number[1]) < 4
 
 
 def exits_early(scripts: Sequence[Script]) -> Result:
     """
-    Whether they end at the first command that fails.
+    Check that the scripts stop at the first command that fails.
     """
     found = [one.path for one in scripts if not has_set_e(one.content.decode("utf-8", "replace"))]
     if not found:
-        who = "they end" if len(scripts) > 1 else "it ends"
-        return ok(f"{who} at the first command that fails")
+        return ok("set: the first command that fails ends the script")
     return warning(
-        f"{some(found)} goes on after a command that failed, and its exit code is the last "
-        "command's: half a setup is cached as a whole one",
-        "Let it begin with `set -euo pipefail`. (Options in its first line do not count.)",
+        f"{some(found)} continues after a failed command, and returns the exit code of the last "
+        "command: an incomplete setup can be cached",
+        "Add `set -euo pipefail` at the top. (Options in the #! line have no effect.)",
     )
 
 
 def has_set_e(text: str) -> bool:
     """
-    Whether a script has a line that sets `-e`.
+    Check whether a script has a line that sets `-e`.
     """
     return _SET_E.search(text.replace("\r", "")) is not None

@@ -1,4 +1,4 @@
-"""Checks of what workspaces start from."""
+"""Checks of the image that workspaces start from."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..images import find_base_image, reference_of
 from ..output import Output
 from ..quantities import show_duration
 from ..rootfs import DEBIAN, ROOTFS
-from .network import PATIENCE
-from .results import Result, error, ok, warning
+from .network import TIMEOUT
+from .result import Result, error, ok, warning
 
 __all__ = ["image", "runtimes"]
 
@@ -31,7 +31,7 @@ echo "{_ENDED}$?"
 
 def base_image(engine: Engine, choice: str) -> ImageInfo | None:
     """
-    The workspace image, if it is built and up to date.
+    Return the workspace image, if it is built and up to date.
     """
     authority = trust.load_ca()
     if authority is None:
@@ -42,7 +42,7 @@ def base_image(engine: Engine, choice: str) -> ImageInfo | None:
 
 def image(engine: Engine, choice: str) -> Result:
     """
-    Whether the workspace image is there, or can be built. Nothing is pulled.
+    Check that the workspace image exists or can be built, without pulling anything.
     """
     built = base_image(engine, choice)
     if built is not None:
@@ -52,38 +52,38 @@ def image(engine: Engine, choice: str) -> Result:
     if reference is None:
         return _debian(engine)
     if engine.image(reference) is not None:
-        return ok(f"{choice}: image present ({reference}); the first run builds from it")
+        return ok(f"{choice}: not built yet; the first run builds on {reference} (present)")
     if engine.version()["name"] == "podman":
         return warning(
-            f"{choice}: {reference} is not on the engine, and Podman does not tell whether it can "
-            "be pulled",
-            f"`podman pull {reference}` tells; --image=slim needs no container registry.",
+            f"{choice}: {reference} is not on the engine, and Podman does not report whether it "
+            "can be pulled",
+            f"Try `podman pull {reference}`, or use --image=slim, which needs no registry.",
         )
     try:
-        engine.registry_digest(reference, PATIENCE)
+        engine.registry_digest(reference, TIMEOUT)
     except EngineError as problem:
         return error(
             f"{choice}: {reference} is not on the engine, and cannot be pulled: {_reason(problem)}",
-            "Take --image=slim, which needs no container registry; or bring the image with "
+            "Use --image=slim, which needs no container registry, or add the image with "
             "`docker pull` or `docker load`.",
         )
-    return ok(f"{choice}: not here yet; the first run pulls {reference}")
+    return ok(f"{choice}: not built yet; the first run pulls {reference}")
 
 
 def _debian(engine: Engine) -> Result:
     for reference in (DEBIAN, ROOTFS):
         if engine.image(reference) is not None:
-            return ok(f"slim: image present ({reference}); the first run builds from it")
+            return ok(f"slim: not built yet; the first run builds on {reference} (present)")
     if shutil.which("mmdebstrap"):
-        return ok("slim: not here yet; the first run makes it with mmdebstrap, if it must")
+        return ok("slim: not built yet; the first run uses mmdebstrap if it cannot pull")
     try:
-        engine.registry_digest(DEBIAN, PATIENCE)
+        engine.registry_digest(DEBIAN, TIMEOUT)
     except EngineError as problem:
         return error(
             f"slim: {DEBIAN} is not on the engine, and cannot be pulled: {_reason(problem)}",
-            "Install mmdebstrap and debian-archive-keyring, which make it without a registry.",
+            "Install mmdebstrap and debian-archive-keyring, which build it without a registry.",
         )
-    return ok(f"slim: not here yet; the first run pulls {DEBIAN}")
+    return ok(f"slim: not built yet; the first run pulls {DEBIAN}")
 
 
 def _reason(problem: EngineError) -> str:
@@ -93,44 +93,42 @@ def _reason(problem: EngineError) -> str:
 
 def runtimes(engine: Engine, choice: str, env: Mapping[str, str]) -> Result:
     """
-    Whether the image has the runtimes that `CODEX_ENV_*_VERSION` ask for. It
-    is asked itself, in a container that lives for a moment.
+    Check that the image has the runtimes that `CODEX_ENV_*_VERSION` select, by
+    running its own selection in a temporary container.
     """
     result = _selected(engine, choice, env)
     unknown = [name for name in env if name.startswith("CODEX_ENV_") and name not in _VARIABLES]
     if not unknown or result.status == "error":
         return result
-    return warning(
-        f"{', '.join(unknown)}: there is no such runtime", f"There are {', '.join(_VARIABLES)}."
-    )
+    return warning(f"no such runtime: {', '.join(unknown)}", f"Use one of {', '.join(_VARIABLES)}.")
 
 
 def _selected(engine: Engine, choice: str, env: Mapping[str, str]) -> Result:
     built = base_image(engine, choice)
     if built is None:
-        return ok("CODEX_ENV_*_VERSION are checked once the workspace image is built")
-    said, complaints = _ask(engine, built.id, env)
-    said, _, code = said.rpartition(_ENDED)
+        return ok("not checked: the workspace image is not built yet")
+    output, errors = _run_selection(engine, built.id, env)
+    output, _, code = output.rpartition(_ENDED)
     if code.strip() != "0":
-        # Without a code it has not even come to its end.
+        # Without a code, the selection was killed.
         return error(
-            complaints.strip() or f"{_SELECT} failed in the image {choice}:\n{said.strip()}",
-            "Choose another version with --env, or another image with --image.",
+            errors.strip() or f"{_SELECT} failed in the image {choice}:\n{output.strip()}",
+            "Select another version with --env, or another image with --image.",
         )
-    said = said.strip()
-    if said == _ABSENT:
-        return ok(f"{choice} has no choice of runtimes: CODEX_ENV_*_VERSION are only set")
-    if choice == "slim" and said:
-        return warning(said, "Where that matters, take --image=universal.")
-    return ok("the image has what CODEX_ENV_*_VERSION ask for")
+    output = output.strip()
+    if output == _ABSENT:
+        return ok(f"{choice} cannot select runtimes: CODEX_ENV_*_VERSION have no effect")
+    if choice == "slim" and output:
+        return warning(output, "If you need these versions, use --image=universal.")
+    return ok("the image has the selected versions")
 
 
 _VARIABLES = tuple(f"CODEX_ENV_{name}_VERSION" for name in RUNTIMES)
 
 
-def _ask(engine: Engine, image_id: str, env: Mapping[str, str]) -> tuple[str, str]:
+def _run_selection(engine: Engine, image_id: str, env: Mapping[str, str]) -> tuple[str, str]:
     """
-    What the selection of runtimes prints, to either output.
+    Select runtimes in a container of the image, and return standard output and error.
     """
     wanted = {k: v for k, v in workspace_environment(env).items() if k in _VARIABLES}
     variables = {**wanted, "CODEX_ENV_DEFAULTED": defaulted_runtimes(env)}

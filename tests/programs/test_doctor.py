@@ -1,4 +1,4 @@
-"""Doctor: all checks at once, and how they are printed."""
+"""Doctor: running all checks, and printing the results."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 from pytest_codex_workspace.cli import main
 from pytest_codex_workspace.cli.doctor import lines_of
 from pytest_codex_workspace.config import Config
-from pytest_codex_workspace.doctor.examination import examine
-from pytest_codex_workspace.doctor.results import Finding, advised, error, ok, some, warning
-from pytest_codex_workspace.doctor.running import Check, begin, needs, run_checks
+from pytest_codex_workspace.doctor.checks import run_all
+from pytest_codex_workspace.doctor.result import Finding, error, from_error, ok, some, warning
+from pytest_codex_workspace.doctor.runner import Check, in_thread, needs, run_checks
 from pytest_codex_workspace.errors import CodexWorkspaceError, EngineError, ProjectionError
 
 from ..unit.repositories import Repository, host_environment
@@ -26,7 +26,7 @@ from ..unit.repositories import Repository, host_environment
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """
-    A machine with git and bash and nothing else, on which no engine runs.
+    Set up a machine that has only git and bash, and no engine.
     """
     tools = tmp_path / "bin"
     tools.mkdir()
@@ -50,7 +50,7 @@ def machine(tmp_path, monkeypatch):
 @pytest.fixture
 def doctor(capsys):
     """
-    Run the command: exit code and output.
+    Return a function that runs the command and returns exit code and output.
     """
     before = signal.getsignal(signal.SIGTERM)
 
@@ -74,9 +74,9 @@ def results(*runs, limit=5.0):
     return {int(one.check): one.result for one in run_checks(checks, limit)}
 
 
-def test_results_come_in_order_whatever_takes_longer():
+def test_results_come_in_order_even_if_an_earlier_check_is_slower():
     """
-    All run at once, and what has nothing to say says nothing.
+    All checks run at the same time, and a check without a result is left out.
     """
     gate = threading.Event()
 
@@ -92,9 +92,9 @@ def test_results_come_in_order_whatever_takes_longer():
 
 
 @pytest.mark.parametrize("problem", [ValueError("odd"), SystemExit(3), KeyboardInterrupt()])
-def test_a_check_that_fails_is_an_error_of_its_own(problem):
+def test_a_check_that_raises_is_an_error(problem):
     """
-    The others go on.
+    The other checks still run.
     """
     got = results(raises(problem), lambda: ok("fine"))
 
@@ -106,7 +106,7 @@ def test_a_check_that_fails_is_an_error_of_its_own(problem):
 
 def test_a_check_that_hangs_is_given_up():
     """
-    As a warning: nothing is known.
+    The result is a warning, because nothing is known.
     """
     gate = threading.Event()
 
@@ -117,64 +117,61 @@ def test_a_check_that_hangs_is_given_up():
     assert ok("fine") == got[1]
 
 
-def test_what_hangs_does_not_keep_the_process():
+def test_a_hanging_thread_does_not_keep_the_process_alive():
     """
-    A thread in a system call cannot be ended.
+    A thread in a system call cannot be stopped.
     """
     code = (
-        "import threading; from pytest_codex_workspace.doctor.running import begin; "
-        "begin(threading.Event().wait)"
+        "import threading; from pytest_codex_workspace.doctor.runner import in_thread; "
+        "in_thread(threading.Event().wait)"
     )
 
     assert 0 == subprocess.run([sys.executable, "-c", code], timeout=30).returncode
 
 
-def test_no_thread_is_an_error_too(monkeypatch):
+def test_a_failure_to_start_a_thread_is_an_error(monkeypatch):
     """
-    On a machine that has none left.
+    The machine may be out of threads.
     """
     monkeypatch.setattr(threading.Thread, "start", lambda _: raises(RuntimeError("no thread"))())
 
     assert "no thread" in results(lambda: ok("fine"))[0].text
 
 
-def test_what_needs_something_that_is_not_there_is_silent():
+def test_a_check_without_its_value_has_no_result():
     """
-    The check of that thing speaks.
+    The check of the missing value itself reports the problem.
     """
-    never = begin(threading.Event().wait)
+    never = in_thread(threading.Event().wait)
 
-    assert needs(begin(raises(ValueError())), ok)() is None
+    assert needs(in_thread(raises(ValueError())), ok)() is None
     assert needs(never, ok, 0.01)() is None
-    assert ok("value") == needs(begin(lambda: "value"), ok)()
+    assert ok("value") == needs(in_thread(lambda: "value"), ok)()
 
 
 @pytest.mark.parametrize(
     ("problem", "text", "remedy"),
     [
-        (EngineError("no room\nmake some: --codex-x"), "no room", "Make some: --x"),
-        (CodexWorkspaceError("neither; set A"), "neither", "Set A"),
-        (ProjectionError("lost: find it"), "lost", "Find it"),
-        (ProjectionError("none: git log lists them"), "none", "git log lists them"),
-        (ProjectionError("git x failed: oh"), "git x failed: oh", "Mend what it names"),
-        (ProjectionError("'.' cannot be a repository: gone"), "'.' cannot be", "Mend what"),
-        (CodexWorkspaceError("all there is"), "all there is", "Mend what it names"),
+        (EngineError("disk full", remedy="Free some: --codex-x"), "disk full", "Free some: --x"),
+        (CodexWorkspaceError("a\nb: c; d", remedy="Set A"), "a\nb: c; d", "Set A"),
+        (ProjectionError("git x failed: oh; no"), "git x failed: oh; no", "Fix the cause"),
     ],
 )
-def test_our_errors_are_parted(problem, text, remedy):
+def test_one_of_our_errors_keeps_its_remedy(problem, text, remedy):
     """
-    Nothing of them is lost, and a remedy is always there.
+    Message and remedy stay apart, options are spelled as the command has them, and a remedy is
+    always present.
     """
-    got = advised(problem)
+    got = from_error(problem)
 
     assert "error" == got.status
-    assert got.text.startswith(text)
+    assert text == got.text
     assert got.remedy.startswith(remedy)
 
 
 def test_some_of_many():
     """
-    Five, and a number.
+    At most five names are listed, then the number of the others.
     """
     assert "a, b" == some("ab")
     assert "a, b, c, d, e and 2 more" == some("abcdefg")
@@ -183,7 +180,8 @@ def test_some_of_many():
 @pytest.mark.promise("S19")
 def test_without_repository_and_engine(machine, tmp_path, doctor):
     """
-    S19: each is one error with a remedy, what depends on them is left out, and the exit code is 1.
+    S19: each is one error with a remedy, checks that depend on them are left out, and the exit
+    code is 1.
     """
     code, printed = doctor(tmp_path)
 
@@ -194,14 +192,14 @@ def test_without_repository_and_engine(machine, tmp_path, doctor):
     assert 2 == len(errors)
     assert "found            No container engine answers" in lines[errors[0]]
     assert f"commit           {tmp_path} is not in a git repository" in lines[errors[1]]
-    assert "           Give the path of one, or run git init" in lines[errors[1] + 1]
+    assert "           Give the path of a repository, or run git init" in lines[errors[1] + 1]
     assert lines[-1].endswith("2 errors")
     assert "\x1b" not in printed
 
 
-def test_json_has_one_object_a_line(machine, tmp_path, doctor):
+def test_json_has_one_event_per_line(machine, tmp_path, doctor):
     """
-    With the fields that are promised, and nothing else around.
+    Each check is an event, and the last line is the result with the same fields.
     """
     repository = Repository(tmp_path / "demo", machine)
     repository.commit({"codex-workspace-scripts/setup-script.sh": "if\n"})
@@ -217,23 +215,23 @@ def test_json_has_one_object_a_line(machine, tmp_path, doctor):
     assert ("ok", "error", "warning") == tuple(by_check[n] for n in ("commit", "syntax", "set -e"))
 
 
-def test_nothing_is_written_but_the_cache_directory(machine, tmp_path):
+def test_nothing_is_written_except_the_cache_directory(machine, tmp_path):
     """
-    Not into the repository, not elsewhere in the user's home.
+    The checks write neither to the repository nor elsewhere in the user's home.
     """
     repository = Repository(tmp_path / "demo", machine)
     repository.commit({"a": "1"})
     before = sorted(tmp_path.rglob("*"))
 
-    list(examine(Config(repo=repository.path), machine))
+    list(run_all(Config(repo=repository.path), machine))
 
     left = sorted(set(tmp_path.rglob("*")) - set(before))
     assert [tmp_path / "cache", tmp_path / "cache/codex-workspace"] == left
 
 
-def test_what_a_repository_names_cannot_steer_the_terminal(machine, tmp_path, doctor):
+def test_names_in_a_repository_cannot_control_the_terminal(machine, tmp_path, doctor):
     """
-    File names are anybody's.
+    A file name can contain escape sequences.
     """
     repository = Repository(tmp_path / "demo", machine)
     repository.commit({"a": "1"})
@@ -241,13 +239,13 @@ def test_what_a_repository_names_cannot_steer_the_terminal(machine, tmp_path, do
 
     _, printed = doctor(repository.path)
 
-    assert "1 untracked file, which" in printed
+    assert "1 untracked file, not included" in printed
     assert "\x1b" not in printed
 
 
-def test_a_finding_has_a_mark_and_what_to_do_below():
+def test_a_finding_is_printed_with_its_status_and_remedy():
     """
-    Colours mark it where they are wanted.
+    On a terminal, the status is coloured.
     """
     plain = Finding("g", "name", warning("one\ntwo", "mend it"))
     red = Finding("g", "n", error("x", "y"))
@@ -260,9 +258,9 @@ def test_a_finding_has_a_mark_and_what_to_do_below():
     )
 
 
-def test_the_command_starts_light():
+def test_the_command_imports_nothing_heavy_at_its_start():
     """
-    What only its checks need is imported when they run.
+    Modules that only the checks need are imported when they run.
     """
     heavy = "{'docker', 'requests', 'urllib3', 'yaml'} & set(sys.modules)"
     code = f"import pytest_codex_workspace.cli, sys; sys.exit(len({heavy}))"
@@ -270,9 +268,9 @@ def test_the_command_starts_light():
     assert 0 == subprocess.run([sys.executable, "-c", code]).returncode
 
 
-def test_a_mistake_in_the_file_is_an_error_among_others(tmp_path):
+def test_an_invalid_configuration_file_is_one_error(tmp_path):
     """
-    The other checks go on with what the options say.
+    The other checks run with the options of the command line.
     """
     env = host_environment(tmp_path / "home")
     repo = Repository(tmp_path / "repo", env)

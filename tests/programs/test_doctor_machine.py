@@ -1,4 +1,4 @@
-"""Doctor: git, certificates, and where things are kept on this machine."""
+"""Doctor: git, certificates and the cache directory of this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAY = 86400.0
 
 def issued(where, constraints):
     """
-    A key and its certificate, which is good for 100 days.
+    Return a key and its certificate, which is valid for 100 days.
     """
     config = f"[req]\ndistinguished_name=n\n[n]\n[x]\nbasicConstraints={constraints}\n"
     (where / "config").write_text(config)
@@ -46,7 +46,7 @@ def issued(where, constraints):
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     """
-    Key and certificate of an authority.
+    Return key and certificate of an authority.
     """
     return issued(tmp_path_factory.mktemp("authority"), "critical,CA:TRUE")
 
@@ -54,7 +54,7 @@ def authority(tmp_path_factory):
 @pytest.fixture
 def kept(cache_home, authority):
     """
-    That authority, as this machine's.
+    Store that authority as the one of this machine.
     """
     trust.store_ca(authority)
     return cache_home / "codex-workspace" / "ca.pem"
@@ -70,9 +70,9 @@ def kept(cache_home, authority):
         ("what?", "error"),
     ],
 )
-def test_git_is_young_enough(tmp_path, says, status):
+def test_an_old_git_is_an_error(tmp_path, says, status):
     """
-    Or what it says is shown.
+    If the version is unreadable, the output of git is shown.
     """
     program = tmp_path / "git"
     program.write_text(f"#!/bin/sh\necho '{says}'\n")
@@ -85,9 +85,9 @@ def test_git_is_young_enough(tmp_path, says, status):
     assert (status == "ok") == (found.remedy == "")
 
 
-def test_no_git_says_how_to_install_it(tmp_path):
+def test_a_missing_git_is_an_error(tmp_path):
     """
-    As projection would.
+    The remedy says how to install git.
     """
     found = machine.git({"PATH": str(tmp_path)})
 
@@ -96,7 +96,7 @@ def test_no_git_says_how_to_install_it(tmp_path):
 
 def test_certificates_are_counted_with_their_sources(tmp_path, monkeypatch, authority):
     """
-    Each once, however many files have it.
+    A certificate in several files counts once.
     """
     monkeypatch.setattr(trust, "_BUNDLE_FILES", (str(tmp_path / "system"),))
     certificate = trust.ca_certificate(authority)
@@ -110,11 +110,11 @@ def test_certificates_are_counted_with_their_sources(tmp_path, monkeypatch, auth
 
 @pytest.mark.parametrize(
     ("variable", "words"),
-    [("SSL_CERT_FILE", "No such file"), ("REQUESTS_CA_BUNDLE", "no certificate in it")],
+    [("SSL_CERT_FILE", "No such file"), ("REQUESTS_CA_BUNDLE", "contains no certificate")],
 )
 def test_a_variable_that_names_no_bundle_is_a_warning(tmp_path, variable, words):
     """
-    It is nearly always a mistake.
+    Such a variable is almost always a mistake.
     """
     path = tmp_path / "bundle.pem"
     if variable == "REQUESTS_CA_BUNDLE":
@@ -129,7 +129,7 @@ def test_a_variable_that_names_no_bundle_is_a_warning(tmp_path, variable, words)
 
 def test_no_certificates_at_all_are_a_warning(monkeypatch):
     """
-    With what to install.
+    The remedy says what to install.
     """
     monkeypatch.setattr(trust, "_BUNDLE_FILES", ())
 
@@ -138,16 +138,16 @@ def test_no_certificates_at_all_are_a_warning(monkeypatch):
     assert ("warning", True) == (found.status, "ca-certificates" in found.remedy)
 
 
-def test_an_authority_has_mode_and_age(kept):
+def test_the_authority_is_reported_with_mode_and_expiry(kept):
     """
-    Before the first run there is none, which is fine.
+    A missing authority is ok before the first run.
     """
     found = machine.authority()
     assert "ok" == found.status
     assert f"{kept}, mode 0600, expires in 99 d" in found.text
 
     kept.unlink()
-    assert ("ok", "the first run makes it") == (
+    assert ("ok", "not created yet; the first run creates it") == (
         machine.authority().status,
         machine.authority().text,
     )
@@ -155,11 +155,11 @@ def test_an_authority_has_mode_and_age(kept):
 
 @pytest.mark.parametrize(
     ("days", "status", "words"),
-    [(69, "ok", "expires in"), (71, "warning", "expires in 28 d"), (101, "error", "has expired")],
+    [(69, "ok", "expires in"), (71, "warning", "expires in 28 d"), (101, "error", "expired on")],
 )
-def test_an_authority_that_expires_is_told(kept, days, status, words):
+def test_an_authority_that_expires_soon_is_a_warning(kept, days, status, words):
     """
-    A month before.
+    The warning starts a month before.
     """
     found = machine.authority(time.time() + days * DAY)
 
@@ -170,7 +170,7 @@ def test_an_authority_that_expires_is_told(kept, days, status, words):
 
 def test_an_authority_that_others_can_read_is_a_warning(kept):
     """
-    It holds a private key.
+    The file contains a private key.
     """
     kept.chmod(0o644)
 
@@ -190,7 +190,7 @@ def test_an_authority_that_others_can_read_is_a_warning(kept):
 )
 def test_a_damaged_authority_is_an_error(kept, content):
     """
-    S19: no certificate for workspaces; removing the file helps.
+    S19: workspaces would have no certificate; the remedy is to remove the file.
     """
     kept.write_text(content)
 
@@ -199,20 +199,23 @@ def test_a_damaged_authority_is_an_error(kept, content):
     assert ("error", True) == (found.status, f"Remove {kept}" in found.remedy)
 
 
-def test_a_certificate_of_no_authority_is_an_error(kept, tmp_path):
+def test_a_certificate_that_is_not_an_authority_is_an_error(kept, tmp_path):
     """
-    Nobody would trust what it signs.
+    No client would trust certificates signed with it.
     """
     kept.write_bytes(issued(tmp_path, "CA:FALSE"))
 
     found = machine.authority()
 
-    assert ("error", f"{kept} is not the certificate of an authority") == (found.status, found.text)
+    assert ("error", f"{kept} does not contain the certificate of an authority") == (
+        found.status,
+        found.text,
+    )
 
 
-def test_the_cache_directory_and_its_substitute(cache_home, tmp_path, monkeypatch):
+def test_a_substitute_for_the_cache_directory_is_a_warning(cache_home, tmp_path, monkeypatch):
     """
-    A substitute is a warning that names both.
+    The warning names both directories.
     """
     found = machine.cache_directory()
     assert ("ok", str(cache_home / "codex-workspace")) == (found.status, found.text)

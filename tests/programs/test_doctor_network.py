@@ -1,4 +1,4 @@
-"""Doctor: the way out, and the registries that this machine's tools are set to."""
+"""Doctor: the connection to the outside, and the registries of this machine's package managers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import threading
 
 import pytest
 
-from pytest_codex_workspace.doctor import network, registries
+from pytest_codex_workspace.doctor import network, package_registries
 from pytest_codex_workspace.network.upstream import UpstreamProxy
 
 
 @pytest.fixture
 def server():
     """
-    A web server on loopback that redirects whatever is asked.
+    Run a web server on loopback that redirects every request.
     """
     asked = []
 
@@ -44,7 +44,7 @@ def server():
 @pytest.fixture
 def closed():
     """
-    An address on which nothing listens.
+    Return an address on which nothing listens.
     """
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -54,7 +54,7 @@ def closed():
 @pytest.fixture
 def tools(tmp_path):
     """
-    A PATH with programs of the test's own.
+    Return a function that makes a PATH with programs of the test.
     """
 
     def add(name, script):
@@ -69,7 +69,7 @@ def tools(tmp_path):
 
 def own_address():
     """
-    An address of this machine that is not loopback, to which nothing is sent.
+    Return an address of this machine other than loopback, without sending anything.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))
@@ -78,7 +78,7 @@ def own_address():
 
 def test_without_a_proxy_connections_are_direct():
     """
-    By choice, or since nothing is set.
+    No proxy is used by choice, or because no variable is set.
     """
     assert "ok" == network.proxy("environment", {}).status
     assert "ok" == network.proxy("none", {"HTTPS_PROXY": "nonsense://"}).status
@@ -92,9 +92,9 @@ def test_without_a_proxy_connections_are_direct():
         ({"HTTPS_PROXY": "http://me:secret@127.0.0.1:3128"}, "loopback"),
     ],
 )
-def test_a_wrong_proxy_is_an_error_without_its_password(environ, words):
+def test_an_invalid_proxy_is_an_error_without_its_password(environ, words):
     """
-    In the words of the parser, with the option that overrules it.
+    The text is the parser's, and the remedy names the option.
     """
     found = network.proxy("environment", environ)
 
@@ -114,16 +114,16 @@ def test_a_wrong_proxy_is_an_error_without_its_password(environ, words):
 )
 def test_a_proxy_for_plain_http_alone_is_a_warning(environ, words):
     """
-    Wrong or right, HTTPS does not use it.
+    HTTPS does not use that proxy.
     """
     found = network.proxy("environment", environ)
 
     assert ("warning", True) == (found.status, words in found.text)
 
 
-def test_a_proxy_is_asked_whether_it_is_there():
+def test_a_proxy_that_does_not_answer_is_a_warning():
     """
-    User and password are only said to be there.
+    User and password are never printed.
     """
     address = own_address()
     with socket.create_server((address, 0)) as listening:
@@ -139,17 +139,17 @@ def test_a_proxy_is_asked_whether_it_is_there():
     assert "secret" not in repr((there, gone))
 
 
-def test_any_answer_is_an_answer(server):
+def test_any_response_counts_as_an_answer(server):
     """
-    A redirection is not followed.
+    A redirect is not followed.
     """
     assert network.probe(f"{server.url}/simple/", None) is None
     assert [("HEAD", "/simple/", None)] == server.asked
 
 
-def test_silence_has_its_reason(closed):
+def test_a_failed_connection_has_its_reason(closed):
     """
-    And a name that nobody knows.
+    This includes an unknown host name.
     """
     assert "cannot be reached: Connection refused" == network.probe(
         "http://{}:{}".format(*closed), None
@@ -157,9 +157,9 @@ def test_silence_has_its_reason(closed):
     assert "Name or service not known" in network.probe("http://nobody.invalid/", None)
 
 
-def test_a_server_that_says_nothing_is_given_up():
+def test_a_server_that_sends_nothing_is_given_up():
     """
-    After the time it is given.
+    The request ends at its timeout.
     """
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = "http://{}:{}".format(*listening.getsockname())
@@ -168,7 +168,7 @@ def test_a_server_that_says_nothing_is_given_up():
 
 def test_requests_go_through_the_proxy(server, closed):
     """
-    With its credentials, unless NO_PROXY says otherwise.
+    The request has the proxy's credentials, unless NO_PROXY names the host.
     """
     proxy = UpstreamProxy.parse(server.url.replace("://", "://me:s%2525@"), "127.0.0.1")
 
@@ -181,15 +181,15 @@ def test_requests_go_through_the_proxy(server, closed):
 @pytest.mark.parametrize(
     ("urls", "status", "words"),
     [
-        (None, "ok", "not configured: there is no npm"),
-        ([], "ok", "not configured: npm names no registry"),
-        (["file:///srv/wheels"], "ok", "what npm is set to answers"),
+        (None, "ok", "not checked: npm is not installed"),
+        ([], "ok", "not checked: npm has no registry on the network"),
+        (["file:///srv/wheels"], "ok", "not checked: npm has no registry on the network"),
         (["http://me:secret@{closed}/x"], "warning", "http://{closed}/x cannot be reached"),
     ],
 )
-def test_registries_are_judged(closed, urls, status, words):
+def test_a_registry_that_does_not_answer_is_a_warning(closed, urls, status, words):
     """
-    A tool that is not there, or that uses files, needs no network.
+    A tool that is not installed, or that uses files, is not checked.
     """
     place = "{}:{}".format(*closed)
     told = urls and [url.format(closed=place) for url in urls]
@@ -204,18 +204,19 @@ def test_registries_are_judged(closed, urls, status, words):
 
 def test_a_tool_that_fails_is_a_warning(tools):
     """
-    It does not work either.
+    The text has the exit status of the tool.
     """
     environ = tools("npm", "exit 3")
 
-    found = network.registry("npm", registries.npm_urls, "none", environ)
+    found = network.registry("npm", package_registries.npm_urls, "none", environ)
 
     assert ("warning", True) == (found.status, "exit status 3" in found.text)
 
 
-def test_pip_tells_what_it_is_set_to(tmp_path, monkeypatch):
+def test_the_index_of_pip_is_found(tmp_path, monkeypatch):
     """
-    Environment before file before default; a module in the current directory is not run.
+    The environment wins over the file, the file over the default; a module in the current
+    directory is not run.
     """
     (tmp_path / "pip.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
@@ -223,34 +224,34 @@ def test_pip_tells_what_it_is_set_to(tmp_path, monkeypatch):
     base = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     from_file = {**base, "PIP_CONFIG_FILE": str(tmp_path / "pip.conf")}
 
-    (default,) = registries.pip_urls({**base, "PIP_CONFIG_FILE": os.devnull})
+    (default,) = package_registries.pip_urls({**base, "PIP_CONFIG_FILE": os.devnull})
     assert default.startswith("https://")
-    assert ["https://file.example/simple"] == registries.pip_urls(from_file)
-    assert ["https://me:****@env.example/simple"] == registries.pip_urls(
+    assert ["https://file.example/simple"] == package_registries.pip_urls(from_file)
+    assert ["https://me:****@env.example/simple"] == package_registries.pip_urls(
         {**from_file, "PIP_INDEX_URL": "https://me:secret@env.example/simple"}
     )
 
 
 def test_pip_may_be_a_program_only(tools, monkeypatch):
     """
-    Or not be there at all.
+    Pip can be a program without a module, or be missing.
     """
     monkeypatch.setattr(sys, "path", [])
-    monkeypatch.setattr(registries.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(package_registries.importlib.util, "find_spec", lambda _: None)
     environ = tools("pip", 'echo "--index-url <url>  Base (default https://a.example/simple). It"')
 
-    assert ["https://a.example/simple"] == registries.pip_urls(environ)
-    assert registries.pip_urls({"PATH": "/nowhere"}) is None
+    assert ["https://a.example/simple"] == package_registries.pip_urls(environ)
+    assert package_registries.pip_urls({"PATH": "/nowhere"}) is None
 
 
-def test_npm_and_apt_tell_theirs(tools):
+def test_the_registries_of_npm_and_apt_are_found(tools):
     """
-    Each URL once; what is no URL is none.
+    Each URL is listed once, and other words are ignored.
     """
     environ = tools("npm", "echo https://npm.example/")
     tools("apt-get", "echo http://a.example/debian http://a.example/debian nonsense")
 
-    assert ["https://npm.example/"] == registries.npm_urls(environ)
-    assert ["http://a.example/debian"] == registries.apt_urls(environ)
-    assert registries.npm_urls({"PATH": "/nowhere"}) is None
-    assert registries.apt_urls({"PATH": "/nowhere"}) is None
+    assert ["https://npm.example/"] == package_registries.npm_urls(environ)
+    assert ["http://a.example/debian"] == package_registries.apt_urls(environ)
+    assert package_registries.npm_urls({"PATH": "/nowhere"}) is None
+    assert package_registries.apt_urls({"PATH": "/nowhere"}) is None

@@ -1,12 +1,12 @@
-"""Doctor: the repository, and what a workspace will not have of it."""
+"""Doctor: the repository, and what a workspace lacks of it."""
 
 from __future__ import annotations
 
 import pytest
 
 from pytest_codex_workspace.config import Config
-from pytest_codex_workspace.doctor import filters, repository
-from pytest_codex_workspace.doctor.results import advised
+from pytest_codex_workspace.doctor import git_filters, repository
+from pytest_codex_workspace.doctor.result import from_error
 from pytest_codex_workspace.errors import ProjectionError
 from pytest_codex_workspace.repository import open_repository
 
@@ -31,22 +31,22 @@ def opened(repo):
 
 
 @pytest.mark.promise("S19")
-def test_no_repository_says_what_to_give(tmp_path, repo):
+def test_no_repository_is_an_error(tmp_path, repo):
     """
-    S19: what was an unset HOST_REPO; the remedy is apart.
+    S19: the counterpart of an unset HOST_REPO; the remedy is separate.
     """
     with pytest.raises(ProjectionError) as caught:
         repository.without_submodules(tmp_path, "HEAD", repo.env)
 
-    found = advised(caught.value)
+    found = from_error(caught.value)
     assert "error" == found.status
     assert f"{tmp_path} is not in a git repository" == found.text
-    assert found.remedy.startswith("Give the path of one, or run git init")
+    assert found.remedy.startswith("Give the path of a repository, or run git init")
 
 
-def test_the_commit_is_named(repo):
+def test_the_commit_is_reported(repo):
     """
-    With the branch, or that there is none.
+    The text has the branch, or says that there is none.
     """
     assert f"demo at {repo.head()[:12]}; HEAD is on main" == (
         repository.commit(opened(repo), repo.env).text
@@ -55,9 +55,9 @@ def test_the_commit_is_named(repo):
     assert repository.commit(opened(repo), repo.env).text.endswith("on no branch")
 
 
-def test_what_is_not_committed_is_listed(repo):
+def test_uncommitted_files_are_listed(repo):
     """
-    Five of it, and how many there are; ignored files are meant to stay behind.
+    At most five are listed; ignored files are not mentioned.
     """
     assert "ok" == repository.changes(opened(repo), repo.env).status
     (repo.path / "a.txt").write_text("2\n")
@@ -73,24 +73,24 @@ def test_what_is_not_committed_is_listed(repo):
     assert "a.txt, new 0, new 1, new 2, new 3 and 2 more" in found.text
 
 
-def test_git_that_fails_to_list_is_a_warning(repo, tmp_path):
+def test_a_failure_of_git_is_a_warning(repo, tmp_path):
     """
-    In a large work tree it may not end in time, and a workspace comes up all the same.
+    Git may exceed its time limit in a large work tree, but a workspace starts nevertheless.
     """
     snapshot = opened(repo)
     (tmp_path / "git").write_text("#!/bin/sh\necho too much >&2\nexit 1\n")
     (tmp_path / "git").chmod(0o755)
     environ = {**repo.env, "PATH": str(tmp_path)}
 
-    got = [check(snapshot, environ) for check in (repository.changes, filters.filters)]
+    got = [check(snapshot, environ) for check in (repository.changes, git_filters.filters)]
 
     assert ["warning", "warning"] == [one.status for one in got]
     assert all("too much" in one.text + one.remedy for one in got)
 
 
-def test_looking_runs_nothing_of_the_repository(repo, tmp_path):
+def test_the_checks_run_no_program_of_the_repository(repo, tmp_path):
     """
-    Git would ask a monitor that the repository names.
+    Git would start a file system monitor that the repository configures.
     """
     ran = tmp_path / "ran"
     monitor = tmp_path / "monitor"
@@ -106,22 +106,22 @@ def test_looking_runs_nothing_of_the_repository(repo, tmp_path):
     assert not ran.exists()
 
 
-def test_looking_changes_nothing(repo):
+def test_the_checks_change_nothing(repo):
     """
-    Not a time stamp, not the index.
+    Neither time stamps nor the index change.
     """
     (repo.path / "a.txt").touch()
     before = fingerprint(repo.path)
 
     repository.changes(opened(repo), repo.env)
-    filters.filters(opened(repo), repo.env)
+    git_filters.filters(opened(repo), repo.env)
 
     assert before == fingerprint(repo.path)
 
 
 def test_a_shallow_clone_is_a_warning(repo, tmp_path):
     """
-    A whole one is not.
+    A complete clone is ok.
     """
     repo.commit({"b": "2"})
     assert "ok" == repository.history(opened(repo)).status
@@ -135,16 +135,16 @@ def test_a_shallow_clone_is_a_warning(repo, tmp_path):
 
 def test_lfs_pointers_are_a_warning(repo):
     """
-    A workspace gets the pointers; a text that only mentions one is none.
+    A workspace gets the pointers. A file that only mentions a pointer does not count.
     """
     repo.commit({"readme": f"see\n{POINTER}", ".gitattributes": "*.bin filter=lfs\n"})
-    found = filters.filters(opened(repo), repo.env)
-    assert ("ok", True) == (found.status, "provides for them" in found.text)
+    found = git_filters.filters(opened(repo), repo.env)
+    assert ("ok", True) == (found.status, "uses LFS" in found.text)
     repo.git("rm", "--quiet", "--cached", ".gitattributes")
     repo.commit({".gitattributes": None})
 
     repo.commit({"data/big.bin": POINTER, "data/small.bin": "small"})
-    found = filters.filters(opened(repo), repo.env)
+    found = git_filters.filters(opened(repo), repo.env)
 
     assert "warning" == found.status
     assert found.text.startswith("the commit has 1 LFS pointer, and")
@@ -154,30 +154,30 @@ def test_lfs_pointers_are_a_warning(repo):
 
 def test_other_filters_are_a_warning(repo):
     """
-    In any directory; the name is told.
+    The filter is found in any directory, and the text names it.
     """
-    assert "no LFS pointers" == filters.filters(opened(repo), repo.env).text
+    assert "no LFS pointers" == git_filters.filters(opened(repo), repo.env).text
     repo.commit({"sub/.gitattributes": "*.key filter=crypt diff=crypt\n"})
 
-    found = filters.filters(opened(repo), repo.env)
+    found = git_filters.filters(opened(repo), repo.env)
 
     assert ("warning", True) == (found.status, "(crypt)" in found.text)
 
 
 @pytest.mark.promise("S19")
-def test_a_missing_submodule_is_an_error_that_names_both_ways_out(repo):
+def test_a_missing_submodule_is_an_error_with_both_remedies(repo):
     """
-    S19: update it, or leave submodules out; then it is no error.
+    S19: update the submodule, or skip submodules; then there is no error.
     """
     repo.submodule("lib")
     repo.commit()
-    assert ("ok", "lib: in the clone") == _status(repository.submodules, repo)
+    assert ("ok", "in the clone: lib") == _status(repository.submodules, repo)
     repo.path.joinpath("lib").rename(repo.path.parent / "elsewhere")
 
     with pytest.raises(ProjectionError) as caught:
         repository.submodules(repo.path, "HEAD", repo.env)
 
-    found = advised(caught.value)
+    found = from_error(caught.value)
     assert ("error", True) == (found.status, "'lib'" in found.text)
     assert "submodule update --init --recursive" in found.remedy
     assert "CODEX_SKIP_SUBMODULES=1" in found.remedy
@@ -193,9 +193,9 @@ def _status(check, repo):
     return found.status, found.text
 
 
-def test_without_submodules_there_is_nothing_to_fetch(repo):
+def test_a_repository_without_submodules_passes(repo):
     """
-    No line about URLs either.
+    There is no finding about URLs.
     """
     assert ("ok", "none") == _status(repository.submodules, repo)
     assert repository.submodule_urls(repo.path, "HEAD", repo.env) is None
@@ -211,17 +211,17 @@ def test_without_submodules_there_is_nothing_to_fetch(repo):
         ("example.org:a.git", "ssh"),
         ("git://example.org/a.git", "git"),
         ("http://example.org/a.git", "plain HTTP"),
-        ("file:///srv/a.git", "a directory of this machine"),
-        ("/srv/a.git", "a directory of this machine"),
+        ("file:///srv/a.git", "a directory on this machine"),
+        ("/srv/a.git", "a directory on this machine"),
         ("https://10.1.2.3/a.git", "a private address"),
         ("https://git/a.git", "a private host"),
         ("https://git.corp/a.git", "a private host"),
-        ("nonsense", "no URL"),
+        ("nonsense", "not a URL"),
     ],
 )
 def test_submodule_urls_that_codex_cannot_use(url, why):
     """
-    Only HTTPS to a public host leaves.
+    Only HTTPS to a public host works.
     """
     assert why == repository.unreachable(url, "")
 
@@ -233,20 +233,20 @@ def test_submodule_urls_that_codex_cannot_use(url, why):
         ("git@example.org:team/a.git", "ssh"),
         ("ssh://example.org/team/a.git", "ssh"),
         ("https://git.internal/team/a.git", "a private host"),
-        ("/srv/a.git", "a directory of this machine"),
-        ("", "relative, and the clone has no origin"),
+        ("/srv/a.git", "a directory on this machine"),
+        ("", "relative, but the clone has no origin"),
     ],
 )
-def test_relative_urls_start_at_the_origin(origin, why):
+def test_relative_urls_are_resolved_against_the_origin(origin, why):
     """
-    As `git submodule` reads them.
+    This is how `git submodule` reads them.
     """
     assert why == repository.unreachable("../b.git", origin)
 
 
 def test_urls_are_read_from_the_commit(repo):
     """
-    Each with its reason, and no password.
+    Each has its reason, and passwords are left out.
     """
     repo.submodule("lib")
     repo.git("config", "--file=.gitmodules", "submodule.lib.url", "http://me:secret@example.org/x")
@@ -259,28 +259,28 @@ def test_urls_are_read_from_the_commit(repo):
     assert "lib (http://example.org/x: plain HTTP)" in found.text
 
 
-def test_a_submodule_of_https_is_well(repo):
+def test_a_submodule_with_an_https_url_passes(repo):
     """
-    A relative one of an HTTPS origin, too.
+    So does a relative URL of an HTTPS origin.
     """
     repo.submodule("lib")
     repo.git("config", "--file=.gitmodules", "submodule.lib.url", "../lib.git")
     repo.git("config", "remote.origin.url", "https://example.org/team/demo.git")
     repo.commit()
 
-    assert ("ok", "1, each of HTTPS") == _status(repository.submodule_urls, repo)
+    assert ("ok", "1 URL, all HTTPS") == _status(repository.submodule_urls, repo)
     assert open_repository(repo.path, environ=repo.env).submodules
 
 
-def test_what_the_file_says(repo):
+def test_the_configuration_file_is_checked(repo):
     """
-    Whether there is one, and what is wrong with it.
+    The result says whether there is a file, and what is invalid in it.
     """
     config = Config(repo=repo.path)
 
     assert "no .codex-workspace.yaml" == repository.configuration(config, "").text
     (repo.path / ".codex-workspace.yaml").write_text("image: slim\n")
-    assert ".codex-workspace.yaml is read" == repository.configuration(config, "").text
+    assert ".codex-workspace.yaml is valid" == repository.configuration(config, "").text
     wrong = repository.configuration(config, "line 1: unknown key 'imgae'")
     assert ("error", "line 1: unknown key 'imgae'") == (wrong.status, wrong.text)
     assert "codex-workspace config" in wrong.remedy

@@ -1,4 +1,4 @@
-"""Doctor: codex-workspace-scripts/, as it is committed."""
+"""Doctor: codex-workspace-scripts/ as committed."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def script(content):
     return scripts.Script(SETUP, "100755", content)
 
 
-def test_both_scripts_or_none_are_well(repository):
+def test_both_scripts_or_none_pass(repository):
     """
-    Codex does without the directory.
+    Codex does not require the directory.
     """
     repository.commit({"a": "1"})
-    assert ("ok", "there is no codex-workspace-scripts/, so nothing to set up") == (
+    assert ("ok", "no codex-workspace-scripts/: no setup needed") == (
         presence(repository).status,
         presence(repository).text,
     )
@@ -53,7 +53,7 @@ def test_both_scripts_or_none_are_well(repository):
 @pytest.mark.promise("S5", "S19")
 def test_a_directory_without_setup_script_is_an_error(repository):
     """
-    S5: Codex requires it; the remedy names the path.
+    S5: Codex requires the script; the remedy names its path.
     """
     repository.commit({RESUME: "true\n"})
 
@@ -64,7 +64,7 @@ def test_a_directory_without_setup_script_is_an_error(repository):
 
 def test_scripts_that_are_not_committed_are_a_warning(repository):
     """
-    They run nowhere.
+    No workspace runs them.
     """
     repository.commit({"a": "1"})
     repository.path.joinpath("codex-workspace-scripts").mkdir()
@@ -79,7 +79,7 @@ def test_scripts_that_are_not_committed_are_a_warning(repository):
 @pytest.mark.parametrize("pattern", ["codex-workspace-scripts/", "*.sh"])
 def test_scripts_that_git_ignores_are_an_error(repository, pattern):
     """
-    Whether the directory or only a file is; and one of two is enough.
+    Either the directory or one file is ignored; one of the two scripts is enough.
     """
     repository.commit({SETUP: "true\n"})
     repository.commit({".gitignore": f"{pattern}\n"})
@@ -92,37 +92,37 @@ def test_scripts_that_git_ignores_are_an_error(repository, pattern):
     assert SETUP not in found.text
 
 
-def test_line_ends_are_those_of_the_commit(repository):
+def test_line_endings_are_those_of_the_commit(repository):
     """
-    CRLF in a blob is a warning, even where the work tree has LF.
+    CRLF in a blob is a warning, even if the work tree has LF.
     """
     repository.commit({SETUP: b"true\r\n", RESUME: "true\n"})
     (repository.path / SETUP).write_text("true\n")
 
-    found = scripts.line_ends(committed(repository))
+    found = scripts.line_endings(committed(repository))
 
     assert "warning" == found.status
     assert SETUP in found.text
     assert RESUME not in found.text
     assert ".gitattributes" in found.remedy
-    assert "ok" == scripts.line_ends([script(b"true\n")]).status
+    assert "ok" == scripts.line_endings([script(b"true\n")]).status
 
 
-def test_no_run_bit_is_no_problem(repository):
+def test_a_missing_executable_bit_is_ok(repository):
     """
-    It is said, since people wonder.
+    The text mentions it, because users expect that it matters.
     """
     repository.commit({SETUP: "true\n"})
-    assert "has none, and needs none" in scripts.run_bits(committed(repository)).text
+    assert "and not needed" in scripts.executable_bits(committed(repository)).text
     repository.git("update-index", "--chmod=+x", SETUP)
     repository.git("commit", "-m", "x")
-    found = scripts.run_bits(committed(repository))
+    found = scripts.executable_bits(committed(repository))
     assert ("ok", "set") == (found.status, found.text)
 
 
 def test_a_syntax_error_has_its_line():
     """
-    In a script with CRLF, too, which is no error by itself.
+    This holds for a script with CRLF too, which is not an error by itself.
     """
     found = scripts.syntax([script(b"true\r\nif true; then\r\n  fi fi\r\n")], os.environ)
 
@@ -133,7 +133,7 @@ def test_a_syntax_error_has_its_line():
 
 def test_checking_syntax_runs_nothing(tmp_path):
     """
-    Neither the script nor what BASH_ENV names.
+    Neither the script nor the file named by BASH_ENV runs.
     """
     trap = tmp_path / "trap"
     (tmp_path / "env").write_text(f"touch {trap}\n")
@@ -144,18 +144,18 @@ def test_checking_syntax_runs_nothing(tmp_path):
     assert not trap.exists()
 
 
-def test_without_bash_syntax_is_not_checked(tmp_path):
+def test_syntax_is_not_checked_without_bash(tmp_path):
     """
-    The workspace has one.
+    The workspace has a bash of its own.
     """
     found = scripts.syntax([script(b"fi\n")], {"PATH": str(tmp_path)})
 
-    assert ("ok", True) == (found.status, "no bash" in found.text)
+    assert ("ok", True) == (found.status, "bash is not installed" in found.text)
 
 
-def test_an_old_bash_is_not_trusted(tmp_path):
+def test_an_old_bash_only_warns(tmp_path):
     """
-    What macOS has cannot read all that workspaces can.
+    The bash of macOS cannot parse everything that a workspace's bash can.
     """
     bash = tmp_path / "bash"
     bash.write_text(
@@ -185,9 +185,9 @@ def test_an_old_bash_is_not_trusted(tmp_path):
         "set -e\r",
     ],
 )
-def test_set_e_is_seen(line):
+def test_set_e_is_found(line):
     """
-    In each of its spellings.
+    Each spelling is recognised.
     """
     assert scripts.has_set_e(f"#!/bin/bash\n{line}\ntrue\n")
 
@@ -196,9 +196,9 @@ def test_set_e_is_seen(line):
     "line",
     ["# set -e", "set -u", "set +e", "set -o pipefail", "echo set -x", "setup -e", "reset -e"],
 )
-def test_its_absence_is_seen(line):
+def test_a_missing_set_e_is_found(line):
     """
-    What the first line asks for does not count: bash is given the text.
+    Options in the #! line do not count, because bash is given the text.
     """
     found = scripts.exits_early([script(f"#!/bin/bash -e\n{line}\ntrue\n".encode())])
 

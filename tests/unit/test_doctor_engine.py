@@ -12,8 +12,8 @@ import pytest
 
 from pytest_codex_workspace import labels
 from pytest_codex_workspace.doctor import engine as checks
-from pytest_codex_workspace.doctor.results import advised
-from pytest_codex_workspace.doctor.running import begin
+from pytest_codex_workspace.doctor.result import from_error
+from pytest_codex_workspace.doctor.runner import in_thread
 from pytest_codex_workspace.engine.docker import DockerEngine
 from pytest_codex_workspace.engine.fake import FakeEngine
 from pytest_codex_workspace.engine.find import locate_engine
@@ -28,7 +28,7 @@ HOUR = 3600.0
 @pytest.fixture
 def docker(tmp_path):
     """
-    A Docker engine of which nothing is known but its version, and the table it answers from.
+    Return a Docker engine that only knows its version, and its table of answers.
     """
     with stub_engine(tmp_path, {**DOCKER, "Arch": "amd64"}) as stub:
         stub.answers["GET /info"] = (200, {"Driver": "overlay2", "DockerRootDir": str(tmp_path)})
@@ -38,12 +38,12 @@ def docker(tmp_path):
 
 
 def found(environ, choice="auto"):
-    return checks.found(begin(lambda: locate_engine(choice, environ)), 5)
+    return checks.found(in_thread(lambda: locate_engine(choice, environ)), 5)
 
 
-def test_an_engine_that_answers_has_what_led_to_it(docker):
+def test_the_source_of_the_address_is_reported(docker):
     """
-    Option or environment.
+    The text says whether an option or the environment named the engine.
     """
     url = docker[1].url
 
@@ -51,9 +51,9 @@ def test_an_engine_that_answers_has_what_led_to_it(docker):
     assert f"{url} answers (the engine option)" == found({}, url).text
 
 
-def test_no_engine_is_an_error_with_what_was_tried(tmp_path):
+def test_no_engine_is_an_error_with_the_addresses_tried(tmp_path):
     """
-    The remedy is apart, and names options as this command has them.
+    The remedy is separate, and names options as the command spells them.
     """
     got = found({"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
 
@@ -64,7 +64,7 @@ def test_no_engine_is_an_error_with_what_was_tried(tmp_path):
 
 def test_an_engine_that_is_too_old_is_an_error(tmp_path):
     """
-    With the version that will do.
+    The remedy names the version that is required.
     """
     with stub_engine(tmp_path, {**DOCKER, "ApiVersion": "1.40"}) as stub:
         got = found({"DOCKER_HOST": stub.url})
@@ -74,16 +74,16 @@ def test_an_engine_that_is_too_old_is_an_error(tmp_path):
 
 def test_an_engine_that_does_not_answer_in_time_is_an_error():
     """
-    The others are not kept waiting.
+    The check ends at its timeout.
     """
     got = checks.found(Future(), 0.01)
 
     assert ("error", True) == (got.status, "docker version" in got.remedy)
 
 
-def test_a_good_engine_is_well(docker):
+def test_a_good_engine_passes(docker):
     """
-    Name, version, architecture and storage.
+    Version, architecture and storage are ok.
     """
     engine, _ = docker
 
@@ -96,7 +96,7 @@ def test_a_good_engine_is_well(docker):
 
 class Odd(FakeEngine):
     """
-    An engine that is unlike Codex's in each respect.
+    An engine that differs from Codex's in each respect.
     """
 
     platform = "linux/arm64"
@@ -106,9 +106,9 @@ class Odd(FakeEngine):
         return {**super().version(), "api": "1.40", "storage": "vfs"}
 
 
-def test_an_odd_engine_is_told(tmp_path):
+def test_an_unusual_engine_is_reported(tmp_path):
     """
-    Another architecture and vfs work, an old API does not.
+    Another architecture and vfs are warnings, an old API is an error.
     """
     engine = Odd()
 
@@ -122,23 +122,25 @@ def test_an_odd_engine_is_told(tmp_path):
         "overlay2" in checks.storage(engine).remedy,
     )
     # A root directory that is not here: a virtual machine's.
-    assert ("ok", True) == (checks.disk(engine).status, "cannot look" in checks.disk(engine).text)
+    assert ("ok", True) == (checks.disk(engine).status, "not checked" in checks.disk(engine).text)
 
 
-def test_room_on_the_disk(docker, tmp_path):
+def test_little_disk_space_is_reported(docker, tmp_path):
     """
-    That of this machine is looked at; too little is an error, little a warning.
+    Only the disk of this machine is checked; little space is a warning, very little an error.
     """
     assert str(tmp_path) in checks.disk(docker[0]).text
-    rooms = [checks.room(Path("/x"), size).status for size in (1_999_999_999, 2e9, 9.9e9, 1e10)]
+    rooms = [
+        checks.free_space(Path("/x"), size).status for size in (1_999_999_999, 2e9, 9.9e9, 1e10)
+    ]
     assert ["error", "warning", "warning", "ok"] == rooms
-    assert "codex-workspace cache prune" in checks.room(Path("/x"), 0).remedy
-    assert "1.5 GB free in /x" == checks.room(Path("/x"), 1_500_000_000).text
+    assert "codex-workspace cache prune" in checks.free_space(Path("/x"), 0).remedy
+    assert "1.5 GB free in /x" == checks.free_space(Path("/x"), 1_500_000_000).text
 
 
-def test_a_network_is_made_as_for_workspaces_and_removed(docker):
+def test_a_network_is_created_as_for_workspaces_and_removed(docker):
     """
-    Internal, with our labels.
+    The network is internal and has our labels.
     """
     engine, stub = docker
     stub.answers["POST /networks/create"] = (201, {"Id": "n1"})
@@ -156,7 +158,7 @@ def test_a_network_is_made_as_for_workspaces_and_removed(docker):
 
 def test_no_address_left_names_the_remedy(docker):
     """
-    The engine's words, and `codex-workspace clean`.
+    The result has the engine's words, and recommends `codex-workspace clean`.
     """
     engine, stub = docker
     words = "could not find an available, non-overlapping IPv4 address pool among the defaults"
@@ -165,15 +167,15 @@ def test_no_address_left_names_the_remedy(docker):
     with pytest.raises(EngineError) as caught:
         checks.networks(engine)
 
-    got = advised(caught.value)
+    got = from_error(caught.value)
     assert "error" == got.status
     assert words in got.text
     assert "`codex-workspace clean`" in got.remedy
 
 
-def test_what_dead_sessions_left_is_a_warning():
+def test_leftovers_of_dead_sessions_are_a_warning():
     """
-    Nothing of it is removed here.
+    The check removes nothing.
     """
     engine = FakeEngine()
     marks = Identity().labels("network")
@@ -186,14 +188,14 @@ def test_what_dead_sessions_left_is_a_warning():
 
     got = checks.leftovers(engine)
 
-    assert ("warning", "left by ended runs: network left") == (got.status, got.text)
+    assert ("warning", "left by earlier runs: network left") == (got.status, got.text)
     assert "codex-workspace clean" in got.remedy
     assert 2 == len(engine.networks({labels.SESSION: None}))
 
 
-def test_the_cache_is_measured(cache_home):
+def test_the_cache_is_compared_with_its_limit(cache_home):
     """
-    Against its budget, and without touching what is noted of uses.
+    The check does not change the records of use.
     """
     engine = FakeEngine()
     for kind, age in (("setup", 0.0), ("setup", 13 * HOUR), ("clean", 13 * HOUR)):
@@ -204,7 +206,7 @@ def test_the_cache_is_measured(cache_home):
     got = checks.cached_layers(engine, 10**9, 12 * HOUR)
 
     assert "ok" == got.status
-    assert "3 cached layers: 0 B of 1 GB, 1 setup among them too old to be used" == got.text
+    assert "3 cached layers: 0 B of 1 GB, of which 1 setup expired" == got.text
     over = checks.cached_layers(engine, -1, 12 * HOUR)
     assert ("warning", True) == (over.status, "cache prune" in over.remedy)
     assert not cache_home.exists()
@@ -213,9 +215,9 @@ def test_the_cache_is_measured(cache_home):
 @pytest.mark.parametrize(
     ("release", "status"), [("20.10.24+dfsg1", "warning"), ("23.0.1", "ok"), ("28.2.2", "ok")]
 )
-def test_sockets_that_no_namespace_confines(tmp_path, release, status):
+def test_sockets_that_bypass_namespaces_are_a_warning(tmp_path, release, status):
     """
-    Docker refuses them from 23 on.
+    Docker refuses these sockets since version 23.
     """
     with stub_engine(tmp_path, {**DOCKER, "Version": release, "Arch": "amd64"}) as stub:
         stub.answers["GET /info"] = (200, {"Driver": "overlay2"})
@@ -227,8 +229,8 @@ def test_sockets_that_no_namespace_confines(tmp_path, release, status):
     assert "AF_VSOCK" in got.text
 
 
-def test_of_other_engines_nothing_is_known():
+def test_other_engines_get_no_result_for_sockets():
     """
-    So nothing is said.
+    Nothing is known about the sockets of other engines.
     """
     assert checks.sockets(FakeEngine()) is None

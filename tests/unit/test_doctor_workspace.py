@@ -1,4 +1,4 @@
-"""Doctor: the image of workspaces, and the runtimes in it."""
+"""Doctor: the workspace image and its runtimes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ ENDED = "codex-workspace: ended with 0\n"
 @pytest.fixture(autouse=True)
 def _machine(cache_home, tmp_path, monkeypatch):
     """
-    No mmdebstrap, and a cache directory of the test's own.
+    Hide mmdebstrap, and use a cache directory of the test.
     """
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
 def build(engine, choice):
     """
-    Have the workspace image made.
+    Build the workspace image on the fake engine.
     """
     trust.store_ca(AUTHORITY)
     engine.add_image(DEBIAN)
@@ -42,7 +42,7 @@ def build(engine, choice):
 
 def printing(text, seen):
     """
-    An engine whose containers print *text*; it notes their specs in *seen*.
+    Return an engine whose containers print *text*, and record their specs in *seen*.
     """
 
     def run(spec, stdin, stdout):
@@ -56,7 +56,7 @@ def printing(text, seen):
 @pytest.mark.parametrize("choice", ["universal", "example.org/own:1"])
 def test_an_image_that_nobody_has_is_an_error(choice):
     """
-    The engine's reason; slim is the alternative.
+    The result has the engine's reason, and recommends slim.
     """
     found = workspace.image(FakeEngine(), choice)
 
@@ -66,9 +66,9 @@ def test_an_image_that_nobody_has_is_an_error(choice):
     assert "--image=slim" in found.remedy
 
 
-def test_podman_does_not_tell():
+def test_podman_cannot_report_what_can_be_pulled():
     """
-    So nothing is known, and the way to find out is given.
+    The result is a warning with a command to find out.
     """
 
     class Podman(FakeEngine):
@@ -80,9 +80,9 @@ def test_podman_does_not_tell():
     assert ("warning", True) == (found.status, f"podman pull {UNIVERSAL}" in found.remedy)
 
 
-def test_an_image_that_a_registry_has_is_well_and_stays_there():
+def test_an_image_in_a_registry_is_not_pulled():
     """
-    It is only asked for.
+    The registry is only asked whether it has the image.
     """
     engine = FakeEngine(pullable=[UNIVERSAL])
 
@@ -92,13 +92,13 @@ def test_an_image_that_a_registry_has_is_well_and_stays_there():
     assert engine.image(UNIVERSAL) is None
 
 
-def test_an_image_that_is_there_is_well():
+def test_a_present_image_passes():
     """
-    What is built from, then what is built.
+    This holds for the image to build on, and for the built image.
     """
     engine = FakeEngine(pullable=[UNIVERSAL])
     engine.add_image(UNIVERSAL)
-    assert f"image present ({UNIVERSAL})" in workspace.image(engine, "universal").text
+    assert f"first run builds on {UNIVERSAL} (present)" in workspace.image(engine, "universal").text
 
     build(engine, "universal")
 
@@ -107,19 +107,20 @@ def test_an_image_that_is_there_is_well():
 
 
 @pytest.mark.parametrize("reference", [DEBIAN, ROOTFS])
-def test_slim_needs_a_debian(reference):
+def test_slim_builds_on_either_debian_image(reference):
     """
-    Either of the two it is built from will do.
+    Each of the two images is sufficient.
     """
     engine = FakeEngine()
     engine.add_image(reference)
 
-    assert f"image present ({reference})" in workspace.image(engine, "slim").text
+    assert f"first run builds on {reference} (present)" in workspace.image(engine, "slim").text
 
 
-def test_slim_can_be_made_or_pulled(tmp_path):
+def test_slim_can_be_built_or_pulled(tmp_path):
     """
-    Without a Debian it is pulled; without a registry mmdebstrap makes it; without both it fails.
+    Without a Debian image it is pulled; without a registry mmdebstrap builds it; without both
+    the check fails.
     """
     assert "pulls" in workspace.image(FakeEngine(pullable=[DEBIAN]), "slim").text
     nothing = workspace.image(FakeEngine(), "slim")
@@ -133,9 +134,9 @@ def test_slim_can_be_made_or_pulled(tmp_path):
     )
 
 
-def test_runtimes_wait_for_the_image():
+def test_runtimes_are_not_checked_before_the_image_is_built():
     """
-    No container is started before there is one.
+    No container is started without an image.
     """
     seen: list[object] = []
 
@@ -143,7 +144,7 @@ def test_runtimes_wait_for_the_image():
 
     assert ("ok", True, []) == (
         found.status,
-        "once the workspace image is built" in found.text,
+        "not built yet" in found.text,
         seen,
     )
 
@@ -151,18 +152,18 @@ def test_runtimes_wait_for_the_image():
 @pytest.mark.parametrize(
     ("choice", "printed", "status", "words"),
     [
-        ("slim", ENDED, "ok", "has what CODEX_ENV"),
+        ("slim", ENDED, "ok", "has the selected versions"),
         ("slim", NOTE + ENDED, "warning", NOTE.strip()),
-        ("universal", "Python: 3.12\n" + ENDED, "ok", "has what CODEX_ENV"),
-        ("universal", "codex-workspace: absent\n" + ENDED, "ok", "no choice of runtimes"),
+        ("universal", "Python: 3.12\n" + ENDED, "ok", "has the selected versions"),
+        ("universal", "codex-workspace: absent\n" + ENDED, "ok", "cannot select runtimes"),
         ("slim", "no such\ncodex-workspace: ended with 1\n", "error", "failed in the image slim:"),
         ("slim", "killed", "error", "setup_universal.sh failed"),
         ("slim", "", "error", "setup_universal.sh failed"),
     ],
 )
-def test_the_image_is_asked_for_its_runtimes(choice, printed, status, words):
+def test_the_selection_of_the_image_is_run(choice, printed, status, words):
     """
-    What slim lacks is a warning; an exit code, or none at all, an error.
+    A missing runtime in slim is a warning; a failed or killed selection is an error.
     """
     seen: list[object] = []
     engine = printing(printed, seen)
@@ -184,7 +185,7 @@ def test_the_image_is_asked_for_its_runtimes(choice, printed, status, words):
 
 def test_a_container_that_does_not_start_is_removed():
     """
-    The engine's reason is the result.
+    The result has the engine's reason.
     """
 
     class Refusing(FakeEngine):
@@ -202,7 +203,7 @@ def test_a_container_that_does_not_start_is_removed():
 
 def test_a_runtime_that_does_not_exist_is_a_warning():
     """
-    The names that do are listed.
+    The remedy lists the names that exist.
     """
     found = workspace.runtimes(FakeEngine(), "slim", {"CODEX_ENV_NOED_VERSION": "18"})
 
