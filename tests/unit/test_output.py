@@ -258,3 +258,24 @@ def test_whoever_reads_may_go():
 
     with pytest.raises(BrokenPipeError):
         output.note("a")
+
+
+@pytest.mark.parametrize(
+    ("mode", "lines"),
+    [
+        ("quiet", []),
+        ("progress", ["codex: n", "  | s"]),
+        ("stream", ["codex: n", "  | s", "  . d"]),
+    ],
+)
+def test_each_mode_shows_its_part(mode, lines):
+    """
+    Scripts' output is shown unless everything is quiet.
+    """
+    shown = []
+    output = Output(mode, shown.append)
+    output.note("n")
+    output.script("s")
+    output.detail("d")
+
+    assert lines == shown
