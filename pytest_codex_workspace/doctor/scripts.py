@@ -9,9 +9,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..codex import RESUME, SCRIPTS, SETUP
 from ..git import git, inside, reading_environment
 from ..repository import RepositorySnapshot
-from ..scripts import RESUME, SETUP
 from .result import Result, error, ok, some, warning
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "syntax",
 ]
 
-_DIRECTORY = "codex-workspace-scripts"
 _TIMEOUT = 5.0
 
 _SET_E = re.compile(
@@ -72,18 +71,18 @@ def presence(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result
     if ignored:
         return error(
             f"git ignores {some(ignored)}, so it is not in the workspace",
-            f"Remove the pattern from .gitignore or run git add --force, and commit {_DIRECTORY}/.",
+            f"Remove the pattern from .gitignore or run git add --force, and commit {SCRIPTS}/.",
         )
     if snapshot.scripts_tree is None:
-        if (snapshot.path / _DIRECTORY).is_dir():
+        if (snapshot.path / SCRIPTS).is_dir():
             return warning(
-                f"{_DIRECTORY}/ is in the work tree, but not in the commit: no script runs",
-                f"Run git add {_DIRECTORY} and git commit.",
+                f"{SCRIPTS}/ is in the work tree, but not in the commit: no script runs",
+                f"Run git add {SCRIPTS} and git commit.",
             )
-        return ok(f"no {_DIRECTORY}/: no setup needed")
+        return ok(f"no {SCRIPTS}/: no setup needed")
     if not snapshot.has_setup:
         return error(
-            f"{_DIRECTORY}/ is in the commit, but has no setup-script.sh, which Codex requires",
+            f"{SCRIPTS}/ is in the commit, but has no setup-script.sh, which Codex requires",
             f"Add and commit {SETUP}, or remove the directory.",
         )
     rest = " and setup-from-cache-script.sh" if snapshot.has_resume else ""

@@ -97,3 +97,13 @@ def test_each_difference_is_one_word():
         "environment.OTHER": "changed",
     } == differing(old, new)
     assert "secret" not in str(old)
+
+
+def test_keys_follow_content_not_order():
+    """
+    Equal parts, equal keys; names and values do not run into each other.
+    """
+    assert key_of({"a": 1, "b": "2"}) == key_of({"b": "2", "a": 1})
+    assert key_of({"a": "bc"}) != key_of({"ab": "c"})
+    assert key_of({"env": {"A": "1"}}) != key_of({"env": {"A": "2"}})
+    assert 24 == len(key_of({}))

@@ -302,3 +302,24 @@ def test_a_reader_that_is_gone_does_not_end_the_thread_of_a_step():
 
     with pytest.raises(BrokenPipeError):
         output.note("a")
+
+
+@pytest.mark.parametrize(
+    ("mode", "lines"),
+    [
+        ("quiet", []),
+        ("progress", ["codex: n", "  | s"]),
+        ("stream", ["codex: n", "  | s", "  . d"]),
+    ],
+)
+def test_each_mode_shows_its_part(mode, lines):
+    """
+    Scripts' output is shown unless everything is quiet.
+    """
+    shown = []
+    output = Output(mode, shown.append)
+    output.note("n")
+    output.script("s")
+    output.detail("d")
+
+    assert lines == shown
