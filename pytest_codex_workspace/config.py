@@ -90,14 +90,14 @@ class Option:
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option("repo", "PATH", "", "repository to project into workspaces", place=None),
-    Option("rev", "REV", "HEAD", "project this commit", place=None),
+    Option("repo", "PATH", "", "repository to copy into workspaces", place=None),
+    Option("rev", "REV", "HEAD", "commit of the repository", place=None),
     Option(
         "repo-config",
         "MODE",
         "read",
-        "read: heed the repository's .codex-workspace.yaml; ignore: do not, as for a repository "
-        "that you do not trust with secrets and your network",
+        "read: use .codex-workspace.yaml of the repository; ignore: do not, for a repository that "
+        "you do not trust with secrets and network access",
         choices=get_args(RepoConfigMode),
         place=None,
     ),
@@ -105,15 +105,17 @@ OPTIONS: tuple[Option, ...] = (
         "image",
         "NAME",
         "universal",
-        "'universal' (codex-universal), 'slim' (Debian packages, needs no container registry), "
-        "or any image reference as base",
+        "base image: 'universal' (codex-universal), 'slim' (Debian packages, needs no container "
+        "registry), or the reference of any image",
     ),
-    Option("env", "NAME=VALUE", "", "environment of workspaces; repeatable", repeatable=True),
+    Option(
+        "env", "NAME=VALUE", "", "environment variable of workspaces; repeatable", repeatable=True
+    ),
     Option(
         "secret",
         "NAME",
         "",
-        "variable of this machine's environment that only the setup scripts get; repeatable",
+        "environment variable of this machine that only the setup scripts see; repeatable",
         repeatable=True,
         place="secrets",
     ),
@@ -121,8 +123,8 @@ OPTIONS: tuple[Option, ...] = (
         "cache",
         "MODE",
         "auto",
-        "auto: use or make; refresh: run setup again and replace; off: neither read nor write; "
-        "require: fail on a miss",
+        "auto: use the cache, and add missing setups; refresh: run setup again and replace the "
+        "cached one; off: do not use the cache; require: fail if the setup is not cached",
         choices=get_args(CacheMode),
         place="cache.mode",
     ),
@@ -130,28 +132,29 @@ OPTIONS: tuple[Option, ...] = (
         "cache-ttl",
         "DURATION",
         "12h",
-        "age from which a cached setup is not used any more: 90 (seconds), 30m, 12h, 2d",
+        "maximum age of a cached setup, such as 90 (seconds), 30m, 12h, 2d",
         place="cache.ttl",
     ),
     Option(
         "cache-size",
         "SIZE",
         "20GB",
-        "disk that cached layers may take on the engine; the least recently used go first",
+        "maximum disk space of cached layers on the engine; the least recently used are removed "
+        "first",
         place="cache.size",
     ),
     Option(
         "cache-registry",
         "HOST/REPO",
         "",
-        "container registry to look a missing setup up in, and to send a new one to",
+        "container registry to download missing setups from, and to upload new ones to",
         place="cache.registry",
     ),
     Option(
         "cache-push",
         "WHEN",
         "always",
-        "always: send new setups to the cache registry; never: only read there",
+        "always: upload new setups to the cache registry; never: only download",
         choices=get_args(PushWhen),
         place="cache.push",
     ),
@@ -159,30 +162,30 @@ OPTIONS: tuple[Option, ...] = (
         "network",
         "POLICY",
         "https-only",
-        "what workspaces may reach once their scripts have run: https-only, offline, "
-        "codex-common-dependencies, codex-package-managers, open, or the path of a policy file",
+        "network policy after the setup scripts: https-only, offline, codex-common-dependencies, "
+        "codex-package-managers, open, or the path of a policy file",
         place="network.tests",
     ),
     Option(
         "network-setup",
         "POLICY",
         "https-only",
-        "the same for setup-script.sh and setup-from-cache-script.sh",
+        "network policy of the setup scripts; values as for network",
         place="network.setup",
     ),
     Option(
         "cassette",
         "MODE",
         "off",
-        "record: write every exchange into codex-workspace-cassettes/ of the repository; "
-        "replay: answer from there, with no connection to the outside; off",
+        "record: save all requests and responses in codex-workspace-cassettes/ of the repository; "
+        "replay: answer requests from there, without outside connections; off: neither",
         choices=get_args(CassetteMode),
     ),
     Option(
         "network-bodies",
         "BYTES",
         "0",
-        "keep so much of each body in the network log, secrets included; at most 262144",
+        "keep at most BYTES of each body in the network log, including secrets; up to 262144",
         place="network.bodies",
     ),
     Option(
@@ -196,8 +199,8 @@ OPTIONS: tuple[Option, ...] = (
         "output",
         "MODE",
         "progress",
-        "what long steps show: progress (steps and the scripts' output), stream (image builds "
-        "line by line too), quiet",
+        "progress: print steps and the output of the setup scripts; stream: also print the output "
+        "of image builds; quiet: print neither",
         choices=get_args(OutputMode),
         place=None,
     ),
@@ -205,7 +208,7 @@ OPTIONS: tuple[Option, ...] = (
         "keep",
         "WHEN",
         "never",
-        "keep workspaces as images for inspection",
+        "keep workspaces as images, for inspection",
         choices=get_args(KeepWhen),
         place=None,
     ),
@@ -213,15 +216,15 @@ OPTIONS: tuple[Option, ...] = (
         "setup-timeout",
         "SECONDS",
         "1200",
-        "time limit of each setup script",
+        "time limit of each setup script in seconds",
         place="timeouts.setup",
     ),
     Option(
         "upstream-proxy",
         "URL",
         "environment",
-        "the proxy that leads out of your network: http:// or https://, with user:password@ if it "
-        "wants them; 'environment' uses HTTPS_PROXY, 'none' goes without; NO_PROXY holds for both",
+        "proxy for outside connections: an http:// or https:// URL, with user:password@ if "
+        "required; 'environment': use HTTPS_PROXY; 'none': no proxy; NO_PROXY always applies",
     ),
 )
 

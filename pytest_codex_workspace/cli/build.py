@@ -1,4 +1,4 @@
-"""`codex-workspace build`: the images that everything starts from."""
+"""`codex-workspace build`: the workspace image and the proxy image."""
 
 from __future__ import annotations
 
@@ -8,43 +8,42 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .common import (
-    add_command,
-    add_json,
-    add_options,
-    config_of,
-    finish,
-    output_of,
-    show,
-    tell_event,
-)
+from .options import add_command, add_json, add_options, config_of
+from .printing import finish, output_of, print_event, show
+from .table import table
 
 if TYPE_CHECKING:
     from ..config import Config
     from ..engine.protocol import ImageInfo
     from ..runtimes import Offer
     from ..session import Session
-    from .common import Commands
+    from .options import Commands
 
-__all__ = ["register"]
+__all__ = ["SUMMARY", "register"]
+
+SUMMARY = "build the images"
 
 _BUILD = """\
-Build the workspace image and the proxy image where they are missing or out of
-date, and print what they are. Every other command does so when it needs them;
-this one does it beforehand, in the image of a CI machine, say.
+Build the workspace image and the proxy image.
 
---list-runtimes prints, for each language of Codex, the versions that the image
-has, the variable that chooses among them (- if none does), and Codex's default.
+Images are only built if they are missing or out of date. Their tags, ids and
+sizes are printed. Other commands build the images when they need them; use this
+command to prepare a machine, for example in CI.
 
+--list-runtimes prints, for each language of Codex, the versions in the image,
+the variable that selects one (- if none does), and the default of Codex.
+
+Examples:
   codex-workspace build
   codex-workspace build --image=slim --list-runtimes
   codex-workspace build --image=python:3.13 --force
 """
 
 _SOURCES = {
-    "found": "its setup_universal.sh has no list: these are in its version managers' directories, "
-    "and it may install others",
-    "none": "it has no setup_universal.sh: CODEX_ENV_*_VERSION are only set, these are on its PATH",
+    "found": "setup_universal.sh of the image has no list; these versions are in the folders of "
+    "its version managers, and others may be installable",
+    "none": "the image has no setup_universal.sh; these versions are on its PATH, and "
+    "CODEX_ENV_*_VERSION have no effect",
 }
 
 
@@ -52,13 +51,15 @@ def register(commands: Commands) -> None:
     """
     Add the command.
     """
-    parser = add_command(commands, "build", "build the images", _BUILD, _build)
+    parser = add_command(commands, "build", SUMMARY, _BUILD, _build)
     add_options(parser, ("repo-config", "image", "engine", "output", "upstream-proxy"))
-    parser.add_argument("--list-runtimes", action="store_true", help="print what the image offers")
+    parser.add_argument(
+        "--list-runtimes", action="store_true", help="print the versions in the image"
+    )
     parser.add_argument(
         "--force",
         action="store_true",
-        help="build them even if they are there, without what is left of earlier builds",
+        help="build the images even if they are up to date, without the engine's build cache",
     )
     add_json(parser)
 
@@ -66,7 +67,7 @@ def register(commands: Commands) -> None:
 def _build(arguments: argparse.Namespace) -> int:
     from ..session import Session
 
-    # The repository here may name the image.
+    # The configuration file of the repository may set the image.
     repo = os.environ.get("CODEX_WORKSPACE_REPO") or "."
     config = config_of(arguments, repo=repo)
     session = Session(config, output_of(arguments, config.output))
@@ -92,7 +93,7 @@ def _images(arguments: argparse.Namespace, session: Session, config: Config) -> 
         lambda: ensure_proxy_image(engine, output=output, anew=anew),
         choice=None,
     )
-    # The first proxy of a machine makes its authority.
+    # The first proxy on a machine creates the certificate authority.
     authority = load_ca() or session.isolation.info.ca_certificate
     return _timed(
         arguments,
@@ -115,7 +116,7 @@ def _timed(
     duration = time.monotonic() - started
     built = labels.created(image.labels) >= began - 0.001
     repository = images.PROXY_IMAGE if what == "proxy" else images.IMAGE
-    # Users may have given it names of their own.
+    # Users may have added tags of their own.
     tags = sorted({*image.tags, f"{repository}:latest"})
     tags = [tag for tag in tags if tag.startswith(f"{repository}:")]
     facts: dict[str, Any] = {
@@ -127,23 +128,26 @@ def _timed(
         "built": built,
         "duration": round(duration, 3),
     }
-    if tell_event(arguments, "image", **facts):
+    if print_event(arguments, "image", **facts):
         return image
     show(f"{what} image" + (f" ({choice})" if choice else ""))
-    for tag in tags:
-        show(f"  tag   {tag}")
-    show(f"  id    {image.id}")
-    show(f"  size  {show_size(image.size)}")
-    show(f"  took  {duration:.1f} s, {'built' if built else 'it was there'}")
+    rows = [
+        *(("tag", tag) for tag in tags),
+        ("id", image.id),
+        ("size", show_size(image.size)),
+        ("time", f"{duration:.1f} s, {'built' if built else 'already up to date'}"),
+    ]
+    for line in table(rows, indent=2):
+        show(line)
     return image
 
 
 def _show_runtimes(arguments: argparse.Namespace, choice: str, offer: Offer) -> None:
     from ..printable import printable
 
-    rows: list[tuple[str, ...]] = [("RUNTIME", "VERSIONS", "CHOSEN BY", "CODEX'S DEFAULT")]
+    rows: list[tuple[str, ...]] = [("RUNTIME", "VERSIONS", "VARIABLE", "CODEX DEFAULT")]
     for one in offer.runtimes:
-        told = tell_event(
+        printed = print_event(
             arguments,
             "runtime",
             name=one.name,
@@ -153,8 +157,8 @@ def _show_runtimes(arguments: argparse.Namespace, choice: str, offer: Offer) -> 
             has_default=one.has_default,
             known_from=offer.source,
         )
-        if not told:
-            default = one.default if one.has_default else f"{one.default}, which it does not have"
+        if not printed:
+            default = one.default if one.has_default else f"{one.default} (not in the image)"
             versions = printable(", ".join(one.versions)) or "none"
             rows.append((one.name, versions, one.variable if one.choosable else "-", default))
     if len(rows) == 1:
@@ -162,7 +166,5 @@ def _show_runtimes(arguments: argparse.Namespace, choice: str, offer: Offer) -> 
     show(f"runtimes of {choice}")
     if offer.source in _SOURCES:
         show(f"  {_SOURCES[offer.source]}")
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        show(("  " + "  ".join(cells)).rstrip())
+    for line in table(rows, indent=2):
+        show(line)

@@ -1,4 +1,4 @@
-"""`codex-workspace cache`: what is kept between runs."""
+"""`codex-workspace cache`: the cached layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..quantities import show_duration, show_size
-from .common import (
+from ..suggest import counted
+from .options import (
     RUN_OPTIONS,
     add_command,
     add_engine,
@@ -18,14 +19,12 @@ from .common import (
     add_json,
     add_options,
     add_repo,
+    complete_with,
     config_of,
     engine_of,
-    finish,
-    output_of,
-    show,
-    show_removed,
-    tell_event,
 )
+from .printing import finish, output_of, print_event, print_removed, show
+from .table import table
 
 if TYPE_CHECKING:
     from ..cache import Entry
@@ -34,70 +33,93 @@ if TYPE_CHECKING:
     from ..layers import Order
     from ..session import Session
     from ..usage import Usage
-    from .common import Commands
+    from .explain import Explanation
+    from .options import Commands
 
-__all__ = ["register"]
+__all__ = ["SUMMARY", "register"]
+
+SUMMARY = "manage cached layers"
 
 _LIST = """\
-Print the layers in the cache: a clean one has a commit, a setup one ran
-setup-script.sh, a ready one ran setup-from-cache-script.sh. Own is what the
-removal of a layer would free, shared what others have of it, too.
+List the layers in the cache with their size and use.
 
+A clean layer has the files of a commit. In a setup layer, setup-script.sh has
+run; in a ready layer, setup-from-cache-script.sh has run too. OWN is the space
+that removing the layer frees, SHARED the space that other layers use as well.
+
+Examples:
   codex-workspace cache list
   codex-workspace cache list --json | jq 'select(.kind == "setup")'
 """
 
 _EXPLAIN = """\
-Print what the key of a repository's setup image is made of, and whether there
-is an image for it. If there is none, print what is different about the image
-that comes nearest.
+Explain why the setup of a repository is in the cache, or is not.
 
+The parts of the key are printed. If no image has that key, the differences to
+the most similar image are printed too.
+
+Examples:
   codex-workspace cache explain . --image=slim --env=FLAVOUR=a
 """
 
 _PRUNE = """\
-Remove layers that are too old to be used; then, if the rest takes more than
---cache-size, the least recently used. What is in use stays.
+Remove expired layers, and the least recently used ones of a full cache.
 
+A layer expires at the age of --cache-ttl. The cache is full at --cache-size.
+Layers in use are never removed.
+
+Examples:
   codex-workspace cache prune
   codex-workspace cache prune --cache-ttl=1h --cache-size=5GB
 """
 
 _CLEAR = """\
-Remove every layer that is not in use. The workspace image and the proxy image
-stay; `codex-workspace clean --images` removes them, too.
+Remove all layers that are not in use.
 
+The workspace image and the proxy image stay; `codex-workspace clean --images`
+removes these too.
+
+Examples:
   codex-workspace cache clear
 """
 
 _EXPORT = """\
-Write setup images to a file, with all they stand on, for an engine elsewhere:
-those of REPO's setup if --repo is given, otherwise all. A name that ends in
-.gz is compressed.
+Write setup images to a file, for another engine.
 
+The layers below each image are included. A file whose name ends in .gz is
+compressed.
+
+Examples:
   codex-workspace cache export setups.tar.gz
   codex-workspace cache export mine.tar --repo=.
 """
 
 _IMPORT = """\
-Take over the setup images of a file that `cache export` wrote. A file that
-holds any other image is refused.
+Add the setup images of a file that `cache export` has written.
 
+A file with any other image is refused.
+
+Examples:
   codex-workspace cache import setups.tar.gz
 """
 
 _VERIFY = """\
-Run setup-from-cache-script.sh once more in a workspace in which it has run,
-and print every file that this changes, adds or removes. Such a script makes a
-workspace depend on how often it was resumed. The exit code is 1 if there are any.
+Check that setup-from-cache-script.sh is idempotent.
 
+The script runs again in a workspace in which it has run, and each file that it
+adds, changes or removes is printed. The exit code is 1 if there are any.
+
+Examples:
   codex-workspace cache verify
 """
 
 _CACHE = """\
-See and manage the layers that make the second run fast: images of a commit, of
-what setup-script.sh made of it, and of what setup-from-cache-script.sh did then.
+Manage the cached layers, which make later runs fast.
 
+Layers are images: of a commit, of the result of setup-script.sh, and of the
+result of setup-from-cache-script.sh.
+
+Examples:
   codex-workspace cache list
   codex-workspace cache explain .
 """
@@ -105,35 +127,46 @@ what setup-script.sh made of it, and of what setup-from-cache-script.sh did then
 
 def register(commands: Commands) -> None:
     """
-    Add the command and those below it.
+    Add the command and its subcommands.
     """
-    below = add_group(commands, "cache", "what is kept between runs", _CACHE)
-    list_ = add_command(below, "list", "layers, their sizes and uses", _LIST, _list)
+    below = add_group(commands, "cache", SUMMARY, _CACHE)
+    list_ = add_command(below, "list", "list layers with size and use", _LIST, _list)
     add_engine(list_)
     add_json(list_)
 
     options = tuple(set(RUN_OPTIONS) - {"cassette", "output"})
-    explain = add_command(below, "explain", "what a setup's key is made of", _EXPLAIN, _explain)
+    explain = add_command(
+        below, "explain", "explain a cache hit or miss", _EXPLAIN, _explain, "[REPO]"
+    )
     add_repo(explain)
     add_options(explain, options)
     add_json(explain)
 
-    prune = add_command(below, "prune", "remove what is old or too much", _PRUNE, _prune)
+    prune = add_command(
+        below, "prune", "remove expired and least recently used layers", _PRUNE, _prune
+    )
     add_options(prune, ("engine", "cache-ttl", "cache-size"))
     add_json(prune)
-    clear = add_command(below, "clear", "remove all that is not in use", _CLEAR, _clear)
+    clear = add_command(below, "clear", "remove all layers not in use", _CLEAR, _clear)
     add_engine(clear)
     add_json(clear)
 
-    export = add_command(below, "export", "write setup images to a file", _EXPORT, _export)
-    export.add_argument("file", metavar="FILE", type=Path)
-    export.add_argument("--repo", metavar="REPO", help="only those of this repository")
+    export = add_command(below, "export", "write setup images to a file", _EXPORT, _export, "FILE")
+    file = export.add_argument("file", metavar="FILE", type=Path, help="the file to write")
+    complete_with(file, paths="files")
+    repo = export.add_argument(
+        "--repo", metavar="REPO", help="export only setups of this repository"
+    )
+    complete_with(repo, paths="directories")
     add_engine(export)
-    import_ = add_command(below, "import", "take setup images from a file", _IMPORT, _import)
-    import_.add_argument("file", metavar="FILE", type=Path)
+    import_ = add_command(below, "import", "add setup images from a file", _IMPORT, _import, "FILE")
+    file = import_.add_argument("file", metavar="FILE", type=Path, help="the file to read")
+    complete_with(file, paths="files")
     add_options(import_, ("engine", "cache-ttl"))
 
-    verify = add_command(below, "verify", "is resuming idempotent?", _VERIFY, _verify)
+    verify = add_command(
+        below, "verify", "check that resuming is idempotent", _VERIFY, _verify, "[REPO]"
+    )
     add_repo(verify)
     add_options(verify, RUN_OPTIONS)
 
@@ -157,19 +190,17 @@ def _list(arguments: argparse.Namespace) -> int:
         found = entries(engine, usage)
     found.sort(key=lambda one: (one.repository, one.created))
     size = sum(entry.own for entry in found)
-    if arguments.events:
+    if arguments.json:
         for entry in found:
-            tell_event(arguments, "layer", **_facts(entry))
+            print_event(arguments, "layer", **_facts(entry))
         return finish(arguments, 0, layers=len(found), size=size)
     rows: list[tuple[str, ...]] = [
         ("REPOSITORY", "KIND", "KEY", "AGE", "OWN", "SHARED", "HITS", "LAST USED")
     ]
     rows += [_row(entry) for entry in found]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        show("  ".join(cells).rstrip())
-    show(f"{len(found)} layers take {show_size(size)}")
+    for line in table(rows):
+        show(line)
+    show(f"{counted(len(found), 'layer')}, {show_size(size)} in total")
     return 0
 
 
@@ -204,14 +235,38 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from .explanation import explain
+    from .explain import explain
 
     with _session(arguments) as (session, config, order):
         explanation = explain(session, config, order)
-    if not arguments.events:
-        for line in explanation.lines(config.cache_ttl):
+    if not arguments.json:
+        for line in _lines_of(explanation, config.cache_ttl):
             show(line)
-    return finish(arguments, 0, **explanation.facts())
+    return finish(arguments, 0, **explanation.to_dict())
+
+
+def _lines_of(explanation: Explanation, ttl: float) -> Iterator[str]:
+    snapshot, image = explanation.snapshot, explanation.image
+    if explanation.outcome == "none":
+        yield f"{snapshot.path} has no codex-workspace-scripts/, so it has no setup to cache"
+        return
+    yield f"setup image {explanation.key} of {snapshot.name} at {snapshot.head[:12]}; its key:"
+    yield from table(list(explanation.parts.items()), indent=2)
+    if image is None:
+        yield f"miss: {snapshot.name} has no setup image"
+        return
+    age = show_duration(time.time() - image.created)
+    if explanation.outcome == "hit":
+        yield f"hit: {age} old, used {counted(image.use.hits, 'time')}, {show_size(image.own)}"
+    elif explanation.outcome == "old":
+        yield f"miss: the image is {age} old; the maximum age is {show_duration(ttl)}"
+    else:
+        yield f"miss: the most similar setup image is {image.key}, {age} old; the differences:"
+        differences = list(explanation.differences.items())
+        for (name, _), line in zip(differences, table(differences, indent=2), strict=True):
+            yield line
+            if name == "scripts":
+                yield from (f"    {changed}" for changed in explanation.scripts)
 
 
 def _prune(arguments: argparse.Namespace) -> int:
@@ -220,7 +275,7 @@ def _prune(arguments: argparse.Namespace) -> int:
     config = config_of(arguments)
     with _engine(arguments) as (engine, usage):
         removed = prune(engine, usage, ttl=config.cache_ttl, size=config.cache_size)
-    return show_removed(arguments, removed, "tags", "there was nothing to remove")
+    return print_removed(arguments, removed, "tag", "nothing to remove")
 
 
 def _clear(arguments: argparse.Namespace) -> int:
@@ -228,7 +283,7 @@ def _clear(arguments: argparse.Namespace) -> int:
 
     with _engine(arguments) as (engine, usage):
         removed = clear(engine, usage)
-    return show_removed(arguments, removed, "tags", "there was nothing to remove")
+    return print_removed(arguments, removed, "tag", "nothing to remove")
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -247,8 +302,9 @@ def _export(arguments: argparse.Namespace) -> int:
             found = [one for one in found if one.image.labels.get(labels.REPO) == wanted]
         if not found:
             raise CacheMiss(
-                "there is no setup image to export; `codex-workspace run` makes that of a "
-                "repository, `codex-workspace cache list` shows what there is"
+                "there is no setup image to export",
+                remedy="Create one with `codex-workspace run`; `codex-workspace cache list` lists "
+                "the existing ones.",
             )
         export_setups(engine, found, arguments.file)
     for one in found:
@@ -267,22 +323,22 @@ def _import(arguments: argparse.Namespace) -> int:
         for key in import_setups(engine, arguments.file):
             image = engine.image(f"{IMAGE}:setup-{key}")
             old = image is None or is_old(image, ttl)
-            show(f"imported {key}" + (", which is too old to be used" if old else ""))
+            show(f"imported {key}" + (" (expired)" if old else ""))
     return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     with _session(arguments) as (session, _, order):
         if not order.snapshot.has_resume:
-            show(f"{order.snapshot.path} has no setup-from-cache-script.sh: nothing runs twice")
+            show(f"{order.snapshot.path} has no setup-from-cache-script.sh, so nothing was checked")
             return 0
         found = session.repeat_resume(order)
     for line in found:
         show(line)
     if found:
-        show(f"{len(found)} files differ after a second run")
+        show(f"not idempotent: a second run changed {counted(len(found), 'file')}")
         return 1
-    show("a second run changes nothing")
+    show("idempotent: a second run changes no file")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`codex-workspace cassette`: recorded network exchanges."""
+"""`codex-workspace cassette`: recorded requests and responses."""
 
 from __future__ import annotations
 
@@ -7,40 +7,56 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import RUN_OPTIONS, add_command, add_group, add_options, add_repo, config_of, show
-from .run import bring_up
+from ..suggest import counted
+from .options import RUN_OPTIONS, add_command, add_group, add_options, add_repo, config_of
+from .printing import show
+from .run import run_once
+from .table import table
 
 if TYPE_CHECKING:
-    from .common import Commands
+    from .options import Commands
 
-__all__ = ["register"]
+__all__ = ["SUMMARY", "register"]
+
+SUMMARY = "manage recorded requests"
 
 _LIST = """\
-Print each exchange of a cassette: phase, status, method, URL and day.
+List the exchanges of a cassette.
 
+Phase, status, method, URL and date are printed.
+
+Examples:
   codex-workspace cassette list
   codex-workspace cassette list ../other --name=payments
 """
 
 _REFRESH = """\
-Bring the repository up and record what its scripts request, in place of what
-they requested when the cassette was made. What tests request is recorded
-again by: pytest --codex-cassette=record
+Run the setup scripts and record their requests again.
 
+The new recordings replace those of earlier runs of the scripts. To record the
+requests of tests again, use pytest --codex-cassette=record.
+
+Examples:
   codex-workspace cassette refresh --image=slim
 """
 
 _PRUNE = """\
-Remove the exchanges that no run with --codex-cassette=replay on this machine
+Remove exchanges that are no longer used.
+
+These are the exchanges that no run with --codex-cassette=replay on this machine
 has used since the cassette was written.
 
+Examples:
   codex-workspace cassette prune
 """
 
 _CASSETTE = """\
-See and manage recorded network exchanges. They are recorded and played by
---cassette of run, and --codex-cassette of pytest.
+Manage cassettes, which are recorded requests and responses.
 
+The options --cassette of `run` and --codex-cassette of pytest record and replay
+them.
+
+Examples:
   codex-workspace run --cassette=record
   codex-workspace cassette list
 """
@@ -48,18 +64,20 @@ See and manage recorded network exchanges. They are recorded and played by
 
 def register(commands: Commands) -> None:
     """
-    Add the command and those below it.
+    Add the command and its subcommands.
     """
-    below = add_group(commands, "cassette", "recorded network exchanges", _CASSETTE)
+    below = add_group(commands, "cassette", SUMMARY, _CASSETTE)
     for name, summary, description, action in (
-        ("list", "what a cassette has", _LIST, _list),
-        ("prune", "remove what no replay has used", _PRUNE, _prune),
+        ("list", "list recorded exchanges", _LIST, _list),
+        ("prune", "remove unused exchanges", _PRUNE, _prune),
     ):
-        one = add_command(below, name, summary, description, action)
+        one = add_command(below, name, summary, description, action, "[REPO]")
         add_repo(one)
-        one.add_argument("--name", default="default", help="of the cassette; default: default")
+        one.add_argument(
+            "--name", default="default", help="name of the cassette (default: default)"
+        )
     refresh = add_command(
-        below, "refresh", "record what the scripts request anew", _REFRESH, _refresh
+        below, "refresh", "record the setup scripts again", _REFRESH, _refresh, "[REPO]"
     )
     add_repo(refresh)
     fixed = {"cache", "cache-push", "cache-registry", "cassette"}
@@ -70,21 +88,25 @@ def _list(arguments: argparse.Namespace) -> int:
     from ..cassettes import open_cassette, path_of
 
     cassette = open_cassette(path_of(Path(arguments.repo), arguments.name))
-    for one in cassette.exchanges:
-        show(f"{one.phase:6} {one.status} {one.method} {one.url}  {one.recorded}")
-    show(f"{len(cassette.exchanges)} exchanges in {cassette.path}")
+    rows = [
+        (one.phase, str(one.status), one.method, one.url, one.recorded)
+        for one in cassette.exchanges
+    ]
+    for line in table(rows):
+        show(line)
+    show(f"{counted(len(rows), 'exchange')} in {cassette.path}")
     return 0
 
 
 def _refresh(arguments: argparse.Namespace) -> int:
     config = config_of(arguments, cassette="record", cache="refresh")
-    # What a cassette needs is no reason to send an image anywhere.
-    return bring_up(replace(config, renew_cassette=True, cache_registry=""))
+    # Recording is no reason to send an image to a registry.
+    return run_once(replace(config, renew_cassette=True, cache_registry=""))
 
 
 def _prune(arguments: argparse.Namespace) -> int:
     from ..cassettes import path_of, prune
 
     path = path_of(Path(arguments.repo), arguments.name)
-    show(f"removed {prune(path)} exchanges from {path}")
+    show(f"removed {counted(prune(path), 'exchange')} from {path}")
     return 0

@@ -1,21 +1,27 @@
-"""`codex-workspace clean`: remove what ended runs left."""
+"""`codex-workspace clean`: remove what earlier runs left behind."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
-from .common import add_command, add_engine, add_json, engine_of, show_removed
+from .options import add_command, add_engine, add_json, engine_of
+from .printing import print_removed
 
 if TYPE_CHECKING:
-    from .common import Commands
+    from .options import Commands
 
-__all__ = ["register"]
+__all__ = ["SUMMARY", "register"]
+
+SUMMARY = "remove what earlier runs left behind"
 
 _CLEAN = """\
-Remove the containers, networks and temporary images that ended runs left
-behind. Running sessions and caches are not touched.
+Remove what earlier runs left behind.
 
+These are the containers, networks and temporary images of runs that were
+killed. Objects of running sessions, images and cached layers stay.
+
+Examples:
   codex-workspace clean
   codex-workspace clean --images
 """
@@ -25,10 +31,12 @@ def register(commands: Commands) -> None:
     """
     Add the command.
     """
-    parser = add_command(commands, "clean", "remove what ended runs left", _CLEAN, _clean)
+    parser = add_command(commands, "clean", SUMMARY, _CLEAN, _clean)
     add_engine(parser)
     parser.add_argument(
-        "--images", action="store_true", help="remove every image of ours too, caches included"
+        "--images",
+        action="store_true",
+        help="also remove the workspace image, the proxy image and all cached layers",
     )
     add_json(parser)
 
@@ -45,4 +53,4 @@ def _clean(arguments: argparse.Namespace) -> int:
             removed += remove_images(engine, {labels.KIND: None})
     finally:
         engine.close()
-    return show_removed(arguments, removed, "objects", "nothing was left behind")
+    return print_removed(arguments, removed, "object", "nothing to remove")

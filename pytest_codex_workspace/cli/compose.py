@@ -1,4 +1,4 @@
-"""`codex-workspace compose`: the same pieces, driven by hand."""
+"""`codex-workspace compose`: a Compose file, to run a workspace by hand."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Config, ConfigError
-from .common import add_command, add_options, add_repo, config_of, output_on
+from .options import add_command, add_options, add_repo, complete_with, config_of
+from .printing import output_on
 
 if TYPE_CHECKING:
     from ..session import Session
-    from .common import Commands
+    from .options import Commands
 
-__all__ = ["register"]
+__all__ = ["SUMMARY", "register"]
+
+SUMMARY = "print a Docker Compose file"
 
 _COMPOSE = """\
-Print a Docker Compose file with the services proxy, workspace and
-workspace-cache, with which a workspace is brought up by hand:
+Print a Docker Compose file to start a workspace by hand.
+
+The file has the services proxy, workspace and workspace-cache:
 
   codex-workspace compose . --output compose.yaml
   export HOST_REPO=$(pwd); export HOST_REPO_NAME=$(basename "$HOST_REPO")
   docker compose build workspace
   docker compose run --rm workspace
 
-The images are built from a directory in the user's cache; the file says
-where it is. docs/compose.md has all the steps.
+The images are built from a folder in your cache directory, which the file
+names. docs/compose.md describes all steps.
 """
 
 
@@ -34,23 +38,24 @@ def register(commands: Commands) -> None:
     """
     Add the command.
     """
-    parser = add_command(commands, "compose", "print a Compose file", _COMPOSE, _compose)
+    parser = add_command(commands, "compose", SUMMARY, _COMPOSE, _compose, "[REPO]")
     add_repo(parser)
     add_options(parser, ("image", "env", "network", "engine", "upstream-proxy"))
-    parser.add_argument(
+    output = parser.add_argument(
         "--output",
         dest="file",
         metavar="FILE",
         default="-",
-        help="where to write it (default: standard output)",
+        help="file to write (default: standard output)",
     )
+    complete_with(output, paths="files")
 
 
 def _compose(arguments: argparse.Namespace) -> int:
     from ..session import Session
 
     config = config_of(arguments)
-    # What is printed on standard output is the file.
+    # Standard output is for the file.
     session = Session(config, output_on(sys.stderr, "progress"))
     try:
         text = _text(session, config)
@@ -79,12 +84,12 @@ def _text(session: Session, config: Config) -> str:
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     snapshot = session.repository(config.repo)
     policy = session.read_policy(config.network)
-    # The image trusts this machine's authority until a workspace starts, as every image of ours.
+    # As every image of ours, this one trusts the certificate authority of this machine.
     authority = load_ca() or session.isolation.info.ca_certificate
     engine, output = session.engine, session.output
     base = base_plan(engine, config.image, ca_certificate=authority, output=output)
     debian = ensure_debian(engine, output).tags[0]
-    # Builders other than the engine's first do not take ids.
+    # BuildKit does not accept image ids as base.
     named = {"slim": debian, "universal": f"{UNIVERSAL}:latest"}.get(config.image, config.image)
     by_digest = base.base is not None and "@" in base.base
     parts = ComposeParts(
@@ -100,5 +105,5 @@ def _text(session: Session, config: Config) -> str:
         build_proxies=tuple(proxy_arguments(os.environ)),
     )
     directory = write_directory(parts, cache_dir() / "compose")
-    output.note(f"images are built from {directory}, which the file needs as long as it is used")
+    output.note(f"the file builds images from {directory}; keep that folder")
     return compose_file(parts, directory, snapshot)

@@ -1,27 +1,34 @@
-"""`codex-workspace config`: what each option is set to, and where."""
+"""`codex-workspace config`: the value and the source of each option."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..config import OPTIONS, Option
-from .common import add_command, add_options, show
+from ..suggest import did_you_mean
+from .options import add_command, add_json, add_options, complete_with
+from .printing import finish, show
+from .table import table
 
 if TYPE_CHECKING:
     from ..settings import Settings, Source
-    from .common import Commands
+    from .options import Commands
 
-__all__ = ["register"]
+__all__ = ["SUMMARY", "register"]
+
+SUMMARY = "print the options and their sources"
 
 _CONFIG = """\
-Print what each option is set to and where that was said: by an option, a
-variable of the environment, .codex-workspace.yaml at the top of the work tree
-of REPO, or by nobody. Of secrets there are only the names. Nothing is started.
+Print the value of each option and its source.
 
+The source is the command line, an environment variable, .codex-workspace.yaml
+at the top of the work tree of REPO, or the default. Of secrets, only the names
+are printed. Nothing is started.
+
+Examples:
   codex-workspace config
   codex-workspace config ../other --image=slim --json
   codex-workspace config --schema >codex-workspace.schema.json
@@ -32,13 +39,20 @@ def register(commands: Commands) -> None:
     """
     Add the command.
     """
-    parser = add_command(
-        commands, "config", "what each option is set to, and where", _CONFIG, _config
+    parser = add_command(commands, "config", SUMMARY, _CONFIG, _config, "[REPO]")
+    # Not `add_repo`: the default is a value with a source, too.
+    repo = parser.add_argument(
+        "repo",
+        nargs="?",
+        metavar="REPO",
+        help="path of the repository (default: $CODEX_WORKSPACE_REPO, or the current directory)",
     )
-    parser.add_argument("repo", nargs="?", metavar="REPO", help="default: here")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    complete_with(repo, paths="directories")
+    add_json(parser)
     parser.add_argument(
-        "--schema", action="store_true", help="print the JSON Schema of the file, for editors"
+        "--schema",
+        action="store_true",
+        help="print the JSON Schema of .codex-workspace.yaml, for editors",
     )
     add_options(parser, [option.name for option in OPTIONS if option.name != "repo"])
 
@@ -53,14 +67,10 @@ def _config(arguments: argparse.Namespace) -> int:
 
     settings = Settings.of(vars(arguments), spell="--{}", repo=".")
     if arguments.json:
-        import json
-
-        show(json.dumps(_data(settings), indent=2))
-        return 0
+        return finish(arguments, 0, **_data(settings))
     rows = [(name, _shown(value), str(source)) for name, value, source in _rows(settings)]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for name, value, source in rows:
-        show(f"{name:<{widths[0]}}  {value:<{min(widths[1], 48)}}  {source}")
+    for line in table(rows, widest=48):
+        show(line)
     for line in _unknown_variables():
         show(line)
     return 0
@@ -68,14 +78,14 @@ def _config(arguments: argparse.Namespace) -> int:
 
 def _rows(settings: Settings) -> list[tuple[str, Any, Source]]:
     """
-    Name, value and source of each option; of repeatable ones, of each value.
+    Return name, value and source of each option, and of each value of a repeatable one.
     """
     rows: list[tuple[str, Any, Source]] = []
     for option in OPTIONS:
         below = [key for key in settings.values if key.startswith(f"{option.key}.")]
         for key in sorted(below):
             entry = key.partition(".")[2]
-            # A secret's value is nowhere but in the environment.
+            # The value of a secret is only in the environment, and never printed.
             value = {"set": bool(os.environ.get(entry))} if option.key == "secret" else None
             given = settings.values[key]
             rows.append((f"{option.name}.{entry}", value or given.value, given.source))
@@ -86,7 +96,7 @@ def _rows(settings: Settings) -> list[tuple[str, Any, Source]]:
 
 def _value(settings: Settings, option: Option) -> Any:
     if option.key not in settings.values:
-        # Recording changes what is not given.
+        # With --cassette=record, the default of other options differs.
         is_text = isinstance(found := getattr(settings.config, option.key), str)
         return found if is_text and found else option.default
     value = settings.values[option.key].value
@@ -117,10 +127,8 @@ def _data(settings: Settings) -> dict[str, Any]:
 
 def _unknown_variables() -> list[str]:
     known = [option.variable for option in OPTIONS]
-    found = []
-    for name in sorted(os.environ):
-        if name.startswith("CODEX_WORKSPACE_") and name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            meant = f"; was {close[0]} meant?" if close else ""
-            found.append(f"{name} is set and is no option{meant}")
-    return found
+    return [
+        f"unknown variable {name}{did_you_mean(name, known)}"
+        for name in sorted(os.environ)
+        if name.startswith("CODEX_WORKSPACE_") and name not in known
+    ]

@@ -1,34 +1,42 @@
-"""`codex-workspace doctor`: what is in the way of a workspace on this machine."""
+"""`codex-workspace doctor`: check whether this machine can run a workspace."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from ..config import Config, ConfigError
 from ..errors import PolicyError
-from .common import add_command, add_options, add_repo, config_of, show
+from ..suggest import counted
+from .options import add_command, add_json, add_options, add_repo, config_of
+from .printing import finish, print_event, show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ..doctor.result import Finding, Status
-    from .common import Commands
+    from .options import Commands
 
-__all__ = ["lines_of", "register"]
+__all__ = ["SUMMARY", "lines_of", "register"]
+
+SUMMARY = "check whether this machine can run a workspace"
 
 _DOCTOR = """\
-Look at everything that workspaces need: the engine, the way out, this machine,
-the repository, and what images have. Nothing is built, pulled or left behind.
+Check whether this machine can run a workspace.
 
-The exit code is 1 if a workspace could not come up, 0 otherwise.
+The container engine, the network, the machine, the repository and the image are
+checked. Each problem is printed with its remedy. Nothing is built, pulled or
+left behind.
 
+The exit code is 1 if a check is an error, which means that no workspace can
+start; otherwise it is 0.
+
+Examples:
   codex-workspace doctor
   codex-workspace doctor ../other --image=slim --env=CODEX_ENV_NODE_VERSION=22
-  codex-workspace doctor --json | jq 'select(.status != "ok")'
+  codex-workspace doctor --json | jq 'select(.event == "check" and .status != "ok")'
 """
 
 _COLOURS = {"ok": "32", "warning": "33", "error": "31;1"}
@@ -38,9 +46,9 @@ def register(commands: Commands) -> None:
     """
     Add the command.
     """
-    parser = add_command(commands, "doctor", "what is in the way of a workspace", _DOCTOR, _doctor)
+    parser = add_command(commands, "doctor", SUMMARY, _DOCTOR, _doctor, "[REPO]")
     add_repo(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    add_json(parser)
     add_options(
         parser, ("rev", "image", "env", "cache-ttl", "cache-size", "engine", "upstream-proxy")
     )
@@ -52,43 +60,42 @@ def _doctor(arguments: argparse.Namespace) -> int:
     try:
         config, config_error = config_of(arguments), ""
     except (ConfigError, PolicyError) as error:
-        # What the options say by themselves must do for the other checks.
+        # The other checks run with the options of the command line alone.
         config, config_error = Config.of(vars(arguments), spell="--{}"), str(error)
-    found = run_all(config, config_error=config_error)
-    statuses = _as_json(found) if arguments.json else _as_text(found)
-    return 1 if "error" in statuses else 0
-
-
-def _as_json(found: Iterable[Finding]) -> list[Status]:
-    statuses: list[Status] = []
-    for finding in found:
-        show(json.dumps(finding.to_dict()))
-        statuses.append(finding.result.status)
-    return statuses
-
-
-def _as_text(found: Iterable[Finding]) -> list[Status]:
-    from ..suggest import counted
-
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     statuses: list[Status] = []
     group = ""
-    for finding in found:
+    for finding in run_all(config, config_error=config_error):
+        statuses.append(finding.result.status)
+        if print_event(arguments, "check", **finding.to_dict()):
+            continue
         if finding.group != group:
             group = finding.group
             show(group)
         for line in lines_of(finding, coloured=coloured):
             show(line)
-        statuses.append(finding.result.status)
+    return _finish(arguments, statuses)
+
+
+def _finish(arguments: argparse.Namespace, statuses: Sequence[Status]) -> int:
+    from ..doctor.result import Finding, Result
+
     warnings, errors = statuses.count("warning"), statuses.count("error")
-    total = counted(len(statuses), "check")
-    show(f"{total}: {counted(warnings, 'warning')}, {counted(errors, 'error')}")
-    return statuses
+    text = f"{counted(len(statuses), 'check')}: " + (
+        f"{counted(warnings, 'warning')}, {counted(errors, 'error')}"
+    )
+    if not arguments.json:
+        show(text)
+    worst: Status = "error" if errors else "warning" if warnings else "ok"
+    remedy = "" if worst == "ok" else "Follow the remedies of the checks above."
+    # The fields of a check, so that every line can be read alike.
+    summary = Finding("summary", "all", Result(worst, text, remedy)).to_dict()
+    return finish(arguments, 1 if errors else 0, **summary)
 
 
 def lines_of(finding: Finding, *, coloured: bool) -> Iterable[str]:
     """
-    A line for the check, and indented below it what else there is to say.
+    Yield a line for the check, and below it, indented, further text and the remedy.
     """
     from ..printable import printable
 

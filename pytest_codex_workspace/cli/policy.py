@@ -1,4 +1,4 @@
-"""`codex-workspace policy`: what network policies mean."""
+"""`codex-workspace policy`: check and explain network policies."""
 
 from __future__ import annotations
 
@@ -7,44 +7,56 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import add_command, add_group, show
+from .options import POLICIES, add_command, add_group, complete_with
+from .printing import show
+from .table import table
 
 if TYPE_CHECKING:
     from ..network.policy import Policy, RequestFacts
-    from .common import Commands
+    from .options import Commands
 
-__all__ = ["register"]
+__all__ = ["SUMMARY", "register"]
+
+SUMMARY = "check and explain network policies"
 
 _CHECK = """\
-Read a policy file, and print what it means. What is wrong in it is an error
-with file and line, and the exit code is 2.
+Check a policy file, and print the resulting policy.
 
+A mistake in the file is reported with its line, and the exit code is 2.
+
+Examples:
   codex-workspace policy check network.yaml
 """
 
 _EXPLAIN = """\
-Print whether a policy lets a request through, and why not. The exit code is 0
-if it is allowed, 1 if it is blocked.
+Show how a policy treats a request.
 
+The policy allows the request, with exit code 0, or blocks it, with exit code 1;
+then the reason is printed.
+
+Examples:
   codex-workspace policy explain https://example.com/ --policy=offline
   codex-workspace policy explain https://example.com/ --policy=network.yaml
 """
 
 _POLICY = """\
-See what network policies mean, without a workspace.
+Check and explain network policies.
 
+No workspace is started.
+
+Examples:
   codex-workspace policy check network.yaml
   codex-workspace policy explain https://example.com/ --policy=offline
 """
 
 _PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 
-_REGISTRIES = "what pip, npm and apt of the image are set to (only a run can ask them)"
+_REGISTRIES = "the registries of pip, npm and apt in the image (known only during a run)"
 
 
 class _Unknown:
     """
-    The registries of an image that is not looked at, and whether they would matter.
+    The registries of an unknown image, and whether the policy depends on them.
     """
 
     def __init__(self) -> None:
@@ -57,20 +69,28 @@ class _Unknown:
 
 def register(commands: Commands) -> None:
     """
-    Add the command and those below it.
+    Add the command and its subcommands.
     """
-    below = add_group(commands, "policy", "what network policies mean", _POLICY)
-    check = add_command(below, "check", "read a policy file", _CHECK, _check)
-    check.add_argument("file", metavar="FILE", type=Path)
-    explain = add_command(below, "explain", "what becomes of a request", _EXPLAIN, _explain)
-    explain.add_argument("url", metavar="URL")
-    explain.add_argument(
+    below = add_group(commands, "policy", SUMMARY, _POLICY)
+    check = add_command(
+        below, "check", "check a policy file and print the policy", _CHECK, _check, "FILE"
+    )
+    file = check.add_argument("file", metavar="FILE", type=Path, help="the policy file")
+    complete_with(file, paths="files")
+    explain = add_command(
+        below, "explain", "show how a policy treats a request", _EXPLAIN, _explain, "URL"
+    )
+    explain.add_argument("url", metavar="URL", help="the URL of the request")
+    policy = explain.add_argument(
         "--policy",
         metavar="POLICY",
         default="https-only",
-        help="name or path of a file (default: https-only)",
+        help="name of a policy, or path of a policy file (default: https-only)",
     )
-    explain.add_argument("--method", metavar="METHOD", default="GET", help="(default: GET)")
+    complete_with(policy, POLICIES, paths="files")
+    explain.add_argument(
+        "--method", metavar="METHOD", default="GET", help="method of the request (default: GET)"
+    )
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -78,8 +98,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
     policy, unknown = _read(arguments.file)
     show(f"policy {policy.name}")
-    for what, words in described(policy, _REGISTRIES if unknown else ""):
-        show(f"  {what:<10}  {words}")
+    for line in table(described(policy, _REGISTRIES if unknown else ""), indent=2):
+        show(line)
     return 0
 
 
@@ -93,18 +113,18 @@ def _explain(arguments: argparse.Namespace) -> int:
     if decision.allowed:
         show(f"allowed by the policy {policy.name!r}")
         if literal_address(facts.host) is None:
-            show(f"if {facts.host} does not lead to a private address, or to this machine")
+            show(f"unless {facts.host} resolves to a private address or to this machine")
         return 0
     show(f"blocked: {decision.reason}")
     show(decision.explanation)
     if unknown and decision.reason == "host-not-allowed":
-        show(f"Besides the hosts it lists, this policy allows {_REGISTRIES}.")
+        show(f"The policy also allows {_REGISTRIES}.")
     return 1
 
 
 def _read(policy: str | Path) -> tuple[Policy, bool]:
     """
-    The policy, and whether it allows registries that only an image knows.
+    Return the policy, and whether it allows the registries of an image.
     """
     from ..network.policy_file import PolicyReader
 
@@ -125,8 +145,8 @@ def _facts(url: str, method: str) -> RequestFacts:
         raise PolicyError(f"{url!r} is not a URL: {error}") from None
     if parts.scheme not in _PORTS or not host:
         raise PolicyError(
-            f"{url!r}: give a URL that begins with https://, http://, wss:// or ws://, and a host. "
-            "Nothing else passes the proxy, whatever the policy"
+            f"{url!r} is not a URL with a host that begins with https://, http://, wss:// or ws://",
+            remedy="Give such a URL; the proxy blocks everything else under any policy.",
         )
     encrypted = parts.scheme in ("https", "wss")
     return RequestFacts(

@@ -1,4 +1,4 @@
-"""`codex-workspace run`: the whole chain for one repository."""
+"""`codex-workspace run`: set up a repository as Codex would."""
 
 from __future__ import annotations
 
@@ -7,41 +7,37 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .common import (
-    RUN_OPTIONS,
-    add_command,
-    add_json,
-    add_options,
-    add_repo,
-    config_of,
-    finish,
-    output_of,
-    output_on,
-)
-from .conversation import HINT, SHELL, converse, describe, own_streams
+from .attach import HINT, SHELL, attach, describe, own_streams
+from .options import RUN_OPTIONS, add_command, add_json, add_options, add_repo, config_of
+from .printing import finish, output_of, output_on
 
 if TYPE_CHECKING:
     from ..config import Config
     from ..output import Output
     from ..session import Session
     from ..workspace import Workspace
-    from .common import Commands
+    from .options import Commands
 
-__all__ = ["bring_up", "register"]
+__all__ = ["SUMMARY", "register", "run_once"]
+
+SUMMARY = "set up a repository as Codex would"
 
 _RUN = """\
-Bring a repository up as Codex would: build the workspace image if it is
-missing, start the proxy, project the commit, run
-codex-workspace-scripts/setup-script.sh, keep the result as an image, start a
-second workspace from it and run setup-from-cache-script.sh there.
+Set up a repository in a workspace as Codex would.
 
-A repository without codex-workspace-scripts/ has nothing to run: on a
-terminal, a bash login shell in its workspace follows, unless --no-shell is
-given. `codex-workspace shell` gives one for any repository.
+The workspace image is built if it is missing, the proxy starts, the commit is
+copied into a workspace, and codex-workspace-scripts/setup-script.sh runs there.
+The result is saved as an image. A second workspace starts from that image and
+runs setup-from-cache-script.sh.
 
-The exit code is that of the script that failed, or of the shell; 0 if all
-went well, 2 if something else is wrong. With --json there is no shell.
+If the repository has no codex-workspace-scripts/, a bash login shell opens in
+the workspace, if this is a terminal and neither --no-shell nor --json is given.
+`codex-workspace shell` opens a shell for any repository.
 
+The exit code is that of the script that failed, or of the shell; 0 on success,
+and 2 for other errors.
+
+Examples:
   codex-workspace run
   codex-workspace run ../other --image=slim --cache=refresh
   codex-workspace run --network=offline --env=CODEX_ENV_NODE_VERSION=22
@@ -53,35 +49,33 @@ def register(commands: Commands) -> None:
     """
     Add the command.
     """
-    parser = add_command(commands, "run", "the whole chain for a repository", _RUN, _run)
+    parser = add_command(commands, "run", SUMMARY, _RUN, _run, "[REPO]")
     add_repo(parser)
     add_options(parser, RUN_OPTIONS)
     add_json(parser)
-    parser.add_argument(
-        "--no-shell", action="store_true", help="end without a shell, on a terminal too"
-    )
+    parser.add_argument("--no-shell", action="store_true", help="never open a shell")
 
 
-def bring_up(config: Config) -> int:
+def run_once(config: Config) -> int:
     """
-    Bring the repository of *config* up, and say what came of it.
+    Set up the repository of *config*, print the result, and return the exit code.
     """
     output = output_on(sys.stdout, config.output)
-    return _session(config, output, lambda session, workspace: _told(session, workspace))
+    return _session(config, output, _report)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     config = config_of(arguments)
-    facts: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
 
     def up(session: Session, workspace: Workspace) -> int:
-        if arguments.events:
-            facts.update(_facts(workspace))
+        if arguments.json:
+            fields.update(_fields(workspace))
             return 0
-        return _told(session, workspace, shell=not arguments.no_shell)
+        return _report(session, workspace, shell=not arguments.no_shell)
 
     code = _session(config, output_of(arguments, config.output), up)
-    return finish(arguments, code, **facts)
+    return finish(arguments, code, **fields)
 
 
 def _session(config: Config, output: Output, then: Callable[[Session, Workspace], int]) -> int:
@@ -99,24 +93,24 @@ def _session(config: Config, output: Output, then: Callable[[Session, Workspace]
     return code
 
 
-def _told(session: Session, workspace: Workspace, *, shell: bool = False) -> int:
+def _report(session: Session, workspace: Workspace, *, shell: bool = False) -> int:
     """
-    Tell people. With *shell*, somebody at a terminal gets one if there is nothing to run.
+    Print the result for users. With *shell*, open a shell on a terminal if no script had to run.
     """
     session.output.note(describe(workspace))
     code = 0
     streams = own_streams()
     if shell and workspace.setup.cache == "none" and streams.interactive:
         session.output.note(HINT)
-        code = converse(workspace, SHELL, streams, terminal=True)
+        code = attach(workspace, SHELL, streams, terminal=True)
     for request in workspace.network.blocked:
         session.output.note(f"blocked: {request}")
     return code
 
 
-def _facts(workspace: Workspace) -> dict[str, Any]:
+def _fields(workspace: Workspace) -> dict[str, Any]:
     """
-    Tell programs.
+    Return the fields of the result for programs.
     """
     from ..events import facts_of
 

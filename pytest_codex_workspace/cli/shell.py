@@ -1,25 +1,29 @@
-"""`codex-workspace shell`: a shell in a repository's workspace."""
+"""`codex-workspace shell`: open a shell in a workspace."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
-from .common import add_command
-from .conversation import FROM, HINT, SHELL, add_workspace, in_workspace, own_streams
+from .attach import FROM, HINT, SHELL, add_workspace, in_workspace, own_streams
+from .options import add_command
 
 if TYPE_CHECKING:
-    from .common import Commands
+    from .options import Commands
 
-__all__ = ["register"]
+__all__ = ["SUMMARY", "register"]
+
+SUMMARY = "open a shell in a workspace"
 
 _SHELL = f"""\
-Start a bash login shell in a workspace of the repository, with the network of
-tests (--network). On a terminal it is an interactive one; otherwise it runs
-the commands that it reads. The workspace is removed when the shell ends, and
-nothing of it is kept. The exit code is the shell's.
+Open a bash login shell in a workspace of the repository.
+
+On a terminal the shell is interactive; otherwise it reads commands from
+standard input. It has the network policy of tests (--network). The workspace is
+removed when the shell exits. The exit code is that of the shell.
 
 {FROM}
+Examples:
   codex-workspace shell
   codex-workspace shell ../other --from=clean --image=slim
   codex-workspace shell --network=offline
@@ -31,7 +35,7 @@ def register(commands: Commands) -> None:
     """
     Add the command.
     """
-    parser = add_command(commands, "shell", "a shell in a workspace", _SHELL, _shell)
+    parser = add_command(commands, "shell", SUMMARY, _SHELL, _shell, "[REPO]")
     add_workspace(parser)
 
 

@@ -1,28 +1,36 @@
-"""`codex-workspace smoke`: an example repository, and a table of what held."""
+"""`codex-workspace smoke`: test the whole chain with an example repository."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .common import RUN_OPTIONS, add_command, add_options, config_of, show
+from ..suggest import counted
+from .options import RUN_OPTIONS, add_command, add_json, add_options, config_of
+from .printing import finish, print_event, show
 
 if TYPE_CHECKING:
-    from .common import Commands
+    from ..config import OutputMode
+    from ..output import Output
+    from .options import Commands
 
-__all__ = ["register"]
+__all__ = ["SUMMARY", "register"]
+
+SUMMARY = "test the whole chain with an example repository"
 
 _SMOKE = """\
-Bring an example repository up, as `run` does, try in its workspaces what must
-hold there, and print a table: only committed files, HTTPS passes while HTTP,
-WebSocket and direct connections are blocked, what setup made survives into
-the cached run. The exit code is 1 if anything did not hold.
+Test the whole chain with an example repository.
 
+The repository is set up as by `run`, and the promises of this package are
+checked in its workspaces: only committed files are there; HTTPS works, while
+HTTP, WebSocket and direct connections are blocked; the results of the setup are
+there in the cached run; and so on. The exit code is 1 if a check failed.
+
+Examples:
   codex-workspace smoke --image=slim
 """
 
@@ -31,36 +39,47 @@ def register(commands: Commands) -> None:
     """
     Add the command.
     """
-    parser = add_command(commands, "smoke", "does it all work on this machine?", _SMOKE, _smoke)
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser = add_command(commands, "smoke", SUMMARY, _SMOKE, _smoke)
+    add_json(parser)
     add_options(parser, tuple(set(RUN_OPTIONS) - {"rev", "env", "cassette", "secret"}))
 
 
 def _smoke(arguments: argparse.Namespace) -> int:
-    from ..output import Output
     from ..session import Session
     from ..smoke import run_smoke
 
     config = config_of(arguments)
     shown: list[str] = []
-
-    def write(line: str) -> None:
-        shown.append(line)
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
-
-    session = Session(config, Output(config.output, write))
-    missing = 0
+    session = Session(config, _output(arguments, config.output, shown))
+    checks = failed = 0
     try:
         with tempfile.TemporaryDirectory(prefix="codex-smoke-") as directory:
             for outcome in run_smoke(session, Path(directory), shown):
-                missing += not outcome.held
-                if arguments.json:
-                    show(json.dumps(asdict(outcome)))
-                else:
+                checks += 1
+                failed += not outcome.held
+                if not print_event(arguments, "outcome", **asdict(outcome)):
                     mark = "ok" if outcome.held else "FAILED"
                     show(f"{outcome.promise:<4} {mark:<6} {outcome.text}: {outcome.seen}")
     finally:
         session.close()
+    text = f"{counted(failed, 'check')} failed" if failed else "all checks passed"
     if not arguments.json:
-        show(f"{missing} did not hold" if missing else "all of it held")
-    return 1 if missing else 0
+        show(text)
+    # The fields of an outcome, so that every line can be read alike.
+    fields = {"promise": "all", "text": text, "held": not failed, "seen": counted(checks, "check")}
+    return finish(arguments, 1 if failed else 0, **fields)
+
+
+def _output(arguments: argparse.Namespace, mode: OutputMode, shown: list[str]) -> Output:
+    """
+    Return an output that also appends each line to *shown*. Standard output is for the
+    results, and with `--json` for events too.
+    """
+    from ..events import EventOutput
+    from ..output import Output
+
+    def write(line: str) -> None:
+        shown.append(line)
+        print(line, file=None if arguments.json else sys.stderr, flush=True)
+
+    return (EventOutput if arguments.json else Output)(mode, write)

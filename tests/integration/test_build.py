@@ -114,7 +114,7 @@ def test_the_images_are_built_where_they_are_missing(
     printed = build(f"--image={base}")
 
     assert f"  id    {workspace['id']}\n" in printed
-    assert 2 == printed.count(", it was there\n")
+    assert 2 == printed.count(", already up to date\n")
     assert "building" not in printed
 
 
@@ -180,7 +180,7 @@ def test_the_runtimes_of_an_image_without_a_choice(small_image):
 
     assert "it has no setup_universal.sh" in printed
     assert "CODEX_ENV_PYTHON_VERSION" not in printed
-    assert "  swift    none      -          6.1, which it does not have\n" in printed
+    assert "  swift    none      -         6.1 (not in the image)\n" in printed
 
 
 @pytest.mark.promise("S1")

@@ -236,7 +236,7 @@ def test_pruning_needs_a_replay(
     assert early.returncode == 2
     assert "--codex-cassette=replay first" in early.stderr
     assert late.returncode == 0, late.stderr
-    assert "removed 1 exchanges" in late.stdout
+    assert "removed 1 exchange from" in late.stdout
     assert "/a" in listed.stdout
     assert "/big" not in listed.stdout
 

@@ -191,4 +191,4 @@ def test_the_command_tells_too(codex_engine, tmp_path):
         assert run.end() == 1, run.output
 
     assert "changed /root/when: its content" in run.output
-    assert "1 files differ" in run.output
+    assert "a second run changed 1 file" in run.output

@@ -280,15 +280,15 @@ def test_explain(machine, repo, tmp_path):
             assert run.end() == 0, run.output
         return run.output
 
-    assert "there is no setup image of carried" in explained()
+    assert "miss: carried has no setup image" in explained()
     machine.run()
     assert "hit: " in explained()
-    assert "environment.FLAVOUR      added" in explained("--env=FLAVOUR=a")
-    assert "policy.http              changed" in explained("--network-setup=open")
-    assert "1 s is the limit" in explained("--cache-ttl=1s")
+    assert "environment.FLAVOUR  added" in explained("--env=FLAVOUR=a")
+    assert "policy.http  changed" in explained("--network-setup=open")
+    assert "the maximum age is 1 s" in explained("--cache-ttl=1s")
     commit(repo, {"codex-workspace-scripts/setup-script.sh": SETUP + "true\n"})
     told = explained()
-    assert "scripts                  changed" in told
+    assert "scripts  changed" in told
     assert "M\tsetup-script.sh" in told
 
 

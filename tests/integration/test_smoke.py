@@ -19,7 +19,7 @@ def test_everything_holds(codex_engine, tmp_path):
     ) as run:
         assert run.end() == 0, run.output
 
-    assert "all of it held" in run.output
+    assert "all checks passed" in run.output
     assert "FAILED" not in run.output
     told = {line.split()[0] for line in run.output.splitlines() if " ok " in line}
     assert {f"S{n}" for n in (1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 18)} == told

@@ -1,4 +1,4 @@
-"""The command without an engine: its help, what it imports, and what --json prints."""
+"""The command without an engine: help, imports, and the events of --json."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import sys
 import pytest
 
 from pytest_codex_workspace import labels
-from pytest_codex_workspace.cli import _GROUPS, command_parser, main
-from pytest_codex_workspace.cli.completion import tree_of
+from pytest_codex_workspace.cli import main
 from pytest_codex_workspace.engine import find
 from pytest_codex_workspace.engine.fake import FakeEngine
+
+from .commands import all_commands, help_of
 
 HEAVY = ("docker", "filelock", "requests", "urllib3", "yaml")
 
@@ -21,7 +22,7 @@ HEAVY = ("docker", "filelock", "requests", "urllib3", "yaml")
 @pytest.fixture
 def engine(monkeypatch, cache_home):
     """
-    An engine that the command finds.
+    Return an engine that the command finds.
     """
     made = FakeEngine()
     monkeypatch.setattr(find, "find_engine", lambda *_, **__: made)
@@ -31,7 +32,7 @@ def engine(monkeypatch, cache_home):
 @pytest.fixture
 def events(capsys):
     """
-    Run the command with --json: its exit code, and the events.
+    Return a function that runs the command with --json, and returns exit code and events.
     """
 
     def run(*words):
@@ -43,7 +44,7 @@ def events(capsys):
 
 def add_layer(engine, name, *, kind="setup", key="k", age=0.0):
     """
-    Put a cached layer on the engine.
+    Add a cached layer to the engine.
     """
     marks = {
         labels.KIND: kind,
@@ -58,9 +59,9 @@ def add_layer(engine, name, *, kind="setup", key="k", age=0.0):
     "words",
     [["--help"], ["run", "--help"], ["cache", "--help"], ["completion", "bash"], ["--version"]],
 )
-def test_what_only_prints_imports_nothing_heavy(words):
+def test_printing_help_imports_nothing_heavy(words):
     """
-    A completion is waited for at each start of a shell.
+    Shells run `completion` at each start, and users wait for it.
     """
     code = f"""\
 import contextlib, sys
@@ -77,36 +78,63 @@ print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)
 
 def test_the_help_has_each_command_once(capsys):
     """
-    In its group, and says where to begin.
+    Commands are in groups, and the text says where to start.
     """
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     text = capsys.readouterr().out
 
     assert caught.value.code == 0
-    assert "Begin in your repository with `codex-workspace doctor`" in text
-    for title in _GROUPS:
-        assert f"{title}:\n" in text
-    for node in tree_of(command_parser()).below:
-        assert 1 == len(re.findall(rf"^  {node.path[0]} +\S", text, re.MULTILINE))
+    assert "start with `codex-workspace doctor`" in text
+    for title in ("Start a workspace", "Inspect", "Images and cache", "Other"):
+        assert f"\n\n{title}:\n" in text
+    listed = [path[0] for path in all_commands() if len(path) == 1]
+    assert len(set(listed)) == len(listed) == 13
 
 
-@pytest.mark.parametrize("path", [node.path for node in tree_of(command_parser()).walk()])
-def test_each_help_has_an_example(path, capsys):
+@pytest.mark.parametrize("path", [(), *all_commands()], ids=" ".join)
+def test_each_help_begins_with_a_sentence_and_has_an_example(path):
     """
-    Which begins with the command itself, and fits a terminal.
+    The first line is also the description in shells, and all lines fit a terminal.
     """
-    with pytest.raises(SystemExit):
-        main([*path, "--help"])
-    text = capsys.readouterr().out.partition("\n\n")[2]
+    text = help_of(*path)
+    usage, _, rest = text.partition("\n\n")
 
-    assert re.search(rf"codex-workspace {' '.join(path)}", text), text
-    assert max(map(len, text.splitlines())) <= 85
+    assert usage.startswith(f"usage: {' '.join(['codex-workspace', *path])} ")
+    assert re.match(r"[A-Z][^\n]*\.\n\n" if path else "[A-Z]", rest)
+    assert f"codex-workspace {' '.join(path)}" in rest
+    assert max(map(len, text.splitlines())) <= 100
 
 
-def test_version(capsys):
+def test_without_a_command_the_help_is_an_error(capsys):
     """
-    The one that is installed.
+    The help goes to standard error, and the exit code is that of a usage error.
+    """
+    assert 2 == main([])
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Start a workspace:\n" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("doctr", " (did you mean 'doctor'?)"), ("zzz", "; commands: run, shell, exec, doctor")],
+)
+def test_an_unknown_command_is_an_error_with_a_suggestion(capsys, word, hint):
+    """
+    If no command is similar, all commands are listed.
+    """
+    with pytest.raises(SystemExit) as caught:
+        main([word])
+
+    assert caught.value.code == 2
+    assert f"error: unknown command {word!r}{hint}" in capsys.readouterr().err
+
+
+def test_the_installed_version_is_printed(capsys):
+    """
+    The version is that of the installed distribution.
     """
     with pytest.raises(SystemExit) as caught:
         main(["--version"])
@@ -115,9 +143,9 @@ def test_version(capsys):
     assert re.fullmatch(r"codex-workspace \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
 
 
-def test_layers_as_events(engine, events):
+def test_cache_list_prints_events(engine, events):
     """
-    One for each, and a sum.
+    Each layer is an event, and the result has the total.
     """
     add_layer(engine, "shop")
 
@@ -134,9 +162,9 @@ def test_layers_as_events(engine, events):
     assert (0, "result", 0, 1) == (code, result["event"], result["exit_code"], result["layers"])
 
 
-def test_removals_as_events(engine, events):
+def test_removals_are_events(engine, events):
     """
-    What is too old goes, then everything.
+    `cache prune` removes expired layers, `cache clear` the others.
     """
     add_layer(engine, "shop", key="old", age=3600)
     add_layer(engine, "shop", key="new")
@@ -150,9 +178,9 @@ def test_removals_as_events(engine, events):
     assert (0, 0) == (code, result["removed"])
 
 
-def test_an_error_as_an_event(events, monkeypatch, capsys):
+def test_an_error_is_an_event(events, monkeypatch, capsys):
     """
-    The same exit code and words as without --json, which are on standard error too.
+    The exit code and the message on standard error are the same as without --json.
     """
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
 
@@ -169,18 +197,18 @@ def test_an_error_as_an_event(events, monkeypatch, capsys):
     assert said == f"codex-workspace: EngineUnavailable: {error['message']}"
 
 
-def test_a_wrong_option_as_an_event(events):
+def test_an_invalid_option_is_an_event(events):
     """
-    Which is found before anything begins.
+    The option is checked before the run starts.
     """
     code, (error,) = events("run", "--cache=maybe")
 
     assert (2, "ConfigError") == (code, error["type"])
 
 
-def test_an_interruption_as_an_event(events, monkeypatch):
+def test_an_interruption_is_an_event(events, monkeypatch):
     """
-    130, as shells have it.
+    The exit code is 130, as in shells.
     """
 
     def interrupted(*_):

@@ -1,4 +1,4 @@
-"""`codex-workspace policy`: what a policy means, and what becomes of a request."""
+"""`codex-workspace policy`: checking a policy, and explaining a request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_codex_workspace.network.wording import described
 @pytest.fixture(autouse=True)
 def _signals():
     """
-    The command takes SIGTERM, which is pytest's.
+    Restore the handler of SIGTERM, which the command replaces.
     """
     before = signal.getsignal(signal.SIGTERM)
     yield
@@ -25,7 +25,7 @@ def _signals():
     ("text", "words"),
     [
         ("{}", ["hosts       any", "ports       443", "plain HTTP  blocked"]),
-        ("offline: true", ["network     nothing may be reached"]),
+        ("offline: true", ["network  nothing may be reached"]),
         (
             "allow: [a.example]\ndeny: [b.example]\nmethods: [GET]\nports: [443, 8443]",
             [
@@ -39,13 +39,13 @@ def _signals():
         ("private: [10.1.0.0/16]", ["blocked, except 10.1.0.0/16"]),
         (
             "extends: codex-package-managers",
-            ["crates.io", "what pip, npm and apt of the image are set to"],
+            ["crates.io", "the registries of pip, npm and apt in the image"],
         ),
     ],
 )
-def test_a_file_is_told_in_words(tmp_path, capsys, text, words):
+def test_check_prints_the_policy_of_a_file(tmp_path, capsys, text, words):
     """
-    Each field, and what a preset leaves to the image.
+    Each field is printed, including registries that only an image knows.
     """
     path = tmp_path / "strict.yaml"
     path.write_text(text)
@@ -58,9 +58,9 @@ def test_a_file_is_told_in_words(tmp_path, capsys, text, words):
         assert word in printed
 
 
-def test_a_wrong_file_is_an_error_with_its_line(tmp_path, capsys):
+def test_an_invalid_file_is_an_error_with_its_line(tmp_path, capsys):
     """
-    So is one that is not there.
+    A missing file is an error too.
     """
     path = tmp_path / "wrong.yaml"
     path.write_text("http: allow\nprots: [443]\n")
@@ -71,9 +71,9 @@ def test_a_wrong_file_is_an_error_with_its_line(tmp_path, capsys):
     assert "none.yaml cannot be read" in capsys.readouterr().err
 
 
-def test_words_for_more_hosts_only_where_hosts_are_listed():
+def test_further_hosts_are_only_mentioned_after_a_list():
     """
-    Who allows any host allows those, too; `open` is open but for private addresses.
+    A policy for any host includes them; `open` allows everything except private addresses.
     """
     assert ("hosts", "any") == described(HTTPS_ONLY)[0]
     assert ("hosts", "a.example, more; no others") == described(
@@ -104,17 +104,17 @@ def test_words_for_more_hosts_only_where_hosts_are_listed():
             ["https://example.com", "--policy=codex-package-managers"],
             1,
             "host-not-allowed\nThe host example.com is not among the hosts allowed by the policy "
-            "'codex-package-managers'. Allow it there, or do without it.\nBesides the hosts it "
-            "lists, this policy allows what pip, npm and apt of the image are set to",
+            "'codex-package-managers'. Allow it there, or do without it.\nThe policy also allows "
+            "the registries of pip, npm and apt in the image",
         ),
         (["https://example.com", "--policy={file}"], 1, "blocked: host-not-allowed"),
         (["https://a.example", "--policy={file}", "--method=get"], 0, "by the policy 'mine'"),
         (["https://a.example", "--policy={file}", "--method=post"], 1, "method-not-allowed"),
     ],
 )
-def test_a_request_is_explained(tmp_path, capsys, arguments, code, words):
+def test_explain_prints_verdict_and_reason(tmp_path, capsys, arguments, code, words):
     """
-    Verdict, reason and what to do; the exit code says which it is.
+    The exit code tells whether the request is allowed.
     """
     path = tmp_path / "mine.yaml"
     path.write_text("allow: [a.example]\nmethods: [GET]\n")
@@ -125,9 +125,9 @@ def test_a_request_is_explained(tmp_path, capsys, arguments, code, words):
 
 
 @pytest.mark.parametrize("url", ["ssh://git@example.com", "example.com", "https://", "https://[x"])
-def test_what_is_no_url_of_the_web_is_refused(capsys, url):
+def test_a_url_with_another_scheme_is_an_error(capsys, url):
     """
-    With the URLs that can be asked about.
+    The error names the accepted schemes.
     """
     assert 2 == main(["policy", "explain", url])
     assert "PolicyError" in (said := capsys.readouterr().err)
@@ -136,7 +136,7 @@ def test_what_is_no_url_of_the_web_is_refused(capsys, url):
 
 def test_an_unknown_policy_is_an_error(capsys):
     """
-    The nearest name is offered.
+    The most similar name is suggested.
     """
     assert 2 == main(["policy", "explain", "https://example.com", "--policy=ofline"])
     assert "Was 'offline' meant?" in capsys.readouterr().err

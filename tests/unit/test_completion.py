@@ -1,28 +1,37 @@
-"""Completion scripts, in shells that this machine has."""
+"""Completion scripts, in the shells that this machine has."""
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import shutil
 import subprocess
+import time
 
 import pytest
 
-from pytest_codex_workspace.cli import command_parser, main
-from pytest_codex_workspace.cli.completion import tree_of
+from pytest_codex_workspace.cli import main
+from pytest_codex_workspace.cli.options import POLICIES
 from pytest_codex_workspace.config import OPTIONS
+from pytest_codex_workspace.network.policy_file import NAMES
 
-_ASK = """\
+from .commands import all_commands, options_of
+
+_BASH = """\
 eval "$1"; shift
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
 _codex_workspace
 printf '%s\\n' "${COMPREPLY[@]}"
 """
 
+_FISH = 'source $argv[1]; complete --do-complete "$argv[2]"'
+
 
 @pytest.fixture
 def script(capsys):
     """
-    Print the script for a shell.
+    Return a function that prints the script for a shell.
     """
 
     def printed(shell):
@@ -33,24 +42,56 @@ def script(capsys):
 
 
 @pytest.fixture
-def ask(script, tmp_path):
+def place(tmp_path):
     """
-    What a real bash offers for the last of *words*.
+    Return a directory with a file and a directory.
     """
     (tmp_path / "a directory").mkdir()
     (tmp_path / "file.yaml").touch()
+    return tmp_path
+
+
+@pytest.fixture
+def ask_bash(script, place):
+    """
+    Return a function that asks a real bash for the completions of the last of *words*.
+    """
     text = script("bash")
 
     def asked(*words):
         done = subprocess.run(
-            ["bash", "--norc", "-c", _ASK, "bash", text, "codex-workspace", *words],
-            cwd=tmp_path,
+            ["bash", "--norc", "-c", _BASH, "bash", text, "codex-workspace", *words],
+            cwd=place,
             capture_output=True,
             text=True,
             check=True,
         )
         assert done.stderr == ""
         return done.stdout.split("\n")[:-1]
+
+    return asked
+
+
+@pytest.fixture
+def ask_fish(script, place):
+    """
+    Return a function that asks a real fish for the completions of *line*.
+    """
+    if shutil.which("fish") is None:
+        pytest.skip("fish is not installed")
+    path = place / "script.fish"
+    path.write_text(script("fish"))
+
+    def asked(line):
+        done = subprocess.run(
+            ["fish", "--no-config", "-c", _FISH, path, f"codex-workspace {line}"],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stderr == ""
+        return [one.partition("\t")[0] for one in done.stdout.splitlines()]
 
     return asked
 
@@ -64,7 +105,9 @@ def ask(script, tmp_path):
         (["run", "--image", ""], ["universal", "slim"]),
         (["run", "--image", "=", "s"], ["slim"]),
         (["run", "--image", "="], ["universal", "slim"]),
-        (["run", "--env", "A=1", "--cache", "re"], ["refresh", "require"]),
+        (["run", "--image", "=", "slim", "--cache", "=", "re"], ["refresh", "require"]),
+        (["run", "--env", "A", "=", "1", "--cache", "re"], ["refresh", "require"]),
+        (["run", "--env", "=", "A", "=", "1", "--cache", "re"], ["refresh", "require"]),
         (["run", "--env", ""], [""]),
         (["shell", "--from", "c"], ["clean"]),
         (["completion", "f"], ["fish"]),
@@ -74,42 +117,65 @@ def ask(script, tmp_path):
         (["policy", "explain", "x", "--policy", "off"], ["offline"]),
         (["run", "--network", "f"], ["file.yaml"]),
         (["compose", "--output", "f"], ["file.yaml"]),
-        (["exec", "--", "f"], ["file.yaml"]),
+        (["cache", "export", "f"], ["file.yaml"]),
+        (["cache", "export", "--repo", "a"], ["a directory"]),
         (["nonsense", "x"], [""]),
     ],
 )
-def test_bash(ask, words, offered):
+def test_bash_completes_commands_options_values_and_paths(ask_bash, words, offered):
     """
-    Commands, options, choices, paths.
+    Bash passes the words around `=` separately.
     """
-    assert offered == ask(*words)
+    assert offered == ask_bash(*words)
 
 
-def test_bash_offers_every_command(ask):
+def test_bash_completes_every_command(ask_bash):
     """
-    As many as there are.
+    No command of the help is missing.
     """
-    commands = {node.path[0] for node in tree_of(command_parser()).below}
+    commands = {path[0] for path in all_commands()}
 
-    assert commands <= set(ask(""))
+    assert commands == set(ask_bash(""))
     assert {"run", "build", "completion"} <= commands
 
 
-def test_a_terminal_of_bash(script, tmp_path):
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("ca", ["cache", "cassette"]),
+        ("cache pr", ["prune"]),
+        ("run --image ", ["universal", "slim"]),
+        ("run --image=s", ["--image=slim"]),
+        ("run --env A=1 --cache re", ["refresh", "require"]),
+        ("run a", ["a directory/"]),
+        ("policy check f", ["file.yaml"]),
+        ("policy explain x --policy off", ["offline"]),
+        ("run --network f", ["file.yaml"]),
+    ],
+)
+def test_fish_completes_commands_options_values_and_paths(ask_fish, line, offered):
     """
-    As somebody types it: Tab, and the rest of the word is there.
+    The script is tested in a real fish.
     """
-    bash = shutil.which("bash")
-    (tmp_path / "script").write_text(script("bash"))
+    assert offered == ask_fish(line)
+
+
+def test_a_bash_user_completes_with_tab(script, place):
+    """
+    In an interactive bash, Tab inserts the rest of the word.
+    """
+    (place / "script").write_text(script("bash"))
     typed = [
         "source ./script",
         'codex-workspace() { echo "called<$*>"; }',
         "codex-workspace cassette li\t",
+        "codex-workspace run --image=s\t",
+        "codex-workspace exec -- fi\t",
         "exit\n",
     ]
     done = subprocess.run(
-        [bash, "--norc", "--noprofile", "-i"],
-        cwd=tmp_path,
+        [shutil.which("bash"), "--norc", "--noprofile", "-i"],
+        cwd=place,
         input="\n".join(typed),
         env={"PATH": "/usr/bin:/bin", "TERM": "dumb", "INPUTRC": "/dev/null"},
         capture_output=True,
@@ -119,15 +185,70 @@ def test_a_terminal_of_bash(script, tmp_path):
         timeout=30,
     )
 
-    assert "called<cassette list>" in done.stdout
+    for words in ("cassette list", "run --image=slim", "exec -- file.yaml"):
+        assert f"called<{words}>" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "called"),
+    [
+        ("cassette li\t", "cassette list"),
+        ("run --cache requ\t", "run --cache require"),
+        ("run --image=s\t", "run --image=slim"),
+        ("run --network=off\t", "run --network=offline"),
+        ("policy check f\t", "policy check file.yaml"),
+        ("run a\t", "run a directory"),
+    ],
+)
+def test_a_zsh_user_completes_with_tab(script, place, typed, called):
+    """
+    In an interactive zsh, Tab inserts the rest of the word.
+    """
+    zsh = shutil.which("zsh")
+    if zsh is None:
+        pytest.skip("zsh is not installed")
+    (place / "script").write_text(script("zsh"))
+    start = (
+        "unsetopt prompt_cr prompt_sp; autoload -Uz compinit; compinit -D -u\n"
+        'eval "$(<script)"; function codex-workspace { print -r "called<$*>" }; echo re"ady"\n'
+    )
+    environment = {"PATH": "/usr/bin:/bin", "TERM": "dumb", "HOME": str(place)}
+    master, slave = pty.openpty()
+    shell = subprocess.Popen(
+        [zsh, "-f", "-i"],
+        cwd=place,
+        env=environment,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    try:
+        os.write(master, start.encode())
+        assert "ready" in _until(master, "ready\r\n")
+        os.write(master, f"codex-workspace {typed}\n".encode())
+        assert f"called<{called}>" in _until(master, ">\r\n")
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(master)
+
+
+def _until(master, end, limit=20.0):
+    printed, deadline = "", time.monotonic() + limit
+    while end not in printed and time.monotonic() < deadline:
+        if select.select([master], [], [], 0.1)[0]:
+            printed += os.read(master, 4096).decode("utf-8", "replace")
+    return printed
 
 
 @pytest.mark.parametrize(
     ("shell", "check"), [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")]
 )
-def test_the_script_is_one(script, tmp_path, shell, check):
+def test_each_shell_can_parse_its_script(script, tmp_path, shell, check):
     """
-    Each shell that is here can read its own.
+    The shells that are not installed are skipped.
     """
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
@@ -140,35 +261,23 @@ def test_the_script_is_one(script, tmp_path, shell, check):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_every_option_and_choice_is_in_each(script, shell):
+def test_every_command_option_and_choice_is_in_each_script(script, shell):
     """
-    Whatever is new in the parser is in the scripts.
+    A new command, option or choice is completed without further changes.
     """
     text = script(shell)
-    for node in tree_of(command_parser()).walk():
-        assert not node.path or node.path[-1] in text
-        for option in node.options:
-            for name in option.names:
-                assert (name if shell != "fish" else name.lstrip("-")) in text
-            for word in option.value.words if option.value else ():
-                assert word in text
 
-
-def test_options_have_the_choices_that_they_check():
-    """
-    argparse does not know them; an option that is not the shared one has its own.
-    """
-    tree = {node.path: node for node in tree_of(command_parser()).walk()}
-
-    def value(path, name):
-        (found,) = [one for one in tree[path].options if name in one.names]
-        return found.value
-
+    for path in all_commands():
+        assert path[-1] in text
+        for option in options_of(*path):
+            assert (option if shell != "fish" else f"-l {option[2:]} ") in text
     for option in OPTIONS:
-        if option.choices and option.name not in ("repo", "keep"):
-            assert option.choices == value(("run",), f"--{option.name}").words
-    assert ((), "files") == (
-        value(("compose",), "--output").words,
-        value(("compose",), "--output").paths,
-    )
-    assert value(("build",), "--force") is None
+        for word in option.choices:
+            assert word in text
+
+
+def test_the_completed_policies_are_the_built_in_ones():
+    """
+    The command does not import the policies for its help, so it has their names itself.
+    """
+    assert sorted(NAMES) == sorted(POLICIES)

@@ -155,7 +155,7 @@ def test_the_command_prints_the_source_of_each_value(
     ):
         assert lines[name].startswith(value), name
         assert lines[name].endswith(where), name
-    assert "CODEX_WORKSPACE_IMGE is set and is no option; was CODEX_WORKSPACE_IMAGE meant?" in text
+    assert "unknown variable CODEX_WORKSPACE_IMGE (did you mean 'CODEX_WORKSPACE_IMAGE'?)" in text
     assert "very-secret" not in text
     assert "hush" not in text
 

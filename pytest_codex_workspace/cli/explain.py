@@ -1,11 +1,10 @@
-"""Why a setup image is found or not: for `codex-workspace cache explain`."""
+"""Explaining a cache hit or miss, for `codex-workspace cache explain`."""
 
 from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +13,6 @@ from ..cache import entries, is_old
 from ..git import inside, reading_environment, run_git
 from ..keys import Hidden, differing, fingerprint, key_of
 from ..layers import setup_parts
-from ..quantities import show_duration, show_size
 from ..usage import usage_on
 
 if TYPE_CHECKING:
@@ -32,17 +30,17 @@ Outcome = Literal["hit", "old", "miss", "none"]
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """
-    What a setup's key is made of, and what it finds.
+    The parts of a setup's key, and the image that has it.
 
     Attributes:
-        snapshot: whose setup.
-        outcome: `hit`; `old` if there is an image that must not be used any
-            more; `miss`; `none` if the repository has nothing to set up.
-        key: of the image; empty if there is nothing to set up.
-        parts: of the key, in short.
-        image: the one that is there or, if there is none, the nearest.
-        differences: between that one and what is wanted.
-        scripts: the files of the scripts' directory that changed since.
+        snapshot: the repository.
+        outcome: `hit`; `old` for an expired image; `miss`; `none` if the
+            repository has no setup.
+        key: the key of the image; empty if the repository has no setup.
+        parts: the parts of the key, shortened.
+        image: the image with the key, otherwise the most similar one.
+        differences: the differences between that image and the key.
+        scripts: the changed files in the scripts' folder.
     """
 
     snapshot: RepositorySnapshot
@@ -53,36 +51,9 @@ class Explanation:
     differences: Mapping[str, str] = field(default_factory=dict)
     scripts: Sequence[str] = ()
 
-    def lines(self, ttl: float) -> Iterator[str]:
+    def to_dict(self) -> dict[str, Any]:
         """
-        For people. *ttl* is the age in seconds from which an image is not used.
-        """
-        snapshot, image = self.snapshot, self.image
-        if self.outcome == "none":
-            yield f"{snapshot.path} has no codex-workspace-scripts/, so there is no setup to cache"
-            return
-        yield f"setup image {self.key}: {snapshot.name} at {snapshot.head[:12]}, made from"
-        for name, value in self.parts.items():
-            yield f"  {name:<24} {value}"
-        if image is None:
-            yield f"miss: there is no setup image of {snapshot.name}"
-            return
-        age = show_duration(time.time() - image.created)
-        if self.outcome == "hit":
-            yield f"hit: {age} old, used {image.use.hits} times, {show_size(image.own)}"
-        elif self.outcome == "old":
-            limit = show_duration(ttl)
-            yield f"miss: there is an image, but it is {age} old, and {limit} is the limit"
-        else:
-            yield f"miss: the nearest setup image is {image.key}, {age} old; since then"
-            for name, what in self.differences.items():
-                yield f"  {name:<24} {what}"
-                if name == "scripts":
-                    yield from (f"    {line}" for line in self.scripts)
-
-    def facts(self) -> dict[str, Any]:
-        """
-        For programs.
+        Return the explanation as plain data for JSON.
         """
         image = self.image
         return {
@@ -99,10 +70,10 @@ class Explanation:
 
 def explain(session: Session, config: Config, order: Order) -> Explanation:
     """
-    Look for the setup image of *order*. Nothing is made.
+    Look for the setup image of *order*, without creating anything.
 
     Raises:
-        CodexWorkspaceError: the engine does not tell.
+        CodexWorkspaceError: the engine does not answer.
     """
     snapshot = order.snapshot
     if snapshot.scripts_tree is None:
@@ -125,7 +96,7 @@ def explain(session: Session, config: Config, order: Order) -> Explanation:
 
 def _short(value: object) -> str:
     """
-    One part of a key in a line: what a policy is called, what variables there are.
+    Shorten one part of a key to a line: the name of a policy, the names of variables.
     """
     if isinstance(value, Hidden):
         return "(not shown)"
@@ -141,14 +112,14 @@ def _short(value: object) -> str:
 def _nearest(
     own: dict[str, str], setups: Sequence[Entry]
 ) -> tuple[Entry | None, Mapping[str, str]]:
-    told = [(differing(_parts_of(one), own), one) for one in setups]
+    compared = [(differing(_parts_of(one), own), one) for one in setups]
     near = [
-        (found, one) for found, one in told if not {"repository", "name"} & set(found)
-    ]  # Another repository's image is no neighbour.
+        (found, one) for found, one in compared if not {"repository", "name"} & set(found)
+    ]  # Images of other repositories are not similar.
     if not near:
         return None, {}
     found, one = min(near, key=lambda pair: (len(pair[0]), -pair[1].created))
-    # Of their values no image tells anything.
+    # Images have nothing that reveals the values of secrets.
     return one, found or {"secret values": "changed"}
 
 
@@ -161,7 +132,7 @@ def _parts_of(entry: Entry) -> dict[str, str]:
 
 def _changed_scripts(order: Order, old: str) -> list[str]:
     """
-    Which files of the scripts' directory changed, if its old tree is still in the repository.
+    Return the changed files in the scripts' folder, if its old tree is still in the repository.
     """
     result = run_git(
         *inside(order.snapshot.git_dir),

@@ -1,4 +1,4 @@
-"""What `shell`, `exec` and `run` share: a person's command in a workspace."""
+"""Running a command in a workspace, attached to the user's terminal or streams."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ProxyError
-from .common import RUN_OPTIONS, add_options, add_repo, config_of, output_on
+from .options import RUN_OPTIONS, add_options, add_repo, config_of
+from .printing import output_on
 
 if TYPE_CHECKING:
     from ..output import Output
@@ -22,23 +23,23 @@ __all__ = [
     "HINT",
     "SHELL",
     "add_workspace",
-    "converse",
+    "attach",
     "describe",
     "in_workspace",
     "own_streams",
 ]
 
 FROM = """\
---from names what to start from:
-  ready  what tests start from: setup-script.sh and setup-from-cache-script.sh
-         have run, now or when their images were made
-  setup  the image that setup-script.sh led to, at the commit it was made
-         from; setup-from-cache-script.sh has not run
-  clean  the commit; no script has run
+--from selects the state to start from:
+  ready  the state that tests start from: setup-script.sh and
+         setup-from-cache-script.sh have run, now or earlier
+  setup  the cached result of setup-script.sh, at the commit it was made from;
+         setup-from-cache-script.sh has not run
+  clean  the files of the commit; no script has run
 """
-"""For the help of commands that take `add_workspace`."""
+"""Help text for commands that use `add_workspace`."""
 
-HINT = "exit or ^D ends it, nothing is kept"
+HINT = "leave with exit or ^D; nothing is kept"
 
 SHELL = ("bash", "--login")
 
@@ -48,13 +49,13 @@ _SETUP = {
     "hit": "the cached setup was used",
     "miss": "setup ran and is cached now",
     "off": "setup ran; the cache is off",
-    "none": "there is no codex-workspace-scripts/, so nothing to set up",
+    "none": "no codex-workspace-scripts/, so no setup",
 }
 
 
 def add_workspace(parser: argparse.ArgumentParser) -> None:
     """
-    The arguments that say which workspace: `REPO`, `--from`, and the options
+    Add the arguments that select a workspace: `REPO`, `--from`, and the options
     of `run`.
     """
     add_repo(parser)
@@ -63,17 +64,17 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
         dest="state",
         choices=("ready", "setup", "clean"),
         default="ready",
-        help="what to start from (default: ready)",
+        help="state to start from (default: ready)",
     )
     add_options(parser, RUN_OPTIONS)
 
 
 def describe(workspace: Workspace, state: str = "ready") -> str:
     """
-    Which workspace is up, and what its setup was.
+    Return a line about a workspace that is ready, and about its setup.
     """
-    told = "no script has run" if state == "clean" else _SETUP[workspace.setup.cache]
-    return f"{workspace.project} at {workspace.head[:12]} is up: {told}"
+    setup = "no script has run" if state == "clean" else _SETUP[workspace.setup.cache]
+    return f"{workspace.project} at {workspace.head[:12]} is up: {setup}"
 
 
 def in_workspace(
@@ -85,15 +86,14 @@ def in_workspace(
     hint: str = "",
 ) -> int:
     """
-    Run *command* in a new workspace. What we have to say goes to standard
-    error.
+    Run *command* in a new workspace. Messages go to standard error.
 
     Args:
-        arguments: what `add_workspace` has parsed.
+        arguments: the arguments of `add_workspace`.
         command: program and arguments.
-        streams: what it reads and where its output goes.
-        terminal: whether it runs on a terminal.
-        hint: what else to say when it starts.
+        streams: input and output of the command.
+        terminal: run the command on a terminal.
+        hint: text to add to the line that is printed when the command starts.
 
     Returns:
         The command's exit code.
@@ -108,20 +108,20 @@ def in_workspace(
         snapshot = session.repository(config.repo, config.rev)
         workspace = session.workspace(session.order(snapshot, config.env), arguments.state)
         output.note("; ".join([describe(workspace, arguments.state), *([hint] if hint else [])]))
-        code = converse(workspace, command, streams, terminal=terminal)
+        code = attach(workspace, command, streams, terminal=terminal)
         if config.output != "quiet":
-            _tell_blocked(workspace, output)
+            _report_blocked(workspace, output)
         session.stop(workspace)
         return code
     finally:
         session.close()
 
 
-def converse(
+def attach(
     workspace: Workspace, command: Sequence[str], streams: Streams, *, terminal: bool
 ) -> int:
     """
-    Run *command* in *workspace*, connected to *streams*.
+    Run *command* in *workspace*, attached to *streams*.
 
     Returns:
         The command's exit code.
@@ -138,20 +138,20 @@ def converse(
 
 def own_streams() -> Streams:
     """
-    What this process was started with.
+    Return the standard streams of this process.
     """
     from ..terminal import Streams
 
     return Streams(stdin=None if sys.stdin is None else 0)
 
 
-def _tell_blocked(workspace: Workspace, output: Output) -> None:
+def _report_blocked(workspace: Workspace, output: Output) -> None:
     try:
         blocked = workspace.network.blocked
     except ProxyError as error:
-        output.note(f"what was blocked is not known: {error}")
+        output.note(f"the blocked requests are unknown: {error}")
         return
     for request in blocked[:_SHOWN]:
         output.note(f"blocked: {request}")
     if len(blocked) > _SHOWN:
-        output.note(f"blocked: {len(blocked) - _SHOWN} more")
+        output.note(f"blocked: {len(blocked) - _SHOWN} more requests")

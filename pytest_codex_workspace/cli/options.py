@@ -1,0 +1,236 @@
+"""Parsers of the commands, and the options that they share with pytest."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..config import OPTIONS, Config
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+__all__ = [
+    "POLICIES",
+    "RUN_OPTIONS",
+    "add_command",
+    "add_engine",
+    "add_group",
+    "add_json",
+    "add_options",
+    "add_repo",
+    "complete_with",
+    "config_of",
+    "engine_of",
+]
+
+RUN_OPTIONS = (
+    "rev",
+    "repo-config",
+    "image",
+    "env",
+    "secret",
+    "cache",
+    "cache-ttl",
+    "cache-size",
+    "cache-registry",
+    "cache-push",
+    "network",
+    "network-setup",
+    "cassette",
+    "engine",
+    "output",
+    "setup-timeout",
+    "upstream-proxy",
+)
+"""The options of commands that start a workspace."""
+
+POLICIES = (
+    "https-only",
+    "offline",
+    "codex-common-dependencies",
+    "codex-package-managers",
+    "open",
+)
+"""The policies that shells complete. A test compares them with `network.policy_file.NAMES`."""
+
+_SUGGESTED = {
+    "image": ("universal", "slim"),
+    "engine": ("auto", "docker", "podman"),
+    "upstream-proxy": ("environment", "none"),
+    "network": POLICIES,
+    "network-setup": POLICIES,
+}
+"""Values that shells complete, of options that accept other values too."""
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    summary: str,
+    description: str,
+    action: Callable[[argparse.Namespace], int],
+    arguments: str = "",
+) -> argparse.ArgumentParser:
+    """
+    Add a parser for the command *name*, which calls *action*.
+
+    Args:
+        commands: the parsers to add to.
+        name: the name of the command.
+        summary: the line in the list of commands.
+        description: the text of its own help; its lines are kept.
+        action: the function that runs the command and returns the exit code.
+        arguments: the arguments after the options, as in the usage line.
+    """
+    form: Any = argparse.RawDescriptionHelpFormatter
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        usage=f"%(prog)s [OPTIONS] {arguments}".rstrip(),
+        description=description,
+        formatter_class=form,
+    )
+    parser.set_defaults(action=action)
+    return parser
+
+
+def add_group(commands: Commands, name: str, summary: str, description: str) -> Commands:
+    """
+    Add a parser for the command *name*, and return the parsers of its subcommands.
+
+    Args:
+        commands: the parsers to add to.
+        name: the name of the command.
+        summary: the line in the list of commands.
+        description: the text of its own help; its lines are kept.
+    """
+    form: Any = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(name, help=summary, description=description, formatter_class=form)
+    subcommands: Commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    return subcommands
+
+
+def add_repo(parser: argparse.ArgumentParser) -> None:
+    """
+    Add the argument `REPO`.
+    """
+    default = os.environ.get("CODEX_WORKSPACE_REPO") or "."
+    action = parser.add_argument(
+        "repo",
+        nargs="?",
+        default=default,
+        metavar="REPO",
+        help="path of the repository (default: $CODEX_WORKSPACE_REPO, or the current directory)",
+    )
+    complete_with(action, paths="directories")
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """
+    Add the option `--engine`, for commands that need no other shared option.
+    """
+    add_options(parser, ("engine",))
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """
+    Add the option `--json`. It has the same meaning for all commands: docs/events.md.
+    """
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print events, one JSON object per line; the last one is the result",
+    )
+
+
+def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """
+    Add options of pytest without the prefix `codex-`.
+    """
+    for option in OPTIONS:
+        if option.name in names:
+            text = option.help + (f" (default: {option.default})" if option.default else "")
+            action = parser.add_argument(
+                f"--{option.name}",
+                dest=option.key,
+                metavar=option.metavar,
+                action="append" if option.repeatable else "store",
+                help=text,
+            )
+            complete_with(
+                action,
+                option.choices or _SUGGESTED.get(option.name, ()),
+                paths="files" if option.metavar == "POLICY" else "",
+            )
+
+
+def complete_with(
+    action: argparse.Action,
+    words: Sequence[str] = (),
+    *,
+    paths: Literal["", "files", "directories"] = "",
+) -> None:
+    """
+    Let shells complete the values of an argument.
+
+    shtab reads the attribute `complete`: for each shell, code that lists values.
+    It is written here without importing shtab, which only one command needs.
+
+    Args:
+        action: the argument.
+        words: values to complete. The argument may accept others.
+        paths: the kind of paths to complete.
+    """
+    if not words and not paths:
+        return
+    listed = " ".join(words)
+    name = re.sub(r"\W", "_", "_".join(["_codex_workspace", paths or "words", *words]))
+    bash = [f"compgen -W '{listed}' -- \"$1\""] if words else []
+    zsh = {"": f"({listed})", "files": "_files", "directories": "_files -/"}[paths]
+    fish = {
+        "": "",
+        "files": "(__fish_complete_path (commandline -ct))",
+        "directories": "(__fish_complete_directories)",
+    }[paths]
+    if paths:
+        bash.append(f'compgen {"-f" if paths == "files" else "-d"} -- "$1"')
+    if words and paths:
+        zsh = f"{{compadd -- {listed}; {zsh}}}"
+    action.complete = {  # type: ignore[attr-defined]
+        "bash": name,
+        "zsh": zsh,
+        "fish": f"{listed} {fish}".strip(),
+        "preamble": {"bash": f"{name}() {{ {'; '.join(bash)}; }}"},
+    }
+
+
+def config_of(arguments: argparse.Namespace, **fixed: Any) -> Config:
+    """
+    Return the options of the command line, the environment and the file of `REPO`.
+
+    Args:
+        arguments: the parsed command line.
+        fixed: options that the command itself sets, by their keys.
+
+    Raises:
+        ConfigError: an option has an invalid value.
+        PolicyError: a network policy is invalid.
+    """
+    from ..settings import Settings
+
+    return Settings.of({**vars(arguments), **fixed}, spell="--{}").config
+
+
+def engine_of(arguments: argparse.Namespace) -> str:
+    """
+    Return the option `--engine`, for commands without a repository.
+    """
+    from ..settings import Settings
+
+    return Settings.of({"engine": arguments.engine}, spell="--{}").config.engine

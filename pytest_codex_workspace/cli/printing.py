@@ -1,0 +1,101 @@
+"""Output of the commands: lines for users, events for programs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ..config import OutputMode
+from ..suggest import counted
+
+if TYPE_CHECKING:
+    from ..output import Output
+
+__all__ = [
+    "finish",
+    "output_of",
+    "output_on",
+    "print_event",
+    "print_removed",
+    "show",
+]
+
+
+def show(line: str) -> None:
+    """
+    Print one line immediately.
+    """
+    print(line, flush=True)  # noqa: T201
+
+
+def output_of(arguments: argparse.Namespace, mode: OutputMode) -> Output:
+    """
+    Return the output for the progress of a command on standard output; with
+    `--json`, progress is printed as events.
+    """
+    if not getattr(arguments, "json", False):
+        return output_on(sys.stdout, mode)
+    from ..events import EventOutput
+
+    return EventOutput(mode, show)
+
+
+def output_on(stream: TextIO, mode: OutputMode) -> Output:
+    """
+    Return the output for progress on *stream*: lines, and on a terminal also a
+    status line that is rewritten.
+    """
+    from ..output import Output
+    from ..progressline import TerminalOutput, is_terminal
+
+    if is_terminal(stream):
+        return TerminalOutput(mode, stream)
+    return Output(mode, lambda line: print(line, file=stream, flush=True))
+
+
+def print_event(arguments: argparse.Namespace, event: str, **fields: Any) -> bool:
+    """
+    Print an event, with `--json`.
+
+    Returns:
+        Whether it was printed; if not, the caller prints lines for users.
+    """
+    if not getattr(arguments, "json", False):
+        return False
+    from ..events import event_line
+
+    show(event_line(event, **fields))
+    return True
+
+
+def print_removed(
+    arguments: argparse.Namespace, removed: Sequence[str], noun: str, nothing: str
+) -> int:
+    """
+    Print what a command removed, one object per line, and finish the command.
+
+    Args:
+        arguments: the parsed command line.
+        removed: the names of the objects.
+        noun: what the objects are, in the singular.
+        nothing: the line to print if there are none.
+
+    Returns:
+        The exit code.
+    """
+    for name in removed:
+        if not print_event(arguments, "removed", object=name):
+            show(f"removed {name}")
+    if not arguments.json:
+        show(f"removed {counted(len(removed), noun)}" if removed else nothing)
+    return finish(arguments, 0, removed=len(removed))
+
+
+def finish(arguments: argparse.Namespace, exit_code: int, **fields: Any) -> int:
+    """
+    Print the last event, with `--json`, and return the exit code.
+    """
+    print_event(arguments, "result", exit_code=exit_code, **fields)
+    return exit_code
