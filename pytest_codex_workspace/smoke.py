@@ -1,4 +1,4 @@
-"""The smoke test (S18): an example repository, and what must hold in its workspaces."""
+"""The smoke test (S18): checks in workspaces of an example repository."""
 
 from __future__ import annotations
 
@@ -46,8 +46,13 @@ _KEY = "grep -rlsE 'BEGIN (RSA )?PRIVATE KEY' /etc/ssl /usr/local/share /opt/cod
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
-    One thing that had to hold: the promise, what it says, whether it held,
-    and what was seen.
+    The result of one check.
+
+    Attributes:
+        promise: the promise that is checked.
+        text: the promise in words.
+        held: whether the check passed.
+        seen: what the check found.
     """
 
     promise: str
@@ -56,14 +61,14 @@ class Outcome:
     seen: str
 
 
-class _Broken(Exception):
+class _Failed(Exception):
     """
-    What a check saw instead of what it wanted.
+    A check failed. The text says what the check found.
     """
 
 
 @dataclass
-class _Bench:
+class _Context:
     session: Session
     repo: Path
     head: str
@@ -76,7 +81,7 @@ class _Bench:
 
     def registry(self, ws: Workspace) -> str:
         """
-        The host that the workspace's own pip asks.
+        Return the host of the package index that pip uses in the workspace.
         """
         hosts = json.loads(ws.path(REGISTRIES).read_text())["python"]
         return str(hosts[0])
@@ -84,27 +89,27 @@ class _Bench:
 
 def run_smoke(session: Session, directory: Path, shown: list[str]) -> Iterator[Outcome]:
     """
-    Bring the example up, and try what must hold.
+    Set up the example repository, and run all checks.
 
     Args:
-        session: with the options of the run.
-        directory: an empty one, for the repository.
-        shown: the lines that the session's output has shown; they grow meanwhile.
+        session: a session with the options of the run.
+        directory: an empty directory for the repository.
+        shown: the lines that the session has printed so far; the list grows.
 
     Yields:
-        Each outcome as soon as it is known.
+        The outcome of each check, as soon as it is known.
 
     Raises:
-        CodexWorkspaceError: the example does not come up at all.
+        CodexWorkspaceError: the example repository cannot be set up.
     """
     repo, head = _make_repository(directory)
-    bench = _Bench(session, repo, head, _contents(repo), shown)
-    clean = bench.workspace("miss")
-    cached = bench.workspace("hit")
-    for promise, text, check in _checks(bench, clean, cached):
+    context = _Context(session, repo, head, _contents(repo), shown)
+    clean = context.workspace("miss")
+    cached = context.workspace("hit")
+    for promise, text, check in _checks(context, clean, cached):
         try:
             yield Outcome(promise, text, held=True, seen=check())
-        except _Broken as error:
+        except _Failed as error:
             yield Outcome(promise, text, held=False, seen=str(error))
         except CodexWorkspaceError as error:
             yield Outcome(promise, text, held=False, seen=str(error).splitlines()[0])
@@ -115,31 +120,31 @@ def run_smoke(session: Session, directory: Path, shown: list[str]) -> Iterator[O
 _Check = tuple[str, str, Callable[[], str]]
 
 
-def _checks(bench: _Bench, clean: Workspace, cached: Workspace) -> list[_Check]:
+def _checks(context: _Context, clean: Workspace, cached: Workspace) -> list[_Check]:
     return [
-        ("S1", "the workspace image is there", lambda: _image(bench)),
+        ("S1", "the workspace image exists", lambda: _image(context)),
         ("S2", "only committed files are in the workspace", lambda: _committed(clean)),
-        ("S3", "nothing done inside reaches the repository", lambda: _untouched(bench, clean)),
+        ("S3", "nothing done inside reaches the repository", lambda: _untouched(context, clean)),
         ("S5", "setup-script.sh ran in a clean workspace", lambda: _set_up(clean)),
-        ("S6", "setup-from-cache-script.sh ran on what it left", lambda: _resumed(bench, cached)),
-        ("S7", "the setup is kept as an image", lambda: _kept(bench, cached)),
-        ("S8", "a failing script keeps its exit code and its log", lambda: _failing(bench)),
-        ("S10", "HTTPS passes through the proxy", lambda: _https(bench, clean)),
-        ("S10", "plain HTTP is refused with 403 and a reason", lambda: _http(bench, clean)),
-        ("S11", "WebSocket is refused", lambda: _websocket(bench, clean)),
+        ("S6", "setup-from-cache-script.sh ran on its result", lambda: _resumed(context, cached)),
+        ("S7", "the setup is saved as an image", lambda: _kept(context, cached)),
+        ("S8", "a failing script keeps its exit code and its log", lambda: _failing(context)),
+        ("S10", "HTTPS passes through the proxy", lambda: _https(context, clean)),
+        ("S10", "plain HTTP is refused with 403 and a reason", lambda: _http(context, clean)),
+        ("S11", "WebSocket is refused", lambda: _websocket(context, clean)),
         ("S12", "a connection around the proxy fails at once", lambda: _direct(clean)),
-        ("S12", "a look-up of an outside name is refused and logged", lambda: _look_up(clean)),
-        ("S13", "the variables are Codex's", lambda: _variables(clean)),
-        ("S14", "the proxy's certificate is trusted, its key is not there", lambda: _trust(clean)),
-        ("S15", "CODEX_ENV_NODE_VERSION selects the runtime", lambda: _runtime(bench)),
-        ("S18", "what setup made is there in the cached run", lambda: _state(cached)),
+        ("S12", "a DNS look-up of an outside name is refused and logged", lambda: _look_up(clean)),
+        ("S13", "the environment variables are those of Codex", lambda: _variables(clean)),
+        ("S14", "the proxy's certificate is trusted, and its key is absent", lambda: _trust(clean)),
+        ("S15", "CODEX_ENV_NODE_VERSION selects the runtime", lambda: _runtime(context)),
+        ("S18", "the results of the setup are in the cached run", lambda: _state(cached)),
     ]
 
 
 def _make_repository(directory: Path) -> tuple[Path, str]:
     repo = directory / _NAME
     shutil.copytree(resource_dir("examples") / "smoke", repo)
-    # The user's git configuration has no say, and no part in it.
+    # The user's git configuration must neither change the repository nor be part of it.
     env = {**isolated_environment(os.environ, directory), "GIT_ALLOW_PROTOCOL": "none"}
 
     def git(*words: str) -> str:
@@ -169,110 +174,114 @@ def _contents(repo: Path) -> dict[str, bytes]:
     }
 
 
-def _want(condition: object, seen: str) -> None:
+def _require(condition: object, seen: str) -> None:
     if not condition:
-        raise _Broken(seen.strip() or "nothing was printed")
+        raise _Failed(seen.strip() or "no output")
 
 
-def _image(bench: _Bench) -> str:
+def _image(context: _Context) -> str:
     tag = f"{IMAGE}:latest"
-    image = bench.session.engine.image(tag)
-    _want(image, f"there is no {tag}")
+    image = context.session.engine.image(tag)
+    _require(image, f"no image {tag}")
     return tag
 
 
 def _committed(ws: Workspace) -> str:
     there = [name for name in ("untracked.txt", "state/ignored") if ws.path(name).exists()]
-    _want(not there, f"{there} arrived")
+    _require(not there, f"{there} are in the workspace")
     status = ws.exec("git status --porcelain", check=True).stdout
-    _want(not status, status)
-    _want("was not committed" not in ws.path("hello.py").read_text(), "an uncommitted change")
+    _require(not status, status)
+    _require(
+        "was not committed" not in ws.path("hello.py").read_text(),
+        "an uncommitted change is in the workspace",
+    )
     return f"{len(ws.exec('git ls-files', check=True).stdout.splitlines())} files at HEAD"
 
 
-def _untouched(bench: _Bench, ws: Workspace) -> str:
+def _untouched(context: _Context, ws: Workspace) -> str:
     author = "git -c user.name=me -c user.email=me@example.com"
     ws.exec(f"echo 1 >hello.py && {author} commit -qam inside && rm -rf .git/refs", check=True)
-    now = _contents(bench.repo)
-    changed = sorted({*bench.before.items()} ^ {*now.items()})
-    _want(not changed, f"{changed[0][0] if changed else ''} changed")
-    return f"{len(now)} files are as they were, .git included"
+    now = _contents(context.repo)
+    changed = sorted({*context.before.items()} ^ {*now.items()})
+    _require(not changed, f"{changed[0][0] if changed else ''} changed")
+    return f"{len(now)} files unchanged, including .git"
 
 
 def _set_up(ws: Workspace) -> str:
-    _want(ws.setup.cache == "miss" and ws.setup.exit_code == 0, repr(ws.setup))
-    _want(not ws.path("state/resumed-at").exists(), "setup-from-cache-script.sh ran, too")
-    _want("setup: in /workspace/smoke" in ws.setup.output, ws.setup.output)
+    _require(ws.setup.cache == "miss" and ws.setup.exit_code == 0, repr(ws.setup))
+    _require(not ws.path("state/resumed-at").exists(), "setup-from-cache-script.sh ran too")
+    _require("setup: in /workspace/smoke" in ws.setup.output, ws.setup.output)
     return f"exit code 0 after {ws.setup.duration:.1f} s"
 
 
-def _resumed(bench: _Bench, ws: Workspace) -> str:
-    _want("resume: found made-by-setup" in ws.setup.output, ws.setup.output)
+def _resumed(context: _Context, ws: Workspace) -> str:
+    _require("resume: found made-by-setup" in ws.setup.output, ws.setup.output)
     at = ws.path("state/resumed-at").read_text().strip()
-    _want(at == bench.head, f"it ran at {at}")
+    _require(at == context.head, f"it ran at {at}")
     return f"at {at[:12]}"
 
 
-def _kept(bench: _Bench, ws: Workspace) -> str:
-    keyed = bench.session.engine.image(f"{IMAGE}:setup-{ws.setup.key}")
-    _want(keyed, "there is none for its key")
-    _want(ws.setup.cache == "hit", f"the cached run was a {ws.setup.cache}")
+def _kept(context: _Context, ws: Workspace) -> str:
+    keyed = context.session.engine.image(f"{IMAGE}:setup-{ws.setup.key}")
+    _require(keyed, "no image for its key")
+    _require(ws.setup.cache == "hit", f"the cached run was a {ws.setup.cache}")
     return f"{IMAGE}:setup-{ws.setup.key}"
 
 
-def _failing(bench: _Bench) -> str:
-    script = bench.repo.parent / "failing"
-    shutil.copytree(bench.repo, script)
+def _failing(context: _Context) -> str:
+    script = context.repo.parent / "failing"
+    shutil.copytree(context.repo, script)
     (script / "codex-workspace-scripts/setup-script.sh").write_text("echo gives up; exit 7\n")
-    env = isolated_environment(os.environ, bench.repo.parent)
+    env = isolated_environment(os.environ, context.repo.parent)
     subprocess.run(
         ["git", *_AUTHOR, "-C", str(script), "commit", "--quiet", "--all", "--message", "Break it"],
         env=env,
         check=True,
     )
-    failing = bench.session.order(bench.session.repository(script), {})
+    failing = context.session.order(context.session.repository(script), {})
     try:
-        bench.session.stop(bench.session.workspace(failing, "ready"))
+        context.session.stop(context.session.workspace(failing, "ready"))
     except SetupError as error:
-        _want(error.exit_code == 7, f"exit code {error.exit_code}")
-        _want(error.log_path and "gives up" in error.log_path.read_text(), "its log is lost")
-        quiet = bench.session.config.output == "quiet"
-        told = quiet or any("gives up" in line for line in bench.shown)
-        _want(told, "its output was not shown")
+        _require(error.exit_code == 7, f"exit code {error.exit_code}")
+        _require(error.log_path and "gives up" in error.log_path.read_text(), "the log is missing")
+        quiet = context.session.config.output == "quiet"
+        printed = quiet or any("gives up" in line for line in context.shown)
+        _require(printed, "its output was not printed")
         return f"exit code 7, {error.log_path}"
-    raise _Broken("it counted as a success")
+    raise _Failed("the failed script counted as a success")
 
 
-def _https(bench: _Bench, ws: Workspace) -> str:
-    host = bench.registry(ws)
+def _https(context: _Context, ws: Workspace) -> str:
+    host = context.registry(ws)
     ws.exec(["curl", "-sS", "-o", "/dev/null", f"https://{host}/"])
     found = ws.network.requests(host=host, scheme="https", verdict="allowed", phase="test")
-    _want(found, _seen(ws.network.requests(host=host, phase="test")))
+    _require(found, _seen(ws.network.requests(host=host, phase="test")))
     return f"status {found[0].status} from {host}"
 
 
-def _http(bench: _Bench, ws: Workspace) -> str:
-    host = bench.registry(ws)
-    said = ws.exec(["curl", "-sS", "-i", f"http://{host}/"]).stdout
-    _want(" 403 " in said and "x-codex-workspace-reason: plain-http" in said.lower(), said[:200])
+def _http(context: _Context, ws: Workspace) -> str:
+    host = context.registry(ws)
+    output = ws.exec(["curl", "-sS", "-i", f"http://{host}/"]).stdout
+    refused = " 403 " in output and "x-codex-workspace-reason: plain-http" in output.lower()
+    _require(refused, output[:200])
     ws.network.assert_blocked(reason="plain-http", host=host)
     return "403, plain-http"
 
 
-def _websocket(bench: _Bench, ws: Workspace) -> str:
-    host = bench.registry(ws)
+def _websocket(context: _Context, ws: Workspace) -> str:
+    host = context.registry(ws)
     upgrade = "-H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13'"
     key = "-H 'Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=='"
-    said = ws.exec(f"curl -sS -i --http1.1 {upgrade} {key} https://{host}/").stdout
-    _want("x-codex-workspace-reason: websocket" in said.lower(), said[:200])
+    output = ws.exec(f"curl -sS -i --http1.1 {upgrade} {key} https://{host}/").stdout
+    _require("x-codex-workspace-reason: websocket" in output.lower(), output[:200])
     ws.network.assert_blocked(reason="websocket", host=host)
     return "403, websocket"
 
 
 def _direct(ws: Workspace) -> str:
     gateway = ws.exec("hostname -I", check=True).stdout.split()[0].rsplit(".", 1)[0] + ".1"
-    said = ws.exec(["python3", "-c", _DIRECT, gateway], timeout=60).stdout
-    _want(said.count("True") == 3, said.replace("\n", "; "))
+    output = ws.exec(["python3", "-c", _DIRECT, gateway], timeout=60).stdout
+    _require(output.count("True") == 3, output.replace("\n", "; "))
     return "outside, metadata address and gateway are unreachable"
 
 
@@ -283,37 +292,40 @@ def _look_up(ws: Workspace) -> str:
 
 
 def _variables(ws: Workspace) -> str:
-    said = ws.exec("env -0", check=True).stdout_bytes.split(b"\0")
-    there = dict(one.decode().partition("=")[::2] for one in said if one)
+    output = ws.exec("env -0", check=True).stdout_bytes.split(b"\0")
+    there = dict(one.decode().partition("=")[::2] for one in output if one)
     wrong = [name for name, value in workspace_environment({}).items() if there.get(name) != value]
-    _want(not wrong, f"{', '.join(wrong)} differ")
+    _require(not wrong, f"{', '.join(wrong)} differ")
     return f"{len(workspace_environment({}))} variables"
 
 
 def _trust(ws: Workspace) -> str:
     own = ws.path(CERTIFICATE).read_text().strip()
     bundle = ws.path("/etc/ssl/certs/ca-certificates.crt")
-    _want(not bundle.exists() or own in bundle.read_text(), "it is not in the system's store")
+    _require(
+        not bundle.exists() or own in bundle.read_text(),
+        "the certificate is not in the system's trust store",
+    )
     keys = ws.exec(_KEY, timeout=120).stdout.split()
-    _want(not keys, f"a private key in {keys[:3]}")
+    _require(not keys, f"a private key in {keys[:3]}")
     return CERTIFICATE
 
 
-def _runtime(bench: _Bench) -> str:
-    order = bench.session.order(
-        bench.session.repository(bench.repo), {"CODEX_ENV_NODE_VERSION": "22"}
+def _runtime(context: _Context) -> str:
+    order = context.session.order(
+        context.session.repository(context.repo), {"CODEX_ENV_NODE_VERSION": "22"}
     )
-    ws = bench.session.workspace(order, "clean")
-    said = ws.exec("node --version").stdout.strip()
-    bench.session.stop(ws)
-    _want(said.startswith("v22."), said)
-    return f"node {said}"
+    ws = context.session.workspace(order, "clean")
+    output = ws.exec("node --version").stdout.strip()
+    context.session.stop(ws)
+    _require(output.startswith("v22."), output)
+    return f"node {output}"
 
 
 def _state(ws: Workspace) -> str:
-    said = ws.exec(".venv/bin/python hello.py").stdout
-    _want(said == "hello from six\n", said)
-    return said.strip()
+    output = ws.exec(".venv/bin/python hello.py").stdout
+    _require(output == "hello from six\n", output)
+    return output.strip()
 
 
 def _seen(found: list[Request]) -> str:

@@ -76,7 +76,7 @@ def test_the_order_of_precedence_is_option_environment_ini_file(example, monkeyp
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("\nimgae: slim", "*/repo/.codex-workspace.yaml, line 2: unknown key 'imgae'; did you*"),
+        ("\nimgae: slim", "*/repo/.codex-workspace.yaml, line 2: unknown key 'imgae' (did you*"),
         ("cache: maybe", "*.codex-workspace.yaml, line 1: cache=maybe: must be one of auto*"),
         ("network: ofline", "*.codex-workspace.yaml, line 1: network: there is no policy*"),
         ("a: [", "*.codex-workspace.yaml, line *: this is not YAML*"),

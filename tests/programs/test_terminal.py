@@ -106,7 +106,8 @@ def bash(channel: Channel, script: str) -> Callable[..., Process]:
 
 def test_the_terminal_is_raw_while_the_command_runs(user, channel):
     """
-    Keys are passed unchanged, Ctrl-C too, and the exit code is returned. Then the modes are restored.
+    Keys are passed unchanged, Ctrl-C too, and the exit code is returned; then the modes are
+    restored.
     """
 
     def act() -> None:

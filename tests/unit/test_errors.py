@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 
+import pytest
+
 from pytest_codex_workspace.config import ConfigError
 from pytest_codex_workspace.errors import (
     CodexWorkspaceError,
@@ -46,3 +48,30 @@ def test_a_config_error_is_one_of_ours_and_a_value_error():
     assert isinstance(error, CodexWorkspaceError)
     assert isinstance(error, ValueError)
     assert "--codex-image=x: must be a name" == str(error)
+
+
+def test_the_remedy_is_a_field_and_part_of_the_text():
+    """
+    Message and remedy survive pickling apart from each other.
+    """
+    again = pickle.loads(pickle.dumps(EngineUnavailable("no answer", remedy="Start it.")))
+
+    assert ("no answer", "Start it.") == (again.message, again.remedy)
+    assert "no answer. Start it." == str(again)
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy", "text"),
+    [
+        ("a is missing", "Add it.", "a is missing. Add it."),
+        ("Did you add a?", "Add it.", "Did you add a? Add it."),
+        ("tried:\n  a", "Add it.", "tried:\n  a\nAdd it."),
+        ("a is missing", "", "a is missing"),
+        ("a", "b\x1b[2J", "a. b"),
+    ],
+)
+def test_the_text_joins_message_and_remedy(message, remedy, text):
+    """
+    A message of several lines is followed by a line with the remedy.
+    """
+    assert text == str(CodexWorkspaceError(message, remedy=remedy))

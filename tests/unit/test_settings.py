@@ -172,6 +172,7 @@ def test_the_command_prints_the_sources_as_json(
     assert 0 == main(["config", str(repo), "--json"])
     text = capsys.readouterr().out
     data = json.loads(text)
+    assert ("result", 0) == (data["event"], data["exit_code"])
 
     assert str(repo / FILE) == data["file"]
     source = {"from": "file", "name": "secrets", "file": str(repo / FILE), "line": 2}
