@@ -68,7 +68,7 @@ def offered_runtimes(engine: Engine, image_id: str) -> Offer:
     Return the runtimes of an image, as reported by a script that runs in the image.
 
     Raises:
-        EngineError: the script did not come to its end.
+        EngineError: the script ended too early.
     """
     script = (resource_dir("dockerfiles") / "common" / "list_runtimes.sh").read_text("utf-8")
     printed, _ = ask(engine, image_id, script, {}, purpose="runtimes")

@@ -302,3 +302,24 @@ def test_a_reader_that_is_gone_does_not_end_the_thread_of_a_step():
 
     with pytest.raises(BrokenPipeError):
         output.note("a")
+
+
+@pytest.mark.parametrize(
+    ("mode", "lines"),
+    [
+        ("quiet", []),
+        ("progress", ["codex: n", "  | s"]),
+        ("stream", ["codex: n", "  | s", "  . d"]),
+    ],
+)
+def test_the_mode_chooses_the_lines(mode, lines):
+    """
+    The output of scripts is shown except in quiet mode.
+    """
+    shown: list[str] = []
+    output = Output(mode, shown.append)
+    output.note("n")
+    output.script("s")
+    output.detail("d")
+
+    assert lines == shown
