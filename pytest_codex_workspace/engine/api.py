@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from ..errors import ImageBuildError
 
-__all__ = ["LONG", "OLDEST", "Api", "filters"]
+__all__ = ["LONG", "OLDEST", "Api", "label_filter"]
 
-Message = TypeVar("Message")
+_Message = TypeVar("_Message")
 
 OLDEST = "1.41"
 """The oldest supported API version, that of Docker 20.10."""
@@ -159,10 +159,10 @@ class Api:
 
     def messages(
         self,
-        source: Iterable[Message],
+        source: Iterable[_Message],
         what: str,
         refused: type[EngineError | ImageBuildError] = EngineError,
-    ) -> Iterator[Message]:
+    ) -> Iterator[_Message]:
         """
         Yield what *source* yields, with its errors turned into ours. Errors of
         the consumer pass through unchanged.
@@ -177,7 +177,7 @@ class Api:
             yield message
 
 
-def filters(wanted: Mapping[str, str | None]) -> dict[str, str]:
+def label_filter(wanted: Mapping[str, str | None]) -> dict[str, str]:
     """
     Return the query for objects with the labels *wanted*; `None` matches any value.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .api import filters
+from .api import label_filter
 from .protocol import NetworkInfo
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Networks:
         """
         Return the networks with all *labels*.
         """
-        answer = self._api.call("GET", "/networks", "list networks", params=filters(labels))
+        answer = self._api.call("GET", "/networks", "list networks", params=label_filter(labels))
         return [
             NetworkInfo(one["Id"], one["Name"], one.get("Labels") or {}) for one in answer.json()
         ]
