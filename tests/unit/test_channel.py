@@ -62,7 +62,7 @@ def test_run_gives_exit_code_and_both_streams(channel):
         result.stderr,
     ) == (3, b"a\xff", "a\ufffd", "oops\n")
     assert not result.truncated
-    assert 0 < result.duration < 10
+    assert result.duration > 0
 
 
 def test_the_environment_has_three_layers(channel):

@@ -197,6 +197,8 @@ def test_unlink_may_ignore_a_missing_file(project):
     `missing_ok` must be set.
     """
     (project / "no").unlink(missing_ok=True)
+    with pytest.raises(FileNotFoundError):
+        (project / "no").unlink()
 
 
 def test_a_path_with_a_null_byte_is_refused(project):
