@@ -107,12 +107,12 @@ def test_an_exit_code_is_an_error_only_with_check(ws):
 
 def test_a_timeout_ends_the_command(ws):
     """
-    The error has the timeout, and the command as the user gave it.
+    The error has the timeout and the command.
     """
-    with pytest.raises(ExecTimeout) as caught:
+    with pytest.raises(ExecTimeout, match=r"timeout of 0\.1 s .*exec sleep 60") as caught:
         ws.exec("exec sleep 60", timeout=0.1)
 
-    assert (0.1, "exec sleep 60") == (caught.value.timeout, caught.value.result.command)
+    assert 0.1 == caught.value.timeout
 
 
 def test_a_command_reads_its_input_and_variables(ws):
