@@ -13,6 +13,17 @@ from pytest_codex_workspace.errors import EngineUnavailable
 
 MakeRepo = Callable[..., Path]
 
+_MODULE_FIXTURES = {
+    "adversary",
+    "chain",
+    "decrypts",
+    "origin",
+    "plain_origin",
+    "shared_proxy",
+    "tunnels",
+}
+"""Fixtures that start something once for each module."""
+
 _GIT_ENV = {
     "GIT_AUTHOR_NAME": "A",
     "GIT_AUTHOR_EMAIL": "a@example.com",
@@ -112,3 +123,18 @@ def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Keep on one worker what shares something costly, where tests run in parallel.
+
+    All tests with the daemon of our own are one group, since it has a disk and networks of its own
+    that some of them fill up. Tests with a fixture of their module are a group of that module.
+    """
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if "private" in names:
+            item.add_marker(pytest.mark.xdist_group("private-engine"))
+        elif shared := _MODULE_FIXTURES.intersection(names):
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{min(shared)}"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import urllib.parse
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import docker
@@ -16,7 +18,7 @@ from .stream import AttachedStream
 from .transport import api_client
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     import requests
     from docker.tls import TLSConfig
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["LONG", "OLDEST", "Api", "filters"]
 
 Message = TypeVar("Message")
+
+T = TypeVar("T")
 
 OLDEST = "1.41"
 """The oldest API version that will do, that of Docker 20.10."""
@@ -38,6 +42,10 @@ _SHORT = (10.0, 300.0)
 
 _FIRST = (4.0, 10.0)
 """The same for the first call: does anything answer at all?"""
+
+
+_GRACE = 30.0
+"""Seconds that an interrupted call may still take."""
 
 
 class Api:
@@ -95,6 +103,7 @@ class Api:
         allow: Container[int] = (),
         timeout: tuple[float, float] | None = _SHORT,
         stream: bool = False,
+        finish: bool = False,
     ) -> requests.Response:
         """
         One call.
@@ -110,14 +119,18 @@ class Api:
             allow: error statuses to return rather than raise.
             timeout: seconds to connect in and to answer in; `LONG` for no limit.
             stream: leave the answer's body unread.
+            finish: wait for the answer even when interrupted (Ctrl-C), and raise the interrupt
+                then. For calls that make something: an engine makes it after its client has
+                gone, too late for whoever removes what is left.
 
         Raises:
             EngineUnavailable: no answer.
             EngineError: it refused.
         """
         client = self.client
-        with translated(what, self.url):
-            answer = client.request(
+
+        def request() -> requests.Response:
+            return client.request(
                 method,
                 f"{client.base_url}/v{client.api_version}{urllib.parse.quote(path, safe='/:@')}",
                 params=params,
@@ -130,6 +143,9 @@ class Api:
                 timeout=timeout,
                 stream=stream,
             )
+
+        with translated(what, self.url):
+            answer = _finished(request) if finish else request()
             if answer.status_code < 400 or answer.status_code in allow:
                 return answer
             words = answer.text
@@ -184,6 +200,29 @@ def filters(wanted: Mapping[str, str | None]) -> dict[str, str]:
             {"label": [name if v is None else f"{name}={v}" for name, v in wanted.items()]}
         )
     }
+
+
+def _finished(work: Callable[[], T]) -> T:
+    """
+    Return what *work* returns. An interrupt is raised when *work* has ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Interrupts arrive in the main thread only.
+        return work()
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="codex-engine-call", daemon=True).start()
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        wait([future], _GRACE)
+        raise
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -131,12 +131,10 @@ def test_kill_9_while_an_image_is_built(private: PrivateEngine, repo):
         run.until("RUN sh /opt/codex/finish.sh")
         run.kill()
         run.end()
-    began = time.monotonic()
     with running(*COMMAND, "run", *options, cwd=repo.parent) as run:
         assert run.end() == 0, run.output
 
     assert "waiting for" not in run.output
-    assert time.monotonic() - began < 120
     for image in engine.images({"fault": "build"}):
         for tag in image.tags:
             engine.remove_image(tag)

@@ -24,7 +24,8 @@ PODMAN = {**DOCKER, "Components": [{"Name": "Podman Engine"}]}
 class StubEngine:
     """
     Answers by method and path without the version: a status and a body. A
-    list is sent as messages, one a chunk; no status cuts the connection.
+    list is sent as messages, one a chunk; no status cuts the connection. A
+    function is called for its body.
     """
 
     url: str
@@ -58,6 +59,8 @@ def stub_engine(where: Path, about: Any = DOCKER) -> Iterator[StubEngine]:
             if status is None:
                 self.close_connection = True
                 return
+            if callable(body):
+                body = body()
             self.send_response(status)
             if isinstance(body, list):
                 self.send_header("Transfer-Encoding", "chunked")
