@@ -2,14 +2,25 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MACHINE := $(PYTHON) tools/machine
 
-.PHONY: demo test unit lint bench toolchains engine clean
+.NOTPARALLEL:
+.PHONY: demo test fresh unit lint bench toolchains engine begin clean clean-machine
 
-demo: $(VENV)/.ready engine
-	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/demo
+demo: begin $(VENV)/.ready
+	@tools/timed "programs" $(MACHINE) install demo
+	@tools/timed "container engine" tools/engine
+	@$(MACHINE) exec demo tools/demo
 
-test: $(VENV)/.ready engine lint
-	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/test
+test: begin $(VENV)/.ready
+	@tools/timed "programs" $(MACHINE) install test
+	@tools/timed "container engine" tools/engine
+	@tools/timed "lint" $(MAKE) --no-print-directory lint
+	@$(MACHINE) exec test tools/test
+
+# Both commands on new Debian machines: FRESH="trixie-user" for one of them.
+fresh:
+	@$(PYTHON) tools/fresh $(FRESH)
 
 unit: $(VENV)/.ready
 	$(BIN)/pytest -n 2 tests/unit tests/plugin
@@ -19,20 +30,28 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests/typing
+	$(BIN)/deptry .
 
-bench: $(VENV)/.ready engine
+bench: engine
 	@$(BIN)/python -m benchmarks.proxy
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/bench.py
 
-toolchains: $(VENV)/.ready engine
+toolchains: engine
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest --write-toolchains tests/integration/test_toolchains.py
 
 engine: $(VENV)/.ready
-	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/engine
+	@$(MACHINE) install test
+	@tools/engine
+
+begin:
+	@rm -f .machine/times
 
 $(VENV)/.ready: pyproject.toml tools/venv
-	@tools/venv $(PYTHON) $(VENV)
+	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV)
 	@touch $@
 
 clean:
 	rm -rf $(VENV) dist build
+
+clean-machine:
+	@$(MACHINE) undo

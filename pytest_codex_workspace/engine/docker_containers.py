@@ -75,6 +75,7 @@ class Containers(Images):
             f"create the container {spec.name} from {spec.image}",
             params={"name": spec.name},
             body=body,
+            finish=True,
         )
         return str(answer.json()["Id"])
 

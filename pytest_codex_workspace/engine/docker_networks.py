@@ -41,7 +41,7 @@ class Networks:
             "Options": options,
         }
         what = f"create the network {name}"
-        answer = self._api.call("POST", "/networks/create", what, body=body)
+        answer = self._api.call("POST", "/networks/create", what, body=body, finish=True)
         return NetworkInfo(answer.json()["Id"], name, dict(labels))
 
     def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:

@@ -224,12 +224,10 @@ def test_who_keeps_the_terminal_does_not_keep_the_command(channel, stream):
         "trap '' HUP; (while echo noise; do sleep 0.01; done 2>/dev/null; echo gone >gone) & "
         "echo started; exit 3"
     )
-    began = time.monotonic()
     result = start(channel, script).wait(timeout=30)
 
     assert result.exit_code == 3
     assert result.stdout.startswith("started")
-    assert time.monotonic() - began < 20
     assert channel.run(["sh", "-c", "while ! [ -s gone ]; do sleep 0.02; done"], timeout=10).ok
     assert before == descriptors(stream)
 
