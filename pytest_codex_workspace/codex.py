@@ -63,7 +63,7 @@ COMPOSE_DIR = "/opt/codex-compose"
 """The folder of our files that Compose mounts into a workspace."""
 
 CERTIFICATE = "/usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt"
-"""Where the proxy's certificate is, as seen in real workspaces."""
+"""The path of the proxy's certificate, as seen in real workspaces."""
 
 _PROXY = "http://proxy:8080"
 
@@ -78,7 +78,7 @@ RUNTIMES: Mapping[str, str] = {
     "BUN": "1.2.14",
     "JAVA": "21",
 }
-"""Codex's runtime versions, seen in a real session."""
+"""Codex's runtime versions, as seen in a real session."""
 
 _FIXED: Mapping[str, str] = {
     "HOME": "/root",
@@ -114,8 +114,8 @@ _FIXED: Mapping[str, str] = {
 
 def workspace_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """
-    Every variable of a workspace: those two dumps of real workspaces agree
-    on, Codex's runtime versions, and *extra*, which wins.
+    Return every variable of a workspace: those that two dumps of real workspaces
+    have in common, Codex's runtime versions, and *extra*, which takes precedence.
     """
     runtimes = {f"CODEX_ENV_{name}_VERSION": version for name, version in RUNTIMES.items()}
     return {**_FIXED, **runtimes, **extra}
@@ -123,7 +123,7 @@ def workspace_environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 def defaulted_runtimes(extra: Mapping[str, str]) -> str:
     """
-    The names of the runtimes whose version *extra* does not choose, separated
-    by spaces: an image may have only another version of those.
+    Return the names of the runtimes whose version *extra* does not choose, separated
+    by spaces. An image may lack Codex's version of these.
     """
     return " ".join(name for name in RUNTIMES if f"CODEX_ENV_{name}_VERSION" not in extra)

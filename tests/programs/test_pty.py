@@ -17,7 +17,7 @@ from pytest_codex_workspace.agent import agent as wire
 from pytest_codex_workspace.calls import PTY_WINDOW
 from pytest_codex_workspace.channel import Channel
 from pytest_codex_workspace.errors import ExecTimeout, WorkspaceLost
-from pytest_codex_workspace.results import Process, Pty
+from pytest_codex_workspace.process import Process, Pty
 
 from ..unit.local_agent import LocalStream, ScriptedStream, frame, until_ended
 
@@ -375,7 +375,7 @@ def test_threads_may_resize_while_others_send(channel):
 @pytest.mark.parametrize(
     ("kind", "payload", "words"),
     [
-        (wire.STDERR, b"x", "second stream"),
+        (wire.STDERR, b"x", "second output stream"),
         (wire.STDOUT, b"x" * MIB, "more output"),
         (wire.DONE, b"{}", "type"),
     ],

@@ -17,7 +17,7 @@ import pytest
 from pytest_codex_workspace.channel import Channel
 from pytest_codex_workspace.cli.execute import divide
 from pytest_codex_workspace.errors import WorkspaceLost
-from pytest_codex_workspace.results import Process, Pty
+from pytest_codex_workspace.process import Process, Pty
 from pytest_codex_workspace.terminal import Streams, known_term, on_pipes, on_terminal
 
 from ..person import set_size
