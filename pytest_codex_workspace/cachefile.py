@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 
 from . import labels
 from .cache import Entry
+from .codex import IMAGE
 from .engine.protocol import Engine
 from .errors import CacheFileError
-from .images import IMAGE
 
 __all__ = ["export_setups", "import_setups"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from .errors import CodexWorkspaceError
 from .network.upstream import ENVIRONMENT, InvalidUpstream, choose
-from .printable import printable
 from .quantities import parse_duration, parse_size
 
 __all__ = [
@@ -40,14 +40,11 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REPOSITORY = re.compile(r"[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+")
 
 
-class ConfigError(ValueError):
+class ConfigError(CodexWorkspaceError, ValueError):
     """
     An option has an invalid value. The text names the option. Control characters
     are removed from the text, because it may quote a repository's file.
     """
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*(printable(one) if isinstance(one, str) else one for one in args))
 
 
 @dataclass(frozen=True, slots=True)

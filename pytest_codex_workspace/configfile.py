@@ -10,8 +10,8 @@ from typing import Literal, NoReturn
 
 import yaml
 
+from .codex import RUNTIMES
 from .config import OPTIONS, ConfigError, Option, check_environment, check_variable_name
-from .environment import RUNTIMES
 from .errors import PolicyError
 from .network.policy import HTTPS_ONLY
 from .network.policy_file import NAMES, PolicyReader, fields_of, looks_like_a_path

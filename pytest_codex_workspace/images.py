@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import labels
 from .build_context import BuildContext
+from .codex import IMAGE, PROXY_IMAGE, UNIVERSAL
 from .engine.protocol import Engine, ImageInfo
 from .errors import EngineError, ImageBuildError
 from .locks import machine_lock
@@ -35,15 +36,6 @@ __all__ = [
     "proxy_plan",
     "reference_of",
 ]
-
-IMAGE = "codex-workspace-emulator"
-"""The repository of the workspace images."""
-
-PROXY_IMAGE = "codex-workspace-emulator-proxy"
-"""The repository of the proxy images."""
-
-UNIVERSAL = "ghcr.io/openai/codex-universal"
-"""Codex's own image."""
 
 _CHOICE = "io.codex-workspace.choice"
 _BASE = "io.codex-workspace.base"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .asking import ask
+from .codex import RUNTIMES
 from .engine.protocol import Engine
-from .environment import RUNTIMES
 from .errors import EngineError
 from .resources import resource_dir
 

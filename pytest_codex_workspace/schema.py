@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from .codex import RUNTIMES
 from .config import Option
 from .configfile import GROUPS, Shape, shape_of, top_level
-from .environment import RUNTIMES
 from .network.policy import HTTPS_ONLY
 from .network.policy_file import NAMES
 from .settings import FILE

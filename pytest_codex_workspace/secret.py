@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from .environment import workspace_environment
+from .codex import workspace_environment
 from .errors import SecretError
 from .network.request import Request
 from .redaction import SHORTEST, Redaction

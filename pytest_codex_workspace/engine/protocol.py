@@ -248,7 +248,7 @@ class Engine(Protocol):
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
         """
         Make an image of one root file system tar. *changes* are Dockerfile
-        instructions (`LABEL`, `ENV`, `CMD`); `changes.label_changes` writes labels.
+        instructions (`LABEL`, `ENV`, `CMD`).
         """
 
     def tag(self, image: str, reference: str) -> None:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
-from pytest_codex_workspace.engine.changes import label_changes
 from pytest_codex_workspace.engine.fake import FakeEngine
 from pytest_codex_workspace.engine.find import find_engine
 from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine, Stream
 from pytest_codex_workspace.identity import Identity
 
+from ..instructions import label_changes
 from ..registry import local_registry
 
 if TYPE_CHECKING:

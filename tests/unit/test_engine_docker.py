@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_codex_workspace.engine.changes import label_changes
 from pytest_codex_workspace.engine.docker import DockerEngine
 from pytest_codex_workspace.engine.protocol import ContainerSpec
 from pytest_codex_workspace.errors import EngineError, EngineUnavailable, ImageBuildError
 
+from ..instructions import label_changes
 from .stub_engine import DOCKER, PODMAN, StubEngine, stub_engine
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace import resources
-from pytest_codex_workspace.environment import RUNTIMES
+from pytest_codex_workspace.codex import RUNTIMES
 from pytest_codex_workspace.errors import ImageBuildError
 
 RUNTIMES_FILE = """\

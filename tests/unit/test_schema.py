@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import pytest_codex_workspace
 from pytest_codex_workspace.cli import main
+from pytest_codex_workspace.codex import RUNTIMES
 from pytest_codex_workspace.config import ConfigError
 from pytest_codex_workspace.configfile import GROUPS, POLICY_FIELDS, read_file, top_level
-from pytest_codex_workspace.environment import RUNTIMES
 from pytest_codex_workspace.schema import schema, schema_text
 from pytest_codex_workspace.settings import FILE, Settings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_codex_workspace.environment import (
+from pytest_codex_workspace.codex import (
     CERTIFICATE,
     RUNTIMES,
     defaulted_runtimes,

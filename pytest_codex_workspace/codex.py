@@ -1,10 +1,66 @@
-"""The environment variables of a Codex workspace."""
+"""
+What is known of Codex's workspaces, and the names that ours share with them.
+
+Variables and runtime versions as seen in real workspaces, the names of a
+repository's scripts, and the paths and images that several modules refer to.
+Standard library only: the Compose projection runs this file too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["CERTIFICATE", "RUNTIMES", "defaulted_runtimes", "workspace_environment"]
+__all__ = [
+    "AGENT",
+    "CERTIFICATE",
+    "COMPOSE_DIR",
+    "IMAGE",
+    "INSIDE",
+    "NETWORK_HOLDER",
+    "PROXY_DIR",
+    "PROXY_IMAGE",
+    "PROXY_PROGRAM",
+    "REGISTRIES",
+    "RESUME",
+    "RUNTIMES",
+    "SCRIPTS",
+    "SELECT_RUNTIMES",
+    "SETUP",
+    "UNIVERSAL",
+    "defaulted_runtimes",
+    "workspace_environment",
+]
+
+SCRIPTS = "codex-workspace-scripts"
+"""The folder of a repository's scripts."""
+
+SETUP = f"{SCRIPTS}/setup-script.sh"
+RESUME = f"{SCRIPTS}/setup-from-cache-script.sh"
+
+UNIVERSAL = "ghcr.io/openai/codex-universal"
+"""Codex's own image."""
+
+IMAGE = "codex-workspace-emulator"
+"""Repository of the workspace images."""
+
+PROXY_IMAGE = "codex-workspace-emulator-proxy"
+"""Repository of the proxy's images."""
+
+INSIDE = "/opt/codex"
+"""The folder of our files in a workspace."""
+
+AGENT = f"{INSIDE}/agent.py"
+SELECT_RUNTIMES = f"{INSIDE}/setup_universal.sh"
+REGISTRIES = f"{INSIDE}/registries.json"
+
+PROXY_DIR = "/opt/codex-proxy"
+"""The folder of our files in the proxy image."""
+
+PROXY_PROGRAM = f"{PROXY_DIR}/proxy_addons/main.py"
+NETWORK_HOLDER = f"{PROXY_DIR}/holder.py"
+
+COMPOSE_DIR = "/opt/codex-compose"
+"""The folder of our files that Compose mounts into a workspace."""
 
 CERTIFICATE = "/usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt"
 """The path of the proxy's certificate, as seen in real workspaces."""
