@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from .network.request import Request
     from .network.routes import Route
     from .paths import WorkspacePath
-    from .results import ExecResult, Process
+    from .process import Process
+    from .result import ExecResult
     from .workspace import SetupResult, Workspace
 
 __all__ = [
@@ -61,10 +62,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ExecResult": ".results",
+    "ExecResult": ".result",
     "NetworkLog": ".network.log",
     "Policy": ".network.policy",
-    "Process": ".results",
+    "Process": ".process",
     "Request": ".network.request",
     "Route": ".network.routes",
     "SetupResult": ".workspace",

@@ -15,9 +15,9 @@ from .usage import Usage, Use
 
 __all__ = ["KINDS", "Entry", "clear", "entries", "evict", "forget_gone", "is_old", "prune"]
 
-Kind = Literal["clean", "setup", "ready"]
+LayerKind = Literal["clean", "setup", "ready"]
 
-KINDS: tuple[Kind, ...] = ("clean", "setup", "ready")
+KINDS: tuple[LayerKind, ...] = ("clean", "setup", "ready")
 """The kinds of cached layers, each based on the one before it."""
 
 _CLOCK_SLACK = 60.0
@@ -38,7 +38,7 @@ class Entry:
     """
 
     image: ImageInfo
-    kind: Kind
+    kind: LayerKind
     own: int
     below: tuple[str, ...]
     use: Use
@@ -100,7 +100,7 @@ def entries(engine: Engine, usage: Usage | None = None) -> list[Entry]:
         found.append(
             Entry(
                 image,
-                cast("Kind", kinds[image.id]),
+                cast("LayerKind", kinds[image.id]),
                 own=image.size - (below[-1].size if below else 0),
                 below=tuple(one.id for one in below if one.id in kinds),
                 use=usage.of(image.id) if usage else Use(),

@@ -1,9 +1,8 @@
-"""
-What is known of Codex's workspaces, and the names that ours share with them.
+"""Facts about Codex's workspaces, and the names that our workspaces share with them.
 
 Variables and runtime versions as seen in real workspaces, the names of a
 repository's scripts, and the paths and images that several modules refer to.
-Standard library only: the Compose projection runs this file too.
+Standard library only: the Compose projection runs this file, too.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from .printable import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .results import ExecResult
+    from .result import ExecResult
 
 __all__ = [
     "CacheFileError",

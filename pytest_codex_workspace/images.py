@@ -137,11 +137,11 @@ def ensure_base_image(
     Return the image that workspaces start from. Build it if necessary.
 
     Args:
-        engine: where it is, or is built.
+        engine: the engine that has or builds the image.
         choice: `universal`, `slim`, or the reference of any image.
         ca_certificate: the CA certificate of the proxy in PEM form, which the image trusts.
-        output: told what happens.
-        anew: build it even if it is there, without what is left of earlier builds.
+        output: takes the progress.
+        anew: build the image even if it exists, and without the build cache.
 
     Raises:
         ImageBuildError: the build failed, or *choice* names an image that is

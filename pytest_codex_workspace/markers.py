@@ -16,11 +16,11 @@ DESCRIPTIONS: Mapping[str, str] = {
     "setup-from-cache-script.sh has run",
     "cache_miss": "cache_miss: the workspace is a clean one in which setup-script.sh runs for "
     "this test; the cache is not read",
-    "codex_repo": "codex_repo(path, rev=None): another repository for this test",
+    "codex_repo": "codex_repo(path, rev=None): project another repository for this test",
     "codex_env": "codex_env(NAME=VALUE, ...): extra environment for this test's workspace",
     "codex_network": "codex_network(policy=..., allow=[...], deny=[...], methods=[...], http=...): "
-    "what this test's workspace may reach",
-    "codex_cassette": "codex_cassette(name): the cassette of this test's requests",
+    "network policy of this test's workspace",
+    "codex_cassette": "codex_cassette(name): cassette for this test's requests",
     "codex_setup": "codex_setup(False): do not run setup scripts",
 }
 

@@ -165,7 +165,7 @@ class Output:
     def ticked(self, step: Step) -> None:
         """
         Report that *step* is still running. Called once every `period` by a
-        thread of its own. The longer the step runs, the rarer the reports.
+        separate thread. The longer the step runs, the rarer the reports.
         """
         silence = self._clock() - max(self._last_write, step.started)
         longest_pause = _LONGEST_PAUSE / _PATIENCE * self._patience
@@ -174,8 +174,8 @@ class Output:
 
     def ended(self, step: Step, *, ok: bool) -> None:
         """
-        Report that *step* has ended. A failure is reported by whoever handles
-        the exception.
+        Report that *step* has ended. The code that handles the exception reports a
+        failure.
         """
         if ok and step.announced:
             self.note(f"{step.title}: {step.duration:.1f} s")
@@ -187,7 +187,7 @@ class Output:
                 self.ticked(step)
 
     def _write_line(self, line: str) -> None:
-        # Each step writes from a thread of its own.
+        # Each step writes from a separate thread.
         with self._lock:
             self._last_write = self._clock()
             self._write(line)

@@ -97,7 +97,7 @@ def _beside_ini(config: pytest.Config, path: str) -> str:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """
-    Return the line that says what will be projected.
+    Return a line with the repository, the image, the cache mode and the network policy.
     """
     found = config.stash[_CONFIG]
     if found.repo is None:
@@ -309,7 +309,7 @@ class _Starter:
             if wish.repo is None and wish.rev is None:
                 snapshot = request.getfixturevalue("codex_repo")
             else:
-                snapshot = self._other(wish)
+                snapshot = self._other_repository(wish)
             session: Session = request.getfixturevalue("_codex_session")
             self._session = session
             env = {**self._config.env, **self._env, **wish.env}
@@ -349,11 +349,11 @@ class _Starter:
         kept = self._session.stop(workspace, keep=keep)
         if kept:
             self._request.config.stash[_KEPT].append(
-                f"codex workspaces: {self._request.node.nodeid} is kept; inspect it with:  "
+                f"codex workspaces: {self._request.node.nodeid} is kept; inspect it with: "
                 f"docker run --rm -it --network none --entrypoint bash {kept} --login"
             )
 
-    def _other(self, wish: Wish) -> RepositorySnapshot:
+    def _other_repository(self, wish: Wish) -> RepositorySnapshot:
         request = self._request
         repo = wish.repo or request.getfixturevalue("codex_repo").path
         session: Session = request.getfixturevalue("_codex_session")

@@ -16,7 +16,7 @@ __all__ = ["Offer", "Runtime", "offered_runtimes"]
 _MARK = "codex-runtime:"
 """The beginning of each line that dockerfiles/common/list_runtimes.sh prints."""
 
-Source = Literal["listed", "found", "none"]
+OfferSource = Literal["listed", "found", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Offer:
     choice (`none`).
     """
 
-    source: Source
+    source: OfferSource
     runtimes: tuple[Runtime, ...]
 
 
@@ -68,7 +68,7 @@ def offered_runtimes(engine: Engine, image_id: str) -> Offer:
     Return the runtimes of an image, as reported by a script that runs in the image.
 
     Raises:
-        EngineError: the script did not come to its end.
+        EngineError: the script ended too early.
     """
     script = (resource_dir("dockerfiles") / "common" / "list_runtimes.sh").read_text("utf-8")
     printed, _ = ask(engine, image_id, script, {}, purpose="runtimes")
@@ -81,7 +81,7 @@ def offered_runtimes(engine: Engine, image_id: str) -> Offer:
     # The row of a missing program has no version.
     reported = [(row[0], row[1].upper(), _plain(row[2])) for row in rows if len(row) == 3]
     kinds = {kind for kind, _, _ in reported}
-    source: Source = "listed" if "listed" in kinds else "found" if "read" in kinds else "none"
+    source: OfferSource = "listed" if "listed" in kinds else "found" if "read" in kinds else "none"
     read = {name for kind, name, _ in reported if kind == "read"}
     runtimes = []
     for name, default in RUNTIMES.items():

@@ -51,7 +51,7 @@ def schema() -> dict[str, Any]:
             forms = [_option_schema(group.main), below]
         properties[name] = {"anyOf": forms} if len(forms) > 1 else below
     properties["runtimes"] = {
-        "description": "versions of the image's languages, as CODEX_ENV_*_VERSION",
+        "description": "versions of the language runtimes, as CODEX_ENV_*_VERSION",
         **_mapping(
             {name.lower(): {"type": ["string", "number"], "minLength": 1} for name in RUNTIMES}
         ),
@@ -59,7 +59,7 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": FILE,
-        "description": "How a repository is brought up by pytest --codex-repo and codex-workspace",
+        "description": "Settings of a repository for pytest --codex-repo and codex-workspace",
         "type": ["object", "null"],
         "additionalProperties": False,
         "properties": dict(sorted(properties.items())),

@@ -53,7 +53,7 @@ class Source:
         return f"{self}: {self.name}" if self.line else str(self)
 
 
-DEFAULT = Source("default")
+_DEFAULT = Source("default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +117,14 @@ class Settings:
             lower = read_file(file)
         values = {**lower, **higher}
         if "repo" not in values and repo:
-            values["repo"] = Given(repo, DEFAULT)
+            values["repo"] = Given(repo, _DEFAULT)
         return cls(_config(values), values, file)
 
     def source(self, key: str) -> Source:
         """
         Return the source of an option's value.
         """
-        return self.values[key].source if key in self.values else DEFAULT
+        return self.values[key].source if key in self.values else _DEFAULT
 
 
 def find_file(repo: str | Path) -> Path | None:

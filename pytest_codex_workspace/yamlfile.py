@@ -10,11 +10,11 @@ import yaml
 
 # The parser in Python, not the one in C: the C parser's nodes have other classes once a test
 # suite of plugins has imported the library a second time.
-__all__ = ["InvalidYaml", "Kind", "kind_of", "line_of", "plain", "read_yaml"]
+__all__ = ["InvalidYaml", "NodeKind", "kind_of", "line_of", "plain", "read_yaml"]
 
 _LARGEST_FILE = 1 << 20
 
-Kind = str
+NodeKind = str
 """The kind of a node in words: `text`, `a number`, `a mapping`, ..."""
 
 # Numbers and truth values of YAML 1.2. The library follows YAML 1.1, where
@@ -81,7 +81,7 @@ def line_of(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def kind_of(node: yaml.Node) -> Kind:
+def kind_of(node: yaml.Node) -> NodeKind:
     """
     Return the kind of a node according to YAML 1.2.
     """

@@ -14,7 +14,7 @@ from .printing import output_on
 
 if TYPE_CHECKING:
     from ..output import Output
-    from ..results import Process, Pty
+    from ..process import Process, Pty
     from ..terminal import Streams
     from ..workspace import Workspace
 

@@ -86,8 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CodexWorkspaceError as error:
         return _fail(arguments, error, 2)
     except BrokenPipeError:
-        # The reader of our output is gone. Without this, Python would report it again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 141
     except KeyboardInterrupt:
         with suppress(OSError):  # The terminal may have hung up.
@@ -95,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 arguments, "error", type="Interrupted", message="interrupted", exit_code=130
             )
             print("codex-workspace: interrupted", file=sys.stderr)  # noqa: T201
+        _discard_output()
         return 130
     return code
 
@@ -167,6 +167,18 @@ def _fail(arguments: argparse.Namespace, error: Exception, exit_code: int) -> in
         fields = {"script": error.script, "log_path": error.log_path, "tail": error.tail}
     print_event(arguments, "error", type=kind, message=str(error), exit_code=exit_code, **fields)
     return exit_code
+
+
+def _discard_output() -> None:
+    """
+    Discard output that a closed pipe or terminal does not accept. Python would try
+    again when it exits, fail, and exit with code 120.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:  # noqa: ARG001

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import urllib.parse
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import docker
@@ -16,16 +18,18 @@ from .stream import AttachedStream
 from .transport import api_client
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     import requests
     from docker.tls import TLSConfig
 
     from ..errors import ImageBuildError
 
-__all__ = ["LONG", "OLDEST", "Api", "filters"]
+__all__ = ["LONG", "OLDEST", "Api", "label_filter"]
 
-Message = TypeVar("Message")
+_Message = TypeVar("_Message")
+
+_T = TypeVar("_T")
 
 OLDEST = "1.41"
 """The oldest supported API version, that of Docker 20.10."""
@@ -38,6 +42,10 @@ _SHORT = (10.0, 300.0)
 
 _FIRST = (4.0, 10.0)
 """Seconds to connect and to answer, for the first call, which only looks for an engine."""
+
+
+_GRACE = 30.0
+"""Seconds that an interrupted call may still take."""
 
 
 class Api:
@@ -97,6 +105,7 @@ class Api:
         allow: Container[int] = (),
         timeout: tuple[float, float] | None = _SHORT,
         stream: bool = False,
+        finish: bool = False,
     ) -> requests.Response:
         """
         Make one call.
@@ -112,14 +121,18 @@ class Api:
             allow: error statuses to return instead of raising an error.
             timeout: seconds to connect and to answer; `LONG` for no limit.
             stream: leave the body of the answer unread.
+            finish: wait for the answer even after an interrupt (Ctrl-C), and raise the interrupt
+                then. For calls that create an object: the engine would create it after its
+                client has gone, too late for the clean-up.
 
         Raises:
             EngineUnavailable: the engine does not answer.
             EngineError: the engine refused.
         """
         client = self.client
-        with translated(what, self.url):
-            answer = client.request(
+
+        def request() -> requests.Response:
+            return client.request(
                 method,
                 f"{client.base_url}/v{client.api_version}{urllib.parse.quote(path, safe='/:@')}",
                 params=params,
@@ -132,6 +145,9 @@ class Api:
                 timeout=timeout,
                 stream=stream,
             )
+
+        with translated(what, self.url):
+            answer = _finished(request) if finish else request()
             if answer.status_code < 400 or answer.status_code in allow:
                 return answer
             words = answer.text
@@ -159,10 +175,10 @@ class Api:
 
     def messages(
         self,
-        source: Iterable[Message],
+        source: Iterable[_Message],
         what: str,
         refused: type[EngineError | ImageBuildError] = EngineError,
-    ) -> Iterator[Message]:
+    ) -> Iterator[_Message]:
         """
         Yield what *source* yields, with its errors turned into ours. Errors of
         the consumer pass through unchanged.
@@ -177,7 +193,7 @@ class Api:
             yield message
 
 
-def filters(wanted: Mapping[str, str | None]) -> dict[str, str]:
+def label_filter(wanted: Mapping[str, str | None]) -> dict[str, str]:
     """
     Return the query for objects with the labels *wanted*; `None` matches any value.
     """
@@ -186,6 +202,32 @@ def filters(wanted: Mapping[str, str | None]) -> dict[str, str]:
             {"label": [name if v is None else f"{name}={v}" for name, v in wanted.items()]}
         )
     }
+
+
+def _finished(work: Callable[[], _T]) -> _T:
+    """
+    Return what *work* returns. An interrupt is raised when *work* has ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Interrupts arrive in the main thread only.
+        return work()
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run, name="codex-engine-call", daemon=True)
+    try:
+        thread.start()
+        return future.result()
+    except KeyboardInterrupt:
+        # Unless the interrupt came before the thread was started.
+        if thread in threading.enumerate() or future.done():
+            wait([future], _GRACE)
+        raise
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from docker.utils import parse_repository_tag
 
-from .api import LONG, filters
+from .api import LONG, label_filter
 from .docker_images import Images, image_made, known_name, written_name
 from .progress import Progress
 from .protocol import Change, ContainerInfo
@@ -75,6 +75,7 @@ class Containers(Images):
             f"create the container {spec.name} from {spec.image}",
             params={"name": spec.name},
             body=body,
+            finish=True,
         )
         return str(answer.json()["Id"])
 
@@ -117,7 +118,7 @@ class Containers(Images):
         """
         Return the containers with all *labels*, without `exit_code` and `oom_killed`.
         """
-        params = {"all": "1", **filters(labels)}
+        params = {"all": "1", **label_filter(labels)}
         answer = self._api.call("GET", "/containers/json", "list containers", params=params)
         return [
             ContainerInfo(

@@ -11,7 +11,7 @@ import docker.auth
 from docker.utils import parse_repository_tag
 
 from ..errors import EngineUnavailable, ImageBuildError
-from .api import LONG, filters
+from .api import LONG, label_filter
 from .failures import SILENCE, explained, translated
 from .progress import Progress
 from .protocol import ImageInfo
@@ -49,7 +49,7 @@ class Images:
         """
         Return the images with all *labels*, without `architecture`.
         """
-        answer = self._api.call("GET", "/images/json", "list images", params=filters(labels))
+        answer = self._api.call("GET", "/images/json", "list images", params=label_filter(labels))
         return [_image_info(one) for one in answer.json()]
 
     def pull(

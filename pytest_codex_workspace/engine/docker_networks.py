@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .api import filters
+from .api import label_filter
 from .protocol import NetworkInfo
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Networks:
             "Options": options,
         }
         what = f"create the network {name}"
-        answer = self._api.call("POST", "/networks/create", what, body=body)
+        answer = self._api.call("POST", "/networks/create", what, body=body, finish=True)
         return NetworkInfo(answer.json()["Id"], name, dict(labels))
 
     def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
@@ -60,7 +60,7 @@ class Networks:
         """
         Return the networks with all *labels*.
         """
-        answer = self._api.call("GET", "/networks", "list networks", params=filters(labels))
+        answer = self._api.call("GET", "/networks", "list networks", params=label_filter(labels))
         return [
             NetworkInfo(one["Id"], one["Name"], one.get("Labels") or {}) for one in answer.json()
         ]

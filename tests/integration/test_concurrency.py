@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
@@ -124,13 +123,10 @@ def test_a_holder_that_dies(project, codex_engine):
         with running(*suite, cwd=project) as second:
             second.until(f"waiting for process {first.pid}")
             first.kill()
-            began = time.monotonic()
             second.until("| setup begins")
-            waited = time.monotonic() - began
             let_go(codex_engine, second.pid)
             assert second.end() == 0, second.output
 
-    assert waited < 30
     assert "cache hit 7, miss 1" in second.output
     assert until(lambda: not objects_of(codex_engine, first.pid, "containers"), 20)
 

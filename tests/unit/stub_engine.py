@@ -25,6 +25,7 @@ class StubEngine:
     """
     Answers a method and a path (without the version) with a status and a body. A
     list is sent as messages, one in each chunk. Without a status, the stub hangs up.
+    A function is called for the body.
     """
 
     url: str
@@ -58,6 +59,8 @@ def stub_engine(where: Path, about: Any = DOCKER) -> Iterator[StubEngine]:
             if status is None:
                 self.close_connection = True
                 return
+            if callable(body):
+                body = body()
             self.send_response(status)
             if isinstance(body, list):
                 self.send_header("Transfer-Encoding", "chunked")

@@ -1,22 +1,43 @@
-"""The variables of workspaces."""
+"""Tests of the environment variables of a workspace."""
 
 from __future__ import annotations
 
-from pytest_codex_workspace.codex import defaulted_runtimes, workspace_environment
+from pytest_codex_workspace.codex import (
+    CERTIFICATE,
+    RUNTIMES,
+    defaulted_runtimes,
+    workspace_environment,
+)
 
 
-def test_named_variables_win():
+def test_every_workspace_has_codexs_variables():
     """
-    And a runtime that was chosen is not a default any more.
+    Examples are the proxy, its certificate and the versions of the runtimes.
     """
-    chosen = {"CODEX_ENV_NODE_VERSION": "22", "MINE": "x"}
+    env = workspace_environment({})
 
-    env = workspace_environment(chosen)
+    assert env["HTTPS_PROXY"] == env["https_proxy"] == "http://proxy:8080"
+    assert env["SSL_CERT_FILE"] == CERTIFICATE
+    assert {f"CODEX_ENV_{name}_VERSION" for name in RUNTIMES} <= env.keys()
+
+
+def test_given_variables_take_precedence():
+    """
+    The other variables keep Codex's values.
+    """
+    env = workspace_environment({"CODEX_ENV_NODE_VERSION": "22", "MINE": "x"})
 
     assert ("22", "3.12", "x") == (
         env["CODEX_ENV_NODE_VERSION"],
         env["CODEX_ENV_PYTHON_VERSION"],
         env["MINE"],
     )
-    assert "NODE" not in defaulted_runtimes(chosen).split()
-    assert "PYTHON" in defaulted_runtimes(chosen).split()
+
+
+def test_a_chosen_runtime_is_not_a_default():
+    """
+    Only runtimes without a given version may be replaced by another version.
+    """
+    names = defaulted_runtimes({"CODEX_ENV_NODE_VERSION": "22"}).split()
+
+    assert set(RUNTIMES) - {"NODE"} == set(names)

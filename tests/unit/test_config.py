@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace.config import OPTIONS, Config, ConfigError, check_environment
+from pytest_codex_workspace.errors import CodexWorkspaceError
 
 
 def test_the_defaults_are_those_in_the_help():
@@ -83,3 +84,15 @@ def test_a_variable_must_be_text():
     """
     with pytest.raises(ConfigError, match="write PORT='8080'"):
         check_environment({"PORT": 8080}, "env")
+
+
+def test_an_invalid_option_is_an_error_of_this_package():
+    """
+    A `ConfigError` is caught as any error of this package, and as the builtin error; its text
+    cannot control a terminal.
+    """
+    error = ConfigError("--codex-image=\x1b[2Jx: must be a name")
+
+    assert isinstance(error, CodexWorkspaceError)
+    assert isinstance(error, ValueError)
+    assert "--codex-image=x: must be a name" == str(error)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -422,3 +425,39 @@ def test_the_protocol_and_the_fake_do_not_import_docker() -> None:
     )
 
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "make"),
+    [
+        ("POST /containers/create", {"Id": "x"}, lambda engine: engine.create(SPEC)),
+        (
+            "POST /networks/create",
+            {"Id": "x"},
+            lambda engine: engine.create_network("x", internal=True, labels={}),
+        ),
+    ],
+)
+def test_an_interrupt_waits_for_the_object_that_is_being_created(docker, call, answer, make):
+    """
+    Ctrl-C is raised when the engine has answered, so that the clean-up finds the object.
+    """
+    engine, stub = docker
+    stub.answers["GET /images/x:1/json"] = (200, IMAGE)
+    created = threading.Event()
+
+    def create() -> dict[str, str]:
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(0.2)
+        created.set()
+        return answer
+
+    stub.answers[call] = (201, create)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            make(engine)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert created.is_set()

@@ -93,11 +93,11 @@ def advances(*messages: dict[str, Any]) -> list[str]:
     """
     Process all *messages*, and return the progress in words.
     """
-    told: list[str] = []
-    progress = Progress(lambda _: None, lambda come: told.append(str(come)))
+    reported: list[str] = []
+    progress = Progress(lambda _: None, lambda advance: reported.append(str(advance)))
     for message in messages:
         progress.feed(message)
-    return told
+    return reported
 
 
 def layer(name: str, status: str, current: int = 0, total: int = 0) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def test_the_layers_of_a_pull_are_added_up() -> None:
     """
     Download and unpacking count half each. Layers that exist already count as layers only.
     """
-    told = advances(
+    reported = advances(
         {"id": "latest", "status": "Pulling from x"},
         layer("a", "Pulling fs layer"),
         layer("b", "Pulling fs layer"),
@@ -140,14 +140,14 @@ def test_the_layers_of_a_pull_are_added_up() -> None:
         "62 %, 2 of 3 layers",
         "81 %, 2 of 3 layers",
         "100 %, 3 of 3 layers",
-    ] == told
+    ] == reported
 
 
 def test_progress_never_decreases() -> None:
     """
     Here the last layer turns out to be larger than all the others.
     """
-    told = advances(
+    reported = advances(
         layer("a", "Pulling fs layer"),
         layer("b", "Pulling fs layer"),
         layer("a", "Downloading", 10, 10),
@@ -155,7 +155,7 @@ def test_progress_never_decreases() -> None:
         layer("b", "Downloading", 1000, 1000),
     )
 
-    shares = [int(one.partition(" %")[0]) for one in told if "%" in one]
+    shares = [int(one.partition(" %")[0]) for one in reported if "%" in one]
     assert sorted(shares) == shares
     assert 50 == shares[-1]
 
@@ -164,7 +164,7 @@ def test_the_layers_of_a_push_are_added_up() -> None:
     """
     A push has no unpacking, and a layer that the registry has is complete.
     """
-    told = advances(
+    reported = advances(
         {"status": "The push refers to repository [x]"},
         layer("a", "Preparing"),
         layer("b", "Waiting"),
@@ -174,22 +174,22 @@ def test_the_layers_of_a_push_are_added_up() -> None:
         {"status": "latest: digest: sha256:1 size: 5"},
     )
 
-    assert ["50 %, 1 of 2 layers", "100 %, 2 of 2 layers"] == told[-2:]
-    assert not [one for one in told if "3 layers" in one]
+    assert ["50 %, 1 of 2 layers", "100 %, 2 of 2 layers"] == reported[-2:]
+    assert not [one for one in reported if "3 layers" in one]
 
 
 def test_each_step_of_a_build_is_reported_once() -> None:
     """
     The output of a step makes no difference.
     """
-    told = advances(
+    reported = advances(
         {"stream": "Step 1/2 : FROM x\n"},
         {"stream": " ---> 0123456789ab\n"},
         {"stream": "Step 2/2 : RUN y\nprinted\n"},
         {"stream": "more\n"},
     )
 
-    assert ["step 1 of 2", "step 2 of 2"] == told
+    assert ["step 1 of 2", "step 2 of 2"] == reported
 
 
 def test_unexpected_messages_are_ignored() -> None:

@@ -1,4 +1,4 @@
-"""Errors: pickling, and text that cannot control a terminal."""
+"""Tests of the errors: their builtin base classes, their text, and pickling."""
 
 from __future__ import annotations
 
@@ -6,48 +6,68 @@ import pickle
 
 import pytest
 
-from pytest_codex_workspace.config import ConfigError
-from pytest_codex_workspace.errors import (
-    CodexWorkspaceError,
-    EngineUnavailable,
-    ProxyError,
-    SetupError,
-    WorkspaceLost,
-)
+from pytest_codex_workspace import errors
+from pytest_codex_workspace.errors import EngineUnavailable, ProxyError, SetupError, WorkspaceLost
 
 
-def test_a_setup_error_survives_pickling(tmp_path):
+@pytest.mark.parametrize("name", sorted(errors.__all__))
+def test_every_error_has_the_common_base_class(name):
     """
-    As pytest-xdist needs.
+    So all errors of the package can be caught at once.
+    """
+    assert issubclass(getattr(errors, name), errors.CodexWorkspaceError)
+
+
+@pytest.mark.parametrize(
+    ("name", "builtin"),
+    [
+        ("EngineUnavailable", ConnectionError),
+        ("ImageBuildError", RuntimeError),
+        ("ProjectionError", ValueError),
+        ("SetupError", RuntimeError),
+        ("ExecError", RuntimeError),
+        ("ExecTimeout", TimeoutError),
+        ("WorkspaceLost", ConnectionError),
+        ("PolicyError", ValueError),
+        ("ProxyError", RuntimeError),
+        ("CacheMiss", LookupError),
+    ],
+)
+def test_an_error_is_also_a_builtin_error(name, builtin):
+    """
+    The base classes are part of the public interface.
+    """
+    assert issubclass(getattr(errors, name), builtin)
+
+
+def test_a_setup_error_can_be_pickled(tmp_path):
+    """
+    pytest-xdist sends errors between processes.
     """
     error = SetupError("words", script="s", exit_code=3, log_path=tmp_path, tail="t")
+
     again = pickle.loads(pickle.dumps(error))
 
+    assert isinstance(again, SetupError)
     assert ("words", "s", 3, tmp_path, "t") == (
-        str(again), again.script, again.exit_code, again.log_path, again.tail,
-    )  # fmt: skip
+        str(again),
+        again.script,
+        again.exit_code,
+        again.log_path,
+        again.tail,
+    )
 
 
-def test_the_text_of_an_error_steers_no_terminal():
+@pytest.mark.parametrize("kind", [EngineUnavailable, WorkspaceLost, ProxyError])
+def test_the_text_of_an_error_cannot_control_a_terminal(kind):
     """
-    It may quote what a workspace printed; colours stay, and it survives pickling.
+    The text may quote the output of a workspace. Colours are kept, also by pickling.
     """
-    for kind in (EngineUnavailable, WorkspaceLost, ProxyError):
-        error = kind("a\x1b]0;title\x07\x1b[31mred\x1b[2Jb\rc\udcff")
-        again = pickle.loads(pickle.dumps(error))
+    error = kind("a\x1b]0;title\x07\x1b[31mred\x1b[2Jb\rc\udcff")
 
-        assert "a\x1b[31mredbc\ufffd\x1b[0m" == str(error) == str(again)
+    again = pickle.loads(pickle.dumps(error))
 
-
-def test_a_config_error_is_one_of_ours_and_a_value_error():
-    """
-    An invalid option can be caught as any error of this package, or as the builtin error.
-    """
-    error = ConfigError("--codex-image=\x1b[2Jx: must be a name")
-
-    assert isinstance(error, CodexWorkspaceError)
-    assert isinstance(error, ValueError)
-    assert "--codex-image=x: must be a name" == str(error)
+    assert "a\x1b[31mredbc\ufffd\x1b[0m" == str(error) == str(again)
 
 
 def test_the_remedy_is_a_field_and_part_of_the_text():
@@ -74,4 +94,4 @@ def test_the_text_joins_message_and_remedy(message, remedy, text):
     """
     A message of several lines is followed by a line with the remedy.
     """
-    assert text == str(CodexWorkspaceError(message, remedy=remedy))
+    assert text == str(errors.CodexWorkspaceError(message, remedy=remedy))

@@ -312,11 +312,11 @@ def test_a_reader_that_is_gone_does_not_end_the_thread_of_a_step():
         ("stream", ["codex: n", "  | s", "  . d"]),
     ],
 )
-def test_each_mode_shows_its_part(mode, lines):
+def test_the_mode_chooses_the_lines(mode, lines):
     """
-    Scripts' output is shown unless everything is quiet.
+    The output of scripts is shown except in quiet mode.
     """
-    shown = []
+    shown: list[str] = []
     output = Output(mode, shown.append)
     output.note("n")
     output.script("s")

@@ -12,7 +12,7 @@ from pytest_codex_workspace import labels
 from pytest_codex_workspace.engine.fake import FakeEngine
 from pytest_codex_workspace.engine.protocol import ContainerSpec
 from pytest_codex_workspace.errors import EngineError
-from pytest_codex_workspace.identity import Identity, owner_is_gone
+from pytest_codex_workspace.identity import Identity
 from pytest_codex_workspace.sweep import left_behind, remove_images, remove_session, sweep
 
 
@@ -43,20 +43,6 @@ def marks(owner, age=0.0):
         labels.PID: owner,
         labels.CREATED: str(time.time() - age),
     }
-
-
-def test_the_owner_of_an_object_may_be_gone(dead_pid):
-    """
-    It is running, has ended, has been replaced by another process, or is on another machine.
-    """
-    alive = Identity().labels("workspace")[labels.PID]
-    place, started, pid = alive.split(":")
-
-    assert owner_is_gone(alive) is False
-    assert owner_is_gone(f"{place}:{started}:{dead_pid}") is True
-    assert owner_is_gone(f"{place}:1{started}:{pid}") is True
-    assert owner_is_gone(f"other-{place}:{started}:{pid}") is None
-    assert owner_is_gone("nonsense") is None
 
 
 def test_only_objects_of_ended_sessions_are_removed(engine, dead_pid):
