@@ -12,6 +12,7 @@ from pytest_codex_workspace.identity import Identity
 
 from .origin import LOCAL
 from .proxy_process import PYTHON, free_port
+from .runs import until
 
 _MITMDUMP = "from mitmproxy.tools.main import mitmdump; mitmdump()"
 _START_SECONDS = 30.0
@@ -47,6 +48,12 @@ class CompanyProxy:
         What it has printed: a line for each connection and each request.
         """
         return self._log.read_text()
+
+    def prints(self, text: str) -> bool:
+        """
+        Wait until *text* is printed, which may be after the client has its answer.
+        """
+        return until(lambda: text in self.log, 10)
 
     def close(self) -> None:
         """

@@ -133,7 +133,7 @@ def test_a_failing_script_stops_the_run(
     S7, S8: exit code, log and last lines are kept; the cache is as it was.
     """
     repo = make_repo(**scripts(script))
-    own = {labels.REPO: open_repository(repo).identity}
+    own = {labels.REPO: open_repository(repo, environ=os.environ).identity}
 
     with pytest.raises(SetupError) as caught:
         codex_workspace_factory(repo=repo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ class Machine:
         """
         Remove every layer of the repository from the engine.
         """
-        own = open_repository(self._repo).identity
+        own = open_repository(self._repo, environ=os.environ).identity
         for kind in ("ready", "setup", "clean"):
             for image in self.engine.images({labels.KIND: kind, labels.REPO: own}):
                 for tag in image.tags:
