@@ -21,13 +21,22 @@ import yaml
 
 from . import labels
 from .build_context import BuildContext
-from .environment import RUNTIMES, workspace_environment
-from .images import IMAGE, Plan
+from .codex import (
+    COMPOSE_DIR,
+    IMAGE,
+    NETWORK_HOLDER,
+    PROXY_PROGRAM,
+    RESUME,
+    RUNTIMES,
+    SETUP,
+    workspace_environment,
+)
+from .images import Plan
 from .network.policy import Policy
 from .network.upstream import UpstreamProxy
 from .repository import RepositorySnapshot
 from .resources import package_dir
-from .scripts import RESUME, RUN, SETUP
+from .scripts import RUN
 
 __all__ = ["ComposeParts", "compose_file", "write_directory"]
 
@@ -51,7 +60,6 @@ _HEADER = """\
 """
 
 _CERTIFICATE_SECONDS = 30
-_ENTRY_DIR = "/opt/codex-compose"
 _CERTIFICATES = "/run/codex-certificate"
 _PROJECTIONS = "/run/codex-projection"
 _AUTHORITY = "/var/lib/codex-proxy"
@@ -59,11 +67,11 @@ _SETTINGS = "/etc/codex-proxy"
 _READY = "/run/codex-ready"
 _REPOSITORY = "/repository"
 _INSIDE = "proxy-inside"
-_PROXY_APP = "/opt/codex-proxy"
 _PIDS = 4096
 
 _PROJECTOR = (
     "bare",
+    "codex",
     "errors",
     "git",
     "printable",
@@ -215,7 +223,7 @@ def _build(
 
 
 def _proxy(image: Mapping[str, Any], directory: Path) -> dict[str, Any]:
-    program = f"{_PROXY_APP}/proxy_addons/main.py"
+    program = PROXY_PROGRAM
     return {
         **image,
         "command": ["python3", "-I", "-u", program, "--standalone", f"{_SETTINGS}/proxy.json"],
@@ -233,7 +241,7 @@ def _proxy(image: Mapping[str, Any], directory: Path) -> dict[str, Any]:
 
 
 def _holder(image: Mapping[str, Any]) -> dict[str, Any]:
-    program = f"{_PROXY_APP}/holder.py"
+    program = NETWORK_HOLDER
     return {
         **image,
         "command": ["python3", "-I", "-S", "-u", program, "--standalone", "proxy", _READY],
@@ -269,7 +277,7 @@ def _projection(
         **image,
         "entrypoint": ["python3", "-m", "pytest_codex_workspace.projector"],
         "command": [_escaped(where), _PROJECTIONS],
-        "working_dir": _ENTRY_DIR,
+        "working_dir": COMPOSE_DIR,
         "environment": _repository(),
         "network_mode": "none",
         "cap_drop": ["ALL"],
@@ -278,7 +286,7 @@ def _projection(
         "pids_limit": 256,
         "volumes": [
             *mounts,
-            _bind(_escaped(str(directory / "projector")), _ENTRY_DIR),
+            _bind(_escaped(str(directory / "projector")), COMPOSE_DIR),
             _volume("projection", _PROJECTIONS, read_only=False),
         ],
     }
@@ -286,14 +294,14 @@ def _projection(
 
 def _workspace(directory: Path, network: str) -> dict[str, Any]:
     return {
-        "entrypoint": ["python3", "-I", "-S", "-u", f"{_ENTRY_DIR}/entry.py"],
+        "entrypoint": ["python3", "-I", "-S", "-u", f"{COMPOSE_DIR}/entry.py"],
         "network_mode": f"service:{network}",
         "cap_drop": ["NET_ADMIN", "NET_RAW"],
         "pids_limit": _PIDS,
         "stdin_open": True,
         "tty": True,
         "volumes": [
-            _bind(_escaped(str(directory / "workspace")), _ENTRY_DIR),
+            _bind(_escaped(str(directory / "workspace")), COMPOSE_DIR),
             _volume("certificate", _CERTIFICATES),
             _volume("projection", _PROJECTIONS),
         ],

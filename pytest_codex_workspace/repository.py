@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .codex import RESUME, SCRIPTS, SETUP
 from .errors import ProjectionError
 from .git import git, inside, reading_environment, run_git, shared_dir
 from .submodules import find_submodules
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RepositorySnapshot", "open_repository", "project_name", "skips_submodules"]
 
-_SCRIPTS = "codex-workspace-scripts"
-_SETUP = f"{_SCRIPTS}/setup-script.sh"
-_RESUME = f"{_SCRIPTS}/setup-from-cache-script.sh"
 _FACTS = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
 
 
@@ -103,9 +101,9 @@ def open_repository(
         env,
         f"{named}^{{commit}}",
         f"{named}^{{tree}}",
-        f"{named}^{{commit}}:{_SCRIPTS}",
-        f"{named}^{{commit}}:{_SETUP}",
-        f"{named}^{{commit}}:{_RESUME}",
+        f"{named}^{{commit}}:{SCRIPTS}",
+        f"{named}^{{commit}}:{SETUP}",
+        f"{named}^{{commit}}:{RESUME}",
         f"{named}^{{commit}}:.gitmodules",
     )
     if commit is None:

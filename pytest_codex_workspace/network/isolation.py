@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from .. import labels
+from ..codex import NETWORK_HOLDER, PROXY_PROGRAM
 from ..engine.fate import fate_of
 from ..engine.protocol import ContainerSpec, Engine, ImageInfo, NetworkInfo, Stream
 from ..errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
@@ -27,8 +28,8 @@ from .upstream import UpstreamProxy
 
 __all__ = ["Holder", "Isolation", "ProxySettings"]
 
-_PROXY_COMMAND = ("python3", "-I", "-u", "/opt/codex-proxy/proxy_addons/main.py")
-_HOLDER_COMMAND = ("python3", "-I", "-S", "-u", "/opt/codex-proxy/holder.py")
+_PROXY_COMMAND = ("python3", "-I", "-u", PROXY_PROGRAM)
+_HOLDER_COMMAND = ("python3", "-I", "-S", "-u", NETWORK_HOLDER)
 _PROXY_MEMORY = 1 << 30
 """A last resort, in bytes: several workspaces together stay far below this limit."""
 _RESOLVER = {

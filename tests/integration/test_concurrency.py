@@ -151,7 +151,7 @@ def test_keep_with_workers(project, codex_engine):
     ) as run:
         assert run.end() == 1, run.output
 
-    (line,) = [line for line in run.output.splitlines() if " is kept; look around" in line]
+    (line,) = [line for line in run.output.splitlines() if " is kept; inspect it" in line]
     assert "test_it[1]" in line
     (tag,) = [word for word in line.split() if word.startswith("codex-workspace-emulator:kept-")]
     assert codex_engine.image(tag) is not None

@@ -16,9 +16,9 @@ import yaml
 from pytest_codex_workspace import images, labels
 from pytest_codex_workspace.agent import entry
 from pytest_codex_workspace.build_context import BuildContext
+from pytest_codex_workspace.codex import RUNTIMES, workspace_environment
 from pytest_codex_workspace.compose import ComposeParts, compose_file, write_directory
 from pytest_codex_workspace.engine.fake import FakeEngine
-from pytest_codex_workspace.environment import RUNTIMES, workspace_environment
 from pytest_codex_workspace.network.policy import HTTPS_ONLY
 from pytest_codex_workspace.network.upstream import UpstreamProxy
 from pytest_codex_workspace.output import Output

@@ -17,7 +17,7 @@ PROGRAM = Path(wire.__file__)
 
 class LocalStream:
     """
-    A `Stream` that is connected to an agent in a local process.
+    A `Stream` to an agent that runs as a local process.
     """
 
     def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
@@ -53,7 +53,7 @@ class LocalStream:
 
     def end(self) -> int:
         """
-        Close the connection, and return the exit code of the agent.
+        Close everything, and return the agent's exit code.
         """
         self.close()
         code = self.process.wait(10)
@@ -64,9 +64,8 @@ class LocalStream:
 
 class ScriptedStream:
     """
-    A `Stream` that returns the output that a test sets.
-
-    The frames in `answers` are returned once something has been sent.
+    A `Stream` that sends what a test defines. It sends `answers` after it has
+    received something.
     """
 
     def __init__(self) -> None:
@@ -102,7 +101,7 @@ def frame(kind: int, number: int, payload: bytes = b"") -> bytes:
 
 def until_ended(pid: int) -> None:
     """
-    Wait until a process has ended, or waits to be reaped.
+    Wait until a process has ended, even if it was not reaped.
     """
     while True:
         try:

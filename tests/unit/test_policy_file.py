@@ -137,7 +137,7 @@ def test_fields_combine_with_the_extended_policy(
         ("name: 'a/b'", "must be 1 to 64 letters, digits"),
         ("extends: nothing", "line 1: extends: 'nothing' is not one of https-only"),
         ("extends: [offline]", "line 1: extends:"),
-        ("a: 1\nhttp: block\nhttp: allow", "line 3: http is there twice, first in line 2"),
+        ("a: 1\nhttp: block\nhttp: allow", "line 3: http is defined twice (first on line 2)"),
         ("allow: [", "line 1, column 9: this is not YAML"),
         ("allow: &a [x]\ndeny: *a", "anchors and aliases"),
         ("- a", "a policy must be a mapping of fields"),
@@ -171,7 +171,7 @@ def test_unreadable_files_are_explained(tmp_path: Path) -> None:
     for path, message in (
         (tmp_path, "Is a directory"),
         (tmp_path / "latin.yaml", "line 2: this is not text in UTF-8"),
-        (tmp_path / "long.yaml", "longer than"),
+        (tmp_path / "long.yaml", "larger than"),
         (tmp_path / "none.yaml", "No such file"),
     ):
         with pytest.raises(PolicyError, match=message):
