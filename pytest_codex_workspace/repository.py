@@ -1,4 +1,4 @@
-"""What is to be projected: one commit of a user's repository, read and never written to."""
+"""Look up a commit of a user's repository, without writing to the repository."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ class RepositorySnapshot:
 
     Attributes:
         path: top level of the work tree.
-        name: name of the repository, in the characters a hosting service
-            allows. A linked worktree has the name of the repository it
-            belongs to, so that all worktrees share one cache.
-        git_dir: the work tree's git directory.
-        common_dir: the repository's; differs from `git_dir` in a linked
-            worktree.
+        name: name of the repository, limited to characters that a hosting
+            service allows. A linked worktree has the name of its repository,
+            so that all worktrees share one cache.
+        git_dir: git directory of the work tree.
+        common_dir: git directory of the repository; differs from `git_dir` in a
+            linked worktree.
         head: full commit id.
         object_format: `sha1` or `sha256`.
-        shallow: whether the clone's history is cut off.
-        identity: what tells this repository's cached images from those of
-            others. Clones of one repository have the same, if they have the
-            same name; a shallow clone, which does not know its root, has its own.
-        scripts_tree: tree id of `codex-workspace-scripts/` at that commit;
+        shallow: whether the repository is a shallow clone.
+        identity: an id that keeps the cached images of different repositories
+            apart. Clones of one repository with the same name share an id; a
+            shallow clone has an id of its own, since its root commit is unknown.
+        scripts_tree: tree id of `codex-workspace-scripts/` in the commit;
             `None` if there is no such directory.
-        has_setup: whether it holds `setup-script.sh`.
-        has_resume: whether it holds `setup-from-cache-script.sh`.
-        submodules: those directly below; each holds its own.
+        has_setup: whether that directory holds `setup-script.sh`.
+        has_resume: whether that directory holds `setup-from-cache-script.sh`.
+        submodules: direct submodules; each lists its own submodules.
     """
 
     path: Path
@@ -73,19 +73,20 @@ def open_repository(
     path: str | Path, rev: str = "HEAD", *, environ: Mapping[str, str]
 ) -> RepositorySnapshot:
     """
-    Look up a commit of the repository that *path* is in.
+    Look up a commit of the repository that contains *path*.
 
-    Nothing in the repository or its work tree changes, not even a time stamp,
-    and nothing is fetched from anywhere.
+    Nothing in the repository or its work tree changes, not even a timestamp,
+    and nothing is fetched.
 
     Args:
         path: a work tree or a directory in one; `~` is the home directory.
-        rev: what names the commit, as for `git rev-parse`.
-        environ: `CODEX_SKIP_SUBMODULES=1` in it leaves submodules out; git is
-            found and configured by the rest.
+        rev: a revision, as for `git rev-parse`.
+        environ: environment for git; `CODEX_SKIP_SUBMODULES=1` skips
+            submodules.
 
     Raises:
-        ProjectionError: there is no such commit, or not all of it is here.
+        ProjectionError: the commit does not exist, or some of its objects are
+            missing.
 
     Example:
         >>> open_repository(".", environ=os.environ).head  # doctest: +SKIP
@@ -106,7 +107,7 @@ def open_repository(
         f"{named}^{{commit}}:.gitmodules",
     )
     if commit is None:
-        raise _unknown(directory, rev, env)
+        raise _unknown_revision(directory, rev, env)
     head = commit[1]
     if tree is None:
         raise _incomplete(top, head)
@@ -140,14 +141,14 @@ def open_repository(
 
 def skips_submodules(environ: Mapping[str, str]) -> bool:
     """
-    Whether `CODEX_SKIP_SUBMODULES` leaves submodules out.
+    Check whether `CODEX_SKIP_SUBMODULES` is set to skip submodules.
     """
     return environ.get("CODEX_SKIP_SUBMODULES", "").strip().lower() in {"1", "true", "yes", "on"}
 
 
 def _directory(path: str | Path) -> Path:
     """
-    *path* as an absolute directory.
+    Return *path* as an absolute path, after checking that it is a directory.
     """
     try:
         directory = Path(path).expanduser().resolve()
@@ -165,10 +166,10 @@ def _directory(path: str | Path) -> Path:
 
 def _facts(directory: Path, rev: str, env: Mapping[str, str]) -> tuple[bool, str, str, Path, Path]:
     """
-    Shallow or not, object format, the id of what *rev* names, git directory
-    and top level.
+    Return whether the clone is shallow, the object format, the id that *rev*
+    names, the git directory and the top level.
     """
-    # An option would be obeyed, and no name of a commit begins like one.
+    # Git would treat this as an option; no revision starts with a dash.
     asked = rev if not rev.startswith("-") else ""
     result = run_git(
         *("rev-parse", *_FACTS, asked, "--absolute-git-dir", "--show-toplevel"),
@@ -183,10 +184,10 @@ def _facts(directory: Path, rev: str, env: Mapping[str, str]) -> tuple[bool, str
             f"{shlex.quote(str(directory))}, or git worktree add).",
         )
     if result.code and (len(rest) < 2 or "must be run in a work tree" in result.stderr):
-        raise _why_not(directory, result.stderr)
+        raise _no_work_tree(directory, result.stderr)
     if result.code or not re.fullmatch("[0-9a-f]{40,64}", rest[2]) or rest[3][:1] != "/":
-        raise _unknown(directory, rev, env)
-    # Paths may contain line ends; the second of the two is above *directory*.
+        raise _unknown_revision(directory, rev, env)
+    # Paths may contain line ends; the second path is *directory* or one of its parents.
     paths = rest[3:]
     above = {str(directory), *map(str, directory.parents)}
     cut = next((at for at in range(1, len(paths)) if "\n".join(paths[at:]) in above), 1)
@@ -194,7 +195,7 @@ def _facts(directory: Path, rev: str, env: Mapping[str, str]) -> tuple[bool, str
     return rest[0] == "true", rest[1], rest[2], git_dir, top
 
 
-def _why_not(directory: Path, said: str) -> ProjectionError:
+def _no_work_tree(directory: Path, said: str) -> ProjectionError:
     """
     Return the error for a directory in which git finds no work tree.
     """
@@ -224,7 +225,7 @@ def _why_not(directory: Path, said: str) -> ProjectionError:
     )
 
 
-def _unknown(directory: Path, rev: str, env: Mapping[str, str]) -> ProjectionError:
+def _unknown_revision(directory: Path, rev: str, env: Mapping[str, str]) -> ProjectionError:
     """
     Return the error for a revision that names no commit.
     """
@@ -263,11 +264,11 @@ def _incomplete(top: Path, what: str, said: str = "") -> ProjectionError:
 
 def _name(top: Path, git_dir: Path, common_dir: Path) -> str:
     """
-    A file name for the project directory.
+    Return the name of the repository, for the project directory.
     """
     name = top.name
     if git_dir != common_dir:
-        # `.bare` is a habit of those who work in linked worktrees only.
+        # Users of linked worktrees often keep the bare repository in a directory such as `.bare`.
         hidden = common_dir.name.startswith(".")
         name = common_dir.parent.name if hidden else common_dir.name.removesuffix(".git")
     return project_name(name)
@@ -275,7 +276,7 @@ def _name(top: Path, git_dir: Path, common_dir: Path) -> str:
 
 def project_name(name: str) -> str:
     """
-    *name* in the characters that a project directory may have.
+    Replace the characters of *name* that a project directory may not have.
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:100]
     return name if name.strip(".") and name != ".git" else "repository"
@@ -285,7 +286,7 @@ def _objects(
     top: Path, git_dir: Path, env: Mapping[str, str], *names: str
 ) -> list[tuple[str, str] | None]:
     """
-    Type and id of each object, `None` for one that is not there.
+    Return type and id of each object, `None` for a missing one.
     """
     answer = run_git(
         *inside(git_dir),

@@ -134,7 +134,7 @@ def test_recorded_once_and_played_without_the_server(
     playing.close()
 
     assert status == 403
-    assert b"another body" in refusal
+    assert b"a different body" in refusal
     assert b"--codex-cassette=record" in refusal
     assert verdicts == ["replayed", "replayed", "blocked", "replayed", "replayed", "blocked"]
     assert origin.seen == []

@@ -1,4 +1,4 @@
-"""The Compose file, the directory it refers to, and the programs in it."""
+"""Tests of the Compose file, of its directory, and of the programs in it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def parts(**changes) -> ComposeParts:
 @pytest.fixture
 def printed(make_repo, tmp_path):
     """
-    Print a file, and read it again.
+    Return a function that writes a Compose file and parses it.
     """
 
     def printed(repo: Path | None = None, **changes):
@@ -59,7 +59,7 @@ def printed(make_repo, tmp_path):
 
 def test_workspaces_have_codexs_environment(printed):
     """
-    The variables of environment.py, those of `--env`, and for the cached one no versions.
+    They have Codex's variables and those of `--env`; the cached one has no versions.
     """
     services = printed(env={"PRICE": "$5 and ${6}", "CODEX_ENV_NODE_VERSION": "22"})["services"]
     ours = {"HOST_REPO", "HOST_REPO_NAME", "CODEX_SKIP_SUBMODULES"}
@@ -78,9 +78,9 @@ def test_workspaces_have_codexs_environment(printed):
     }
 
 
-def test_names_are_those_of_the_seed(printed):
+def test_names_are_those_of_the_original_project(printed):
     """
-    Services, networks, image tags, and the message for an unset HOST_REPO.
+    Services, networks, image tags, and the error for an unset HOST_REPO have known names.
     """
     content = printed()
 
@@ -96,7 +96,7 @@ def test_names_are_those_of_the_seed(printed):
 
 def test_the_same_proxy_image_is_used_by_sessions(printed):
     """
-    Its tag and its labels are those by which a session of ours knows it.
+    The proxy image has the tag and labels by which sessions recognise it.
     """
     proxy = printed()["services"]["proxy"]
     plan = images.proxy_plan()
@@ -106,9 +106,9 @@ def test_the_same_proxy_image_is_used_by_sessions(printed):
 
 
 @pytest.mark.parametrize("service", ["workspace", "workspace-cache"])
-def test_workspaces_have_no_power_and_no_network(printed, service):
+def test_workspaces_have_no_privileges_and_no_network(printed, service):
     """
-    They live in the namespace of a holder, and everything that is mounted is read-only.
+    They join the namespace of a holder, and all their mounts are read-only.
     """
     services = printed()["services"]
     found = services[service]
@@ -125,7 +125,7 @@ def test_workspaces_have_no_power_and_no_network(printed, service):
 
 def test_only_the_projection_sees_the_repository(printed):
     """
-    Read-only, without a network, and with no capability but to read.
+    It has a read-only mount, no network, and only the capability to read files.
     """
     services = printed()["services"]
     seeing = [
@@ -143,7 +143,7 @@ def test_only_the_projection_sees_the_repository(printed):
 
 def test_only_the_proxy_has_the_authority(printed):
     """
-    The volume with the key is in no other service.
+    No other service mounts the volume with the key.
     """
     services = printed()["services"]
     having = [
@@ -155,9 +155,9 @@ def test_only_the_proxy_has_the_authority(printed):
     assert having == ["proxy"]
 
 
-def test_a_worktree_is_mounted_where_it_is(printed, make_repo, tmp_path):
+def test_a_worktree_is_mounted_at_its_own_path(printed, make_repo, tmp_path):
     """
-    Its `.git` is a file that names the repository's directory.
+    The `.git` file of a worktree names the repository by its path on the host.
     """
     repo = make_repo()
     linked = tmp_path / "$linked"
@@ -175,7 +175,7 @@ def test_a_worktree_is_mounted_where_it_is(printed, make_repo, tmp_path):
 
 def test_the_directory_holds_no_key(tmp_path):
     """
-    Contexts, programs, settings: the certificate alone.
+    The directory holds the certificate, but never its key.
     """
     directory = write_directory(parts(), tmp_path)
 
@@ -186,7 +186,7 @@ def test_the_directory_holds_no_key(tmp_path):
 
 def test_the_directory_is_named_after_its_content(tmp_path):
     """
-    The same again is the same directory; other settings are another one.
+    Equal settings share a directory; other settings get another directory.
     """
     upstream = UpstreamProxy.parse("http://proxy.example:3128")
     first = write_directory(parts(), tmp_path)
@@ -198,7 +198,7 @@ def test_the_directory_is_named_after_its_content(tmp_path):
 
 def test_contexts_are_the_same_on_disk_and_on_the_wire(tmp_path):
     """
-    So that Compose's builds share layers with ours.
+    So builds by Compose share layers with those of sessions.
     """
     context = BuildContext()
     context.add("a/b/c.txt", b"text")
@@ -216,12 +216,12 @@ def test_contexts_are_the_same_on_disk_and_on_the_wire(tmp_path):
 
 class TestProjector:
     """
-    The service that sees the repository.
+    Tests of the service that reads the repository.
     """
 
-    def test_it_needs_nothing_but_what_is_mounted(self, make_repo, tmp_path):
+    def test_the_mounted_files_are_enough(self, make_repo, tmp_path):
         """
-        The copies in the directory, and the standard library.
+        The program needs only the copied modules and the standard library.
         """
         directory = write_directory(parts(), tmp_path / "made")
         repo = make_repo("demo", mine="1")
@@ -242,9 +242,9 @@ class TestProjector:
         with tarfile.open(tmp_path / "projection.tar") as tar:
             assert "codex-projection/plan.json" in tar.getnames()
 
-    def test_what_is_wrong_is_told_later(self, tmp_path):
+    def test_an_error_is_written_for_the_workspace(self, tmp_path):
         """
-        By the name that the place has on the host.
+        The error names the repository by its path on the host.
         """
         nothing = tmp_path / "nothing"
         nothing.mkdir()
@@ -258,7 +258,7 @@ class TestProjector:
 @pytest.fixture
 def place(tmp_path):
     """
-    A workspace's files below a directory.
+    Return an entry for a workspace whose files are below a directory.
     """
     for name in ("proc/net", "etc", "opt/codex", "usr/local/share", "projection"):
         (tmp_path / name).mkdir(parents=True)
@@ -272,26 +272,26 @@ def place(tmp_path):
         "run": "RUN",
         "root": str(tmp_path),
     }
-    return entry.Place(settings)
+    return entry.WorkspaceEntry(settings)
 
 
 class TestEntry:
     """
-    The first process of a workspace.
+    Tests of the first process of a workspace.
     """
 
     @pytest.mark.promise("S14", "S19")
-    def test_a_certificate_that_does_not_come(self, place):
+    def test_a_missing_certificate_is_explained(self, place):
         """
-        S14, S19: waiting ends, and the message names the service.
+        S14, S19: waiting ends, and the error names the service.
         """
-        with pytest.raises(entry.Failure, match=r"did not come within 0\.2 s: .*`proxy`"):
+        with pytest.raises(entry.Failure, match=r"did not arrive within 0\.2 s: .*`proxy`"):
             place.trust_proxy("127.0.0.1")
 
     @pytest.mark.promise("S14")
     def test_the_limit_is_thirty_seconds(self, tmp_path):
         """
-        S14: what is written for Compose.
+        S14: the settings for Compose say that a workspace waits 30 seconds.
         """
         directory = write_directory(parts(), tmp_path)
 
@@ -300,18 +300,18 @@ class TestEntry:
 
     @pytest.mark.promise("S12")
     @pytest.mark.parametrize("routes", ["", TO_ALL, TO_PROXY + TO_ALL])
-    def test_nothing_runs_with_another_way_out(self, place, tmp_path, routes):
+    def test_nothing_runs_without_isolation(self, place, tmp_path, routes):
         """
-        S12: no route, a default one, one too many.
+        S12: no route, a default route and an additional route are errors.
         """
         (tmp_path / "proc/net/route").write_text(ROUTES + routes)
 
-        with pytest.raises(entry.Failure, match="not cut off from the network"):
+        with pytest.raises(entry.Failure, match="not isolated from the network"):
             place.prepare_network()
 
     def test_the_proxy_is_where_the_only_route_leads(self, place, tmp_path):
         """
-        Names are written for it, over what the last workspace left.
+        The name files are overwritten, so that an earlier workspace has no effect.
         """
         (tmp_path / "proc/net/route").write_text(ROUTES + TO_PROXY.replace("0220A8C0", "0100007F"))
         (tmp_path / "etc/hosts").write_text("6.6.6.6 proxy\n")
@@ -324,17 +324,17 @@ class TestEntry:
 
     def test_another_repository_is_refused(self, place, tmp_path, monkeypatch):
         """
-        What was projected for the HOST_REPO of before is not taken.
+        A projection of an earlier HOST_REPO is not used.
         """
         (tmp_path / "projection/projection.json").write_text('{"repo": "/old", "name": "old"}')
         monkeypatch.setenv("HOST_REPO", "/new")
 
-        with pytest.raises(entry.Failure, match="is /old, and HOST_REPO is now /new: `docker comp"):
+        with pytest.raises(entry.Failure, match="is /old, but HOST_REPO is now /new: run `docker"):
             place.project()
 
-    def test_the_projectors_words_are_said(self, place, tmp_path):
+    def test_an_error_of_the_projection_is_shown(self, place, tmp_path):
         """
-        Its failure is the workspace's.
+        A failed projection is an error of the workspace, with the same message.
         """
         (tmp_path / "projection/projection.json").write_text('{"error": "no commit yet"}')
 
@@ -344,7 +344,7 @@ class TestEntry:
     @pytest.mark.promise("S2", "S6")
     def test_a_project_is_brought_to_head_once(self, place, tmp_path, make_repo, monkeypatch):
         """
-        S2, S6: what is ignored stays, and at the same HEAD what setup changed stays too.
+        S2, S6: ignored files stay, and at the same HEAD also changes of tracked files.
         """
         repo = make_repo("demo", **{".gitignore": "kept\n", "tracked": "1\n"})
         monkeypatch.setenv("HOST_REPO", str(repo))
@@ -368,7 +368,7 @@ class TestEntry:
     @pytest.mark.promise("S15")
     def test_runtimes_are_selected_when_they_change(self, place, tmp_path, monkeypatch):
         """
-        S15: once for each choice, so that what a script did to them survives.
+        S15: versions are selected once, so that changes by a script survive.
         """
         select = tmp_path / "opt/codex/setup_universal.sh"
         select.write_text(
@@ -392,9 +392,9 @@ class TestEntry:
         assert [True, False, False] == [" NODE " in line for line in asked]
         assert caught.value.code == 3
 
-    def test_what_words_mean(self, place, make_repo):
+    def test_arguments_select_the_command(self, place, make_repo):
         """
-        A login shell, the scripts, or just what is there.
+        Arguments start a login shell, a script, or a command unchanged.
         """
         with_both = make_repo("both", **scripts("x", "y"))
         plain = make_repo("plain")
@@ -412,11 +412,11 @@ class TestEntry:
     @pytest.mark.promise("S5", "S19")
     def test_the_setup_script_is_required(self, place, make_repo):
         """
-        S5, S19: if its directory is there.
+        S5, S19: the script is required if its directory exists.
         """
         repo = make_repo(**{"codex-workspace-scripts/other": "x"})
 
-        with pytest.raises(entry.Failure, match=r"no setup-script\.sh in it, which Codex requires"):
+        with pytest.raises(entry.Failure, match=r"not the setup-script\.sh that Codex requires"):
             place.command(["run-setup"], str(repo))
 
     @pytest.mark.promise("S8")
@@ -431,14 +431,14 @@ class TestEntry:
     )
     def test_the_exit_code_is_the_commands(self, words, code):
         """
-        S8: of a process, of a signal, with children left behind; our own variables are gone.
+        S8: an exit code or a signal is passed on, and internal variables are removed.
         """
         with _run(*words) as process:
             assert code == process.wait(timeout=30)
 
     def test_a_signal_reaches_the_command(self):
         """
-        `docker stop` ends a workspace at once.
+        So `docker stop` ends a workspace at once.
         """
         script = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.02; done"
         with _run("sh", "-c", script) as process:
@@ -448,9 +448,9 @@ class TestEntry:
 
             assert process.wait(timeout=30) == 9
 
-    def test_a_command_that_is_not_there(self):
+    def test_a_missing_command_is_explained(self):
         """
-        The code that a shell gives.
+        The exit code is 127, as in a shell.
         """
         with pytest.raises(entry.Failure, match="no command 'nothing-of-that-name'") as caught:
             entry.run(["nothing-of-that-name"], "/")
@@ -460,7 +460,7 @@ class TestEntry:
 
 def _run(*words: str) -> subprocess.Popen[bytes]:
     """
-    A process that is what the first one of a container is.
+    Start a process that runs a command like the first process of a container.
     """
     program = (
         "import sys; from pytest_codex_workspace.agent import entry; "
