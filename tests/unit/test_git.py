@@ -84,7 +84,7 @@ def test_a_missing_directory_is_explained(env: dict[str, str], tmp_path: Path) -
     """
     A missing working directory is not mistaken for a missing git.
     """
-    with pytest.raises(ProjectionError, match="gone no longer exists. Give its current path"):
+    with pytest.raises(ProjectionError, match=r"gone no longer exists\. Give its current path"):
         run_git("status", env=env, cwd=tmp_path / "gone")
 
 
@@ -92,7 +92,7 @@ def test_a_missing_git_is_explained(env: dict[str, str], tmp_path: Path) -> None
     """
     The error says how to install git.
     """
-    with pytest.raises(ProjectionError, match="git is not installed, or not on PATH. Install git"):
+    with pytest.raises(ProjectionError, match=r"git is not installed, or not on PATH\. Install git"):
         run_git("status", env={**env, "PATH": str(tmp_path)}, cwd=tmp_path)
 
 
