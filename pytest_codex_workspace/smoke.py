@@ -72,8 +72,8 @@ class _Bench:
     shown: list[str]
 
     def workspace(self, state: str) -> Workspace:
-        order = self.session.order(self.session.repository(self.repo), {})
-        return self.session.workspace(order, state)  # type: ignore[arg-type]
+        spec = self.session.spec(self.session.repository(self.repo), {})
+        return self.session.workspace(spec, state)  # type: ignore[arg-type]
 
     def registry(self, ws: Workspace) -> str:
         """
@@ -231,7 +231,7 @@ def _failing(bench: _Bench) -> str:
         env=env,
         check=True,
     )
-    failing = bench.session.order(bench.session.repository(script), {})
+    failing = bench.session.spec(bench.session.repository(script), {})
     try:
         bench.session.stop(bench.session.workspace(failing, "ready"))
     except SetupError as error:
@@ -301,10 +301,10 @@ def _trust(ws: Workspace) -> str:
 
 
 def _runtime(bench: _Bench) -> str:
-    order = bench.session.order(
+    spec = bench.session.spec(
         bench.session.repository(bench.repo), {"CODEX_ENV_NODE_VERSION": "22"}
     )
-    ws = bench.session.workspace(order, "clean")
+    ws = bench.session.workspace(spec, "clean")
     said = ws.exec("node --version").stdout.strip()
     bench.session.stop(ws)
     _want(said.startswith("v22."), said)

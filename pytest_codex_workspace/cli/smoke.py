@@ -48,19 +48,18 @@ def _smoke(arguments: argparse.Namespace) -> int:
         shown.append(line)
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 
-    session = Session(config, Output(config.output, write))
     missing = 0
-    try:
-        with tempfile.TemporaryDirectory(prefix="codex-smoke-") as directory:
-            for outcome in run_smoke(session, Path(directory), shown):
-                missing += not outcome.held
-                if arguments.json:
-                    show(json.dumps(asdict(outcome)))
-                else:
-                    mark = "ok" if outcome.held else "FAILED"
-                    show(f"{outcome.promise:<4} {mark:<6} {outcome.text}: {outcome.seen}")
-    finally:
-        session.close()
+    with (
+        Session(config, Output(config.output, write)) as session,
+        tempfile.TemporaryDirectory(prefix="codex-smoke-") as directory,
+    ):
+        for outcome in run_smoke(session, Path(directory), shown):
+            missing += not outcome.held
+            if arguments.json:
+                show(json.dumps(asdict(outcome)))
+            else:
+                mark = "ok" if outcome.held else "FAILED"
+                show(f"{outcome.promise:<4} {mark:<6} {outcome.text}: {outcome.seen}")
     if not arguments.json:
         show(f"{missing} did not hold" if missing else "all of it held")
     return 1 if missing else 0
