@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -87,7 +88,9 @@ def init_repo(where: Path, files: Mapping[str, str | bytes]) -> Path:
     """
     where.mkdir(parents=True)
     git(where, "init", "--quiet", "--initial-branch", "main")
-    commit(where, files, "first")
+    # A root commit of its own: two tests that make the same one in the same second would have one
+    # cache entry between them.
+    commit(where, files, f"first {secrets.token_hex(4)}")
     return where
 
 
@@ -125,16 +128,29 @@ def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     return tmp_path / "cache"
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Keep on one worker what shares something costly, where tests run in parallel.
+    Keep on one worker what shares something costly, and start with what takes longest.
 
-    All tests with the daemon of our own are one group, since it has a disk and networks of its own
-    that some of them fill up. Tests with a fixture of their module are a group of that module.
+    A daemon of the tests' own has a disk and networks that some tests fill up: those of a module
+    are a group. So are tests that share a fixture of their module.
     """
     for item in items:
         names = getattr(item, "fixturenames", ())
         if "private" in names:
-            item.add_marker(pytest.mark.xdist_group("private-engine"))
+            group = f"private-{item.path.stem}"
         elif shared := _MODULE_FIXTURES.intersection(names):
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{min(shared)}"))
+            group = f"{item.path.stem}-{min(shared)}"
+        else:
+            continue
+        item.add_marker(pytest.mark.xdist_group(group))
+    # The order within each part stays random.
+    items.sort(key=_starts_late)
+
+
+def _starts_late(item: pytest.Item) -> int:
+    group = item.get_closest_marker("xdist_group")
+    if group is None:
+        return int("/unit/" in item.path.as_posix()) + 1
+    return int(not group.args[0].startswith("private-"))

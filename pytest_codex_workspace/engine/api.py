@@ -217,11 +217,14 @@ def _finished(work: Callable[[], T]) -> T:
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=run, name="codex-engine-call", daemon=True).start()
+    thread = threading.Thread(target=run, name="codex-engine-call", daemon=True)
     try:
+        thread.start()
         return future.result()
     except KeyboardInterrupt:
-        wait([future], _GRACE)
+        # Unless the interrupt came before the thread was started.
+        if thread in threading.enumerate() or future.done():
+            wait([future], _GRACE)
         raise
 
 

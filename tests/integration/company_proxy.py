@@ -33,7 +33,7 @@ class CompanyProxy:
         options = [part for item in chosen.items() for part in ("--set", "=".join(item))]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [PYTHON, "-c", _MITMDUMP, "--listen-port", str(self.port), *options],
+                [PYTHON, "-u", "-c", _MITMDUMP, "--listen-port", str(self.port), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
 
 import pytest
 
 from pytest_codex_workspace import SetupError, WorkspaceLost, labels
+from pytest_codex_workspace.repository import open_repository
 from pytest_codex_workspace.usage import usage_on
 
 from ..conftest import commit, git, scripts
@@ -132,8 +132,8 @@ def test_a_failing_script_stops_the_run(
     """
     S7, S8: exit code, log and last lines are kept; the cache is as it was.
     """
-    name = f"failing-{secrets.token_hex(4)}"
-    repo = make_repo(name, **scripts(script))
+    repo = make_repo(**scripts(script))
+    own = {labels.REPO: open_repository(repo).identity}
 
     with pytest.raises(SetupError) as caught:
         codex_workspace_factory(repo=repo)
@@ -143,9 +143,7 @@ def test_a_failing_script_stops_the_run(
     assert tail in error.tail
     assert tail in error.log_path.read_text()
     assert str(error.log_path) in str(error)
-    assert ["clean"] == [
-        one.labels[labels.KIND] for one in codex_engine.images({labels.NAME: name})
-    ]
+    assert ["clean"] == [one.labels[labels.KIND] for one in codex_engine.images(own)]
 
 
 @pytest.mark.promise("S8")
