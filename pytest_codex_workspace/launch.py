@@ -250,6 +250,12 @@ class Launcher:
         finally:
             self._isolation.release(running.holder, running.container, after or _nothing)
 
+    def settle(self) -> None:
+        """
+        Wait until every stopped container is removed, or could not be.
+        """
+        self._isolation.settle()
+
 
 def _nothing() -> None:
     return None

@@ -166,7 +166,6 @@ class LayerStore:
         self._known: dict[str, Layer] = {}
         self._failed: dict[str, SetupError] = {}
         self._broken: set[str] = set()
-        self._temporary: list[str] = []
         self._grown = False
 
     def ensure(self, recipe: Recipe) -> Layer:
@@ -247,7 +246,6 @@ class LayerStore:
             if layer.single_use:
                 with suppress(EngineError, EngineUnavailable):
                     self._engine.remove_image(layer.image)
-                    self._temporary.remove(layer.image)
 
     def close(self) -> None:
         """
@@ -258,9 +256,8 @@ class LayerStore:
             removals.callback(self._keep_to_size)
             if self._shared:
                 removals.callback(self._shared.close)
-            for image in self._temporary:
-                removals.callback(self._engine.remove_image, image)
-            self._temporary = []
+            for image in self._temporary():
+                removals.callback(self._engine.remove_image, image.id)
 
     def _find_or_build(self, recipe: Recipe) -> Layer:
         if self._config.cache == "off":
@@ -347,8 +344,17 @@ class LayerStore:
         tag = f"{IMAGE}:temporary-{secrets.token_hex(6)}"
         about = {**recipe.labels.to_dict(), **owned}
         image = self._engine.commit(build.container, tag=tag, labels=about)
-        self._temporary.append(image.id)
         return replace(_layer_built(image, recipe, build), single_use=recipe.kind != "clean")
+
+    def _temporary(self) -> list[ImageInfo]:
+        """
+        Return the images that end with this session, the lowest first. The
+        engine knows those whose commit was interrupted, too.
+        """
+        if self._config.cache != "off":
+            return []
+        wanted = {labels.SESSION: self._identity.id, labels.KIND: "temporary"}
+        return sorted(self._engine.images(wanted), key=lambda one: labels.created(one.labels))
 
     def _remove_superseded(
         self, kind: str, repo: str, image: str, before: ImageInfo | None

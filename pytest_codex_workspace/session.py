@@ -6,9 +6,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -46,6 +46,19 @@ __all__ = ["Session"]
 
 T = TypeVar("T")
 
+_CLOSING_ORDER = (
+    "workspaces",
+    "releases",  # A request is recorded when its workspace is gone.
+    "cassettes",
+    "projections",
+    "isolation",
+    "sweep",
+    "objects",  # Layers can be removed only when the containers that use them are gone.
+    "layers",
+    "engine",
+)
+"""What a session closes, in this order, as far as it was opened."""
+
 
 class Session:
     """
@@ -78,7 +91,7 @@ class Session:
         self.identity = Identity()
         self._connect = connect
         self._lock = threading.RLock()
-        self._closers: list[Callable[[], None]] = []
+        self._closers: dict[str, Callable[[], None]] = {"workspaces": self._end_all}
         self._failures: dict[str, CodexWorkspaceError] = {}
         self._live: dict[str, StartedWorkspace] = {}
 
@@ -99,12 +112,10 @@ class Session:
         clean-up is raised at its end, unless another error is on its way.
         """
         interrupted = sys.exc_info()[1] is not None
-        self._closers += [partial(self._end, started) for started in self._live.values()]
-        self._live.clear()
         errors: list[BaseException] = []
-        while self._closers:
+        for part in _CLOSING_ORDER:
             try:
-                self._closers.pop()()
+                self._closers.pop(part, _nothing)()
             except BaseException as error:
                 errors.append(error)
         if errors and not interrupted:
@@ -154,6 +165,12 @@ class Session:
             workspace.network.end([*started.before, *last])
             self._end(started)
         return tag
+
+    def _end_all(self) -> None:
+        with ExitStack() as ends:
+            for started in self._live.values():
+                ends.callback(self._end, started)
+            self._live.clear()
 
     def _end(self, started: StartedWorkspace) -> None:
         self.launcher.stop(started.running, lambda: self.store.discard(started.layers))
@@ -229,10 +246,13 @@ class Session:
             EngineUnavailable: no engine answers.
         """
         engine = self._connect(self.config.engine)
-        self._closers += [engine.close, self._remove_own]
         sweeper = threading.Thread(target=_sweep_quietly, args=(engine,), daemon=True)
         sweeper.start()
-        self._closers.append(sweeper.join)
+        self._closers |= {
+            "sweep": sweeper.join,
+            "objects": self._remove_own,
+            "engine": engine.close,
+        }
         return engine
 
     def _remove_own(self) -> None:
@@ -255,7 +275,7 @@ class Session:
         upstream = self.upstream()
         image = images.ensure_proxy_image(self.engine, output=self.output)
         isolation = Isolation(self.engine, self.identity, image)
-        self._closers.append(isolation.close)
+        self._closers |= {"releases": isolation.settle, "isolation": isolation.close}
         settings = ProxySettings(
             ca=trust.load_ca(),
             upstream_ca=trust.host_bundle(),
@@ -354,8 +374,6 @@ class Session:
         """
         The layers of this session.
         """
-        # Layers can be removed only when the containers that stand on them are gone.
-        settle = self.isolation.settle
         store = LayerStore(
             self.engine,
             self.identity,
@@ -364,7 +382,7 @@ class Session:
             usage_on(self.engine),
             self._shared_cache(),
         )
-        self._closers += [store.close, settle]
+        self._closers["layers"] = store.close
         return store
 
     def _shared_cache(self) -> SharedCache | None:
@@ -393,7 +411,7 @@ class Session:
             config=self.config,
             output=self.output,
         )
-        self._closers.append(builder.close)
+        self._closers["projections"] = builder.close
         return builder
 
     @cached_property
@@ -439,17 +457,19 @@ class Session:
         mode = self.config.cassette
         if mode == "off":
             return None
-        isolation = self.isolation
         cassettes = Cassettes(
             mode,
-            isolation.proxy,
+            self.isolation.proxy,
             self.output,
             renew_scripts=self.config.renew_cassette,
             secrets=self.secrets,
         )
-        # A request is recorded when it has come to its end.
-        self._closers += [cassettes.save, isolation.settle]
+        self._closers["cassettes"] = cassettes.save
         return cassettes
+
+
+def _nothing() -> None:
+    return None
 
 
 def _sweep_quietly(engine: Engine) -> None:

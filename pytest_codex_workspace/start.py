@@ -178,7 +178,7 @@ class WorkspaceStarter:
             layers: list[Layer] = []
             try:
                 with ExitStack() as undo:
-                    undo.callback(self._store.discard, layers)
+                    undo.callback(self._discard, layers)
                     for layer in self._ensure(spec, top):
                         layers.insert(0, layer)
                         setup_ran = setup_ran or (layer.kind == "setup" and layer.made)
@@ -216,6 +216,15 @@ class WorkspaceStarter:
             recipe = self._builder.ready(spec, setup)
             if recipe is not None:
                 yield self._store.ensure(recipe)
+
+    def _discard(self, layers: Sequence[Layer]) -> None:
+        """
+        Remove what was built for a workspace that did not start.
+        """
+        if any(layer.single_use for layer in layers):
+            # An engine keeps an image as long as a container uses it.
+            self._launcher.settle()
+            self._store.discard(layers)
 
     def _history_of(self, spec: WorkspaceSpec, launched: _Launched) -> _History:
         """
