@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +33,8 @@ from pytest_codex_workspace.repository import RepositorySnapshot
 from pytest_codex_workspace.rootfs import DEBIAN
 from pytest_codex_workspace.scripts import RESUME, RUN, SETUP
 from pytest_codex_workspace.session import Session
+
+from .local_agent import LocalStream
 
 BASE = "test-base:1"
 AGENT = "/opt/codex/agent.py"
@@ -111,10 +115,16 @@ class World:
     from which no container came up, `?ready` for one that was gone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, agent: Callable[..., Any] | None = None) -> None:
+        self._agent = agent or _Agent
+        self.registered: list[tuple[str, str, str | None]] = []
+        """Phase, policy and cassette of each workspace that was registered with a proxy."""
         self.trace: list[str] = []
         self.shown: list[str] = []
         self.scripts = {SETUP: Script("setup\n"), RESUME: Script("resume\n")}
+        self.shell_results: dict[str, tuple[int, bytes]] = {}
+        """Exit code and output of shell commands, by a word in them."""
+        self.shell_commands: list[str] = []
         self.before_create: Callable[[ImageInfo], None] | None = None
         """Called with the image of which a workspace is about to be created."""
         self.on_call: Callable[[str], None] | None = None
@@ -212,7 +222,7 @@ class World:
         """
         program = spec.command[-1]
         if program.endswith("main.py"):
-            proxy = _Proxy(stdout)
+            proxy = _Proxy(stdout, self.registered)
             self._proxies.append(proxy)
             return proxy.serve(stdin)
         if program.endswith("holder.py"):
@@ -221,7 +231,7 @@ class World:
             stdin.read()
             return 0
         if program == AGENT:
-            return _Agent(self, spec, stdout).serve(stdin)
+            return int(self._agent(self, spec, stdout).serve(stdin))
         return 0
 
     def request(self, container: str, host: str) -> None:
@@ -334,8 +344,9 @@ class _Proxy:
     The proxy's side of its protocol: knows who has which address, and logs requests.
     """
 
-    def __init__(self, stdout: BinaryIO) -> None:
+    def __init__(self, stdout: BinaryIO, registered: list[tuple[str, str, str | None]]) -> None:
         self._stdout = stdout
+        self._registered = registered
         self._lock = threading.Lock()
         self._workspaces: dict[str, tuple[str, str]] = {}
         self._number = 0
@@ -383,6 +394,8 @@ class _Proxy:
                 if owner != workspace:
                     return {"error": f"{address} still belongs to {owner}"}
                 self._workspaces[address] = workspace, message["phase"]
+                policy, cassette = message["policy"]["name"], message.get("tape")
+                self._registered.append((message["phase"], policy, cassette))
             elif message["op"] == "release":
                 self._workspaces.pop(message["address"], None)
         return {"ok": True}
@@ -452,11 +465,15 @@ class _Agent:
             self._note(f"project {plan['head'][:4]}")
         elif argv[:3] == ["bash", "-c", RUN]:
             code, output = self._script(argv[-1])
-        elif argv[:3] != ["bash", "--login", "-c"]:
+        elif argv[:3] == ["bash", "--login", "-c"]:
+            self._world.shell_commands.append(argv[-1])
+            results = self._world.shell_results.items()
+            code, output = next((one for word, one in results if word in argv[-1]), (0, b""))
+        else:
             raise AssertionError(f"the agent of this test does not know the command {argv}")
         if "window" in request:
             self._answer(wire.STARTED, number, pid=2)
-        self._send(wire.STDOUT, number, output)
+        self._send(wire.STDERR if code else wire.STDOUT, number, output)
         self._answer(
             wire.EXIT,
             number,
@@ -501,6 +518,89 @@ class _Agent:
 
     def _send(self, kind: int, number: int, payload: bytes) -> None:
         self._stdout.write(wire.HEADER.pack(kind, number, len(payload)) + payload)
+
+
+class LocalAgent:
+    """
+    The real agent, as a process of this machine, with the files of its container in a
+    directory. They are written back when the host has every process of the container killed,
+    which it does before each commit.
+    """
+
+    _REQUESTS = (wire.INIT, wire.EXEC, wire.READ, wire.WRITE)
+
+    def __init__(self, world: World, spec: ContainerSpec, stdout: BinaryIO) -> None:
+        self._engine = world.engine
+        self._spec = spec
+        self._stdout = stdout
+
+    def serve(self, stdin: BinaryIO) -> int:
+        with tempfile.TemporaryDirectory(prefix="codex-test-") as directory:
+            self._root = Path(directory)
+            (self._root / "home").mkdir()
+            env = {**self._spec.environment, "HOME": str(self._root / "home")}
+            env |= {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1"}
+            stream = LocalStream(env=env)
+            pump = threading.Thread(target=self._pump, args=(stream,))
+            pump.start()
+            try:
+                while header := stdin.read(wire.HEADER.size):
+                    kind, number, size = wire.HEADER.unpack(header)
+                    payload = self._prepare(kind, stdin.read(size))
+                    stream.send(wire.HEADER.pack(kind, number, len(payload)) + payload)
+            finally:
+                stream.close()
+                stream.process.wait(10)
+                pump.join(10)
+                code = stream.end()
+            return code
+
+    def _prepare(self, kind: int, payload: bytes) -> bytes:
+        if kind == wire.KILL_ALL:
+            self._write_back()
+        if kind not in self._REQUESTS:
+            return payload
+        request = json.loads(payload)
+        if kind == wire.INIT:
+            self._unpack("/")
+            for name in ("etc", "usr/local/share/ca-certificates"):
+                (self._root / name).mkdir(parents=True, exist_ok=True)
+            request["root"] = str(self._root)
+        if kind == wire.EXEC and request["argv"][-1].endswith("apply_projection.py"):
+            self._unpack("/codex-projection")
+            (self._root / "workspace").mkdir(exist_ok=True)
+            project = next(iter(json.loads(self._plan.read_text())["target"].rsplit("/", 1)[1:]))
+            script = str(self._root / "codex-projection/apply_projection.py")
+            target = str(self._root / "workspace" / project)
+            request["argv"] = [*request["argv"][:-1], script, target]
+        for field_ in ("path", "cwd"):
+            if request.get(field_):
+                request[field_] = str(self._root) + request[field_]
+        return json.dumps(request).encode()
+
+    @property
+    def _plan(self) -> Path:
+        return self._root / "codex-projection/plan.json"
+
+    def _unpack(self, path: str) -> None:
+        archive = b"".join(self._engine.get_archive(self._spec.name, path))
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            tar.extractall(self._root, filter="fully_trusted")
+
+    def _write_back(self) -> None:
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            tar.add(self._root, arcname=".")
+        archive.seek(0)
+        self._engine.put_archive(self._spec.name, "/", archive)
+
+    def _pump(self, stream: LocalStream) -> None:
+        while True:
+            kind, data = stream.receive()
+            if not kind:
+                return
+            if kind == 1:
+                self._stdout.write(data)
 
 
 def tar_of(name: str, data: bytes) -> io.BytesIO:
