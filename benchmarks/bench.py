@@ -20,9 +20,9 @@ from pathlib import Path
 import docker
 
 from pytest_codex_workspace.config import Config
-from pytest_codex_workspace.layers import Order
 from pytest_codex_workspace.output import Output
 from pytest_codex_workspace.session import Session
+from pytest_codex_workspace.spec import WorkspaceSpec
 
 TESTS = 10
 
@@ -115,7 +115,7 @@ def main() -> int:
         (directory / "test_it.py").write_text(SUITE)
         session = Session(Config(repo=repo, image="slim"), Output("quiet", print))
         snapshot = session.repository(repo)
-        ws = session.workspace(Order(snapshot), "ready")
+        ws = session.workspace(WorkspaceSpec(snapshot), "ready")
         image = session.base_tag
 
         def engine_exec(command: list[str]) -> None:
@@ -144,9 +144,9 @@ def main() -> int:
 
         def bookkeeping() -> None:
             # All that a hit costs besides the container: the key, the look-ups, the count of uses.
-            order = session.order(snapshot, {})
-            layers = session.layers
-            layers.ready(order, layers.setup(order))
+            spec = session.spec(snapshot, {})
+            layers = list(session.starter._ensure(spec, "ready"))
+            assert layers[0].kind == "setup"
 
         def bookkeeping_anew() -> None:
             session.store._known.clear()
@@ -157,7 +157,7 @@ def main() -> int:
         held.append(show("bookkeeping of a hit, looked up on the engine", anew * 1e3, 20, " ms"))
 
         def cycle() -> None:
-            session.stop(session.workspace(Order(snapshot), "ready"))
+            session.stop(session.workspace(WorkspaceSpec(snapshot), "ready"))
             session.isolation.settle()
 
         run = ["docker", "run", "--rm", "--entrypoint", "true", image]

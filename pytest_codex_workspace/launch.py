@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from functools import cached_property
+from typing import BinaryIO
 
 from .channel import Channel
 from .codex import workspace_environment
 from .engine.fate import fate_of
 from .engine.protocol import ContainerSpec, Engine
-from .errors import EngineError, ProxyError
+from .errors import CodexWorkspaceError, EngineError, ProxyError, WorkspaceLost
 from .identity import Identity
-from .network.control import Control, PolicyLike
 from .network.isolation import Holder, Isolation
+from .network.log import LiveNetwork, NetworkLog
+from .network.matching import Phase
 from .network.policy import Policy
+from .network.policy_file import PolicyLike
 from .network.request import Request
 from .secret import NO_SECRETS, Secrets
 
-__all__ = ["Launcher", "Phase", "Running"]
-
-Phase = Literal["setup", "resume", "test"]
+__all__ = ["Launcher", "Running", "UnusableImage"]
 
 _AGENT = ("python3", "-I", "-S", "-u", "/opt/codex/agent.py")
 _PIDS = 4096
@@ -30,6 +31,8 @@ _PIDS = 4096
 # The last name is what `hostname` prints; git looks it up, which must not count as an outside name.
 _HOSTS = "127.0.0.1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace {hostname}\n"
 _RESOLVER = "nameserver {proxy}\noptions timeout:1 attempts:1\n"
+_DAMAGE = ("overlay mount", "failed to mount", "layer does not exist", "runtime create failed")
+"""What engines say of an image whose files are gone from their disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,30 @@ class Running:
     channel: Channel
 
 
+class UnusableImage(Exception):
+    """
+    No workspace comes up from an image.
+
+    Attributes:
+        image: id or tag of the image.
+        cause: the error for users, if the image cannot be built again.
+    """
+
+    def __init__(self, image: str, cause: CodexWorkspaceError) -> None:
+        super().__init__(str(cause))
+        self.image = image
+        self.cause = cause
+
+
 class Launcher:
     """
-    Starts containers on a session's isolated network. What they request is
-    told without *secrets*.
+    Starts and stops containers on a session's isolated network.
+
+    Args:
+        engine: runs the containers.
+        isolation: the session's network.
+        identity: the session.
+        secrets: are removed from the requests that are reported.
     """
 
     def __init__(
@@ -61,10 +84,10 @@ class Launcher:
         self._identity = identity
         self._secrets = secrets
 
-    @property
+    @cached_property
     def authority(self) -> str:
         """
-        What tells the certificate authority that containers trust from others.
+        Digest of the certificate authority that containers trust.
         """
         return hashlib.sha256(self._isolation.info.ca_certificate).hexdigest()[:16]
 
@@ -76,7 +99,7 @@ class Launcher:
         *,
         policy: Policy,
         cwd: str,
-        tape: str | None = None,
+        cassette: str | None = None,
     ) -> Running:
         """
         Start a container of *image* and wait until its agent answers.
@@ -85,22 +108,28 @@ class Launcher:
             image: id or tag.
             env: variables on top of those that Codex sets.
             phase: what its requests are logged as.
-            policy: what they are judged by.
-            cwd: where commands start by default.
-            tape: the cassette of its requests, if there is one.
+            policy: what it may reach.
+            cwd: directory in which commands start by default.
+            cassette: the cassette of its requests, if there is one.
 
         Raises:
+            UnusableImage: the container ended before its agent answered, or its
+                files are missing from the engine's disk.
             EngineError: the engine refused.
-            WorkspaceLost: the container ended before its agent answered.
         """
         while True:
             holder = self._isolation.acquire()
             try:
-                return self._launch(holder, image, env, phase, policy, cwd, tape)
-            except EngineError:
-                # A holder that somebody removed is not lent again.
-                if self._isolation.lives(holder):
-                    raise
+                return self._launch(holder, image, env, phase, policy, cwd, cassette)
+            except WorkspaceLost as error:
+                raise UnusableImage(image, error) from None
+            except EngineError as error:
+                # A holder that was removed is not lent again; another may do.
+                if not self._isolation.lives(holder):
+                    continue
+                if any(words in str(error).lower() for words in _DAMAGE):
+                    raise UnusableImage(image, error) from None
+                raise
 
     def _launch(
         self,
@@ -110,7 +139,7 @@ class Launcher:
         phase: Phase,
         policy: Policy,
         cwd: str,
-        tape: str | None,
+        cassette: str | None,
     ) -> Running:
         engine, isolation = self._engine, self._isolation
         with ExitStack() as undo:
@@ -130,7 +159,7 @@ class Launcher:
             )
             stream = engine.attach(container)
             undo.callback(stream.close)
-            holder.proxy.register(holder.address, container, phase, policy, tape)
+            holder.proxy.register(holder.address, container, phase, policy, cassette)
             engine.start(container)
             channel = Channel(stream, describe=lambda: fate_of(engine, container))
             names = {
@@ -148,46 +177,59 @@ class Launcher:
         return Running(container, holder, channel)
 
     def enter(
-        self, running: Running, phase: Phase, policy: Policy, tape: str | None = None
+        self, running: Running, phase: Phase, policy: Policy, cassette: str | None = None
     ) -> None:
         """
-        Log the container's requests as those of *phase* from now on, and
-        judge them by *policy*, with the cassette *tape* if there is one.
+        Log the container's requests as those of *phase* from now on, judge
+        them by *policy*, and use *cassette* for them if there is one.
         """
         proxy = running.holder.proxy
         proxy.barrier(running.holder.address)
-        proxy.register(running.holder.address, running.container, phase, policy, tape)
+        proxy.register(running.holder.address, running.container, phase, policy, cassette)
 
-    def control(self, running: Running, read_policy: Callable[[PolicyLike], Policy]) -> Control:
+    def network_log(
+        self,
+        running: Running,
+        read_policy: Callable[[PolicyLike], Policy],
+        before: Sequence[Request] = (),
+    ) -> NetworkLog:
         """
-        What a test can change about the container's network.
+        Return the log of the container.
+
+        Args:
+            running: the container.
+            read_policy: reads the policies that tests name.
+            before: requests of other containers that belong to its log, too.
         """
-        return Control(running.holder.proxy, running.holder.address, read_policy)
+        live = LiveNetwork(running.holder.proxy, running.holder.address, read_policy)
+        return NetworkLog(lambda: [*before, *self.requests(running)], live)
 
     def requests(self, running: Running) -> list[Request]:
         """
-        Everything the container has requested until now. What has no answer
-        after some seconds is there too, and its explanation says so.
+        Return everything that the container has requested until now. A request
+        that has no answer after some seconds is included, and its explanation
+        says so.
 
         Raises:
-            ProxyError: the proxy has ended, or there were too many to keep.
+            ProxyError: the proxy has ended, or there were too many requests to keep.
         """
         proxy = running.holder.proxy
         barrier = proxy.barrier(running.holder.address)
         if missing := proxy.dropped(running.container) + barrier.more:
             raise ProxyError(
-                f"the log of {running.container[:12]} is not complete: after its first requests "
-                f"{missing} more were not kept, so nothing can be asserted of it"
+                f"the log of {running.container[:12]} is not complete: {missing} requests were "
+                "over the limit and not kept, so nothing can be asserted about it"
             )
         ended = proxy.requests(running.container)
-        # One may have ended since the proxy looked.
+        # A pending request may have ended since the proxy looked.
         known = {(one.time, one.url) for one in ended}
         pending = (one for one in barrier.pending if (one.time, one.url) not in known)
         return [self._secrets.hide(one) for one in (*ended, *pending)]
 
     def last_requests(self, running: Running) -> list[Request]:
         """
-        What the container has requested, without waiting; forgotten here.
+        Return what the container has requested, without waiting, and free the
+        memory that its requests take.
         """
         found = running.holder.proxy.requests(running.container)
         running.holder.proxy.forget(running.container)
@@ -203,8 +245,16 @@ class Launcher:
         """
         Remove the container in the background, then call *after*.
         """
-        running.channel.close()
-        self._isolation.release(running.holder, running.container, after or _nothing)
+        try:
+            running.channel.close()
+        finally:
+            self._isolation.release(running.holder, running.container, after or _nothing)
+
+    def settle(self) -> None:
+        """
+        Wait until every stopped container is removed, or could not be.
+        """
+        self._isolation.settle()
 
 
 def _nothing() -> None:

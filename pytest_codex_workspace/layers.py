@@ -1,119 +1,50 @@
-"""How the images between the base image and a workspace are made.
+"""How the images between the base image and a workspace are built.
 
-clean: the base with a commit projected into it and its runtimes selected.
-setup: a clean one in which `setup-script.sh` ran.
-ready: a setup one brought to a commit, in which `setup-from-cache-script.sh` ran.
+clean: the base image with a commit projected into it and its runtimes selected.
+setup: a clean layer in which `setup-script.sh` ran.
+ready: a setup layer brought to a commit, in which `setup-from-cache-script.sh` ran.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 
 from .codex import defaulted_runtimes
 from .config import Config
-from .errors import (
-    CacheMiss,
-    CodexWorkspaceError,
-    EngineError,
-    ProjectionError,
-    SetupError,
-    WorkspaceLost,
-)
-from .images import IMAGE
-from .keys import Hidden, fingerprint, key_of
-from .launch import Launcher, Phase, Running
-from .layerstore import Layer, LayerStore, Marks
-from .network.policy import HTTPS_ONLY, Policy
+from .errors import ProjectionError, SetupError
+from .keys import Hidden, key_of
+from .launch import Launcher, Running
+from .layerstore import Build, Layer, LayerLabels, Recipe
+from .network.matching import Phase
 from .output import Output
 from .projection import Projection
-from .quantities import show_duration
-from .repository import RepositorySnapshot
-from .scripts import RESUME, SETUP, ScriptRun, run_script
-from .secret import NO_SECRETS, Secrets
-from .trust import cache_dir
+from .scripts import SETUP, ScriptRunner
+from .spec import WorkspaceSpec
 
-__all__ = ["Layers", "Order", "UnusableLayer", "setup_parts"]
+__all__ = ["LayerBuilder", "setup_parts"]
 
 _SELECT_RUNTIMES = "/opt/codex/setup_universal.sh"
-_RECORD = "/opt/codex/{}-record.json"
-_DAMAGE = ("overlay mount", "failed to mount", "layer does not exist", "runtime create failed")
-"""What engines say of an image whose files are gone from their disk."""
-
-_RECORD_LIMIT = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+def setup_parts(spec: WorkspaceSpec, *, base: str, platform: str) -> dict[str, object]:
     """
-    What a workspace is wanted of: a commit, variables besides Codex's, those
-    that only its scripts get, and what may be reached while they run and
-    afterwards.
+    Return everything that goes into a setup image, by name; `keys.key_of`
+    makes its key of them.
 
-    `setup_tape` and `tape` are the cassettes of either, `played` the digest
-    of the one that setup is played from.
-    """
-
-    snapshot: RepositorySnapshot
-    env: Mapping[str, str] = field(default_factory=dict)
-    setup_policy: Policy = HTTPS_ONLY
-    policy: Policy = HTTPS_ONLY
-    setup_tape: str | None = None
-    tape: str | None = None
-    played: str = ""
-    secrets: Secrets = NO_SECRETS
-
-    @property
-    def project(self) -> str:
-        """
-        The project directory.
-        """
-        return f"/workspace/{self.snapshot.name}"
-
-    def policy_in(self, phase: Phase) -> Policy:
-        """
-        What may be reached in *phase*. Codex applies an environment's policy
-        once its scripts have run.
-        """
-        return self.policy if phase == "test" else self.setup_policy
-
-    def tape_in(self, phase: Phase) -> str | None:
-        """
-        The cassette of *phase*.
-        """
-        return self.tape if phase == "test" else self.setup_tape
-
-
-class UnusableLayer(Exception):
-    """
-    No workspace comes up from an image. Whoever had it made makes it anew, or raises `cause`.
-    """
-
-    def __init__(self, image: str, cause: CodexWorkspaceError) -> None:
-        super().__init__(str(cause))
-        self.image = image
-        self.cause = cause
-
-
-def setup_parts(order: Order, *, base: str, platform: str) -> dict[str, object]:
-    """
-    Everything that goes into a setup image, by name; `keys.key_of` makes its
-    key of it.
-
-    This machine's certificate authority has no part in it: whoever starts an
+    This machine's certificate authority is no part of it: whoever starts an
     image from elsewhere gives it the right certificate.
 
     Args:
-        order: what is wanted.
+        spec: what the image is made of.
         base: `images.base_identity` of the base image.
         platform: of the engine.
 
     Raises:
         SecretError: a secret is not set.
     """
-    snapshot, secrets = order.snapshot, order.secrets
+    snapshot, secrets = spec.snapshot, spec.secrets
     return {
         "base": base,
         "platform": platform,
@@ -121,285 +52,194 @@ def setup_parts(order: Order, *, base: str, platform: str) -> dict[str, object]:
         "name": snapshot.name,
         "scripts": snapshot.scripts_tree,
         "submodules": bool(snapshot.submodules),
-        "environment": dict(order.env),
-        "policy": order.setup_policy.to_dict(),
-        **({"cassette": order.played} if order.played else {}),
+        "environment": dict(spec.env),
+        "policy": spec.setup_policy.to_dict(),
+        **({"cassette": spec.setup_cassette_digest} if spec.setup_cassette_digest else {}),
         # A layer is public to whoever reads its labels; a digest could be guessed at.
         **({"secrets": list(secrets.names)} if secrets.names else {}),
         **({"secret values": Hidden(secrets.digest(snapshot.identity))} if secrets.names else {}),
     }
 
 
-class Layers:
+class LayerBuilder:
     """
-    Makes layers, or has the store find them.
+    Knows the recipe of each layer, and builds layers in containers.
 
     Args:
-        store: keeps them.
-        launcher: starts the containers they are made in.
-        base: makes the base image if it is needed, and returns its id.
-        identity: of the base image, which is known without making it.
+        launcher: starts the containers.
+        runner: runs the scripts in them.
+        base: returns the id of the base image, which is built if need be.
+        base_identity: of the base image, known without building it.
         platform: of the engine.
-        config: cache mode and time limit.
-        output: told of each step.
+        config: the choice of base image, for errors.
+        output: shows each step.
     """
 
     def __init__(
         self,
-        store: LayerStore,
         launcher: Launcher,
+        runner: ScriptRunner,
         *,
         base: Callable[[], str],
-        identity: str,
+        base_identity: str,
         platform: str,
         config: Config,
         output: Output,
     ) -> None:
-        self._store = store
         self._launcher = launcher
+        self._runner = runner
         self._base = base
-        self._identity = identity
+        self._base_identity = base_identity
         self._platform = platform
         self._config = config
         self._output = output
-        self._told: set[str] = set()
-        self._logs: dict[str, Path | None] = {}
+        self._noted: set[str] = set()
+        self._clean_keys: dict[tuple[object, ...], str] = {}
         self._projections: dict[tuple[str, str, int], Projection] = {}
 
     def close(self) -> None:
         """
-        Give back the space that projections take.
+        Free the space that projections take.
         """
         for projection in self._projections.values():
             projection.close()
 
-    def clean(self, order: Order) -> Layer:
+    def clean(self, spec: WorkspaceSpec) -> Recipe:
         """
-        The layer with the commit, and nothing run.
+        Return the recipe of the layer that has the commit, and in which no
+        script has run.
 
-        Raises:
-            ProjectionError: the commit could not be checked out.
-            SetupError: a runtime was asked for that the image does not have.
+        Building it raises:
+            ProjectionError: the commit cannot be checked out.
+            SetupError: the image does not have a runtime that *spec* selects.
         """
-        snapshot = order.snapshot
-        chosen = {key: value for key, value in order.env.items() if key.startswith("CODEX_ENV_")}
-        key = key_of(
-            {
-                "base": self._identity,
-                "platform": self._platform,
-                "authority": self._launcher.authority,
-                "repository": snapshot.identity,
-                "name": snapshot.name,
-                "head": snapshot.head,
-                "submodules": len(snapshot.submodules),
-                "runtimes": chosen,
-            }
+        return Recipe(
+            kind="clean",
+            key=self._clean_key(spec),
+            labels=self._labels(spec),
+            below=None,
+            build=partial(self._build_clean, spec),
         )
 
-        def make() -> Layer:
-            with self._container(self._base(), order, "setup", cwd="/") as box:
-                self._project(box, order)
-                self._select_runtimes(box, order)
-                return self._commit(box, "clean", key, order)
-
-        return self._store.get("clean", key, make)
-
-    def setup_key(self, order: Order) -> str:
+    def setup(self, spec: WorkspaceSpec) -> Recipe:
         """
-        The key of the setup layer.
+        Return the recipe of the layer in which `setup-script.sh` has run. Such
+        a layer is used for every commit with the same scripts.
+
+        Building it raises:
+            SetupError: the script failed.
 
         Raises:
             SetupError: `setup-script.sh` is not in the commit.
         """
-        snapshot = order.snapshot
-        if not snapshot.has_setup:
-            raise SetupError(
-                f"{snapshot.path} has codex-workspace-scripts/ at {snapshot.head[:12]}, but no "
-                "setup-script.sh in it, which Codex requires. Add and commit "
-                f"{SETUP}, or remove the directory.",
-                script=SETUP,
-            )
-        return key_of(self._parts(order))
+        parts = self._setup_parts(spec)
+        return Recipe(
+            kind="setup",
+            key=key_of(parts),
+            labels=self._labels(spec, parts),
+            below=self.clean(spec),
+            build=partial(self._build_setup, spec),
+        )
 
-    def _parts(self, order: Order) -> dict[str, object]:
-        return setup_parts(order, base=self._identity, platform=self._platform)
-
-    def setup(self, order: Order) -> Layer:
+    def ready(self, spec: WorkspaceSpec, setup: Layer) -> Recipe | None:
         """
-        The layer in which `setup-script.sh` ran, at whatever commit it was
-        when it was made.
+        Return the recipe of the layer that tests start from: *setup* brought to
+        the commit. `None` if *setup* is that layer already.
 
-        Raises:
-            SetupError: the script failed; the cache is as it was.
-            CacheMiss: the cache mode is `require`, and there is none.
-        """
-        key = self.setup_key(order)
-
-        def make() -> Layer:
-            if self._config.cache == "require":
-                raise CacheMiss(
-                    f"--codex-cache=require, and there is no image {IMAGE}:setup-{key} for "
-                    f"{order.snapshot.name} younger than {show_duration(self._config.cache_ttl)}. "
-                    "`codex-workspace cache explain` says why. Run once with "
-                    "--codex-cache=auto to make it."
-                )
-            return self._make_setup(order, key)
-
-        return self._store.get("setup", key, make)
-
-    def ready(self, order: Order, setup: Layer) -> Layer:
-        """
-        The layer that tests start from: *setup* brought to the commit.
-
-        Raises:
+        Building it raises:
             SetupError: `setup-from-cache-script.sh` failed.
         """
-        if not self._needs_resume(order, setup):
-            return setup
-        authority = self._launcher.authority
-        key = key_of({"setup": setup.image, "head": order.snapshot.head, "authority": authority})
-        return self._store.get("ready", key, lambda: self._make_ready(order, setup, key))
-
-    def outside_cache(self, order: Order, *, resume: bool = True) -> tuple[Layer, ...]:
-        """
-        A ready layer and what it stands on, made anew for one workspace; the
-        store discards them when it ends. Without *resume*, a setup layer.
-        """
-        key = self.setup_key(order)
-        setup = self._store.once(key, lambda: self._make_setup(order, key, keep=False))
-        if not resume or not self._needs_resume(order, setup):
-            return (setup,)
-        return self._make_ready(order, setup, setup.key, keep=False), setup
-
-    def launch(self, image: str, order: Order, phase: Phase, *, cwd: str | None = None) -> Running:
-        """
-        Start a container of *image* for *order*.
-
-        Raises:
-            UnusableLayer: it was started, and its agent did not answer; or
-                its files cannot be put together.
-            EngineError: the engine refused.
-        """
-        try:
-            return self._launcher.launch(
-                image,
-                order.env,
-                phase,
-                policy=order.policy_in(phase),
-                cwd=cwd or order.project,
-                tape=order.tape_in(phase),
-            )
-        except WorkspaceLost as error:
-            raise UnusableLayer(image, error) from None
-        except EngineError as error:
-            if not any(words in str(error).lower() for words in _DAMAGE):
-                raise
-            raise UnusableLayer(image, error) from None
-
-    def run(self, box: Running, script: str, order: Order, phase: Phase) -> ScriptRun:
-        """
-        Run *script* in *box*.
-
-        Raises:
-            SetupError: it failed.
-            SecretError: a secret that it needs is not set.
-        """
-        if order.secrets.names:
-            self._output.note(f"{script} gets the secrets {', '.join(order.secrets.names)}")
-        with self._output.step(f"running {script}"):
-            run = run_script(
-                box.channel,
-                script,
-                project=order.project,
-                timeout=self._config.setup_timeout,
-                log_path=self._log_path(order, f"{box.container[:12]}-{phase}"),
-                show=self._output.script,
-                secrets=order.secrets,
-            )
-        requests = self._launcher.requests(box)
-        return replace(run, requests=tuple(one for one in requests if one.phase == phase))
-
-    def log(self, order: Order, layer: Layer, runs: Sequence[ScriptRun | None]) -> Path | None:
-        """
-        A file on this machine with what *runs*, which led to *layer*, printed;
-        `None` where it cannot be written.
-        """
-        if layer.image in self._logs:
-            return self._logs[layer.image]
-        path = self._log_path(order, layer.image.removeprefix("sha256:")[:12])
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.write_text("".join(run.output for run in runs if run), encoding="utf-8")
-        except OSError:
+        authority, head = self._launcher.authority, spec.snapshot.head
+        # A layer from another machine gets this machine's certificate once, not at each start.
+        foreign = setup.ca != authority
+        if not (foreign or setup.head != head or spec.snapshot.has_resume):
             return None
-        self._logs[layer.image] = path
-        return path
+        return Recipe(
+            kind="ready",
+            key=key_of({"setup": setup.image, "head": head, "authority": authority}),
+            labels=self._labels(spec),
+            below=setup,
+            build=partial(self._build_ready, spec),
+        )
+
+    def setup_key(self, spec: WorkspaceSpec) -> str:
+        """
+        Return the key of the setup layer.
+
+        Raises:
+            SetupError: `setup-script.sh` is not in the commit.
+        """
+        return key_of(self._setup_parts(spec))
+
+    @contextmanager
+    def _build_clean(self, spec: WorkspaceSpec, _below: Layer | None) -> Iterator[Build]:
+        with self._container(self._base(), spec, "setup", cwd="/") as running:
+            self._project(running, spec)
+            self._select_runtimes(running, spec)
+            yield self._finish(running)
+
+    @contextmanager
+    def _build_setup(self, spec: WorkspaceSpec, below: Layer | None) -> Iterator[Build]:
+        with self._container(_image_of(below), spec, "setup") as running:
+            run = self._runner.run(running, "setup", spec)
+            self._runner.write_record(running, "setup", run)
+            build = self._finish(running)
+            yield Build(build.container, run.log_path)
+
+    @contextmanager
+    def _build_ready(self, spec: WorkspaceSpec, below: Layer | None) -> Iterator[Build]:
+        snapshot = spec.snapshot
+        with self._container(_image_of(below), spec, "resume") as running:
+            if below is None or below.head != snapshot.head:
+                self._project(running, spec)
+            if snapshot.has_resume:
+                run = self._runner.run(running, "resume", spec)
+                self._runner.write_record(running, "resume", run)
+            yield self._finish(running)
+
+    @contextmanager
+    def _container(
+        self, image: str, spec: WorkspaceSpec, phase: Phase, *, cwd: str | None = None
+    ) -> Iterator[Running]:
+        running = self._launcher.launch(
+            image,
+            spec.env,
+            phase,
+            policy=spec.policy_in(phase),
+            cwd=cwd or spec.project,
+            cassette=spec.cassette_in(phase),
+        )
+        try:
+            yield running
+        finally:
+            self._launcher.stop(running)
 
     @staticmethod
-    def records(box: Running) -> tuple[ScriptRun | None, ScriptRun | None]:
-        """
-        The runs of both scripts that led to the image *box* was started
-        from. They travel inside it, so a cache from elsewhere has them too.
-        """
-        runs: list[ScriptRun | None] = []
-        for phase in ("setup", "resume"):
-            try:
-                text = box.channel.read_file(_RECORD.format(phase), limit=_RECORD_LIMIT).decode(
-                    "utf-8"
-                )
-                runs.append(ScriptRun.from_json(text))
-            except WorkspaceLost:
-                raise
-            except (OSError, ValueError):
-                runs.append(None)
-        return runs[0], runs[1]
+    def _finish(running: Running) -> Build:
+        # Codex keeps files, not processes; ended ones cannot write half a file.
+        running.channel.kill_all()
+        return Build(running.container)
 
-    @staticmethod
-    def _log_path(order: Order, what: str) -> Path:
-        return cache_dir() / "logs" / f"{order.snapshot.name}-{what}.log"
-
-    def _needs_resume(self, order: Order, setup: Layer) -> bool:
-        # One from another machine gets our certificate once, and not at each start.
-        foreign = setup.ca != self._launcher.authority
-        return foreign or setup.head != order.snapshot.head or order.snapshot.has_resume
-
-    def _make_setup(self, order: Order, key: str, *, keep: bool = True) -> Layer:
-        clean = self.clean(order)
-        with self._container(clean.image, order, "setup") as box:
-            run = self.run(box, SETUP, order, "setup")
-            self._recorded(box, run, "setup")
-            layer = self._commit(box, "setup", key, order, keep=keep)
-        self._logs[layer.image] = run.log_path
-        return layer
-
-    def _make_ready(self, order: Order, setup: Layer, key: str, *, keep: bool = True) -> Layer:
-        with self._container(setup.image, order, "resume") as box:
-            if setup.head != order.snapshot.head:
-                self._project(box, order)
-            if order.snapshot.has_resume:
-                self._recorded(box, self.run(box, RESUME, order, "resume"), "resume")
-            return self._commit(box, "ready", key, order, keep=keep)
-
-    def _project(self, box: Running, order: Order) -> None:
-        snapshot = order.snapshot
+    def _project(self, running: Running, spec: WorkspaceSpec) -> None:
+        snapshot = spec.snapshot
         where = (str(snapshot.path), snapshot.head, len(snapshot.submodules))
         with self._output.step(f"projecting {snapshot.name} at {snapshot.head[:12]}"):
             if where not in self._projections:
                 self._projections[where] = Projection.of(snapshot)
             projection = self._projections[where]
             with projection.open() as archive:
-                self._launcher.put(box, "/", archive)
-            result = box.channel.run(projection.command, cwd="/")
+                self._launcher.put(running, projection.unpack_dir, archive)
+            result = running.channel.run(projection.command, cwd="/")
         if not result.ok:
             raise ProjectionError(
                 f"{snapshot.path} at {snapshot.head[:12]} could not be checked out in the "
                 f"workspace (the image needs git and python3):\n{result.stderr.strip()[-2000:]}"
             )
 
-    def _select_runtimes(self, box: Running, order: Order) -> None:
+    def _select_runtimes(self, running: Running, spec: WorkspaceSpec) -> None:
         argv = ["bash", "--login", "-c", f"[ ! -e {_SELECT_RUNTIMES} ] || exec {_SELECT_RUNTIMES}"]
-        result = box.channel.run(
-            argv, cwd="/", env={"CODEX_ENV_DEFAULTED": defaulted_runtimes(order.env)}
+        result = running.channel.run(
+            argv, cwd="/", env={"CODEX_ENV_DEFAULTED": defaulted_runtimes(spec.env)}
         )
         printed = (result.stdout + result.stderr).strip()
         if not result.ok:
@@ -410,35 +250,48 @@ class Layers:
                 tail=printed,
             )
         for line in printed.splitlines():
-            if line not in self._told:
-                self._told.add(line)
+            if line not in self._noted:
+                self._noted.add(line)
                 self._output.note(line)
 
-    @staticmethod
-    def _recorded(box: Running, run: ScriptRun, phase: Phase) -> None:
-        box.channel.write_file(_RECORD.format(phase), run.to_json().encode("utf-8"))
+    def _setup_parts(self, spec: WorkspaceSpec) -> dict[str, object]:
+        snapshot = spec.snapshot
+        if not snapshot.has_setup:
+            raise SetupError(
+                f"{snapshot.path} has codex-workspace-scripts/ at {snapshot.head[:12]}, but no "
+                "setup-script.sh in it, which Codex requires. Add and commit "
+                f"{SETUP}, or remove the directory.",
+                script=SETUP,
+            )
+        return setup_parts(spec, base=self._base_identity, platform=self._platform)
 
-    def _commit(
-        self, box: Running, kind: str, key: str, order: Order, *, keep: bool = True
-    ) -> Layer:
-        # Codex keeps files, not processes; ended ones cannot write half a file.
-        box.channel.kill_all()
-        snapshot = order.snapshot
-        marks = Marks(
-            repo=snapshot.identity,
-            name=snapshot.name,
-            head=snapshot.head,
-            ca=self._launcher.authority,
-            parts=fingerprint(self._parts(order)) if kind == "setup" else None,
+    def _clean_key(self, spec: WorkspaceSpec) -> str:
+        snapshot = spec.snapshot
+        chosen = {key: value for key, value in spec.env.items() if key.startswith("CODEX_ENV_")}
+        count = len(snapshot.submodules)
+        known = (snapshot.identity, snapshot.name, snapshot.head, count, frozenset(chosen.items()))
+        if known not in self._clean_keys:
+            self._clean_keys[known] = key_of(
+                {
+                    "base": self._base_identity,
+                    "platform": self._platform,
+                    "authority": self._launcher.authority,
+                    "repository": snapshot.identity,
+                    "name": snapshot.name,
+                    "head": snapshot.head,
+                    "submodules": count,
+                    "runtimes": chosen,
+                }
+            )
+        return self._clean_keys[known]
+
+    def _labels(self, spec: WorkspaceSpec, parts: dict[str, object] | None = None) -> LayerLabels:
+        snapshot = spec.snapshot
+        return LayerLabels(
+            snapshot.identity, snapshot.name, snapshot.head, self._launcher.authority, parts
         )
-        return self._store.commit(box.container, kind, key, marks, keep=keep)
 
-    @contextmanager
-    def _container(
-        self, image: str, order: Order, phase: Phase, *, cwd: str | None = None
-    ) -> Iterator[Running]:
-        box = self.launch(image, order, phase, cwd=cwd)
-        try:
-            yield box
-        finally:
-            self._launcher.stop(box)
+
+def _image_of(layer: Layer | None) -> str:
+    assert layer is not None  # noqa: S101 -- only a clean layer stands on the base image
+    return layer.image

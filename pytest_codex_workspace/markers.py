@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from .config import ConfigError, check_environment
 
-__all__ = ["DESCRIPTIONS", "Wish", "read_keywords", "read_markers"]
+__all__ = ["DESCRIPTIONS", "WorkspaceRequest", "read_keywords", "read_markers"]
 
 DESCRIPTIONS: Mapping[str, str] = {
     "cache_hit": "cache_hit: the workspace starts from the committed setup image, and "
@@ -35,7 +35,7 @@ class _Mark(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WorkspaceRequest:
     """
     The workspace that one test requests.
     """
@@ -49,7 +49,7 @@ class Wish:
     cassette: str | None = None
 
 
-def read_markers(marks: Iterable[_Mark]) -> Wish:
+def read_markers(marks: Iterable[_Mark]) -> WorkspaceRequest:
     """
     Return the request of the markers *marks*, the closest to the test first.
 
@@ -72,7 +72,7 @@ def read_markers(marks: Iterable[_Mark]) -> Wish:
     return _request(repo=repo, rev=rev, spell="@pytest.mark.{}".format, **values)
 
 
-def read_keywords(values: Mapping[str, Any]) -> Wish:
+def read_keywords(values: Mapping[str, Any]) -> WorkspaceRequest:
     """
     Return the request of keyword arguments: `rev`, and the names of the markers,
     with or without `codex_`.
@@ -122,7 +122,7 @@ def _request(
     cache_hit: bool = False,
     cache_miss: bool = False,
     setup: bool = True,
-) -> Wish:
+) -> WorkspaceRequest:
     chosen = [
         (name, state)
         for given, name, state in (
@@ -136,7 +136,7 @@ def _request(
         names = " and ".join(spell(name) for name, _ in chosen)
         raise ConfigError(f"{names} contradict each other: a workspace starts in one state")
     state: Any = chosen[0][1] if chosen else "ready"
-    return Wish(state, repo, rev, env or {}, network, cassette)
+    return WorkspaceRequest(state, repo, rev, env or {}, network, cassette)
 
 
 def _read(mark: _Mark) -> Any:

@@ -16,14 +16,14 @@ import pytest
 
 from .config import OPTIONS, Config, ConfigError, check_environment
 from .errors import PolicyError
-from .markers import DESCRIPTIONS, Wish, read_keywords, read_markers
+from .markers import DESCRIPTIONS, WorkspaceRequest, read_keywords, read_markers
 from .settings import Given, Settings, Source, Values, entries_of
 
 if TYPE_CHECKING:
     from .engine.protocol import Engine
-    from .network.control import PolicyLike
     from .network.isolation import Isolation
     from .network.policy import Policy
+    from .network.policy_file import PolicyLike
     from .repository import RepositorySnapshot
     from .session import Session
     from .workspace import Workspace
@@ -189,11 +189,9 @@ def _codex_session(request: pytest.FixtureRequest) -> Iterator[Session]:
     from .session import Session
 
     config = request.config
-    session = Session(config.stash[_CONFIG], Output(config.stash[_CONFIG].output, _writer(config)))
-    try:
+    output = Output(config.stash[_CONFIG].output, _writer(config))
+    with Session(config.stash[_CONFIG], output) as session:
         yield session
-    finally:
-        session.close()
 
 
 @pytest.fixture(scope="session")
@@ -300,22 +298,22 @@ class _Starter:
         self._session: Session | None = None
         self._started: list[Workspace] = []
 
-    def __call__(self, wish: Wish) -> Workspace:
+    def __call__(self, wanted: WorkspaceRequest) -> Workspace:
         __tracebackhide__ = True
         from .errors import CodexWorkspaceError
 
         request = self._request
         try:
-            if wish.repo is None and wish.rev is None:
+            if wanted.repo is None and wanted.rev is None:
                 snapshot = request.getfixturevalue("codex_repo")
             else:
-                snapshot = self._other_repository(wish)
+                snapshot = self._other_repository(wanted)
             session: Session = request.getfixturevalue("_codex_session")
             self._session = session
-            env = {**self._config.env, **self._env, **wish.env}
-            policy = self._policy_of(session, wish)
-            order = session.order(snapshot, env, policy=policy, cassette=wish.cassette)
-            workspace = session.workspace(order, wish.state)
+            env = {**self._config.env, **self._env, **wanted.env}
+            policy = self._policy_of(session, wanted)
+            spec = session.spec(snapshot, env, policy=policy, cassette=wanted.cassette)
+            workspace = session.workspace(spec, wanted.state)
         except CodexWorkspaceError as error:
             # The text is sufficient, and our frames would hide it.
             raise error.with_traceback(None) from None
@@ -324,10 +322,10 @@ class _Starter:
         _count(request.config, {workspace.setup.cache: 1})
         return workspace
 
-    def _policy_of(self, session: Session, wish: Wish) -> Policy:
+    def _policy_of(self, session: Session, wanted: WorkspaceRequest) -> Policy:
         beside = self._request.path.parent
         policy = None
-        for changes in wish.network:
+        for changes in wanted.network:
             fields = {key: value for key, value in changes.items() if key != "policy"}
             if "policy" in changes:
                 policy = session.policies.read(changes["policy"], beside)
@@ -353,11 +351,11 @@ class _Starter:
                 f"docker run --rm -it --network none --entrypoint bash {kept} --login"
             )
 
-    def _other_repository(self, wish: Wish) -> RepositorySnapshot:
+    def _other_repository(self, wanted: WorkspaceRequest) -> RepositorySnapshot:
         request = self._request
-        repo = wish.repo or request.getfixturevalue("codex_repo").path
+        repo = wanted.repo or request.getfixturevalue("codex_repo").path
         session: Session = request.getfixturevalue("_codex_session")
-        return session.repository(request.path.parent / repo, wish.rev or "HEAD")
+        return session.repository(request.path.parent / repo, wanted.rev or "HEAD")
 
 
 def _count(config: pytest.Config, counts: Mapping[str, int]) -> None:

@@ -5,20 +5,29 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from .channel import Channel
 from .codex import RESUME, SETUP
+from .config import Config
 from .errors import SetupError, WorkspaceLost
+from .launch import Launcher, Running
+from .network.matching import Phase
 from .network.request import Request
+from .output import Output
 from .secret import NO_SECRETS, Secrets
+from .spec import WorkspaceSpec
+from .trust import cache_dir
 
-__all__ = ["RESUME", "RUN", "SETUP", "ScriptRun", "run_script"]
+__all__ = ["RESUME", "RUN", "SETUP", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
 
+_SCRIPTS: Mapping[Phase, str] = {"setup": SETUP, "resume": RESUME}
+_RECORD = "/opt/codex/{}-record.json"
+_RECORD_LIMIT = 16 * 1024 * 1024
 _OUTPUT_LIMIT = 1024 * 1024
 _TAIL_LINES = 25
 _REQUESTS = 1000
@@ -44,8 +53,13 @@ fi
 @dataclass(frozen=True, slots=True)
 class ScriptRun:
     """
-    A script that succeeded: its output (the last MiB), its duration in
-    seconds, what it requested, and the log of a run on this machine.
+    A run of a script that succeeded.
+
+    Attributes:
+        output: what the script printed, the last MiB.
+        duration: seconds.
+        requests: what it requested.
+        log_path: everything that it printed, if it ran on this machine.
     """
 
     output: str
@@ -55,7 +69,7 @@ class ScriptRun:
 
     def to_json(self) -> str:
         """
-        The run as text, to travel inside the image it led to.
+        Return the run as text, which travels inside the image that it led to.
         """
         kept = [asdict(request) for request in self.requests[:_REQUESTS]]
         return json.dumps({"output": self.output, "duration": self.duration, "requests": kept})
@@ -63,7 +77,7 @@ class ScriptRun:
     @classmethod
     def from_json(cls, text: str) -> ScriptRun:
         """
-        The run that `to_json` wrote.
+        Return the run that `to_json` wrote.
 
         Raises:
             ValueError: *text* is something else.
@@ -77,6 +91,75 @@ class ScriptRun:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not the record of a script's run: {error}") from None
+
+
+class ScriptRunner:
+    """
+    Runs the scripts of a specification, and keeps records of the runs.
+
+    Args:
+        launcher: knows what a container has requested.
+        config: the time limit.
+        output: shows what scripts print.
+    """
+
+    def __init__(self, launcher: Launcher, config: Config, output: Output) -> None:
+        self._launcher = launcher
+        self._config = config
+        self._output = output
+
+    def run(self, running: Running, phase: Phase, spec: WorkspaceSpec) -> ScriptRun:
+        """
+        Run the script of *phase*: `setup` or `resume`.
+
+        Raises:
+            SetupError: the script failed.
+            SecretError: a secret that it needs is not set.
+        """
+        script = _SCRIPTS[phase]
+        if spec.secrets.names:
+            self._output.note(f"{script} gets the secrets {', '.join(spec.secrets.names)}")
+        with self._output.step(f"running {script}"):
+            run = run_script(
+                running.channel,
+                script,
+                project=spec.project,
+                timeout=self._config.setup_timeout,
+                log_path=log_path_of(spec, f"{running.container[:12]}-{phase}"),
+                show=self._output.script,
+                secrets=spec.secrets,
+            )
+        requests = self._launcher.requests(running)
+        return replace(run, requests=tuple(one for one in requests if one.phase == phase))
+
+    @staticmethod
+    def write_record(running: Running, phase: Phase, run: ScriptRun) -> None:
+        """
+        Write the record of *run* to a file of the container. Records travel
+        inside images, so that layers of other machines have them, too.
+        """
+        running.channel.write_file(_RECORD.format(phase), run.to_json().encode("utf-8"))
+
+    @staticmethod
+    def read_record(running: Running, phase: Phase) -> ScriptRun | None:
+        """
+        Return the run of *phase* that led to the image of the container;
+        `None` if there is no valid record of one.
+        """
+        try:
+            data = running.channel.read_file(_RECORD.format(phase), limit=_RECORD_LIMIT)
+            return ScriptRun.from_json(data.decode("utf-8"))
+        except WorkspaceLost:
+            raise
+        except (OSError, ValueError):
+            return None
+
+
+def log_path_of(spec: WorkspaceSpec, what: str) -> Path:
+    """
+    Return the path of a log file on this machine.
+    """
+    return cache_dir() / "logs" / f"{spec.snapshot.name}-{what}.log"
 
 
 def run_script(
@@ -97,15 +180,15 @@ def run_script(
         script: path in the repository.
         project: the project directory.
         timeout: limit in seconds.
-        log_path: file that gets everything the script prints.
-        show: gets each line as it comes.
-        secrets: further variables of the script; their values are in nothing
-            that is shown, logged or returned.
+        log_path: file for everything that the script prints.
+        show: called with each line as it comes.
+        secrets: further variables of the script; their values are removed from
+            what is shown, logged and returned.
 
     Raises:
         SetupError: the script failed or ran longer than *timeout*.
         SecretError: a secret is not set.
-        WorkspaceLost: the workspace ended under it.
+        WorkspaceLost: the workspace ended while the script ran.
     """
     started = time.monotonic()
     expired = threading.Event()
@@ -137,7 +220,7 @@ def run_script(
         shown.end()
         code = process.wait().exit_code
     except WorkspaceLost as error:
-        # Its text has what the agent said last, and a script can write there.
+        # The text has the last output of the agent, and a script can write there.
         raise WorkspaceLost(secrets.redaction.text(str(error))) from None
     except BaseException:
         process.kill()
@@ -156,7 +239,7 @@ def run_script(
     )
     raise SetupError(
         f"{script} {what}.\nIts last lines:\n{_indented(tail)}\nEverything it printed: {log_path}\n"
-        "The cache is as it was. Mend the script, commit it (a workspace holds only what is "
+        "The cache was not changed. Fix the script, commit it (a workspace contains only what is "
         "committed) and run again.",
         script=script,
         exit_code=code,
@@ -167,7 +250,7 @@ def run_script(
 
 class _Log:
     """
-    A file that gets everything, and does without if there is no room for it.
+    A log file. Where it cannot be written, the script runs without one.
     """
 
     def __init__(self, path: Path, show: Callable[[str], None]) -> None:
@@ -176,7 +259,7 @@ class _Log:
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> _Log:
-        with self._without():
+        with self._stop_on_error():
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _prune(self._path.parent)
             self._file = self._path.open("wb", buffering=0)
@@ -187,16 +270,16 @@ class _Log:
             self._file.close()
 
     def write(self, piece: bytes) -> None:
-        with self._without():
+        with self._stop_on_error():
             if self._file is not None:
                 self._file.write(piece)
 
     @contextmanager
-    def _without(self) -> Iterator[None]:
+    def _stop_on_error(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            self._show(f"... from here on nothing is logged: {self._path}: {error.strerror}")
+            self._show(f"... logging stops here: {self._path}: {error.strerror}")
             if self._file is not None:
                 self._file.close()
             self._file = None
@@ -212,8 +295,8 @@ def _prune(directory: Path) -> None:
 
 class _Shown:
     """
-    Cuts output into lines to show. A script that prints faster than anybody
-    reads is not shown whole; its log is.
+    Cuts output into lines and shows them, up to a limit a second. The log has
+    every line.
     """
 
     def __init__(self, show: Callable[[str], None], log_path: Path) -> None:
@@ -221,26 +304,26 @@ class _Shown:
         self._log_path = log_path
         self._rest = b""
         self._second = 0.0
-        self._room = 0
+        self._left = 0
         self._skipped = 0
 
     def feed(self, piece: bytes) -> None:
         *lines, self._rest = (self._rest + piece).split(b"\n")
         self._rest = self._rest[-_LINE_LIMIT:]
         if time.monotonic() - self._second > 1:
-            self._tell_skipped()
-            self._second, self._room = time.monotonic(), _LINES_A_SECOND
-        for line in lines[: self._room]:
+            self._show_skipped()
+            self._second, self._left = time.monotonic(), _LINES_A_SECOND
+        for line in lines[: self._left]:
             self._show(line[:_LINE_LIMIT].decode("utf-8", "replace").rstrip("\r"))
-        self._skipped += max(0, len(lines) - self._room)
-        self._room = max(0, self._room - len(lines))
+        self._skipped += max(0, len(lines) - self._left)
+        self._left = max(0, self._left - len(lines))
 
     def end(self) -> None:
-        self._tell_skipped()
+        self._show_skipped()
         if self._rest:
             self._show(self._rest.decode("utf-8", "replace"))
 
-    def _tell_skipped(self) -> None:
+    def _show_skipped(self) -> None:
         if self._skipped:
             self._show(f"... {self._skipped} lines are not shown; {self._log_path} has them")
         self._skipped = 0

@@ -1,258 +1,478 @@
-"""One run, and the workspaces made in it."""
+"""One run: its parts, and the workspaces that are started with them."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeVar
+from types import TracebackType
+from typing import TypeVar
 
-from . import images
-from .codex import workspace_environment
+from . import images, trust
+from .cassettes import Cassettes
 from .config import Config
-from .errors import EngineError
-from .idempotence import differences
-from .launch import Phase, Running
-from .layers import Order, UnusableLayer
-from .layerstore import Layer
-from .network.log import NetworkLog
-from .network.request import Request
+from .engine.find import find_engine
+from .engine.protocol import Engine, ImageInfo
+from .errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
+from .identity import Identity
+from .launch import Launcher
+from .layers import LayerBuilder
+from .layerstore import LayerStore
+from .locks import machine_lock
+from .network.here import own_addresses
+from .network.isolation import Isolation, ProxySettings
+from .network.policy import HTTPS_ONLY, Policy
+from .network.policy_file import PolicyLike, PolicyReader
+from .network.upstream import InvalidUpstream, UpstreamProxy, choose
 from .output import Output
-from .parts import Parts
-from .paths import bind
-from .scripts import RESUME, SETUP, ScriptRun
-from .workspace import SetupResult, Workspace
+from .package_registries import read_registries
+from .repository import RepositorySnapshot, open_repository
+from .scripts import ScriptRunner
+from .secret import Secrets
+from .shared import SharedCache
+from .spec import State, WorkspaceSpec
+from .start import StartedWorkspace, WorkspaceStarter
+from .sweep import remove_session, sweep
+from .usage import usage_on
+from .verify import changes_of_second_resume
+from .workspace import Workspace
 
-__all__ = ["Session", "State"]
+__all__ = ["Session"]
 
 T = TypeVar("T")
 
-_ATTEMPTS = 4
-"""A workspace stands on up to three cached layers, and each may turn out to be gone or broken."""
+_CLOSING_ORDER = (
+    "workspaces",
+    "releases",  # A request is recorded when its workspace is gone.
+    "cassettes",
+    "projections",
+    "isolation",
+    "sweep",
+    "objects",  # Layers can be removed only when the containers that use them are gone.
+    "layers",
+    "engine",
+)
+"""What a session closes, in this order, as far as it was opened."""
 
-Cache = Literal["hit", "miss", "off"]
 
-State = Literal["ready", "hit", "miss", "setup", "clean"]
-"""
-What a workspace is wanted as: `ready` is setup and resume, made if need be;
-`hit` the same, and reported as coming from the cache; `miss` a clean one in
-which setup runs now; `setup` the committed image as it is, at the commit it
-was made from; `clean` without setup.
-"""
-
-
-class Session(Parts):
+class Session:
     """
-    One run: its parts, and the workspaces made from them.
+    What one process shares between its workspaces, and the workspaces.
+
+    Each part is made on first use. Leaving the context removes all of them but
+    the caches.
+
+    Args:
+        config: the options.
+        output: shows progress.
+        connect: finds the engine that an option names.
+
+    Example:
+        >>> with Session(config, output) as session:  # doctest: +SKIP
+        ...     spec = session.spec(session.repository("."), {})
+        ...     workspace = session.workspace(spec, "ready")
     """
 
-    def __init__(self, config: Config, output: Output) -> None:
-        super().__init__(config, output)
-        self._live: dict[str, tuple[Running, tuple[Layer, ...]]] = {}
-        self._before: dict[str, tuple[Request, ...]] = {}
-        self._records: dict[str, tuple[ScriptRun | None, ScriptRun | None]] = {}
+    def __init__(
+        self,
+        config: Config,
+        output: Output,
+        *,
+        connect: Callable[[str], Engine] = find_engine,
+    ) -> None:
+        self.config = config
+        self.output = output
+        self.secrets = Secrets(config.secret, os.environ)
+        self.identity = Identity()
+        self._connect = connect
+        self._lock = threading.RLock()
+        self._closers: dict[str, Callable[[], None]] = {"workspaces": self._end_all}
+        self._failures: dict[str, CodexWorkspaceError] = {}
+        self._live: dict[str, StartedWorkspace] = {}
 
-    def workspace(self, order: Order, state: State) -> Workspace:
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """
+        End every workspace, and remove what is not a cache. An error of the
+        clean-up is raised at its end, unless another error is on its way.
+        """
+        interrupted = sys.exc_info()[1] is not None
+        errors: list[BaseException] = []
+        for part in _CLOSING_ORDER:
+            try:
+                self._closers.pop(part, _nothing)()
+            except BaseException as error:
+                errors.append(error)
+        if errors and not interrupted:
+            raise errors[0]
+
+    def workspace(self, spec: WorkspaceSpec, state: State) -> Workspace:
         """
         Start a workspace.
 
         Args:
-            order: what to make it of.
-            state: what to start from.
+            spec: what it is made of.
+            state: what it starts from.
 
         Raises:
             CodexWorkspaceError: one of the parts could not be made.
         """
-        plain = state == "clean" or order.snapshot.scripts_tree is None
-        if not plain:
-            # What is missing is told before minutes are spent on images.
-            _ = order.secrets.values
+        return self._start(spec, state).workspace
+
+    def _start(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
+        if spec.runs_scripts(state):
+            # A missing secret is reported before minutes are spent on images.
+            _ = spec.secrets.values
         with self._lock:
             self.isolation.revive()
-            if plain:
-                return self._from_clean(order)
-            if state == "miss":
-                return self._set_up(order)
-            if self.config.cache == "off":
-                resume = state != "setup"
-                made = self._whatever_is_missing(
-                    lambda: self.layers.outside_cache(order, resume=resume)
-                )
-                return self._from_setup(order, lambda: made, "off", made)
-            setup = self._whatever_is_missing(lambda: self.layers.setup(order))
-            fresh = setup.made and state != "hit"
-
-            def find() -> tuple[Layer, ...]:
-                below = self.layers.setup(order)
-                above = below if state == "setup" else self.layers.ready(order, below)
-                return (below,) if above.image == below.image else (above, below)
-
-            return self._from_setup(order, find, "miss" if fresh else "hit")
-
-    def repeat_resume(self, order: Order) -> list[str]:
-        """
-        What a second run of `setup-from-cache-script.sh` changes, one line a path.
-
-        Raises:
-            SetupError: it fails when it runs again.
-        """
-        pristine, repeated = (self.workspace(order, "ready") for _ in range(2))
-        running = self._live[repeated.container][0]
-        # Engines compare times by the second: what is written in the same one looks unchanged.
-        made = int(time.time())
-        while int(time.time()) <= made:
-            time.sleep(0.05)
-        self.launcher.enter(running, "resume", order.setup_policy, order.setup_tape)
-        self.layers.run(running, RESUME, order, "resume")
-        running.channel.kill_all()
-        return differences(self.engine, repeated, pristine)
+            started = self.starter.start(spec, state)
+            self._live[started.running.container] = started
+            return started
 
     def stop(self, workspace: Workspace, *, keep: bool = False) -> str | None:
         """
-        End a workspace; with *keep*, make an image of its files first.
+        End a workspace. With *keep*, make an image of its files first.
 
         Returns:
-            The image's name if it was kept.
+            Name of the image, if one was made.
         """
-        running, temporary = self._live.pop(workspace.container, (None, ()))
-        if running is None:
+        started = self._live.pop(workspace.container, None)
+        if started is None:
             return None
+        running = started.running
         try:
             if not keep or self.engine.container(running.container) is None:
                 return None
-            kept = f"{images.IMAGE}:kept-{running.container[:12]}"
-            marks = self._identity.labels("kept")
-            self.engine.commit(running.container, tag=kept, labels=marks)
+            tag = f"{images.IMAGE}:kept-{running.container[:12]}"
+            self.engine.commit(running.container, tag=tag, labels=self.identity.labels("kept"))
         finally:
-            before = self._before.pop(running.container, ())
-            workspace.network.end([*before, *self.launcher.last_requests(running)])
-            self.launcher.stop(running, lambda: self.store.discard(temporary))
-        return kept
+            last = self.launcher.last_requests(running)
+            workspace.network.end([*started.before, *last])
+            self._end(started)
+        return tag
 
-    def close(self) -> None:
+    def _end_all(self) -> None:
+        with ExitStack() as ends:
+            for started in self._live.values():
+                ends.callback(self._end, started)
+            self._live.clear()
+
+    def _end(self, started: StartedWorkspace) -> None:
+        self.launcher.stop(started.running, lambda: self.store.discard(started.layers))
+
+    def repeat_resume(self, spec: WorkspaceSpec) -> list[str]:
         """
-        End every workspace and remove what is not a cache.
+        Return what a second run of `setup-from-cache-script.sh` changes, one
+        line for each path.
+
+        Raises:
+            SetupError: the script fails when it runs again.
         """
-        for running, _ in self._live.values():
-            self._closers.append(partial(self.launcher.stop, running))
-        self._live.clear()
-        super().close()
-
-    def _from_clean(self, order: Order) -> Workspace:
-        running = self._launch(order, lambda: (self.layers.clean(order),))[0]
-        return self._handle(order, running, SetupResult("none"))
-
-    def _set_up(self, order: Order) -> Workspace:
-        key = self.layers.setup_key(order)
-        running = self._launch(order, lambda: (self.layers.clean(order),), "setup")[0]
-        with self._stopped_on_error(running):
-            run = self.layers.run(running, SETUP, order, "setup")
-            # Codex keeps files, not processes.
-            running.channel.kill_all()
-            self.launcher.enter(running, "test", order.policy, order.tape)
-            setup = self._result(key, "miss", [run], run.log_path)
-            return self._handle(order, running, setup)
-
-    def _from_setup(
-        self,
-        order: Order,
-        find: Callable[[], tuple[Layer, ...]],
-        cache: Cache,
-        temporary: tuple[Layer, ...] = (),
-    ) -> Workspace:
-        key = self.layers.setup_key(order)
-        running, layer = self._launch(order, find)
-        with self._stopped_on_error(running):
-            if layer.image not in self._records:
-                self._records[layer.image] = self.layers.records(running)
-            setup, resume = self._records[layer.image]
-            log_path = self.layers.log(order, layer, [setup, resume])
-            result = self._result(key, cache, [setup, resume], log_path)
-            # Setup happened in another workspace's life, resume in this one's.
-            before = (setup.requests if setup and cache == "off" else ()) + (
-                resume.requests if resume else ()
-            )
-            return self._handle(order, running, result, before, temporary, head=layer.head)
-
-    @contextmanager
-    def _stopped_on_error(self, running: Running) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._live.pop(running.container, None)
-            self.launcher.stop(running)
-            raise
+        pristine, repeated = self._start(spec, "ready"), self._start(spec, "ready")
+        return changes_of_second_resume(
+            *(self.engine, self.launcher, self.runner, spec), repeated=repeated, pristine=pristine
+        )
 
     @staticmethod
-    def _result(
-        key: str, cache: Cache, runs: Sequence[ScriptRun | None], log_path: Path | None
-    ) -> SetupResult:
-        ran = [run for run in runs if run is not None]
-        return SetupResult(
-            cache,
-            output="".join(run.output for run in ran),
-            duration=sum(run.duration for run in ran),
-            log_path=log_path,
-            key=key,
-            requests=ran[0].requests if ran else (),
-        )
-
-    def _launch(
-        self, order: Order, find: Callable[[], tuple[Layer, ...]], phase: Phase = "test"
-    ) -> tuple[Running, Layer]:
+    def repository(path: str | Path, rev: str = "HEAD") -> RepositorySnapshot:
         """
-        Start from the first of the layers that *find* returns, which stands on the others.
+        Return a repository at a commit.
+
+        Raises:
+            ProjectionError: the commit cannot be projected.
         """
+        return open_repository(path, rev, environ=os.environ)
 
-        def launch() -> tuple[Running, tuple[Layer, ...]]:
-            layers = find()
-            return self.layers.launch(layers[0].image, order, phase), layers
-
-        running, layers = self._whatever_is_missing(launch)
-        self.store.served(layers)
-        return running, layers[0]
-
-    def _whatever_is_missing(self, make: Callable[[], T]) -> T:
-        """
-        What *make* returns, although somebody removed an image since it was
-        looked up, or one turns out to be broken.
-        """
-        for attempt in range(_ATTEMPTS):
-            last = attempt == _ATTEMPTS - 1
-            try:
-                return make()
-            except EngineError:
-                if last or not self.store.forget_missing():
-                    raise
-            except UnusableLayer as error:
-                if last or not self.store.distrust(error.image, str(error)):
-                    raise error.cause from None
-        raise AssertionError("the last attempt returns or raises")
-
-    def _handle(
+    def spec(
         self,
-        order: Order,
-        running: Running,
-        setup: SetupResult,
-        before: tuple[Request, ...] = (),
-        temporary: tuple[Layer, ...] = (),
-        head: str | None = None,
-    ) -> Workspace:
-        self._live[running.container] = running, temporary
-        self._before[running.container] = before
-        return Workspace(
-            self.engine,
-            running.container,
-            running.channel,
-            project=order.project,
-            paths=bind(running.channel, order.project),
-            head=head or order.snapshot.head,
-            env=workspace_environment(order.env),
-            setup=setup,
-            network=NetworkLog(
-                lambda: [*before, *self.launcher.requests(running)],
-                self.launcher.control(running, self.read_policy),
-            ),
+        snapshot: RepositorySnapshot,
+        env: Mapping[str, str],
+        *,
+        policy: Policy | None = None,
+        cassette: str | None = None,
+    ) -> WorkspaceSpec:
+        """
+        Return what a workspace is made of, by the options of the run.
+
+        Args:
+            snapshot: the commit to project.
+            env: variables besides Codex's.
+            policy: what it may reach; by default the policy of the options.
+            cassette: the cassette of what it requests after its scripts.
+
+        Raises:
+            PolicyError: a policy is invalid.
+            CassetteError: a cassette cannot be used.
+            SecretError: a variable is also a secret.
+        """
+        self.secrets.check_apart(env)
+        spec = WorkspaceSpec(
+            snapshot,
+            env,
+            secrets=self.secrets,
+            setup_policy=self.read_policy(self.config.network_setup),
+            policy=policy or self.read_policy(self.config.network),
         )
+        if self.cassettes is None:
+            return spec
+        return replace(
+            spec,
+            setup_cassette=self.cassettes.tape(snapshot.path, None),
+            cassette=self.cassettes.tape(snapshot.path, cassette),
+            setup_cassette_digest=self.cassettes.digest(snapshot.path),
+        )
+
+    @cached_property
+    def engine(self) -> Engine:
+        """
+        The container engine. What ended sessions left on it is removed.
+
+        Raises:
+            EngineUnavailable: no engine answers.
+        """
+        engine = self._connect(self.config.engine)
+        sweeper = threading.Thread(target=_sweep_quietly, args=(engine,), daemon=True)
+        sweeper.start()
+        self._closers |= {
+            "sweep": sweeper.join,
+            "objects": self._remove_own,
+            "engine": engine.close,
+        }
+        return engine
+
+    def _remove_own(self) -> None:
+        for text in remove_session(self.engine, self.identity.id):
+            self.output.note(f"{text}; it is empty and does no harm, and a later run removes it")
+
+    @cached_property
+    def isolation(self) -> Isolation:
+        """
+        The network and the proxy.
+
+        Raises:
+            ImageBuildError: the proxy image could not be built.
+            ProxyError: the proxy did not start, or the upstream proxy that the
+                environment names cannot be used.
+        """
+        return self._remember_failure("isolation", self._open_isolation)
+
+    def _open_isolation(self) -> Isolation:
+        upstream = self.upstream()
+        image = images.ensure_proxy_image(self.engine, output=self.output)
+        isolation = Isolation(self.engine, self.identity, image)
+        self._closers |= {"releases": isolation.settle, "isolation": isolation.close}
+        settings = ProxySettings(
+            ca=trust.load_ca(),
+            upstream_ca=trust.host_bundle(),
+            policy=HTTPS_ONLY,
+            refuse=own_addresses(),
+            bodies=self.config.network_bodies,
+            cassette=self.config.cassette,
+            upstream=upstream,
+        )
+        if settings.ca is not None:
+            isolation.open(settings)
+            return isolation
+        lock = trust.cache_dir() / "locks" / "ca.lock"
+        with machine_lock(lock, "this machine's certificate authority", self.output.note):
+            isolation.open(replace(settings, ca=trust.load_ca()))
+            if isolation.info.new_ca is not None:
+                trust.store_ca(isolation.info.new_ca)
+        return isolation
+
+    def upstream(self) -> UpstreamProxy | None:
+        """
+        Return the proxy that leads out of this network, if there is one.
+
+        Raises:
+            ProxyError: the proxy cannot be used.
+        """
+        try:
+            return choose(self.config.upstream_proxy, os.environ)
+        except InvalidUpstream as error:
+            raise ProxyError(str(error)) from None
+
+    @cached_property
+    def image(self) -> ImageInfo:
+        """
+        The base image.
+
+        Raises:
+            ImageBuildError: the image could not be built, or does not exist.
+        """
+        return self._remember_failure("image", self._ensure_image)
+
+    def _ensure_image(self) -> ImageInfo:
+        return images.ensure_base_image(
+            self.engine,
+            self.config.image,
+            ca_certificate=self.isolation.info.ca_certificate,
+            output=self.output,
+        )
+
+    def _remember_failure(self, part: str, make: Callable[[], T]) -> T:
+        """
+        Return what *make* returns. What takes minutes to fail is not tried
+        again for each test.
+        """
+        if part in self._failures:
+            raise self._failures[part].with_traceback(None)
+        try:
+            return make()
+        except CodexWorkspaceError as error:
+            self._failures[part] = error
+            raise
+
+    @cached_property
+    def base_identity(self) -> str:
+        """
+        What the base image is built from, known without building it.
+
+        Raises:
+            ImageBuildError: there is no image of that name.
+        """
+        return images.base_identity(self.engine, self.config.image, output=self.output)
+
+    @property
+    def base_tag(self) -> str:
+        """
+        The base image's tag for what it is built from.
+        """
+        return next((tag for tag in self.image.tags if ":base-" in tag), f"{images.IMAGE}:latest")
+
+    @cached_property
+    def launcher(self) -> Launcher:
+        """
+        Starts containers on the session's network.
+        """
+        return Launcher(self.engine, self.isolation, self.identity, self.secrets)
+
+    @cached_property
+    def runner(self) -> ScriptRunner:
+        """
+        Runs setup scripts.
+        """
+        return ScriptRunner(self.launcher, self.config, self.output)
+
+    @cached_property
+    def store(self) -> LayerStore:
+        """
+        The layers of this session.
+        """
+        store = LayerStore(
+            self.engine,
+            self.identity,
+            self.config,
+            self.output,
+            usage_on(self.engine),
+            self._shared_cache(),
+        )
+        self._closers["layers"] = store.close
+        return store
+
+    def _shared_cache(self) -> SharedCache | None:
+        config = self.config
+        if not config.cache_registry or config.cache == "off":
+            return None
+        return SharedCache(
+            self.engine,
+            config.cache_registry,
+            push=config.cache_push == "always",
+            ttl=config.cache_ttl,
+            output=self.output,
+        )
+
+    @cached_property
+    def builder(self) -> LayerBuilder:
+        """
+        Knows how layers are built.
+        """
+        builder = LayerBuilder(
+            self.launcher,
+            self.runner,
+            base=lambda: self.image.id,
+            base_identity=self.base_identity,
+            platform=self.engine.platform,
+            config=self.config,
+            output=self.output,
+        )
+        self._closers["projections"] = builder.close
+        return builder
+
+    @cached_property
+    def starter(self) -> WorkspaceStarter:
+        """
+        Starts workspaces.
+        """
+        return WorkspaceStarter(
+            self.engine,
+            self.store,
+            self.builder,
+            self.launcher,
+            self.runner,
+            read_policy=self.read_policy,
+            cache=self.config.cache,
+        )
+
+    @cached_property
+    def policies(self) -> PolicyReader:
+        """
+        Reads the policies that tests and options name.
+        """
+        return PolicyReader(self._registries)
+
+    def _registries(self) -> Mapping[str, Sequence[str]]:
+        with self._lock:
+            return read_registries(self.image, self.launcher, self.output)
+
+    def read_policy(self, policy: PolicyLike) -> Policy:
+        """
+        Return the policy that a test or an option names.
+
+        Raises:
+            PolicyError: the policy is invalid.
+        """
+        return self.policies.read(policy)
+
+    @cached_property
+    def cassettes(self) -> Cassettes | None:
+        """
+        The cassettes that are recorded or replayed, if any.
+        """
+        mode = self.config.cassette
+        if mode == "off":
+            return None
+        cassettes = Cassettes(
+            mode,
+            self.isolation.proxy,
+            self.output,
+            renew_scripts=self.config.renew_cassette,
+            secrets=self.secrets,
+        )
+        self._closers["cassettes"] = cassettes.save
+        return cassettes
+
+
+def _nothing() -> None:
+    return None
+
+
+def _sweep_quietly(engine: Engine) -> None:
+    # Every run removes leftovers; `codex-workspace clean` reports what fails.
+    with suppress(EngineError, EngineUnavailable):
+        sweep(engine)

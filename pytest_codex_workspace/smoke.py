@@ -76,8 +76,8 @@ class _Context:
     shown: list[str]
 
     def workspace(self, state: str) -> Workspace:
-        order = self.session.order(self.session.repository(self.repo), {})
-        return self.session.workspace(order, state)  # type: ignore[arg-type]
+        spec = self.session.spec(self.session.repository(self.repo), {})
+        return self.session.workspace(spec, state)  # type: ignore[arg-type]
 
     def registry(self, ws: Workspace) -> str:
         """
@@ -238,7 +238,7 @@ def _failing(context: _Context) -> str:
         env=env,
         check=True,
     )
-    failing = context.session.order(context.session.repository(script), {})
+    failing = context.session.spec(context.session.repository(script), {})
     try:
         context.session.stop(context.session.workspace(failing, "ready"))
     except SetupError as error:
@@ -312,10 +312,10 @@ def _trust(ws: Workspace) -> str:
 
 
 def _runtime(context: _Context) -> str:
-    order = context.session.order(
+    spec = context.session.spec(
         context.session.repository(context.repo), {"CODEX_ENV_NODE_VERSION": "22"}
     )
-    ws = context.session.workspace(order, "clean")
+    ws = context.session.workspace(spec, "clean")
     output = ws.exec("node --version").stdout.strip()
     context.session.stop(ws)
     _require(output.startswith("v22."), output)

@@ -103,18 +103,15 @@ def in_workspace(
     config = config_of(arguments)
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     output = output_on(sys.stderr, config.output)
-    session = Session(config, output)
-    try:
+    with Session(config, output) as session:
         snapshot = session.repository(config.repo, config.rev)
-        workspace = session.workspace(session.order(snapshot, config.env), arguments.state)
+        workspace = session.workspace(session.spec(snapshot, config.env), arguments.state)
         output.note("; ".join([describe(workspace, arguments.state), *([hint] if hint else [])]))
         code = attach(workspace, command, streams, terminal=terminal)
         if config.output != "quiet":
             _report_blocked(workspace, output)
         session.stop(workspace)
-        return code
-    finally:
-        session.close()
+    return code
 
 
 def attach(

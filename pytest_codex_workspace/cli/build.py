@@ -70,15 +70,12 @@ def _build(arguments: argparse.Namespace) -> int:
     # The configuration file of the repository may set the image.
     repo = os.environ.get("CODEX_WORKSPACE_REPO") or "."
     config = config_of(arguments, repo=repo)
-    session = Session(config, output_of(arguments, config.output))
-    try:
+    with Session(config, output_of(arguments, config.output)) as session:
         image = _images(arguments, session, config)
         if arguments.list_runtimes:
             from ..runtimes import offered_runtimes
 
             _show_runtimes(arguments, config.image, offered_runtimes(session.engine, image.id))
-    finally:
-        session.close()
     return finish(arguments, 0)
 
 

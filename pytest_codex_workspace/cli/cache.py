@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ..cache import Entry
     from ..config import Config
     from ..engine.protocol import Engine
-    from ..layers import Order
     from ..session import Session
+    from ..spec import WorkspaceSpec
     from ..usage import Usage
     from .explain import Explanation
     from .options import Commands
@@ -237,8 +237,9 @@ def _row(entry: Entry) -> tuple[str, ...]:
 def _explain(arguments: argparse.Namespace) -> int:
     from .explain import explain
 
-    with _session(arguments) as (session, config, order):
-        explanation = explain(session, config, order)
+    with _session(arguments) as (session, config, spec):
+        base, engine = session.base_identity, session.engine
+        explanation = explain(engine, spec, base_identity=base, ttl=config.cache_ttl)
     if not arguments.json:
         for line in _lines_of(explanation, config.cache_ttl):
             show(line)
@@ -328,11 +329,11 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    with _session(arguments) as (session, _, order):
-        if not order.snapshot.has_resume:
-            show(f"{order.snapshot.path} has no setup-from-cache-script.sh, so nothing was checked")
+    with _session(arguments) as (session, _, spec):
+        if not spec.snapshot.has_resume:
+            show(f"{spec.snapshot.path} has no setup-from-cache-script.sh, so nothing was checked")
             return 0
-        found = session.repeat_resume(order)
+        found = session.repeat_resume(spec)
     for line in found:
         show(line)
     if found:
@@ -343,14 +344,11 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _session(arguments: argparse.Namespace) -> Iterator[tuple[Session, Config, Order]]:
+def _session(arguments: argparse.Namespace) -> Iterator[tuple[Session, Config, WorkspaceSpec]]:
     from ..session import Session
 
     config = config_of(arguments)
     assert config.repo is not None  # noqa: S101 -- argparse has a default
-    session = Session(config, output_of(arguments, config.output))
-    try:
+    with Session(config, output_of(arguments, config.output)) as session:
         snapshot = session.repository(config.repo, config.rev)
-        yield session, config, session.order(snapshot, config.env)
-    finally:
-        session.close()
+        yield session, config, session.spec(snapshot, config.env)

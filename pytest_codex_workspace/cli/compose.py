@@ -56,11 +56,8 @@ def _compose(arguments: argparse.Namespace) -> int:
 
     config = config_of(arguments)
     # Standard output is for the file.
-    session = Session(config, output_on(sys.stderr, "progress"))
-    try:
+    with Session(config, output_on(sys.stderr, "progress")) as session:
         text = _text(session, config)
-    finally:
-        session.close()
     if arguments.file == "-":
         sys.stdout.write(text)
         return 0

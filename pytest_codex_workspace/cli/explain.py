@@ -17,10 +17,9 @@ from ..usage import usage_on
 
 if TYPE_CHECKING:
     from ..cache import Entry
-    from ..config import Config
-    from ..layers import Order
+    from ..engine.protocol import Engine
     from ..repository import RepositorySnapshot
-    from ..session import Session
+    from ..spec import WorkspaceSpec
 
 __all__ = ["Explanation", "explain"]
 
@@ -68,29 +67,35 @@ class Explanation:
         }
 
 
-def explain(session: Session, config: Config, order: Order) -> Explanation:
+def explain(engine: Engine, spec: WorkspaceSpec, *, base_identity: str, ttl: float) -> Explanation:
     """
-    Look for the setup image of *order*, without creating anything.
+    Look for the setup image of *spec*, without building anything.
+
+    Args:
+        engine: the engine with the images.
+        spec: the workspace whose setup is looked for.
+        base_identity: `images.base_identity` of the base image.
+        ttl: maximum age of an image in seconds.
 
     Raises:
-        CodexWorkspaceError: the engine does not answer.
+        EngineError: the engine refused.
     """
-    snapshot = order.snapshot
+    snapshot = spec.snapshot
     if snapshot.scripts_tree is None:
         return Explanation(snapshot, "none")
-    parts = setup_parts(order, base=session.base_identity, platform=session.engine.platform)
+    parts = setup_parts(spec, base=base_identity, platform=engine.platform)
     key = key_of(parts)
     short = {name: _short(value) for name, value in parts.items()}
-    every = entries(session.engine, usage_on(session.engine))
+    every = entries(engine, usage_on(engine))
     setups = [one for one in every if one.kind == "setup"]
     hit = next((one for one in setups if one.key == key), None)
     if hit is not None:
-        outcome: Outcome = "old" if is_old(hit.image, config.cache_ttl) else "hit"
+        outcome: Outcome = "old" if is_old(hit.image, ttl) else "hit"
         return Explanation(snapshot, outcome, key, short, hit)
     image, differences = _nearest(fingerprint(parts), setups)
     scripts: Sequence[str] = ()
     if image is not None and "scripts" in differences:
-        scripts = _changed_scripts(order, _parts_of(image).get("scripts", ""))
+        scripts = _changed_scripts(spec, _parts_of(image).get("scripts", ""))
     return Explanation(snapshot, "miss", key, short, image, differences, scripts)
 
 
@@ -130,13 +135,13 @@ def _parts_of(entry: Entry) -> dict[str, str]:
         return {}
 
 
-def _changed_scripts(order: Order, old: str) -> list[str]:
+def _changed_scripts(spec: WorkspaceSpec, old: str) -> list[str]:
     """
     Return the changed files in the scripts' folder, if its old tree is still in the repository.
     """
     result = run_git(
-        *inside(order.snapshot.git_dir),
-        *("diff-tree", "-r", "--name-status", old, str(order.snapshot.scripts_tree)),
+        *inside(spec.snapshot.git_dir),
+        *("diff-tree", "-r", "--name-status", old, str(spec.snapshot.scripts_tree)),
         env=reading_environment(os.environ),
     )
     return result.stdout.decode("utf-8", "replace").splitlines() if result.code == 0 else []

@@ -82,14 +82,11 @@ def _session(config: Config, output: Output, then: Callable[[Session, Workspace]
     from ..session import Session
 
     assert config.repo is not None  # noqa: S101 -- argparse has a default
-    session = Session(config, output)
-    try:
+    with Session(config, output) as session:
         snapshot = session.repository(config.repo, config.rev)
-        workspace = session.workspace(session.order(snapshot, config.env), "ready")
+        workspace = session.workspace(session.spec(snapshot, config.env), "ready")
         code = then(session, workspace)
         session.stop(workspace)
-    finally:
-        session.close()
     return code
 
 

@@ -50,18 +50,17 @@ def _smoke(arguments: argparse.Namespace) -> int:
 
     config = config_of(arguments)
     shown: list[str] = []
-    session = Session(config, _output(arguments, config.output, shown))
     checks = failed = 0
-    try:
-        with tempfile.TemporaryDirectory(prefix="codex-smoke-") as directory:
-            for outcome in run_smoke(session, Path(directory), shown):
-                checks += 1
-                failed += not outcome.held
-                if not print_event(arguments, "outcome", **asdict(outcome)):
-                    mark = "ok" if outcome.held else "FAILED"
-                    show(f"{outcome.promise:<4} {mark:<6} {outcome.text}: {outcome.seen}")
-    finally:
-        session.close()
+    with (
+        Session(config, _output(arguments, config.output, shown)) as session,
+        tempfile.TemporaryDirectory(prefix="codex-smoke-") as directory,
+    ):
+        for outcome in run_smoke(session, Path(directory), shown):
+            checks += 1
+            failed += not outcome.held
+            if not print_event(arguments, "outcome", **asdict(outcome)):
+                mark = "ok" if outcome.held else "FAILED"
+                show(f"{outcome.promise:<4} {mark:<6} {outcome.text}: {outcome.seen}")
     text = f"{counted(failed, 'check')} failed" if failed else "all checks passed"
     if not arguments.json:
         show(text)

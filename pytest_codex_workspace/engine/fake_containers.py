@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import socket
 import struct
 import threading
@@ -47,6 +48,7 @@ class FakeContainers(FakeImages):
                 networks=[spec.network] if spec.network in self._networks else [],
                 client=client,
                 inside=inside,
+                number=self._free_number(),
             )
             self._containers[container.id] = container
             return container.id
@@ -71,6 +73,10 @@ class FakeContainers(FakeImages):
             found = self._require_container(container, what)
             if found.state != "created":
                 return
+            image = self._images.get(found.image)
+            if image is not None and image.damaged:
+                # As Docker says it when the files of a layer are gone from its disk.
+                raise refusal(what, f"error creating overlay mount to {found.image}: no such file")
             mode, _, joined = found.spec.network.partition(":")
             if mode == "container":
                 target = self._find_container(joined)
@@ -155,6 +161,14 @@ class FakeContainers(FakeImages):
             raise refusal(what, f"Could not find the file {path} in container {container}")
         return iter([archive])
 
+    def _free_number(self) -> int:
+        """
+        Return the lowest number that no container has: addresses do not change
+        while a container lives, and are given to others afterwards.
+        """
+        taken = {one.number for one in self._containers.values()}
+        return next(number for number in itertools.count(2) if number not in taken)
+
     def _live(self, container: Container) -> None:
         code = 1
         try:
@@ -188,7 +202,6 @@ class FakeContainers(FakeImages):
 
     def _container_info(self, container: Container) -> ContainerInfo:
         running = container.state == "running"
-        number = list(self._containers).index(container.id) + 2
         places = {name: place for place, name in enumerate(self._networks)}
         return ContainerInfo(
             id=container.id,
@@ -198,7 +211,7 @@ class FakeContainers(FakeImages):
             exit_code=container.exit_code,
             labels=container.labels,
             addresses={
-                name: f"172.{17 + places[name]}.0.{number}"
+                name: f"172.{17 + places[name]}.0.{container.number}"
                 for name in container.networks
                 if running and name in places
             },

@@ -40,6 +40,13 @@ class FakeImages(FakeState):
             self.tag(image.id, reference)
             return self._info(image)
 
+    def damage_image(self, reference: str) -> None:
+        """
+        Lose the image's files: no container of it starts any more.
+        """
+        with self._lock:
+            self._require_image(reference, f"damage {reference}").damaged = True
+
     def parent(self, reference: str) -> str | None:
         """
         Return the id of the image that *reference* was committed from.

@@ -35,12 +35,14 @@ class Image:
     files: FileTree
     parent: str = ""
     tags: list[str] = field(default_factory=list)
+    damaged: bool = False
 
 
 @dataclass(slots=True)
 class Container:
     """
-    A container; `client` and `inside` are the two ends of its stream.
+    A container; `client` and `inside` are the two ends of its stream, `number`
+    ends its addresses.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Container:
     networks: list[str]
     client: socket.socket
     inside: socket.socket
+    number: int
     state: str = "created"
     exit_code: int | None = None
     thread: threading.Thread | None = None

@@ -5,6 +5,7 @@ The network log of a workspace, and assertions about it.
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WorkspaceLost
@@ -15,12 +16,30 @@ from .routes import Route, fault_fields, stub_fields
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from .control import Control, PolicyLike
+    from .policy import Policy
+    from .policy_file import PolicyLike
+    from .proxy import ProxyClient
     from .request import Request
 
-__all__ = ["NetworkLog"]
+__all__ = ["LiveNetwork", "NetworkLog"]
 
 _SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LiveNetwork:
+    """
+    Where the network of a running workspace can be changed.
+
+    Attributes:
+        proxy: carries changes out.
+        address: of the workspace.
+        read_policy: reads the policies that tests name.
+    """
+
+    proxy: ProxyClient
+    address: str
+    read_policy: Callable[[PolicyLike], Policy]
 
 
 class NetworkLog:
@@ -35,7 +54,7 @@ class NetworkLog:
 
     Args:
         sync: waits for requests under way and returns all requests so far.
-        control: changes the network; `None` once the workspace has ended.
+        live: changes the network; `None` once the workspace has ended.
 
     Example:
         >>> log = NetworkLog(list)
@@ -43,9 +62,9 @@ class NetworkLog:
         []
     """
 
-    def __init__(self, sync: Callable[[], list[Request]], control: Control | None = None) -> None:
+    def __init__(self, sync: Callable[[], list[Request]], live: LiveNetwork | None = None) -> None:
         self._sync = sync
-        self._control = control
+        self._live = live
         self._stubs: list[Route] = []
 
     def end(self, requests: list[Request]) -> None:
@@ -56,7 +75,7 @@ class NetworkLog:
             requests: all requests of the workspace.
         """
         self._sync = requests.copy
-        self._control = None
+        self._live = None
 
     def __iter__(self) -> Iterator[Request]:
         """
@@ -106,7 +125,8 @@ class NetworkLog:
             WorkspaceLost: the workspace has ended.
             ProxyError: the proxy has ended.
         """
-        self._running().use(policy)
+        live = self._running()
+        live.proxy.policy(live.address, live.read_policy(policy))
 
     def stub(
         self,
@@ -222,17 +242,20 @@ class NetworkLog:
             )
 
     def _route(self, matcher: Matcher, fields: dict[str, Any]) -> Route:
-        number = self._running().add_route(fields)
-        return Route(
-            number, matcher, lambda: self._sync(), lambda one: self._running().remove_route(one)
-        )
+        live = self._running()
+        number = live.proxy.add_route(live.address, fields)
+        return Route(number, matcher, lambda: self._sync(), self._remove_route)
 
-    def _running(self) -> Control:
-        if self._control is None:
+    def _remove_route(self, number: int) -> None:
+        live = self._running()
+        live.proxy.remove_route(live.address, number)
+
+    def _running(self) -> LiveNetwork:
+        if self._live is None:
             raise WorkspaceLost(
                 "the network of a workspace cannot be changed after the workspace has ended"
             )
-        return self._control
+        return self._live
 
     def assert_requested(self, count: int | None = None, **match: Any) -> None:
         """

@@ -20,10 +20,13 @@ from ..yamlfile import InvalidYaml, line_of, plain, read_yaml
 from .policy import HTTPS_ONLY, POLICIES, InvalidPolicy, Policy
 from .presets import PRESETS, preset_hosts
 
-__all__ = ["NAMES", "PolicyReader", "fields_of", "load_fields", "looks_like_a_path"]
+__all__ = ["NAMES", "PolicyLike", "PolicyReader", "fields_of", "load_fields", "looks_like_a_path"]
 
 NAMES = (*POLICIES, *PRESETS)
 """Names of all built-in policies and presets."""
+
+PolicyLike = Policy | Mapping[str, Any] | str | os.PathLike[str]
+"""A policy, its fields, or the name or file of one."""
 
 Registries = Mapping[str, Sequence[str]]
 
@@ -40,9 +43,7 @@ class PolicyReader:
     def __init__(self, registries: Callable[[], Registries] = dict) -> None:
         self._registries = registries
 
-    def read(
-        self, policy: Policy | Mapping[str, Any] | str | os.PathLike[str], beside: Path = Path()
-    ) -> Policy:
+    def read(self, policy: PolicyLike, beside: Path = Path()) -> Policy:
         """
         Return a policy, given in any form.
 

@@ -181,8 +181,8 @@ class Outside:
         A workspace that may reach the origin, judged by *policy* otherwise.
         """
         session = self._session
-        order = session.order(session.repository(self._repository), {})
-        workspace = session.workspace(order, "clean")
+        spec = session.spec(session.repository(self._repository), {})
+        workspace = session.workspace(spec, "clean")
         private = (f"{self.origin.address}/32",)
         workspace.network.use(Policy(private=private, **policy))
         return workspace

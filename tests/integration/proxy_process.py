@@ -14,8 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from pytest_codex_workspace.network.control import Control
-from pytest_codex_workspace.network.log import NetworkLog
+from pytest_codex_workspace.network.log import LiveNetwork, NetworkLog
 from pytest_codex_workspace.network.policy import Policy
 from pytest_codex_workspace.network.policy_file import PolicyReader
 from pytest_codex_workspace.network.proxy import ProxyClient
@@ -126,7 +125,7 @@ class Running:
             assert self.client.barrier(LOCAL).complete
             return self.client.requests(self.name)
 
-        return NetworkLog(sync, Control(self.client, LOCAL, PolicyReader().read))
+        return NetworkLog(sync, LiveNetwork(self.client, LOCAL, PolicyReader().read))
 
     def connect(self) -> socket.socket:
         return socket.create_connection((LOCAL, self.port), timeout=10)

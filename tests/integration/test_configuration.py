@@ -163,9 +163,9 @@ def test_a_secret_is_there_in_setup_and_gone_afterwards(secret_repo, values):
     """
     said: list[str] = []
     with session(said, secret=NAMES, network_setup="offline") as made:
-        order = made.order(made.repository(secret_repo), {})
+        spec = made.spec(made.repository(secret_repo), {})
         for state in ("ready", "miss"):
-            ws = made.workspace(order, state)
+            ws = made.workspace(spec, state)
 
             assert "it is <***>\n" in ws.setup.output
             assert ws.setup.log_path.read_text() == ws.setup.output
@@ -176,7 +176,7 @@ def test_a_secret_is_there_in_setup_and_gone_afterwards(secret_repo, values):
                 *(repr(one) for one in ws.setup.requests),
                 *(repr(one) for one in ws.network),
                 *(one.explanation for one in [*ws.setup.requests, *ws.network]),
-                *(ws.setup.output, repr(ws.env), environments, found.stdout, repr(order)),
+                *(ws.setup.output, repr(ws.env), environments, found.stdout, repr(spec)),
             ]
             for value in values:
                 assert not [text for text in told if value in text], state
@@ -186,7 +186,7 @@ def test_a_secret_is_there_in_setup_and_gone_afterwards(secret_repo, values):
 
         layers = [
             one
-            for one in made.engine.images({labels.REPO: order.snapshot.identity})
+            for one in made.engine.images({labels.REPO: spec.snapshot.identity})
             if one.labels[labels.KIND] in ("clean", "setup", "ready")
         ]
         assert {"clean", "setup", "ready"} == {one.labels[labels.KIND] for one in layers}
@@ -215,8 +215,8 @@ def test_another_value_is_another_key(secret_repo, values, monkeypatch):
     for value in (SECRET, "another value", SECRET):
         monkeypatch.setenv("TOKEN", value)
         with session([], secret=NAMES, network_setup="offline") as made:
-            order = made.order(made.repository(secret_repo), {})
-            ws = made.workspace(order, "ready")
+            spec = made.spec(made.repository(secret_repo), {})
+            ws = made.workspace(spec, "ready")
             caches.append((ws.setup.cache, ws.setup.key))
 
     assert ["miss", "miss", "hit"] == [cache for cache, _ in caches]
@@ -230,7 +230,7 @@ def test_a_failing_script_tells_no_secret(make_repo, values):
     """
     repo = make_repo(**scripts('echo "bad token: $TOKEN" >&2\nexit 7\n'))
     with session([], secret=("TOKEN",)) as made, pytest.raises(SetupError) as caught:
-        made.workspace(made.order(made.repository(repo), {}), "ready")
+        made.workspace(made.spec(made.repository(repo), {}), "ready")
 
     error = caught.value
     assert (7, "bad token: ***\n") == (error.exit_code, error.tail)
@@ -243,12 +243,12 @@ def test_a_secret_that_is_not_set(secret_repo, plain_repo, monkeypatch):
     """
     monkeypatch.delenv("TOKEN", raising=False)
     with session([], secret=("TOKEN",)) as made:
-        order = made.order(made.repository(secret_repo), {})
+        spec = made.spec(made.repository(secret_repo), {})
         with pytest.raises(SecretError, match="the secret TOKEN is not set"):
-            made.workspace(order, "ready")
+            made.workspace(spec, "ready")
         with pytest.raises(SecretError, match="remove one of the two"):
-            made.order(made.repository(secret_repo), {"TOKEN": "x"})
-        plain = made.workspace(made.order(made.repository(plain_repo), {}), "ready")
+            made.spec(made.repository(secret_repo), {"TOKEN": "x"})
+        plain = made.workspace(made.spec(made.repository(plain_repo), {}), "ready")
         assert plain.exec("true").ok
 
 

@@ -59,7 +59,7 @@ def session(engine: str, image: str = "slim", **options) -> Iterator[Session]:
 
 
 def bring_up(made: Session, repo: Path, **env: str):
-    return made.workspace(made.order(made.repository(repo), env), "ready")
+    return made.workspace(made.spec(made.repository(repo), env), "ready")
 
 
 def whole(made: Session, repo: Path, **env: str) -> str:
@@ -159,11 +159,11 @@ def test_the_container_is_killed(codex_engine, repo):
 
 def test_holder_and_proxy_are_killed(codex_engine, repo):
     """
-    What workspaces stand on is made anew for the next one.
+    What workspaces depend on is started again for the next workspace.
     """
     with session(codex_engine.url) as made:
         first = bring_up(made, repo)
-        for one in codex_engine.containers({labels.SESSION: made._identity.id}):
+        for one in codex_engine.containers({labels.SESSION: made.identity.id}):
             codex_engine.remove(one.id)
         assert until(lambda: made.isolation.proxy.lost, 10)
 
@@ -228,7 +228,7 @@ def test_the_disk_is_full_during_the_commit(private: PrivateEngine, small_image,
     engine = find_engine(private.url)
     before = {one.id for one in engine.images({labels.KIND: "setup"})}
     with session(private.url, small_image) as made:
-        made.layers.clean(made.order(made.repository(repo), {}))
+        made.workspace(made.spec(made.repository(repo), {}), "clean")
         # Room for the script's files, and not for a second copy of them.
         with private.filled_up(leaving=60_000_000), pytest.raises(EngineError) as caught:
             bring_up(made, repo)
@@ -296,7 +296,7 @@ def remove_layers(engine: Engine, made: Session, repo: Path, kind: str) -> None:
 @pytest.mark.parametrize("resume", [None, "true\n"], ids=["setup", "ready"])
 def test_a_cached_image_is_broken(private: PrivateEngine, small_image, tmp_path, damage, resume):
     """
-    S7: an image of which no workspace comes up is said, and made anew; the second run has it.
+    S7: an image of which no workspace comes up is reported and built again; the second run has it.
     """
     repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(SETUP, resume)})
     with session(private.url, small_image) as made:
@@ -306,10 +306,10 @@ def test_a_cached_image_is_broken(private: PrivateEngine, small_image, tmp_path,
         _damage(private, made.engine, tag, damage)
     with session(private.url, small_image) as made:
         whole(made, repo)
-        assert any("made anew" in line for line in made.said), made.said
+        assert any("built again" in line for line in made.said), made.said
     with session(private.url, small_image) as made:
         assert whole(made, repo) == "hit"
-        assert not any("made anew" in line for line in made.said)
+        assert not any("built again" in line for line in made.said)
 
 
 def _newest(made: Session, repo: Path, kind: str) -> str:
@@ -382,7 +382,7 @@ def test_setup_that_fails_after_an_earlier_success(codex_engine, tmp_path):
     repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(script)})
     with session(codex_engine.url) as made:
         assert whole(made, repo) == "miss"
-        tag = f"{IMAGE}:setup-{made.layers.setup_key(made.order(made.repository(repo), {}))}"
+        tag = f"{IMAGE}:setup-{made.builder.setup_key(made.spec(made.repository(repo), {}))}"
         image = codex_engine.image(tag)
     commit(repo, {"broken": ""})
 
@@ -411,7 +411,7 @@ def test_no_network_is_left(private: PrivateEngine, small_image, repo):
             )
         with session(private.url, small_image) as made:
             whole(made, repo)
-            mine = made._identity.labels("network")
+            mine = made.identity.labels("network")
             for number in range(NETWORKS - 1):
                 made.engine.create_network(f"alive-{number}", internal=True, labels=mine)
             with (

@@ -301,7 +301,7 @@ def test_a_proxy_that_is_gone_is_told(codex_engine, plain_repo, tmp_path):
     """
     session = Session(Config(image="slim", engine=codex_engine.url), Output("quiet", _silent))
     try:
-        ws = session.workspace(session.order(session.repository(plain_repo), {}), "clean")
+        ws = session.workspace(session.spec(session.repository(plain_repo), {}), "clean")
         codex_engine.remove(session.isolation.container)
         result = ws.exec("curl -sS --max-time 20 https://example.com/")
 

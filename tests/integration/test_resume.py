@@ -171,7 +171,7 @@ def test_resuming_twice(codex_engine, tmp_path, resume, lines):
         Config(image="slim", engine=codex_engine.url), Output("quiet", lambda _: None)
     )
     try:
-        found = session.repeat_resume(session.order(session.repository(repo), {}))
+        found = session.repeat_resume(session.spec(session.repository(repo), {}))
     finally:
         session.close()
 

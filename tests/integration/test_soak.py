@@ -38,9 +38,9 @@ def held():
 
 repo, count = Path(sys.argv[1]), int(sys.argv[2])
 session = Session(Config(image="slim"), Output("quiet", print))
-order = session.order(session.repository(repo), {})
+spec = session.spec(session.repository(repo), {})
 for number in range(count):
-    ws = session.workspace(order, "ready")
+    ws = session.workspace(spec, "ready")
     assert ws.exec("cat /root/state", check=True).stdout == "done\\n"
     ws.exec("curl -s http://plain.example/")
     assert len(ws.network.blocked) == 1

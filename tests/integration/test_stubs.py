@@ -263,7 +263,7 @@ def test_a_delay(proxy: Running, network: NetworkLog) -> None:
 
     thread = threading.Thread(target=slow)
     thread.start()
-    while not network._control._proxy.barrier(LOCAL, timeout=0.01).pending:  # type: ignore[union-attr]
+    while not network._live.proxy.barrier(LOCAL, timeout=0.01).pending:  # type: ignore[union-attr]
         pass
     ask(proxy, "/quick")
     answers.append("quick")

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace.keys import differing, fingerprint, key_of
-from pytest_codex_workspace.layers import Order, setup_parts
+from pytest_codex_workspace.layers import setup_parts
 from pytest_codex_workspace.network.policy import Policy
 from pytest_codex_workspace.repository import RepositorySnapshot
+from pytest_codex_workspace.spec import WorkspaceSpec
 
 
-def order(**changes) -> Order:
+def spec(**changes) -> WorkspaceSpec:
     """
-    Return a workspace order that differs in *changes* from the default order.
+    Return a specification that differs in *changes* from the default.
     """
     fields = {
         "path": Path("/r"),
@@ -31,11 +32,11 @@ def order(**changes) -> Order:
         "submodules": (),
     }
     own = {key: changes.pop(key) for key in list(changes) if key in fields}
-    return Order(RepositorySnapshot(**{**fields, **own}), **changes)
+    return WorkspaceSpec(RepositorySnapshot(**{**fields, **own}), **changes)
 
 
 def parts(base="b", platform="linux/amd64", **changes):
-    return setup_parts(order(**changes), base=base, platform=platform)
+    return setup_parts(spec(**changes), base=base, platform=platform)
 
 
 def test_a_key_depends_on_the_parts_and_not_on_their_order():
@@ -60,7 +61,7 @@ def test_a_key_depends_on_the_parts_and_not_on_their_order():
         ({"env": {"A": "1"}}, "environment.A"),
         ({"setup_policy": Policy(http="allow")}, "policy.http"),
         ({"setup_policy": Policy(allow=("example.org",))}, "policy.allow"),
-        ({"played": "digest"}, "cassette"),
+        ({"setup_cassette_digest": "digest"}, "cassette"),
     ],
 )
 def test_each_input_of_a_setup_image_changes_its_key(changes, name):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_codex_workspace.config import ConfigError
-from pytest_codex_workspace.markers import Wish, read_keywords, read_markers
+from pytest_codex_workspace.markers import WorkspaceRequest, read_keywords, read_markers
 
 
 def mark(name, *args, **kwargs):
@@ -17,23 +17,23 @@ def mark(name, *args, **kwargs):
 @pytest.mark.parametrize(
     ("marks", "wish"),
     [
-        ([], Wish()),
-        ([mark("slow", 1)], Wish()),
-        ([mark("cache_hit")], Wish("hit")),
-        ([mark("cache_miss")], Wish("miss")),
-        ([mark("codex_setup", False)], Wish("clean")),
-        ([mark("codex_setup", True)], Wish()),
-        ([mark("codex_repo", "a")], Wish(repo="a")),
-        ([mark("codex_repo", "a", rev="v1")], Wish(repo="a", rev="v1")),
-        ([mark("codex_cassette", "api")], Wish(cassette="api")),
-        ([mark("codex_repo", "near"), mark("codex_repo", "far")], Wish(repo="near")),
+        ([], WorkspaceRequest()),
+        ([mark("slow", 1)], WorkspaceRequest()),
+        ([mark("cache_hit")], WorkspaceRequest("hit")),
+        ([mark("cache_miss")], WorkspaceRequest("miss")),
+        ([mark("codex_setup", False)], WorkspaceRequest("clean")),
+        ([mark("codex_setup", True)], WorkspaceRequest()),
+        ([mark("codex_repo", "a")], WorkspaceRequest(repo="a")),
+        ([mark("codex_repo", "a", rev="v1")], WorkspaceRequest(repo="a", rev="v1")),
+        ([mark("codex_cassette", "api")], WorkspaceRequest(cassette="api")),
+        ([mark("codex_repo", "near"), mark("codex_repo", "far")], WorkspaceRequest(repo="near")),
         (
             [mark("codex_env", A="near"), mark("codex_env", A="far", B="far")],
-            Wish(env={"A": "near", "B": "far"}),
+            WorkspaceRequest(env={"A": "near", "B": "far"}),
         ),
         (
             [mark("codex_network", allow=["a.test"]), mark("codex_network", "offline")],
-            Wish(network=({"policy": "offline"}, {"allow": ["a.test"]})),
+            WorkspaceRequest(network=({"policy": "offline"}, {"allow": ["a.test"]})),
         ),
     ],
 )
@@ -81,7 +81,7 @@ def test_keywords_are_the_names_of_the_markers():
     """
     The prefix `codex_` is optional.
     """
-    expected = Wish("hit", "r", "v", {"A": "1"})
+    expected = WorkspaceRequest("hit", "r", "v", {"A": "1"})
 
     assert expected == read_keywords(
         {"cache_hit": True, "codex_repo": "r", "rev": "v", "codex_env": {"A": "1"}}

@@ -100,7 +100,7 @@ def test_a_failure_has_code_log_and_tail(run, tmp_path):
 
     assert (9, SETUP, "why\n") == (caught.value.exit_code, caught.value.script, caught.value.tail)
     assert tmp_path / "logs" / "x.log" == caught.value.log_path
-    assert "The cache is as it was. Mend the script, commit it" in str(caught.value)
+    assert "The cache was not changed. Fix the script, commit it" in str(caught.value)
 
 
 def test_a_script_that_hangs_is_ended(run):

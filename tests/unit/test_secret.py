@@ -10,11 +10,11 @@ from pytest_codex_workspace.layers import setup_parts
 from pytest_codex_workspace.network.request import Request
 from pytest_codex_workspace.secret import Secrets
 
-from .test_keys import order
+from .test_keys import spec
 
 
 def parts(**values: str) -> dict[str, object]:
-    return setup_parts(order(secrets=Secrets(list(values), values)), base="b", platform="p")
+    return setup_parts(spec(secrets=Secrets(list(values), values)), base="b", platform="p")
 
 
 def test_each_value_changes_the_key() -> None:
@@ -28,7 +28,7 @@ def test_each_value_changes_the_key() -> None:
     assert usual != key_of(parts(A="value-two", B="value-one"))
     assert usual != key_of(parts(A="value-one", C="value-two"))
     assert usual != key_of(parts(A="value-one"))
-    assert key_of(setup_parts(order(), base="b", platform="p")) == key_of(parts())
+    assert key_of(setup_parts(spec(), base="b", platform="p")) == key_of(parts())
 
 
 def test_a_label_has_only_the_names() -> None:

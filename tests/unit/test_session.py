@@ -1,0 +1,279 @@
+"""Tests of a session's life, on the fake engine."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from pytest_codex_workspace import labels
+from pytest_codex_workspace.errors import EngineError, ProxyError, WorkspaceLost
+from pytest_codex_workspace.images import IMAGE
+from pytest_codex_workspace.session import Session
+
+from ..conftest import commit, init_repo, scripts
+from .fake_workspaces import BASE, HISTORY, LocalAgent, StubProjection, World, snapshot
+
+pytestmark = pytest.mark.usefixtures("cache_home")
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """
+    An engine on which nothing is cached, and projections without git.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.layers.Projection", StubProjection)
+    return World()
+
+
+def bring_up(session: Session, state="ready", **changes):
+    return session.workspace(session.spec(snapshot(**changes), {}), state)
+
+
+def test_a_real_repository_with_the_real_agent(tmp_path):
+    """
+    From a commit to a ready workspace with git, bash and the agent; then again from the cache.
+    """
+    setup = "pwd; git log --format=%s; seq 3 >made\n"
+    resume = "cat made; git log -1 --format=%s >>resumed\n"
+    repo = init_repo(tmp_path / "demo", {"a": "1", ".gitignore": "made\nresumed\n"})
+    commit(repo, scripts(setup, resume), "second")
+    (repo / "untracked").write_text("not committed")
+    world = World(LocalAgent)
+    with world.session() as session:
+        spec = session.spec(session.repository(repo), {"GREETING": "hello"})
+        ws = session.workspace(spec, "ready")
+
+        assert ("miss", 0) == (ws.setup.cache, ws.setup.exit_code)
+        where, second, first, *made = ws.setup.output.splitlines()
+        assert where.endswith("/workspace/demo")
+        assert ("second", True, ["1", "2", "3"]) == (second, first.startswith("first"), made)
+        assert "second\n" == ws.exec(["cat", "resumed"]).stdout
+        assert "hello\n" == ws.exec(["sh", "-c", "echo $GREETING"]).stdout
+        assert "untracked" not in ws.exec(["ls"]).stdout.splitlines()
+        session.stop(ws)
+        with pytest.raises(WorkspaceLost):
+            ws.exec("true")
+    commit(repo, {"a": "2"}, "third")
+    world.trace.clear()
+    with world.session() as session:
+        spec = session.spec(session.repository(repo), {"GREETING": "hello"})
+        ws = session.workspace(spec, "hit")
+
+        assert "hit" == ws.setup.cache
+        assert "2" == ws.exec(["cat", "a"]).stdout
+        assert "third\n" == ws.exec(["cat", "resumed"]).stdout
+        assert "" == ws.exec(["git", "status", "--porcelain"]).stdout
+    assert ["setup>ready"] == world.trace
+    assert [] == world.leftovers()
+
+
+def test_leaving_the_context_ends_every_workspace(world):
+    """
+    Whether it was stopped or not.
+    """
+    with world.session() as session:
+        stopped, left = bring_up(session), bring_up(session)
+        session.stop(stopped)
+        assert session.stop(stopped) is None
+
+    with pytest.raises(WorkspaceLost):
+        left.path(HISTORY).read_text()
+    assert [] == world.leftovers()
+
+
+def test_what_is_not_used_is_not_made(world):
+    """
+    A session that only looks at a repository has no engine.
+    """
+    with world.session() as session:
+        assert "engine" not in session.__dict__
+        _ = session.engine
+        assert "isolation" not in session.__dict__
+    assert [BASE] == [tag for image in world.engine.images({}) for tag in image.tags]
+
+
+def test_a_session_is_closed_in_order(world, monkeypatch):
+    """
+    Layers are removed when no container uses them, and the engine is closed last.
+    """
+    order = []
+    with world.session("off") as session:
+        bring_up(session)
+        for name, close in session._closers.items():
+            session._closers[name] = lambda name=name, close=close: (order.append(name), close())
+
+    assert [
+        "workspaces",
+        "releases",
+        "projections",
+        "isolation",
+        "sweep",
+        "objects",
+        "layers",
+        "engine",
+    ] == order
+
+
+def test_an_error_of_closing_does_not_stop_it(world):
+    """
+    What comes after it is closed, and the first error is raised at the end.
+    """
+
+    with pytest.raises(EngineError, match="first"), world.session() as session:
+        bring_up_and_break(session, projections="second", releases="first")
+
+    assert [] == world.leftovers()
+
+
+def test_an_error_on_its_way_is_more_important(world):
+    """
+    The user's error is not replaced by an error of closing.
+    """
+    with pytest.raises(KeyError, match="mine"), world.session() as session:
+        bring_up_and_break(session, KeyError("mine"), layers="closing")
+
+
+def bring_up_and_break(session, error=None, **closers):
+    """
+    Start a workspace, let the closing of parts fail with a text, and raise *error*.
+    """
+
+    def fail(text):
+        raise EngineError(text)
+
+    bring_up(session)
+    for part, text in closers.items():
+        session._closers[part] = partial(fail, text)
+    if error is not None:
+        raise error
+
+
+def test_a_session_can_be_closed_twice(world):
+    """
+    The second time nothing is left to close.
+    """
+    with world.session() as session:
+        bring_up(session)
+        session.close()
+        session.close()
+
+    assert [] == world.leftovers()
+
+
+def test_a_workspace_is_kept_as_an_image(world):
+    """
+    It has the workspace's files, and outlives the session.
+    """
+    with world.session() as session:
+        ws = bring_up(session)
+        tag = session.stop(ws, keep=True)
+
+    assert f"{IMAGE}:kept-{ws.container[:12]}" == tag
+    assert "kept" == world.engine.image(tag).labels[labels.KIND]
+
+
+def test_a_workspace_that_is_gone_is_not_kept(world):
+    """
+    Somebody removed its container.
+    """
+    with world.session() as session:
+        ws = bring_up(session)
+        world.engine.remove(ws.container)
+
+        assert session.stop(ws, keep=True) is None
+
+
+def test_an_interrupted_keep_ends_the_workspace(world):
+    """
+    Its container goes, and its log can still be read.
+    """
+
+    def interrupt(call):
+        raise KeyboardInterrupt
+
+    with world.session() as session:
+        ws = bring_up(session)
+        world.on_call = interrupt
+        with pytest.raises(KeyboardInterrupt):
+            session.stop(ws, keep=True)
+        world.on_call = None
+        session.isolation.settle()
+
+        assert world.engine.container(ws.container) is None
+        assert [] == list(ws.network)
+
+
+def test_a_proxy_that_does_not_start_is_remembered(world, monkeypatch):
+    """
+    The next test gets the same error at once.
+    """
+    starts = []
+
+    def run(spec, stdin, stdout):
+        if spec.command[-1].endswith("main.py"):
+            starts.append(spec.name)
+            return 1
+        return world.run(spec, stdin, stdout)
+
+    monkeypatch.setattr(world.engine, "_run", run)
+    with world.session() as session:
+        with pytest.raises(ProxyError) as first:
+            bring_up(session)
+        with pytest.raises(ProxyError) as second:
+            bring_up(session)
+
+    assert first.value is second.value
+    assert 1 == len(starts)
+    assert [] == world.leftovers()
+
+
+def test_a_proxy_that_ends_is_started_again(world):
+    """
+    The next workspace has a new proxy with the same authority, and uses the same layers.
+    """
+    with world.session() as session:
+        first = bring_up(session)
+        proxy, authority = session.isolation.container, session.isolation.info.ca_certificate
+        for one in world.engine.containers({labels.SESSION: session.identity.id}):
+            world.engine.remove(one.id)
+        while not session.isolation.proxy.lost:
+            pass
+        second = bring_up(session)
+
+        assert proxy != session.isolation.container
+        assert authority == session.isolation.info.ca_certificate
+        assert ("miss", "hit") == (first.setup.cache, second.setup.cache)
+        assert [] == list(second.network)
+
+
+def test_policies_apply_to_their_phases(world):
+    """
+    Scripts have the policy of setup, tests the policy of the test.
+    """
+    with world.session(network_setup="open") as session:
+        policy = session.read_policy("offline")
+        spec = session.spec(snapshot(), {}, policy=policy)
+        session.stop(session.workspace(spec, "ready"))
+        session.stop(session.workspace(spec, "miss"))
+
+    assert [
+        ("setup", "open", None),  # clean
+        ("setup", "open", None),
+        ("resume", "open", None),
+        ("test", "offline", None),
+        ("setup", "open", None),  # miss
+        ("test", "offline", None),
+    ] == world.registered
+
+
+def test_presets_ask_the_base_image_once(world):
+    """
+    A layer on top of it could have been changed by a script.
+    """
+    with world.session() as session:
+        hosts = session.policies._registries()
+
+        assert {} == hosts
+        assert any("has no list of package registries" in line for line in world.shown)
+    assert [("setup", "offline", None)] == world.registered
