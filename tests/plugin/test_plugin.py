@@ -53,7 +53,10 @@ def test_without_an_engine_the_error_says_what_was_tried(example):
         (["--codex-output=loud"], "*--codex-output=loud: must be one of*"),
         (["--codex-network-bodies=1M"], "*must be a number of bytes from 0 to 262144*"),
         (["--codex-cassette=record", "--codex-cache=require"], "*=require forbids*"),
-        (["--codex-network=ofline"], "*--codex-network: *no policy 'ofline'*'offline' meant*"),
+        (
+            ["--codex-network=ofline"],
+            "*-network: *named 'ofline' (did you mean 'offline'?)*",
+        ),
         (["--codex-network-setup=no.yaml"], "*--codex-network-setup: *no.yaml cannot be read*"),
     ],
 )

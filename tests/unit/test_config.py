@@ -52,7 +52,10 @@ def test_values_are_converted():
         ({"cache_registry": "ghcr.io/Me/cache"}, "in lower case"),
         ({"cache_registry": "ghcr.io/me/cache:tag"}, "without a tag"),
         ({"output": "loud"}, "must be one of progress, stream, quiet"),
-        ({"upstream_proxy": "off"}, "--codex-upstream-proxy: 'off': a proxy's URL begins with"),
+        (
+            {"upstream_proxy": "off"},
+            "upstream-proxy: 'off': the URL of a proxy must start with",
+        ),
         ({"upstream_proxy": "http://localhost:3128"}, "which containers cannot reach"),
     ],
 )

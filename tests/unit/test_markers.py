@@ -62,9 +62,9 @@ def test_markers_make_a_request(marks, wish):
         ([mark("codex_network", "a", "b")], "takes a policy and keywords"),
         ([mark("codex_cassette")], "takes one name"),
         ([mark("codex_network", 7)], "policy is 7"),
-        ([mark("codex_network", alow=["a"])], "was 'allow' meant?"),
+        ([mark("codex_network", alow=["a"])], "did you mean 'allow'?"),
         ([mark("codex_network", allow="a.test")], "'a.test' is not a list"),
-        ([mark("codex_network", http="no")], "is not block or allow"),
+        ([mark("codex_network", http="no")], "is not 'block' or 'allow'"),
     ],
 )
 def test_invalid_arguments_are_explained(marks, words):

@@ -195,7 +195,7 @@ def test_resolution(
 
     with asyncio.Runner(loop_factory=GuardedEventLoop) as runner:
         if left is None:
-            with pytest.raises(PermissionError, match=r"leads to 10\.0\.0\.1, ::1, a private"):
+            with pytest.raises(PermissionError, match=r"resolves to 10\.0\.0\.1, ::1, a private"):
                 runner.run(resolve())
             assert conversation.refused["example.org", 443].reason == "private-address"
         else:
