@@ -247,6 +247,18 @@ def run(words: list[str], project: str) -> int:
         Exit code of the command.
     """
     variables = {name: value for name, value in os.environ.items() if name not in _OURS}
+    child = None
+    early = []
+
+    def forward(number: int, _: object) -> None:
+        if child is None:
+            early.append(number)
+        else:
+            os.kill(child.pid, number)
+
+    # Before the start, so that no signal is lost.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, forward)
     try:
         # A terminal sends its signals to the whole process group.
         signal.signal(signal.SIGINT, lambda *_: None)
@@ -255,8 +267,8 @@ def run(words: list[str], project: str) -> int:
         raise Failure(f"there is no command {words[0]!r} in this image", 127) from None
     except PermissionError as error:
         raise Failure(f"{words[0]!r} cannot be run: {error.strerror}", 126) from None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda sent, _: os.kill(child.pid, sent))
+    for missed in early:
+        os.kill(child.pid, missed)
     while True:
         pid, status = os.wait()
         if pid == child.pid:
@@ -271,11 +283,11 @@ def main(arguments: list[str]) -> int:
     os.umask(0o022)
     beside = os.path.dirname(os.path.abspath(__file__))
     try:
-        place = WorkspaceEntry(json.loads(_read(os.path.join(beside, "entry.json"))))
-        place.trust_proxy(place.prepare_network())
-        project = place.project()
-        place.select_runtimes()
-        words = place.command(arguments, project)
+        workspace = WorkspaceEntry(json.loads(_read(os.path.join(beside, "entry.json"))))
+        workspace.trust_proxy(workspace.prepare_network())
+        project = workspace.project()
+        workspace.select_runtimes()
+        words = workspace.command(arguments, project)
         if not words:
             return 0
         code = run(words, project)

@@ -247,7 +247,7 @@ def test_pruning_needs_a_replay(
     [
         (None, "there is no cassette"),
         (b"", "the file is empty"),
-        (b"{}\n", "line 1: this is no cassette of format 1"),
+        (b"{}\n", "line 1: this is not a cassette of format 1"),
         (b'{"cassette": 1}\nnonsense\n', "line 2:"),
         (b'{"cassette": 1}\n{"method": "GET"}\n', "line 2: a field of this exchange is missing"),
         (gzip.compress(b"x", mtime=0), "line 1:"),

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace.agent import agent as wire
-from pytest_codex_workspace.agent import holder
 
 from .local_agent import PROGRAM, LocalStream, until_ended
 
@@ -233,11 +232,3 @@ def test_a_window_limits_the_output(agent):
     assert agent.receive() == (wire.STDOUT, b"678")
     agent.send(wire.STDIN_EOF)
     assert agent.until(wire.EXIT)["totals"] == [8, 0]
-
-
-@pytest.mark.parametrize("line", [b"garbage", b"{}", b"[]", b'{"proxy": 5}', b'{"proxy": "x"}'])
-def test_a_holder_answers_an_invalid_request(line):
-    """
-    An invalid request is answered with an error, not with a traceback.
-    """
-    assert "error" in holder.prepare(line)
