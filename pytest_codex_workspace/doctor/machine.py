@@ -28,10 +28,10 @@ def git(environ: Mapping[str, str]) -> Result:
     Check that git is installed and new enough.
     """
     try:
-        said = run_git("--version", env=reading_environment(environ), timeout=5.0)
+        result = run_git("--version", env=reading_environment(environ), timeout=5.0)
     except ProjectionError as problem:
         return from_error(problem)
-    text = said.stdout.decode("utf-8", "replace").strip() or said.stderr
+    text = result.stdout.decode("utf-8", "replace").strip() or result.stderr
     numbers = re.search(r"(\d+)\.(\d+)", text)
     if numbers is None:
         return error(f"git printed {text!r}", "Reinstall git, or correct PATH.")

@@ -252,10 +252,10 @@ def test_a_finding_is_printed_with_its_status_and_remedy():
     """
     On a terminal, the status is coloured.
     """
-    plain = Finding("g", "name", warning("one\ntwo", "mend it"))
+    plain = Finding("g", "name", warning("one\ntwo", "fix it"))
     red = Finding("g", "n", error("x", "y"))
 
-    assert ["  warning  name             one", "           two", "           mend it"] == list(
+    assert ["  warning  name             one", "           two", "           fix it"] == list(
         lines_of(plain, coloured=False)
     )
     assert "  \x1b[31;1merror  \x1b[0m  n                x" == next(

@@ -192,9 +192,9 @@ def test_a_registry_that_does_not_answer_is_a_warning(closed, urls, status, word
     A tool that is not installed, or that uses files, is not checked.
     """
     place = "{}:{}".format(*closed)
-    told = urls and [url.format(closed=place) for url in urls]
+    formatted = urls and [url.format(closed=place) for url in urls]
 
-    found = network.registry("npm", lambda _: told, "environment", {})
+    found = network.registry("npm", lambda _: formatted, "environment", {})
 
     assert status == found.status
     assert words.format(closed=place) in found.text

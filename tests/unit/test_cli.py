@@ -185,7 +185,7 @@ def test_an_error_is_an_event(events, monkeypatch, capsys):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
 
     assert 2 == main(["cache", "list"])
-    said = capsys.readouterr().err.strip()
+    printed = capsys.readouterr().err.strip()
     code, (error,) = events("cache", "list")
 
     assert (2, "error", "EngineUnavailable", 2) == (
@@ -194,7 +194,7 @@ def test_an_error_is_an_event(events, monkeypatch, capsys):
         error["type"],
         error["exit_code"],
     )
-    assert said == f"codex-workspace: EngineUnavailable: {error['message']}"
+    assert printed == f"codex-workspace: EngineUnavailable: {error['message']}"
 
 
 def test_an_invalid_option_is_an_event(events):

@@ -130,8 +130,8 @@ def test_a_url_with_another_scheme_is_an_error(capsys, url):
     The error names the accepted schemes.
     """
     assert 2 == main(["policy", "explain", url])
-    assert "PolicyError" in (said := capsys.readouterr().err)
-    assert url in said
+    assert "PolicyError" in (printed := capsys.readouterr().err)
+    assert url in printed
 
 
 def test_an_unknown_policy_is_an_error(capsys):
