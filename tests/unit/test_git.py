@@ -92,7 +92,9 @@ def test_a_missing_git_is_explained(env: dict[str, str], tmp_path: Path) -> None
     """
     The error says how to install git.
     """
-    with pytest.raises(ProjectionError, match=r"git is not installed, or not on PATH\. Install git"):
+    with pytest.raises(
+        ProjectionError, match=r"git is not installed, or not on PATH\. Install git"
+    ):
         run_git("status", env={**env, "PATH": str(tmp_path)}, cwd=tmp_path)
 
 
