@@ -1,4 +1,4 @@
-"""The shared cache: setup images in a container registry, found by key before setup is run."""
+"""The shared cache: setup images in a container registry, looked up before setup runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .output import Output, Step
 __all__ = ["SharedCache"]
 
 _PATIENCE = 30.0
-"""Seconds without a sign of life from a registry."""
+"""Seconds without any data from a registry."""
 
 _ABSENT = ("not found", "manifest unknown", "no such image", "name unknown")
 
@@ -25,15 +25,15 @@ class SharedCache:
     """
     A registry's repository with setup images, tagged `setup-KEY`.
 
-    It saves time and is never needed: whatever goes wrong with it costs a
-    warning and a setup that is run here.
+    The cache is optional: any error of the registry is a warning, and setup
+    runs here.
 
     Args:
-        engine: talks to the registry, with its own credentials.
+        engine: connects to the registry with its own credentials.
         repository: host and repository, without a tag.
         push: whether new images are sent there.
-        ttl: age in seconds from which an image is not used.
-        output: told what happens.
+        ttl: maximum age of an image in seconds.
+        output: shows progress and warnings.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class SharedCache:
 
     def fetch(self, key: str) -> ImageInfo | None:
         """
-        The setup image of that key, brought to this engine under a name of
-        the registry; `None` if there is none that can be used.
+        Pull the setup image of *key* to this engine, under a name of the
+        registry. Return `None` if there is no valid image.
         """
         if self._down:
             return None
@@ -60,7 +60,7 @@ class SharedCache:
         started = time.monotonic()
         title = f"fetching the setup image {key} from {self._repository}"
         try:
-            # Whether there is one is not known yet.
+            # Most look-ups find no image, so the step is announced only if it takes long.
             with self._output.step(title, announced=False) as step:
                 image = self._engine.pull(
                     reference, self._output.detail, _PATIENCE, on_advance=step.advance
@@ -70,13 +70,13 @@ class SharedCache:
             if any(word in text.lower() for word in _ABSENT):
                 self._output.note(f"{self._repository} has no setup image {key}")
             else:
-                # One that is down is not asked again for each repository.
+                # A registry that is down is not asked again for each repository.
                 self._down = True
                 self._warn(f"the setup image {key} could not be fetched, setup runs here: {text}")
             return None
-        wrong = self._what_is_wrong(image, key)
-        if wrong:
-            self._warn(f"{reference} is not used, setup runs here: {wrong}")
+        problem = self._problem_of(image, key)
+        if problem:
+            self._warn(f"{reference} is not used, setup runs here: {problem}")
             self.forget(key)
             return None
         self._output.note(
@@ -88,7 +88,7 @@ class SharedCache:
     def forget(self, key: str) -> None:
         """
         Remove the registry's name of an image from this engine, and the image
-        if it has no other.
+        if it has no other name.
         """
         with suppress(EngineError):
             self._engine.remove_image(self._reference(key))
@@ -102,7 +102,7 @@ class SharedCache:
 
     def close(self) -> None:
         """
-        Wait until everything is sent, or could not be.
+        Wait until every image is sent, or sending it has failed.
         """
         if not all(one.done() for one in self._pushes):
             with self._output.step(f"sending setup images to {self._repository}") as step:
@@ -124,11 +124,11 @@ class SharedCache:
             self._down = True
             self._warn(f"the setup image {key} could not be sent: {error}")
 
-    def _advance(self, come: Advance) -> None:
+    def _advance(self, progress: Advance) -> None:
         if self._waiting is not None:
-            self._waiting.advance(come)
+            self._waiting.advance(progress)
 
-    def _what_is_wrong(self, image: ImageInfo, key: str) -> str:
+    def _problem_of(self, image: ImageInfo, key: str) -> str:
         if image.labels.get(labels.KIND) != "setup" or image.labels.get(labels.KEY) != key:
             return "it is another image than its tag says"
         architecture = self._engine.platform.partition("/")[2]

@@ -1,4 +1,4 @@
-"""Running setup scripts, with the agent as a process of this machine."""
+"""Tests of running setup scripts, with the agent as a process of this machine."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run(channel, tmp_path):
 
 def test_output_is_kept_logged_and_shown(run):
     """
-    Both streams, in order, the last line without its end too.
+    Both streams are kept in order, and so is a last line without a line end.
     """
     result, log, shown = run(b"echo one; echo two >&2; printf three")
 
@@ -69,7 +69,7 @@ def test_output_is_kept_logged_and_shown(run):
 
 def test_carriage_returns_are_left_behind(run, tmp_path):
     """
-    The script finds its neighbours, and the copy is gone afterwards.
+    The script finds the files beside it, and its copy is removed afterwards.
     """
     result, _, _ = run(b'if true; then\r\n  basename "$(dirname "$0")"\r\nfi\r\n')
 
@@ -77,9 +77,9 @@ def test_carriage_returns_are_left_behind(run, tmp_path):
     assert [tmp_path / SETUP] == list((tmp_path / SETUP).parent.iterdir())
 
 
-def test_more_than_anyone_reads_is_not_shown(run):
+def test_fast_output_is_shown_up_to_a_limit(run):
     """
-    The log has it all, the result the last MiB.
+    The log has all of the output, the result has the last MiB.
     """
     result, log, shown = run(b"seq 1000000")
 
@@ -93,7 +93,7 @@ def test_more_than_anyone_reads_is_not_shown(run):
 @pytest.mark.promise("S8", "S19")
 def test_a_failure_has_code_log_and_tail(run, tmp_path):
     """
-    S19: and says what to do next; the cache is as it was.
+    S19: the error also says that the cache was not changed, and what to do next.
     """
     with pytest.raises(SetupError, match="exited with 9") as caught:
         run(b"echo why; exit 9")
@@ -105,7 +105,7 @@ def test_a_failure_has_code_log_and_tail(run, tmp_path):
 
 def test_a_script_that_hangs_is_ended(run):
     """
-    With its children, and what it had printed.
+    Its children end with it, and the error has what it had printed.
     """
     with pytest.raises(SetupError, match=r"ran longer than 0\.3 s") as caught:
         run(b"echo waiting; sleep 60 & sleep 60", timeout=0.3)
@@ -113,9 +113,9 @@ def test_a_script_that_hangs_is_ended(run):
     assert "waiting\n" == caught.value.tail
 
 
-def test_a_record_survives_its_journey():
+def test_a_record_is_read_as_it_was_written():
     """
-    And something else is refused.
+    Any other text is refused.
     """
     run = ScriptRun("out", 1.5)
 
@@ -131,14 +131,14 @@ SECRET = "line one'\"\nline two"
 @pytest.fixture
 def secrets() -> Secrets:
     """
-    One value, of two lines.
+    Return a secret with a value of two lines.
     """
     return Secrets(["TOKEN"], {"TOKEN": SECRET})
 
 
-def test_a_script_has_secrets_and_nobody_else(run, channel, secrets):
+def test_only_a_script_has_secrets(run, channel, secrets):
     """
-    Neither who watches, nor the log, nor the result, however it is printed.
+    A printed value is not shown, logged or returned, in whatever form the script prints it.
     """
     script = b"""
 test "$TOKEN" = $'line one\\'"\\nline two' && echo it is there
@@ -164,9 +164,9 @@ print(json.dumps(t), u.quote(t))'
     assert "" == channel.run(["sh", "-c", 'printf %s "$TOKEN"']).stdout
 
 
-def test_a_failure_tells_no_secret(run, tmp_path, secrets):
+def test_a_failure_has_no_secret(run, tmp_path, secrets):
     """
-    Neither its message, nor its tail, nor the log.
+    The value is neither in the message, nor in the tail, nor in the log.
     """
     with pytest.raises(SetupError) as caught:
         run(b'echo "bad: $TOKEN"; exit 3', secrets=secrets)
@@ -176,9 +176,9 @@ def test_a_failure_tells_no_secret(run, tmp_path, secrets):
     assert "line one" not in str(caught.value)
 
 
-def test_what_an_ended_script_did_not_finish(run, secrets):
+def test_an_unfinished_line_is_shown_at_the_end(run, secrets):
     """
-    What was held back is told when nothing more comes.
+    Text that could begin a secret is held back only until the output ends.
     """
     result, _, shown = run(b'printf "line on"', secrets=secrets)
 
@@ -188,7 +188,7 @@ def test_what_an_ended_script_did_not_finish(run, secrets):
 
 def test_a_missing_secret_stops_before_the_script(run, tmp_path):
     """
-    Nothing has run then.
+    No part of the script has run.
     """
     with pytest.raises(SecretError, match="TOKEN is not set"):
         run(b"touch ran", secrets=Secrets(["TOKEN"]))
@@ -196,7 +196,7 @@ def test_a_missing_secret_stops_before_the_script(run, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_last_words_of_a_workspace_tell_no_secret(run, secrets):
+def test_the_last_output_of_a_workspace_has_no_secret(run, secrets):
     """
     A script that is root can write to the agent's own standard error.
     """

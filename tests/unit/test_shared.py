@@ -1,4 +1,4 @@
-"""The shared cache, with a registry in memory."""
+"""Tests of the shared cache, with a registry in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPOSITORY = "registry.example:5000/cache"
 
 class Fleet:
     """
-    An engine and its end of the shared cache.
+    An engine, and a shared cache on it.
     """
 
     def __init__(self, *, push=True, ttl=3600.0):
@@ -40,9 +40,9 @@ class Fleet:
         return [line for line in self.said if "warning" in line]
 
 
-def test_what_one_sends_another_fetches():
+def test_an_image_that_one_machine_sends_is_fetched_by_another():
     """
-    Under the registry's name, which does not stay on the engine that sent it.
+    The image has the registry's name, which does not stay on the engine that sent it.
     """
     fleet = Fleet()
     image = fleet.setup()
@@ -58,9 +58,9 @@ def test_what_one_sends_another_fetches():
     assert [] == fleet.warned()
 
 
-def test_a_miss_is_no_warning():
+def test_a_miss_is_not_a_warning():
     """
-    Not even the first one; what the registry lacks today it may have tomorrow.
+    A registry without an image is in order, and is asked again for the next image.
     """
     fleet = Fleet()
     fleet.engine.pull = lambda *_, **more: (_ for _ in ()).throw(EngineError("manifest unknown"))
@@ -72,7 +72,7 @@ def test_a_miss_is_no_warning():
 
 def test_a_registry_that_is_down_is_asked_once():
     """
-    It costs one warning.
+    There is one warning, and nothing is sent either.
     """
     fleet = Fleet()
     asked = []
@@ -93,7 +93,7 @@ def test_a_registry_that_is_down_is_asked_once():
 
 def test_a_push_that_fails_is_a_warning():
     """
-    And leaves no name behind.
+    The registry's name does not stay on the engine.
     """
     fleet = Fleet()
 
@@ -108,9 +108,9 @@ def test_a_push_that_fails_is_a_warning():
     assert fleet.engine.image(f"{REPOSITORY}:setup-k") is None
 
 
-def test_who_may_only_read_sends_nothing():
+def test_a_machine_that_only_reads_sends_nothing():
     """
-    `--codex-cache-push=never`.
+    This is what `--codex-cache-push=never` does.
     """
     fleet = Fleet(push=False)
     fleet.cache.offer(fleet.setup(), "k")
@@ -129,9 +129,9 @@ def test_who_may_only_read_sends_nothing():
         ({"age": -7200.0}, "too old"),
     ],
 )
-def test_an_image_that_cannot_be_used(image, words):
+def test_an_invalid_image_is_not_used(image, words):
     """
-    Is said, and does not stay on the engine.
+    A warning gives the reason, and the image does not stay on the engine.
     """
     fleet = Fleet()
     identity = fleet.setup(**image)
@@ -144,9 +144,9 @@ def test_an_image_that_cannot_be_used(image, words):
     assert fleet.engine.image(identity) is None
 
 
-def test_transfers_show_how_far_they_have_come(monkeypatch):
+def test_transfers_show_their_progress(monkeypatch):
     """
-    The fetch at once, the sending when the end of the run waits for it.
+    A fetch shows it at once, sending shows it when the end of the run waits for it.
     """
     moved = []
     waits = threading.Event()
