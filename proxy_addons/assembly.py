@@ -14,23 +14,23 @@ from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
-from .addresses import AddressGuard
-from .gate import Gate
-from .http2 import bound_http2
-from .incidents import Incidents
-from .journal import Journal
-from .limits import SILENCE_SECONDS
-from .parsers import bound_http1
-from .pressure import bound_connections
-from .reconsider import reconsider
-from .recorder import Recorder
-from .recording import Recording
-from .registry import Registry
-from .replay import Replay
-from .routes import Faults
-from .tunnel import Tunnel
-from .upstream import FarNames, Upstream
-from .websocket import SwitchGuard
+from .answer.replay import Replay
+from .answer.stubs import Faults
+from .judge.addresses import AddressGuard
+from .judge.gate import Gate
+from .judge.policy_change import reconsider
+from .judge.upstream import FarNames, Upstream
+from .judge.websocket import SwitchGuard
+from .mitm.backpressure import bound_connections
+from .mitm.http1 import bound_http1
+from .mitm.http2 import bound_http2
+from .mitm.next_layer import Tunnel
+from .record.cassette_recorder import Recording
+from .record.connection_log import Incidents
+from .record.events import Journal
+from .record.request_log import Recorder
+from .state.connections import Registry
+from .state.limits import SILENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from pytest_codex_workspace.network.policy import Policy
     from pytest_codex_workspace.network.upstream import UpstreamProxy
 
-    from .exchange import OnFailure
-    from .registry import Conversation
+    from .mitm.http_stream import OnFailure
+    from .state.connections import Conversation
 
 __all__ = ["Assembly"]
 

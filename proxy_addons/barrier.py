@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .recorder import Recorder
-    from .registry import Registry
-    from .resolver import Resolver
+    from .dns.resolver import Resolver
+    from .record.request_log import Recorder
+    from .state.connections import Registry
 
 __all__ = ["Barrier"]
 

@@ -21,8 +21,8 @@ from pathlib import Path
 # An isolated interpreter does not look next to the program.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from proxy_addons.control import Control
-from proxy_addons.lean import skip_default_addons
+from proxy_addons.host_link import Control
+from proxy_addons.mitm.imports import skip_default_addons
 from proxy_addons.standalone import Journal, open_doors
 
 _LOOKUPS = 64
@@ -68,7 +68,7 @@ def main() -> None:
         control = Control(on_end=lambda: shutil.rmtree(directory, ignore_errors=True))
     skip_default_addons()
 
-    from proxy_addons.addresses import GuardedEventLoop
+    from proxy_addons.judge.addresses import GuardedEventLoop
 
     with asyncio.Runner(loop_factory=GuardedEventLoop) as runner:
         runner.run(serve(control, directory, file))

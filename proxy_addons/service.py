@@ -14,18 +14,18 @@ from pytest_codex_workspace.network.cassette import Cassette
 from pytest_codex_workspace.network.policy import Policy
 from pytest_codex_workspace.network.upstream import UpstreamProxy
 
-from .addresses import connected_networks
+from .answer.replay import Player
+from .answer.stubs import Route
 from .assembly import Assembly
-from .authority import install_authority, remove_key, write_bundle
 from .barrier import Barrier
-from .replay import Player
-from .resolver import Resolver
-from .routes import Route
+from .certificate_authority import install_authority, remove_key, write_bundle
+from .dns.resolver import Resolver
+from .judge.addresses import connected_networks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .control import Control
+    from .host_link import Control
     from .standalone import Journal
 
 __all__ = ["Service"]

@@ -15,7 +15,7 @@ from socket import gethostbyname
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .control import Handler, Message
+    from .host_link import Handler, Message
     from .service import Service
 
 __all__ = ["Journal", "line", "open_doors"]

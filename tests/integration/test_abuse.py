@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy_addons.limits import CONNECTIONS
+from proxy_addons.state.limits import CONNECTIONS
 
 from .harm import BOUND_MB, OTHER, memory, other_is_served
 from .origin import LOCAL, Origin

@@ -8,11 +8,11 @@ from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.test import tflow
 
-from proxy_addons.gate import Gate
-from proxy_addons.incidents import Incidents
-from proxy_addons.journal import Journal
-from proxy_addons.recorder import Recorder
-from proxy_addons.registry import Conversation, Registry
+from proxy_addons.judge.gate import Gate
+from proxy_addons.record.connection_log import Incidents
+from proxy_addons.record.events import Journal
+from proxy_addons.record.request_log import Recorder
+from proxy_addons.state.connections import Conversation, Registry
 from pytest_codex_workspace.network.policy import HTTPS_ONLY, Policy
 
 ADDRESS = "172.30.0.9"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
 
-from proxy_addons import recording
+from proxy_addons.record import cassette_recorder as recording
 from pytest_codex_workspace.cassettes import path_of
 from pytest_codex_workspace.errors import CassetteError
 from pytest_codex_workspace.network.cassette import (

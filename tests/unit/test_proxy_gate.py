@@ -9,9 +9,9 @@ from mitmproxy import http
 from mitmproxy.flow import Error
 from mitmproxy.test import tflow
 
-from proxy_addons import gate as gate_module
-from proxy_addons.judgement import Judgement
-from proxy_addons.websocket import SwitchGuard, asks_for_websocket, strip_upgrade
+from proxy_addons.judge import gate as gate_module
+from proxy_addons.judge.websocket import SwitchGuard, asks_for_websocket, strip_upgrade
+from proxy_addons.state.judgement import Judgement
 from pytest_codex_workspace.network.policy import Policy
 
 from .flows import World

@@ -11,9 +11,9 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import NextLayer
 from mitmproxy.test import tflow
 
-from proxy_addons.hello import BoundedClientTLS, Hello
-from proxy_addons.limits import HELLO_BYTES, HELLO_RECORDS, SEGMENTS
-from proxy_addons.tunnel import Closed, Tunnel
+from proxy_addons.mitm.client_hello import BoundedClientTLS, Hello
+from proxy_addons.mitm.next_layer import Closed, Tunnel
+from proxy_addons.state.limits import HELLO_BYTES, HELLO_RECORDS, SEGMENTS
 
 from .flows import World
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import dns as reference
 
-from proxy_addons.dnswire import answer, parse
-from proxy_addons.resolver import Resolver
+from proxy_addons.dns.messages import answer, parse
+from proxy_addons.dns.resolver import Resolver
 
 from .flows import ADDRESS, World
 

@@ -15,13 +15,13 @@ import pytest
 from mitmproxy.connection import Server
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from proxy_addons import addresses
-from proxy_addons.addresses import AddressGuard, GuardedEventLoop, connected_networks
-from proxy_addons.authority import install_authority, remove_key, write_bundle
-from proxy_addons.limits import LOOKUPS
-from proxy_addons.recognise import is_http1, is_http2, is_tls
-from proxy_addons.redact import safe_headers, safe_json, safe_path
-from proxy_addons.registry import Conversation
+from proxy_addons.certificate_authority import install_authority, remove_key, write_bundle
+from proxy_addons.judge import addresses
+from proxy_addons.judge.addresses import AddressGuard, GuardedEventLoop, connected_networks
+from proxy_addons.mitm.sniff import is_http1, is_http2, is_tls
+from proxy_addons.record.redact import safe_headers, safe_json, safe_path
+from proxy_addons.state.connections import Conversation
+from proxy_addons.state.limits import LOOKUPS
 from pytest_codex_workspace.network.policy import Policy, RequestFacts
 
 from .flows import World
@@ -377,6 +377,6 @@ def test_what_goes_wrong_in_the_gate_is_a_refusal(monkeypatch: pytest.MonkeyPatc
     world = World()
     conversation = world.connect(("example.org", 443), sni="example.org")
     assert world.request(world.flow(conversation)) is None
-    monkeypatch.setattr("proxy_addons.gate.find_stub", lambda *_: 1 / 0)
+    monkeypatch.setattr("proxy_addons.judge.gate.find_stub", lambda *_: 1 / 0)
 
     assert world.request(world.flow(conversation)) == "not-tls"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy_addons.registry import Registry
 from proxy_addons.standalone import Journal, line, open_doors
+from proxy_addons.state.connections import Registry
 from pytest_codex_workspace.network.policy import HTTPS_ONLY
 
 EVENT = {

@@ -13,10 +13,10 @@ from mitmproxy.connection import Server
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.test import tflow
 
-from proxy_addons import upstream
-from proxy_addons.addresses import AddressGuard, GuardedEventLoop
-from proxy_addons.judgement import Judgement
-from proxy_addons.upstream import FarNames, Upstream
+from proxy_addons.judge import upstream
+from proxy_addons.judge.addresses import AddressGuard, GuardedEventLoop
+from proxy_addons.judge.upstream import FarNames, Upstream
+from proxy_addons.state.judgement import Judgement
 from pytest_codex_workspace.network.policy import Policy, RequestFacts
 from pytest_codex_workspace.network.upstream import UpstreamProxy
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mitmproxy.test import tflow
 
-from proxy_addons.routes import Route
+from proxy_addons.answer.stubs import Route
 from pytest_codex_workspace.network.routes import BODY_LIMIT, fault_fields, stub_fields
 
 

@@ -17,11 +17,11 @@ from mitmproxy.proxy.layers.http import HTTPMode
 
 from pytest_codex_workspace.network.policy import RequestFacts, decide
 
-from .exchange import Exchange
-from .gated import GatedHttpLayer
-from .hello import BoundedClientTLS
-from .limits import SEGMENTS
-from .recognise import is_http1, is_http2, is_tls
+from ..state.limits import SEGMENTS
+from .client_hello import BoundedClientTLS
+from .http_layer import GatedHttpLayer
+from .http_stream import Exchange
+from .sniff import is_http1, is_http2, is_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from pytest_codex_workspace.network.policy import Payload
 
-    from .exchange import OnFailure
-    from .parsers import OnMalformed
-    from .registry import Conversation, Registry
+    from ..state.connections import Conversation, Registry
+    from .http1 import OnMalformed
+    from .http_stream import OnFailure
 
 __all__ = ["Closed", "Tunnel"]
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from pytest_codex_workspace.network.policy import Decision, Policy, RequestFacts
 
-    from .gated import GatedHttpLayer
-    from .replay import Player
-    from .routes import Route
+    from ..answer.replay import Player
+    from ..answer.stubs import Route
+    from ..mitm.http_layer import GatedHttpLayer
 
 __all__ = ["CROWDED", "Conversation", "Registry", "Workspace"]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pytest_codex_workspace.network.policy import Decision, RequestFacts
 
-    from .registry import Workspace
+    from .connections import Workspace
 
 __all__ = ["Judgement"]
 

@@ -14,7 +14,7 @@ from .redact import printable, safe_host, url_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .judgement import Judgement
+    from ..state.judgement import Judgement
 
 __all__ = ["Journal"]
 

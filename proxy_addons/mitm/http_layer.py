@@ -19,19 +19,19 @@ from mitmproxy.proxy.layers.http import (
     RegisterHttpConnection,
 )
 
-from .exchange import Exchange
+from ..state.limits import BACKLOG_BYTES, STREAMS
+from .http1 import BoundedHttp1Client, StrictHttp1Server
 from .http2 import BoundedHttp2Client, Settle, StrictHttp2Server
-from .limits import BACKLOG_BYTES, STREAMS
-from .parsers import BoundedHttp1Client, StrictHttp1Server
+from .http_stream import Exchange
 
 if TYPE_CHECKING:
     from mitmproxy.proxy.context import Context
     from mitmproxy.proxy.layer import CommandGenerator, Layer
     from mitmproxy.proxy.layers.http import HTTPMode
 
-    from .exchange import OnFailure
-    from .parsers import OnMalformed
-    from .registry import Conversation
+    from ..state.connections import Conversation
+    from .http1 import OnMalformed
+    from .http_stream import OnFailure
 
 __all__ = ["GatedHttpLayer"]
 

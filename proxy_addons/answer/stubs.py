@@ -19,12 +19,12 @@ from mitmproxy import http
 from pytest_codex_workspace.network.hosts import host_matches
 from pytest_codex_workspace.network.policy import Decision, decide
 
-from .judgement import Judgement
+from ..state.judgement import Judgement
 
 if TYPE_CHECKING:
     from pytest_codex_workspace.network.policy import Policy, RequestFacts
 
-    from .registry import Conversation, Registry
+    from ..state.connections import Conversation, Registry
 
 __all__ = ["Faults", "Route", "admits_tunnel", "find_stub", "opened"]
 

@@ -20,14 +20,14 @@ from mitmproxy.proxy.layers.http._events import RequestData
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Connection, Http2Server
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection, SendH2Data
 
-from .limits import MERGED_BYTES, STREAMS, WINDOW_FROM_CLIENTS, WINDOW_FROM_SERVERS
+from ..state.limits import MERGED_BYTES, STREAMS, WINDOW_FROM_CLIENTS, WINDOW_FROM_SERVERS
 
 if TYPE_CHECKING:
     from h2.config import H2Configuration  # type: ignore[import-untyped]
     from mitmproxy.proxy.context import Context
     from mitmproxy.proxy.layer import CommandGenerator
 
-    from .parsers import OnMalformed
+    from .http1 import OnMalformed
 
 __all__ = ["BoundedHttp2Client", "Settle", "StrictHttp2Server", "bound_http2"]
 

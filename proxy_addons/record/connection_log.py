@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide
 
-from .judgement import Judgement
-from .limits import CONNECTIONS, HELD_BYTES, SILENCE_SECONDS
-from .registry import CROWDED
+from ..state.connections import CROWDED
+from ..state.judgement import Judgement
+from ..state.limits import CONNECTIONS, HELD_BYTES, SILENCE_SECONDS
 
 if TYPE_CHECKING:
     from mitmproxy import connection, tls
 
-    from .journal import Journal
-    from .registry import Conversation, Registry
+    from ..state.connections import Conversation, Registry
+    from .events import Journal
 
 __all__ = ["Incidents"]
 

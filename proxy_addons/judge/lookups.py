@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any
 
-from .limits import LOOKUPS
+from ..state.limits import LOOKUPS
 
 __all__ = ["LOOKUP_SECONDS", "Lookups"]
 

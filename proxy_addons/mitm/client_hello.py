@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mitmproxy.proxy.layers import ClientTLSLayer
 
-from .limits import HELLO_BYTES, HELLO_RECORDS
+from ..state.limits import HELLO_BYTES, HELLO_RECORDS
 
 if TYPE_CHECKING:
     from mitmproxy.proxy.context import Context

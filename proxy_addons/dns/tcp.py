@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .limits import DNS_CONNECTIONS
+from ..state.limits import DNS_CONNECTIONS
 
 if TYPE_CHECKING:
-    from .registry import Registry, Workspace
+    from ..state.connections import Registry, Workspace
 
 __all__ = ["Streams"]
 

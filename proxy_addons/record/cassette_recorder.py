@@ -18,13 +18,13 @@ from pytest_codex_workspace.network.cassette import (
     matched_headers,
 )
 
-from .judgement import Judgement
+from ..state.judgement import Judgement
 from .redact import lower_names, safe_headers, safe_json, safe_url, text_of
 
 if TYPE_CHECKING:
     from mitmproxy import http
 
-    from .registry import Registry
+    from ..state.connections import Registry
 
 __all__ = ["Recording"]
 

@@ -12,12 +12,12 @@ from mitmproxy import http
 from pytest_codex_workspace.network.cassette import Cassette, Exchange, InvalidCassette
 from pytest_codex_workspace.network.policy import Decision
 
-from . import answers
-from .judgement import Judgement
-from .redact import lower_names, safe_url
+from ..record.redact import lower_names, safe_url
+from ..state import responses as answers
+from ..state.judgement import Judgement
 
 if TYPE_CHECKING:
-    from .registry import Registry
+    from ..state.connections import Registry
 
 __all__ = ["Player", "Replay", "digest_of"]
 

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, cast
 from pytest_codex_workspace.network.hosts import literal_address
 from pytest_codex_workspace.network.policy import Decision, decide
 
-from . import answers
-from .judgement import Judgement
+from ..state import responses as answers
+from ..state.judgement import Judgement
 
 if TYPE_CHECKING:
     from mitmproxy import http
 
     from pytest_codex_workspace.network.upstream import UpstreamProxy
 
+    from ..mitm.http_stream import OnFailure
+    from ..state.connections import Conversation, Registry, Workspace
     from .addresses import GuardedEventLoop
-    from .exchange import OnFailure
-    from .registry import Conversation, Registry, Workspace
 
 __all__ = ["FarNames", "Upstream"]
 

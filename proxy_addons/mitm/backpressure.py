@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from mitmproxy.proxy import events, mode_servers
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
-from .limits import HELD_BYTES, SILENCE_SECONDS
+from ..state.limits import HELD_BYTES, SILENCE_SECONDS
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Connection
 
-    from .registry import Conversation, Registry, Workspace
+    from ..state.connections import Conversation, Registry, Workspace
 
 __all__ = ["BoundedHandler", "OnFull", "bound_connections"]
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_codex_workspace.network.policy import Decision, RequestFacts
 
-from . import answers
+from ..state import responses as answers
+from ..state.judgement import Judgement
 from .bodies import Kept
-from .judgement import Judgement
 from .redact import safe_path
 
 if TYPE_CHECKING:
     from mitmproxy import connection, http
 
-    from .journal import Journal
-    from .registry import Registry
+    from ..state.connections import Registry
+    from .events import Journal
 
 __all__ = ["Recorder"]
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from pytest_codex_workspace.network.hosts import normalise_host
 from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide
 
-from . import answers
-from .judgement import Judgement
-from .limits import HELD_BYTES, WHOLE_BYTES
-from .routes import admits_tunnel, find_stub
+from ..answer.stubs import admits_tunnel, find_stub
+from ..state import responses as answers
+from ..state.judgement import Judgement
+from ..state.limits import HELD_BYTES, WHOLE_BYTES
 from .websocket import asks_for_websocket, strip_upgrade
 from .wellformed import is_wellformed
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mitmproxy import http, tls
 
-    from .registry import Conversation, Registry
+    from ..state.connections import Conversation, Registry
 
 __all__ = ["Gate", "request_facts", "tunnel_facts"]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from pytest_codex_workspace.network.policy import decide
 
-from .judgement import Judgement
+from ..state.judgement import Judgement
 
 if TYPE_CHECKING:
-    from .incidents import Incidents
-    from .recorder import Recorder
-    from .registry import Conversation
+    from ..record.connection_log import Incidents
+    from ..record.request_log import Recorder
+    from ..state.connections import Conversation
 
 __all__ = ["reconsider"]
 

@@ -22,8 +22,8 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import ResponseHeaders, ResponseProtocolError
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 
-from . import answers
-from .limits import HEAD_BYTES, INTERIM_ANSWERS
+from ..state import responses as answers
+from ..state.limits import HEAD_BYTES, INTERIM_ANSWERS
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Client

@@ -19,12 +19,12 @@ from pytest_codex_workspace.network.policy import (
     decide,
 )
 
-from .dnsstreams import Streams
-from .dnswire import FORMAT_ERROR, NO_ERROR, NO_SUCH_NAME, REFUSED, A, answer, parse
-from .limits import DNS_CONNECTIONS
+from ..state.limits import DNS_CONNECTIONS
+from .messages import FORMAT_ERROR, NO_ERROR, NO_SUCH_NAME, REFUSED, A, answer, parse
+from .tcp import Streams
 
 if TYPE_CHECKING:
-    from .registry import Registry, Workspace
+    from ..state.connections import Registry, Workspace
 
 __all__ = ["Resolver"]
 

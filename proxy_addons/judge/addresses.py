@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         RequestFacts,
     )
 
-    from .registry import Conversation, Registry
+    from ..state.connections import Conversation, Registry
 
 __all__ = ["AddressGuard", "GuardedEventLoop", "connected_networks"]
 

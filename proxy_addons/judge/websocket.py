@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from pytest_codex_workspace.network.policy import decide
 
-from .judgement import Judgement
+from ..state.judgement import Judgement
 
 if TYPE_CHECKING:
     from mitmproxy import http
 
-    from .registry import Registry
+    from ..state.connections import Registry
 
 __all__ = ["SwitchGuard", "asks_for_websocket", "strip_upgrade"]
 

@@ -27,10 +27,10 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.utils import ReceiveBuffer
 
-from .judgement import Judgement
-from .limits import MERGED_BYTES
-from .parsers import OnMalformed
-from .replay import digest_of
+from ..answer.replay import digest_of
+from ..state.judgement import Judgement
+from ..state.limits import MERGED_BYTES
+from .http1 import OnMalformed
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Server
