@@ -1,5 +1,5 @@
 """
-The certificate authority that workspaces trust, and the ones the proxy trusts.
+The certificate authority that workspaces trust, and those that the proxy trusts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CERTIFICATE = re.compile(
 
 def install_authority(directory: Path, pem: str | None) -> str | None:
     """
-    Put the authority where mitmproxy looks for it.
+    Write the authority to the file where mitmproxy reads it.
 
     Args:
         directory: mitmproxy's directory; nobody else may read it.
@@ -32,7 +32,7 @@ def install_authority(directory: Path, pem: str | None) -> str | None:
         Key and certificate, if they were made.
 
     Raises:
-        ValueError: *pem* is no key with its certificate.
+        ValueError: *pem* is not a key with its certificate.
     """
     file = directory / f"{CONF_BASENAME}-ca.pem"
     if pem is None:
@@ -45,13 +45,13 @@ def install_authority(directory: Path, pem: str | None) -> str | None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file)
     except ssl.SSLError:
-        raise ValueError("the certificate authority is no key with its certificate") from None
+        raise ValueError("the certificate authority is not a key with its certificate") from None
     return None
 
 
 def remove_key(directory: Path) -> None:
     """
-    Remove the authority's files once mitmproxy has them in memory.
+    Remove the authority's files once mitmproxy has loaded them.
     """
     for file in directory.glob(f"{CONF_BASENAME}-ca*"):
         file.unlink()
@@ -59,23 +59,23 @@ def remove_key(directory: Path) -> None:
 
 def write_bundle(file: Path, upstream: str) -> None:
     """
-    Write what the proxy trusts: certifi's bundle and the host's.
+    Write the certificates that the proxy trusts: certifi's bundle and the host's.
 
     Args:
-        file: where to.
-        upstream: PEM; whatever in it is no certificate is left out.
+        file: the file to write.
+        upstream: PEM; everything that is not a valid certificate is left out.
     """
     bundle = Path(certifi.where()).read_text("ascii")
     known = set(_CERTIFICATE.findall(bundle))
     extra = [
         block
         for block in dict.fromkeys(_CERTIFICATE.findall(upstream))
-        if block not in known and _loads(block)
+        if block not in known and _is_valid(block)
     ]
     file.write_text("\n".join([bundle, *extra, ""]), "ascii")
 
 
-def _loads(block: str) -> bool:
+def _is_valid(block: str) -> bool:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=block)
     except ssl.SSLError:

@@ -1,6 +1,6 @@
 """
-The conversation with the host: one JSON object a line, on standard input and
-output.
+The messages between the proxy and the host: one JSON object a line, on standard input
+and output.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-__all__ = ["Control", "Handler"]
+__all__ = ["HostLink", "OperationHandler"]
 
 logger = logging.getLogger(__name__)
 
-Message = dict[str, Any]
-Handler = Callable[[Message], Message | Awaitable[Message]]
-"""Carries out an operation. Those that need no waiting take effect in order."""
+HostMessage = dict[str, Any]
+OperationHandler = Callable[[HostMessage], HostMessage | Awaitable[HostMessage]]
+"""Carries out an operation. Operations that do not wait are carried out in order."""
 
 
-class Control:
+class HostLink:
     """
-    Reads messages in a thread of its own, so that the end of input ends the
-    program at once, however busy it is.
+    Receive operations from the host, and send events and replies.
+
+    A thread of its own reads the messages, so that the end of input ends the program
+    at once, however busy it is.
 
     Args:
         on_end: called just before the program ends.
@@ -34,41 +36,41 @@ class Control:
 
     def __init__(self, on_end: Callable[[], None]) -> None:
         self._on_end = on_end
-        self._handlers: dict[str, Handler] = {}
+        self._handlers: dict[str, OperationHandler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[bytes] = []
         self._lock = threading.Lock()
-        # Nothing but the protocol may get to the host's ears.
+        # Only the protocol may use standard output; everything else goes to standard error.
         self._output = os.dup(1)
         os.set_blocking(self._output, True)
         os.dup2(2, 1)
         threading.Thread(target=self._read, name="control", daemon=True).start()
 
-    def serve(self, handlers: dict[str, Handler]) -> None:
+    def start(self, handlers: dict[str, OperationHandler]) -> None:
         """
-        Begin to carry out messages, those that have come already first.
+        Start to carry out operations, beginning with those that have already come.
         """
-        self.allow(handlers)
+        self.add_operations(handlers)
         with self._lock:
             self._loop = asyncio.get_running_loop()
             waiting, self._waiting = self._waiting, []
         for line in waiting:
             self._loop.call_soon(self._take, line)
 
-    def allow(self, handlers: dict[str, Handler]) -> None:
+    def add_operations(self, handlers: dict[str, OperationHandler]) -> None:
         """
-        Understand further operations.
+        Accept further operations.
         """
         self._handlers.update(handlers)
 
-    def forbid(self, operation: str) -> None:
+    def remove_operation(self, operation: str) -> None:
         """
-        Understand *operation* no longer.
+        Refuse *operation* from now on.
         """
         del self._handlers[operation]
 
-    def emit(self, message: Message) -> None:
+    def emit(self, message: HostMessage) -> None:
         """
         Send *message* to the host. Messages arrive in the order of the calls.
         """
@@ -99,11 +101,11 @@ class Control:
             message = json.loads(line)
             number, operation = message["id"], message["op"]
         except (ValueError, TypeError, KeyError) as error:
-            logger.error("a message from the host makes no sense: %r", error)
+            logger.error("a message from the host is invalid: %r", error)
             return
         try:
             if operation not in self._handlers:
-                raise ValueError(f"{operation!r} is not understood at this point")
+                raise ValueError(f"{operation!r} is not available now")
             result = self._handlers[operation](message)
         except Exception as error:
             self._fail(number, error)
@@ -115,7 +117,7 @@ class Control:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _finish(self, number: int, result: Awaitable[Message]) -> None:
+    async def _finish(self, number: int, result: Awaitable[HostMessage]) -> None:
         try:
             self.emit({"reply": number, **await result})
         except Exception as error:

@@ -1,5 +1,5 @@
 """
-Answering from a cassette.
+Responses that are played from a cassette.
 """
 
 from __future__ import annotations
@@ -9,112 +9,76 @@ from typing import TYPE_CHECKING
 
 from mitmproxy import http
 
-from pytest_codex_workspace.network.cassette import Cassette, Exchange, InvalidCassette
+from pytest_codex_workspace.network.cassette import Exchange, InvalidCassette
 from pytest_codex_workspace.network.policy import Decision
 
-from ..record.redact import lower_names, safe_url
-from ..state import responses as answers
-from ..state.judgement import Judgement
+from ..record.redact import fields_by_lower_name, safe_url
+from ..state import responses
+from ..state.judgement import Judgement, digest_body, digest_of
 
 if TYPE_CHECKING:
-    from ..state.connections import Registry
+    from ..state.connections import ConnectionRegistry
 
-__all__ = ["Player", "Replay", "digest_of"]
+__all__ = ["CassetteReplay"]
 
-_DIGEST = "codex_workspace_digest"
 _MISS = (
-    "The cassette has no answer to {method} {url}. {nearest}Record it with "
+    "The cassette has no response to {method} {url}. {nearest}Record it with "
     "--codex-cassette=record, or stub it."
 )
+_EMPTY = hashlib.sha256().hexdigest()
 
 
-class Player:
+class CassetteReplay:
     """
-    A cassette as one workspace plays it.
-
-    Several answers to the same request are played in the order they were
-    recorded in, and the last one again from then on.
-    """
-
-    def __init__(self, cassette: Cassette, played: set[int]) -> None:
-        self.cassette = cassette
-        self._played = played
-        self._next: dict[tuple[object, ...], int] = {}
-
-    def play(self, method: str, url: str, body: str, headers: dict[str, str]) -> Exchange | None:
-        """
-        The next answer to a request, `None` if there is none.
-        """
-        found = self.cassette.find(method, url, body, headers)
-        if not found:
-            return None
-        number = self._next.get(found[0].identity, 0)
-        self._next[found[0].identity] = number + 1
-        exchange = found[min(number, len(found) - 1)]
-        self._played.add(self.cassette.exchanges.index(exchange))
-        return exchange
-
-
-def digest_of(flow: http.HTTPFlow) -> hashlib._Hash | None:
-    """
-    Takes the pieces of a request's body, if only its digest is needed.
-    """
-    found: hashlib._Hash | None = flow.metadata.get(_DIGEST)
-    return found
-
-
-class Replay:
-    """
-    Answers requests that the gate left to the cassette. An addon, behind the
-    recorder of the log.
+    Respond to requests that the gate left to the cassette. An addon, behind
+    the request log.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: ConnectionRegistry) -> None:
         self._registry = registry
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """
-        Only the digest of a body is needed.
+        Keep only the digest of the body of a request that is to be replayed.
         """
         judgement = Judgement.of(flow)
         if judgement and judgement.decision.verdict == "replayed":
-            flow.metadata[_DIGEST] = hashlib.sha256()
+            digest_body(flow)
 
     def request(self, flow: http.HTTPFlow) -> None:
         """
-        Answer, or refuse what was not recorded.
+        Play the recorded response, or refuse a request that was not recorded.
         """
         judgement = Judgement.of(flow)
-        conversation = self._registry.conversation(flow.client_conn)
-        taken = digest_of(flow)
-        if judgement is None or taken is None or flow.response is not None:
+        connection = self._registry.connection(flow.client_conn)
+        digest = digest_of(flow)
+        if judgement is None or digest is None or flow.response is not None:
             return
-        player = conversation.workspace.player if conversation else None
+        player = connection.workspace.player if connection else None
         if player is None:
             judgement.decision = Decision("blocked", "cassette-miss", "There is no cassette.")
-            flow.response = answers.refusal(judgement.decision)
+            flow.response = responses.blocked_response(judgement.decision)
             return
-        empty = taken.hexdigest() == hashlib.sha256().hexdigest()
-        facts, request = judgement.facts, flow.request
-        asked = (
+        body, facts, request = digest.hexdigest(), judgement.facts, flow.request
+        wanted = (
             request.method.upper(),
             safe_url(facts.scheme, facts.host, facts.port, request.data.path),
-            "" if empty else taken.hexdigest(),
-            lower_names(request.headers),
+            "" if body == _EMPTY else body,
+            fields_by_lower_name(request.headers),
         )
         try:
-            exchange = player.play(*asked)
+            exchange = player.play(*wanted)
             if exchange is not None:
                 content = player.cassette.content(exchange)
-                flow.response = _response(exchange, content, asked[0])
+                flow.response = _response(exchange, content, wanted[0])
                 return
-            nearest = player.cassette.nearest(*asked)
-            hint = f"Nearest is {nearest}. " if nearest else ""
-            text = _MISS.format(method=asked[0], url=asked[1], nearest=hint)
+            nearest = player.cassette.nearest(*wanted)
+            hint = f"The nearest is {nearest}. " if nearest else ""
+            text = _MISS.format(method=wanted[0], url=wanted[1], nearest=hint)
         except (InvalidCassette, OSError) as error:
             text = f"The cassette cannot be played: {error}."
         judgement.decision = Decision("blocked", "cassette-miss", text)
-        flow.response = answers.refusal(judgement.decision)
+        flow.response = responses.blocked_response(judgement.decision)
 
 
 def _response(exchange: Exchange, content: bytes, method: str) -> http.Response:

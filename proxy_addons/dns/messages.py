@@ -1,7 +1,7 @@
 """
-Reading DNS questions and writing answers: bytes in, bytes out.
+Parse DNS queries and build responses: bytes in, bytes out.
 
-The questions come from a workspace, so nothing in them is believed.
+The queries come from a workspace, so nothing in them is trusted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ __all__ = [
     "NO_SUCH_NAME",
     "REFUSED",
     "A",
-    "Question",
-    "answer",
-    "parse",
+    "DnsQuestion",
+    "build_response",
+    "parse_query",
 ]
 
 A = 1
@@ -30,16 +30,16 @@ _TTL = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DnsQuestion:
     """
     The question of one query.
 
     Attributes:
-        id: what the answer must repeat.
+        id: number that the response must repeat.
         flags: of the query.
-        name: lower case, without the final dot; odd bytes as `\\DDD`.
-        kind: the record type asked for.
-        raw: the question section as it was sent; empty if it makes no sense.
+        name: lower case, without the final dot; unusual bytes as `\\DDD`.
+        kind: the record type.
+        raw: the question section as it was sent; empty if it is invalid.
     """
 
     id: int
@@ -49,17 +49,18 @@ class Question:
     raw: bytes
 
 
-def parse(message: bytes) -> Question | None:
+def parse_query(message: bytes) -> DnsQuestion | None:
     """
-    The question in *message*; without a name if it is no proper query, `None`
-    if it must not even be answered.
+    Return the question in *message*, without a name if the query is invalid.
+
+    `None` means that there must be no response at all.
     """
     if len(message) < _HEADER.size:
         return None
     number, flags, questions, *_ = _HEADER.unpack_from(message)
     if flags & _RESPONSE:
         return None
-    broken = Question(number, flags, "", 0, b"")
+    broken = DnsQuestion(number, flags, "", 0, b"")
     if questions != 1 or flags & _OPCODE:
         return broken
     labels: list[str] = []
@@ -74,15 +75,15 @@ def parse(message: bytes) -> Question | None:
     if end > len(message) or not labels:
         return broken
     kind = int.from_bytes(message[at + 1 : at + 3], "big")
-    return Question(number, flags, ".".join(labels), kind, message[_HEADER.size : end])
+    return DnsQuestion(number, flags, ".".join(labels), kind, message[_HEADER.size : end])
 
 
-def answer(question: Question, code: int, address: str | None = None) -> bytes:
+def build_response(question: DnsQuestion, code: int, address: str | None = None) -> bytes:
     """
-    The answer to *question*.
+    Return the response to *question*.
 
     Args:
-        question: as `parse` gave it.
+        question: from `parse_query`.
         code: the response code.
         address: an IPv4 address for one record of type A.
     """

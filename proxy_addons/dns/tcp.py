@@ -1,5 +1,5 @@
 """
-Look-ups over TCP: a few connections for each workspace, and not for long.
+Look-ups over TCP: a few short connections for each workspace.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..state.limits import DNS_CONNECTIONS
+from ..state.limits import MAX_DNS_CONNECTIONS
 
 if TYPE_CHECKING:
-    from ..state.connections import Registry, Workspace
+    from ..state.connections import ConnectionRegistry, RegisteredWorkspace
 
-__all__ = ["Streams"]
+__all__ = ["TcpLookups"]
 
 _MESSAGE_SECONDS = 5.0
 _STREAM_SECONDS = 30.0
@@ -26,89 +26,101 @@ Reply = Callable[[bytes, str], "bytes | None"]
 
 class _Stream:
     """
-    One connection; `moved` is when a message of it was last read.
+    One connection.
+
+    Attributes:
+        last_activity: when the last message was read, on the monotonic clock.
     """
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
-        self.moved = time.monotonic()
+        self.last_activity = time.monotonic()
 
 
-class Streams:
+class TcpLookups:
     """
     The connections that look-ups come by.
 
     Args:
         registry: knows the workspaces.
-        reply: answers a message of an address.
-        crowded: told when a workspace has as many as it may, once until half
-            of them are gone.
+        reply: returns the response to a message of an address, `None` for none.
+        log_limit: logs that a workspace reached the limit; called again only after half
+            of its connections have ended.
+
+    Attributes:
+        sentinels: connections that a barrier opens, by their own address.
     """
 
     def __init__(
-        self, registry: Registry, reply: Reply, crowded: Callable[[Workspace], None]
+        self,
+        registry: ConnectionRegistry,
+        reply: Reply,
+        log_limit: Callable[[RegisteredWorkspace], None],
     ) -> None:
         self._registry = registry
         self._reply = reply
-        self._crowded = crowded
+        self._crowded = log_limit
         self._open: defaultdict[str, set[_Stream]] = defaultdict(set)
-        self._told: set[str] = set()
-        self.expected: dict[tuple[str, int], Callable[[], None]] = {}
+        self._limit_logged: set[str] = set()
+        self.sentinels: dict[tuple[str, int], Callable[[], None]] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """
-        Answer what comes by one connection.
+        Respond to the messages of one connection.
         """
         peer = writer.get_extra_info("peername")[:2]
         try:
-            if arrived := self.expected.pop(peer, None):
+            if arrived := self.sentinels.pop(peer, None):
                 arrived()
-            elif self._admits(peer[0]):
-                await self._answer(reader, _Stream(writer), peer[0])
+            elif self._accepts(peer[0]):
+                await self._serve_stream(reader, _Stream(writer), peer[0])
         finally:
-            # What a client does not take is no reason to keep the connection.
-            writer.transport.abort() if _is_stuck(writer) else writer.close()
+            # Do not wait for a client that does not read its responses.
+            writer.transport.abort() if _has_unsent_data(writer) else writer.close()
 
-    def moved(self, address: str) -> float:
+    def last_activity(self, address: str) -> float:
         """
-        When a connection that is still open was last heard of, on the monotonic clock.
+        Return when an open connection of *address* was last active, on the monotonic clock;
+        0 if there is none.
         """
-        return max((stream.moved for stream in self._open.get(address, ())), default=0.0)
+        return max((stream.last_activity for stream in self._open.get(address, ())), default=0.0)
 
-    def cut_off(self, address: str) -> None:
+    def disconnect(self, address: str) -> None:
         """
         Close every connection of *address*.
         """
         for stream in self._open.get(address, ()):
             stream.writer.transport.abort()
 
-    def _admits(self, address: str) -> bool:
+    def _accepts(self, address: str) -> bool:
         workspace, count = self._registry.workspace(address), len(self._open.get(address, ()))
         if workspace is None:
             return False
-        if count < DNS_CONNECTIONS:
+        if count < MAX_DNS_CONNECTIONS:
             return True
-        if address not in self._told:
-            self._told.add(address)
+        if address not in self._limit_logged:
+            self._limit_logged.add(address)
             self._crowded(workspace)
         return False
 
-    async def _answer(self, reader: asyncio.StreamReader, stream: _Stream, address: str) -> None:
+    async def _serve_stream(
+        self, reader: asyncio.StreamReader, stream: _Stream, address: str
+    ) -> None:
         self._open[address].add(stream)
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
                 async with asyncio.timeout(_STREAM_SECONDS):
-                    while await self._one(reader, stream, address):
-                        stream.moved = time.monotonic()
+                    while await self._respond(reader, stream, address):
+                        stream.last_activity = time.monotonic()
         finally:
             streams = self._open[address]
             streams.discard(stream)
-            if len(streams) < DNS_CONNECTIONS // 2:
-                self._told.discard(address)
+            if len(streams) < MAX_DNS_CONNECTIONS // 2:
+                self._limit_logged.discard(address)
             if not streams:
                 del self._open[address]
 
-    async def _one(self, reader: asyncio.StreamReader, stream: _Stream, address: str) -> bool:
+    async def _respond(self, reader: asyncio.StreamReader, stream: _Stream, address: str) -> bool:
         async with asyncio.timeout(_MESSAGE_SECONDS):
             length = int.from_bytes(await reader.readexactly(2), "big")
             reply = self._reply(await reader.readexactly(length), address)
@@ -119,5 +131,5 @@ class Streams:
             return True
 
 
-def _is_stuck(writer: asyncio.StreamWriter) -> bool:
+def _has_unsent_data(writer: asyncio.StreamWriter) -> bool:
     return writer.transport.get_write_buffer_size() > 0

@@ -1,5 +1,5 @@
 """
-The gate: judges tunnels and requests before a byte of them leaves.
+The gate: judge tunnels and requests before any byte of them leaves.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pytest_codex_workspace.network.hosts import normalise_host
 from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide
 
 from ..answer.stubs import admits_tunnel, find_stub
-from ..state import responses as answers
+from ..state import responses
 from ..state.judgement import Judgement
-from ..state.limits import HELD_BYTES, WHOLE_BYTES
+from ..state.limits import MAX_BUFFERED_BYTES, MAX_WHOLE_BODY_BYTES
 from .websocket import asks_for_websocket, strip_upgrade
 from .wellformed import is_wellformed
 
@@ -23,115 +23,124 @@ if TYPE_CHECKING:
 
     from mitmproxy import http, tls
 
-    from ..state.connections import Conversation, Registry
+    from ..state.connections import ConnectionRegistry, WorkspaceConnection
 
 __all__ = ["Gate", "request_facts", "tunnel_facts"]
 
 logger = logging.getLogger(__name__)
 
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
-_NONSENSE = Decision("blocked", "not-tls", "The proxy could not make sense of this request.")
+_UNPARSABLE = Decision("blocked", "not-tls", "The proxy could not parse this request.")
 
-_FULL = Decision(
+_MEMORY_LIMIT = Decision(
     "failed",
     None,
-    f"This workspace has not taken {HELD_BYTES >> 20} MB of the answers that it asked for. What is "
-    "asked for meanwhile is not.",
+    f"{MAX_BUFFERED_BYTES >> 20} MB of responses are waiting to be read by this workspace. New "
+    "requests are refused until it reads them.",
 )
 
 
 class Gate:
     """
-    Judges tunnels in `http_connect` and requests in `requestheaders`.
+    Judge tunnels in `http_connect` and requests in `requestheaders`. An addon.
 
-    mitmproxy logs an addon's exception and goes on, so whatever goes wrong
-    here is a refusal.
+    mitmproxy logs an exception of an addon and goes on, so every error here
+    refuses the request.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: ConnectionRegistry) -> None:
         self._registry = registry
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """
-        Judge what a tunnel is asked for.
+        Judge a request for a tunnel.
         """
         self._judge(flow, tunnel_facts)
-        conversation = self._registry.conversation(flow.client_conn)
-        if flow.response is None and conversation is not None:
-            conversation.tunnel = flow.request.host, flow.request.port
+        connection = self._registry.connection(flow.client_conn)
+        if flow.response is None and connection is not None:
+            connection.tunnel = flow.request.host, flow.request.port
             # The certificate must be for the name that was judged.
             flow.server_conn.sni = normalise_host(flow.request.host)
 
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         """
-        Note that the client has got as far as TLS.
+        Note that the client has begun TLS.
         """
-        if conversation := self._registry.conversation(data.context.client):
-            conversation.touch()
+        if connection := self._registry.connection(data.context.client):
+            connection.note_activity()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """
-        Judge one request, whichever it is on its connection.
+        Judge one request, the first or a later one of its connection.
         """
-        conversation = self._registry.conversation(flow.client_conn)
-        if conversation is not None:
-            conversation.requests += 1
+        connection = self._registry.connection(flow.client_conn)
+        if connection is not None:
+            connection.request_count += 1
         self._judge(flow, request_facts)
-        if flow.response is None and conversation is not None:
-            if conversation.workspace.policy.websocket == "block":
+        if flow.response is None and connection is not None:
+            if connection.workspace.policy.websocket == "block":
                 strip_upgrade(flow.request.headers)
             judgement = Judgement.of(flow)
             if judgement and judgement.decision.allowed:
                 flow.request.stream = _is_large(flow.request)
 
     def _judge(
-        self, flow: http.HTTPFlow, gather: Callable[[http.HTTPFlow, Conversation], RequestFacts]
+        self,
+        flow: http.HTTPFlow,
+        gather: Callable[[http.HTTPFlow, WorkspaceConnection], RequestFacts],
     ) -> None:
-        conversation = self._registry.conversation(flow.client_conn)
-        if conversation is None:
-            flow.response = answers.refusal(_NONSENSE)
+        connection = self._registry.connection(flow.client_conn)
+        if connection is None:
+            flow.response = responses.blocked_response(_UNPARSABLE)
             return
-        workspace = conversation.workspace
+        workspace = connection.workspace
         try:
-            facts = gather(flow, conversation)
+            facts = gather(flow, connection)
             decision = decide(facts, workspace.policy)
             judgement = Judgement.attach(flow, workspace, facts, decision)
-            answered = self._answered(flow, judgement, conversation)
+            is_stubbed = self._apply_stub(flow, judgement, connection)
         except Exception:
             logger.exception("a request could not be judged and is refused")
-            host, port = _target(flow, conversation)
+            host, port = _target(flow, connection)
             facts = RequestFacts(host, port=port, payload="malformed")
-            judgement = Judgement.attach(flow, workspace, facts, _NONSENSE)
-            answered = False
-        carried_out = judgement.decision.verdict in ("allowed", "stubbed")
-        if carried_out and facts.method != "CONNECT" and not self._registry.has_room(workspace):
-            judgement.decision = _FULL
-            flow.response = answers.failure(_FULL)
-        elif answered:
+            judgement = Judgement.attach(flow, workspace, facts, _UNPARSABLE)
+            is_stubbed = False
+        forwarded = judgement.decision.verdict in ("allowed", "stubbed")
+        if (
+            forwarded
+            and facts.method != "CONNECT"
+            and not self._registry.accepts_requests(workspace)
+        ):
+            judgement.decision = _MEMORY_LIMIT
+            flow.response = responses.failed_response(_MEMORY_LIMIT)
+        elif is_stubbed:
             return
         elif not judgement.decision.allowed:
             if not flow.error:
-                flow.response = answers.refusal(judgement.decision)
+                flow.response = responses.blocked_response(judgement.decision)
         elif facts.method == "CONNECT":
             return
         elif workspace.player:
-            # Not approved, so nothing of it can leave; the answer comes with the end of its body.
+            # Without approval the request cannot leave. The response follows at the end of its
+            # body.
             judgement.decision = Decision("replayed")
         else:
-            conversation.approved[flow.request.host, flow.request.port] = facts
+            connection.approved[flow.request.host, flow.request.port] = facts
 
     @staticmethod
-    def _answered(flow: http.HTTPFlow, judgement: Judgement, conversation: Conversation) -> bool:
+    def _apply_stub(
+        flow: http.HTTPFlow, judgement: Judgement, connection: WorkspaceConnection
+    ) -> bool:
         """
-        Whether a stub answers a request, or may answer those in a tunnel.
+        Apply a stub to a request, or open a tunnel that a stub needs. Return whether one was found.
         """
         facts, decision = judgement.facts, judgement.decision
         if facts.method == "CONNECT":
-            if admits_tunnel(facts, decision, conversation):
+            if admits_tunnel(facts, decision, connection):
                 judgement.decision = Decision("allowed")
                 return True
             return False
-        stub = find_stub(flow.request, facts, decision, conversation)
+        stub = find_stub(flow.request, facts, decision, connection)
         if stub is None:
             return False
         stub.use()
@@ -141,28 +150,28 @@ class Gate:
         return True
 
 
-def tunnel_facts(flow: http.HTTPFlow, _: Conversation) -> RequestFacts:
+def tunnel_facts(flow: http.HTTPFlow, _: WorkspaceConnection) -> RequestFacts:
     """
-    What is known when a tunnel is asked for.
+    Return what is known when a client asks for a tunnel.
     """
     return RequestFacts(
         host=flow.request.host, port=flow.request.port, method="CONNECT", encrypted=False
     )
 
 
-def request_facts(flow: http.HTTPFlow, conversation: Conversation) -> RequestFacts:
+def request_facts(flow: http.HTTPFlow, connection: WorkspaceConnection) -> RequestFacts:
     """
-    What is known when the headers of a request have arrived.
+    Return what is known when the header fields of a request have arrived.
     """
     request = flow.request
-    encrypted = conversation.encrypted
+    encrypted = connection.encrypted
     wellformed = (
         flow.error is None
         and is_wellformed(request)
         and request.method.upper() != "CONNECT"
         and request.http_version in (("HTTP/2.0",) if _is_http2(flow) else ("HTTP/1.0", "HTTP/1.1"))
     )
-    host, port = _target(flow, conversation)
+    host, port = _target(flow, connection)
     return RequestFacts(
         host=host,
         port=port,
@@ -175,14 +184,16 @@ def request_facts(flow: http.HTTPFlow, conversation: Conversation) -> RequestFac
     )
 
 
-def _target(flow: http.HTTPFlow, conversation: Conversation) -> tuple[str, int]:
+def _target(flow: http.HTTPFlow, connection: WorkspaceConnection) -> tuple[str, int]:
     """
-    Where a request is for. Of one that mitmproxy finds fault with it says
-    nothing, but the tunnel does, and in clear it is for the proxy.
+    Return host and port of a request.
+
+    mitmproxy does not parse them if the request has an error. Then they are those of the
+    tunnel; outside a tunnel the request is for the proxy.
     """
     if not flow.error:
         return flow.request.host, flow.request.port
-    return conversation.tunnel or ("proxy", 8080)
+    return connection.tunnel or ("proxy", 8080)
 
 
 def _is_http2(flow: http.HTTPFlow) -> bool:
@@ -191,7 +202,7 @@ def _is_http2(flow: http.HTTPFlow) -> bool:
 
 def _names(flow: http.HTTPFlow, port: int) -> tuple[tuple[str, str], ...]:
     """
-    Every other name that a request gives for its host.
+    Return every other name that a request gives for its host.
     """
     names = []
     if flow.client_conn.sni is not None:
@@ -213,7 +224,8 @@ def _names(flow: http.HTTPFlow, port: int) -> tuple[tuple[str, str], ...]:
 
 def _without_port(authority: str, port: int) -> str:
     """
-    The host of *authority*; all of it, which is no host, if the port is another one.
+    Return the host of *authority*; all of it, which is no valid host, if the port is a
+    different one.
     """
     match = _AUTHORITY.fullmatch(authority)
     if match is None or (match["port"] and int(match["port"]) != port):
@@ -223,10 +235,11 @@ def _without_port(authority: str, port: int) -> str:
 
 def _is_large(request: http.Request) -> bool:
     """
-    Whether a request's body goes on as it comes. The verdict has been given
-    by then, and memory stays bounded.
+    Check whether a request's body is sent on as it comes.
+
+    The request has been judged by then, and memory stays bounded.
     """
     length = request.headers.get("content-length", "")
     if length.isdecimal():
-        return int(length) > WHOLE_BYTES
+        return int(length) > MAX_WHOLE_BODY_BYTES
     return request.is_http2 or "transfer-encoding" in request.headers

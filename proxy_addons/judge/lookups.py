@@ -1,9 +1,9 @@
 """
-Looking up names without keeping other workspaces waiting.
+Look up names without keeping other workspaces waiting.
 
-A look-up takes a thread until the name server has answered or given up, and
-nothing ends it earlier. So a workspace has a few at a time, and what nobody
-waits for any more still counts.
+A look-up occupies a thread until the name server responds or times out; nothing ends
+it earlier. So each workspace may use only a few threads, and an abandoned look-up
+still counts.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any
 
-from ..state.limits import LOOKUPS
+from ..state.limits import MAX_LOOKUPS
 
-__all__ = ["LOOKUP_SECONDS", "Lookups"]
+__all__ = ["LOOKUP_SECONDS", "LookupLimiter"]
 
 LOOKUP_SECONDS = 20.0
-"""Seconds that a connection waits for its name: a dead name server costs 5 to 10."""
+"""Seconds that a connection waits for its name; a dead name server takes 5 to 10."""
 
 Infos = list[Any]
 
 
-class Lookups:
+class LookupLimiter:
     """
-    Counts the look-ups of each workspace.
+    Limit the concurrent look-ups of each workspace.
     """
 
     def __init__(self) -> None:
         self._permits: defaultdict[str, asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(LOOKUPS)
+            lambda: asyncio.Semaphore(MAX_LOOKUPS)
         )
 
     async def run(
@@ -39,9 +39,13 @@ class Lookups:
         """
         Carry out *lookup* for the workspace at *address*.
 
+        Args:
+            address: of the workspace.
+            lookup: the look-up.
+            seconds: the time limit, including the wait for a free thread.
+
         Raises:
-            OSError: it fails, or takes more than *seconds*, waiting for its
-                turn included.
+            OSError: the look-up failed or exceeded the time limit.
         """
         permit = self._permits[address]
         try:
@@ -53,7 +57,7 @@ class Lookups:
                     raise
                 return await asyncio.shield(self._task(permit, lookup))
         except TimeoutError:
-            raise OSError(f"its name could not be looked up within {seconds:g} s") from None
+            raise OSError(f"the name was not resolved within {seconds:g} s") from None
 
     @staticmethod
     def _task(permit: asyncio.Semaphore, lookup: Coroutine[Any, Any, Infos]) -> asyncio.Task[Infos]:

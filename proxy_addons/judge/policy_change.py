@@ -1,5 +1,5 @@
 """
-Judging anew what is under way when a policy changes.
+Judge requests that are in progress again when the policy changes.
 """
 
 from __future__ import annotations
@@ -12,26 +12,36 @@ from pytest_codex_workspace.network.policy import decide
 from ..state.judgement import Judgement
 
 if TYPE_CHECKING:
-    from ..record.connection_log import Incidents
-    from ..record.request_log import Recorder
-    from ..state.connections import Conversation
+    from ..record.connection_log import ConnectionLogger
+    from ..record.request_log import RequestLogger
+    from ..state.connections import WorkspaceConnection
 
-__all__ = ["reconsider"]
+__all__ = ["recheck_connection"]
 
-_CHANGED = "The policy was changed while this was under way, and it was cut off."
+_CHANGED = "The policy changed while this request was in progress, and the connection was closed."
 
 
-def reconsider(conversation: Conversation, recorder: Recorder, incidents: Incidents) -> bool:
+def recheck_connection(
+    connection: WorkspaceConnection,
+    request_logger: RequestLogger,
+    connection_logger: ConnectionLogger,
+) -> bool:
     """
-    Judge the requests of a connection by the present policy of its workspace,
-    those too that have their answer and go on sending, and WebSockets.
+    Judge the requests of a connection by the present policy of its workspace.
+
+    That includes WebSockets, and requests that have their response and still send.
+
+    Args:
+        connection: of the workspace.
+        request_logger: logs requests that have no log entry yet.
+        connection_logger: logs the others.
 
     Returns:
-        Whether one is refused that was allowed.
+        Whether a request is refused that was allowed before.
     """
-    policy, refused = conversation.workspace.policy, False
-    for layer in conversation.layers:
-        for exchange in layer.exchanges():
+    policy, refused = connection.workspace.policy, False
+    for layer in connection.http_layers:
+        for exchange in layer.active_streams():
             flow = exchange.flow
             judgement = Judgement.of(flow)
             if judgement is None or not judgement.decision.allowed:
@@ -42,8 +52,8 @@ def reconsider(conversation: Conversation, recorder: Recorder, incidents: Incide
                 continue
             refused = True
             decision = replace(decision, explanation=f"{decision.explanation} {_CHANGED}")
-            if recorder.is_open(flow):
+            if request_logger.is_open(flow):
                 judgement.decision = decision
             else:
-                incidents.tunnel(conversation, facts, decision)
+                connection_logger.log_tunnel(connection, facts, decision)
     return refused

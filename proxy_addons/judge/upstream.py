@@ -1,5 +1,5 @@
 """
-The way out by another proxy, as companies demand it.
+Route traffic through an upstream proxy, such as a company's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from pytest_codex_workspace.network.hosts import literal_address
 from pytest_codex_workspace.network.policy import Decision, decide
 
-from ..state import responses as answers
+from ..state import responses
 from ..state.judgement import Judgement
 
 if TYPE_CHECKING:
@@ -22,61 +22,61 @@ if TYPE_CHECKING:
 
     from pytest_codex_workspace.network.upstream import UpstreamProxy
 
-    from ..mitm.http_stream import OnFailure
-    from ..state.connections import Conversation, Registry, Workspace
+    from ..state.connections import ConnectionRegistry, RegisteredWorkspace, WorkspaceConnection
+    from ..state.responses import OnFailure
     from .addresses import GuardedEventLoop
 
-__all__ = ["FarNames", "Upstream"]
+__all__ = ["UpstreamNameGuard", "UpstreamRouter"]
 
 _AUTHORIZATION = "proxy-authorization"
 _DENIED = 407
 _REFUSED = re.compile(r"refused HTTP CONNECT request: (?P<status>\d{3})")
 _LOOKUP_SECONDS = 2.0
-_REMEMBERED_SECONDS = 60.0
-_REMEMBERED = 1000
+_CACHE_SECONDS = 60.0
+_CACHE_SIZE = 1000
 
 
-class Upstream:
+class UpstreamRouter:
     """
-    Sends approved requests to the upstream proxy. An addon, behind the gate
-    and before the recorder.
+    Send approved requests to the upstream proxy. An addon, behind the gate and
+    before the request log.
 
     Args:
-        proxy: where they go.
+        proxy: the upstream proxy.
         registry: knows the connections.
     """
 
-    def __init__(self, proxy: UpstreamProxy, registry: Registry) -> None:
+    def __init__(self, proxy: UpstreamProxy, registry: ConnectionRegistry) -> None:
         self._proxy = proxy
         self._registry = registry
         registry.upstream = proxy.address
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """
-        Choose the way of a request.
+        Choose the route of a request: through the upstream proxy or direct.
         """
-        conversation, judgement = self._registry.conversation(flow.client_conn), Judgement.of(flow)
-        if conversation is None or judgement is None or not judgement.decision.allowed:
+        connection, judgement = self._registry.connection(flow.client_conn), Judgement.of(flow)
+        if connection is None or judgement is None or not judgement.decision.allowed:
             return
         request, proxy = flow.request, self._proxy
-        # The object is that of the client's connection: an earlier request may have set it.
+        # An earlier request of this connection may have set it.
         flow.server_conn.via = None
         if proxy.bypasses(request.host, request.port):
             return
         flow.server_conn.via = (proxy.scheme, proxy.address)  # type: ignore[assignment]
-        conversation.approved[proxy.address] = judgement.facts
+        connection.approved[proxy.address] = judgement.facts
         if request.scheme == "http":
             self._authorize(request)
 
     def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
         """
-        Say who is asking for a tunnel.
+        Authenticate to the upstream proxy when a tunnel is opened there.
         """
         self._authorize(flow.request)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """
-        A plain request that the upstream proxy did not accept has failed.
+        Mark a plain request as failed if the upstream proxy asks for a password.
         """
         judgement = Judgement.of(flow)
         if judgement and flow.response and self._is_denied(flow):
@@ -85,21 +85,23 @@ class Upstream:
 
     def response(self, flow: http.HTTPFlow) -> None:
         """
-        And its answer is ours: what the workspace is told is not to log in there.
+        Replace the upstream proxy's 407 by our response.
+
+        The workspace is not meant to authenticate there.
         """
         judgement = Judgement.of(flow)
         if judgement and self._is_denied(flow):
-            flow.response = answers.failure(judgement.decision)
+            flow.response = responses.failed_response(judgement.decision)
 
     def explaining(self, on_failure: OnFailure) -> OnFailure:
         """
-        *on_failure*, told more of errors on the way through the proxy.
+        Return *on_failure* with errors of the upstream proxy explained.
         """
         return lambda flow, error: on_failure(flow, self.explain(flow, error))
 
     def explain(self, flow: http.HTTPFlow, error: str) -> str:
         """
-        *error* with the proxy's name and what to check, if it was involved.
+        Return *error*, with the upstream proxy's address and advice if that proxy was involved.
         """
         server = flow.server_conn
         if server.via is None and server.address != self._proxy.address:
@@ -107,18 +109,20 @@ class Upstream:
         refused = _REFUSED.search(error)
         status = refused["status"] if refused else error[:3]
         if status == str(_DENIED):
-            said, advice = "asks for a password", "put user and password into its URL"
+            problem, advice = "asks for a password", "add user and password to its URL"
         elif refused:
-            said = f"refused the tunnel with {status}"
-            advice = "ask whoever runs it, or list the host in NO_PROXY if it is reached directly"
+            problem = f"refused the tunnel with {status}"
+            advice = (
+                "ask its administrator, or add the host to NO_PROXY if it can be reached directly"
+            )
         elif "verify failed" in error:
-            said = f"led to a certificate that is not trusted ({error})"
-            advice = "if it decrypts traffic, name its authority in SSL_CERT_FILE"
+            problem = f"returned a certificate that is not trusted ({error})"
+            advice = "if it decrypts traffic, add its certificate authority to SSL_CERT_FILE"
         else:
-            said = f"gave no way through ({error})"
+            problem = f"did not connect ({error})"
             advice = "check that it is up and that containers can reach it"
         return (
-            f"the upstream proxy {self._proxy} {said}; {advice} (HTTPS_PROXY, or the option "
+            f"the upstream proxy {self._proxy} {problem}; {advice} (HTTPS_PROXY, or the option "
             "upstream-proxy)"
         )
 
@@ -131,62 +135,61 @@ class Upstream:
         )
 
     def _authorize(self, request: http.Request) -> None:
-        # Whatever the workspace sends for this proxy is not ours to pass on.
+        # Never pass on credentials that the workspace sends for the proxy.
         request.headers.pop(_AUTHORIZATION, None)
         if self._proxy.authorization is not None:
             request.headers[_AUTHORIZATION] = self._proxy.authorization
 
 
-class FarNames:
+class UpstreamNameGuard:
     """
-    Refuses names that lead to private addresses only. An addon, behind the
-    recorder, since it takes its time.
+    Refuse names that lead only to private addresses. An addon, behind the request
+    log, because it takes time.
 
-    Behind an upstream proxy it is that one which resolves names, so this is
-    the best that can be done from here: names that do not resolve here, or
-    not in time, pass, and what the other proxy makes of a name is its affair.
-    Literal addresses have been judged by then.
+    The upstream proxy resolves names itself, so this is the best possible check here.
+    Names that do not resolve here, or not in time, pass; how the upstream proxy
+    resolves them is beyond our control. The gate has judged literal addresses before.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: ConnectionRegistry) -> None:
         self._registry = registry
-        self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._cache: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """
-        Judge by the addresses that this machine's resolver knows.
+        Judge a request by the addresses that this machine's resolver returns.
         """
-        conversation, judgement = self._registry.conversation(flow.client_conn), Judgement.of(flow)
-        if flow.response is not None or conversation is None or judgement is None:
+        connection, judgement = self._registry.connection(flow.client_conn), Judgement.of(flow)
+        if flow.response is not None or connection is None or judgement is None:
             return
         host = flow.request.host
         if flow.server_conn.via is None or literal_address(host) is not None:
             return
-        facts = replace(judgement.facts, addresses=await self._addresses(host, conversation))
-        decision = decide(facts, conversation.workspace.policy)
+        facts = replace(judgement.facts, addresses=await self._addresses(host, connection))
+        decision = decide(facts, connection.workspace.policy)
         if not decision.allowed:
             judgement.decision = decision
-            # A body that has not been judged is not let through piece by piece.
+            # The body of a refused request must not be streamed.
             flow.request.stream = False
-            flow.response = answers.refusal(decision)
+            flow.response = responses.blocked_response(decision)
 
-    async def _addresses(self, host: str, conversation: Conversation) -> tuple[str, ...]:
+    async def _addresses(self, host: str, connection: WorkspaceConnection) -> tuple[str, ...]:
         now = time.monotonic()
-        until, found = self._known.pop(host, (0.0, ()))
+        until, found = self._cache.pop(host, (0.0, ()))
         if now >= until:
-            until, found = now + _REMEMBERED_SECONDS, await _look_up(host, conversation.workspace)
-        self._known[host] = until, found
-        while len(self._known) > _REMEMBERED:
-            del self._known[next(iter(self._known))]
+            until, found = now + _CACHE_SECONDS, await _look_up(host, connection.workspace)
+        self._cache[host] = until, found
+        while len(self._cache) > _CACHE_SIZE:
+            del self._cache[next(iter(self._cache))]
         return found
 
 
-async def _look_up(host: str, workspace: Workspace) -> tuple[str, ...]:
+async def _look_up(host: str, workspace: RegisteredWorkspace) -> tuple[str, ...]:
     """
-    The addresses of *host*, none if that takes too long.
+    Return the addresses of *host*, none if the look-up fails or takes too long.
     """
     loop = cast("GuardedEventLoop", asyncio.get_running_loop())
-    # Not the loop's own look-up, which is for connections.
+    # The loop's own look-up is for approved connections only.
     lookup = asyncio.SelectorEventLoop.getaddrinfo(loop, host, None, type=socket.SOCK_STREAM)
     try:
         found = await loop.lookups.run(workspace.address, lookup, _LOOKUP_SECONDS)

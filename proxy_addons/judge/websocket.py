@@ -1,5 +1,5 @@
 """
-Switches of protocol: asked for by the client, or answered by the server.
+Switches of protocol: requested by the client, or made by the server.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from ..state.judgement import Judgement
 if TYPE_CHECKING:
     from mitmproxy import http
 
-    from ..state.connections import Registry
+    from ..state.connections import ConnectionRegistry
 
-__all__ = ["SwitchGuard", "asks_for_websocket", "strip_upgrade"]
+__all__ = ["UpgradeGuard", "asks_for_websocket", "strip_upgrade"]
 
 _SWITCHING = 101
 
 
 def asks_for_websocket(headers: http.Headers) -> bool:
     """
-    Whether a request wants a WebSocket, in any of the ways that servers
-    accept.
+    Check whether a request asks for a WebSocket, in any of the ways that servers accept.
     """
     members = ",".join(headers.get_all("upgrade")).lower().split(",")
     return any(each.strip().startswith("websocket") for each in members) or any(
@@ -34,8 +33,9 @@ def asks_for_websocket(headers: http.Headers) -> bool:
 
 def strip_upgrade(headers: http.Headers) -> None:
     """
-    Remove the request for any other protocol, which a proxy may do and a
-    server may not notice.
+    Remove the request for any other protocol.
+
+    A proxy may do that, and servers go on without the upgrade.
     """
     if "upgrade" not in headers:
         return
@@ -49,25 +49,25 @@ def strip_upgrade(headers: http.Headers) -> None:
         headers.pop("connection", None)
 
 
-class SwitchGuard:
+class UpgradeGuard:
     """
-    Cuts off an exchange whose server switches protocols, asked or not.
+    Abort an exchange whose server switches protocols without permission. An addon.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: ConnectionRegistry) -> None:
         self._registry = registry
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """
-        Judge a 101.
+        Judge a 101 response.
         """
         if flow.response is None or flow.response.status_code != _SWITCHING:
             return
-        conversation = self._registry.conversation(flow.client_conn)
+        connection = self._registry.connection(flow.client_conn)
         judgement = Judgement.of(flow)
-        if conversation and judgement:
+        if connection and judgement:
             facts = replace(judgement.facts, websocket=True)
-            decision = decide(facts, conversation.workspace.policy)
+            decision = decide(facts, connection.workspace.policy)
             if decision.allowed and asks_for_websocket(flow.request.headers):
                 return
             if decision.allowed:
@@ -75,14 +75,14 @@ class SwitchGuard:
                     decision,
                     verdict="blocked",
                     reason="websocket",
-                    explanation=f"{facts.host} switched protocols although nobody asked.",
+                    explanation=f"{facts.host} switched protocols without being asked.",
                 )
             judgement.decision = decision
         flow.kill()  # type: ignore[no-untyped-call]
 
     def websocket_message(self, flow: http.HTTPFlow) -> None:
         """
-        Keep no messages, where WebSockets are allowed.
+        Discard the messages of an allowed WebSocket, which mitmproxy keeps.
         """
         if flow.websocket:
             flow.websocket.messages.clear()

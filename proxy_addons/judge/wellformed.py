@@ -1,8 +1,8 @@
 """
-Whether a request can mean one thing only.
+Check that a request has only one meaning.
 
 mitmproxy passes on methods with spaces, targets that are whole URLs and header
-values with line ends. What was judged must be what the server reads.
+values with line ends. The server must read the request exactly as it was judged.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ _LINE_END = re.compile(rb"[\r\n\0]")
 
 def is_wellformed(request: http.Request) -> bool:
     """
-    Whether method, path and header fields have the form that the standard
-    gives them. The name of the host is compared elsewhere.
+    Check whether method, path and header fields have the form of the standard.
+
+    The gate compares the names of the host.
     """
     method, path = request.data.method, request.data.path
     return (

@@ -1,9 +1,10 @@
 """
-How fast connections are read, and how much of them is kept.
+How fast connections are read, and how much of them is kept in memory.
 
-mitmproxy stops reading while a socket takes no more. What waits elsewhere (for
-a connection, a decision, the window of an HTTP/2 stream, the rest of a body)
-it lets grow. Here that stops the reading, too, and it is added up.
+mitmproxy stops reading while a socket accepts no more. Data that waits elsewhere
+(for a connection, a decision, the window of an HTTP/2 stream, the rest of a body)
+grows without limit. Here that stops the reading, too, and counts against the
+memory limit of the workspace.
 """
 
 from __future__ import annotations
@@ -12,50 +13,52 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mitmproxy.proxy import events, mode_servers
+from mitmproxy.proxy import events
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
-from ..state.limits import HELD_BYTES, SILENCE_SECONDS
+from ..state.limits import IDLE_SECONDS, MAX_BUFFERED_BYTES
+from .private import limit_read_ahead, unread_bytes
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Connection
 
-    from ..state.connections import Conversation, Registry, Workspace
+    from ..state.connections import ConnectionRegistry, RegisteredWorkspace, WorkspaceConnection
 
-__all__ = ["BoundedHandler", "OnFull", "bound_connections"]
+__all__ = ["BoundedConnectionHandler", "OnMemoryLimit"]
 
-OnFull = Callable[["Conversation"], None]
-"""Told of a connection that is closed because its workspace has too much in the proxy."""
+OnMemoryLimit = Callable[["WorkspaceConnection"], None]
+"""Logs a connection that is closed because its workspace exceeds the memory limit."""
 
 _READ_BYTES = 64 * 1024
 _STEP = 0.05
-"""Seconds between looks at what other connections of the workspace may have set free."""
+"""Seconds between checks whether other connections of the workspace have freed memory."""
 
 
-class BoundedHandler(ProxyConnectionHandler):
+class BoundedConnectionHandler(ProxyConnectionHandler):
     """
-    A connection of a client, and those to servers that are made for it.
+    A client's connection, and the connections to servers that are opened for it.
 
     Args:
         registry: knows the connection.
-        on_full: told when it must be closed.
-        rest: as mitmproxy has it.
+        on_memory_limit: called before the connection is closed because of the limit.
+        rest: arguments of mitmproxy's class.
     """
 
-    def __init__(self, registry: Registry, on_full: OnFull, *rest: Any) -> None:
+    def __init__(
+        self, registry: ConnectionRegistry, on_memory_limit: OnMemoryLimit, *rest: Any
+    ) -> None:
         super().__init__(*rest)  # type: ignore[no-untyped-call]
         self._registry = registry
-        self._on_full = on_full
-        self._workspace: Workspace | None = None
-        self._moved = asyncio.Event()
-        self._narrow(self.client)
+        self._on_memory_limit = on_memory_limit
+        self._workspace: RegisteredWorkspace | None = None
+        self._progress = asyncio.Event()
+        self._limit_read_ahead(self.client)
 
     async def handle_client(self) -> None:
         """
-        Handle the connection until everything has been taken that was sent.
+        Handle the connection until the client has read everything that was sent.
         """
         writer = self.transports[self.client].writer
         await super().handle_client()
@@ -64,108 +67,94 @@ class BoundedHandler(ProxyConnectionHandler):
 
     async def server_event(self, event: events.Event) -> None:
         """
-        Let something happen, then look at what it left in memory.
+        Process an event, then measure what it left in memory.
         """
         await super().server_event(event)
-        self._moved.set()
+        self._progress.set()
         if isinstance(event, events.OpenConnectionCompleted):
-            self._narrow(event.command.connection)
+            self._limit_read_ahead(event.command.connection)
         if isinstance(event, events.DataReceived):
-            self._weigh()
+            self._enforce_memory_limit()
 
-    def _weigh(self) -> None:
+    def _enforce_memory_limit(self) -> None:
         """
-        Add up what is held after something has come, and close the connection
-        if that is too much.
+        Measure the connection, and close it if the workspace exceeds the limit.
         """
-        conversation = self._registry.conversation(self.client)
-        if conversation is None:
+        connection = self._registry.connection(self.client)
+        if connection is None:
             return
-        self._workspace = workspace = conversation.workspace
-        conversation.measure = self.held
-        conversation.weigh()
-        if workspace.requests_held > HELD_BYTES and conversation.requests_held:
-            # Others may have let go of something without anything coming.
-            self._registry.weigh(workspace)
-        if workspace.requests_held > HELD_BYTES and conversation.requests_held:
-            self._on_full(conversation)
+        self._workspace = workspace = connection.workspace
+        connection.measure = self.buffered_bytes
+        connection.update_usage()
+        if workspace.request_bytes > MAX_BUFFERED_BYTES and connection.request_bytes:
+            # Other connections may have freed memory without any event.
+            self._registry.update_usage(workspace)
+        if workspace.request_bytes > MAX_BUFFERED_BYTES and connection.request_bytes:
+            self._on_memory_limit(connection)
             if (client := self.transports.get(self.client)) and client.handler:
-                client.handler.cancel("too much is held")
+                client.handler.cancel("memory limit")
 
     async def drain_writers(self) -> None:
         """
-        Wait before more is read: for the sockets, and for what else is stuck.
+        Wait before more is read: for the sockets, and for data that waits elsewhere.
         """
         await super().drain_writers()  # type: ignore[no-untyped-call]
         task = asyncio.current_task()
         for connection, transport in list(self.transports.items()):
             if transport.handler is task:
-                await self._wait(connection)
+                await self._wait_while_paused(connection)
 
-    async def _wait(self, connection: Connection) -> None:
-        conversation = self._registry.conversation(self.client)
-        while conversation and any(each.is_stuck(connection) for each in conversation.layers):
-            self._moved.clear()
+    async def _wait_while_paused(self, side: Connection) -> None:
+        connection = self._registry.connection(self.client)
+        while connection and any(each.is_read_paused(side) for each in connection.http_layers):
+            self._progress.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._moved.wait(), _STEP)
+                await asyncio.wait_for(self._progress.wait(), _STEP)
 
-    def held(self) -> tuple[int, int]:
+    def buffered_bytes(self) -> tuple[int, int]:
         """
-        Bytes of requests, and of answers, that are in memory.
+        Return the bytes of requests and of responses in memory.
         """
-        requests = answers = 0
-        conversation = self._registry.conversation(self.client)
-        for each in conversation.layers if conversation else ():
-            sent, received = each.held()
-            requests, answers = requests + sent, answers + received
-        for connection, transport in self.transports.items():
-            # What was read from a socket and not yet looked at has no public name.
-            unread = len(getattr(transport.reader, "_buffer", b""))
-            unsent = _unsent(transport.writer)
-            if connection is self.client:
-                requests, answers = requests + unread, answers + unsent
+        requests = responses = 0
+        connection = self._registry.connection(self.client)
+        for each in connection.http_layers if connection else ():
+            sent, received = each.buffered_bytes()
+            requests, responses = requests + sent, responses + received
+        for side, transport in self.transports.items():
+            unread = unread_bytes(transport.reader)
+            unsent = _unsent_bytes(transport.writer)
+            if side is self.client:
+                requests, responses = requests + unread, responses + unsent
             else:
-                requests, answers = requests + unsent, answers + unread
-        return requests, answers
+                requests, responses = requests + unsent, responses + unread
+        return requests, responses
 
-    async def _linger(self, writer: asyncio.StreamWriter, workspace: Workspace) -> None:
+    async def _linger(self, writer: asyncio.StreamWriter, workspace: RegisteredWorkspace) -> None:
         """
-        A closed connection still has what its client does not take. For as
-        long as that is so it counts; if it stays so, it is cut off.
+        Count a closed connection for as long as its client reads what is left.
+
+        A client that stops reading is disconnected.
         """
-        left, held, until = _unsent(writer), 0, time.monotonic() + SILENCE_SECONDS
+        left, counted, until = _unsent_bytes(writer), 0, time.monotonic() + IDLE_SECONDS
         if not left:
             return
-        workspace.connections += 1
-        while left and time.monotonic() < until and self._registry.knows(workspace):
-            workspace.answers_held += left - held
-            held = left
+        workspace.open_connections += 1
+        while left and time.monotonic() < until and self._registry.is_registered(workspace):
+            workspace.response_bytes += left - counted
+            counted = left
             await asyncio.sleep(_STEP)
-            left = _unsent(writer)
-            if left < held:
-                until = time.monotonic() + SILENCE_SECONDS
-        workspace.answers_held -= held
-        workspace.connections -= 1
+            left = _unsent_bytes(writer)
+            if left < counted:
+                until = time.monotonic() + IDLE_SECONDS
+        workspace.response_bytes -= counted
+        workspace.open_connections -= 1
         if left:
             writer.transport.abort()
 
-    def _narrow(self, connection: Connection) -> None:
-        """
-        Let less be read ahead: asyncio takes 256 KiB at a time.
-        """
-        transport = self.transports.get(connection)
-        if transport and isinstance(transport.writer, asyncio.StreamWriter):
-            vars(transport.writer.transport)["max_size"] = _READ_BYTES
-        if transport and isinstance(transport.reader, asyncio.StreamReader):
-            vars(transport.reader)["_limit"] = _READ_BYTES // 2
+    def _limit_read_ahead(self, side: Connection) -> None:
+        if transport := self.transports.get(side):
+            limit_read_ahead(transport.reader, transport.writer, _READ_BYTES)
 
 
-def bound_connections(registry: Registry, on_full: OnFull) -> None:
-    """
-    Let mitmproxy handle connections that way.
-    """
-    vars(mode_servers)["ProxyConnectionHandler"] = partial(BoundedHandler, registry, on_full)
-
-
-def _unsent(writer: Any) -> int:
+def _unsent_bytes(writer: Any) -> int:
     return writer.transport.get_write_buffer_size() if writer is not None else 0

@@ -1,55 +1,52 @@
 """
-mitmproxy's parsers of HTTP/1, with bounds, and with a word to the log about
-what they cannot read.
+mitmproxy's HTTP/1 parsers with limits. Input that they cannot parse is logged.
 
-What mitmproxy does with such input of a client is a line in its own log and a closed
-connection: no flow, so no hook, and an attempt that no test would see.
+When a client sends such input, mitmproxy only writes a line to its own log and
+closes the connection. There is no flow and so no hook: no test would see the attempt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import h11
-from h11._readers import ChunkedReader
-from h11._receivebuffer import ReceiveBuffer
 from mitmproxy.net.http.http1.assemble import assemble_response
 from mitmproxy.proxy import commands, events
-from mitmproxy.proxy.layers import http as layers
-from mitmproxy.proxy.layers.http import _http1
-from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._events import ResponseHeaders, ResponseProtocolError
-from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 
-from ..state import responses as answers
-from ..state.limits import HEAD_BYTES, INTERIM_ANSWERS
+from ..state import responses
+from ..state.limits import MAX_HEAD_BYTES, MAX_INTERIM_RESPONSES
+from .private import (
+    ChunkedReader,
+    Http1Buffer,
+    Http1Client,
+    Http1Server,
+    ReceiveHttp,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
 
 if TYPE_CHECKING:
-    from mitmproxy.connection import Client
     from mitmproxy.proxy.context import Context
     from mitmproxy.proxy.layer import CommandGenerator
 
-    from pytest_codex_workspace.network.policy import Decision
+    from ..state.responses import OnMalformed
 
-__all__ = ["BoundedHttp1Client", "OnMalformed", "StrictHttp1Server", "bound_http1"]
+__all__ = ["BoundedChunkedReader", "BoundedHttp1Client", "BoundedHttp1Server"]
 
-OnMalformed = Callable[["Client", str], "Decision | None"]
-"""
-Told of a connection that sent something which is no request, and what it was;
-answers with the decision that was logged.
-"""
-
-_TOO_LONG = f"the head of a request is longer than {HEAD_BYTES} bytes"
-_ANSWER_TOO_LONG = f"the head of the answer is longer than {HEAD_BYTES} bytes"
-_TOO_MANY = f"more than {INTERIM_ANSWERS} interim answers came before the answer"
+_REQUEST_TOO_LONG = f"the head of the request is larger than the limit of {MAX_HEAD_BYTES} bytes"
+_RESPONSE_TOO_LONG = f"the head of the response is larger than the limit of {MAX_HEAD_BYTES} bytes"
+_TOO_MANY_INTERIM = f"the server sent more than {MAX_INTERIM_RESPONSES} interim responses"
 _INTERIM = [100, *range(102, 200)]
-_NO_HEAD = "the head of a request cannot be parsed"
+_UNPARSABLE = "the head of the request cannot be parsed"
 
 
-class StrictHttp1Server(Http1Server):
+class BoundedHttp1Server(Http1Server):
     """
     HTTP/1 from a client.
+
+    Args:
+        context: of the connection.
+        on_malformed: logs input that is not a request.
     """
 
     def __init__(self, context: Context, on_malformed: OnMalformed) -> None:
@@ -58,39 +55,42 @@ class StrictHttp1Server(Http1Server):
 
     def read_headers(self, event: events.ConnectionEvent) -> CommandGenerator[None]:
         """
-        Read the head of a request, if it is one and not too long.
+        Read the head of a request, unless it is malformed or too long.
         """
         yield from super().read_headers(event)
         if not isinstance(event, events.DataReceived) or self.request is not None:
             return
         if self.state == self.done:
-            self._on_malformed(self.context.client, _NO_HEAD)
-        elif self.state == self.read_headers and len(self.buf) > HEAD_BYTES:
+            self._on_malformed(self.context.client, _UNPARSABLE)
+        elif self.state == self.read_headers and len(self.buf) > MAX_HEAD_BYTES:
             self.state = self.done
-            self.buf = ReceiveBuffer()
-            decision = self._on_malformed(self.context.client, _TOO_LONG)
+            self.buf = Http1Buffer()
+            decision = self._on_malformed(self.context.client, _REQUEST_TOO_LONG)
             if decision is not None:
-                answer = assemble_response(answers.refusal(decision))  # type: ignore[no-untyped-call]
-                yield commands.SendData(self.conn, answer)
+                response = responses.blocked_response(decision)
+                data = assemble_response(response)  # type: ignore[no-untyped-call]
+                yield commands.SendData(self.conn, data)
             yield commands.CloseConnection(self.conn)
 
     def done(self, event: events.ConnectionEvent) -> CommandGenerator[None]:
         """
-        Keep nothing of what comes after the end.
+        Discard everything that comes after the end.
         """
-        self.buf = ReceiveBuffer()
+        self.buf = Http1Buffer()
         yield from super().done(event)
 
 
 class BoundedHttp1Client(Http1Client):
     """
-    HTTP/1 to a server. Interim answers (1xx) are passed over, which mitmproxy
-    takes for the answer; a switch of protocols is none.
+    HTTP/1 to a server.
+
+    Interim (1xx) responses are skipped, because mitmproxy takes them for the final
+    response. A switch of protocols (101) is a final response.
     """
 
     def read_headers(self, event: events.ConnectionEvent) -> CommandGenerator[None]:
         """
-        Read the head of an answer, if it is not too long.
+        Read the head of a response, unless it is too long.
         """
         more = True
         while more:
@@ -101,22 +101,22 @@ class BoundedHttp1Client(Http1Client):
                     self._interim += 1
                     break
                 yield command
-            if self._interim > INTERIM_ANSWERS:
-                yield from self._give_up(_TOO_MANY)
+            if self._interim > MAX_INTERIM_RESPONSES:
+                yield from self._give_up(_TOO_MANY_INTERIM)
                 return
         if self.response is not None:
             self._interim = 0
-        elif self.request is not None and len(self.buf) > HEAD_BYTES:
-            yield from self._give_up(_ANSWER_TOO_LONG)
+        elif self.request is not None and len(self.buf) > MAX_HEAD_BYTES:
+            yield from self._give_up(_RESPONSE_TOO_LONG)
 
     _interim = 0
 
     def _give_up(self, why: str) -> CommandGenerator[None]:
-        self.buf = ReceiveBuffer()
+        self.buf = Http1Buffer()
         self.state = self.done
         yield commands.CloseConnection(self.conn)
         if self.stream_id is not None:
-            # The type of the code depends on the version.
+            # mitmproxy 11 has a number here, mitmproxy 12 an enumeration.
             code: Any = ResponseProtocolError.code
             yield ReceiveHttp(ResponseProtocolError(self.stream_id, why, code))
 
@@ -126,22 +126,21 @@ def _is_interim(command: commands.Command) -> bool:
     return isinstance(head, ResponseHeaders) and head.response.status_code in _INTERIM
 
 
-class _BoundedChunkedReader(ChunkedReader):
+class BoundedChunkedReader(ChunkedReader):
     """
-    Chunks without their trailers, which a proxy may drop and mitmproxy fails
-    on, and without lines that never end.
+    Reads a chunked body with a limit on its lines, and drops its trailers.
+
+    A proxy may drop trailers, and mitmproxy fails on them.
     """
 
-    def __call__(self, buf: ReceiveBuffer) -> Any:
+    def __call__(self, buf: Http1Buffer) -> Any:
+        """
+        Return the next event, `None` if more bytes are needed.
+
+        Raises:
+            RemoteProtocolError: a line is too long, or the body is malformed.
+        """
         event = super().__call__(buf)
-        if event is None and len(buf) > HEAD_BYTES:
+        if event is None and len(buf) > MAX_HEAD_BYTES:
             raise h11.RemoteProtocolError("a line between chunks, or a trailer, is too long")
         return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
-
-
-def bound_http1() -> None:
-    """
-    Let mitmproxy read answers, and chunked bodies of both sides, that way.
-    """
-    vars(_http1)["ChunkedReader"] = _BoundedChunkedReader
-    vars(layers)["Http1Client"] = BoundedHttp1Client

@@ -1,8 +1,8 @@
 """
 HTTP/2 with back-pressure.
 
-mitmproxy gives its peers windows of 2 GB, and keeps what they do not take.
-Here a peer may send what has been passed on, and a little ahead of that.
+mitmproxy gives its peers windows of 2 GB, and keeps what the other side does not
+accept. Here a peer may send only a little more than what has been passed on.
 """
 
 from __future__ import annotations
@@ -15,44 +15,56 @@ from typing import TYPE_CHECKING, Any
 from h2.connection import ConnectionState, H2Connection  # type: ignore[import-untyped]
 from h2.settings import SettingCodes  # type: ignore[import-untyped]
 from mitmproxy.proxy import commands, events
-from mitmproxy.proxy.layers import http as layers
-from mitmproxy.proxy.layers.http._events import RequestData
-from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Connection, Http2Server
-from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection, SendH2Data
 
-from ..state.limits import MERGED_BYTES, STREAMS, WINDOW_FROM_CLIENTS, WINDOW_FROM_SERVERS
+from ..state.limits import CLIENT_WINDOW_BYTES, MAX_STREAMS, MERGED_BYTES, SERVER_WINDOW_BYTES
+from .private import (
+    BufferedH2Connection,
+    Http2Client,
+    Http2Connection,
+    Http2Server,
+    RequestData,
+    SendH2Data,
+    unparsed_h2_bytes,
+)
 
 if TYPE_CHECKING:
     from h2.config import H2Configuration  # type: ignore[import-untyped]
     from mitmproxy.proxy.context import Context
     from mitmproxy.proxy.layer import CommandGenerator
 
-    from .http1 import OnMalformed
+    from ..state.responses import OnMalformed
 
-__all__ = ["BoundedHttp2Client", "Settle", "StrictHttp2Server", "bound_http2"]
+__all__ = ["AcknowledgeData", "BoundedHttp2Client", "BoundedHttp2Server"]
 
 _FRAME_BYTES = 16 * 1024
 _STREAMS_IN_A_WINDOW = 8
-"""Streams that must stand still before the others of their connection do."""
+"""Blocked streams that use up the window of their connection, and so block the others."""
 
 
 @dataclass
-class Settle(events.Event):
+class AcknowledgeData(events.Event):
     """
-    Let a peer send more, except on streams that are stuck.
+    Let a peer send more, except on blocked streams.
+
+    Attributes:
+        is_blocked: checks a stream by its number.
     """
 
-    stuck: Callable[[int], bool]
+    is_blocked: Callable[[int], bool]
 
 
-class _Windows(BufferedH2Connection):
+class _WindowedH2Connection(BufferedH2Connection):
     """
-    Acknowledges what it received when it is told to.
+    An HTTP/2 connection that acknowledges received data only when it is asked to.
+
+    Args:
+        config: h2's configuration.
+        window: bytes that the peer may send ahead on one stream.
     """
 
     def __init__(self, config: H2Configuration, window: int) -> None:
         super().__init__(config)
-        self.owed: Counter[int] = Counter()
+        self.unacknowledged: Counter[int] = Counter()
         self._window = window * _STREAMS_IN_A_WINDOW
         self.local_settings.initial_window_size = window
         self.local_settings.max_frame_size = self.max_inbound_frame_size = _FRAME_BYTES
@@ -61,21 +73,31 @@ class _Windows(BufferedH2Connection):
         self.local_settings.acknowledge()
 
     def initiate_connection(self) -> None:
+        """
+        Send the preface with our windows and settings.
+        """
         H2Connection.initiate_connection(self)
         self.increment_flow_control_window(self._window - self.inbound_flow_control_window)
         if not self.config.client_side:
-            # It holds when the client has seen it: some send a hundred at once before that.
-            self.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS})
+            # The limit is in force once the client has seen it: some clients send a hundred
+            # requests at once before that.
+            self.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: MAX_STREAMS})
 
     def acknowledge_received_data(self, acknowledged_size: int, stream_id: int) -> None:
-        self.owed[stream_id] += acknowledged_size
+        """
+        Note that data was received; `acknowledge` tells the peer.
+        """
+        self.unacknowledged[stream_id] += acknowledged_size
 
-    def settle(self, stuck: Callable[[int], bool]) -> None:
+    def acknowledge(self, is_blocked: Callable[[int], bool]) -> None:
+        """
+        Open the windows again of all streams that are not blocked.
+        """
         if self.state_machine.state is ConnectionState.CLOSED:
-            self.owed.clear()
+            self.unacknowledged.clear()
             return
-        for stream_id in [each for each in self.owed if not stuck(each)]:
-            super().acknowledge_received_data(self.owed.pop(stream_id), stream_id)
+        for stream_id in [each for each in self.unacknowledged if not is_blocked(each)]:
+            super().acknowledge_received_data(self.unacknowledged.pop(stream_id), stream_id)
 
     def send_data(
         self,
@@ -85,7 +107,7 @@ class _Windows(BufferedH2Connection):
         pad_length: None = None,  # noqa: ARG002 -- mitmproxy does not pad
     ) -> None:
         """
-        As it is, but of many small pieces that have to wait make fewer.
+        Send data as mitmproxy does, but merge small pieces that have to wait.
         """
         waiting = self.stream_buffers.get(stream_id)
         if waiting and len(waiting[-1].data) + len(data) <= MERGED_BYTES:
@@ -96,74 +118,75 @@ class _Windows(BufferedH2Connection):
 
     def waiting(self, stream_id: int) -> int:
         """
-        Bytes that the peer does not take yet.
+        Return the bytes that the peer does not accept yet.
         """
         return sum(len(each.data) for each in self.stream_buffers.get(stream_id, ()))
 
-    def unread(self) -> int:
+    def unparsed_bytes(self) -> int:
         """
-        Bytes of frames and heads that are not complete.
+        Return the bytes of incomplete frames and header blocks.
         """
-        frames = self.incoming_buffer
-        # The name depends on the version.
-        data = frames.data if hasattr(frames, "data") else frames._data
-        return len(data) + sum(len(each.data) for each in frames._headers_buffer)
+        return unparsed_h2_bytes(self)
 
 
-class _Bounded(Http2Connection):
+class _BoundedHttp2Connection(Http2Connection):
     """
-    What both sides of the proxy have in common.
+    The common part of both sides of the proxy.
     """
 
-    h2_conn: _Windows
+    h2_conn: _WindowedH2Connection
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
-        if not isinstance(event, Settle):
+        if not isinstance(event, AcknowledgeData):
             yield from super()._handle_event(event)
             return
-        self.h2_conn.settle(event.stuck)
+        self.h2_conn.acknowledge(event.is_blocked)
         if data := self.h2_conn.data_to_send():
             yield commands.SendData(self.conn, data)
 
     def close_connection(self, msg: str) -> CommandGenerator[None]:
         """
-        Forget what can no longer be sent.
+        Close the connection, and discard data that can no longer be sent.
         """
         yield from super().close_connection(msg)
-        self.h2_conn.owed.clear()
+        self.h2_conn.unacknowledged.clear()
         self.h2_conn.stream_buffers.clear()
 
 
-class StrictHttp2Server(_Bounded, Http2Server):
+class BoundedHttp2Server(_BoundedHttp2Connection, Http2Server):
     """
-    HTTP/2 from a client. The library bounds its heads.
+    HTTP/2 from a client. h2 itself limits the size of heads.
+
+    Args:
+        context: of the connection.
+        on_malformed: logs input that is not a request.
     """
 
     def __init__(self, context: Context, on_malformed: OnMalformed) -> None:
         super().__init__(context)
         self._on_malformed = on_malformed
-        self.h2_conn = _Windows(self.h2_conf, WINDOW_FROM_CLIENTS)
+        self.h2_conn = _WindowedH2Connection(self.h2_conf, CLIENT_WINDOW_BYTES)
 
     def protocol_error(self, message: str, *rest: Any) -> CommandGenerator[None]:
         """
-        End the connection, and say so to the log.
+        Log the error and end the connection.
         """
         self._on_malformed(self.context.client, message)
         yield from super().protocol_error(message, *rest)
 
 
-class BoundedHttp2Client(_Bounded, Http2Client):
+class BoundedHttp2Client(_BoundedHttp2Connection, Http2Client):
     """
     HTTP/2 to a server.
     """
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.h2_conn = _Windows(self.h2_conf, WINDOW_FROM_SERVERS)
+        self.h2_conn = _WindowedH2Connection(self.h2_conf, SERVER_WINDOW_BYTES)
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
         if isinstance(event, RequestData):
-            # For a stream that the server does not let begin.
+            # Merge data for a stream that the server does not let begin.
             queue = self.stream_queue.get(event.stream_id)
             last = queue[-1] if queue else None
             if isinstance(last, RequestData) and len(last.data) <= MERGED_BYTES:
@@ -171,18 +194,11 @@ class BoundedHttp2Client(_Bounded, Http2Client):
                 return
         yield from super()._handle_event(event)
 
-    def waiting_up(self, stream_id: int) -> int:
+    def waiting_upstream(self, stream_id: int) -> int:
         """
-        Bytes of a client's stream that the server does not take yet.
+        Return the bytes of a client's stream that the server does not accept yet.
         """
         queued = self.stream_queue.get(stream_id, ())
         size = sum(len(each.data) for each in queued if isinstance(each, RequestData))
         ours = self.our_stream_id.get(stream_id)
         return size if ours is None else size + self.h2_conn.waiting(ours)
-
-
-def bound_http2() -> None:
-    """
-    Let mitmproxy speak HTTP/2 to servers that way.
-    """
-    vars(layers)["Http2Client"] = BoundedHttp2Client

@@ -1,8 +1,8 @@
 """
-mitmproxy's HTTP layer, in which nothing piles up.
+mitmproxy's HTTP layer with back-pressure.
 
-It passes data on as it comes; here each side is read as fast as the other one
-takes it, and what is held meanwhile can be told.
+mitmproxy passes data on as it comes. Here each side is read as fast as the other
+one accepts data, and the layer can say how much it keeps meanwhile.
 """
 
 from __future__ import annotations
@@ -19,115 +19,116 @@ from mitmproxy.proxy.layers.http import (
     RegisterHttpConnection,
 )
 
-from ..state.limits import BACKLOG_BYTES, STREAMS
-from .http1 import BoundedHttp1Client, StrictHttp1Server
-from .http2 import BoundedHttp2Client, Settle, StrictHttp2Server
-from .http_stream import Exchange
+from ..state.limits import BACKLOG_BYTES, MAX_STREAMS
+from .http1 import BoundedHttp1Client, BoundedHttp1Server
+from .http2 import AcknowledgeData, BoundedHttp2Client, BoundedHttp2Server
+from .http_stream import BoundedHttpStream
 
 if TYPE_CHECKING:
     from mitmproxy.proxy.context import Context
     from mitmproxy.proxy.layer import CommandGenerator, Layer
     from mitmproxy.proxy.layers.http import HTTPMode
 
-    from ..state.connections import Conversation
-    from .http1 import OnMalformed
-    from .http_stream import OnFailure
+    from ..state.connections import WorkspaceConnection
+    from ..state.responses import OnFailure, OnMalformed
 
-__all__ = ["GatedHttpLayer"]
+__all__ = ["BoundedHttpLayer"]
 
-_TOO_MANY = "too many connections are being opened for this one"
+_TOO_MANY = "too many connections are being opened for this client"
 
 
-class GatedHttpLayer(HttpLayer):
+class BoundedHttpLayer(HttpLayer):
     """
-    Makes an `Exchange` of every request.
+    The HTTP layer of one client, with a `BoundedHttpStream` for every request.
 
     Args:
         context: of the connection.
-        mode: of mitmproxy.
-        conversation: the connection; `None` if nobody is known to have made it.
-        on_failure: answers a request that fails upstream.
-        on_malformed: told of what is no request.
+        mode: mitmproxy's mode.
+        workspace_connection: the connection; `None` if it belongs to no workspace.
+        on_failure: responds to a request that fails upstream.
+        on_malformed: logs input that is not a request.
     """
 
     def __init__(
         self,
         context: Context,
         mode: HTTPMode,
-        conversation: Conversation | None,
+        workspace_connection: WorkspaceConnection | None,
         on_failure: OnFailure,
         on_malformed: OnMalformed,
     ) -> None:
         super().__init__(context, mode)
-        self._conversation = conversation
+        self._workspace_connection = workspace_connection
         self._on_failure = on_failure
         self._on_malformed = on_malformed
-        parser = StrictHttp2Server if context.client.alpn == b"h2" else StrictHttp1Server
+        parser = BoundedHttp2Server if context.client.alpn == b"h2" else BoundedHttp1Server
         self._client = parser(context.fork(), on_malformed)
         self.connections[context.client] = self._client
         self._servers: dict[Connection, Layer] = {}
-        if conversation is not None:
-            conversation.layers.append(self)
+        if workspace_connection is not None:
+            workspace_connection.http_layers.append(self)
 
     def make_stream(self, stream_id: int) -> CommandGenerator[None]:
         """
         Begin a request.
         """
         context = self.context.fork()
-        stream = Exchange(context, stream_id, self._on_failure, self._on_malformed)
+        stream = BoundedHttpStream(context, stream_id, self._on_failure, self._on_malformed)
         self.streams[stream_id] = stream
         yield from self.event_to_child(stream, events.Start())
 
-    def exchanges(self) -> Iterator[Exchange]:
+    def active_streams(self) -> Iterator[BoundedHttpStream]:
         """
-        The requests that are under way.
+        Return the requests that are in progress.
         """
         return (
             each
             for each in self.streams.values()
-            if isinstance(each, Exchange) and each.client_state != each.state_uninitialized
+            if isinstance(each, BoundedHttpStream) and each.client_state != each.state_uninitialized
         )
 
-    def is_stuck(self, connection: Connection) -> bool:
+    def is_read_paused(self, connection: Connection) -> bool:
         """
-        Whether no more is to be read from *connection* at present. HTTP/2 has
-        its own way to say so.
+        Check whether nothing more may be read from *connection* for now.
+
+        HTTP/2 connections are always read: their windows limit what the peer sends.
         """
         if connection is self.context.client:
-            if isinstance(self._client, StrictHttp2Server):
+            if isinstance(self._client, BoundedHttp2Server):
                 return False
             next_request = len(self._client.buf) if self._client.state == self._client.wait else 0
-            return next_request + self._waiting_up(self._client.stream_id) > self._bound
+            return next_request + self._waiting_upstream(self._client.stream_id) > self._limit
         server = self._servers.get(connection)
         if isinstance(server, BoundedHttp1Client) and server.stream_id is not None:
-            return self._waiting_down(server.stream_id) > self._bound
+            return self._waiting_downstream(server.stream_id) > self._limit
         return False
 
-    def held(self) -> tuple[int, int]:
+    def buffered_bytes(self) -> tuple[int, int]:
         """
-        Bytes of requests, and of answers, that are in memory.
+        Return the bytes of requests and of responses in memory.
         """
-        requests = self._client_unread() + sum(self._waiting_up(each) for each in self.streams)
-        answers = sum(self._waiting_down(each) for each in self._streams_with_answers())
-        for stream in self.exchanges():
-            sent, received = stream.held()
-            requests, answers = requests + sent, answers + received
+        requests = self._unparsed_client_bytes()
+        requests += sum(self._waiting_upstream(each) for each in self.streams)
+        responses = sum(self._waiting_downstream(each) for each in self._streams_with_responses())
+        for stream in self.active_streams():
+            sent, received = stream.buffered_bytes()
+            requests, responses = requests + sent, responses + received
         for server in self._servers.values():
             if isinstance(server, BoundedHttp1Client):
-                answers += len(server.buf)
+                responses += len(server.buf)
             elif isinstance(server, BoundedHttp2Client):
-                answers += server.h2_conn.unread()
-        return requests, answers
+                responses += server.h2_conn.unparsed_bytes()
+        return requests, responses
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
         yield from super()._handle_event(event)
         if isinstance(event, events.ConnectionClosed):
-            self._drop(event.connection)
-        yield from self._settle()
+            self._forget_server(event.connection)
+        yield from self._acknowledge()
 
     def register_connection(self, command: RegisterHttpConnection) -> CommandGenerator[None]:
         """
-        Note who speaks to a server.
+        Remember the parser of a new connection to a server.
         """
         if command.err is None:
             self._servers[command.connection] = _innermost(self.connections[command.connection])
@@ -137,81 +138,88 @@ class GatedHttpLayer(HttpLayer):
         self, event: GetHttpConnection, *, reuse: bool = True
     ) -> CommandGenerator[None]:
         """
-        Open a connection, unless too many are being opened: a client that
-        takes its requests back could ask for any number.
+        Open a connection, unless too many are being opened.
+
+        Otherwise a client that cancels its requests could ask for any number.
         """
-        if len(self.waiting_for_establishment) >= 2 * STREAMS:
+        if len(self.waiting_for_establishment) >= 2 * MAX_STREAMS:
             stream = self.command_sources.pop(event)
             refusal = GetHttpConnectionCompleted(event, (None, _TOO_MANY))
             yield from self.event_to_child(stream, refusal)
             return
         yield from super().get_connection(event, reuse=reuse)
 
-    def _settle(self) -> CommandGenerator[None]:
-        client = self._client
-        if isinstance(client, StrictHttp2Server) and client.h2_conn.owed:
-            yield from self.event_to_child(client, Settle(self._is_stuck_up))
-        for connection, server in list(self._servers.items()):
-            if isinstance(server, BoundedHttp2Client) and server.h2_conn.owed:
-                stuck = self._is_stuck_down(server)
-                yield from self.event_to_child(self.connections[connection], Settle(stuck))
-
-    def _is_stuck_up(self, stream_id: int) -> bool:
-        return self._waiting_up(stream_id) > self._bound
-
-    def _is_stuck_down(self, server: BoundedHttp2Client) -> Callable[[int], bool]:
-        def stuck(ours: int) -> bool:
-            theirs = server.their_stream_id.get(ours)
-            return theirs is not None and self._waiting_down(theirs) > self._bound
-
-        return stuck
-
-    def _waiting_up(self, stream_id: int) -> int:
+    def _acknowledge(self) -> CommandGenerator[None]:
         """
-        Bytes of a request that its server does not take yet.
+        Let HTTP/2 peers send as much as has been passed on.
+        """
+        client = self._client
+        if isinstance(client, BoundedHttp2Server) and client.h2_conn.unacknowledged:
+            yield from self.event_to_child(client, AcknowledgeData(self._is_upstream_blocked))
+        for connection, server in list(self._servers.items()):
+            if isinstance(server, BoundedHttp2Client) and server.h2_conn.unacknowledged:
+                event = AcknowledgeData(self._is_downstream_blocked(server))
+                yield from self.event_to_child(self.connections[connection], event)
+
+    def _is_upstream_blocked(self, stream_id: int) -> bool:
+        return self._waiting_upstream(stream_id) > self._limit
+
+    def _is_downstream_blocked(self, server: BoundedHttp2Client) -> Callable[[int], bool]:
+        def is_blocked(ours: int) -> bool:
+            theirs = server.their_stream_id.get(ours)
+            return theirs is not None and self._waiting_downstream(theirs) > self._limit
+
+        return is_blocked
+
+    def _waiting_upstream(self, stream_id: int) -> int:
+        """
+        Return the bytes of a request that its server does not accept yet.
         """
         stream = self.streams.get(stream_id)
-        if not isinstance(stream, Exchange):
+        if not isinstance(stream, BoundedHttpStream):
             return 0
         server = self._servers.get(stream.context.server)
-        waiting = stream.waiting_up
+        waiting = stream.waiting_upstream
         if isinstance(server, BoundedHttp2Client):
-            waiting += server.waiting_up(stream_id)
+            waiting += server.waiting_upstream(stream_id)
         return waiting
 
-    def _waiting_down(self, stream_id: int) -> int:
+    def _waiting_downstream(self, stream_id: int) -> int:
         """
-        Bytes of an answer that the client does not take yet.
+        Return the bytes of a response that the client does not accept yet.
         """
         stream = self.streams.get(stream_id)
-        waiting = stream.waiting_down if isinstance(stream, Exchange) else 0
-        if isinstance(self._client, StrictHttp2Server):
+        waiting = stream.waiting_downstream if isinstance(stream, BoundedHttpStream) else 0
+        if isinstance(self._client, BoundedHttp2Server):
             waiting += self._client.h2_conn.waiting(stream_id)
         return waiting
 
     @property
-    def _bound(self) -> int:
+    def _limit(self) -> int:
         """
-        What one message may have waiting: nothing, once its workspace has too much.
+        How many bytes of one message may wait: none if the workspace exceeds its limit.
         """
-        full = self._conversation is not None and self._conversation.workspace.is_full
-        return 0 if full else BACKLOG_BYTES
+        connection = self._workspace_connection
+        over = connection is not None and connection.workspace.is_over_memory_limit
+        return 0 if over else BACKLOG_BYTES
 
-    def _client_unread(self) -> int:
-        if isinstance(self._client, StrictHttp2Server):
-            return self._client.h2_conn.unread()
+    def _unparsed_client_bytes(self) -> int:
+        if isinstance(self._client, BoundedHttp2Server):
+            return self._client.h2_conn.unparsed_bytes()
         return len(self._client.buf)
 
-    def _streams_with_answers(self) -> set[int]:
+    def _streams_with_responses(self) -> set[int]:
         found = set(self.streams)
-        if isinstance(self._client, StrictHttp2Server):
+        if isinstance(self._client, BoundedHttp2Server):
             found.update(self._client.h2_conn.stream_buffers)
         return found
 
-    def _drop(self, connection: Connection) -> None:
+    def _forget_server(self, connection: Connection) -> None:
         """
-        Forget a server that is gone. mitmproxy keeps them while the client
-        stays, with their TLS: one for each request from HTTP/2 to HTTP/1.
+        Forget the closed connection to a server.
+
+        mitmproxy keeps closed connections while the client stays, with their TLS: one for
+        each request from HTTP/2 to HTTP/1.
         """
         if isinstance(connection, Server) and connection.state is ConnectionState.CLOSED:
             self._servers.pop(connection, None)

@@ -1,22 +1,25 @@
 """
-mitmproxy's treatment of one request, with six differences.
+mitmproxy's treatment of one request, with six differences:
 
-A body that comes with a refused request is thrown away instead of kept, when
-the outside cannot be reached the client gets an answer of ours, a body of
-unknown length gets from HTTP/2 to HTTP/1, an upstream proxy is asked for plain
-HTTP as proxies are, not for a tunnel, trailers of requests are dropped, and
-what is held in memory can be told.
+- a body that comes with a refused request is discarded, not collected;
+- when the server cannot be reached, the client gets a response of ours;
+- a body of unknown length that comes by HTTP/2 goes on to an HTTP/1 server;
+- an upstream proxy gets plain HTTP as an ordinary proxy request, not a tunnel;
+- trailers of requests are dropped;
+- the stream can say how much it keeps in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mitmproxy import http
 from mitmproxy.net.http.url import hostport
 from mitmproxy.proxy.layers.http import GetHttpConnection, HttpStream, SendHttp
-from mitmproxy.proxy.layers.http._events import (
+from mitmproxy.proxy.utils import ReceiveBuffer
+
+from ..state.judgement import Judgement, digest_of
+from ..state.limits import MERGED_BYTES
+from .private import (
     RequestData,
     RequestHeaders,
     RequestTrailers,
@@ -24,28 +27,24 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseEndOfMessage,
     ResponseProtocolError,
     ResponseTrailers,
+    is_paused,
+    paused_events,
 )
-from mitmproxy.proxy.utils import ReceiveBuffer
-
-from ..answer.replay import digest_of
-from ..state.judgement import Judgement
-from ..state.limits import MERGED_BYTES
-from .http1 import OnMalformed
 
 if TYPE_CHECKING:
+    from mitmproxy import http
     from mitmproxy.connection import Server
     from mitmproxy.proxy import events
     from mitmproxy.proxy.context import Context
     from mitmproxy.proxy.layer import CommandGenerator
 
-__all__ = ["Exchange", "OnFailure"]
+    from ..state.responses import OnFailure, OnMalformed
 
-OnFailure = Callable[[http.HTTPFlow, str], http.Response]
-"""Makes the answer for a flow that failed upstream with an error message."""
+__all__ = ["BoundedHttpStream"]
 
 _PIECE_BYTES = 64 * 1024
 _FIELD_BYTES = 150
-"""What Python takes for a header field besides its text."""
+"""Bytes that Python needs for a header field besides its text."""
 
 
 class _Body(ReceiveBuffer):
@@ -74,9 +73,15 @@ class _Body(ReceiveBuffer):
         self._data.clear()
 
 
-class Exchange(HttpStream):
+class BoundedHttpStream(HttpStream):
     """
     One request and its response.
+
+    Args:
+        context: of the connection.
+        stream_id: mitmproxy's number of the stream.
+        on_failure: responds to a request that fails upstream.
+        on_malformed: logs input that is not a request.
     """
 
     def __init__(
@@ -90,76 +95,79 @@ class Exchange(HttpStream):
         self._on_failure = on_failure
         self._on_malformed = on_malformed
         self.request_body_buf = _Body()
-        self._head = self._answer_head = 0
+        self._request_head = self._response_head = 0
 
     def handle_event(self, event: events.Event) -> CommandGenerator[None]:
         """
-        Drop trailers, which a proxy may do and mitmproxy fails on with HTTP/1.
-        Put pieces together that have to wait: each costs more than its bytes.
+        Drop trailers, and merge pieces that have to wait.
+
+        A proxy may drop trailers, and mitmproxy fails on them with HTTP/1. Each waiting
+        piece needs more memory than its bytes.
         """
         if isinstance(event, RequestTrailers) or (
             isinstance(event, ResponseTrailers) and self.context.client.alpn != b"h2"
         ):
             return
-        if self._paused and isinstance(event, (RequestData, ResponseData)):
-            last = self._paused_event_queue[-1] if self._paused_event_queue else None
+        if is_paused(self) and isinstance(event, (RequestData, ResponseData)):
+            queue = paused_events(self)
+            last = queue[-1] if queue else None
             if type(last) is type(event) and len(last.data) <= MERGED_BYTES:
                 last.data += event.data
                 return
         yield from super().handle_event(event)
 
     @property
-    def waiting_up(self) -> int:
+    def waiting_upstream(self) -> int:
         """
         Bytes of the request that wait for a decision or a connection.
         """
         return self._waiting(RequestData)
 
     @property
-    def waiting_down(self) -> int:
+    def waiting_downstream(self) -> int:
         """
         Bytes of the response that wait for a decision.
         """
         return self._waiting(ResponseData)
 
-    def held(self) -> tuple[int, int]:
+    def buffered_bytes(self) -> tuple[int, int]:
         """
-        Bytes of the request and of the response that are kept besides.
+        Return the other bytes of the request and of the response in memory.
         """
-        if self._head and not self._answer_head and self.flow.response is not None:
-            self._answer_head = _size_of(self.flow.response.headers)
-        requests = self._head + len(self.request_body_buf)
-        return requests, self._answer_head + len(self.response_body_buf)
+        if self._request_head and not self._response_head and self.flow.response is not None:
+            self._response_head = _size_of(self.flow.response.headers)
+        requests = self._request_head + len(self.request_body_buf)
+        return requests, self._response_head + len(self.response_body_buf)
 
     def _waiting(self, kind: type[RequestData | ResponseData]) -> int:
-        queue = self._paused_event_queue
-        return sum(len(each.data) for each in queue if isinstance(each, kind))
+        return sum(len(each.data) for each in paused_events(self) if isinstance(each, kind))
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> CommandGenerator[None]:
         """
-        Begin, or say to the log that this was no request: mitmproxy refuses
-        some before any hook.
+        Begin the request, or log that it is malformed.
+
+        mitmproxy refuses some requests before it calls any hook.
         """
-        self._head = _size_of(event.request.headers) + len(event.request.data.path)
+        self._request_head = _size_of(event.request.headers) + len(event.request.data.path)
         yield from super().state_wait_for_request_headers(event)
         if self.client_state == self.state_errored and Judgement.of(self.flow) is None:
-            self._on_malformed(self.context.client, "the request makes no sense or names no host")
+            self._on_malformed(self.context.client, "the request is malformed or names no host")
 
     def state_consume_request_body(self, event: events.Event) -> CommandGenerator[None]:
         """
-        Collect the body, unless the answer has been given already.
+        Collect the body, unless there is a response already.
         """
         if isinstance(event, RequestData):
             if self.flow.response is not None:
                 return
-            if taken := digest_of(self.flow):
-                taken.update(event.data)
+            if digest := digest_of(self.flow):
+                digest.update(event.data)
                 return
         yield from super().state_consume_request_body(event)
 
     def make_server_connection(self) -> CommandGenerator[bool]:
         """
-        Connect to the outside, or answer that this is not possible.
+        Connect to the server, or respond with an error.
         """
         server, request = self.flow.server_conn, self.flow.request
         address, tls, via = (request.host, request.port), request.scheme == "https", server.via
@@ -173,13 +181,14 @@ class Exchange(HttpStream):
             self.context.server = self.flow.server_conn = connection
             self._frame_body(connection)
             return True
-        yield from self._answer(error)
+        yield from self._respond(error)
         return False
 
     def _frame_body(self, connection: Server) -> None:
         """
-        Give a body of unknown length an end that HTTP/1 understands: HTTP/2
-        needs none, and mitmproxy would send it on without any.
+        Send a body of unknown length in chunks to an HTTP/1 server.
+
+        HTTP/2 marks the end of a body by itself, and mitmproxy would pass it on without an end.
         """
         request = self.flow.request
         if (
@@ -192,7 +201,7 @@ class Exchange(HttpStream):
 
     def send_response(self, already_streamed: bool = False) -> CommandGenerator[None]:
         """
-        Send an answer of ours in pieces, for TLS keeps room for the largest.
+        Send a response of ours in pieces, because TLS keeps a buffer for the largest one.
         """
         for command in super().send_response(already_streamed):
             event = command.event if isinstance(command, SendHttp) else None
@@ -205,20 +214,20 @@ class Exchange(HttpStream):
 
     def handle_protocol_error(self, event: Any) -> CommandGenerator[None]:
         """
-        Answer for a server that went away before it said anything.
+        Respond for a server that closed the connection before its response.
         """
-        silent = (
+        unanswered = (
             isinstance(event, ResponseProtocolError)
             and self.server_state == self.state_wait_for_response_headers
             and self.flow.response is None
         )
-        if not silent:
+        if not unanswered:
             yield from super().handle_protocol_error(event)
             return
-        yield from self._answer(event.message)
+        yield from self._respond(event.message)
         self.client_state = self.state_errored
 
-    def _answer(self, error: str) -> CommandGenerator[None]:
+    def _respond(self, error: str) -> CommandGenerator[None]:
         complete = self.client_state == self.state_done
         self.flow.response = self._on_failure(self.flow, error)
         yield from self.send_response()
@@ -230,6 +239,6 @@ class Exchange(HttpStream):
 
 def _size_of(headers: http.Headers) -> int:
     """
-    Bytes that header fields take in memory, about.
+    Return about how many bytes header fields need in memory.
     """
     return sum(len(name) + len(value) + _FIELD_BYTES for name, value in headers.fields)

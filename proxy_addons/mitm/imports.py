@@ -1,5 +1,5 @@
 """
-Importing mitmproxy's core without everything it ships.
+Import mitmproxy's core without everything that it ships.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ __all__ = ["skip_default_addons"]
 
 def skip_default_addons() -> None:
     """
-    Let `mitmproxy.addons.X` be imported without the other addons.
+    Make `mitmproxy.addons.X` importable without the other addons.
 
-    The package's own `__init__` imports all thirty of them, and a web
-    framework with them: a third of the start-up time, a quarter of the memory.
-    Call it before anything of mitmproxy is imported.
+    The package's own `__init__` imports all thirty addons, and a web framework
+    with them: a third of the start-up time, a quarter of the memory. Call this
+    before anything of mitmproxy is imported.
     """
     name = "mitmproxy.addons"
     spec = importlib.util.find_spec(name)

@@ -1,8 +1,8 @@
 """
-Telling TLS and HTTP from everything else by their first bytes.
+Recognise TLS and HTTP by their first bytes.
 
-Each function answers `True` (it is), `False` (it cannot be) or `None` (more
-bytes are needed), whichever way the bytes were split into segments.
+Each function returns `True` (recognised), `False` (something else) or `None` (more
+bytes are needed), however the bytes were split into segments.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ _START = re.compile(_TOKEN + rb"{1,32}(?: (?:[\x21-\x7e\x80-\xff]+(?: [HTP/1.0]{
 
 def is_tls(data: bytes) -> bool | None:
     """
-    Whether *data* starts a TLS handshake: a record of that kind and version
-    that is not empty, and in it a ClientHello.
+    Check whether *data* starts a TLS handshake: a handshake record with a ClientHello.
     """
     any_byte = range(256)
     pattern = (range(0x16, 0x17), range(3, 4), range(5), any_byte, any_byte, range(1, 2))
@@ -32,7 +31,7 @@ def is_tls(data: bytes) -> bool | None:
 
 def is_http1(data: bytes) -> bool | None:
     """
-    Whether *data* starts an HTTP/1.0 or HTTP/1.1 request.
+    Check whether *data* starts an HTTP/1.0 or HTTP/1.1 request.
     """
     line, newline, _ = data.partition(b"\n")
     if newline:
@@ -44,7 +43,7 @@ def is_http1(data: bytes) -> bool | None:
 
 def is_http2(data: bytes) -> bool | None:
     """
-    Whether *data* starts with the preface of HTTP/2.
+    Check whether *data* starts with the preface of HTTP/2.
     """
     if data[: len(_PREFACE)] != _PREFACE[: len(data)]:
         return False

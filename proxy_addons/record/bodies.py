@@ -1,5 +1,5 @@
 """
-The first bytes of bodies, for tests that ask to see them.
+The first bytes of bodies, for tests that want to see them.
 """
 
 from __future__ import annotations
@@ -7,15 +7,15 @@ from __future__ import annotations
 import base64
 import zlib
 
-__all__ = ["Kept"]
+__all__ = ["BodyPrefix"]
 
 
-class Kept:
+class BodyPrefix:
     """
-    As much of a body as is to be kept.
+    Collects the first bytes of a body.
 
     Args:
-        limit: bytes to keep; none are with 0.
+        limit: bytes to keep; 0 keeps nothing.
     """
 
     def __init__(self, limit: int) -> None:
@@ -24,7 +24,7 @@ class Kept:
 
     def add(self, data: bytes) -> None:
         """
-        The next piece of the body.
+        Add the next piece of the body.
         """
         missing = self._limit - len(self._data)
         if missing > 0:
@@ -32,15 +32,18 @@ class Kept:
 
     def encoded(self, encoding: str) -> str | None:
         """
-        What was kept, unpacked if it was packed with gzip or deflate, at most
-        as many bytes as are kept, in base64; `None` if nothing is to be kept.
+        Return the kept bytes in base64, `None` if the limit is 0.
+
+        Args:
+            encoding: the content-encoding. A body in gzip or deflate is decompressed,
+                to at most as many bytes as are kept.
         """
         if not self._limit:
             return None
-        return base64.b64encode(_unpacked(self._data, encoding, self._limit)).decode("ascii")
+        return base64.b64encode(_decompress(self._data, encoding, self._limit)).decode("ascii")
 
 
-def _unpacked(data: bytes, encoding: str, limit: int) -> bytes:
+def _decompress(data: bytes, encoding: str, limit: int) -> bytes:
     windows = {"gzip": (31,), "deflate": (15, -15)}.get(encoding.strip().lower(), ())
     for window in windows:
         try:

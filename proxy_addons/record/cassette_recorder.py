@@ -1,5 +1,5 @@
 """
-Recording exchanges for a cassette.
+Record exchanges to a cassette.
 """
 
 from __future__ import annotations
@@ -19,149 +19,156 @@ from pytest_codex_workspace.network.cassette import (
 )
 
 from ..state.judgement import Judgement
-from .redact import lower_names, safe_headers, safe_json, safe_url, text_of
+from .redact import decode_fields, fields_by_lower_name, safe_headers, safe_json, safe_url
 
 if TYPE_CHECKING:
     from mitmproxy import http
 
-    from ..state.connections import Registry
+    from ..state.connections import ConnectionRegistry
 
-__all__ = ["Recording"]
+__all__ = ["CassetteRecorder"]
 
 _CONDITIONS = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range")
 _CHUNK = 512 * 1024
-_SCRUBBED = 1 << 20
-"""Bytes of the largest answer that is searched for credentials."""
+_MAX_REDACTED_BYTES = 1 << 20
+"""Bytes of the largest response that is searched for credentials."""
 
 
-class Recording:
+class CassetteRecorder:
     """
-    Notes every exchange that was allowed and came to its end. An addon,
-    behind the recorder of the log.
+    Record every exchange that was allowed and completed. An addon, behind the
+    request log.
 
-    Bodies go to files while they pass, so that memory stays bounded.
+    Bodies are written to files while they pass, so that memory stays bounded.
 
     Args:
         registry: knows the workspaces.
-        emit: takes each event.
-        directory: for the bodies.
+        emit: sends one event.
+        directory: where the bodies are written.
     """
 
     def __init__(
-        self, registry: Registry, emit: Callable[[dict[str, Any]], None], directory: Path
+        self, registry: ConnectionRegistry, emit: Callable[[dict[str, Any]], None], directory: Path
     ) -> None:
         self._registry = registry
         self._emit = emit
         self._directory = directory
-        self._takes: dict[str, _Take] = {}
+        self._recorded: dict[str, _RecordedExchange] = {}
 
-    def piece(self, sha256: str, offset: int) -> bytes:
+    def read_body(self, sha256: str, offset: int) -> bytes:
         """
-        Part of a body by its digest; empty at its end.
+        Return a piece of a recorded body, empty at its end.
+
+        Args:
+            sha256: digest of the body.
+            offset: bytes before the piece.
 
         Raises:
-            OSError: there is none.
+            ValueError: *sha256* is not a digest.
+            OSError: no such body was recorded.
         """
         if len(sha256) != 64 or not sha256.isalnum():
-            raise ValueError(f"{sha256!r} is no digest")
+            raise ValueError(f"{sha256!r} is not a digest")
         with (self._directory / sha256).open("rb") as file:
             file.seek(offset)
             return file.read(_CHUNK)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """
-        Ask for the whole answer, in one encoding, whatever the client has.
+        Ask the server for the complete response, uncompressed, whatever the client has cached.
         """
         judgement = Judgement.of(flow)
-        conversation = self._registry.conversation(flow.client_conn)
-        if not (judgement and conversation and judgement.decision.allowed):
+        connection = self._registry.connection(flow.client_conn)
+        if not (judgement and connection and judgement.decision.allowed):
             return
-        tape = conversation.workspace.tape
-        if tape is None or conversation.workspace.player is not None:
+        cassette = connection.workspace.cassette
+        if cassette is None or connection.workspace.player is not None:
             return
-        take = self._takes[flow.id] = _Take(tape, lower_names(flow.request.headers))
+        recorded = self._recorded[flow.id] = _RecordedExchange(
+            cassette, fields_by_lower_name(flow.request.headers)
+        )
         for name in _CONDITIONS:
             flow.request.headers.pop(name, None)
         flow.request.headers["accept-encoding"] = "identity"
-        passing = flow.request.stream
-        if passing:
+        next_stream = flow.request.stream
+        if next_stream:
 
             def stream(data: bytes) -> Any:
-                take.sent(data)
-                return passing(data) if callable(passing) else data
+                recorded.sent(data)
+                return next_stream(data) if callable(next_stream) else data
 
             flow.request.stream = stream
 
     def request(self, flow: http.HTTPFlow) -> None:
         """
-        The body of a request is complete.
+        Record the body of a request.
         """
-        take = self._takes.get(flow.id)
-        if take and not flow.request.stream:
-            take.sent(flow.request.raw_content or b"")
+        recorded = self._recorded.get(flow.id)
+        if recorded and not flow.request.stream:
+            recorded.sent(flow.request.raw_content or b"")
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """
-        Copy the answer's body while it passes.
+        Copy the response's body to a file while it passes.
         """
-        take, response = self._takes.get(flow.id), flow.response
-        if take is None or response is None or not callable(response.stream):
+        recorded, response = self._recorded.get(flow.id), flow.response
+        if recorded is None or response is None or not callable(response.stream):
             return
-        passing = response.stream
-        take.open(self._directory)
+        next_stream = response.stream
+        recorded.open(self._directory)
 
         def stream(data: bytes) -> Any:
-            take.received(data)
-            return passing(data)
+            recorded.received(data)
+            return next_stream(data)
 
         response.stream = stream
 
     def response(self, flow: http.HTTPFlow) -> None:
         """
-        An exchange is complete.
+        Send a complete exchange to the host.
         """
-        take = self._takes.pop(flow.id, None)
+        recorded = self._recorded.pop(flow.id, None)
         judgement, response = Judgement.of(flow), flow.response
-        if take is None:
+        if recorded is None:
             return
         if not (judgement and response and judgement.decision.allowed and not flow.error):
-            take.drop()
+            recorded.drop()
             return
         facts = judgement.facts
         exchange = Exchange(
             method=flow.request.method.upper(),
             url=safe_url(facts.scheme, facts.host, facts.port, flow.request.data.path),
             status=response.status_code,
-            match=matched_headers(lower_names(response.headers), take.headers),
-            body=take.request_digest(),
+            match=matched_headers(fields_by_lower_name(response.headers), recorded.headers),
+            body=recorded.request_digest(),
             phase=judgement.phase,
-            headers=safe_headers(kept_headers(text_of(response.headers))),
-            content=take.keep(self._directory, response.headers.get("content-type", "")),
+            headers=safe_headers(kept_headers(decode_fields(response.headers))),
+            content=recorded.keep(self._directory, response.headers.get("content-type", "")),
         )
         self._emit(
             {
                 "event": "exchange",
-                "tape": take.tape,
+                "cassette": recorded.cassette,
                 "exchange": exchange.to_json(),
-                "whole": take.whole,
+                "whole": recorded.whole,
             }
         )
 
     def error(self, flow: http.HTTPFlow) -> None:
         """
-        An exchange that broke off is none.
+        Discard an exchange that ended early.
         """
-        if take := self._takes.pop(flow.id, None):
-            take.drop()
+        if recorded := self._recorded.pop(flow.id, None):
+            recorded.drop()
 
 
-class _Take:
+class _RecordedExchange:
     """
     One exchange that is being recorded.
     """
 
-    def __init__(self, tape: str, headers: dict[str, str]) -> None:
-        self.tape = tape
+    def __init__(self, cassette: str, headers: dict[str, str]) -> None:
+        self.cassette = cassette
         self.headers = headers
         self.whole = True
         self._sent = hashlib.sha256()
@@ -178,7 +185,7 @@ class _Take:
         return self._sent.hexdigest() if self._sent_any else ""
 
     def open(self, directory: Path) -> None:
-        handle, name = tempfile.mkstemp(dir=directory, prefix=".take-")
+        handle, name = tempfile.mkstemp(dir=directory, prefix=".recorded-")
         self._file = os.fdopen(handle, "wb")
         self._path = Path(name)
 
@@ -192,14 +199,14 @@ class _Take:
 
     def keep(self, directory: Path, kind: str) -> str:
         """
-        The digest of what was received, which names its file.
+        Keep the response's body under its digest, and return that; empty if there is no body.
         """
         if self._file is None or not self._size or not self.whole:
             self.drop()
             return ""
         self._file.close()
         sha256 = self._received.hexdigest()
-        if "json" in kind and self._size <= _SCRUBBED:
+        if "json" in kind and self._size <= _MAX_REDACTED_BYTES:
             body = self._path.read_bytes()
             clean = safe_json(body)
             if clean != body:

@@ -1,5 +1,5 @@
 """
-What happens on connections apart from requests, and is in the log as well.
+Log what happens on connections apart from requests.
 """
 
 from __future__ import annotations
@@ -10,159 +10,164 @@ from typing import TYPE_CHECKING
 
 from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide
 
-from ..state.connections import CROWDED
+from ..state.connections import TOO_MANY_CONNECTIONS, UNPARSABLE_HELLO
 from ..state.judgement import Judgement
-from ..state.limits import CONNECTIONS, HELD_BYTES, SILENCE_SECONDS
+from ..state.limits import IDLE_SECONDS, MAX_BUFFERED_BYTES, MAX_CONNECTIONS
 
 if TYPE_CHECKING:
-    from mitmproxy import connection, tls
+    from mitmproxy import tls
+    from mitmproxy.connection import Client
 
-    from ..state.connections import Conversation, Registry
-    from .events import Journal
+    from ..state.connections import ConnectionRegistry, WorkspaceConnection
+    from .events import EventWriter
 
-__all__ = ["Incidents"]
+__all__ = ["ConnectionLogger"]
 
-_DISTRUST = (
-    "The client opened a tunnel to {host}, saw the proxy's certificate and sent no request: it "
-    "probably does not trust it. Let the variable that this tool reads (SSL_CERT_FILE, "
-    "REQUESTS_CA_BUNDLE, PIP_CERT, NODE_EXTRA_CA_CERTS, CURL_CA_BUNDLE, GIT_SSL_CAINFO, "
-    "CARGO_HTTP_CAINFO, DENO_CERT; for Java a trust store) name the file in CODEX_PROXY_CERT."
+_UNTRUSTED = (
+    "The client opened a tunnel to {host}, received the proxy's certificate and sent no request: "
+    "it probably does not trust the certificate. Set the variable that this tool reads "
+    "(SSL_CERT_FILE, REQUESTS_CA_BUNDLE, PIP_CERT, NODE_EXTRA_CA_CERTS, CURL_CA_BUNDLE, "
+    "GIT_SSL_CAINFO, CARGO_HTTP_CAINFO, DENO_CERT; for Java a trust store) to the file in "
+    "CODEX_PROXY_CERT."
 )
-_SILENCE = "The client opened a tunnel to {host} and closed it without sending anything."
-_STILL_SILENT = f"The connection was closed, because no request came for {SILENCE_SECONDS:.0f} s."
-_CROWDED = (
-    f"This workspace had {CONNECTIONS} connections to the proxy open, which is as many as it may; "
-    "further ones were closed. This is logged once until half of them are gone."
+_UNUSED = "The client opened a tunnel to {host} and closed it without sending anything."
+_IDLE = f"The connection was closed because no request came within {IDLE_SECONDS:.0f} s."
+_TOO_MANY = (
+    f"This workspace reached the limit of {MAX_CONNECTIONS} connections to the proxy; further "
+    "connections were closed. This is logged again only after half of them have ended."
 )
-_UNREADABLE = "Cannot parse ClientHello: "
-_OVERFULL = (
-    f"This workspace had {HELD_BYTES >> 20} MB of unfinished requests in the proxy, which is as "
-    "many as it may; a connection that brought more was closed. This is logged once until half of "
-    "them are gone."
+_TOO_MUCH = (
+    f"This workspace exceeded the limit of {MAX_BUFFERED_BYTES >> 20} MB of unfinished requests in "
+    "the proxy; a connection that sent more was closed. This is logged again only after half of "
+    "them have gone."
 )
 _PROXY = RequestFacts("proxy", method="UNKNOWN", scheme="http", port=8080, encrypted=False)
-"""What is known of a connection before it said where it leads."""
+"""The facts of a connection that has not said where it leads."""
 
 
-class Incidents:
+class ConnectionLogger:
     """
-    Tells of tunnels that came to nothing, of connections that were closed,
-    and of names that were looked up. An addon, behind the recorder.
+    Log tunnels that failed, connections that were closed, and names that were
+    looked up. An addon, behind the request log.
 
     Args:
         registry: knows the connections.
-        journal: takes the events.
+        events: sends the events.
     """
 
-    def __init__(self, registry: Registry, journal: Journal) -> None:
+    def __init__(self, registry: ConnectionRegistry, events: EventWriter) -> None:
         self._registry = registry
-        self._journal = journal
+        self._events = events
 
     def tls_failed_client(self, data: tls.TlsData) -> None:
         """
-        A handshake in a tunnel came to nothing.
+        Log that the handshake in a tunnel failed.
         """
-        conversation = self._registry.conversation(data.context.client)
-        if conversation is None or conversation.tunnel is None:
+        connection = self._registry.connection(data.context.client)
+        if connection is None or connection.tunnel is None:
             return
         error = data.conn.error or ""
-        if error.startswith(_UNREADABLE):
-            facts = replace(_facts(conversation), payload="not-tls")
-            decision = decide(facts, conversation.workspace.policy)
-            if (what := error.removeprefix(_UNREADABLE)) and " " in what:
-                # Not mitmproxy's own, which is all of the bytes.
+        if error.startswith(UNPARSABLE_HELLO):
+            facts = replace(_facts(connection), payload="not-tls")
+            decision = decide(facts, connection.workspace.policy)
+            if (what := error.removeprefix(UNPARSABLE_HELLO)) and " " in what:
+                # Our own error; mitmproxy's is a dump of the bytes.
                 decision = replace(decision, explanation=f"{decision.explanation} ({what})")
-            self.tunnel(conversation, facts, decision)
-        elif not conversation.settled:
-            self._failed_tunnel(conversation, f"{_DISTRUST} ({error})")
+            self.log_tunnel(connection, facts, decision)
+        elif not connection.outcome_logged:
+            self._log_failed_tunnel(connection, f"{_UNTRUSTED} ({error})")
 
-    def client_connected(self, client: connection.Client) -> None:
+    def client_connected(self, client: Client) -> None:
         """
-        A connection that was one too many.
+        Log a connection beyond the limit.
         """
         workspace = self._registry.workspace(client.peername[0])
-        if client.error != CROWDED or workspace is None or workspace.crowded:
+        if client.error != TOO_MANY_CONNECTIONS or workspace is None:
             return
-        workspace.crowded = True
-        decision = Decision("failed", None, _CROWDED)
-        self._journal.write(Judgement(_PROXY, decision, workspace.id, workspace.phase), time.time())
+        if not workspace.connection_limit_logged:
+            workspace.connection_limit_logged = True
+            decision = Decision("failed", None, _TOO_MANY)
+            judgement = Judgement(_PROXY, decision, workspace.id, workspace.phase)
+            self._events.write_request(judgement, time.time())
 
-    def malformed(self, client: connection.Client, what: str) -> Decision | None:
+    def log_malformed(self, client: Client, error: str) -> Decision | None:
         """
-        A connection carried something that is no request.
+        Log that a connection sent something that is not a request.
 
         Returns:
-            What was decided, `None` if there is nobody to tell.
+            The decision that was logged, `None` if the connection belongs to no workspace.
         """
-        conversation = self._registry.conversation(client)
-        if conversation is None:
+        connection = self._registry.connection(client)
+        if connection is None:
             return None
-        facts = replace(_facts(conversation), payload="malformed")
-        decision = decide(facts, conversation.workspace.policy)
-        if "mismatched :authority and Host" in what:
+        facts = replace(_facts(connection), payload="malformed")
+        decision = decide(facts, connection.workspace.policy)
+        if "mismatched :authority and Host" in error:
             decision = Decision("blocked", "name-mismatch", "All names of a request must agree.")
-        decision = replace(decision, explanation=f"{decision.explanation} ({what})")
-        if not conversation.settled:
-            self.tunnel(conversation, facts, decision)
+        decision = replace(decision, explanation=f"{decision.explanation} ({error})")
+        if not connection.outcome_logged:
+            self.log_tunnel(connection, facts, decision)
         return decision
 
-    def silent(self, conversation: Conversation) -> None:
+    def log_idle(self, connection: WorkspaceConnection) -> None:
         """
-        A connection is about to be closed because nothing came.
+        Log that a connection is closed because no request came.
         """
-        self.tunnel(conversation, _facts(conversation), Decision("failed", None, _STILL_SILENT))
+        self.log_tunnel(connection, _facts(connection), Decision("failed", None, _IDLE))
 
-    def full(self, conversation: Conversation) -> None:
+    def log_memory_limit(self, connection: WorkspaceConnection) -> None:
         """
-        A connection is about to be closed because its workspace has too much
-        in the proxy.
+        Log that a connection is closed because its workspace exceeds the memory limit.
         """
-        workspace = conversation.workspace
-        conversation.settled = True
-        if workspace.overfull:
+        workspace = connection.workspace
+        connection.outcome_logged = True
+        if workspace.memory_limit_logged:
             return
-        workspace.overfull = True
-        decision = Decision("failed", None, _OVERFULL)
-        self._journal.write(
-            Judgement(_facts(conversation), decision, workspace.id, workspace.phase), time.time()
-        )
+        workspace.memory_limit_logged = True
+        decision = Decision("failed", None, _TOO_MUCH)
+        judgement = Judgement(_facts(connection), decision, workspace.id, workspace.phase)
+        self._events.write_request(judgement, time.time())
 
-    def client_disconnected(self, client: connection.Client) -> None:
+    def client_disconnected(self, client: Client) -> None:
         """
-        A connection has ended.
+        Log a tunnel that ended without a request, and forget the connection.
         """
-        conversation = self._registry.conversation(client)
-        if conversation is not None and conversation.undecided:
-            self._failed_tunnel(conversation, _DISTRUST if client.tls else _SILENCE)
-        self._registry.drop(client)
+        connection = self._registry.connection(client)
+        if connection is not None and connection.awaits_request:
+            self._log_failed_tunnel(connection, _UNTRUSTED if client.tls else _UNUSED)
+        self._registry.remove(client)
 
-    def tunnel(self, conversation: Conversation, facts: RequestFacts, decision: Decision) -> None:
+    def log_tunnel(
+        self, connection: WorkspaceConnection, facts: RequestFacts, decision: Decision
+    ) -> None:
         """
-        A tunnel was cut off for what it carried, or carried nothing.
+        Log a tunnel that was refused for its content, or failed without a request.
         """
-        conversation.settled = True
-        workspace = conversation.workspace
+        connection.outcome_logged = True
+        workspace = connection.workspace
         judgement = Judgement(facts, decision, workspace.id, workspace.phase)
-        self._journal.write(judgement, conversation.client.timestamp_start)
+        self._events.write_request(judgement, connection.client.timestamp_start)
 
-    def lookup(self, workspace: str, phase: str, facts: RequestFacts, decision: Decision) -> None:
+    def log_lookup(
+        self, workspace: str, phase: str, facts: RequestFacts, decision: Decision
+    ) -> None:
         """
-        A name was looked up around the proxy.
+        Log the look-up of a name at the proxy's resolver.
         """
-        self._journal.write(Judgement(facts, decision, workspace, phase), time.time())
+        self._events.write_request(Judgement(facts, decision, workspace, phase), time.time())
 
-    def _failed_tunnel(self, conversation: Conversation, explanation: str) -> None:
-        if conversation.tunnel is None:
+    def _log_failed_tunnel(self, connection: WorkspaceConnection, explanation: str) -> None:
+        if connection.tunnel is None:
             return
-        text = explanation.format(host=conversation.tunnel[0])
-        self.tunnel(conversation, _facts(conversation), Decision("failed", None, text))
+        text = explanation.format(host=connection.tunnel[0])
+        self.log_tunnel(connection, _facts(connection), Decision("failed", None, text))
 
 
-def _facts(conversation: Conversation) -> RequestFacts:
+def _facts(connection: WorkspaceConnection) -> RequestFacts:
     """
-    What is known of a connection without a request.
+    Return the facts of a connection without a request.
     """
-    if conversation.tunnel is None:
+    if connection.tunnel is None:
         return _PROXY
-    host, port = conversation.tunnel
+    host, port = connection.tunnel
     return RequestFacts(host, method="CONNECT", port=port)

@@ -1,5 +1,5 @@
 """
-The form that events have on their way to the host.
+The events that the proxy sends to the host.
 """
 
 from __future__ import annotations
@@ -9,51 +9,51 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_codex_workspace.network.text import plain
 
-from .redact import printable, safe_host, url_of
+from .redact import build_url, escape_unprintable, safe_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..state.judgement import Judgement
 
-__all__ = ["Journal"]
+__all__ = ["EventWriter"]
 
 
-class Journal:
+class EventWriter:
     """
-    Numbers events and sends them off.
+    Number the events and send them.
 
     Args:
-        emit: takes each event.
+        emit: sends one event.
     """
 
     def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
         self._emit = emit
         self._ids = itertools.count(1)
 
-    def write(
+    def write_request(
         self,
         judgement: Judgement,
         started: float,
-        **seen: Any,
+        **details: Any,
     ) -> None:
         """
-        Tell the host of a request.
+        Send the event of one request.
 
         Args:
-            judgement: of it.
-            started: when it began.
-            seen: what `describe` takes.
+            judgement: of the request.
+            started: Unix time of its start.
+            details: further arguments of `describe_request`.
         """
         self._emit(
             {
                 "event": "request",
                 "workspace": judgement.workspace,
-                **self.describe(judgement, started, **seen),
+                **self.describe_request(judgement, started, **details),
             }
         )
 
-    def describe(
+    def describe_request(
         self,
         judgement: Judgement,
         started: float,
@@ -65,16 +65,16 @@ class Journal:
         **bodies: str | None,
     ) -> dict[str, Any]:
         """
-        A request as the host is told of it.
+        Return the fields of a request as the host gets them.
 
         Args:
-            judgement: of it.
-            started: when it began.
-            status: of the answer.
-            size: of the answer's body.
-            path: with nothing in it that must not be in the log.
-            ended: when it ended.
-            bodies: what is kept of them.
+            judgement: of the request.
+            started: Unix time of its start.
+            status: of the response.
+            size: bytes in the response's body.
+            path: redacted path and query.
+            ended: Unix time of its end.
+            bodies: the first bytes of the bodies, in base64.
         """
         facts, decision = judgement.facts, judgement.decision
         host = safe_host(facts.host)
@@ -82,12 +82,12 @@ class Journal:
             "id": next(self._ids),
             "time": started,
             "phase": judgement.phase,
-            "method": printable(facts.method.encode("utf-8", "replace"))[:32],
+            "method": escape_unprintable(facts.method.encode("utf-8", "replace"))[:32],
             "scheme": plain(facts.scheme),
             "host": host,
             "port": facts.port,
             "path": path,
-            "url": url_of(facts.scheme, host, facts.port, path),
+            "url": build_url(facts.scheme, host, facts.port, path),
             "status": status,
             "size": size,
             "duration": None if ended is None else max(0.0, ended - started),

@@ -1,5 +1,5 @@
 """
-Making what a client sent fit for the log: printable, short, without secrets.
+Make input of a client fit for the log: printable, short, without secrets.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REDACTED",
-    "lower_names",
-    "printable",
+    "build_url",
+    "decode_fields",
+    "escape_unprintable",
+    "fields_by_lower_name",
     "safe_headers",
     "safe_host",
     "safe_json",
     "safe_path",
     "safe_url",
-    "text_of",
-    "url_of",
 ]
 
 REDACTED = "REDACTED"
-"""Stands where a secret was."""
+"""Replaces a secret."""
 
 _LONGEST = 4096
 _DEPTH = 3
@@ -51,29 +51,29 @@ _SECRET = re.compile(
 
 def safe_path(raw: bytes) -> str:
     """
-    A request's path and query as text, with every value replaced whose
-    name looks like that of a secret.
+    Return a request's path and query as text, with the value of every parameter
+    replaced whose name looks like that of a secret.
 
     Example:
         >>> safe_path(b"/a?page=2&access_token=abc")
         '/a?page=2&access_token=REDACTED'
     """
-    return _without_secrets(printable(raw))
+    return _without_secrets(escape_unprintable(raw))
 
 
 def safe_host(host: str) -> str:
     """
-    A host in its one spelling; what is none, printable and short.
+    Return the normalised host; if *host* is invalid, a printable and short text.
     """
     try:
         return normalise_host(host)
     except ValueError:
-        return printable(host.encode("utf-8", "surrogateescape"))[:255]
+        return escape_unprintable(host.encode("utf-8", "surrogateescape"))[:255]
 
 
-def url_of(scheme: str, host: str, port: int, path: str) -> str:
+def build_url(scheme: str, host: str, port: int, path: str) -> str:
     """
-    The URL of safe parts; a port that goes without saying is left out.
+    Return a URL of redacted parts, without the port if it is the default of the scheme.
     """
     authority = f"[{host}]" if ":" in host else host
     if port != _DEFAULT_PORTS.get(scheme):
@@ -83,15 +83,16 @@ def url_of(scheme: str, host: str, port: int, path: str) -> str:
 
 def safe_url(scheme: str, host: str, port: int, path: bytes) -> str:
     """
-    The URL of what a client sent.
+    Return the redacted URL of a request.
     """
-    return url_of(scheme, safe_host(host), port, safe_path(path))
+    return build_url(scheme, safe_host(host), port, safe_path(path))
 
 
 def safe_headers(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """
-    Header fields without those whose name looks like that of a secret, and
-    with addresses in them as `safe_path` has them.
+    Return header fields without those whose name looks like that of a secret.
+
+    URLs in location fields are redacted as by `safe_path`.
     """
     return tuple(
         (name, safe_path(value.encode("latin-1", "replace")) if "location" in name else value)
@@ -102,7 +103,7 @@ def safe_headers(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...
 
 def safe_json(body: bytes) -> bytes:
     """
-    A JSON text with every string replaced whose name is that of a credential.
+    Return a JSON text with every string replaced whose name is that of a credential.
 
     Example:
         >>> safe_json(b'{"access_token": "abc", "n": 1}')
@@ -111,31 +112,31 @@ def safe_json(body: bytes) -> bytes:
     return _JSON_SECRET.sub(rb'\1"' + REDACTED.encode() + rb'"', body)
 
 
-def text_of(headers: http.Headers) -> list[tuple[str, str]]:
+def decode_fields(headers: http.Headers) -> list[tuple[str, str]]:
     """
-    Header fields as text.
+    Return header fields as text.
     """
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.fields]
 
 
-def lower_names(headers: http.Headers) -> dict[str, str]:
+def fields_by_lower_name(headers: http.Headers) -> dict[str, str]:
     """
-    Header fields as text by lower-case name; of several the last.
+    Return header fields as text by lower-case name; of repeated fields the last one.
     """
-    return {name.lower(): value for name, value in text_of(headers)}
+    return {name.lower(): value for name, value in decode_fields(headers)}
 
 
-def printable(raw: bytes) -> str:
+def escape_unprintable(raw: bytes) -> str:
     """
-    *raw* with every byte escaped that is no printable ASCII, cut to 4096
-    characters.
+    Return *raw* as text, cut to 4096 characters. Every byte that is not printable ASCII is
+    percent-encoded.
     """
     text = _UNPRINTABLE.sub(lambda match: b"%%%02X" % match[0][0], raw[:_LONGEST]).decode("ascii")
     return text if len(text) <= _LONGEST and len(raw) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 def _without_secrets(text: str, depth: int = 0) -> str:
-    # All separators that servers know, and a fragment, which is not theirs.
+    # All separators that servers accept, and the fragment, which servers never get.
     path, *parts = _SEPARATORS.split(text)
     return path + "".join(_without_secret(part, depth) for part in parts)
 
@@ -146,7 +147,7 @@ def _without_secret(parameter: str, depth: int) -> str:
         return parameter
     inner = unquote(value)
     if inner != value and depth < _DEPTH and (clean := _without_secrets(inner, depth + 1)) != inner:
-        # A URL in a URL.
+        # A URL inside the URL.
         value = quote(clean, safe="")
         parameter = f"{name}={value}"
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", unquote(name)).lower()

@@ -1,5 +1,5 @@
 """
-Writes to the log what was asked for and what became of it.
+Log each request with its outcome.
 """
 
 from __future__ import annotations
@@ -10,42 +10,45 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_codex_workspace.network.policy import Decision, RequestFacts
 
-from ..state import responses as answers
+from ..state import responses
 from ..state.judgement import Judgement
-from .bodies import Kept
+from .bodies import BodyPrefix
 from .redact import safe_path
 
 if TYPE_CHECKING:
-    from mitmproxy import connection, http
+    from mitmproxy import http
+    from mitmproxy.connection import Client
 
-    from ..state.connections import Registry
-    from .events import Journal
+    from ..state.connections import ConnectionRegistry
+    from .events import EventWriter
 
-__all__ = ["Recorder"]
+__all__ = ["RequestLogger"]
+
+_SWITCHING_PROTOCOLS = 101
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenRequest:
     """
-    A request that has no end yet.
+    A request that is not in the log yet.
     """
 
     flow: http.HTTPFlow
     judgement: Judgement
-    sent: Kept
-    received: Kept
+    sent: BodyPrefix
+    received: BodyPrefix
     size: int | None = None
 
     def pass_request(self, data: bytes) -> bytes:
         """
-        Look at a request's body that passes by.
+        Keep the start of a request's body while it passes.
         """
         self.sent.add(data)
         return data
 
-    def count(self, data: bytes) -> bytes:
+    def pass_response(self, data: bytes) -> bytes:
         """
-        Add up a response that passes by.
+        Count a response's body while it passes, and keep its start.
         """
         self.size = (self.size or 0) + len(data)
         self.received.add(data)
@@ -53,7 +56,7 @@ class _Open:
 
     def bodies(self) -> dict[str, str | None]:
         """
-        What is kept of the bodies.
+        Return the kept bytes of both bodies.
         """
         request, response = self.flow.request, self.flow.response
         if not request.stream:
@@ -67,25 +70,25 @@ class _Open:
         return kept
 
 
-class Recorder:
+class RequestLogger:
     """
-    Turns flows into events. An addon, behind those that judge.
+    Turn flows into events. An addon, behind those that judge.
 
     Args:
         registry: knows the connections.
-        journal: takes the events.
+        events: sends the events.
         bodies: bytes to keep of each body.
     """
 
-    def __init__(self, registry: Registry, journal: Journal, bodies: int = 0) -> None:
+    def __init__(self, registry: ConnectionRegistry, events: EventWriter, bodies: int = 0) -> None:
         self._bodies = bodies
         self._registry = registry
-        self._journal = journal
-        self._open: dict[str, _Open] = {}
+        self._events = events
+        self._open: dict[str, _OpenRequest] = {}
 
     def in_flight(self, address: str) -> int:
         """
-        How many requests of *address* have no end yet.
+        Return how many requests of *address* have not ended yet.
         """
         return sum(
             1 for each in self._open.values() if each.flow.client_conn.peername[0] == address
@@ -93,12 +96,13 @@ class Recorder:
 
     def pending(self, address: str, seconds: float) -> list[dict[str, Any]]:
         """
-        Events for what *address* has begun and what has no end after *seconds*,
-        as far as it has come. Each will have an event of its own at its end.
+        Describe the requests and tunnels of *address* that have not ended after *seconds*.
+
+        Each of them still gets an event of its own when it ends.
         """
-        waiting = Decision("allowed", None, f"There was no answer yet after {seconds:g} s.")
+        waiting = Decision("allowed", None, f"There was no response yet after {seconds:g} s.")
         found = [
-            self._journal.describe(
+            self._events.describe_request(
                 replace(entry.judgement, decision=waiting),
                 entry.flow.request.timestamp_start,
                 path=safe_path(entry.flow.request.data.path),
@@ -106,85 +110,85 @@ class Recorder:
             for entry in self._open.values()
             if entry.flow.client_conn.peername[0] == address
         ]
-        for each in self._registry.conversations(address):
-            if each.undecided and each.tunnel is not None:
+        for each in self._registry.connections(address):
+            if each.awaits_request and each.tunnel is not None:
                 host, port = each.tunnel
                 facts = RequestFacts(host, method="CONNECT", port=port)
                 workspace = each.workspace
                 judgement = Judgement(facts, waiting, workspace.id, workspace.phase)
-                found.append(self._journal.describe(judgement, each.client.timestamp_start))
+                found.append(self._events.describe_request(judgement, each.client.timestamp_start))
         return found
 
     def is_open(self, flow: http.HTTPFlow) -> bool:
         """
-        Whether a request has no end in the log yet.
+        Check whether a request is not in the log yet.
         """
         return flow.id in self._open
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """
-        A request begins.
+        Note that a request begins.
         """
         if judgement := Judgement.of(flow):
-            kept = Kept(self._bodies), Kept(self._bodies)
-            entry = self._open[flow.id] = _Open(flow, judgement, *kept)
+            kept = BodyPrefix(self._bodies), BodyPrefix(self._bodies)
+            entry = self._open[flow.id] = _OpenRequest(flow, judgement, *kept)
             if self._bodies and flow.request.stream:
                 flow.request.stream = entry.pass_request
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """
-        Let the response of an allowed request pass through uncollected.
+        Stream the response of an allowed request to the client.
         """
         entry = self._open.get(flow.id)
         if entry and flow.response and entry.judgement.decision.allowed and not flow.error:
-            flow.response.stream = entry.count
+            flow.response.stream = entry.pass_response
 
     def response(self, flow: http.HTTPFlow) -> None:
         """
-        A request has been answered.
+        Log a request that got its response.
         """
         self._finish(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """
-        A request has ended without its answer, or in the midst of it.
+        Log a request that ended before or within its response.
         """
         self._finish(flow)
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """
-        A tunnel was asked for; only a refused one is an event.
+        Log a refused tunnel. The requests inside an allowed one are logged instead.
         """
         judgement = Judgement.of(flow)
         if judgement is None or judgement.decision.allowed:
             return
-        if conversation := self._registry.conversation(flow.client_conn):
-            conversation.settled = True
-        self._journal.write(judgement, flow.request.timestamp_start, status=403)
+        if connection := self._registry.connection(flow.client_conn):
+            connection.outcome_logged = True
+        self._events.write_request(judgement, flow.request.timestamp_start, status=403)
 
-    def client_disconnected(self, client: connection.Client) -> None:
+    def client_disconnected(self, client: Client) -> None:
         """
-        End what is still open on a connection.
+        Log the requests that are still open on a connection.
         """
         for entry in [each for each in self._open.values() if each.flow.client_conn is client]:
             self._finish(entry.flow)
 
-    def on_failure(self, flow: http.HTTPFlow, error: str) -> http.Response:
+    def respond_to_failure(self, flow: http.HTTPFlow, error: str) -> http.Response:
         """
-        Judge a flow whose server could not be reached, and answer it.
+        Judge a flow whose server could not be reached, and return its response.
         """
         judgement = Judgement.of(flow)
-        conversation = self._registry.conversation(flow.client_conn)
+        connection = self._registry.connection(flow.client_conn)
         request = flow.request
-        if judgement and conversation:
-            refused = conversation.refused.get((request.host, request.port))
+        if judgement and connection:
+            refused = connection.refused.get((request.host, request.port))
             if refused is not None:
                 judgement.decision = refused
-                return answers.refusal(refused)
-        decision = _failed(f"No answer from {request.host}:{request.port}: {error}")
+                return responses.blocked_response(refused)
+        decision = _failed(f"No response from {request.host}:{request.port}: {error}")
         if judgement:
             judgement.decision = decision
-        return answers.failure(decision)
+        return responses.failed_response(decision)
 
     def _finish(self, flow: http.HTTPFlow) -> None:
         entry = self._open.pop(flow.id, None)
@@ -198,8 +202,12 @@ class Recorder:
             judgement.decision = _ended_early(flow, flow.error.msg)
         elif response is None and judgement.decision.allowed:
             judgement.decision = _ended_early(flow, "the client went away")
-        killed = response is not None and response.status_code == 101 and flow.error is not None
-        self._journal.write(
+        killed = (
+            response is not None
+            and response.status_code == _SWITCHING_PROTOCOLS
+            and flow.error is not None
+        )
+        self._events.write_request(
             judgement,
             flow.request.timestamp_start,
             status=response.status_code if response is not None and not killed else None,
@@ -216,9 +224,9 @@ def _failed(explanation: str) -> Decision:
 
 def _ended_early(flow: http.HTTPFlow, error: str) -> Decision:
     """
-    Whose fault it is that an allowed exchange has no proper end.
+    Return the decision for an allowed request that ended early, by whose fault that is.
     """
     client_left = not flow.client_conn.connected or "client" in error.lower()
     if not client_left:
-        return _failed(f"The exchange with {flow.request.host} broke off: {error}")
+        return _failed(f"The exchange with {flow.request.host} ended early: {error}")
     return Decision("allowed", None, f"The client closed the connection before the end ({error}).")

@@ -1,5 +1,5 @@
 """
-Which workspace an address is, and what is known of each open connection.
+The registered workspaces, and what the proxy knows of each open connection.
 """
 
 from __future__ import annotations
@@ -7,174 +7,217 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from .limits import CONNECTIONS, HELD_BYTES
+from .limits import MAX_BUFFERED_BYTES, MAX_CONNECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from mitmproxy import connection
+    from mitmproxy.connection import Client, Connection
+    from mitmproxy.http import HTTPFlow
 
     from pytest_codex_workspace.network.policy import Decision, Policy, RequestFacts
 
-    from ..answer.replay import Player
-    from ..answer.stubs import Route
-    from ..mitm.http_layer import GatedHttpLayer
+    from .cassette_player import CassettePlayer
+    from .routes import ProxyRoute
 
-__all__ = ["CROWDED", "Conversation", "Registry", "Workspace"]
+__all__ = [
+    "TOO_MANY_CONNECTIONS",
+    "UNPARSABLE_HELLO",
+    "ActiveStream",
+    "ConnectionRegistry",
+    "MeasuredLayer",
+    "RegisteredWorkspace",
+    "WorkspaceConnection",
+]
 
 logger = logging.getLogger(__name__)
 
 Target = tuple[str, int]
 
-CROWDED = "too many connections"
-"""What mitmproxy is told of a connection that is one too many."""
+TOO_MANY_CONNECTIONS = "too many connections"
+"""The error of a connection beyond the limit."""
+
+UNPARSABLE_HELLO = "Cannot parse ClientHello: "
+"""Start of the error of a connection whose ClientHello cannot be parsed; mitmproxy's words."""
+
+
+class ActiveStream(Protocol):
+    """
+    A request that is in progress.
+    """
+
+    flow: HTTPFlow
+
+
+class MeasuredLayer(Protocol):
+    """
+    A layer of mitmproxy that can say what it keeps in memory.
+    """
+
+    def active_streams(self) -> Iterator[ActiveStream]:
+        """
+        Return the requests that are in progress.
+        """
+
+    def is_read_paused(self, connection: Connection) -> bool:
+        """
+        Check whether nothing more may be read from *connection* for now.
+        """
+
+    def buffered_bytes(self) -> tuple[int, int]:
+        """
+        Return the bytes of requests and of responses in memory.
+        """
 
 
 @dataclass(slots=True)
-class Workspace:
+class RegisteredWorkspace:
     """
-    Who has an address at present, and by which policy it is judged.
+    The workspace that has an address at present, and its policy.
 
     Attributes:
         routes: its stubs and faults, the newest first.
-        tape: the cassette that it is recorded for, or played from.
-        player: plays that cassette; `None` while recording, or without one.
-        connections: how many it has open.
-        crowded: it has as many as it may, and that has been logged.
-        requests_held: bytes of requests that are in memory.
-        answers_held: bytes of answers that are.
-        overfull: it had more of requests than it may, and that has been logged.
+        cassette: the cassette that its requests are recorded to or played from.
+        player: plays that cassette; `None` while recording or without a cassette.
+        open_connections: number of its open connections.
+        connection_limit_logged: it reached `MAX_CONNECTIONS`, and the log says so.
+        request_bytes: bytes of its requests in memory.
+        response_bytes: bytes of its responses in memory.
+        memory_limit_logged: its requests exceeded `MAX_BUFFERED_BYTES`, and the log says so.
     """
 
     address: str
     id: str
     phase: str
     policy: Policy
-    routes: list[Route] = field(default_factory=list)
-    tape: str | None = None
-    player: Player | None = None
-    connections: int = 0
-    crowded: bool = False
-    requests_held: int = 0
-    answers_held: int = 0
-    overfull: bool = False
+    routes: list[ProxyRoute] = field(default_factory=list)
+    cassette: str | None = None
+    player: CassettePlayer | None = None
+    open_connections: int = 0
+    connection_limit_logged: bool = False
+    request_bytes: int = 0
+    response_bytes: int = 0
+    memory_limit_logged: bool = False
 
     @property
-    def is_full(self) -> bool:
+    def is_over_memory_limit(self) -> bool:
         """
-        Whether it has as much in memory as it may.
+        Whether its requests or its responses exceed `MAX_BUFFERED_BYTES`.
         """
-        return self.requests_held > HELD_BYTES or self.answers_held > HELD_BYTES
+        return self.request_bytes > MAX_BUFFERED_BYTES or self.response_bytes > MAX_BUFFERED_BYTES
 
 
 @dataclass(slots=True)
-class Conversation:
+class WorkspaceConnection:
     """
     One connection from a workspace to the proxy.
 
     Attributes:
-        workspace: who opened it.
-        client: mitmproxy's object for it.
-        tunnel: what `CONNECT` asked for, once it was allowed.
-        requests: how many requests have been judged.
-        settled: nothing more is to be said about a tunnel without requests.
-        approved: where this connection may lead, with the facts it was
-            judged by. Everywhere else is refused when connecting.
-        refused: where it was refused only when the address was known.
-        moved: when something last happened before the first request, on the
+        workspace: the workspace that opened it.
+        client: mitmproxy's object for the connection.
+        tunnel: host and port of an allowed `CONNECT`.
+        request_count: number of requests that were judged.
+        outcome_logged: the log has an entry for a tunnel without requests.
+        approved: where this connection may lead, with the facts that the judgement
+            was based on. Every other target is refused when the proxy connects.
+        refused: targets that were refused only when their address was known.
+        last_activity: when something last happened before the first request, on the
             monotonic clock.
-        layers: those that may hold something.
-        measure: tells how many bytes of requests and of answers it holds.
-        requests_held, answers_held: what it told the last time.
+        http_layers: layers that keep data in memory.
+        measure: returns the bytes of requests and of responses that it keeps.
+        request_bytes, response_bytes: the last result of `measure`.
     """
 
-    workspace: Workspace
-    client: connection.Client
+    workspace: RegisteredWorkspace
+    client: Client
     tunnel: Target | None = None
-    requests: int = 0
-    settled: bool = False
+    request_count: int = 0
+    outcome_logged: bool = False
     approved: dict[Target, RequestFacts] = field(default_factory=dict)
     refused: dict[Target, Decision] = field(default_factory=dict)
-    moved: float = field(default_factory=time.monotonic)
-    layers: list[GatedHttpLayer] = field(default_factory=list)
+    last_activity: float = field(default_factory=time.monotonic)
+    http_layers: list[MeasuredLayer] = field(default_factory=list)
     measure: Callable[[], tuple[int, int]] | None = None
-    requests_held: int = 0
-    answers_held: int = 0
+    request_bytes: int = 0
+    response_bytes: int = 0
 
-    def weigh(self) -> None:
+    def update_usage(self) -> None:
         """
-        Bring up to date what its workspace holds.
+        Measure the connection, and update the sums of its workspace.
         """
-        self._hold(*(self.measure() if self.measure else (0, 0)))
+        self._set_usage(*(self.measure() if self.measure else (0, 0)))
 
-    def release(self) -> None:
+    def clear_usage(self) -> None:
         """
-        Hold nothing any more.
+        Subtract the connection from the sums of its workspace.
         """
         self.measure = None
-        self.layers.clear()
-        self._hold(0, 0)
+        self.http_layers.clear()
+        self._set_usage(0, 0)
 
-    def _hold(self, requests: int, answers: int) -> None:
+    def _set_usage(self, requests: int, responses: int) -> None:
         workspace = self.workspace
-        workspace.requests_held += requests - self.requests_held
-        workspace.answers_held += answers - self.answers_held
-        self.requests_held, self.answers_held = requests, answers
-        if workspace.overfull and workspace.requests_held < HELD_BYTES // 2:
-            workspace.overfull = False
+        workspace.request_bytes += requests - self.request_bytes
+        workspace.response_bytes += responses - self.response_bytes
+        self.request_bytes, self.response_bytes = requests, responses
+        if workspace.memory_limit_logged and workspace.request_bytes < MAX_BUFFERED_BYTES // 2:
+            workspace.memory_limit_logged = False
 
     @property
     def encrypted(self) -> bool:
         """
-        Whether TLS has been established inside a tunnel.
+        Whether TLS is established inside a tunnel.
         """
         return self.tunnel is not None and self.client.tls_established
 
     @property
-    def undecided(self) -> bool:
+    def awaits_request(self) -> bool:
         """
-        Whether it is not yet known if a request will come.
+        Whether the first request may still come.
         """
-        return not self.requests and not self.settled
+        return not self.request_count and not self.outcome_logged
 
-    def touch(self) -> None:
+    def note_activity(self) -> None:
         """
-        Note that something happened.
+        Note that something happened just now.
         """
-        self.moved = time.monotonic()
+        self.last_activity = time.monotonic()
 
 
-class Registry:
+class ConnectionRegistry:
     """
     The workspaces and their connections. An addon, the first in the chain.
 
     Args:
-        policy: for workspaces that have none of their own.
+        policy: for workspaces without a policy of their own.
 
     Attributes:
-        anyone: every address is a workspace, where nobody registers any.
+        accept_any_address: every address is a workspace; for a proxy without a host.
+        upstream: address of the upstream proxy, if there is one.
+        sentinels: connections that a barrier opens, by their own address; each is
+            closed at once, and its function called.
     """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.anyone = False
+        self.accept_any_address = False
         self.upstream: Target | None = None
-        self.expected: dict[Target, Callable[[], None]] = {}
-        self._workspaces: dict[str, Workspace] = {}
-        self._conversations: dict[str, Conversation] = {}
+        self.sentinels: dict[Target, Callable[[], None]] = {}
+        self._workspaces: dict[str, RegisteredWorkspace] = {}
+        self._connections: dict[str, WorkspaceConnection] = {}
 
     def register(self, address: str, workspace: str, phase: str) -> None:
         """
-        Let *address* be *workspace* from now on.
+        Assign *address* to *workspace*, or change the phase of that workspace.
 
         Raises:
-            ValueError: it is another one that was not released.
+            ValueError: the address belongs to another workspace.
         """
         present = self._workspaces.get(address)
         if present is None:
-            self._workspaces[address] = Workspace(address, workspace, phase, self.policy)
+            self._workspaces[address] = RegisteredWorkspace(address, workspace, phase, self.policy)
         elif present.id == workspace:
             present.phase = phase
         else:
@@ -182,23 +225,28 @@ class Registry:
 
     def set_policy(self, address: str, policy: Policy) -> None:
         """
-        Judge *address* by *policy* until it is released.
+        Judge requests of *address* by *policy* until it is released.
 
         Raises:
             ValueError: the address is not registered.
         """
         self._registered(address).policy = policy
 
-    def set_tape(self, address: str, tape: str | None, player: Player | None) -> None:
+    def set_cassette(
+        self, address: str, cassette: str | None, player: CassettePlayer | None
+    ) -> None:
         """
-        Record *address* for a cassette, or play it from one.
+        Record requests of *address* to a cassette, or play them from one.
+
+        Raises:
+            ValueError: the address is not registered.
         """
         workspace = self._registered(address)
-        workspace.tape, workspace.player = tape, player
+        workspace.cassette, workspace.player = cassette, player
 
-    def add_route(self, address: str, route: Route) -> None:
+    def add_route(self, address: str, route: ProxyRoute) -> None:
         """
-        Let *route* be the first that is asked about requests of *address*.
+        Add *route* before the other routes of *address*.
 
         Raises:
             ValueError: the address is not registered.
@@ -207,104 +255,107 @@ class Registry:
 
     def remove_route(self, address: str, route: int) -> None:
         """
-        Ask the route with that id no longer.
+        Remove the route with the id *route*.
+
+        Raises:
+            ValueError: the address is not registered.
         """
         workspace = self._registered(address)
         workspace.routes = [one for one in workspace.routes if one.id != route]
 
-    def _registered(self, address: str) -> Workspace:
+    def _registered(self, address: str) -> RegisteredWorkspace:
         if (workspace := self._workspaces.get(address)) is None:
             raise ValueError(f"{address} is not registered")
         return workspace
 
-    def forget(self, address: str) -> None:
+    def unregister(self, address: str) -> None:
         """
         Refuse *address* until it is registered again.
         """
         self._workspaces.pop(address, None)
 
-    def workspace(self, address: str) -> Workspace | None:
+    def workspace(self, address: str) -> RegisteredWorkspace | None:
         """
-        Who has *address*, `None` if nobody.
+        Return the workspace of *address*, `None` if there is none.
         """
-        if self.anyone and address not in self._workspaces:
+        if self.accept_any_address and address not in self._workspaces:
             self.register(address, address, "test")
         return self._workspaces.get(address)
 
-    def knows(self, workspace: Workspace) -> bool:
+    def is_registered(self, workspace: RegisteredWorkspace) -> bool:
         """
-        Whether a workspace has not been released.
+        Check whether a workspace has not been released.
         """
         return self._workspaces.get(workspace.address) is workspace
 
-    def conversation(self, client: connection.Client) -> Conversation | None:
+    def connection(self, client: Client) -> WorkspaceConnection | None:
         """
-        What is known of a connection, `None` if it is not a workspace's.
+        Return what is known of a connection, `None` if it belongs to no workspace.
         """
-        return self._conversations.get(client.id)
+        return self._connections.get(client.id)
 
-    def conversations(self, address: str) -> list[Conversation]:
+    def connections(self, address: str) -> list[WorkspaceConnection]:
         """
-        The open connections of *address*.
+        Return the open connections of *address*.
         """
         return [
-            conversation
-            for conversation in self._conversations.values()
-            if conversation.workspace.address == address
+            connection
+            for connection in self._connections.values()
+            if connection.workspace.address == address
         ]
 
-    def has_room(self, workspace: Workspace) -> bool:
+    def accepts_requests(self, workspace: RegisteredWorkspace) -> bool:
         """
-        Whether a workspace has taken enough of its answers to ask for more.
+        Check whether a workspace has read enough of its responses to send more requests.
         """
-        if workspace.answers_held > HELD_BYTES:
-            # Sockets take what they are given without a word.
-            self.weigh(workspace)
-        return workspace.answers_held <= HELD_BYTES
+        if workspace.response_bytes > MAX_BUFFERED_BYTES:
+            # Sockets accept what was queued for them without any event.
+            self.update_usage(workspace)
+        return workspace.response_bytes <= MAX_BUFFERED_BYTES
 
-    def weigh(self, workspace: Workspace) -> None:
+    def update_usage(self, workspace: RegisteredWorkspace) -> None:
         """
-        Bring up to date what all connections of a workspace hold.
+        Measure all connections of a workspace.
         """
-        for conversation in self.conversations(workspace.address):
-            conversation.weigh()
+        for connection in self.connections(workspace.address):
+            connection.update_usage()
 
-    def silent(self, seconds: float) -> list[Conversation]:
+    def idle(self, seconds: float) -> list[WorkspaceConnection]:
         """
-        The open connections without a request that have stood still for so long.
+        Return the open connections that sent no request and have been idle for *seconds*.
         """
         before = time.monotonic() - seconds
         return [
-            conversation
-            for conversation in self._conversations.values()
-            if conversation.undecided and conversation.moved < before
+            connection
+            for connection in self._connections.values()
+            if connection.awaits_request and connection.last_activity < before
         ]
 
-    def client_connected(self, client: connection.Client) -> None:
+    def client_connected(self, client: Client) -> None:
         """
-        Admit a connection if its address is registered.
+        Accept a connection if its address is registered.
         """
         peer = client.peername[:2]
-        if arrived := self.expected.pop(peer, None):
+        if arrived := self.sentinels.pop(peer, None):
             client.error = "a barrier"
             arrived()
         elif workspace := self.workspace(peer[0]):
-            if workspace.connections >= CONNECTIONS:
-                client.error = CROWDED
+            if workspace.open_connections >= MAX_CONNECTIONS:
+                client.error = TOO_MANY_CONNECTIONS
                 return
-            workspace.connections += 1
-            self._conversations[client.id] = Conversation(workspace, client)
+            workspace.open_connections += 1
+            self._connections[client.id] = WorkspaceConnection(workspace, client)
         else:
             client.error = "not registered"
             logger.warning("refused a connection from %s, which is not registered", peer[0])
 
-    def drop(self, client: connection.Client) -> None:
+    def remove(self, client: Client) -> None:
         """
         Forget a connection that has ended.
         """
-        if conversation := self._conversations.pop(client.id, None):
-            conversation.release()
-            workspace = conversation.workspace
-            workspace.connections -= 1
-            if workspace.connections < CONNECTIONS // 2:
-                workspace.crowded = False
+        if connection := self._connections.pop(client.id, None):
+            connection.clear_usage()
+            workspace = connection.workspace
+            workspace.open_connections -= 1
+            if workspace.open_connections < MAX_CONNECTIONS // 2:
+                workspace.connection_limit_logged = False

@@ -1,9 +1,10 @@
 """
-The judgement that travels with a flow from the gate to the recorder.
+The judgement that travels with a flow from the gate to the log.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,24 +13,25 @@ if TYPE_CHECKING:
 
     from pytest_codex_workspace.network.policy import Decision, RequestFacts
 
-    from .connections import Workspace
+    from .connections import RegisteredWorkspace
 
-__all__ = ["Judgement"]
+__all__ = ["Judgement", "digest_body", "digest_of"]
 
-_KEY = "codex_workspace_judgement"
+_JUDGEMENT = "codex_workspace_judgement"
+_DIGEST = "codex_workspace_digest"
 
 
 @dataclass(slots=True)
 class Judgement:
     """
-    What was decided about a flow, and of what it was decided.
+    A decision about a flow, and the facts that it was based on.
 
     Attributes:
-        facts: what the decision was based on.
-        decision: the latest word; a server's answer may still change it.
-        workspace: the id of who asked.
-        phase: what that one was doing at the time.
-        routes: the stub and the fault that had a part in the answer.
+        facts: what was known of the request.
+        decision: the latest decision; the response of a server can still change it.
+        workspace: id of the workspace that sent the request.
+        phase: the phase of that workspace when it sent the request.
+        routes: ids of the stub and the fault that took part in the response.
     """
 
     facts: RequestFacts
@@ -40,19 +42,38 @@ class Judgement:
 
     @classmethod
     def attach(
-        cls, flow: http.HTTPFlow, workspace: Workspace, facts: RequestFacts, decision: Decision
+        cls,
+        flow: http.HTTPFlow,
+        workspace: RegisteredWorkspace,
+        facts: RequestFacts,
+        decision: Decision,
     ) -> Judgement:
         """
-        Judge *flow*.
+        Attach a new judgement to *flow* and return it.
         """
         judgement = cls(facts, decision, workspace.id, workspace.phase)
-        flow.metadata[_KEY] = judgement
+        flow.metadata[_JUDGEMENT] = judgement
         return judgement
 
     @staticmethod
     def of(flow: http.HTTPFlow) -> Judgement | None:
         """
-        The judgement of *flow*, `None` if it never reached the gate.
+        Return the judgement of *flow*, `None` if the flow never reached the gate.
         """
-        judgement = flow.metadata.get(_KEY)
+        judgement = flow.metadata.get(_JUDGEMENT)
         return judgement if isinstance(judgement, Judgement) else None
+
+
+def digest_body(flow: http.HTTPFlow) -> None:
+    """
+    Keep only a digest of the request's body, not the body.
+    """
+    flow.metadata[_DIGEST] = hashlib.sha256()
+
+
+def digest_of(flow: http.HTTPFlow) -> hashlib._Hash | None:
+    """
+    Return the running digest of the request's body, `None` unless `digest_body` asked for one.
+    """
+    found: hashlib._Hash | None = flow.metadata.get(_DIGEST)
+    return found

@@ -1,75 +1,75 @@
 """
-How much of the proxy one workspace can take up.
+Limits on how much of the proxy one workspace can use.
 """
 
 from __future__ import annotations
 
 __all__ = [
     "BACKLOG_BYTES",
-    "CONNECTIONS",
-    "DNS_CONNECTIONS",
-    "HEAD_BYTES",
-    "HELD_BYTES",
-    "HELLO_BYTES",
-    "HELLO_RECORDS",
-    "INTERIM_ANSWERS",
-    "LOOKUPS",
+    "CLIENT_WINDOW_BYTES",
+    "IDLE_SECONDS",
+    "MAX_BUFFERED_BYTES",
+    "MAX_CONNECTIONS",
+    "MAX_DNS_CONNECTIONS",
+    "MAX_FIRST_LINE_SEGMENTS",
+    "MAX_HEAD_BYTES",
+    "MAX_HELLO_BYTES",
+    "MAX_HELLO_RECORDS",
+    "MAX_INTERIM_RESPONSES",
+    "MAX_LOOKUPS",
+    "MAX_STREAMS",
+    "MAX_WHOLE_BODY_BYTES",
     "MERGED_BYTES",
-    "SEGMENTS",
-    "SILENCE_SECONDS",
-    "STREAMS",
-    "WHOLE_BYTES",
-    "WINDOW_FROM_CLIENTS",
-    "WINDOW_FROM_SERVERS",
+    "SERVER_WINDOW_BYTES",
 ]
 
-CONNECTIONS = 256
-"""Connections that one workspace may have open. Package managers use about 50."""
+MAX_CONNECTIONS = 256
+"""Open connections of one workspace. Package managers use about 50."""
 
-HEAD_BYTES = 256 * 1024
-"""Bytes in the line and headers of one request. Servers accept 8 to 64 KiB."""
+MAX_HEAD_BYTES = 256 * 1024
+"""Bytes in the first line and header fields of a message. Servers accept 8 to 64 KiB."""
 
-HELLO_BYTES = 32 * 1024
-"""Bytes in the first message of TLS. Clients send 200 bytes to 4 KiB."""
+MAX_HELLO_BYTES = 32 * 1024
+"""Bytes in a TLS ClientHello. Clients send 200 bytes to 4 KiB."""
 
-HELLO_RECORDS = 64
-"""Records that this message may come in. Clients use one, few of them two."""
+MAX_HELLO_RECORDS = 64
+"""TLS records that carry one ClientHello. Clients use one, a few clients two."""
 
-SEGMENTS = 1024
-"""Pieces that the first line of a request may come in; all are looked at with each."""
+MAX_FIRST_LINE_SEGMENTS = 1024
+"""Segments that carry the first line of a request. Each segment means a look at all of them."""
 
-SILENCE_SECONDS = 60.0
-"""Seconds from a connection's last progress to its end, if no request has come."""
+IDLE_SECONDS = 60.0
+"""Seconds without progress after which a connection without a request is closed."""
 
-HELD_BYTES = 32 << 20
+MAX_BUFFERED_BYTES = 32 << 20
 """
-Bytes of requests that are not complete, or not on their way, which the proxy
-keeps for one workspace; and as many of answers that it has not taken.
+Bytes of requests that the proxy keeps in memory for one workspace, because they are incomplete or
+cannot be sent on yet; and the same again for responses that the workspace has not read.
 """
 
-WHOLE_BYTES = 64 * 1024
-"""Bytes in the largest request body that is held back until it is complete."""
+MAX_WHOLE_BODY_BYTES = 64 * 1024
+"""Bytes in the largest request body that is collected whole before it is sent on."""
 
 BACKLOG_BYTES = 256 * 1024
-"""Bytes of one message that may wait for the other side before no more are read."""
+"""Bytes of one message that may wait for the other side before the proxy stops reading."""
 
 MERGED_BYTES = 16 * 1024
-"""Pieces of a message that have to wait are put together up to this size."""
+"""Bytes up to which waiting pieces of a message are merged into one."""
 
-STREAMS = 64
-"""Requests at a time on one HTTP/2 connection."""
+MAX_STREAMS = 64
+"""Concurrent requests on one HTTP/2 connection."""
 
-WINDOW_FROM_CLIENTS = 256 * 1024
+CLIENT_WINDOW_BYTES = 256 * 1024
 """Bytes of one request body that an HTTP/2 client may send ahead of the server."""
 
-WINDOW_FROM_SERVERS = 1 << 20
-"""Bytes of one answer that an HTTP/2 server may send ahead: more, for it is far away."""
+SERVER_WINDOW_BYTES = 1 << 20
+"""Bytes of one response that an HTTP/2 server may send ahead: more, because it is far away."""
 
-INTERIM_ANSWERS = 100
-"""Answers of the kind 1xx before the answer."""
+MAX_INTERIM_RESPONSES = 100
+"""Interim (1xx) responses before the final one."""
 
-LOOKUPS = 4
-"""Names that one workspace may have looked up at a time."""
+MAX_LOOKUPS = 4
+"""Concurrent name look-ups of one workspace."""
 
-DNS_CONNECTIONS = 16
-"""Connections for look-ups that one workspace may have open. Resolvers use one."""
+MAX_DNS_CONNECTIONS = 16
+"""Open connections of one workspace to the resolver. Clients use one."""

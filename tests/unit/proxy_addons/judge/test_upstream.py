@@ -1,4 +1,4 @@
-"""The way out by another proxy: which requests, with what headers, and what is said of failures."""
+"""Traffic through an upstream proxy: routes, headers, and how failures are explained."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from mitmproxy.test import tflow
 
 from proxy_addons.judge import upstream
 from proxy_addons.judge.addresses import AddressGuard, GuardedEventLoop
-from proxy_addons.judge.upstream import FarNames, Upstream
+from proxy_addons.judge.upstream import UpstreamNameGuard, UpstreamRouter
 from proxy_addons.state.judgement import Judgement
 from pytest_codex_workspace.network.policy import Policy, RequestFacts
 from pytest_codex_workspace.network.upstream import UpstreamProxy
-
-from .flows import World
+from tests.helpers.flows import AddonChain
 
 PROXY = UpstreamProxy.parse("http://me:hush@10.0.0.5:3128", "direct.example")
+
+
 VIA = ("http", ("10.0.0.5", 3128))
 
 
-class Behind(World):
+class Behind(AddonChain):
     """
-    The world behind an upstream proxy.
+    The chain behind an upstream proxy.
     """
 
     def __init__(self, **policy: Any) -> None:
         super().__init__(Policy(**policy))
-        self.upstream = Upstream(PROXY, self.registry)
-        self.far = FarNames(self.registry)
+        self.upstream = UpstreamRouter(PROXY, self.registry)
+        self.far = UpstreamNameGuard(self.registry)
 
     def send(self, **request: Any) -> http.HTTPFlow:
         """
@@ -42,11 +43,11 @@ class Behind(World):
         """
         secure = request.get("scheme", "https") == "https"
         host = request.setdefault("host", "example.org")
-        conversation = self.connect((host, 443) if secure else None)
-        flow = self.flow(conversation, **{"headers": (), **request})
+        connection = self.connect((host, 443) if secure else None)
+        flow = self.flow(connection, **{"headers": (), **request})
         self.gate.requestheaders(flow)
         self.upstream.requestheaders(flow)
-        self.recorder.requestheaders(flow)
+        self.request_logger.requestheaders(flow)
         with asyncio.Runner(loop_factory=GuardedEventLoop) as runner:
             runner.run(self.far.requestheaders(flow))
         return flow
@@ -55,7 +56,7 @@ class Behind(World):
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, ...]]:
     """
-    What this machine's resolver knows; each look-up takes a name away.
+    What this machine's resolver is_registered; each look-up takes a name away.
     """
     known: dict[str, tuple[str, ...]] = {}
 
@@ -70,26 +71,26 @@ def test_approved_requests_go_there(names: dict[str, tuple[str, ...]]) -> None:
     """
     Refused ones, and those on the list, do not.
     """
-    world = Behind(deny=("evil.example",))
+    chain = Behind(deny=("evil.example",))
 
-    assert world.send().server_conn.via == VIA
-    assert world.send(host="direct.example").server_conn.via is None
-    assert world.send(host="evil.example").server_conn.via is None
+    assert chain.send().server_conn.via == VIA
+    assert chain.send(host="direct.example").server_conn.via is None
+    assert chain.send(host="evil.example").server_conn.via is None
 
 
 def test_the_way_is_chosen_for_each_request(names: dict[str, tuple[str, ...]]) -> None:
     """
     One connection of a client may ask for both kinds.
     """
-    world = Behind(http="allow")
-    conversation = world.connect()
+    chain = Behind(http="allow")
+    connection = chain.connect()
     shared = tflow.tserver_conn()
     for host, via in (("example.org", VIA), ("direct.example", None), ("example.org", VIA)):
-        flow = world.flow(conversation, host=host, port=80, scheme="http", headers=())
+        flow = chain.flow(connection, host=host, port=80, scheme="http", headers=())
         flow.server_conn = shared
         shared.state = shared.state.CLOSED
-        world.gate.requestheaders(flow)
-        world.upstream.requestheaders(flow)
+        chain.gate.requestheaders(flow)
+        chain.upstream.requestheaders(flow)
         assert flow.server_conn.via == via
 
 
@@ -97,16 +98,16 @@ def test_the_password_goes_to_the_proxy_alone(names: dict[str, tuple[str, ...]])
     """
     In the request for a tunnel, or in one without TLS; never inside a tunnel.
     """
-    world = Behind(http="allow")
+    chain = Behind(http="allow")
     tunnel = tflow.tflow()
     tunnel.request.headers["Proxy-Authorization"] = "the workspace's"
-    world.upstream.http_connect_upstream(tunnel)
+    chain.upstream.http_connect_upstream(tunnel)
 
     assert tunnel.request.headers.get_all("proxy-authorization") == [PROXY.authorization]
-    assert "proxy-authorization" not in world.send().request.headers
-    plain = world.send(scheme="http", port=80)
+    assert "proxy-authorization" not in chain.send().request.headers
+    plain = chain.send(scheme="http", port=80)
     assert plain.request.headers["proxy-authorization"] == PROXY.authorization
-    direct = world.send(scheme="http", port=80, host="direct.example")
+    direct = chain.send(scheme="http", port=80, host="direct.example")
     assert "proxy-authorization" not in direct.request.headers
 
 
@@ -114,10 +115,10 @@ def test_the_guard_lets_exactly_this_proxy_through(names: dict[str, tuple[str, .
     """
     Though its address is private, and only where an approved request goes there.
     """
-    world = Behind()
-    guard = AddressGuard(world.registry)
-    stranger = world.connect(("example.org", 443))
-    client = world.send().client_conn
+    chain = Behind()
+    guard = AddressGuard(chain.registry)
+    stranger = chain.connect(("example.org", 443))
+    client = chain.send().client_conn
 
     for who, address, error in (
         (client, ("10.0.0.5", 3128), None),
@@ -136,15 +137,15 @@ def test_the_proxys_own_name_may_lead_to_private_addresses(monkeypatch: pytest.M
     """
     found = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.5", 3128))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [found])
-    world = World()
-    world.registry.upstream = ("proxy.example", 3128)
-    conversation = world.connect(("example.org", 443))
-    conversation.approved["proxy.example", 3128] = RequestFacts("example.org")
+    chain = AddonChain()
+    chain.registry.upstream = ("proxy.example", 3128)
+    connection = chain.connect(("example.org", 443))
+    connection.approved["proxy.example", 3128] = RequestFacts("example.org")
     server = Server(address=("proxy.example", 3128))
 
     async def resolve() -> list[Any]:
-        data = ServerConnectionHookData(server=server, client=conversation.client)
-        AddressGuard(world.registry).server_connect(data)
+        data = ServerConnectionHookData(server=server, client=connection.client)
+        AddressGuard(chain.registry).server_connect(data)
         return await asyncio.get_running_loop().getaddrinfo(*server.address)
 
     with asyncio.Runner(loop_factory=GuardedEventLoop) as runner:
@@ -166,10 +167,10 @@ def test_names_that_lead_to_private_addresses_only(
     """
     Are refused, again when they are no longer looked up; others pass.
     """
-    world = Behind()
+    chain = Behind()
     names["example.org"] = found
     for _ in range(2):
-        flow = world.send(headers=((b"transfer-encoding", b"chunked"),))
+        flow = chain.send(headers=((b"transfer-encoding", b"chunked"),))
         judgement = Judgement.of(flow)
         assert judgement is not None
         assert judgement.decision.reason == reason
@@ -197,21 +198,24 @@ def test_what_is_known_of_names_is_bounded(
     """
     A workspace may ask for any number of them.
     """
-    monkeypatch.setattr(upstream, "_REMEMBERED", 3)
-    world = Behind()
+    monkeypatch.setattr(upstream, "_CACHE_SIZE", 3)
+    chain = Behind()
     for number in range(9):
-        world.send(host=f"h{number}.example")
+        chain.send(host=f"h{number}.example")
 
-    assert list(world.far._known) == ["h6.example", "h7.example", "h8.example"]
+    assert list(chain.far._cache) == ["h6.example", "h7.example", "h8.example"]
 
 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        ("x refused HTTP CONNECT request: 407 Authentication", "asks for a password; put user"),
+        ("x refused HTTP CONNECT request: 407 Authentication", "asks for a password; add user"),
         ("x refused HTTP CONNECT request: 403 Forbidden", "refused the tunnel with 403; ask"),
-        ("Certificate verify failed: self-signed", "name its authority in SSL_CERT_FILE"),
-        ("Connect call failed", "gave no way through (Connect call failed); check"),
+        (
+            "Certificate verify failed: self-signed",
+            "add its certificate authority to SSL_CERT_FILE",
+        ),
+        ("Connect call failed", "did not connect (Connect call failed); check"),
     ],
 )
 def test_errors_name_the_proxy_and_what_to_check(
@@ -220,8 +224,8 @@ def test_errors_name_the_proxy_and_what_to_check(
     """
     Without its password.
     """
-    world = Behind()
-    explanation = world.upstream.explain(world.send(), error)
+    chain = Behind()
+    explanation = chain.upstream.explain(chain.send(), error)
 
     assert "the upstream proxy http://10.0.0.5:3128 " in explanation
     assert words in explanation
@@ -232,12 +236,12 @@ def test_errors_that_are_not_the_proxys_are_left_alone(names: dict[str, tuple[st
     """
     Nor is a 407 from a server that was reached directly.
     """
-    world = Behind(http="allow")
-    flow = world.send(host="direct.example", scheme="http", port=80)
+    chain = Behind(http="allow")
+    flow = chain.send(host="direct.example", scheme="http", port=80)
     flow.server_conn = Server(address=("direct.example", 80))
     flow.response = http.Response.make(407)
-    world.upstream.responseheaders(flow)
-    world.upstream.response(flow)
+    chain.upstream.responseheaders(flow)
+    chain.upstream.response(flow)
 
-    assert world.upstream.explain(flow, "it broke") == "it broke"
+    assert chain.upstream.explain(flow, "it broke") == "it broke"
     assert flow.response.status_code == 407

@@ -9,28 +9,28 @@ from mitmproxy.connection import ConnectionState
 from mitmproxy.test import tflow
 
 from proxy_addons.judge.gate import Gate
-from proxy_addons.record.connection_log import Incidents
-from proxy_addons.record.events import Journal
-from proxy_addons.record.request_log import Recorder
-from proxy_addons.state.connections import Conversation, Registry
+from proxy_addons.record.connection_log import ConnectionLogger
+from proxy_addons.record.events import EventWriter
+from proxy_addons.record.request_log import RequestLogger
+from proxy_addons.state.connections import ConnectionRegistry, WorkspaceConnection
 from pytest_codex_workspace.network.policy import HTTPS_ONLY, Policy
 
 ADDRESS = "172.30.0.9"
 
 
-class World:
+class AddonChain:
     """
     The addons that judge and record, with one workspace called `w1`.
     """
 
     def __init__(self, policy: Policy = HTTPS_ONLY) -> None:
         self.events: list[dict[str, Any]] = []
-        self.registry = Registry(policy)
+        self.registry = ConnectionRegistry(policy)
         self.registry.register(ADDRESS, "w1", "test")
         self.gate = Gate(self.registry)
-        journal = Journal(self.events.append)
-        self.recorder = Recorder(self.registry, journal)
-        self.incidents = Incidents(self.registry, journal)
+        writer = EventWriter(self.events.append)
+        self.request_logger = RequestLogger(self.registry, writer)
+        self.connection_logger = ConnectionLogger(self.registry, writer)
 
     def connect(
         self,
@@ -38,7 +38,7 @@ class World:
         *,
         sni: str | None = None,
         alpn: bytes = b"http/1.1",
-    ) -> Conversation:
+    ) -> WorkspaceConnection:
         """
         A connection of the workspace; with *tunnel*, one inside TLS.
         """
@@ -50,14 +50,14 @@ class World:
         client.tls = tunnel is not None
         client.timestamp_tls_setup = 1.0 if tunnel else None
         self.registry.client_connected(client)
-        conversation = self.registry.conversation(client)
-        assert conversation is not None
-        conversation.tunnel = tunnel
-        return conversation
+        connection = self.registry.connection(client)
+        assert connection is not None
+        connection.tunnel = tunnel
+        return connection
 
     def flow(
         self,
-        conversation: Conversation,
+        connection: WorkspaceConnection,
         *,
         method: str = "GET",
         host: str = "example.org",
@@ -71,7 +71,7 @@ class World:
         """
         A request on that connection, as mitmproxy would hand it to an addon.
         """
-        flow = tflow.tflow(client_conn=conversation.client)
+        flow = tflow.tflow(client_conn=connection.client)
         flow.request = http.Request(
             host=host,
             port=port,
@@ -95,13 +95,13 @@ class World:
         Send a request through the chain: the reason it is refused for.
         """
         self.gate.requestheaders(flow)
-        self.recorder.requestheaders(flow)
+        self.request_logger.requestheaders(flow)
         return flow.response.headers["x-codex-workspace-reason"] if flow.response else None
 
-    def disconnect(self, conversation: Conversation) -> None:
+    def disconnect(self, connection: WorkspaceConnection) -> None:
         """
         End a connection.
         """
-        conversation.client.state = ConnectionState.CLOSED
-        self.recorder.client_disconnected(conversation.client)
-        self.incidents.client_disconnected(conversation.client)
+        connection.client.state = ConnectionState.CLOSED
+        self.request_logger.client_disconnected(connection.client)
+        self.connection_logger.client_disconnected(connection.client)

@@ -1,22 +1,20 @@
-"""The gate: what it makes of tunnels and requests."""
+"""The gate: how it judges tunnels and requests."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from mitmproxy import http
 from mitmproxy.flow import Error
 from mitmproxy.test import tflow
 
 from proxy_addons.judge import gate as gate_module
-from proxy_addons.judge.websocket import SwitchGuard, asks_for_websocket, strip_upgrade
-from proxy_addons.state.judgement import Judgement
 from pytest_codex_workspace.network.policy import Policy
-
-from .flows import World
+from tests.helpers.flows import AddonChain
 
 TUNNEL = ("example.org", 443)
+
+
 HOST = (b"Host", b"example.org")
 
 
@@ -37,14 +35,14 @@ def test_tunnels(host: str, port: int, reason: str | None) -> None:
     A tunnel is judged by name and port, and an allowed one fixes the name
     that the server's certificate must have.
     """
-    world = World()
-    conversation = world.connect()
-    flow = world.flow(conversation, method="CONNECT", host=host, port=port)
+    chain = AddonChain()
+    connection = chain.connect()
+    flow = chain.flow(connection, method="CONNECT", host=host, port=port)
 
-    world.gate.http_connect(flow)
+    chain.gate.http_connect(flow)
 
-    assert (conversation.tunnel is None) == (reason is not None)
-    assert conversation.approved == {}
+    assert (connection.tunnel is None) == (reason is not None)
+    assert connection.approved == {}
     if reason is None:
         assert flow.response is None
         assert flow.server_conn.sni == "example.org"
@@ -85,11 +83,11 @@ def test_requests_inside_tls(changes: dict[str, Any], sni: str | None, reason: s
     """
     All names of a request must agree, and it must ask for HTTP only.
     """
-    world = World()
-    conversation = world.connect(TUNNEL, sni=sni)
+    chain = AddonChain()
+    connection = chain.connect(TUNNEL, sni=sni)
 
-    assert reason == world.request(world.flow(conversation, **changes))
-    assert (TUNNEL in conversation.approved) == (reason is None)
+    assert reason == chain.request(chain.flow(connection, **changes))
+    assert (TUNNEL in connection.approved) == (reason is None)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +103,10 @@ def test_requests_over_http2(changes: dict[str, Any], reason: str | None) -> Non
     """
     `:authority` is one more name that must agree.
     """
-    world = World()
-    conversation = world.connect(TUNNEL, sni="example.org", alpn=b"h2")
+    chain = AddonChain()
+    connection = chain.connect(TUNNEL, sni="example.org", alpn=b"h2")
 
-    assert reason == world.request(world.flow(conversation, **{"version": "HTTP/2.0", **changes}))
+    assert reason == chain.request(chain.flow(connection, **{"version": "HTTP/2.0", **changes}))
 
 
 @pytest.mark.parametrize(
@@ -126,20 +124,20 @@ def test_requests_in_clear(policy: Policy, changes: dict[str, Any], reason: str 
     """
     An `https://` target sent in clear text is no HTTPS.
     """
-    world = World(policy)
+    chain = AddonChain(policy)
 
-    assert reason == world.request(world.flow(world.connect(), **changes))
+    assert reason == chain.request(chain.flow(chain.connect(), **changes))
 
 
 def test_every_request_is_judged_on_its_own() -> None:
     """
     A good first request opens no door for the second.
     """
-    world = World()
-    conversation = world.connect(TUNNEL)
+    chain = AddonChain()
+    connection = chain.connect(TUNNEL)
 
-    assert world.request(world.flow(conversation)) is None
-    assert world.request(world.flow(conversation, headers=((b"host", b"x"),))) == "name-mismatch"
+    assert chain.request(chain.flow(connection)) is None
+    assert chain.request(chain.flow(connection, headers=((b"host", b"x"),))) == "name-mismatch"
 
 
 def test_what_cannot_be_judged_is_refused(
@@ -148,15 +146,15 @@ def test_what_cannot_be_judged_is_refused(
     """
     mitmproxy would go on after an exception; the gate does not.
     """
-    world = World()
+    chain = AddonChain()
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(gate_module, "decide", broken)
-    flow = world.flow(world.connect(TUNNEL))
+    flow = chain.flow(chain.connect(TUNNEL))
 
-    assert world.request(flow) == "not-tls"
+    assert chain.request(flow) == "not-tls"
     assert "could not be judged" in caplog.text
 
 
@@ -164,39 +162,12 @@ def test_a_connection_nobody_knows_is_refused() -> None:
     """
     Even if it got past the registry.
     """
-    world = World()
+    chain = AddonChain()
     flow = tflow.tflow()
-    world.gate.http_connect(flow)
+    chain.gate.http_connect(flow)
 
     assert flow.response is not None
     assert flow.response.status_code == 403
-
-
-def test_an_unregistered_address_is_not_admitted(caplog: pytest.LogCaptureFixture) -> None:
-    """
-    Its connection is closed before it can say anything.
-    """
-    world = World()
-    client = tflow.tclient_conn()
-    client.peername = ("172.30.0.200", 1)
-    world.registry.client_connected(client)
-
-    assert client.error == "not registered"
-    assert "172.30.0.200" in caplog.text
-
-
-def test_registering_twice() -> None:
-    """
-    The same workspace changes its phase, another one must wait.
-    """
-    world = World()
-    world.registry.register("172.30.0.9", "w1", "resume")
-
-    assert world.registry.workspace("172.30.0.9").phase == "resume"
-    with pytest.raises(ValueError, match="still belongs to workspace w1; release it first"):
-        world.registry.register("172.30.0.9", "w2", "test")
-    with pytest.raises(ValueError, match="not registered"):
-        world.registry.set_policy("172.30.0.8", Policy())
 
 
 @pytest.mark.parametrize(
@@ -212,9 +183,9 @@ def test_large_bodies_pass_through(headers: Any, streams: bool) -> None:
     """
     After the verdict, so that memory is bounded and nothing leaves before.
     """
-    world = World()
-    flow = world.flow(world.connect(TUNNEL), method="POST", headers=headers)
-    world.request(flow)
+    chain = AddonChain()
+    flow = chain.flow(chain.connect(TUNNEL), method="POST", headers=headers)
+    chain.request(flow)
 
     assert streams == flow.request.stream
 
@@ -223,70 +194,24 @@ def test_a_malformed_request_is_judged_but_not_answered_twice() -> None:
     """
     mitmproxy answers those itself.
     """
-    world = World()
-    flow = world.flow(world.connect(TUNNEL))
+    chain = AddonChain()
+    flow = chain.flow(chain.connect(TUNNEL))
     flow.error = Error("invalid header")
-    world.request(flow)
-    world.recorder.error(flow)
+    chain.request(flow)
+    chain.request_logger.error(flow)
 
     assert flow.response is None
-    assert world.events[0]["verdict"] == "blocked"
-    assert world.events[0]["reason"] == "not-tls"
+    assert chain.events[0]["verdict"] == "blocked"
+    assert chain.events[0]["reason"] == "not-tls"
 
 
-@pytest.mark.parametrize(
-    ("connection", "rest"),
-    [("Upgrade", None), ("keep-alive, Upgrade, HTTP2-Settings", "keep-alive")],
-)
-def test_other_upgrades_are_stripped(connection: str, rest: str | None) -> None:
+def test_what_goes_wrong_in_the_gate_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The server never learns that another protocol was asked for.
+    In the search for a stub too, and for a target that was approved before.
     """
-    headers = http.Headers(
-        [(b"Connection", connection.encode()), (b"Upgrade", b"h2c"), (b"HTTP2-Settings", b"x")]
-    )
-    strip_upgrade(headers)
+    chain = AddonChain()
+    connection = chain.connect(("example.org", 443), sni="example.org")
+    assert chain.request(chain.flow(connection)) is None
+    monkeypatch.setattr("proxy_addons.judge.gate.find_stub", lambda *_: 1 / 0)
 
-    assert rest == headers.get("connection")
-    assert "upgrade" not in headers
-    assert "http2-settings" not in headers
-
-
-def test_a_request_without_upgrade_keeps_its_headers() -> None:
-    """
-    Nothing is touched without need.
-    """
-    headers = http.Headers([(b"Connection", b"close")])
-    strip_upgrade(headers)
-
-    assert headers["connection"] == "close"
-    assert not asks_for_websocket(headers)
-
-
-@pytest.mark.parametrize(
-    ("policy", "asked", "killed"),
-    [
-        (Policy(), False, True),
-        (Policy(websocket="allow"), False, True),
-        (Policy(websocket="allow"), True, False),
-    ],
-)
-def test_a_switch_of_protocols(policy: Policy, asked: bool, killed: bool) -> None:
-    """
-    A 101 that nobody asked for ends the exchange, whatever the policy.
-    """
-    world = World(policy)
-    headers = (HOST, (b"Upgrade", b"websocket")) if asked else (HOST,)
-    flow = world.flow(world.connect(TUNNEL), headers=headers)
-    world.request(flow)
-    flow.response = http.Response.make(101)
-    SwitchGuard(world.registry).responseheaders(flow)
-    judgement = Judgement.of(flow)
-
-    assert killed == (flow.error is not None)
-    assert judgement is not None
-    assert judgement.decision.allowed != killed
-    if killed:
-        world.recorder.error(flow)
-        assert world.events[0]["reason"] == "websocket"
-        assert world.events[0]["status"] is None
+    assert chain.request(chain.flow(connection)) == "not-tls"

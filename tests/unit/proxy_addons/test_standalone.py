@@ -1,4 +1,4 @@
-"""The proxy that is configured by a file: its log, whom it serves, where it keeps what."""
+"""The proxy that is configured by a file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy_addons.standalone import Journal, line, open_doors
-from proxy_addons.state.connections import Registry
-from pytest_codex_workspace.network.policy import HTTPS_ONLY
+from proxy_addons.standalone import StandaloneLink, format_event, start_from_file
 
 EVENT = {
     "event": "request",
@@ -56,14 +54,14 @@ def test_a_request_is_one_line():
     When, whose, the verdict, what.
     """
     written: list[str] = []
-    Journal(written.append).emit(EVENT)
-    Journal(written.append).emit({"event": "exchange"})
+    StandaloneLink(written.append).emit(EVENT)
+    StandaloneLink(written.append).emit({"event": "exchange"})
 
     blocked = {**EVENT, "verdict": "blocked", "reason": "offline", "size": None, "duration": None}
     assert written == [
         "1970-01-01T00:00:00Z 172.20.0.3 allowed GET https://example.com/x 200 12 bytes 0.12 s"
     ]
-    assert line({**blocked, "status": None}) == (
+    assert format_event({**blocked, "status": None}) == (
         "1970-01-01T00:00:00Z 172.20.0.3 blocked (offline) GET https://example.com/x"
     )
 
@@ -73,27 +71,13 @@ def test_an_authority_is_made_once(settings, tmp_path):
     Its key is for the proxy alone; the certificate and the mark come after the servers.
     """
     first, second = FakeService(), FakeService()
-    asyncio.run(open_doors(first, settings))
+    asyncio.run(start_from_file(first, settings))
     (tmp_path / "ready").unlink()
-    asyncio.run(open_doors(second, settings))
+    asyncio.run(start_from_file(second, settings))
 
     assert (None, "KEY") == (first.told["ca"], second.told["ca"])
     assert first.told["listen"] == "127.0.0.1"
-    assert first.told["anyone"] is True
+    assert first.told["accept_any_address"] is True
     assert stat.S_IMODE((tmp_path / "authority").stat().st_mode) == 0o600
     assert (tmp_path / "certificate").read_text() == "CERTIFICATE"
     assert (tmp_path / "ready").exists()
-
-
-def test_only_a_standalone_proxy_serves_anyone():
-    """
-    Elsewhere an address that nobody registered is refused.
-    """
-    registry = Registry(HTTPS_ONLY)
-    assert registry.workspace("172.20.0.3") is None
-
-    registry.anyone = True
-    found = registry.workspace("172.20.0.3")
-
-    assert found is not None
-    assert (found.id, found.policy) == ("172.20.0.3", HTTPS_ONLY)
