@@ -1,4 +1,4 @@
-"""Registered connections and flows on them, without any proxy."""
+"""Registered connections and flows on them, without a running proxy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class AddonChain:
         alpn: bytes = b"http/1.1",
     ) -> WorkspaceConnection:
         """
-        A connection of the workspace; with *tunnel*, one inside TLS.
+        Connect as the workspace; with *tunnel*, inside TLS.
         """
         client = tflow.tclient_conn()
         client.peername = (ADDRESS, 40000)
@@ -69,7 +69,7 @@ class AddonChain:
         headers: tuple[tuple[bytes, bytes], ...] = ((b"Host", b"example.org"),),
     ) -> http.HTTPFlow:
         """
-        A request on that connection, as mitmproxy would hand it to an addon.
+        Return a request on a connection as mitmproxy hands it to an addon.
         """
         flow = tflow.tflow(client_conn=connection.client)
         flow.request = http.Request(
@@ -92,7 +92,7 @@ class AddonChain:
 
     def request(self, flow: http.HTTPFlow) -> str | None:
         """
-        Send a request through the chain: the reason it is refused for.
+        Send a request through the chain, and return the reason for which it is refused.
         """
         self.gate.requestheaders(flow)
         self.request_logger.requestheaders(flow)

@@ -10,9 +10,9 @@ import pytest
 from proxy_addons.certificate_authority import install_authority, remove_key, write_bundle
 
 
-def test_the_authority(tmp_path: Path) -> None:
+def test_the_authority_is_made_once_and_leaves_the_disk(tmp_path: Path) -> None:
     """
-    Made once, used again, and gone from the disk when it is in memory.
+    A given authority is used again; its files are removed once they are in memory.
     """
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     for each in (second, third):
@@ -29,9 +29,9 @@ def test_the_authority(tmp_path: Path) -> None:
             install_authority(third, broken)
 
 
-def test_the_bundle(tmp_path: Path) -> None:
+def test_the_bundle_has_valid_certificates_only(tmp_path: Path) -> None:
     """
-    What is no certificate is left out, the rest can be loaded.
+    Everything else in the given PEM is left out.
     """
     made = install_authority(tmp_path, None)
     assert made is not None

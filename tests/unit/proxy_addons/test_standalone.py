@@ -27,7 +27,7 @@ EVENT = {
 
 class FakeService:
     """
-    Remembers what it was told, and makes an authority if it got none.
+    Records the message that it gets, and makes an authority if the message has none.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class FakeService:
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
     """
-    The file, whose places are below a directory.
+    Return a settings file whose paths are below a directory of the test.
     """
     file = tmp_path / "proxy.json"
     places = {name: str(tmp_path / name) for name in ("authority", "certificate", "ready")}
@@ -51,7 +51,7 @@ def settings(tmp_path: Path) -> Path:
 
 def test_a_request_is_one_line():
     """
-    When, whose, the verdict, what.
+    The line has time, workspace, verdict, request and response.
     """
     written: list[str] = []
     StandaloneLink(written.append).emit(EVENT)
@@ -68,7 +68,7 @@ def test_a_request_is_one_line():
 
 def test_an_authority_is_made_once(settings, tmp_path):
     """
-    Its key is for the proxy alone; the certificate and the mark come after the servers.
+    Only the proxy can read its key; certificate and ready file come after the servers.
     """
     first, second = FakeService(), FakeService()
     asyncio.run(start_from_file(first, settings))

@@ -11,9 +11,9 @@ from proxy_addons.dns.messages import build_response, parse_query
 
 
 @given(st.binary(max_size=600))
-def test_any_bytes(data: bytes) -> None:
+def test_any_bytes_can_be_parsed(data: bytes) -> None:
     """
-    Nothing a workspace sends makes the parser fail.
+    Nothing that a workspace sends makes the parser fail.
     """
     question = parse_query(data)
     if question is not None:
@@ -21,9 +21,9 @@ def test_any_bytes(data: bytes) -> None:
         assert question.name.isprintable()
 
 
-def test_odd_names_are_written_plainly() -> None:
+def test_unusual_bytes_in_names_are_escaped() -> None:
     """
-    A dot inside a label is no separator.
+    A dot inside a label is not a separator.
     """
     label = b"\x05a.\xff b"
     message = struct.pack("!6H", 7, 0, 1, 0, 0, 0) + label + b"\0\0\1\0\1"

@@ -16,7 +16,7 @@ _MESSAGE = getattr(reference, "DNSMessage", None) or reference.Message
 
 def query(name: str, kind: int = 1, *, flags: int = 0x0100, questions: int = 1) -> bytes:
     """
-    A query as a stub resolver sends it.
+    Return a query as a stub resolver sends it.
     """
     labels = b"".join(bytes([len(each)]) + each.encode() for each in name.split(".") if each)
     return (
@@ -29,7 +29,7 @@ def query(name: str, kind: int = 1, *, flags: int = 0x0100, questions: int = 1) 
 
 def resolver() -> tuple[AddonChain, Resolver]:
     """
-    A resolver and the chain it is in.
+    Return a resolver and the chain that it belongs to.
     """
     chain = AddonChain()
     return chain, Resolver(chain.registry, "172.30.0.2", chain.connection_logger.log_lookup)
@@ -37,15 +37,15 @@ def resolver() -> tuple[AddonChain, Resolver]:
 
 def code(reply: bytes | None) -> int:
     """
-    The response code of an answer.
+    Return the response code of a response.
     """
     assert reply is not None
     return reply[3] & 0xF
 
 
-def test_outside_names_are_refused_and_noted() -> None:
+def test_outside_names_are_refused_and_logged() -> None:
     """
-    Once for A, AAAA and retries; with what to do about it.
+    A name is logged once for A, AAAA and retries, with advice.
     """
     chain, served = resolver()
     for kind in (1, 28, 1):
@@ -72,11 +72,11 @@ def test_outside_names_are_refused_and_noted() -> None:
         ("9.0.30.172.in-addr.arpa", 12, 3, []),
     ],
 )
-def test_names_that_are_nobodys_business(
+def test_names_of_the_proxy_itself_are_not_logged(
     name: str, kind: int, expected: int, addresses: list[str]
 ) -> None:
     """
-    The proxy's own name, and what programs ask for on its account.
+    That includes what programs look up because of those names.
     """
     chain, served = resolver()
     reply = served.reply(query(name, kind), ADDRESS)
@@ -90,9 +90,9 @@ def test_names_that_are_nobodys_business(
     assert chain.events == []
 
 
-def test_an_address_nobody_knows_is_only_refused() -> None:
+def test_look_ups_of_an_unknown_address_are_refused() -> None:
     """
-    There is no log it could be written to.
+    There is no workspace whose log could have them.
     """
     chain, served = resolver()
 
@@ -111,9 +111,9 @@ def test_an_address_nobody_knows_is_only_refused() -> None:
         struct.pack("!6H", 7, 0, 1, 0, 0, 0) + b"\x3f" * 400,
     ],
 )
-def test_broken_queries(message: bytes) -> None:
+def test_invalid_queries_get_a_format_error(message: bytes) -> None:
     """
-    They are told so, and noted nowhere.
+    They are not logged.
     """
     chain, served = resolver()
 
@@ -122,8 +122,8 @@ def test_broken_queries(message: bytes) -> None:
 
 
 @pytest.mark.parametrize("message", [b"", b"short", query("a", flags=0x8000)])
-def test_what_is_not_answered(message: bytes) -> None:
+def test_responses_and_fragments_get_no_response(message: bytes) -> None:
     """
-    An answer to an answer would go on for ever.
+    A response to a response would go on for ever.
     """
     assert resolver()[1].reply(message, ADDRESS) is None

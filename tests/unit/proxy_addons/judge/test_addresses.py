@@ -30,7 +30,7 @@ def test_connections_are_refused_unless_approved(
     target: tuple[str, int], approved: tuple[str, int], objection: str | None
 ) -> None:
     """
-    Whatever mitmproxy has in mind, it leads only where a request was judged.
+    A connection leads only to a target that a request was approved for.
     """
     chain = AddonChain()
     connection = chain.connect(("example.org", 443))
@@ -52,11 +52,11 @@ def test_connections_are_refused_unless_approved(
         (Policy(private=("10.0.0.0/8",)), ["10.0.0.1", "::1"], ["10.0.0.1"]),
     ],
 )
-def test_resolution(
+def test_a_name_resolves_to_allowed_addresses_only(
     monkeypatch: pytest.MonkeyPatch, policy: Policy, found: list[str], left: list[str] | None
 ) -> None:
     """
-    Only the addresses that may be used come out; none at all is a refusal.
+    A name without any allowed address is refused.
     """
     monkeypatch.setattr(
         socket,
@@ -80,9 +80,9 @@ def test_resolution(
             assert left == runner.run(resolve())
 
 
-def test_nobody_else_resolves() -> None:
+def test_a_look_up_needs_an_approved_connection() -> None:
     """
-    A look-up for without an approved connection is refused before it is made.
+    Any other look-up is refused before it is made.
     """
 
     async def resolve() -> None:
@@ -95,9 +95,9 @@ def test_nobody_else_resolves() -> None:
         runner.run(resolve())
 
 
-def test_connected_networks(tmp_path: Path) -> None:
+def test_connected_networks_are_those_without_a_gateway(tmp_path: Path) -> None:
     """
-    The routes without a gateway, but not the default one.
+    The default route is not one of them.
     """
     table = tmp_path / "route"
     table.write_text(

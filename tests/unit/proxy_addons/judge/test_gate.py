@@ -30,10 +30,9 @@ HOST = (b"Host", b"example.org")
         ("::1", 443, "private-address"),
     ],
 )
-def test_tunnels(host: str, port: int, reason: str | None) -> None:
+def test_tunnels_are_judged_by_name_and_port(host: str, port: int, reason: str | None) -> None:
     """
-    A tunnel is judged by name and port, and an allowed one fixes the name
-    that the server's certificate must have.
+    An allowed tunnel fixes the name that the server's certificate must have.
     """
     chain = AddonChain()
     connection = chain.connect()
@@ -79,9 +78,11 @@ def test_tunnels(host: str, port: int, reason: str | None) -> None:
         ({"headers": (HOST, (b"Upgrade", b"h2c"))}, None, None),
     ],
 )
-def test_requests_inside_tls(changes: dict[str, Any], sni: str | None, reason: str | None) -> None:
+def test_all_names_of_a_request_must_agree(
+    changes: dict[str, Any], sni: str | None, reason: str | None
+) -> None:
     """
-    All names of a request must agree, and it must ask for HTTP only.
+    A request inside TLS may not ask for another protocol either.
     """
     chain = AddonChain()
     connection = chain.connect(TUNNEL, sni=sni)
@@ -99,9 +100,9 @@ def test_requests_inside_tls(changes: dict[str, Any], sni: str | None, reason: s
         ({"version": "HTTP/1.1"}, "not-tls"),
     ],
 )
-def test_requests_over_http2(changes: dict[str, Any], reason: str | None) -> None:
+def test_the_authority_of_http2_must_agree(changes: dict[str, Any], reason: str | None) -> None:
     """
-    `:authority` is one more name that must agree.
+    `:authority` is one more name of the request.
     """
     chain = AddonChain()
     connection = chain.connect(TUNNEL, sni="example.org", alpn=b"h2")
@@ -120,9 +121,11 @@ def test_requests_over_http2(changes: dict[str, Any], reason: str | None) -> Non
         (Policy(http="allow"), {"scheme": "http", "port": 80, "host": "x.org"}, "name-mismatch"),
     ],
 )
-def test_requests_in_clear(policy: Policy, changes: dict[str, Any], reason: str | None) -> None:
+def test_an_https_target_sent_in_clear_is_not_encrypted(
+    policy: Policy, changes: dict[str, Any], reason: str | None
+) -> None:
     """
-    An `https://` target sent in clear text is no HTTPS.
+    The gate looks at the connection, not at the scheme that a request names.
     """
     chain = AddonChain(policy)
 
@@ -131,7 +134,7 @@ def test_requests_in_clear(policy: Policy, changes: dict[str, Any], reason: str 
 
 def test_every_request_is_judged_on_its_own() -> None:
     """
-    A good first request opens no door for the second.
+    An allowed first request does not open the connection for the second.
     """
     chain = AddonChain()
     connection = chain.connect(TUNNEL)
@@ -140,7 +143,7 @@ def test_every_request_is_judged_on_its_own() -> None:
     assert chain.request(chain.flow(connection, headers=((b"host", b"x"),))) == "name-mismatch"
 
 
-def test_what_cannot_be_judged_is_refused(
+def test_an_error_of_the_gate_refuses_the_request(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
@@ -158,9 +161,9 @@ def test_what_cannot_be_judged_is_refused(
     assert "could not be judged" in caplog.text
 
 
-def test_a_connection_nobody_knows_is_refused() -> None:
+def test_an_unknown_connection_is_refused() -> None:
     """
-    Even if it got past the registry.
+    The gate refuses a connection that the registry does not know.
     """
     chain = AddonChain()
     flow = tflow.tflow()
@@ -179,9 +182,9 @@ def test_a_connection_nobody_knows_is_refused() -> None:
         ((HOST, (b"transfer-encoding", b"chunked")), True),
     ],
 )
-def test_large_bodies_pass_through(headers: Any, streams: bool) -> None:
+def test_large_bodies_are_streamed(headers: Any, streams: bool) -> None:
     """
-    After the verdict, so that memory is bounded and nothing leaves before.
+    Streaming begins after the verdict, so memory is bounded and nothing leaves before it.
     """
     chain = AddonChain()
     flow = chain.flow(chain.connect(TUNNEL), method="POST", headers=headers)
@@ -192,7 +195,7 @@ def test_large_bodies_pass_through(headers: Any, streams: bool) -> None:
 
 def test_a_malformed_request_is_judged_but_not_answered_twice() -> None:
     """
-    mitmproxy answers those itself.
+    mitmproxy responds to malformed requests itself; the log still has them.
     """
     chain = AddonChain()
     flow = chain.flow(chain.connect(TUNNEL))
@@ -205,9 +208,11 @@ def test_a_malformed_request_is_judged_but_not_answered_twice() -> None:
     assert chain.events[0]["reason"] == "not-tls"
 
 
-def test_what_goes_wrong_in_the_gate_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_the_search_for_a_stub_refuses_the_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """
-    In the search for a stub too, and for a target that was approved before.
+    An earlier approval of the same target does not help.
     """
     chain = AddonChain()
     connection = chain.connect(("example.org", 443), sni="example.org")

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_slow_names_keep_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_names_do_not_delay_other_workspaces(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A workspace has few look-ups at a time, also when it no longer waits for them.
+    A workspace has few look-ups at a time; abandoned ones count until they end.
     """
     answered, lock = threading.Event(), threading.Lock()
     asked: list[str] = []
@@ -64,9 +64,9 @@ def test_slow_names_keep_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) ->
         runner.run(attack())
 
 
-def test_a_slow_name_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_look_up_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    With an error that says so, whether the name server is slow or the others before it.
+    The error is the same whether the name server is slow or earlier look-ups are.
     """
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [answered.wait(20)])

@@ -27,7 +27,7 @@ PROXY = UpstreamProxy.parse("http://me:hush@10.0.0.5:3128", "direct.example")
 VIA = ("http", ("10.0.0.5", 3128))
 
 
-class Behind(AddonChain):
+class UpstreamChain(AddonChain):
     """
     The chain behind an upstream proxy.
     """
@@ -39,7 +39,7 @@ class Behind(AddonChain):
 
     def send(self, **request: Any) -> http.HTTPFlow:
         """
-        A request, and what the chain makes of it.
+        Send a request through the chain.
         """
         secure = request.get("scheme", "https") == "https"
         host = request.setdefault("host", "example.org")
@@ -56,7 +56,7 @@ class Behind(AddonChain):
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, ...]]:
     """
-    What this machine's resolver is_registered; each look-up takes a name away.
+    Return the names that this machine's resolver knows; each look-up removes one.
     """
     known: dict[str, tuple[str, ...]] = {}
 
@@ -67,22 +67,22 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, ...]]:
     return known
 
 
-def test_approved_requests_go_there(names: dict[str, tuple[str, ...]]) -> None:
+def test_approved_requests_go_through_the_upstream_proxy(names: dict[str, tuple[str, ...]]) -> None:
     """
-    Refused ones, and those on the list, do not.
+    Refused requests do not, nor do those to a host of NO_PROXY.
     """
-    chain = Behind(deny=("evil.example",))
+    chain = UpstreamChain(deny=("evil.example",))
 
     assert chain.send().server_conn.via == VIA
     assert chain.send(host="direct.example").server_conn.via is None
     assert chain.send(host="evil.example").server_conn.via is None
 
 
-def test_the_way_is_chosen_for_each_request(names: dict[str, tuple[str, ...]]) -> None:
+def test_the_route_is_chosen_for_each_request(names: dict[str, tuple[str, ...]]) -> None:
     """
-    One connection of a client may ask for both kinds.
+    A client may send direct and proxied requests on one connection.
     """
-    chain = Behind(http="allow")
+    chain = UpstreamChain(http="allow")
     connection = chain.connect()
     shared = tflow.tserver_conn()
     for host, via in (("example.org", VIA), ("direct.example", None), ("example.org", VIA)):
@@ -94,11 +94,11 @@ def test_the_way_is_chosen_for_each_request(names: dict[str, tuple[str, ...]]) -
         assert flow.server_conn.via == via
 
 
-def test_the_password_goes_to_the_proxy_alone(names: dict[str, tuple[str, ...]]) -> None:
+def test_only_the_upstream_proxy_gets_the_password(names: dict[str, tuple[str, ...]]) -> None:
     """
-    In the request for a tunnel, or in one without TLS; never inside a tunnel.
+    The password is in a request for a tunnel or without TLS, never inside a tunnel.
     """
-    chain = Behind(http="allow")
+    chain = UpstreamChain(http="allow")
     tunnel = tflow.tflow()
     tunnel.request.headers["Proxy-Authorization"] = "the workspace's"
     chain.upstream.http_connect_upstream(tunnel)
@@ -111,11 +111,11 @@ def test_the_password_goes_to_the_proxy_alone(names: dict[str, tuple[str, ...]])
     assert "proxy-authorization" not in direct.request.headers
 
 
-def test_the_guard_lets_exactly_this_proxy_through(names: dict[str, tuple[str, ...]]) -> None:
+def test_the_address_guard_allows_exactly_this_proxy(names: dict[str, tuple[str, ...]]) -> None:
     """
-    Though its address is private, and only where an approved request goes there.
+    Its address is private, and allowed only for an approved request that goes there.
     """
-    chain = Behind()
+    chain = UpstreamChain()
     guard = AddressGuard(chain.registry)
     stranger = chain.connect(("example.org", 443))
     client = chain.send().client_conn
@@ -131,9 +131,11 @@ def test_the_guard_lets_exactly_this_proxy_through(names: dict[str, tuple[str, .
         assert error == data.server.error
 
 
-def test_the_proxys_own_name_may_lead_to_private_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_of_the_upstream_proxy_may_lead_to_private_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """
-    It is the user who named it.
+    The user named this proxy.
     """
     found = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.5", 3128))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [found])
@@ -161,13 +163,13 @@ def test_the_proxys_own_name_may_lead_to_private_addresses(monkeypatch: pytest.M
         (("10.0.0.1", "fd00::1"), "private-address"),
     ],
 )
-def test_names_that_lead_to_private_addresses_only(
+def test_names_that_lead_only_to_private_addresses_are_refused(
     names: dict[str, tuple[str, ...]], found: tuple[str, ...], reason: str | None
 ) -> None:
     """
-    Are refused, again when they are no longer looked up; others pass.
+    The second request is refused without another look-up.
     """
-    chain = Behind()
+    chain = UpstreamChain()
     names["example.org"] = found
     for _ in range(2):
         flow = chain.send(headers=((b"transfer-encoding", b"chunked"),))
@@ -178,9 +180,9 @@ def test_names_that_lead_to_private_addresses_only(
         assert not (flow.response and flow.request.stream)
 
 
-def test_a_slow_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_resolver_does_not_delay_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The name passes: the upstream proxy will resolve it, or not.
+    The name passes: the upstream proxy resolves it, or fails.
     """
 
     async def never(*_: Any, **__: Any) -> None:
@@ -189,17 +191,17 @@ def test_a_slow_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(asyncio.SelectorEventLoop, "getaddrinfo", never)
     monkeypatch.setattr(upstream, "_LOOKUP_SECONDS", 0.01)
 
-    assert Behind().send().response is None
+    assert UpstreamChain().send().response is None
 
 
-def test_what_is_known_of_names_is_bounded(
+def test_the_cache_of_names_is_bounded(
     names: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A workspace may ask for any number of them.
+    A workspace may ask for any number of names.
     """
     monkeypatch.setattr(upstream, "_CACHE_SIZE", 3)
-    chain = Behind()
+    chain = UpstreamChain()
     for number in range(9):
         chain.send(host=f"h{number}.example")
 
@@ -222,9 +224,9 @@ def test_errors_name_the_proxy_and_what_to_check(
     names: dict[str, tuple[str, ...]], error: str, words: str
 ) -> None:
     """
-    Without its password.
+    The explanation never has the password.
     """
-    chain = Behind()
+    chain = UpstreamChain()
     explanation = chain.upstream.explain(chain.send(), error)
 
     assert "the upstream proxy http://10.0.0.5:3128 " in explanation
@@ -232,11 +234,11 @@ def test_errors_name_the_proxy_and_what_to_check(
     assert "hush" not in explanation
 
 
-def test_errors_that_are_not_the_proxys_are_left_alone(names: dict[str, tuple[str, ...]]) -> None:
+def test_errors_of_other_servers_are_left_alone(names: dict[str, tuple[str, ...]]) -> None:
     """
-    Nor is a 407 from a server that was reached directly.
+    That includes a 407 from a server that was reached directly.
     """
-    chain = Behind(http="allow")
+    chain = UpstreamChain(http="allow")
     flow = chain.send(host="direct.example", scheme="http", port=80)
     flow.server_conn = Server(address=("direct.example", 80))
     flow.response = http.Response.make(407)

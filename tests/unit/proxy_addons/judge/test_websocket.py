@@ -22,7 +22,7 @@ HOST = (b"Host", b"example.org")
 )
 def test_other_upgrades_are_stripped(connection: str, rest: str | None) -> None:
     """
-    The server never learns that another protocol was asked for.
+    The server never learns that the client asked for another protocol.
     """
     headers = http.Headers(
         [(b"Connection", connection.encode()), (b"Upgrade", b"h2c"), (b"HTTP2-Settings", b"x")]
@@ -36,7 +36,7 @@ def test_other_upgrades_are_stripped(connection: str, rest: str | None) -> None:
 
 def test_a_request_without_upgrade_keeps_its_headers() -> None:
     """
-    Nothing is touched without need.
+    Header fields change only if there is an upgrade to remove.
     """
     headers = http.Headers([(b"Connection", b"close")])
     strip_upgrade(headers)
@@ -53,9 +53,9 @@ def test_a_request_without_upgrade_keeps_its_headers() -> None:
         (Policy(websocket="allow"), True, False),
     ],
 )
-def test_a_switch_of_protocols(policy: Policy, asked: bool, killed: bool) -> None:
+def test_an_unrequested_101_is_aborted(policy: Policy, asked: bool, killed: bool) -> None:
     """
-    A 101 that nobody asked for ends the exchange, whatever the policy.
+    A 101 that the client did not ask for ends the exchange, whatever the policy.
     """
     chain = AddonChain(policy)
     headers = (HOST, (b"Upgrade", b"websocket")) if asked else (HOST,)

@@ -17,9 +17,9 @@ def _records(message: bytes, size: int) -> bytes:
 
 @pytest.mark.parametrize("record", [1, 3, 4, 5, 40, 44])
 @pytest.mark.parametrize("segment", [1, 2, 7, 1000])
-def test_it_is_complete_with_its_last_byte(record: int, segment: int) -> None:
+def test_a_hello_is_complete_with_its_last_byte(record: int, segment: int) -> None:
     """
-    Records and segments are cut where they like: the message is whole when its last record is.
+    The message is complete when its last record is, however records and segments are split.
     """
     data = _records(MESSAGE, record)
     hello = ClientHelloBuffer()
@@ -42,9 +42,9 @@ def test_it_is_complete_with_its_last_byte(record: int, segment: int) -> None:
         (_records(b"\x01\x00\x7f\xff" + bytes(100), 1), f"more than {MAX_HELLO_RECORDS} records"),
     ],
 )
-def test_it_is_objected_to(data: bytes, words: str) -> None:
+def test_a_hello_beyond_the_limits_is_refused(data: bytes, words: str) -> None:
     """
-    What is too long is refused by its first bytes, what is in too many records by their number.
+    The first bytes show that a message is too long; the number of records is limited as well.
     """
     hello = ClientHelloBuffer()
     for byte in data:
@@ -56,9 +56,9 @@ def test_it_is_objected_to(data: bytes, words: str) -> None:
 
 
 @pytest.mark.parametrize("rest", [b"\x15\x03\x01\x00\x02\x01\x00", b"\x16\x03\x01\x00\x00"])
-def test_what_is_none_goes_to_the_parser(rest: bytes) -> None:
+def test_other_records_go_to_the_parser(rest: bytes) -> None:
     """
-    Another kind of record, or an empty one: what it is, the parser says.
+    mitmproxy's parser says what another kind of record, or an empty one, is.
     """
     hello = ClientHelloBuffer()
     hello.feed(_records(MESSAGE[:10], 10) + rest)

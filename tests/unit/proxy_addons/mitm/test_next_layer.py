@@ -16,9 +16,9 @@ from proxy_addons.state.limits import MAX_FIRST_LINE_SEGMENTS
 from tests.helpers.flows import AddonChain
 
 
-def test_a_first_line_in_too_many_pieces() -> None:
+def test_a_first_line_in_too_many_segments_is_refused() -> None:
     """
-    All pieces of a request's first line are looked at with each, so they may not be many.
+    Each segment means a look at all segments of the first line, so their number is limited.
     """
     chain = AddonChain()
     connection = chain.connect(("example.org", 443))
@@ -43,7 +43,7 @@ def test_a_first_line_in_too_many_pieces() -> None:
 
 def _below(context: Context) -> Context:
     """
-    A context in which TLS is not the first layer.
+    Return a context in which TLS is not the first layer.
     """
     context.server = tflow.tserver_conn()
     context.layers.append(NextLayer(context))

@@ -1,6 +1,4 @@
-"""
-The classes that are put in place of mitmproxy's are the ones that it uses.
-"""
+"""The classes that replace mitmproxy's are the ones that mitmproxy uses."""
 
 from __future__ import annotations
 

@@ -49,9 +49,11 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
         (is_http2, b"GET / HTTP/1.1\r\n", False),
     ],
 )
-def test_first_bytes(recognise: Any, data: bytes, answer: bool | None) -> None:
+def test_first_bytes_are_recognised_or_refused(
+    recognise: Any, data: bytes, answer: bool | None
+) -> None:
     """
-    What is not positively recognised is refused; what might be is waited for.
+    More bytes are awaited only as long as they can still be recognised.
     """
     assert recognise(data) is answer
 
@@ -62,6 +64,6 @@ def test_first_bytes(recognise: Any, data: bytes, answer: bool | None) -> None:
 )
 def test_segments_do_not_matter(recognise: Any, data: bytes) -> None:
     """
-    No prefix of something good is refused.
+    No prefix of a valid beginning is refused.
     """
     assert False not in [recognise(data[:end]) for end in range(len(data) + 1)]

@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_answers_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_is_too_large_is_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    They pass through, and leave no file.
+    It passes through unchanged and leaves no file.
     """
     monkeypatch.setattr(cassette_recorder, "BODY_LIMIT", 10)
     events: list[dict[str, Any]] = []
     chain = AddonChain()
     addon = cassette_recorder.CassetteRecorder(chain.registry, events.append, tmp_path)
     for size in (10, 11):
-        conversation = chain.connect(("example.org", 443), sni="example.org")
-        conversation.workspace.cassette = "t"
-        flow = chain.flow(conversation)
+        connection = chain.connect(("example.org", 443), sni="example.org")
+        connection.workspace.cassette = "t"
+        flow = chain.flow(connection)
         flow.response = None
         chain.request(flow)
         addon.requestheaders(flow)

@@ -15,9 +15,9 @@ TUNNEL = ("example.org", 443)
 @pytest.mark.parametrize(
     ("encrypted", "words"), [(True, "REQUESTS_CA_BUNDLE"), (False, "anything")]
 )
-def test_a_tunnel_without_a_request(encrypted: bool, words: str) -> None:
+def test_a_tunnel_without_a_request_is_explained(encrypted: bool, words: str) -> None:
     """
-    After TLS it is probably a client that does not trust the certificate.
+    A client that leaves after TLS probably does not trust the certificate.
     """
     chain = AddonChain()
     connection = chain.connect(TUNNEL)
@@ -36,9 +36,9 @@ def test_a_tunnel_without_a_request(encrypted: bool, words: str) -> None:
         ("Cannot parse ClientHello: 1603", "blocked", "not-tls"),
     ],
 )
-def test_a_failed_handshake(error: str, verdict: str, reason: str | None) -> None:
+def test_a_failed_handshake_is_logged_once(error: str, verdict: str, reason: str | None) -> None:
     """
-    Recorded once, by what went wrong.
+    The verdict depends on what went wrong.
     """
     chain = AddonChain()
     connection = chain.connect(TUNNEL)

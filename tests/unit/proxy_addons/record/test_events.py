@@ -11,7 +11,7 @@ TUNNEL = ("example.org", 443)
 
 def test_hostile_names_are_fit_for_the_log() -> None:
     """
-    Whatever a client sent, the event can be read by the host.
+    The host can read the event, whatever a client sent.
     """
     chain = AddonChain(Policy(http="allow"))
     flow = chain.flow(
@@ -26,10 +26,9 @@ def test_hostile_names_are_fit_for_the_log() -> None:
     assert len(request.path) < 5000
 
 
-def test_nothing_steers_a_terminal() -> None:
+def test_events_have_no_control_characters() -> None:
     """
-    Neither what the proxy says of a request nor what the host makes of it has anything in it that
-    cannot be printed.
+    Neither the event nor what the host makes of it can control a terminal.
     """
     chain = AddonChain()
     connection = chain.connect(TUNNEL)
@@ -50,7 +49,7 @@ def test_nothing_steers_a_terminal() -> None:
 
 def test_long_explanations_are_cut() -> None:
     """
-    An error may repeat what a server sent.
+    An error may repeat what a server sent, at any length.
     """
     chain = AddonChain()
     flow = chain.flow(chain.connect(TUNNEL))

@@ -47,23 +47,23 @@ from proxy_addons.record.redact import safe_headers, safe_json, safe_path
         (b"/\xff\x00 \x1b", "/%FF%00%20%1B"),
     ],
 )
-def test_paths_for_the_log(raw: bytes, text: str) -> None:
+def test_paths_are_printable_and_redacted(raw: bytes, text: str) -> None:
     """
-    Printable, and without what looks like a secret.
+    The value of a parameter whose name looks like that of a secret is replaced.
     """
     assert text == safe_path(raw)
 
 
 def test_long_paths_are_cut() -> None:
     """
-    A workspace does not decide how much memory its log takes.
+    A workspace cannot decide how much memory its log takes.
     """
     assert len(safe_path(b"/" + b"x" * 10_000_000)) == 4099
 
 
-def test_headers_that_are_recorded_hold_no_secret() -> None:
+def test_recorded_headers_have_no_secrets() -> None:
     """
-    Neither by their name nor in an address.
+    A field is left out for its name; a URL in a field is redacted.
     """
     pairs = [
         ("x-auth-token", "hush"),
@@ -85,7 +85,7 @@ def test_headers_that_are_recorded_hold_no_secret() -> None:
         (b'{"tokens": ["a"], "name": "token"}', b'{"tokens": ["a"], "name": "token"}'),
     ],
 )
-def test_json_that_is_recorded_holds_no_credential(body: bytes, clean: bytes) -> None:
+def test_recorded_json_has_no_credentials(body: bytes, clean: bytes) -> None:
     """
     The names stay, and the text is still JSON.
     """

@@ -13,9 +13,9 @@ from tests.helpers.flows import ADDRESS, AddonChain
 TUNNEL = ("example.org", 443)
 
 
-def test_an_allowed_request() -> None:
+def test_an_allowed_request_has_all_fields() -> None:
     """
-    Everything the log promises, with the size counted while it streams.
+    The size is counted while the response streams.
     """
     chain = AddonChain()
     flow = chain.flow(chain.connect(TUNNEL), path="/a?token=x&b=1")
@@ -40,9 +40,9 @@ def test_an_allowed_request() -> None:
     assert chain.request_logger.in_flight(ADDRESS) == 0
 
 
-def test_a_refused_request() -> None:
+def test_a_refused_request_is_logged_with_its_reason() -> None:
     """
-    Its own answer is not streamed, and it is logged with the refusal.
+    The response of the proxy itself is not streamed.
     """
     chain = AddonChain()
     flow = chain.flow(chain.connect(), scheme="http", port=80, path="/p")
@@ -57,9 +57,9 @@ def test_a_refused_request() -> None:
     assert "https://example.org" in event["explanation"]
 
 
-def test_a_refused_tunnel() -> None:
+def test_a_refused_tunnel_is_logged_once() -> None:
     """
-    One event, and nothing more when the connection ends.
+    The end of the connection adds no further event.
     """
     chain = AddonChain()
     connection = chain.connect()
@@ -75,7 +75,7 @@ def test_a_refused_tunnel() -> None:
 
 def test_an_allowed_tunnel_is_no_event() -> None:
     """
-    Its requests are.
+    The requests inside the tunnel are events.
     """
     chain = AddonChain()
     connection = chain.connect()
@@ -86,9 +86,9 @@ def test_an_allowed_tunnel_is_no_event() -> None:
     assert chain.events == []
 
 
-def test_an_upstream_failure() -> None:
+def test_a_failed_request_gets_a_502_that_explains_it() -> None:
     """
-    A 502 that says what happened; verdict and reason are CONTRACT's.
+    Verdict and reason are those of the contract.
     """
     chain = AddonChain()
     flow = chain.flow(chain.connect(TUNNEL))
@@ -104,9 +104,9 @@ def test_an_upstream_failure() -> None:
     assert "Certificate verify failed: expired" in event["explanation"]
 
 
-def test_a_private_address_found_late() -> None:
+def test_a_private_address_found_by_the_look_up_is_refused() -> None:
     """
-    What the name led to was refused: that is the policy's doing.
+    The policy refuses the address that a name leads to, so this is no failure.
     """
     chain = AddonChain()
     connection = chain.connect(TUNNEL)
@@ -128,9 +128,11 @@ def test_a_private_address_found_late() -> None:
         ("Client disconnected.", "allowed", None),
     ],
 )
-def test_an_exchange_that_broke_off(message: str, verdict: str, reason: str | None) -> None:
+def test_an_exchange_that_ended_early_has_a_verdict_by_fault(
+    message: str, verdict: str, reason: str | None
+) -> None:
     """
-    Whose fault it was decides the verdict.
+    A server that ends an exchange early has failed; a client may leave.
     """
     chain = AddonChain()
     flow = chain.flow(chain.connect(TUNNEL))
@@ -146,7 +148,7 @@ def test_an_exchange_that_broke_off(message: str, verdict: str, reason: str | No
 
 def test_a_client_that_leaves_ends_its_requests() -> None:
     """
-    So that no barrier waits for them.
+    No barrier waits for the requests of a closed connection.
     """
     chain = AddonChain()
     connection = chain.connect(TUNNEL)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from mitmproxy.connection import Client
 
 
-def test_an_unregistered_address_is_not_admitted(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unregistered_address_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     """
-    Its connection is closed before it can say anything.
+    The connection is closed before it can send anything.
     """
     chain = AddonChain()
     client = tflow.tclient_conn()
@@ -29,9 +29,9 @@ def test_an_unregistered_address_is_not_admitted(caplog: pytest.LogCaptureFixtur
     assert "172.30.0.200" in caplog.text
 
 
-def test_registering_twice() -> None:
+def test_an_address_belongs_to_one_workspace() -> None:
     """
-    The same workspace changes its phase, another one must wait.
+    The same workspace may change its phase; another one must wait for the release.
     """
     chain = AddonChain()
     chain.registry.register("172.30.0.9", "w1", "resume")
@@ -43,9 +43,9 @@ def test_registering_twice() -> None:
         chain.registry.set_policy("172.30.0.8", Policy())
 
 
-def test_only_a_standalone_proxy_serves_anyone():
+def test_only_a_standalone_proxy_accepts_any_address():
     """
-    Elsewhere an address that nobody registered is refused.
+    With a host, an address that is not registered is refused.
     """
     registry = ConnectionRegistry(HTTPS_ONLY)
     assert registry.workspace("172.20.0.3") is None
@@ -65,9 +65,9 @@ def _connect(registry: ConnectionRegistry, address: str = ADDRESS) -> Client:
     return client
 
 
-def test_a_workspace_has_so_many_connections_and_no_more() -> None:
+def test_connections_beyond_the_limit_are_refused() -> None:
     """
-    Those beyond the limit are refused until others have ended.
+    Another connection is accepted once an earlier one has ended.
     """
     registry = AddonChain().registry
     clients = [_connect(registry) for _ in range(MAX_CONNECTIONS)]
@@ -97,9 +97,9 @@ def test_the_limit_is_logged_again_after_half_of_the_connections_have_ended() ->
     assert not workspace.connection_limit_logged
 
 
-def test_a_connection_that_ends_gives_its_memory_back() -> None:
+def test_memory_of_connections_adds_up_for_their_workspace() -> None:
     """
-    What connections keep adds up for their workspace.
+    A connection that ends no longer counts.
     """
     chain = AddonChain()
     first, second = chain.connect(), chain.connect()
@@ -151,7 +151,7 @@ def test_only_connections_without_a_request_become_idle() -> None:
 
 def test_a_released_address_is_refused() -> None:
     """
-    The workspace that had it is no longer registered, also if another one gets the address.
+    The old workspace stays unregistered when another one gets the address.
     """
     registry = AddonChain().registry
     before = registry.workspace(ADDRESS)

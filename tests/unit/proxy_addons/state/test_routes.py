@@ -26,9 +26,9 @@ from proxy_addons.state.routes import ProxyRoute
         ({"host": "a.test", "times": 0}, False),
     ],
 )
-def test_which_requests_it_is_for(route: dict[str, Any], matches: bool) -> None:
+def test_a_route_matches_by_all_of_its_filters(route: dict[str, Any], matches: bool) -> None:
     """
-    As the log's own matchers have it.
+    A filter that is not given matches every request.
     """
     request = tflow.tflow().request
     request.path, request.method = "/p?q=1", "GET"
