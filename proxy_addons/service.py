@@ -131,7 +131,7 @@ class ProxyService:
         Append a piece to a cassette that is to be played; an empty piece ends it.
         """
         name, data = message["cassette"], base64.b64decode(message["data"])
-        path = self._directory / f"cassette-{hashlib.sha256(name.encode()).hexdigest()}"
+        path = self._directory / f"played-{hashlib.sha256(name.encode()).hexdigest()}"
         if data:
             with path.open("ab") as file:
                 file.write(data)
