@@ -1,7 +1,7 @@
 """Test repositories in an emulated OpenAI Codex workspace.
 
-The fixtures of the pytest plugin give the handles; this module names the
-types and errors that tests refer to. They are imported when they are used.
+The fixtures of the pytest plugin return the objects; this module exports the
+types and errors that tests refer to. Each is imported on first use.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from .network.request import Request
     from .network.routes import Route
     from .paths import WorkspacePath
-    from .results import ExecResult, Process
+    from .process import Process
+    from .result import ExecResult
     from .workspace import SetupResult, Workspace
 
 __all__ = [
@@ -60,11 +61,11 @@ __all__ = [
     "WorkspacePath",
 ]
 
-_HOMES = {
-    "ExecResult": ".results",
+_MODULES = {
+    "ExecResult": ".result",
     "NetworkLog": ".network.log",
     "Policy": ".network.policy",
-    "Process": ".results",
+    "Process": ".process",
     "Request": ".network.request",
     "Route": ".network.routes",
     "SetupResult": ".workspace",
@@ -76,4 +77,4 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, ".errors"), __name__), name)
+    return getattr(import_module(_MODULES.get(name, ".errors"), __name__), name)

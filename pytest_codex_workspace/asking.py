@@ -1,4 +1,4 @@
-"""Asking an image something: a command in a container that lives for a moment."""
+"""Running a command once in a temporary container of an image."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from .identity import Identity
 
 __all__ = ["ask"]
 
-_LONGEST = 1 << 16
-"""Bytes kept of each output."""
+_OUTPUT_LIMIT = 1 << 16
+"""The largest number of bytes kept of each output."""
 
 
 def ask(
     engine: Engine, image_id: str, script: str, environment: Mapping[str, str], *, purpose: str
 ) -> tuple[str, str]:
     """
-    Run *script* in a bash login shell, without a network.
+    Run *script* in a bash login shell of an image, without a network.
 
     Args:
-        engine: where the image is.
-        image_id: the image.
-        script: what to run.
-        environment: its variables besides the image's.
-        purpose: a word for the container's name.
+        engine: the engine that has the image.
+        image_id: id of the image.
+        script: the script to run.
+        environment: variables in addition to those of the image.
+        purpose: a word for the name of the container.
 
     Returns:
-        What it printed to its standard output, and to its standard error.
+        The end of its standard output, and of its standard error.
     """
     identity = Identity()
     container = engine.create(
@@ -47,7 +47,7 @@ def ask(
             while (received := stream.receive())[0]:
                 kept = printed[1 if received[0] == 1 else 2]
                 kept += received[1]
-                del kept[:-_LONGEST]
+                del kept[:-_OUTPUT_LIMIT]
         finally:
             stream.close()
     finally:

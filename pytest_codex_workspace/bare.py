@@ -1,4 +1,4 @@
-"""Bare copies of single commits with their history, made by git's own packer."""
+"""Copy single commits with their history into bare repositories, with git's own packer."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _PACK = (
     "--quiet",
     "--revs",
     "--delta-base-offset",
-    # What is packed already is taken as it is. For loose objects this is three
-    # times as fast as the defaults, and a third larger.
+    # Existing packs are reused as they are. For loose objects, these options are
+    # three times as fast as the defaults, and the result is a third larger.
     "--window=0",
     "--compression=1",
 )
@@ -33,12 +33,12 @@ _PACK = (
 
 class Copier:
     """
-    Makes bare repositories in a scratch directory, one for each source.
+    Creates bare repositories in a scratch directory, one for each source.
 
     Args:
         scratch: an empty directory.
         object_format: `sha1` or `sha256`.
-        env: of `isolated_environment`.
+        env: the result of `isolated_environment`.
     """
 
     def __init__(self, scratch: Path, object_format: str, env: Mapping[str, str]) -> None:
@@ -49,8 +49,18 @@ class Copier:
 
     def copy(self, shown: Path, source: Path, commit: str) -> dict[str, object]:
         """
-        Copy a commit and its history out of the git directory *source*, of
-        the work tree *shown*. The result is its part of the plan.
+        Copy a commit and its history.
+
+        Args:
+            shown: work tree of the repository, for errors.
+            source: git directory to copy from.
+            commit: full commit id.
+
+        Returns:
+            The entry of this repository in the projection's plan.
+
+        Raises:
+            ProjectionError: objects are missing, or git failed.
         """
         bare = self._scratch / f"{len(self._copies)}.git"
         self._copies.append(bare)
@@ -58,10 +68,10 @@ class Copier:
         boundary = source / "shallow"
         if boundary.exists():
             shutil.copyfile(boundary, bare / "shallow")
-        # The source lends its objects and nothing else: with its references,
-        # configuration, grafts and replacements out of sight, no more than
-        # the commit can come along, and what a partial clone lacks cannot be
-        # fetched. Unlike a transport this need not index what it has packed.
+        # Only the objects of the source are visible. Without its references,
+        # configuration, grafts and replacements, nothing but the commit can be
+        # copied, and objects that a partial clone lacks cannot be fetched.
+        # Unlike a fetch, this does not have to index the pack.
         packed = run_git(
             *(*inside(bare), *_PACK, str(bare / "objects/pack/pack")),
             input=f"{commit}\n".encode(),
@@ -76,7 +86,7 @@ class Copier:
 
     def copy_all(self, parent: Path, submodules: tuple[Submodule, ...]) -> list[dict[str, object]]:
         """
-        Copy submodules and those below them.
+        Copy submodules recursively, and return their entries in the plan.
         """
         return [
             {
@@ -90,13 +100,13 @@ class Copier:
 
     def files(self) -> list[Path]:
         """
-        What has been made, below the scratch directory.
+        Return all files that were created in the scratch directory.
         """
         return [path for bare in self._copies for path in sorted(bare.rglob("*")) if path.is_file()]
 
     def _create(self, bare: Path, commit: str) -> None:
         """
-        What `git init` would, without asking the machine for its preferences.
+        Create a repository like `git init`, but without the machine's configuration.
         """
         (bare / "objects/pack").mkdir(parents=True)
         (bare / "refs/heads").mkdir(parents=True)
@@ -111,7 +121,7 @@ class Copier:
 
     def _trim(self, bare: Path) -> None:
         """
-        Forget where history is cut off in commits that were not copied.
+        Remove the commits that were not copied from the list of shallow commits.
         """
         boundary = bare / "shallow"
         listed = git(
@@ -125,15 +135,16 @@ class Copier:
 
 def _portable(text: str) -> str:
     """
-    A path or name whose bytes the workspace finds again, whatever the host's
-    locale.
+    Encode a path or name so that the workspace can restore its bytes.
+
+    The result does not depend on the host's locale.
     """
     return os.fsencode(text).decode("utf-8", "surrogateescape")
 
 
 def _quoted(path: Path) -> str:
     """
-    *path* as one entry of a list of object directories.
+    Quote *path* as an entry of a list of object directories.
     """
     text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{text}"'
@@ -141,16 +152,16 @@ def _quoted(path: Path) -> str:
 
 def _why_not_packed(shown: Path, source: Path, commit: str, said: str) -> str:
     """
-    What to do when git could not copy a commit.
+    Explain why git could not copy a commit, with a remedy.
     """
     place = shlex.quote(str(shown))
     if any((source / "objects/pack").glob("*.promisor")):
         return (
             f"{shown} is a partial clone and lacks part of the history of commit {commit}, "
-            "and nothing is fetched behind your back: make it whole with "
+            "which is not fetched automatically: complete the clone with "
             f"git -C {place} fetch --refetch --no-filter origin ({said})"
         )
     return (
         f"git could not copy commit {commit} of {shown}: {said} "
-        f"(git -C {place} fsck tells whether objects are missing)"
+        f"(check for missing objects with git -C {place} fsck)"
     )

@@ -1,4 +1,4 @@
-"""What an image is built from: a set of files, and one key over all of them."""
+"""The build context of an image: a set of files, and a key computed from them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from .keys import key_of
 
 __all__ = ["BuildContext"]
 
-# Before 1980, zip files could not be made of what is copied from the context.
+# January 1980: zip files cannot store earlier times, should a build make one of these files.
 _TIME = 315_619_200
 
 
 class BuildContext:
     """
-    Files for an image build. Equal files give an equal key and an equal tar,
-    wherever they were read and whatever their time and mode.
+    The files of an image build.
+
+    Equal files give an equal key and an equal tar, whatever their location, time
+    and mode on the host.
     """
 
     def __init__(self) -> None:
@@ -30,7 +32,7 @@ class BuildContext:
     @property
     def names(self) -> list[str]:
         """
-        The path of each file, sorted.
+        Paths of all files in the context, sorted.
         """
         return sorted(self._files)
 
@@ -39,9 +41,10 @@ class BuildContext:
         Add one file.
 
         Args:
-            name: its path in the context.
-            content: its bytes.
-            keyed: whether the image is made anew when they change.
+            name: path of the file in the context.
+            content: content of the file.
+            keyed: whether a change of the content changes the key, so that the
+                image is rebuilt.
         """
         self._files[name] = content
         if not keyed:
@@ -51,13 +54,14 @@ class BuildContext:
         self, directory: Path, at: str, wanted: Callable[[Path], bool] = lambda _: True
     ) -> None:
         """
-        Add the files below *directory* that a build can need.
+        Add the files below *directory*.
+
+        Hidden files, editor backups and compiled Python files are left out.
 
         Args:
-            directory: where they are. What Python and editors leave there is
-                not taken.
-            at: the path of *directory* in the context.
-            wanted: picks files by their path relative to *directory*.
+            directory: directory to read.
+            at: path of *directory* in the context.
+            wanted: selects files by their path relative to *directory*.
         """
         for path in sorted(directory.rglob("*")):
             relative = path.relative_to(directory)
@@ -68,10 +72,11 @@ class BuildContext:
 
     def key(self, **parts: str) -> str:
         """
-        The key of an image made from these files.
+        Return the key of an image built from these files.
 
         Args:
-            parts: what else goes into it.
+            parts: everything else that the image depends on, such as build
+                arguments.
         """
         files = {
             name: hashlib.sha256(content).hexdigest()
@@ -82,7 +87,7 @@ class BuildContext:
 
     def write(self, directory: Path) -> None:
         """
-        Write the files below *directory*, for who builds by the command line.
+        Write the files below *directory*, for a build on the command line.
         """
         for name in self.names:
             path = directory / name
@@ -94,11 +99,11 @@ class BuildContext:
 
     def open(self) -> BinaryIO:
         """
-        The files as a tar, to be sent to an engine.
+        Return the files as a tar archive, to send to an engine.
         """
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
-            # With directories, so that layers are shared with who builds by the command line.
+            # Include directories, so that builds on the command line produce the same layers.
             for name in self._directories():
                 member = tarfile.TarInfo(name)
                 member.type, member.mode, member.mtime = tarfile.DIRTYPE, 0o755, _TIME

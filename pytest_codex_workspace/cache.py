@@ -1,4 +1,4 @@
-"""What is in the cache of an engine: its layers, what each takes and serves, and which go first."""
+"""The cache of an engine: its layers, their size and use, and the order of their removal."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .usage import Usage, Use
 
 __all__ = ["KINDS", "Entry", "clear", "entries", "evict", "forget_gone", "is_old", "prune"]
 
-Kind = Literal["clean", "setup", "ready"]
+LayerKind = Literal["clean", "setup", "ready"]
 
-KINDS: tuple[Kind, ...] = ("clean", "setup", "ready")
-"""The kinds of layers that are kept, each standing on the one before it."""
+KINDS: tuple[LayerKind, ...] = ("clean", "setup", "ready")
+"""The kinds of cached layers, each based on the one before it."""
 
 _CLOCK_SLACK = 60.0
-"""Seconds that the clock of whoever made an image may be ahead."""
+"""Seconds that the clock of the machine on which an image was made may be ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class Entry:
     Attributes:
         image: the engine's image.
         kind: `clean`, `setup` or `ready`.
-        own: bytes that its removal would free.
-        below: ids of the cached images it stands on.
-        use: how often and when it was used on this machine.
+        own: bytes that the removal of the layer would free.
+        below: ids of the cached images on which the layer is based.
+        use: how often and when the layer was used on this machine.
     """
 
     image: ImageInfo
-    kind: Kind
+    kind: LayerKind
     own: int
     below: tuple[str, ...]
     use: Use
@@ -46,7 +46,7 @@ class Entry:
     @property
     def key(self) -> str:
         """
-        What it is found by.
+        The content key of the layer.
         """
         return self.image.labels.get(labels.KEY, "")
 
@@ -60,34 +60,34 @@ class Entry:
     @property
     def created(self) -> float:
         """
-        Seconds since the epoch.
+        When the layer was created, in seconds since the epoch.
         """
         return labels.created(self.image.labels)
 
     @property
     def shared(self) -> int:
         """
-        Bytes of it that other images have, too.
+        Bytes of the layer that belong to other images, too.
         """
         return self.image.size - self.own
 
     @property
     def touched(self) -> float:
         """
-        When it was last used or, if it never was, made.
+        When the layer was last used or, if it never was, created.
         """
         return max(self.use.last, self.created)
 
 
 def entries(engine: Engine, usage: Usage | None = None) -> list[Entry]:
     """
-    Every cached layer, those that stand on others behind them; without
-    *usage* as if none had ever been used.
+    Return every cached layer after the layers on which it is based. Without
+    *usage*, their uses are unknown.
     """
     wanted = (*KINDS, "base")
     listed = [one for one in engine.images({labels.KIND: None}) if _kind(one) in wanted]
     with ThreadPoolExecutor(8) as pool:
-        # A list does not tell layers. What is gone by now is not in the cache.
+        # The engine's list has no layer digests. Images that are gone by now are left out.
         looked_up = list(pool.map(lambda one: engine.image(one.id), listed))
     known = [one for one in looked_up if one is not None]
     kinds = {one.id: _kind(one) for one in known if _kind(one) in KINDS}
@@ -96,11 +96,11 @@ def entries(engine: Engine, usage: Usage | None = None) -> list[Entry]:
     for image in known:
         if image.id not in kinds:
             continue
-        below = [one for one in known if _stands_on(image, one)]
+        below = [one for one in known if _is_based_on(image, one)]
         found.append(
             Entry(
                 image,
-                cast("Kind", kinds[image.id]),
+                cast("LayerKind", kinds[image.id]),
                 own=image.size - (below[-1].size if below else 0),
                 below=tuple(one.id for one in below if one.id in kinds),
                 use=usage.of(image.id) if usage else Use(),
@@ -111,18 +111,19 @@ def entries(engine: Engine, usage: Usage | None = None) -> list[Entry]:
 
 def is_old(image: ImageInfo, ttl: float) -> bool:
     """
-    Whether *image* was made longer ago than *ttl* seconds, or in the future by
-    a clock that was wrong.
+    Check whether *image* is older than *ttl* seconds, or from the future because a
+    clock was wrong.
     """
     return not -_CLOCK_SLACK < time.time() - labels.created(image.labels) < ttl
 
 
 def prune(engine: Engine, usage: Usage, *, ttl: float, size: int) -> list[str]:
     """
-    Remove what is too old to be used, then what is over the budget.
+    Remove layers that are older than *ttl* seconds, then the layers above the budget
+    of *size* bytes.
 
     Returns:
-        One line for each tag that is gone.
+        One line for each removed tag.
     """
     removed = []
     for entry in reversed(entries(engine, usage)):
@@ -138,7 +139,7 @@ def clear(engine: Engine, usage: Usage) -> list[str]:
     Remove every cached layer that is not in use.
 
     Returns:
-        One line for each tag that is gone.
+        One line for each removed tag.
     """
     removed = [
         line
@@ -151,7 +152,7 @@ def clear(engine: Engine, usage: Usage) -> list[str]:
 
 def forget_gone(engine: Engine, usage: Usage) -> None:
     """
-    Drop what is known of the uses of layers that are no more.
+    Forget the uses of layers that are gone.
     """
     usage.forget(one.id for one in engine.images({labels.KIND: None}))
 
@@ -160,19 +161,19 @@ def evict(
     engine: Engine, found: Sequence[Entry], size: int, protected: Collection[str] = ()
 ) -> list[str]:
     """
-    Remove layers, the least recently used first, until the rest takes no more than *size* bytes.
+    Remove layers, the least recently used first, until the others take at most *size* bytes.
 
-    What a container uses stays, and so does what another layer stands on: its
-    removal would free nothing.
+    Layers that a container uses are kept. Layers on which another layer is based are
+    kept too, because their removal would free nothing.
 
     Args:
-        engine: where they are.
-        found: what `entries` returned.
+        engine: the engine that has the layers.
+        found: the layers, as returned by `entries`.
         size: the budget in bytes.
-        protected: ids of images that stay in any case.
+        protected: ids of images that are kept in any case.
 
     Returns:
-        One line for each tag that is gone.
+        One line for each removed tag.
     """
     total = sum(entry.own for entry in found)
     if total <= size:
@@ -181,7 +182,7 @@ def evict(
     left = {entry.image.id: entry for entry in found}
     removed: list[str] = []
     while total > size:
-        free = [one for one in _topmost(left.values()) if one.image.id not in used]
+        free = [one for one in _without_dependents(left.values()) if one.image.id not in used]
         if not free:
             break
         oldest = min(free, key=lambda one: one.touched)
@@ -190,7 +191,7 @@ def evict(
             total -= oldest.own
             removed += lines
         else:
-            # A container was started from it just now.
+            # A container was started from this image just now.
             used.add(oldest.image.id)
             continue
         del left[oldest.image.id]
@@ -201,12 +202,12 @@ def _kind(image: ImageInfo) -> str:
     return image.labels[labels.KIND]
 
 
-def _topmost(found: Iterable[Entry]) -> list[Entry]:
+def _without_dependents(found: Iterable[Entry]) -> list[Entry]:
     found = list(found)
     below = {identity for entry in found for identity in entry.below}
     return [entry for entry in found if entry.image.id not in below]
 
 
-def _stands_on(image: ImageInfo, other: ImageInfo) -> bool:
+def _is_based_on(image: ImageInfo, other: ImageInfo) -> bool:
     count = len(other.layers)
     return 0 < count < len(image.layers) and image.layers[:count] == other.layers

@@ -1,4 +1,4 @@
-"""Setup images as one file, to be carried to another engine."""
+"""Export and import of setup images as one file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 
 from . import labels
 from .cache import Entry
+from .codex import IMAGE
 from .engine.protocol import Engine
 from .errors import CacheFileError
-from .images import IMAGE
 
 __all__ = ["export_setups", "import_setups"]
 
@@ -25,11 +25,11 @@ _DESCRIPTION_LIMIT = 16 * 1024 * 1024
 
 def export_setups(engine: Engine, found: Sequence[Entry], path: Path) -> None:
     """
-    Write the images of *found*, with all their layers, to a file in the form of
-    `docker save`; compressed if its name ends in `.gz`.
+    Write the images of *found*, with all their layers, to a file in the format of
+    `docker save`. The file is compressed if its name ends in `.gz`.
 
     Raises:
-        CacheFileError: the file cannot be written; an older one is as it was.
+        CacheFileError: the file cannot be written. An existing file is unchanged.
         EngineError: the engine refused.
     """
     names = [f"{IMAGE}:setup-{entry.key}" for entry in found]
@@ -51,25 +51,24 @@ def export_setups(engine: Engine, found: Sequence[Entry], path: Path) -> None:
 
 def import_setups(engine: Engine, path: Path) -> list[str]:
     """
-    Take over the setup images of a file that `export_setups` wrote. Nothing is
-    taken from a file that holds anything else: it could rename a user's own images.
+    Add the setup images of a file that `export_setups` wrote to the engine. A file with
+    any other image is refused as a whole: it could replace the user's own images.
 
     Returns:
         The keys of the images.
 
     Raises:
-        CacheFileError: the file cannot be read, or holds something else.
+        CacheFileError: the file cannot be read, or has other content.
         EngineError: the engine refused.
     """
     try:
         keys = _keys_in(path)
         with path.open("rb") as file:
-            # Engines unpack gzip by themselves.
+            # Engines decompress gzip themselves.
             engine.load(file)
     except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
         raise CacheFileError(
-            f"{path} is not a file of `codex-workspace cache export`: {error}; nothing was taken "
-            "from it"
+            f"{path} is not a file of `codex-workspace cache export`: {error}; nothing was imported"
         ) from None
     except OSError as error:
         if isinstance(error, ConnectionError):
@@ -86,13 +85,15 @@ def _keys_in(path: Path) -> list[str]:
             marks = (about.get("config") or {}).get("Labels") or {}
             key = marks.get(labels.KEY)
             if marks.get(labels.KIND) != "setup" or not key:
-                raise ValueError(f"it holds {one.get('RepoTags') or 'an image'}, which is no setup")
+                raise ValueError(
+                    f"it contains {one.get('RepoTags') or 'an image'}, which is not a setup image"
+                )
             for tag in one.get("RepoTags") or ():
                 if tag != f"{IMAGE}:setup-{key}":
                     raise ValueError(f"it names a setup image {tag}")
             keys.append(str(key))
     if not keys:
-        raise ValueError("it holds no image")
+        raise ValueError("it contains no image")
     return keys
 
 
@@ -100,7 +101,7 @@ def _json_in(tar: tarfile.TarFile, name: str) -> Any:
     member = tar.getmember(name)
     file = tar.extractfile(member)
     if file is None or member.size > _DESCRIPTION_LIMIT:
-        raise ValueError(f"its {name} makes no sense")
+        raise ValueError(f"its {name} is invalid")
     return json.loads(file.read())
 
 

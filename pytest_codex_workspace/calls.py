@@ -1,4 +1,4 @@
-"""The host's side of one request to a workspace's agent."""
+"""The host's side of one request to the agent of a workspace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .agent import agent as wire
 from .errors import WorkspaceLost
-from .results import Exit
+from .process import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["PTY_WINDOW", "WINDOW", "Call", "CommandCall", "FileCall", "Sender", "check_size"]
 
 WINDOW = 1 << 20
-"""Bytes of output that wait unread before a started process blocks."""
+"""Bytes of unread output with which a started process blocks."""
 
 PTY_WINDOW = 1 << 17
-"""The same on a terminal: so much is still shown after Ctrl-C."""
+"""The same on a terminal. This much output is still shown after Ctrl-C."""
 
 _STDIN_WINDOW = 1 << 20
 _STDIN_PIECE = 1 << 18
@@ -35,7 +35,7 @@ _LARGEST_SIZE = 0xFFFF
 
 class Sender(Protocol):
     """
-    What a call needs of its channel.
+    The part of a channel that a call needs.
     """
 
     def send(self, kind: int, number: int, payload: bytes = b"") -> None:
@@ -46,10 +46,10 @@ class Sender(Protocol):
 
 class Call(ABC):
     """
-    A request from its first frame to the one that ends it.
+    A request, from its first frame to its last.
 
-    `frame` and `lose` are for the thread that reads the channel. It must
-    never wait for room to send: the agent could be waiting for it.
+    The thread that reads the channel calls `frame` and `lose`. That thread must never
+    wait until it can send, because the agent could be waiting for the thread.
     """
 
     def __init__(self, sender: Sender, number: int) -> None:
@@ -65,19 +65,19 @@ class Call(ABC):
 
     def frame(self, kind: int, payload: memoryview) -> bool:
         """
-        Take a frame from the agent.
+        Process a frame from the agent.
 
         Returns:
-            Whether it was the last of this call.
+            Whether the frame was the last one of this call.
 
         Raises:
-            ValueError: or another ordinary error, for a frame that makes no sense.
+            ValueError: the frame is invalid. Other errors have the same meaning.
         """
         with self._changed:
             if kind == wire.TAKEN:
                 self._credit += wire.TAKEN_COUNT.unpack(payload)[0]
                 if self._credit > _STDIN_WINDOW:
-                    raise ValueError("it acknowledges input that was not sent")
+                    raise ValueError("the agent acknowledged input that was not sent")
             elif kind == wire.ERROR:
                 error = _os_error(_json(payload))
                 if not self._ended:
@@ -91,7 +91,7 @@ class Call(ABC):
 
     def lose(self, message: str) -> None:
         """
-        The workspace has ended.
+        Report that the workspace has ended.
         """
         with self._changed:
             self._lost = message
@@ -99,10 +99,10 @@ class Call(ABC):
 
     def feed(self, data: bytes, *, end: bool = False, deadline: float | None = None) -> None:
         """
-        Send input, no faster than the agent takes it, until *deadline*.
+        Send input, no faster than the agent accepts it, until *deadline*.
 
         Raises:
-            BrokenPipeError: nobody will read it.
+            BrokenPipeError: nobody will read the input.
             WorkspaceLost: the workspace has ended.
         """
         with self._feeding:
@@ -124,12 +124,12 @@ class Call(ABC):
     @abstractmethod
     def _take(self, kind: int, payload: memoryview) -> None:
         """
-        Take a frame of this kind of call, with `_changed` held.
+        Process a frame of this kind of call. The caller holds `_changed`.
         """
 
     def _await(self, condition: Callable[[], bool], deadline: float | None = None) -> bool:
         """
-        Wait, with `_changed` held, until *condition* or *deadline*.
+        Wait until *condition* is true or *deadline* has passed. The caller holds `_changed`.
         """
         while not condition():
             self._check_lost()
@@ -146,10 +146,10 @@ class Call(ABC):
 
 class FileCall(Call):
     """
-    A request with one answer, and perhaps data.
+    A request with one answer and optional data.
 
     Args:
-        limit: bytes of data, beyond which the rest is dropped.
+        limit: the largest number of bytes to keep; the rest is dropped.
     """
 
     def __init__(self, sender: Sender, number: int, limit: int = 0) -> None:
@@ -161,13 +161,13 @@ class FileCall(Call):
 
     def result(self, deadline: float | None = None) -> bool:
         """
-        Wait for the answer, which `values` and `data` then hold.
+        Wait for the answer, which is then in `values` and `data`.
 
         Returns:
-            Whether it came before *deadline*, and the data below the limit.
+            Whether the answer came before *deadline* and the data is within the limit.
 
         Raises:
-            OSError: the agent's own, without a path.
+            OSError: the agent's error, without a path.
             WorkspaceLost: the workspace has ended.
         """
         with self._changed:
@@ -189,13 +189,14 @@ class FileCall(Call):
 
 class CommandCall(Call):
     """
-    A command: what `Process` controls, and `Channel.run` waits for.
+    A command, which a `Process` controls or `Channel.run` waits for.
 
     Args:
-        keep: bytes of each stream that are kept; the rest is dropped. `None`
-            leaves the process blocked while they are not read.
-        window: bytes that may wait unread then.
-        on_terminal: whether it runs on a terminal, whose input never closes.
+        keep: the largest number of bytes to keep of each stream; the rest is
+            dropped. With `None`, the process blocks until its output is read.
+        window: the number of unread bytes with which the process blocks.
+        on_terminal: whether the command runs on a terminal, whose input is never
+            closed.
     """
 
     def __init__(
@@ -214,7 +215,7 @@ class CommandCall(Call):
         self._in_line = False
         self._keep = keep
         self._buffers = (bytearray(), bytearray())
-        self._owed = [0, 0]
+        self._unacknowledged = [0, 0]
         self._dropped = False
         self._pid: int | None = None
         self._exit: Exit | None = None
@@ -222,16 +223,16 @@ class CommandCall(Call):
     @property
     def pid(self) -> int:
         """
-        The process id in the workspace; 0 if the program did not start.
+        The process id inside the workspace; 0 if the program did not start.
         """
         return self._pid or 0
 
     def started(self) -> None:
         """
-        Wait until the command runs.
+        Wait until the command is running.
 
         Raises:
-            OSError: it cannot.
+            OSError: the command cannot be started.
             WorkspaceLost: the workspace has ended.
         """
         with self._changed:
@@ -240,7 +241,7 @@ class CommandCall(Call):
 
     def read(self, stream: int) -> bytes:
         """
-        See `Control.read`.
+        See `ProcessControl.read`.
         """
         buffer = self._buffers[stream]
         with self._changed:
@@ -253,7 +254,7 @@ class CommandCall(Call):
 
     def poll(self) -> Exit | None:
         """
-        See `Control.poll`.
+        See `ProcessControl.poll`.
         """
         with self._changed:
             if not self._ended:
@@ -263,7 +264,7 @@ class CommandCall(Call):
 
     def wait(self, deadline: float | None, keep: int) -> Exit | None:
         """
-        See `Control.wait`.
+        See `ProcessControl.wait`.
         """
         with self._changed:
             self._keep = keep
@@ -271,27 +272,29 @@ class CommandCall(Call):
         while True:
             self._acknowledge()
             with self._changed:
-                arrived = self._await(lambda: self._ended or self._due(), deadline)
+                arrived = self._await(
+                    lambda: self._ended or self._acknowledgement_is_due(), deadline
+                )
                 self._check_error()
                 if self._ended or not arrived:
                     return self._exit
 
     def feed(self, data: bytes, *, end: bool = False, deadline: float | None = None) -> None:
         """
-        See `Control.feed`.
+        See `ProcessControl.feed`.
         """
         if self._on_terminal:
             if data:
                 self._in_line = data[-1:] not in (b"\n", b"\r")
             if end:
-                # Within a line, the first one only hands over what the line has.
+                # In the middle of a line, the first Ctrl-D only passes on the unfinished line.
                 data += _END_OF_FILE * (1 + self._in_line)
             end = False
         super().feed(data, end=end, deadline=deadline)
 
     def resize(self, rows: int, columns: int) -> None:
         """
-        See `Control.resize`.
+        See `ProcessControl.resize`.
         """
         check_size(rows, columns)
         with self._changed:
@@ -302,7 +305,7 @@ class CommandCall(Call):
 
     def kill(self, signal: str | int) -> None:
         """
-        See `Control.kill`.
+        See `ProcessControl.kill`.
         """
         with self._changed:
             if self._ended:
@@ -311,7 +314,7 @@ class CommandCall(Call):
 
     def abandon(self) -> Exit:
         """
-        See `Control.abandon`.
+        See `ProcessControl.abandon`.
         """
         self.kill("KILL")
         with self._changed:
@@ -323,7 +326,7 @@ class CommandCall(Call):
 
     def output(self) -> tuple[bytes, bytes]:
         """
-        What has come and was not read.
+        Return the unread output of both streams.
         """
         with self._changed:
             return bytes(self._buffers[0]), bytes(self._buffers[1])
@@ -348,11 +351,11 @@ class CommandCall(Call):
 
     def _store(self, stream: int, payload: memoryview) -> None:
         if stream and self._on_terminal:
-            raise ValueError("a second stream of output from a terminal")
+            raise ValueError("a second output stream of a terminal")
         if self._windowed:
-            self._owed[stream] += len(payload)
-            if self._owed[stream] > self._window + wire.DRAIN_LIMIT:
-                raise ValueError("more output than was asked for")
+            self._unacknowledged[stream] += len(payload)
+            if self._unacknowledged[stream] > self._window + wire.DRAIN_LIMIT:
+                raise ValueError("more output than was requested")
         self._buffers[stream].extend(payload)
         self._trim()
 
@@ -363,21 +366,21 @@ class CommandCall(Call):
                     del buffer[self._keep :]
                     self._dropped = True
 
-    def _due(self) -> bool:
+    def _acknowledgement_is_due(self) -> bool:
         """
-        Whether the agent should hear of output consumed; not for every line.
+        Check whether enough output was read to acknowledge it. Not every line is.
         """
-        return self._windowed and max(self._owed) >= self._window // 4
+        return self._windowed and max(self._unacknowledged) >= self._window // 4
 
     def _acknowledge(self) -> None:
         with self._changed:
-            if self._ended or not self._due():
+            if self._ended or not self._acknowledgement_is_due():
                 return
             counts = []
             for stream, buffer in enumerate(self._buffers):
                 unread = 0 if self._keep is not None else len(buffer)
-                counts.append(max(0, self._owed[stream] - unread))
-                self._owed[stream] -= counts[-1]
+                counts.append(max(0, self._unacknowledged[stream] - unread))
+                self._unacknowledged[stream] -= counts[-1]
         for stream, count in enumerate(counts):
             if count:
                 self._sender.send(
@@ -391,8 +394,10 @@ class CommandCall(Call):
 
 def check_size(rows: int, columns: int) -> None:
     """
+    Check the size of a terminal.
+
     Raises:
-        ValueError: no terminal has that size.
+        ValueError: the size is out of range.
     """
     if not (0 < rows <= _LARGEST_SIZE and 0 < columns <= _LARGEST_SIZE):
         raise ValueError(
@@ -403,13 +408,13 @@ def check_size(rows: int, columns: int) -> None:
 def _json(payload: memoryview) -> dict[str, Any]:
     values = json.loads(bytes(payload))
     if not isinstance(values, dict):
-        raise ValueError("an answer that is no JSON object")
+        raise ValueError("an answer that is not a JSON object")
     return values
 
 
 def _integer(value: Any) -> int:
     if type(value) is not int:
-        raise ValueError("a number that is none")
+        raise ValueError("an invalid number")
     return value
 
 

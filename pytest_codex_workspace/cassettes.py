@@ -1,4 +1,4 @@
-"""The cassettes of a repository: found, recorded, played, pruned."""
+"""The cassettes of a repository: find, record, replay and prune them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT", "DIRECTORY", "Cassettes", "open_cassette", "path_of", "prune"]
 
 DIRECTORY = "codex-workspace-cassettes"
-"""Where a repository keeps its cassettes."""
+"""Directory of a repository that holds its cassettes."""
 
 DEFAULT = "default"
-"""The cassette of the scripts, and of tests that name none."""
+"""Cassette of the scripts, and of tests that do not name one."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SCRIPTS = ("setup", "resume")
@@ -43,12 +43,12 @@ class Cassettes:
     The cassettes of one session.
 
     Args:
-        mode: whether they are recorded or played.
-        proxy: records and plays them.
-        output: told what was written.
-        renew_scripts: what the scripts requested before and do no longer is
-            dropped from the cassette that is recorded.
-        secrets: are in none.
+        mode: `record` or `replay`.
+        proxy: the proxy, which records and replays.
+        output: shows what was written.
+        renew_scripts: when recording, drop old exchanges of the scripts that
+            the scripts no longer request.
+        secrets: values to remove from everything that is recorded.
     """
 
     def __init__(
@@ -70,10 +70,14 @@ class Cassettes:
 
     def tape(self, repository: Path, name: str | None) -> str:
         """
-        A cassette as the proxy knows it, ready for use.
+        Prepare a cassette, and return the name under which the proxy knows it.
+
+        Args:
+            repository: path of the repository.
+            name: name of the cassette; `None` for the default one.
 
         Raises:
-            CassetteError: there is none to play, or it is damaged.
+            CassetteError: the cassette to replay is missing or damaged.
         """
         path = path_of(repository, name or DEFAULT)
         if path not in self._digests:
@@ -82,18 +86,20 @@ class Cassettes:
 
     def digest(self, repository: Path) -> str:
         """
-        What a setup that is played depends on; empty while recording.
+        Return the digest of the cassette that a replayed setup depends on.
+
+        The digest is part of the key of the cached setup; it is empty while
+        recording.
         """
         path = path_of(repository, DEFAULT)
         return self._digests.get(path, "") if self._mode == "replay" else ""
 
     def save(self) -> None:
         """
-        Write what was recorded, or note what was played.
+        Write the recorded exchanges, or note which exchanges were replayed.
 
         Raises:
-            CassetteError: a cassette cannot be written; the old one is
-                as it was.
+            CassetteError: a cassette cannot be written; the old file is unchanged.
         """
         for path, played in self._digests.items():
             if self._mode == "record":
@@ -107,7 +113,7 @@ class Cassettes:
                 return ""
             raise CassetteError(
                 f"there is no cassette {path} to replay; record it with --codex-cassette=record "
-                "and commit it"
+                "and commit the file"
             )
         open_cassette(path)
         if self._mode == "record":
@@ -122,7 +128,7 @@ class Cassettes:
         new = [replace(self._without_secrets(one), recorded=today) for one in recorded]
         for one in self._proxy.left_out(str(path)):
             url = self._secrets.redaction.text(one.url)
-            self._output.note(f"too large for a cassette, left out: {one.method} {url}")
+            self._output.note(f"not recorded, as its response is too large: {one.method} {url}")
         if not new and not self._renew_scripts:
             return
         with _lock(path, self._output.note):
@@ -141,7 +147,7 @@ class Cassettes:
                 return old.body(sha256)
 
             _replace(path, merged, body)
-        self._output.note(f"{len(new)} exchanges are recorded in {path}, which has {len(merged)}")
+        self._output.note(f"recorded {len(new)} exchanges in {path}, which now has {len(merged)}")
 
     def _without_secrets(self, one: Exchange) -> Exchange:
         if not self._secrets.names:
@@ -165,30 +171,31 @@ class Cassettes:
 
 def path_of(repository: Path, name: str) -> Path:
     """
-    The file of a cassette.
+    Return the path of a cassette.
 
     Raises:
-        CassetteError: *name* cannot be that of a cassette.
+        CassetteError: *name* is not a valid name of a cassette.
     """
     if not _NAME.fullmatch(name):
         raise CassetteError(
-            f"{name!r} cannot be the name of a cassette: use letters, digits, dots, dashes"
+            f"{name!r} is not a valid cassette name: use letters, digits, '.', '_' and '-', and "
+            "start with a letter or digit"
         )
     return repository / DIRECTORY / f"{name}.jsonl"
 
 
 def open_cassette(path: Path) -> Cassette:
     """
-    The cassette in a file.
+    Open the cassette at *path*.
 
     Raises:
-        CassetteError: there is none, or it is damaged.
+        CassetteError: the file is missing or damaged.
     """
     try:
         return Cassette(path)
     except InvalidCassette as error:
         raise CassetteError(
-            f"{path}, {error}; bring it back from the repository, or remove it and record again"
+            f"{path}, {error}; restore the file with git, or remove it and record again"
         ) from None
     except OSError as error:
         raise CassetteError(f"the cassette {path} cannot be read: {error.strerror}") from None
@@ -196,13 +203,13 @@ def open_cassette(path: Path) -> Cassette:
 
 def prune(path: Path) -> int:
     """
-    Remove what no replay has used since the cassette was written.
+    Remove the exchanges that no replay has used since the cassette was written.
 
     Returns:
-        How many exchanges were removed.
+        The number of removed exchanges.
 
     Raises:
-        CassetteError: nothing was replayed since then.
+        CassetteError: the cassette was not replayed since it was written.
     """
     with _lock(path, lambda _: None):
         cassette = open_cassette(path)
@@ -210,8 +217,8 @@ def prune(path: Path) -> int:
         used = _uses(path, digest)
         if not used:
             raise CassetteError(
-                f"{path} was not replayed since it was written, so it is not known what is used; "
-                "run the tests with --codex-cassette=replay first"
+                f"{path} was not replayed since it was written, so its unused exchanges are "
+                "unknown; run the tests with --codex-cassette=replay first"
             )
         kept = [one for number, one in enumerate(cassette.exchanges) if number in used]
         _replace(path, kept, cassette.body)
@@ -226,7 +233,7 @@ def _replace(path: Path, exchanges: Iterable[Exchange], body: Callable[[str], by
         try:
             with os.fdopen(handle, "wb") as file:
                 file.writelines(lines_of(exchanges, body))
-            # mkstemp's files are for their owner alone; this one is for a repository.
+            # mkstemp creates files that only the owner can read; use the umask's mode instead.
             mask = os.umask(0)
             os.umask(mask)
             Path(name).chmod(0o666 & ~mask)

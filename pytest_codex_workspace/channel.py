@@ -1,7 +1,7 @@
-"""The host's end of the conversation with a workspace's agent.
+"""The host's end of the connection to the agent of a workspace.
 
-What comes from the agent is not trusted: whoever is root in the workspace can
-forge it. Every length has a bound, and what makes no sense ends the channel.
+The agent's messages are not trusted, because root in the workspace can forge them.
+Every length has a limit, and an invalid message ends the channel.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .agent import agent as wire
 from .calls import PTY_WINDOW, WINDOW, Call, CommandCall, FileCall, check_size
 from .errors import WorkspaceLost
-from .results import ExecResult, Process, timed_out, to_bytes
+from .process import Process, to_bytes
+from .result import ExecResult, timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from .engine.protocol import Stream
-    from .results import Exit, Pty
+    from .process import Exit, Pty
 
 __all__ = ["Channel", "Ready"]
 
@@ -44,10 +45,10 @@ class Ready:
     The agent's answer to `Channel.init`.
 
     Attributes:
-        python: version of the Python it runs on.
-        pid: its process id in the workspace.
-        ca_installed: whether the certificate was not in the image yet.
-        milliseconds: from its start to its answer.
+        python: version of the agent's Python.
+        pid: process id of the agent in the workspace.
+        ca_installed: whether the agent had to install the certificate.
+        milliseconds: time from the agent's start to its answer.
     """
 
     python: str
@@ -58,11 +59,11 @@ class Ready:
 
 class Channel:
     """
-    Commands and files in one workspace. Safe to use from many threads.
+    Commands and files in one workspace. Many threads may use one channel.
 
     Args:
-        stream: attached to a container whose first process is the agent.
-        describe: says what became of the container, for `WorkspaceLost`.
+        stream: a stream attached to a container whose first process is the agent.
+        describe: returns why the container ended, for `WorkspaceLost`.
     """
 
     def __init__(self, stream: Stream, *, describe: Callable[[], str]) -> None:
@@ -101,19 +102,19 @@ class Channel:
         root: str = "",
     ) -> Ready:
         """
-        Prepare the workspace. The agent waits 30 s for this.
+        Prepare the workspace. The agent waits 30 s for this call.
 
         Args:
-            hosts: text for `/etc/hosts`.
-            resolv: text for `/etc/resolv.conf`.
-            ca_certificate: PEM for the trust store.
-            env: variables of every command, on top of the container's own.
+            hosts: content of `/etc/hosts`.
+            resolv: content of `/etc/resolv.conf`.
+            ca_certificate: certificate in PEM form for the trust store.
+            env: variables of every command, in addition to the container's own.
             cwd: directory in which commands start by default.
             timeout: seconds to wait for the answer.
-            root: what stands for `/` in front of the files above.
+            root: directory that replaces `/` in the paths of these files.
 
         Raises:
-            WorkspaceLost: the container ended, or its agent does not answer.
+            WorkspaceLost: the container has ended, or its agent does not answer.
         """
         call = self._open(FileCall)
         self._request(
@@ -129,7 +130,7 @@ class Channel:
         if not call.result(time.monotonic() + timeout):
             raise WorkspaceLost(
                 f"the agent of the workspace did not answer within {timeout:g} s"
-                f"{self._last_words()}"
+                f"{self._last_output()}"
             )
         self._cwd = cwd
         try:
@@ -142,9 +143,9 @@ class Channel:
             )
         except (KeyError, TypeError, ValueError):
             raise WorkspaceLost(
-                f"the agent of the workspace is another version: it answered {call.values!r:.200}. "
-                "`codex-workspace clean --images` removes the images, and the next run makes "
-                "them anew"
+                f"the agent of the workspace has another version: it answered "
+                f"{call.values!r:.200}. Run `codex-workspace clean --images`; the next run "
+                "rebuilds the images"
             ) from None
 
     def run(
@@ -162,30 +163,30 @@ class Channel:
         Run a program to its end.
 
         Args:
-            argv: the program, found by `PATH`, and its arguments.
-            cwd: directory; the one of `init` by default.
-            env: variables on top of those of `init`.
+            argv: the program, looked up in `PATH`, and its arguments.
+            cwd: directory; by default that of `init`.
+            env: variables in addition to those of `init`.
             user: name or number, with or without `:group`; root by default.
-            input: what it reads; nothing by default.
-            timeout: seconds, after which its process group is killed.
-            limit: bytes of each stream that are kept.
+            input: standard input; empty by default.
+            timeout: seconds after which the process group is killed.
+            limit: the largest number of bytes to keep of each stream.
 
         Raises:
-            ExecTimeout: with the output until then.
-            OSError: there is no such directory or user, or no room for
-                another process.
-            WorkspaceLost: the workspace's container ended.
+            ExecTimeout: the timeout has passed. The error has the output so far.
+            OSError: the directory or the user does not exist, or no further
+                process can be started.
+            WorkspaceLost: the workspace's container has ended.
         """
         __tracebackhide__ = True
         _check_command(argv, cwd, env or {}, user, timeout)
         call = self._open(lambda sender, number: CommandCall(sender, number, limit))
-        late = None if timeout is None else time.monotonic() + timeout + _PATIENCE
+        deadline = None if timeout is None else time.monotonic() + timeout + _PATIENCE
         try:
             self._execute(call, argv, cwd, env, user, timeout, stdin=input is not None, limit=limit)
             if input is not None:
                 with suppress(BrokenPipeError):
-                    call.feed(to_bytes(input), end=True, deadline=late)
-            end = call.wait(late, limit) or call.abandon()
+                    call.feed(to_bytes(input), end=True, deadline=deadline)
+            end = call.wait(deadline, limit) or call.abandon()
         except BaseException:
             with suppress(WorkspaceLost):
                 call.abandon()
@@ -210,14 +211,15 @@ class Channel:
         pty: Pty | None = None,
     ) -> Process:
         """
-        Start a program and return while it runs. Takes what `run` takes.
+        Start a program, and return while it is running. The other arguments are those
+        of `run`.
 
         Args:
             args: the command as the user gave it, for messages.
-            check: `Process.wait` insists on success.
-            limit: bytes of each stream that `Process.wait` keeps.
-            pty: a terminal for it to run on; all its output comes as standard
-                output then.
+            check: whether `Process.wait` raises an error if the program fails.
+            limit: the largest number of bytes of each stream that `Process.wait` keeps.
+            pty: a terminal on which the program runs. All its output is then
+                standard output.
         """
         __tracebackhide__ = True
         _check_command(argv, cwd, env or {}, user, timeout)
@@ -254,22 +256,22 @@ class Channel:
 
     def read_file(self, path: str, *, limit: int = _FILE_LIMIT) -> bytes:
         """
-        The content of a file.
+        Return the content of a file.
 
         Raises:
-            OSError: as `open` and `read` do, or *limit* bytes are exceeded.
-            WorkspaceLost: the workspace's container ended.
+            OSError: the file cannot be read, or is larger than *limit* bytes.
+            WorkspaceLost: the workspace's container has ended.
         """
         call = self._data(wire.READ, path, limit)
         return bytes(call.data)
 
     def write_file(self, path: str, data: bytes) -> None:
         """
-        Make *data* the content of a file.
+        Write *data* to a file, in place of its content.
 
         Raises:
-            OSError: as `open` and `write` do.
-            WorkspaceLost: the workspace's container ended.
+            OSError: the file cannot be written.
+            WorkspaceLost: the workspace's container has ended.
         """
         _check_text(path)
         call = self._open(FileCall)
@@ -280,49 +282,49 @@ class Channel:
 
     def stat(self, path: str, *, follow: bool = True) -> os.stat_result:
         """
-        What `os.stat` gives, or without *follow* `os.lstat`.
+        Return the result of `os.stat`; without *follow*, that of `os.lstat`.
         """
-        values = self._ask(wire.STAT, path, follow=follow).values.get("stat")
+        values = self._request_file(wire.STAT, path, follow=follow).values.get("stat")
         if (
             not isinstance(values, list)
             or len(values) != 10
             or not all(type(value) is int for value in values)
         ):
-            raise self._nonsense(f"a status of {values!r:.200}")
+            raise self._forged(f"a status of {values!r:.200}")
         return os.stat_result(values)
 
     def list_dir(self, path: str) -> list[str]:
         """
-        The names in a directory, sorted.
+        Return the names in a directory, sorted.
         """
         data = bytes(self._data(wire.LIST, path, _FILE_LIMIT).data)
         names = [name.decode("utf-8", "surrogateescape") for name in data.split(b"\0")[:-1]]
         for name in names:
-            # Whoever copies what is listed must not end up elsewhere.
+            # Code that copies the listed files must stay inside the directory.
             if name in ("", ".", "..") or "/" in name:
-                raise self._nonsense(f"a file name of {name!r:.200}")
+                raise self._forged(f"a file name of {name!r:.200}")
         return names
 
     def mkdir(self, path: str, *, parents: bool = False, exist_ok: bool = False) -> None:
         """
         Make a directory, as `Path.mkdir` does.
         """
-        self._ask(wire.MKDIR, path, parents=parents, exist_ok=exist_ok)
+        self._request_file(wire.MKDIR, path, parents=parents, exist_ok=exist_ok)
 
     def unlink(self, path: str) -> None:
         """
         Remove a file or a link.
         """
-        self._ask(wire.UNLINK, path)
+        self._request_file(wire.UNLINK, path)
 
     def kill_all(self) -> None:
         """
-        Kill every process in the workspace but the agent, and wait until they
-        are gone.
+        Kill every process in the workspace except the agent, and wait until all are
+        gone.
 
         Raises:
-            OSError: one cannot be killed.
-            WorkspaceLost: the workspace's container ended.
+            OSError: a process cannot be killed.
+            WorkspaceLost: the workspace's container has ended.
         """
         call = self._open(FileCall)
         self._request(wire.KILL_ALL, call)
@@ -330,7 +332,7 @@ class Channel:
 
     def close(self) -> None:
         """
-        End the workspace. Commands that still run are killed with it.
+        End the workspace. Running commands are killed.
         """
         with self._lock:
             self._closed = True
@@ -339,7 +341,7 @@ class Channel:
 
     def send(self, kind: int, number: int, payload: bytes = b"") -> None:
         """
-        Send one frame to the agent. For calls.
+        Send one frame to the agent on behalf of a call.
         """
         try:
             self._stream.send(wire.HEADER.pack(kind, number, len(payload)) + payload)
@@ -360,7 +362,7 @@ class Channel:
         payload = json.dumps(values).encode("ascii")
         if len(payload) > wire.MAX_PAYLOAD:
             self._forget(call)
-            raise OSError(E2BIG, "arguments and environment are longer than 1 MiB")
+            raise OSError(E2BIG, "arguments and environment are larger than 1 MiB")
         self.send(kind, call.number, payload)
 
     def _forget(self, call: Call) -> None:
@@ -398,7 +400,7 @@ class Channel:
         else:
             threading.Thread(target=feed, name="codex-workspace-input", daemon=True).start()
 
-    def _ask(self, kind: int, path: str, **values: Any) -> FileCall:
+    def _request_file(self, kind: int, path: str, **values: Any) -> FileCall:
         _check_text(path)
         call = self._open(FileCall)
         self._request(kind, call, path=path, **values)
@@ -411,7 +413,7 @@ class Channel:
         self._request(kind, call, path=path)
         if not _finish(call, path):
             self.send(wire.KILL, call.number, b'{"signal": 9}')
-            text = f"longer than {limit} bytes; Workspace.download has no such limit"
+            text = f"larger than {limit} bytes; use Workspace.download"
             raise OSError(EFBIG, text, path)
         return call
 
@@ -424,8 +426,8 @@ class Channel:
     def _directory(self, cwd: str | None) -> str:
         return self._cwd if cwd is None else cwd
 
-    def _nonsense(self, what: str) -> WorkspaceLost:
-        self._end(f"its agent sent {what}: something in the workspace speaks in its place")
+    def _forged(self, what: str) -> WorkspaceLost:
+        self._end(f"its agent sent {what}: another process may be impersonating the agent")
         return WorkspaceLost(self._lost)
 
     def _read_frames(self) -> None:
@@ -439,8 +441,8 @@ class Channel:
                     del self._stderr[:-_STDERR_LIMIT]
                 else:
                     break
-        except Exception as error:  # whatever a forged frame leads to
-            self._nonsense(f"{error or type(error).__name__!r:.200}")
+        except Exception as error:  # a forged frame may cause any error
+            self._forged(f"{error or type(error).__name__!r:.200}")
         else:
             self._end(None)
 
@@ -460,7 +462,7 @@ class Channel:
                 with self._lock:
                     call = self._calls.get(number)
                 if call is None:
-                    raise ValueError(f"an answer to request {number}, which does not wait for one")
+                    raise ValueError(f"an answer to request {number}, which expects none")
                 with view[body:start] as payload:
                     if call.frame(kind, payload):
                         self._forget(call)
@@ -472,7 +474,7 @@ class Channel:
         if self._closed:
             text = "the workspace is closed"
         else:
-            text = f"the workspace is lost: {reason or self._described()}{self._last_words()}"
+            text = f"the workspace is lost: {reason or self._described()}{self._last_output()}"
         with self._lock:
             if self._lost is None:
                 self._lost = text
@@ -484,12 +486,12 @@ class Channel:
     def _described(self) -> str:
         try:
             return self._describe()
-        except Exception as error:  # the loss itself must be told
+        except Exception as error:  # the loss must be reported in any case
             return f"its connection ended ({error})"
 
-    def _last_words(self) -> str:
+    def _last_output(self) -> str:
         words = self._stderr.decode("utf-8", "replace").strip()
-        return f"\nits agent's last words:\n{words}" if words else ""
+        return f"\nlast output on its standard error:\n{words}" if words else ""
 
 
 def _finish(call: FileCall, path: str) -> bool:
@@ -503,11 +505,13 @@ def _finish(call: FileCall, path: str) -> bool:
 
 def _check_text(text: str) -> None:
     """
+    Check that *text* can be passed to the kernel of the workspace.
+
     Raises:
-        ValueError: the workspace's kernel would not take it.
+        ValueError: *text* contains a null byte or cannot be encoded.
     """
     if not isinstance(text, str):
-        raise TypeError(f"commands, paths and variables are text, not {text!r:.200}")
+        raise TypeError(f"commands, paths and variables must be text, not {text!r:.200}")
     if "\0" in text:
         raise ValueError(f"embedded null byte in {text[:200]!r}")
     try:
@@ -524,15 +528,17 @@ def _check_command(
     timeout: float | None,
 ) -> None:
     """
+    Check the arguments of a command before anything is sent.
+
     Raises:
-        ValueError: it could not be run anywhere.
+        ValueError: the command is invalid.
     """
     if not argv or not argv[0]:
-        raise ValueError("there is no program to run: the command is empty")
+        raise ValueError("the command is empty; give the name of a program")
     for text in (*argv, cwd or "", *env, *env.values(), user or ""):
         _check_text(text)
     for name in env:
         if not name or "=" in name:
-            raise ValueError(f"{name!r} cannot be the name of a variable")
+            raise ValueError(f"{name!r} is not a valid name of a variable")
     if timeout is not None and not (timeout > 0 and math.isfinite(timeout)):
-        raise ValueError(f"a timeout is a number of seconds above 0, not {timeout}")
+        raise ValueError(f"the timeout must be a number of seconds above 0, not {timeout}")

@@ -1,9 +1,9 @@
-"""A Compose file for driving the pieces by hand, and the directory it refers to.
+"""Write a Compose file for running the parts by hand, and the directory it refers to.
 
-Nothing but the services is new: images come from the same Dockerfiles, the
-proxy and the network holder are the same programs, the projection is made by
-the same modules. Who speaks to them over standard input in a session of ours is
-replaced by files in the directory.
+The services reuse what sessions use: images come from the same Dockerfiles, the
+proxy and the network holder are the same programs, and the same modules make the
+projection. Files in the directory replace the messages that a session sends over
+standard input.
 """
 
 from __future__ import annotations
@@ -21,23 +21,32 @@ import yaml
 
 from . import labels
 from .build_context import BuildContext
-from .environment import RUNTIMES, workspace_environment
-from .images import IMAGE, Plan
+from .codex import (
+    COMPOSE_DIR,
+    IMAGE,
+    NETWORK_HOLDER,
+    PROXY_PROGRAM,
+    RESUME,
+    RUNTIMES,
+    SETUP,
+    workspace_environment,
+)
+from .images import Plan
 from .network.policy import Policy
 from .network.upstream import UpstreamProxy
 from .repository import RepositorySnapshot
 from .resources import package_dir
-from .scripts import RESUME, RUN, SETUP
+from .scripts import RUN
 
 __all__ = ["ComposeParts", "compose_file", "write_directory"]
 
 UNSET = (
     "export HOST_REPO (and HOST_REPO_NAME) before docker compose run, or use `codex-workspace run`"
 )
-"""What Compose says when it does not know the repository."""
+"""Error that Compose shows if HOST_REPO is not set."""
 
 _HEADER = """\
-# Made by `codex-workspace compose`. The steps:
+# Written by `codex-workspace compose`. The steps:
 #   export HOST_REPO=$(pwd); export HOST_REPO_NAME=$(basename "$HOST_REPO")
 #   docker compose build workspace
 #   docker compose run --rm workspace
@@ -47,11 +56,10 @@ _HEADER = """\
 #   docker compose run --rm workspace-cache run-setup-from-cache
 #   docker compose logs proxy
 #   docker compose down --remove-orphans
-# It needs {directory}
+# This file needs the directory {directory}
 """
 
 _CERTIFICATE_SECONDS = 30
-_ENTRY_DIR = "/opt/codex-compose"
 _CERTIFICATES = "/run/codex-certificate"
 _PROJECTIONS = "/run/codex-projection"
 _AUTHORITY = "/var/lib/codex-proxy"
@@ -59,11 +67,11 @@ _SETTINGS = "/etc/codex-proxy"
 _READY = "/run/codex-ready"
 _REPOSITORY = "/repository"
 _INSIDE = "proxy-inside"
-_PROXY_APP = "/opt/codex-proxy"
 _PIDS = 4096
 
 _PROJECTOR = (
     "bare",
+    "codex",
     "errors",
     "git",
     "printable",
@@ -72,25 +80,25 @@ _PROJECTOR = (
     "repository",
     "submodules",
 )
-"""The modules that make a projection, which need nothing but the standard library."""
+"""The modules that make a projection; they need only the standard library."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComposeParts:
     """
-    What a Compose file is made from.
+    Everything that a Compose file is made from.
 
     Attributes:
-        base: the workspace image.
-        base_from: what that is built from, by a name that Compose can use.
-        proxy: the proxy image.
-        proxy_from: the same for it.
-        policy: what workspaces may reach.
+        base: plan of the workspace image.
+        base_from: base of the workspace image, by a name that Compose can use.
+        proxy: plan of the proxy image.
+        proxy_from: base of the proxy image, by a name that Compose can use.
+        policy: network policy of the workspaces.
         upstream_ca: PEM certificates that the proxy trusts besides its own bundle.
-        refuse: networks (CIDR) that no policy opens.
-        upstream: the proxy to go through, if any.
-        env: variables of workspaces besides Codex's.
-        build_proxies: names of the variables that lead a build out of here.
+        refuse: networks (CIDR) that no policy can open.
+        upstream: the upstream proxy, if any.
+        env: environment variables of workspaces besides Codex's.
+        build_proxies: names of the proxy variables that a build needs.
     """
 
     base: Plan
@@ -107,18 +115,20 @@ class ComposeParts:
 
 def write_directory(parts: ComposeParts, parent: Path) -> Path:
     """
-    Write what the file refers to: build contexts, the programs that Compose
-    mounts, and their settings.
+    Write the directory that the Compose file refers to.
+
+    The directory holds the build contexts, the programs that Compose mounts, and
+    their settings.
 
     Args:
-        parts: what the file is made from.
-        parent: where the directory is to be.
+        parts: everything that the file is made from.
+        parent: directory in which to create the directory.
 
     Returns:
-        The directory. It is named after its content and never changes.
+        The directory. Its name is a digest of its content, which never changes.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    # Closed to others, as its parent is: a proxy on the way out may have a password.
+    # Only this user can read it: the settings may contain the password of an upstream proxy.
     scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
     try:
         parts.base.context.write(scratch / "image")
@@ -134,12 +144,12 @@ def write_directory(parts: ComposeParts, parent: Path) -> Path:
 
 def compose_file(parts: ComposeParts, directory: Path, snapshot: RepositorySnapshot) -> str:
     """
-    The text of the file.
+    Return the text of the Compose file.
 
     Args:
-        parts: what it is made from.
-        directory: of `write_directory`.
-        snapshot: the repository it is meant for. Another can be named by `HOST_REPO`.
+        parts: everything that the file is made from.
+        directory: the result of `write_directory`.
+        snapshot: the repository that the file is for; `HOST_REPO` can name another one.
     """
     image = _image(parts, directory)
     proxy_image = _proxy_image(parts, directory)
@@ -156,7 +166,7 @@ def compose_file(parts: ComposeParts, directory: Path, snapshot: RepositorySnaps
         "workspace-cache": {
             "image": f"${{CODEX_CACHED_IMAGE:-{IMAGE}:cached}}",
             **_workspace(directory, "workspace-cache-network"),
-            # The committed image has the runtimes of its setup, in its environment too.
+            # The committed image already has the runtime versions of its setup in its environment.
             "environment": _environment(parts.env, runtimes=False),
         },
     }
@@ -173,7 +183,7 @@ def compose_file(parts: ComposeParts, directory: Path, snapshot: RepositorySnaps
 
 class _Dumper(yaml.SafeDumper):
     """
-    Writes what is used twice twice: anchors are for writers of files.
+    Writes values in full instead of using YAML anchors.
     """
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
@@ -182,7 +192,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _image(parts: ComposeParts, directory: Path) -> dict[str, Any]:
     plan = parts.base
-    # Not the kind `base`: what is committed from a workspace has the labels of its image.
+    # Not the kind `base`: an image committed from a workspace inherits these labels.
     marks = {**plan.labels(parts.base_from), labels.KIND: "compose"}
     return {
         "image": f"${{CODEX_WORKSPACE_IMAGE:-{plan.latest}}}",
@@ -194,7 +204,7 @@ def _proxy_image(parts: ComposeParts, directory: Path) -> dict[str, Any]:
     plan, origin = parts.proxy, parts.proxy_from
     marks = plan.labels(origin)
     return {
-        # Sessions of ours use the very same image, and know it by its labels.
+        # Sessions use the same image, and recognise it by its labels.
         "image": plan.tag,
         "build": _build(parts, plan, origin, directory / "proxy-image", marks),
     }
@@ -203,17 +213,17 @@ def _proxy_image(parts: ComposeParts, directory: Path) -> dict[str, Any]:
 def _build(
     parts: ComposeParts, plan: Plan, origin: str, context: Path, marks: Mapping[str, str]
 ) -> dict[str, Any]:
-    ways_out = {name: f"${{{name}:-}}" for name in parts.build_proxies}
+    proxies = {name: f"${{{name}:-}}" for name in parts.build_proxies}
     return {
-        "context": _literal(str(context)),
+        "context": _escaped(str(context)),
         "dockerfile": plan.dockerfile,
-        "args": {"BASE": _literal(origin), **ways_out},
-        "labels": {name: _literal(value) for name, value in marks.items()},
+        "args": {"BASE": _escaped(origin), **proxies},
+        "labels": {name: _escaped(value) for name, value in marks.items()},
     }
 
 
 def _proxy(image: Mapping[str, Any], directory: Path) -> dict[str, Any]:
-    program = f"{_PROXY_APP}/proxy_addons/main.py"
+    program = PROXY_PROGRAM
     return {
         **image,
         "command": ["python3", "-I", "-u", program, "--standalone", f"{_SETTINGS}/proxy.json"],
@@ -222,7 +232,7 @@ def _proxy(image: Mapping[str, Any], directory: Path) -> dict[str, Any]:
         "pids_limit": 256,
         "tmpfs": ["/run"],
         "volumes": [
-            _bind(_literal(str(directory / "proxy")), _SETTINGS),
+            _bind(_escaped(str(directory / "proxy")), _SETTINGS),
             _volume("authority", _AUTHORITY, read_only=False),
             _volume("certificate", _CERTIFICATES, read_only=False),
         ],
@@ -231,19 +241,19 @@ def _proxy(image: Mapping[str, Any], directory: Path) -> dict[str, Any]:
 
 
 def _holder(image: Mapping[str, Any]) -> dict[str, Any]:
-    program = f"{_PROXY_APP}/holder.py"
+    program = NETWORK_HOLDER
     return {
         **image,
         "command": ["python3", "-I", "-S", "-u", program, "--standalone", "proxy", _READY],
         "networks": {"internal": {}},
-        # The engine's resolver asks here for outside names: nobody.
+        # The engine's resolver forwards outside names to this address, where nothing listens.
         "dns": ["127.0.0.1"],
         "sysctls": {
             "net.ipv4.conf.all.rp_filter": "1",
             "net.ipv6.conf.all.disable_ipv6": "1",
             "net.ipv6.conf.default.disable_ipv6": "1",
         },
-        # It gives this up before it says that it is ready.
+        # The holder drops this capability before it becomes ready.
         "cap_add": ["NET_ADMIN"],
         "pids_limit": 16,
         "tmpfs": ["/run"],
@@ -259,24 +269,24 @@ def _projection(
     where = _REPOSITORY
     mounts = [_bind(source, f"{_REPOSITORY}/.git")]
     if not (snapshot.path / ".git").is_dir():
-        # A linked worktree, or a submodule: its `.git` is a file that names a place on the host.
-        common = _literal(str(snapshot.common_dir))
+        # In a linked worktree or a submodule, `.git` is a file that names a path on the host.
+        common = _escaped(str(snapshot.common_dir))
         where = str(snapshot.path)
-        mounts = [_bind(source, _literal(f"{where}/.git")), _bind(common, common)]
+        mounts = [_bind(source, _escaped(f"{where}/.git")), _bind(common, common)]
     return {
         **image,
         "entrypoint": ["python3", "-m", "pytest_codex_workspace.projector"],
-        "command": [_literal(where), _PROJECTIONS],
-        "working_dir": _ENTRY_DIR,
+        "command": [_escaped(where), _PROJECTIONS],
+        "working_dir": COMPOSE_DIR,
         "environment": _repository(),
         "network_mode": "none",
         "cap_drop": ["ALL"],
-        # The user's files may be for the user alone.
+        # The repository's files may be readable by their owner only.
         "cap_add": ["DAC_READ_SEARCH"],
         "pids_limit": 256,
         "volumes": [
             *mounts,
-            _bind(_literal(str(directory / "projector")), _ENTRY_DIR),
+            _bind(_escaped(str(directory / "projector")), COMPOSE_DIR),
             _volume("projection", _PROJECTIONS, read_only=False),
         ],
     }
@@ -284,14 +294,14 @@ def _projection(
 
 def _workspace(directory: Path, network: str) -> dict[str, Any]:
     return {
-        "entrypoint": ["python3", "-I", "-S", "-u", f"{_ENTRY_DIR}/entry.py"],
+        "entrypoint": ["python3", "-I", "-S", "-u", f"{COMPOSE_DIR}/entry.py"],
         "network_mode": f"service:{network}",
         "cap_drop": ["NET_ADMIN", "NET_RAW"],
         "pids_limit": _PIDS,
         "stdin_open": True,
         "tty": True,
         "volumes": [
-            _bind(_literal(str(directory / "workspace")), _ENTRY_DIR),
+            _bind(_escaped(str(directory / "workspace")), COMPOSE_DIR),
             _volume("certificate", _CERTIFICATES),
             _volume("projection", _PROJECTIONS),
         ],
@@ -307,9 +317,9 @@ def _environment(env: Mapping[str, str], *, runtimes: bool) -> dict[str, str]:
     found = {}
     for name, value in workspace_environment(env).items():
         if not name.startswith("CODEX_ENV_"):
-            found[name] = _literal(value)
+            found[name] = _escaped(value)
         elif runtimes:
-            found[name] = f"${{{name}:-{_literal(value)}}}"
+            found[name] = f"${{{name}:-{_escaped(value)}}}"
     return {**found, **_repository()}
 
 
@@ -327,8 +337,8 @@ def _bind(source: str, target: str) -> dict[str, Any]:
         "source": source,
         "target": target,
         "read_only": True,
-        # So a missing source is an error, and is not made, for all but recent versions of Compose;
-        # what those want instead, version 1 refuses.
+        # Prevents Compose from creating a missing source. Recent versions need another option for
+        # that, which version 1 rejects.
         "bind": {"propagation": "rprivate"},
     }
 
@@ -346,9 +356,9 @@ def _health() -> dict[str, Any]:
     }
 
 
-def _literal(text: str) -> str:
+def _escaped(text: str) -> str:
     """
-    *text* without a meaning to Compose.
+    Escape `$`, so that Compose does not interpolate *text*.
     """
     return text.replace("$", "$$")
 

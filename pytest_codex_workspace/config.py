@@ -1,4 +1,4 @@
-"""The options of a run: their names, defaults and checks, shared by pytest and the command."""
+"""The options of a run: names, defaults and checks, shared by pytest and the command."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from .errors import CodexWorkspaceError
 from .network.upstream import ENVIRONMENT, InvalidUpstream, choose
-from .printable import printable
 from .quantities import parse_duration, parse_size
 
 __all__ = [
@@ -40,14 +40,11 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REPOSITORY = re.compile(r"[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+")
 
 
-class ConfigError(ValueError):
+class ConfigError(CodexWorkspaceError, ValueError):
     """
-    An option has a value that cannot be meant. The text names the option, and
-    may quote a repository's file: nothing in it steers a terminal.
+    An option has an invalid value. The text names the option. Control characters
+    are removed from the text, because it may quote a repository's file.
     """
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*(printable(one) if isinstance(one, str) else one for one in args))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +53,9 @@ class Option:
     One option: `--codex-NAME` for pytest, `codex_NAME` in an ini file,
     `--NAME` for the command, `CODEX_WORKSPACE_NAME` in the environment.
 
-    `place` is where it stands in `.codex-workspace.yaml`: under its name by
-    default, `cache.ttl` means in the mapping `cache`, `None` nowhere, as what
-    depends on the person and not on the repository.
+    `place` is the option's place in `.codex-workspace.yaml`: by default its name;
+    `cache.ttl` is `ttl` in the mapping `cache`; `None` means that the file cannot
+    set the option, because it depends on the user and not on the repository.
     """
 
     name: str
@@ -72,20 +69,20 @@ class Option:
     @property
     def key(self) -> str:
         """
-        The field of `Config` the option fills.
+        The name of the field in `Config`.
         """
         return self.name.replace("-", "_")
 
     @property
     def variable(self) -> str:
         """
-        The environment variable that sets it.
+        The environment variable that sets the option.
         """
         return f"CODEX_WORKSPACE_{self.key.upper()}"
 
     def is_path(self, value: str) -> bool:
         """
-        Whether *value* is a path, which in an ini file starts at that file.
+        Check whether *value* is a path. In an ini file, a path starts at its directory.
         """
         return self.name == "repo" or (
             self.metavar == "POLICY" and value.endswith((".yaml", ".yml"))
@@ -232,11 +229,13 @@ OPTIONS: tuple[Option, ...] = (
 @dataclass(frozen=True, slots=True)
 class Config:
     """
-    A checked set of options. `repo` is `None` when none was named; `secret`
-    has names only; a policy is a name, a path or a mapping of fields;
-    durations are seconds, sizes bytes; `started` is when the run began, in
-    seconds since the epoch; `renew_cassette` drops what the scripts requested
-    before from a cassette that is recorded.
+    A checked set of options.
+
+    `repo` is `None` if none was given; `secret` has names only; a policy is a
+    name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
+    `started` is the start of the run in seconds since the epoch; with
+    `renew_cassette`, recording first removes earlier requests of the setup scripts
+    from the cassette.
     """
 
     repo: Path | None = None
@@ -258,7 +257,7 @@ class Config:
     output: OutputMode = "progress"
     keep: KeepWhen = "never"
     setup_timeout: float = 1200.0
-    # It may have a password in it.
+    # The URL may contain a password.
     upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
     renew_cassette: bool = False
     started: float = field(default_factory=time.time)
@@ -268,16 +267,16 @@ class Config:
         cls, values: Mapping[str, Any], *, spell: str | Callable[[str], str] = "--codex-{}"
     ) -> Config:
         """
-        Check *values*, which hold text (a list of texts for a repeatable
-        option, or variables as a mapping) or `None` for "not given".
+        Check *values*. Each is text (for a repeatable option a list of texts, or a
+        mapping of variables), or `None` if it was not given.
 
         Args:
-            values: by option key.
-            spell: how an option is written where it came from, for errors: a
-                form, or what gives it for a name.
+            values: the values by option key.
+            spell: the format of an option's name in errors, or a function that
+                returns the name in errors for an option's name.
 
         Raises:
-            ConfigError: an option has a value that cannot be meant.
+            ConfigError: an option has an invalid value.
         """
         called = spell.format if isinstance(spell, str) else spell
         checked: dict[str, Any] = {}
@@ -298,24 +297,28 @@ class Config:
                 checked["secret"], checked.get("env", {}), called("secret")
             )
         if "setup_timeout" in checked:
-            checked["setup_timeout"] = _seconds(checked["setup_timeout"], called("setup-timeout"))
+            checked["setup_timeout"] = _parse_seconds(
+                checked["setup_timeout"], called("setup-timeout")
+            )
         for key, parse in (("cache_ttl", parse_duration), ("cache_size", parse_size)):
             if key in checked:
-                checked[key] = _quantity(checked[key], called(key.replace("_", "-")), parse)
+                checked[key] = _parse_quantity(checked[key], called(key.replace("_", "-")), parse)
         if "cache_registry" in checked:
             _check_registry(checked["cache_registry"], called("cache-registry"))
         if checked.get("cassette") == "record":
-            # Scripts must run to be recorded.
+            # The scripts must run so that their requests are recorded.
             mode = checked.setdefault("cache", "refresh")
             if mode == "require":
                 raise ConfigError(
-                    f"{called('cassette')}=record runs the scripts, which "
-                    f"{called('cache')}=require forbids; leave one of them out"
+                    f"{called('cassette')}=record runs the scripts, but "
+                    f"{called('cache')}=require forbids that; remove one of the two"
                 )
             if mode == "auto":
                 checked["cache"] = "refresh"
         if "network_bodies" in checked:
-            checked["network_bodies"] = _bytes(checked["network_bodies"], called("network-bodies"))
+            checked["network_bodies"] = _parse_bytes(
+                checked["network_bodies"], called("network-bodies")
+            )
         if "upstream_proxy" in checked:
             _check_upstream(checked["upstream_proxy"], called("upstream-proxy"))
         return cls(**checked)
@@ -323,10 +326,10 @@ class Config:
 
 def check_environment(values: Mapping[str, object], name: str) -> dict[str, str]:
     """
-    The variables of *values*, each a valid name with a text as value.
+    Return the variables of *values* after checking that names and values are valid.
 
     Raises:
-        ConfigError: naming the variable that is not.
+        ConfigError: a variable is invalid. The text names the variable.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{name} is {values!r}; it must be a dict of names and values")
@@ -338,17 +341,19 @@ def check_environment(values: Mapping[str, object], name: str) -> dict[str, str]
                 f"write {key}='{value}'"
             )
         if "\0" in value:
-            raise ConfigError(f"{name}: {key} has a NUL byte, which no variable can hold")
+            raise ConfigError(f"{name}: {key} contains a NUL byte, which no variable can")
     return {str(key): str(value) for key, value in values.items()}
 
 
 def check_variable_name(key: object, name: str) -> None:
     """
+    Check that a variable can have the name *key*.
+
     Raises:
-        ConfigError: no variable can be called *key*.
+        ConfigError: *key* is not a valid name.
     """
     if not isinstance(key, str) or not _NAME.fullmatch(key):
-        raise ConfigError(f"{name}: {key!r} is not a name that a variable can have")
+        raise ConfigError(f"{name}: {key!r} is not a valid name of a variable")
 
 
 def _environment(pairs: Sequence[str] | Mapping[str, str], name: str) -> dict[str, str]:
@@ -368,19 +373,19 @@ def _secrets(names: Sequence[str], env: Mapping[str, str], name: str) -> tuple[s
         check_variable_name(one, name)
         if one in env:
             raise ConfigError(
-                f"{name}={one}: {one} is a variable of every workspace too (env); what all may see "
-                "is no secret, so leave one of them out"
+                f"{name}={one}: {one} is both a secret and a plain variable (env); remove "
+                "one of the two"
             )
     return tuple(dict.fromkeys(names))
 
 
-def _bytes(value: str, name: str) -> int:
+def _parse_bytes(value: str, name: str) -> int:
     if not value.isdecimal() or int(value) > _LARGEST_BODY:
         raise ConfigError(f"{name}={value}: must be a number of bytes from 0 to {_LARGEST_BODY}")
     return int(value)
 
 
-def _quantity(value: str, name: str, parse: Callable[[str], float]) -> float:
+def _parse_quantity(value: str, name: str, parse: Callable[[str], float]) -> float:
     try:
         return parse(value)
     except ValueError as error:
@@ -404,7 +409,7 @@ def _check_upstream(value: str, name: str) -> None:
         raise ConfigError(f"{name}: {error}; or give 'environment' or 'none'") from None
 
 
-def _seconds(value: str, name: str) -> float:
+def _parse_seconds(value: str, name: str) -> float:
     try:
         seconds = float(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reading `.codex-workspace.yaml` by the table of options."""
+"""Reading `.codex-workspace.yaml` according to the table of options."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Literal, NoReturn
 
 import yaml
 
+from .codex import RUNTIMES
 from .config import OPTIONS, ConfigError, Option, check_environment, check_variable_name
-from .environment import RUNTIMES
 from .errors import PolicyError
 from .network.policy import HTTPS_ONLY
 from .network.policy_file import NAMES, PolicyReader, fields_of, looks_like_a_path
@@ -21,10 +21,10 @@ from .yamlfile import InvalidYaml, kind_of, line_of, read_yaml
 __all__ = ["GROUPS", "POLICY_FIELDS", "Group", "Shape", "read_file", "shape_of", "top_level"]
 
 POLICY_FIELDS = ("extends", *HTTPS_ONLY.to_dict())
-"""What a policy that stands in the file itself may have."""
+"""The fields of a policy that is written in the file itself."""
 
 Shape = Literal["text", "choice", "number", "quantity", "policy", "variables", "names"]
-"""What an option's value looks like in the file."""
+"""The form of an option's value in the file."""
 
 _SHAPES: Mapping[str, Shape] = {
     "POLICY": "policy",
@@ -34,9 +34,9 @@ _SHAPES: Mapping[str, Shape] = {
     "BYTES": "number",
     "NAME=VALUE": "variables",
 }
-_TAKEN: Mapping[Shape, tuple[str, ...]] = {
+_ACCEPTED_KINDS: Mapping[Shape, tuple[str, ...]] = {
     "text": ("text",),
-    # YAML 1.1 takes some of these words for truth values.
+    # In YAML 1.1, some of these words are truth values.
     "choice": ("text",),
     "number": ("text", "a number"),
     "quantity": ("text", "a number"),
@@ -46,8 +46,11 @@ _TAKEN: Mapping[Shape, tuple[str, ...]] = {
 @dataclass(frozen=True, slots=True)
 class Group:
     """
-    A mapping in the file that holds several options: by the name each has in
-    it. `main` is what a plain value in its place means.
+    A mapping in the file that holds several options.
+
+    Attributes:
+        below: the options by their names in the mapping.
+        main: the option that a plain value in place of the mapping sets.
     """
 
     below: dict[str, Option] = field(default_factory=dict)
@@ -56,7 +59,7 @@ class Group:
 
 def shape_of(option: Option) -> Shape:
     """
-    What the value of *option* looks like in the file.
+    Return the form of the value of *option* in the file.
     """
     if option.choices:
         return "choice"
@@ -81,8 +84,8 @@ GROUPS = _groups()
 
 def top_level() -> dict[str, Option]:
     """
-    The options that may stand at the top of the file, by their name there.
-    Those of a group may, too, under the names they have elsewhere.
+    Return the options that are allowed at the top of the file, by their names
+    there. Options of a group are allowed there too, under their usual names.
     """
     return {
         (option.name if "." in (option.place or "") else option.place or option.name): option
@@ -93,11 +96,11 @@ def top_level() -> dict[str, Option]:
 
 def read_file(path: Path) -> Values:
     """
-    The values in a configuration file.
+    Return the values in a configuration file.
 
     Raises:
-        ConfigError: it cannot be read, or a value cannot be meant. The text
-            has file and line.
+        ConfigError: the file cannot be read, or a value is invalid. The text
+            names file and line.
     """
     try:
         node = read_yaml(path)
@@ -110,7 +113,7 @@ def read_file(path: Path) -> Values:
 
 class _File:
     """
-    One file that is being read.
+    A reader for one file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -119,7 +122,7 @@ class _File:
 
     def read(self, node: yaml.Node) -> Values:
         if not isinstance(node, yaml.MappingNode):
-            self._wrong(node, f"this is {kind_of(node)}; write options, such as `image: slim`")
+            self._fail(node, f"this is {kind_of(node)}; write options, such as `image: slim`")
         options = top_level()
         for key, name, value in _items(node):
             if name == "runtimes":
@@ -136,7 +139,7 @@ class _File:
         group = GROUPS[name]
         if not isinstance(node, yaml.MappingNode):
             if group.main is None:
-                self._wrong(node, f"{name} is {kind_of(node)}; it must be a mapping")
+                self._fail(node, f"{name} is {kind_of(node)}; it must be a mapping")
             return self._option(group.main, name, node)
         keys = [key.value for key, _ in node.value]
         mine = [key for key in keys if key in group.below]
@@ -145,9 +148,9 @@ class _File:
             if fields and not mine and group.main:
                 return self._option(group.main, name, node)
             if fields:
-                self._wrong(
+                self._fail(
                     node,
-                    f"{fields[0]} is a field of a policy, which {mine[0]} is beside; "
+                    f"{fields[0]} is a field of a policy and cannot stand next to {mine[0]}; "
                     "put it under tests or setup",
                 )
         for key, below, value in _items(node):
@@ -165,7 +168,7 @@ class _File:
             return self._names(option, name, node)
         if shape == "policy" and isinstance(node, yaml.MappingNode):
             return self._policy(option, name, node)
-        text = self._text(name, node, _TAKEN.get(shape, ("text",)), shape)
+        text = self._text(name, node, _ACCEPTED_KINDS.get(shape, ("text",)), shape)
         if shape == "policy" and text not in NAMES:
             beside = self._path.parent / text
             text = str(beside) if looks_like_a_path(text) or beside.exists() else text
@@ -173,15 +176,15 @@ class _File:
 
     def _variables(self, option: Option, name: str, node: yaml.Node) -> None:
         if not isinstance(node, yaml.MappingNode):
-            self._wrong(node, f"{name} is {kind_of(node)}; it must be a mapping of names to values")
+            self._fail(node, f"{name} is {kind_of(node)}; it must be a mapping of names to values")
         for key, variable, value in _items(node):
-            text = self._text(f"{name}.{variable}", value, _ANY)
+            text = self._text(f"{name}.{variable}", value, _ANY_SCALAR)
             check_environment({variable: text}, self._source(name, key).spelled)
             self._give(f"{option.key}.{variable}", text, f"{name}.{variable}", key)
 
     def _names(self, option: Option, name: str, node: yaml.Node) -> None:
         if not isinstance(node, yaml.SequenceNode):
-            self._wrong(node, f"{name} is {kind_of(node)}; it must be a list of names")
+            self._fail(node, f"{name} is {kind_of(node)}; it must be a list of names")
         for one in node.value:
             text = self._text(f"an entry of {name}", one, ("text",))
             check_variable_name(text, self._source(name, one).spelled)
@@ -190,7 +193,7 @@ class _File:
     def _runtimes(self, node: yaml.Node) -> None:
         known = [name.lower() for name in RUNTIMES]
         if not isinstance(node, yaml.MappingNode):
-            self._wrong(
+            self._fail(
                 node, f"runtimes is {kind_of(node)}; it must be a mapping, such as {{python: 3.12}}"
             )
         for key, name, value in _items(node):
@@ -209,20 +212,22 @@ class _File:
             raise ConfigError(str(error)) from None
         self._give(option.key, fields, name, node)
 
-    def _text(self, name: str, node: yaml.Node, taken: Iterable[str], shape: Shape = "text") -> str:
+    def _text(
+        self, name: str, node: yaml.Node, accepted: Iterable[str], shape: Shape = "text"
+    ) -> str:
         """
-        A plain value as it is written: 3.10 is no 3.1, and `off` is not false.
+        Return a plain value as it is written: 3.10 is not 3.1, and `off` is not false.
         """
         kind = kind_of(node)
-        if kind not in taken or not isinstance(node, yaml.ScalarNode):
+        if kind not in accepted or not isinstance(node, yaml.ScalarNode):
             if kind == "nothing":
-                self._wrong(node, f"{name} has no value; write one, or remove the line")
+                self._fail(node, f"{name} has no value; write one, or remove the line")
             if isinstance(node, yaml.ScalarNode) and kind != "tagged":
-                self._wrong(node, f"{name} is {kind}; it must be text: write {_quoted(node.value)}")
+                self._fail(node, f"{name} is {kind}; it must be text: write {_quoted(node.value)}")
             must = "a name, a path or a mapping" if shape == "policy" else "a plain value"
-            self._wrong(node, f"{name} is {kind}; it must be {must}")
-        if not node.value and taken is not _ANY:
-            self._wrong(node, f"{name} has no value; write one, or remove the line")
+            self._fail(node, f"{name} is {kind}; it must be {must}")
+        if not node.value and accepted is not _ANY_SCALAR:
+            self._fail(node, f"{name} has no value; write one, or remove the line")
         return str(node.value)
 
     def _give(self, key: str, value: object, name: str, node: yaml.Node, called: str = "") -> None:
@@ -230,30 +235,34 @@ class _File:
         if key in self._values:
             first = self._values[key].source
             if name != first.name:
-                self._wrong(node, f"{name} is the same as {first.name} in line {first.line}")
-            self._wrong(node, f"{called or name} is there twice, first in line {first.line}")
+                self._fail(node, f"{name} is the same as {first.name} on line {first.line}")
+            self._fail(node, f"{called or name} is defined twice (first on line {first.line})")
         self._values[key] = Given(value, source)
 
     def _source(self, name: str, node: yaml.Node) -> Source:
         return Source("file", name, self._path, line_of(node))
 
     def _unknown(self, key: yaml.Node, name: str, known: list[str], where: str = "") -> NoReturn:
-        of_person = next((one for one in OPTIONS if one.name == name and one.place is None), None)
-        if of_person and not where:
-            self._wrong(
+        of_user = next((one for one in OPTIONS if one.name == name and one.place is None), None)
+        if of_user and not where:
+            self._fail(
                 key,
-                f"{name!r} is for the person who runs it to say, not for a repository: use "
-                f"--codex-{name}, --{name} or {of_person.variable}",
+                f"{name!r} cannot be set by a repository: set it with --codex-{name}, --{name} or "
+                f"{of_user.variable}",
             )
-        close = difflib.get_close_matches(name, known, 1)
-        meant = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
-        self._wrong(key, f"unknown key {name!r}{where}; {meant}")
+        similar = difflib.get_close_matches(name, known, 1)
+        hint = (
+            f"did you mean {similar[0]!r}?"
+            if similar
+            else f"known keys: {', '.join(sorted(known))}"
+        )
+        self._fail(key, f"unknown key {name!r}{where}; {hint}")
 
-    def _wrong(self, node: yaml.Node, what: str) -> NoReturn:
+    def _fail(self, node: yaml.Node, what: str) -> NoReturn:
         raise ConfigError(f"{self._path}, line {line_of(node)}: {what}")
 
 
-_ANY = ("text", "a number", "a truth value")
+_ANY_SCALAR = ("text", "a number", "a truth value")
 
 
 def _items(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, str, yaml.Node]]:

@@ -1,8 +1,8 @@
 """The errors of this package.
 
-Each says what happened, to which thing, and what to do next; each derives
-from `CodexWorkspaceError` and from the builtin a caller would expect; each
-survives pickling, because pytest-xdist sends exceptions between processes.
+Each error says what happened, to what, and what to do next. Each derives from
+`CodexWorkspaceError` and from the builtin that a caller would expect. Each can be
+pickled, because pytest-xdist sends exceptions between processes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .printable import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .results import ExecResult
+    from .result import ExecResult
 
 __all__ = [
     "CacheFileError",
@@ -37,9 +37,10 @@ __all__ = [
 
 class CodexWorkspaceError(Exception):
     """
-    Base class of every error this package raises on purpose.
+    Base class of every error that this package raises on purpose.
 
-    Its text may quote what a workspace or an engine said: nothing in it steers a terminal.
+    Control characters are removed from the text, because it may quote a workspace or an
+    engine.
     """
 
     def __init__(self, *args: object) -> None:
@@ -48,14 +49,14 @@ class CodexWorkspaceError(Exception):
 
 class EngineUnavailable(CodexWorkspaceError, ConnectionError):
     """
-    No container engine answers. The text lists what was tried.
+    No container engine answers. The text lists the addresses that were tried.
     """
 
 
 class EngineError(CodexWorkspaceError, RuntimeError):
     """
-    The engine answered, and refused: no space left, no network address left,
-    an object that is gone.
+    The engine answered and refused. Examples are a full disk, no free network
+    address, or an object that is gone.
     """
 
 
@@ -67,18 +68,18 @@ class ImageBuildError(CodexWorkspaceError, RuntimeError):
 
 class ProjectionError(CodexWorkspaceError, ValueError):
     """
-    The repository, revision or one of its submodules cannot be projected.
+    The repository, the revision or a submodule cannot be projected.
     """
 
 
 class SetupError(CodexWorkspaceError, RuntimeError):
     """
-    A setup script is missing, failed or ran out of time.
+    A setup script is missing, has failed, or has exceeded its time limit.
 
     Attributes:
         script: path of the script inside the repository.
-        exit_code: what the script exited with; `None` if it never ended.
-        log_path: file on the host with everything the script printed.
+        exit_code: the script's exit code; `None` if it did not end by itself.
+        log_path: file on the host with the whole output of the script.
         tail: the last lines of that output.
     """
 
@@ -103,7 +104,7 @@ class SetupError(CodexWorkspaceError, RuntimeError):
 
 class ExecError(CodexWorkspaceError, RuntimeError):
     """
-    A command that had to succeed did not.
+    A command that was required to succeed has failed.
 
     Attributes:
         result: the finished command, with its output.
@@ -119,10 +120,10 @@ class ExecError(CodexWorkspaceError, RuntimeError):
 
 class ExecTimeout(CodexWorkspaceError, TimeoutError):
     """
-    A command ran longer than its timeout and its process group was killed.
+    A command exceeded its timeout, and its process group was killed.
 
     Attributes:
-        result: what the command had printed until then.
+        result: the output of the command until then.
         timeout: the limit in seconds.
     """
 
@@ -151,13 +152,13 @@ class ExecTimeout(CodexWorkspaceError, TimeoutError):
 
 class WorkspaceLost(CodexWorkspaceError, ConnectionError):
     """
-    The workspace's container ended, or the engine with it.
+    The container of the workspace, or the engine, has ended.
     """
 
 
 class PolicyError(CodexWorkspaceError, ValueError):
     """
-    A network policy is wrong.
+    A network policy is invalid.
     """
 
 
@@ -169,25 +170,25 @@ class CassetteError(CodexWorkspaceError, ValueError):
 
 class CacheFileError(CodexWorkspaceError, ValueError):
     """
-    A file with cached images cannot be read or written, or holds something else.
+    A file of cached images cannot be read or written, or has other content.
     """
 
 
 class SecretError(CodexWorkspaceError, LookupError):
     """
-    A secret that setup scripts need is not set, or cannot be kept secret.
+    A secret of the setup scripts is not set, or cannot be kept secret.
     """
 
 
 class ProxyError(CodexWorkspaceError, RuntimeError):
     """
-    The proxy container did not start, or ended.
+    The proxy container did not start, or has ended.
     """
 
 
 class CacheMiss(CodexWorkspaceError, LookupError):
     """
-    `--codex-cache=require`, and there is no cached image for this key.
+    The option `--codex-cache=require` is set, and no cached image has this key.
     """
 
 
@@ -195,7 +196,7 @@ def _rebuild(
     kind: type[CodexWorkspaceError], message: str, state: dict[str, object]
 ) -> CodexWorkspaceError:
     """
-    Pickle's way back to an error whose constructor takes keywords.
+    Unpickle an error whose constructor takes keyword arguments.
     """
     error = kind.__new__(kind)
     Exception.__init__(error, message)

@@ -1,4 +1,4 @@
-"""What is told to programs: one JSON object a line. docs/events.md describes them."""
+"""Progress for programs: one JSON object on each line. docs/events.md describes the objects."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from typing import Any
 
 from .config import OutputMode
 from .network.request import Request
-from .output import Output, Step
+from .output import Clock, Output, Step
 
 __all__ = ["EventOutput", "event_line", "facts_of"]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-_OFTEN = 1.0
-"""Seconds between two events about how far the same step has come, at least."""
+_PROGRESS_INTERVAL = 1.0
+"""The least number of seconds between two progress events of the same step."""
 
 
 def event_line(event: str, **fields: Any) -> str:
     """
-    One event as a line of ASCII, so that nothing in it steers a terminal.
+    Return one event as a line of ASCII, which cannot control a terminal.
     """
     text = json.dumps(
         {"time": round(time.time(), 3), "event": event, **fields}, ensure_ascii=False, default=str
     )
-    # A name of a file may hold what no text can.
+    # A file name may hold bytes that are not valid text.
     return json.dumps(json.loads(_SURROGATE.sub("\ufffd", text)))
 
 
 def facts_of(request: Request) -> dict[str, Any]:
     """
-    The fields of a request, without its bodies.
+    Return the fields of a request without its bodies.
     """
     names = ("time", "phase", "method", "url", "host", "port", "status", "size", "duration")
-    said = ("verdict", "reason", "explanation")
-    return {name: getattr(request, name) for name in (*names, *said)}
+    judgement = ("verdict", "reason", "explanation")
+    return {name: getattr(request, name) for name in (*names, *judgement)}
 
 
 class EventOutput(Output):
@@ -46,76 +46,85 @@ class EventOutput(Output):
     Progress for programs.
 
     Args:
-        mode: as for `Output`; with `quiet` there is only what the command itself tells.
+        mode: as for `Output`; with `quiet`, only `event` writes.
         write: takes one line without its line end.
+        clock: the monotonic clock; tests pass one of their own.
     """
 
-    def __init__(self, mode: OutputMode, write: Callable[[str], None]) -> None:
-        super().__init__(mode, write)
+    def __init__(
+        self, mode: OutputMode, write: Callable[[str], None], *, clock: Clock = time.monotonic
+    ) -> None:
+        super().__init__(mode, write, clock=clock)
         self._numbers: dict[Step, int] = {}
-        self._told: dict[Step, float] = {}
+        self._last_progress: dict[Step, float] = {}
         self._count = 0
         self._guard = threading.Lock()
 
     def event(self, event: str, **fields: Any) -> None:
         """
-        Tell something in any mode.
+        Write an event in any mode.
         """
-        self._say(event_line(event, **fields))
+        self._write_line(event_line(event, **fields))
 
     def note(self, text: str) -> None:
         """
-        One fact.
+        Write one fact.
         """
         self._progress("note", text=text)
 
     def script(self, line: str) -> None:
         """
-        One line that a setup script printed.
+        Write one line that a setup script printed.
         """
         self._progress("script", line=line)
 
     def detail(self, line: str) -> None:
         """
-        One line of an image build.
+        Write one line of an image build.
         """
         if self.mode == "stream":
             self._progress("detail", line=line)
 
-    def _progress(self, event: str, **fields: Any) -> None:
-        if self.mode != "quiet":
-            self.event(event, **fields)
-
-    def _begun(self, step: Step) -> None:
+    def started(self, step: Step) -> None:
+        """
+        Write the start of *step*, with the number that its events share.
+        """
         with self._guard:
             self._count += 1
             self._numbers[step] = self._count
         self._progress("step-started", step=self._numbers[step], title=step.title)
 
-    def _moved(self, step: Step) -> None:
-        come, number = step.come, self._numbers.get(step)
-        if come is None or number is None:
+    def advanced(self, step: Step) -> None:
+        """
+        Write how far *step* has come, but not more than once a second.
+        """
+        progress, number = step.progress, self._numbers.get(step)
+        if progress is None or number is None:
             return
-        if come.percent != 100 and time.monotonic() - self._told.get(step, -_OFTEN) < _OFTEN:
+        now, last = self._clock(), self._last_progress.get(step, float("-inf"))
+        if progress.percent != 100 and now - last < _PROGRESS_INTERVAL:
             return
-        self._told[step] = time.monotonic()
+        self._last_progress[step] = now
         self._progress(
             "progress",
             step=number,
-            done=come.done,
-            total=come.total,
-            unit=come.unit,
-            percent=come.percent,
+            done=progress.done,
+            total=progress.total,
+            unit=progress.unit,
+            percent=progress.percent,
         )
 
-    def _ticked(self, step: Step) -> None:
+    def ticked(self, step: Step) -> None:
         """
-        Programs have a clock.
+        Write nothing: a program has a clock of its own.
         """
 
-    def _ended(self, step: Step, *, ok: bool) -> None:
+    def ended(self, step: Step, *, ok: bool) -> None:
+        """
+        Write the end of *step*.
+        """
         number = self._numbers.pop(step)
-        self._told.pop(step, None)
+        self._last_progress.pop(step, None)
         self._progress(
             "step-ended",
             step=number,
@@ -123,3 +132,7 @@ class EventOutput(Output):
             duration=round(step.duration, 3),
             ok=ok,
         )
+
+    def _progress(self, event: str, **fields: Any) -> None:
+        if self.mode != "quiet":
+            self.event(event, **fields)

@@ -1,4 +1,4 @@
-"""Running git on the host: bounded, speechless, and never writing to what it reads."""
+"""Run git on the host: with a timeout, without prompts, and without changing repositories."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ _OF_ANOTHER_REPOSITORY = frozenset(
         "GIT_WORK_TREE",
     }
 )
-"""Set by git for its hooks: in one that runs pytest, each would point at the wrong place."""
+"""Variables that git sets for hooks; in a hook that runs pytest, they name the wrong repository."""
 
 _NEVER_THERE = os.devnull + "/none"
-"""A path that git can neither find nor complain about."""
+"""A path that can never exist, and that git does not complain about."""
 
 _READ_ONLY = {
     "GIT_ALLOW_PROTOCOL": "none",
@@ -65,12 +65,12 @@ _READ_ONLY = {
 @dataclass(frozen=True, slots=True)
 class GitResult:
     """
-    A git command that has ended.
+    The result of a git command.
 
     Attributes:
-        code: its exit code.
-        stdout: what it printed, as bytes: paths in it may be any.
-        stderr: what it said, without surrounding blanks.
+        code: exit code.
+        stdout: standard output, as bytes, since paths may be any bytes.
+        stderr: standard error as text, without surrounding whitespace.
     """
 
     code: int
@@ -80,11 +80,11 @@ class GitResult:
 
 def reading_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """
-    The environment for looking into a user's repository as that user.
+    Return the environment for reading a user's repository.
 
-    The user's configuration counts (it says which directories are safe);
-    whatever points git at another repository does not, nothing is locked or
-    refreshed, and objects that a partial clone lacks are not fetched.
+    The user's git configuration applies, since it lists the safe directories.
+    Variables that point git at another repository are removed, git takes no locks
+    and refreshes nothing, and it does not fetch objects that a partial clone lacks.
 
     Args:
         environ: the environment to start from.
@@ -99,12 +99,11 @@ def reading_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def isolated_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
     """
-    The environment for work in repositories of our own, in which no
-    configuration of the host's is seen.
+    Return the environment for temporary repositories, without the host's git configuration.
 
     Args:
         environ: the environment to start from.
-        home: a directory of our own.
+        home: a temporary directory to use as home directory.
     """
     kept = {
         name: value
@@ -123,16 +122,18 @@ def isolated_environment(environ: Mapping[str, str], home: Path) -> dict[str, st
 
 def inside(git_dir: Path) -> tuple[str, str]:
     """
-    Options that make git look into *git_dir* alone, even if the work tree
-    that its configuration names is gone.
+    Return options that make git use *git_dir* only.
+
+    They work even if the configured work tree of the repository is missing.
     """
     return f"--git-dir={git_dir}", f"--work-tree={git_dir}"
 
 
 def shared_dir(git_dir: Path) -> Path:
     """
-    The git directory that holds the objects and references of *git_dir*:
-    itself, unless it is a linked worktree's.
+    Return the git directory that holds the objects and references of *git_dir*.
+
+    This is *git_dir* itself, unless it belongs to a linked worktree.
     """
     try:
         common = (git_dir / "commondir").read_bytes()
@@ -152,17 +153,17 @@ def run_git(
     Run git and wait for it.
 
     Args:
-        args: its arguments.
-        env: its whole environment.
-        cwd: the directory to run it in.
-        input: its standard input.
-        timeout: seconds after which it and its children are killed.
+        args: arguments of git.
+        env: the complete environment of git.
+        cwd: working directory.
+        input: standard input of git.
+        timeout: seconds after which git and its children are killed.
 
     Returns:
-        What came of it, whatever the exit code.
+        The result, whatever the exit code.
 
     Raises:
-        ProjectionError: git is not installed, or ran out of time.
+        ProjectionError: git is not installed, cannot be run, or timed out.
     """
     try:
         process = subprocess.Popen(
@@ -176,7 +177,7 @@ def run_git(
         )
     except FileNotFoundError:
         if cwd is not None and not cwd.is_dir():
-            raise ProjectionError(f"{cwd} is no longer there: give the path it has now") from None
+            raise ProjectionError(f"{cwd} no longer exists: give its current path") from None
         raise ProjectionError(
             "git is not installed, or not on PATH: install it (Debian and Ubuntu: "
             "apt-get install git; macOS: xcode-select --install)"
@@ -184,19 +185,19 @@ def run_git(
     except (OSError, ValueError) as error:
         where = cwd or Path.cwd()
         raise ProjectionError(
-            f"git {_shown(args)} cannot be run in {where}: {error}; "
+            f"git {_subcommand(args)} cannot be run in {where}: {error}; "
             "check the permissions and the arguments"
         ) from None
     try:
         stdout, stderr = process.communicate(input, timeout)
     except BaseException as error:
-        # What git has started is in its group.
+        # Kill git and the processes that git has started, which are in its group.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         if isinstance(error, subprocess.TimeoutExpired):
             raise ProjectionError(
-                f"git {_shown(args)} did not end within {timeout:g} s and was killed: "
+                f"git {_subcommand(args)} did not end within {timeout:g} s and was killed: "
                 f"run it by hand in {cwd or Path.cwd()} to see what it waits for"
             ) from None
         raise
@@ -211,27 +212,28 @@ def git(
     timeout: float = 60.0,
 ) -> bytes:
     """
-    Run git, which has to succeed.
+    Run git and check that it succeeds.
 
     Args:
         args, env, cwd, input, timeout: as for `run_git`.
 
     Returns:
-        Its standard output.
+        Standard output of git.
 
     Raises:
-        ProjectionError: as for `run_git`, or git failed; then in git's words.
+        ProjectionError: as for `run_git`, or git failed; the error then contains
+            git's own message.
     """
     result = run_git(*args, env=env, cwd=cwd, input=input, timeout=timeout)
     if result.code:
-        said = result.stderr or f"exit code {result.code}, without a word"
-        raise ProjectionError(f"git {_shown(args)} failed: {said}")
+        said = result.stderr or f"exit code {result.code}, without a message"
+        raise ProjectionError(f"git {_subcommand(args)} failed: {said}")
     return result.stdout
 
 
-def _shown(args: tuple[str | bytes, ...]) -> str:
+def _subcommand(args: tuple[str | bytes, ...]) -> str:
     """
-    The subcommand, for messages: options and paths before it say little.
+    Return the subcommand for messages, without the options in front of it.
     """
     words = [os.fsdecode(arg) for arg in args]
     while words and words[0].startswith("-"):

@@ -1,4 +1,4 @@
-"""Who made an engine object: the session's id, and how to tell that it is dead."""
+"""The session that created an engine object, and whether that session has ended."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Identity", "owner_is_gone"]
 @dataclass(frozen=True, slots=True)
 class Identity:
     """
-    One session, that is one process that uses an engine.
+    One session: a process that uses an engine.
     """
 
     id: str = field(default_factory=lambda: secrets.token_hex(4))
 
     def labels(self, kind: str, **more: str) -> dict[str, str]:
         """
-        The labels of an object of *kind* that this session makes.
+        Return the labels of an object of *kind* that this session creates.
         """
         return {
             labels.SESSION: self.id,
@@ -36,16 +36,16 @@ class Identity:
 
     def name(self, kind: str) -> str:
         """
-        A new name for an object of *kind*.
+        Return a new name for an object of *kind*.
         """
         return f"codex-workspace-{self.id}-{kind}-{secrets.token_hex(3)}"
 
 
 def owner_is_gone(owner: str) -> bool | None:
     """
-    Whether the session that a `pid` label names has ended; `None` when it ran
-    where it cannot be asked: on another machine, before a restart, or in a
-    container with processes of its own.
+    Check whether the session that a `pid` label names has ended. Return `None` if
+    that is unknown: the session ran on another machine, before a restart, or in a
+    container with its own process ids.
     """
     place, _, rest = owner.partition(":")
     started, _, pid = rest.partition(":")
@@ -67,7 +67,7 @@ def _owner() -> str:
 
 def _place() -> str:
     """
-    Where process ids mean the same: machine, boot, and namespace.
+    Return an id of the place where process ids are unique: machine, boot and namespace.
     """
     parts = [socket.gethostname()]
     with suppress(OSError):
@@ -78,11 +78,12 @@ def _place() -> str:
 
 def _started(pid: int) -> str:
     """
-    When a process started, in ticks, to tell it from a later one of its id.
+    Return the start time of a process in ticks, which distinguishes it from a later
+    process with the same id.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return ""
-    # The name, in brackets, may hold anything.
+    # The process name, in parentheses, may contain anything.
     return stat.rpartition(b")")[2].split()[19].decode("ascii")

@@ -1,4 +1,4 @@
-"""The images of workspaces and of the proxy: built when missing or out of date, never otherwise."""
+"""The images of workspaces and of the proxy, built only if missing or out of date."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import labels
 from .build_context import BuildContext
+from .codex import IMAGE, PROXY_IMAGE, UNIVERSAL
 from .engine.protocol import Engine, ImageInfo
 from .errors import EngineError, ImageBuildError
 from .locks import machine_lock
@@ -36,20 +37,11 @@ __all__ = [
     "reference_of",
 ]
 
-IMAGE = "codex-workspace-emulator"
-"""Repository of the workspace images."""
-
-PROXY_IMAGE = "codex-workspace-emulator-proxy"
-"""Repository of the proxy's images."""
-
-UNIVERSAL = "ghcr.io/openai/codex-universal"
-"""Codex's own image."""
-
 _CHOICE = "io.codex-workspace.choice"
 _BASE = "io.codex-workspace.base"
 
 _SUPERSEDED_AGE = 24 * 3600.0
-"""Seconds."""
+"""Seconds for which a superseded image is kept."""
 
 _LONG_STEP = re.compile(r"step \d+/\d+ ?: run ", re.IGNORECASE)
 
@@ -59,10 +51,10 @@ _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_P
 @dataclass(frozen=True, slots=True)
 class Plan:
     """
-    An image that is wanted.
+    The description of an image to build.
 
-    `base` is the image it is built from; `None` stands for Debian, which is
-    pulled or made when it is needed.
+    `base` is the image to build from; `None` stands for Debian, which is pulled or
+    made when it is needed.
     """
 
     what: str
@@ -85,7 +77,7 @@ class Plan:
 
     def labels(self, base: str) -> dict[str, str]:
         """
-        What the image is known by once it is built from *base*.
+        Return the labels of the image when it is built from *base*.
         """
         return {
             labels.KIND: self.kind,
@@ -98,29 +90,29 @@ class Plan:
 
 def ensure_proxy_image(engine: Engine, *, output: Output, anew: bool = False) -> ImageInfo:
     """
-    The image that the proxy and the network holders run.
+    Return the image of the proxy and of the network holders. Build it if necessary.
 
     Args:
-        engine: where it is, or is built.
-        output: told what happens.
-        anew: build it even if it is there, without what is left of earlier builds.
+        engine: the engine that has or builds the image.
+        output: takes the progress.
+        anew: build the image even if it exists, and without the build cache.
 
     Raises:
-        ImageBuildError: it could not be built. The text has the step that
-            failed and what it printed last.
+        ImageBuildError: the build failed. The text has the failed step and the
+            end of its output.
     """
     return _ensure(engine, proxy_plan(), output, anew=anew)
 
 
 def proxy_plan() -> Plan:
     """
-    What that image is built from.
+    Return the description of the proxy image.
     """
     context = _common_context("proxy")
     package = package_dir()
     context.add_tree(resource_dir("proxy_addons"), "app/proxy_addons")
     context.add("app/holder.py", _read(package / "agent" / "holder.py"))
-    # The addons judge requests by the package's own rules; the rest of it stays out.
+    # The addons judge requests by the package's own rules. Only the rules are copied.
     context.add("app/pytest_codex_workspace/__init__.py", b"")
     context.add("app/pytest_codex_workspace/network/__init__.py", b"")
     for module in ("policy.py", "fields.py", "hosts.py", "upstream.py", "cassette.py", "text.py"):
@@ -142,18 +134,18 @@ def ensure_base_image(
     engine: Engine, choice: str, *, ca_certificate: bytes, output: Output, anew: bool = False
 ) -> ImageInfo:
     """
-    The image that workspaces start from.
+    Return the image that workspaces start from. Build it if necessary.
 
     Args:
-        engine: where it is, or is built.
+        engine: the engine that has or builds the image.
         choice: `universal`, `slim`, or the reference of any image.
-        ca_certificate: PEM of the proxy's authority, which the image trusts.
-        output: told what happens.
-        anew: build it even if it is there, without what is left of earlier builds.
+        ca_certificate: the CA certificate of the proxy in PEM form, which the image trusts.
+        output: takes the progress.
+        anew: build the image even if it exists, and without the build cache.
 
     Raises:
-        ImageBuildError: it could not be built, or *choice* names an image
-            that is neither on the engine nor can be pulled.
+        ImageBuildError: the build failed, or *choice* names an image that is
+            not on the engine and cannot be pulled.
     """
     plan = base_plan(engine, choice, ca_certificate=ca_certificate, output=output)
     return _ensure(engine, plan, output, anew=anew)
@@ -163,8 +155,8 @@ def find_base_image(
     engine: Engine, choice: str, *, ca_certificate: bytes, output: Output
 ) -> ImageInfo | None:
     """
-    The image that `ensure_base_image` would return at once; `None` if it
-    would have to build it, or to pull what it is built from.
+    Return the image that `ensure_base_image` would return without a build or a pull;
+    `None` if there is none.
     """
     reference = reference_of(choice)
     if reference is not None and engine.image(reference) is None:
@@ -174,21 +166,22 @@ def find_base_image(
 
 def reference_of(choice: str) -> str | None:
     """
-    The image that a base image is built from; `None` for slim, which is
-    built from Debian, pulled or made.
+    Return the image that a base image is built from; `None` for slim, which is
+    built from Debian.
     """
     return {"slim": None, "universal": f"{UNIVERSAL}:latest"}.get(choice, choice)
 
 
 def base_plan(engine: Engine, choice: str, *, ca_certificate: bytes, output: Output) -> Plan:
     """
-    What that image is built from. The arguments are those of `ensure_base_image`.
+    Return the description of the base image. The arguments are those of
+    `ensure_base_image`.
 
     Raises:
-        ImageBuildError: *choice* names an image that is neither on the engine
-            nor can be pulled.
+        ImageBuildError: *choice* names an image that is not on the engine and
+            cannot be pulled.
     """
-    flavour, context, base = _ingredients(engine, choice, output)
+    flavour, context, base = _inputs(engine, choice, output)
     context.add("ca.crt", certificate_of(ca_certificate))
     return Plan(
         what=f"the workspace image ({choice})",
@@ -205,21 +198,19 @@ def base_plan(engine: Engine, choice: str, *, ca_certificate: bytes, output: Out
 
 def base_identity(engine: Engine, choice: str, *, output: Output) -> str:
     """
-    What that image is made from, in short. Unlike its id this is the same on
-    every machine that would make it, and known before it is made; this
-    machine's certificate has no part in it.
+    Return a digest of the inputs of the base image. Unlike the image's id, the digest
+    is the same on every machine and known before the build. This machine's
+    certificate is not part of it.
 
     Raises:
-        ImageBuildError: *choice* names an image that is neither on the engine
-            nor can be pulled.
+        ImageBuildError: *choice* names an image that is not on the engine and
+            cannot be pulled.
     """
-    _, context, base = _ingredients(engine, choice, output)
+    _, context, base = _inputs(engine, choice, output)
     return context.key(base=base or DEBIAN)
 
 
-def _ingredients(
-    engine: Engine, choice: str, output: Output
-) -> tuple[str, BuildContext, str | None]:
+def _inputs(engine: Engine, choice: str, output: Output) -> tuple[str, BuildContext, str | None]:
     flavour = choice if choice in ("slim", "universal") else "custom"
     context = _common_context(flavour)
     context.add_tree(package_dir() / "agent", "agent", _runs_in_workspace)
@@ -235,7 +226,7 @@ def _ensure(engine: Engine, plan: Plan, output: Output, *, anew: bool) -> ImageI
     before = _built(engine, plan)
     image = None if anew else before
     if image is None:
-        # One lock for all: two builds at a time would each make the root file system.
+        # One lock for all images: two builds at a time would each make the root file system.
         with machine_lock(cache_dir() / "images.lock", f"building {plan.what}", output.note):
             image = None if anew else _built(engine, plan)
             if image is None:
@@ -245,7 +236,7 @@ def _ensure(engine: Engine, plan: Plan, output: Output, *, anew: bool) -> ImageI
     if latest is None or latest.id != image.id:
         engine.tag(image.id, plan.latest)
     if before is not None and before.id != image.id:
-        # Nothing names it any more. Layers that stand on it, or containers, keep it.
+        # The old image has no tag any more. The engine keeps it if layers or containers use it.
         with suppress(EngineError):
             engine.remove_image(before.id)
     return image
@@ -262,7 +253,7 @@ def _build(engine: Engine, plan: Plan, output: Output, *, anew: bool) -> ImageIn
     base = plan.base or ensure_debian(engine, output).id
 
     def on_line(line: str) -> None:
-        # The other steps take no time.
+        # The other steps are short.
         show = output.note if _LONG_STEP.match(line) else output.detail
         show(line)
 
@@ -281,8 +272,8 @@ def _build(engine: Engine, plan: Plan, output: Output, *, anew: bool) -> ImageIn
 
 def _remove_superseded(engine: Engine, plan: Plan, image: ImageInfo) -> None:
     """
-    Remove older images of the same choice, except the one before this and those of the
-    last day: checkouts used in turns, or at once, must not build anew each time.
+    Remove older images of the same choice, except the previous image and those of the last
+    day: checkouts that are used alternately must not rebuild the image each time.
     """
     older = [
         one
@@ -295,7 +286,7 @@ def _remove_superseded(engine: Engine, plan: Plan, image: ImageInfo) -> None:
             continue
         for tag in one.tags:
             if tag.rpartition(":")[0].endswith(plan.repository):
-                # In use by a container: a later build takes it.
+                # A container uses the image. A later build removes it.
                 with suppress(EngineError):
                     engine.remove_image(tag)
 
@@ -303,44 +294,45 @@ def _remove_superseded(engine: Engine, plan: Plan, image: ImageInfo) -> None:
 def _common_context(flavour: str) -> BuildContext:
     dockerfiles = resource_dir("dockerfiles")
     context = BuildContext()
-    context.add_tree(dockerfiles / "common", "common")
+    # list_runtimes.sh runs in finished images and is part of none.
+    context.add_tree(dockerfiles / "common", "common", lambda path: path.name != "list_runtimes.sh")
     context.add_tree(dockerfiles / flavour, flavour, lambda path: path.suffix != ".in")
-    # Whom this machine trusts while it builds makes no difference to the image.
+    # The certificates that this machine trusts during a build do not change the image.
     context.add("host-ca.pem", host_bundle(), keyed=False)
     return context
 
 
 def _runs_in_workspace(path: Path) -> bool:
-    # Compose mounts entry.py, so that no setup script can change it.
+    # Compose mounts entry.py, so that setup scripts cannot change it.
     return path.suffix == ".py" and path.name not in ("holder.py", "entry.py")
 
 
 def _universal(engine: Engine, output: Output) -> str:
     """
-    Codex's image by digest, if the engine knows it, so that a build is of the
-    image that was looked at.
+    Return Codex's image, by digest if the engine knows the digest, so that the build
+    uses the image that was inspected.
     """
-    image = _have_or_pull(
+    image = _find_or_pull(
         engine,
         f"{UNIVERSAL}:latest",
         output,
-        "`--codex-image=slim` needs no registry; or bring the image with `docker load`",
+        "use `--codex-image=slim`, which needs no registry, or add the image with `docker load`",
     )
     pinned = (one for one in image.digests if one.startswith(f"{UNIVERSAL}@"))
     return next(pinned, image.id)
 
 
 def _custom(engine: Engine, choice: str, output: Output) -> str:
-    image = _have_or_pull(
+    image = _find_or_pull(
         engine,
         choice,
         output,
-        "check its name, build or `docker pull` it first, or use `--codex-image=slim`",
+        "check the name, build or `docker pull` the image first, or use `--codex-image=slim`",
     )
     return image.id
 
 
-def _have_or_pull(engine: Engine, reference: str, output: Output, advice: str) -> ImageInfo:
+def _find_or_pull(engine: Engine, reference: str, output: Output, advice: str) -> ImageInfo:
     try:
         image = engine.image(reference)
         if image is not None:
@@ -356,9 +348,9 @@ def _have_or_pull(engine: Engine, reference: str, output: Output, advice: str) -
 
 def proxy_arguments(environment: Mapping[str, str]) -> dict[str, str]:
     """
-    The way out that *environment* names, for the commands of a build.
+    Return the proxy variables of *environment* as build arguments.
     """
-    # Engines know these names: the values reach the build's commands, and not the image.
+    # Engines know these names: the values reach the commands of the build, but not the image.
     names = [spelled for name in _PROXY_VARIABLES for spelled in (name, name.lower())]
     return {name: environment[name] for name in names if environment.get(name)}
 
@@ -369,5 +361,5 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise ImageBuildError(
             f"{path} is part of the proxy image and cannot be read: {error.strerror}; "
-            "install pytest-codex-workspace again"
+            "reinstall pytest-codex-workspace"
         ) from None

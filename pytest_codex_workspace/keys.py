@@ -1,4 +1,4 @@
-"""Content keys: what an image was made from, as one short text, and what differs between two."""
+"""Content keys: short digests of the inputs of an image, and the differences between two."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 __all__ = ["FORMAT", "Hidden", "differing", "fingerprint", "key_of"]
 
 FORMAT = 2
-"""Raised when the way layers are made changes, so that older ones are not used."""
+"""Increased when layers are made in another way, so that older layers are not used."""
 
 
 class Hidden(str):
     """
-    A part of a key that no fingerprint tells.
+    A part of a key that fingerprints omit.
     """
 
     __slots__ = ()
@@ -22,19 +22,19 @@ class Hidden(str):
 
 def key_of(parts: Mapping[str, object]) -> str:
     """
-    A key of 24 hexadecimal digits over *parts* and the format version.
+    Return a key of 24 hexadecimal digits over *parts* and the format version.
 
-    Equal parts give equal keys on every machine; names and values cannot run
-    into each other.
+    Equal parts give equal keys on every machine. The encoding is unambiguous, so
+    different parts have different keys.
     """
     return _digest({"format": FORMAT, **parts})[:24]
 
 
 def fingerprint(parts: Mapping[str, object]) -> dict[str, str]:
     """
-    *parts*, one by one: short texts as they are, digests of what is longer or
-    stands inside a mapping. So an image can tell what it was made from, and
-    not what a variable was set to; of secrets not even that.
+    Return each of *parts* as text: short texts unchanged, and digests of longer values
+    and of values in mappings. So the label of an image shows the inputs, but not
+    the values of variables. Secrets are omitted.
 
     Example:
         >>> fingerprint({"name": "demo", "environment": {"A": "1"}})
@@ -45,8 +45,8 @@ def fingerprint(parts: Mapping[str, object]) -> dict[str, str]:
 
 def differing(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
     """
-    The names of parts that two fingerprints do not share, each with what became of
-    it: `added`, `removed` or `changed`.
+    Return the names of the parts in which two fingerprints differ, each with
+    `added`, `removed` or `changed`.
     """
     names = sorted({*old, *new})
     return {

@@ -1,4 +1,4 @@
-"""The labels that every engine object of ours carries."""
+"""The labels of our engine objects."""
 
 from __future__ import annotations
 
@@ -23,50 +23,50 @@ __all__ = [
 _PREFIX = "io.codex-workspace."
 
 SESSION = _PREFIX + "session"
-"""Id of the session that made the object."""
+"""Id of the session that created the object."""
 
 KIND = _PREFIX + "kind"
 """
-What the object is: `base`, `compose`, `proxy`, `clean`, `setup`, `ready`, `kept`
-or `temporary` for an image; `workspace`, `holder`, `proxy` or `network`.
+The kind of the object. Images are `base`, `compose`, `proxy`, `clean`, `setup`, `ready`,
+`kept` or `temporary`; other objects are `workspace`, `holder`, `proxy` or `network`.
 """
 
 REPO = _PREFIX + "repo"
-"""Identity of the projected repository."""
+"""Id of the projected repository."""
 
 KEY = _PREFIX + "key"
 """The content key of an image."""
 
 HEAD = _PREFIX + "head"
-"""The commit an image's project directory stands at."""
+"""The commit that the project directory of an image has."""
 
 NAME = _PREFIX + "name"
 """Name of the projected repository."""
 
 PARTS = _PREFIX + "parts"
-"""What a setup image was made from: `keys.fingerprint` as JSON."""
+"""The inputs of a setup image: `keys.fingerprint` as JSON."""
 
 CA = _PREFIX + "ca"
-"""Digest of the authority's certificate that an image trusts."""
+"""Digest of the CA certificate that an image trusts."""
 
 CREATED = _PREFIX + "created"
-"""Seconds since the epoch, as text."""
+"""The time of creation in seconds since the epoch, as text."""
 
 PID = _PREFIX + "pid"
-"""The session's process: where its id counts, when it started, and the id."""
+"""The session's process: the place where its id is unique, its start time, and its id."""
 
 
 def now() -> str:
     """
-    The value of `CREATED` for what is made now.
+    Return the value of `CREATED` for an object that is created now.
     """
     return f"{time.time():.3f}"
 
 
 def created(found: Mapping[str, str]) -> float:
     """
-    When an object with the labels *found* was made, in seconds since the
-    epoch; long ago if they do not say.
+    Return when an object with the labels *found* was created, in seconds since the
+    epoch; 0 if that is unknown.
     """
     try:
         return float(found.get(CREATED, ""))

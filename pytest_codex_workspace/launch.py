@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from .channel import Channel
+from .codex import workspace_environment
 from .engine.fate import fate_of
 from .engine.protocol import ContainerSpec, Engine
-from .environment import workspace_environment
 from .errors import EngineError, ProxyError
 from .identity import Identity
 from .network.control import Control, PolicyLike

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from .codex import defaulted_runtimes
 from .config import Config
-from .environment import defaulted_runtimes
 from .errors import (
     CacheMiss,
     CodexWorkspaceError,

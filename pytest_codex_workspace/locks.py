@@ -1,4 +1,4 @@
-"""Machine-wide locks: what is made once is made by one process while the others wait."""
+"""Machine-wide locks, with which one process does a job once while the others wait."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["machine_lock"]
 @contextmanager
 def machine_lock(path: Path, what: str, report: Callable[[str], None]) -> Iterator[None]:
     """
-    Hold the lock file *path*. The system frees it when its holder dies.
+    Hold the lock file *path*. The system releases the lock if this process dies.
 
     Args:
-        path: the lock file; its directory is made.
-        what: what is being made, for the message of those who wait.
-        report: told once, if the lock is not free, who holds it.
+        path: the lock file; its directory is created.
+        what: the job, for the message of waiting processes.
+        report: takes one line that names the holder, if the lock is not free.
     """
     from filelock import FileLock, Timeout
 
@@ -40,8 +40,8 @@ def machine_lock(path: Path, what: str, report: Callable[[str], None]) -> Iterat
     except OSError as error:
         lock.release()
         raise EngineError(
-            f"the lock for {what} cannot be taken: {path}: {error.strerror}; make room there, or "
-            "name another place with XDG_CACHE_HOME"
+            f"the lock for {what} cannot be acquired: {path}: {error.strerror}; make that "
+            "directory writable, or choose another one with XDG_CACHE_HOME"
         ) from None
     try:
         yield
@@ -50,7 +50,7 @@ def machine_lock(path: Path, what: str, report: Callable[[str], None]) -> Iterat
 
 
 def _sign(holder: Path) -> None:
-    # Not its arguments: they may hold what is for nobody else's log.
+    # Without arguments, which may contain secrets.
     program = printable(Path(sys.argv[0]).name)
     text = f"process {os.getpid()} ({program}, since {time.strftime('%H:%M:%S')})"
     with suppress(OSError):

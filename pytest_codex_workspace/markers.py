@@ -1,4 +1,4 @@
-"""The markers, and the keywords of `codex_workspace_factory`, as plain data."""
+"""The arguments of the markers and of `codex_workspace_factory` as plain data."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DESCRIPTIONS: Mapping[str, str] = {
     "setup-from-cache-script.sh has run",
     "cache_miss": "cache_miss: the workspace is a clean one in which setup-script.sh runs for "
     "this test; the cache is not read",
-    "codex_repo": "codex_repo(path, rev=None): another repository for this test",
+    "codex_repo": "codex_repo(path, rev=None): project another repository for this test",
     "codex_env": "codex_env(NAME=VALUE, ...): extra environment for this test's workspace",
     "codex_network": "codex_network(policy=..., allow=[...], deny=[...], methods=[...], http=...): "
-    "what this test's workspace may reach",
-    "codex_cassette": "codex_cassette(name): the cassette of this test's requests",
+    "network policy of this test's workspace",
+    "codex_cassette": "codex_cassette(name): cassette for this test's requests",
     "codex_setup": "codex_setup(False): do not run setup scripts",
 }
 
@@ -37,7 +37,7 @@ class _Mark(Protocol):
 @dataclass(frozen=True, slots=True)
 class Wish:
     """
-    What one test asks of its workspace.
+    The workspace that one test requests.
     """
 
     state: Literal["ready", "hit", "miss", "clean"] = "ready"
@@ -45,17 +45,17 @@ class Wish:
     rev: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     network: tuple[Mapping[str, Any], ...] = ()
-    """Changes to the network policy, one after the other; `policy` starts anew."""
+    """Changes to the network policy in order; `policy` replaces the policy so far."""
     cassette: str | None = None
 
 
 def read_markers(marks: Iterable[_Mark]) -> Wish:
     """
-    The wish that *marks* express, the closest to the test first.
+    Return the request of the markers *marks*, the closest to the test first.
 
     Raises:
-        ConfigError: a marker has arguments that cannot be meant, or two
-            contradict each other. The text says which and what is right.
+        ConfigError: a marker has invalid arguments, or two markers contradict
+            each other. The text names the marker and its valid arguments.
     """
     values: dict[str, Any] = {}
     for mark in marks:
@@ -69,17 +69,17 @@ def read_markers(marks: Iterable[_Mark]) -> Wish:
         else:
             values.setdefault(mark.name.removeprefix("codex_"), given)
     repo, rev = values.pop("repo", (None, None))
-    return _wish(repo=repo, rev=rev, spell="@pytest.mark.{}".format, **values)
+    return _request(repo=repo, rev=rev, spell="@pytest.mark.{}".format, **values)
 
 
 def read_keywords(values: Mapping[str, Any]) -> Wish:
     """
-    The wish that keywords express: the names of the markers, whose `codex_`
-    may be left off, and `rev`.
+    Return the request of keyword arguments: `rev`, and the names of the markers,
+    with or without `codex_`.
 
     Raises:
-        TypeError: a keyword is not known.
-        ConfigError: a value cannot be meant.
+        TypeError: a keyword is unknown.
+        ConfigError: a value is invalid.
     """
     known = (
         "cache_hit",
@@ -108,10 +108,10 @@ def read_keywords(values: Mapping[str, Any]) -> Wish:
         found["env"] = check_environment(found["env"], "env")
     if "network" in found:
         found["network"] = (_read_network("network", found["network"]),)
-    return _wish(repo=repo, spell=str, **found)
+    return _request(repo=repo, spell=str, **found)
 
 
-def _wish(
+def _request(
     *,
     spell: Any,
     repo: str | None = None,
@@ -169,8 +169,8 @@ def _read(mark: _Mark) -> Any:
 
 def _read_network(usage: str, given: Any) -> Mapping[str, Any]:
     """
-    Changes to a policy: a mapping with `policy`, or fields, or both; anything
-    else is a policy itself.
+    Return changes to a policy. A mapping has `policy`, fields, or both; any other
+    value is a policy itself.
     """
     from .network.policy import InvalidPolicy, Policy
 
@@ -190,7 +190,7 @@ def _read_repo(usage: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     given = {**dict(zip(("path", "rev"), args, strict=False)), **kwargs}
     if len(args) > 2 or not set(given) <= {"path", "rev"} or "path" not in given:
         raise ConfigError(
-            f"{usage} takes a path and, if wanted, a revision: {usage}(path, rev=None)"
+            f"{usage} takes a path and optionally a revision: {usage}(path, rev=None)"
         )
     rev = given.get("rev")
     if rev is not None and not isinstance(rev, str):

@@ -1,4 +1,4 @@
-"""What is told while long steps run: to people, a line at a time."""
+"""Progress of long steps, reported to users one line at a time."""
 
 from __future__ import annotations
 
@@ -15,108 +15,129 @@ from .quantities import show_duration
 if TYPE_CHECKING:
     from .engine.progress import Advance
 
-__all__ = ["Output", "Step"]
+__all__ = ["Clock", "Output", "Step"]
+
+Clock = Callable[[], float]
+"""Seconds from a fixed point in time, never going back."""
 
 _PATIENCE = 10.0
-"""Seconds without a word after which a step says that it still runs."""
+"""Seconds of silence after which a step reports that it is still running."""
 
-_RAREST = 60.0
-"""Seconds between such words, at most."""
+_LONGEST_PAUSE = 60.0
+"""The largest number of seconds between two such reports."""
 
 
 class Step:
     """
-    One thing that takes time.
+    An operation that takes time.
 
     Attributes:
-        title: what it is.
-        announced: whether people are told that it begins and ends; those that
-            are not appear when they take long.
-        started: on the monotonic clock.
-        come: how far it has come, if that is known.
+        title: description of the operation.
+        announced: whether the start and the end of the step are reported. Other
+            steps are reported only if they take long.
+        started: when the step began, in seconds of the monotonic clock.
+        progress: how far the step has come; `None` if that is unknown.
     """
 
-    def __init__(self, title: str, moved: Callable[[Step], None], *, announced: bool) -> None:
+    def __init__(
+        self,
+        title: str,
+        advanced: Callable[[Step], None],
+        *,
+        announced: bool,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self.title = title
         self.announced = announced
-        self.started = time.monotonic()
-        self.come: Advance | None = None
-        self._moved = moved
+        self.started = clock()
+        self.progress: Advance | None = None
+        self._advanced = advanced
+        self._clock = clock
 
     @property
     def duration(self) -> float:
         """
-        Seconds since it began.
+        Seconds since the step began.
         """
-        return time.monotonic() - self.started
+        return self._clock() - self.started
 
-    def advance(self, come: Advance) -> None:
+    def advance(self, progress: Advance) -> None:
         """
-        It has come further.
+        Report how far the step has come.
         """
-        self.come = come
-        self._moved(self)
+        self.progress = progress
+        self._advanced(self)
 
     def __str__(self) -> str:
         """
-        Where it is: `pulling x: 43 %, 3 of 12 layers, 25 s`.
+        Describe the state of the step: `pulling x: 43 %, 3 of 12 layers, 25 s`.
         """
-        parts = [str(self.come)] if self.come else []
+        parts = [str(self.progress)] if self.progress else []
         return f"{self.title}: {', '.join([*parts, show_duration(self.duration)])}"
 
 
 class Output:
     """
-    Progress for people, as lines that stay. What else tells of it
-    (`progressline.TerminalOutput`, `events.EventOutput`) changes the methods.
+    Progress as plain lines that are never rewritten.
+
+    Subclasses show steps in another way: they override `started`, `advanced`,
+    `ticked` and `ended`, which are called for each step.
 
     Args:
         mode: `progress` shows steps and the output of scripts, `stream` also
-            what image builds print, `quiet` nothing.
+            the output of image builds, `quiet` nothing.
         write: takes one line without its line end.
-        patience: seconds without a word after which a step says that it still runs.
+        patience: seconds of silence after which a step reports that it is still
+            running.
+        clock: the monotonic clock; tests pass one of their own.
     """
 
     period = 1.0
-    """Seconds between two looks at a step that runs."""
+    """Seconds between two calls of `ticked`."""
 
     def __init__(
-        self, mode: OutputMode, write: Callable[[str], None], *, patience: float = _PATIENCE
+        self,
+        mode: OutputMode,
+        write: Callable[[str], None],
+        *,
+        patience: float = _PATIENCE,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.mode = mode
         self._write = write
         self._patience = patience
+        self._clock = clock
         self._lock = threading.RLock()
-        self._said = 0.0
+        self._last_write = float("-inf")
 
     def note(self, text: str) -> None:
         """
-        Show one fact, such as a runtime that differs from Codex's.
+        Show one fact, such as a runtime whose version differs from Codex's.
         """
         if self.mode != "quiet":
-            self._say(f"codex: {printable(text)}")
+            self._write_line(f"codex: {printable(text)}")
 
     def script(self, line: str) -> None:
         """
         Show one line that a setup script printed.
         """
         if self.mode != "quiet":
-            self._say(f"  | {printable(line)}")
+            self._write_line(f"  | {printable(line)}")
 
     def detail(self, line: str) -> None:
         """
         Show one line of an image build.
         """
         if self.mode == "stream":
-            self._say(f"  . {printable(line)}")
+            self._write_line(f"  . {printable(line)}")
 
     @contextmanager
     def step(self, title: str, *, announced: bool = True) -> Iterator[Step]:
         """
-        Tell of a step: that it begins, that it still runs, and how long it took.
+        Report a step: its start, that it is still running, and how long it took.
         """
-        step = Step(title, self._moved, announced=announced)
-        self._begun(step)
+        step = Step(title, self.advanced, announced=announced, clock=self._clock)
+        self.started(step)
         over = threading.Event()
         watch = threading.Thread(target=self._watch, args=(step, over), daemon=True)
         watch.start()
@@ -127,35 +148,46 @@ class Output:
         finally:
             over.set()
             watch.join()
-            self._ended(step, ok=ok)
+            self.ended(step, ok=ok)
 
-    def _watch(self, step: Step, over: threading.Event) -> None:
-        while not over.wait(min(self.period, self._patience)):
-            # Whoever reads may have gone; those who have something to say will notice.
-            with suppress(OSError, ValueError):
-                self._ticked(step)
-
-    def _begun(self, step: Step) -> None:
+    def started(self, step: Step) -> None:
+        """
+        Report that *step* begins.
+        """
         if step.announced:
             self.note(f"{step.title} ...")
 
-    def _moved(self, step: Step) -> None:
+    def advanced(self, step: Step) -> None:
         """
-        How far a step has come is told with the time.
+        Report that *step* has come further. Here the next tick reports it.
         """
 
-    def _ticked(self, step: Step) -> None:
-        silence = time.monotonic() - max(self._said, step.started)
-        rarest = _RAREST / _PATIENCE * self._patience
-        if silence >= min(rarest, max(self._patience, step.duration / 2)):
+    def ticked(self, step: Step) -> None:
+        """
+        Report that *step* is still running. Called once every `period` by a
+        separate thread. The longer the step runs, the rarer the reports.
+        """
+        silence = self._clock() - max(self._last_write, step.started)
+        longest_pause = _LONGEST_PAUSE / _PATIENCE * self._patience
+        if silence >= min(longest_pause, max(self._patience, step.duration / 2)):
             self.note(f"{step} so far")
 
-    def _ended(self, step: Step, *, ok: bool) -> None:
+    def ended(self, step: Step, *, ok: bool) -> None:
+        """
+        Report that *step* has ended. The code that handles the exception reports a
+        failure.
+        """
         if ok and step.announced:
             self.note(f"{step.title}: {step.duration:.1f} s")
 
-    def _say(self, line: str) -> None:
-        # Steps tell from threads of their own.
+    def _watch(self, step: Step, over: threading.Event) -> None:
+        while not over.wait(min(self.period, self._patience)):
+            # The reader may be gone. The next line of the main thread reports that.
+            with suppress(OSError, ValueError):
+                self.ticked(step)
+
+    def _write_line(self, line: str) -> None:
+        # Each step writes from a separate thread.
         with self._lock:
-            self._said = time.monotonic()
+            self._last_write = self._clock()
             self._write(line)

@@ -20,32 +20,32 @@ _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 class Files(Protocol):
     """
-    The files of a workspace, as its channel serves them.
+    Access to the files of a workspace, as its channel provides.
     """
 
     def read_file(self, path: str) -> bytes:
         """
-        The content of a file.
+        Return the content of a file.
         """
 
     def write_file(self, path: str, data: bytes) -> None:
         """
-        Make *data* the content of a file.
+        Write *data* to a file, in place of its content.
         """
 
     def stat(self, path: str, *, follow: bool = True) -> os.stat_result:
         """
-        The status of a file, or without *follow* of a link itself.
+        Return the status of a file; without *follow*, that of a link itself.
         """
 
     def list_dir(self, path: str) -> list[str]:
         """
-        The names in a directory, sorted.
+        Return the names in a directory, sorted.
         """
 
     def mkdir(self, path: str, *, parents: bool = False, exist_ok: bool = False) -> None:
         """
-        Make a directory.
+        Create a directory.
         """
 
     def unlink(self, path: str) -> None:
@@ -56,9 +56,9 @@ class Files(Protocol):
 
 class WorkspacePath(PurePosixPath):
     """
-    A path in a workspace: what `pathlib` knows of names, and the files behind
-    them. Whatever is derived from it belongs to the same workspace. Errors are
-    those of `pathlib.Path`; `WorkspaceLost` if the container ended.
+    A path in a workspace, with the methods of `PurePosixPath` and the usual methods
+    for files. Paths derived from it belong to the same workspace. Errors are those of
+    `pathlib.Path`, and `WorkspaceLost` if the container has ended.
 
     Example:
         >>> ws.path("docs/index.md").read_text()
@@ -88,80 +88,80 @@ class WorkspacePath(PurePosixPath):
             return super().__new__(cls, cls._start, *parts)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process has no connection to the workspace.
+        # Another process has no connection to the workspace, so it gets a plain path.
         return PurePosixPath, (str(self),)
 
     def read_bytes(self) -> bytes:
         """
-        The content of the file.
+        Return the content of the file.
 
         Raises:
-            OSError: it cannot be read, or is longer than 256 MiB.
+            OSError: the file cannot be read, or is larger than 256 MiB.
         """
         return self._files.read_file(self._name())
 
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """
-        The content of the file as text, line ends as `pathlib.Path` gives them.
+        Return the content of the file as text, with universal line ends.
         """
         return io.TextIOWrapper(io.BytesIO(self.read_bytes()), encoding, errors).read()
 
     def write_bytes(self, data: bytes) -> int:
         """
-        Make *data* the content of the file.
+        Write *data* to the file, in place of its content.
 
         Returns:
-            The number of bytes.
+            The number of written bytes.
         """
         self._files.write_file(self._name(), bytes(data))
         return len(data)
 
     def write_text(self, data: str, encoding: str = "utf-8", errors: str = "strict") -> int:
         """
-        Make *data* the content of the file.
+        Write *data* to the file, in place of its content.
 
         Returns:
-            The number of characters.
+            The number of written characters.
         """
         self._files.write_file(self._name(), data.encode(encoding, errors))
         return len(data)
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         """
-        What `os.stat` says inside the workspace.
+        Return the result of `os.stat` inside the workspace.
         """
         return self._files.stat(self._name(), follow=follow_symlinks)
 
     def exists(self) -> bool:
         """
-        Whether there is such a file or directory.
+        Check whether the file or directory exists.
         """
         return self._mode() is not None
 
     def is_file(self) -> bool:
         """
-        Whether it is a regular file, or a link to one.
+        Check whether the path is a regular file, or a link to one.
         """
         mode = self._mode()
         return mode is not None and stat.S_ISREG(mode)
 
     def is_dir(self) -> bool:
         """
-        Whether it is a directory, or a link to one.
+        Check whether the path is a directory, or a link to one.
         """
         mode = self._mode()
         return mode is not None and stat.S_ISDIR(mode)
 
     def is_symlink(self) -> bool:
         """
-        Whether it is a symbolic link.
+        Check whether the path is a symbolic link.
         """
         mode = self._mode(follow=False)
         return mode is not None and stat.S_ISLNK(mode)
 
     def iterdir(self) -> Iterator[WorkspacePath]:
         """
-        What is in the directory, sorted by name.
+        Return an iterator over the entries of the directory, sorted by name.
         """
         return iter([self / name for name in self._files.list_dir(self._name())])
 
@@ -177,16 +177,16 @@ class WorkspacePath(PurePosixPath):
 
     def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
         """
-        Make the directory.
+        Create the directory.
 
         Args:
-            parents: those above it, too.
-            exist_ok: it may be there already.
+            parents: also create missing parent directories.
+            exist_ok: ignore a directory that exists already.
         """
         self._files.mkdir(self._name(), parents=parents, exist_ok=exist_ok)
 
     def _name(self) -> str:
-        # `relative_to` and the like derive relative paths.
+        # Methods such as `relative_to` derive relative paths.
         return str(PurePosixPath(self._start, self))
 
     def _mode(self, *, follow: bool = True) -> int | None:
@@ -200,10 +200,10 @@ class WorkspacePath(PurePosixPath):
 
 def bind(files: Files, root: str) -> type[WorkspacePath]:
     """
-    The path type of one workspace.
+    Return the path class of one workspace.
 
     Args:
-        files: its channel.
+        files: the channel of the workspace.
         root: the directory at which relative paths start.
     """
     members = {"__slots__": (), "__module__": __name__, "_files": files, "_start": root}

@@ -1,7 +1,7 @@
-"""The pytest plugin: options, markers, fixtures, and nothing else.
+"""The pytest plugin: hooks, options, markers and fixtures.
 
-Whatever touches an engine is imported by the fixtures that need it, so that a
-run without workspaces pays nothing for this plugin.
+Fixtures import the modules that use an engine, so that this plugin does not slow
+down runs without workspaces.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _STARTED_KEY = "codex_workspace_started"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """
-    Every option, on the command line and in the ini file.
+    Add every option to the command line and to the ini file.
     """
     group = parser.getgroup("codex", "Codex workspaces")
     for option in OPTIONS:
@@ -97,7 +97,7 @@ def _beside_ini(config: pytest.Config, path: str) -> str:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """
-    Say what will be projected.
+    Return a line with the repository, the image, the cache mode and the network policy.
     """
     found = config.stash[_CONFIG]
     if found.repo is None:
@@ -112,7 +112,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
     """
-    Turn wrong marker arguments into an error of the collection.
+    Turn invalid marker arguments into a collection error.
     """
     made = yield
     for item in made if isinstance(made, list) else [made]:
@@ -130,7 +130,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """
-    Show with a failed test what its workspaces did.
+    Add the state of its workspaces to the report of a failed test.
     """
     if call.when == "call" and call.excinfo is not None:
         for workspace in item.stash.get(_WORKSPACES, []):
@@ -144,7 +144,7 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """
-    Tell an xdist worker when the run began.
+    Send the start time of the run to an xdist worker.
     """
     node.workerinput[_STARTED_KEY] = node.config.stash[_CONFIG].started
 
@@ -152,7 +152,7 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """
-    Take over what an xdist worker counted and kept.
+    Add the counts and kept workspaces of an xdist worker to ours.
     """
     output = getattr(node, "workeroutput", {})
     _count(node.config, output.get(_COUNTS_KEY, {}))
@@ -161,7 +161,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """
-    Give what an xdist worker counted and kept to its controller.
+    Send the counts and kept workspaces of an xdist worker to the controller.
     """
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
@@ -173,7 +173,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """
-    Say how often the cache was used, and what was kept.
+    Write how often the cache was used, and which workspaces were kept.
     """
     for line in config.stash[_KEPT]:
         terminalreporter.write_line(line)
@@ -199,7 +199,7 @@ def _codex_session(request: pytest.FixtureRequest) -> Iterator[Session]:
 @pytest.fixture(scope="session")
 def codex_engine(_codex_session: Session) -> Engine:
     """
-    The container engine of this run.
+    Return the container engine of this run.
     """
     return _codex_session.engine
 
@@ -207,7 +207,7 @@ def codex_engine(_codex_session: Session) -> Engine:
 @pytest.fixture(scope="session")
 def codex_image(_codex_session: Session) -> str:
     """
-    The tag of the base image, built if it was missing or out of date.
+    Return the tag of the base image, built if it was missing or out of date.
     """
     return _codex_session.base_tag
 
@@ -215,7 +215,7 @@ def codex_image(_codex_session: Session) -> str:
 @pytest.fixture(scope="session")
 def codex_proxy(_codex_session: Session) -> Isolation:
     """
-    The network of this run and the proxy, its only way out.
+    Return the isolated network of this run and its proxy.
     """
     return _codex_session.isolation
 
@@ -223,7 +223,7 @@ def codex_proxy(_codex_session: Session) -> Isolation:
 @pytest.fixture(scope="session")
 def codex_repo(request: pytest.FixtureRequest) -> RepositorySnapshot:
     """
-    The repository of `--codex-repo` at `--codex-rev`. Skips without one.
+    Return the repository of `--codex-repo` at `--codex-rev`. Skip the test without one.
     """
     config = request.config.stash[_CONFIG]
     if config.repo is None:
@@ -238,7 +238,7 @@ def codex_repo(request: pytest.FixtureRequest) -> RepositorySnapshot:
 @pytest.fixture
 def codex_env() -> dict[str, str]:
     """
-    Variables for every workspace. Override it in a `conftest.py`.
+    Return variables for every workspace. Override this fixture in a `conftest.py`.
     """
     return {}
 
@@ -246,8 +246,8 @@ def codex_env() -> dict[str, str]:
 @pytest.fixture
 def codex_network_policy(request: pytest.FixtureRequest) -> PolicyLike:
     """
-    What every workspace may reach: a policy, its fields, or the name or path
-    of one. Override it in a `conftest.py`.
+    Return the network policy of every workspace: a policy, its fields, its name, or
+    its path. Override this fixture in a `conftest.py`.
     """
     return request.config.stash[_CONFIG].network
 
@@ -257,10 +257,10 @@ def codex_workspace_factory(
     request: pytest.FixtureRequest, codex_env: dict[str, str], codex_network_policy: PolicyLike
 ) -> Iterator[Callable[..., Workspace]]:
     """
-    Starts workspaces: call it with the names of the markers as keywords
-    (`cache_hit`, `cache_miss`, `codex_repo`, `codex_env`, `codex_network`,
-    `codex_cassette`, `codex_setup`; the `codex_` may be left off) and `rev`.
-    Each ends with the test.
+    Return a function that starts workspaces. Its keywords are `rev` and the names of
+    the markers (`cache_hit`, `cache_miss`, `codex_repo`, `codex_env`, `codex_network`,
+    `codex_cassette`, `codex_setup`), with or without `codex_`. Each workspace is
+    removed after the test.
     """
     start = _Starter(request, codex_env, codex_network_policy)
     try:
@@ -274,7 +274,8 @@ def codex_workspace(
     request: pytest.FixtureRequest, codex_env: dict[str, str], codex_network_policy: PolicyLike
 ) -> Iterator[Workspace]:
     """
-    A workspace of the repository's HEAD, in the state its markers ask for.
+    Return a workspace of the repository's HEAD, in the state that the test's markers
+    request.
     """
     __tracebackhide__ = True
     start = _Starter(request, codex_env, codex_network_policy)
@@ -286,7 +287,7 @@ def codex_workspace(
 
 class _Starter:
     """
-    Starts the workspaces of one fixture, and stops them all.
+    Starts and stops the workspaces of one fixture.
     """
 
     def __init__(
@@ -308,7 +309,7 @@ class _Starter:
             if wish.repo is None and wish.rev is None:
                 snapshot = request.getfixturevalue("codex_repo")
             else:
-                snapshot = self._other(wish)
+                snapshot = self._other_repository(wish)
             session: Session = request.getfixturevalue("_codex_session")
             self._session = session
             env = {**self._config.env, **self._env, **wish.env}
@@ -316,7 +317,7 @@ class _Starter:
             order = session.order(snapshot, env, policy=policy, cassette=wish.cassette)
             workspace = session.workspace(order, wish.state)
         except CodexWorkspaceError as error:
-            # Its text says it all; our frames would bury it.
+            # The text is sufficient, and our frames would hide it.
             raise error.with_traceback(None) from None
         self._started.append(workspace)
         request.node.stash.setdefault(_WORKSPACES, []).append(workspace)
@@ -348,11 +349,11 @@ class _Starter:
         kept = self._session.stop(workspace, keep=keep)
         if kept:
             self._request.config.stash[_KEPT].append(
-                f"codex workspaces: {self._request.node.nodeid} is kept; look around with: "
+                f"codex workspaces: {self._request.node.nodeid} is kept; inspect it with: "
                 f"docker run --rm -it --network none --entrypoint bash {kept} --login"
             )
 
-    def _other(self, wish: Wish) -> RepositorySnapshot:
+    def _other_repository(self, wish: Wish) -> RepositorySnapshot:
         request = self._request
         repo = wish.repo or request.getfixturevalue("codex_repo").path
         session: Session = request.getfixturevalue("_codex_session")
@@ -398,8 +399,9 @@ def _writer(config: pytest.Config) -> Callable[[str], None]:
 
 def _worker_writer(name: str, capture: Any) -> Callable[[str], None]:
     """
-    An xdist worker has no terminal, but its standard error is the controller's. What is said
-    there (that one waits for another's setup, say) is worth a line among the dots.
+    Return a function that writes lines from an xdist worker. A worker has no terminal, but
+    its standard error is the controller's. Its messages (such as waiting for the setup of
+    another worker) appear among the dots.
     """
 
     def write(line: str) -> None:

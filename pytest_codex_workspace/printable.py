@@ -1,4 +1,4 @@
-"""Text from a workspace, made fit for a terminal."""
+"""Removing terminal control sequences from text of a workspace."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def printable(text: str) -> str:
     """
-    *text* without what could steer a terminal, or could not be written at all; colours stay.
+    Return *text* without control sequences, except colours, and without surrogates.
 
-    What runs in a workspace is not trusted with the user's terminal.
+    A workspace is not trusted with the user's terminal.
     """
     text = _SURROGATE.sub("\ufffd", text)
     pieces: list[str] = []

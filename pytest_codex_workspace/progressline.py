@@ -1,4 +1,4 @@
-"""Steps on a person's terminal: one line below the others, rewritten until they end."""
+"""Progress on a terminal: one line below the others, rewritten until the step ends."""
 
 from __future__ import annotations
 
@@ -10,62 +10,80 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from .config import OutputMode
-from .output import Output, Step
+from .output import Clock, Output, Step
 from .printable import printable
 
 __all__ = ["TerminalOutput", "is_terminal"]
 
-_OFTEN = 0.1
-"""Seconds between two pictures of the same step, at least."""
+_REDRAW_INTERVAL = 0.1
+"""The least number of seconds between two redraws of the line."""
 
 
 def is_terminal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
     """
-    Whether a line of *stream* can be rewritten.
+    Check whether a line of *stream* can be rewritten.
     """
     return stream.isatty() and environ.get("TERM", "dumb") != "dumb"
 
 
 class TerminalOutput(Output):
     """
-    Progress for somebody at a terminal.
+    Progress for a user at a terminal.
 
     Args:
         mode: as for `Output`.
         stream: the terminal.
-        environ: `NO_COLOR` leaves the line in the colour of the others.
+        environ: with `NO_COLOR` set, the line has no colour of its own.
+        clock: the monotonic clock; tests pass one of their own.
     """
 
     def __init__(
-        self, mode: OutputMode, stream: TextIO, *, environ: Mapping[str, str] = os.environ
+        self,
+        mode: OutputMode,
+        stream: TextIO,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        clock: Clock = time.monotonic,
     ) -> None:
-        super().__init__(mode, self._put)
+        super().__init__(mode, self._put, clock=clock)
         self._stream = stream
         self._dim = not environ.get("NO_COLOR")
         self._shown = 0
-        self._drawn = 0.0
-        # Of two at a time the one that began last is shown.
+        self._last_drawn = float("-inf")
+        # Of several steps that run at the same time, the last one is shown.
         self._steps: list[Step] = []
         self._guard = threading.Lock()
 
-    def _begun(self, step: Step) -> None:
-        super()._begun(step)
+    def started(self, step: Step) -> None:
+        """
+        Show *step* in place of the one that is shown now.
+        """
+        super().started(step)
         with self._guard:
             self._steps.append(step)
 
-    def _moved(self, step: Step) -> None:
+    def advanced(self, step: Step) -> None:
+        """
+        Redraw the line.
+        """
         self._draw(step)
 
-    def _ticked(self, step: Step) -> None:
+    def ticked(self, step: Step) -> None:
+        """
+        Redraw the line.
+        """
         self._draw(step)
 
-    def _ended(self, step: Step, *, ok: bool) -> None:
+    def ended(self, step: Step, *, ok: bool) -> None:
+        """
+        Erase the line, and write a line that stays.
+        """
         with self._guard:
             self._steps.remove(step)
         with self._lock:
             self._erase()
             self._stream.flush()
-        super()._ended(step, ok=ok)
+        super().ended(step, ok=ok)
 
     def _draw(self, step: Step) -> None:
         with self._guard:
@@ -73,10 +91,11 @@ class TerminalOutput(Output):
         if self.mode == "quiet" or not shown:
             return
         with self._lock:
-            if time.monotonic() - self._drawn < _OFTEN:
+            now = self._clock()
+            if now - self._last_drawn < _REDRAW_INTERVAL:
                 return
-            self._drawn = time.monotonic()
-            # In the last column some terminals begin a new line.
+            self._last_drawn = now
+            # Some terminals begin a new line after the last column.
             width = shutil.get_terminal_size().columns - 1
             text = printable(f"codex: {step}").replace("\x1b", "")[:width]
             rest = " " * max(0, self._shown - len(text))

@@ -1,4 +1,4 @@
-"""HEAD's commit, its history and its submodules, packed to be unpacked in a workspace."""
+"""Pack a commit, its history and its submodules into an archive for a workspace."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _ROOT = "codex-projection"
 
 class Projection:
     """
-    A commit as an archive, and the command that makes a workspace of it.
+    A commit as an archive, and the command that checks it out in a workspace.
 
-    The archive holds bare repositories that git's own packer has filled with
-    the commit, its history and nothing else: no configuration,
-    credential, hook, stash, other branch or remote of the host's. It is a
-    file without a name, gone with the process.
+    The archive holds bare repositories, packed by git, with the commit and its
+    history only: no configuration, credentials, hooks, stashes, other branches or
+    remotes of the host. The archive is an unnamed file, which disappears with
+    the process.
 
     Example:
         >>> with Projection.of(snapshot) as projection:  # doctest: +SKIP
@@ -45,7 +45,7 @@ class Projection:
     """
 
     unpack_dir = "/"
-    """Where in the container the archive is to be unpacked."""
+    """Directory of the container in which to unpack the archive."""
 
     def __init__(self, archive: BinaryIO, *, target: str, head: str) -> None:
         self._archive = archive
@@ -58,26 +58,25 @@ class Projection:
         cls, snapshot: RepositorySnapshot, *, environ: Mapping[str, str] | None = None
     ) -> Projection:
         """
-        Copy what *snapshot* names out of the host's repositories.
+        Pack the commit of *snapshot* from the host's repositories.
 
         Args:
-            snapshot: of `open_repository`.
-            environ: the environment in which git is found; the process's own
-                if not given.
+            snapshot: the result of `open_repository`.
+            environ: environment for git; that of this process if omitted.
 
         Raises:
             ProjectionError: objects are missing, or git failed.
         """
         try:
-            return cls._made(snapshot, os.environ if environ is None else environ)
+            return cls._pack(snapshot, os.environ if environ is None else environ)
         except OSError as error:
             raise ProjectionError(
                 f"the projection of {snapshot.path} cannot be written to a temporary directory: "
-                f"{error}; make room there, or set TMPDIR to another"
+                f"{error}; free some space there, or set TMPDIR to another directory"
             ) from None
 
     @classmethod
-    def _made(cls, snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Projection:
+    def _pack(cls, snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Projection:
         target = f"/workspace/{snapshot.name}"
         with tempfile.TemporaryDirectory(prefix="codex-projection-") as directory:
             scratch = Path(directory)
@@ -99,43 +98,46 @@ class Projection:
     @property
     def target(self) -> str:
         """
-        The project directory, `/workspace/<name>`.
+        Project directory in the workspace, `/workspace/<name>`.
         """
         return self._target
 
     @property
     def head(self) -> str:
         """
-        The commit, in full.
+        Full commit id.
         """
         return self._head
 
     @property
     def size(self) -> int:
         """
-        Bytes in the archive.
+        Size of the archive, in bytes.
         """
         return self._size
 
     @property
     def command(self) -> list[str]:
         """
-        The arguments of the command that, in a container in which the archive
-        has been unpacked, brings the project directory to `head` and removes
-        what was unpacked. It says on standard error why it failed.
+        Command that checks out `head` in a container.
+
+        The archive must have been unpacked there. The command updates the project
+        directory and removes the unpacked files. If it fails, it prints the reason
+        on standard error.
         """
         return ["python3", "-I", f"/{_ROOT}/apply_projection.py"]
 
     def open(self) -> BinaryIO:
         """
-        A new reader of the whole tar. Readers do not disturb each other, in
-        whatever threads they are.
+        Return a new reader of the whole archive.
+
+        Readers are independent of each other, also in several threads.
         """
         return io.BufferedReader(_Reader(self._archive, self._size))
 
     def close(self) -> None:
         """
-        Give the space back. Readers that are still open end with an error.
+        Delete the archive. Readers that are still open raise an error.
         """
         self._archive.close()
 
@@ -153,7 +155,7 @@ class Projection:
 
 class _Reader(io.RawIOBase):
     """
-    A position of its own in a file that others read too.
+    A reader with its own position in a shared file.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -183,7 +185,7 @@ def _write_tar(
     archive: BinaryIO, plan: Mapping[str, object], scratch: Path, files: Iterable[Path]
 ) -> None:
     """
-    Everything below one directory, whose entries come before what is in them.
+    Write all files below one directory, each directory entry before its content.
     """
     script = resources.files(__package__) / "agent" / "apply_projection.py"
     contents: dict[str, bytes | Path] = {

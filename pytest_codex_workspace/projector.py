@@ -1,10 +1,10 @@
-"""The program of Compose's service `projection`: packs HEAD where workspaces find it.
+"""The program of the Compose service `projection`, which packs HEAD for the workspaces.
 
     python3 -m pytest_codex_workspace.projector REPOSITORY DIRECTORY
 
-It sees the repository's git directory, read-only, and nothing of the network;
-workspaces see what it makes, and nothing of the repository. It always
-succeeds: what went wrong is in `projection.json`, for a workspace to say.
+The service has read-only access to the repository's git directory and no network;
+workspaces see only the result. The exit code is always 0: an error is written to
+`projection.json`, and the workspace reports it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ def project(repository: str, directory: Path, environ: Mapping[str, str]) -> Non
     Write `projection.tar`, and then `projection.json`.
 
     Args:
-        repository: where the git directory is, as `.git`.
-        directory: where to.
-        environ: `HOST_REPO` and `HOST_REPO_NAME` in it are the repository's path on
-            the host and the name it shall have, `CODEX_SKIP_SUBMODULES=1`
-            leaves submodules out.
+        repository: path of the repository in this container.
+        directory: directory to write to.
+        environ: environment variables. `HOST_REPO` is the repository's path on
+            the host, `HOST_REPO_NAME` the name of the project directory;
+            `CODEX_SKIP_SUBMODULES=1` skips submodules.
     """
     facts: dict[str, str] = {"repo": environ.get("HOST_REPO", "")}
     try:
         facts.update(_pack(repository, directory, environ))
     except Exception as error:
-        # The user knows the place by its name on the host.
+        # The user knows the repository by its path on the host.
         facts["error"] = str(error).replace(repository, facts["repo"] or repository)
     beside = directory / ".projection.json"
     beside.write_text(json.dumps(facts), "utf-8")
@@ -42,10 +42,10 @@ def project(repository: str, directory: Path, environ: Mapping[str, str]) -> Non
 
 
 def _pack(repository: str, directory: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    if sys.version_info < (3, 11):  # noqa: UP036 -- the image may be anyone's
+    if sys.version_info < (3, 11):  # noqa: UP036 -- users choose the image
         raise RuntimeError(
-            "the image's python3 is older than 3.11, which the Compose file needs: choose "
-            "`--image=slim` or `universal`, or use `codex-workspace run`"
+            "the python3 of the image is older than 3.11, which the Compose file needs: use "
+            "`--image=slim` or `--image=universal`, or `codex-workspace run`"
         )
     from dataclasses import replace
 
@@ -54,7 +54,7 @@ def _pack(repository: str, directory: Path, environ: Mapping[str, str]) -> dict[
 
     trusting = {
         **environ,
-        # It belongs to the user, who started this and is not root.
+        # The repository belongs to the user who started Compose, and not to root.
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "safe.directory",
         "GIT_CONFIG_VALUE_0": "*",
@@ -75,7 +75,7 @@ def _pack(repository: str, directory: Path, environ: Mapping[str, str]) -> dict[
 
 def main() -> None:
     """
-    Project what the arguments name.
+    Project the repository that the arguments name.
     """
     repository, directory = sys.argv[1:]
     project(repository, Path(directory), os.environ)

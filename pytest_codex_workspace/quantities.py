@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them."""
+"""Parsing and formatting durations and sizes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BYTES = {
 
 def parse_duration(text: str) -> float:
     """
-    Seconds in a text such as `90`, `30m`, `12h` or `2d`.
+    Return the seconds in a text such as `90`, `30m`, `12h` or `2d`.
 
     Raises:
-        ValueError: it is none, or zero.
+        ValueError: *text* is not a duration above 0.
     """
     number, unit = _parts(text)
     seconds = number * _SECONDS.get(unit.lower(), 0.0)
@@ -32,10 +32,10 @@ def parse_duration(text: str) -> float:
 
 def parse_size(text: str) -> int:
     """
-    Bytes in a text such as `500MB`, `20GB` or `1.5GiB`.
+    Return the bytes in a text such as `500MB`, `20GB` or `1.5GiB`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: *text* is not a size.
     """
     number, unit = _parts(text)
     if number < 0 or unit.upper() not in _BYTES:
@@ -45,7 +45,7 @@ def parse_size(text: str) -> int:
 
 def show_duration(seconds: float) -> str:
     """
-    A duration in its two largest units.
+    Format a duration in its two largest units.
     """
     whole = max(0, int(seconds))
     for size, unit, smaller, lesser in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
@@ -56,7 +56,7 @@ def show_duration(seconds: float) -> str:
 
 def show_size(size: int) -> str:
     """
-    A size in its largest unit, powers of 1000 as engines print them.
+    Format a size in its largest unit. Like engines do, use powers of 1000.
     """
     for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
         if size >= 1000**power:

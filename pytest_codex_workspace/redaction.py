@@ -1,4 +1,4 @@
-"""Taking secret values out of what is shown, logged and kept."""
+"""Removing secret values from output, logs and records."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from urllib.parse import quote, quote_plus
 __all__ = ["MARK", "SHORTEST", "Redaction", "Stream"]
 
 MARK = "***"
-"""Stands where a secret was."""
+"""The text that replaces a secret."""
 
 SHORTEST = 4
-"""Characters below which a value is found in text that has nothing to do with it."""
+"""The least number of characters of a secret. Shorter values occur in unrelated text."""
 
 _SHORTEST_LINE = 8
 
 
 class Redaction:
     """
-    Finds secret values in text and in streams: as they are, each longer line of
-    one that has several, and as URLs, JSON and shells write them.
+    Finds secret values in text and in streams: the values themselves, the longer
+    lines of values with several lines, and their forms in URLs, JSON and shells.
 
-    What lies in two overlapping values is replaced as one.
+    Overlapping values are replaced together.
 
     Args:
         values: the secrets.
@@ -38,20 +38,20 @@ class Redaction:
 
     def stream(self) -> Stream:
         """
-        For output that comes in pieces.
+        Return a filter for output that comes in pieces.
         """
         return Stream(self._forms)
 
     def data(self, data: bytes) -> bytes:
         """
-        *data* without the values.
+        Return *data* without the values.
         """
         stream = self.stream()
         return stream.feed(data) + stream.end()
 
     def text(self, text: str) -> str:
         """
-        *text* without the values.
+        Return *text* without the values.
         """
         clean = self.data(text.encode("utf-8", "surrogateescape"))
         return clean.decode("utf-8", "surrogateescape")
@@ -59,35 +59,35 @@ class Redaction:
 
 class Stream:
     """
-    One output from which values are taken, wherever its pieces are cut.
+    Removes values from one output, wherever its pieces are split.
 
-    What could become a value with the next piece is held back.
+    Data that could become a value with the next piece is held back.
     """
 
     def __init__(self, forms: list[bytes]) -> None:
         self._values = forms
-        self._rest = b""
-        # So many bytes of the rest lie in a value that was replaced already.
+        self._held_back = b""
+        # The number of bytes of the rest that belong to a value that was replaced already.
         self._covered = 0
 
     def feed(self, piece: bytes) -> bytes:
         """
-        What can be shown once *piece* has come.
+        Add *piece*, and return the data that can be shown now.
         """
         if not self._values:
             return piece
-        text = self._rest + piece
+        text = self._held_back + piece
         return self._take(text, self._undecided(text))
 
     def end(self) -> bytes:
         """
-        What was held back.
+        Return the data that was held back.
         """
-        return self._take(self._rest, len(self._rest))
+        return self._take(self._held_back, len(self._held_back))
 
     def _undecided(self, text: bytes) -> int:
         """
-        Where the first value may begin whose end has not come.
+        Return the first position at which an incomplete value may begin.
         """
         first = len(text)
         for value in self._values:
@@ -107,13 +107,13 @@ class Stream:
                 shown += MARK.encode()
             done = max(done, stop)
         shown += text[done:end]
-        self._rest = text[end:]
+        self._held_back = text[end:]
         self._covered = max(0, done - end)
         return bytes(shown)
 
     def _found(self, text: bytes, end: int) -> list[tuple[int, int]]:
         """
-        Where each value is that begins before *end*.
+        Return start and end of each value that begins before *end*.
         """
         spans: list[tuple[int, int]] = []
         for value in self._values:

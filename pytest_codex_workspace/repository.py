@@ -1,4 +1,4 @@
-"""What is to be projected: one commit of a user's repository, read and never written to."""
+"""Look up a commit of a user's repository, without writing to the repository."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .codex import RESUME, SCRIPTS, SETUP
 from .errors import ProjectionError
 from .git import git, inside, reading_environment, run_git, shared_dir
 from .submodules import find_submodules
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RepositorySnapshot", "open_repository", "project_name", "skips_submodules"]
 
-_SCRIPTS = "codex-workspace-scripts"
-_SETUP = f"{_SCRIPTS}/setup-script.sh"
-_RESUME = f"{_SCRIPTS}/setup-from-cache-script.sh"
 _FACTS = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
 
 
@@ -35,23 +33,23 @@ class RepositorySnapshot:
 
     Attributes:
         path: top level of the work tree.
-        name: name of the repository, in the characters a hosting service
-            allows. A linked worktree has the name of the repository it
-            belongs to, so that all worktrees share one cache.
-        git_dir: the work tree's git directory.
-        common_dir: the repository's; differs from `git_dir` in a linked
-            worktree.
+        name: name of the repository, limited to characters that a hosting
+            service allows. A linked worktree has the name of its repository,
+            so that all worktrees share one cache.
+        git_dir: git directory of the work tree.
+        common_dir: git directory of the repository; differs from `git_dir` in a
+            linked worktree.
         head: full commit id.
         object_format: `sha1` or `sha256`.
-        shallow: whether the clone's history is cut off.
-        identity: what tells this repository's cached images from those of
-            others. Clones of one repository have the same, if they have the
-            same name; a shallow clone, which does not know its root, has its own.
-        scripts_tree: tree id of `codex-workspace-scripts/` at that commit;
+        shallow: whether the repository is a shallow clone.
+        identity: an id that keeps the cached images of different repositories
+            apart. Clones of one repository with the same name share an id; a
+            shallow clone has an id of its own, since its root commit is unknown.
+        scripts_tree: tree id of `codex-workspace-scripts/` in the commit;
             `None` if there is no such directory.
-        has_setup: whether it holds `setup-script.sh`.
-        has_resume: whether it holds `setup-from-cache-script.sh`.
-        submodules: those directly below; each holds its own.
+        has_setup: whether that directory holds `setup-script.sh`.
+        has_resume: whether that directory holds `setup-from-cache-script.sh`.
+        submodules: direct submodules; each lists its own submodules.
     """
 
     path: Path
@@ -75,19 +73,20 @@ def open_repository(
     path: str | Path, rev: str = "HEAD", *, environ: Mapping[str, str]
 ) -> RepositorySnapshot:
     """
-    Look up a commit of the repository that *path* is in.
+    Look up a commit of the repository that contains *path*.
 
-    Nothing in the repository or its work tree changes, not even a time stamp,
-    and nothing is fetched from anywhere.
+    Nothing in the repository or its work tree changes, not even a timestamp,
+    and nothing is fetched.
 
     Args:
         path: a work tree or a directory in one; `~` is the home directory.
-        rev: what names the commit, as for `git rev-parse`.
-        environ: `CODEX_SKIP_SUBMODULES=1` in it leaves submodules out; git is
-            found and configured by the rest.
+        rev: a revision, as for `git rev-parse`.
+        environ: environment for git; `CODEX_SKIP_SUBMODULES=1` skips
+            submodules.
 
     Raises:
-        ProjectionError: there is no such commit, or not all of it is here.
+        ProjectionError: the commit does not exist, or some of its objects are
+            missing.
 
     Example:
         >>> open_repository(".", environ=os.environ).head  # doctest: +SKIP
@@ -102,13 +101,13 @@ def open_repository(
         env,
         f"{named}^{{commit}}",
         f"{named}^{{tree}}",
-        f"{named}^{{commit}}:{_SCRIPTS}",
-        f"{named}^{{commit}}:{_SETUP}",
-        f"{named}^{{commit}}:{_RESUME}",
+        f"{named}^{{commit}}:{SCRIPTS}",
+        f"{named}^{{commit}}:{SETUP}",
+        f"{named}^{{commit}}:{RESUME}",
         f"{named}^{{commit}}:.gitmodules",
     )
     if commit is None:
-        raise ProjectionError(_unknown(directory, rev, env))
+        raise ProjectionError(_unknown_revision(directory, rev, env))
     head = commit[1]
     if tree is None:
         raise ProjectionError(_incomplete(top, head))
@@ -142,14 +141,14 @@ def open_repository(
 
 def skips_submodules(environ: Mapping[str, str]) -> bool:
     """
-    Whether `CODEX_SKIP_SUBMODULES` leaves submodules out.
+    Check whether `CODEX_SKIP_SUBMODULES` is set to skip submodules.
     """
     return environ.get("CODEX_SKIP_SUBMODULES", "").strip().lower() in {"1", "true", "yes", "on"}
 
 
 def _directory(path: str | Path) -> Path:
     """
-    *path* as an absolute directory.
+    Return *path* as an absolute path, after checking that it is a directory.
     """
     try:
         directory = Path(path).expanduser().resolve()
@@ -159,16 +158,16 @@ def _directory(path: str | Path) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         raise ProjectionError(f"{str(path)!r} cannot be a repository: {error}") from None
     if there:
-        raise ProjectionError(f"{directory} is not a directory: give that of a git work tree")
+        raise ProjectionError(f"{directory} is not a directory: give the path of a git work tree")
     raise ProjectionError(f"{directory} does not exist: give the path of a git work tree")
 
 
 def _facts(directory: Path, rev: str, env: Mapping[str, str]) -> tuple[bool, str, str, Path, Path]:
     """
-    Shallow or not, object format, the id of what *rev* names, git directory
-    and top level.
+    Return whether the clone is shallow, the object format, the id that *rev*
+    names, the git directory and the top level.
     """
-    # An option would be obeyed, and no name of a commit begins like one.
+    # Git would treat this as an option; no revision starts with a dash.
     asked = rev if not rev.startswith("-") else ""
     result = run_git(
         *("rev-parse", *_FACTS, asked, "--absolute-git-dir", "--show-toplevel"),
@@ -178,14 +177,14 @@ def _facts(directory: Path, rev: str, env: Mapping[str, str]) -> tuple[bool, str
     bare, *rest = os.fsdecode(result.stdout).removesuffix("\n").split("\n")
     if bare == "true":
         raise ProjectionError(
-            f"{directory} is a bare repository: give the path of a work tree of it "
-            f"(git clone {shlex.quote(str(directory))}, or git worktree add)"
+            f"{directory} is a bare repository: give the path of one of its work trees "
+            f"(create one with git clone {shlex.quote(str(directory))} or git worktree add)"
         )
     if result.code and (len(rest) < 2 or "must be run in a work tree" in result.stderr):
-        raise ProjectionError(_why_not(directory, result.stderr))
+        raise ProjectionError(_no_work_tree(directory, result.stderr))
     if result.code or not re.fullmatch("[0-9a-f]{40,64}", rest[2]) or rest[3][:1] != "/":
-        raise ProjectionError(_unknown(directory, rev, env))
-    # Paths may contain line ends; the second of the two is above *directory*.
+        raise ProjectionError(_unknown_revision(directory, rev, env))
+    # Paths may contain line ends; the second path is *directory* or one of its parents.
     paths = rest[3:]
     above = {str(directory), *map(str, directory.parents)}
     cut = next((at for at in range(1, len(paths)) if "\n".join(paths[at:]) in above), 1)
@@ -193,33 +192,33 @@ def _facts(directory: Path, rev: str, env: Mapping[str, str]) -> tuple[bool, str
     return rest[0] == "true", rest[1], rest[2], git_dir, top
 
 
-def _why_not(directory: Path, said: str) -> str:
+def _no_work_tree(directory: Path, said: str) -> str:
     """
-    What to do about a directory in which git finds no work tree.
+    Explain why git finds no work tree in a directory, with a remedy.
     """
     if "dubious ownership" in said or "unsafe repository" in said:
         owned = re.search(r"safe\.directory (.+)$", said, re.MULTILINE)
         place = owned[1] if owned else shlex.quote(str(directory))
         return (
-            f"{directory} is in a repository owned by another user, which git will not open: "
+            f"{directory} is in a repository owned by another user, which git does not open: "
             f"if you trust it, run git config --global --add safe.directory {place}"
         )
     if "(or any" in said:
         return (
-            f"{directory} is not in a git repository: give the path of one, or run git init "
-            "there and commit what the workspace is to hold"
+            f"{directory} is not in a git repository: give the path of a repository, or run git "
+            "init there and commit the files that the workspace needs"
         )
     if "must be run in a work tree" in said:
-        return f"{directory} is inside a .git directory: give the work tree that it belongs to"
+        return f"{directory} is inside a .git directory: give the path of its work tree"
     return (
-        f"git cannot open the repository that {directory} is in: {said} "
-        "(git worktree repair and git fsck help with moved and damaged ones)"
+        f"git cannot open the repository that contains {directory}: {said} "
+        "(git worktree repair helps with a moved repository, git fsck with a damaged one)"
     )
 
 
-def _unknown(directory: Path, rev: str, env: Mapping[str, str]) -> str:
+def _unknown_revision(directory: Path, rev: str, env: Mapping[str, str]) -> str:
     """
-    What to do about a revision that names no commit.
+    Explain that a revision names no commit, with a suggestion.
     """
     names = git(
         "for-each-ref",
@@ -233,35 +232,38 @@ def _unknown(directory: Path, rev: str, env: Mapping[str, str]) -> str:
         hint = f" ({known[0]!r} has one: git switch {shlex.quote(known[0])})" if known else ""
         return (
             f"the repository at {directory} has no commit at HEAD yet: git add and git commit "
-            f"what the workspace is to hold{hint}"
+            f"the files that the workspace needs{hint}"
         )
     near = [name for name in known if name.endswith(f"/{rev}")]
     near += [name for name in difflib.get_close_matches(rev, known) if name not in near]
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "git log --all lists them;"
+    if near:
+        hint = f"did you mean {' or '.join(map(repr, near))}?"
+    else:
+        hint = "git log --all lists the commits;"
     return (
-        f"{rev!r} names no commit in {directory}: {hint} what is only on a remote "
-        "has to be fetched first"
+        f"{rev!r} names no commit in {directory}: {hint} fetch first if the commit is only on "
+        "a remote"
     )
 
 
 def _incomplete(top: Path, what: str) -> str:
     """
-    What to do about a partial clone that lacks what is asked for.
+    Explain that a partial clone lacks objects, with a remedy.
     """
     return (
-        f"the files of {what} are not all in {top}, and nothing is fetched behind your back: "
-        f"make the clone whole with git -C {shlex.quote(str(top))} "
+        f"some files of {what} are missing in {top}, and are not fetched automatically: "
+        f"complete the clone with git -C {shlex.quote(str(top))} "
         "fetch --refetch --no-filter origin"
     )
 
 
 def _name(top: Path, git_dir: Path, common_dir: Path) -> str:
     """
-    A file name for the project directory.
+    Return the name of the repository, for the project directory.
     """
     name = top.name
     if git_dir != common_dir:
-        # `.bare` is a habit of those who work in linked worktrees only.
+        # Users of linked worktrees often keep the bare repository in a directory such as `.bare`.
         hidden = common_dir.name.startswith(".")
         name = common_dir.parent.name if hidden else common_dir.name.removesuffix(".git")
     return project_name(name)
@@ -269,7 +271,7 @@ def _name(top: Path, git_dir: Path, common_dir: Path) -> str:
 
 def project_name(name: str) -> str:
     """
-    *name* in the characters that a project directory may have.
+    Replace the characters of *name* that a project directory may not have.
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:100]
     return name if name.strip(".") and name != ".git" else "repository"
@@ -279,7 +281,7 @@ def _objects(
     top: Path, git_dir: Path, env: Mapping[str, str], *names: str
 ) -> list[tuple[str, str] | None]:
     """
-    Type and id of each object, `None` for one that is not there.
+    Return type and id of each object, `None` for a missing one.
     """
     answer = run_git(
         *inside(git_dir),

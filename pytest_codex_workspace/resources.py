@@ -1,4 +1,4 @@
-"""Where the files that go into images are: in the installed wheel, or in a checkout."""
+"""The directories of files that go into images, in an installed wheel or a checkout."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ __all__ = ["package_dir", "resource_dir"]
 
 def package_dir() -> Path:
     """
-    The directory of this package, whose agent and policy go into images too.
+    Return the directory of this package, whose agent and policy go into images, too.
     """
     return Path(__file__).resolve().parent
 
 
 def resource_dir(name: Literal["dockerfiles", "examples", "proxy_addons"]) -> Path:
     """
-    A directory of files that are not Python modules of this package.
+    Return a directory of files that are not Python modules of this package.
 
     Args:
-        name: which one.
+        name: the name of the directory.
 
     Returns:
-        The copy that the wheel carries, or the checkout's own.
+        The copy in the wheel, or the directory of the checkout.
 
     Raises:
-        ImageBuildError: neither is there.
+        ImageBuildError: neither of them exists.
     """
     package = package_dir()
     tried = (package / "_resources" / name, package.parent / name)
@@ -36,6 +36,6 @@ def resource_dir(name: Literal["dockerfiles", "examples", "proxy_addons"]) -> Pa
         if directory.is_dir():
             return directory
     raise ImageBuildError(
-        f"this installation lacks its {name} directory (looked for {tried[0]} and {tried[1]}); "
-        "install pytest-codex-workspace again"
+        f"this installation has no {name} directory (looked for {tried[0]} and {tried[1]}); "
+        "reinstall pytest-codex-workspace"
     )

@@ -1,4 +1,4 @@
-"""Debian without a container registry: a root file system made with mmdebstrap and imported."""
+"""Debian without a container registry: a root file system made with mmdebstrap."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .output import Output
 __all__ = ["DEBIAN", "ROOTFS", "ensure_debian"]
 
 DEBIAN = "debian:trixie-slim"
-"""The base of slim and of the proxy where a registry answers."""
+"""The base of slim and of the proxy if a registry is available."""
 
 ROOTFS = "codex-workspace-emulator-rootfs:trixie"
-"""The base of slim and of the proxy where none does."""
+"""The base of slim and of the proxy without a registry."""
 
 _SUITE = "trixie"
 
-# As in Debian's own slim images: licences stay, what only people read goes, on later installs too.
+# As in Debian's own slim images: documentation except licences is left out, now and later.
 _EXCLUDES = (
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
@@ -38,15 +38,15 @@ _STEP = re.compile(r"I: ([a-z].*)")
 
 def ensure_debian(engine: Engine, output: Output) -> ImageInfo:
     """
-    The engine's Debian image, pulled or made if it has none.
+    Return the engine's Debian image. Pull or make it if there is none.
 
     Args:
-        engine: where to put it.
-        output: told what happens.
+        engine: the engine that gets the image.
+        output: takes the progress.
 
     Raises:
-        ImageBuildError: there is no registry to pull from, and mmdebstrap is
-            missing or failed.
+        ImageBuildError: the image cannot be pulled, and mmdebstrap is missing or
+            has failed.
     """
     for reference in (DEBIAN, ROOTFS):
         image = engine.image(reference)
@@ -65,9 +65,9 @@ def _import(engine: Engine, output: Output, refusal: str) -> ImageInfo:
     command = shutil.which("mmdebstrap")
     if command is None:
         raise ImageBuildError(
-            f"{DEBIAN} cannot be pulled ({refusal}), and mmdebstrap, which could make it from "
-            "Debian's archive, is not installed. On Debian and Ubuntu: `apt-get install "
-            "mmdebstrap debian-archive-keyring`; elsewhere let the engine reach a registry"
+            f"{DEBIAN} cannot be pulled ({refusal}), and mmdebstrap, which could make the image "
+            "from Debian's archive, is not installed. On Debian and Ubuntu, run `apt-get install "
+            "mmdebstrap debian-archive-keyring`; elsewhere, give the engine access to a registry"
         )
     with tempfile.TemporaryDirectory(prefix="codex-workspace-") as directory:
         archive = Path(directory) / "rootfs.tar"
@@ -91,7 +91,7 @@ def _mmdebstrap(command: str, archive: Path, architecture: str, output: Output) 
         _SUITE,
         str(archive),
     ]
-    said: list[str] = []
+    printed: list[str] = []
     with subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -102,13 +102,13 @@ def _mmdebstrap(command: str, archive: Path, architecture: str, output: Output) 
     ) as process:
         assert process.stderr is not None  # noqa: S101 -- it is a pipe
         for line in process.stderr:
-            said.append(line.rstrip())
-            output.detail(said[-1])
+            printed.append(line.rstrip())
+            output.detail(printed[-1])
     if process.returncode != 0:
-        tail = "\n".join(f"  {line}" for line in said[-20:] if not _STEP.fullmatch(line))
+        tail = "\n".join(f"  {line}" for line in printed[-20:] if not _STEP.fullmatch(line))
         raise ImageBuildError(
             f"mmdebstrap could not make a Debian {_SUITE} root file system (exit code "
-            f"{process.returncode}):\n{tail}\nIt needs a way to Debian's archive, "
+            f"{process.returncode}):\n{tail}\nmmdebstrap needs access to Debian's archive, "
             "the package debian-archive-keyring, and either root or the package uidmap with an "
             "entry for this user in /etc/subuid and /etc/subgid"
         )
@@ -116,8 +116,8 @@ def _mmdebstrap(command: str, archive: Path, architecture: str, output: Output) 
 
 def _architecture(engine: Engine) -> str:
     """
-    Debian's name of the engine's architecture; a remote engine may differ
-    from this machine.
+    Return Debian's name of the engine's architecture. A remote engine may differ from
+    this machine.
     """
     names = {"x86_64": "amd64", "aarch64": "arm64"}
     architecture = engine.version().get("arch", "")

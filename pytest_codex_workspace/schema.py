@@ -1,13 +1,13 @@
-"""A JSON Schema of `.codex-workspace.yaml` for editors, made from the table of options."""
+"""The JSON Schema of `.codex-workspace.yaml` for editors, made from the table of options."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from .codex import RUNTIMES
 from .config import Option
 from .configfile import GROUPS, Shape, shape_of, top_level
-from .environment import RUNTIMES
 from .network.policy import HTTPS_ONLY
 from .network.policy_file import NAMES
 from .settings import FILE
@@ -39,17 +39,19 @@ _SHAPES: dict[Shape, dict[str, Any]] = {
 
 def schema() -> dict[str, Any]:
     """
-    The schema as plain data.
+    Return the schema as plain data.
     """
-    properties: dict[str, Any] = {name: _of(option) for name, option in top_level().items()}
+    properties: dict[str, Any] = {
+        name: _option_schema(option) for name, option in top_level().items()
+    }
     for name, group in GROUPS.items():
-        below = _mapping({key: _of(option) for key, option in group.below.items()})
+        below = _mapping({key: _option_schema(option) for key, option in group.below.items()})
         forms = [below]
         if group.main is not None:
-            forms = [_of(group.main), below]
+            forms = [_option_schema(group.main), below]
         properties[name] = {"anyOf": forms} if len(forms) > 1 else below
     properties["runtimes"] = {
-        "description": "versions of the image's languages, as CODEX_ENV_*_VERSION",
+        "description": "versions of the language runtimes, as CODEX_ENV_*_VERSION",
         **_mapping(
             {name.lower(): {"type": ["string", "number"], "minLength": 1} for name in RUNTIMES}
         ),
@@ -57,7 +59,7 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": FILE,
-        "description": "How a repository is brought up by pytest --codex-repo and codex-workspace",
+        "description": "Settings of a repository for pytest --codex-repo and codex-workspace",
         "type": ["object", "null"],
         "additionalProperties": False,
         "properties": dict(sorted(properties.items())),
@@ -67,12 +69,12 @@ def schema() -> dict[str, Any]:
 
 def schema_text() -> str:
     """
-    The schema as the file that is shipped.
+    Return the text of the schema file in the distribution.
     """
     return json.dumps(schema(), indent=2) + "\n"
 
 
-def _of(option: Option) -> dict[str, Any]:
+def _option_schema(option: Option) -> dict[str, Any]:
     text = option.help + (f" (default: {option.default})" if option.default else "")
     shape = shape_of(option)
     form = {"enum": list(option.choices)} if shape == "choice" else _SHAPES[shape]

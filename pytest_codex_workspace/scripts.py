@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .channel import Channel
+from .codex import RESUME, SETUP
 from .errors import SetupError, WorkspaceLost
 from .network.request import Request
 from .secret import NO_SECRETS, Secrets
 
 __all__ = ["RESUME", "RUN", "SETUP", "ScriptRun", "run_script"]
-
-SETUP = "codex-workspace-scripts/setup-script.sh"
-RESUME = "codex-workspace-scripts/setup-from-cache-script.sh"
 
 _OUTPUT_LIMIT = 1024 * 1024
 _TAIL_LINES = 25

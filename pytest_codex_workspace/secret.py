@@ -1,4 +1,4 @@
-"""Secrets: variables that only setup scripts get, and that nothing of ours shows or keeps."""
+"""Secrets: variables that only the setup scripts get, and that are never shown or stored."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from .environment import workspace_environment
+from .codex import workspace_environment
 from .errors import SecretError
 from .network.request import Request
 from .redaction import SHORTEST, Redaction
 
 __all__ = ["NO_SECRETS", "Secrets"]
 
-# A guess takes this machine 0.1 s and 32 MiB.
+# The cost of one guess: 0.1 s and 32 MiB.
 _COST = {"n": 1 << 15, "r": 8, "p": 1, "maxmem": 64 << 20}
 
 
 class Secrets:
     """
-    Variables of this machine's environment by name. Their values are looked up
-    when a script or a key needs them, and stay in this process.
+    Variables of this machine's environment by name. Their values are read only when
+    a script or a key needs them, and do not leave this process otherwise.
 
     Args:
-        names: of the variables.
-        environ: holds their values.
+        names: names of the variables.
+        environ: the environment with their values.
     """
 
     def __init__(self, names: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> None:
@@ -44,7 +44,7 @@ class Secrets:
         The values by name.
 
         Raises:
-            SecretError: one is not set, or cannot be kept secret.
+            SecretError: a secret is not set, or cannot be kept secret.
         """
         usual = workspace_environment({})
         found: dict[str, str] = {}
@@ -52,17 +52,18 @@ class Secrets:
             value = self._environ.get(name)
             if value is None:
                 raise SecretError(
-                    f"the secret {name} is not set: the setup scripts need the variable {name} in "
-                    "the environment that this runs in (or take it off the list of secrets)"
+                    f"the secret {name} is not set: set the environment variable {name}, which the "
+                    f"setup scripts need, or remove {name} from the secrets"
                 )
             if name in usual:
                 raise SecretError(
-                    f"{name} cannot be a secret: every workspace has a variable of that name"
+                    f"{name} cannot be a secret: every workspace has a variable of that name; "
+                    "rename the secret"
                 )
             if len(value.strip()) < SHORTEST:
                 raise SecretError(
-                    f"the secret {name} has less than {SHORTEST} characters, which cannot be told "
-                    "from other text in logs; make it a variable (env) if it need not be secret"
+                    f"the secret {name} has fewer than {SHORTEST} characters, too few to recognise "
+                    "it in logs; use a longer value, or make it a plain variable (env)"
                 )
             found[name] = _Value(value)
         self._redaction = Redaction(found.values())
@@ -71,29 +72,31 @@ class Secrets:
     @property
     def redaction(self) -> Redaction:
         """
-        Takes the values that were looked up out of what is shown.
+        Removes the values that were read so far.
         """
         return self._redaction
 
     def check_apart(self, env: Mapping[str, str]) -> None:
         """
+        Check that no variable of *env*, which all commands of a workspace see, is a secret.
+
         Raises:
-            SecretError: a variable of *env*, which a whole workspace sees, is a secret.
+            SecretError: a variable is a secret.
         """
         for name in self.names:
             if name in env:
                 raise SecretError(
-                    f"{name} is a secret, and a variable of this workspace too, by a marker or the "
-                    "fixture codex_env; what all may see is no secret, so leave one of them out"
+                    f"{name} is both a secret and a plain variable of this workspace (from a "
+                    "marker or the fixture codex_env); remove one of the two"
                 )
 
     def digest(self, salt: str) -> str:
         """
-        What changes with any value. Slow to compute, because part of what it
-        goes into is public and some values are short.
+        Return a digest of all values. Computing it is slow on purpose: the digest
+        becomes part of public data, and short values could be guessed.
 
         Raises:
-            SecretError: a value is missing.
+            SecretError: a secret is not set.
         """
         if salt not in self._digests:
             text = json.dumps(dict(self.values), sort_keys=True).encode("ascii")
@@ -103,7 +106,7 @@ class Secrets:
 
     def hide(self, request: Request) -> Request:
         """
-        *request* without the values that were looked up.
+        Return *request* without the values that were read so far.
         """
         if "values" not in self.__dict__ or not self.names:
             return request
@@ -121,7 +124,7 @@ class Secrets:
 
 class _Value(str):
     """
-    A text that no traceback shows.
+    Text whose value no traceback shows.
     """
 
     __slots__ = ()
@@ -131,4 +134,4 @@ class _Value(str):
 
 
 NO_SECRETS = Secrets()
-"""What most repositories have."""
+"""The secrets of a repository without secrets."""

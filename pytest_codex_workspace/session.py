@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from . import images
+from .codex import workspace_environment
 from .config import Config
-from .environment import workspace_environment
 from .errors import EngineError
 from .idempotence import differences
 from .launch import Phase, Running

@@ -1,8 +1,8 @@
-"""What each option is set to, and where that was said.
+"""The value of each option and its source.
 
-The command line beats the environment, that an ini file, that the repository's
-`.codex-workspace.yaml`, and that the defaults. Variables and secrets are merged
-one by one, by the same rule.
+Precedence: command line, environment, ini file, the repository's
+`.codex-workspace.yaml`, default. Variables and secrets are merged one by one in
+the same order.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _BY_NAME = re.compile(r"[\s,]+")
 @dataclass(frozen=True, slots=True)
 class Source:
     """
-    Where a value was given: by an option, a variable of the environment, an
-    ini file, or the repository's file.
+    The source of a value: an option, an environment variable, an ini file, or the
+    repository's file.
     """
 
     kind: Literal["option", "environment", "ini", "file", "default"]
@@ -39,7 +39,7 @@ class Source:
 
     def __str__(self) -> str:
         """
-        Where to look for it.
+        Return the place where the user finds the value.
         """
         if self.path is None:
             return self.name or self.kind
@@ -48,18 +48,18 @@ class Source:
     @property
     def spelled(self) -> str:
         """
-        The beginning of a complaint about the value.
+        The beginning of an error message about the value.
         """
         return f"{self}: {self.name}" if self.line else str(self)
 
 
-DEFAULT = Source("default")
+_DEFAULT = Source("default")
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
     """
-    A value as it was written, and where.
+    A value as it was written, and its source.
     """
 
     value: Any
@@ -67,13 +67,13 @@ class Given:
 
 
 Values = dict[str, Given]
-"""Values by option key; those of repeatable options one by one, as `env.NAME`."""
+"""Values by option key. Each value of a repeatable option has a key such as `env.NAME`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """
-    The options of a run, checked, and where each came from.
+    The checked options of a run, and the source of each.
     """
 
     config: Config
@@ -91,72 +91,74 @@ class Settings:
         repo: str = "",
     ) -> Settings:
         """
-        Gather what options, environment and files say.
+        Collect the values of options, environment and files.
 
         Args:
-            options: of the command line, by option key; `None` where one was not given.
-            spell: how an option is written there.
-            ini: what an ini file says.
-            environ: with `CODEX_WORKSPACE_*`.
-            repo: the repository if nobody names one.
+            options: values of the command line by option key; `None` if an option was
+                not given.
+            spell: the format of an option's name on the command line.
+            ini: the values of an ini file.
+            environ: the environment with the variables `CODEX_WORKSPACE_*`.
+            repo: the repository to use if none is given.
 
         Raises:
-            ConfigError: a value cannot be meant. The text says where it is.
-            PolicyError: a network policy cannot be used.
+            ConfigError: a value is invalid. The text names its source.
+            PolicyError: a network policy is invalid.
         """
-        said = _read_environment(environ) | _read_options(options, spell)
-        above = {**(ini or {}), **said}
-        wanted = above["repo"].value if "repo" in above else repo
-        ignored = "repo_config" in above and above["repo_config"].value == "ignore"
-        file = find_file(wanted) if wanted and not ignored else None
-        below: Values = {}
+        given = _read_environment(environ) | _read_options(options, spell)
+        higher = {**(ini or {}), **given}
+        named = higher["repo"].value if "repo" in higher else repo
+        ignored = "repo_config" in higher and higher["repo_config"].value == "ignore"
+        file = find_file(named) if named and not ignored else None
+        lower: Values = {}
         if file is not None:
             from .configfile import read_file
 
-            below = read_file(file)
-        values = {**below, **above}
+            lower = read_file(file)
+        values = {**lower, **higher}
         if "repo" not in values and repo:
-            values["repo"] = Given(repo, DEFAULT)
+            values["repo"] = Given(repo, _DEFAULT)
         return cls(_config(values), values, file)
 
     def source(self, key: str) -> Source:
         """
-        Where the value of an option key came from.
+        Return the source of an option's value.
         """
-        return self.values[key].source if key in self.values else DEFAULT
+        return self.values[key].source if key in self.values else _DEFAULT
 
 
 def find_file(repo: str | Path) -> Path | None:
     """
-    The configuration file of the repository that *repo* is in, if it has one.
+    Return the configuration file of the repository that contains *repo*; `None` if
+    there is none.
 
     Raises:
-        ConfigError: it is no file, or has the other usual ending.
+        ConfigError: the file is not a regular file, or ends in `.yml`.
     """
     try:
         start = Path(repo).expanduser().resolve()
     except (OSError, RuntimeError, ValueError):
-        return None  # Whoever opens the repository says what is wrong.
+        return None  # The code that opens the repository reports the error.
     top = next((one for one in (start, *start.parents) if os.path.lexists(one / ".git")), None)
     if top is None:
         return None
     other = top / FILE.replace(".yaml", ".yml")
     if os.path.lexists(other):
-        raise ConfigError(f"{other} is not read: the file is called {FILE}; rename it")
+        raise ConfigError(f"{other} is not read: rename it to {FILE}")
     path = top / FILE
     if not os.path.lexists(path):
         return None
     if not path.is_file():
-        raise ConfigError(f"{path} is not a file that can be read; make it one, or remove it")
+        raise ConfigError(f"{path} is not a regular file: replace or remove it")
     return path
 
 
 def entries_of(option: Option, texts: Sequence[str], source: Source) -> Values:
     """
-    The values of a repeatable option, one by one.
+    Return the values of a repeatable option one by one.
 
     Raises:
-        ConfigError: one cannot be meant.
+        ConfigError: a value is invalid.
     """
     found: Values = {}
     for text in texts:
@@ -175,7 +177,7 @@ def _read_options(options: Mapping[str, Any], spell: str) -> Values:
     found: Values = {}
     for option in OPTIONS:
         value = options.get(option.key)
-        # The command has an argument for it.
+        # The command takes the repository as an argument.
         called = "REPO" if option.name == "repo" and spell == "--{}" else spell.format(option.name)
         source = Source("option", called)
         if option.repeatable:
@@ -191,7 +193,7 @@ def _read_environment(environ: Mapping[str, str]) -> Values:
         text = environ.get(option.variable, "")
         source = Source("environment", option.variable)
         if option.repeatable:
-            # A value may have spaces in it, a name cannot.
+            # A value may contain spaces, but a name cannot.
             cut = _BY_NAME.split(text) if option.metavar == "NAME" else text.splitlines()
             found |= entries_of(option, [one for one in cut if one.strip()], source)
         elif text:
@@ -231,13 +233,13 @@ def _check_apart(name: str, values: Values) -> None:
     if f"env.{name}" in values:
         variable, secret = values[f"env.{name}"].source, values[f"secret.{name}"].source
         raise ConfigError(
-            f"{name} is a variable of every workspace ({variable}) and a secret ({secret}); what "
-            "all may see is no secret, so leave one of them out"
+            f"{name} is both a secret ({secret}) and a plain variable ({variable}); remove one "
+            "of the two"
         )
 
 
 def _check_policy(value: Any) -> None:
-    # One that is written in the repository's file was checked with it.
+    # A policy that is written in the repository's file was checked with the file.
     if value == "https-only" or isinstance(value, Mapping):
         return
     from .network.policy_file import PolicyReader

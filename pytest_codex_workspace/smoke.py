@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .environment import CERTIFICATE, workspace_environment
+from .codex import CERTIFICATE, IMAGE, REGISTRIES, workspace_environment
 from .errors import CodexWorkspaceError, SetupError
 from .git import isolated_environment
-from .images import IMAGE
 from .network.request import Request
 from .resources import resource_dir
 from .session import Session
@@ -79,7 +78,7 @@ class _Bench:
         """
         The host that the workspace's own pip asks.
         """
-        hosts = json.loads(ws.path("/opt/codex/registries.json").read_text())["python"]
+        hosts = json.loads(ws.path(REGISTRIES).read_text())["python"]
         return str(hosts[0])
 
 

@@ -1,4 +1,4 @@
-"""Where the submodules that a commit names are kept on the host."""
+"""Find the submodules of a commit on the host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Submodule", "find_submodules"]
 
-_SKIP = "set CODEX_SKIP_SUBMODULES=1 to leave submodules out"
+_SKIP = "set CODEX_SKIP_SUBMODULES=1 to skip submodules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,11 @@ class Submodule:
     A submodule at the commit that its parent names.
 
     Attributes:
-        path: where it is in its parent's work tree. Here as in `name`, bytes
-            that are no text are kept the way `os.fsdecode` does.
-        name: its name in its parent's `.gitmodules`.
+        path: path in the parent's work tree, decoded like `os.fsdecode`.
+        name: name in the parent's `.gitmodules`, decoded like `os.fsdecode`.
         commit: full commit id.
         git_dir: a git directory on the host that has the commit.
-        submodules: those directly below it.
+        submodules: direct submodules of this submodule.
     """
 
     path: str
@@ -49,20 +48,21 @@ def find_submodules(
     env: Mapping[str, str],
 ) -> tuple[Submodule, ...]:
     """
-    The submodules of a commit, and theirs.
+    Return the submodules of a commit, recursively.
 
-    As with `git submodule update`, a path without an entry in `.gitmodules`
-    is passed over, and so is an entry that says `update = none`.
+    As in `git submodule update`, a path without an entry in `.gitmodules` is
+    skipped, and so is an entry with `update = none`.
 
     Args:
-        work_tree: the parent's work tree; need not be there.
-        commit: the parent's commit, which has a `.gitmodules`.
-        git_dir: the parent's git directory.
-        common_dir: the same, or for a linked worktree the repository's.
-        env: of `reading_environment`.
+        work_tree: work tree of the parent; it need not exist.
+        commit: commit of the parent, which has a `.gitmodules` file.
+        git_dir: git directory of the parent.
+        common_dir: the same directory, or for a linked worktree that of the
+            repository.
+        env: the result of `reading_environment`.
 
     Raises:
-        ProjectionError: a submodule's commit is nowhere on the host.
+        ProjectionError: the commit of a submodule is not on the host.
     """
     names = _names(work_tree, commit, git_dir, env)
     found = []
@@ -90,9 +90,9 @@ def find_submodules(
 
 def _names(work_tree: Path, commit: str, git_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
     """
-    The name of the submodule at each path.
+    Return the names of the submodules by path.
     """
-    # Not `config --blob`, for which the byte 0xFF ends the file.
+    # Not `config --blob`, which stops reading at the byte 0xFF.
     content = git(*inside(git_dir), "cat-file", "blob", f"{commit}:.gitmodules", env=env)
     listed = run_git(
         *inside(git_dir), "config", "--file=-", "-z", "--list", input=content, cwd=git_dir, env=env
@@ -103,22 +103,22 @@ def _names(work_tree: Path, commit: str, git_dir: Path, env: Mapping[str, str]) 
             f"(correct and commit it, or {_SKIP})"
         )
     paths: dict[str, str] = {}
-    left_out = set()
+    skipped = set()
     for entry in os.fsdecode(listed.stdout).split("\0"):
         key, _, value = entry.partition("\n")
         section, _, variable = key.rpartition(".")
         name = section.removeprefix("submodule.")
-        # Git refuses such names too: they would leave .git/modules.
+        # Git rejects such names as well: they lead out of .git/modules.
         if name == section or ".." in name.split("/") or name.startswith("/"):
             continue
         if variable == "path":
             paths.setdefault(name, value.rstrip("/"))
         elif variable == "update" and value == "none":
-            left_out.add(name)
+            skipped.add(name)
     return {
         path: name
         for name, path in paths.items()
-        if name not in left_out and not {"", "..", "/"} & {path, *PurePosixPath(path).parts}
+        if name not in skipped and not {"", "..", "/"} & {path, *PurePosixPath(path).parts}
     }
 
 
@@ -126,7 +126,7 @@ def _commits(
     paths: list[str], commit: str, git_dir: Path, env: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """
-    Those of *paths* that are submodules in the tree, with their commits.
+    Yield the *paths* that are submodules in the tree, with their commits.
     """
     if not paths:
         return
@@ -140,8 +140,10 @@ def _commits(
 
 def _candidates(place: Path, name: str, git_dir: Path, common_dir: Path) -> Iterator[Path]:
     """
-    Git directories in which the submodule may be: the one its work tree
-    names (which, in clones of old, is inside it), then where git keeps them.
+    Yield the git directories that may hold the submodule.
+
+    The first is the one that its work tree names, or contains in the layout of old
+    versions of git; then come the places where git keeps submodules.
     """
     own = place / ".git"
     if own.is_file():
@@ -156,7 +158,7 @@ def _candidates(place: Path, name: str, git_dir: Path, common_dir: Path) -> Iter
 
 def _has(git_dir: Path, commit: str, env: Mapping[str, str]) -> tuple[bool, bool]:
     """
-    Whether the commit is there, and whether it has submodules of its own.
+    Check whether the commit exists, and whether it has submodules.
     """
     asked = run_git(
         *(*inside(git_dir), "cat-file", "--batch-check=%(objecttype)"),

@@ -1,4 +1,4 @@
-"""Removal of what ended sessions left behind."""
+"""Removing what ended sessions left behind."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from .identity import owner_is_gone
 __all__ = ["left_behind", "remove_image", "remove_images", "remove_session", "sweep"]
 
 _FOREIGN_AGE = 24 * 3600.0
-"""Age in seconds after which an object from a machine that cannot be asked counts as left."""
+"""Seconds after which an object of a session on another machine counts as left behind."""
 
 
 _NAME = "codex-workspace-emulator"
-"""What all our images are called; in a registry they have their key in the tag."""
+"""The beginning of the names of our images. In a registry, the tag has the key."""
 
 _PATIENCE = 3.0
-"""Seconds for an engine to notice that the last container has left a network."""
+"""Seconds to wait until the engine has noticed that a network has no more containers."""
 
 
 def sweep(engine: Engine, *, everything: bool = False) -> list[str]:
     """
-    Remove containers, networks and temporary images of sessions that ended.
+    Remove containers, networks and temporary images of sessions that have ended.
 
-    Caches are left alone, and so is whatever belongs to a living session.
+    Cached images and the objects of running sessions are kept.
 
     Args:
-        engine: where to look.
-        everything: remove what living sessions use, too.
+        engine: the engine to clean up.
+        everything: also remove the objects of running sessions.
 
     Returns:
         One line for each removed object.
@@ -51,7 +51,7 @@ def sweep(engine: Engine, *, everything: bool = False) -> list[str]:
             try:
                 engine.remove_network(network.id)
             except EngineError:
-                # Its containers are being removed right now; the next sweep takes it.
+                # Its containers are just being removed. The next sweep removes the network.
                 continue
             removed.append(f"network {network.name}")
     for image in engine.images({labels.KIND: "temporary"}):
@@ -62,9 +62,9 @@ def sweep(engine: Engine, *, everything: bool = False) -> list[str]:
 
 def left_behind(engine: Engine) -> list[str]:
     """
-    What `sweep` would remove, one line for each object. Nothing is removed.
+    Return one line for each object that `sweep` would remove. Nothing is removed.
     """
-    found: list[tuple[str, Mapping[str, str]]] = [
+    objects: list[tuple[str, Mapping[str, str]]] = [
         *((f"container {c.name}", c.labels) for c in engine.containers({labels.SESSION: None})),
         *((f"network {n.name}", n.labels) for n in engine.networks({labels.SESSION: None})),
         *(
@@ -72,16 +72,16 @@ def left_behind(engine: Engine) -> list[str]:
             for i in engine.images({labels.KIND: "temporary"})
         ),
     ]
-    return [name for name, marks in found if _is_left(marks)]
+    return [name for name, found in objects if _is_left(found)]
 
 
 def remove_session(engine: Engine, session: str) -> list[str]:
     """
-    Remove every container and network of one session, however far it came.
+    Remove every container and network of one session, even if its start has failed.
 
     Returns:
-        One line for each network that the engine would not remove although
-        nothing is on it any more. Engines sometimes lose count of who is.
+        One line for each network that the engine refuses to remove although no
+        container uses it. Engines sometimes miscount the containers.
 
     Raises:
         EngineError: a container could not be removed.
@@ -90,12 +90,12 @@ def remove_session(engine: Engine, session: str) -> list[str]:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda one: engine.remove(one.id), containers))
     networks = engine.networks({labels.SESSION: session})
-    return [text for network in networks if (text := _let_go(engine, network.id))]
+    return [text for network in networks if (text := _remove_network(engine, network.id))]
 
 
-def _let_go(engine: Engine, network: str) -> str | None:
+def _remove_network(engine: Engine, network: str) -> str | None:
     """
-    Remove a network that nothing is on: what the engine says if it will not.
+    Remove a network without containers. Return the engine's message if it refuses.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -111,7 +111,7 @@ def _let_go(engine: Engine, network: str) -> str | None:
 
 def remove_images(engine: Engine, wanted: Mapping[str, str | None]) -> list[str]:
     """
-    Remove images with the labels *wanted*, except those in use.
+    Remove the images with the labels *wanted*, except those in use.
 
     Returns:
         One line for each removed image.
@@ -121,11 +121,11 @@ def remove_images(engine: Engine, wanted: Mapping[str, str | None]) -> list[str]
 
 def remove_image(engine: Engine, image: ImageInfo) -> list[str]:
     """
-    Remove one image with our tags, unless it is in use. One that a user has
-    given a name stays under that name.
+    Remove one image with our tags, unless it is in use. An image that the user has
+    tagged stays under that tag.
 
     Returns:
-        One line for each tag that is gone.
+        One line for each removed tag.
     """
     removed: list[str] = []
     ending = f":{image.labels.get(labels.KIND)}-{image.labels.get(labels.KEY)}"
@@ -134,7 +134,7 @@ def remove_image(engine: Engine, image: ImageInfo) -> list[str]:
         try:
             engine.remove_image(name)
         except EngineError:
-            # In use, or another image stands on it.
+            # A container uses the image, or another image is built on it.
             break
         removed.append(f"image {name}")
     return removed

@@ -1,4 +1,4 @@
-"""The user's terminal, or what stands in its place, connected to a command in a workspace."""
+"""Connecting the user's terminal or pipes to a command in a workspace."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from .errors import WorkspaceLost
-from .results import Lines, Process, Pty
+from .process import Lines, Process, Pty
 
 if TYPE_CHECKING:
     from .workspace import Workspace
 
 __all__ = ["Streams", "known_term", "on_pipes", "on_terminal"]
 
-_PIECE = 1 << 16
+_READ_SIZE = 1 << 16
 _PATIENCE = 2.0
-_MOST_DISCARDED = 256
+_MAX_DISCARDED_READS = 256
 _DEFAULT_TERM = "xterm-256color"
 _TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
 _TERMINFO = ("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo")
@@ -36,13 +36,13 @@ _RESET = (
     b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l"  # mouse, focus
     b"\x1b[?1047l"  # the other screen
 )
-"""What undoes that which a program that was killed has not undone."""
+"""Resets the modes that a killed program has left switched on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
     """
-    File descriptors of the user's side. Without `stdin` there is no input.
+    File descriptors on the user's side. Without `stdin`, there is no input.
     """
 
     stdin: int | None = 0
@@ -52,14 +52,14 @@ class Streams:
     @property
     def interactive(self) -> bool:
         """
-        Whether somebody sits at both ends.
+        Whether input and output are terminals.
         """
         return self.stdin is not None and os.isatty(self.stdin) and os.isatty(self.stdout)
 
     @property
     def size(self) -> tuple[int, int]:
         """
-        Rows and columns of the terminal; 24 and 80 where nothing says.
+        Rows and columns of the terminal; 24 and 80 if unknown.
         """
         for fd in (self.stdout, self.stdin):
             if fd is not None:
@@ -72,15 +72,15 @@ class Streams:
 
 def on_terminal(start: Callable[[Pty], Process], streams: Streams, term: str) -> int:
     """
-    Connect a command that runs on a terminal to the user's, which is as it
-    was when this returns or raises.
+    Connect a command that runs on a terminal to the user's terminal. Restore the
+    user's terminal at the end.
 
-    Keys go to the command as they are: Ctrl-C ends what runs there, and not
-    this. What is no terminal is read to its end, which the command gets as
-    Ctrl-D. Only for the main thread, because of the signals.
+    Keys go to the command unchanged: Ctrl-C interrupts the command, not this
+    process. Input that is not a terminal is read to its end, which the command
+    receives as Ctrl-D. Because of signal handlers, only the main thread may call this.
 
     Args:
-        start: starts it on the terminal it is given.
+        start: starts the command on a given terminal.
         streams: the user's side.
         term: kind of the terminal.
 
@@ -89,10 +89,10 @@ def on_terminal(start: Callable[[Pty], Process], streams: Streams, term: str) ->
 
     Raises:
         WorkspaceLost: the workspace has ended.
-        BrokenPipeError: nobody takes the output.
-        KeyboardInterrupt: this process was told to end.
+        BrokenPipeError: nobody reads the output.
+        KeyboardInterrupt: this process received SIGINT or SIGQUIT.
     """
-    with _Wakeup() as wakeup, wakeup.on(signal.SIGWINCH):
+    with _WakeupPipe() as wakeup, wakeup.on(signal.SIGWINCH):
         size = streams.size
         process = start(Pty(*size, term))
         with (
@@ -108,11 +108,11 @@ def on_terminal(start: Callable[[Pty], Process], streams: Streams, term: str) ->
 
 def on_pipes(start: Callable[[], Process], streams: Streams) -> int:
     """
-    Connect a command that runs on pipes: its outputs stay apart, and come as
-    they are printed.
+    Connect a command that runs on pipes to the user's streams. Its outputs stay
+    separate, and are passed on at once.
 
     Args:
-        start: starts it.
+        start: starts the command.
         streams: the user's side.
 
     Returns:
@@ -120,9 +120,9 @@ def on_pipes(start: Callable[[], Process], streams: Streams) -> int:
 
     Raises:
         WorkspaceLost: the workspace has ended.
-        BrokenPipeError: nobody takes the output.
+        BrokenPipeError: nobody reads the output.
     """
-    with _Wakeup() as wakeup:
+    with _WakeupPipe() as wakeup:
         process = start()
         with _input(process, streams.stdin, wakeup), _killed_on_error(process):
             errors = threading.Thread(
@@ -139,27 +139,27 @@ def on_pipes(start: Callable[[], Process], streams: Streams) -> int:
 
 def known_term(workspace: Workspace, term: str) -> str:
     """
-    The kind of terminal to tell the workspace's programs: *term*, the user's,
-    unless they could do nothing with it.
+    Return the kind of terminal for programs in the workspace: *term*, the user's kind,
+    or a common one if the workspace does not know *term*.
     """
     if "TERM" in workspace.env:
         return workspace.env["TERM"]
     if not _TERM.fullmatch(term):
         return _DEFAULT_TERM
     for directory in _TERMINFO:
-        # By the first letter, or where file names have no case, its number.
+        # The directory is the first letter or, if file names are not case-sensitive, its number.
         for letter in (term[0], f"{ord(term[0]):x}"):
             if workspace.path(f"{directory}/{letter}/{term}").exists():
                 return term
     return _DEFAULT_TERM
 
 
-class _Wakeup:
+class _WakeupPipe:
     """
-    A pipe that ends a thread's wait for input.
+    A pipe that wakes a thread which waits for input.
     """
 
-    def __enter__(self) -> _Wakeup:
+    def __enter__(self) -> _WakeupPipe:
         self.reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self.over = False
@@ -169,9 +169,9 @@ class _Wakeup:
         os.close(self.reader)
         os.close(self._writer)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """
-        End the wait, now or the next.
+        Wake the thread, now or at its next wait.
         """
         with suppress(BlockingIOError):
             os.write(self._writer, b"!")
@@ -179,10 +179,10 @@ class _Wakeup:
     @contextmanager
     def on(self, number: signal.Signals) -> Iterator[None]:
         """
-        Ring at each signal: a handler must not send, since the thread it
-        interrupts may be sending.
+        Wake the thread at each signal. The handler itself must not send, because it may
+        interrupt a thread that is sending.
         """
-        before = signal.signal(number, lambda *_: self.ring())
+        before = signal.signal(number, lambda *_: self.wake())
         try:
             yield
         finally:
@@ -204,7 +204,7 @@ def _killed_on_error(process: Process) -> Iterator[None]:
 @contextmanager
 def _raw(streams: Streams) -> Iterator[None]:
     """
-    The user's terminal without any handling of its own.
+    Switch the user's terminal to raw mode.
     """
     stdin = streams.stdin
     if stdin is None or not os.isatty(stdin):
@@ -213,12 +213,12 @@ def _raw(streams: Streams) -> Iterator[None]:
     before = termios.tcgetattr(stdin)
     quit_before = signal.signal(signal.SIGQUIT, _interrupt)
     try:
-        # What was typed while the workspace came up is for it.
+        # Keys that were typed while the workspace started are for the workspace.
         tty.setraw(stdin, termios.TCSADRAIN)
         yield
     finally:
-        # What the workspace made the terminal answer, or was typed too late, must not reach the
-        # user's own shell. A terminal that has hung up is an error, which changes nothing here.
+        # Answers of the terminal that the workspace requested, and keys typed too late, must not
+        # reach the user's own shell. The error of a terminal that has hung up is ignored.
         _discard(stdin)
         with suppress(termios.error):
             termios.tcsetattr(stdin, termios.TCSAFLUSH, before)
@@ -232,11 +232,11 @@ def _raw(streams: Streams) -> Iterator[None]:
 def _input(
     process: Process,
     stdin: int | None,
-    wakeup: _Wakeup,
+    wakeup: _WakeupPipe,
     resized: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
     """
-    Send what comes from *stdin* to the process.
+    Send input from *stdin* to the process.
     """
 
     def send() -> None:
@@ -247,15 +247,15 @@ def _input(
             sources = [wakeup.reader] if source is None else [wakeup.reader, source]
             ready = select.select(sources, [], [])[0]
             if wakeup.reader in ready:
-                os.read(wakeup.reader, _PIECE)
+                os.read(wakeup.reader, _READ_SIZE)
                 if wakeup.over:
                     return
                 resized()
-            if source in ready and not _pass_on(source, process):
+            if source in ready and not _send_available(source, process):
                 source = None
 
     def run() -> None:
-        # Whoever reads the output learns of the end, too.
+        # The thread that reads the output reports the end.
         with suppress(BrokenPipeError, WorkspaceLost):
             send()
 
@@ -265,17 +265,17 @@ def _input(
         yield
     finally:
         wakeup.over = True
-        wakeup.ring()
-        # It may be sending to a process that does not read.
+        wakeup.wake()
+        # The thread may be blocked by a process that does not read.
         thread.join(_PATIENCE)
 
 
-def _pass_on(source: int, process: Process) -> bool:
+def _send_available(source: int, process: Process) -> bool:
     """
-    Whether there may be more input.
+    Send the available input. Return whether there may be more.
     """
     try:
-        data = os.read(source, _PIECE)
+        data = os.read(source, _READ_SIZE)
     except BlockingIOError:
         return True
     except OSError:
@@ -289,12 +289,12 @@ def _pass_on(source: int, process: Process) -> bool:
 
 def _discard(stdin: int) -> None:
     """
-    Read what has come. To flush a terminal is not enough: more may wait
-    behind what it has room for.
+    Read the pending input. Flushing the terminal is not enough: more input may wait
+    behind its full buffer.
     """
     with suppress(OSError):
-        for _ in range(_MOST_DISCARDED):
-            if not select.select([stdin], [], [], 0)[0] or not os.read(stdin, _PIECE):
+        for _ in range(_MAX_DISCARDED_READS):
+            if not select.select([stdin], [], [], 0)[0] or not os.read(stdin, _READ_SIZE):
                 return
 
 
@@ -305,7 +305,7 @@ def _copy(lines: Lines, fd: int) -> None:
 
 def _copy_while_taken(lines: Lines, fd: int) -> None:
     """
-    For a thread. Nobody to take it is no reason to stop the process.
+    Copy output in a thread. If nobody reads the output, the process continues.
     """
     taken = True
     with suppress(WorkspaceLost):
@@ -323,7 +323,7 @@ def _write(fd: int, data: bytes) -> None:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
-            # Whoever shares the terminal with us may have made it so.
+            # Another process that shares the terminal may have made it non-blocking.
             select.select([], [fd], [])
         except OSError as error:
             if error.errno == errno.EIO:

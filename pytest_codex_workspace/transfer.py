@@ -1,8 +1,8 @@
-"""Copying trees into a workspace and out of it, as tar archives.
+"""Copying files and directories into and out of a workspace as tar archives.
 
-What comes out was made by whoever is root in the workspace, so `unpack`
-writes nothing through a link, no link that leads out, and nothing that is
-neither file, directory nor link.
+Root in the workspace controls a downloaded archive. Therefore `unpack` writes
+nothing through a link, refuses links that lead outside, and accepts only files,
+directories and links.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ _Parts = tuple[str, ...]
 
 class TransferError(CodexWorkspaceError, ValueError):
     """
-    What is to be downloaded would reach beyond its directory, or is too much.
+    A download leads out of its directory, exceeds the limits, or is damaged.
     """
 
 
 def pack(host_path: Path, name: str) -> BinaryIO:
     """
-    A tar of a file or directory of this machine.
+    Return a tar of a file or directory of this machine.
 
-    Everything in it belongs to root; modes, times and symbolic links stay,
-    devices and sockets are left out. *host_path* itself may be a link to what
-    is meant.
+    Everything in it belongs to root. Modes, times and symbolic links are kept,
+    devices and sockets are left out. If *host_path* itself is a link, its target is
+    packed.
 
     Args:
-        host_path: what to pack.
-        name: what it is called in the archive.
+        host_path: the file or directory to pack.
+        name: its name in the archive.
 
     Returns:
         The archive, at its start. Close it after use.
 
     Raises:
-        OSError: something cannot be read.
+        OSError: a file cannot be read.
     """
     file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 -- for the caller
     try:
@@ -82,14 +82,14 @@ def unpack(
 
     Args:
         pieces: the archive.
-        to: where to.
-        max_bytes: of all files together.
-        max_members: files, directories and links.
+        to: the target on this machine.
+        max_bytes: the limit on the bytes of all files together.
+        max_members: the limit on the number of files, directories and links.
 
     Raises:
-        TransferError: the archive is not safe, too large, or damaged. Names
-            the member. What came before it has been written.
-        OSError: something cannot be written.
+        TransferError: the archive is unsafe, too large, or damaged. The error
+            names the member. Earlier members have been written.
+        OSError: a file cannot be written.
     """
     stream = cast("BinaryIO", io.BufferedReader(_Pieces(iter(pieces))))
     try:
@@ -101,7 +101,7 @@ def unpack(
 
 class _Tree:
     """
-    The tree that an archive becomes.
+    The tree that an archive is unpacked to.
     """
 
     def __init__(self, to: Path, max_bytes: int, max_members: int) -> None:
@@ -114,12 +114,12 @@ class _Tree:
 
     def write(self, archive: tarfile.TarFile) -> None:
         while (member := archive.next()) is not None:
-            # It would keep every header until the end.
+            # Otherwise the archive keeps every header until the end.
             archive.members = []  # type: ignore[attr-defined]
             self._members -= 1
             self._bytes -= member.size
             if self._members < 0 or self._bytes < 0:
-                raise self._refuse(member, "is where the archive exceeds the limit of a download")
+                raise self._refuse(member, "exceeds the size limit of a download")
             parts = self._place(member.name, member)
             self._links.pop(parts, None)
             if member.isdir():
@@ -136,13 +136,13 @@ class _Tree:
                 raise self._refuse(member, "is neither a file, a directory nor a link")
         if self._top is None:
             raise TransferError(f"download to {self._to}: the archive is empty")
-        # Last, so that nothing above could be written through one.
+        # Links come last, so that nothing is written through one.
         for parts, target in self._links.items():
             self._make_link(parts, target)
 
     def _place(self, name: str, member: tarfile.TarInfo) -> _Parts:
         """
-        Where *name*, of *member* or of what it links to, is below the base.
+        Return the path below the base of *name*, which is *member*'s or its link's target.
         """
         parts = tuple(part for part in name.split("/") if part not in ("", "."))
         if name.startswith("/") or ".." in parts or "\0" in name:
@@ -158,7 +158,7 @@ class _Tree:
 
     def _path(self, parts: _Parts, member: tarfile.TarInfo) -> Path:
         """
-        The path on this machine, having made the directories above it.
+        Return the path on this machine, after creating its parent directories.
         """
         path = self._base
         for part in parts:
@@ -192,7 +192,7 @@ class _Tree:
 
     def _copy_link(self, parts: _Parts, member: tarfile.TarInfo) -> None:
         """
-        Hard links become copies: the one file could have been replaced since.
+        Copy the target of a hard link, because the target may have been replaced since.
         """
         place = self._place(member.linkname, member)
         if place in self._links:
@@ -200,10 +200,12 @@ class _Tree:
             return
         source = self._path(place, member)
         if source.is_symlink() or not source.is_file():
-            raise self._refuse(member, f"is a hard link to {member.linkname!r}, which is no file")
+            raise self._refuse(
+                member, f"is a hard link to {member.linkname!r}, which is not a file"
+            )
         self._bytes -= source.stat().st_size
         if self._bytes < 0:
-            raise self._refuse(member, "is where the archive exceeds the limit of a download")
+            raise self._refuse(member, "exceeds the size limit of a download")
         if source == self._base.joinpath(*parts):
             return
         with source.open("rb") as content, self._create(parts, member) as file:
@@ -213,7 +215,7 @@ class _Tree:
     def _make_link(self, parts: _Parts, target: str) -> None:
         member = tarfile.TarInfo("/".join((self._top or "", *parts)))
         if not 0 < len(target) <= _LINK_LENGTH or "\0" in target or self._escapes(parts, target):
-            raise self._refuse(member, f"is a link to {target!r}, out of the directory")
+            raise self._refuse(member, f"is a link to {target!r}, which leads out of the directory")
         path = self._path(parts, member)
         if path.is_symlink() or path.is_file():
             path.unlink()
@@ -221,7 +223,7 @@ class _Tree:
 
     def _escapes(self, parts: _Parts, target: str) -> bool:
         """
-        Whether a link leads out, through whatever other links of the archive.
+        Check whether a link leads outside, directly or through other links of the archive.
         """
         if target.startswith("/"):
             return True
@@ -243,7 +245,7 @@ class _Tree:
             elif further.startswith("/"):
                 return True
             elif followed == _LINKS_FOLLOWED:
-                return False  # No system follows a loop further than this.
+                return False  # No system follows more links than this.
             else:
                 followed += 1
                 todo = further.split("/") + todo
@@ -251,14 +253,14 @@ class _Tree:
 
     def _refuse(self, member: tarfile.TarInfo, why: str) -> TransferError:
         return TransferError(
-            f"download to {self._to}: {member.name[:500]!r} {why}. Download what is needed one by "
-            "one, or pack it inside the workspace and download the package"
+            f"download to {self._to}: {member.name[:500]!r} {why}. Download the files you need one "
+            "by one, or pack them into an archive inside the workspace and download that"
         )
 
 
 class _BoundedHeader(tarfile.TarInfo):
     """
-    A header whose extension does not fill the memory.
+    A header with a limit on the size of its extension, which is read into memory.
     """
 
     @classmethod
@@ -271,7 +273,7 @@ class _BoundedHeader(tarfile.TarInfo):
 
 class _Pieces(io.RawIOBase):
     """
-    Pieces of bytes as a file.
+    A readable file made of pieces of bytes.
     """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:

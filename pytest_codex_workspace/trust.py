@@ -1,4 +1,4 @@
-"""Certificates: those this machine trusts, and the authority that workspaces trust."""
+"""Certificates that this machine trusts, and the authority that workspaces trust."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ _BUNDLE_FILES = (
 
 def host_bundle() -> bytes:
     """
-    What this machine trusts, company authorities included.
+    Return the certificates that this machine trusts, corporate authorities included.
 
     Returns:
-        PEM certificates, each once, from the files that `SSL_CERT_FILE` and
-        `REQUESTS_CA_BUNDLE` name and from the system's own; nothing else that
-        those files hold, and empty where there is none.
+        PEM certificates, without duplicates, from the files that `SSL_CERT_FILE`
+        and `REQUESTS_CA_BUNDLE` name and from the system's bundles. Other content
+        of these files is left out. Empty if there are no certificates.
     """
     found: dict[bytes, None] = {}
     for _, name in bundle_files(os.environ):
         try:
             content = Path(name).read_bytes()
         except OSError:
-            # A bundle that cannot be read adds nothing; the others may do.
+            # Skip a bundle that cannot be read.
             continue
         found.update(dict.fromkeys(certificates(content)))
     return b"".join(found)
@@ -58,8 +58,11 @@ def host_bundle() -> bytes:
 
 def bundle_files(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """
-    Where `host_bundle` looks: the variable that names a file, empty for the
-    system's own, and its path. Not all of them need be there.
+    Return the files that `host_bundle` reads; some of them may not exist.
+
+    Returns:
+        Pairs of the variable that names the file (empty for a bundle of the
+        system) and the path of the file.
     """
     named = [(variable, environ.get(variable, "")) for variable in _BUNDLE_VARIABLES]
     return [*(pair for pair in named if pair[1]), *(("", name) for name in _BUNDLE_FILES)]
@@ -67,7 +70,7 @@ def bundle_files(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def ca_certificate(pem: bytes) -> bytes:
     """
-    The certificate of a key and certificate in one PEM, without the key.
+    Return the certificate in a PEM that also holds the key.
 
     Raises:
         ProxyError: *pem* holds no certificate.
@@ -75,15 +78,16 @@ def ca_certificate(pem: bytes) -> bytes:
     blocks = certificates(pem)
     if not blocks:
         raise ProxyError(
-            "the proxy's authority holds no certificate; remove its file and run again"
+            f"the proxy's authority holds no certificate; remove {ca_file()} and run again"
         )
     return blocks[0]
 
 
 def load_ca() -> bytes | None:
     """
-    This machine's authority, key and certificate as PEM; `None` before the
-    first run, and for a file that is not whole.
+    Return key and certificate of this machine's authority, as PEM.
+
+    Returns `None` before the first run, or if the file is incomplete.
     """
     try:
         pem = ca_file().read_bytes()
@@ -94,30 +98,32 @@ def load_ca() -> bytes | None:
 
 def store_ca(pem: bytes) -> bytes:
     """
-    Keep *pem* as this machine's authority, unless another process was first.
+    Store *pem* as this machine's authority, unless another process was first.
 
     Args:
-        pem: key and certificate.
+        pem: key and certificate of an authority.
 
     Returns:
-        The authority that is kept from now on.
+        The authority that is stored now.
 
     Raises:
-        ProxyError: *pem* lacks its key or its certificate, or the cache
+        ProxyError: *pem* lacks the key or the certificate, or the cache
             directory cannot be written.
     """
     if not _is_whole(pem):
-        raise ProxyError("an authority to keep needs one private key and one certificate")
+        raise ProxyError(
+            "the proxy's authority is incomplete: it needs a private key and a certificate"
+        )
     path = ca_file()
     try:
-        # `mkstemp` makes files of mode 0600.
+        # `mkstemp` creates the file with mode 0600.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".ca-")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(pem)
             if path.exists() and load_ca() is None:
                 path.unlink()
-            # Unlike a rename, a link fails when there is a file already.
+            # Unlike a rename, a link fails if the file already exists.
             os.link(name, path)
         except FileExistsError:
             return path.read_bytes()
@@ -125,40 +131,40 @@ def store_ca(pem: bytes) -> bytes:
             os.unlink(name)  # noqa: PTH108
     except OSError as error:
         raise ProxyError(
-            f"the proxy's authority cannot be kept in {path.parent}: {error.strerror}; "
-            "make that directory writable, or set XDG_CACHE_HOME to one that is"
+            f"the proxy's authority cannot be stored in {path.parent}: {error.strerror}; "
+            "make that directory writable, or set XDG_CACHE_HOME to a writable directory"
         ) from None
     return pem
 
 
 def cache_dir() -> Path:
     """
-    The directory of what is kept between runs, made if need be.
+    Return the directory for files that are kept between runs, creating it if needed.
 
     Returns:
-        `codex-workspace` below `XDG_CACHE_HOME` or `~/.cache`, with mode
-        0700; where that cannot be written, one of this user's own in the
-        system's temporary directory.
+        `codex-workspace` in `XDG_CACHE_HOME` or `~/.cache`, with mode 0700; if
+        that cannot be written, a directory of this user in the system's temporary
+        directory.
 
     Raises:
-        CodexWorkspaceError: neither can be used.
+        CodexWorkspaceError: neither directory can be used.
     """
     wanted = preferred_cache_dir()
-    # Anybody could have made it in a shared directory before us, as a link too.
+    # In a shared directory, another user may have created this path before, even as a link.
     fallback = Path(tempfile.gettempdir()) / f"codex-workspace-{os.getuid()}"
     if _is_ours(wanted):
         return wanted
     if not fallback.is_symlink() and _is_ours(fallback):
         return fallback
     raise CodexWorkspaceError(
-        f"neither {wanted} nor {fallback} is a directory that belongs to this user and can be "
-        "written; set XDG_CACHE_HOME to one that can"
+        f"neither {wanted} nor {fallback} is a writable directory that belongs to this user; "
+        "set XDG_CACHE_HOME to a writable directory"
     )
 
 
 def preferred_cache_dir() -> Path:
     """
-    The directory that `cache_dir` uses if it can be written.
+    Return the directory that `cache_dir` uses if it can be written.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     home = Path(os.path.expanduser("~/.cache"))  # noqa: PTH111 -- Path's raises without a home
@@ -167,14 +173,16 @@ def preferred_cache_dir() -> Path:
 
 def ca_file() -> Path:
     """
-    Where this machine's authority is kept.
+    Return the path of this machine's authority.
     """
     return cache_dir() / "ca.pem"
 
 
 def _is_ours(directory: Path) -> bool:
     """
-    Whether *directory* is there, ours and writable; it is closed to others.
+    Check whether *directory* belongs to this user and is writable.
+
+    The directory is created if it is missing, and closed to other users.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -190,7 +198,7 @@ def _is_ours(directory: Path) -> bool:
 
 def certificates(pem: bytes) -> list[bytes]:
     """
-    The certificates in *pem*.
+    Return the certificates in *pem*.
     """
     return [block.replace(b"\r\n", b"\n") + b"\n" for block in _CERTIFICATE.findall(pem)]
 

@@ -1,4 +1,4 @@
-"""How often, and when last, a cached image was used on this machine."""
+"""How often, and when, each cached image was used on this machine."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["Usage", "Use", "usage_on"]
 @dataclass(frozen=True, slots=True)
 class Use:
     """
-    How many workspaces an image has served, and when the last of them, in seconds since the
-    epoch; 0 before the first.
+    The number of workspaces that used an image, and the time of the last use in seconds since
+    the epoch; 0 before the first.
     """
 
     hits: int = 0
@@ -28,13 +28,14 @@ class Use:
 
 class Usage:
     """
-    A file for each image that grows by a byte with each use: any number of
-    processes may append at once, and its length and time are all there is to know.
+    Counts uses with one file for each image. Each use appends a byte, which any
+    number of processes may do at the same time. The size of the file is the number of
+    uses, and its time the last use.
 
-    Where it cannot be written nothing is remembered, and nothing fails.
+    If the directory cannot be written, uses are not counted, and nothing fails.
 
     Args:
-        directory: where the files are; made if need be.
+        directory: the directory of the files; it is created if necessary.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -42,14 +43,14 @@ class Usage:
 
     def note(self, image: str) -> None:
         """
-        The image of that id is used now.
+        Count a use of the image with the id *image*.
         """
         with suppress(OSError):
             self._append(image)
 
     def of(self, image: str) -> Use:
         """
-        What is known of an image.
+        Return the uses of the image with the id *image*.
         """
         try:
             state = self._file(image).stat()
@@ -59,7 +60,7 @@ class Usage:
 
     def forget(self, kept: Iterable[str]) -> None:
         """
-        Drop what is known of all images but those *kept*.
+        Forget the uses of all images except those *kept*.
         """
         names = {self._file(image).name for image in kept}
         with suppress(OSError):
@@ -85,7 +86,7 @@ class Usage:
 
 def usage_on(engine: Engine) -> Usage:
     """
-    What is known of the images of *engine*.
+    Return the uses of the images of *engine*.
     """
     name = hashlib.sha256(engine.url.encode()).hexdigest()[:12]
     return Usage(cache_dir() / "uses" / name)

@@ -1,4 +1,4 @@
-"""The handle on a running workspace."""
+"""The object that stands for a running workspace."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from .engine.protocol import Engine
 from .network.log import NetworkLog
 from .network.request import Request
 from .paths import WorkspacePath
-from .results import ExecResult, Process, Pty
+from .process import Process, Pty
+from .result import ExecResult
 from .transfer import pack, unpack
 
 __all__ = ["Command", "SetupResult", "Workspace"]
 
 Command = str | Sequence[str]
-"""A text for a bash login shell, or the arguments of a program."""
+"""A command: text for a bash login shell, or a program with its arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetupResult:
     """
-    How the workspace came to be set up.
+    The setup of a workspace.
 
     Attributes:
-        cache: `hit`, the setup image was there; `miss`, setup ran; `off`,
-            setup ran because the cache is off; `none`, there is nothing to
-            set up, or this workspace was asked for without.
-        exit_code: of the scripts; 0 when none ran.
-        output: what the scripts printed, the last MiB of each.
-        duration: seconds the scripts took when they ran.
-        log_path: file on this machine with what they printed: everything if
-            they ran in this session, else the last MiB of each; `None` where
-            it could not be written.
+        cache: `hit` if the setup image existed; `miss` if setup ran; `off` if setup
+            ran because the cache is off; `none` if there are no scripts, or the
+            workspace was requested without setup.
+        exit_code: the exit code of the scripts; 0 without scripts.
+        output: the last MiB of each script's output.
+        duration: seconds that the scripts took when they ran.
+        log_path: file on this machine with the output of the scripts: the whole
+            output if they ran in this session, otherwise the last MiB of each;
+            `None` if the file could not be written.
         key: the key of the setup image.
-        requests: the network log of `setup-script.sh`, on a hit too.
+        requests: the network log of `setup-script.sh`, also after a cache hit.
     """
 
     cache: Literal["hit", "miss", "off", "none"]
@@ -51,14 +52,14 @@ class SetupResult:
 
 class Workspace:
     """
-    A running workspace. Fixtures make it.
+    A running workspace, returned by the fixtures.
 
     Attributes:
         project: the project directory, `/workspace/<repository name>`.
-        env: every variable that commands start with, the image's own aside.
+        env: the variables of every command, without those of the image.
         head: full id of the projected commit.
-        setup: how the workspace came to be set up.
-        network: what it sent, and what became of it.
+        setup: the setup of the workspace.
+        network: the requests of the workspace, and their verdicts.
         container: the engine's id of its container.
     """
 
@@ -100,27 +101,27 @@ class Workspace:
         input: str | bytes | None = None,  # noqa: A002 -- the public name
     ) -> ExecResult:
         """
-        Run a command to its end.
+        Run a command, and wait for its end.
 
         Args:
-            cmd: a text is run by a bash login shell, as Codex does; a list is
-                a program and its arguments, without a shell.
+            cmd: text is run by a bash login shell, as in Codex; a list is a
+                program and its arguments, run without a shell.
             check: raise `ExecError` if the command fails.
-            timeout: seconds, after which the command's whole process group is
+            timeout: seconds after which the command's whole process group is
                 killed.
-            env: variables on top of `Workspace.env`.
-            cwd: directory; relative ones start at the project, the default.
+            env: variables in addition to `Workspace.env`.
+            cwd: directory, by default the project. Relative paths start there.
             user: name or number of the user to run as; root by default.
-            input: what the command reads; nothing by default.
+            input: standard input of the command; empty by default.
 
         Returns:
-            Exit code and output. Each stream is kept up to 10 MiB; what was
-            more is dropped, and `truncated` set.
+            The exit code and the output. If a stream is longer than 10 MiB, the rest
+            is dropped and `truncated` is set.
 
         Raises:
-            ExecError: *check*, and the exit code is not 0.
-            ExecTimeout: with what was printed until then.
-            WorkspaceLost: the container ended.
+            ExecError: *check* is set, and the exit code is not 0.
+            ExecTimeout: the timeout has passed. The error has the output so far.
+            WorkspaceLost: the container has ended.
         """
         __tracebackhide__ = True
         result = self._channel.run(
@@ -142,13 +143,13 @@ class Workspace:
         pty: Pty | None = None,
     ) -> Process:
         """
-        Start a command and return while it runs.
+        Start a command, and return while it is running.
 
-        Takes what `exec` takes; *check* and *timeout* count when the process
-        is waited for. Whoever does not read a process's output lets it block
-        once a MiB of it is unread, as on any pipe; `wait` reads it.
+        The arguments are those of `exec`; *check* takes effect in `Process.wait`. As
+        on any pipe, the process blocks while 1 MiB of its output is unread.
+        `Process.wait` reads the output.
 
-        With *pty* it runs on a terminal: what it prints there is all in
+        With *pty*, the command runs on a terminal, and all its output is in
         `Process.stdout`.
         """
         return self._channel.start(
@@ -165,18 +166,17 @@ class Workspace:
 
     def path(self, path: str | PurePosixPath) -> WorkspacePath:
         """
-        A path in the workspace; a relative one starts at the project.
+        Return a path in the workspace. A relative path starts at the project.
         """
         return self._paths(self.project / path)
 
     def upload(self, host_path: str | Path, to: str | PurePosixPath) -> None:
         """
-        Copy a file or a directory of this machine into the workspace, as `cp
-        -r` does.
+        Copy a file or a directory of this machine into the workspace, like `cp -r`.
 
         Raises:
-            FileNotFoundError: there is no *host_path*, or no directory to
-                copy it into.
+            FileNotFoundError: *host_path* or the target's parent directory does
+                not exist.
         """
         source, target = Path(host_path), self.path(to)
         if target.is_dir():
@@ -188,12 +188,12 @@ class Workspace:
 
     def download(self, path: str | PurePosixPath, host_path: str | Path) -> None:
         """
-        Copy a file or a directory of the workspace to this machine, as `cp
-        -r` does. Links that lead out of the copied directory, devices and the
-        like are refused: the workspace is not trusted with this machine.
+        Copy a file or a directory of the workspace to this machine, like `cp -r`.
+        Links that lead out of the copied directory, devices and sockets are refused,
+        because the workspace is not trusted.
 
         Raises:
-            FileNotFoundError: there is no such *path*.
+            FileNotFoundError: *path* does not exist.
         """
         source = self.path(path)
         if not source.exists():
@@ -209,5 +209,5 @@ def _argv(cmd: Any) -> list[str]:
         return ["bash", "-lc", cmd]
     argv = [str(word) for word in cmd]
     if not argv:
-        raise ValueError("exec([]): there is no program to run")
+        raise ValueError("the command is empty; give the name of a program")
     return argv

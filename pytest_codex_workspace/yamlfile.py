@@ -1,4 +1,4 @@
-"""Reading a YAML file that a person wrote, with the line of everything in it."""
+"""Reading a hand-written YAML file, with the line of each value."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 import yaml
 
-# Its own parser, not the one in C: that one's nodes are of no class that is known here once
-# a test-suite of plugins has imported the library anew.
-__all__ = ["InvalidYaml", "Kind", "kind_of", "line_of", "plain", "read_yaml"]
+# The parser in Python, not the one in C: the C parser's nodes have other classes once a test
+# suite of plugins has imported the library a second time.
+__all__ = ["InvalidYaml", "NodeKind", "kind_of", "line_of", "plain", "read_yaml"]
 
-_LONGEST = 1 << 20
+_LARGEST_FILE = 1 << 20
 
-Kind = str
-"""What a node is, as people call it: `text`, `a number`, `a mapping`, ..."""
+NodeKind = str
+"""The kind of a node in words: `text`, `a number`, `a mapping`, ..."""
 
-# What YAML 1.2 takes for numbers and truth values. The library follows 1.1,
-# where `off` is false and 12:30 a number of seconds.
+# Numbers and truth values of YAML 1.2. The library follows YAML 1.1, where
+# `off` is false and 12:30 is a number of seconds.
 _PLAIN = (
     (re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"), "a number"),
     (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), "a number"),
@@ -30,20 +30,20 @@ _TAGS = ("str", "int", "float", "bool", "null", "timestamp", "value")
 
 class InvalidYaml(ValueError):
     """
-    A file that cannot be used. The text has the file, and the line if there is one.
+    A file cannot be used. The text names the file, and the line if it is known.
     """
 
 
 def read_yaml(path: Path) -> yaml.Node | None:
     """
-    The document in a file; `None` if it is empty.
+    Return the document in a file; `None` if it is empty.
 
-    No key is there twice (YAML would let the last one win silently), and there
-    are no aliases, by which a small file means a huge one.
+    Duplicate keys are an error (in YAML the last one would silently win), and so
+    are aliases, with which a small file could expand to a huge one.
 
     Raises:
-        InvalidYaml: it is not YAML.
-        OSError: it cannot be read.
+        InvalidYaml: the file is not valid YAML.
+        OSError: the file cannot be read.
     """
     text = _text_of(path)
     try:
@@ -54,16 +54,16 @@ def read_yaml(path: Path) -> yaml.Node | None:
     except (ValueError, TypeError, RecursionError) as error:
         if isinstance(error, InvalidYaml):
             raise
-        raise InvalidYaml(f"{path}: a value cannot be read: {error}") from None
+        raise InvalidYaml(f"{path}: a value cannot be read: {_reason(error)}") from None
     return node
 
 
 def plain(node: yaml.Node, path: Path) -> Any:
     """
-    The value of a node of the file *path* as plain data.
+    Return the value of a node of the file *path* as plain data.
 
     Raises:
-        InvalidYaml: it has none.
+        InvalidYaml: the node cannot be turned into plain data.
     """
     try:
         return yaml.constructor.SafeConstructor().construct_document(node)
@@ -71,19 +71,19 @@ def plain(node: yaml.Node, path: Path) -> Any:
         raise _not_yaml(error, path) from None
     except (ValueError, TypeError, RecursionError) as error:
         where = f"{path}, line {line_of(node)}" if line_of(node) > 1 else str(path)
-        raise InvalidYaml(f"{where}: a value cannot be read: {error}") from None
+        raise InvalidYaml(f"{where}: a value cannot be read: {_reason(error)}") from None
 
 
 def line_of(node: yaml.Node) -> int:
     """
-    The line that a node begins in.
+    Return the number of the line on which a node begins.
     """
     return int(node.start_mark.line) + 1
 
 
-def kind_of(node: yaml.Node) -> Kind:
+def kind_of(node: yaml.Node) -> NodeKind:
     """
-    What a node is, as YAML 1.2 and editors see it.
+    Return the kind of a node according to YAML 1.2.
     """
     if isinstance(node, yaml.MappingNode):
         return "a mapping"
@@ -101,18 +101,22 @@ def kind_of(node: yaml.Node) -> Kind:
 def _not_yaml(error: yaml.YAMLError, path: Path, text: str = "") -> InvalidYaml:
     mark = getattr(error, "problem_mark", None)
     place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
-    problem = getattr(error, "problem", None) or "it cannot be read"
+    problem = getattr(error, "problem", None) or "the file cannot be read"
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         place, problem = f"{path}, line {line}", error.reason
     return InvalidYaml(f"{place}: this is not YAML: {problem}")
 
 
+def _reason(error: Exception) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
 def _text_of(path: Path) -> str:
     with path.open("rb") as file:
-        data = file.read(_LONGEST + 1)
-    if len(data) > _LONGEST:
-        raise InvalidYaml(f"{path} is longer than {_LONGEST} bytes, which nobody writes by hand")
+        data = file.read(_LARGEST_FILE + 1)
+    if len(data) > _LARGEST_FILE:
+        raise InvalidYaml(f"{path} is larger than the limit of {_LARGEST_FILE} bytes")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -128,7 +132,9 @@ def _check_plain(node: Any, path: Path) -> None:
         if not isinstance(one, yaml.CollectionNode):
             continue
         if id(one) in seen:
-            raise InvalidYaml(f"{path}: this file has no use for anchors and aliases")
+            raise InvalidYaml(
+                f"{path}: anchors and aliases are not supported; write the values out"
+            )
         seen.add(id(one))
         if not isinstance(one, yaml.MappingNode):
             waiting += one.value
@@ -139,8 +145,8 @@ def _check_plain(node: Any, path: Path) -> None:
                 raise InvalidYaml(f"{path}, line {line_of(key)}: a key must be a name")
             if key.value in keys:
                 raise InvalidYaml(
-                    f"{path}, line {line_of(key)}: {key.value} is there twice, first in line "
-                    f"{keys[key.value]}; keep one of them"
+                    f"{path}, line {line_of(key)}: {key.value} is defined twice (first on line "
+                    f"{keys[key.value]}); keep one of the two"
                 )
             keys[key.value] = line_of(key)
             waiting.append(value)

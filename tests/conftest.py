@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,17 @@ import pytest
 from pytest_codex_workspace.errors import EngineUnavailable
 
 MakeRepo = Callable[..., Path]
+
+_MODULE_FIXTURES = {
+    "adversary",
+    "chain",
+    "decrypts",
+    "origin",
+    "plain_origin",
+    "shared_proxy",
+    "tunnels",
+}
+"""Fixtures that start something once for each module."""
 
 _GIT_ENV = {
     "GIT_AUTHOR_NAME": "A",
@@ -76,7 +88,9 @@ def init_repo(where: Path, files: Mapping[str, str | bytes]) -> Path:
     """
     where.mkdir(parents=True)
     git(where, "init", "--quiet", "--initial-branch", "main")
-    commit(where, files, "first")
+    # A root commit of its own: two tests that make the same one in the same second would have one
+    # cache entry between them.
+    commit(where, files, f"first {secrets.token_hex(4)}")
     return where
 
 
@@ -112,3 +126,31 @@ def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Keep on one worker what shares something costly, and start with what takes longest.
+
+    A daemon of the tests' own has a disk and networks that some tests fill up: those of a module
+    are a group. So are tests that share a fixture of their module.
+    """
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if "private" in names:
+            group = f"private-{item.path.stem}"
+        elif shared := _MODULE_FIXTURES.intersection(names):
+            group = f"{item.path.stem}-{min(shared)}"
+        else:
+            continue
+        item.add_marker(pytest.mark.xdist_group(group))
+    # The order within each part stays random.
+    items.sort(key=_starts_late)
+
+
+def _starts_late(item: pytest.Item) -> int:
+    group = item.get_closest_marker("xdist_group")
+    if group is None:
+        return int("/unit/" in item.path.as_posix()) + 1
+    return int(not group.args[0].startswith("private-"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -62,6 +63,7 @@ class PrivateEngine:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
         deadline = time.monotonic() + 60
         while not self._answers():
@@ -118,6 +120,14 @@ class PrivateEngine:
             yield
         finally:
             ballast.unlink()
+
+
+def _end_with_parent() -> None:
+    """
+    Have the kernel end this process when its parent, a killed test run, ends. Programs that it
+    turns into keep the setting (PR_SET_PDEATHSIG of prctl(2)).
+    """
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 @contextmanager

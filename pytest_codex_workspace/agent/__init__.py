@@ -1,1 +1,1 @@
-"""Programs that run inside our containers. The images get these files as they are."""
+"""Programs that run inside the containers; images hold unmodified copies of these files."""

@@ -1,16 +1,16 @@
-"""The first process of every workspace: runs commands and touches files for the host.
+"""The first process of every workspace: runs commands and accesses files for the host.
 
-It is one file, needs Python 3.8 and nothing but the standard library, and is
-spoken to over its standard input and output in frames: a header `HEADER`
-(type, id, length of the payload) and the payload, JSON for requests and
-answers, raw bytes for data. An id is chosen by the host and stands for one
-request until `EXIT`, `DONE` or `ERROR` ends it. The end of input ends
-everything in the container.
+The agent is a single file that needs Python 3.8 and only the standard library.
+The host sends and receives frames over the agent's standard input and output. A
+frame has a header, `HEADER` (type, id, length of the payload), and a payload:
+JSON for requests and answers, raw bytes for data. The host chooses an id for each
+request; the id is in use until `EXIT`, `DONE` or `ERROR` ends the request. The
+end of input ends everything in the container.
 
-The host imports this module for the numbers below; there is no second copy.
+The host imports this module for the constants below; there is no second copy.
 """
 
-# Python 3.8 has no zip(strict=), and imports are most of the time that a start takes: no pathlib.
+# Python 3.8 has no zip(strict=). Imports dominate the start-up time, so there is no pathlib.
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import struct
 import sys
 import time
 
-# `typing` takes a quarter of the time that the whole agent takes to start.
+# Importing `typing` would take a quarter of the agent's start-up time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,10 +69,10 @@ MAX_PAYLOAD = 1 << 20
 # From the host.
 INIT = 1  # JSON: hosts, resolv, ca_certificate, env, cwd -> READY
 EXEC = 2  # JSON: argv, cwd, env, user, stdin or pty, limit or window, timeout -> EXIT
-STDIN = 3  # bytes for an EXEC or a WRITE; each is answered by TAKEN
+STDIN = 3  # bytes for an EXEC or a WRITE; each is acknowledged by TAKEN
 STDIN_EOF = 4
-KILL = 5  # JSON: signal; to the process group of an EXEC, or ends a READ
-ACK = 6  # CREDIT: the host consumed so many bytes of STDOUT or STDERR
+KILL = 5  # JSON: signal; signals the process group of an EXEC, or ends a READ
+ACK = 6  # CREDIT: number of bytes of STDOUT or STDERR that the host consumed
 READ = 7  # JSON: path -> DATA ..., DONE
 WRITE = 8  # JSON: path; then STDIN ..., STDIN_EOF -> DONE
 STAT = 9  # JSON: path, follow -> DONE
@@ -89,12 +89,12 @@ STDOUT = 66
 STDERR = 67
 EXIT = 68  # JSON: code, duration, totals, truncated, timed_out
 ERROR = 69  # JSON: errno (its name), message, path
-TAKEN = 70  # TAKEN_COUNT: bytes of STDIN that need no memory here any more
+TAKEN = 70  # TAKEN_COUNT: bytes of STDIN that the agent no longer buffers
 DATA = 71
 DONE = 72  # JSON
 
 DRAIN_LIMIT = 1 << 20
-"""What an ended command may still send beyond its window: all a pipe holds."""
+"""Bytes that an ended command may send beyond its window: the capacity of a pipe."""
 
 _PIECE = 1 << 16
 _FILE_PIECE = 1 << 18
@@ -119,12 +119,12 @@ _SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
-class Output:
+class OutputPipe:
     """
-    One output pipe of a command, or the terminal that has them all.
+    One output pipe of a command, or its terminal.
 
-    With a `limit`, what comes beyond it is read and dropped. With a `credit`
-    the pipe is left unread while the host has that much to consume.
+    With a `limit`, output beyond that number of bytes is read and dropped. With a
+    `credit`, reading pauses while the host has that many bytes left to consume.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Output:
         self._number = number
         self._kind = kind
         self._fd = fd
-        self._room = limit
+        self._remaining = limit
         self._credit = credit
         self._discard = False
         self.total = 0
@@ -146,7 +146,7 @@ class Output:
 
     def acknowledge(self, count: int) -> None:
         """
-        The host has consumed *count* bytes.
+        Add *count* bytes, which the host has consumed, to the credit.
         """
         if self._credit is not None:
             self._credit += count
@@ -155,7 +155,7 @@ class Output:
 
     def drain(self) -> None:
         """
-        Send what the pipe holds now, whatever the credit.
+        Send the current content of the pipe, whatever the credit.
         """
         most = DRAIN_LIMIT
         while self.open and most > 0:
@@ -166,7 +166,7 @@ class Output:
 
     def close(self) -> None:
         """
-        Close this end: a terminal hangs up.
+        Close the agent's end of the pipe; a terminal hangs up.
         """
         if self.open:
             self.open = False
@@ -175,8 +175,9 @@ class Output:
 
     def discard(self) -> None:
         """
-        From now on read and drop, so that whoever still holds the other end
-        neither blocks nor gets SIGPIPE.
+        Read and drop all further output.
+
+        Processes that still hold the other end neither block nor get SIGPIPE.
         """
         self._discard = True
         if self.open:
@@ -197,7 +198,7 @@ class Output:
         except BlockingIOError:
             return 0
         except OSError:
-            # A terminal that nobody holds any more.
+            # No process has the terminal open any more.
             piece = b""
         if not piece:
             self.close()
@@ -207,11 +208,11 @@ class Output:
             return count
         self.total += count
         self.last = time.monotonic()
-        if self._room is not None:
-            if count > self._room:
+        if self._remaining is not None:
+            if count > self._remaining:
                 self.truncated = True
-                piece = piece[: self._room]
-            self._room -= len(piece)
+                piece = piece[: self._remaining]
+            self._remaining -= len(piece)
         if self._credit is not None:
             self._credit -= count
         if piece:
@@ -219,60 +220,60 @@ class Output:
         return count
 
 
-class Input:
+class InputPipe:
     """
-    The input pipe or terminal of a command, and what waits to be written to it.
+    The input pipe or terminal of a command, with a buffer of unwritten data.
     """
 
     def __init__(self, agent: Agent, number: int, fd: int) -> None:
         self._agent = agent
         self._number = number
         self._fd = fd
-        self._waiting = bytearray()
+        self._buffer = bytearray()
         self._ended = False
         self._open = True
         os.set_blocking(fd, False)
 
     def write(self, data: bytes) -> None:
         """
-        Write *data* once the pipe takes it.
+        Write *data* as soon as the pipe accepts the data.
         """
-        if len(self._waiting) + len(data) > _STDIN_LIMIT:
-            raise ValueError("the host sends more input than it has credit for")
-        self._waiting += data
+        if len(self._buffer) + len(data) > _STDIN_LIMIT:
+            raise ValueError("the host sent more input than its credit allows")
+        self._buffer += data
         self._flush()
 
     def end(self) -> None:
         """
-        Close the pipe after what waits has been written.
+        Close the pipe once the buffer has been written.
         """
         self._ended = True
         self._flush()
 
     def close(self) -> None:
         """
-        Close the pipe and drop what waits.
+        Close the pipe and drop the buffer.
         """
         if self._open:
             self._open = False
             self._agent.unwatch(self._fd)
             os.close(self._fd)
-        self._taken(len(self._waiting))
+        self._taken(len(self._buffer))
 
     def _flush(self) -> None:
         if not self._open:
-            self._taken(len(self._waiting))
+            self._taken(len(self._buffer))
             return
         try:
-            while self._waiting:
-                with memoryview(self._waiting) as view:
+            while self._buffer:
+                with memoryview(self._buffer) as view:
                     count = os.write(self._fd, view[:_PIECE])
                 self._taken(count)
         except BlockingIOError:
             self._agent.watch(self._fd, select.POLLOUT, self._flush)
             return
         except OSError:
-            # Nobody reads it, or the terminal has hung up.
+            # No process reads the pipe, or the terminal has hung up.
             self.close()
             return
         if self._ended:
@@ -282,13 +283,13 @@ class Input:
 
     def _taken(self, count: int) -> None:
         if count:
-            del self._waiting[:count]
+            del self._buffer[:count]
             self._agent.send(TAKEN, self._number, TAKEN_COUNT.pack(count))
 
 
-class Command:
+class RunningCommand:
     """
-    A command from its start until its `EXIT`.
+    A command, from its start until its `EXIT` is sent.
     """
 
     def __init__(self, agent: Agent, number: int, request: dict[str, Any]) -> None:
@@ -309,8 +310,8 @@ class Command:
                 master, slave = open_terminal(pty["rows"], pty["columns"])
                 ours.append(master)
                 theirs.append(slave)
-                # The loop knows a descriptor by its number, so input needs another. The last is
-                # held for those who close all of theirs for a moment: that is no hang-up.
+                # The loop identifies a descriptor by its number, so input needs another one. The
+                # last one prevents a hang-up if the command closes all of its own for a moment.
                 ours[:0] = [os.dup(master)]
                 ours.append(os.dup(slave))
                 targets = [slave, slave, slave]
@@ -336,18 +337,18 @@ class Command:
         self._held = ours.pop() if pty is not None else None
         if request.get("timeout") is not None:
             self.deadline = self._started + request["timeout"]
-        self.input = Input(agent, number, ours.pop(0)) if with_input else None
+        self.input = InputPipe(agent, number, ours.pop(0)) if with_input else None
         limit, window = request.get("limit"), request.get("window")
         if window is not None:
             agent.answer(STARTED, number, pid=self.pid)
         self.outputs = [
-            Output(agent, number, kind, fd, limit, window)
+            OutputPipe(agent, number, kind, fd, limit, window)
             for kind, fd in zip((STDOUT, STDERR), ours)
         ]
 
     def resize(self, rows: int, columns: int) -> None:
         """
-        Give the terminal another size; its foreground group gets SIGWINCH.
+        Resize the terminal; its foreground process group gets SIGWINCH.
         """
         if self._held is not None:
             set_size(self._held, rows, columns)
@@ -364,9 +365,11 @@ class Command:
 
     def exited(self, status: int) -> None:
         """
-        The main process has ended. Report at once if nobody else holds its
-        outputs; otherwise give helpers such as the `tee` of `exec > >(tee log)`
-        a moment. A group that was killed is reported when all of it is gone.
+        Handle the end of the main process.
+
+        The command is reported at once if no other process holds its outputs.
+        Otherwise, helpers such as the `tee` of `exec > >(tee log)` get a moment to
+        finish. A killed process group is reported once all its processes are gone.
         """
         now = time.monotonic()
         self.ended = True
@@ -384,20 +387,20 @@ class Command:
         for output in self.outputs:
             output.drain()
             if on_terminal:
-                # Who is still there has been sent SIGHUP by the kernel, or is in the background.
+                # Remaining processes got SIGHUP from the kernel, or are in the background.
                 output.close()
         self.deadline = now + (_LONGEST_GRACE if self._killed else _GRACE)
         self.check()
 
     def check(self) -> None:
         """
-        Report a command that has ended, if there is nothing to wait for.
+        Report the command if it has ended and there is nothing to wait for.
         """
         if not self.ended:
             return
         if self._killed and os.getpid() == 1:
             try:
-                # Who is orphaned becomes a child of ours, and its end wakes us.
+                # Orphaned processes become children of the agent, and their end wakes the loop.
                 os.killpg(self.pid, 0)
             except ProcessLookupError:
                 self._report()
@@ -406,7 +409,7 @@ class Command:
 
     def expire(self) -> None:
         """
-        The deadline has passed: of the command, or of the moment after it.
+        Handle the deadline of the command, or of its helpers after its end.
         """
         now = time.monotonic()
         if not self.ended:
@@ -423,7 +426,7 @@ class Command:
 
     def conclude(self) -> None:
         """
-        Report at once: every process is dead.
+        Report the command at once, after all processes were killed.
         """
         if self.ended:
             self._report()
@@ -445,9 +448,9 @@ class Command:
         )
 
 
-class Refused(Exception):
+class CannotStart(Exception):
     """
-    A program that cannot be started: what a shell would say, and exit with.
+    A program cannot be started; with the message and exit code of a shell.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -457,11 +460,11 @@ class Refused(Exception):
 
 class Agent:
     """
-    The event loop and everything it serves.
+    The event loop, with all commands and file transfers.
 
     Args:
-        source: descriptor that frames are read from.
-        sink: descriptor that frames are written to.
+        source: descriptor to read frames from.
+        sink: descriptor to write frames to.
         init_timeout: seconds to wait for `INIT`.
     """
 
@@ -471,8 +474,8 @@ class Agent:
         self._buffer = bytearray()
         self._poll = select.poll()
         self._watched: dict[int, tuple[int, Callable[[], None]]] = {}
-        self._commands: dict[int, Command] = {}
-        self._children: dict[int, Command] = {}
+        self._commands: dict[int, RunningCommand] = {}
+        self._children: dict[int, RunningCommand] = {}
         self._reads: dict[int, int] = {}
         self._writes: dict[int, int] = {}
         self._env: dict[bytes, bytes] = dict(os.environb)
@@ -518,14 +521,14 @@ class Agent:
             if self._init_deadline is not None and self._init_deadline <= now:
                 fail(
                     f"the certificate of the proxy did not arrive within {self._init_timeout:g} s. "
-                    "The session that starts a workspace sends it once its proxy is up. Check that "
-                    "the session still runs, and that its proxy container does: `docker ps "
-                    "--filter label=io.codex-workspace.kind=proxy`."
+                    "The session sends the certificate once its proxy runs. Check that the session "
+                    "and its proxy container are running: `docker ps --filter "
+                    "label=io.codex-workspace.kind=proxy`."
                 )
 
     def watch(self, fd: int, events: int, handler: Callable[[], None]) -> None:
         """
-        Call *handler* whenever *fd* is ready. Watching twice is not an error.
+        Call *handler* whenever *fd* is ready; may be called again for the same *fd*.
         """
         if self._watched.get(fd, (0, None))[0] != events:
             self._poll.register(fd, events)
@@ -533,14 +536,14 @@ class Agent:
 
     def unwatch(self, fd: int) -> None:
         """
-        Take *fd* out of the loop, if it is in.
+        Remove *fd* from the loop, if it is being watched.
         """
         if self._watched.pop(fd, None) is not None:
             self._poll.unregister(fd)
 
     def send(self, kind: int, number: int, payload: bytes) -> None:
         """
-        Write one frame. Blocks while the engine does not take it.
+        Write one frame, and wait until the engine accepts it.
         """
         view = memoryview(HEADER.pack(kind, number, len(payload)) + payload)
         try:
@@ -555,19 +558,23 @@ class Agent:
         """
         self.send(kind, number, json.dumps(values).encode("ascii"))
 
-    def forget(self, command: Command) -> None:
+    def forget(self, command: RunningCommand) -> None:
         """
-        *command* has been reported.
+        Forget *command* after it was reported.
         """
         self._commands.pop(command.number, None)
 
     def spawn(self, request: dict[str, Any], targets: list[int]) -> int:
         """
-        Start the program of an `EXEC` in a session of its own, with *targets*
-        as its descriptors 0, 1 and 2. A terminal becomes the session's.
+        Start the program of an `EXEC` in a new session.
+
+        Args:
+            request: the `EXEC` request.
+            targets: descriptors to use as 0, 1 and 2; a terminal becomes the
+                controlling terminal of the session.
 
         Returns:
-            Its process id.
+            The process id.
         """
         argv = [encode(word) for word in request["argv"]]
         env = dict(self._env)
@@ -583,7 +590,7 @@ class Agent:
                 env.pop(encode(name), None)
             else:
                 env[encode(name)] = encode(value)
-        # Single-threaded, so the directory can be ours for as long as this takes.
+        # The agent has a single thread, so it can change its own directory for a moment.
         cwd = request.get("cwd")
         terminal = os.ttyname(targets[0]) if pty is not None else None
         os.chdir(os.path.join(self._cwd, encode(cwd)) if cwd else self._cwd)
@@ -593,7 +600,7 @@ class Agent:
                     return start(program, argv, env, targets, account, terminal)
                 except PermissionError:
                     denied = program
-            raise Refused(126, f"{decode(denied)}: Permission denied")
+            raise CannotStart(126, f"{decode(denied)}: Permission denied")
         finally:
             os.chdir("/")
 
@@ -699,8 +706,8 @@ class Agent:
 
     def _exec(self, number: int, request: dict[str, Any]) -> None:
         try:
-            command = Command(self, number, request)
-        except Refused as refusal:
+            command = RunningCommand(self, number, request)
+        except CannotStart as refusal:
             on_terminal = request.get("pty") is not None
             end = "\r\n" if on_terminal else "\n"
             text = f"{refusal}{end}".encode("utf-8", "surrogateescape")
@@ -836,7 +843,7 @@ class Agent:
 
 class Account:
     """
-    Who a command runs as.
+    The user and groups that a command runs as.
     """
 
     def __init__(self, uid: int, gid: int, groups: list[int], env: dict[bytes, bytes]) -> None:
@@ -848,7 +855,7 @@ class Account:
 
 def find_account(name: str) -> Account:
     """
-    The account that *name* names: `user`, `uid`, or either with `:gid`.
+    Return the account for *name*: a user name or id, optionally with `:group`.
     """
     import grp
     import pwd
@@ -861,14 +868,14 @@ def find_account(name: str) -> Account:
         env = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
     except KeyError:
         if not user.isdigit():
-            text = f"there is no user {user!r} in the workspace: see its /etc/passwd"
+            text = f"there is no user {user!r} in the workspace; /etc/passwd lists the users"
             raise OSError(errno.EINVAL, text) from None
         uid, gid, groups, env = int(user), 0, [0], {"HOME": "/"}
     if group:
         try:
             gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
         except KeyError:
-            text = f"there is no group {group!r} in the workspace: see its /etc/group"
+            text = f"there is no group {group!r} in the workspace; /etc/group lists the groups"
             raise OSError(errno.EINVAL, text) from None
         groups = [gid]
     return Account(uid, gid, groups, {encode(key): encode(env[key]) for key in env})
@@ -876,7 +883,7 @@ def find_account(name: str) -> Account:
 
 def find_programs(name: bytes, path: bytes) -> list[bytes]:
     """
-    The files that *name* may mean, in the order they are to be tried.
+    Return the files that *name* may refer to, in the order in which to try them.
     """
     if b"/" in name:
         candidates = [name]
@@ -887,14 +894,14 @@ def find_programs(name: bytes, path: bytes) -> list[bytes]:
     if files:
         return files
     if b"/" not in name:
-        raise Refused(
+        raise CannotStart(
             127,
             f"{decode(name)}: command not found in PATH={decode(path)} "
-            "(a command given as one string is run by a login shell, whose PATH may have it)",
+            "(a command given as one string runs in a login shell, which may have another PATH)",
         )
     if found:
-        raise Refused(126, f"{decode(name)}: Is a directory")
-    raise Refused(127, f"{decode(name)}: No such file or directory")
+        raise CannotStart(126, f"{decode(name)}: Is a directory")
+    raise CannotStart(127, f"{decode(name)}: No such file or directory")
 
 
 def start(
@@ -906,12 +913,12 @@ def start(
     terminal: str | None,
 ) -> int:
     """
-    Start *program*, by `/bin/sh` if it is a script without `#!`.
+    Start *program*; `/bin/sh` runs a script without `#!`.
 
     Raises:
-        PermissionError: it may not be executed.
-        Refused: it cannot be executed for another reason.
-        OSError: there is no room for another process.
+        PermissionError: the program may not be executed.
+        CannotStart: the program cannot be executed for another reason.
+        OSError: the system cannot create another process.
     """
 
     def launch(program: bytes, argv: list[bytes]) -> int:
@@ -930,12 +937,12 @@ def start(
         raise
     except OSError as error:
         if error.errno in _EXHAUSTED:
-            text = f"no room for another process: {os.strerror(error.errno)}"
+            text = f"cannot create another process: {os.strerror(error.errno)}"
             raise OSError(error.errno, text) from None
         if error.errno == errno.ENOENT:
-            text = "the interpreter that its first line names, or its loader, does not exist"
-            raise Refused(127, f"{decode(program)}: {text}") from None
-        raise Refused(126, f"{decode(program)}: {error.strerror}") from None
+            text = "the interpreter in its first line, or its loader, does not exist"
+            raise CannotStart(127, f"{decode(program)}: {text}") from None
+        raise CannotStart(126, f"{decode(program)}: {error.strerror}") from None
 
 
 def spawn(
@@ -946,12 +953,13 @@ def spawn(
     terminal: str | None,
 ) -> int:
     """
-    Start a program as the agent's own user, which `posix_spawn` does faster
-    than a fork.
+    Start a program as the agent's own user.
+
+    `posix_spawn` is faster than a fork.
     """
     actions: list[Any] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(targets)]
     if terminal is not None:
-        # The first terminal that the leader of a session opens is its controlling one.
+        # The first terminal that a session leader opens becomes the controlling terminal.
         actions.insert(0, (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0))
     return os.posix_spawn(
         program,
@@ -1006,24 +1014,24 @@ def fork(
 
 def open_terminal(rows: int, columns: int) -> tuple[int, int]:
     """
-    Make a terminal.
+    Create a terminal.
 
     Returns:
-        Our end of it, and the command's.
+        The agent's end of the terminal, and the command's end.
 
     Raises:
-        OSError: there are too many, or the workspace has none.
+        OSError: there are too many terminals, or the workspace supports none.
     """
     import termios
 
     try:
         master, slave = os.openpty()
     except OSError as error:
-        text = f"no terminal can be made in the workspace: {error.strerror}"
+        text = f"no terminal can be created in the workspace: {error.strerror}"
         raise OSError(error.errno, text) from None
     set_size(slave, rows, columns)
     modes = termios.tcgetattr(slave)
-    # So that the line editor of the kernel erases characters, and not bytes.
+    # Makes the kernel's line editor erase whole characters instead of bytes.
     modes[0] |= _IUTF8
     termios.tcsetattr(slave, termios.TCSANOW, modes)
     return master, slave
@@ -1031,7 +1039,7 @@ def open_terminal(rows: int, columns: int) -> tuple[int, int]:
 
 def set_size(terminal: int, rows: int, columns: int) -> None:
     """
-    Set the size of a terminal, in characters.
+    Set the size of a terminal, in rows and columns.
     """
     import fcntl
     import termios
@@ -1041,10 +1049,10 @@ def set_size(terminal: int, rows: int, columns: int) -> None:
 
 def install_certificate(root: str, certificate: bytes) -> bool:
     """
-    Put *certificate* into the trust store.
+    Add *certificate* to the trust store.
 
     Returns:
-        Whether it was not there yet.
+        Whether the certificate was new.
     """
     path = root + _CERTIFICATE
     try:
@@ -1069,7 +1077,7 @@ def install_certificate(root: str, certificate: bytes) -> bool:
 
 def _ran(program: str) -> bool:
     """
-    Run a program that may not be there: whether it succeeded.
+    Run a program that may not exist, and return whether it succeeded.
     """
     if not os.access(program, os.X_OK):
         return False
@@ -1080,7 +1088,7 @@ def _ran(program: str) -> bool:
 
 def overwrite(path: str, content: bytes) -> None:
     """
-    Write a file in place: it may be a mount of its own.
+    Write a file in place, since the file may be a mount point.
     """
     with open(path, "wb") as file:
         file.write(content)
@@ -1089,21 +1097,21 @@ def overwrite(path: str, content: bytes) -> None:
 
 def encode(text: str | bytes) -> bytes:
     """
-    The bytes of a path, an argument or a variable, whatever the locale.
+    Return the bytes of a path, argument or variable, whatever the locale.
     """
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
 
 
 def decode(data: bytes) -> str:
     """
-    The inverse of `encode`.
+    Return the text of a path, argument or variable, the inverse of `encode`.
     """
     return data.decode("utf-8", "surrogateescape")
 
 
 def fail(message: str) -> NoReturn:
     """
-    End with *message* on standard error.
+    Print *message* on standard error, and exit.
     """
     os.write(2, f"codex-workspace agent: {message}\n".encode("utf-8", "replace"))
     os._exit(_FAILED)
@@ -1111,8 +1119,9 @@ def fail(message: str) -> NoReturn:
 
 def main(arguments: list[str]) -> NoReturn:
     """
-    Serve standard input and output. The argument, if any, is the time in
-    seconds to wait for `INIT`.
+    Serve standard input and output.
+
+    The optional argument is the number of seconds to wait for `INIT`.
     """
     os.umask(0o022)
     os.chdir("/")
@@ -1123,8 +1132,8 @@ def main(arguments: list[str]) -> NoReturn:
     os.dup2(null, 1)
     os.close(null)
     if os.getpid() == 1 and os.getuid() == 0:
-        # A change of credentials closes /proc/1/fd and /proc/1/mem to the
-        # commands: `echo x >/proc/1/fd/1` must not end up between our frames.
+        # Changing credentials denies commands access to /proc/1/fd and /proc/1/mem:
+        # `echo x >/proc/1/fd/1` must not write between the agent's frames.
         os.setegid(65534)
         os.setegid(0)
     try:

@@ -1,14 +1,14 @@
-"""Bring a project directory to a projected commit, from inside: git and Python 3.8 are enough.
+"""Check out a projected commit inside a container, with git and Python 3.8 only.
 
     python3 -I apply_projection.py [TARGET]
 
-reads `plan.json` and the bare repositories beside this file, and removes the
-directory they are all in. The project directory is TARGET, or what the plan
-says. One that is there already keeps its untracked and ignored files; what is
-tracked becomes what the commit holds.
+The script reads `plan.json` and the bare repositories beside this file, and then
+removes the directory that holds them. The project directory is TARGET, or the one
+in the plan. An existing project directory keeps its untracked and ignored files;
+tracked files become those of the commit.
 """
 
-# Paths in a repository are bytes, which pathlib does not take.
+# Paths in a repository are bytes, which pathlib does not support.
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "Tree", "main"]
 
 OPTIONS = (
-    # A setup script may have configured the repository; nothing it wrote
-    # there may run a program now.
+    # A setup script may have changed the configuration of the repository;
+    # that must not run a program now.
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "core.fsmonitor=false"),
     *("-c", "filter.lfs.process="),
@@ -50,14 +50,13 @@ LEFT_OVER = (b"FETCH_HEAD", b"ORIG_HEAD")
 
 class Failure(Exception):
     """
-    What the user is told instead of a traceback.
+    An error that is shown to the user without a traceback.
     """
 
 
 class Tree:
     """
-    A work tree, the git directory it belongs to, and the directory of bare
-    repositories it is made from.
+    A work tree, its git directory, and the directory of bare repositories.
     """
 
     def __init__(self, path: bytes, git_dir: bytes, source: bytes) -> None:
@@ -67,19 +66,19 @@ class Tree:
 
     def bring_to(self, plan: dict[str, Any], *branch: str) -> None:
         """
-        Check out what the plan says, submodules included.
+        Check out the commit of the plan, submodules included.
         """
         os.makedirs(self.path, exist_ok=True)
         bare = os.path.join(self.source, plan["repository"].encode())
         if os.path.exists(os.path.join(self.git_dir, b"HEAD")):
-            # Of a git that was killed when the image was committed.
+            # Locks remain if git was killed when the image was committed.
             for lock in LOCKS:
                 remove(os.path.join(self.git_dir, lock))
             self._fetch(bare, plan["head"])
         else:
             self._create(bare, plan["object_format"])
         modules = plan["submodules"]
-        aside = self._make_way({raw(each["path"]): raw(each["name"]) for each in modules})
+        aside = self._clear_submodules({raw(each["path"]): raw(each["name"]) for each in modules})
         self._git("checkout", "--quiet", "--force", *branch, plan["head"])
         for module in modules:
             self._submodule(module, aside.get(raw(module["name"])))
@@ -88,7 +87,7 @@ class Tree:
 
     def _create(self, bare: bytes, object_format: str) -> None:
         """
-        A new repository that takes the objects over as they are.
+        Create a repository and move the objects into it.
         """
         os.makedirs(self.git_dir, exist_ok=True)
         options = [] if object_format == "sha1" else ["--object-format=" + object_format]
@@ -107,7 +106,7 @@ class Tree:
 
     def _fetch(self, bare: bytes, head: str) -> None:
         """
-        Add what the repository lacks, which may be history it did without.
+        Fetch missing objects, including history that a shallow clone lacked.
         """
         mine = read(os.path.join(self.git_dir, b"shallow"))
         deepen = []
@@ -118,11 +117,12 @@ class Tree:
         options = ("--quiet", "--no-tags", "--update-shallow", *deepen)
         self._git("fetch", *options, bare, "refs/heads/work")
 
-    def _make_way(self, wanted: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    def _clear_submodules(self, wanted: dict[bytes, bytes]) -> dict[bytes, bytes]:
         """
-        Take submodules away that are no longer where they were: git leaves
-        their work trees. Those that have moved are kept, with what is ignored
-        in them; the result says where, by name.
+        Remove the work trees of removed submodules, which git would leave.
+
+        A submodule that has moved is kept with its ignored files. The result has
+        the temporary paths of moved submodules by name.
         """
         modules = os.path.join(self.git_dir, b"modules")
         if not os.path.isdir(modules):
@@ -150,8 +150,7 @@ class Tree:
 
     def _submodule(self, plan: dict[str, Any], aside: bytes | None) -> None:
         """
-        Check a submodule out as `git submodule update --init` would, but
-        without an address to fetch from.
+        Check out a submodule like `git submodule update --init`, but without a URL.
         """
         name = raw(plan["name"])
         place = os.path.join(self.path, raw(plan["path"]))
@@ -176,7 +175,7 @@ class Tree:
 
     def _git(self, *args: str | bytes) -> bytes:
         """
-        Run git, which has to succeed, and return what it printed.
+        Run git, check that it succeeds, and return its output.
         """
         done = self._run(*args)
         if done.returncode:
@@ -187,7 +186,7 @@ class Tree:
 
     def _run(self, *args: str | bytes) -> subprocess.CompletedProcess[bytes]:
         """
-        Run git with no configuration but the repository's.
+        Run git with the configuration of the repository only.
         """
         kept = {name: value for name, value in os.environb.items() if name[:4] != b"GIT_"}
         home = self.source
@@ -218,14 +217,14 @@ class Tree:
 
 def raw(text: str) -> bytes:
     """
-    A path or name of the plan, as the bytes it has in the repository.
+    Return the bytes of a path or name in the plan.
     """
     return text.encode("utf-8", "surrogateescape")
 
 
 def read(path: bytes) -> bytes:
     """
-    What is in a file, nothing if there is none.
+    Return the content of a file; empty if there is no file.
     """
     try:
         with open(path, "rb") as file:
@@ -236,7 +235,7 @@ def read(path: bytes) -> bytes:
 
 def write(path: bytes, data: bytes) -> None:
     """
-    Make *path* a file that holds *data*.
+    Write *data* to the file *path*.
     """
     with open(path, "wb") as file:
         file.write(data)
@@ -244,7 +243,7 @@ def write(path: bytes, data: bytes) -> None:
 
 def remove(path: bytes) -> None:
     """
-    Remove whatever is at *path*, if anything is.
+    Remove the file, link or directory at *path*, if it exists.
     """
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
@@ -254,10 +253,10 @@ def remove(path: bytes) -> None:
 
 def main(arguments: list[str]) -> int:
     """
-    Apply the projection this file came with. Returns the exit code.
+    Apply the projection beside this file, and return the exit code.
     """
     source = os.path.dirname(os.path.abspath(os.fsencode(__file__)))
-    # Whatever the image has set, the user's files are readable as from a clone.
+    # Whatever the umask of the image, files get the same modes as in a clone.
     os.umask(0o022)
     try:
         plan = json.loads(read(os.path.join(source, b"plan.json")) or b"null")

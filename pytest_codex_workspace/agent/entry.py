@@ -1,14 +1,15 @@
-"""The first process of a workspace that Compose starts: makes it ready, then runs the command.
+"""The first process of a workspace under Compose: prepares it, and then runs a command.
 
     python3 -I -S -u entry.py [COMMAND ...]
 
-`run-setup` and `run-setup-from-cache` run the repository's scripts, nothing
-or `bash` is a login shell, anything else is run as it is. The exit code is
-the command's. It is one file beside `agent.py` and `entry.json`, which Compose
-mounts so that nothing in a workspace can change them; it needs Python 3.8.
+`run-setup` and `run-setup-from-cache` run the scripts of the repository; without a
+command, or with `bash`, a login shell starts; any other command runs unchanged. The
+exit code is that of the command. Compose mounts this file, `agent.py` and
+`entry.json` read-only, so that a workspace cannot change them. The program needs
+Python 3.8.
 """
 
-# Python 3.8 has neither zip(strict=) nor waitstatus_to_exitcode; without site there is little else.
+# Python 3.8 has neither zip(strict=) nor waitstatus_to_exitcode.
 
 from __future__ import annotations
 
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 
     from .agent import install_certificate
 else:
-    # An isolated interpreter does not look next to the program.
+    # An isolated interpreter does not import from the directory of the program.
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     from agent import install_certificate
 
-__all__ = ["Failure", "Place", "main"]
+__all__ = ["Failure", "WorkspaceEntry", "main"]
 
 _HOSTS = "127.0.0.1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace {hostname}\n"
 _RESOLVER = "nameserver {proxy}\noptions timeout:1 attempts:1\n"
@@ -46,7 +47,7 @@ _STEP = 0.1
 
 class Failure(Exception):
     """
-    What the user is told instead of a traceback.
+    An error that is shown to the user without a traceback.
     """
 
     def __init__(self, message: str, code: int = 1) -> None:
@@ -54,15 +55,15 @@ class Failure(Exception):
         self.code = code
 
 
-class Place:
+class WorkspaceEntry:
     """
-    Where a workspace finds what it is made of.
+    The steps that prepare a workspace.
 
     Args:
-        settings: of `entry.json`: `certificate`, `projection` (paths), `seconds`
-            to wait for the certificate, `runtimes` (Codex's default of each
-            variable), `setup`, `resume` (paths of the scripts), `run` (the text
-            of a bash program that runs one), and for tests `root`.
+        settings: content of `entry.json`: `certificate` and `projection` (paths),
+            `seconds` (to wait for the certificate), `runtimes` (Codex's default
+            of each variable), `setup` and `resume` (paths of the scripts), `run`
+            (a bash program that runs a script), and `root` (for tests).
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -70,48 +71,48 @@ class Place:
         self.root: str = settings.get("root", "")
         self.deadline = time.monotonic() + float(settings["seconds"])
 
-    def wait_for(self, what: Callable[[], Any], complaint: str) -> Any:
+    def wait_for(self, look: Callable[[], Any], message: str) -> Any:
         """
-        What *what* gives as soon as that is anything.
+        Call *look* until it returns a true value, and return the value.
 
         Raises:
-            Failure: nothing came in time.
+            Failure: the deadline has passed, with *message*.
         """
         while True:
-            found = what()
+            found = look()
             if found:
                 return found
             if time.monotonic() > self.deadline:
-                raise Failure(complaint.format(seconds=self.settings["seconds"]))
+                raise Failure(message.format(seconds=self.settings["seconds"]))
             time.sleep(_STEP)
 
     def prepare_network(self) -> str:
         """
-        See that there is one way out, and name its end.
+        Check that the proxy is the only route, and write the name files.
 
         Returns:
-            The proxy's address.
+            Address of the proxy.
 
         Raises:
-            Failure: there are others, or none.
+            Failure: there are other routes, or none.
         """
         proxy = self.wait_for(
             self._only_neighbour,
-            "this workspace is not cut off from the network, so nothing is run in it: start it "
-            "with `docker compose run`, with its dependencies and the file's own network",
+            "this workspace is not isolated from the network, so its command does not run: start "
+            "the workspace with `docker compose run`, without --no-deps or another network",
         )
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((proxy, 9))
             own = probe.getsockname()[0]
         names = {"proxy": proxy, "own": own, "hostname": socket.gethostname()}
-        # The namespace's files, as the workspace before this one left them.
+        # The files belong to the namespace; an earlier workspace may have changed them.
         for path, text in (("/etc/hosts", _HOSTS), ("/etc/resolv.conf", _RESOLVER)):
             _write(self.root + path, text.format(**names))
         return str(proxy)
 
     def _only_neighbour(self) -> str:
         """
-        The address of the only route, if it leads to a single machine.
+        Return the destination of the only route, if that is a single machine.
         """
         with open(self.root + "/proc/net/route") as table:
             rows = [line.split() for line in table.readlines()[1:]]
@@ -121,34 +122,35 @@ class Place:
 
     def trust_proxy(self, address: str) -> None:
         """
-        Put the proxy's certificate into the trust store, once it is there.
+        Wait for the proxy, and add its certificate to the trust store.
 
         Raises:
-            Failure: it did not come, or the proxy is not at *address*.
+            Failure: the certificate did not arrive in time, or the proxy does not
+                respond at *address*.
         """
         certificate = self.wait_for(
             lambda: _read(self.settings["certificate"]),
-            "the proxy's certificate did not come within {seconds} s: see with `docker compose "
-            "ps` that the service `proxy` is running and healthy; `docker compose logs proxy` "
-            "says why it is not",
+            "the proxy's certificate did not arrive within {seconds} s: check with `docker "
+            "compose ps` that the service `proxy` is running and healthy; `docker compose logs "
+            "proxy` shows its errors",
         )
         install_certificate(self.root, certificate)
         self.wait_for(
             lambda: _listens(address),
-            "the proxy did not answer within {seconds} s: see with `docker compose ps` that the "
-            "service `proxy` is running and healthy; if it was made anew, `docker compose down`, "
-            "and run again",
+            "the proxy did not respond within {seconds} s: check with `docker compose ps` that "
+            "the service `proxy` is running and healthy; if its container was recreated, run "
+            "`docker compose down` and try again",
         )
 
     def project(self) -> str:
         """
-        Bring the project directory to HEAD. What is ignored in it stays.
+        Check out HEAD in the project directory; ignored files stay.
 
         Returns:
-            Its path.
+            Path of the project directory.
 
         Raises:
-            Failure: there is no projection of the repository that is asked for.
+            Failure: there is no projection of the requested repository.
         """
         where = self.settings["projection"]
         facts = json.loads(_read(os.path.join(where, "projection.json")) or b"{}")
@@ -157,8 +159,8 @@ class Place:
         asked = os.environ.get("HOST_REPO", "")
         if facts.get("repo") != asked:
             raise Failure(
-                f"what was projected is {facts.get('repo', 'nothing')}, and HOST_REPO is now "
-                f"{asked or 'not set'}: `docker compose down`, and run again"
+                f"the projected repository is {facts.get('repo', 'missing')}, but HOST_REPO is "
+                f"now {asked or 'not set'}: run `docker compose down` and try again"
             )
         target = f"{self.root}/workspace/{facts['name']}"
         if _head(target) != facts["head"]:
@@ -169,7 +171,7 @@ class Place:
         scratch = self.root + "/codex-projection"
         shutil.rmtree(scratch, ignore_errors=True)
         with tarfile.open(archive) as tar:
-            # Our own archive: nothing in it leads elsewhere. Pythons warn of the lack of a filter.
+            # The archive is trusted; the filter only avoids a warning of newer Pythons.
             kind = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
             tar.extractall(self.root or "/", **kind)  # type: ignore[arg-type]
         if os.environ.get("CODEX_SKIP_SUBMODULES", "").strip().lower() in _YES:
@@ -178,20 +180,24 @@ class Place:
             _write(scratch + "/plan.json", json.dumps(plan))
         command = [sys.executable, "-I", scratch + "/apply_projection.py", target]
         if subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode:
-            raise Failure("the image needs git and Python 3.8 for that")
+            raise Failure(
+                "HEAD could not be checked out; the image needs git and Python 3.8 or newer"
+            )
 
     def select_runtimes(self) -> None:
         """
-        Select the runtimes that the variables ask for, unless they are.
+        Select the runtime versions that the environment requests.
+
+        Nothing happens if these versions are already selected.
 
         Raises:
-            Failure: the image does not have one.
+            Failure: the image does not have one of the versions.
         """
         if not os.path.exists(self.root + _SELECT):
             return
         defaults = self.settings["runtimes"]
         wanted = {name: os.environ.get(name, "") for name in defaults}
-        # What a setup script then changed about them must survive into later runs.
+        # Select only once, so that changes by a setup script survive into later runs.
         record = self.root + "/opt/codex/selected-runtimes.json"
         if json.loads(_read(record) or b"null") == wanted:
             return
@@ -204,16 +210,15 @@ class Place:
             stdout=2,
         )
         if done.returncode:
-            raise Failure("the runtimes could not be selected", done.returncode)
+            raise Failure("the runtime versions could not be selected (see above)", done.returncode)
         _write(record, json.dumps(wanted))
 
     def command(self, words: list[str], project: str) -> list[str]:
         """
-        The program and arguments that *words* mean; nothing if there is
-        nothing to do.
+        Return the command that *words* stand for; empty if there is nothing to run.
 
         Raises:
-            Failure: the script is required and missing.
+            Failure: the setup script is required, but missing.
         """
         if words in ([], ["bash"]):
             return ["bash", "--login"]
@@ -225,71 +230,84 @@ class Place:
             return ["bash", "-c", self.settings["run"], "bash", script]
         if words == ["run-setup"] and os.path.isdir(os.path.join(project, directory)):
             raise Failure(
-                f"HEAD has {directory}/, but no {os.path.basename(script)} in it, which Codex "
-                f"requires. Add and commit {script}, or remove the directory."
+                f"HEAD has {directory}/, but not the {os.path.basename(script)} that Codex "
+                f"requires there. Add and commit {script}, or remove the directory."
             )
-        _say(f"HEAD has no {script}: there is nothing to run")
+        _print(f"HEAD has no {script}: there is nothing to run")
         return []
 
 
 def run(words: list[str], project: str) -> int:
     """
-    Run a command as the first process should: ended children are reaped, and
-    signals that are sent to it reach the command.
+    Run a command as the first process of a container.
+
+    Ended child processes are reaped, and signals are forwarded to the command.
 
     Returns:
-        The command's exit code.
+        Exit code of the command.
     """
     variables = {name: value for name, value in os.environ.items() if name not in _OURS}
+    child = None
+    early = []
+
+    def forward(number: int, _: object) -> None:
+        if child is None:
+            early.append(number)
+        else:
+            os.kill(child.pid, number)
+
+    # Before the start, so that no signal is lost.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, forward)
     try:
-        # A terminal sends its own signals to the whole group.
+        # A terminal sends its signals to the whole process group.
         signal.signal(signal.SIGINT, lambda *_: None)
         child = subprocess.Popen(words, cwd=project, env=variables)
     except FileNotFoundError:
         raise Failure(f"there is no command {words[0]!r} in this image", 127) from None
     except PermissionError as error:
         raise Failure(f"{words[0]!r} cannot be run: {error.strerror}", 126) from None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda sent, _: os.kill(child.pid, sent))
+    for missed in early:
+        os.kill(child.pid, missed)
     while True:
         pid, status = os.wait()
         if pid == child.pid:
-            child.returncode = 0  # It is not to be waited for again.
+            child.returncode = 0  # Prevents Popen from waiting again.
             return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def main(arguments: list[str]) -> int:
     """
-    Make this workspace ready and run the command *arguments*. Returns its exit code.
+    Prepare this workspace, run the command *arguments*, and return its exit code.
     """
     os.umask(0o022)
     beside = os.path.dirname(os.path.abspath(__file__))
     try:
-        place = Place(json.loads(_read(os.path.join(beside, "entry.json"))))
-        place.trust_proxy(place.prepare_network())
-        project = place.project()
-        place.select_runtimes()
-        words = place.command(arguments, project)
+        workspace = WorkspaceEntry(json.loads(_read(os.path.join(beside, "entry.json"))))
+        workspace.trust_proxy(workspace.prepare_network())
+        project = workspace.project()
+        workspace.select_runtimes()
+        words = workspace.command(arguments, project)
         if not words:
             return 0
         code = run(words, project)
     except Failure as failure:
-        _say(str(failure))
+        _print(str(failure))
         return failure.code
     except OSError as error:
-        _say(f"the workspace could not be made ready: {error}")
+        _print(f"the workspace could not be prepared: {error}")
         return 1
     if code and arguments in (["run-setup"], ["run-setup-from-cache"]):
-        _say(
-            f"{words[-1]} exited with {code}: do not keep this container as an image; mend the "
-            "script, commit it (a workspace holds only what is committed) and run again"
+        _print(
+            f"{words[-1]} exited with {code}: do not commit this container as an image; fix the "
+            "script, commit it to git (a workspace holds only committed files) and run again"
         )
     return code
 
 
 def _head(project: str) -> str:
     """
-    The commit that a project directory stands at, empty if there is none.
+    Return the commit at HEAD of a project directory; empty if there is none.
     """
     options = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
@@ -325,13 +343,13 @@ def _read(path: str) -> bytes:
 
 def _write(path: str, text: str) -> None:
     """
-    Write a file in place: it may be a mount of its own.
+    Write a file in place, since the file may be a mount point.
     """
     with open(path, "w") as file:
         file.write(text)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stderr.write("codex-workspace: " + text + "\n")
 
 

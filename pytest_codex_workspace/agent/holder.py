@@ -1,15 +1,15 @@
-"""The first process of a network holder: cuts every way out but the one to the proxy.
+"""The first process of a network holder: removes every route except the one to the proxy.
 
-It owns the network namespace that workspaces join. It has NET_ADMIN for a
-moment: it waits for one line of JSON on standard input, `{"proxy": address}`,
-replaces every IPv4 route by one to that address, drops all capabilities,
-proves to itself that both hold, answers with one line of JSON, `{"ready":
-true, "address": its own}` or `{"error": text}`, and lives until its input
-ends. It is one file and needs nothing but the standard library.
+The holder owns the network namespace that workspaces join. It starts with the
+capability NET_ADMIN and waits for one line of JSON on standard input, `{"proxy":
+address}`. It replaces all IPv4 routes with a single route to that address, drops
+all capabilities, and verifies both. It answers with one line of JSON, `{"ready":
+true, "address": own address}` or `{"error": text}`, and runs until its input ends.
+The program is a single file that needs only the standard library.
 
-With `--standalone NAME FILE` nobody speaks to it: it asks the engine's
-resolver for the proxy's address, cuts that resolver off too, makes FILE when
-all is done, and lives until SIGTERM.
+With `--standalone NAME FILE`, the holder reads no input: it looks up the proxy's
+address with the engine's resolver, blocks that resolver as well, creates FILE when
+it is ready, and runs until SIGTERM.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _LOOKUP_SECONDS = 30.0
 
 class Netlink:
     """
-    Requests to the kernel about IPv4 routing.
+    Sends requests about IPv4 routing to the kernel.
     """
 
     def __init__(self) -> None:
@@ -66,16 +66,16 @@ class Netlink:
         Add (*kind* `_NEW_ROUTE`) or remove (`_DEL_ROUTE`) a route.
 
         Args:
-            kind: which of the two.
+            kind: `_NEW_ROUTE` or `_DEL_ROUTE`.
             table: number of the routing table.
-            scope: how far its destinations are.
+            scope: scope of the destinations.
             what: type of the route.
-            bits: length of the destination's prefix.
-            attributes: `dst`, `oif` and `priority`, numbers in this machine's
-                byte order.
+            bits: prefix length of the destination.
+            attributes: `dst`, `oif` and `priority`, as numbers in native byte
+                order.
 
         Raises:
-            OSError: the kernel refused.
+            OSError: the kernel refused the request.
         """
         numbers = {"dst": _DST, "oif": _OIF, "priority": _PRIORITY}
         protocol = _STATIC if kind == _NEW_ROUTE else 0
@@ -84,10 +84,10 @@ class Netlink:
 
     def rule(self, interface: str, table: int) -> None:
         """
-        Let sockets that are bound to *interface* use *table*.
+        Make sockets that are bound to *interface* use the routing table *table*.
 
         Raises:
-            OSError: the kernel refused.
+            OSError: the kernel refused the request.
         """
         body = _BODY.pack(socket.AF_INET, 0, 0, 0, table, 0, 0, _TO_TABLE, 0)
         self._request(
@@ -106,9 +106,9 @@ class Netlink:
             raise OSError(-code, os.strerror(-code))
 
 
-def routes() -> list[tuple[str, int, int, int, int]]:
+def read_routes() -> list[tuple[str, int, int, int, int]]:
     """
-    The main IPv4 table: interface, destination, mask, gateway and metric.
+    Return the main IPv4 routes: interface, destination, mask, gateway, metric.
     """
     with open("/proc/net/route") as table:
         rows = [line.split() for line in table.readlines()[1:]]
@@ -117,19 +117,19 @@ def routes() -> list[tuple[str, int, int, int, int]]:
     ]
 
 
-def cut(proxy: str) -> str:
+def isolate(proxy: str) -> str:
     """
-    Leave no route but one to *proxy*.
+    Remove all routes except one to *proxy*.
 
     Returns:
-        The interface that leads to it.
+        The interface that leads to the proxy.
 
     Raises:
-        ValueError: none does.
-        OSError: the kernel refused.
+        ValueError: no interface leads to the proxy.
+        OSError: the kernel refused a change.
     """
     target = _NUMBER.unpack(socket.inet_aton(proxy))[0]
-    present = routes()
+    present = read_routes()
     near = [row[0] for row in present if row[2] and not row[3] and target & row[2] == row[1]]
     if not near:
         raise ValueError(f"the proxy's address {proxy} is on no network of this container")
@@ -139,28 +139,28 @@ def cut(proxy: str) -> str:
         bits = bin(mask).count("1")
         where = {"dst": destination, "oif": index, "priority": metric}
         netlink.route(_DEL_ROUTE, _MAIN_TABLE, _NOWHERE, 0, bits, **where)
-        # All neighbours at once; older kernels have one for the lowest address, too.
+        # Broadcast addresses; older kernels have one for the lowest address as well.
         for everyone in (destination | ~mask & 0xFFFFFFFF, destination):
             with contextlib.suppress(ProcessLookupError):
                 where = {"dst": everyone, "oif": index}
                 netlink.route(_DEL_ROUTE, _LOCAL_TABLE, _NOWHERE, 0, 32, **where)
     index = socket.if_nametoindex(near[0])
     netlink.route(_NEW_ROUTE, _MAIN_TABLE, _LINK, _UNICAST, 32, dst=target, oif=index)
-    # Where no route fits, the kernel takes every address for a neighbour once
-    # a socket is bound to an interface (`curl --interface eth0`), and so finds
-    # the other containers. For such sockets some route has to fit.
+    # If no route matches and a socket is bound to an interface (`curl --interface
+    # eth0`), the kernel treats every address as a neighbour, and so reaches the
+    # other containers. For such sockets, a route has to match.
     netlink.route(_NEW_ROUTE, _BOUND_TABLE, _LINK, _UNICAST, 32, dst=target, oif=index)
     netlink.route(_NEW_ROUTE, _BOUND_TABLE, _HOST, _LOCAL, 0, oif=index)
     netlink.rule(near[0], _BOUND_TABLE)
     return near[0]
 
 
-def bar(address: str) -> None:
+def block(address: str) -> None:
     """
     Make one of this namespace's own addresses unreachable.
 
     Raises:
-        OSError: the kernel refused.
+        OSError: the kernel refused the request.
     """
     target = _NUMBER.unpack(socket.inet_aton(address))[0]
     Netlink().route(_NEW_ROUTE, _LOCAL_TABLE, _HOST, _UNREACHABLE, 32, dst=target)
@@ -168,10 +168,10 @@ def bar(address: str) -> None:
 
 def drop_capabilities() -> None:
     """
-    Give up every capability, for good.
+    Drop all capabilities permanently.
 
     Raises:
-        OSError: the kernel refused.
+        OSError: the kernel refused the request.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     number = 0
@@ -184,9 +184,9 @@ def drop_capabilities() -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def flaw(interface: str) -> str:
+def find_leak(interface: str) -> str:
     """
-    What is still open; empty if nothing is.
+    Describe a remaining way out; empty if the namespace is isolated.
     """
     for bound in (False, True):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -195,48 +195,50 @@ def flaw(interface: str) -> str:
                 try:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
                 except PermissionError:
-                    break  # Nor can a workspace bind one, on kernels before 5.7.
+                    break  # Before Linux 5.7, a workspace cannot bind sockets either.
             code = probe.connect_ex((_OUTSIDE, 9))
         if code != errno.ENETUNREACH:
             how = "by a socket bound to the interface " if bound else ""
-            return f"an outside address is still tried {how}({os.strerror(code)})"
-    if len(routes()) != 1:
-        return "a route came back"
-    # A socket bound to the interface may still send to all neighbours, whatever
-    # the routes. The check of sources lets none of them hear it.
+            return f"an outside address is still routed {how}({os.strerror(code)})"
+    if len(read_routes()) != 1:
+        return "there is more than one route"
+    # A socket bound to the interface may still broadcast to all neighbours,
+    # whatever the routes. Source validation makes them drop the packets.
     with open("/proc/sys/net/ipv4/conf/all/rp_filter") as setting:
         if setting.read().strip() != "1":
-            return "neighbours are heard: create the container with sysctl rp_filter=1"
+            return (
+                "packets of neighbours are accepted: create the container with sysctl rp_filter=1"
+            )
     with open("/proc/self/status") as status:
         sets = dict(line.split(":", 1) for line in status)
     kept = [name for name in _CAPABILITY_SETS if int(sets.get(name, "0"), 16)]
     if kept:
-        return f"capabilities are still there: {', '.join(kept)}"
+        return f"capabilities were not dropped: {', '.join(kept)}"
     try:
         with open("/proc/net/if_inet6") as table:
             names = {line.split()[5] for line in table}
     except FileNotFoundError:
         return ""
     if names - {"lo"}:
-        return "IPv6 is on: create the container with sysctl net.ipv6.conf.all.disable_ipv6=1"
+        return "IPv6 is enabled: create the container with sysctl net.ipv6.conf.all.disable_ipv6=1"
     return ""
 
 
 def prepare(line: bytes) -> dict[str, object]:
     """
-    Do what *line* asks for.
+    Handle the request in *line*.
 
     Returns:
-        The answer.
+        The answer to send.
     """
     try:
         asked = json.loads(line)
         proxy = asked["proxy"]
-        interface = cut(proxy)
+        interface = isolate(proxy)
         for address in asked.get("bar", ()):
-            bar(address)
+            block(address)
         drop_capabilities()
-        problem = flaw(interface)
+        problem = find_leak(interface)
         if problem:
             return {"error": problem}
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -247,15 +249,15 @@ def prepare(line: bytes) -> dict[str, object]:
     except OSError as error:
         return {"error": f"{error}: the kernel must support policy routing of IPv4"}
     except (KeyError, TypeError, ValueError) as error:
-        return {"error": f"{error or type(error).__name__} (asked: {line[:200]!r})"}
+        return {"error": f"{error or type(error).__name__} (in the request {line[:200]!r})"}
 
 
 def look_up(name: str) -> str:
     """
-    The address of *name*, which may take a moment to be known.
+    Look up the address of *name*, which may not be known at once.
 
     Raises:
-        OSError: it is not known after 30 s.
+        OSError: the name is still unknown after 30 s.
     """
     deadline = time.monotonic() + _LOOKUP_SECONDS
     while True:
@@ -269,11 +271,14 @@ def look_up(name: str) -> str:
 
 def stand_alone(name: str, ready: str) -> int:
     """
-    Do without a host: find the proxy by its *name*, make the file *ready*
-    when no other way out is left, and wait for SIGTERM.
+    Isolate the namespace without instructions from a host.
+
+    Args:
+        name: name of the proxy.
+        ready: path of a file to create once the namespace is isolated.
 
     Returns:
-        The exit code.
+        The exit code, after SIGTERM or an error.
     """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(ready)
@@ -286,7 +291,7 @@ def stand_alone(name: str, ready: str) -> int:
     os.write(1, json.dumps(answer).encode() + b"\n")
     if "error" in answer:
         return 1
-    # The first process of a container has no default action for it.
+    # Signals have no default action for the first process of a container.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     with open(ready, "w"):
         pass
@@ -296,7 +301,7 @@ def stand_alone(name: str, ready: str) -> int:
 
 def main() -> int:
     """
-    Serve one request on standard input, then wait for its end.
+    Handle one request on standard input, then wait for the end of input.
 
     Returns:
         The exit code.

@@ -71,13 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CodexWorkspaceError, ConfigError) as error:
         return _complain(arguments, error, 2)
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 141
     except KeyboardInterrupt:
         with suppress(OSError):  # a terminal that has hung up
             tell_event(arguments, "error", type="Interrupted", message="interrupted", exit_code=130)
             print("codex-workspace: interrupted", file=sys.stderr)  # noqa: T201
+        _discard_output()
         return 130
     return code
 
@@ -128,6 +128,18 @@ def _complain(arguments: argparse.Namespace, error: Exception, exit_code: int) -
         facts = {"script": error.script, "log_path": error.log_path, "tail": error.tail}
     tell_event(arguments, "error", type=kind, message=str(error), exit_code=exit_code, **facts)
     return exit_code
+
+
+def _discard_output() -> None:
+    """
+    Discard output that a closed pipe or terminal does not take. Python would try again when it
+    exits, fail, and exit with 120.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:  # noqa: ARG001

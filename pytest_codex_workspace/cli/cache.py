@@ -260,7 +260,7 @@ def _export(arguments: argparse.Namespace) -> int:
 def _import(arguments: argparse.Namespace) -> int:
     from ..cache import is_old
     from ..cachefile import import_setups
-    from ..images import IMAGE
+    from ..codex import IMAGE
 
     ttl = config_of(arguments).cache_ttl
     with _engine(arguments) as (engine, _):

@@ -69,8 +69,9 @@ def _compose(arguments: argparse.Namespace) -> int:
 def _text(session: Session, config: Config) -> str:
     import os
 
+    from ..codex import UNIVERSAL
     from ..compose import ComposeParts, compose_file, write_directory
-    from ..images import UNIVERSAL, base_plan, proxy_arguments, proxy_plan
+    from ..images import base_plan, proxy_arguments, proxy_plan
     from ..network.here import own_addresses
     from ..rootfs import ensure_debian
     from ..trust import cache_dir, host_bundle, load_ca

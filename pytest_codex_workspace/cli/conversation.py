@@ -13,7 +13,7 @@ from .common import RUN_OPTIONS, add_options, add_repo, config_of, output_on
 
 if TYPE_CHECKING:
     from ..output import Output
-    from ..results import Process, Pty
+    from ..process import Process, Pty
     from ..terminal import Streams
     from ..workspace import Workspace
 

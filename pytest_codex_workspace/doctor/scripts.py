@@ -9,9 +9,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..codex import RESUME, SETUP
 from ..git import git, inside, reading_environment
 from ..repository import RepositorySnapshot
-from ..scripts import RESUME, SETUP
 from .results import Result, error, ok, some, warning
 
 __all__ = ["Script", "exits_early", "line_ends", "presence", "run_bits", "scripts_at", "syntax"]

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from .. import labels, trust
 from ..asking import ask
+from ..codex import RUNTIMES, SELECT_RUNTIMES, defaulted_runtimes, workspace_environment
 from ..engine.protocol import Engine, ImageInfo
-from ..environment import RUNTIMES, defaulted_runtimes, workspace_environment
 from ..errors import EngineError
 from ..images import find_base_image, reference_of
 from ..output import Output
@@ -20,11 +20,10 @@ from .results import Result, error, ok, warning
 
 __all__ = ["image", "runtimes"]
 
-_SELECT = "/opt/codex/setup_universal.sh"
 _ABSENT = "codex-workspace: absent"
 _ENDED = "codex-workspace: ended with "
 _RUN = f"""exec </dev/null
-if [ -e {_SELECT} ]; then {_SELECT}; else echo '{_ABSENT}'; fi
+if [ -e {SELECT_RUNTIMES} ]; then {SELECT_RUNTIMES}; else echo '{_ABSENT}'; fi
 echo "{_ENDED}$?"
 """
 
@@ -114,7 +113,8 @@ def _selected(engine: Engine, choice: str, env: Mapping[str, str]) -> Result:
     if code.strip() != "0":
         # Without a code it has not even come to its end.
         return error(
-            complaints.strip() or f"{_SELECT} failed in the image {choice}:\n{said.strip()}",
+            complaints.strip()
+            or f"{SELECT_RUNTIMES} failed in the image {choice}:\n{said.strip()}",
             "Choose another version with --env, or another image with --image.",
         )
     said = said.strip()

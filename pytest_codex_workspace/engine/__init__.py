@@ -1,7 +1,6 @@
-"""Container engines: the protocol, Docker's implementation, a fake, and how to find one.
+"""Container engines: the protocol, the Docker implementation, a fake, and the search for one.
 
-Nothing outside this package imports docker, and importing `engine.protocol`
-does not import it either.
+Only this package imports docker. Importing `engine.protocol` does not import docker.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""Calls of the Engine API: one place for addresses, time limits and errors."""
+"""Calls to the Docker Engine API: addresses, time limits and errors in one place."""
 
 from __future__ import annotations
 
 import json
 import socket
+import threading
 import urllib.parse
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import docker
@@ -16,47 +18,53 @@ from .stream import AttachedStream
 from .transport import api_client
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     import requests
     from docker.tls import TLSConfig
 
     from ..errors import ImageBuildError
 
-__all__ = ["LONG", "OLDEST", "Api", "filters"]
+__all__ = ["LONG", "OLDEST", "Api", "label_filter"]
 
-Message = TypeVar("Message")
+_Message = TypeVar("_Message")
+
+_T = TypeVar("_T")
 
 OLDEST = "1.41"
-"""The oldest API version that will do, that of Docker 20.10."""
+"""The oldest supported API version, that of Docker 20.10."""
 
 LONG = None
-"""The time limit of calls that take as long as they take."""
+"""The time limit of long calls: none."""
 
 _SHORT = (10.0, 300.0)
-"""Seconds to connect in, and to answer in, for all other calls. An engine under load is slow."""
+"""Seconds to connect and to answer, for all other calls. An engine under load is slow."""
 
 _FIRST = (4.0, 10.0)
-"""The same for the first call: does anything answer at all?"""
+"""Seconds to connect and to answer, for the first call, which only looks for an engine."""
+
+
+_GRACE = 30.0
+"""Seconds that an interrupted call may still take."""
 
 
 class Api:
     """
-    A connection to one engine, for use from many threads.
+    A connection to one engine. Many threads may use it.
 
     Args:
-        url: where it listens.
+        url: the address on which the engine listens.
         tls: certificates for `tcp://`.
 
     Attributes:
-        url: as given.
+        url: the address as given.
         client: the SDK's client.
         about: the engine's answer to `/version`.
-        podman: whether it is Podman, which differs in places.
+        podman: whether the engine is Podman, which differs in places.
 
     Raises:
-        EngineUnavailable: it does not answer, is no engine, or is too old.
-            The text is the reason alone.
+        EngineUnavailable: nothing answers, or the answer is not from an engine
+            that is new enough. The text holds only the reason.
     """
 
     def __init__(self, url: str, tls: TLSConfig | None = None) -> None:
@@ -68,15 +76,17 @@ class Api:
             newest, oldest = self.about["ApiVersion"], self.about.get("MinAPIVersion") or OLDEST
             if _numbers(newest) < _numbers(OLDEST):
                 raise EngineUnavailable(
-                    f"it speaks version {newest} of the Docker API; {OLDEST} (Docker 20.10, "
-                    "Podman 4) is the oldest that will do: update it"
+                    f"it speaks version {newest} of the Docker API, but at least {OLDEST} (Docker "
+                    "20.10, Podman 4) is needed: update the engine"
                 )
             spoken = min(newest, DEFAULT_DOCKER_API_VERSION, key=_numbers)
             self.client = api_client(url, tls=tls, version=max(spoken, oldest, key=_numbers))
         except EngineUnavailable:
             raise
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise EngineUnavailable("something answers, but it is no container engine") from None
+            raise EngineUnavailable(
+                "something answers there, but it is not a container engine"
+            ) from None
         except (docker.errors.DockerException, OSError) as error:
             raise EngineUnavailable(reason(error)) from None
         names = [str(one.get("Name", "")) for one in self.about.get("Components") or ()]
@@ -95,29 +105,34 @@ class Api:
         allow: Container[int] = (),
         timeout: tuple[float, float] | None = _SHORT,
         stream: bool = False,
+        finish: bool = False,
     ) -> requests.Response:
         """
-        One call.
+        Make one call.
 
         Args:
-            method: of HTTP.
-            path: below the API's version, quoted here.
-            what: the deed, for error messages.
-            params: of the query; `None` values are left out.
-            body: sent as JSON.
-            data: bytes or a file, sent as a tar.
+            method: the HTTP method.
+            path: the path below the API's version; it is quoted here.
+            what: the action, for error messages.
+            params: the query parameters; those with the value `None` are left out.
+            body: a value to send as JSON.
+            data: bytes or a file to send as a tar.
             headers: further headers.
-            allow: error statuses to return rather than raise.
-            timeout: seconds to connect in and to answer in; `LONG` for no limit.
-            stream: leave the answer's body unread.
+            allow: error statuses to return instead of raising an error.
+            timeout: seconds to connect and to answer; `LONG` for no limit.
+            stream: leave the body of the answer unread.
+            finish: wait for the answer even after an interrupt (Ctrl-C), and raise the interrupt
+                then. For calls that create an object: the engine would create it after its
+                client has gone, too late for the clean-up.
 
         Raises:
-            EngineUnavailable: no answer.
-            EngineError: it refused.
+            EngineUnavailable: the engine does not answer.
+            EngineError: the engine refused.
         """
         client = self.client
-        with translated(what, self.url):
-            answer = client.request(
+
+        def request() -> requests.Response:
+            return client.request(
                 method,
                 f"{client.base_url}/v{client.api_version}{urllib.parse.quote(path, safe='/:@')}",
                 params=params,
@@ -130,6 +145,9 @@ class Api:
                 timeout=timeout,
                 stream=stream,
             )
+
+        with translated(what, self.url):
+            answer = _finished(request) if finish else request()
             if answer.status_code < 400 or answer.status_code in allow:
                 return answer
             words = answer.text
@@ -137,33 +155,33 @@ class Api:
 
     def attach(self, container: str, what: str) -> AttachedStream:
         """
-        Take a connection over as the container's standard input and outputs.
+        Return a connection to the container's standard input and outputs.
         """
         with translated(what, self.url):
             owner = self.client.attach_socket(
                 container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             )
-        # Over TLS the SDK returns the socket, otherwise the file object around it.
+        # Over TLS, the SDK returns the socket itself; otherwise the file object around it.
         connection = owner if isinstance(owner, socket.socket) else owner._sock
-        # The response owns the connection in both cases.
+        # In both cases, the response owns the connection.
         return AttachedStream(connection, keep=owner._response)
 
     def pieces(self, answer: requests.Response, what: str) -> Iterator[bytes]:
         """
-        The body of a streamed answer.
+        Yield the body of a streamed answer in pieces.
         """
         with answer:
             yield from self.messages(answer.iter_content(256 * 1024), what)
 
     def messages(
         self,
-        source: Iterable[Message],
+        source: Iterable[_Message],
         what: str,
         refused: type[EngineError | ImageBuildError] = EngineError,
-    ) -> Iterator[Message]:
+    ) -> Iterator[_Message]:
         """
-        What *source* yields, with its errors turned into ours. Errors of
-        whoever takes the messages are left alone.
+        Yield what *source* yields, with its errors turned into ours. Errors of
+        the consumer pass through unchanged.
         """
         iterator = iter(source)
         while True:
@@ -175,15 +193,41 @@ class Api:
             yield message
 
 
-def filters(wanted: Mapping[str, str | None]) -> dict[str, str]:
+def label_filter(wanted: Mapping[str, str | None]) -> dict[str, str]:
     """
-    The query that lists objects with labels; `None` matches any value.
+    Return the query for objects with the labels *wanted*; `None` matches any value.
     """
     return {
         "filters": json.dumps(
             {"label": [name if v is None else f"{name}={v}" for name, v in wanted.items()]}
         )
     }
+
+
+def _finished(work: Callable[[], _T]) -> _T:
+    """
+    Return what *work* returns. An interrupt is raised when *work* has ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Interrupts arrive in the main thread only.
+        return work()
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run, name="codex-engine-call", daemon=True)
+    try:
+        thread.start()
+        return future.result()
+    except KeyboardInterrupt:
+        # Unless the interrupt came before the thread was started.
+        if thread in threading.enumerate() or future.done():
+            wait([future], _GRACE)
+        raise
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -22,16 +22,15 @@ class DockerEngine(Containers, Networks):
     `Engine` over the Docker Engine API, version 1.41 and up.
 
     Podman's service speaks that API with differences that are handled here:
-    its own names for images carry `localhost/`, it ignores the tag of an
-    import and the labels of a commit, and its way out is the network
-    `podman`.
+    its own names for images begin with `localhost/`, it ignores the tag of an
+    import and the labels of a commit, and its default network is called `podman`.
 
     Args:
         url: `unix://`, `tcp://` or `ssh://`.
         tls: certificates for `tcp://`.
 
     Raises:
-        EngineUnavailable: nothing that can be used answers there.
+        EngineUnavailable: no usable engine answers there.
     """
 
     def __init__(self, url: str, tls: TLSConfig | None = None) -> None:
@@ -40,28 +39,28 @@ class DockerEngine(Containers, Networks):
     @property
     def url(self) -> str:
         """
-        Where the engine listens.
+        The address on which the engine listens.
         """
         return self._api.url
 
     @property
     def egress_network(self) -> str:
         """
-        The engine's default network.
+        The name of the engine's default network.
         """
         return "podman" if self._api.podman else "bridge"
 
     @property
     def platform(self) -> str:
         """
-        What its images run on.
+        The platform of the engine's images.
         """
         about = self._api.about
         return f"{about.get('Os', '')}/{about.get('Arch', '')}"
 
     def version(self) -> Mapping[str, str]:
         """
-        `name`, `version`, `api`, `os`, `arch`, `storage` and `root` of the engine.
+        Return `name`, `version`, `api`, `os`, `arch`, `storage` and `root` of the engine.
         """
         return self._version
 

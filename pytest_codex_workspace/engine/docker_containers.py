@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from docker.utils import parse_repository_tag
 
-from .api import LONG, filters
+from .api import LONG, label_filter
 from .docker_images import Images, image_made, known_name, written_name
 from .progress import Progress
 from .protocol import Change, ContainerInfo
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Containers"]
 
 _CHANGES: Sequence[Literal["changed", "added", "removed"]] = ("changed", "added", "removed")
-"""By the number that the API has for it."""
+"""Indexed by the number that the API uses."""
 
 _REMOVAL = 30.0
-"""Seconds that a removal which something else began may take."""
+"""Seconds to wait for a removal that another process or the engine began."""
 
 
 class Containers(Images):
@@ -48,12 +48,12 @@ class Containers(Images):
             "PidsLimit": spec.pids_limit,
             "Memory": spec.memory_limit or 0,
             "MemorySwap": spec.memory_limit or 0,
-            # All that passes through the stream would be written to the engine's disk as well.
+            # Otherwise the engine writes everything that passes through the stream to its disk.
             "LogConfig": {"Type": "none"},
         }
         body: dict[str, Any] = {
             "Image": known_name(self._api, spec.image),
-            # Not an empty list, which Podman takes for "as the image says".
+            # Not an empty list, which for Podman means the image's entrypoint.
             "Entrypoint": [""],
             "Cmd": list(spec.command),
             "Env": [f"{name}={value}" for name, value in spec.environment.items()],
@@ -75,6 +75,7 @@ class Containers(Images):
             f"create the container {spec.name} from {spec.image}",
             params={"name": spec.name},
             body=body,
+            finish=True,
         )
         return str(answer.json()["Id"])
 
@@ -93,7 +94,7 @@ class Containers(Images):
 
     def container(self, container: str) -> ContainerInfo | None:
         """
-        The container, `None` if there is none of that name or id.
+        Return the container with this name or id; `None` if there is none.
         """
         path, what = f"/containers/{container}/json", f"look up the container {container}"
         answer = self._api.call("GET", path, what, allow={404})
@@ -115,9 +116,9 @@ class Containers(Images):
 
     def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:
         """
-        Containers with all *labels*, without `exit_code` and `oom_killed`.
+        Return the containers with all *labels*, without `exit_code` and `oom_killed`.
         """
-        params = {"all": "1", **filters(labels)}
+        params = {"all": "1", **label_filter(labels)}
         answer = self._api.call("GET", "/containers/json", "list containers", params=params)
         return [
             ContainerInfo(
@@ -133,13 +134,13 @@ class Containers(Images):
 
     def remove(self, container: str) -> None:
         """
-        Kill and remove. Returns when the container is gone.
+        Kill and remove a container. Return when the container is gone.
         """
         what = f"remove the container {container}"
         deadline = time.monotonic() + _REMOVAL
         pause = 0.01
         while True:
-            # 409: its own auto-removal, or another thread's, is under way.
+            # 409: auto-removal, or a removal by another thread, is under way.
             late = time.monotonic() > deadline
             answer = self._api.call(
                 "DELETE",
@@ -158,8 +159,8 @@ class Containers(Images):
         """
         Make an image of the container's file system.
 
-        The container is paused meanwhile: a process that setup left running
-        must not change a file while it is copied. That takes 20 ms.
+        The container is paused meanwhile, which takes 20 ms: a process that setup
+        left running must not change a file while the file is copied.
         """
         what = f"commit the container {container}"
         params: dict[str, Any] = {"container": container, "pause": "1"}
@@ -176,7 +177,7 @@ class Containers(Images):
 
     def _labelled(self, image: str, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
         """
-        *image* with *labels*, which Podman does not take with a commit.
+        Return *image* with *labels*, which Podman does not accept with a commit.
         """
         context = io.BytesIO()
         text = f"FROM {image}\n".encode()
@@ -191,7 +192,7 @@ class Containers(Images):
 
     def changes(self, container: str) -> list[Change]:
         """
-        What differs between the container's files and its image's.
+        Return the differences between the container's files and its image's files.
         """
         path, what = f"/containers/{container}/changes", f"compare the container {container}"
         found = self._api.call("GET", path, what, timeout=LONG).json()
@@ -212,7 +213,7 @@ class Containers(Images):
 
     def get_archive(self, container: str, path: str) -> Iterator[bytes]:
         """
-        A tar of *path*, in pieces.
+        Yield a tar of *path* in pieces.
         """
         what = f"read {path} in the container {container}"
         answer = self._api.call(

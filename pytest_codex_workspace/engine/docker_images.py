@@ -11,7 +11,7 @@ import docker.auth
 from docker.utils import parse_repository_tag
 
 from ..errors import EngineError, EngineUnavailable, ImageBuildError
-from .api import LONG, filters
+from .api import LONG, label_filter
 from .failures import SILENCE, explained, translated
 from .progress import Progress
 from .protocol import ImageInfo
@@ -29,7 +29,7 @@ _ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}")
 
 _NO_CREDENTIALS = base64.urlsafe_b64encode(b"{}").decode("ascii")
-"""Engines want the header of a push even where there is nothing to say."""
+"""Engines require the header of a push even without credentials."""
 
 
 class Images:
@@ -41,15 +41,15 @@ class Images:
 
     def image(self, reference: str) -> ImageInfo | None:
         """
-        The image that *reference* names, `None` if the engine lacks it.
+        Return the image that *reference* names; `None` if the engine does not have it.
         """
         return find_image(self._api, reference)
 
     def images(self, labels: Mapping[str, str | None]) -> list[ImageInfo]:
         """
-        Images with all *labels*, without `architecture`.
+        Return the images with all *labels*, without `architecture`.
         """
-        answer = self._api.call("GET", "/images/json", "list images", params=filters(labels))
+        answer = self._api.call("GET", "/images/json", "list images", params=label_filter(labels))
         return [_image_info(one) for one in answer.json()]
 
     def pull(
@@ -70,11 +70,11 @@ class Images:
 
     def registry_digest(self, reference: str, patience: float) -> str:
         """
-        The digest that *reference* has in its registry.
+        Return the digest of *reference* in its registry.
         """
         what = f"look the image {reference} up in its registry"
         if self._api.podman:
-            raise EngineError(explained(what, "Podman's service does not tell"))
+            raise EngineError(explained(what, "Podman's service does not report it"))
         repository, tag = parse_repository_tag(reference)
         separator = "@" if (tag or "").startswith("sha256:") else ":"
         with translated(what, self._api.url):
@@ -89,7 +89,7 @@ class Images:
             )
             return str(answer.json()["Descriptor"]["digest"])
         except (ValueError, KeyError, TypeError):
-            raise EngineError(explained(what, "its answer names no digest")) from None
+            raise EngineError(explained(what, "the registry's answer has no digest")) from None
         except EngineUnavailable as error:
             if SILENCE not in str(error):
                 raise
@@ -113,7 +113,7 @@ class Images:
 
     def save(self, references: Sequence[str]) -> Iterator[bytes]:
         """
-        A tar of images, in pieces.
+        Yield a tar of images in pieces.
         """
         what = f"save {', '.join(references)}"
         answer = self._api.call(
@@ -128,7 +128,7 @@ class Images:
 
     def load(self, archive: BinaryIO) -> None:
         """
-        Take over every image of a tar.
+        Add every image of a tar to the engine.
         """
         what = "load images"
         answer = self._api.call(
@@ -177,7 +177,7 @@ class Images:
         progress = Progress(lambda _: None)
         for line in answer.text.splitlines():
             progress.feed(json.loads(line))
-        # Errors on the way come after the status line that said all is well.
+        # The engine reports errors after it has sent the status 200.
         found = _WHOLE_ID.search(answer.text)
         if progress.error or not found:
             raise EngineError(explained(what, progress.error or answer.text))
@@ -187,7 +187,7 @@ class Images:
 
     def tag(self, image: str, reference: str) -> None:
         """
-        Let *reference* name *image*.
+        Make *reference* a name of *image*.
         """
         repository, tag = parse_repository_tag(written_name(self._api, reference))
         source = known_name(self._api, image)
@@ -200,10 +200,10 @@ class Images:
 
     def remove_image(self, reference: str) -> None:
         """
-        Remove a tag, and the image with its last tag.
+        Remove a tag, and with its last tag the image.
         """
         what = f"remove the image {reference}"
-        for name in readings(self._api, reference):
+        for name in possible_names(self._api, reference):
             path = f"/images/{name}"
             answer = self._api.call("DELETE", path, what, allow={404}, timeout=LONG)
             if answer.status_code != 404:
@@ -220,7 +220,7 @@ class Images:
         on_advance: OnAdvance | None,
     ) -> None:
         """
-        A call that has the engine talk to a registry.
+        Make a call for which the engine contacts a registry.
         """
         with translated(what, self._api.url):
             credentials = self._credentials(reference)
@@ -248,7 +248,7 @@ class Images:
 
     def _credentials(self, reference: str) -> dict[str, str]:
         """
-        The header with what the docker command would log in with.
+        Return the header with the credentials that the docker command would use.
         """
         registry, _ = docker.auth.resolve_repository_name(reference)
         header = docker.auth.get_config_header(self._api.client, registry)
@@ -284,22 +284,22 @@ class Images:
             progress.feed(message)
         progress.finish()
         if progress.error:
-            step = f"\nIt failed at {progress.step}" if progress.step else ""
-            tail = f"\nwhich printed last:\n{progress.tail}" if progress.tail else ""
+            step = f"\nThe failed step: {progress.step}" if progress.step else ""
+            tail = f"\nThe last lines of its output:\n{progress.tail}" if progress.tail else ""
             raise ImageBuildError(explained(what, progress.error) + step + tail)
         return image_made(self._api, tag or progress.image, what)
 
 
 def _text(header: bytes | str | None) -> str:
-    # The SDK makes bytes of it, its stubs say text.
+    # The SDK returns bytes, although its stubs say text.
     return header.decode("ascii") if isinstance(header, bytes) else header or ""
 
 
 def find_image(api: Api, reference: str) -> ImageInfo | None:
     """
-    The image that *reference* names, `None` if the engine lacks it.
+    Return the image that *reference* names; `None` if the engine does not have it.
     """
-    for name in readings(api, reference):
+    for name in possible_names(api, reference):
         what = f"look up the image {reference}"
         answer = api.call("GET", f"/images/{name}/json", what, allow={404})
         if answer.status_code != 404:
@@ -309,37 +309,37 @@ def find_image(api: Api, reference: str) -> ImageInfo | None:
 
 def image_made(api: Api, reference: str, what: str) -> ImageInfo:
     """
-    The image that the engine has just made.
+    Return the image that the engine has just made.
 
     Raises:
-        EngineError: it is not there.
+        EngineError: the engine does not have the image.
     """
     image = find_image(api, reference)
     if image is None:
-        raise EngineError(explained(what, "it said that it did, but the image is not there"))
+        raise EngineError(explained(what, "it reported success, but the image is not there"))
     return image
 
 
 def written_name(api: Api, reference: str) -> str:
     """
-    The name under which a new image is kept.
+    Return the name under which the engine keeps a new image.
     """
-    return readings(api, reference)[0]
+    return possible_names(api, reference)[0]
 
 
 def known_name(api: Api, reference: str) -> str:
     """
-    A name for *reference* under which the engine has an image.
+    Return the name under which the engine has the image *reference*.
     """
-    if len(readings(api, reference)) == 1:
+    if len(possible_names(api, reference)) == 1:
         return reference
     image = find_image(api, reference)
     return image.id if image else reference
 
 
-def readings(api: Api, reference: str) -> tuple[str, ...]:
+def possible_names(api: Api, reference: str) -> tuple[str, ...]:
     """
-    The names that *reference* may stand for, most likely first.
+    Return the names that *reference* may stand for, the most likely first.
     """
     host, slash, _ = reference.partition("/")
     named = slash and (host == "localhost" or "." in host or ":" in host)
@@ -350,7 +350,7 @@ def readings(api: Api, reference: str) -> tuple[str, ...]:
 
 def _image_info(about: Mapping[str, Any]) -> ImageInfo:
     """
-    An image as `inspect` and as a list describe it.
+    Read the description of an image, in the form of `inspect` or of a list.
     """
     config = about.get("Config") or {}
     tags = [one for one in about.get("RepoTags") or () if one != "<none>:<none>"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .api import filters
+from .api import label_filter
 from .protocol import NetworkInfo
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Networks:
         self, name: str, *, internal: bool, labels: Mapping[str, str]
     ) -> NetworkInfo:
         """
-        Create a bridge network; one that is *internal* has no address of the host.
+        Create a bridge network; on an *internal* network, the host has no address.
         """
         options = {}
         if internal and not self._api.podman:
@@ -41,12 +41,12 @@ class Networks:
             "Options": options,
         }
         what = f"create the network {name}"
-        answer = self._api.call("POST", "/networks/create", what, body=body)
+        answer = self._api.call("POST", "/networks/create", what, body=body, finish=True)
         return NetworkInfo(answer.json()["Id"], name, dict(labels))
 
     def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
         """
-        Give a container a second network.
+        Connect a container to a second network.
         """
         endpoint = {"EndpointConfig": {"Aliases": list(aliases)}} if aliases else {}
         self._api.call(
@@ -58,9 +58,9 @@ class Networks:
 
     def networks(self, labels: Mapping[str, str | None]) -> list[NetworkInfo]:
         """
-        Networks with all *labels*.
+        Return the networks with all *labels*.
         """
-        answer = self._api.call("GET", "/networks", "list networks", params=filters(labels))
+        answer = self._api.call("GET", "/networks", "list networks", params=label_filter(labels))
         return [
             NetworkInfo(one["Id"], one["Name"], one.get("Labels") or {}) for one in answer.json()
         ]

@@ -1,4 +1,4 @@
-"""What a library's exception means, in words for the user."""
+"""Errors of docker, requests and urllib3 in words for the user."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 __all__ = ["SILENCE", "explained", "reason", "translated"]
 
 SILENCE = "no answer in time"
-"""The reason of a call that took too long."""
+"""The reason for the failure of a call that took too long."""
 
 _ADVICE = {
     "no space left on device": (
-        "The engine's disk is full: `codex-workspace clean` removes what this package left behind, "
-        "`docker system df` shows what else takes space."
+        "The engine's disk is full. `codex-workspace clean` removes what this package left behind; "
+        "`docker system df` shows what else uses space."
     ),
     "ipv4 address pool": (
-        "The engine has no network address left: `codex-workspace clean` removes networks of runs "
-        "that were killed, `docker network prune` other unused ones."
+        "The engine has no network address left. `codex-workspace clean` removes networks of runs "
+        "that were killed; `docker network prune` removes other unused networks."
     ),
     "predefined address pools": (
-        "The engine has no network address left: `codex-workspace clean` removes networks of runs "
-        "that were killed, `docker network prune` other unused ones."
+        "The engine has no network address left. `codex-workspace clean` removes networks of runs "
+        "that were killed; `docker network prune` removes other unused networks."
     ),
     "no such image": "Build, import or pull the image first.",
 }
-"""Fragments of the engine's words, in lower case, and what to do then."""
+"""Fragments of the engine's messages, in lower case, and what to do about each."""
 
 _REASONS = {
     errno.ENOENT: "no such socket",
@@ -54,25 +54,25 @@ _TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 
 def explained(what: str, words: str) -> str:
     """
-    The text of an error: *what* was to be done, the engine's own *words*, and
-    what to do next if that is known.
+    Return the text of an error: *what* was to be done, the engine's own *words*,
+    and the next step if it is known.
     """
     words = words.strip()
-    text = f"The container engine could not {what}: {words or 'it gave no reason'}"
+    text = f"The container engine could not {what}: {words or 'the engine gave no reason'}"
     advice = next((a for fragment, a in _ADVICE.items() if fragment in words.lower()), "")
     return f"{text}\n{advice}" if advice else text
 
 
 def reason(error: BaseException) -> str:
     """
-    Why a connection failed: what the system said, if it did, otherwise the
-    text of the innermost exception.
+    Return why a connection failed: the system's reason if there is one,
+    otherwise the text of the innermost exception.
     """
     chain = list(_chain(error))
     for one in chain:
         if isinstance(one, OSError) and one.errno in _REASONS:
             return _REASONS[one.errno]
-    # Last, since urllib3 takes a refused connection for a kind of timeout.
+    # Last, because urllib3 treats a refused connection as a kind of timeout.
     if any(isinstance(one, _TIMEOUTS) for one in chain):
         return SILENCE
     return str(chain[-1]) or type(chain[-1]).__name__
@@ -80,8 +80,8 @@ def reason(error: BaseException) -> str:
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """
-    *error* and what it wraps: libraries put the cause into an attribute, an
-    argument or `__cause__`.
+    Yield *error* and the exceptions it wraps. Libraries keep the cause in an
+    attribute, an argument or `__cause__`.
     """
     queue, seen = [error], set[int]()
     while queue:
@@ -99,12 +99,12 @@ def translated(
     what: str, url: str, refused: type[EngineError | ImageBuildError] = EngineError
 ) -> Iterator[None]:
     """
-    Turn what docker, requests and urllib3 raise inside into our own errors.
+    Turn errors of docker, requests and urllib3 in the block into our own errors.
 
     Args:
-        what: the deed, as in "could not ...".
+        what: the action, as in "could not ...".
         url: the engine's address.
-        refused: the error for an engine that answers, and says no.
+        refused: the error class for an engine that answers and refuses.
     """
     try:
         yield
@@ -112,8 +112,8 @@ def translated(
         raise refused(explained(what, error.explanation or str(error))) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise EngineUnavailable(
-            f"The container engine at {url} went away while it was to {what}: {reason(error)}.\n"
-            "Check that it is running (`docker version`), then run again."
+            f"The container engine at {url} stopped answering while it was to {what}: "
+            f"{reason(error)}.\nCheck that the engine is running (`docker version`), and run again."
         ) from None
     except DockerException as error:
         raise refused(explained(what, str(error))) from None

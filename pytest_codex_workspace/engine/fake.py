@@ -1,4 +1,4 @@
-"""A container engine in memory, for tests of what is built on one."""
+"""A container engine in memory, for tests."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["FakeEngine", "Run"]
 
 class FakeEngine(FakeContainers):
     """
-    `Engine` without an engine. Images have files and labels, commits have
-    parents, networks have addresses, and a container is a call of *run* in a
-    thread: at the end of its input it should return.
+    `Engine` in memory. Images have files and labels, commits have parents,
+    networks have addresses, and a container is a call of *run* in a thread, which
+    should return at the end of its input.
 
     Args:
-        run: what containers, and the `RUN` steps of builds, do. The default
-            reads its input to the end and returns 0.
-        pullable: images that a registry has.
+        run: the function that containers, and the `RUN` steps of builds, call.
+            The default reads its input to the end and returns 0.
+        pullable: images that the registry has.
 
     Example:
         >>> def shout(spec, stdin, stdout):
@@ -44,27 +44,27 @@ class FakeEngine(FakeContainers):
     @property
     def url(self) -> str:
         """
-        Where the engine listens: nowhere.
+        A made-up address: the engine listens nowhere.
         """
         return "fake://"
 
     @property
     def egress_network(self) -> str:
         """
-        The engine's default network.
+        The name of the engine's default network.
         """
         return "bridge"
 
     @property
     def platform(self) -> str:
         """
-        What its images run on.
+        The platform of the engine's images.
         """
         return "linux/amd64"
 
     def version(self) -> Mapping[str, str]:
         """
-        What a Docker engine would say of itself.
+        Return what a Docker engine would report about itself.
         """
         return {
             "name": "fake",
@@ -78,7 +78,7 @@ class FakeEngine(FakeContainers):
 
     def close(self) -> None:
         """
-        Nothing is open.
+        Do nothing: no connection is open.
         """
 
     def create_network(
@@ -105,7 +105,7 @@ class FakeEngine(FakeContainers):
         aliases: Sequence[str] = (),  # noqa: ARG002
     ) -> None:
         """
-        Give a container a second network.
+        Connect a container to a second network.
         """
         what = f"connect the container {container} to the network {network}"
         with self._lock:
@@ -117,7 +117,7 @@ class FakeEngine(FakeContainers):
 
     def networks(self, labels: Mapping[str, str | None]) -> list[NetworkInfo]:
         """
-        Networks with all *labels*.
+        Return the networks with all *labels*.
         """
         with self._lock:
             return [one for one in self._networks.values() if matches(one.labels, labels)]

@@ -86,7 +86,7 @@ class FakeContainers(FakeImages):
 
     def container(self, container: str) -> ContainerInfo | None:
         """
-        The container of that name or id.
+        Return the container with this name or id; `None` if there is none.
         """
         with self._lock:
             found = self._find_container(container)
@@ -94,7 +94,7 @@ class FakeContainers(FakeImages):
 
     def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:
         """
-        Containers with all *labels*.
+        Return the containers with all *labels*.
         """
         with self._lock:
             found = [one for one in self._containers.values() if matches(one.labels, labels)]
@@ -102,7 +102,7 @@ class FakeContainers(FakeImages):
 
     def remove(self, container: str) -> None:
         """
-        Kill and remove. *run* sees the end of its input.
+        Kill and remove a container. Its *run* function sees the end of its input.
         """
         with self._lock:
             found = self._find_container(container)
@@ -127,7 +127,7 @@ class FakeContainers(FakeImages):
 
     def changes(self, container: str) -> list[Change]:
         """
-        What differs between the container's files and its image's.
+        Return the differences between the container's files and its image's files.
         """
         with self._lock:
             found = self._require_container(container, f"compare the container {container}")
@@ -146,7 +146,7 @@ class FakeContainers(FakeImages):
 
     def get_archive(self, container: str, path: str) -> Iterator[bytes]:
         """
-        A tar of *path*, in pieces.
+        Yield a tar of *path* in pieces.
         """
         what = f"read {path} in the container {container}"
         with self._lock:
@@ -207,7 +207,7 @@ class FakeContainers(FakeImages):
 
 class _Output(io.RawIOBase):
     """
-    A container's standard output: frames, as an engine sends them.
+    A container's standard output, in the frames that an engine sends.
     """
 
     def __init__(self, container: Container) -> None:
@@ -222,6 +222,6 @@ class _Output(io.RawIOBase):
         try:
             self._container.inside.sendall(struct.pack(">BxxxI", 1, len(data)) + data)
         except OSError:
-            # Nobody is attached any more: an engine drops the output, too.
+            # No client is attached any more. A real engine drops the output, too.
             return len(data)
         return len(data)

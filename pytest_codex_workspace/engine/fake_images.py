@@ -33,7 +33,7 @@ class FakeImages(FakeState):
 
     def add_image(self, reference: str, labels: Mapping[str, str] | None = None) -> ImageInfo:
         """
-        Let there be an image without files.
+        Add an image without files.
         """
         with self._lock:
             image = self._new_image(labels or {}, FileTree())
@@ -42,14 +42,14 @@ class FakeImages(FakeState):
 
     def parent(self, reference: str) -> str | None:
         """
-        Id of the image that *reference* was committed from.
+        Return the id of the image that *reference* was committed from.
         """
         with self._lock:
             return self._require_image(reference, f"look up {reference}").parent or None
 
     def image(self, reference: str) -> ImageInfo | None:
         """
-        The image that *reference* names.
+        Return the image that *reference* names; `None` if the engine does not have it.
         """
         with self._lock:
             image = self._find_image(reference)
@@ -57,7 +57,7 @@ class FakeImages(FakeState):
 
     def images(self, labels: Mapping[str, str | None]) -> list[ImageInfo]:
         """
-        Images with all *labels*, except those that only others are made of.
+        Return the images with all *labels*, except untagged parents of other images.
         """
         with self._lock:
             parents = {one.parent for one in self._images.values()}
@@ -69,7 +69,7 @@ class FakeImages(FakeState):
 
     def registry_digest(self, reference: str, patience: float) -> str:  # noqa: ARG002
         """
-        The digest of a *pullable* image, or of one that was pushed.
+        Return the digest of a *pullable* image, or of an image that was pushed.
         """
         name = full_name(reference)
         with self._lock:
@@ -87,7 +87,7 @@ class FakeImages(FakeState):
         on_advance: OnAdvance | None = None,
     ) -> ImageInfo:
         """
-        Fetch one of the *pullable* images, or one that was pushed.
+        Fetch a *pullable* image, or an image that was pushed.
         """
         name = full_name(reference)
         with self._lock:
@@ -112,7 +112,7 @@ class FakeImages(FakeState):
         on_advance: OnAdvance | None = None,
     ) -> None:
         """
-        Send an image to a registry, which is any that is named.
+        Send an image to a registry. Every registry exists.
         """
         what = f"push the image {reference}"
         with self._lock:
@@ -123,7 +123,7 @@ class FakeImages(FakeState):
 
     def save(self, references: Sequence[str]) -> Iterator[bytes]:
         """
-        A tar of images, in the form of `docker save`.
+        Yield a tar of images in the format of `docker save`.
         """
         archive = io.BytesIO()
         manifest = []
@@ -140,7 +140,7 @@ class FakeImages(FakeState):
 
     def load(self, archive: BinaryIO) -> None:
         """
-        Take over every image of a tar that `save` made.
+        Add every image of a tar that `save` made.
         """
         with self._lock, tarfile.open(fileobj=archive, mode="r:*") as tar:
             for one in json.loads(_read(tar, "manifest.json")):
@@ -167,7 +167,7 @@ class FakeImages(FakeState):
         anew: bool = False,  # noqa: ARG002
     ) -> ImageInfo:
         """
-        Go through the Dockerfile in *context*. Only `FROM` and `RUN` have an effect.
+        Execute the Dockerfile in *context*. Only `FROM` and `RUN` have an effect.
         """
         steps = _instructions(context, dockerfile)
         base, command = "scratch", ""
@@ -189,7 +189,8 @@ class FakeImages(FakeState):
             if progress.error:
                 raise ImageBuildError(
                     f"The container engine could not build the image {tag}: {progress.error}\n"
-                    f"It failed at {progress.step}\nwhich printed last:\n{progress.tail}"
+                    f"The failed step: {progress.step}\n"
+                    f"The last lines of its output:\n{progress.tail}"
                 )
         with self._lock:
             below = self._find_image(base)
@@ -220,7 +221,7 @@ class FakeImages(FakeState):
 
     def tag(self, image: str, reference: str) -> None:
         """
-        Let *reference* name *image*.
+        Make *reference* a name of *image*.
         """
         with self._lock:
             target = self._require_image(image, f"tag {image} as {reference}")
@@ -230,7 +231,7 @@ class FakeImages(FakeState):
 
     def remove_image(self, reference: str) -> None:
         """
-        Remove a tag, and the image with its last tag.
+        Remove a tag, and with its last tag the image.
         """
         what = f"remove the image {reference}"
         with self._lock:

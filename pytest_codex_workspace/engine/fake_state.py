@@ -1,4 +1,4 @@
-"""What the fake engine knows."""
+"""The state of the fake engine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["Container", "FakeState", "Image", "Run", "full_name", "matches", "refusal"]
 
 Run = Callable[[ContainerSpec, BinaryIO, BinaryIO], int]
-"""What a container does: spec, standard input, standard output; returns the exit code."""
+"""Runs a container: takes spec, standard input and standard output, returns the exit code."""
 
 
 @dataclass(slots=True)
 class Image:
     """
-    An image; `parent` is the id of the one it was committed from.
+    An image; `parent` is the id of the image it was committed from.
     """
 
     id: str
@@ -101,21 +101,21 @@ class FakeState:
 
 def refusal(what: str, words: str) -> EngineError:
     """
-    The error of an engine that says no.
+    Return the error of an engine that refuses.
     """
     return EngineError(f"The container engine could not {what}: {words}")
 
 
 def full_name(reference: str) -> str:
     """
-    *reference* with its tag.
+    Return *reference* with its tag.
     """
     return reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"
 
 
 def matches(labels: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
     """
-    Whether *labels* has all that is *wanted*; `None` matches any value.
+    Check whether *labels* has all *wanted* labels; `None` matches any value.
     """
     return all(
         name in labels and (value is None or labels[name] == value)

@@ -1,4 +1,4 @@
-"""What became of a container, in words for an error."""
+"""Why a container does not answer any more, in words for an error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["fate_of"]
 
 def fate_of(engine: Engine, container: str) -> str:
     """
-    Half a sentence on why nothing comes from *container* any more.
+    Return half a sentence on why *container* sends nothing any more.
     """
     try:
         info = engine.container(container)

@@ -1,4 +1,4 @@
-"""The files of a container in memory, as the fake engine keeps them."""
+"""The files of a container of the fake engine, in memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FileTree:
 
     def copy(self) -> FileTree:
         """
-        A tree that changes apart from this one.
+        Return a copy that changes independently of this tree.
         """
         tree = FileTree()
         tree._members = dict(self._members)
@@ -34,7 +34,7 @@ class FileTree:
 
     def is_dir(self, path: str) -> bool:
         """
-        Whether *path* is a directory, if only because something is below it.
+        Check whether *path* is a directory. A path with files below it always is.
         """
         path = _absolute(path)
         member = self._members.get(path)
@@ -43,13 +43,13 @@ class FileTree:
     @property
     def size(self) -> int:
         """
-        Bytes in all files.
+        The number of bytes in all files.
         """
         return sum(len(data) for _, data in self._members.values())
 
     def changes_from(self, older: FileTree) -> list[Change]:
         """
-        What differs from *older*, by path.
+        Return the differences from the tree *older*, sorted by path.
         """
         found = []
         for path in sorted({*self._members, *older._members}):
@@ -74,8 +74,8 @@ class FileTree:
 
     def pack(self, path: str) -> bytes | None:
         """
-        A tar of *path* and what is below it, named from its last part on;
-        `None` if it does not exist.
+        Return a tar of *path* and everything below, with names that begin at its
+        last part; `None` if *path* does not exist.
         """
         path = _absolute(path)
         if path not in self._members and not self.is_dir(path):

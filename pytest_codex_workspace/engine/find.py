@@ -1,4 +1,4 @@
-"""Which container engine to use."""
+"""Finding the container engine to use."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _SCHEMES = ("unix://", "tcp://", "ssh://")
 _WORDS = ("auto", "docker", "podman")
 
 _SSH_TIMEOUT = 15.0
-"""Seconds to ask ssh why it failed."""
+"""Seconds to wait for ssh when it is asked why it failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """
-    An address where an engine may be, and what brought us to it.
+    An address where an engine may be, and the setting that led to the address.
 
-    With a `problem` it cannot even be tried.
+    An address with a `problem` cannot be tried.
     """
 
     origin: str
@@ -54,22 +54,22 @@ class _Candidate:
 
 def find_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ) -> Engine:
     """
-    The engine that *choice* names.
+    Return the engine that *choice* names.
 
-    A place that the user has named (a URL, `DOCKER_HOST`, a docker context)
-    is the only one that is tried, as the docker command does: images and
-    containers must not end up in another engine than the one meant.
+    If the user has named an engine (a URL, `DOCKER_HOST`, a docker context), no
+    other engine is tried, as with the docker command: images and containers must
+    not end up in the wrong engine.
 
     Args:
-        choice: `auto`: what `DOCKER_HOST` or the current docker context name,
-            otherwise Docker's usual sockets, then Podman's. `docker`: the same
-            without Podman's. `podman`: Podman's sockets. Or a URL: `unix://`,
-            `tcp://` (with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`), `ssh://`.
+        choice: `auto`: the engine named by `DOCKER_HOST` or by the current docker
+            context, otherwise Docker's usual sockets, then Podman's. `docker`: the
+            same without Podman's sockets. `podman`: only Podman's sockets. Or a URL:
+            `unix://`, `tcp://` (with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`), `ssh://`.
         environ: the environment.
 
     Raises:
-        EngineUnavailable: *choice* is none of these, or nothing answers. The
-            text lists what was tried, why it failed and what to do.
+        EngineUnavailable: *choice* is invalid, or no engine answers. The text
+            lists what was tried, why it failed and what to do.
     """
     return locate_engine(choice, environ)[0]
 
@@ -78,7 +78,8 @@ def locate_engine(
     choice: str = "auto", environ: Mapping[str, str] = os.environ
 ) -> tuple[Engine, str]:
     """
-    The same, and what led to it: `DOCKER_HOST`, the default socket.
+    Return the engine that *choice* names, and the setting that led to the engine,
+    such as `DOCKER_HOST`.
     """
     tried: list[str] = []
     for candidate in _candidates(choice, environ):
@@ -101,8 +102,8 @@ def _candidates(choice: str, environ: Mapping[str, str]) -> Iterator[_Candidate]
     elif choice not in _WORDS:
         hint = f"; did you mean unix://{choice}?" if choice.startswith("/") else ""
         raise EngineUnavailable(
-            f"{choice!r} names no container engine. Accepted are auto, docker, podman, or a URL "
-            f"that begins with unix://, tcp:// or ssh://{hint}"
+            f"{choice!r} is not a container engine. Give auto, docker, podman, or a URL that "
+            f"begins with unix://, tcp:// or ssh://{hint}"
         )
     elif host := environ.get("DOCKER_HOST"):
         yield _with_tls("DOCKER_HOST", host, environ)
@@ -118,7 +119,7 @@ def _with_tls(origin: str, url: str, environ: Mapping[str, str]) -> _Candidate:
     if not url.startswith("tcp://"):
         return _Candidate(origin, url)
     try:
-        # The SDK takes an empty mapping for a missing one.
+        # The SDK treats an empty mapping like a missing one.
         return _Candidate(origin, url, kwargs_from_env({**environ, "DOCKER_HOST": url}).get("tls"))
     except DockerException as error:
         words = getattr(error, "msg", None) or str(error)
@@ -127,7 +128,7 @@ def _with_tls(origin: str, url: str, environ: Mapping[str, str]) -> _Candidate:
 
 def _context(environ: Mapping[str, str]) -> _Candidate | None:
     """
-    The current docker context, unless it is the built-in one.
+    Return the current docker context; `None` for the built-in one.
     """
     name = environ.get("DOCKER_CONTEXT") or get_current_context_name() or "default"
     if name == "default":
@@ -139,7 +140,9 @@ def _context(environ: Mapping[str, str]) -> _Candidate | None:
     except Exception as error:
         return _Candidate(origin, problem=f"it cannot be read: {error}")
     if context is None:
-        return _Candidate(origin, problem="there is none of that name; see `docker context ls`")
+        return _Candidate(
+            origin, problem="there is no context of that name; see `docker context ls`"
+        )
     return _Candidate(origin, context.Host or "", context.TLSConfig)
 
 
@@ -162,13 +165,13 @@ def _runtime_dir(environ: Mapping[str, str]) -> str:
 
 def _why(url: str, reason: str) -> str:
     """
-    *reason*, with what can be told about this kind of address.
+    Return *reason* with advice for this kind of address.
     """
     if url.startswith("unix://") and reason == "permission denied":
         group = _group(unix_path(url))
         return (
-            f"{reason}; add yourself to group {group} (`sudo usermod -aG {group} $USER`, then log "
-            "in again) or run as root"
+            f"{reason}; add yourself to the group {group} (`sudo usermod -aG {group} $USER`, log "
+            "in again), or run as root"
         )
     if url.startswith("ssh://"):
         return f"{reason}; {_ssh_words(url)}"
@@ -184,10 +187,10 @@ def _group(path: str) -> str:
 
 def _ssh_words(url: str) -> str:
     """
-    What ssh itself says, with a command of no effect.
+    Return the message of ssh for a command without effect.
     """
     command = [*ssh_command(url), "docker", "version"]
-    advice = f"`{' '.join(command)}` must work without a question"
+    advice = f"`{' '.join(command)}` must work without asking for anything"
     try:
         answer = subprocess.run(
             command,
@@ -210,12 +213,12 @@ def _next_step(choice: str, environ: Mapping[str, str]) -> str:
         return "Correct or unset DOCKER_HOST, or name an engine with --codex-engine=URL."
     if choice in _WORDS and _context(environ):
         return (
-            "Start that engine, choose another with `docker context use`, or name one with "
-            "--codex-engine=URL."
+            "Start that engine, choose another context with `docker context use`, or name an "
+            "engine with --codex-engine=URL."
         )
     if choice in _WORDS:
         return (
             "Install and start Docker (Debian, Ubuntu: `sudo apt-get install docker.io`) or "
             "Podman, or name an engine with --codex-engine=URL."
         )
-    return "Start that engine, or leave it out of --codex-engine to have one found."
+    return "Start that engine, or leave out --codex-engine to use any engine that is found."

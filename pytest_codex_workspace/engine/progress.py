@@ -1,4 +1,4 @@
-"""The messages an engine sends while it builds, pulls or pushes: lines, and how far it has come."""
+"""Lines and progress from the messages that an engine sends while it builds, pulls or pushes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOISE = re.compile(
 )
 
 _OWN = re.compile(r"step \d+/\d+ ?: | ---> |Removing intermediate container ", re.IGNORECASE)
-"""How the engine's own lines begin. What a command printed may lack its line's end before one."""
+"""How the engine's own lines begin. Output of a command before one may lack its line end."""
 
 _TAIL = 30
 """Lines kept of a step's output."""
@@ -29,7 +29,7 @@ _TAIL = 30
 _LAYER_STARTS = frozenset(
     {"Already exists", "Layer already exists", "Preparing", "Pulling fs layer", "Waiting"}
 )
-"""What is said of a layer first. Lines such as `latest: Pulling from x` are of no layer."""
+"""The first status of a layer. Lines such as `latest: Pulling from x` belong to no layer."""
 
 _LAYER_ENDS = frozenset(
     {"Already exists", "Layer already exists", "Mounted from", "Pull complete", "Pushed"}
@@ -39,13 +39,13 @@ _LAYER_ENDS = frozenset(
 @dataclass(frozen=True, slots=True)
 class Advance:
     """
-    How far something has come.
+    The progress of a build, a pull or a push.
 
     Attributes:
-        done: layers that are complete, or the step of a build that runs.
-        total: how many there are.
-        unit: which of the two.
-        percent: of the bytes of all layers; `None` where it is not known.
+        done: the number of complete layers, or of the current build step.
+        total: the number of all layers or steps.
+        unit: `layers` or `steps`.
+        percent: the share of the bytes of all layers; `None` if it is not known.
     """
 
     done: int
@@ -55,7 +55,7 @@ class Advance:
 
     def __str__(self) -> str:
         """
-        For people: `43 %, 3 of 12 layers`, `step 5 of 12`.
+        Describe the progress: `43 %, 3 of 12 layers`, `step 5 of 12`.
         """
         if self.unit == "steps":
             return f"step {self.done} of {self.total}"
@@ -68,15 +68,15 @@ OnAdvance = Callable[[Advance], None]
 
 class Progress:
     """
-    Reads the engine's messages, passes lines on, and remembers what failed.
+    Reads the engine's messages, passes lines on, and remembers the failure.
 
     Args:
-        on_line: takes one line for people.
-        on_advance: told whenever it has come further.
+        on_line: takes one line for the user.
+        on_advance: takes the progress whenever it changes.
 
     Attributes:
-        step: the build step that runs, as the engine names it.
-        error: the engine's words when it failed, otherwise empty.
+        step: the current build step, as the engine names it.
+        error: the engine's message if it failed, otherwise empty.
         image: id of the image that was made, empty until then.
     """
 
@@ -95,13 +95,13 @@ class Progress:
     @property
     def tail(self) -> str:
         """
-        The last lines that the step printed.
+        The last lines that the current step printed.
         """
         return "\n".join(self._tail)
 
     def feed(self, message: Mapping[str, Any]) -> None:
         """
-        Take one message.
+        Process one message.
         """
         if "stream" in message:
             if _OWN.match(message["stream"]):
@@ -119,11 +119,11 @@ class Progress:
             layer, status = str(message.get("id") or ""), str(message["status"])
             self._status(layer, status)
             self._layers.feed(layer, status, message.get("progressDetail") or {})
-            self._tell(self._layers.advance())
+            self._report(self._layers.advance())
 
     def finish(self) -> None:
         """
-        Pass on a last line without an end.
+        Pass on a last line that has no line end.
         """
         if self._partial:
             self._line(self._partial)
@@ -136,7 +136,7 @@ class Progress:
         if step := _STEP.match(line):
             self.step = line
             self._tail.clear()
-            self._tell(Advance(int(step[1]), int(step[2]), "steps"))
+            self._report(Advance(int(step[1]), int(step[2]), "steps"))
         else:
             self._tail.append(line)
         self._on_line(line)
@@ -148,7 +148,7 @@ class Progress:
         self._statuses[layer] = status
         self._on_line(f"{layer}: {status}" if layer else status)
 
-    def _tell(self, advance: Advance | None) -> None:
+    def _report(self, advance: Advance | None) -> None:
         if self._on_advance is not None and advance is not None and advance != self._last:
             self._last = advance
             self._on_advance(advance)
@@ -157,18 +157,18 @@ class Progress:
 @dataclass(slots=True)
 class _Layer:
     """
-    What is known of one layer: its size once it moves, and the shares that
-    are downloaded (or sent) and unpacked.
+    One layer: its size, known once the transfer begins, and the shares that
+    are transferred and unpacked.
     """
 
     size: int = 0
-    moved: float = 0.0
+    transferred: float = 0.0
     unpacked: float = 0.0
 
 
 class _Layers:
     """
-    Adds up what is said of the layers of one image.
+    Adds up the status of all layers of one image.
     """
 
     def __init__(self) -> None:
@@ -179,9 +179,9 @@ class _Layers:
 
     def feed(self, name: str, status: str, detail: Mapping[str, Any]) -> None:
         """
-        Take the status of the layer *name*.
+        Process the status of the layer *name*.
         """
-        # `Mounted from` goes on with a name.
+        # `Mounted from` is followed by a name.
         ended = status.startswith(tuple(_LAYER_ENDS))
         if name not in self._layers:
             if not name or not (ended or detail or status in _LAYER_STARTS):
@@ -191,25 +191,25 @@ class _Layers:
         current, total = _number(detail, "current"), _number(detail, "total")
         if status == "Extracting":
             self._unpacks = True
-            layer.moved = 1.0
+            layer.transferred = 1.0
         elif status == "Download complete":
-            layer.moved = 1.0
+            layer.transferred = 1.0
         if total:
             layer.size = max(layer.size, total)
             share = min(1.0, current / total)
             if status == "Extracting":
                 layer.unpacked = share
             elif status in ("Downloading", "Pushing"):
-                layer.moved = share
+                layer.transferred = share
         if status in ("Downloading", "Pulling fs layer"):
             self._unpacks = True
         if ended:
             self._ended.add(name)
-            layer.moved = layer.unpacked = 1.0
+            layer.transferred = layer.unpacked = 1.0
 
     def advance(self) -> Advance | None:
         """
-        How far all have come; `None` as long as there are none.
+        Return the progress of all layers; `None` as long as there are none.
         """
         if not self._layers:
             return None
@@ -219,17 +219,17 @@ class _Layers:
         sized = [one for one in self._layers.values() if one.size]
         if not sized:
             return None
-        # The size of a layer is told when its turn comes: until then it is as large as the others.
+        # An unknown size is taken to be the mean: the engine reports it when the transfer begins.
         usual = sum(one.size for one in sized) / len(sized)
-        moving = {k: v for k, v in self._layers.items() if v.size or k not in self._ended}
-        whole = sum(one.size or usual for one in moving.values())
-        come = sum((one.size or usual) * self._come(one) for one in moving.values())
-        # It never goes back, whatever turns out to be larger than the others.
-        self._percent = max(self._percent or 0, int(100 * come / whole))
+        relevant = {k: v for k, v in self._layers.items() if v.size or k not in self._ended}
+        whole = sum(one.size or usual for one in relevant.values())
+        done = sum((one.size or usual) * self._done(one) for one in relevant.values())
+        # The percentage never decreases, even if a layer turns out to be larger than assumed.
+        self._percent = max(self._percent or 0, int(100 * done / whole))
         return self._percent
 
-    def _come(self, layer: _Layer) -> float:
-        return (layer.moved + layer.unpacked) / 2 if self._unpacks else layer.moved
+    def _done(self, layer: _Layer) -> float:
+        return (layer.transferred + layer.unpacked) / 2 if self._unpacks else layer.transferred
 
 
 def _number(detail: Mapping[str, Any], name: str) -> int:

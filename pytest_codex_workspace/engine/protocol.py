@@ -1,4 +1,4 @@
-"""What the rest of the package asks of a container engine, and nothing more."""
+"""The container engine as the rest of the package uses it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
     """
-    An image the engine has.
+    An image of the engine.
 
-    `layers` are the digests of its layers, the lowest first, and like
-    `architecture` only known of an image that was looked up by itself. `size` is the bytes of all.
+    `layers` are the digests of its layers, the lowest first; `size` is their total
+    number of bytes. Lists of images leave `layers` and `architecture` empty.
     """
 
     id: str
@@ -42,7 +42,7 @@ class ImageInfo:
 @dataclass(frozen=True, slots=True)
 class ContainerInfo:
     """
-    A container the engine has.
+    A container of the engine.
 
     `addresses` maps the name of each network to the container's IPv4 address,
     `image` is the id of its image.
@@ -61,8 +61,8 @@ class ContainerInfo:
 @dataclass(frozen=True, slots=True)
 class Change:
     """
-    What a container did to one path of its image: `added`, `changed` (a directory
-    changes with what is in it) or `removed`.
+    A difference between a container and its image: a path that was `added`,
+    `changed` (a directory changes with its entries) or `removed`.
     """
 
     path: str
@@ -72,7 +72,7 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class NetworkInfo:
     """
-    A network the engine has.
+    A network of the engine.
     """
 
     id: str
@@ -83,7 +83,7 @@ class NetworkInfo:
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """
-    A container to create. Standard input is open, there is no terminal.
+    A container to create. Its standard input is open, and it has no terminal.
 
     `network` is the name of a network, `none`, or `container:<id>` to join
     the network namespace of another container. With `auto_remove` the engine
@@ -112,27 +112,27 @@ class Stream(Protocol):
     """
     The attached standard input and outputs of one container.
 
-    `send` may be called from several threads (it is atomic per call);
-    `receive` from one.
+    Several threads may call `send`, and each call is atomic. Only one thread may
+    call `receive`.
     """
 
     def send(self, data: bytes) -> None:
         """
-        Write all of *data* to standard input. Raises `ConnectionError` when
-        the container is gone.
+        Write all of *data* to standard input. Raise `ConnectionError` if the
+        container is gone.
         """
 
     def receive(self) -> tuple[int, bytes]:
         """
         Block until output arrives: `(1, data)` is standard output, `(2,
-        data)` standard error, `(0, b"")` the end. Never raises for an ended
-        connection.
+        data)` standard error, `(0, b"")` the end. Never raise an error for a
+        connection that has ended.
         """
 
     def close(self) -> None:
         """
-        End standard input and the connection. May be called twice, and wakes
-        a blocked `receive`.
+        End standard input and the connection, and wake a blocked `receive`. A
+        second call has no effect.
         """
 
 
@@ -140,51 +140,51 @@ class Engine(Protocol):
     """
     A container engine.
 
-    Every method raises `EngineUnavailable` when the engine does not answer
-    and `EngineError`, with the engine's own words, when it refuses. Removing
-    what is gone is not an error. A single client is used from many threads.
+    Every method raises `EngineUnavailable` if the engine does not answer, and
+    `EngineError` with the engine's own message if it refuses. Removing an object
+    that is gone is not an error. Many threads may use one client.
     """
 
     @property
     def url(self) -> str:
         """
-        Where the engine listens.
+        The address on which the engine listens.
         """
 
     @property
     def egress_network(self) -> str:
         """
-        The name of the engine's default network with a way out (`bridge`).
+        The name of the engine's default network, which has Internet access (`bridge`).
         """
 
     @property
     def platform(self) -> str:
         """
-        What its images run on, such as `linux/amd64`.
+        The platform of the engine's images, such as `linux/amd64`.
         """
 
     def version(self) -> Mapping[str, str]:
         """
-        `name`, `version`, `api`, `os`, `arch` and `storage` of the engine, and
-        `root`, the directory on its machine that images are in.
+        Return `name`, `version`, `api`, `os`, `arch` and `storage` of the engine, and
+        `root`, the directory on its machine that holds the images.
         """
 
     def close(self) -> None:
         """
-        Close the client's connections. Containers are not touched.
+        Close the client's connections. Containers are left alone.
         """
 
     # Images.
 
     def image(self, reference: str) -> ImageInfo | None:
         """
-        The image that *reference* (tag, digest or id) names, `None` if the
+        Return the image that *reference* (tag, digest or id) names; `None` if the
         engine does not have it.
         """
 
     def images(self, labels: Mapping[str, str | None]) -> list[ImageInfo]:
         """
-        Images with all *labels*; a value of `None` matches any value.
+        Return the images with all *labels*; `None` matches any value.
         """
 
     def pull(
@@ -195,16 +195,15 @@ class Engine(Protocol):
         on_advance: OnAdvance | None = None,
     ) -> ImageInfo:
         """
-        Fetch *reference* from its registry. With *patience*, a registry from
-        which nothing comes for so many seconds is given up with `EngineError`.
-        *on_advance* is told how far it has come, if the engine tells.
+        Fetch *reference* from its registry. If the registry is silent for
+        *patience* seconds, `EngineError` is raised. *on_advance* is called with
+        the progress, if the engine reports any.
         """
 
     def registry_digest(self, reference: str, patience: float) -> str:
         """
-        The digest that *reference* has in its registry. Nothing is fetched; a
-        registry that does not answer within *patience* seconds is given up
-        with `EngineError`.
+        Return the digest of *reference* in its registry, without fetching the image.
+        If the registry does not answer within *patience* seconds, `EngineError` is raised.
         """
 
     def push(
@@ -215,17 +214,17 @@ class Engine(Protocol):
         on_advance: OnAdvance | None = None,
     ) -> None:
         """
-        Send the image *reference* to the registry that its name begins with.
+        Send the image *reference* to the registry at the beginning of its name.
         """
 
     def save(self, references: Sequence[str]) -> Iterator[bytes]:
         """
-        A tar of images with their tags and all their layers, in pieces.
+        Yield a tar of images with their tags and all their layers, in pieces.
         """
 
     def load(self, archive: BinaryIO) -> None:
         """
-        Take over every image of a tar that `save` made, tags included.
+        Add every image of a tar that `save` made to the engine, tags included.
         """
 
     def build(
@@ -241,26 +240,26 @@ class Engine(Protocol):
         anew: bool = False,
     ) -> ImageInfo:
         """
-        Build the tar *context*; *anew* without what is left of earlier builds.
-        A failed build raises `ImageBuildError` with the step that failed and
-        the last lines it printed.
+        Build the tar *context*; with *anew*, without the cache of earlier builds.
+        A failed build raises `ImageBuildError` with the failed step and the last
+        lines that the step printed.
         """
 
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
         """
         Make an image of one root file system tar. *changes* are Dockerfile
-        instructions (`LABEL`, `ENV`, `CMD`); `changes.label_changes` writes labels.
+        instructions (`LABEL`, `ENV`, `CMD`).
         """
 
     def tag(self, image: str, reference: str) -> None:
         """
-        Let *reference* name *image*, taking it from whatever had it.
+        Make *reference* a name of *image*, even if it names another image now.
         """
 
     def remove_image(self, reference: str) -> None:
         """
-        Remove a tag, and the image with its last tag. An image in use by a
-        container raises `EngineError`.
+        Remove a tag, and with its last tag the image. For an image that a container
+        uses, `EngineError` is raised.
         """
 
     # Containers.
@@ -282,17 +281,17 @@ class Engine(Protocol):
 
     def container(self, container: str) -> ContainerInfo | None:
         """
-        The container, `None` if there is none of that name or id.
+        Return the container with this name or id; `None` if there is none.
         """
 
     def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:
         """
-        Containers, running or not, with all *labels*.
+        Return the containers with all *labels*, whether running or not.
         """
 
     def remove(self, container: str) -> None:
         """
-        Kill and remove. Returns when the container is gone.
+        Kill and remove a container. Return when the container is gone.
         """
 
     def commit(self, container: str, *, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
@@ -304,7 +303,7 @@ class Engine(Protocol):
 
     def changes(self, container: str) -> list[Change]:
         """
-        What differs between the container's files and its image's.
+        Return the differences between the container's files and its image's files.
         """
 
     def put_archive(self, container: str, path: str, archive: BinaryIO) -> None:
@@ -314,7 +313,7 @@ class Engine(Protocol):
 
     def get_archive(self, container: str, path: str) -> Iterator[bytes]:
         """
-        A tar of *path*, in pieces.
+        Yield a tar of *path* in pieces.
         """
 
     # Networks.
@@ -328,12 +327,12 @@ class Engine(Protocol):
 
     def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
         """
-        Give a container a second network.
+        Connect a container to a second network.
         """
 
     def networks(self, labels: Mapping[str, str | None]) -> list[NetworkInfo]:
         """
-        Networks with all *labels*.
+        Return the networks with all *labels*.
         """
 
     def remove_network(self, network: str) -> None:

@@ -1,4 +1,4 @@
-"""The attached standard input and outputs of a container, on a connection taken over from HTTP."""
+"""The standard input and outputs of a container, on a connection taken over from HTTP."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 __all__ = ["AttachedStream", "Demultiplexer"]
 
 _CHUNK = 256 * 1024
-"""Bytes asked of the socket at a time."""
+"""Bytes read from the socket at a time."""
 
 _END = (0, b"")
 
 
 class Demultiplexer:
     """
-    Takes apart what an engine sends for a container without a terminal:
-    frames of one byte channel, three bytes of nothing, four bytes length, data.
+    Parses what an engine sends for a container without a terminal: frames of
+    channel (1 byte), padding (3 bytes), length (4 bytes, big-endian) and data.
     """
 
     def __init__(self) -> None:
@@ -33,8 +33,8 @@ class Demultiplexer:
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """
-        The pieces that *data*, split anywhere, brings: `(channel, bytes)`,
-        neighbours of one channel joined, never empty.
+        Yield the pieces that *data* completes, as `(channel, bytes)`. *data* may be
+        split anywhere; adjacent pieces of one channel are joined, and none is empty.
         """
         channel, pieces = 0, list[bytes]()
         position = 0
@@ -66,7 +66,7 @@ class AttachedStream:
 
     Args:
         connection: the connected socket, plain or TLS.
-        keep: what owns *connection* and must live as long.
+        keep: the owner of *connection*, which must live as long.
     """
 
     def __init__(self, connection: socket.socket, keep: Any = None) -> None:
@@ -82,7 +82,7 @@ class AttachedStream:
 
     def send(self, data: bytes) -> None:
         """
-        Write all of *data* to standard input, whatever other threads send.
+        Write all of *data* to standard input, not interleaved with other threads.
         """
         with self._sending:
             try:
@@ -90,10 +90,10 @@ class AttachedStream:
             except (OSError, ValueError):
                 self._shut_down()
                 raise ConnectionError(
-                    "The container takes no more input: it has ended, or the engine with it."
+                    "The container accepts no more input: the container or the engine has ended."
                 ) from None
             except BaseException:
-                # Half a message has gone out: no other may follow it.
+                # Half a message was sent, so no other message may follow.
                 self._shut_down()
                 raise
 
@@ -109,7 +109,7 @@ class AttachedStream:
                     data = b""
                 if not data or self._closed:
                     # Docker closes only its half when a container has ended, and leaves the other
-                    # to its garbage collector: whoever sends would wait for minutes.
+                    # half to its garbage collector: a sender would wait for minutes.
                     self._shut_down()
                     return _END
                 self._pieces = self._demultiplexer.feed(data)
@@ -117,11 +117,11 @@ class AttachedStream:
 
     def close(self) -> None:
         """
-        End standard input and the connection, and wake whoever waits on it.
+        End standard input and the connection, and wake threads that wait for it.
         """
         self._closed = True
         self._shut_down()
-        # Both have been woken. Only now is the descriptor free for others to take.
+        # Both threads have been woken. Only now may the descriptor be used again.
         with self._sending, self._receiving:
             if self._connection.fileno() < 0:
                 return
@@ -132,15 +132,15 @@ class AttachedStream:
 
     def _shut_down(self) -> None:
         try:
-            # The plain socket's method: that of TLS would let a reader see encrypted bytes.
+            # The plain socket's method: with that of TLS, a reader would see encrypted bytes.
             socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
         except OSError:
             return
 
     def _drain(self) -> None:
         """
-        Read what is left: closing on unread data resets the connection, and
-        the engine might lose what was sent last.
+        Read the remaining data: closing a connection with unread data resets the
+        connection, and the engine might lose what was sent last.
         """
         try:
             self._connection.settimeout(0)
@@ -156,8 +156,8 @@ class _TlsWire:
     """
     A TLS connection for one reader and one writer at a time.
 
-    OpenSSL's object allows no two calls at once, and a blocking read would
-    keep the writer out for as long as the container is silent.
+    OpenSSL's object allows one call at a time, and a blocking read would lock
+    out the writer for as long as the container is silent.
     """
 
     def __init__(self, connection: ssl.SSLSocket) -> None:

@@ -1,4 +1,4 @@
-"""How bytes reach an engine: Unix sockets, TCP with or without TLS, and the `ssh` command."""
+"""Connections to an engine: Unix sockets, TCP with or without TLS, and the `ssh` command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["api_client", "ssh_command", "unix_path"]
 
 _CONNECTIONS = 64
-"""Idle connections kept for the next call; more than that may be in use."""
+"""The number of idle connections to keep. More connections may be in use."""
 
 _BLOCK = 256 * 1024
 """Bytes read from an upload at a time."""
@@ -35,23 +35,23 @@ _KEEPALIVE = [
         if hasattr(socket, name)
     ),
 ]
-"""Long calls have no timeout; this is how a host that vanished is noticed (60 s)."""
+"""Long calls have no timeout, so keepalive packets detect a vanished host, within 60 s."""
 
 Dial = Callable[[float | None], socket.socket]
-"""Opens a connection within so many seconds."""
+"""Opens a connection; takes the time limit in seconds."""
 
 
 def api_client(url: str, *, tls: TLSConfig | None, version: str) -> docker.APIClient:
     """
-    A client of the Engine API at *url* that speaks *version*. Nothing is sent yet.
+    Return a client of the Engine API at *url*. Nothing is sent yet.
 
     Args:
         url: `unix://`, `tcp://`, `http(s)://` or `ssh://`.
         tls: certificates for `tcp://`, or `None` for none.
-        version: the API version to name in each call.
+        version: the API version that each call names.
 
     Raises:
-        docker.errors.DockerException: *url* makes no sense.
+        docker.errors.DockerException: *url* is invalid.
     """
     if url.startswith("unix://"):
         path = unix_path(url)
@@ -63,24 +63,25 @@ def api_client(url: str, *, tls: TLSConfig | None, version: str) -> docker.APICl
         client = docker.APIClient(url, version=version, tls=tls or False)
         client.mount("http://", _TcpAdapter(pool_maxsize=_CONNECTIONS))
         client.mount("https://", _TcpAdapter(pool_maxsize=_CONNECTIONS))
-    # Otherwise REQUESTS_CA_BUNDLE overrules the engine's own CA, HTTP_PROXY (through which no
-    # stream can be attached) catches loopback, and ~/.netrc is read for each call.
+    # Otherwise REQUESTS_CA_BUNDLE overrides the engine's own CA, HTTP_PROXY (through which no
+    # stream can be attached) applies to loopback, and ~/.netrc is read for each call.
     client.trust_env = False
-    # Compression costs more than the local transfer it saves.
+    # Compression takes longer than the local transfer of the bytes it saves.
     client.headers["Accept-Encoding"] = "identity"
     return client
 
 
 def unix_path(url: str) -> str:
     """
-    The socket's path in a `unix://` URL.
+    Return the path of the socket in a `unix://` URL.
     """
     return "/" + url.removeprefix("unix://").lstrip("/")
 
 
 def ssh_command(url: str) -> list[str]:
     """
-    The `ssh` command line up to the host. It never asks: there is no one to answer in a test run.
+    Return the `ssh` command line up to the host. This `ssh` never prompts, because nobody can
+    answer in a test run.
     """
     parts = urllib.parse.urlsplit(url)
     command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
@@ -106,11 +107,11 @@ def _dial_process(command: list[str]) -> socket.socket:
     """
     Start *command* with one end of a socket pair as its input and output.
 
-    The SDK's own ssh transport needs paramiko and hands out an object that
-    is not a socket: nothing can be attached through it.
+    The SDK's own ssh transport needs paramiko and returns an object that is not
+    a socket, so no stream can be attached through it.
     """
     ours, theirs = socket.socketpair()
-    # ssh prefers these over what it is built with, and breaks on foreign ones.
+    # ssh prefers these to its own defaults, and fails with the libraries of another program.
     environ = {k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "SSL_CERT_FILE")}
     try:
         process = subprocess.Popen(
@@ -119,7 +120,7 @@ def _dial_process(command: list[str]) -> socket.socket:
             stdout=theirs.fileno(),
             stderr=subprocess.DEVNULL,
             env=environ,
-            # Ctrl-C is for us: the clean-up that follows needs the connection.
+            # Ctrl-C must not end ssh: the clean-up that follows needs the connection.
             start_new_session=True,
         )
     except BaseException:
@@ -127,7 +128,7 @@ def _dial_process(command: list[str]) -> socket.socket:
         raise
     finally:
         theirs.close()
-    # It ends when our end is closed; someone has to take its exit status then.
+    # ssh ends when our end is closed. This thread collects its exit status.
     threading.Thread(target=process.wait, name="ssh-reaper", daemon=True).start()
     return ours
 
@@ -146,10 +147,10 @@ class _TcpAdapter(requests.adapters.HTTPAdapter):
 
 class _DialAdapter(BaseHTTPAdapter):
     """
-    One pool for the whole engine.
+    One connection pool for the whole engine.
 
-    The SDK's adapter keeps a pool for each URL, the container's id included,
-    and closes the least recently used one under a thread that is about to use it.
+    The SDK's adapter keeps a pool for each URL, container id included, and may close
+    the least recently used pool while a thread is about to use it.
     """
 
     def __init__(self, dial: Dial) -> None:

@@ -1,3 +1,3 @@
 """
-The network policy, the log of requests, and the proxy that enforces both.
+The network policy, the request log, and the proxy that enforces both.
 """

@@ -1,11 +1,12 @@
 """
-Recorded exchanges as a file: format, keys, and what comes nearest.
+The cassette file: its format, how exchanges are matched, and the nearest match.
 
-Copied into the proxy image, so it imports the standard library only.
+This module is copied into the proxy image, so it imports the standard library
+only.
 
-A cassette is text, one JSON object a line: the format, then an exchange a line
-in a stable order, then each distinct body once. Lines of bodies are read when
-they are played.
+A cassette is a text file with one JSON object per line: a header with the
+format version, the exchanges in a stable order, then each distinct body once.
+A body is read only when it is replayed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 BODY_LIMIT = 256 << 20
-"""Bytes of the largest body that is recorded."""
+"""Maximum size of a recorded body, in bytes."""
 
 _FORMAT = 1
 _HEAD = {"cassette": _FORMAT, "made by": "pytest-codex-workspace"}
@@ -42,7 +43,7 @@ _SHORT = 8192
 _BODY_LINE = re.compile(rb'\{"sha256": "([0-9a-f]{64})", ')
 _PLAIN = re.compile(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*")
 
-# What is about one transfer, one moment or one user, and not about the thing.
+# Headers that describe one transfer, one moment or one user rather than the resource.
 _DROPPED = re.compile(
     r"age|alt-svc|authorization|cf-.*|connection|content-length|date|expires|keep-alive|nel"
     r"|proxy-.*|report-to|server-timing|set-cookie.*|strict-transport-security|te|trailer"
@@ -52,7 +53,7 @@ _DROPPED = re.compile(
 )
 _NOT_MATCHED = {
     "*",
-    "accept-encoding",  # one encoding is asked for when recording
+    "accept-encoding",  # the recorder always requests one fixed encoding
     "authorization",
     "cookie",
     "origin",
@@ -65,25 +66,25 @@ Headers = Iterable[tuple[str, str]]
 
 class InvalidCassette(ValueError):
     """
-    A file that is no cassette. The text has the line.
+    The file is not a valid cassette. The message names the line.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """
-    A request and what came back.
+    A request and its response.
 
     Attributes:
-        method: of the request.
-        url: without secrets.
-        match: further headers that the request must have.
-        body: digest of what was sent, empty for nothing.
+        method: HTTP method of the request.
+        url: URL of the request, with secrets replaced.
+        match: request headers that must be equal, besides method, URL and body.
+        body: digest of the request body; empty if there was none.
         phase: `setup`, `resume` or `test`.
-        status: of the answer.
-        headers: of the answer.
-        content: digest of its body, empty for none.
-        recorded: the day, as 2026-11-24.
+        status: status code of the response.
+        headers: recorded headers of the response.
+        content: digest of the response body; empty if there was none.
+        recorded: date of the recording, such as `2026-11-24`.
     """
 
     method: str
@@ -99,20 +100,20 @@ class Exchange:
     @property
     def key(self) -> tuple[str, str, str]:
         """
-        What is asked for.
+        Method, URL and body digest of the request.
         """
         return self.method, self.url, self.body
 
     @property
     def identity(self) -> tuple[object, ...]:
         """
-        What is asked for, and how.
+        Everything that distinguishes the request from others, headers included.
         """
         return self.url, self.method, self.body, tuple(sorted(self.match.items()))
 
     def to_json(self) -> dict[str, Any]:
         """
-        Plain data in the order of reading; what is empty is left out.
+        Return plain data in a readable order, without empty fields.
         """
         fields = {
             "method": self.method,
@@ -130,13 +131,13 @@ class Exchange:
     @classmethod
     def from_json(cls, data: Any) -> Exchange:
         """
-        The exchange that `to_json` made *data* of.
+        Return the exchange that `to_json` turned into *data*.
 
         Raises:
-            ValueError: it is not one.
+            ValueError: *data* is not a valid exchange.
         """
         if not isinstance(data, dict):
-            raise ValueError("this is no exchange")
+            raise ValueError("this is not an exchange (a JSON object)")
         texts = {key: data.get(key, "") for key in ("method", "url", "body", "content", "recorded")}
         phase, status = data.get("phase", "test"), data.get("status")
         match, headers = data.get("match", {}), data.get("headers", [])
@@ -154,21 +155,21 @@ class Exchange:
                 for pair in headers
             )
         ):
-            raise ValueError("a field of this exchange is missing or has a wrong value")
+            raise ValueError("a field of this exchange is missing or has an invalid value")
         pairs = tuple((name, value) for name, value in headers)
         return cls(**texts, status=status, phase=phase, match=match, headers=pairs)
 
 
 class Cassette:
     """
-    A cassette file, open for playing.
+    A cassette file, opened for replay.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Raises:
-        InvalidCassette: it is none.
-        OSError: it cannot be read.
+        InvalidCassette: the file is not a valid cassette.
+        OSError: the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -202,12 +203,14 @@ class Cassette:
         except (ValueError, RecursionError) as error:
             raise InvalidCassette(f"line {number}: {error}") from None
         if number == 1 and (not isinstance(data, dict) or data.get("cassette") != _FORMAT):
-            raise InvalidCassette(f"line 1: this is no cassette of format {_FORMAT}")
+            raise InvalidCassette(f"line 1: this is not a cassette of format {_FORMAT}")
 
     def find(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> list[Exchange]:
         """
-        The answers to a request, in the order they were recorded in; of those
-        that ask for different headers, the ones that ask for most.
+        Return the recorded exchanges that match a request, in recording order.
+
+        If exchanges with different `match` headers fit, only those with the most
+        headers are returned.
         """
         fitting = [
             exchange
@@ -219,19 +222,19 @@ class Cassette:
 
     def content(self, exchange: Exchange) -> bytes:
         """
-        What came back.
+        Return the response body of an exchange.
 
         Raises:
-            InvalidCassette: it is not what was recorded.
+            InvalidCassette: the body in the file does not have its digest.
         """
         return self.body(exchange.content) if exchange.content else b""
 
     def body(self, sha256: str) -> bytes:
         """
-        A body by its digest.
+        Return the body with the digest *sha256*.
 
         Raises:
-            InvalidCassette: it is not what was recorded.
+            InvalidCassette: the body in the file does not have its digest.
         """
         offset, length = self._bodies[sha256]
         with self.path.open("rb") as file:
@@ -243,13 +246,14 @@ class Cassette:
         except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
             body = b""
         if digest(body) != sha256:
-            raise InvalidCassette(f"the body {sha256[:12]} is not what was recorded")
+            raise InvalidCassette(f"the body {sha256[:12]} was changed after it was recorded")
         return body
 
     def nearest(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> str:
         """
-        The recorded request that comes nearest, and what differs; empty if
-        nothing is near.
+        Describe the most similar recorded request and how it differs.
+
+        Returns an empty string if no recorded request is similar.
         """
         urls = {exchange.url for exchange in self.exchanges}
         close = [url] if url in urls else difflib.get_close_matches(url, sorted(urls), 1, 0.5)
@@ -259,36 +263,38 @@ class Cassette:
         one = min(found, key=lambda each: (each.method != method, each.body != body))
         differences = []
         if one.url != url:
-            differences.append("another URL")
+            differences.append("a different URL")
         if one.method != method:
             differences.append(f"the method {one.method}")
         if one.body != body:
-            differences.append("another body")
+            differences.append("a different body")
         differences += [
             f"{name}: {value!r}" for name, value in one.match.items() if headers.get(name) != value
         ]
-        return f"{one.method} {one.url}, which has {', '.join(differences) or 'nothing different'}"
+        return f"{one.method} {one.url}, which has {', '.join(differences) or 'no difference'}"
 
 
 def digest(body: bytes) -> str:
     """
-    The name of a body.
+    Return the digest under which a body is stored.
     """
     return hashlib.sha256(body).hexdigest()
 
 
 def kept_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
     """
-    The headers of an answer that are recorded, without what is about one
-    transfer, one moment or one user.
+    Return the response headers that are worth recording.
+
+    Headers about one transfer, one moment or one user are dropped.
     """
     return tuple((name.lower(), value) for name, value in headers if not _DROPPED.fullmatch(name))
 
 
 def matched_headers(answer: Mapping[str, str], request: Mapping[str, str]) -> dict[str, str]:
     """
-    The headers of *request* that its answer depends on: those that the
-    answer's `Vary` names, and `Range`.
+    Return the headers of *request* that its answer depends on.
+
+    These are the headers that the answer's `Vary` lists, and `Range`.
     """
     names = {name.strip().lower() for name in answer.get("vary", "").split(",")}
     wanted = (names | {"range"}) - _NOT_MATCHED
@@ -297,7 +303,9 @@ def matched_headers(answer: Mapping[str, str], request: Mapping[str, str]) -> di
 
 def merge(old: Iterable[Exchange], new: Iterable[Exchange]) -> list[Exchange]:
     """
-    *old* with *new* in place of what asks the same, in the order of the file.
+    Merge *new* into *old*, in the order of the file.
+
+    A new exchange replaces the old exchanges with the same request.
     """
     fresh: dict[tuple[object, ...], list[Exchange]] = {}
     for exchange in new:
@@ -312,7 +320,7 @@ def merge(old: Iterable[Exchange], new: Iterable[Exchange]) -> list[Exchange]:
         dates[(exchange.identity, exchange.status, exchange.content)] = exchange.recorded
     for same in fresh.values():
         for exchange in same:
-            # What has not changed keeps its date, and its line.
+            # An unchanged exchange keeps its date, so that its line does not change.
             known = dates.get((exchange.identity, exchange.status, exchange.content))
             merged.append(replace(exchange, recorded=known or exchange.recorded))
     return sorted(merged, key=lambda one: tuple(map(str, one.identity)))
@@ -320,11 +328,11 @@ def merge(old: Iterable[Exchange], new: Iterable[Exchange]) -> list[Exchange]:
 
 def lines_of(exchanges: Iterable[Exchange], body: Callable[[str], bytes]) -> Iterator[bytes]:
     """
-    The lines of a cassette.
+    Yield the lines of a cassette file.
 
     Args:
-        exchanges: in the order of the file.
-        body: a body by its digest.
+        exchanges: the exchanges, in the order of the file.
+        body: returns the body with a given digest.
     """
     yield _line(_HEAD)
     bodies: set[str] = set()

@@ -1,7 +1,8 @@
 """
-Reading the fields of a policy, and saying what was meant.
+Parse the fields of a policy, with suggestions for misspelled values.
 
-Copied into the proxy image, so it imports the standard library only.
+This module is copied into the proxy image, so it imports the standard library
+only.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ _METHOD = re.compile(r"[A-Z][A-Z_-]{0,31}", re.ASCII)
 
 class InvalidPolicy(ValueError):
     """
-    A policy that cannot be used. The text names the field.
+    A policy has an unknown field or an invalid value. The message names the field.
     """
 
 
 def check_names(names: Iterable[object], known: list[str]) -> None:
     """
-    Check that *names* are fields.
+    Check that all *names* are known fields.
 
     Raises:
-        InvalidPolicy: one is not *known*.
+        InvalidPolicy: a name is not in *known*.
     """
     if unknown := sorted(str(name) for name in names if name not in known):
         close = difflib.get_close_matches(unknown[0], known, 1)
-        meant = f"; was {close[0]!r} meant?" if close else ""
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise InvalidPolicy(
-            f"unknown field {', '.join(unknown)}{meant} (known are {', '.join(known)})"
+            f"unknown field {', '.join(unknown)}{hint}; the fields are {', '.join(known)}"
         )
 
 
@@ -55,12 +56,12 @@ def _parse_host(value: object) -> str:
     try:
         return wild + normalise_host(name)
     except ValueError:
-        raise ValueError(f"{value!r} is neither a host nor *.domain{_meant(value)}") from None
+        raise ValueError(f"{value!r} is neither a host nor *.domain{_suggestion(value)}") from None
 
 
-def _meant(value: str) -> str:
+def _suggestion(value: str) -> str:
     """
-    What somebody probably meant who wrote *value* for a host.
+    Suggest a valid host for *value*, such as the host of a URL.
     """
     name = re.sub(r"^[a-zA-Z][a-zA-Z0-9+.-]*://", "", value.strip())
     name = re.sub(r"[/?#].*$", "", name).rpartition("@")[2]
@@ -69,10 +70,10 @@ def _meant(value: str) -> str:
         name = "*." + name[1:]
     wild, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
     try:
-        meant = wild + normalise_host(rest)
+        suggested = wild + normalise_host(rest)
     except ValueError:
         return ""
-    return f"; was {meant!r} meant?" if meant != value else ""
+    return f"; did you mean {suggested!r}?" if suggested != value else ""
 
 
 def _parse_method(value: object) -> str:
@@ -91,15 +92,15 @@ def _parse_network(value: object) -> str:
         single = ipaddress.ip_network(str(value).partition("/")[0])
     except ValueError:
         raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8") from None
-    raise ValueError(f"{value!r} has bits behind its mask; was '{loose}' or '{single}' meant?")
+    raise ValueError(f"{value!r} has host bits set; did you mean '{loose}' or '{single}'?")
 
 
 def check_list(field: str, values: object) -> None:
     """
-    Check that a field is a list.
+    Check that the value of a field is a list.
 
     Raises:
-        InvalidPolicy: it is not.
+        InvalidPolicy: the value is not a list.
     """
     if isinstance(values, str) or not isinstance(values, (tuple, list)):
         raise InvalidPolicy(f"{field}: {values!r} is not a list; write [{values}]")
@@ -113,4 +114,4 @@ PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "private": _parse_network,
     "refuse": _parse_network,
 }
-"""How an entry of each field that is a list is read; each raises `TypeError` or `ValueError`."""
+"""Parser for the entries of each list field; parsers raise `TypeError` or `ValueError`."""

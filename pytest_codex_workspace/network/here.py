@@ -1,4 +1,4 @@
-"""This machine's own addresses, which no workspace may reach."""
+"""Find this machine's own addresses, which no workspace may reach."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 
 __all__ = ["own_addresses"]
 
-# A trie of every route; each local address is a leaf, and the next line says so.
+# The file shows a trie of all routes; a local address is a leaf followed by this line.
 _LOCAL = re.compile(r"\|-- (\S+)\n\s+/32 host LOCAL")
 
 
 def own_addresses(proc: Path = Path("/proc/net")) -> tuple[str, ...]:
     """
-    The addresses of this machine's interfaces, as Linux lists them; empty on
-    other systems, where an engine's containers are in a virtual machine and
-    this machine has private addresses for them.
+    Return the addresses of this machine's interfaces, as Linux lists them.
+
+    Returns an empty tuple on other systems: there, containers run in a virtual
+    machine that reaches this machine by private addresses only.
     """
     found = set(_LOCAL.findall(_read(proc / "fib_trie")))
     for line in _read(proc / "if_inet6").splitlines():

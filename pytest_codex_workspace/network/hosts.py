@@ -1,7 +1,8 @@
 """
-Names and addresses of hosts: one spelling, patterns, and private ranges.
+Host names and addresses: normalisation, patterns, and private ranges.
 
-Copied into the proxy image, so it imports the standard library only.
+This module is copied into the proxy image, so it imports the standard library
+only.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ __all__ = [
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Listed one by one on purpose: `ipaddress.is_private` also covers the
-# documentation ranges, through which laboratory networks route real mirrors.
+# Listed explicitly: `ipaddress.is_private` also covers the documentation
+# ranges, and lab networks route real mirrors through those.
 _PRIVATE = tuple(
     ipaddress.ip_network(text)
     for text in (
-        "0.0.0.0/8",  # this network; Linux treats 0.0.0.0 as loopback
+        "0.0.0.0/8",  # "this network"; Linux treats 0.0.0.0 as loopback
         "10.0.0.0/8",
         "100.64.0.0/10",  # carrier-grade NAT, and one cloud's metadata service
         "127.0.0.0/8",
@@ -58,12 +59,13 @@ _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-)
 
 def normalise_host(host: str) -> str:
     """
-    The one spelling of a host that names are compared in.
+    Return the canonical spelling of a host, for comparisons.
 
-    Lower case, IDNA, no trailing dot, no brackets around an IPv6 address.
+    The result is lower case and IDNA-encoded, without a trailing dot and
+    without brackets around an IPv6 address.
 
     Raises:
-        ValueError: it is no host name and no address.
+        ValueError: *host* is neither a host name nor an address.
     """
     text = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if ":" in text:
@@ -85,14 +87,16 @@ def normalise_host(host: str) -> str:
 
 def host_matches(pattern: str, host: str) -> bool:
     """
-    Whether *host* is *pattern*, below `*.pattern`, or *pattern* is `*`.
+    Check whether *host* matches *pattern*: a host, `*.domain`, or `*`.
     """
     return any_matches((pattern,), host)
 
 
 def any_matches(patterns: tuple[str, ...], host: str) -> bool:
     """
-    Whether `host_matches` holds for one of *patterns*, however many they are.
+    Check whether *host* matches any of *patterns*.
+
+    The patterns are compiled once, so that long lists stay fast.
     """
     try:
         name = normalise_host(host)
@@ -112,7 +116,7 @@ def any_matches(patterns: tuple[str, ...], host: str) -> bool:
 @functools.lru_cache(maxsize=256)
 def _compiled(patterns: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str], bool]:
     """
-    Names, what follows `*.`, and whether there is a `*`.
+    Return the exact names, the domains of `*.domain`, and whether `*` is listed.
     """
     exact: set[str] = set()
     suffixes: set[str] = set()
@@ -125,8 +129,10 @@ def _compiled(patterns: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]
 
 def literal_address(host: str) -> Address | None:
     """
-    The address that *host* spells, in any spelling a resolver accepts
-    (`127.1`, `0x7f000001`, `017700000001`, `[::1]`); `None` for a name.
+    Return the IP address that *host* spells; `None` for a host name.
+
+    All spellings that a resolver accepts count, such as `127.1`, `0x7f000001`,
+    `017700000001` and `[::1]`.
     """
     text = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     text = text.removesuffix(".")
@@ -146,13 +152,13 @@ def is_private(
     address: str | Address, allow: tuple[str, ...] = (), refuse: tuple[str, ...] = ()
 ) -> bool:
     """
-    Whether connections to *address* are refused: it is in a private range or
-    in *refuse*, and not in *allow*.
+    Check whether connections to *address* are refused.
 
-    An IPv6 address that carries an IPv4 address is judged by both.
+    An address is refused if it is in a private range or in *refuse*, and not
+    in *allow*. For an IPv6 address that embeds an IPv4 address, both are checked.
 
     Raises:
-        ValueError: it is no address.
+        ValueError: *address* is not an IP address.
     """
     whole = ipaddress.ip_address(address)
     allowed = _networks(allow)
@@ -164,7 +170,7 @@ def is_private(
 
 def _embedded(address: Address) -> list[Address]:
     """
-    The IPv4 addresses that an IPv6 address leads to.
+    Return the IPv4 addresses that are embedded in an IPv6 address.
     """
     if isinstance(address, ipaddress.IPv4Address):
         return []

@@ -1,8 +1,8 @@
-"""The only way out: an internal network, the proxy, and the holders of network namespaces.
+"""Isolate workspaces: an internal network, the proxy, and holders of network namespaces.
 
-A holder is a tiny container that owns a network namespace. It cuts every
-route but the one to the proxy, drops the capability to change that, and lends
-its namespace to one workspace after another.
+A holder is a tiny container that owns a network namespace. It removes every
+route except the one to the proxy, drops the capability to change routes, and
+lends its namespace to one workspace after another.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from .. import labels
+from ..codex import NETWORK_HOLDER, PROXY_PROGRAM
 from ..engine.fate import fate_of
 from ..engine.protocol import ContainerSpec, Engine, ImageInfo, NetworkInfo, Stream
 from ..errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
@@ -27,30 +28,36 @@ from .upstream import UpstreamProxy
 
 __all__ = ["Holder", "Isolation", "ProxySettings"]
 
-_PROXY_COMMAND = ("python3", "-I", "-u", "/opt/codex-proxy/proxy_addons/main.py")
-_HOLDER_COMMAND = ("python3", "-I", "-S", "-u", "/opt/codex-proxy/holder.py")
+_PROXY_COMMAND = ("python3", "-I", "-u", PROXY_PROGRAM)
+_HOLDER_COMMAND = ("python3", "-I", "-S", "-u", NETWORK_HOLDER)
 _PROXY_MEMORY = 1 << 30
-"""The last wall: several workspaces together stay far below it."""
+"""A last resort, in bytes: several workspaces together stay far below this limit."""
 _RESOLVER = {
-    # Two questions from one port at once are often dropped behind an engine's address translation
-    # (a race in the kernel's connection tracking), and the answer is then waited for.
+    # Behind an engine's address translation, two simultaneous queries from one port are often
+    # dropped (a race in the kernel's connection tracking), and the look-up stalls.
     "RES_OPTIONS": "single-request-reopen timeout:2 attempts:3",
 }
 _SYSCTLS = {
-    # What comes from anyone but the proxy is dropped, broadcasts of neighbours too.
+    # Drop packets from everyone but the proxy, including broadcasts of neighbours.
     "net.ipv4.conf.all.rp_filter": "1",
     "net.ipv6.conf.all.disable_ipv6": "1",
     "net.ipv6.conf.default.disable_ipv6": "1",
 }
 
 _RESTART = 30.0
-"""Seconds for an engine to come back."""
+"""Seconds to wait for an engine that is being restarted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
     """
-    A network namespace to lend. `address` identifies its user to `proxy`.
+    A network namespace that workspaces borrow.
+
+    Attributes:
+        container: id of the container that owns the namespace.
+        address: address of the namespace, by which `proxy` identifies a workspace.
+        stream: standard streams of the container; closing them ends it.
+        proxy: the proxy that the namespace leads to.
     """
 
     container: str
@@ -62,17 +69,18 @@ class Holder:
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
     """
-    What the proxy of a session is told.
+    Settings for the proxy of a session.
 
     Attributes:
-        ca: the machine's certificate authority, key and certificate as PEM;
-            `None` lets the proxy make one.
+        ca: key and certificate of this machine's authority, as PEM; `None` lets
+            the proxy create an authority.
         upstream_ca: PEM certificates that the proxy trusts besides certifi's.
-        policy: what may leave.
-        refuse: networks (CIDR) that no policy opens.
-        bodies: bytes to keep of each body.
-        cassette: `record`, `replay` or `off`. Who replays gets no way out.
-        upstream: the proxy to go through, `None` for a direct way out.
+        policy: policy of workspaces without one of their own.
+        refuse: networks (CIDR) that no policy can open.
+        bodies: number of bytes to keep of each body.
+        cassette: `record`, `replay` or `off`. For `replay`, the proxy is not
+            connected to the outside.
+        upstream: the upstream proxy; `None` to connect directly.
     """
 
     ca: bytes | None
@@ -88,12 +96,12 @@ class Isolation:
     """
     The network of one session.
 
-    `close` ends what runs on it; the objects themselves go with everything
-    else that carries the session's label.
+    `close` stops the containers. Clean-up by the session's label removes them and
+    the network.
 
     Args:
-        engine: where to make it.
-        identity: the session that owns it.
+        engine: the container engine.
+        identity: the session that owns the network.
         image: the proxy image.
     """
 
@@ -112,39 +120,41 @@ class Isolation:
 
     def open(self, settings: ProxySettings) -> None:
         """
-        Make the network and start the proxy.
+        Create the network and start the proxy.
 
         Raises:
             ProxyError: the proxy did not start.
-            EngineError: the engine has no network or container left to give.
+            EngineError: the engine could not create a network or container.
         """
         self._settings = settings
         self._start()
 
     def revive(self) -> None:
         """
-        Start the proxy and the holders again if they have ended, as they do
-        when the engine is restarted. What they knew is lost.
+        Start the proxy and a holder again if they have ended.
+
+        They end when the engine is restarted. The state of the old proxy is lost.
 
         Raises:
-            ProxyError: the proxy did not start, or a cassette was recorded or played.
-            EngineError: the engine has no container to give.
+            ProxyError: the proxy did not start, or it was recording or replaying
+                a cassette, which cannot be resumed.
+            EngineError: the engine could not create a container.
         """
         with self._lock:
             if not self.proxy.lost:
                 return
             if self._settings.cassette != "off":
-                # What was recorded went with it, and what is to be played.
+                # The recording, or the loaded cassette, was lost with the proxy: let this raise.
                 self.proxy.ping()
             self._forget()
-            # The next proxy must be told the authority that this one made.
+            # The next proxy must use the authority that this one may have created.
             self._settings = replace(self._settings, ca=self.info.new_ca or self._settings.ca)
         self._await_engine()
         self._start()
 
     def _await_engine(self) -> None:
         """
-        Give an engine that is being restarted the time for it, once an outage.
+        Wait for an engine that is being restarted, but only once for each outage.
         """
         deadline = time.monotonic() + (0.0 if self._gone else _RESTART)
         while True:
@@ -169,7 +179,7 @@ class Isolation:
 
     def _start(self) -> None:
         engine, identity = self._engine, self._identity
-        self._network = self._network_there() or self._new_network()
+        self._network = self._existing_network() or self._new_network()
         container = engine.create(
             ContainerSpec(
                 image=self._image.id,
@@ -193,7 +203,7 @@ class Isolation:
         self.address = self._address(container, "the proxy", ProxyError)
         self.proxy = ProxyClient(stream, describe=lambda: fate_of(engine, container))
         self._streams.callback(self.proxy.close)
-        # A holder takes as long to start as mitmproxy takes to import.
+        # Start a holder now: that takes as long as importing mitmproxy, which runs in parallel.
         self._idle.append(self._make_holder())
         settings = self._settings
         self.info = self.proxy.configure(
@@ -207,9 +217,11 @@ class Isolation:
             upstream=settings.upstream,
         )
 
-    def _network_there(self) -> NetworkInfo | None:
+    def _existing_network(self) -> NetworkInfo | None:
         """
-        The network that was made before; an engine keeps networks when it is restarted.
+        Return the session's network if it still exists.
+
+        An engine keeps networks when it is restarted.
         """
         if self._network is None:
             return None
@@ -227,17 +239,17 @@ class Isolation:
         try:
             return create()
         except EngineError:
-            # An engine has addresses for about 30 networks: killed sessions may hold some.
+            # An engine has addresses for about 30 networks; remove those of killed sessions.
             if not any(line.startswith("network") for line in sweep(engine)):
                 raise
         return create()
 
     def acquire(self) -> Holder:
         """
-        A network namespace for one workspace.
+        Borrow a network namespace for one workspace.
 
         Raises:
-            EngineError: the holder did not start or could not cut its routes.
+            EngineError: the holder did not start or could not remove its routes.
         """
         with self._lock:
             ready = next((one for one in self._idle if one.done()), None)
@@ -248,9 +260,15 @@ class Isolation:
 
     def release(self, holder: Holder, container: str, after: Callable[[], None]) -> None:
         """
-        Remove the workspace *container* in the background, then call *after*
-        and take its namespace back if it is still there. `settle` waits for
-        all of it.
+        Remove a workspace in the background and take its namespace back.
+
+        Args:
+            holder: the borrowed namespace, kept for another workspace if it still
+                works.
+            container: id of the workspace's container; empty if there is none.
+            after: called once the container is removed, or could not be removed.
+
+        `settle` waits until all of this is done.
         """
 
         def work() -> None:
@@ -272,14 +290,14 @@ class Isolation:
 
     def lives(self, holder: Holder) -> bool:
         """
-        Whether a namespace is still there, and leads to this proxy.
+        Check whether a namespace still exists and leads to the current proxy.
         """
         info = self._engine.container(holder.container)
         return holder.proxy is self.proxy and info is not None and info.running
 
     def settle(self) -> None:
         """
-        Wait until every released workspace is gone, or could not be removed.
+        Wait until every released workspace is removed, or its removal has failed.
         """
         with self._lock:
             waiting, self._releases = self._releases, []
@@ -287,7 +305,7 @@ class Isolation:
 
     def close(self) -> None:
         """
-        End the proxy and the holders.
+        Stop the proxy and the holders.
         """
         self.settle()
         self._pool.shutdown()
@@ -311,7 +329,7 @@ class Isolation:
                 name=self._identity.name("holder"),
                 labels=self._identity.labels("holder"),
                 network=self._network.name,
-                # An engine's own resolver forwards outside names to this one.
+                # The engine's own resolver forwards outside names to this address.
                 dns=(self.address,),
                 sysctls=_SYSCTLS,
                 cap_add=("NET_ADMIN",),
@@ -334,8 +352,8 @@ class Isolation:
         address = info.addresses.get(self._network.name, "") if info else ""
         if not address:
             raise error(
-                f"{what} ended at once; `codex-workspace clean --images` removes its image, and "
-                "the next run makes it anew"
+                f"{what} ended at once; remove its image with `codex-workspace clean --images`, "
+                "and the next run rebuilds it"
             )
         return address
 
@@ -345,9 +363,9 @@ def _await_ready(stream: Stream) -> None:
     while b"\n" not in output[1]:
         channel, data = stream.receive()
         if not channel:
-            words = output[2].decode("utf-8", "replace").strip()
-            raise EngineError(f"a network holder ended before it was ready: {words or 'no words'}")
+            said = output[2].decode("utf-8", "replace").strip()
+            raise EngineError(f"a network holder ended before it was ready: {said or 'no output'}")
         output[channel] = (output[channel] + data)[-65536:]
     answer = json.loads(output[1].split(b"\n", 1)[0])
     if not answer.get("ready"):
-        raise EngineError(f"a network holder could not cut its routes: {answer.get('error')}")
+        raise EngineError(f"a network holder could not remove its routes: {answer.get('error')}")

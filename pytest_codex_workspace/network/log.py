@@ -1,5 +1,5 @@
 """
-What a workspace asked of the network, and assertions about it.
+The network log of a workspace, and assertions about it.
 """
 
 from __future__ import annotations
@@ -27,15 +27,14 @@ class NetworkLog:
     """
     The requests of one workspace.
 
-    Every method first waits until what the workspace has sent so far is in
-    the log. Assertions raise `AssertionError` with the requests that came
-    nearest. Keywords that select requests: `host` (`*.example.org` works),
-    `method`, `path`, `url`, `status`, `port`, `scheme`, `verdict`, `reason`,
-    `phase`; each with `__in` for one of several, and those with text also
-    with `__regex`.
+    Every method first waits until everything that the workspace has sent so far
+    is in the log. Failed assertions raise `AssertionError` and show the nearest
+    requests. Filters: `host` (may be `*.example.org`), `method`, `path`, `url`,
+    `status`, `port`, `scheme`, `verdict`, `reason`, `phase`. Append `__in` for a
+    list of values, or `__regex` for a regular expression (text only).
 
     Args:
-        sync: waits for what is under way and returns every request so far.
+        sync: waits for requests under way and returns all requests so far.
         control: changes the network; `None` once the workspace has ended.
 
     Example:
@@ -51,36 +50,39 @@ class NetworkLog:
 
     def end(self, requests: list[Request]) -> None:
         """
-        The workspace has ended, and these are all its requests.
+        Freeze the log of a workspace that has ended.
+
+        Args:
+            requests: all requests of the workspace.
         """
         self._sync = requests.copy
         self._control = None
 
     def __iter__(self) -> Iterator[Request]:
         """
-        Every request, oldest first.
+        Iterate over all requests, oldest first.
         """
         return iter(self._sync())
 
     def __len__(self) -> int:
         """
-        How many requests there were.
+        Return the number of requests.
         """
         return len(self._sync())
 
     def __repr__(self) -> str:
         """
-        Without waiting for anything.
+        Return the class name, without waiting for requests.
         """
         return f"<{type(self).__name__}>"
 
     def requests(self, **match: Any) -> list[Request]:
         """
-        The requests that fit every keyword, oldest first; without keywords all.
+        Return the requests that match all filters, oldest first.
 
         Raises:
-            TypeError: an unknown keyword.
-            ValueError: a value that no request can have.
+            TypeError: a filter is unknown, or its value has the wrong type.
+            ValueError: no request can have the value of a filter.
         """
         matcher = Matcher(**match)
         return [request for request in self._sync() if matcher.matches(request)]
@@ -88,17 +90,17 @@ class NetworkLog:
     @property
     def blocked(self) -> list[Request]:
         """
-        The requests that the policy refused.
+        The requests that the policy blocked.
         """
         return self.requests(verdict="blocked")
 
     def use(self, policy: PolicyLike) -> None:
         """
-        Judge what the workspace requests by *policy* from now on.
+        Apply *policy* to all further requests of the workspace.
 
         Args:
             policy: a `Policy`, a mapping of its fields, or the name or path
-                of one.
+                of a policy.
 
         Raises:
             WorkspaceLost: the workspace has ended.
@@ -120,25 +122,26 @@ class NetworkLog:
         headers: Mapping[str, str] | None = None,
     ) -> Route:
         """
-        Answer requests that fit, instead of whom they are for.
+        Answer matching requests in place of their host.
 
-        Nothing of them leaves, and the host need not exist. The newest stub
-        that fits answers. What the policy refuses stays refused, except that
-        a stub which names a host (not `*`) opens that host for itself.
+        A stubbed request never leaves the proxy, and its host need not exist.
+        If several stubs match, the newest one answers. A request that the policy
+        blocks stays blocked, except that a stub for a specific host (not `*`)
+        allows that host for its own requests.
 
         Args:
-            host: a name, or `*.example.org`.
-            path: with the query, or without it for any.
-            path__regex: searched for in the path and query.
-            method: any without it.
-            status: of the answer, 200 to 599.
-            json: body of the answer, as data.
-            text: body of the answer, as text.
-            content: body of the answer, as bytes.
-            headers: of the answer.
+            host: a host name, or `*.example.org`.
+            path: path and query; without a query, any query matches.
+            path__regex: regular expression, searched for in path and query.
+            method: HTTP method; any method if omitted.
+            status: status code of the response, 200 to 599.
+            json: body of the response, as data to serialise.
+            text: body of the response, as text.
+            content: body of the response, as bytes.
+            headers: headers of the response.
 
         Raises:
-            TypeError, ValueError: an argument that makes no sense.
+            TypeError, ValueError: an argument is invalid.
             WorkspaceLost: the workspace has ended.
         """
         matcher, fields = stub_fields(
@@ -168,23 +171,23 @@ class NetworkLog:
         **how: Any,
     ) -> Route:
         """
-        Let requests that fit fail, if the policy allows them or a stub answers.
+        Make matching requests fail, if the policy allows them or a stub answers.
 
         Args:
-            kind: `latency` waits `seconds` before the request goes on;
-                `reset` ends the client's connection with a reset before
-                anything leaves; `status` answers with an error (`status`, 503
-                without it); `truncate` ends the answer and the connection
-                after `after` bytes (half of the body without it).
-            host: as for `stub`, like the other keywords that select.
-            path: see there.
-            path__regex: see there.
-            method: see there.
-            times: only so many requests; all without it.
+            kind: `latency` waits `seconds` before the request continues;
+                `reset` resets the client's connection before anything leaves;
+                `status` answers with the error `status` (default 503);
+                `truncate` ends the response and the connection after `after`
+                bytes (default: half of the body).
+            host: as for `stub`.
+            path: as for `stub`.
+            path__regex: as for `stub`.
+            method: as for `stub`.
+            times: number of requests to affect; all if omitted.
             how: `seconds`, `status` or `after`.
 
         Raises:
-            TypeError, ValueError: an argument that makes no sense.
+            TypeError, ValueError: an argument is invalid.
             WorkspaceLost: the workspace has ended.
         """
         matcher, fields = fault_fields(
@@ -213,7 +216,7 @@ class NetworkLog:
                 for route in idle[:_SHOWN]
             ]
             raise AssertionError(
-                f"{count} never answered; below each, the requests nearest to it:\n"
+                f"{count} never answered a request; the nearest requests are below each:\n"
                 + "\n".join(parts)
                 + _more(len(idle))
             )
@@ -226,16 +229,18 @@ class NetworkLog:
 
     def _running(self) -> Control:
         if self._control is None:
-            raise WorkspaceLost("the network of a workspace that has ended cannot be changed")
+            raise WorkspaceLost(
+                "the network of a workspace cannot be changed after the workspace has ended"
+            )
         return self._control
 
     def assert_requested(self, count: int | None = None, **match: Any) -> None:
         """
-        Assert that a request was made, whatever became of it.
+        Assert that a matching request was made, whatever its verdict.
 
         Args:
-            count: exactly so many; at least one without it.
-            match: keywords that select requests.
+            count: exact number of matching requests; at least one if omitted.
+            match: filters.
 
         Example:
             >>> NetworkLog(list).assert_requested(count=0, host="example.org")
@@ -255,8 +260,7 @@ class NetworkLog:
 
     def assert_not_requested(self, **match: Any) -> None:
         """
-        Assert that no request was made that fits, not even one that was
-        blocked.
+        Assert that no matching request was made, not even a blocked one.
         """
         __tracebackhide__ = True
         matcher = Matcher(**match)
@@ -266,11 +270,11 @@ class NetworkLog:
 
     def assert_blocked(self, reason: str | None = None, **match: Any) -> None:
         """
-        Assert that a request was blocked.
+        Assert that a matching request was blocked.
 
         Args:
-            reason: for this reason.
-            match: keywords that select requests.
+            reason: reason of the refusal; any reason if omitted.
+            match: filters.
         """
         __tracebackhide__ = True
         self.assert_requested(**{**match, "verdict": "blocked", "reason": reason})
@@ -290,10 +294,10 @@ class NetworkLog:
 
     def assert_only_hosts(self, *hosts: str) -> None:
         """
-        Assert that no other hosts were asked for, blocked or not.
+        Assert that no other hosts were requested, whether blocked or not.
 
         Args:
-            hosts: names, or `*.example.org` for everything below it.
+            hosts: host names, or `*.example.org` for all subdomains.
         """
         __tracebackhide__ = True
         every = self._sync()
@@ -305,15 +309,15 @@ class NetworkLog:
         if others:
             names = ", ".join(sorted({request.host for request in others}))
             raise AssertionError(
-                f"expected requests for {', '.join(hosts) or 'no host'} only, but there were some "
-                f"for {names}:\n{_lines(others)}"
+                f"expected requests only to {', '.join(hosts) or 'no host'}, but there were "
+                f"requests to {names}:\n{_lines(others)}"
             )
 
 
 def _found(found: list[Request], every: list[Request]) -> str:
     if not found:
-        return f"none of {_plural(len(every), 'request')} is one" if every else "there were none"
-    return f"{_plural(len(found), 'request')} of {len(every)} fit:\n{_lines(found)}"
+        return f"none of {_plural(len(every), 'request')} matches" if every else "there were none"
+    return f"{len(found)} of {_plural(len(every), 'request')} match:\n{_lines(found)}"
 
 
 def _lines(requests: list[Request]) -> str:

@@ -1,5 +1,5 @@
 """
-Which requests a set of keywords selects, and why the others are not selected.
+Filter requests by keywords, and explain why a request does not match.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["PHASES", "Matcher", "Phase", "describe", "nearest"]
 
 Phase = Literal["setup", "resume", "test"]
-"""What a workspace was doing when it made a request."""
+"""Stage of a workspace in which a request was made."""
 
 PHASES: tuple[str, ...] = ("setup", "resume", "test")
-"""Every phase there is, in order."""
+"""All phases, in order."""
 
 _WORDS: Mapping[str, tuple[str, ...]] = {
     "verdict": VERDICTS,
@@ -35,25 +35,27 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
 
 class Matcher:
     """
-    A set of keywords that a request either fits or not.
+    A set of filters that a request either matches or not.
 
     Args:
-        keywords: what a request must be; `None` leaves it open. `host` may be
-            `*.example.org`; `path` without a `?` leaves the query open; those
-            ending in `__in` are one of several, in `__regex` searched for.
+        keywords: filters by name; a value of `None` matches everything. `host`
+            may be `*.example.org`; `path` without a `?` matches any query. A name
+            that ends in `__in` takes a list of values, one that ends in
+            `__regex` a regular expression that is searched for.
 
     Raises:
-        TypeError: an unknown keyword, or a value of the wrong type.
-        ValueError: a word that no request can have, or a broken expression.
+        TypeError: a filter is unknown, or its value has the wrong type.
+        ValueError: no request can have the value, or the regular expression
+            is invalid.
     """
 
     def __init__(self, **keywords: Any) -> None:
         if unknown := sorted(set(keywords) - set(_TESTS)):
             close = difflib.get_close_matches(unknown[0], _TESTS, 1)
-            meant = f"; was {close[0]!r} meant?" if close else ""
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise TypeError(
-                f"unknown keyword {', '.join(unknown)}{meant} A request can be matched by "
-                f"{', '.join(_SIMPLE)}, with __in or __regex behind"
+                f"Unknown filter {', '.join(map(repr, unknown))}{hint}. "
+                f"Filters: {', '.join(_SIMPLE)}; add `__in` or `__regex`."
             )
         self._keywords = {key: value for key, value in keywords.items() if value is not None}
         for key, value in self._keywords.items():
@@ -61,19 +63,19 @@ class Matcher:
 
     def __str__(self) -> str:
         """
-        The keywords as they were written.
+        Return the filters as they were written.
         """
         return " ".join(f"{key}={value!r}" for key, value in self._keywords.items()) or "anything"
 
     def matches(self, request: Request) -> bool:
         """
-        Whether *request* fits every keyword.
+        Check whether *request* matches all filters.
         """
         return all(_TESTS[key](value, request) for key, value in self._keywords.items())
 
     def differences(self, request: Request) -> list[str]:
         """
-        For each keyword that *request* does not fit, a line that says why.
+        Return a line for each filter that *request* does not match.
         """
         return [
             f"{key}: expected {value!r}, was {getattr(request, key.partition('__')[0])!r}"
@@ -84,7 +86,7 @@ class Matcher:
 
 def nearest(matcher: Matcher, requests: Iterable[Request], count: int = 3) -> list[Request]:
     """
-    The *count* requests that fit most of *matcher*, newest first among equals.
+    Return the *count* requests that match most filters, newest first among equals.
     """
     newest = sorted(requests, key=lambda request: -request.id)
     return sorted(newest, key=lambda request: len(matcher.differences(request)))[:count]
@@ -93,23 +95,25 @@ def nearest(matcher: Matcher, requests: Iterable[Request], count: int = 3) -> li
 def _check(key: str, value: object) -> None:
     if key.endswith("__in"):
         if isinstance(value, str) or not isinstance(value, Collection):
-            raise TypeError(f"{key} is a list of values, not {value!r}")
+            raise TypeError(f"{key} must be a list of values, not {value!r}")
         for one in value:
             _check(key.removesuffix("__in"), one)
         return
     if key in _NUMBERS:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{key} is a number, not {value!r}")
+            raise TypeError(f"{key} must be a number, not {value!r}")
         return
     if not isinstance(value, str):
-        raise TypeError(f"{key} is a string, not {value!r}")
+        raise TypeError(f"{key} must be a string, not {value!r}")
     if key in _WORDS and value not in _WORDS[key]:
-        raise ValueError(f"{key}={value!r} matches nothing; it is one of {', '.join(_WORDS[key])}")
+        raise ValueError(f"{key}={value!r} matches nothing; use one of {', '.join(_WORDS[key])}")
     if key.endswith("__regex"):
         try:
             re.compile(value)
         except re.error as error:
-            raise ValueError(f"{key}={value!r} is no regular expression: {error}") from None
+            raise ValueError(
+                f"{key}={value!r} is not a valid regular expression: {error}"
+            ) from None
 
 
 def _equal(field: str) -> Callable[[Any, Request], bool]:
@@ -150,7 +154,7 @@ _TESTS: Mapping[str, Callable[[Any, Request], bool]] = {
 
 def describe(matcher: Matcher, requests: Sequence[Request]) -> str:
     """
-    The requests nearest to *matcher* and what differs, as indented lines.
+    Describe the requests nearest to *matcher* and how they differ, as indented lines.
     """
     lines = []
     for request in nearest(matcher, requests):

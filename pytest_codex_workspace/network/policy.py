@@ -1,9 +1,9 @@
 """
-The network policy: one pure function that judges one request.
+The network policy: a pure function that decides whether a request is allowed.
 
-`decide` knows nothing of mitmproxy, pytest or containers; the proxy's addons
-gather `RequestFacts` and carry the `Decision` out. This module, `fields` and `hosts`
-are copied into the proxy image, so they import the standard library only.
+`decide` knows nothing about mitmproxy, pytest or containers: the proxy's addons
+collect `RequestFacts` and enforce the `Decision`. This module, `fields` and
+`hosts` are copied into the proxy image, so they import the standard library only.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 Verdict = Literal["allowed", "blocked", "stubbed", "replayed", "failed"]
-"""What became of a request."""
+"""Outcome of a request."""
 
 Reason = Literal[
     "plain-http",
@@ -51,10 +51,10 @@ Reason = Literal[
     "cassette-miss",
     "upstream-error",
 ]
-"""Why a request was blocked or failed."""
+"""Reason why a request was blocked or failed."""
 
 Payload = Literal["http", "not-tls", "not-http", "malformed"]
-"""What the bytes of a connection were recognised as."""
+"""Protocol that was recognised in the bytes of a connection."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}", re.ASCII)
 
@@ -62,26 +62,26 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}", re.ASCII)
 @dataclass(frozen=True, slots=True)
 class Policy:
     """
-    What a workspace may reach.
+    The hosts, ports and methods that a workspace may use.
 
     Attributes:
-        name: shown in every refusal.
+        name: name that every refusal shows.
         offline: refuse everything.
         http: `block` or `allow` requests that are not encrypted.
         websocket: `block` or `allow` WebSocket connections.
-        ports: ports that may be connected to; empty means any. Plain HTTP,
-            where it is allowed, may use port 80 as well.
+        ports: ports that may be connected to; empty means any. Where plain HTTP
+            is allowed, it may use port 80 as well.
         allow: hosts that may be reached (`example.org`, `*.example.org`);
             empty means any.
-        deny: hosts that may not be reached; wins over `allow`.
+        deny: hosts that may not be reached; takes precedence over `allow`.
         methods: methods that may be used; empty means any.
-        private: networks (CIDR) that may be reached although they are
-            private; wins over `refuse`.
-        refuse: networks (CIDR) that may not be reached, on top of the
-            private ones.
+        private: private networks (CIDR) that may be reached; takes precedence
+            over `refuse`.
+        refuse: networks (CIDR) that may not be reached, besides the private
+            ones.
 
     Raises:
-        InvalidPolicy: a field has a value that means nothing.
+        InvalidPolicy: a field has an invalid value.
     """
 
     name: str = "https-only"
@@ -97,12 +97,14 @@ class Policy:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise InvalidPolicy(f"name: {self.name!r} is not a short plain name")
+            raise InvalidPolicy(
+                f"name: {self.name!r} must be 1 to 64 letters, digits, spaces, '.', '_' or '-'"
+            )
         if not isinstance(self.offline, bool):
-            raise InvalidPolicy(f"offline: {self.offline!r} is neither true nor false")
+            raise InvalidPolicy(f"offline: {self.offline!r} is not true or false")
         for field in ("http", "websocket"):
             if getattr(self, field) not in ("block", "allow"):
-                raise InvalidPolicy(f"{field}: {getattr(self, field)!r} is not block or allow")
+                raise InvalidPolicy(f"{field}: {getattr(self, field)!r} is not 'block' or 'allow'")
         for field, parse in PARSERS.items():
             values = getattr(self, field)
             check_list(field, values)
@@ -115,33 +117,33 @@ class Policy:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Policy:
         """
-        A policy from plain data, as `to_dict` gives it.
+        Create a policy from plain data, the reverse of `to_dict`.
 
         Args:
-            data: fields by name. Those left out are as in the built-in
-                policy of that name, or else as in `https-only`.
+            data: fields by name. Missing fields are taken from the built-in
+                policy of the same name, or else from `https-only`.
 
         Raises:
-            InvalidPolicy: an unknown field, or a value that means nothing.
+            InvalidPolicy: a field is unknown or has an invalid value.
         """
         if not isinstance(data, Mapping):
-            raise InvalidPolicy(f"a policy is a mapping of fields, not {data!r}")
+            raise InvalidPolicy(f"a policy must be a mapping of fields, not {data!r}")
         check_names(data, _fields())
         base = POLICIES.get(str(data.get("name")), HTTPS_ONLY)
         return dataclasses.replace(base, **data)
 
     def but(self, **changes: Any) -> Policy:
         """
-        This policy with further fields.
+        Return a copy of this policy with *changes* applied.
 
         Args:
             changes: fields by name. `allow`, `deny`, `private` and `refuse`
-                add to the policy's own, the others replace them. Where any
-                host is allowed, `allow` means these and no others; where the
-                policy is offline, it opens these.
+                are added to this policy's own; other fields are replaced.
+                If this policy allows any host, `allow` restricts it to the given
+                hosts; if it is offline, `allow` opens the given hosts.
 
         Raises:
-            InvalidPolicy: an unknown field, or a value that means nothing.
+            InvalidPolicy: a field is unknown or has an invalid value.
         """
         check_names(changes, _fields())
         merged = dict(changes)
@@ -157,20 +159,22 @@ class Policy:
     @classmethod
     def named(cls, name: str) -> Policy:
         """
-        The built-in policy called *name*.
+        Return the built-in policy called *name*.
 
         Raises:
-            InvalidPolicy: there is none of that name.
+            InvalidPolicy: no built-in policy has that name.
         """
         try:
             return POLICIES[name]
         except (KeyError, TypeError):
             known = ", ".join(sorted(POLICIES))
-            raise InvalidPolicy(f"there is no policy {name!r}; built in are {known}") from None
+            raise InvalidPolicy(
+                f"unknown policy {name!r}; the built-in policies are {known}"
+            ) from None
 
     def to_dict(self) -> dict[str, Any]:
         """
-        Plain data, fit for JSON, that `from_dict` reads.
+        Return plain data, suitable for JSON, that `from_dict` reads.
         """
         return {
             key: list(value) if isinstance(value, tuple) else value
@@ -181,20 +185,21 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
     """
-    What is known of a request at the moment it is judged.
+    Everything that is known about a request when it is judged.
 
     Attributes:
-        host: the name or address the connection goes to.
-        method: the HTTP method; `CONNECT` when a tunnel is asked for; `DNS`
-            for a look-up that went around the proxy.
+        host: name or address that the connection goes to.
+        method: HTTP method; `CONNECT` for a tunnel; `DNS` for a look-up without
+            the proxy.
         scheme: `https`, `http` or `dns`.
-        port: the port the connection goes to.
-        encrypted: whether the request came to the proxy inside TLS.
-        names: other names the request gives for the same host, each with
+        port: port that the connection goes to.
+        encrypted: whether the request reached the proxy inside TLS.
+        names: other names that the request gives for the same host, each with
             the place it was found: `("SNI", "example.org")`.
-        websocket: it asks for, or was answered by, a switch of protocols.
-        payload: what the bytes were recognised as.
-        addresses: what the host resolved to, once that is known.
+        websocket: whether the request asks for a switch of protocols, or was
+            answered with one.
+        payload: protocol that was recognised in the bytes.
+        addresses: addresses that the host resolved to, once they are known.
     """
 
     host: str
@@ -215,7 +220,7 @@ class Decision:
 
     Attributes:
         verdict: `allowed` or `blocked`.
-        reason: why it is blocked, `None` if it is allowed.
+        reason: why the request is blocked; `None` if it is allowed.
         explanation: what was wrong and what to do, in one or two sentences.
     """
 
@@ -226,21 +231,21 @@ class Decision:
     @property
     def allowed(self) -> bool:
         """
-        Whether the request may go on.
+        Whether the request may continue.
         """
         return self.verdict == "allowed"
 
 
 def decide(facts: RequestFacts, policy: Policy) -> Decision:
     """
-    Judge one request.
+    Decide whether a request is allowed.
 
     Args:
-        facts: what is known of the request.
-        policy: what the workspace may reach.
+        facts: what is known about the request.
+        policy: the policy of the workspace.
 
     Returns:
-        The first rule that refuses it, or `allowed`.
+        The refusal of the first rule that blocks the request, or `allowed`.
     """
     for rule in _RULES:
         if refusal := rule(facts, policy):
@@ -256,9 +261,9 @@ def _dns(facts: RequestFacts, _: Policy) -> _Refusal:
         return None
     return (
         "direct-dns",
-        f"The name {facts.host} was looked up in the workspace itself, where outside names do "
-        "not resolve. Something there ignores HTTPS_PROXY; let it use the proxy, which resolves "
-        "names.",
+        f"The name {facts.host} was looked up inside the workspace, where outside names do not "
+        "resolve. A program there ignores HTTPS_PROXY; configure it to use the proxy, which "
+        "resolves names.",
     )
 
 
@@ -267,8 +272,8 @@ def _offline(facts: RequestFacts, policy: Policy) -> _Refusal:
         return None
     return (
         "offline",
-        f"The policy {policy.name!r} allows no network traffic at all, and {facts.host} was asked "
-        "for. Do it in the setup script, or choose another policy.",
+        f"The policy {policy.name!r} allows no network traffic, but {facts.host} was requested. "
+        "Download it in the setup script, or choose another policy.",
     )
 
 
@@ -283,8 +288,8 @@ def _payload(facts: RequestFacts, _: Policy) -> _Refusal:
         case "malformed":
             what = "The request was not well-formed HTTP"
     if not facts.encrypted and facts.payload == "malformed":
-        return "plain-http", f"{what}, and not encrypted. Only HTTPS may pass the proxy."
-    return "not-tls", f"{what}, to {facts.host}:{facts.port}. Only HTTPS may pass the proxy."
+        return "plain-http", f"{what}, and not encrypted. The proxy passes HTTPS only."
+    return "not-tls", f"{what}, to {facts.host}:{facts.port}. The proxy passes HTTPS only."
 
 
 def _websocket(facts: RequestFacts, policy: Policy) -> _Refusal:
@@ -304,7 +309,7 @@ def _encryption(facts: RequestFacts, policy: Policy) -> _Refusal:
         return (
             "not-tls",
             f"A request for https://{facts.host} was sent to the proxy in clear text. Open a "
-            "tunnel with CONNECT and speak TLS inside it.",
+            "tunnel with CONNECT and use TLS inside it.",
         )
     if policy.http == "allow":
         return None
@@ -319,7 +324,7 @@ def _names(facts: RequestFacts, _: Policy) -> _Refusal:
     try:
         host = normalise_host(facts.host)
     except ValueError as error:
-        return "name-mismatch", f"{error}. Check the address that was asked for."
+        return "name-mismatch", f"{error}. Check the requested address."
     for place, name in facts.names:
         try:
             agrees = normalise_host(name) == host
@@ -328,8 +333,8 @@ def _names(facts: RequestFacts, _: Policy) -> _Refusal:
         if not agrees:
             return (
                 "name-mismatch",
-                f"The connection goes to {host}, but its {place} says {name!r}. All names of a "
-                "request must agree; ask the proxy for the name that is meant.",
+                f"The connection goes to {host}, but its {place} is {name!r}. All names in a "
+                "request must agree; request the intended host from the proxy.",
             )
     return None
 
@@ -342,8 +347,8 @@ def _port(facts: RequestFacts, policy: Policy) -> _Refusal:
     ports = ", ".join(map(str, policy.ports))
     return (
         "port-not-allowed",
-        f"Port {facts.port} of {facts.host} is not allowed; allowed are {ports}. Use one of "
-        "these, or name the port in the policy.",
+        f"Port {facts.port} of {facts.host} is not allowed; the allowed ports are {ports}. Use one "
+        "of these, or add the port to the policy.",
     )
 
 
@@ -356,8 +361,8 @@ def _host(facts: RequestFacts, policy: Policy) -> _Refusal:
         return None
     return (
         "host-not-allowed",
-        f"The host {facts.host} {how} the policy {policy.name!r}. Allow it there, or do without "
-        "it.",
+        f"The host {facts.host} {how} the policy {policy.name!r}. Allow the host in the policy, or "
+        "avoid the request.",
     )
 
 
@@ -365,14 +370,14 @@ def _private(facts: RequestFacts, policy: Policy) -> _Refusal:
     literal = literal_address(facts.host)
     candidates = [literal] if literal else facts.addresses
     refused = [str(each) for each in candidates if is_private(each, policy.private, policy.refuse)]
-    # A name with a public address too may go on: only that one is used.
+    # A name that also has a public address may pass: the proxy uses only that address.
     if not refused or len(refused) < len(candidates):
         return None
-    leads = "" if facts.host in refused else f"leads to {', '.join(refused)}, "
+    leads = "" if facts.host in refused else f"resolves to {', '.join(refused)}, "
     return (
         "private-address",
-        f"{facts.host} {leads or 'is '}a private or reserved address. If it is meant to be "
-        "reached, list its network under private: in the policy.",
+        f"{facts.host} {leads or 'is '}a private or reserved address. To allow it, list its "
+        "network under private: in the policy.",
     )
 
 
@@ -381,7 +386,7 @@ def _method(facts: RequestFacts, policy: Policy) -> _Refusal:
         return None
     return (
         "method-not-allowed",
-        f"The method {facts.method} is not allowed (host {facts.host}); allowed are "
+        f"The method {facts.method} is not allowed (host {facts.host}); the allowed methods are "
         f"{', '.join(policy.methods)}.",
     )
 
@@ -406,19 +411,19 @@ def _fields() -> list[str]:
 
 _ADDED = ("allow", "deny", "private", "refuse")
 HTTPS_ONLY = Policy()
-"""Any host, over HTTPS on port 443 only. The default."""
+"""The default: any host, but only over HTTPS on port 443."""
 
 OFFLINE = Policy(name="offline", offline=True)
-"""Nothing."""
+"""No network traffic at all."""
 
 OPEN = Policy(name="open", http="allow", websocket="allow", ports=())
-"""Any host, port and method, WebSocket and plain HTTP too; private addresses stay refused."""
+"""Any host, port and method, plain HTTP and WebSocket included; private addresses stay refused."""
 
 POLICIES: Mapping[str, Policy] = {each.name: each for each in (HTTPS_ONLY, OFFLINE, OPEN)}
-"""The built-in policies by name that need nothing but themselves."""
+"""The built-in policies that do not depend on an image's package registries, by name."""
 
 VERDICTS: tuple[str, ...] = get_args(Verdict)
-"""Every verdict there is."""
+"""All verdicts."""
 
 REASONS: tuple[str, ...] = get_args(Reason)
-"""Every reason there is."""
+"""All reasons."""

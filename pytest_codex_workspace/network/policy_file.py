@@ -1,7 +1,7 @@
 """
-Reading policies that a person wrote: names, files, fields.
+Read policies that users write: names, files, and mappings of fields.
 
-What is wrong is a `PolicyError` that says where it is and what was meant.
+A mistake raises a `PolicyError` with its place and a suggestion.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from .presets import PRESETS, preset_hosts
 __all__ = ["NAMES", "PolicyReader", "fields_of", "load_fields", "looks_like_a_path"]
 
 NAMES = (*POLICIES, *PRESETS)
-"""The policies that have a name."""
+"""Names of all built-in policies and presets."""
 
 Registries = Mapping[str, Sequence[str]]
 
 
 class PolicyReader:
     """
-    Makes policies of what people write.
+    Reads policies in every form that users can write.
 
     Args:
-        registries: the hosts that presets mean by `python`, `npm` and
-            `debian`; called only when a preset is used.
+        registries: returns the hosts behind the placeholders `python`, `npm`
+            and `debian`; called only when a preset is used.
     """
 
     def __init__(self, registries: Callable[[], Registries] = dict) -> None:
@@ -44,14 +44,14 @@ class PolicyReader:
         self, policy: Policy | Mapping[str, Any] | str | os.PathLike[str], beside: Path = Path()
     ) -> Policy:
         """
-        The policy that is meant.
+        Return a policy, given in any form.
 
         Args:
             policy: a policy, its fields, its name, or the path of its file.
-            beside: the directory that a relative path starts at.
+            beside: directory that relative paths start from.
 
         Raises:
-            PolicyError: it cannot be used.
+            PolicyError: there is no such policy, or it is invalid.
         """
         if isinstance(policy, Policy):
             return policy
@@ -61,16 +61,16 @@ class PolicyReader:
             return self._named(policy)
         if not isinstance(policy, (str, os.PathLike)):
             raise PolicyError(
-                f"{policy!r} is no policy: give a name ({', '.join(NAMES)}), the path of a policy "
-                "file, or a mapping of fields"
+                f"{policy!r} is not a policy: give a name ({', '.join(NAMES)}), the path of a "
+                "policy file, or a mapping of fields"
             )
         path = beside / policy
         if isinstance(policy, str) and not path.exists() and not looks_like_a_path(policy):
             close = difflib.get_close_matches(policy, NAMES, 1)
-            meant = f" Was {close[0]!r} meant?" if close else ""
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise PolicyError(
-                f"there is no policy {policy!r}, and no file of that name.{meant} Built in are "
-                f"{', '.join(NAMES)}."
+                f"there is no policy or file named {policy!r}{hint}; the built-in policies are "
+                f"{', '.join(NAMES)}"
             )
         fields, lines = load_fields(path)
         fields.setdefault("name", re.sub(r"[^A-Za-z0-9._-]", "-", path.stem)[:64].lstrip("._-"))
@@ -84,33 +84,33 @@ class PolicyReader:
         lines: Mapping[str, int] | None = None,
     ) -> Policy:
         """
-        *base*, or what `extends` names, with further *fields*.
+        Return *base*, or the policy that `extends` names, with *fields* applied.
 
         Args:
-            base: what they are added to.
-            fields: as `Policy.but` takes them, and `extends`; a preset's name
-                may stand for its hosts.
-            where: they come from, for errors.
+            base: the policy to change.
+            fields: fields as for `Policy.but`, and `extends`; the name of a preset
+                stands for its hosts.
+            where: the source of the fields, for errors.
             lines: the line of each field, for errors.
 
         Raises:
-            PolicyError: they cannot be used.
+            PolicyError: a field is unknown or has an invalid value.
         """
         rest = dict(fields)
         extends = rest.pop("extends", None)
         if extends is not None:
             if extends not in NAMES:
-                _wrong(where, "extends", f"{extends!r} is not one of {', '.join(NAMES)}", lines)
+                _reject(where, "extends", f"{extends!r} is not one of {', '.join(NAMES)}", lines)
             base = self._named(extends)
         for field in ("allow", "deny"):
             if isinstance(rest.get(field), (list, tuple)):
                 rest[field] = tuple(self._hosts(rest[field]))
-        # One field after the other, so that what is wrong can be pointed at.
+        # Check one field at a time, so that an error can name the field and its line.
         for field, value in rest.items():
             try:
                 Policy().but(**{str(field): value})
             except InvalidPolicy as error:
-                _wrong(where, str(field), str(error), lines)
+                _reject(where, str(field), str(error), lines)
         if rest:
             rest.setdefault("name", f"{base.name} with changes"[:64])
         return base.but(**rest)
@@ -130,17 +130,17 @@ class PolicyReader:
 
 def load_fields(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """
-    The fields of a policy file, and the line of each.
+    Return the fields of a policy file, and the line of each field.
 
     Raises:
-        PolicyError: it cannot be read or is no mapping of fields.
+        PolicyError: the file cannot be read or is not a mapping of fields.
     """
     try:
         node = read_yaml(path)
         if not isinstance(node, yaml.MappingNode):
             raise PolicyError(
-                f"{path}: a policy is a mapping of fields, such as `allow: [example.org]`; this is "
-                f"{'empty' if node is None else 'something else'}"
+                f"{path}: a policy must be a mapping of fields, such as `allow: [example.org]`, "
+                f"but this file {'is empty' if node is None else 'holds something else'}"
             )
         return fields_of(node, path)
     except InvalidYaml as error:
@@ -154,22 +154,22 @@ def load_fields(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 def fields_of(node: yaml.MappingNode, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """
-    The fields of a policy that is written in *path*, and the line of each.
+    Return the fields of a policy in the file *path*, and the line of each field.
 
     Raises:
-        InvalidYaml: one has no value.
+        InvalidYaml: the value of a field cannot be read.
     """
     return dict(plain(node, path)), {key.value: line_of(key) for key, _ in node.value}
 
 
 def looks_like_a_path(text: str) -> bool:
     """
-    Whether *text* can only be meant as the path of a policy file.
+    Check whether *text* must be the path of a policy file rather than a name.
     """
     return os.sep in text or text.endswith((".yaml", ".yml"))
 
 
-def _wrong(where: str, field: str, what: str, lines: Mapping[str, int] | None) -> NoReturn:
+def _reject(where: str, field: str, problem: str, lines: Mapping[str, int] | None) -> NoReturn:
     line = f", line {lines[field]}" if lines and field in lines else ""
-    prefix = "" if what.startswith(("unknown field", f"{field}:")) else f"{field}: "
-    raise PolicyError(f"{where}{line}: {prefix}{what}")
+    prefix = "" if problem.startswith(("unknown field", f"{field}:")) else f"{field}: "
+    raise PolicyError(f"{where}{line}: {prefix}{problem}")

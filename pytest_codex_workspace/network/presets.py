@@ -1,8 +1,8 @@
 """
-Codex's lists of hosts, as policies.
+Codex's lists of allowed hosts, as policies.
 
-Both are from OpenAI's documentation. `{python}`, `{npm}` and `{debian}` stand
-for the hosts that an image's pip, npm and apt are set to.
+Both lists are from OpenAI's documentation. The placeholders `{python}`, `{npm}`
+and `{debian}` stand for the hosts that pip, npm and apt use in an image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ mcr.microsoft.com metacpan.org microsoft.com nodejs.org {npm} nuget.org oracle.c
 packages.microsoft.com packagist.org pkg.go.dev ppa.launchpad.net pub.dev pypa.io {python}
 quay.io ruby-lang.org rubyforge.org rubygems.org rubyonrails.org rustup.rs rvm.io sourceforge.net spring.io swift.org
 ubuntu.com visualstudio.com yarnpkg.com
-"""  # noqa: E501 -- as the page has it, captured on 2026-06-23
+"""  # noqa: E501 -- the order of the documentation, as of 2026-06-23
 
 _PACKAGE_MANAGERS = """
 {npm} registry.yarnpkg.com {python} download.pytorch.org download-r2.pytorch.org crates.io
@@ -36,21 +36,21 @@ PRESETS: Mapping[str, str] = {
     "codex-common-dependencies": _COMMON_DEPENDENCIES,
     "codex-package-managers": _PACKAGE_MANAGERS,
 }
-"""The lists by name; use `preset_hosts`."""
+"""The lists with their placeholders, by name; `preset_hosts` fills them in."""
 
 
 def preset_hosts(name: str, registries: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """
-    The hosts of a preset, as patterns of a policy.
+    Return the hosts of a preset, as patterns of a policy.
 
     Args:
         name: one of `PRESETS`.
         registries: the hosts that `python`, `npm` and `debian` stand for.
 
     Returns:
-        For `codex-common-dependencies` each host and everything below it (npm
-        fetches from a sub-domain of its entry). For `codex-package-managers`
-        each host; of a root domain also its `www.`, as the documentation says.
+        For `codex-common-dependencies`, each host and all its subdomains (npm
+        downloads from a subdomain of its entry). For `codex-package-managers`,
+        each host, and for a root domain also `www.`, as the documentation says.
     """
     hosts: list[str] = []
     for word in PRESETS[name].split():

@@ -1,5 +1,5 @@
 """
-The host's end of the conversation with the proxy container.
+The host's client for the proxy container.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["REQUEST_LIMIT", "Barrier", "ProxyClient", "ProxyInfo"]
 
 REQUEST_LIMIT = 100_000
-"""Requests kept for each workspace; those after that are only counted."""
+"""Maximum number of requests kept for each workspace; further requests are only counted."""
 
 _ANSWER_SECONDS = 30.0
 _TAIL_BYTES = 4096
@@ -37,11 +37,11 @@ _PIECE_BYTES = 512 * 1024
 @dataclass(frozen=True, slots=True)
 class ProxyInfo:
     """
-    What the proxy says of itself once it is configured.
+    What the proxy reports once it is configured.
 
     Attributes:
         ca_certificate: the certificate that workspaces must trust, as PEM.
-        new_ca: key and certificate as PEM, if the proxy had to make them.
+        new_ca: key and certificate as PEM, if the proxy created an authority.
     """
 
     ca_certificate: bytes
@@ -51,12 +51,12 @@ class ProxyInfo:
 @dataclass(frozen=True, slots=True)
 class Barrier:
     """
-    What waiting for the log came to.
+    The result of waiting until the log is complete.
 
     Attributes:
-        complete: everything that was sent is in the log, with its end.
-        pending: what has no end yet, as far as it has come; at most 100.
-        more: how many there are besides.
+        complete: whether every request that was sent has ended and is in the log.
+        pending: unfinished requests, with what is known so far; at most 100.
+        more: number of further unfinished requests.
     """
 
     complete: bool
@@ -72,14 +72,14 @@ class _Requests:
 
 class ProxyClient:
     """
-    Speaks to the proxy over its attached standard input and output.
+    Sends commands to the proxy over its standard input and output.
 
-    Safe to use from several threads. Once the proxy has ended every method
-    but `requests`, `dropped`, `forget` and `close` raises `ProxyError`.
+    The client is thread-safe. Once the proxy has ended, every method except
+    `requests`, `dropped`, `forget` and `close` raises `ProxyError`.
 
     Args:
-        stream: the proxy container's streams; closed by `close`.
-        describe: says what became of the container, for errors.
+        stream: the attached streams of the proxy container; closed by `close`.
+        describe: describes the state of the container, for errors.
     """
 
     def __init__(self, stream: Stream, *, describe: Callable[[], str]) -> None:
@@ -121,24 +121,24 @@ class ProxyClient:
         dns_port: int = 53,
     ) -> ProxyInfo:
         """
-        Start the proxy's servers. The first call after the constructor.
+        Start the proxy's servers. This must be the first call.
 
         Args:
-            ca: the authority that signs what workspaces see, key and
-                certificate as PEM; `None` to make one.
+            ca: key and certificate of the authority that signs certificates
+                for workspaces, as PEM; `None` to create an authority.
             upstream_ca: certificates, as PEM, that the proxy trusts besides
-                its own bundle when it connects to the outside.
-            listen: the address to listen on, `None` for all.
-            policy: what workspaces may reach that are registered without
-                a policy of their own.
+                its own bundle for connections to the outside.
+            listen: address to listen on; `None` for all addresses.
+            policy: policy of workspaces that are registered without one.
             timeout: seconds to wait for the servers.
             refuse: networks (CIDR) that no workspace may reach, whatever its
-                policy refuses besides.
-            bodies: bytes to keep of each body.
-            cassette: `record` or `replay` what is registered with a tape.
-            upstream: the proxy to go through, `None` for a direct way out.
-            port: where the proxy listens.
-            dns_port: where the resolver listens.
+                policy says.
+            bodies: number of bytes to keep of each body.
+            cassette: `off`, or `record` or `replay` for addresses that are
+                registered with a cassette.
+            upstream: the upstream proxy; `None` to connect directly.
+            port: port of the proxy.
+            dns_port: port of the resolver.
 
         Raises:
             ProxyError: the proxy ended or could not start.
@@ -159,7 +159,7 @@ class ProxyClient:
         )
         certificate, new = reply.get("ca_certificate"), reply.get("ca")
         if not isinstance(certificate, str) or not isinstance(new, (str, type(None))):
-            raise ProxyError("the proxy did not hand out its certificate; build its image anew")
+            raise ProxyError("the proxy did not send its certificate; rebuild its image")
         return ProxyInfo(certificate.encode(), new.encode() if new else None)
 
     def register(
@@ -171,9 +171,15 @@ class ProxyClient:
         tape: str | None = None,
     ) -> None:
         """
-        From now on *address* is *workspace*, what it requests belongs to
-        *phase*, is judged by *policy* and recorded for *tape* or played from
-        it. Call it again to change them; what is `None` stays as it is.
+        Assign *address* to *workspace*, or change a registered workspace.
+
+        Args:
+            address: network address of the workspace.
+            workspace: name of the workspace in the log.
+            phase: phase that further requests belong to.
+            policy: policy for further requests; `None` keeps the current one.
+            tape: cassette to record to or replay from; `None` keeps the
+                current one.
 
         Raises:
             ProxyError: the address still belongs to another workspace.
@@ -187,13 +193,13 @@ class ProxyClient:
 
     def policy(self, address: str, policy: Policy) -> None:
         """
-        Judge what comes from *address* by *policy* until it is released.
+        Apply *policy* to requests from *address* until the address is released.
         """
         self._ask(op="policy", address=address, policy=policy.to_dict())
 
     def load_tape(self, tape: str, cassette: BinaryIO) -> None:
         """
-        Let *tape* be played from *cassette*.
+        Send the content of *cassette* to the proxy, to replay it as *tape*.
         """
         data = b"-"
         while data:
@@ -203,27 +209,27 @@ class ProxyClient:
 
     def played(self, tape: str) -> list[int]:
         """
-        Which exchanges of *tape* were played, by their numbers.
+        Return the numbers of the exchanges of *tape* that were replayed.
         """
         return [int(number) for number in self._ask(op="played", cassette=tape).get("played", ())]
 
     def recorded(self, tape: str) -> list[Exchange]:
         """
-        What was recorded for *tape*, in the order in which it ended.
+        Return the exchanges recorded for *tape*, in the order in which they ended.
         """
         with self._changed:
             return list(self._exchanges[tape])
 
     def left_out(self, tape: str) -> list[Exchange]:
         """
-        What was too large to be recorded for *tape*.
+        Return the exchanges of *tape* that were too large to record.
         """
         with self._changed:
             return list(self._left_out[tape])
 
     def recorded_body(self, sha256: str) -> bytes:
         """
-        A recorded body by its digest.
+        Return a recorded body by its digest.
         """
         body = bytearray()
         while True:
@@ -235,14 +241,15 @@ class ProxyClient:
 
     def add_route(self, address: str, route: Mapping[str, Any]) -> int:
         """
-        Give *address* a stub or a fault until it is released.
+        Add a stub or a fault for *address*, until the address is released.
 
         Args:
-            address: of a workspace.
-            route: what `routes.stub_fields` and `routes.fault_fields` make.
+            address: network address of a workspace.
+            route: fields from `routes.stub_fields` or `routes.fault_fields`.
 
         Returns:
-            Its id, which the requests it has a part in carry.
+            The id of the route, which is in `Request.routes` of each request
+            that the route handles.
         """
         number = next(self._ids)
         self._ask(op="add_route", address=address, route={**route, "id": number})
@@ -250,7 +257,7 @@ class ProxyClient:
 
     def remove_route(self, address: str, route: int) -> None:
         """
-        Take the stub or fault with that id away.
+        Remove the stub or fault with the id *route*.
         """
         self._ask(op="remove_route", address=address, route=route)
 
@@ -259,8 +266,8 @@ class ProxyClient:
         Wait until everything that *address* has sent so far is in the log.
 
         Args:
-            address: of a workspace.
-            timeout: seconds to wait for answers from outside.
+            address: network address of a workspace.
+            timeout: seconds to wait for responses from outside.
         """
         reply = self._ask(timeout + _ANSWER_SECONDS, op="barrier", address=address, timeout=timeout)
         pending = tuple(request_from(each) for each in reply.get("pending", ()))
@@ -268,46 +275,48 @@ class ProxyClient:
 
     def release(self, address: str, timeout: float = 0.5) -> bool:
         """
-        Wait as `barrier` does, close every connection of *address*, and
-        know it no longer. An address that is not registered is no error.
+        Wait as `barrier` does, close all connections of *address*, and unregister it.
+
+        An address that is not registered is ignored.
 
         Returns:
-            Whether nothing was cut short.
+            Whether all requests had ended before the connections were closed.
         """
         reply = self._ask(timeout + _ANSWER_SECONDS, op="release", address=address, timeout=timeout)
         return reply.get("ok") is True
 
     def ping(self, timeout: float = _ANSWER_SECONDS) -> None:
         """
-        Check that the proxy answers.
+        Check that the proxy responds.
         """
         self._ask(timeout, op="ping")
 
     def requests(self, workspace: str) -> list[Request]:
         """
-        What *workspace* has requested, in the order in which it ended.
-        `barrier` first makes this complete.
+        Return the requests of *workspace*, in the order in which they ended.
+
+        Call `barrier` first to make the list complete.
         """
         with self._changed:
             return list(self._requests[workspace].kept) if workspace in self._requests else []
 
     def dropped(self, workspace: str) -> int:
         """
-        How many requests of *workspace* were too many to keep.
+        Return how many requests of *workspace* exceeded the limit and were not kept.
         """
         with self._changed:
             return self._requests[workspace].dropped if workspace in self._requests else 0
 
     def forget(self, workspace: str) -> None:
         """
-        Free the memory that the requests of *workspace* take.
+        Discard the requests of *workspace*, to free memory.
         """
         with self._changed:
             self._requests.pop(workspace, None)
 
     def close(self) -> None:
         """
-        End the proxy. May be called twice.
+        Stop the proxy. Further calls have no effect.
         """
         with self._changed:
             self._closed = True
@@ -335,20 +344,20 @@ class ProxyClient:
             with self._changed:
                 del self._replies[number]
         if reply is None:
-            what = over or f"it did not answer {message['op']!r} within {timeout:g} s"
+            what = over or f"it did not respond to {message['op']!r} within {timeout:g} s"
             raise ProxyError(f"the proxy is lost: {what}; {self._circumstances()}")
         if error := reply.get("error"):
-            raise ProxyError(f"the proxy refused {message['op']!r}: {error}{self._tail()}")
+            raise ProxyError(f"the proxy rejected {message['op']!r}: {error}{self._tail()}")
         return reply
 
     def _send(self, data: bytes) -> None:
         try:
             self._stream.send(data)
         except (ConnectionError, ValueError):
-            # The reader is about to learn why, and knows it better.
+            # The reader thread will see the reason soon, and describes it better.
             with self._changed:
                 self._changed.wait_for(self._over, timeout=2)
-                self._failure = self._failure or "it takes no more messages"
+                self._failure = self._failure or "it accepts no more messages"
 
     def _over(self) -> str | None:
         return "its session has ended" if self._closed else self._failure
@@ -357,12 +366,12 @@ class ProxyClient:
         try:
             text = self._describe()
         except Exception as error:
-            text = f"its container cannot be looked at ({error})"
+            text = f"its container cannot be inspected ({error})"
         return text + self._tail()
 
     def _tail(self) -> str:
         text = self._stderr.decode("utf-8", "replace").strip()
-        return f"\nits last words:\n{text}" if text else ""
+        return f"\nlast output on its standard error:\n{text}" if text else ""
 
     def _read(self) -> None:
         lines = LineBuffer(self._on_line)
@@ -377,7 +386,7 @@ class ProxyClient:
                 else:
                     break
         except ValueError as error:
-            failure = f"it said something that makes no sense ({error})"
+            failure = f"it sent an invalid message ({error})"
         except Exception as error:
             failure = f"its output cannot be read ({error})"
         with self._changed:
@@ -407,9 +416,9 @@ class ProxyClient:
             return
         number = message.get("reply")
         if not isinstance(number, int):
-            raise ValueError("neither an event nor a reply")
+            raise ValueError("a message that is neither an event nor a reply")
         with self._changed:
-            # A reply that nobody waits for any more came after its time-out.
+            # A reply without a waiter arrived after its timeout.
             if number in self._replies:
                 self._replies[number] = message
                 self._changed.notify_all()

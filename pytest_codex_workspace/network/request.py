@@ -1,5 +1,5 @@
 """
-One line of the network log.
+A request in the network log.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ __all__ = ["Request"]
 @dataclass(frozen=True, slots=True, repr=False)
 class Request:
     """
-    One request, allowed or not.
+    One request, whether it was allowed or not.
 
-    A refused tunnel has the method `CONNECT`; a name that was looked up
-    around the proxy has the method `DNS` and the scheme `dns`.
+    A refused tunnel has the method `CONNECT`. A name that was looked up without
+    the proxy has the method `DNS` and the scheme `dns`.
 
     Attributes:
-        id: counts up through the life of the proxy.
-        time: when it began, in seconds since the epoch.
+        id: a number that increases during the life of the proxy.
+        time: start of the request, in seconds since the epoch.
         phase: `setup`, `resume` or `test`.
         method: the HTTP method.
         scheme: `https`, `http` or `dns`.
-        host: normalised: lower case, ASCII, no brackets.
-        port: the port the request was for.
-        path: with the query; values of parameters that look like secrets
+        host: normalised host: lower case, ASCII, no brackets.
+        port: destination port.
+        path: path and query; values of parameters that look like secrets
             are replaced.
-        url: the same, with scheme, host and port.
-        status: what the client got; `None` if it got nothing.
-        size: bytes of the response's body; `None` if there was none.
-        duration: seconds from the first byte of the request to the last of
+        url: scheme, host, port and `path`.
+        status: status code that the client received; `None` if none was sent.
+        size: size of the response body, in bytes; `None` if there was none.
+        duration: seconds from the first byte of the request to the last byte of
             the response; `None` if there was no exchange.
         verdict: `allowed`, `blocked`, `stubbed`, `replayed` or `failed`.
-        reason: why it was blocked or failed, `None` if it was not.
+        reason: why the request was blocked or failed; `None` otherwise.
         explanation: what was wrong and what to do.
-        routes: ids of the stub and the fault that had a part in the answer.
-        request_body: what was sent, if bodies are kept; as much as is kept,
-            unpacked, secrets included.
-        response_body: what came back, likewise.
+        routes: ids of the stub and the fault that took part in the answer.
+        request_body: beginning of the request body, decompressed and with any
+            secrets; `None` unless bodies are kept.
+        response_body: beginning of the response body, likewise.
     """
 
     id: int
@@ -62,13 +62,13 @@ class Request:
 
     def __repr__(self) -> str:
         """
-        The line, for assertions that show their values.
+        Return the line in angle brackets, for readable assertions.
         """
         return f"<{self}>"
 
     def __str__(self) -> str:
         """
-        One line: `[test] GET https://example.org/ 200 1256 bytes 0.12 s, allowed`.
+        Return one line: `[test] GET https://example.org/ 200 1256 bytes 0.12 s, allowed`.
         """
         parts = [f"[{self.phase}]", self.method, self.url]
         if self.status is not None:

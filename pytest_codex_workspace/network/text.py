@@ -1,7 +1,8 @@
 """
-Text of others, fit to be shown.
+Escape untrusted text for display.
 
-Copied into the proxy image, so it imports the standard library only.
+This module is copied into the proxy image, so it imports the standard library
+only.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ _LONGEST = 4096
 
 def plain(text: str) -> str:
     """
-    *text* with everything escaped that a terminal would obey or could not
-    show, cut to 4096 characters.
+    Return *text* with all unprintable characters escaped, cut to 4096 characters.
 
     Example:
         >>> plain("a\\x1b[31m")

@@ -1,8 +1,8 @@
 """
-The proxy that stands between this machine and the internet, as in many companies.
+The upstream proxy: a corporate proxy between this machine and the internet.
 
-Pure: the host reads it from an option or its environment, the proxy container
-gets this module too and asks it which requests go there.
+The host reads the proxy from an option or its environment. The proxy container
+uses this module too, to decide which requests go through the upstream proxy.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from .hosts import literal_address, normalise_host
 __all__ = ["ENVIRONMENT", "NONE", "InvalidUpstream", "UpstreamProxy", "choose"]
 
 ENVIRONMENT = "environment"
-"""Use the proxy that the environment names, if there is one."""
+"""Use the proxy that the environment names, if any."""
 
 NONE = "none"
-"""Use none, whatever the environment says."""
+"""Use no upstream proxy, whatever the environment names."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Greedy: a password with an unescaped "@" or "/" must not be shown either.
+# Greedy, so that a password with an unescaped "@" or "/" is hidden as well.
 _USERINFO = re.compile(r"^([a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
 _ENTRY = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]+|[0-9A-Fa-f:]+)(?::(?P<port>[0-9]+))?")
 
 
 class InvalidUpstream(ValueError):
     """
-    No proxy that can be used. The text says why, without any password.
+    The upstream proxy cannot be used. The message never contains a password.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamProxy:
     """
-    An HTTP proxy, and what does not go there.
+    An HTTP proxy, and the hosts that bypass it.
 
     Attributes:
-        scheme: how it is spoken to, `http` or `https`.
-        host: its name or address.
-        port: its port.
-        credentials: `user:password`; kept out of every text.
-        no_proxy: hosts that are connected to directly, as `NO_PROXY` lists them.
+        scheme: protocol of the proxy, `http` or `https`.
+        host: name or address of the proxy.
+        port: port of the proxy.
+        credentials: `user:password`; never shown in any text.
+        no_proxy: hosts that are connected to directly, as in `NO_PROXY`.
     """
 
     scheme: str
@@ -60,14 +60,14 @@ class UpstreamProxy:
     @classmethod
     def parse(cls, url: str, no_proxy: str = "") -> UpstreamProxy:
         """
-        The proxy at *url*.
+        Return the proxy at *url*.
 
         Args:
-            url: `http://` or `https://`, perhaps with user and password.
-            no_proxy: the hosts to leave out, separated by commas.
+            url: an `http://` or `https://` URL, optionally with user and password.
+            no_proxy: hosts that bypass the proxy, separated by commas.
 
         Raises:
-            InvalidUpstream: it is no such URL.
+            InvalidUpstream: *url* is not the URL of a proxy.
 
         Example:
             >>> str(UpstreamProxy.parse("http://me:secret@proxy.example:3128"))
@@ -75,17 +75,19 @@ class UpstreamProxy:
         """
         shown = _USERINFO.sub(r"\1***@", url)
         if url.partition("://")[0].lower() not in _DEFAULT_PORTS:
-            raise InvalidUpstream(f"{shown!r}: a proxy's URL begins with http:// or https://")
+            raise InvalidUpstream(
+                f"{shown!r}: the URL of a proxy must start with http:// or https://"
+            )
         try:
             parts = urlsplit(url)
             host, port = normalise_host(parts.hostname or ""), parts.port
         except ValueError:
             raise InvalidUpstream(
-                f"{shown!r} is not the URL of a proxy, such as http://proxy.example:3128; the "
-                "special characters of a password are written as %XX"
+                f"{shown!r} is not the URL of a proxy, such as http://proxy.example:3128; write "
+                "special characters in a password as %XX"
             ) from None
         if parts.path not in ("", "/") or parts.query or parts.fragment:
-            raise InvalidUpstream(f"{shown!r}: the URL of a proxy ends after its port")
+            raise InvalidUpstream(f"{shown!r}: the URL of a proxy must end after the port")
         credentials = None
         if parts.username is not None:
             credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -100,13 +102,13 @@ class UpstreamProxy:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> UpstreamProxy:
         """
-        A proxy from plain data, as `to_dict` gives it.
+        Create a proxy from plain data, the reverse of `to_dict`.
         """
         return cls(**{**data, "no_proxy": tuple(data["no_proxy"])})
 
     def to_dict(self) -> dict[str, Any]:
         """
-        Plain data, fit for JSON. It has the password.
+        Return plain data, suitable for JSON. The data contains the password.
         """
         return dataclasses.asdict(self)
 
@@ -117,14 +119,14 @@ class UpstreamProxy:
     @property
     def address(self) -> tuple[str, int]:
         """
-        Where to connect to.
+        Host and port to connect to.
         """
         return self.host, self.port
 
     @property
     def authorization(self) -> str | None:
         """
-        The value of `Proxy-Authorization`, `None` without credentials.
+        Value of the `Proxy-Authorization` header; `None` without credentials.
         """
         if self.credentials is None:
             return None
@@ -133,7 +135,7 @@ class UpstreamProxy:
     @property
     def on_loopback(self) -> bool:
         """
-        Whether it listens where only this machine itself can reach it.
+        Whether the proxy listens on an address that only this machine can reach.
         """
         literal = literal_address(self.host)
         if literal is not None:
@@ -142,8 +144,10 @@ class UpstreamProxy:
 
     def bypasses(self, host: str, port: int) -> bool:
         """
-        Whether a request for *host* is left out by `no_proxy`. One for the
-        proxy itself never is: it would be a way around it.
+        Check whether `no_proxy` excludes *host* from the proxy.
+
+        The proxy's own address is never excluded: a workspace could use such a
+        connection to get around the policy.
         """
         try:
             name = normalise_host(host)
@@ -156,18 +160,18 @@ class UpstreamProxy:
 
 def choose(wanted: str, environment: Mapping[str, str]) -> UpstreamProxy | None:
     """
-    The proxy to go through.
+    Choose the upstream proxy.
 
     Args:
         wanted: a URL, `environment` or `none`.
-        environment: this machine's; its `NO_PROXY` counts in any case, and
-            lower case wins, as for curl.
+        environment: environment variables of this machine. `NO_PROXY` always
+            applies; lower-case names take precedence, as in curl.
 
     Returns:
-        `None` for a direct way out.
+        The proxy; `None` to connect directly.
 
     Raises:
-        InvalidUpstream: what is named cannot be used.
+        InvalidUpstream: the named proxy cannot be used.
     """
     if wanted == NONE:
         return None
@@ -179,29 +183,31 @@ def choose(wanted: str, environment: Mapping[str, str]) -> UpstreamProxy | None:
     if not url:
         return None
     try:
-        # Without a scheme, curl and others take it for http://.
+        # Like curl, assume http:// if there is no scheme.
         return _reachable(UpstreamProxy.parse(url if "://" in url else f"http://{url}", no_proxy))
     except InvalidUpstream as error:
         raise InvalidUpstream(
-            f"{name} in this machine's environment: {error}; or name another proxy, or 'none', by "
-            "the option upstream-proxy"
+            f"{name} in this machine's environment: {error}; or set the option upstream-proxy to "
+            "another proxy or to 'none'"
         ) from None
 
 
 def _reachable(proxy: UpstreamProxy) -> UpstreamProxy:
     if proxy.on_loopback:
         raise InvalidUpstream(
-            f"{proxy} is this machine's loopback interface, which containers cannot reach; let the "
-            "proxy listen on another address of this machine (the engine's bridge has one, often "
-            "172.17.0.1) and name that"
+            f"{proxy} is on this machine's loopback interface, which containers cannot reach; let "
+            "the proxy listen on another address of this machine, such as that of the engine's "
+            "bridge (often 172.17.0.1), and use that address"
         )
     return proxy
 
 
 def _matches(entry: str, host: str, port: int) -> bool:
     """
-    Whether one entry of `NO_PROXY` covers *host*: `*`, a name with everything
-    below it, an address or a network, each with a port if wanted.
+    Check whether one entry of `NO_PROXY` covers *host*.
+
+    An entry is `*`, a domain (which covers its subdomains), an address or a
+    network. Domains and addresses may have a port.
     """
     if entry == "*":
         return True

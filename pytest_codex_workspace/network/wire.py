@@ -1,8 +1,7 @@
 """
-The lines that the proxy and the host exchange: one JSON object each.
+Messages between the proxy and the host: one JSON object per line.
 
-What the proxy says was shaped by what a workspace sent it, so every value is
-checked before it is believed.
+A workspace influences what the proxy sends, so every value is validated.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LINE_LIMIT", "LineBuffer", "decode", "encode", "request_from"]
 
 LINE_LIMIT = 1 << 20
-"""Bytes in the longest line that is accepted."""
+"""Maximum length of a line, in bytes."""
 
 _FIELDS: Mapping[str, tuple[type, ...]] = {
     "id": (int,),
@@ -51,7 +50,7 @@ _WORDS: Mapping[str, tuple[str | None, ...]] = {
 
 class LineBuffer:
     """
-    Cuts a stream into lines and hands each to *on_line*.
+    Splits a stream into lines and calls *on_line* with each.
     """
 
     def __init__(self, on_line: Callable[[bytes], None]) -> None:
@@ -60,7 +59,7 @@ class LineBuffer:
 
     def feed(self, data: bytes) -> None:
         """
-        Take the next piece of the stream.
+        Add the next piece of the stream.
 
         Raises:
             ValueError: a line is longer than `LINE_LIMIT`.
@@ -76,33 +75,33 @@ class LineBuffer:
 
 def encode(message: Mapping[str, Any]) -> bytes:
     """
-    *message* as one line.
+    Encode *message* as one line.
     """
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 def decode(line: bytes) -> dict[str, Any]:
     """
-    The message that is one line.
+    Decode the message in one line.
 
     Raises:
-        ValueError: it is no JSON object.
+        ValueError: the line is not a JSON object.
     """
     try:
         message = json.loads(line)
     except RecursionError:
         raise ValueError("a message that is nested too deeply") from None
     if not isinstance(message, dict):
-        raise ValueError("a message that is no object")
+        raise ValueError("a message that is not an object")
     return message
 
 
 def request_from(message: Mapping[str, Any]) -> Request:
     """
-    The request that an event tells of.
+    Return the request that an event describes.
 
     Raises:
-        ValueError: a field is missing or has a value it cannot have.
+        ValueError: a field is missing or has an invalid value.
     """
     values: dict[str, Any] = {}
     for field, kinds in _FIELDS.items():

@@ -1,4 +1,4 @@
-"""A policy in plain words."""
+"""Describe a policy in plain words."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["described"]
 
 def described(policy: Policy, besides: str = "") -> list[tuple[str, str]]:
     """
-    What *policy* means: for each thing it is about, its words.
+    Return pairs of a topic and what *policy* says about that topic.
 
     Args:
-        policy: what is told.
-        besides: words for hosts that it allows besides those it lists.
+        policy: the policy to describe.
+        besides: a description of hosts that are allowed besides the listed ones.
 
     Example:
         >>> described(Policy(name="offline", offline=True))
@@ -24,7 +24,9 @@ def described(policy: Policy, besides: str = "") -> list[tuple[str, str]]:
     hosts = [*policy.allow, *([besides] if besides else [])]
     lines = [("hosts", f"{', '.join(hosts)}; no others" if hosts else "any")]
     if policy.deny:
-        lines.append(("denied", f"{', '.join(policy.deny)}; that wins over allowed hosts"))
+        lines.append(
+            ("denied", f"{', '.join(policy.deny)}; this takes precedence over allowed hosts")
+        )
     return [
         *lines,
         ("ports", _ports(policy)),
@@ -45,9 +47,9 @@ def _ports(policy: Policy) -> str:
 
 
 def _private(policy: Policy) -> str:
-    words = "private and reserved addresses are blocked"
+    text = "private and reserved addresses are blocked"
     if policy.private:
-        words += f", except {', '.join(policy.private)}"
+        text += f", except {', '.join(policy.private)}"
     if policy.refuse:
-        words += f"; so are {', '.join(policy.refuse)}"
-    return words
+        text += f"; so are {', '.join(policy.refuse)}"
+    return text

@@ -1,4 +1,4 @@
-"""The engines that the contract is checked against, and the image its containers are made of."""
+"""The engines that the contract tests check, and the image of their containers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
-from pytest_codex_workspace.engine.changes import label_changes
 from pytest_codex_workspace.engine.fake import FakeEngine
 from pytest_codex_workspace.engine.find import find_engine
 from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine, Stream
 from pytest_codex_workspace.identity import Identity
 
+from ..instructions import label_changes
 from ..registry import local_registry
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ CAT = ("/bin/busybox", "cat")
 
 def sh(script: str) -> tuple[str, ...]:
     """
-    A command that runs *script*.
+    Return a command that runs *script*.
     """
     return ("/bin/sh", "-c", script)
 
@@ -44,7 +44,7 @@ def sh(script: str) -> tuple[str, ...]:
 @dataclass
 class Bench:
     """
-    An engine, and the removal of whatever a test makes on it.
+    An engine that removes what a test has made.
     """
 
     engine: Engine
@@ -53,7 +53,7 @@ class Bench:
 
     def spec(self, command: tuple[str, ...] = CAT, **more: object) -> ContainerSpec:
         """
-        A container of the contract's image.
+        Return the description of a container of the contract's image.
         """
         return ContainerSpec(
             **{
@@ -67,7 +67,7 @@ class Bench:
 
     def create(self, command: tuple[str, ...] = CAT, **more: object) -> str:
         """
-        Create such a container.
+        Create a container of the contract's image.
         """
         container = self.engine.create(self.spec(command, **more))
         self.undo.callback(self.engine.remove, container)
@@ -75,7 +75,7 @@ class Bench:
 
     def run(self, command: tuple[str, ...] = CAT, **more: object) -> tuple[str, Stream]:
         """
-        Create, attach and start.
+        Create a container, attach to it, and start it.
         """
         container = self.create(command, **more)
         stream = self.engine.attach(container)
@@ -85,14 +85,14 @@ class Bench:
 
     def output(self, command: tuple[str, ...], **more: object) -> bytes:
         """
-        Everything that *command* prints.
+        Run *command*, and return everything it prints.
         """
         return drain(self.run(command, **more)[1])
 
 
 def drain(stream: Stream, limit: int | None = None) -> bytes:
     """
-    Standard output until the end, or until *limit* bytes are there.
+    Return standard output until its end, or until there are *limit* bytes.
     """
     pieces, size = [], 0
     while limit is None or size < limit:
@@ -107,7 +107,7 @@ def drain(stream: Stream, limit: int | None = None) -> bytes:
 
 def tar_of(files: dict[str, bytes]) -> io.BytesIO:
     """
-    A tar with *files*; a name that ends in a slash is a directory.
+    Return a tar with *files*; a name that ends in a slash is a directory.
     """
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -124,7 +124,7 @@ def tar_of(files: dict[str, bytes]) -> io.BytesIO:
 
 def untar(pieces: Iterator[bytes]) -> dict[str, bytes]:
     """
-    The files of a tar in pieces.
+    Return the files of a tar that comes in pieces.
     """
     with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
         found = ((member.name, tar.extractfile(member)) for member in tar)
@@ -133,7 +133,7 @@ def untar(pieces: Iterator[bytes]) -> dict[str, bytes]:
 
 def play(spec: ContainerSpec, stdin: BinaryIO, stdout: BinaryIO) -> int:
     """
-    What the contract's commands do, for the fake engine.
+    Do what the contract's commands do, for the fake engine.
     """
     if tuple(spec.command) == CAT:
         while data := stdin.read1(1 << 16):
@@ -154,7 +154,7 @@ def play(spec: ContainerSpec, stdin: BinaryIO, stdout: BinaryIO) -> int:
 
 def root_file_system() -> io.BytesIO:
     """
-    A root file system of one static program.
+    Return a root file system of one static program.
     """
     program = BUSYBOX.read_bytes() if BUSYBOX.exists() else b""
     archive = tar_of({"bin/": b"", "tmp/": b"", "proc/": b"", "dev/": b"", "sys/": b""})
@@ -171,7 +171,7 @@ def root_file_system() -> io.BytesIO:
 
 def import_contract_image(engine: Engine) -> None:
     """
-    Make the image, with an entry point that would break every command.
+    Make the image, with an entrypoint that would break every command.
     """
     labels = label_changes({"contract.origin": 'an "image" for $5 \\ more'})
     changes = [*labels, 'ENTRYPOINT ["/bin/false"]', 'CMD ["nothing"]']
@@ -196,7 +196,7 @@ def docker_engine(engine_or_skip: None) -> Iterator[Engine]:
 @contextmanager
 def opened(engine: Engine) -> Iterator[Bench]:
     """
-    *engine* for one test.
+    Yield *engine* for one test.
     """
     bench = Bench(engine)
     with bench.undo:
@@ -206,7 +206,7 @@ def opened(engine: Engine) -> Iterator[Bench]:
 @pytest.fixture
 def real(docker_engine: Engine) -> Iterator[Bench]:
     """
-    The machine's engine alone.
+    The machine's engine, without the fake.
     """
     with opened(docker_engine) as bench:
         yield bench
@@ -229,7 +229,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 @pytest.fixture
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """
-    Where images can be sent to: the address of a registry.
+    The address of a registry that accepts images.
     """
     if request.node.callspec.params["bench"] == "fake":
         yield "registry.example"
@@ -240,7 +240,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     """
-    Whether *condition* came true within *seconds*.
+    Return whether *condition* becomes true within *seconds*.
     """
     deadline = time.monotonic() + seconds
     while not (met := condition()) and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Other ways to the machine's engine, for tests: TCP, TLS and a stand-in for `ssh`."""
+"""Other connections to the machine's engine: TCP, TLS and a replacement for `ssh`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ while data := engine.recv(65536):
 
 def write_ssh(where: Path, socket_path: str) -> None:
     """
-    Make a command `ssh` in *where* that leads to the engine's socket.
+    Make a command `ssh` in *where* that connects to the engine's socket.
     """
     script = where / "ssh"
     script.write_text(_SSH.format(python=sys.executable, socket=socket_path))
@@ -84,7 +84,7 @@ def write_certificates(where: Path) -> None:
 
 def server_side(certificates: Path) -> ssl.SSLContext:
     """
-    An engine's TLS settings: it has a certificate, and wants one.
+    Return an engine's TLS settings: it has a certificate, and requires one.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
@@ -96,7 +96,7 @@ def server_side(certificates: Path) -> ssl.SSLContext:
 @contextmanager
 def forwarded(socket_path: str, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """
-    The engine's socket on a port of 127.0.0.1. Leaving cuts every connection.
+    Forward the engine's socket to a port of 127.0.0.1. At the end, cut every connection.
     """
     loop = asyncio.new_event_loop()
     tasks: set[asyncio.Task[None]] = set()
@@ -125,7 +125,7 @@ def forwarded(socket_path: str, tls: ssl.SSLContext | None = None) -> Iterator[i
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # An aborted connection is closed by the loop's next rounds.
+        # The next iterations of the loop close an aborted connection.
         for _ in range(5):
             await asyncio.sleep(0)
 

@@ -1,4 +1,4 @@
-"""What every engine must do: the same tests for the fake and for the machine's own."""
+"""Tests that every engine must pass: the fake and the machine's engine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ BIG = 50 * 1024 * 1024
 BUILT = IMAGE + "-built"
 
 
-def test_version_says_what_the_engine_is(bench: Bench) -> None:
+def test_an_engine_describes_itself(bench: Bench) -> None:
     """
-    The facts that cache keys and reports are made of are there.
+    Cache keys and reports use these facts.
     """
     version = bench.engine.version()
 
@@ -32,9 +32,9 @@ def test_version_says_what_the_engine_is(bench: Bench) -> None:
 # Images.
 
 
-def test_image_found_by_tag_and_id(bench: Bench) -> None:
+def test_an_image_is_found_by_tag_and_id(bench: Bench) -> None:
     """
-    An image is found by its tag and by its id, with its labels unharmed.
+    Its labels are unchanged.
     """
     image = bench.engine.image(IMAGE)
 
@@ -44,16 +44,16 @@ def test_image_found_by_tag_and_id(bench: Bench) -> None:
     assert image.labels["contract.origin"] == 'an "image" for $5 \\ more'
 
 
-def test_unknown_image_is_none(bench: Bench) -> None:
+def test_an_unknown_image_is_none(bench: Bench) -> None:
     """
-    Looking for an image that is not there is no error.
+    Looking for a missing image is not an error.
     """
     assert bench.engine.image("codex-workspace-emulator-test:never-made") is None
 
 
-def test_tag_moves(bench: Bench) -> None:
+def test_a_tag_moves_to_another_image(bench: Bench) -> None:
     """
-    A tag is taken from the image that had it.
+    The image that had the tag loses it.
     """
     tag = f"{IMAGE}-moving"
     bench.undo.callback(bench.engine.remove_image, tag)
@@ -69,14 +69,14 @@ def test_tag_moves(bench: Bench) -> None:
 
 def test_removing_an_unknown_image_is_no_error(bench: Bench) -> None:
     """
-    What is gone need not be removed.
+    An image that is gone need not be removed.
     """
     bench.engine.remove_image("codex-workspace-emulator-test:never-made")
 
 
-def test_image_in_use_stays(bench: Bench) -> None:
+def test_an_image_in_use_cannot_be_removed(bench: Bench) -> None:
     """
-    The image of a container cannot be removed.
+    A container uses the image.
     """
     bench.run()
 
@@ -86,9 +86,9 @@ def test_image_in_use_stays(bench: Bench) -> None:
     assert bench.engine.image(IMAGE) is not None
 
 
-def test_pull_of_what_no_registry_has(bench: Bench) -> None:
+def test_a_failed_pull_names_the_image(bench: Bench) -> None:
     """
-    A failed pull names the image.
+    No registry has this image.
     """
     with pytest.raises(EngineError, match="localhost:1/never/made:1"):
         bench.engine.pull("localhost:1/never/made:1", lambda _: None)
@@ -112,9 +112,9 @@ def build(bench: Bench, dockerfile: str, lines: list[str]) -> object:
     )
 
 
-def test_build(bench: Bench) -> None:
+def test_a_build_shows_its_steps_and_output(bench: Bench) -> None:
     """
-    A build shows its steps and output, and its image has the labels.
+    The image has the labels.
     """
     lines: list[str] = []
 
@@ -127,24 +127,24 @@ def test_build(bench: Bench) -> None:
     assert "built here" in lines
 
 
-def test_failed_build_names_step_and_output(bench: Bench) -> None:
+def test_a_failed_build_names_the_step_and_its_output(bench: Bench) -> None:
     """
-    The error has the step that failed and what it printed.
+    The error has both.
     """
     lines: list[str] = []
 
     with pytest.raises(ImageBuildError) as caught:
         build(bench, f"FROM {IMAGE}\nRUN printf 'went wrong'; exit 3\n", lines)
 
-    assert re.search(r"(?i)failed at step 2/\d ?: RUN printf", str(caught.value))
+    assert re.search(r"(?i)failed step: step 2/\d ?: RUN printf", str(caught.value))
     assert "went wrong" in str(caught.value)
     assert "non-zero code: 3" in str(caught.value)
     assert bench.engine.image(BUILT) is None
 
 
-def test_build_without_a_dockerfile(bench: Bench) -> None:
+def test_a_missing_dockerfile_is_a_build_error(bench: Bench) -> None:
     """
-    A context that lacks the Dockerfile is a build error, too.
+    The context does not have the Dockerfile.
     """
     with pytest.raises(ImageBuildError, match="Missing"):
         bench.engine.build(
@@ -160,17 +160,17 @@ def test_build_without_a_dockerfile(bench: Bench) -> None:
 # Containers.
 
 
-def test_unknown_image_cannot_be_run(bench: Bench) -> None:
+def test_a_container_of_an_unknown_image_is_an_error(bench: Bench) -> None:
     """
-    The error has the image's name and says what to do.
+    The error names the image and says what to do.
     """
     with pytest.raises(EngineError, match=r"(?i)no such image: .*never-made"):
         bench.create(image="codex-workspace-emulator-test:never-made")
 
 
-def test_name_in_use(bench: Bench) -> None:
+def test_two_containers_cannot_have_one_name(bench: Bench) -> None:
     """
-    Two containers cannot have one name.
+    The second creation is refused.
     """
     spec = bench.spec()
     bench.undo.callback(bench.engine.remove, bench.engine.create(spec))
@@ -179,9 +179,9 @@ def test_name_in_use(bench: Bench) -> None:
         bench.engine.create(spec)
 
 
-def test_unknown_container(bench: Bench) -> None:
+def test_calls_for_an_unknown_container_are_refused(bench: Bench) -> None:
     """
-    Each call says that there is no such container, or that there is nothing to do.
+    A removal is not refused: there is nothing to do.
     """
     engine, name = bench.engine, "codex-workspace-never-made"
 
@@ -194,9 +194,9 @@ def test_unknown_container(bench: Bench) -> None:
         engine.commit(name, tag=None, labels={})
 
 
-def test_environment_reaches_the_command_unharmed(bench: Bench) -> None:
+def test_the_environment_reaches_the_command_unchanged(bench: Bench) -> None:
     """
-    Quotes, dollars, line ends and non-ASCII letters are not interpreted on the way.
+    Quotes, dollar signs, line ends and non-ASCII letters are not interpreted.
     """
     value = "a \"b\" 'c' $HOME \\ \n ü="
 
@@ -205,9 +205,9 @@ def test_environment_reaches_the_command_unharmed(bench: Bench) -> None:
     assert value.encode() == output
 
 
-def test_end_of_input_ends_the_container(bench: Bench) -> None:
+def test_the_end_of_input_ends_the_container(bench: Bench) -> None:
     """
-    Closing the stream is the end of standard input, and auto-removal does the rest.
+    Closing the stream ends standard input. Auto-removal then removes the container.
     """
     container, stream = bench.run()
     stream.send(b"hello")
@@ -218,9 +218,9 @@ def test_end_of_input_ends_the_container(bench: Bench) -> None:
     assert wait_until(lambda: bench.engine.container(container) is None, 2)
 
 
-def test_what_was_sent_before_the_close_arrives(bench: Bench) -> None:
+def test_data_that_was_sent_before_the_close_arrives(bench: Bench) -> None:
     """
-    Closing does not take back what was sent, read or unread output notwithstanding.
+    Closing does not lose sent data, whether output was read or not.
     """
     container, stream = bench.run(sh("cat >/tmp/got") if is_real(bench) else CAT, auto_remove=False)
     stream.send(b"x" * 100_000)
@@ -235,14 +235,14 @@ def test_what_was_sent_before_the_close_arrives(bench: Bench) -> None:
 
 def is_real(bench: Bench) -> bool:
     """
-    Whether containers have a file system that their commands write to.
+    Return whether commands write to a file system of their container.
     """
     return bench.engine.version()["name"] != "fake"
 
 
 def test_close_wakes_a_blocked_receive(bench: Bench) -> None:
     """
-    A thread that waits for output gets the end, and closing twice is fine.
+    A thread that waits for output gets the end. A second close has no effect.
     """
     _, stream = bench.run()
     got: list[tuple[int, bytes]] = []
@@ -257,9 +257,9 @@ def test_close_wakes_a_blocked_receive(bench: Bench) -> None:
     assert stream.receive() == (0, b"")
 
 
-def test_sending_to_an_ended_container(bench: Bench) -> None:
+def test_sending_to_an_ended_container_is_an_error(bench: Bench) -> None:
     """
-    A command that has ended takes no input, and says so with the builtin error.
+    The error is the builtin `ConnectionError`.
     """
     _, stream = bench.run(sh("exit 0"))
     assert drain(stream) == b""
@@ -274,9 +274,9 @@ def test_sending_to_an_ended_container(bench: Bench) -> None:
     assert wait_until(refused, 5)
 
 
-def test_large_data_both_ways(bench: Bench) -> None:
+def test_large_data_passes_in_both_directions(bench: Bench) -> None:
     """
-    50 MB come back as they were sent, while they are being sent.
+    50 MB come back unchanged while they are being sent.
     """
     data = os.urandom(BIG)
     _, stream = bench.run()
@@ -294,9 +294,9 @@ def test_large_data_both_ways(bench: Bench) -> None:
     assert hashlib.sha256(data).digest() == digest.digest()
 
 
-def test_threads_send_whole_messages(bench: Bench) -> None:
+def test_messages_of_several_threads_are_not_interleaved(bench: Bench) -> None:
     """
-    What one thread sends is not torn apart by another.
+    Each message arrives in one piece.
     """
     count, size = 20, 300_001
     _, stream = bench.run()
@@ -317,9 +317,9 @@ def test_threads_send_whole_messages(bench: Bench) -> None:
     }
 
 
-def test_exit_code_of_a_kept_container(bench: Bench) -> None:
+def test_a_kept_container_has_an_exit_code(bench: Bench) -> None:
     """
-    Without auto-removal the container stays, and says how it ended.
+    Without auto-removal, the container stays after its end.
     """
     container, stream = bench.run(sh("printf 'bye'; exit 3"), auto_remove=False)
 
@@ -328,18 +328,18 @@ def test_exit_code_of_a_kept_container(bench: Bench) -> None:
     assert bench.engine.container(container).exit_code == 3
 
 
-def test_created_container_has_no_exit_code(bench: Bench) -> None:
+def test_a_created_container_has_no_exit_code(bench: Bench) -> None:
     """
-    A container that has not been started has not ended either.
+    A container that was never started has not ended.
     """
     info = bench.engine.container(bench.create())
 
     assert (info.running, info.exit_code) == (False, None)
 
 
-def test_remove_kills_and_may_be_repeated(bench: Bench) -> None:
+def test_remove_kills_the_container(bench: Bench) -> None:
     """
-    When `remove` returns the container is gone, its stream has ended, and a second call is fine.
+    When `remove` returns, the stream of the container has ended. A second call has no effect.
     """
     container, stream = bench.run()
 
@@ -350,9 +350,9 @@ def test_remove_kills_and_may_be_repeated(bench: Bench) -> None:
     bench.engine.remove(container)
 
 
-def test_remove_from_several_threads(bench: Bench) -> None:
+def test_several_threads_may_remove_a_container(bench: Bench) -> None:
     """
-    Each of them returns when the container is gone.
+    Each call returns when the container is gone.
     """
     container, stream = bench.run()
     left: list[object] = []
@@ -362,7 +362,7 @@ def test_remove_from_several_threads(bench: Bench) -> None:
         left.append(bench.engine.container(container))
 
     threads = [threading.Thread(target=remove) for _ in range(3)]
-    # The engine's own removal takes part.
+    # The engine's auto-removal runs at the same time.
     stream.close()
     for thread in threads:
         thread.start()
@@ -372,9 +372,9 @@ def test_remove_from_several_threads(bench: Bench) -> None:
     assert left == [None] * 3
 
 
-def test_containers_by_label(bench: Bench) -> None:
+def test_containers_are_found_by_their_labels(bench: Bench) -> None:
     """
-    All labels must be there; `None` stands for any value.
+    All labels must match; `None` matches any value.
     """
     mark = bench.identity.id
     one = bench.create(labels={"contract.mark": mark, "contract.n": "1"})
@@ -393,9 +393,9 @@ def test_containers_by_label(bench: Bench) -> None:
 # Files.
 
 
-def test_archive_round_trip(bench: Bench) -> None:
+def test_files_go_in_and_come_out_again(bench: Bench) -> None:
     """
-    Files go in before the start and come out again.
+    The files are put in before the container starts.
     """
     files = {"dir/a": b"1", "dir/b c": b"\x00" * 100_000}
     container = bench.create()
@@ -406,9 +406,9 @@ def test_archive_round_trip(bench: Bench) -> None:
     assert untar(bench.engine.get_archive(container, "/tmp/dir/a")) == {"a": b"1"}
 
 
-def test_archive_from_a_place_that_is_not_there(bench: Bench) -> None:
+def test_a_missing_path_is_an_error(bench: Bench) -> None:
     """
-    Reading a missing path, and unpacking below one, is refused by name.
+    The error of reading it, and of unpacking below it, names the path.
     """
     container = bench.create()
 
@@ -418,9 +418,9 @@ def test_archive_from_a_place_that_is_not_there(bench: Bench) -> None:
         bench.engine.put_archive(container, "/missing", tar_of({"a": b"x" * 5_000_000}))
 
 
-def test_commit_keeps_files_and_labels(bench: Bench) -> None:
+def test_a_commit_keeps_files_and_labels(bench: Bench) -> None:
     """
-    A container of the committed image has the files; labels are added to those there were.
+    A container of the committed image has the files. New labels are added to the old ones.
     """
     tag = f"{IMAGE}-committed"
     container = bench.create(labels={"contract.n": "1"})
@@ -441,9 +441,9 @@ def test_commit_keeps_files_and_labels(bench: Bench) -> None:
     assert image.id in {one.id for one in bench.engine.images({"contract.note": None})}
 
 
-def test_layers_stand_on_each_other(bench: Bench) -> None:
+def test_an_image_has_the_layers_of_its_parent(bench: Bench) -> None:
     """
-    An image's layers begin with those of the image it was made from, and its size grows.
+    The layers of the parent come first, and the size grows.
     """
     tag = f"{IMAGE}-layered"
     container = bench.create()
@@ -460,9 +460,9 @@ def test_layers_stand_on_each_other(bench: Bench) -> None:
     assert below.id in {one.image for one in bench.engine.containers({})}
 
 
-def test_changes_of_a_container(bench: Bench) -> None:
+def test_the_changes_of_a_container_are_listed(bench: Bench) -> None:
     """
-    What was added since its image, and what was written over.
+    A path was added or changed.
     """
     container = bench.create()
     bench.engine.put_archive(container, "/tmp", tar_of({"kept": b"1"}))
@@ -480,9 +480,9 @@ def test_changes_of_a_container(bench: Bench) -> None:
         bench.engine.changes("no-such-container")
 
 
-def test_save_and_load(bench: Bench, tmp_path: Path) -> None:
+def test_a_saved_image_can_be_loaded(bench: Bench, tmp_path: Path) -> None:
     """
-    An image comes back under its name, as it was.
+    The image has the same name and content.
     """
     tag = f"{IMAGE}-saved"
     bench.undo.callback(bench.engine.remove_image, tag)
@@ -501,9 +501,9 @@ def test_save_and_load(bench: Bench, tmp_path: Path) -> None:
         list(bench.engine.save([f"{IMAGE}-never-made"]))
 
 
-def test_push_and_pull(bench: Bench, registry: str) -> None:
+def test_a_pushed_image_can_be_pulled(bench: Bench, registry: str) -> None:
     """
-    What was sent to a registry comes back from it.
+    The image has the same content.
     """
     tag = f"{registry}/contract:pushed"
     bench.undo.callback(bench.engine.remove_image, tag)
@@ -522,9 +522,11 @@ def test_push_and_pull(bench: Bench, registry: str) -> None:
         bench.engine.push(f"{registry}/contract:never-made", lines.append, 60)
 
 
-def test_a_registry_is_asked_without_a_pull(bench: Bench, registry: str) -> None:
+def test_the_digest_of_an_image_in_a_registry_is_known_without_a_pull(
+    bench: Bench, registry: str
+) -> None:
     """
-    It tells a digest of what it has, and the engine has as little as before.
+    The engine does not have the image afterwards.
     """
     tag = f"{registry}/contract:asked"
     bench.undo.callback(bench.engine.remove_image, tag)
@@ -538,9 +540,9 @@ def test_a_registry_is_asked_without_a_pull(bench: Bench, registry: str) -> None
         bench.engine.registry_digest(f"{registry}/contract:never-made", 60)
 
 
-def test_commit_without_a_tag(bench: Bench) -> None:
+def test_a_commit_without_a_tag_has_no_name(bench: Bench) -> None:
     """
-    The image has no name, is found by its labels, and goes by its id.
+    The image is found by its labels and removed by its id.
     """
     mark = {"contract.mark": bench.identity.id}
 
@@ -552,9 +554,9 @@ def test_commit_without_a_tag(bench: Bench) -> None:
     assert bench.engine.images(mark) == []
 
 
-def test_commit_of_a_running_container_leaves_it_running(bench: Bench) -> None:
+def test_a_container_goes_on_after_a_commit(bench: Bench) -> None:
     """
-    The container goes on afterwards as if nothing had happened.
+    It is paused only while its files are copied.
     """
     container, stream = bench.run()
 
@@ -569,9 +571,9 @@ def test_commit_of_a_running_container_leaves_it_running(bench: Bench) -> None:
 # Networks.
 
 
-def test_network_life(bench: Bench) -> None:
+def test_a_network_is_created_used_and_removed(bench: Bench) -> None:
     """
-    A network is made, found by its labels, used, refuses to go while used, and goes.
+    It is found by its labels, and cannot be removed while a container uses it.
     """
     engine = bench.engine
     name, mark = bench.identity.name("network"), {"contract.mark": bench.identity.id}
@@ -592,9 +594,9 @@ def test_network_life(bench: Bench) -> None:
     engine.remove_network(network.id)
 
 
-def test_second_network(bench: Bench) -> None:
+def test_a_connected_container_has_an_address_on_both_networks(bench: Bench) -> None:
     """
-    A connected container has an address on both networks.
+    `connect` adds the second network.
     """
     engine = bench.engine
     name = bench.identity.name("network")
@@ -609,9 +611,9 @@ def test_second_network(bench: Bench) -> None:
     engine.remove(container)
 
 
-def test_shared_network_namespace(bench: Bench) -> None:
+def test_a_container_joins_the_network_of_a_running_container(bench: Bench) -> None:
     """
-    A container joins that of a running one, and not that of one which has not started.
+    It cannot join that of a container which has not started.
     """
     holder, _ = bench.run()
     _, stream = bench.run(network=f"container:{holder}")
@@ -623,9 +625,9 @@ def test_shared_network_namespace(bench: Bench) -> None:
         bench.run(network=f"container:{asleep}")
 
 
-def test_unknown_network(bench: Bench) -> None:
+def test_a_container_of_an_unknown_network_does_not_start(bench: Bench) -> None:
     """
-    A container of a network that is not there does not start, and the error names it.
+    The error names the network.
     """
     container = bench.create(network="never-made")
 

@@ -1,4 +1,4 @@
-"""What only a real engine can show."""
+"""Tests that need a real engine."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ stream.receive()
 """
 
 
-def test_container_goes_with_its_client(real: Bench) -> None:
+def test_a_container_ends_with_its_client(real: Bench) -> None:
     """
-    Two seconds after the attached process was killed, the container is gone by itself.
+    When the attached process was killed, the engine removes the container.
     """
     container = real.create()
     command = [sys.executable, "-c", CLIENT, real.engine.url, container]
@@ -50,12 +50,12 @@ def test_container_goes_with_its_client(real: Bench) -> None:
 
         client.send_signal(signal.SIGKILL)
 
-        assert wait_until(lambda: real.engine.container(container) is None, 2)
+        assert wait_until(lambda: real.engine.container(container) is None, 10)
 
 
-def test_both_outputs_are_told_apart(real: Bench) -> None:
+def test_the_two_outputs_are_distinguished(real: Bench) -> None:
     """
-    Standard error arrives as channel 2.
+    Standard error arrives on channel 2.
     """
     _, stream = real.run(sh("printf out; printf err >&2"))
 
@@ -66,9 +66,9 @@ def test_both_outputs_are_told_apart(real: Bench) -> None:
     assert pieces == {1: b"out", 2: b"err"}
 
 
-def test_limits_hold(real: Bench) -> None:
+def test_capabilities_and_limits_are_applied(real: Bench) -> None:
     """
-    Dropped capabilities are gone, processes and memory are limited.
+    Capabilities are dropped, processes and memory are limited.
     """
     files = "pids.max */pids.max memory.max memory/memory.limit_in_bytes"
     output = real.output(
@@ -85,9 +85,9 @@ def test_limits_hold(real: Bench) -> None:
     assert memory == b"%d" % (64 << 20)
 
 
-def test_sysctls_and_resolver(real: Bench) -> None:
+def test_sysctls_and_the_resolver_are_applied(real: Bench) -> None:
     """
-    They are as the container's description says.
+    They are part of the container's description.
     """
     output = real.output(
         sh("cat /proc/sys/net/ipv6/conf/all/disable_ipv6 /etc/resolv.conf"),
@@ -100,9 +100,9 @@ def test_sysctls_and_resolver(real: Bench) -> None:
     assert b"nameserver 192.0.2.53" in output
 
 
-def test_host_has_no_address_on_an_internal_network(real: Bench) -> None:
+def test_the_host_has_no_address_on_an_internal_network(real: Bench) -> None:
     """
-    The address at which other networks have their gateway answers nobody.
+    Nothing answers at the address that is the gateway on other networks.
     """
     name = real.identity.name("network")
     real.undo.callback(real.engine.remove_network, name)
@@ -117,9 +117,9 @@ def test_host_has_no_address_on_an_internal_network(real: Bench) -> None:
     assert b"reached" not in drain(stream)
 
 
-def test_output_is_not_kept_by_the_engine(real: Bench) -> None:
+def test_the_engine_does_not_keep_the_output(real: Bench) -> None:
     """
-    What passes through the stream does not fill the engine's disk as a log.
+    The output does not fill the engine's disk as a log.
     """
     container = real.create()
 
@@ -130,9 +130,9 @@ def test_output_is_not_kept_by_the_engine(real: Bench) -> None:
     assert about["Mounts"] == []
 
 
-def test_many_threads(real: Bench) -> None:
+def test_one_client_serves_many_threads(real: Bench) -> None:
     """
-    One client serves many threads, with more containers than it keeps connections for one address.
+    There are more containers than the client keeps connections for one address.
     """
     failures: list[BaseException] = []
 
@@ -152,9 +152,9 @@ def test_many_threads(real: Bench) -> None:
     assert failures == []
 
 
-def test_refusal_of_a_large_upload_is_told(real: Bench) -> None:
+def test_the_refusal_of_a_large_upload_is_reported(real: Bench) -> None:
     """
-    An engine that stops reading half-way still gets its reason across.
+    The engine stops reading half-way, and its reason is still reported.
     """
     container = real.create()
 
@@ -168,7 +168,7 @@ def reached(
     request: pytest.FixtureRequest, real: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bench]:
     """
-    The machine's engine by another way, with the CA variables of a company network.
+    The machine's engine over another transport, with the CA variables of a company network.
     """
     if not real.engine.url.startswith("unix://"):
         pytest.skip(f"the engine is not on this machine: {real.engine.url}")
@@ -195,9 +195,9 @@ def reached(
         yield undo.enter_context(opened(engine))
 
 
-def test_stream_over_other_transports(reached: Bench) -> None:
+def test_data_passes_in_both_directions_over_other_transports(reached: Bench) -> None:
     """
-    20 MB go both ways at once, and the end of input ends the container.
+    20 MB pass in each direction at the same time, and the end of input ends the container.
     """
     data = os.urandom(20 * 1024 * 1024)
     container, stream = reached.run()
@@ -212,7 +212,7 @@ def test_stream_over_other_transports(reached: Bench) -> None:
 
 def test_close_wakes_a_receive_over_other_transports(reached: Bench) -> None:
     """
-    A thread that waits for a silent container gets the end; a sender is not held up by it.
+    A thread that waits for a silent container gets the end. It does not block a sender.
     """
     _, stream = reached.run()
     got: list[tuple[int, bytes]] = []
@@ -225,7 +225,7 @@ def test_close_wakes_a_receive_over_other_transports(reached: Bench) -> None:
 
     waiting = threading.Thread(target=receive)
     waiting.start()
-    # Long enough for the receiver to block first, most of the time; either order must work.
+    # Usually long enough for the receiver to block first. Either order must work.
     time.sleep(0.05)
     stream.send(b"heard")
     assert wait_until(lambda: got == [(1, b"heard")], 5)
@@ -236,9 +236,9 @@ def test_close_wakes_a_receive_over_other_transports(reached: Bench) -> None:
     assert got == [(1, b"heard"), (0, b"")]
 
 
-def test_files_over_other_transports(reached: Bench) -> None:
+def test_files_pass_over_other_transports(reached: Bench) -> None:
     """
-    Archives pass whole.
+    Archives arrive complete.
     """
     data = os.urandom(5_000_000)
     container = reached.create()
@@ -248,9 +248,9 @@ def test_files_over_other_transports(reached: Bench) -> None:
     assert {"big": data} == untar(reached.engine.get_archive(container, "/tmp/big"))
 
 
-def test_a_registry_that_says_nothing(real: Bench) -> None:
+def test_a_silent_registry_is_an_error_after_the_time_limit(real: Bench) -> None:
     """
-    Is given up after the time that was allowed, in words.
+    The error says that the registry was silent.
     """
     with socket.create_server(("127.0.0.1", 0)) as silent:
         reference = f"127.0.0.1:{silent.getsockname()[1]}/some/image:tag"
@@ -258,9 +258,9 @@ def test_a_registry_that_says_nothing(real: Bench) -> None:
             real.engine.pull(reference, lambda _: None, 1.0)
 
 
-def test_engine_that_goes_away(real: Bench) -> None:
+def test_an_engine_that_stops_answering_is_reported(real: Bench) -> None:
     """
-    Calls say that the engine went away and where it was; an attached stream just ends.
+    The error of a call names the address. An attached stream ends without an error.
     """
     if not real.engine.url.startswith("unix://"):
         pytest.skip(f"the engine is not on this machine: {real.engine.url}")
@@ -275,7 +275,7 @@ def test_engine_that_goes_away(real: Bench) -> None:
         stream.send(b"anyone?")
     with pytest.raises(EngineUnavailable) as caught:
         engine.container(container)
-    assert f"tcp://127.0.0.1:{port} went away" in str(caught.value)
+    assert f"tcp://127.0.0.1:{port} stopped answering" in str(caught.value)
     assert "connection refused" in str(caught.value)
     stream.close()
     engine.close()

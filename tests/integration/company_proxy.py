@@ -12,6 +12,7 @@ from pytest_codex_workspace.identity import Identity
 
 from .origin import LOCAL
 from .proxy_process import PYTHON, free_port
+from .runs import until
 
 _MITMDUMP = "from mitmproxy.tools.main import mitmdump; mitmdump()"
 _START_SECONDS = 30.0
@@ -33,7 +34,7 @@ class CompanyProxy:
         options = [part for item in chosen.items() for part in ("--set", "=".join(item))]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [PYTHON, "-c", _MITMDUMP, "--listen-port", str(self.port), *options],
+                [PYTHON, "-u", "-c", _MITMDUMP, "--listen-port", str(self.port), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -47,6 +48,12 @@ class CompanyProxy:
         What it has printed: a line for each connection and each request.
         """
         return self._log.read_text()
+
+    def prints(self, text: str) -> bool:
+        """
+        Wait until *text* is printed, which may be after the client has its answer.
+        """
+        return until(lambda: text in self.log, 10)
 
     def close(self) -> None:
         """

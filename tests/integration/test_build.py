@@ -10,8 +10,8 @@ import tarfile
 
 import pytest
 
+from pytest_codex_workspace.codex import RUNTIMES
 from pytest_codex_workspace.engine.protocol import Engine
-from pytest_codex_workspace.environment import RUNTIMES
 from pytest_codex_workspace.images import IMAGE, PROXY_IMAGE, ensure_base_image
 from pytest_codex_workspace.output import Output
 

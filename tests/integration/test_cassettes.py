@@ -134,7 +134,7 @@ def test_recorded_once_and_played_without_the_server(
     playing.close()
 
     assert status == 403
-    assert b"another body" in refusal
+    assert b"a different body" in refusal
     assert b"--codex-cassette=record" in refusal
     assert verdicts == ["replayed", "replayed", "blocked", "replayed", "replayed", "blocked"]
     assert origin.seen == []
@@ -247,7 +247,7 @@ def test_pruning_needs_a_replay(
     [
         (None, "there is no cassette"),
         (b"", "the file is empty"),
-        (b"{}\n", "line 1: this is no cassette of format 1"),
+        (b"{}\n", "line 1: this is not a cassette of format 1"),
         (b'{"cassette": 1}\nnonsense\n', "line 2:"),
         (b'{"cassette": 1}\n{"method": "GET"}\n', "line 2: a field of this exchange is missing"),
         (gzip.compress(b"x", mtime=0), "line 1:"),

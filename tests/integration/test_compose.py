@@ -329,13 +329,13 @@ def test_a_failing_setup_keeps_its_exit_code(start, make_repo):
     failed = run("run", "--rm", "-T", "workspace", "run-setup")
     assert failed.returncode == 7, failed.stderr
     assert "about to fail" in failed.stdout
-    assert "setup-script.sh exited with 7: do not keep this container" in failed.stderr
+    assert "setup-script.sh exited with 7: do not commit this container" in failed.stderr
 
     git(repo, "rm", "--quiet", "codex-workspace-scripts/setup-script.sh")
     commit(repo, {"codex-workspace-scripts/other": "x"})
     missing = run("run", "--rm", "-T", "workspace", "run-setup")
     assert missing.returncode == 1
-    assert "no setup-script.sh in it, which Codex requires" in missing.stderr
+    assert "not the setup-script.sh that Codex requires" in missing.stderr
 
 
 @pytest.mark.promise("S15", "S17")
@@ -393,7 +393,7 @@ def test_another_repository_is_never_mistaken(start, make_repo):
 
     assert "mine" not in changed.stdout.split()
     if changed.returncode:
-        assert f"HOST_REPO is now {other}: `docker compose down`" in changed.stderr
+        assert f"HOST_REPO is now {other}: run `docker compose down`" in changed.stderr
     else:
         assert "other" in changed.stdout.split()
 

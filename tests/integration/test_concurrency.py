@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
@@ -124,13 +123,10 @@ def test_a_holder_that_dies(project, codex_engine):
         with running(*suite, cwd=project) as second:
             second.until(f"waiting for process {first.pid}")
             first.kill()
-            began = time.monotonic()
             second.until("| setup begins")
-            waited = time.monotonic() - began
             let_go(codex_engine, second.pid)
             assert second.end() == 0, second.output
 
-    assert waited < 30
     assert "cache hit 7, miss 1" in second.output
     assert until(lambda: not objects_of(codex_engine, first.pid, "containers"), 20)
 
@@ -155,7 +151,7 @@ def test_keep_with_workers(project, codex_engine):
     ) as run:
         assert run.end() == 1, run.output
 
-    (line,) = [line for line in run.output.splitlines() if " is kept; look around" in line]
+    (line,) = [line for line in run.output.splitlines() if " is kept; inspect it" in line]
     assert "test_it[1]" in line
     (tag,) = [word for word in line.split() if word.startswith("codex-workspace-emulator:kept-")]
     assert codex_engine.image(tag) is not None

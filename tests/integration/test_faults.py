@@ -22,7 +22,7 @@ from pytest_codex_workspace.output import Output
 from pytest_codex_workspace.session import Session
 from pytest_codex_workspace.sweep import sweep
 
-from ..conftest import init_repo, scripts
+from ..conftest import commit, init_repo, scripts
 from ..private_engine import NETWORKS, PrivateEngine
 from .runs import COMMAND, PYTEST, objects_of, running, until
 
@@ -131,12 +131,10 @@ def test_kill_9_while_an_image_is_built(private: PrivateEngine, repo):
         run.until("RUN sh /opt/codex/finish.sh")
         run.kill()
         run.end()
-    began = time.monotonic()
     with running(*COMMAND, "run", *options, cwd=repo.parent) as run:
         assert run.end() == 0, run.output
 
     assert "waiting for" not in run.output
-    assert time.monotonic() - began < 120
     for image in engine.images({"fault": "build"}):
         for tag in image.tags:
             engine.remove_image(tag)
@@ -379,14 +377,14 @@ def test_setup_that_fails_after_an_earlier_success(codex_engine, tmp_path):
     """
     S7: the old entry is untouched, and still serves who does not refresh.
     """
-    deadline = int(time.time()) + 20
-    script = f'seq 100000 >/root/whole\n[ "$(date +%s)" -lt {deadline} ] || exit 9\n'
+    # A setup is not keyed by commit, so the same one fails at a later commit.
+    script = "seq 100000 >/root/whole\n[ ! -e broken ] || exit 9\n"
     repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(script)})
     with session(codex_engine.url) as made:
         assert whole(made, repo) == "miss"
         tag = f"{IMAGE}:setup-{made.layers.setup_key(made.order(made.repository(repo), {}))}"
         image = codex_engine.image(tag)
-    assert until(lambda: time.time() > deadline, 30)
+    commit(repo, {"broken": ""})
 
     with session(codex_engine.url, cache="refresh") as made:
         with pytest.raises(SetupError) as caught:

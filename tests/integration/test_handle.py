@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from pytest_codex_workspace import ExecError, ExecTimeout, WorkspaceLost
@@ -40,12 +38,10 @@ def test_a_timeout_ends_the_whole_group(plain):
     """
     Partial output is kept; no child lives on.
     """
-    began = time.monotonic()
     with pytest.raises(ExecTimeout) as caught:
         plain.exec("echo before; sleep 300 & sleep 300", timeout=1)
 
     assert caught.value.stdout == "before\n"
-    assert time.monotonic() - began < 10
     assert not plain.exec("pgrep sleep").ok
 
 

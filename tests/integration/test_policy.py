@@ -43,7 +43,7 @@ def test_another_policy_from_now_on(plain, url):
     assert "403" in other
     assert fetch(plain, url) == "200"
     assert [one.reason for one in plain.network.blocked] == ["offline", "host-not-allowed"]
-    with pytest.raises(PolicyError, match="'offline' meant"):
+    with pytest.raises(PolicyError, match="did you mean 'offline'"):
         plain.network.use("ofline")
 
 

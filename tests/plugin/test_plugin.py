@@ -1,4 +1,4 @@
-"""The plugin as pytest sees it, without an engine."""
+"""Tests of the plugin in pytest, without an engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..conftest import init_repo
 @pytest.fixture
 def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """
-    A project whose one test wants a workspace, on a machine without engine.
+    A project whose only test uses a workspace, on a machine without an engine.
     """
     monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/no.sock")
     pytester.makepyfile("def test_it(codex_workspace): pass")
@@ -20,7 +20,7 @@ def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 @pytest.mark.promise("S19")
 def test_without_a_repository_tests_are_skipped(example):
     """
-    S19: what was an unset HOST_REPO; the reason names the option.
+    S19: the reason names the option. In the seed, this was an unset HOST_REPO.
     """
     result = example.runpytest("-rs")
 
@@ -30,7 +30,7 @@ def test_without_a_repository_tests_are_skipped(example):
 
 def test_without_an_engine_the_error_says_what_was_tried(example):
     """
-    No traceback of a library, and the socket's name.
+    The error names the socket and has no traceback of a library.
     """
     repo = init_repo(example.path / "repo", {"a": "1"})
 
@@ -53,13 +53,16 @@ def test_without_an_engine_the_error_says_what_was_tried(example):
         (["--codex-output=loud"], "*--codex-output=loud: must be one of*"),
         (["--codex-network-bodies=1M"], "*must be a number of bytes from 0 to 262144*"),
         (["--codex-cassette=record", "--codex-cache=require"], "*=require forbids*"),
-        (["--codex-network=ofline"], "*--codex-network: *no policy 'ofline'*'offline' meant*"),
+        (
+            ["--codex-network=ofline"],
+            "*-network: *named 'ofline' (did you mean 'offline'?)*",
+        ),
         (["--codex-network-setup=no.yaml"], "*--codex-network-setup: *no.yaml cannot be read*"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error(example, arguments, words):
     """
-    Before any test runs, in one line.
+    The error has one line and comes before any test runs.
     """
     result = example.runpytest(*arguments)
 
@@ -79,7 +82,7 @@ def test_a_wrong_option_is_a_usage_error(example, arguments, words):
 )
 def test_wrong_marker_arguments_are_a_collection_error(example, marker, words):
     """
-    The error names the test, the marker and what it takes.
+    The error names the test, the marker and its valid arguments.
     """
     example.makepyfile(
         f"import pytest\n@pytest.mark.{marker}\ndef test_it(codex_workspace): pass\n"
@@ -91,9 +94,9 @@ def test_wrong_marker_arguments_are_a_collection_error(example, marker, words):
     result.stdout.fnmatch_lines(["*ERROR collecting*", words])
 
 
-def test_the_command_line_beats_the_ini_file(example):
+def test_the_command_line_takes_precedence_over_the_ini_file(example):
     """
-    Shown in the report's header.
+    The header of the report shows the values.
     """
     repo = init_repo(example.path / "repo", {"a": "1"})
     example.makeini("[pytest]\ncodex_repo = repo\ncodex_image = slim\ncodex_cache = off\n")
@@ -120,7 +123,7 @@ def test_markers_and_options_are_registered(example):
 
 def test_a_run_without_workspaces_imports_nothing_heavy(pytester):
     """
-    The plugin costs nothing to those who do not use it.
+    The plugin must not slow down other test runs.
     """
     pytester.makepyfile(
         """

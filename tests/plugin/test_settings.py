@@ -1,4 +1,4 @@
-"""The repository's file, the environment and the ini file as pytest takes them."""
+"""Tests of the repository's file, the environment and the ini file in pytest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_it(request):
 @pytest.fixture
 def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """
-    A project with a repository that has a file.
+    A project with a repository that has a configuration file.
     """
     monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/no.sock")
     pytester.makepyfile(SHOW)
@@ -31,7 +31,7 @@ def configure(example: pytest.Pytester, text: str) -> None:
 
 def test_the_file_of_the_work_tree_is_read(example):
     """
-    Though it is not committed; relative paths start at it.
+    The file need not be committed. Relative paths start at its directory.
     """
     configure(example, "image: slim\nenv: {A: 1}\nsecrets: [TOKEN]\nnetwork-setup: ours.yaml\n")
     (example.path / "repo/ours.yaml").write_text("allow: [a.test]")
@@ -46,9 +46,9 @@ def test_the_file_of_the_work_tree_is_read(example):
     )
 
 
-def test_option_environment_ini_file(example, monkeypatch):
+def test_the_order_of_precedence_is_option_environment_ini_file(example, monkeypatch):
     """
-    In this order; a policy in the file is shown by its name.
+    A policy that is written in the file is shown by its name.
     """
     configure(
         example,
@@ -82,7 +82,7 @@ def test_option_environment_ini_file(example, monkeypatch):
         ("a: [", "*.codex-workspace.yaml, line *: this is not YAML*"),
     ],
 )
-def test_a_mistake_in_it_is_a_usage_error(example, text, words):
+def test_a_mistake_in_the_file_is_a_usage_error(example, text, words):
     """
     Before any test runs, in one line.
     """
@@ -95,9 +95,9 @@ def test_a_mistake_in_it_is_a_usage_error(example, text, words):
     assert "Traceback" not in result.stderr.str()
 
 
-def test_a_mistake_in_an_ini_file_names_it(example):
+def test_a_mistake_in_an_ini_file_names_the_file(example):
     """
-    And a variable of the environment is named as such.
+    A mistake in the environment names the variable.
     """
     example.makeini("[pytest]\ncodex_cache = maybe\n")
     result = example.runpytest()
@@ -106,7 +106,7 @@ def test_a_mistake_in_an_ini_file_names_it(example):
 
 def test_a_missing_secret_is_named_before_anything_is_built(example, monkeypatch):
     """
-    Even before an engine is looked for; where no script runs, none is missed.
+    The search for an engine comes later. Without scripts, no secret is needed.
     """
     monkeypatch.delenv("NO_SUCH", raising=False)
     commit(example.path / "repo", scripts("true"))
@@ -122,15 +122,15 @@ def test_a_missing_secret_is_named_before_anything_is_built(example, monkeypatch
     result = example.runpytest("--codex-repo=repo", "--codex-secret=NO_SUCH", "--tb=short", "-v")
 
     result.assert_outcomes(errors=2)
-    # Where CI is set, pytest has the whole of it in its summary as well.
+    # If CI is set, pytest's summary has the whole error as well.
     text = result.stdout.str().partition("short test summary")[0]
-    assert 1 == text.count("SecretError: the secret NO_SUCH is not set: the setup scripts need")
+    assert 1 == text.count("SecretError: the secret NO_SUCH is not set: set the environment")
     assert 1 == text.count("EngineUnavailable: ")
 
 
-def test_no_yaml_is_read_without_a_file(example):
+def test_yaml_is_not_imported_without_a_file(example):
     """
-    A repository without one costs no import.
+    A repository without a configuration file needs no YAML.
     """
     example.makepyfile("import sys\ndef test_it(): assert 'yaml' not in sys.modules")
 

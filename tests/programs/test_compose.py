@@ -1,12 +1,8 @@
-"""The Compose file, the directory it refers to, and the programs in it."""
+"""Tests of the Compose file and of its directory."""
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -14,24 +10,19 @@ import pytest
 import yaml
 
 from pytest_codex_workspace import images, labels
-from pytest_codex_workspace.agent import entry
 from pytest_codex_workspace.build_context import BuildContext
+from pytest_codex_workspace.codex import RUNTIMES, workspace_environment
 from pytest_codex_workspace.compose import ComposeParts, compose_file, write_directory
 from pytest_codex_workspace.engine.fake import FakeEngine
-from pytest_codex_workspace.environment import RUNTIMES, workspace_environment
 from pytest_codex_workspace.network.policy import HTTPS_ONLY
 from pytest_codex_workspace.network.upstream import UpstreamProxy
 from pytest_codex_workspace.output import Output
-from pytest_codex_workspace.projector import project
 from pytest_codex_workspace.repository import open_repository
 
-from ..conftest import commit, git, scripts
+from ..conftest import git
 
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 KEY = b"-----BEGIN PRIVATE KEY-----\nNEVERTHERE\n-----END PRIVATE KEY-----\n"
-ROUTES = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
-TO_PROXY = "eth0\t0220A8C0\t00000000\t0005\t0\t0\t0\tFFFFFFFF\n"
-TO_ALL = "eth0\t00000000\t0120A8C0\t0003\t0\t0\t0\t00000000\n"
 
 
 def parts(**changes) -> ComposeParts:
@@ -45,7 +36,7 @@ def parts(**changes) -> ComposeParts:
 @pytest.fixture
 def printed(make_repo, tmp_path):
     """
-    Print a file, and read it again.
+    Return a function that writes a Compose file and parses it.
     """
 
     def printed(repo: Path | None = None, **changes):
@@ -59,7 +50,7 @@ def printed(make_repo, tmp_path):
 
 def test_workspaces_have_codexs_environment(printed):
     """
-    The variables of environment.py, those of `--env`, and for the cached one no versions.
+    They have Codex's variables and those of `--env`; the cached one has no versions.
     """
     services = printed(env={"PRICE": "$5 and ${6}", "CODEX_ENV_NODE_VERSION": "22"})["services"]
     ours = {"HOST_REPO", "HOST_REPO_NAME", "CODEX_SKIP_SUBMODULES"}
@@ -78,9 +69,9 @@ def test_workspaces_have_codexs_environment(printed):
     }
 
 
-def test_names_are_those_of_the_seed(printed):
+def test_names_are_those_of_the_original_project(printed):
     """
-    Services, networks, image tags, and the message for an unset HOST_REPO.
+    Services, networks, image tags, and the error for an unset HOST_REPO have known names.
     """
     content = printed()
 
@@ -96,7 +87,7 @@ def test_names_are_those_of_the_seed(printed):
 
 def test_the_same_proxy_image_is_used_by_sessions(printed):
     """
-    Its tag and its labels are those by which a session of ours knows it.
+    The proxy image has the tag and labels by which sessions recognise it.
     """
     proxy = printed()["services"]["proxy"]
     plan = images.proxy_plan()
@@ -106,9 +97,9 @@ def test_the_same_proxy_image_is_used_by_sessions(printed):
 
 
 @pytest.mark.parametrize("service", ["workspace", "workspace-cache"])
-def test_workspaces_have_no_power_and_no_network(printed, service):
+def test_workspaces_have_no_privileges_and_no_network(printed, service):
     """
-    They live in the namespace of a holder, and everything that is mounted is read-only.
+    They join the namespace of a holder, and all their mounts are read-only.
     """
     services = printed()["services"]
     found = services[service]
@@ -125,7 +116,7 @@ def test_workspaces_have_no_power_and_no_network(printed, service):
 
 def test_only_the_projection_sees_the_repository(printed):
     """
-    Read-only, without a network, and with no capability but to read.
+    It has a read-only mount, no network, and only the capability to read files.
     """
     services = printed()["services"]
     seeing = [
@@ -143,7 +134,7 @@ def test_only_the_projection_sees_the_repository(printed):
 
 def test_only_the_proxy_has_the_authority(printed):
     """
-    The volume with the key is in no other service.
+    No other service mounts the volume with the key.
     """
     services = printed()["services"]
     having = [
@@ -155,9 +146,9 @@ def test_only_the_proxy_has_the_authority(printed):
     assert having == ["proxy"]
 
 
-def test_a_worktree_is_mounted_where_it_is(printed, make_repo, tmp_path):
+def test_a_worktree_is_mounted_at_its_own_path(printed, make_repo, tmp_path):
     """
-    Its `.git` is a file that names the repository's directory.
+    The `.git` file of a worktree names the repository by its path on the host.
     """
     repo = make_repo()
     linked = tmp_path / "$linked"
@@ -175,7 +166,7 @@ def test_a_worktree_is_mounted_where_it_is(printed, make_repo, tmp_path):
 
 def test_the_directory_holds_no_key(tmp_path):
     """
-    Contexts, programs, settings: the certificate alone.
+    The directory holds the certificate, but never its key.
     """
     directory = write_directory(parts(), tmp_path)
 
@@ -186,7 +177,7 @@ def test_the_directory_holds_no_key(tmp_path):
 
 def test_the_directory_is_named_after_its_content(tmp_path):
     """
-    The same again is the same directory; other settings are another one.
+    Equal settings share a directory; other settings get another directory.
     """
     upstream = UpstreamProxy.parse("http://proxy.example:3128")
     first = write_directory(parts(), tmp_path)
@@ -198,7 +189,7 @@ def test_the_directory_is_named_after_its_content(tmp_path):
 
 def test_contexts_are_the_same_on_disk_and_on_the_wire(tmp_path):
     """
-    So that Compose's builds share layers with ours.
+    So builds by Compose share layers with those of sessions.
     """
     context = BuildContext()
     context.add("a/b/c.txt", b"text")
@@ -212,262 +203,3 @@ def test_contexts_are_the_same_on_disk_and_on_the_wire(tmp_path):
     }
     assert {"a": (0o755, True), "a/b": (0o755, True), "a/b/c.txt": (0o644, False)} == sent
     assert sent == written
-
-
-class TestProjector:
-    """
-    The service that sees the repository.
-    """
-
-    def test_it_needs_nothing_but_what_is_mounted(self, make_repo, tmp_path):
-        """
-        The copies in the directory, and the standard library.
-        """
-        directory = write_directory(parts(), tmp_path / "made")
-        repo = make_repo("demo", mine="1")
-        program = (
-            "import sys; sys.path.insert(0, sys.argv.pop(1)); "
-            "from pytest_codex_workspace import projector; projector.main()"
-        )
-
-        subprocess.run(
-            [sys.executable, "-I", "-S", "-c", program, directory / "projector", repo, tmp_path],
-            env={**os.environ, "HOST_REPO": "/home/me/some repo"},
-            check=True,
-        )
-
-        facts = json.loads((tmp_path / "projection.json").read_text())
-        head = git(repo, "rev-parse", "HEAD")
-        assert {"repo": "/home/me/some repo", "name": "some-repo", "head": head} == facts
-        with tarfile.open(tmp_path / "projection.tar") as tar:
-            assert "codex-projection/plan.json" in tar.getnames()
-
-    def test_what_is_wrong_is_told_later(self, tmp_path):
-        """
-        By the name that the place has on the host.
-        """
-        nothing = tmp_path / "nothing"
-        nothing.mkdir()
-        project(str(nothing), tmp_path, {**os.environ, "HOST_REPO": "/home/me/x"})
-
-        facts = json.loads((tmp_path / "projection.json").read_text())
-        assert facts["error"].startswith("/home/me/x is not in a git repository")
-        assert not (tmp_path / "projection.tar").exists()
-
-
-@pytest.fixture
-def place(tmp_path):
-    """
-    A workspace's files below a directory.
-    """
-    for name in ("proc/net", "etc", "opt/codex", "usr/local/share", "projection"):
-        (tmp_path / name).mkdir(parents=True)
-    settings = {
-        "certificate": str(tmp_path / "ca.crt"),
-        "projection": str(tmp_path / "projection"),
-        "seconds": 0.2,
-        "runtimes": {f"CODEX_ENV_{name}_VERSION": value for name, value in RUNTIMES.items()},
-        "setup": "codex-workspace-scripts/setup-script.sh",
-        "resume": "codex-workspace-scripts/setup-from-cache-script.sh",
-        "run": "RUN",
-        "root": str(tmp_path),
-    }
-    return entry.Place(settings)
-
-
-class TestEntry:
-    """
-    The first process of a workspace.
-    """
-
-    @pytest.mark.promise("S14", "S19")
-    def test_a_certificate_that_does_not_come(self, place):
-        """
-        S14, S19: waiting ends, and the message names the service.
-        """
-        with pytest.raises(entry.Failure, match=r"did not come within 0\.2 s: .*`proxy`"):
-            place.trust_proxy("127.0.0.1")
-
-    @pytest.mark.promise("S14")
-    def test_the_limit_is_thirty_seconds(self, tmp_path):
-        """
-        S14: what is written for Compose.
-        """
-        directory = write_directory(parts(), tmp_path)
-
-        settings = json.loads((directory / "workspace/entry.json").read_text())
-        assert settings["seconds"] == 30
-
-    @pytest.mark.promise("S12")
-    @pytest.mark.parametrize("routes", ["", TO_ALL, TO_PROXY + TO_ALL])
-    def test_nothing_runs_with_another_way_out(self, place, tmp_path, routes):
-        """
-        S12: no route, a default one, one too many.
-        """
-        (tmp_path / "proc/net/route").write_text(ROUTES + routes)
-
-        with pytest.raises(entry.Failure, match="not cut off from the network"):
-            place.prepare_network()
-
-    def test_the_proxy_is_where_the_only_route_leads(self, place, tmp_path):
-        """
-        Names are written for it, over what the last workspace left.
-        """
-        (tmp_path / "proc/net/route").write_text(ROUTES + TO_PROXY.replace("0220A8C0", "0100007F"))
-        (tmp_path / "etc/hosts").write_text("6.6.6.6 proxy\n")
-
-        assert place.prepare_network() == "127.0.0.1"
-        hosts = (tmp_path / "etc/hosts").read_text()
-        assert "127.0.0.1\tproxy\n" in hosts
-        assert "6.6.6.6" not in hosts
-        assert "nameserver 127.0.0.1\n" in (tmp_path / "etc/resolv.conf").read_text()
-
-    def test_another_repository_is_refused(self, place, tmp_path, monkeypatch):
-        """
-        What was projected for the HOST_REPO of before is not taken.
-        """
-        (tmp_path / "projection/projection.json").write_text('{"repo": "/old", "name": "old"}')
-        monkeypatch.setenv("HOST_REPO", "/new")
-
-        with pytest.raises(entry.Failure, match="is /old, and HOST_REPO is now /new: `docker comp"):
-            place.project()
-
-    def test_the_projectors_words_are_said(self, place, tmp_path):
-        """
-        Its failure is the workspace's.
-        """
-        (tmp_path / "projection/projection.json").write_text('{"error": "no commit yet"}')
-
-        with pytest.raises(entry.Failure, match="no commit yet"):
-            place.project()
-
-    @pytest.mark.promise("S2", "S6")
-    def test_a_project_is_brought_to_head_once(self, place, tmp_path, make_repo, monkeypatch):
-        """
-        S2, S6: what is ignored stays, and at the same HEAD what setup changed stays too.
-        """
-        repo = make_repo("demo", **{".gitignore": "kept\n", "tracked": "1\n"})
-        monkeypatch.setenv("HOST_REPO", str(repo))
-        target = tmp_path / "workspace/demo"
-        where = tmp_path / "projection"
-
-        project(str(repo), where, os.environ)
-        assert str(target) == place.project()
-        (target / "kept").write_text("kept")
-        (target / "tracked").write_text("changed by setup")
-        place.project()
-        assert (target / "tracked").read_text() == "changed by setup"
-
-        commit(repo, {"tracked": "2\n"})
-        project(str(repo), where, os.environ)
-        place.project()
-        assert (target / "tracked").read_text() == "2\n"
-        assert (target / "kept").read_text() == "kept"
-        assert not (tmp_path / "codex-projection").exists()
-
-    @pytest.mark.promise("S15")
-    def test_runtimes_are_selected_when_they_change(self, place, tmp_path, monkeypatch):
-        """
-        S15: once for each choice, so that what a script did to them survives.
-        """
-        select = tmp_path / "opt/codex/setup_universal.sh"
-        select.write_text(
-            f'#!/bin/sh\necho "$CODEX_ENV_NODE_VERSION:$CODEX_ENV_DEFAULTED" >>{tmp_path}/asked\n'
-            '[ "$CODEX_ENV_NODE_VERSION" != 99 ] || exit 3\n'
-        )
-        select.chmod(0o755)
-        for name, value in place.settings["runtimes"].items():
-            monkeypatch.setenv(name, value)
-
-        place.select_runtimes()
-        place.select_runtimes()
-        monkeypatch.setenv("CODEX_ENV_NODE_VERSION", "22")
-        place.select_runtimes()
-        monkeypatch.setenv("CODEX_ENV_NODE_VERSION", "99")
-        with pytest.raises(entry.Failure) as caught:
-            place.select_runtimes()
-
-        asked = (tmp_path / "asked").read_text().splitlines()
-        assert ["20", "22", "99"] == [line.split(":")[0] for line in asked]
-        assert [True, False, False] == [" NODE " in line for line in asked]
-        assert caught.value.code == 3
-
-    def test_what_words_mean(self, place, make_repo):
-        """
-        A login shell, the scripts, or just what is there.
-        """
-        with_both = make_repo("both", **scripts("x", "y"))
-        plain = make_repo("plain")
-
-        def command(repo: Path, *words: str) -> list[str]:
-            return place.command(list(words), str(repo))
-
-        assert ["bash", "--login"] == command(plain) == command(plain, "bash")
-        assert ["bash", "-c", "ls"] == command(plain, "bash", "-c", "ls")
-        run = ["bash", "-c", "RUN", "bash"]
-        assert [*run, place.settings["setup"]] == command(with_both, "run-setup")
-        assert [*run, place.settings["resume"]] == command(with_both, "run-setup-from-cache")
-        assert [] == command(plain, "run-setup") == command(plain, "run-setup-from-cache")
-
-    @pytest.mark.promise("S5", "S19")
-    def test_the_setup_script_is_required(self, place, make_repo):
-        """
-        S5, S19: if its directory is there.
-        """
-        repo = make_repo(**{"codex-workspace-scripts/other": "x"})
-
-        with pytest.raises(entry.Failure, match=r"no setup-script\.sh in it, which Codex requires"):
-            place.command(["run-setup"], str(repo))
-
-    @pytest.mark.promise("S8")
-    @pytest.mark.parametrize(
-        ("words", "code"),
-        [
-            (["sh", "-c", "exit 7"], 7),
-            (["sh", "-c", "kill -9 $$"], 137),
-            (["sh", "-c", "(sleep 0.05 &) ; exit 4"], 4),
-            (["sh", "-c", "test -z $HOST_REPO && test $PWD = /usr"], 0),
-        ],
-    )
-    def test_the_exit_code_is_the_commands(self, words, code):
-        """
-        S8: of a process, of a signal, with children left behind; our own variables are gone.
-        """
-        with _run(*words) as process:
-            assert code == process.wait(timeout=30)
-
-    def test_a_signal_reaches_the_command(self):
-        """
-        `docker stop` ends a workspace at once.
-        """
-        script = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.02; done"
-        with _run("sh", "-c", script) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            process.send_signal(signal.SIGTERM)
-
-            assert process.wait(timeout=30) == 9
-
-    def test_a_command_that_is_not_there(self):
-        """
-        The code that a shell gives.
-        """
-        with pytest.raises(entry.Failure, match="no command 'nothing-of-that-name'") as caught:
-            entry.run(["nothing-of-that-name"], "/")
-
-        assert caught.value.code == 127
-
-
-def _run(*words: str) -> subprocess.Popen[bytes]:
-    """
-    A process that is what the first one of a container is.
-    """
-    program = (
-        "import sys; from pytest_codex_workspace.agent import entry; "
-        "sys.exit(entry.run(sys.argv[1:], '/usr'))"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *words],
-        env={**os.environ, "HOST_REPO": "/x"},
-        stdout=subprocess.PIPE,
-    )

@@ -194,7 +194,7 @@ def test_without_repository_and_engine(machine, tmp_path, doctor):
     assert 2 == len(errors)
     assert "found            No container engine answers" in lines[errors[0]]
     assert f"commit           {tmp_path} is not in a git repository" in lines[errors[1]]
-    assert "           Give the path of one, or run git init" in lines[errors[1] + 1]
+    assert "           Give the path of a repository, or run git init" in lines[errors[1] + 1]
     assert lines[-1].endswith("2 errors")
     assert "\x1b" not in printed
 

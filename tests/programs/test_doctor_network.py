@@ -87,8 +87,8 @@ def test_without_a_proxy_connections_are_direct():
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
-        ({"HTTPS_PROXY": "socks5://me:secret@p.example"}, "begins with http:// or https://"),
-        ({"https_proxy": "http://me:secret@p.example/path"}, "ends after its port"),
+        ({"HTTPS_PROXY": "socks5://me:secret@p.example"}, "must start with http:// or https://"),
+        ({"https_proxy": "http://me:secret@p.example/path"}, "must end after the port"),
         ({"HTTPS_PROXY": "http://me:secret@127.0.0.1:3128"}, "loopback"),
     ],
 )

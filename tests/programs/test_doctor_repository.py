@@ -41,7 +41,7 @@ def test_no_repository_says_what_to_give(tmp_path, repo):
     found = advised(caught.value)
     assert "error" == found.status
     assert f"{tmp_path} is not in a git repository" == found.text
-    assert found.remedy.startswith("Give the path of one, or run git init")
+    assert found.remedy.startswith("Give the path of a repository, or run git init")
 
 
 def test_the_commit_is_named(repo):

@@ -1,4 +1,4 @@
-"""The user's side of a command: a terminal or pipes of the test's own, with a local agent."""
+"""Tests of connecting a terminal or pipes to a command, with a local agent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from pytest_codex_workspace.channel import Channel
 from pytest_codex_workspace.cli.execute import divide
 from pytest_codex_workspace.errors import WorkspaceLost
-from pytest_codex_workspace.results import Process, Pty
+from pytest_codex_workspace.process import Process, Pty
 from pytest_codex_workspace.terminal import Streams, known_term, on_pipes, on_terminal
 
 from ..person import set_size
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the agent is a 
 
 class User:
     """
-    Who sits at a terminal: what is shown, and keys to press.
+    A user at a terminal, who sees the output and presses keys.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class User:
 
     def meanwhile(self, act: Callable[[], None]) -> None:
         """
-        Do something while the test's own thread is at work.
+        Call a function in a thread while the main thread is busy.
         """
         self._threads.append(threading.Thread(target=act))
         self._threads[-1].start()
@@ -72,7 +72,7 @@ class User:
 @pytest.fixture
 def user() -> Iterator[User]:
     """
-    Somebody at a terminal.
+    A user at a terminal.
     """
     user = User()
     yield user
@@ -82,7 +82,7 @@ def user() -> Iterator[User]:
 @pytest.fixture
 def stream() -> Iterator[LocalStream]:
     """
-    An agent of the test's own: it may be lost.
+    An agent for one test, which may end it.
     """
     stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin"})
     yield stream
@@ -92,7 +92,7 @@ def stream() -> Iterator[LocalStream]:
 @pytest.fixture
 def channel(stream) -> Iterator[Channel]:
     """
-    The conversation with it.
+    The channel to that agent.
     """
     channel = Channel(stream, describe=lambda: "its container was removed")
     channel.init()
@@ -104,9 +104,9 @@ def bash(channel: Channel, script: str) -> Callable[..., Process]:
     return lambda pty=None: channel.start(["bash", "-c", script], pty=pty)
 
 
-def test_the_terminal_is_raw_meanwhile_and_then_as_before(user, channel):
+def test_the_terminal_is_raw_during_the_command_and_restored_afterwards(user, channel):
     """
-    Keys go inside as they are, Ctrl-C too; its exit code comes out.
+    Keys are passed on unchanged, Ctrl-C too. The exit code is returned.
     """
 
     def act() -> None:
@@ -126,9 +126,9 @@ def test_the_terminal_is_raw_meanwhile_and_then_as_before(user, channel):
     assert "codex-workspace-stdin" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_what_a_program_left_switched_on_is_switched_off(user, channel):
+def test_modes_that_a_program_left_switched_on_are_reset(user, channel):
     """
-    Its screen, a hidden cursor, the mouse, colours.
+    Examples are the alternate screen, a hidden cursor, the mouse and colours.
     """
     assert on_terminal(bash(channel, r"printf '\033[?1049h\033[?25l'"), user.streams, "xterm") == 0
 
@@ -137,9 +137,9 @@ def test_what_a_program_left_switched_on_is_switched_off(user, channel):
         assert sequence in user.seen.partition(b"\x1b[?25l")[2]
 
 
-def test_what_was_typed_before_is_for_the_shell(user, channel):
+def test_keys_typed_before_the_start_are_passed_on(user, channel):
     """
-    While the workspace came up.
+    The user typed them while the workspace started.
     """
     user.type(b"typed ahead\n")
 
@@ -147,17 +147,17 @@ def test_what_was_typed_before_is_for_the_shell(user, channel):
     user.until(b"got typed ahead")
 
 
-def test_what_comes_too_late_is_for_nobody(user, channel, tmp_path):
+def test_keys_typed_after_the_end_are_discarded(user, channel, tmp_path):
     """
-    A workspace can make the terminal answer: that must not type into the user's own shell. Nor
-    does input that nobody reads hold the end.
+    A workspace can make the terminal send an answer, which must not reach the user's own shell.
+    Unread input does not delay the end.
     """
     over = tmp_path / "over"
 
     def act() -> None:
         user.until(b"ready\n")
         os.set_blocking(user.master, False)
-        # Until what is typed stays in the terminal here.
+        # Wait until the keys stay in the terminal.
         while select.select([], [user.master], [], 0.3)[1]:
             user.type(b"rm -rf precious\n" * 200)
         over.touch()
@@ -169,9 +169,9 @@ def test_what_comes_too_late_is_for_nobody(user, channel, tmp_path):
     assert select.select([user.terminal], [], [], 0.3)[0] == []
 
 
-def test_a_change_of_size_is_passed_on(user, channel):
+def test_the_size_of_the_terminal_is_passed_on(user, channel):
     """
-    The one at the start, and one that SIGWINCH tells of.
+    Both the initial size and a later change (SIGWINCH) are.
     """
     set_size(user.master, 33, 99)
 
@@ -186,9 +186,9 @@ def test_a_change_of_size_is_passed_on(user, channel):
     assert on_terminal(bash(channel, script), user.streams, "xterm") == 0
 
 
-def test_a_lost_workspace_gives_the_terminal_back(user, channel, stream):
+def test_the_terminal_is_restored_after_the_loss_of_the_workspace(user, channel, stream):
     """
-    The error goes on, and nothing is left raw.
+    The error is passed on.
     """
 
     def act() -> None:
@@ -203,11 +203,11 @@ def test_a_lost_workspace_gives_the_terminal_back(user, channel, stream):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
-def test_a_signal_gives_the_terminal_back_and_kills_the_command(user, channel, request, number):
+def test_a_signal_restores_the_terminal_and_kills_the_command(user, channel, request, number):
     """
-    Sent from outside: keys do not send any.
+    Another process sends the signal, because keys do not send any.
     """
-    # A shell that runs us in the background has it ignored.
+    # A shell that runs this process in the background lets it ignore the signal.
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
 
@@ -229,9 +229,9 @@ def test_a_signal_gives_the_terminal_back_and_kills_the_command(user, channel, r
     assert started[0].wait(timeout=20).exit_code == 137
 
 
-def test_input_that_is_no_terminal_ends_with_ctrl_d(user, channel):
+def test_the_end_of_other_input_is_ctrl_d(user, channel):
     """
-    And the output need be none either.
+    Neither input nor output has to be a terminal.
     """
     reader, writer = os.pipe()
     os.write(writer, b"one\n")
@@ -249,9 +249,9 @@ def test_input_that_is_no_terminal_ends_with_ctrl_d(user, channel):
     assert not streams.interactive
 
 
-def test_a_slow_terminal_slows_the_command(user, channel, tmp_path):
+def test_a_slow_terminal_slows_the_command_down(user, channel, tmp_path):
     """
-    What is not shown yet is not taken from the workspace, up to a window.
+    Output beyond the window stays in the workspace until the terminal has shown the rest.
     """
     counted = tmp_path / "counted"
     script = f"head -c 3000000 /dev/zero | tr '\\0' x; echo done >{counted}; echo the end"
@@ -260,7 +260,7 @@ def test_a_slow_terminal_slows_the_command(user, channel, tmp_path):
 
     def act() -> None:
         user.until(b"xxx")
-        # For a moment nobody looks at the terminal.
+        # The terminal is not read for a moment.
         finished.append(channel.run(["sh", "-c", f"sleep 0.3; test -e {counted}"]).ok)
         user.until(b"the end")
 
@@ -272,7 +272,7 @@ def test_a_slow_terminal_slows_the_command(user, channel, tmp_path):
 
 def test_a_terminal_that_hangs_up_is_a_broken_pipe(channel):
     """
-    Without a signal, as for those who have SIGHUP ignored.
+    There is no signal, as for processes that ignore SIGHUP.
     """
     master, terminal = os.openpty()
 
@@ -286,9 +286,9 @@ def test_a_terminal_that_hangs_up_is_a_broken_pipe(channel):
     os.close(terminal)
 
 
-def test_pipes_stay_apart_and_end(channel):
+def test_the_outputs_are_separate_on_pipes(channel):
     """
-    Each output in its place, though one of them is not taken any more.
+    This holds even if one of them is not read any more.
     """
     output, out = os.pipe()
     error, err = os.pipe()
@@ -301,9 +301,9 @@ def test_pipes_stay_apart_and_end(channel):
         assert (4, b"out\n") == (code, shown.read())
 
 
-def test_pipes_pass_input_until_it_ends(channel, tmp_path):
+def test_input_is_passed_on_until_its_end(channel, tmp_path):
     """
-    A file, which is always ready to be read.
+    The input is a file, which is always ready for reading.
     """
     data = os.urandom(3 << 20)
     (tmp_path / "data").write_bytes(data)
@@ -314,9 +314,9 @@ def test_pipes_pass_input_until_it_ends(channel, tmp_path):
     assert data == (tmp_path / "copy").read_bytes()
 
 
-def test_input_that_never_ends_does_not_hold_the_end(channel):
+def test_endless_input_does_not_delay_the_end(channel):
     """
-    Nor is anything taken from it afterwards.
+    The input is not read after the end.
     """
     reader, writer = os.pipe()
     sink = os.open(os.devnull, os.O_WRONLY)
@@ -330,7 +330,7 @@ def test_input_that_never_ends_does_not_hold_the_end(channel):
 
 class Terminfo:
     """
-    As much of a workspace as has terminals: their files are below *root*.
+    The part of a workspace with the terminfo files, which are below *root*.
     """
 
     def __init__(self, root: Path, env: dict[str, str]) -> None:
@@ -352,9 +352,9 @@ class Terminfo:
         ("known", {"TERM": "dumb"}, "dumb"),
     ],
 )
-def test_programs_are_told_a_terminal_they_know(tmp_path, term, env, told):
+def test_programs_get_a_kind_of_terminal_that_they_know(tmp_path, term, env, told):
     """
-    By either way of naming its file; a variable that was asked for wins.
+    Its file may have either name. A variable of the workspace takes precedence.
     """
     for path in ("usr/share/terminfo/k/known", "lib/terminfo/74/tmux"):
         (tmp_path / path).parent.mkdir(parents=True)
@@ -373,8 +373,8 @@ def test_programs_are_told_a_terminal_they_know(tmp_path, term, env, told):
         ([], [], None),
     ],
 )
-def test_what_follows_the_mark_is_for_the_workspace(argv, ours, command):
+def test_arguments_after_the_dashes_are_for_the_workspace(argv, ours, command):
     """
-    Of `exec` only.
+    Only `exec` has such arguments.
     """
     assert (ours, command) == divide(argv)

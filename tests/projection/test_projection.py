@@ -1,4 +1,4 @@
-"""Projecting a commit: into an archive, out of it, and over what a workspace already has."""
+"""Tests of projecting a commit: packing it, unpacking it, and updating a workspace."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCRIPT = Path(apply_projection.__file__)
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     """
-    The user's environment.
+    Return the environment of the user.
     """
     return host_environment(tmp_path / "home")
 
@@ -38,7 +38,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    A repository with one commit, to be copied.
+    Create a repository with one commit, for the tests to copy.
     """
     place = tmp_path_factory.mktemp("template")
     repo = Repository(place / "project", host_environment(place / "home"))
@@ -49,27 +49,28 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def repo(template: Path, tmp_path: Path, env: dict[str, str]) -> Repository:
     """
-    A repository with one commit.
+    Return a repository with one commit.
     """
     return Repository(Path(shutil.copytree(template, tmp_path / "project")), env)
 
 
-def unpacked(projection: Projection, box: Path) -> str:
+def unpacked(projection: Projection, root: Path) -> str:
     """
-    Unpack an archive and return the script's path.
+    Unpack an archive into *root*, and return the path of the script.
     """
     with tarfile.open(fileobj=projection.open()) as tar:
-        tar.extractall(box, filter="tar")
-    return f"{box}{projection.command[-1]}"
+        tar.extractall(root, filter="tar")
+    return f"{root}{projection.command[-1]}"
 
 
 def apply(projection: Projection, target: Path) -> tuple[int, str]:
     """
-    Run the script in this process, to save an interpreter's start. Returns
-    its exit code and what it said.
+    Run the script in this process, to save the start of an interpreter.
+
+    Returns its exit code and its standard error.
     """
-    box = target.parent / f"{target.name}-box"
-    script = runpy.run_path(unpacked(projection, box), run_name="script")
+    root = target.parent / f"{target.name}-root"
+    script = runpy.run_path(unpacked(projection, root), run_name="script")
     said = io.StringIO()
     umask = os.umask(0o077)
     try:
@@ -77,14 +78,13 @@ def apply(projection: Projection, target: Path) -> tuple[int, str]:
             code = script["main"]([str(target)])
     finally:
         os.umask(umask)
-    assert [*box.iterdir()] == []
+    assert [*root.iterdir()] == []
     return code, said.getvalue()
 
 
 def project(repo: Repository, target: Path, rev: str = "HEAD", **environ: str) -> Repository:
     """
-    Bring *target* to a commit of *repo*, and check what holds for every
-    workspace.
+    Project a commit of *repo* to *target*, and check invariants of every workspace.
     """
     snapshot = open_repository(repo.path, rev, environ={**repo.env, **environ})
     with Projection.of(snapshot) as projection:
@@ -100,21 +100,21 @@ def project(repo: Repository, target: Path, rev: str = "HEAD", **environ: str) -
 
 def status(workspace: Repository) -> list[str]:
     """
-    What git thinks of the work tree, lines of `git status`.
+    Return the lines of `git status` in the workspace.
     """
     return workspace.git("status", "--porcelain", "--ignored").splitlines()
 
 
 class TestFresh:
     """
-    Into a directory that is not there yet.
+    Projections into a directory that does not exist yet.
     """
 
     @pytest.mark.promise("S2", "S3")
-    def test_nothing_else_comes_along(self, repo: Repository, tmp_path: Path) -> None:
+    def test_only_the_commit_and_its_history_arrive(self, repo: Repository, tmp_path: Path) -> None:
         """
-        From a repository full of things that are not HEAD, nothing but HEAD
-        and its history arrives, and nothing in it changes.
+        Nothing else in the repository reaches the workspace, no hook or filter of the
+        host runs, and the repository does not change.
         """
         parent = repo.head()
         repo.commit({"a.txt": "second\n"})
@@ -180,10 +180,9 @@ class TestFresh:
                 assert os.fsencode(tmp_path) not in path.read_bytes()
 
     @pytest.mark.promise("S2")
-    def test_odd_files(self, repo: Repository, tmp_path: Path) -> None:
+    def test_unusual_files_arrive_as_committed(self, repo: Repository, tmp_path: Path) -> None:
         """
-        Names of any bytes, links that lead outside, and run bits arrive as
-        they were committed.
+        Unusual names, links that lead outside, and executable bits are preserved.
         """
         names = [' sp  ace"', "new\nline", "'q'", "ü", os.fsdecode(b"b\xff\xfe"), "-n", "a\\b", "*"]
         for name in names:
@@ -205,10 +204,9 @@ class TestFresh:
         assert str((workspace.path / "out").readlink()) == "../../../etc/passwd"
         assert str((workspace.path / "abs").readlink()) == "/etc"
 
-    def test_attributes(self, repo: Repository, tmp_path: Path) -> None:
+    def test_attributes_apply_as_in_a_clone(self, repo: Repository, tmp_path: Path) -> None:
         """
-        Attributes do what they do in a clone: line ends and ident apply,
-        export-ignore does not, and LFS pointers stay pointers.
+        Line ends and ident apply, export-ignore does not, and LFS pointers stay pointers.
         """
         pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
         repo.commit(
@@ -230,18 +228,20 @@ class TestFresh:
         assert (workspace.path / "secret").exists()
         assert pointer == (workspace.path / "x.bin").read_text()
 
-    def test_empty_tree(self, tmp_path: Path, env: dict[str, str]) -> None:
+    def test_an_empty_commit_is_projected(self, tmp_path: Path, env: dict[str, str]) -> None:
         """
-        A commit without a file is one too.
+        A commit without any files can be projected.
         """
         repo = Repository(tmp_path / "r", env)
         repo.commit()
 
         assert status(project(repo, tmp_path / "w")) == []
 
-    def test_detached_commit_of_linked_worktree(self, repo: Repository, tmp_path: Path) -> None:
+    def test_a_detached_commit_of_a_linked_worktree_is_projected(
+        self, repo: Repository, tmp_path: Path
+    ) -> None:
         """
-        A commit that no branch has, made in a linked worktree, is reached.
+        The commit need not be on any branch.
         """
         repo.git("worktree", "add", "--quiet", "--detach", tmp_path / "linked")
         linked = Repository(tmp_path / "linked", repo.env)
@@ -249,9 +249,9 @@ class TestFresh:
 
         assert (project(linked, tmp_path / "w").path / "only.txt").exists()
 
-    def test_sha256(self, tmp_path: Path, env: dict[str, str]) -> None:
+    def test_sha256_repositories_are_projected(self, tmp_path: Path, env: dict[str, str]) -> None:
         """
-        A repository with long object ids is projected, and projected again.
+        A repository with SHA-256 object ids is projected, and updated.
         """
         repo = Repository(tmp_path / "r", env, "--object-format=sha256")
         repo.commit({"a": "1"})
@@ -260,10 +260,9 @@ class TestFresh:
 
         assert (project(repo, tmp_path / "w").path / "a").read_text() == "2"
 
-    def test_borrowed_objects(self, repo: Repository, tmp_path: Path) -> None:
+    def test_borrowed_objects_are_copied(self, repo: Repository, tmp_path: Path) -> None:
         """
-        A clone that borrows its objects from another, at a path that has to be
-        quoted, becomes whole.
+        A clone that shares objects with another, at a path that needs quoting, is complete.
         """
         repo.git("clone", "--quiet", "--shared", repo.path, tmp_path / 'a:"b\\\nc')
         clone = Repository(tmp_path / 'a:"b\\\nc', repo.env)
@@ -272,10 +271,9 @@ class TestFresh:
 
         assert not (workspace.path / ".git/objects/info/alternates").exists()
 
-    def test_files_in_the_image(self, repo: Repository, tmp_path: Path) -> None:
+    def test_files_of_the_image_are_kept(self, repo: Repository, tmp_path: Path) -> None:
         """
-        A project directory that the image has, but that is no repository,
-        keeps what is not in the way.
+        If the image has files in the project directory, those without conflict are kept.
         """
         (tmp_path / "w").mkdir()
         (tmp_path / "w/a.txt").write_text("the image's\n")
@@ -286,13 +284,12 @@ class TestFresh:
 
 class TestAgain:
     """
-    Over a project directory that an earlier projection has made.
+    Projections into a directory that an earlier projection has created.
     """
 
-    def test_next_commit(self, repo: Repository, tmp_path: Path) -> None:
+    def test_tracked_files_change_and_others_stay(self, repo: Repository, tmp_path: Path) -> None:
         """
-        What is tracked becomes what the commit holds; what setup has made
-        beside it stays.
+        Tracked files become those of the commit; files that setup created stay.
         """
         first = project(repo, tmp_path / "w")
         made = ["x.ignored", "node_modules/m/index.js", "untracked", "sub/node_modules/n"]
@@ -331,10 +328,9 @@ class TestAgain:
         assert not (workspace.path / "sub/b.txt").exists()
         assert (workspace.path / "x.bin").read_text() == "pointer\n"
 
-    def test_other_histories(self, repo: Repository, tmp_path: Path) -> None:
+    def test_any_history_can_follow(self, repo: Repository, tmp_path: Path) -> None:
         """
-        Back to an older commit, over to a rewritten one, to an unrelated one,
-        and once more to the same.
+        An older, a rewritten, an unrelated and the same commit can be projected next.
         """
         old = repo.head()
         repo.commit({"a.txt": "2\n", "later.txt": "x\n"})
@@ -352,9 +348,9 @@ class TestAgain:
             assert status(workspace) == []
         workspace.git("fsck")
 
-    def test_commits_of_setup(self, repo: Repository, tmp_path: Path) -> None:
+    def test_commits_of_setup_do_not_matter(self, repo: Repository, tmp_path: Path) -> None:
         """
-        A branch that setup has left the repository on does not matter.
+        The projection succeeds if setup switched to a branch and committed.
         """
         first = project(repo, tmp_path / "w")
         first.git("switch", "--quiet", "--create", "mine")
@@ -363,10 +359,11 @@ class TestAgain:
         assert (project(repo, tmp_path / "w").path / "a.txt").read_text() == "a\n"
 
     @pytest.mark.parametrize(("depths", "expected"), [("21", "1"), ("1-", "4"), ("-1", "4")])
-    def test_shallow(self, repo: Repository, tmp_path: Path, depths: str, expected: str) -> None:
+    def test_a_shallow_history_stays_shallow(
+        self, repo: Repository, tmp_path: Path, depths: str, expected: str
+    ) -> None:
         """
-        Where a clone's history is cut off, the workspace's is, with the next
-        clone too; but a whole history stays whole.
+        The workspace of a shallow clone is shallow, but never loses history it had.
         """
         for number in range(3):
             repo.commit({"a.txt": f"{number}\n"})
@@ -383,13 +380,12 @@ class TestAgain:
 
 class TestArchive:
     """
-    The archive as such.
+    Properties of the archive.
     """
 
-    def test_entries(self, repo: Repository) -> None:
+    def test_entries_follow_their_directories(self, repo: Repository) -> None:
         """
-        Every entry is root's, in one directory, and comes after the
-        directories it is in.
+        Every entry belongs to root, is in one directory, and follows its parents.
         """
         snapshot = open_repository(repo.path, environ=repo.env)
         with Projection.of(snapshot) as projection, tarfile.open(fileobj=projection.open()) as tar:
@@ -405,12 +401,12 @@ class TestArchive:
             seen.add(entry.name)
         assert {"codex-projection"} == {entry.name.split("/")[0] for entry in entries}
 
-    def test_command(self, repo: Repository, tmp_path: Path) -> None:
+    def test_the_command_needs_nothing_else(self, repo: Repository, tmp_path: Path) -> None:
         """
-        The command runs in an environment of its own, and needs no other file.
+        The command runs with an empty environment, and needs no other files.
         """
         with Projection.of(open_repository(repo.path, environ=repo.env)) as projection:
-            script = unpacked(projection, tmp_path / "box")
+            script = unpacked(projection, tmp_path / "root")
             done = subprocess.run(
                 [sys.executable, *projection.command[1:-1], script, tmp_path / "w"],
                 cwd="/",
@@ -421,11 +417,11 @@ class TestArchive:
 
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
         assert (tmp_path / "w/a.txt").read_text() == "a\n"
-        assert [*(tmp_path / "box").iterdir()] == []
+        assert [*(tmp_path / "root").iterdir()] == []
 
-    def test_readers(self, repo: Repository) -> None:
+    def test_readers_are_independent(self, repo: Repository) -> None:
         """
-        Readers in several threads each get the whole, and none after the end.
+        Readers in several threads each read the whole archive, until it is closed.
         """
         projection = Projection.of(open_repository(repo.path, environ=repo.env))
 
@@ -442,12 +438,11 @@ class TestArchive:
         with pytest.raises(ValueError, match="closed"):
             reader.read()
 
-    def test_nothing_is_left(
+    def test_no_file_is_left_behind(
         self, repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        No file of ours stays in the temporary directory, not even while the
-        projection is open.
+        The temporary directory is empty, even while the projection is open.
         """
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
         snapshot = open_repository(repo.path, environ=repo.env)
@@ -461,13 +456,14 @@ class TestArchive:
 
 class TestFailures:
     """
-    What cannot be projected says why.
+    Commits that cannot be projected, and their errors.
     """
 
-    def test_partial_clone(self, repo: Repository, tmp_path: Path) -> None:
+    def test_an_incomplete_partial_clone_is_rejected(
+        self, repo: Repository, tmp_path: Path
+    ) -> None:
         """
-        A partial clone that lacks old files is refused and not filled, and
-        the command that the message names fills it.
+        A partial clone is not changed, and the command in the error completes it.
         """
         repo.git("config", "uploadpack.allowFilter", "true")
         repo.commit({"a.txt": "2\n"})
@@ -484,10 +480,9 @@ class TestFailures:
         clone.git(*command[1:])
         project(clone, tmp_path / "w")
 
-    def test_missing_object(self, repo: Repository, tmp_path: Path) -> None:
+    def test_a_missing_object_is_explained(self, repo: Repository, tmp_path: Path) -> None:
         """
-        A damaged repository is shown in git's words, with the submodule or
-        repository it is about.
+        The error names the damaged repository and contains git's own message.
         """
         snapshot = open_repository(repo.path, environ=repo.env)
         blob = repo.git("rev-parse", "HEAD:a.txt")
@@ -496,9 +491,9 @@ class TestFailures:
         with pytest.raises(ProjectionError, match=f"{repo.path}.*{blob}.*fsck"):
             Projection.of(snapshot)
 
-    def test_in_the_workspace(self, repo: Repository, tmp_path: Path) -> None:
+    def test_an_error_in_the_workspace_is_one_line(self, repo: Repository, tmp_path: Path) -> None:
         """
-        A project directory that cannot be one is a line on standard error.
+        If the project directory cannot be created, one line on standard error says so.
         """
         (tmp_path / "w").write_text("a file\n")
         with Projection.of(open_repository(repo.path, environ=repo.env)) as projection:
@@ -508,11 +503,11 @@ class TestFailures:
         assert said.startswith("The commit could not be projected: ")
         assert len(said.splitlines()) == 1
 
-    def test_without_git(
+    def test_an_image_without_git_is_explained(
         self, repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        An image without git is named as the reason.
+        The error says that git is missing in the image.
         """
         with Projection.of(open_repository(repo.path, environ=repo.env)) as projection:
             monkeypatch.setenv("PATH", str(tmp_path))
@@ -520,9 +515,9 @@ class TestFailures:
 
         assert (code, "git is not installed in the image" in said) == (1, True)
 
-    def test_without_a_plan(self, tmp_path: Path) -> None:
+    def test_the_script_alone_removes_nothing(self, tmp_path: Path) -> None:
         """
-        The script by itself removes nothing.
+        Without a plan, the script fails and leaves its directory as it is.
         """
         script = Path(shutil.copy(SCRIPT, tmp_path))
         done = subprocess.run([sys.executable, "-I", script], capture_output=True, check=False)
@@ -530,9 +525,9 @@ class TestFailures:
         assert (done.returncode, script.exists()) == (1, True)
         assert b"unpack the archive" in done.stderr
 
-    def test_old_python(self) -> None:
+    def test_the_script_is_valid_in_python_3_8(self) -> None:
         """
-        The script is one that Python 3.8 reads.
+        Images may have an old Python.
         """
         ast.parse(SCRIPT.read_text(), feature_version=(3, 8))
 
@@ -545,30 +540,29 @@ class TestSubmodules:
     @pytest.fixture
     def outer(self, tmp_path: Path, env: dict[str, str]) -> Repository:
         """
-        A repository that is to have submodules.
+        Return an empty repository, to which tests add submodules.
         """
         return Repository(tmp_path / "outer", env)
 
     @staticmethod
     def checked(workspace: Repository) -> list[str]:
         """
-        The paths of all submodules, which are as they should be.
+        Return the paths of all submodules, after checking their state.
         """
         assert [line for line in status(workspace) if not line.startswith("!!")] == []
         for config in [*(workspace.path / ".git").rglob("config")]:
             assert b"url" not in config.read_bytes()
             assert os.fsencode(workspace.path.parent) not in config.read_bytes()
         listed = workspace.git("submodule", "status", "--recursive")
-        # The blank that stands for "as it should be" is stripped of the first line.
+        # `git` strips the first line, which may start with a blank for an unmodified submodule.
         states = [line.strip().split(" ", 1) for line in listed.splitlines()]
         assert all(commit.isalnum() for commit, _ in states)
         return [described.rpartition(" (")[0] for _, described in states]
 
     @pytest.mark.promise("S4")
-    def test_nested(self, outer: Repository, tmp_path: Path) -> None:
+    def test_nested_submodules_are_checked_out(self, outer: Repository, tmp_path: Path) -> None:
         """
-        Submodules of submodules are checked out, of odd names too, and again
-        at their next commits, with what setup has made in them.
+        Nested submodules are checked out and updated, and keep ignored files.
         """
         odd = os.fsdecode(b'o d"\xff')
         middle = outer.submodule(odd, "na me")
@@ -593,10 +587,9 @@ class TestSubmodules:
         assert (deep / "x.ignored").exists()
 
     @pytest.mark.promise("S4")
-    def test_moved_and_removed(self, outer: Repository, tmp_path: Path) -> None:
+    def test_submodules_can_move_and_disappear(self, outer: Repository, tmp_path: Path) -> None:
         """
-        A submodule moves with its ignored files, a new one appears, an old
-        one goes, and its place becomes a directory; and all back.
+        A submodule moves with its ignored files, another becomes a directory; then back.
         """
         for path in ("moves", "goes"):
             outer.submodule(path).commit({".gitignore": "*.ignored\n"})
@@ -622,10 +615,9 @@ class TestSubmodules:
         assert (workspace.path / "moves/x.ignored").exists()
 
     @pytest.mark.promise("S4")
-    def test_skipped(self, outer: Repository, tmp_path: Path) -> None:
+    def test_skipped_submodules_are_empty(self, outer: Repository, tmp_path: Path) -> None:
         """
-        CODEX_SKIP_SUBMODULES=1 leaves their directories empty, even those
-        that were filled.
+        CODEX_SKIP_SUBMODULES=1 leaves their directories empty, even if they had content.
         """
         outer.submodule("lib")
         outer.commit()
@@ -635,10 +627,9 @@ class TestSubmodules:
             assert status(workspace) == []
 
     @pytest.mark.promise("S4")
-    def test_becomes_submodule(self, outer: Repository, tmp_path: Path) -> None:
+    def test_a_path_can_become_a_submodule(self, outer: Repository, tmp_path: Path) -> None:
         """
-        A directory, a file or an untracked link becomes a submodule, and what
-        was tracked becomes what it was.
+        A directory, a file or an untracked link becomes a submodule; then back.
         """
         outer.commit({"lib/a": "a\n", "vendor": "a file\n"})
         workspace = project(outer, tmp_path / "w")
@@ -658,9 +649,11 @@ class TestSubmodules:
         assert (workspace.path / "vendor").read_text() == "a file\n"
 
     @pytest.mark.promise("S4")
-    def test_shallow(self, outer: Repository, repo: Repository, tmp_path: Path) -> None:
+    def test_a_shallow_submodule_stays_shallow(
+        self, outer: Repository, repo: Repository, tmp_path: Path
+    ) -> None:
         """
-        A shallow submodule stays one.
+        The history of a shallow submodule is not completed.
         """
         repo.commit({"a.txt": "2\n"})
         repo.git("clone", "--quiet", "--depth=1", f"file://{repo.path}", outer.path / "lib")

@@ -1,4 +1,4 @@
-"""What holds of every decision, whatever is asked and whatever the policy."""
+"""Properties of every policy decision, for arbitrary requests and policies."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ facts = st.builds(
 @given(facts, policies)
 def test_every_decision_has_a_reason_or_is_allowed(asked: RequestFacts, policy: Policy) -> None:
     """
-    It never raises, and a refusal says why.
+    `decide` never raises, and every refusal has a reason and an explanation.
     """
     decision = decide(asked, policy)
 
@@ -51,9 +51,9 @@ def test_every_decision_has_a_reason_or_is_allowed(asked: RequestFacts, policy: 
 
 
 @given(facts, policies)
-def test_what_is_allowed_kept_every_rule(asked: RequestFacts, policy: Policy) -> None:
+def test_an_allowed_request_satisfies_every_rule(asked: RequestFacts, policy: Policy) -> None:
     """
-    Each rule by itself, said another way than in the code.
+    An allowed request satisfies each rule, stated independently of the code.
     """
     if not decide(asked, policy).allowed:
         return
@@ -73,30 +73,43 @@ def test_what_is_allowed_kept_every_rule(asked: RequestFacts, policy: Policy) ->
 @given(facts, policies)
 def test_nothing_is_allowed_offline(asked: RequestFacts, policy: Policy) -> None:
     """
-    Whatever else the policy says.
+    An offline policy blocks every request, whatever its other fields say.
     """
     assert not decide(asked, OFFLINE).allowed
     assert not decide(asked, replace(policy, offline=True)).allowed
 
 
 @given(policies, names)
-def test_denying_a_host_only_takes_away(policy: Policy, host: str) -> None:
+def test_a_denied_host_is_blocked(policy: Policy, host: str) -> None:
     """
-    And takes that host away whatever allows it.
+    A denied host is blocked, even if the policy allows it.
     """
-    stricter = policy.but(deny=[host], allow=[])
+    stricter = policy.but(deny=[host], allow=[host])
 
     assert not decide(RequestFacts(host), stricter).allowed
-    assert (
-        decide(RequestFacts(host), policy).allowed
-        or not decide(RequestFacts(host), stricter).allowed
-    )
+
+
+@given(facts, policies, names)
+def test_denying_a_host_changes_no_other_host(
+    asked: RequestFacts, policy: Policy, denied: str
+) -> None:
+    """
+    Denying a host only ever blocks that host: other decisions stay the same.
+    """
+    before, after = decide(asked, policy), decide(asked, policy.but(deny=[denied]))
+
+    if host_matches(denied, asked.host):
+        assert not after.allowed
+    else:
+        assert after == before
 
 
 @given(st.ip_addresses(v=4, network="10.0.0.0/8"), policies)
-def test_a_private_address_in_any_spelling(address: ipaddress.IPv4Address, policy: Policy) -> None:
+def test_a_private_address_is_blocked_in_any_spelling(
+    address: ipaddress.IPv4Address, policy: Policy
+) -> None:
     """
-    Decimal, hexadecimal, octal, shortened, mapped into IPv6.
+    Decimal, hexadecimal, octal, shortened and IPv6-mapped spellings are all blocked.
     """
     number, octets = int(address), address.packed
     spellings = [
@@ -117,9 +130,9 @@ def test_a_private_address_in_any_spelling(address: ipaddress.IPv4Address, polic
 
 
 @given(st.lists(patterns, max_size=8).map(tuple), names)
-def test_compiled_patterns_are_the_patterns(many: tuple[str, ...], host: str) -> None:
+def test_compiled_patterns_match_like_single_patterns(many: tuple[str, ...], host: str) -> None:
     """
-    Looking a name up in all of them is asking each.
+    Matching many compiled patterns is the same as matching each by itself.
     """
 
     def simple(pattern: str) -> bool:

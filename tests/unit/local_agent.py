@@ -1,4 +1,4 @@
-"""The agent as a process of this machine, for tests without an engine."""
+"""The agent as a local process, for tests without an engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROGRAM = Path(wire.__file__)
 
 class LocalStream:
     """
-    A `Stream` whose other end is an agent started here.
+    A `Stream` to an agent that runs as a local process.
     """
 
     def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
@@ -53,7 +53,7 @@ class LocalStream:
 
     def end(self) -> int:
         """
-        Close everything; the agent's exit code.
+        Close everything, and return the agent's exit code.
         """
         self.close()
         code = self.process.wait(10)
@@ -64,8 +64,8 @@ class LocalStream:
 
 class ScriptedStream:
     """
-    A `Stream` that says what a test has it say. What is in `answers` it says
-    once it has been sent something.
+    A `Stream` that sends what a test defines. It sends `answers` after it has
+    received something.
     """
 
     def __init__(self) -> None:
@@ -94,14 +94,14 @@ class ScriptedStream:
 
 def frame(kind: int, number: int, payload: bytes = b"") -> bytes:
     """
-    A frame as the agent sends it.
+    Return a frame as the agent sends it.
     """
     return wire.HEADER.pack(kind, number, len(payload)) + payload
 
 
 def until_ended(pid: int) -> None:
     """
-    Return when a process does not run any more, or only waits to be reaped.
+    Wait until a process has ended, even if it was not reaped.
     """
     while True:
         try:

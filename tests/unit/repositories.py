@@ -14,7 +14,7 @@ __all__ = ["Repository", "fingerprint", "host_environment"]
 
 def host_environment(home: Path) -> dict[str, str]:
     """
-    The environment of a user who has configured nothing.
+    Return the environment of a user without any git configuration.
     """
     home.mkdir(exist_ok=True)
     return {
@@ -56,8 +56,7 @@ class Repository:
 
     def commit(self, files: dict[str, str | bytes | None] | None = None) -> None:
         """
-        Write *files*, remove those that are `None`, and commit the
-        whole work tree.
+        Write *files*, remove those with the value `None`, and commit everything.
         """
         for name, content in (files or {}).items():
             path = self.path / name
@@ -71,14 +70,15 @@ class Repository:
 
     def head(self) -> str:
         """
-        The full id of the commit at HEAD.
+        Return the full id of the commit at HEAD.
         """
         return self.git("rev-parse", "HEAD")
 
     def submodule(self, path: str, name: str | None = None) -> Repository:
         """
-        A new submodule with one commit, in the layout of old: its git
-        directory is inside it. The next `commit` records it.
+        Create a submodule with one commit, in the layout of old versions of git.
+
+        Its git directory is inside its work tree. The next `commit` records it.
         """
         module = Repository(self.path / path, self.env)
         module.commit({"i.txt": f"{path}\n".encode("utf-8", "surrogateescape")})
@@ -88,7 +88,7 @@ class Repository:
 
 def fingerprint(root: Path) -> dict[str, tuple[int, int, bytes]]:
     """
-    Mode, time of change and content of everything below *root*.
+    Return mode, modification time and content of everything below *root*.
     """
     found = {}
     for path in [root, *root.rglob("*")]:

@@ -1,4 +1,4 @@
-"""Something on a Unix socket that answers like an engine, from a table."""
+"""A stub of an engine: a server on a Unix socket that answers from a table."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ PODMAN = {**DOCKER, "Components": [{"Name": "Podman Engine"}]}
 @dataclass
 class StubEngine:
     """
-    Answers by method and path without the version: a status and a body. A
-    list is sent as messages, one a chunk; no status cuts the connection.
+    Answers a method and a path (without the version) with a status and a body. A
+    list is sent as messages, one in each chunk. Without a status, the stub hangs up.
+    A function is called for the body.
     """
 
     url: str
@@ -37,7 +38,7 @@ class StubEngine:
 @contextmanager
 def stub_engine(where: Path, about: Any = DOCKER) -> Iterator[StubEngine]:
     """
-    Start one in *where*; *about* is its answer to `/version`.
+    Start a stub in *where*; *about* is its answer to `/version`.
     """
     path = where / "engine.sock"
     stub = StubEngine(f"unix://{path}", {"GET /version": (200, about)})
@@ -58,6 +59,8 @@ def stub_engine(where: Path, about: Any = DOCKER) -> Iterator[StubEngine]:
             if status is None:
                 self.close_connection = True
                 return
+            if callable(body):
+                body = body()
             self.send_response(status)
             if isinstance(body, list):
                 self.send_header("Transfer-Encoding", "chunked")

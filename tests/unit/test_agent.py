@@ -1,4 +1,4 @@
-"""The agent: its frames, its start, its end. Commands and files: see `test_channel`."""
+"""Tests of the agent's frames, start and end. `test_channel` tests commands and files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace.agent import agent as wire
-from pytest_codex_workspace.agent import holder
 
 from .local_agent import PROGRAM, LocalStream, until_ended
 
@@ -20,9 +19,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the agent is a 
 CERTIFICATE = "usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt"
 
 
-class Talk:
+class AgentConnection:
     """
-    Frames to an agent and from it.
+    A connection to an agent that exchanges single frames.
     """
 
     def __init__(self, *arguments: str) -> None:
@@ -30,13 +29,13 @@ class Talk:
         self.errors = b""
         self._buffer = b""
 
-    def tell(self, kind: int, payload: bytes = b"", **values: object) -> None:
+    def send(self, kind: int, payload: bytes = b"", **values: object) -> None:
         payload = payload or json.dumps(values).encode()
         self.stream.send(wire.HEADER.pack(kind, 7, len(payload)) + payload)
 
-    def hear(self) -> tuple[int, bytes] | None:
+    def receive(self) -> tuple[int, bytes] | None:
         """
-        The next frame; `None` after the end.
+        Return the next frame; `None` after the end.
         """
         while True:
             if len(self._buffer) >= wire.HEADER.size:
@@ -55,28 +54,28 @@ class Talk:
 
     def until(self, kind: int) -> dict[str, object]:
         """
-        The JSON of the next frame of that kind.
+        Skip frames until one of type *kind*, and return its JSON.
         """
-        while frame := self.hear():
+        while frame := self.receive():
             if frame[0] == kind:
                 return json.loads(frame[1])
         raise AssertionError(f"no frame of type {kind}: {self.errors!r}")
 
 
 @pytest.fixture
-def talk() -> Iterator[Talk]:
+def agent() -> Iterator[AgentConnection]:
     """
-    A conversation with a new agent.
+    Return a connection to a new agent.
     """
-    conversation = Talk()
-    yield conversation
-    conversation.stream.end()
+    connection = AgentConnection()
+    yield connection
+    connection.stream.end()
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """
-    What stands for the root directory of an image.
+    Return a directory that stands for the root directory of an image.
     """
     (tmp_path / "etc/ssl/certs").mkdir(parents=True)
     (tmp_path / "etc/hosts").write_text("9.9.9.9 proxy # left by somebody\n" * 9)
@@ -84,9 +83,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_is_one_file_of_python_3_8():
+def test_programs_are_single_files_of_python_3_8():
     """
-    Images have old Pythons, and nothing else of ours.
+    Images may have an old Python, and hold no other module of this package.
     """
     for name in ("agent", "holder"):
         tree = ast.parse(PROGRAM.with_name(f"{name}.py").read_bytes(), feature_version=(3, 8))
@@ -95,25 +94,25 @@ def test_it_is_one_file_of_python_3_8():
         assert not [one for one in imports if one.level]
 
 
-def test_init_overwrites_names_in_place(talk, root):
+def test_init_overwrites_names_in_place(agent, root):
     """
-    The files are mounts: they cannot be replaced, and others may have written to them.
+    The files are mount points, so they cannot be replaced, only overwritten.
     """
     inode = (root / "etc/hosts").stat().st_ino
 
-    talk.tell(wire.INIT, hosts="1.2.3.4 proxy\n", resolv="nameserver 1.2.3.4\n", root=str(root))
-    ready = talk.until(wire.READY)
+    agent.send(wire.INIT, hosts="1.2.3.4 proxy\n", resolv="nameserver 1.2.3.4\n", root=str(root))
+    ready = agent.until(wire.READY)
 
     assert (root / "etc/hosts").read_text() == "1.2.3.4 proxy\n"
     assert (root / "etc/resolv.conf").read_text() == "nameserver 1.2.3.4\n"
     assert (root / "etc/hosts").stat().st_ino == inode
     assert not ready["ca_installed"]
-    assert ready["pid"] == talk.stream.process.pid
+    assert ready["pid"] == agent.stream.process.pid
 
 
-def test_the_certificate_is_installed_once(talk, root):
+def test_the_certificate_is_installed_once(agent, root):
     """
-    An image that has it starts without the cost of updating the store.
+    If an image has the certificate, the trust store is not updated again.
     """
     tool = root / "usr/sbin/update-ca-certificates"
     tool.parent.mkdir(parents=True)
@@ -121,66 +120,66 @@ def test_the_certificate_is_installed_once(talk, root):
     tool.chmod(0o755)
 
     for _ in range(2):
-        talk.tell(wire.INIT, ca_certificate="PEM\n", root=str(root))
-    answers = [talk.until(wire.READY)["ca_installed"] for _ in range(2)]
+        agent.send(wire.INIT, ca_certificate="PEM\n", root=str(root))
+    answers = [agent.until(wire.READY)["ca_installed"] for _ in range(2)]
 
     assert answers == [True, False]
     assert (root / CERTIFICATE).read_text() == "PEM\n"
     assert (root / "log").read_text() == "ran\n"
 
 
-def test_without_a_tool_the_bundle_gets_the_certificate(talk, root):
+def test_without_update_tool_the_bundle_gets_the_certificate(agent, root):
     """
-    An image without ca-certificates still trusts the proxy.
+    An image without the package ca-certificates still trusts the proxy.
     """
-    talk.tell(wire.INIT, ca_certificate="PEM\n", root=str(root))
+    agent.send(wire.INIT, ca_certificate="PEM\n", root=str(root))
 
-    assert talk.until(wire.READY)["ca_installed"]
+    assert agent.until(wire.READY)["ca_installed"]
     assert (root / "etc/ssl/certs/ca-certificates.crt").read_text() == "FIRST\n\nPEM\n"
 
 
-def test_without_a_tool_java_gets_the_certificate(talk, root):
+def test_without_update_tool_java_gets_the_certificate(agent, root):
     """
-    What the tool would run for Java's trust stores is run all the same.
+    The hook for Java's trust stores runs, even if the update tool is missing.
     """
     hook = root / "etc/ca-certificates/update.d/zz-codex-workspace-java"
     hook.parent.mkdir(parents=True)
     hook.write_text(f"#!/bin/sh\ncat {root}/{CERTIFICATE} >>{root}/log\n")
     hook.chmod(0o755)
 
-    talk.tell(wire.INIT, ca_certificate="PEM\n", root=str(root))
+    agent.send(wire.INIT, ca_certificate="PEM\n", root=str(root))
 
-    assert talk.until(wire.READY)["ca_installed"]
+    assert agent.until(wire.READY)["ca_installed"]
     assert (root / "log").read_text() == "PEM\n"
 
 
-def test_a_link_in_place_of_the_certificate_is_not_followed(talk, root):
+def test_a_link_in_place_of_the_certificate_is_not_followed(agent, root):
     """
-    An earlier workspace cannot have the next one write elsewhere.
+    An earlier workspace cannot redirect the write to another file.
     """
     victim = root / "victim"
     victim.write_text("mine")
     (root / CERTIFICATE).parent.mkdir(parents=True)
     (root / CERTIFICATE).symlink_to(victim)
 
-    talk.tell(wire.INIT, ca_certificate="PEM\n", root=str(root))
-    talk.until(wire.READY)
+    agent.send(wire.INIT, ca_certificate="PEM\n", root=str(root))
+    agent.until(wire.READY)
 
     assert victim.read_text() == "mine"
     assert (root / CERTIFICATE).read_text() == "PEM\n"
 
 
 @pytest.mark.promise("S14", "S19")
-def test_without_init_it_ends_and_says_why():
+def test_a_missing_init_ends_the_agent():
     """
-    The certificate that does not come is named, with what to check.
+    If the certificate does not arrive, the error says so and what to check.
     """
-    talk = Talk("0.05")
+    agent = AgentConnection("0.05")
 
-    assert talk.hear() is None
-    assert talk.stream.end() == 70
-    assert b"certificate of the proxy did not arrive within 0.05 s" in talk.errors
-    assert b"docker ps" in talk.errors
+    assert agent.receive() is None
+    assert agent.stream.end() == 70
+    assert b"certificate of the proxy did not arrive within 0.05 s" in agent.errors
+    assert b"docker ps" in agent.errors
 
 
 @pytest.mark.parametrize(
@@ -194,50 +193,42 @@ def test_without_init_it_ends_and_says_why():
         wire.HEADER.pack(wire.READ, 1, 2) + b"{}",
     ],
 )
-def test_garbage_ends_it_with_a_message(garbage):
+def test_garbage_ends_the_agent_with_a_message(garbage):
     """
-    It says one line, without a traceback.
+    The message is one line, without a traceback.
     """
-    talk = Talk()
-    talk.stream.send(garbage)
+    agent = AgentConnection()
+    agent.stream.send(garbage)
 
-    assert talk.hear() is None
-    assert talk.stream.end() == 70
-    assert talk.errors.startswith(b"codex-workspace agent: ")
-    assert talk.errors.count(b"\n") == 1
+    assert agent.receive() is None
+    assert agent.stream.end() == 70
+    assert agent.errors.startswith(b"codex-workspace agent: ")
+    assert agent.errors.count(b"\n") == 1
 
 
 def test_the_end_of_input_ends_commands():
     """
-    Nothing outlives the session.
+    No process outlives the session.
     """
-    talk = Talk()
-    talk.tell(wire.EXEC, argv=["sh", "-c", "sleep 60 & echo $!; sleep 60"], window=1000)
-    main = talk.until(wire.STARTED)["pid"]
-    child = int(talk.hear()[1])
+    agent = AgentConnection()
+    agent.send(wire.EXEC, argv=["sh", "-c", "sleep 60 & echo $!; sleep 60"], window=1000)
+    main = agent.until(wire.STARTED)["pid"]
+    child = int(agent.receive()[1])
 
-    assert talk.stream.end() == 0
+    assert agent.stream.end() == 0
     until_ended(main)
     until_ended(child)
 
 
-def test_a_window_holds_output_back(talk):
+def test_a_window_limits_the_output(agent):
     """
-    Beyond the window nothing is sent until the host has consumed.
+    Output beyond the window is sent only after the host has consumed some.
     """
-    talk.tell(wire.EXEC, argv=["sh", "-c", "printf 12345678; read x"], window=5, stdin=True)
-    talk.until(wire.STARTED)
-    assert talk.hear() == (wire.STDOUT, b"12345")
+    agent.send(wire.EXEC, argv=["sh", "-c", "printf 12345678; read x"], window=5, stdin=True)
+    agent.until(wire.STARTED)
+    assert agent.receive() == (wire.STDOUT, b"12345")
 
-    talk.tell(wire.ACK, wire.CREDIT.pack(wire.STDOUT, 5))
-    assert talk.hear() == (wire.STDOUT, b"678")
-    talk.tell(wire.STDIN_EOF)
-    assert talk.until(wire.EXIT)["totals"] == [8, 0]
-
-
-@pytest.mark.parametrize("line", [b"garbage", b"{}", b"[]", b'{"proxy": 5}', b'{"proxy": "x"}'])
-def test_a_holder_answers_what_it_does_not_understand(line):
-    """
-    A wrong request is an answer, not a traceback.
-    """
-    assert "error" in holder.prepare(line)
+    agent.send(wire.ACK, wire.CREDIT.pack(wire.STDOUT, 5))
+    assert agent.receive() == (wire.STDOUT, b"678")
+    agent.send(wire.STDIN_EOF)
+    assert agent.until(wire.EXIT)["totals"] == [8, 0]

@@ -1,4 +1,4 @@
-"""What is in the cache, what each layer takes, and which goes first."""
+"""Tests of listing the cache, of the sizes of layers, and of removing layers."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def shelf(tmp_path):
     return Shelf(tmp_path)
 
 
-def test_sizes_are_own_and_shared(shelf):
+def test_a_layer_has_own_and_shared_bytes(shelf):
     """
-    Own is what stands on nothing else that is known.
+    Its own bytes belong to no other known image.
     """
     clean = shelf.put(shelf.base, "clean", "c", 10)
     setup = shelf.put(clean, "setup", "s", 200)
@@ -76,9 +76,9 @@ def test_sizes_are_own_and_shared(shelf):
     assert ("demo", 1, 0) == (found["s"].repository, found["s"].use.hits, found["r"].use.hits)
 
 
-def test_the_least_recently_used_go_first(shelf):
+def test_the_least_recently_used_layers_are_removed_first(shelf):
     """
-    Until the budget is kept; a use counts more than an age.
+    Removal stops when the budget is met. The last use counts, not the age.
     """
     old = shelf.put(shelf.base, "setup", "old-but-used", 100, age=DAY)
     shelf.put(shelf.base, "setup", "idle", 100, age=3600)
@@ -91,9 +91,9 @@ def test_the_least_recently_used_go_first(shelf):
     assert {"old-but-used", "new"} == shelf.keys()
 
 
-def test_what_others_stand_on_goes_after_them(shelf):
+def test_a_layer_is_removed_after_the_layers_based_on_it(shelf):
     """
-    Its removal would free nothing before.
+    Removing it earlier would free nothing.
     """
     setup = shelf.put(shelf.base, "setup", "s", 500, age=DAY)
     shelf.put(setup, "ready", "r", 1)
@@ -104,9 +104,9 @@ def test_what_others_stand_on_goes_after_them(shelf):
     assert set() == shelf.keys()
 
 
-def test_what_is_in_use_or_protected_stays(shelf):
+def test_layers_in_use_and_protected_layers_are_kept(shelf):
     """
-    Whatever the budget, and without an endless search.
+    This holds for every budget, and the search ends.
     """
     used = shelf.put(shelf.base, "setup", "used", 100)
     kept = shelf.put(shelf.base, "setup", "protected", 100)
@@ -119,9 +119,9 @@ def test_what_is_in_use_or_protected_stays(shelf):
     assert {"used", "protected"} == shelf.keys()
 
 
-def test_pruning_takes_the_old_and_the_too_much(shelf):
+def test_pruning_removes_old_layers_and_those_above_the_budget(shelf):
     """
-    What came from a clock that was ahead is as good as old.
+    A layer from the future counts as old.
     """
     shelf.put(shelf.base, "setup", "old", 10, age=DAY)
     shelf.put(shelf.base, "setup", "future", 10, age=-DAY)
@@ -134,9 +134,9 @@ def test_pruning_takes_the_old_and_the_too_much(shelf):
     assert 3 == len(removed)
 
 
-def test_clearing_leaves_the_base(shelf):
+def test_clearing_keeps_the_base_image(shelf):
     """
-    And what a user has given a name.
+    Images that the user has tagged are kept, too.
     """
     kept = shelf.put(shelf.base, "setup", "s", 10)
     shelf.put(kept, "ready", "r", 10)
@@ -149,9 +149,9 @@ def test_clearing_leaves_the_base(shelf):
     assert kept == shelf.engine.image("mine:1").id
 
 
-def test_uses_of_removed_images_are_forgotten(shelf):
+def test_the_uses_of_removed_images_are_forgotten(shelf):
     """
-    So the directory does not grow.
+    Otherwise the directory would grow without limit.
     """
     setup = shelf.put(shelf.base, "setup", "s", 10)
     shelf.usage.note(setup)

@@ -1,4 +1,4 @@
-"""Setup images as a file."""
+"""Tests of exporting and importing setup images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add(engine, key="k", kind="setup", tag=None):
 @pytest.fixture
 def filled(tmp_path):
     """
-    An engine with two setups, and what is known of them.
+    An engine with two setup images, and their cache entries.
     """
     engine = FakeEngine()
     add(engine, "one")
@@ -33,9 +33,9 @@ def filled(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["setups.tar", "setups.tar.gz"])
-def test_there_and_back(filled, tmp_path, name):
+def test_an_exported_image_can_be_imported(filled, tmp_path, name):
     """
-    Another engine has the same images under the same names.
+    The other engine has the same images under the same names.
     """
     engine, found = filled
     export_setups(engine, found, tmp_path / name)
@@ -48,9 +48,9 @@ def test_there_and_back(filled, tmp_path, name):
     assert (tmp_path / name).read_bytes().startswith(b"\x1f\x8b") == name.endswith("gz")
 
 
-def test_an_export_that_fails_leaves_the_older_file(filled, tmp_path):
+def test_a_failed_export_keeps_the_old_file(filled, tmp_path):
     """
-    And no half of a new one.
+    No part of a new file is left behind.
     """
     engine, found = filled
     path = tmp_path / "setups.tar"
@@ -77,25 +77,25 @@ def test_an_export_that_fails_leaves_the_older_file(filled, tmp_path):
         {"tag": f"{IMAGE}:setup-other"},
     ],
 )
-def test_nothing_else_is_taken(tmp_path, image):
+def test_a_file_with_other_images_is_refused(tmp_path, image):
     """
-    A file could rename the user's own images.
+    Such a file could replace the user's own images.
     """
     engine, path = FakeEngine(), tmp_path / "file.tar"
     made = add(engine, **image)
     path.write_bytes(b"".join(engine.save([made.tags[0]])))
     other = FakeEngine()
 
-    with pytest.raises(CacheFileError, match="nothing was taken"):
+    with pytest.raises(CacheFileError, match="nothing was imported"):
         import_setups(other, path)
 
     assert [] == other.images({labels.KIND: None})
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar", b"\x1f\x8bhalf", bytes(10240)])
-def test_what_is_no_such_file(tmp_path, content):
+def test_a_file_of_another_format_is_refused(tmp_path, content):
     """
-    It is said which file, and what is wrong.
+    The error names the file.
     """
     path = tmp_path / "file.tar"
     path.write_bytes(content)
@@ -104,9 +104,9 @@ def test_what_is_no_such_file(tmp_path, content):
         import_setups(FakeEngine(), path)
 
 
-def test_a_manifest_that_lies(tmp_path):
+def test_a_manifest_that_names_a_missing_file_is_refused(tmp_path):
     """
-    About a description that is not there.
+    The missing file is the description of an image.
     """
     path = tmp_path / "file.tar"
     with tarfile.open(path, "w") as tar:
@@ -119,9 +119,9 @@ def test_a_manifest_that_lies(tmp_path):
         import_setups(FakeEngine(), path)
 
 
-def test_a_missing_file_and_a_missing_directory(tmp_path, filled):
+def test_a_missing_file_or_directory_is_an_error(tmp_path, filled):
     """
-    In our words.
+    The error is a `CacheFileError`.
     """
     engine, found = filled
     with pytest.raises(CacheFileError, match="cannot be read: No such file"):

@@ -1,4 +1,4 @@
-"""Cassettes: what is kept, what tells requests apart, what comes nearest."""
+"""Tests of the cassette file: its content, matching, merging and the nearest request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pytest_codex_workspace.network.cassette import (
 
 def exchange(path: str = "/", content: str = "", **fields: object) -> Exchange:
     """
-    A GET of example.org.
+    Return the exchange of a GET request to example.org.
     """
     values: dict[str, object] = {"method": "GET", "status": 200, "content": content, **fields}
     return Exchange(url=f"https://example.org{path}", **values)  # type: ignore[arg-type]
@@ -32,7 +32,7 @@ def exchange(path: str = "/", content: str = "", **fields: object) -> Exchange:
 
 def write(path: Path, exchanges: list[Exchange], *bodies: bytes) -> Cassette:
     """
-    A cassette with those bodies.
+    Write a cassette with these bodies and open it.
     """
     by_digest = {digest(body): body for body in bodies}
     path.write_bytes(b"".join(lines_of(exchanges, by_digest.__getitem__)))
@@ -40,9 +40,9 @@ def write(path: Path, exchanges: list[Exchange], *bodies: bytes) -> Cassette:
 
 
 @pytest.mark.parametrize("body", [b"text\n", "grüße".encode(), bytes(range(256)), b"x" * 100_000])
-def test_bodies_come_back_as_they_were(tmp_path: Path, body: bytes) -> None:
+def test_bodies_are_read_as_they_were_written(tmp_path: Path, body: bytes) -> None:
     """
-    Short text stands as text, the rest packed; each once.
+    Short text is stored as text, other bodies are compressed; each is stored once.
     """
     both = [exchange("/a", digest(body)), exchange("/b", digest(body))]
 
@@ -69,34 +69,34 @@ def test_bodies_come_back_as_they_were(tmp_path: Path, body: bytes) -> None:
         max_size=5,
     )
 )
-def test_exchanges_survive_their_file(exchanges: list[Exchange]) -> None:
+def test_exchanges_survive_json(exchanges: list[Exchange]) -> None:
     """
-    Whatever is in them.
+    `from_json` reads what `to_json` wrote, whatever the fields contain.
     """
     read = [Exchange.from_json(one.to_json()) for one in exchanges]
 
     assert read == exchanges
 
 
-def test_a_body_that_was_changed(tmp_path: Path) -> None:
+def test_a_changed_or_missing_body_is_an_error(tmp_path: Path) -> None:
     """
-    It is not played.
+    A body that does not have its digest is not replayed.
     """
     one = exchange(content=digest(b"right"))
     cassette = write(tmp_path / "c", [one], b"right")
     text = cassette.path.read_text()
     cassette.path.write_text(text.replace('"right"', '"wrong"'))
 
-    with pytest.raises(InvalidCassette, match="not what was recorded"):
+    with pytest.raises(InvalidCassette, match="was changed after it was recorded"):
         Cassette(cassette.path).content(one)
     cassette.path.write_text("\n".join(text.splitlines()[:2]))
     with pytest.raises(InvalidCassette, match="is missing"):
         Cassette(cassette.path)
 
 
-def test_headers_that_are_kept() -> None:
+def test_only_headers_about_the_resource_are_kept() -> None:
     """
-    Nothing of one user, one moment, or one transfer.
+    Headers about one user, one moment, or one transfer are dropped.
     """
     headers = [
         ("Content-Type", "text/html"),
@@ -120,9 +120,9 @@ def test_headers_that_are_kept() -> None:
         ("X-Other", {}),
     ],
 )
-def test_headers_that_tell_requests_apart(vary: str, match: dict[str, str]) -> None:
+def test_requests_differ_by_the_headers_in_vary(vary: str, match: dict[str, str]) -> None:
     """
-    Those that the answer varies by, without secrets.
+    The headers that the response varies by are matched, but never secrets.
     """
     request = {
         "accept": "a/b",
@@ -136,9 +136,9 @@ def test_headers_that_tell_requests_apart(vary: str, match: dict[str, str]) -> N
     assert matched_headers({}, {"range": "bytes=0-1"}) == {"range": "bytes=0-1"}
 
 
-def test_answers_that_are_found(tmp_path: Path) -> None:
+def test_the_most_specific_exchange_is_found(tmp_path: Path) -> None:
     """
-    Those that ask for most headers; in the order of recording.
+    Exchanges with the most matching headers are found, else the nearest is described.
     """
     html = exchange("/", match={"accept": "text/html"}, status=201)
     part = exchange("/", match={"accept": "text/html", "range": "bytes=0-1"}, status=206)
@@ -150,14 +150,14 @@ def test_answers_that_are_found(tmp_path: Path) -> None:
     assert cassette.find("GET", url, "", {"accept": "text/html", "range": "bytes=0-1"}) == [part]
     assert cassette.find("GET", url, "", {"accept": "other"}) == []
     assert "accept: 'text/html'" in cassette.nearest("GET", url, "", {})
-    assert "another URL" in cassette.nearest("GET", url + "x", "", {})
+    assert "a different URL" in cassette.nearest("GET", url + "x", "", {})
     assert "the method GET" in cassette.nearest("POST", url, "", {})
     assert cassette.nearest("GET", "ftp://elsewhere.test/", "", {}) == ""
 
 
-def test_merging() -> None:
+def test_merging_replaces_repeated_requests() -> None:
     """
-    What was asked again is replaced, its date stays if nothing changed.
+    A repeated request replaces the old exchanges; unchanged ones keep their date.
     """
     old = [exchange("/a", recorded="1"), exchange("/b", "0" * 64, recorded="1")]
     new = [
@@ -178,9 +178,9 @@ def test_merging() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b"])
-def test_names(name: str) -> None:
+def test_invalid_names_are_rejected(name: str) -> None:
     """
-    A cassette stays in its directory.
+    The name of a cassette cannot lead out of its directory.
     """
-    with pytest.raises(CassetteError, match="cannot be the name"):
+    with pytest.raises(CassetteError, match="is not a valid cassette name"):
         path_of(Path("repo"), name)

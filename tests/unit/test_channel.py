@@ -1,4 +1,4 @@
-"""Commands and files through a channel, with the agent as a local process or forged."""
+"""Tests of commands and files through a channel, with a local agent or forged messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _channel(stream) -> Channel:
 @pytest.fixture(scope="module")
 def channel(tmp_path_factory) -> Iterator[Channel]:
     """
-    An agent that all tests of this file share.
+    A channel to an agent that all tests of this file share.
     """
     stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin", "KEPT": "yes"})
     channel = _channel(stream)
@@ -42,7 +42,7 @@ def channel(tmp_path_factory) -> Iterator[Channel]:
 @pytest.fixture
 def scripted() -> Iterator[ScriptedStream]:
     """
-    What an adversary in the workspace would send.
+    A channel to a script that sends what an attacker in the workspace could send.
     """
     stream = ScriptedStream()
     yield stream
@@ -51,7 +51,7 @@ def scripted() -> Iterator[ScriptedStream]:
 
 def test_run_gives_exit_code_and_both_streams(channel):
     """
-    Bytes come as they are, text with replacement.
+    Bytes are unchanged; text has replacement characters.
     """
     result = channel.run(["sh", "-c", r"printf 'a\377'; echo oops >&2; exit 3"])
 
@@ -62,12 +62,12 @@ def test_run_gives_exit_code_and_both_streams(channel):
         result.stderr,
     ) == (3, b"a\xff", "a\ufffd", "oops\n")
     assert not result.truncated
-    assert 0 < result.duration < 10
+    assert result.duration > 0
 
 
-def test_environment_comes_in_three_layers(channel):
+def test_the_environment_has_three_layers(channel):
     """
-    The container's, that of `init`, that of the command.
+    The layers are the container's variables, those of `init`, and those of the command.
     """
     script = "echo $KEPT $SET $ADDED"
 
@@ -75,9 +75,9 @@ def test_environment_comes_in_three_layers(channel):
     assert channel.run(["sh", "-c", script], env={"SET": "anew"}).stdout == "yes anew\n"
 
 
-def test_odd_arguments_arrive(channel):
+def test_unusual_arguments_arrive_unchanged(channel):
     """
-    Spaces, quotes, newlines, and names that are not UTF-8.
+    Examples are spaces, quotes, newlines, and names that are not UTF-8.
     """
     argv = ["printf", "%s|", "a b", "'\"", "x\ny", "", "\udcff"]
 
@@ -93,9 +93,9 @@ def test_odd_arguments_arrive(channel):
         (["/usr"], 126, "Is a directory"),
     ],
 )
-def test_what_cannot_be_run_exits_as_in_a_shell(channel, argv, code, words):
+def test_a_program_that_cannot_be_run_has_the_exit_code_of_a_shell(channel, argv, code, words):
     """
-    With words on standard error.
+    Standard error has the reason.
     """
     result = channel.run(argv)
 
@@ -103,9 +103,9 @@ def test_what_cannot_be_run_exits_as_in_a_shell(channel, argv, code, words):
     assert words in result.stderr
 
 
-def test_scripts_without_a_good_first_line(channel, tmp_path):
+def test_a_script_may_have_no_valid_first_line(channel, tmp_path):
     """
-    No `#!` means sh; an interpreter that is not there is named as the trouble.
+    Without `#!`, sh runs the script. A missing interpreter is reported.
     """
     script = tmp_path / "script"
     script.write_text("echo $1\n")
@@ -118,9 +118,9 @@ def test_scripts_without_a_good_first_line(channel, tmp_path):
     assert "interpreter" in result.stderr
 
 
-def test_a_directory_that_is_not_there_is_an_error(channel, tmp_path):
+def test_a_missing_directory_is_an_error(channel, tmp_path):
     """
-    The builtin one, naming it.
+    The error is the builtin one and names the directory.
     """
     with pytest.raises(FileNotFoundError, match="/no/such") as caught:
         channel.run(["true"], cwd="/no/such")
@@ -129,18 +129,18 @@ def test_a_directory_that_is_not_there_is_an_error(channel, tmp_path):
         channel.start(["true"], cwd="/etc/passwd")
 
 
-def test_a_user_that_is_not_there_is_an_error(channel):
+def test_a_missing_user_is_an_error(channel):
     """
-    It says where users are looked up.
+    The error says where users are looked up.
     """
     with pytest.raises(OSError, match=r"no user 'nobody-here'.*/etc/passwd"):
         channel.run(["true"], user="nobody-here")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
-def test_user_changes_identity_and_home(channel):
+def test_a_user_has_its_own_identity_and_home(channel):
     """
-    By name or by number.
+    The user is given by name or by number.
     """
     who = channel.run(["sh", "-c", "id -un; id -G; echo $HOME $USER"], user="daemon", cwd="/")
 
@@ -164,7 +164,7 @@ def test_user_changes_identity_and_home(channel):
         (["true"], {"timeout": float("nan")}, "timeout"),
     ],
 )
-def test_wrong_arguments_are_refused_here(channel, argv, more, words):
+def test_invalid_arguments_are_refused_on_the_host(channel, argv, more, words):
     """
     Nothing is sent.
     """
@@ -174,7 +174,7 @@ def test_wrong_arguments_are_refused_here(channel, argv, more, words):
 
 def test_input_is_read_to_its_end(channel):
     """
-    More of it than any buffer holds.
+    The input is larger than any buffer.
     """
     data = os.urandom(3 * MIB)
 
@@ -183,16 +183,16 @@ def test_input_is_read_to_its_end(channel):
     assert channel.run(["cat"]).stdout == ""
 
 
-def test_input_that_nobody_reads_is_no_error(channel):
+def test_unread_input_is_no_error(channel):
     """
-    As in a pipeline.
+    A pipeline behaves the same way.
     """
     assert channel.run(["true"], input=b"x" * 3 * MIB).ok
 
 
 def test_output_is_cut_at_the_limit(channel):
     """
-    Each stream by itself.
+    The limit applies to each stream.
     """
     result = channel.run(["sh", "-c", "head -c 3000000 /dev/zero; echo end >&2"], limit=1000)
 
@@ -200,28 +200,28 @@ def test_output_is_cut_at_the_limit(channel):
     assert result.truncated
 
 
-def test_a_timeout_kills_the_group_and_keeps_the_output(channel):
+def test_a_timeout_kills_the_process_group_and_keeps_the_output(channel):
     """
-    The child in the background goes, too.
+    Child processes in the background are killed, too.
     """
     with pytest.raises(ExecTimeout, match=r"timeout of 0\.1 s") as caught:
         channel.run(["sh", "-c", "sleep 60 & echo $!; sleep 60"], timeout=0.1)
 
-    # Only as the first process of a container does the agent see orphans end.
+    # The agent reaps orphans only as the first process of a container.
     until_ended(int(caught.value.stdout))
     assert caught.value.result.exit_code == 137
 
 
 def test_a_shell_that_kills_itself_has_exit_code_137(channel):
     """
-    128 and the number of the signal.
+    The exit code is 128 plus the number of the signal.
     """
     assert channel.run(["sh", "-c", "kill -9 $$"]).exit_code == 137
 
 
-def test_a_daemon_does_not_hold_the_command(channel):
+def test_a_command_ends_while_its_daemon_runs(channel):
     """
-    Its output goes nowhere, and does not end it.
+    Later output of the daemon is dropped, and does not end the daemon.
     """
     process = channel.run(["sh", "-c", "(sleep 0.3; echo late && echo alive >&3) 3>ok & echo x"])
 
@@ -229,31 +229,31 @@ def test_a_daemon_does_not_hold_the_command(channel):
     assert channel.run(["sh", "-c", "while ! [ -s ok ]; do sleep 0.05; done"], timeout=10).ok
 
 
-def test_a_helper_that_ends_right_after_is_waited_for(channel):
+def test_output_of_a_helper_that_ends_shortly_after_is_kept(channel):
     """
-    `exec > >(tee log)` is a common first line of a script.
+    `exec > >(tee log)` is a common first line of scripts.
     """
     result = channel.run(["bash", "-c", "exec > >(cat); echo last words"])
 
     assert result.stdout == "last words\n"
 
 
-def test_commands_start_with_a_clean_slate(channel):
+def test_commands_do_not_inherit_state_of_the_agent(channel):
     """
-    No descriptor, signal disposition or umask of the agent shows.
+    Examples are file descriptors, signal handlers and the umask.
     """
     script = "grep -E '^Sig(Ign|Blk)' /proc/self/status; umask; exec ls /proc/self/fd"
     words = channel.run(["bash", "-c", script]).stdout.split()
 
     assert [words[0], words[2]] == ["SigBlk:", "SigIgn:"]
-    # Signals 32 and 33 are the C library's own: nobody can set them.
+    # Signals 32 and 33 are reserved by the C library.
     assert [int(words[1], 16) & 0x7FFFFFFF, int(words[3], 16) & 0x7FFFFFFF] == [0, 0]
     assert words[4:] == ["0022", "0", "1", "2", "3"]
 
 
-def test_lines_come_while_the_process_runs(channel):
+def test_lines_are_available_while_the_process_runs(channel):
     """
-    And it answers what it is sent.
+    The process reads its input meanwhile.
     """
     process = channel.start(["sh", "-c", "while read line; do echo got $line; done; exit 5"])
 
@@ -269,9 +269,9 @@ def test_lines_come_while_the_process_runs(channel):
         process.send("four\n")
 
 
-def test_wait_gives_what_was_not_iterated(channel):
+def test_wait_returns_the_output_that_was_not_iterated(channel):
     """
-    Both streams.
+    This holds for both streams.
     """
     process = channel.start(["sh", "-c", "echo a; echo b; echo c >&2"])
     next(process.stdout)
@@ -281,9 +281,9 @@ def test_wait_gives_what_was_not_iterated(channel):
     assert result is process.wait()
 
 
-def test_wait_reads_more_than_the_window(channel):
+def test_wait_reads_more_output_than_the_window(channel):
     """
-    Up to the limit; the process is not blocked.
+    The process is not blocked. Output above the limit is dropped.
     """
     process = channel.start(["head", "-c", "5000000", "/dev/zero"], limit=2 * MIB)
 
@@ -293,7 +293,7 @@ def test_wait_reads_more_than_the_window(channel):
 
 def test_two_threads_read_both_streams(channel):
     """
-    Neither waits for the other, and nothing is lost.
+    Neither thread waits for the other, and no output is lost.
     """
     script = "for i in $(seq 20); do echo o$i; echo e$i >&2; done; head -c 3000000 /dev/zero"
     process = channel.start(["bash", "-c", script])
@@ -305,13 +305,13 @@ def test_two_threads_read_both_streams(channel):
 
     assert [f"e{i}\n" for i in range(1, 21)] == errors
     assert [f"o{i}\n" for i in range(1, 21)] == lines[:20]
-    # A line without end comes in pieces.
+    # A long line is split.
     assert [len(piece) for piece in lines[20:]] == [MIB, MIB, 3000000 - 2 * MIB]
 
 
 def test_a_process_is_killed_by_name_or_number(channel):
     """
-    As a group; a wrong name is refused.
+    The whole process group is killed. An unknown name is refused.
     """
     process = channel.start(["sh", "-c", "trap 'echo bye; exit 9' TERM; echo on; sleep 60 & wait"])
     next(process.stdout)
@@ -326,9 +326,9 @@ def test_a_process_is_killed_by_name_or_number(channel):
     assert process.wait().exit_code == 130
 
 
-def test_timeouts_of_started_processes(channel):
+def test_a_started_process_has_two_timeouts(channel):
     """
-    That of the start, and that of the wait.
+    They are those of `start` and of `wait`.
     """
     with pytest.raises(ExecTimeout):
         channel.start(["sleep", "60"], timeout=0.05).wait()
@@ -338,17 +338,17 @@ def test_timeouts_of_started_processes(channel):
     assert process.poll() == 137
 
 
-def test_check_counts_when_waited_for(channel):
+def test_check_takes_effect_in_wait(channel):
     """
-    A process that was started to succeed.
+    The failure of a started process is reported by `wait`.
     """
     with pytest.raises(ExecError):
         channel.start(["false"], check=True).wait()
 
 
-def test_started_processes_take_input(channel):
+def test_a_started_process_accepts_input(channel):
     """
-    More than the agent keeps, without blocking the start.
+    There is more input than the agent keeps. The start does not wait for it.
     """
     process = channel.start(["wc", "-c"], input=b"x" * 3 * MIB)
 
@@ -357,7 +357,7 @@ def test_started_processes_take_input(channel):
 
 def test_kill_all_ends_every_command(channel):
     """
-    Before it returns.
+    All commands have ended when the call returns.
     """
     process = channel.start(["sleep", "60"])
     channel.kill_all()
@@ -365,9 +365,9 @@ def test_kill_all_ends_every_command(channel):
     assert process.poll() == 137
 
 
-def test_interrupted_runs_kill_their_command(channel, monkeypatch):
+def test_an_interrupted_run_kills_its_command(channel, monkeypatch):
     """
-    Ctrl-C ends the test, and what it ran.
+    Ctrl-C ends the test and its command.
     """
 
     def interrupt(*_):
@@ -383,7 +383,7 @@ def test_interrupted_runs_kill_their_command(channel, monkeypatch):
 
 def test_too_many_arguments_are_refused(channel):
     """
-    By the kernel, as in a shell, or before they are sent.
+    They are refused by the kernel, as in a shell, or before they are sent.
     """
     assert channel.run(["true", "x" * 200_000]).exit_code == 126
     with pytest.raises(OSError, match="1 MiB") as caught:
@@ -391,9 +391,9 @@ def test_too_many_arguments_are_refused(channel):
     assert caught.value.errno == errno.E2BIG
 
 
-def test_a_file_longer_than_the_limit_is_not_read(channel):
+def test_a_file_above_the_limit_is_not_read(channel):
     """
-    Nor is one without end.
+    This holds for an endless file, too.
     """
     with pytest.raises(OSError, match="download") as caught:
         channel.read_file("/dev/zero", limit=MIB)
@@ -401,9 +401,9 @@ def test_a_file_longer_than_the_limit_is_not_read(channel):
     assert channel.run(["true"]).ok
 
 
-def test_a_fifo_does_not_stop_the_agent(channel, tmp_path):
+def test_opening_a_fifo_does_not_block_the_agent(channel, tmp_path):
     """
-    Opening one waits for the other end, usually.
+    Usually, opening a FIFO waits for the other end.
     """
     os.mkfifo(tmp_path / "fifo")
 
@@ -412,18 +412,18 @@ def test_a_fifo_does_not_stop_the_agent(channel, tmp_path):
         channel.write_file(str(tmp_path / "fifo"), b"x")
 
 
-def test_errors_in_the_middle_of_a_write_are_told(channel):
+def test_an_error_in_the_middle_of_a_write_is_reported(channel):
     """
-    No space left, with the file's name.
+    An example is a full disk. The error names the file.
     """
     with pytest.raises(OSError, match="/dev/full") as caught:
         channel.write_file("/dev/full", b"x" * 2 * MIB)
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_many_threads_share_a_channel(channel):
+def test_many_threads_may_share_a_channel(channel):
     """
-    Answers find their callers.
+    Each thread gets its own answers.
     """
     said: dict[int, str] = {}
 
@@ -439,9 +439,9 @@ def test_many_threads_share_a_channel(channel):
     assert {number: f"{number}\n" for number in range(20)} == said
 
 
-def test_a_lost_workspace_says_what_became_of_it(scripted):
+def test_the_error_of_a_lost_workspace_has_the_reason(scripted):
     """
-    Pending and later calls alike, with the agent's last words, bounded.
+    Pending and later calls raise it. It has the last output of the agent, up to a limit.
     """
     channel = _channel(scripted)
     errors: list[Exception] = []
@@ -465,9 +465,9 @@ def test_a_lost_workspace_says_what_became_of_it(scripted):
         channel.stat("/")
 
 
-def test_a_closed_channel_says_so(scripted):
+def test_calls_on_a_closed_channel_are_errors(scripted):
     """
-    That is nobody's loss.
+    The error does not say that the workspace was lost.
     """
     channel = _channel(scripted)
     channel.close()
@@ -496,21 +496,21 @@ END = b'{"code": 4, "duration": 0.5, "truncated": [false, false], "timed_out": f
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
 def test_forged_frames_end_the_channel(scripted, forged):
     """
-    Whoever is root in the workspace can write anything between the frames.
+    Root in the workspace can write anything between the frames.
     """
     channel = _channel(scripted)
     kind, number, payload = forged
     endless = wire.HEADER.pack(kind, number, 1 << 31)
     scripted.answers = [endless if payload is None else frame(kind, number, payload)]
 
-    with pytest.raises(WorkspaceLost, match="speaks in its place"):
+    with pytest.raises(WorkspaceLost, match="may be impersonating the agent"):
         channel.run(["true"])
     assert channel.lost
 
 
-def test_more_output_than_asked_for_is_dropped(scripted):
+def test_more_output_than_requested_is_dropped(scripted):
     """
-    The host's memory does not depend on the agent's honesty.
+    The host's memory does not depend on the agent.
     """
     channel = _channel(scripted)
     scripted.answers = [frame(wire.STDOUT, 1, b"x" * MIB)] * 3 + [frame(wire.EXIT, 1, END)]
@@ -520,9 +520,9 @@ def test_more_output_than_asked_for_is_dropped(scripted):
     assert result.truncated
 
 
-def test_more_output_than_there_is_a_window_for_ends_the_channel(scripted):
+def test_more_output_than_the_window_ends_the_channel(scripted):
     """
-    Nobody reads it, so it would stay.
+    The output is unread, so it would stay in memory.
     """
     channel = _channel(scripted)
     started = frame(wire.STARTED, 1, b'{"pid": 5}')
@@ -534,9 +534,9 @@ def test_more_output_than_there_is_a_window_for_ends_the_channel(scripted):
         process.stderr.rest()
 
 
-def test_frames_may_come_in_any_pieces(scripted):
+def test_frames_may_be_split_anywhere(scripted):
     """
-    A stream has no boundaries.
+    A stream does not keep the boundaries of frames.
     """
     channel = _channel(scripted)
     data = frame(wire.STDOUT, 1, b"hi") + frame(wire.EXIT, 1, END)
@@ -547,9 +547,9 @@ def test_frames_may_come_in_any_pieces(scripted):
 
 
 @pytest.mark.parametrize("name", [b"../escape", b"..", b"/etc/passwd", b"", b"a/b"])
-def test_a_forged_listing_leads_nowhere(scripted, name):
+def test_a_forged_listing_ends_the_channel(scripted, name):
     """
-    Who copies what a directory lists must not be led out of it.
+    Code that copies the listed files must stay inside the directory.
     """
     channel = _channel(scripted)
     scripted.answers = [

@@ -30,7 +30,7 @@ def _signals():
             "allow: [a.example]\ndeny: [b.example]\nmethods: [GET]\nports: [443, 8443]",
             [
                 "hosts       a.example; no others",
-                "denied      b.example; that wins",
+                "denied      b.example; this takes precedence",
                 "methods     GET",
                 "ports       443, 8443",
             ],
@@ -104,8 +104,9 @@ def test_words_for_more_hosts_only_where_hosts_are_listed():
             ["https://example.com", "--policy=codex-package-managers"],
             1,
             "host-not-allowed\nThe host example.com is not among the hosts allowed by the policy "
-            "'codex-package-managers'. Allow it there, or do without it.\nBesides the hosts it "
-            "lists, this policy allows what pip, npm and apt of the image are set to",
+            "'codex-package-managers'. Allow the host in the policy, or avoid the request.\n"
+            "Besides the hosts it lists, "
+            "this policy allows what pip, npm and apt of the image are set to",
         ),
         (["https://example.com", "--policy={file}"], 1, "blocked: host-not-allowed"),
         (["https://a.example", "--policy={file}", "--method=get"], 0, "by the policy 'mine'"),
@@ -139,4 +140,4 @@ def test_an_unknown_policy_is_an_error(capsys):
     The nearest name is offered.
     """
     assert 2 == main(["policy", "explain", "https://example.com", "--policy=ofline"])
-    assert "Was 'offline' meant?" in capsys.readouterr().err
+    assert "did you mean 'offline'?" in capsys.readouterr().err

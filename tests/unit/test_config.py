@@ -1,4 +1,4 @@
-"""Options: defaults, values and complaints."""
+"""Tests of the options: defaults, values and errors."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace.config import OPTIONS, Config, ConfigError, check_environment
+from pytest_codex_workspace.errors import CodexWorkspaceError
 
 
-def test_defaults_are_those_the_help_names():
+def test_the_defaults_are_those_in_the_help():
     """
-    Each option's stated default is what an empty configuration has.
+    An empty configuration has the default of each option.
     """
     config = Config.of({})
 
@@ -23,7 +24,7 @@ def test_defaults_are_those_the_help_names():
 
 def test_values_are_converted():
     """
-    Text becomes a path, variables, seconds and bytes.
+    Text becomes a path, variables, seconds or bytes.
     """
     config = Config.of({"repo": "here", "env": ["A=1", "B=x=y"], "setup_timeout": "2.5"})
 
@@ -39,8 +40,8 @@ def test_values_are_converted():
     [
         ({"cache": "sometimes"}, "--codex-cache=sometimes: must be one of auto"),
         ({"env": ["NOVALUE"]}, "--codex-env=NOVALUE: must have the form NAME=VALUE"),
-        ({"env": ["1A=x"]}, "'1A' is not a name"),
-        ({"env": ["A=\0"]}, "A has a NUL byte"),
+        ({"env": ["1A=x"]}, "'1A' is not a valid name"),
+        ({"env": ["A=\0"]}, "A contains a NUL byte"),
         ({"setup_timeout": "soon"}, "--codex-setup-timeout=soon: must be a number of seconds"),
         ({"setup_timeout": "-1"}, "above 0"),
         ({"setup_timeout": "nan"}, "above 0"),
@@ -51,13 +52,16 @@ def test_values_are_converted():
         ({"cache_registry": "ghcr.io/Me/cache"}, "in lower case"),
         ({"cache_registry": "ghcr.io/me/cache:tag"}, "without a tag"),
         ({"output": "loud"}, "must be one of progress, stream, quiet"),
-        ({"upstream_proxy": "off"}, "--codex-upstream-proxy: 'off': a proxy's URL begins with"),
+        (
+            {"upstream_proxy": "off"},
+            "upstream-proxy: 'off': the URL of a proxy must start with",
+        ),
         ({"upstream_proxy": "http://localhost:3128"}, "which containers cannot reach"),
     ],
 )
-def test_a_wrong_value_is_explained(values, words):
+def test_an_invalid_value_is_explained(values, words):
     """
-    The complaint names the option and what it takes.
+    The error names the option and its valid values.
     """
     with pytest.raises(ConfigError, match="--codex-") as caught:
         Config.of(values)
@@ -65,9 +69,9 @@ def test_a_wrong_value_is_explained(values, words):
     assert words in str(caught.value)
 
 
-def test_the_upstream_proxys_password_is_not_shown():
+def test_the_password_of_the_upstream_proxy_is_not_shown():
     """
-    Neither by a complaint nor by the configuration that holds it.
+    Neither an error nor the `repr` of the configuration shows it.
     """
     config = Config.of({"upstream_proxy": "http://me:hush@proxy.example:3128"})
     with pytest.raises(ConfigError) as caught:
@@ -79,7 +83,19 @@ def test_the_upstream_proxys_password_is_not_shown():
 
 def test_a_variable_must_be_text():
     """
-    A number is not turned into text behind the user's back.
+    A number is not silently turned into text.
     """
     with pytest.raises(ConfigError, match="write PORT='8080'"):
         check_environment({"PORT": 8080}, "env")
+
+
+def test_an_invalid_option_is_an_error_of_this_package():
+    """
+    A `ConfigError` is caught as any error of this package, and as the builtin error; its text
+    cannot control a terminal.
+    """
+    error = ConfigError("--codex-image=\x1b[2Jx: must be a name")
+
+    assert isinstance(error, CodexWorkspaceError)
+    assert isinstance(error, ValueError)
+    assert "--codex-image=x: must be a name" == str(error)

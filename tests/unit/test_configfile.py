@@ -1,4 +1,4 @@
-"""`.codex-workspace.yaml`: what it takes, and each mistake with its line."""
+"""Tests of reading `.codex-workspace.yaml`: its valid values, and each mistake with its line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_codex_workspace.settings import FILE, Settings, find_file
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     """
-    What looks like a work tree.
+    A directory that looks like a work tree.
     """
     (tmp_path / ".git").mkdir()
     return tmp_path
@@ -25,7 +25,7 @@ def repo(tmp_path: Path) -> Path:
 
 def config_of(repo: Path, text: str) -> Config:
     """
-    The configuration that a file of *text* makes.
+    Return the configuration of a file with *text*.
     """
     (repo / FILE).write_text(text)
     return Settings.of({"repo": str(repo)}, spell="--{}", environ={}).config
@@ -50,9 +50,9 @@ upstream-proxy: none
 """
 
 
-def test_every_option_of_a_repository(repo: Path) -> None:
+def test_a_file_can_set_every_option_of_a_repository(repo: Path) -> None:
     """
-    Values are taken as they are written: 3.10 is no 3.1, `off` is not false.
+    Values are read as they are written: 3.10 is not 3.1, and `off` is not false.
     """
     config = config_of(repo, WHOLE)
 
@@ -105,9 +105,11 @@ def test_every_option_of_a_repository(repo: Path) -> None:
         ("network: {setup: {name: ours, http: allow}}", {"network": "https-only"}),
     ],
 )
-def test_ways_to_write_it(repo: Path, text: str, expected: dict[str, Any]) -> None:
+def test_options_may_be_written_in_several_ways(
+    repo: Path, text: str, expected: dict[str, Any]
+) -> None:
     """
-    Short forms, and the options' own names.
+    There are short forms, and the usual names of the options.
     """
     config = config_of(repo, text)
 
@@ -116,7 +118,7 @@ def test_ways_to_write_it(repo: Path, text: str, expected: dict[str, Any]) -> No
 
 def test_the_path_of_a_policy_starts_at_the_file(repo: Path) -> None:
     """
-    Whatever directory the run starts in.
+    The current directory makes no difference.
     """
     (repo / "net").mkdir()
     (repo / "net/ours.yaml").write_text("allow: [a.test]")
@@ -127,10 +129,10 @@ def test_the_path_of_a_policy_starts_at_the_file(repo: Path) -> None:
 MISTAKES = [
     ("imgae: slim", "line 1: unknown key 'imgae'; did you mean 'image'?"),
     ("image: slim\ncache:\n  tll: 2h", "line 3: unknown key 'tll' in cache; did you mean 'ttl'?"),
-    ("zzz: 1", "line 1: unknown key 'zzz'; known are cache, "),
+    ("zzz: 1", "line 1: unknown key 'zzz'; known keys: cache, "),
     ("1: 2", "line 1: unknown key '1'"),
     ("<<: {image: slim}", "unknown key '<<'"),
-    ("engine: docker", "line 1: 'engine' is for the person who runs it to say"),
+    ("engine: docker", "line 1: 'engine' cannot be set by a repository"),
     ("engine: docker", "CODEX_WORKSPACE_ENGINE"),
     ("image: [a]", "line 1: image is a list; it must be a plain value"),
     ("image: {a: b}", "image is a mapping; it must be a plain value"),
@@ -142,20 +144,20 @@ MISTAKES = [
     ("env: [A=1]", "line 1: env is a list; it must be a mapping of names to values"),
     ("env:\n  A: 1\n  B: [1]", "line 3: env.B is a list"),
     ("env:\n  A:\n", "line 2: env.A has no value"),
-    ("env:\n  A-B: 1", "line 2: env: 'A-B' is not a name that a variable can have"),
-    ('env: {A: "\\0"}', "line 1: env: A has a NUL byte"),
+    ("env:\n  A-B: 1", "line 2: env: 'A-B' is not a valid name of a variable"),
+    ('env: {A: "\\0"}', "line 1: env: A contains a NUL byte"),
     ("runtimes: {pyhton: 3.12}", "unknown key 'pyhton' in runtimes; did you mean 'python'?"),
     ("runtimes: 3.12", "runtimes is a number; it must be a mapping, such as {python: 3.12}"),
     ("runtimes: {go: true}", "runtimes.go is a truth value"),
     (
         "env: {CODEX_ENV_GO_VERSION: 1}\nruntimes:\n  go: 1",
-        "line 3: runtimes.go is the same as env.CODEX_ENV_GO_VERSION in line 1",
+        "line 3: runtimes.go is the same as env.CODEX_ENV_GO_VERSION on line 1",
     ),
     ("secrets: TOKEN", "secrets is text; it must be a list of names"),
-    ("secrets:\n- A\n- B\n- A", "line 4: secrets: A is there twice, first in line 2"),
+    ("secrets:\n- A\n- B\n- A", "line 4: secrets: A is defined twice (first on line 2)"),
     ("secrets: [1]", "an entry of secrets is a number"),
-    ("secrets: [A B]", "line 1: secrets: 'A B' is not a name"),
-    ("env: {A: 1}\nsecrets: [A]", f"{FILE}, line 2); what all may see is no secret"),
+    ("secrets: [A B]", "line 1: secrets: 'A B' is not a valid name"),
+    ("env: {A: 1}\nsecrets: [A]", f"{FILE}, line 1); remove one of the two"),
     ("cache: maybe", "line 1: cache=maybe: must be one of auto, refresh"),
     ("cache:\n  ttl: soon", "line 2: cache.ttl=soon: must be a duration above 0"),
     ("cache: {size: -1}", "cache.size=-1: must be a size"),
@@ -165,20 +167,23 @@ MISTAKES = [
     ("timeouts: 4", "timeouts is a number; it must be a mapping"),
     ("timeouts: {setup: soon}", "timeouts.setup=soon: must be a number of seconds"),
     ("timeouts: {tests: 4}", "unknown key 'tests' in timeouts"),
-    ("network: ofline", "line 1: network: there is no policy 'ofline'"),
+    ("network: ofline", "line 1: network: there is no policy or file named 'ofline'"),
     ("network: no.yaml", "line 1: network: the policy file"),
     ("network:\n  test: offline", "line 2: unknown key 'test' in network; did you mean 'tests'?"),
     ("network:\n  alow: [a.test]", "line 2: unknown key 'alow' in network; did you mean 'allow'?"),
-    ("network: {allow: [a.test], setup: offline}", "allow is a field of a policy, which setup"),
-    ("network:\n  tests:\n    metods: [GET]", "line 3: unknown field metods; was 'methods' meant?"),
+    (
+        "network: {allow: [a.test], setup: offline}",
+        "allow is a field of a policy and cannot stand next to setup",
+    ),
+    ("network:\n  tests:\n    metods: [GET]", "line 3: unknown field metods (did you mean"),
     ("network:\n  allow: a.test", "line 2: allow: 'a.test' is not a list"),
     ("network: [offline]", "network is a list; it must be a name, a path or a mapping"),
     (
         "network-setup: offline\nnetwork: {setup: open}",
-        "line 2: network.setup is the same as network-setup in line 1",
+        "line 2: network.setup is the same as network-setup on line 1",
     ),
     ("upstream-proxy: ftp://me:hush@a.test", "line 1: upstream-proxy: 'ftp://***@a.test'"),
-    ("image: a\nimage: b", "line 2: image is there twice, first in line 1; keep one of them"),
+    ("image: a\nimage: b", "line 2: image is defined twice (first on line 1); keep one of the two"),
     ("image: ]", "line 1, column 8: this is not YAML"),
     ("image: ü\n\x01", "line 2: this is not YAML"),
     ("a: &a [x]\nb: *a", "anchors and aliases"),
@@ -186,14 +191,14 @@ MISTAKES = [
     ("- a", "line 1: this is a list; write options, such as `image: slim`"),
     ("slim", "line 1: this is text; write options"),
     ("a: 1\n---\nb: 1", "line 2, column 1: this is not YAML"),
-    ("[" * 5000, "YAML"),
+    ("[" * 5000, "a value cannot be read: it is nested too deeply"),
 ]
 
 
 @pytest.mark.parametrize(("text", "words"), MISTAKES)
-def test_mistakes(repo: Path, text: str, words: str) -> None:
+def test_a_mistake_is_explained(repo: Path, text: str, words: str) -> None:
     """
-    Each names the file, the line, and what is or was meant.
+    The error names the file, the line, and what is valid or was probably meant.
     """
     with pytest.raises(ConfigError) as caught:
         config_of(repo, text)
@@ -203,9 +208,9 @@ def test_mistakes(repo: Path, text: str, words: str) -> None:
     assert "hush" not in str(caught.value)
 
 
-def test_a_file_cannot_steer_the_terminal(repo: Path) -> None:
+def test_a_file_cannot_control_the_terminal(repo: Path) -> None:
     """
-    Of a repository that somebody else wrote, its mistakes are shown all the same.
+    Somebody else may have written the repository, but its mistakes are shown.
     """
     with pytest.raises(ConfigError) as caught:
         config_of(repo, 'env: {"\\e]0;title\\x07\\e[2JA": [1]}')
@@ -214,21 +219,21 @@ def test_a_file_cannot_steer_the_terminal(repo: Path) -> None:
     assert "\x1b" not in str(caught.value)
 
 
-def test_files_that_cannot_be_read(repo: Path) -> None:
+def test_a_file_that_cannot_be_read_is_an_error(repo: Path) -> None:
     """
-    A directory, a pipe, the other ending, another encoding.
+    It is a directory, a pipe, a file that ends in `.yml`, or one in another encoding.
     """
     path = repo / FILE
     path.mkdir()
-    with pytest.raises(ConfigError, match="is not a file"):
+    with pytest.raises(ConfigError, match="is not a regular file"):
         find_file(repo)
     path.rmdir()
     os.mkfifo(path)
-    with pytest.raises(ConfigError, match="is not a file"):
+    with pytest.raises(ConfigError, match="is not a regular file"):
         find_file(repo)
     path.unlink()
     (repo / ".codex-workspace.yml").touch()
-    with pytest.raises(ConfigError, match=r"called \.codex-workspace\.yaml; rename it"):
+    with pytest.raises(ConfigError, match=r"rename it to \.codex-workspace\.yaml"):
         find_file(repo)
     path.write_bytes(b"image: \xfc")
     with pytest.raises(ConfigError, match="line 1: this is not text in UTF-8"):
@@ -238,9 +243,9 @@ def test_files_that_cannot_be_read(repo: Path) -> None:
     assert not stat.S_ISFIFO(path.stat().st_mode)
 
 
-def test_it_is_looked_for_at_the_top_of_the_work_tree(repo: Path) -> None:
+def test_the_file_is_at_the_top_of_the_work_tree(repo: Path) -> None:
     """
-    From a directory below, too; nowhere without a repository.
+    It is found from directories below, and not outside of a repository.
     """
     (repo / "below").mkdir()
     (repo / FILE).touch()
@@ -251,9 +256,9 @@ def test_it_is_looked_for_at_the_top_of_the_work_tree(repo: Path) -> None:
     assert find_file(repo / "nowhere" / "\0") is None
 
 
-def test_each_option_has_one_place() -> None:
+def test_each_option_has_one_place_in_the_file() -> None:
     """
-    Those that are for a person have none.
+    Options that depend on the user have none.
     """
     options = [*top_level().values()] + [one for g in GROUPS.values() for one in g.below.values()]
 

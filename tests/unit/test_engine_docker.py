@@ -1,21 +1,24 @@
-"""The Docker implementation against a socket that answers from a table."""
+"""Tests of the Docker implementation, against a socket that answers from a table."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_codex_workspace.engine.changes import label_changes
 from pytest_codex_workspace.engine.docker import DockerEngine
 from pytest_codex_workspace.engine.protocol import ContainerSpec
 from pytest_codex_workspace.errors import EngineError, EngineUnavailable, ImageBuildError
 
+from ..instructions import label_changes
 from .stub_engine import DOCKER, PODMAN, StubEngine, stub_engine
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ SPEC = ContainerSpec("x:1", ["cmd"], "name")
 @contextmanager
 def connected(where: Path, about: Any = DOCKER) -> Iterator[tuple[DockerEngine, StubEngine]]:
     """
-    A client of a stub.
+    Return a client of the stub.
     """
     with stub_engine(where, about) as stub:
         engine = DockerEngine(stub.url)
@@ -41,7 +44,7 @@ def connected(where: Path, about: Any = DOCKER) -> Iterator[tuple[DockerEngine, 
 @pytest.fixture
 def docker(tmp_path: Path) -> Iterator[tuple[DockerEngine, StubEngine]]:
     """
-    A client of a Docker of the oldest kind.
+    A client of the oldest supported Docker.
     """
     with connected(tmp_path) as both:
         yield both
@@ -50,7 +53,7 @@ def docker(tmp_path: Path) -> Iterator[tuple[DockerEngine, StubEngine]]:
 @pytest.fixture
 def podman(tmp_path: Path) -> Iterator[tuple[DockerEngine, StubEngine]]:
     """
-    A client of a Podman.
+    A client of Podman.
     """
     with connected(tmp_path, PODMAN) as both:
         yield both
@@ -66,11 +69,11 @@ def podman(tmp_path: Path) -> Iterator[tuple[DockerEngine, StubEngine]]:
         ("1.41", None, "1.41"),
     ],
 )
-def test_version_is_negotiated(
+def test_the_api_version_is_negotiated(
     tmp_path: Path, newest: str, oldest: str | None, spoken: str | None
 ) -> None:
     """
-    The newest version that both sides know, or the engine's oldest if that is newer still.
+    Both sides use the newest version that they share, or the engine's oldest if that is newer.
     """
     from docker.constants import DEFAULT_DOCKER_API_VERSION
 
@@ -81,9 +84,9 @@ def test_version_is_negotiated(
     assert f"GET /v{spoken or DEFAULT_DOCKER_API_VERSION}/images/x/json" == stub.calls[-1]
 
 
-def test_description(docker: tuple[DockerEngine, StubEngine]) -> None:
+def test_an_engine_describes_itself(docker: tuple[DockerEngine, StubEngine]) -> None:
     """
-    Docker's way out is `bridge`, and the engine is asked for its storage once.
+    Docker's default network is `bridge`. The engine is asked for its storage only once.
     """
     engine, stub = docker
     stub.answers["GET /info"] = (200, {"Driver": "overlay2"})
@@ -94,17 +97,19 @@ def test_description(docker: tuple[DockerEngine, StubEngine]) -> None:
 
 
 @pytest.mark.parametrize("answer", ["no JSON", {}, []])
-def test_a_registry_whose_answer_is_no_digest(
+def test_a_registry_answer_without_a_digest_is_an_error(
     docker: tuple[DockerEngine, StubEngine], answer: object
 ) -> None:
     """
-    It is said; the digest of another name is not asked for.
+    No other name is tried.
     """
     engine, stub = docker
     name = "example.org/x/y"
     stub.answers[f"GET /distribution/{name}:latest/json"] = (200, answer)
 
-    with pytest.raises(EngineError, match="up in its registry: its answer names no digest"):
+    with pytest.raises(
+        EngineError, match="up in its registry: the registry's answer has no digest"
+    ):
         engine.registry_digest(name, 5)
     digest = {"Descriptor": {"digest": "sha256:1"}}
     stub.answers[f"GET /distribution/{name}:2/json"] = (200, digest)
@@ -123,11 +128,11 @@ def test_a_registry_whose_answer_is_no_digest(
         ("something else", "something else"),
     ],
 )
-def test_refusals_say_what_to_do(
+def test_a_refusal_says_what_to_do(
     docker: tuple[DockerEngine, StubEngine], words: str, advice: str
 ) -> None:
     """
-    The engine's own words, what it was to do, and for known ones the next step.
+    The error has the engine's own message, the action and, for known messages, the next step.
     """
     engine, stub = docker
     stub.answers["POST /containers/create"] = (500, {"message": words})
@@ -141,9 +146,9 @@ def test_refusals_say_what_to_do(
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_refusal_that_is_not_json(docker: tuple[DockerEngine, StubEngine]) -> None:
+def test_a_refusal_that_is_not_json_is_passed_on(docker: tuple[DockerEngine, StubEngine]) -> None:
     """
-    A proxy's error page is passed on as it is.
+    An example is the error page of a proxy.
     """
     engine, stub = docker
     stub.answers["POST /containers/create"] = (502, "Bad Gateway")
@@ -152,9 +157,9 @@ def test_refusal_that_is_not_json(docker: tuple[DockerEngine, StubEngine]) -> No
         engine.create(SPEC)
 
 
-def test_cut_connection(docker: tuple[DockerEngine, StubEngine]) -> None:
+def test_an_engine_that_hangs_up_is_unavailable(docker: tuple[DockerEngine, StubEngine]) -> None:
     """
-    An engine that hangs up is unavailable; where and during what is said.
+    The error names the address and the action.
     """
     engine, stub = docker
     stub.answers["POST /containers/create"] = (None, None)
@@ -162,12 +167,14 @@ def test_cut_connection(docker: tuple[DockerEngine, StubEngine]) -> None:
     with pytest.raises(EngineUnavailable) as caught:
         engine.create(SPEC)
 
-    assert f"{stub.url} went away while it was to create the container" in str(caught.value)
+    assert f"{stub.url} stopped answering while it was to create the container" in str(caught.value)
 
 
-def test_creation(docker: tuple[DockerEngine, StubEngine]) -> None:
+def test_a_container_is_created_without_further_rights(
+    docker: tuple[DockerEngine, StubEngine],
+) -> None:
     """
-    Input is open once, the image's entry point does not count, and nothing else is granted.
+    Its input is open once, and the image's entrypoint is not used.
     """
     engine, stub = docker
     stub.answers["POST /containers/create"] = (201, {"Id": "new"})
@@ -181,9 +188,9 @@ def test_creation(docker: tuple[DockerEngine, StubEngine]) -> None:
     assert "NetworkingConfig" not in body
 
 
-def test_removal_waits_for_another(docker: tuple[DockerEngine, StubEngine]) -> None:
+def test_a_removal_waits_for_another_removal(docker: tuple[DockerEngine, StubEngine]) -> None:
     """
-    A removal that is under way is waited for.
+    The status 409 says that another removal is under way.
     """
     engine, stub = docker
     place = "DELETE /containers/c"
@@ -198,7 +205,7 @@ def test_removal_waits_for_another(docker: tuple[DockerEngine, StubEngine]) -> N
 
 class Replies(dict[str, Any]):
     """
-    Answers of which one changes from call to call.
+    A table of answers, one of which changes from call to call.
     """
 
     def __init__(self, rest: dict[str, Any], place: str, replies: Iterator[Any]) -> None:
@@ -210,9 +217,9 @@ class Replies(dict[str, Any]):
         return next(self._replies) if call == self._place else super().get(call, default)
 
 
-def test_untagged_images_have_no_tags(docker: tuple[DockerEngine, StubEngine]) -> None:
+def test_an_untagged_image_has_no_tags(docker: tuple[DockerEngine, StubEngine]) -> None:
     """
-    What the engine writes for "no name" is not a name.
+    The engine's `<none>:<none>` is not a tag.
     """
     engine, stub = docker
     nameless = {"RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]}
@@ -224,9 +231,11 @@ def test_untagged_images_have_no_tags(docker: tuple[DockerEngine, StubEngine]) -
     assert {"label": ["a", "b=c d"]} == json.loads(stub.queries[-1]["filters"][0])
 
 
-def test_build_failure(docker: tuple[DockerEngine, StubEngine]) -> None:
+def test_a_build_failure_names_the_step_and_its_output(
+    docker: tuple[DockerEngine, StubEngine],
+) -> None:
     """
-    The error has the step and what it printed last; the output was passed on before.
+    The output was passed on before.
     """
     engine, stub = docker
     stub.answers["POST /build"] = (
@@ -246,21 +255,23 @@ def test_build_failure(docker: tuple[DockerEngine, StubEngine]) -> None:
 
     assert ["Step 1/2 : FROM x", "Step 2/2 : RUN make", "no rule"] == lines
     assert "build the image x:1: returned a non-zero code: 2" in str(caught.value)
-    assert "failed at Step 2/2 : RUN make\nwhich printed last:\nno rule" in str(caught.value)
+    assert "failed step: Step 2/2 : RUN make\nThe last lines of its output:\nno rule" in str(
+        caught.value
+    )
 
 
 def build(engine: DockerEngine, on_line: Any) -> None:
     """
-    Build whatever the stub answers.
+    Start a build; the stub answers from its table.
     """
     engine.build(
         io.BytesIO(b"tar"), dockerfile="D", tag="x:1", labels={}, args={"A": "b"}, on_line=on_line
     )
 
 
-def test_refused_build(docker: tuple[DockerEngine, StubEngine]) -> None:
+def test_a_refused_build_is_a_build_error(docker: tuple[DockerEngine, StubEngine]) -> None:
     """
-    A build that is refused outright is a build error, too.
+    The engine may refuse a build before its first step.
     """
     engine, stub = docker
     stub.answers["POST /build"] = (400, {"message": "dockerfile parse error"})
@@ -269,9 +280,11 @@ def test_refused_build(docker: tuple[DockerEngine, StubEngine]) -> None:
         build(engine, print)
 
 
-def test_errors_of_the_callback_are_its_own(docker: tuple[DockerEngine, StubEngine]) -> None:
+def test_an_error_of_the_callback_is_passed_through(
+    docker: tuple[DockerEngine, StubEngine],
+) -> None:
     """
-    A terminal that was closed is not an engine that went away.
+    A closed terminal does not mean that the engine stopped answering.
     """
     engine, stub = docker
     stub.answers["POST /build"] = (200, [{"stream": "Step 1/1 : FROM x\n"}])
@@ -283,9 +296,11 @@ def test_errors_of_the_callback_are_its_own(docker: tuple[DockerEngine, StubEngi
         build(engine, closed)
 
 
-def test_failed_pull(docker: tuple[DockerEngine, StubEngine]) -> None:
+def test_a_pull_that_fails_after_status_200_is_an_error(
+    docker: tuple[DockerEngine, StubEngine],
+) -> None:
     """
-    A pull fails after the engine has said that all is well.
+    The engine reports errors in the body of its answer.
     """
     engine, stub = docker
     stub.answers["POST /images/create"] = (
@@ -297,9 +312,11 @@ def test_failed_pull(docker: tuple[DockerEngine, StubEngine]) -> None:
         engine.pull("there/x:1", lambda _: None)
 
 
-def test_failed_import(docker: tuple[DockerEngine, StubEngine]) -> None:
+def test_an_import_that_fails_after_status_200_is_an_error(
+    docker: tuple[DockerEngine, StubEngine],
+) -> None:
     """
-    So does an import.
+    The engine reports errors in the body of its answer.
     """
     engine, stub = docker
     stub.answers["POST /images/create"] = (200, [{"error": "no space left on device"}])
@@ -308,9 +325,9 @@ def test_failed_import(docker: tuple[DockerEngine, StubEngine]) -> None:
         engine.import_image(io.BytesIO(b"tar"), tag="x:1", changes=[])
 
 
-def test_archive_that_breaks_off(docker: tuple[DockerEngine, StubEngine]) -> None:
+def test_a_refused_archive_is_an_error_of_the_call(docker: tuple[DockerEngine, StubEngine]) -> None:
     """
-    Reading is refused at the call, not at the first piece.
+    The error is raised before the first piece is read.
     """
     engine, stub = docker
     stub.answers["GET /containers/c/archive"] = (404, {"message": "Could not find the file /x"})
@@ -319,9 +336,9 @@ def test_archive_that_breaks_off(docker: tuple[DockerEngine, StubEngine]) -> Non
         engine.get_archive("c", "/x")
 
 
-def test_podman_names(podman: tuple[DockerEngine, StubEngine]) -> None:
+def test_podman_keeps_our_images_under_localhost(podman: tuple[DockerEngine, StubEngine]) -> None:
     """
-    Our own images are kept under `localhost/`, which callers never see; others are found as well.
+    Callers never see that prefix. Images of registries are found as well.
     """
     engine, stub = podman
     stub.answers["GET /images/localhost/x:1/json"] = (200, IMAGE)
@@ -337,9 +354,9 @@ def test_podman_names(podman: tuple[DockerEngine, StubEngine]) -> None:
     assert "podman" == engine.egress_network
 
 
-def test_podman_removes_one_name(podman: tuple[DockerEngine, StubEngine]) -> None:
+def test_podman_removes_a_tag_by_its_name(podman: tuple[DockerEngine, StubEngine]) -> None:
     """
-    A tag is removed by its name, not by the image's id, which would take all tags along.
+    A removal by the image's id would remove all tags.
     """
     engine, stub = podman
     stub.answers["DELETE /images/localhost/x:1"] = (200, "[]")
@@ -349,9 +366,9 @@ def test_podman_removes_one_name(podman: tuple[DockerEngine, StubEngine]) -> Non
     assert ["DELETE /v1.41/images/localhost/x:1"] == stub.calls[1:]
 
 
-def test_podman_import_is_tagged_afterwards(podman: tuple[DockerEngine, StubEngine]) -> None:
+def test_podman_tags_an_import_in_a_second_call(podman: tuple[DockerEngine, StubEngine]) -> None:
     """
-    Since Podman ignores the tag that comes with the import.
+    Podman ignores the tag of an import.
     """
     engine, stub = podman
     stub.answers["POST /images/create"] = (200, {"status": "a" * 64})
@@ -368,9 +385,9 @@ def test_podman_import_is_tagged_afterwards(podman: tuple[DockerEngine, StubEngi
     )
 
 
-def test_podman_labels_a_commit_by_a_build(podman: tuple[DockerEngine, StubEngine]) -> None:
+def test_podman_labels_a_commit_with_a_build(podman: tuple[DockerEngine, StubEngine]) -> None:
     """
-    Since Podman ignores the labels that come with the commit, which has no name then.
+    Podman ignores the labels of a commit, so the commit itself gets no name.
     """
     engine, stub = podman
     stub.answers["POST /commit"] = (201, {"Id": "a" * 64})
@@ -389,18 +406,18 @@ def test_podman_labels_a_commit_by_a_build(podman: tuple[DockerEngine, StubEngin
     assert f"FROM {'a' * 64}\n".encode() in stub.bodies[2]
 
 
-def test_labels_as_instructions() -> None:
+def test_special_characters_in_label_instructions_are_escaped() -> None:
     """
-    What a Dockerfile would interpret is escaped; a line break cannot be.
+    A line break cannot be escaped.
     """
     assert [r'LABEL "a b"="\"\\\$x"'] == label_changes({"a b": '"\\$x'})
     with pytest.raises(ValueError, match="line break"):
         label_changes({"a": "1\n2"})
 
 
-def test_protocol_costs_nothing() -> None:
+def test_the_protocol_and_the_fake_do_not_import_docker() -> None:
     """
-    Neither the protocol nor the fake brings docker, or what docker brings.
+    They do not import the dependencies of docker either.
     """
     code = (
         "import sys, pytest_codex_workspace.engine.fake, pytest_codex_workspace.engine.protocol;"
@@ -408,3 +425,39 @@ def test_protocol_costs_nothing() -> None:
     )
 
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "make"),
+    [
+        ("POST /containers/create", {"Id": "x"}, lambda engine: engine.create(SPEC)),
+        (
+            "POST /networks/create",
+            {"Id": "x"},
+            lambda engine: engine.create_network("x", internal=True, labels={}),
+        ),
+    ],
+)
+def test_an_interrupt_waits_for_the_object_that_is_being_created(docker, call, answer, make):
+    """
+    Ctrl-C is raised when the engine has answered, so that the clean-up finds the object.
+    """
+    engine, stub = docker
+    stub.answers["GET /images/x:1/json"] = (200, IMAGE)
+    created = threading.Event()
+
+    def create() -> dict[str, str]:
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(0.2)
+        created.set()
+        return answer
+
+    stub.answers[call] = (201, create)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            make(engine)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert created.is_set()

@@ -1,4 +1,4 @@
-"""What the fake engine has beyond the contract."""
+"""Tests of the fake engine beyond the contract."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pytest_codex_workspace.engine.protocol import ContainerSpec
 from pytest_codex_workspace.errors import EngineError
 
 
-def test_commits_have_parents() -> None:
+def test_a_commit_has_a_parent() -> None:
     """
-    A commit's parent is the image of its container, and goes with it once nothing names it.
+    The parent is the image of the container. An untagged parent is removed with its last child.
     """
     engine = FakeEngine()
     base = engine.add_image("base", {"a": "1"})
@@ -30,9 +30,9 @@ def test_commits_have_parents() -> None:
     assert engine.image("base") is not None
 
 
-def test_pull_of_what_is_there() -> None:
+def test_an_image_of_the_registry_can_be_pulled() -> None:
     """
-    A registry has what the test says.
+    The test says which images the registry has.
     """
     lines: list[str] = []
 
@@ -41,9 +41,9 @@ def test_pull_of_what_is_there() -> None:
     assert (("debian:trixie",), ["Pulling debian:trixie"]) == (image.tags, lines)
 
 
-def test_default_container_runs_until_its_input_ends() -> None:
+def test_a_container_runs_until_its_input_ends_by_default() -> None:
     """
-    A test that gives no callable still has containers that live and die.
+    A test that gives no callable still has containers that start and end.
     """
     engine = FakeEngine()
     engine.add_image("x")
@@ -58,9 +58,9 @@ def test_default_container_runs_until_its_input_ends() -> None:
     assert engine.container(container) is None
 
 
-def test_removed_container_cannot_print() -> None:
+def test_a_removed_container_cannot_print() -> None:
     """
-    A callable that goes on printing after it was killed is stopped by that.
+    A callable that prints after its container was killed gets an error.
     """
     stopped: list[bool] = []
 
@@ -83,9 +83,9 @@ def test_removed_container_cannot_print() -> None:
     assert [True] == stopped
 
 
-def test_images_with_several_names() -> None:
+def test_an_image_with_several_tags_is_removed_tag_by_tag() -> None:
     """
-    An image with several tags goes tag by tag.
+    Its last tag removes the image.
     """
     engine = FakeEngine()
     image = engine.add_image("x:1")

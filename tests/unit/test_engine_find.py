@@ -1,4 +1,4 @@
-"""Which engine is chosen, and what is said when there is none."""
+"""Tests of finding an engine, and of the error when there is none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT = "unix:///var/run/docker.sock"
 
 class Recorder:
     """
-    Stands in for `DockerEngine`: notes what is tried, and answers at one address.
+    Replaces `DockerEngine`: records each address, and answers at one of them.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Recorder:
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
     """
-    No engine anywhere, and no docker configuration.
+    A machine without engines and docker configuration.
     """
     recorder = Recorder()
     monkeypatch.setattr(find, "DockerEngine", recorder)
@@ -54,7 +54,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
 
 def add_context(where: Path, name: str, host: str, *, current: bool = False) -> Path:
     """
-    Write a docker context; the directory for its certificates.
+    Write a docker context, and return the directory for its certificates.
     """
     digest = hashlib.sha256(name.encode()).hexdigest()
     meta = where / "contexts" / "meta" / digest / "meta.json"
@@ -74,9 +74,9 @@ def add_certificates(where: Path) -> None:
         (where / f"{name}.pem").write_text("")
 
 
-def test_what_led_to_an_engine_is_told(recorder: Recorder) -> None:
+def test_the_setting_that_led_to_an_engine_is_returned(recorder: Recorder) -> None:
     """
-    For whoever wonders why it is this one.
+    `doctor` shows it.
     """
     recorder.answers_at = DEFAULT
     assert (f"engine at {DEFAULT}", "the default socket") == find.locate_engine("auto", {})
@@ -121,11 +121,11 @@ def test_what_led_to_an_engine_is_told(recorder: Recorder) -> None:
         ),
     ],
 )
-def test_what_is_tried(
+def test_the_choice_says_which_addresses_are_tried(
     recorder: Recorder, choice: str, environ: dict[str, str], expected: list[str]
 ) -> None:
     """
-    Each choice has its places, in order; a place named by the user is the only one.
+    The addresses have an order. An address that the user named is the only one.
     """
     with pytest.raises(EngineUnavailable) as caught:
         find.find_engine(choice, {"XDG_RUNTIME_DIR": "/run/user/7", **environ})
@@ -134,9 +134,9 @@ def test_what_is_tried(
     assert all(f"{url}: no such socket" in str(caught.value) for url in expected)
 
 
-def test_first_that_answers(recorder: Recorder) -> None:
+def test_the_first_engine_that_answers_is_used(recorder: Recorder) -> None:
     """
-    The search ends where an engine answers.
+    The search ends there.
     """
     recorder.answers_at = "unix:///run/user/7/docker.sock"
 
@@ -146,9 +146,9 @@ def test_first_that_answers(recorder: Recorder) -> None:
     assert [DEFAULT, recorder.answers_at] == recorder.tried
 
 
-def test_docker_desktop_without_the_usual_socket(recorder: Recorder, tmp_path: Path) -> None:
+def test_docker_desktop_is_found_by_its_own_socket(recorder: Recorder, tmp_path: Path) -> None:
     """
-    Docker Desktop's own socket is looked for where it is.
+    The usual socket may not exist.
     """
     place = tmp_path / ".docker" / "run" / "docker.sock"
     place.parent.mkdir(parents=True)
@@ -159,11 +159,11 @@ def test_docker_desktop_without_the_usual_socket(recorder: Recorder, tmp_path: P
 
 
 @pytest.mark.parametrize(("environ", "current"), [({}, True), ({"DOCKER_CONTEXT": "work"}, False)])
-def test_docker_context(
+def test_a_docker_context_is_used_with_its_certificates(
     recorder: Recorder, tmp_path: Path, environ: dict[str, str], current: bool
 ) -> None:
     """
-    The current context, or the one that the environment names, is used with its certificates.
+    The context is the current one, or the one that the environment names.
     """
     add_certificates(add_context(tmp_path, "work", "tcp://10.0.0.2:2376", current=current))
     recorder.answers_at = "tcp://10.0.0.2:2376"
@@ -176,9 +176,9 @@ def test_docker_context(
     assert certificates.ca_cert.endswith("ca.pem")
 
 
-def test_docker_host_goes_before_the_context(recorder: Recorder, tmp_path: Path) -> None:
+def test_docker_host_takes_precedence_over_the_context(recorder: Recorder, tmp_path: Path) -> None:
     """
-    As with the docker command.
+    The docker command does the same.
     """
     add_context(tmp_path, "work", "tcp://10.0.0.2:2376", current=True)
     recorder.answers_at = "unix:///mine.sock"
@@ -188,18 +188,18 @@ def test_docker_host_goes_before_the_context(recorder: Recorder, tmp_path: Path)
     assert ["unix:///mine.sock"] == recorder.tried
 
 
-def test_default_context_is_no_context(recorder: Recorder) -> None:
+def test_the_default_context_means_the_usual_search(recorder: Recorder) -> None:
     """
-    The context `default` stands for the usual search.
+    Docker calls its built-in context `default`.
     """
     recorder.answers_at = DEFAULT
 
     assert find.find_engine("auto", {"DOCKER_CONTEXT": "default"})
 
 
-def test_missing_context(recorder: Recorder) -> None:
+def test_a_missing_context_is_an_error(recorder: Recorder) -> None:
     """
-    A context that is not there is named, and no other engine is taken instead.
+    The error names the context, and no other engine is used.
     """
     with pytest.raises(EngineUnavailable, match=r"'gone'.*docker context ls"):
         find.find_engine("auto", {"DOCKER_CONTEXT": "gone"})
@@ -207,9 +207,9 @@ def test_missing_context(recorder: Recorder) -> None:
     assert [] == recorder.tried
 
 
-def test_damaged_context(recorder: Recorder, tmp_path: Path) -> None:
+def test_a_damaged_context_is_an_error(recorder: Recorder, tmp_path: Path) -> None:
     """
-    A context that cannot be read is an error of ours, not of the JSON parser.
+    The error is ours, not that of the JSON parser.
     """
     add_context(tmp_path, "work", "tcp://10.0.0.2:2376", current=True)
     next(tmp_path.glob("contexts/meta/*/meta.json")).write_text("{")
@@ -218,9 +218,9 @@ def test_damaged_context(recorder: Recorder, tmp_path: Path) -> None:
         find.find_engine("auto", {})
 
 
-def test_certificates_for_docker_host(recorder: Recorder, tmp_path: Path) -> None:
+def test_certificates_are_used_for_a_tcp_address(recorder: Recorder, tmp_path: Path) -> None:
     """
-    `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH` hold for a TCP address.
+    `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH` name them.
     """
     add_certificates(tmp_path)
     recorder.answers_at = "tcp://10.0.0.1:2376"
@@ -232,9 +232,9 @@ def test_certificates_for_docker_host(recorder: Recorder, tmp_path: Path) -> Non
     assert [True, True] == [one.verify for one in recorder.certificates]
 
 
-def test_missing_certificates(recorder: Recorder, tmp_path: Path) -> None:
+def test_missing_certificates_are_an_error(recorder: Recorder, tmp_path: Path) -> None:
     """
-    Certificates that are not there are the reason, and nothing is tried without them.
+    The address is not tried without them.
     """
     environ = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path / "none")}
 
@@ -245,17 +245,17 @@ def test_missing_certificates(recorder: Recorder, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("choice", ["", "dokcer", "http//x", "npipe:////./pipe/docker_engine"])
-def test_unknown_choice(recorder: Recorder, choice: str) -> None:
+def test_an_unknown_choice_is_an_error(recorder: Recorder, choice: str) -> None:
     """
-    What is accepted is said.
+    The error lists the accepted values.
     """
     with pytest.raises(EngineUnavailable, match="auto, docker, podman, or a URL"):
         find.find_engine(choice, {})
 
 
-def test_path_instead_of_a_url(recorder: Recorder) -> None:
+def test_a_path_gets_a_hint_with_the_url(recorder: Recorder) -> None:
     """
-    A path is answered with the URL that was probably meant.
+    The user probably meant a `unix://` URL.
     """
     with pytest.raises(EngineUnavailable, match=r"did you mean unix:///run/my\.sock"):
         find.find_engine("/run/my.sock", {})
@@ -271,9 +271,11 @@ def test_path_instead_of_a_url(recorder: Recorder) -> None:
         ("unix:///my.sock", {}, "Start that engine"),
     ],
 )
-def test_next_step(recorder: Recorder, choice: str, environ: dict[str, str], advice: str) -> None:
+def test_the_last_line_of_the_error_says_what_to_do(
+    recorder: Recorder, choice: str, environ: dict[str, str], advice: str
+) -> None:
     """
-    The last line says what to do, which depends on who named the engine.
+    The advice depends on the setting that named the engine.
     """
     with pytest.raises(EngineUnavailable) as caught:
         find.find_engine(choice, environ)
@@ -281,27 +283,29 @@ def test_next_step(recorder: Recorder, choice: str, environ: dict[str, str], adv
     assert advice in str(caught.value).splitlines()[-1]
 
 
-def test_permission_denied_names_the_group(recorder: Recorder, tmp_path: Path) -> None:
+def test_permission_denied_names_the_group_of_the_socket(
+    recorder: Recorder, tmp_path: Path
+) -> None:
     """
-    The group is that of the socket.
+    A member of that group may use the engine.
     """
     recorder.reason = "permission denied"
 
-    with pytest.raises(EngineUnavailable, match="add yourself to group docker"):
+    with pytest.raises(EngineUnavailable, match="add yourself to the group docker"):
         find.find_engine(f"unix://{tmp_path}/none.sock", {})
 
 
-def test_no_such_socket(tmp_path: Path) -> None:
+def test_a_missing_socket_is_reported(tmp_path: Path) -> None:
     """
-    A socket that is not there.
+    The reason is not the number of a system error.
     """
     with pytest.raises(EngineUnavailable, match=r"none\.sock: no such socket"):
         find.find_engine(f"unix://{tmp_path}/none.sock", {})
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_a_socket_without_a_listener_is_reported(tmp_path: Path) -> None:
     """
-    A socket left behind by an engine that has ended.
+    An engine that has ended leaves such a socket behind.
     """
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "left.sock"))
@@ -310,9 +314,9 @@ def test_nobody_listens(tmp_path: Path) -> None:
             find.find_engine(f"unix://{tmp_path}/left.sock", {})
 
 
-def test_refused_tcp_port() -> None:
+def test_a_refused_tcp_port_is_not_reported_as_a_timeout() -> None:
     """
-    A TCP port where nothing listens is not reported as a timeout.
+    urllib3 treats a refused connection as a timeout.
     """
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -321,17 +325,17 @@ def test_refused_tcp_port() -> None:
             find.find_engine(f"tcp://127.0.0.1:{taken.getsockname()[1]}", {})
 
 
-def test_tcp_without_a_port() -> None:
+def test_a_tcp_address_without_a_port_is_reported() -> None:
     """
-    The SDK's objection is passed on.
+    The reason comes from the SDK.
     """
     with pytest.raises(EngineUnavailable, match="port is required"):
         find.find_engine("tcp://127.0.0.1", {})
 
 
-def test_ssh_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_ssh_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    What ssh printed, and the command to try, are in the text.
+    The error has the message of ssh, and a command to try.
     """
     (tmp_path / "ssh").write_text(
         "#!/bin/sh\necho 'Permission denied (publickey).' >&2\nexit 255\n"
@@ -346,9 +350,9 @@ def test_ssh_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "-l me -p 2222 -- engine.example docker version` must work" in str(caught.value)
 
 
-def test_no_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ssh_command_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A machine without ssh.
+    The error has a command to try.
     """
     monkeypatch.setenv("PATH", str(tmp_path))
 
@@ -359,34 +363,34 @@ def test_no_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def answers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """
-    The address of something that answers `/version` as the test says.
+    The address of a server that answers `/version` as the test says.
     """
     with stub_engine(tmp_path, request.param) as stub:
         yield stub.url
 
 
 @pytest.mark.parametrize("answers", ["<html>", {}, [], {"ApiVersion": None}], indirect=True)
-def test_no_engine_at_all(answers: str) -> None:
+def test_a_web_server_is_not_an_engine(answers: str) -> None:
     """
-    A web server is not taken for an engine.
+    The error says that something else answers.
     """
-    with pytest.raises(EngineUnavailable, match="it is no container engine"):
+    with pytest.raises(EngineUnavailable, match="it is not a container engine"):
         find.find_engine(answers, {})
 
 
 @pytest.mark.parametrize("answers", [{**DOCKER, "ApiVersion": "1.40"}], indirect=True)
-def test_old_engine(answers: str) -> None:
+def test_an_engine_that_is_too_old_is_reported(answers: str) -> None:
     """
-    An engine that is too old is told from none, with the version that will do.
+    The error has the oldest supported version.
     """
     with pytest.raises(EngineUnavailable, match=r"1\.40.*1\.41 \(Docker 20\.10.*update"):
         find.find_engine(answers, {})
 
 
 @pytest.mark.parametrize("answers", [DOCKER], indirect=True)
-def test_engine(answers: str) -> None:
+def test_a_server_that_answers_like_an_engine_is_used(answers: str) -> None:
     """
-    Something that answers as an engine does is one.
+    Nothing else is asked.
     """
     engine = find.find_engine(answers, {})
 

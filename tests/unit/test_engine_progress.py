@@ -1,4 +1,4 @@
-"""The engine's messages as lines."""
+"""Tests of reading the messages of an engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_codex_workspace.engine.progress import Progress
 
 def read(*messages: dict[str, Any]) -> tuple[Progress, list[str]]:
     """
-    Feed all *messages*.
+    Process all *messages*.
     """
     lines: list[str] = []
     progress = Progress(lines.append)
@@ -19,7 +19,7 @@ def read(*messages: dict[str, Any]) -> tuple[Progress, list[str]]:
     return progress, lines
 
 
-def test_lines_in_pieces() -> None:
+def test_lines_and_messages_may_be_split_anywhere() -> None:
     """
     A line may come in several messages, and a message may have several lines.
     """
@@ -28,9 +28,9 @@ def test_lines_in_pieces() -> None:
     assert ["ab", "c", "last"] == lines
 
 
-def test_noise_is_dropped() -> None:
+def test_ids_of_intermediate_objects_are_dropped() -> None:
     """
-    Ids of intermediate objects help nobody; that the cache was used does.
+    The message that the cache was used is kept.
     """
     _, lines = read(
         {"stream": " ---> 0123456789ab\n"},
@@ -42,18 +42,18 @@ def test_noise_is_dropped() -> None:
     assert [" ---> Using cache"] == lines
 
 
-def test_output_without_a_line_end() -> None:
+def test_output_without_a_line_end_is_a_line() -> None:
     """
-    A command's last words do not run into the engine's next line.
+    The last output of a command does not run into the engine's next line.
     """
     _, lines = read({"stream": "half"}, {"stream": "Step 2/2 : RUN x\n"})
 
     assert ["half", "Step 2/2 : RUN x"] == lines
 
 
-def test_progress_bars() -> None:
+def test_progress_bars_are_reduced_to_their_last_state() -> None:
     """
-    Of a line that was overwritten the last state counts, of a layer each change of status.
+    Each change in the status of a layer is one line.
     """
     _, lines = read(
         {"stream": "10%\r50%\r100%\r\n"},
@@ -66,9 +66,9 @@ def test_progress_bars() -> None:
     assert ["100%", "a1: Downloading", "a1: Pull complete", "Digest: sha256:1"] == lines
 
 
-def test_failure_keeps_the_step_and_its_tail() -> None:
+def test_a_failure_keeps_the_step_and_the_end_of_its_output() -> None:
     """
-    Output of earlier steps is not part of it, and it has a bound.
+    Output of earlier steps is dropped, and the number of lines is limited.
     """
     progress, _ = read(
         {"stream": "Step 1/2 : RUN a\nearlier\n"},
@@ -80,9 +80,9 @@ def test_failure_keeps_the_step_and_its_tail() -> None:
     assert [f"line {n}" for n in range(70, 100)] == progress.tail.splitlines()
 
 
-def test_image_id() -> None:
+def test_the_id_of_the_built_image_is_kept() -> None:
     """
-    The id of what was built is remembered, empty messages are not.
+    Empty messages are ignored.
     """
     progress, lines = read({"aux": {"ID": "sha256:1"}}, {"aux": None}, {})
 
@@ -91,28 +91,28 @@ def test_image_id() -> None:
 
 def advances(*messages: dict[str, Any]) -> list[str]:
     """
-    Feed all *messages*: how far it came, in words.
+    Process all *messages*, and return the progress in words.
     """
-    told: list[str] = []
-    progress = Progress(lambda _: None, lambda come: told.append(str(come)))
+    reported: list[str] = []
+    progress = Progress(lambda _: None, lambda advance: reported.append(str(advance)))
     for message in messages:
         progress.feed(message)
-    return told
+    return reported
 
 
 def layer(name: str, status: str, current: int = 0, total: int = 0) -> dict[str, Any]:
     """
-    A message about a layer.
+    Return a message about a layer.
     """
     detail = {"current": current, "total": total} if total else {}
     return {"id": name, "status": status, "progressDetail": detail}
 
 
-def test_layers_of_a_pull_add_up() -> None:
+def test_the_layers_of_a_pull_are_added_up() -> None:
     """
-    Half of the way is the download, half the unpacking; layers that are there count as layers.
+    Download and unpacking count half each. Layers that exist already count as layers only.
     """
-    told = advances(
+    reported = advances(
         {"id": "latest", "status": "Pulling from x"},
         layer("a", "Pulling fs layer"),
         layer("b", "Pulling fs layer"),
@@ -140,14 +140,14 @@ def test_layers_of_a_pull_add_up() -> None:
         "62 %, 2 of 3 layers",
         "81 %, 2 of 3 layers",
         "100 %, 3 of 3 layers",
-    ] == told
+    ] == reported
 
 
-def test_it_never_goes_back() -> None:
+def test_progress_never_decreases() -> None:
     """
-    Though the last layer turns out to be larger than all the others.
+    Here the last layer turns out to be larger than all the others.
     """
-    told = advances(
+    reported = advances(
         layer("a", "Pulling fs layer"),
         layer("b", "Pulling fs layer"),
         layer("a", "Downloading", 10, 10),
@@ -155,16 +155,16 @@ def test_it_never_goes_back() -> None:
         layer("b", "Downloading", 1000, 1000),
     )
 
-    shares = [int(one.partition(" %")[0]) for one in told if "%" in one]
+    shares = [int(one.partition(" %")[0]) for one in reported if "%" in one]
     assert sorted(shares) == shares
     assert 50 == shares[-1]
 
 
-def test_layers_of_a_push() -> None:
+def test_the_layers_of_a_push_are_added_up() -> None:
     """
-    There is nothing to unpack, and what the registry has is done.
+    A push has no unpacking, and a layer that the registry has is complete.
     """
-    told = advances(
+    reported = advances(
         {"status": "The push refers to repository [x]"},
         layer("a", "Preparing"),
         layer("b", "Waiting"),
@@ -174,27 +174,27 @@ def test_layers_of_a_push() -> None:
         {"status": "latest: digest: sha256:1 size: 5"},
     )
 
-    assert ["50 %, 1 of 2 layers", "100 %, 2 of 2 layers"] == told[-2:]
-    assert not [one for one in told if "3 layers" in one]
+    assert ["50 %, 1 of 2 layers", "100 %, 2 of 2 layers"] == reported[-2:]
+    assert not [one for one in reported if "3 layers" in one]
 
 
-def test_steps_of_a_build() -> None:
+def test_each_step_of_a_build_is_reported_once() -> None:
     """
-    Once each, whatever they print.
+    The output of a step makes no difference.
     """
-    told = advances(
+    reported = advances(
         {"stream": "Step 1/2 : FROM x\n"},
         {"stream": " ---> 0123456789ab\n"},
         {"stream": "Step 2/2 : RUN y\nprinted\n"},
         {"stream": "more\n"},
     )
 
-    assert ["step 1 of 2", "step 2 of 2"] == told
+    assert ["step 1 of 2", "step 2 of 2"] == reported
 
 
-def test_strange_messages_do_no_harm() -> None:
+def test_unexpected_messages_are_ignored() -> None:
     """
-    An engine may send what it likes.
+    An engine may send anything.
     """
     messages = [
         {"id": "a", "status": "Downloading", "progressDetail": None},

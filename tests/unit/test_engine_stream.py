@@ -1,4 +1,4 @@
-"""Frames taken apart, and a connection's two ends."""
+"""Tests of parsing frames, and of the two ends of a connection."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def frame(channel: int, data: bytes) -> bytes:
     """
-    As an engine sends it.
+    Return a frame as an engine sends it.
     """
     return struct.pack(">BxxxI", channel, len(data)) + data
 
 
 def joined(pieces: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
     """
-    Neighbours of one channel as one piece.
+    Join adjacent pieces of one channel.
     """
     result: list[tuple[int, bytes]] = []
     for channel, data in pieces:
@@ -41,9 +41,9 @@ def joined(pieces: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
     frames=st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=40)), max_size=20),
     cuts=st.lists(st.integers(1, 30), min_size=1, max_size=20),
 )
-def test_frames_survive_any_cut(frames: list[tuple[int, bytes]], cuts: list[int]) -> None:
+def test_frames_may_be_split_anywhere(frames: list[tuple[int, bytes]], cuts: list[int]) -> None:
     """
-    However the connection splits the bytes, the same output comes of it, and never an empty piece.
+    The output is the same for every split, and no piece is empty.
     """
     wire = b"".join(frame(*one) for one in frames)
     demultiplexer = Demultiplexer()
@@ -59,9 +59,9 @@ def test_frames_survive_any_cut(frames: list[tuple[int, bytes]], cuts: list[int]
     assert all(data for _, data in pieces)
 
 
-def test_neighbours_come_as_one_piece() -> None:
+def test_adjacent_frames_of_one_channel_are_one_piece() -> None:
     """
-    Many small frames that arrive together cost one call.
+    Many small frames that arrive together need one call.
     """
     wire = frame(1, b"a") + frame(1, b"b") + frame(2, b"c") + frame(1, b"d")
 
@@ -71,7 +71,7 @@ def test_neighbours_come_as_one_piece() -> None:
 @pytest.fixture
 def ends() -> Iterator[tuple[AttachedStream, socket.socket]]:
     """
-    A stream, and what the engine has of it.
+    A stream, and the engine's end of it.
     """
     ours, theirs = socket.socketpair()
     stream = AttachedStream(ours)
@@ -80,11 +80,11 @@ def ends() -> Iterator[tuple[AttachedStream, socket.socket]]:
         stream.close()
 
 
-def test_engine_sees_all_that_was_sent_and_then_the_end(
+def test_the_engine_receives_all_that_was_sent_before_the_end(
     ends: tuple[AttachedStream, socket.socket],
 ) -> None:
     """
-    Closing with unread output does not take back what was sent.
+    Closing with unread output does not lose the sent data.
     """
     stream, engine = ends
     engine.sendall(frame(1, b"never read"))
@@ -96,9 +96,9 @@ def test_engine_sees_all_that_was_sent_and_then_the_end(
     assert b"" == engine.recv(100)
 
 
-def test_sender_is_woken_by_the_end(ends: tuple[AttachedStream, socket.socket]) -> None:
+def test_the_end_wakes_a_sender(ends: tuple[AttachedStream, socket.socket]) -> None:
     """
-    An engine that closes only its half does not leave a sender waiting for ever.
+    An engine may close only its half of the connection.
     """
     stream, engine = ends
     failures: list[BaseException] = []
@@ -115,12 +115,12 @@ def test_sender_is_woken_by_the_end(ends: tuple[AttachedStream, socket.socket]) 
 
     assert (0, b"") == stream.receive()
     sender.join(5)
-    assert "takes no more input" in str(failures[0])
+    assert "accepts no more input" in str(failures[0])
 
 
-def test_receive_after_the_end(ends: tuple[AttachedStream, socket.socket]) -> None:
+def test_receive_after_the_end_returns_the_end(ends: tuple[AttachedStream, socket.socket]) -> None:
     """
-    The end is the end, however often one asks.
+    This holds for every further call.
     """
     stream, _ = ends
     stream.close()

@@ -1,4 +1,4 @@
-"""What programs are told: one JSON object a line."""
+"""Tests of the progress written for programs: one JSON object on each line."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pytest_codex_workspace.events import EventOutput, event_line, facts_of
 from pytest_codex_workspace.network.request import Request
 
 
-class Told(list):
+class Written(list):
     """
-    Lines, read.
+    The lines that were written, and the events in them.
     """
 
     @property
@@ -25,36 +25,43 @@ class Told(list):
         return [one["event"] for one in self.events]
 
 
-def tell(output):
+def report(output, work=lambda: None):
     """
-    Something of each kind.
+    Report something of each kind; *work* is done in the step.
     """
     output.note("a note")
     with output.step("pulling x") as step:
         step.advance(Advance(1, 3, "layers", 40))
         output.script("a line")
         output.detail("a detail")
+        work()
     output.event("result", exit_code=0)
 
 
-def test_everything_has_a_time_and_a_kind():
+def test_each_event_has_a_time_and_a_kind():
     """
-    And a step a number by which its events belong together.
+    The events of one step share a number.
     """
-    told = Told()
-    tell(EventOutput("progress", told.append))
+    now = 0.0
+
+    def work():
+        nonlocal now
+        now += 2.5
+
+    lines = Written()
+    report(EventOutput("progress", lines.append, clock=lambda: now), work)
 
     kinds = ["note", "step-started", "progress", "script", "step-ended", "result"]
-    assert kinds == told.kinds
-    note, started, progress, script, ended, result = told.events
-    assert all(isinstance(one["time"], float) for one in told.events)
+    assert kinds == lines.kinds
+    note, started, progress, script, ended, result = lines.events
+    assert all(isinstance(one["time"], float) for one in lines.events)
     assert ("a note", "a line", 0) == (note["text"], script["line"], result["exit_code"])
     assert (1, "pulling x") == (started["step"], started["title"])
     assert {"step": 1, "done": 1, "total": 3, "unit": "layers", "percent": 40} == {
         k: v for k, v in progress.items() if k not in ("time", "event")
     }
     assert (1, True) == (ended["step"], ended["ok"])
-    assert 0 <= ended["duration"] < 10
+    assert 2.5 == ended["duration"]
 
 
 @pytest.mark.parametrize(
@@ -67,48 +74,51 @@ def test_everything_has_a_time_and_a_kind():
         ),
     ],
 )
-def test_modes(mode, kinds):
+def test_the_mode_chooses_the_events(mode, kinds):
     """
-    As people get more or less of it, so do programs.
+    Programs get as much or as little as users do.
     """
-    told = Told()
-    tell(EventOutput(mode, told.append))
+    lines = Written()
+    report(EventOutput(mode, lines.append))
 
-    assert kinds == told.kinds
+    assert kinds == lines.kinds
 
 
-def test_a_step_that_failed():
+def test_a_step_that_failed_has_an_end():
     """
-    It has ended as well, and the numbers go on.
+    The next step has the next number.
     """
-    told = Told()
-    output = EventOutput("progress", told.append)
+    lines = Written()
+    output = EventOutput("progress", lines.append)
     with pytest.raises(ValueError, match="no"), output.step("first"):
         raise ValueError("no")
     with output.step("second", announced=False):
         pass
 
     assert [(1, False), (2, True)] == [
-        (one["step"], one["ok"]) for one in told.events if one["event"] == "step-ended"
+        (one["step"], one["ok"]) for one in lines.events if one["event"] == "step-ended"
     ]
 
 
-def test_progress_is_told_at_a_modest_rate():
+def test_progress_of_a_step_is_written_at_most_once_a_second():
     """
-    An engine sends many messages a second; the last one is told in any case.
+    An engine sends many messages a second. The last one is always written.
     """
-    told = Told()
-    with EventOutput("progress", told.append).step("x") as step:
+    lines = Written()
+    now = 0.0
+    with EventOutput("progress", lines.append, clock=lambda: now).step("x") as step:
         for percent in range(101):
             step.advance(Advance(0, 1, "layers", percent))
+            now += 1 / 32
 
-    assert [0, 100] == [one["percent"] for one in told.events if one["event"] == "progress"]
+    progress = [one for one in lines.events if one["event"] == "progress"]
+    assert [0, 32, 64, 96, 100] == [one["percent"] for one in progress]
 
 
 @pytest.mark.parametrize("text", ["\x1b]0;title\x07", "\x9b2J", "\udcff", "two\nlines", "ü"])
-def test_nothing_steers_a_terminal(text):
+def test_an_event_cannot_control_a_terminal(text):
     """
-    One line of ASCII that every parser of JSON reads.
+    An event is one line of ASCII that every JSON parser reads.
     """
     line = event_line("note", text=text, inner=[{"a": text}])
 
@@ -119,9 +129,9 @@ def test_nothing_steers_a_terminal(text):
     read["text"].encode()
 
 
-def test_a_request_without_its_bodies():
+def test_the_facts_of_a_request_do_not_include_its_bodies():
     """
-    Which may hold secrets.
+    Bodies may hold secrets.
     """
     request = Request(
         *(7, 1.5, "test", "GET", "https", "example.org", 443, "/", "https://example.org/"),

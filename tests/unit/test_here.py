@@ -1,4 +1,4 @@
-"""This machine's own addresses."""
+"""Tests of finding this machine's own addresses."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Main:
 """
 
 
-def test_local_leaves_are_found(tmp_path):
+def test_only_local_addresses_are_found(tmp_path):
     """
-    Not networks, not broadcast addresses; IPv6 too.
+    IPv4 and IPv6 addresses are found; networks and broadcast addresses are not.
     """
     (tmp_path / "fib_trie").write_text(FIB_TRIE)
     (tmp_path / "if_inet6").write_text("fd000000000000000000000000000002 02 40 00 80 eth0\n")
@@ -29,8 +29,8 @@ def test_local_leaves_are_found(tmp_path):
     assert ("192.0.2.2", "fd00::2") == own_addresses(tmp_path)
 
 
-def test_other_systems_have_none(tmp_path):
+def test_systems_without_these_files_have_no_addresses(tmp_path):
     """
-    There is no such file.
+    Other systems than Linux lack the files, and the result is empty.
     """
     assert () == own_addresses(tmp_path)

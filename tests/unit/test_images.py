@@ -1,4 +1,4 @@
-"""When images are built, from what, and what is said when they cannot be."""
+"""Tests of building images: when, from which files, and the errors of failed builds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY = b"-----BEGIN PRIVATE KEY-----\nSECRET\n-----END PRIVATE KEY-----\n"
 
 class RecordingEngine(FakeEngine):
     """
-    Remembers builds: the files, the arguments and the labels of each.
+    Records the files, the arguments and the labels of each build.
     """
 
     def __init__(self, **options: object) -> None:
@@ -85,10 +85,10 @@ def ensure(engine, output):
 
 
 class TestBaseImage:
-    def test_is_built_once(self, engine, ensure, lines):
+    def test_is_built_only_once(self, engine, ensure, lines):
         """
-        A missing image is built and tagged; the second call does and says
-        nothing.
+        The first call builds and tags the missing image. The second call does and
+        reports nothing.
         """
         image = ensure()
         del lines[:]
@@ -101,9 +101,9 @@ class TestBaseImage:
         assert f"codex-workspace-emulator:base-{image.labels[labels.KEY][:12]}" == tag
         assert image.labels[labels.KIND] == "base"
 
-    def test_is_built_anew_on_demand(self, engine, output, lines):
+    def test_can_be_rebuilt(self, engine, output, lines):
         """
-        Without what is left of earlier builds; the one before goes, both tags lead to the new one.
+        The build cache is not used. The old image is removed, and both tags name the new one.
         """
 
         def ensure(*, anew):
@@ -118,15 +118,15 @@ class TestBaseImage:
         assert second.id == engine.image("codex-workspace-emulator:latest").id
         assert second.id == engine.image(first.tags[0]).id == ensure(anew=False).id
 
-    def test_shows_the_step_that_runs(self, lines):
+    def test_shows_the_current_step(self, lines):
         """
-        Of how many there are; and how far the pull before has come.
+        The progress has the number of steps. The pull before the build has a progress, too.
         """
         steps = []
 
         class Watched(Output):
-            def _moved(self, step):
-                steps.append(str(step.come))
+            def advanced(self, step):
+                steps.append(str(step.progress))
 
         engine = FakeEngine(pullable=[rootfs.DEBIAN])
         images.ensure_proxy_image(engine, output=Watched("quiet", lines.append))
@@ -135,9 +135,9 @@ class TestBaseImage:
         assert [f"step {n} of {len(steps) - 1}" for n in range(1, len(steps))] == steps[1:]
 
     @pytest.mark.parametrize("choice", ["slim", "universal", images.UNIVERSAL])
-    def test_is_found_without_being_made(self, engine, output, ensure, lines, choice):
+    def test_is_found_without_a_build(self, engine, output, ensure, lines, choice):
         """
-        Nothing is pulled or built for it, and one for another authority does not count.
+        Nothing is pulled or built. An image for another CA does not count.
         """
 
         def find(certificate=CERTIFICATE):
@@ -151,9 +151,9 @@ class TestBaseImage:
         assert find(OTHER_CERTIFICATE) is None
         assert (1, []) == (len(engine.builds), lines)
 
-    def test_is_built_again_when_the_authority_changes(self, engine, ensure):
+    def test_is_rebuilt_if_the_ca_changes(self, engine, ensure):
         """
-        Workspaces must trust the proxy of now.
+        Workspaces must trust the current proxy.
         """
         first = ensure()
 
@@ -163,9 +163,11 @@ class TestBaseImage:
         assert engine.builds[-1]["files"]["ca.crt"] == OTHER_CERTIFICATE
         assert second.id == engine.image("codex-workspace-emulator:latest").id
 
-    def test_is_not_built_again_for_another_bundle_of_the_host(self, engine, ensure, monkeypatch):
+    def test_is_not_rebuilt_if_the_certificates_of_the_host_change(
+        self, engine, ensure, monkeypatch
+    ):
         """
-        Whom the host trusts is only of use during a build.
+        The host's certificates are used only during a build.
         """
         monkeypatch.setattr(images, "host_bundle", lambda: CERTIFICATE)
         ensure()
@@ -175,9 +177,9 @@ class TestBaseImage:
         (build,) = engine.builds
         assert build["files"]["host-ca.pem"] == CERTIFICATE
 
-    def test_never_gets_the_key(self, engine, ensure):
+    def test_does_not_contain_the_private_key(self, engine, ensure):
         """
-        Only the certificate of the authority goes into the context.
+        Only the certificate of the CA is part of the build context.
         """
         ensure(certificate=KEY + CERTIFICATE)
 
@@ -185,9 +187,9 @@ class TestBaseImage:
         assert files["ca.crt"] == CERTIFICATE
         assert not [name for name, content in files.items() if b"SECRET" in content]
 
-    def test_holds_the_agent_and_not_what_the_proxy_runs(self, engine, ensure):
+    def test_contains_the_agent_but_not_the_network_holder(self, engine, ensure):
         """
-        The agent comes along, the network holder stays out.
+        The network holder belongs to the proxy image.
         """
         ensure()
 
@@ -196,9 +198,9 @@ class TestBaseImage:
         assert "agent/holder.py" not in files
         assert not [name for name in files if name.endswith(".pyc")]
 
-    def test_latest_comes_back(self, engine, ensure):
+    def test_the_tag_latest_is_restored(self, engine, ensure):
         """
-        A `latest` that somebody removed or moved is put back without a build.
+        If somebody removed or moved the tag, it is restored without a build.
         """
         image = ensure()
         engine.tag(engine.add_image("other:1").id, "codex-workspace-emulator:latest")
@@ -208,9 +210,9 @@ class TestBaseImage:
         assert image.id == engine.image("codex-workspace-emulator:latest").id
         assert len(engine.builds) == 1
 
-    def test_is_made_from_the_image_of_ones_choice(self, engine, ensure):
+    def test_is_built_from_the_chosen_image(self, engine, ensure):
         """
-        Another image of the same name is another base.
+        A new image of the same name is another base.
         """
         first = engine.add_image("mine:1")
         ensure("mine:1")
@@ -219,9 +221,9 @@ class TestBaseImage:
 
         assert [first.id, second.id] == [build["args"]["BASE"] for build in engine.builds]
 
-    def test_passes_the_hosts_proxy_to_the_build(self, engine, ensure, monkeypatch):
+    def test_passes_the_proxy_variables_of_the_host_to_the_build(self, engine, ensure, monkeypatch):
         """
-        Behind a company proxy, the build needs it; the image does not.
+        The build needs them behind a corporate proxy. The image does not contain them.
         """
         monkeypatch.setenv("https_proxy", "http://user:secret@proxy.example:3128")
 
@@ -232,19 +234,21 @@ class TestBaseImage:
         assert {"BASE", "https_proxy"} == set(build["args"])
         assert "secret" not in str(image.labels)
 
-    def test_shows_the_long_steps(self, ensure, lines):
+    def test_shows_the_long_steps_of_a_build(self, ensure, lines):
         """
-        A person sees that something goes on.
+        The user sees the progress.
         """
         ensure()
 
         assert [line for line in lines if "RUN bash /tmp/codex-build/install.sh" in line]
         assert not [line for line in lines if "COPY" in line]
 
-    def test_the_one_before_is_kept_and_older_ones_go(self, engine, ensure, monkeypatch):
+    def test_the_previous_image_is_kept_and_older_images_are_removed(
+        self, engine, ensure, monkeypatch
+    ):
         """
-        Two checkouts used in turns do not build for each other; images do not
-        pile up.
+        Two checkouts that are used alternately do not rebuild each other's image, and
+        the number of images does not grow.
         """
         monkeypatch.setattr("time.time", itertools.count(0, 50_000).__next__)
         made = [ensure(certificate=CERTIFICATE.replace(b"AAAA", b"AAA%d" % n)) for n in range(3)]
@@ -253,9 +257,9 @@ class TestBaseImage:
         assert made[0].tags[0] not in tags
         assert {made[1].tags[0], made[2].tags[0]} < tags
 
-    def test_one_that_is_in_use_stays(self, engine, ensure):
+    def test_an_image_in_use_is_kept(self, engine, ensure):
         """
-        An old image that a container stands on is left alone.
+        A container uses the old image.
         """
         first = ensure()
         container = engine.create(ContainerSpec(first.id, ["true"], "user"))
@@ -265,9 +269,9 @@ class TestBaseImage:
         assert engine.image(first.tags[0]) is not None
         engine.remove(container)
 
-    def test_another_choice_is_left_alone(self, engine, ensure):
+    def test_images_of_another_choice_are_kept(self, engine, ensure):
         """
-        Slim's images do not push out those of another base.
+        Images of slim do not replace those of another base.
         """
         engine.add_image("mine:1")
         mine = ensure("mine:1")
@@ -280,8 +284,8 @@ class TestBaseImage:
 class TestUniversal:
     def test_is_pinned_by_its_digest(self, engine, ensure, monkeypatch):
         """
-        The build starts from the image that was looked at, even if its tag
-        moves meanwhile.
+        The build uses the image that was inspected, even if its tag moves
+        meanwhile.
         """
         digest = f"{images.UNIVERSAL}@sha256:{'a' * 64}"
         have = engine.add_image(f"{images.UNIVERSAL}:latest")
@@ -301,18 +305,18 @@ class TestUniversal:
         assert digest == engine.builds[-1]["args"]["BASE"]
         assert digest in made.labels.values()
 
-    def test_is_pulled_when_missing(self, engine, ensure, lines):
+    def test_is_pulled_if_it_is_missing(self, engine, ensure, lines):
         """
-        The engine fetches what it does not have, and a person is told.
+        The pull is reported to the user.
         """
         ensure("universal")
 
         assert engine.image(f"{images.UNIVERSAL}:latest") is not None
         assert [line for line in lines if f"pulling {images.UNIVERSAL}" in line]
 
-    def test_without_a_registry_names_the_way_out(self, output):
+    def test_without_a_registry_the_error_suggests_slim(self, output):
         """
-        Where it cannot be pulled, the error names slim.
+        Slim needs no registry.
         """
         with pytest.raises(ImageBuildError, match="--codex-image=slim"):
             images.ensure_base_image(
@@ -320,17 +324,17 @@ class TestUniversal:
             )
 
 
-def test_a_base_image_that_does_not_exist_is_named(ensure):
+def test_a_missing_base_image_is_an_error(ensure):
     """
-    The error has the reference and what to do.
+    The error has the reference and says what to do.
     """
-    with pytest.raises(ImageBuildError, match=r"no/such:image .*check its name"):
+    with pytest.raises(ImageBuildError, match=r"no/such:image .*check the name"):
         ensure("no/such:image")
 
 
 def test_a_failed_build_leaves_no_image(output):
     """
-    The error has the step and what it printed; the next call builds again.
+    The error has the failed step and its output. The next call builds again.
     """
 
     def fail(_spec: ContainerSpec, _stdin: BinaryIO, stdout: BinaryIO) -> int:
@@ -347,9 +351,9 @@ def test_a_failed_build_leaves_no_image(output):
 
 
 class TestProxyImage:
-    def test_holds_the_addons_the_policy_and_the_holder(self, engine, output):
+    def test_contains_the_addons_the_policy_and_the_holder(self, engine, output):
         """
-        Of the package, only the policy goes in, and it is built once.
+        Only the policy is copied from the package. The image is built once.
         """
         image = images.ensure_proxy_image(engine, output=output)
         assert image.id == images.ensure_proxy_image(engine, output=output).id
@@ -370,17 +374,17 @@ class TestProxyImage:
 
 
 class TestDebian:
-    def test_is_pulled_where_a_registry_answers(self, output):
+    def test_is_pulled_if_a_registry_answers(self, output):
         """
-        No root file system is made when the image can be had.
+        No root file system is made.
         """
         engine = FakeEngine(pullable=[rootfs.DEBIAN])
 
         assert engine.pull(rootfs.DEBIAN, print).id == rootfs.ensure_debian(engine, output).id
 
-    def test_is_not_asked_for_twice(self, output, monkeypatch):
+    def test_is_pulled_or_imported_only_once(self, output, monkeypatch):
         """
-        What was imported once is used without asking a registry again.
+        An imported image is used without asking a registry again.
         """
         engine = FakeEngine()
         have = engine.add_image(rootfs.ROOTFS)
@@ -388,10 +392,10 @@ class TestDebian:
 
         assert have.id == rootfs.ensure_debian(engine, output).id
 
-    def test_is_made_and_imported_where_none_does(self, fake_mmdebstrap, output, lines):
+    def test_is_made_and_imported_without_a_registry(self, fake_mmdebstrap, output, lines):
         """
-        The root file system that mmdebstrap makes becomes an image, and why
-        is said.
+        The root file system that mmdebstrap makes becomes an image, and the reason is
+        reported.
         """
         fake_mmdebstrap('tar -c -f "$tar" -C / --files-from /dev/null')
         engine = FakeEngine()
@@ -402,18 +406,18 @@ class TestDebian:
         assert image.labels[labels.KIND] == "rootfs"
         assert "no registry has debian:trixie-slim" in "\n".join(lines)
 
-    def test_without_mmdebstrap_says_what_to_install(self, output, monkeypatch, tmp_path):
+    def test_a_missing_mmdebstrap_is_an_error(self, output, monkeypatch, tmp_path):
         """
-        The error names the packages.
+        The error names the packages to install.
         """
         monkeypatch.setenv("PATH", str(tmp_path))
 
         with pytest.raises(ImageBuildError, match="apt-get install mmdebstrap"):
             rootfs.ensure_debian(FakeEngine(), output)
 
-    def test_a_failure_shows_what_mmdebstrap_said(self, fake_mmdebstrap, output):
+    def test_a_failure_of_mmdebstrap_is_reported(self, fake_mmdebstrap, output):
         """
-        Its errors come through, its progress does not.
+        The error has its error messages, but not its progress.
         """
         fake_mmdebstrap(
             "echo 'I: running apt-get update...' >&2; echo 'E: no way out' >&2; exit 25"
@@ -435,9 +439,9 @@ class TestDebian:
 
 
 class TestBuildContext:
-    def test_key_depends_on_names_and_content_alone(self, tmp_path):
+    def test_the_key_depends_only_on_names_and_content(self, tmp_path):
         """
-        Times, modes and the order of adding do not change what is built.
+        Times, modes and the order of adding files do not change the image.
         """
         (tmp_path / "a").write_bytes(b"1")
         (tmp_path / "b").write_bytes(b"2")
@@ -454,9 +458,9 @@ class TestBuildContext:
     @pytest.mark.parametrize(
         ("name", "content", "base"), [("b", b"1", "b"), ("a", b"2", "b"), ("a", b"1", "c")]
     )
-    def test_key_changes_with_each_part(self, name, content, base):
+    def test_each_part_changes_the_key(self, name, content, base):
         """
-        Another name, another content and another base are another image.
+        Another name, content or base gives another image.
         """
         one, two = BuildContext(), BuildContext()
         one.add("a", b"1")
@@ -464,9 +468,9 @@ class TestBuildContext:
 
         assert one.key(base="b") != two.key(base=base)
 
-    def test_leaves_litter_out(self, tmp_path: Path):
+    def test_leaves_out_caches_and_editor_files(self, tmp_path: Path):
         """
-        Caches of Python and copies of editors are not built into images.
+        Python's caches and backup files of editors do not belong into images.
         """
         for name in ("__pycache__/a.cpython-313.pyc", ".a.py.swp", "a.py~", "a.py"):
             (tmp_path / name).parent.mkdir(exist_ok=True)

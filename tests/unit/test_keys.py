@@ -1,4 +1,4 @@
-"""Keys of layers, and what differs between two."""
+"""Tests of the keys of layers, and of the differences between two keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_codex_workspace.repository import RepositorySnapshot
 
 def order(**changes) -> Order:
     """
-    An order that differs in *changes* from what is ordered without any.
+    Return a workspace order that differs in *changes* from the default order.
     """
     fields = {
         "path": Path("/r"),
@@ -38,6 +38,16 @@ def parts(base="b", platform="linux/amd64", **changes):
     return setup_parts(order(**changes), base=base, platform=platform)
 
 
+def test_a_key_depends_on_the_parts_and_not_on_their_order():
+    """
+    The encoding of names and values is unambiguous.
+    """
+    assert key_of({"a": 1, "b": "2"}) == key_of({"b": "2", "a": 1})
+    assert key_of({"a": "bc"}) != key_of({"ab": "c"})
+    assert key_of({"env": {"A": "1"}}) != key_of({"env": {"A": "2"}})
+    assert 24 == len(key_of({}))
+
+
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
@@ -53,9 +63,9 @@ def parts(base="b", platform="linux/amd64", **changes):
         ({"played": "digest"}, "cassette"),
     ],
 )
-def test_each_part_has_a_say(changes, name):
+def test_each_input_of_a_setup_image_changes_its_key(changes, name):
     """
-    Whatever goes into a setup image changes its key, and is named as the difference.
+    The difference names the input.
     """
     usual, other = parts(), parts(**changes)
 
@@ -66,16 +76,16 @@ def test_each_part_has_a_say(changes, name):
 @pytest.mark.parametrize(
     "changes", [{"head": "b" * 40}, {"policy": Policy(offline=True)}, {"path": Path("/s")}]
 )
-def test_what_has_none(changes):
+def test_other_values_do_not_change_the_key(changes):
     """
-    Another commit, what tests may reach, where the clone is.
+    Examples are another commit, the network policy of tests, and the path of the clone.
     """
     assert key_of(parts()) == key_of(parts(**changes))
 
 
-def test_a_value_does_not_run_into_the_next_name():
+def test_the_encoding_of_variables_is_unambiguous():
     """
-    Nor does the order of variables matter.
+    The order of variables does not matter.
     """
     one = parts(env={"A": "1", "B": "2"})
     same = parts(env={"B": "2", "A": "1"})
@@ -84,9 +94,9 @@ def test_a_value_does_not_run_into_the_next_name():
     assert key_of(one) == key_of(same) != key_of(other)
 
 
-def test_what_became_of_each_part():
+def test_each_difference_is_one_word():
     """
-    In one word; values of variables are not told.
+    Values of variables are not shown.
     """
     old = fingerprint(parts(env={"GONE": "x", "OTHER": "secret"}))
     new = fingerprint(parts(env={"OTHER": "changed", "NEW": "y"}))

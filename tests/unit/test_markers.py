@@ -1,4 +1,4 @@
-"""Markers and factory keywords."""
+"""Tests of reading markers and factory keywords."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def mark(name, *args, **kwargs):
         ),
     ],
 )
-def test_markers_make_a_wish(marks, wish):
+def test_markers_make_a_request(marks, wish):
     """
-    The marker closest to the test wins; variables add up.
+    The marker closest to the test takes precedence; variables are merged.
     """
     assert wish == read_markers(marks)
 
@@ -62,14 +62,14 @@ def test_markers_make_a_wish(marks, wish):
         ([mark("codex_network", "a", "b")], "takes a policy and keywords"),
         ([mark("codex_cassette")], "takes one name"),
         ([mark("codex_network", 7)], "policy is 7"),
-        ([mark("codex_network", alow=["a"])], "was 'allow' meant?"),
+        ([mark("codex_network", alow=["a"])], "did you mean 'allow'?"),
         ([mark("codex_network", allow="a.test")], "'a.test' is not a list"),
-        ([mark("codex_network", http="no")], "is not block or allow"),
+        ([mark("codex_network", http="no")], "is not 'block' or 'allow'"),
     ],
 )
-def test_wrong_arguments_are_explained(marks, words):
+def test_invalid_arguments_are_explained(marks, words):
     """
-    The complaint says which marker and what it takes.
+    The error names the marker and its valid arguments.
     """
     with pytest.raises(ConfigError) as caught:
         read_markers(marks)
@@ -77,9 +77,9 @@ def test_wrong_arguments_are_explained(marks, words):
     assert words in str(caught.value)
 
 
-def test_keywords_are_the_markers_names():
+def test_keywords_are_the_names_of_the_markers():
     """
-    With and without `codex_`.
+    The prefix `codex_` is optional.
     """
     expected = Wish("hit", "r", "v", {"A": "1"})
 
@@ -93,15 +93,15 @@ def test_keywords_are_the_markers_names():
 
 def test_a_network_is_a_policy_or_changes_to_one():
     """
-    As one value, or as the marker's keywords.
+    The value is one policy, or has the marker's keywords.
     """
     assert read_keywords({"network": "offline"}).network == ({"policy": "offline"},)
     assert read_keywords({"codex_network": {"http": "allow"}}).network == ({"http": "allow"},)
 
 
-def test_an_unknown_keyword_names_the_known_ones():
+def test_an_unknown_keyword_is_a_type_error():
     """
-    A typing error is a `TypeError`, as for any function.
+    The error lists the known keywords.
     """
     with pytest.raises(TypeError, match="cache_hit, cache_miss"):
         read_keywords({"cache": "hit"})

@@ -1,4 +1,4 @@
-"""What tests ask of the network log, and what they read when they are wrong."""
+"""Tests of the network log: filters, assertions, and the messages of failed assertions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_codex_workspace.network.request import Request
 
 def request(number: int = 1, **changes: Any) -> Request:
     """
-    A request, by default an ordinary one.
+    Return an ordinary allowed request, with *changes*.
     """
     values: dict[str, Any] = {
         "id": number,
@@ -83,49 +83,51 @@ LOG = NetworkLog(lambda: [request(), BLOCKED, LOOKUP])
         ({"reason": None}, [1, 2, 3]),
     ],
 )
-def test_requests_by_keyword(match: dict[str, Any], ids: list[int]) -> None:
+def test_requests_match_all_filters(match: dict[str, Any], ids: list[int]) -> None:
     """
-    All keywords must fit; `None` leaves one open.
+    A request must match all filters; the value `None` matches everything.
     """
     assert ids == [each.id for each in LOG.requests(**match)]
 
 
 @pytest.mark.parametrize(
-    ("match", "error", "words"),
+    ("match", "error", "message"),
     [
         (
             {"hosts": "x"},
             TypeError,
-            "unknown keyword hosts; was 'host' meant.* host, method, path,",
+            r"Unknown filter 'hosts' \(did you mean 'host'\?\)\. Filters: host, method, path,",
         ),
-        ({"status": "200"}, TypeError, "status is a number, not '200'"),
-        ({"host": 1}, TypeError, "host is a string"),
+        ({"status": "200"}, TypeError, "status must be a number, not '200'"),
+        ({"host": 1}, TypeError, "host must be a string"),
         ({"verdict": "block"}, ValueError, "one of allowed, blocked"),
         ({"reason": "http"}, ValueError, "one of plain-http"),
         ({"phase": "run"}, ValueError, "one of setup, resume, test"),
-        ({"path__regex": "("}, ValueError, "no regular expression"),
+        ({"path__regex": "("}, ValueError, "not a valid regular expression"),
     ],
 )
-def test_wrong_keywords(match: dict[str, Any], error: type[Exception], words: str) -> None:
+def test_invalid_filters_are_errors(
+    match: dict[str, Any], error: type[Exception], message: str
+) -> None:
     """
-    What could never match is an error instead of an empty answer.
+    A filter that can never match is an error instead of an empty result.
     """
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         LOG.requests(**match)
 
 
-def test_blocked() -> None:
+def test_blocked_requests_are_listed() -> None:
     """
-    The blocked ones, oldest first.
+    `blocked` returns the blocked requests, oldest first.
     """
     assert LOG.blocked == [BLOCKED, LOOKUP]
     assert len(LOG) == 3
     assert list(LOG)[1] == BLOCKED
 
 
-def test_assertions_that_hold() -> None:
+def test_true_assertions_pass() -> None:
     """
-    None of them raises.
+    No assertion raises if the log is as expected.
     """
     LOG.assert_requested(host="api.example.org", path="/items")
     LOG.assert_requested(count=2, verdict="blocked")
@@ -140,7 +142,7 @@ def test_assertions_that_hold() -> None:
 
 def test_a_missing_request_shows_the_nearest() -> None:
     """
-    The matcher, the three nearest requests, and for each what differs.
+    The message shows the filters, the three nearest requests, and their differences.
     """
     log = NetworkLog(
         lambda: [BLOCKED, LOOKUP, request(4, status=404), request(5, host="z.example")]
@@ -150,7 +152,7 @@ def test_a_missing_request_shows_the_nearest() -> None:
 
     assert str(caught.value).splitlines() == [
         "expected a request with host='api.example.org' path='/items' status=200, "
-        "but none of 4 requests is one",
+        "but none of 4 requests matches",
         "the nearest of the others:",
         "  [test] GET https://api.example.org/items?page=2 200 12 bytes 0.25 s, allowed",
         "      host: expected 'api.example.org', was 'z.example'",
@@ -165,29 +167,29 @@ def test_a_missing_request_shows_the_nearest() -> None:
 
 def test_too_many_requests_are_listed() -> None:
     """
-    A wrong count shows the requests that did fit.
+    If the count is wrong, the message lists the requests that match.
     """
     log = NetworkLog(lambda: [request(number) for number in range(12)])
     with pytest.raises(AssertionError) as caught:
         log.assert_requested(count=1, host="api.example.org")
 
     text = str(caught.value)
-    assert "expected 1 request with host='api.example.org', but 12 requests of 12 fit:" in text
+    assert "expected 1 request with host='api.example.org', but 12 of 12 requests match:" in text
     assert text.endswith("... and 2 more")
     assert "nearest" not in text
 
 
-def test_a_request_that_should_not_be() -> None:
+def test_a_blocked_request_counts_as_requested() -> None:
     """
-    A blocked one counts as well: it was tried.
+    `assert_not_requested` fails for a blocked request as well.
     """
     with pytest.raises(AssertionError, match=r"CONNECT https://evil\.example 403"):
         LOG.assert_not_requested(host="evil.example")
 
 
-def test_nothing_blocked_explains_itself() -> None:
+def test_blocked_requests_are_explained() -> None:
     """
-    Each blocked request comes with its explanation.
+    `assert_nothing_blocked` shows each blocked request with its explanation.
     """
     with pytest.raises(
         AssertionError, match=r"2 of 3 requests were blocked(?s:.*)is not allowed\."
@@ -195,17 +197,17 @@ def test_nothing_blocked_explains_itself() -> None:
         LOG.assert_nothing_blocked()
 
 
-def test_other_hosts_are_named() -> None:
+def test_unexpected_hosts_are_named() -> None:
     """
-    The hosts that were not expected come first in the message.
+    `assert_only_hosts` names the hosts that were not expected.
     """
-    with pytest.raises(AssertionError, match=r"there were some for db\.example, evil\.example:"):
+    with pytest.raises(AssertionError, match=r"there were requests to db\.example, evil\.example:"):
         LOG.assert_only_hosts("api.example.org")
 
 
-def test_an_empty_log_says_so() -> None:
+def test_an_empty_log_is_reported_as_empty() -> None:
     """
-    There is no nearest request to show.
+    Without any request, the message does not show a nearest one.
     """
     with pytest.raises(
         AssertionError, match=r"expected a request with anything, but there were none$"
@@ -215,7 +217,7 @@ def test_an_empty_log_says_so() -> None:
 
 def test_every_call_synchronises() -> None:
     """
-    A log is never stale.
+    Every access waits for the current requests, so the log is never stale.
     """
     calls: list[int] = []
     log = NetworkLog(lambda: [request() for _ in calls] if calls.append(1) is None else [])
@@ -236,9 +238,9 @@ def test_every_call_synchronises() -> None:
         ({"reason__regex": "x"}, 0),
     ],
 )
-def test_one_of_several_and_expressions(match: dict[str, Any], count: int) -> None:
+def test_filters_take_lists_and_expressions(match: dict[str, Any], count: int) -> None:
     """
-    Every keyword takes `__in`, every text `__regex`.
+    Every filter takes `__in`, and every text filter takes `__regex`.
     """
     log = NetworkLog(lambda: [request(host="a.example.org", method="GET", status=200)])
 
@@ -246,24 +248,24 @@ def test_one_of_several_and_expressions(match: dict[str, Any], count: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("match", "words"),
+    ("match", "message"),
     [
-        ({"status__in": 200}, "status__in is a list"),
-        ({"host__in": "a"}, "host__in is a list"),
+        ({"status__in": 200}, "status__in must be a list"),
+        ({"host__in": "a"}, "host__in must be a list"),
         ({"verdict__in": ["nope"]}, "matches nothing"),
-        ({"status__regex": "2.."}, "unknown keyword"),
+        ({"status__regex": "2.."}, "Unknown filter 'status__regex'"),
     ],
 )
-def test_wrong_lists(match: dict[str, Any], words: str) -> None:
+def test_invalid_lists_are_errors(match: dict[str, Any], message: str) -> None:
     """
-    What could never match is an error.
+    A list filter that can never match is an error.
     """
-    with pytest.raises((TypeError, ValueError), match=words):
+    with pytest.raises((TypeError, ValueError), match=message):
         NetworkLog(list).requests(**match)
 
 
-def test_a_list_of_requests_can_be_read() -> None:
+def test_requests_have_a_readable_repr() -> None:
     """
-    Plain assertions show lines, not fields.
+    A plain assertion shows each request as a line, not as fields.
     """
     assert repr([request()]).startswith("[<[test] ")

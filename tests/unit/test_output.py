@@ -1,9 +1,10 @@
-"""What people see while long steps run: lines, and on a terminal one that is rewritten."""
+"""Tests of the progress shown to users: plain lines, and one rewritten line on a terminal."""
 
 from __future__ import annotations
 
 import io
 import re
+import threading
 import time
 
 import pytest
@@ -15,9 +16,24 @@ from pytest_codex_workspace.progressline import TerminalOutput, is_terminal
 HALF = Advance(1, 2, "layers", 50)
 
 
+class Clock:
+    """
+    A clock that a test moves by hand.
+    """
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+    def advance(self, seconds):
+        self.now += seconds
+
+
 class Terminal(io.StringIO):
     """
-    A terminal, and what is on its screen once everything is written.
+    A terminal that knows what its screen shows.
     """
 
     def isatty(self):
@@ -39,9 +55,19 @@ class Terminal(io.StringIO):
         return [row.rstrip() for row in rows]
 
 
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def terminal():
+    return Terminal()
+
+
 def until(condition, seconds=10):
     """
-    Wait for what another thread does.
+    Wait until another thread has made *condition* true.
     """
     end = time.monotonic() + seconds
     while not condition():
@@ -49,117 +75,120 @@ def until(condition, seconds=10):
         time.sleep(0.005)
 
 
-def test_a_step_begins_and_ends():
+def test_a_step_reports_its_start_and_its_duration(clock):
     """
-    With the time it took; what fails is told by whoever sees the error.
+    A failure is not reported here: whoever handles the exception reports it.
     """
     lines: list[str] = []
-    output = Output("progress", lines.append)
+    output = Output("progress", lines.append, clock=clock)
 
     with output.step("making it"):
         assert ["codex: making it ..."] == lines
+        clock.advance(2.5)
     with pytest.raises(ValueError, match="no"), output.step("failing"):
         raise ValueError("no")
 
-    assert re.fullmatch(r"codex: making it: 0\.\d s", lines[1])
-    assert ["codex: failing ..."] == lines[2:]
+    assert ["codex: making it ...", "codex: making it: 2.5 s", "codex: failing ..."] == lines
 
 
-@pytest.mark.parametrize(("come", "words"), [(None, ""), (HALF, "50 %, 1 of 2 layers, ")])
-def test_a_step_that_takes_long_says_so(come, words):
+@pytest.mark.parametrize(("progress", "words"), [(None, ""), (HALF, "50 %, 1 of 2 layers, ")])
+def test_a_long_step_reports_that_it_is_still_running(clock, progress, words):
     """
-    With how far it has come, if that is known.
-    """
-    lines: list[str] = []
-    output = Output("progress", lines.append, patience=0.01)
-
-    with output.step("pulling x") as step:
-        if come:
-            step.advance(come)
-        until(lambda: len(lines) > 2)
-
-    assert f"codex: pulling x: {words}0 s so far" in lines
-
-
-def test_a_step_that_prints_does_not_say_that_it_runs():
-    """
-    Whoever sees lines come knows.
+    The report has the progress, if that is known, and the time so far.
     """
     lines: list[str] = []
-    looks: list[object] = []
 
-    class Watched(Output):
+    class Impatient(Output):
         period = 0.001
 
-        def _ticked(self, step):
-            super()._ticked(step)
-            looks.append(step)
+    with Impatient("progress", lines.append, clock=clock).step("pulling x") as step:
+        if progress:
+            step.advance(progress)
+        clock.advance(10)
+        until(lambda: len(lines) > 1)
 
-    with Watched("progress", lines.append, patience=0.5).step("running x") as step:
-        until(lambda: len(looks) > 3)
-
-    assert step is looks[0]
-    assert not [line for line in lines if "so far" in line]
+    assert f"codex: pulling x: {words}10 s so far" == lines[1]
 
 
-def test_the_words_become_rarer():
+def test_a_step_that_prints_does_not_report_that_it_is_still_running(clock):
     """
-    A setup of an hour is not a page of them.
+    The printed lines show that the step is running. Silence counts from the last of them.
     """
     lines: list[str] = []
-    output = Output("progress", lines.append)
+    output = Output("progress", lines.append, clock=clock)
+
     with output.step("running x") as step:
-        now = time.monotonic()
-        step.started = now - 40
-        output._said = now - 15
-        output._ticked(step)
-        assert len(lines) == 1
-        output._said = now - 21
-        output._ticked(step)
-        output._ticked(step)
+        clock.advance(9)
+        output.script("a line")
+        clock.advance(9)
+        output.ticked(step)
+        assert ["codex: running x ...", "  | a line"] == lines
+        clock.advance(1)
+        output.ticked(step)
 
-    assert ["codex: running x: 40 s so far"] == lines[1:-1]
+    assert "codex: running x: 19 s so far" == lines[2]
 
 
-def test_a_step_that_is_not_announced_appears_when_it_takes_long():
+def test_reports_become_rarer_as_a_step_goes_on(clock):
     """
-    Such as asking a registry for what it may not have.
+    A setup of an hour does not fill a page with reports.
+    """
+    times = []
+    output = Output("progress", lambda line: times.append(clock.now - 1000), clock=clock)
+
+    with output.step("running x") as step:
+        for _ in range(300):
+            clock.advance(1)
+            output.ticked(step)
+
+    assert [0, 10, 20, 40, 80, 140, 200, 260, 300] == times
+
+
+def test_a_step_that_is_not_announced_is_reported_when_it_takes_long(clock):
+    """
+    An example is asking a registry for an image that it may not have.
     """
     lines: list[str] = []
-    with Output("progress", lines.append).step("asking", announced=False):
-        pass
+    output = Output("progress", lines.append, clock=clock)
+
+    with output.step("asking", announced=False) as step:
+        clock.advance(9)
+        output.ticked(step)
     assert [] == lines
 
-    output = Output("progress", lines.append, patience=0.01)
-    with output.step("asking", announced=False):
-        until(lambda: lines)
+    with output.step("asking", announced=False) as step:
+        clock.advance(10)
+        output.ticked(step)
+    assert ["codex: asking: 10 s so far"] == lines
 
-    assert "codex: asking: 0 s so far" in lines
 
-
-def test_quiet_is_quiet():
+def test_quiet_mode_shows_nothing(clock, terminal):
     """
-    In either form.
+    This holds for plain lines and for a terminal.
     """
     lines: list[str] = []
-    terminal = Terminal()
-    for output in (Output("quiet", lines.append), TerminalOutput("quiet", terminal)):
+    for output in (
+        Output("quiet", lines.append, clock=clock),
+        TerminalOutput("quiet", terminal, clock=clock),
+    ):
         with output.step("making it") as step:
             output.note("a")
             output.script("b")
             output.detail("c")
             step.advance(HALF)
+            clock.advance(100)
+            output.ticked(step)
 
     assert [] == lines
     assert terminal.getvalue() == ""
 
 
-def test_a_terminal_has_one_line_that_is_rewritten():
+def test_a_terminal_shows_a_step_in_one_line_that_is_rewritten(clock, terminal):
     """
-    Below what stays, and gone at the end.
+    The line is below the others, and a line with the duration replaces it at the end.
     """
-    terminal = Terminal()
-    output = TerminalOutput("progress", terminal, environ={})
+    output = TerminalOutput("progress", terminal, environ={}, clock=clock)
+
     with output.step("pulling x") as step:
         step.advance(HALF)
         assert ["codex: pulling x ...", "codex: pulling x: 50 %, 1 of 2 layers, 0 s"] == (
@@ -167,74 +196,89 @@ def test_a_terminal_has_one_line_that_is_rewritten():
         )
         output.script("a line")
         assert ["codex: pulling x ...", "  | a line", ""] == terminal.screen
-        output._drawn = 0.0
+        clock.advance(1)
+        step.advance(Advance(2, 2, "layers", 100))
+        assert "codex: pulling x: 100 %, 2 of 2 layers, 1 s" == terminal.screen[-1]
+
+    assert ["codex: pulling x ...", "  | a line", "codex: pulling x: 1.0 s", ""] == terminal.screen
+
+
+def test_a_terminal_is_not_redrawn_for_every_message(clock, terminal):
+    """
+    An engine sends many messages a second.
+    """
+    output = TerminalOutput("progress", terminal, environ={}, clock=clock)
+
+    with output.step("pulling x") as step:
+        step.advance(HALF)
+        clock.advance(0.0625)
+        step.advance(Advance(2, 2, "layers", 100))
+        assert "codex: pulling x: 50 %, 1 of 2 layers, 0 s" == terminal.screen[-1]
+        clock.advance(0.0625)
         step.advance(Advance(2, 2, "layers", 100))
         assert "codex: pulling x: 100 %, 2 of 2 layers, 0 s" == terminal.screen[-1]
 
-    first, line, last, nothing = terminal.screen
-    assert ("codex: pulling x ...", "  | a line", "") == (first, line, nothing)
-    assert re.fullmatch(r"codex: pulling x: 0\.\d s", last)
 
+def test_a_terminal_shows_the_time_of_a_step_without_progress(clock, terminal):
+    """
+    A thread of the step redraws the line.
+    """
+    output = TerminalOutput("progress", terminal, environ={}, clock=clock)
+    output.period = 0.001
 
-def test_a_terminal_shows_the_time():
-    """
-    Where nothing else is known of a step.
-    """
-    terminal = Terminal()
-    output = TerminalOutput("progress", terminal, environ={})
-    output.period = 0.01
     with output.step("running x"):
         until(lambda: "codex: running x: 0 s" in terminal.getvalue())
+        clock.advance(3)
+        until(lambda: "codex: running x: 3 s" in terminal.getvalue())
 
 
-def test_a_line_is_no_longer_than_the_terminal(monkeypatch):
+def test_the_line_is_shorter_than_the_terminal_is_wide(monkeypatch, clock, terminal):
     """
-    One that wraps could not be rewritten; what is left of a longer one is wiped out.
+    A wrapped line could not be rewritten. The rest of a longer line is erased.
     """
     monkeypatch.setenv("COLUMNS", "20")
-    terminal = Terminal()
-    output = TerminalOutput("progress", terminal, environ={"NO_COLOR": "1"})
+    output = TerminalOutput("progress", terminal, environ={"NO_COLOR": "1"}, clock=clock)
+
     with output.step("pulling something with a name") as step:
         step.advance(HALF)
         assert "codex: pulling some" == terminal.screen[-1]
         monkeypatch.setenv("COLUMNS", "10")
-        output._drawn = 0.0
+        clock.advance(1)
         step.advance(HALF)
         assert "codex: pu" == terminal.screen[-1]
 
 
 @pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_no_color(environ, coloured):
+def test_no_color_turns_colours_off(terminal, environ, coloured):
     """
-    No escape sequence at all, then.
+    With `NO_COLOR` there is no escape sequence at all.
     """
-    terminal = Terminal()
     with TerminalOutput("progress", terminal, environ=environ).step("x") as step:
         step.advance(HALF)
 
     assert coloured == ("\x1b" in terminal.getvalue())
 
 
-def test_what_began_last_is_shown():
+def test_a_terminal_shows_the_step_that_began_last(clock, terminal):
     """
-    Of two steps at a time, and the other one when it has ended.
+    The outer step is shown again when the inner one has ended.
     """
-    terminal = Terminal()
-    output = TerminalOutput("progress", terminal, environ={})
+    output = TerminalOutput("progress", terminal, environ={}, clock=clock)
+
     with output.step("outer") as outer:
         with output.step("inner") as inner:
             inner.advance(HALF)
-            output._drawn = 0.0
+            clock.advance(1)
             outer.advance(HALF)
             assert terminal.screen[-1].startswith("codex: inner: 50 %")
-        output._drawn = 0.0
+        clock.advance(1)
         outer.advance(HALF)
         assert terminal.screen[-1].startswith("codex: outer: 50 %")
 
 
-def test_what_is_a_terminal():
+def test_a_file_and_a_dumb_terminal_are_no_terminals():
     """
-    A file is none, and on a dumb one nothing can be rewritten.
+    No line can be rewritten there.
     """
     assert is_terminal(Terminal(), {"TERM": "xterm"})
     assert not is_terminal(Terminal(), {"TERM": "dumb"})
@@ -242,19 +286,40 @@ def test_what_is_a_terminal():
     assert not is_terminal(io.StringIO(), {"TERM": "xterm"})
 
 
-def test_whoever_reads_may_go():
+def test_a_reader_that_is_gone_does_not_end_the_thread_of_a_step():
     """
-    A step's thread says nothing about it; the next line does.
+    The next line that the main thread writes raises the error.
     """
+    tried = threading.Event()
 
     def write(line):
+        tried.set()
         raise BrokenPipeError
 
-    output = Output("progress", write, patience=0.01)
-    looked: list[object] = []
-    output._moved = looked.append
+    output = Output("progress", write, patience=0.001)
     with output.step("x", announced=False):
-        until(lambda: output._said)
+        assert tried.wait(10)
 
     with pytest.raises(BrokenPipeError):
         output.note("a")
+
+
+@pytest.mark.parametrize(
+    ("mode", "lines"),
+    [
+        ("quiet", []),
+        ("progress", ["codex: n", "  | s"]),
+        ("stream", ["codex: n", "  | s", "  . d"]),
+    ],
+)
+def test_the_mode_chooses_the_lines(mode, lines):
+    """
+    The output of scripts is shown except in quiet mode.
+    """
+    shown: list[str] = []
+    output = Output(mode, shown.append)
+    output.note("n")
+    output.script("s")
+    output.detail("d")
+
+    assert lines == shown

@@ -1,4 +1,4 @@
-"""Paths in a workspace, served by an agent that runs here."""
+"""Tests of paths in a workspace, with a local agent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the agent is a 
 @pytest.fixture(scope="module")
 def channel() -> Iterator[Channel]:
     """
-    An agent that all tests of this file share.
+    A channel to an agent that all tests of this file share.
     """
     stream = LocalStream()
     channel = Channel(stream, describe=lambda: "gone")
@@ -35,14 +35,14 @@ def channel() -> Iterator[Channel]:
 @pytest.fixture
 def project(channel, tmp_path) -> WorkspacePath:
     """
-    A project directory, `tmp_path` on this machine.
+    A project directory: `tmp_path` on this machine.
     """
     return bind(channel, str(tmp_path))()
 
 
 def test_relative_paths_start_at_the_project(channel):
     """
-    Absolute ones stay what they are.
+    Absolute paths are unchanged.
     """
     path = bind(channel, "/workspace/x")
 
@@ -54,7 +54,7 @@ def test_relative_paths_start_at_the_project(channel):
 
 def test_derived_paths_belong_to_the_same_workspace(project):
     """
-    Whichever way they are derived.
+    Every method that derives a path is checked.
     """
     path = project / "a" / "b.txt"
     derived = [
@@ -72,9 +72,9 @@ def test_derived_paths_belong_to_the_same_workspace(project):
     assert str(path.relative_to(project)) == "a/b.txt"
 
 
-def test_two_workspaces_do_not_mix(channel, tmp_path):
+def test_each_workspace_has_its_own_path_class(channel, tmp_path):
     """
-    Each has a type of its own.
+    Paths of two workspaces cannot be confused.
     """
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
@@ -85,9 +85,9 @@ def test_two_workspaces_do_not_mix(channel, tmp_path):
     assert not two("file").exists()
 
 
-def test_text_and_bytes(project, tmp_path):
+def test_text_and_bytes_are_read_and_written(project, tmp_path):
     """
-    As `pathlib` reads and writes them.
+    `pathlib` reads and writes the same.
     """
     path = project / "file"
 
@@ -102,9 +102,9 @@ def test_text_and_bytes(project, tmp_path):
         path.read_text()
 
 
-def test_large_files_travel_whole(project, tmp_path):
+def test_large_files_arrive_complete(project, tmp_path):
     """
-    In as many pieces as it takes.
+    They are sent in several pieces.
     """
     data = os.urandom(3_000_000)
     (project / "large").write_bytes(data)
@@ -115,9 +115,9 @@ def test_large_files_travel_whole(project, tmp_path):
     assert (project / "large").read_bytes() == b""
 
 
-def test_kinds_of_files(project, tmp_path):
+def test_the_kind_of_a_file_is_recognised(project, tmp_path):
     """
-    Links are followed, but for the question whether it is one.
+    Only `is_symlink` does not follow links.
     """
     (tmp_path / "file").write_text("12345")
     (tmp_path / "directory").mkdir()
@@ -139,9 +139,9 @@ def test_kinds_of_files(project, tmp_path):
     assert (project / "file").stat().st_size == 5
 
 
-def test_names_that_are_no_text_round_trip(project, tmp_path):
+def test_names_that_are_not_text_are_preserved(project, tmp_path):
     """
-    By surrogates, as on this machine.
+    They contain surrogates, as on this machine.
     """
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/n\xff\n")).write_text("found")
 
@@ -152,9 +152,9 @@ def test_names_that_are_no_text_round_trip(project, tmp_path):
     assert list(project.iterdir()) == []
 
 
-def test_directories_are_listed_in_order(project):
+def test_directories_are_created_and_listed_in_order(project):
     """
-    Made, with those above them, and listed.
+    Missing parent directories are created on request.
     """
     for name in ("b/x", "a", "c"):
         (project / name).mkdir(parents=True)
@@ -180,9 +180,9 @@ def test_directories_are_listed_in_order(project):
         (lambda path: path.unlink(), IsADirectoryError, errno.EISDIR),
     ],
 )
-def test_errors_are_the_builtin_ones(project, act, error, number):
+def test_errors_are_builtin_errors(project, act, error, number):
     """
-    With their number, their usual text and the path in the workspace.
+    They have the usual number and text, and the path in the workspace.
     """
     (project / "file").write_text("")
 
@@ -192,16 +192,18 @@ def test_errors_are_the_builtin_ones(project, act, error, number):
     assert caught.value.filename.startswith(str(project))
 
 
-def test_unlink_may_find_nothing(project):
+def test_unlink_may_ignore_a_missing_file(project):
     """
-    If it is told so.
+    `missing_ok` must be set.
     """
     (project / "no").unlink(missing_ok=True)
+    with pytest.raises(FileNotFoundError):
+        (project / "no").unlink()
 
 
-def test_a_path_without_an_end_is_refused(project):
+def test_a_path_with_a_null_byte_is_refused(project):
     """
-    As the builtin functions do.
+    The builtin functions do the same.
     """
     with pytest.raises(ValueError, match="null byte"):
         (project / "a\0b").read_text()
@@ -211,7 +213,7 @@ def test_a_path_without_an_end_is_refused(project):
 
 def test_a_path_becomes_a_plain_one_in_another_process(project):
     """
-    The connection stays here.
+    The other process has no connection to the workspace.
     """
     again = pickle.loads(pickle.dumps(project / "a"))
 

@@ -1,4 +1,4 @@
-"""The network policy: rules, names and addresses, without any proxy."""
+"""Tests of the network policy and its rules, without a proxy."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pytest_codex_workspace.network.hosts import (
-    host_matches,
-    is_private,
-    literal_address,
-    normalise_host,
-)
 from pytest_codex_workspace.network.policy import (
     HTTPS_ONLY,
     OFFLINE,
@@ -71,9 +63,9 @@ SECURE = RequestFacts("example.org")
         (RequestFacts("example.org", method="DNS", scheme="dns", port=53), "direct-dns"),
     ],
 )
-def test_the_default_policy(facts: RequestFacts, reason: str | None) -> None:
+def test_the_default_policy_allows_https_only(facts: RequestFacts, reason: str | None) -> None:
     """
-    `https-only` refuses what is not HTTPS, and says why in CONTRACT's words.
+    `https-only` blocks everything but HTTPS, with the documented reasons.
     """
     decision = decide(facts, HTTPS_ONLY)
 
@@ -119,123 +111,18 @@ def test_the_default_policy(facts: RequestFacts, reason: str | None) -> None:
         ),
     ],
 )
-def test_other_policies(policy: Policy, facts: RequestFacts, reason: str | None) -> None:
+def test_every_field_has_an_effect(policy: Policy, facts: RequestFacts, reason: str | None) -> None:
     """
-    Every field of a policy has its effect.
+    Each field of a policy changes decisions as documented.
     """
     assert reason == decide(facts, policy).reason
 
 
-@pytest.mark.parametrize("address", ["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1"])
-def test_documentation_ranges_are_not_private(address: str) -> None:
-    """
-    Laboratory networks route real mirrors through these.
-    """
-    assert not is_private(address)
-
-
 @pytest.mark.parametrize(
-    "address",
+    ("fields", "message"),
     [
-        "0.0.0.0",
-        "10.9.8.7",
-        "100.100.100.200",
-        "127.9.9.9",
-        "168.63.129.16",
-        "169.254.1.1",
-        "172.31.0.1",
-        "192.168.1.1",
-        "224.0.0.1",
-        "255.255.255.255",
-        "::",
-        "::1",
-        "::10.0.0.1",
-        "::ffff:127.0.0.1",
-        "64:ff9b::a00:1",
-        "2001::1",
-        "2002:a00:1::",
-        "fd00:ec2::254",
-        "fe80::1%eth0",
-        "fec0::1",
-        "ff02::1",
-    ],
-)
-def test_private_addresses(address: str) -> None:
-    """
-    Each refused range counts, in IPv6 disguises too.
-    """
-    assert is_private(address)
-
-
-@pytest.mark.parametrize(
-    ("host", "address"),
-    [
-        ("127.1", "127.0.0.1"),
-        ("017700000001", "127.0.0.1"),
-        ("0x7f000001", "127.0.0.1"),
-        ("127.0.0.1.", "127.0.0.1"),
-        ("[::1]", "::1"),
-        ("face", None),
-        ("1.2.3.4.5", None),
-        ("example.org", None),
-    ],
-)
-def test_literal_addresses(host: str, address: str | None) -> None:
-    """
-    Every spelling that a resolver would accept without asking anybody.
-    """
-    literal = literal_address(host)
-
-    assert address == (str(literal) if literal else None)
-
-
-@given(st.text(max_size=80))
-def test_any_host_is_normalised_or_refused(host: str) -> None:
-    """
-    Normalising is stable, and nothing but `ValueError` comes out of it.
-    """
-    try:
-        name = normalise_host(host)
-    except ValueError:
-        return
-
-    assert name == normalise_host(name)
-    assert name.isascii()
-
-
-@pytest.mark.parametrize("host", ["a..b", "-a.example", "a" * 64, "a" * 2000, "a b", "[::1", "a:b"])
-def test_what_is_no_host(host: str) -> None:
-    """
-    Names that no resolver should see are refused.
-    """
-    with pytest.raises(ValueError, match="is not a host name"):
-        normalise_host(host)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "host", "matches"),
-    [
-        ("example.org", "EXAMPLE.org.", True),
-        ("*.example.org", "a.b.example.org", True),
-        ("*.example.org", "example.org", False),
-        ("*.example.org", "badexample.org", False),
-        ("*", "anything.example", True),
-        ("*", "no host", False),
-        ("::1", "[0::1]", True),
-    ],
-)
-def test_host_patterns(pattern: str, host: str, matches: bool) -> None:
-    """
-    A pattern is a name, everything below a name, or everything.
-    """
-    assert matches == host_matches(pattern, host)
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"port": [443]}, "unknown field port; was 'ports' meant"),
-        ({"http": "yes"}, "http: 'yes' is not block or allow"),
+        ({"port": [443]}, r"unknown field port \(did you mean 'ports'\?\)"),
+        ({"http": "yes"}, "http: 'yes' is not 'block' or 'allow'"),
         ({"ports": 443}, "ports: 443 is not a list"),
         ({"ports": [0]}, "ports: 0 is not a port number"),
         ({"ports": [True]}, "ports: True is not a port number"),
@@ -244,16 +131,16 @@ def test_host_patterns(pattern: str, host: str, matches: bool) -> None:
         ({"deny": [1]}, "deny: 1 is not a host"),
         ({"methods": ["G T"]}, "methods: 'G T' is not an HTTP method"),
         ({"private": ["10.0.0.0/33"]}, "private: .* is not a network"),
-        ({"offline": "no"}, "offline: 'no' is neither"),
-        ({"name": ""}, "name: '' is not"),
-        ([], "a mapping of fields"),
+        ({"offline": "no"}, "offline: 'no' is not true or false"),
+        ({"name": ""}, "name: '' must be"),
+        ([], "must be a mapping of fields"),
     ],
 )
-def test_a_policy_that_means_nothing(fields: dict[str, object], words: str) -> None:
+def test_an_invalid_policy_is_rejected(fields: dict[str, object], message: str) -> None:
     """
-    The error names the field and what is wrong with it.
+    The error names the field and the problem.
     """
-    with pytest.raises(InvalidPolicy, match=words):
+    with pytest.raises(InvalidPolicy, match=message):
         Policy.from_dict(fields)
 
 
@@ -274,17 +161,17 @@ def test_a_policy_survives_json(policy: Policy) -> None:
 
 def test_a_name_alone_is_the_built_in_policy() -> None:
     """
-    Other fields change the built-in policy of that name.
+    `from_dict` starts from the built-in policy of the given name.
     """
     assert Policy.from_dict({"name": "offline"}) == OFFLINE
     assert Policy.from_dict({"name": "offline", "ports": [1]}).offline
-    with pytest.raises(InvalidPolicy, match="built in are https-only, offline"):
+    with pytest.raises(InvalidPolicy, match="the built-in policies are https-only, offline"):
         Policy.named("none")
 
 
-def test_the_modules_are_pure(tmp_path: Path) -> None:
+def test_the_policy_imports_the_standard_library_only(tmp_path: Path) -> None:
     """
-    They are copied into the proxy image alone, so they import the standard library only.
+    The modules work in the proxy image, where only these files are copied.
     """
     (tmp_path / "alone").mkdir()
     for module in ("policy", "fields", "hosts"):
@@ -302,8 +189,8 @@ def test_the_modules_are_pure(tmp_path: Path) -> None:
     assert done.stdout.strip() == "alone"
 
 
-def test_decisions_are_values() -> None:
+def test_decisions_are_compared_by_value() -> None:
     """
-    An allowed one has no reason.
+    Every allowed decision is equal, and has no reason.
     """
     assert Decision("allowed") == decide(SECURE, HTTPS_ONLY)

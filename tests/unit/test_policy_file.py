@@ -1,4 +1,4 @@
-"""Policies that people write: names, files, and every kind of mistake."""
+"""Tests of policies that users write: names, files, and every kind of mistake."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import pytest
 from pytest_codex_workspace.errors import PolicyError
 from pytest_codex_workspace.network.policy import OFFLINE, OPEN, Policy, RequestFacts, decide
 from pytest_codex_workspace.network.policy_file import NAMES, PolicyReader
-from pytest_codex_workspace.network.presets import PRESETS, preset_hosts
+from pytest_codex_workspace.network.presets import PRESETS
 
 REGISTRIES = {"python": ["index.test", "files.test"], "npm": ["registry.test"], "debian": []}
 
 
 def reader() -> PolicyReader:
     """
-    One whose image has mirrors for registries.
+    Return a reader for an image that uses mirrors of the package registries.
     """
     return PolicyReader(lambda: REGISTRIES)
 
 
 def reason(policy: Policy, host: str, **facts: object) -> str | None:
     """
-    Why a request for *host* is refused.
+    Return the reason why a request for *host* is blocked.
     """
     return decide(RequestFacts(host, **facts), policy).reason  # type: ignore[arg-type]
 
@@ -49,27 +49,16 @@ def reason(policy: Policy, host: str, **facts: object) -> str | None:
         ("codex-package-managers", "www.index.crates.io", "host-not-allowed"),
     ],
 )
-def test_names(policy: str, host: str, expected: str | None) -> None:
+def test_built_in_policies_are_read_by_name(policy: str, host: str, expected: str | None) -> None:
     """
-    What the built-in policies allow.
+    Each built-in policy allows and blocks the documented hosts.
     """
     assert reason(reader().read(policy), host) == expected
 
 
-def test_presets_have_the_entries_of_the_documentation() -> None:
+def test_registries_are_looked_up_only_for_a_preset() -> None:
     """
-    71 with the registries, of which placeholders stand for some.
-    """
-    words = PRESETS["codex-common-dependencies"].split()
-
-    assert len(words) == len(set(words)) == 71 - 3
-    assert {"{python}", "{npm}", "{debian}"} <= set(words)
-    assert "*.crates.io" in preset_hosts("codex-common-dependencies", {})
-
-
-def test_registries_are_asked_for_only_when_a_preset_is_used() -> None:
-    """
-    It costs a container.
+    The look-up needs a container, so it happens only if a preset is used.
     """
 
     def fail() -> dict[str, list[str]]:
@@ -108,11 +97,11 @@ def test_registries_are_asked_for_only_when_a_preset_is_used() -> None:
         ("{}", "a.test", {}, None),
     ],
 )
-def test_files(
+def test_fields_combine_with_the_extended_policy(
     tmp_path: Path, text: str, host: str, facts: dict[str, object], expected: str | None
 ) -> None:
     """
-    What a file's fields allow, and how they combine with what it extends.
+    The fields of a file change the policy that the file extends.
     """
     (tmp_path / "ours.yaml").write_text(text)
 
@@ -123,44 +112,44 @@ def test_files(
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
-        ("\nmetods: [GET]", "line 2: unknown field metods; was 'methods' meant?"),
+        ("\nmetods: [GET]", "line 2: unknown field metods (did you mean 'methods'?)"),
         ("allow: example.com", "line 1: allow: 'example.com' is not a list; write [example.com]"),
         ("allow:\n- https://a.test/x", "line 1: allow: 'https://a.test/x' is neither"),
-        ("allow:\n- https://a.test/x", "was 'a.test' meant?"),
-        ("allow: ['*a.test']", "was '*.a.test' meant?"),
-        ("allow: ['a.test:443']", "was 'a.test' meant?"),
+        ("allow:\n- https://a.test/x", "did you mean 'a.test'?"),
+        ("allow: ['*a.test']", "did you mean '*.a.test'?"),
+        ("allow: ['a.test:443']", "did you mean 'a.test'?"),
         ("allow: ['a b']", "'a b' is neither a host nor *.domain"),
         ("allow: ['']", "'' is neither"),
         ("allow: [1]", "1 is not a host"),
         ("allow: [a.*.test]", "'a.*.test' is neither"),
         ("deny: [[a]]", "is not a host"),
         ("private: [10.0.0.0/33]", "'10.0.0.0/33' is not a network"),
-        ("private: [10.0.0.1/8]", "was '10.0.0.0/8' or '10.0.0.1/32' meant?"),
+        ("private: [10.0.0.1/8]", "did you mean '10.0.0.0/8' or '10.0.0.1/32'?"),
         ("refuse: [here]", "'here' is not a network"),
         ("ports: [https]", "'https' is not a port number"),
         ("ports: [70000]", "70000 is not a port number"),
         ("ports: 443", "443 is not a list; write [443]"),
         ("methods: ['GET /']", "'GET /' is not an HTTP method"),
-        ("http: maybe", "line 1: http: 'maybe' is not block or allow"),
-        ("offline: 1", "1 is neither true nor false"),
-        ("name: 'a/b'", "is not a short plain name"),
+        ("http: maybe", "line 1: http: 'maybe' is not 'block' or 'allow'"),
+        ("offline: 1", "1 is not true or false"),
+        ("name: 'a/b'", "must be 1 to 64 letters, digits"),
         ("extends: nothing", "line 1: extends: 'nothing' is not one of https-only"),
         ("extends: [offline]", "line 1: extends:"),
-        ("a: 1\nhttp: block\nhttp: allow", "line 3: http is there twice, first in line 2"),
+        ("a: 1\nhttp: block\nhttp: allow", "line 3: http is defined twice (first on line 2)"),
         ("allow: [", "line 1, column 9: this is not YAML"),
         ("allow: &a [x]\ndeny: *a", "anchors and aliases"),
-        ("- a", "a policy is a mapping of fields"),
-        ("", "this is empty"),
+        ("- a", "a policy must be a mapping of fields"),
+        ("", "this file is empty"),
         ("!!python/object:os.system {}", "not YAML"),
         ("a: 2001-99-99", "cannot be read"),
         ("1: 2", "unknown field 1"),
     ],
 )
-def test_mistakes(tmp_path: Path, text: str, words: str) -> None:
+def test_mistakes_in_a_file_are_explained(tmp_path: Path, text: str, message: str) -> None:
     """
-    Each names the file and says what was meant.
+    Each error names the file, the line and the problem, and survives pickling.
     """
     (tmp_path / "ours.yaml").write_text(text)
 
@@ -168,31 +157,31 @@ def test_mistakes(tmp_path: Path, text: str, words: str) -> None:
         reader().read("ours.yaml", tmp_path)
 
     assert str(tmp_path / "ours.yaml") in str(caught.value)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_files_are_explained(tmp_path: Path) -> None:
     """
-    A directory, another encoding, far too much.
+    A directory, another encoding, a huge file and a missing file are errors.
     """
     (tmp_path / "latin.yaml").write_bytes(b"name: x\nallow: ['b\xfccher.test']\n")
     (tmp_path / "long.yaml").write_bytes(b"#" * 2_000_000)
 
-    for path, words in (
+    for path, message in (
         (tmp_path, "Is a directory"),
         (tmp_path / "latin.yaml", "line 2: this is not text in UTF-8"),
-        (tmp_path / "long.yaml", "longer than"),
+        (tmp_path / "long.yaml", "larger than"),
         (tmp_path / "none.yaml", "No such file"),
     ):
-        with pytest.raises(PolicyError, match=words):
+        with pytest.raises(PolicyError, match=message):
             reader().read(path)
 
 
 @pytest.mark.parametrize("wrong", ["nothing", "https_only", ""])
-def test_a_name_that_is_none(wrong: str, tmp_path: Path) -> None:
+def test_unknown_names_are_rejected(wrong: str, tmp_path: Path) -> None:
     """
-    Both ways to say it are named.
+    The error lists the built-in policies.
     """
     with pytest.raises(PolicyError) as caught:
         reader().read(wrong, tmp_path / "nowhere")
@@ -201,17 +190,17 @@ def test_a_name_that_is_none(wrong: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [None, 7, ["https-only"]])
-def test_what_is_no_policy(wrong: object) -> None:
+def test_values_of_other_types_are_rejected(wrong: object) -> None:
     """
-    A value of another type.
+    A value that is neither a name, a path nor a mapping is an error.
     """
-    with pytest.raises(PolicyError, match="is no policy"):
+    with pytest.raises(PolicyError, match="is not a policy"):
         reader().read(wrong)  # type: ignore[arg-type]
 
 
-def test_plain_fields() -> None:
+def test_a_mapping_is_read_like_a_file() -> None:
     """
-    A mapping is read like a file.
+    A mapping of fields may extend a policy; a `Policy` is returned as it is.
     """
     policy = reader().read({"extends": "open", "methods": ["GET"]})
 

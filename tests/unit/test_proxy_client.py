@@ -1,4 +1,4 @@
-"""The host's end of the conversation, with a proxy that is only a script."""
+"""Tests of the host's client for the proxy, with a scripted stream in place of a proxy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pytest_codex_workspace.errors import ProxyError
 from pytest_codex_workspace.network import proxy as proxy_module
 from pytest_codex_workspace.network.policy import HTTPS_ONLY
 from pytest_codex_workspace.network.proxy import ProxyClient
-from pytest_codex_workspace.network.wire import LineBuffer, decode
 
 from .test_network_log import request
 
@@ -23,7 +22,7 @@ Reply = Callable[[dict[str, Any]], list[tuple[int, bytes]]]
 
 class ScriptedStream:
     """
-    Answers each message by a function.
+    A stream that answers each message by calling a function.
     """
 
     def __init__(self, reply: Reply) -> None:
@@ -33,7 +32,7 @@ class ScriptedStream:
 
     def send(self, data: bytes) -> None:
         """
-        Take one message.
+        Receive one message and queue the answers.
         """
         message = json.loads(data)
         self.sent.append(message)
@@ -42,7 +41,7 @@ class ScriptedStream:
 
     def receive(self) -> tuple[int, bytes]:
         """
-        The next output.
+        Return the next output.
         """
         return self._output.get()
 
@@ -55,14 +54,14 @@ class ScriptedStream:
 
 def ok(message: dict[str, Any], **fields: Any) -> tuple[int, bytes]:
     """
-    A reply to *message*.
+    Return a reply to *message*.
     """
     return 1, json.dumps({"reply": message["id"], "ok": True, **fields}).encode() + b"\n"
 
 
 def event(number: int = 1, workspace: str = "w1", **changes: Any) -> bytes:
     """
-    The event that tells of a request.
+    Return the event that reports a request.
     """
     one = request(number)
     fields = {name: getattr(one, name) for name in one.__slots__}
@@ -75,7 +74,7 @@ def event(number: int = 1, workspace: str = "w1", **changes: Any) -> bytes:
 @pytest.fixture
 def client_of() -> Iterator[Callable[[Reply], ProxyClient]]:
     """
-    Makes clients and closes them.
+    Return a function that creates clients, which are closed after the test.
     """
     clients: list[ProxyClient] = []
 
@@ -89,9 +88,11 @@ def client_of() -> Iterator[Callable[[Reply], ProxyClient]]:
         client.close()
 
 
-def test_configure(client_of: Callable[[Reply], ProxyClient]) -> None:
+def test_configuring_returns_the_certificate_and_a_new_key(
+    client_of: Callable[[Reply], ProxyClient],
+) -> None:
     """
-    The certificate always, the key only if it is new.
+    The proxy returns its certificate, and the key of an authority that it created.
     """
     client = client_of(lambda message: [ok(message, ca_certificate="PEM", ca="KEY")])
     info = client.configure(None, b"bundle", "172.30.0.2", HTTPS_ONLY)
@@ -106,7 +107,7 @@ def test_requests_arrive_before_the_barrier_ends(
     client_of: Callable[[Reply], ProxyClient],
 ) -> None:
     """
-    The stream is ordered; pieces and joins of lines do not matter.
+    Requests are read before the reply that follows them, however the stream is split.
     """
     data = event(1) + event(2, "w2") + event(3)
     client = client_of(
@@ -121,9 +122,11 @@ def test_requests_arrive_before_the_barrier_ends(
     assert len(client.requests("w2")) == 1
 
 
-def test_a_barrier_that_was_too_short(client_of: Callable[[Reply], ProxyClient]) -> None:
+def test_an_incomplete_barrier_reports_pending_requests(
+    client_of: Callable[[Reply], ProxyClient],
+) -> None:
     """
-    Something is still under way.
+    If requests are still under way, the barrier is incomplete and lists them.
     """
     waiting = asdict(request(explanation="There was no answer yet."))
     client = client_of(lambda message: [ok(message, ok=False, pending=[waiting], more=2)])
@@ -136,11 +139,11 @@ def test_a_barrier_that_was_too_short(client_of: Callable[[Reply], ProxyClient])
     assert client.release("172.30.0.9") is False
 
 
-def test_memory_is_bounded(
+def test_the_number_of_kept_requests_is_limited(
     client_of: Callable[[Reply], ProxyClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    What is too much is counted.
+    Requests beyond the limit are counted, but not kept.
     """
     monkeypatch.setattr(proxy_module, "REQUEST_LIMIT", 2)
     client = client_of(lambda message: [(1, b"".join(map(event, range(5)))), ok(message)])
@@ -168,22 +171,22 @@ def test_memory_is_bounded(
         event(workspace=5),
     ],
 )
-def test_nonsense_is_a_proxy_error(
+def test_an_invalid_message_is_a_proxy_error(
     client_of: Callable[[Reply], ProxyClient], output: bytes
 ) -> None:
     """
-    For this call and every later one, without a traceback in the thread.
+    This call and every later one raise, without a traceback in the reader thread.
     """
     client = client_of(lambda _: [(1, output)])
 
     for _ in range(2):
-        with pytest.raises(ProxyError, match="makes no sense"):
+        with pytest.raises(ProxyError, match="sent an invalid message"):
             client.ping(timeout=5)
 
 
-def test_a_proxy_that_dies(client_of: Callable[[Reply], ProxyClient]) -> None:
+def test_a_dead_proxy_is_described(client_of: Callable[[Reply], ProxyClient]) -> None:
     """
-    The error says what became of the container, with its last words.
+    The error describes the container and shows the last output of the proxy.
     """
     client = client_of(lambda _: [(2, b"MemoryError\n"), (0, b"")])
 
@@ -193,29 +196,29 @@ def test_a_proxy_that_dies(client_of: Callable[[Reply], ProxyClient]) -> None:
         client.barrier("172.30.0.9")
 
 
-def test_a_proxy_that_says_nothing(client_of: Callable[[Reply], ProxyClient]) -> None:
+def test_a_silent_proxy_is_a_timeout(client_of: Callable[[Reply], ProxyClient]) -> None:
     """
-    No call hangs.
+    A call to a proxy that does not respond ends after its timeout.
     """
     client = client_of(lambda _: [])
 
-    with pytest.raises(ProxyError, match=r"did not answer 'ping' within 0\.01 s"):
+    with pytest.raises(ProxyError, match=r"did not respond to 'ping' within 0\.01 s"):
         client.ping(timeout=0.01)
 
 
-def test_a_proxy_that_refuses(client_of: Callable[[Reply], ProxyClient]) -> None:
+def test_an_error_of_the_proxy_is_passed_on(client_of: Callable[[Reply], ProxyClient]) -> None:
     """
-    Its words are passed on.
+    The error contains the message of the proxy.
     """
     client = client_of(lambda message: [ok(message, error="release it first")])
 
-    with pytest.raises(ProxyError, match="refused 'register': release it first"):
+    with pytest.raises(ProxyError, match="rejected 'register': release it first"):
         client.register("172.30.0.9", "w2", "test")
 
 
-def test_a_proxy_that_takes_nothing(client_of: Callable[[Reply], ProxyClient]) -> None:
+def test_a_broken_stream_is_a_proxy_error(client_of: Callable[[Reply], ProxyClient]) -> None:
     """
-    A broken stream is not the caller's `ConnectionError`.
+    A broken stream raises `ProxyError` instead of a bare `ConnectionError`.
     """
 
     def broken(_: dict[str, Any]) -> list[tuple[int, bytes]]:
@@ -228,9 +231,9 @@ def test_a_proxy_that_takes_nothing(client_of: Callable[[Reply], ProxyClient]) -
         client.ping()
 
 
-def test_after_close(client_of: Callable[[Reply], ProxyClient]) -> None:
+def test_requests_can_be_read_after_close(client_of: Callable[[Reply], ProxyClient]) -> None:
     """
-    The log can still be read, the proxy not be spoken to.
+    After `close`, the log can still be read, but commands raise.
     """
     client = client_of(lambda message: [(1, event()), ok(message)])
     client.ping()
@@ -240,17 +243,3 @@ def test_after_close(client_of: Callable[[Reply], ProxyClient]) -> None:
     assert len(client.requests("w1")) == 1
     with pytest.raises(ProxyError, match="its session has ended"):
         client.ping()
-
-
-def test_lines() -> None:
-    """
-    A line is whole however it was cut.
-    """
-    lines: list[bytes] = []
-    buffer = LineBuffer(lines.append)
-    for piece in (b"", b"a", b"b\nc\n", b"d"):
-        buffer.feed(piece)
-
-    assert lines == [b"ab", b"c"]
-    with pytest.raises(ValueError, match="no object"):
-        decode(b"1")

@@ -1,4 +1,4 @@
-"""Secret values in text and in streams."""
+"""Tests of removing secret values from text and streams."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from pytest_codex_workspace.redaction import MARK, Redaction
 
-# Few letters, so that values overlap, repeat and begin each other.
+# Few letters, so that values overlap, repeat, and are prefixes of each other.
 VALUES = st.lists(st.text("ab", min_size=4, max_size=7), min_size=1, max_size=3)
 TEXT = st.text("abc\n", max_size=60)
 
 
 def pieces(text: bytes, cuts: list[int]) -> list[bytes]:
     """
-    *text* cut at some places.
+    Split *text* at some positions.
     """
     at = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
     return [text[start:stop] for start, stop in pairwise(at)]
@@ -31,9 +31,9 @@ def streamed(redaction: Redaction, parts: list[bytes]) -> bytes:
 
 
 @given(values=VALUES, text=TEXT, cuts=st.lists(st.integers(0, 60), max_size=8))
-def test_cuts_make_no_difference(values: list[str], text: str, cuts: list[int]) -> None:
+def test_a_stream_may_be_split_anywhere(values: list[str], text: str, cuts: list[int]) -> None:
     """
-    However a stream is cut, the result is that of the whole.
+    The result is the same as for the whole text.
     """
     redaction = Redaction(values)
 
@@ -41,9 +41,9 @@ def test_cuts_make_no_difference(values: list[str], text: str, cuts: list[int]) 
 
 
 @given(values=VALUES, text=TEXT)
-def test_what_is_left_is_what_no_value_has(values: list[str], text: str) -> None:
+def test_characters_outside_of_values_are_kept(values: list[str], text: str) -> None:
     """
-    Exactly the characters outside every value stay, in their order.
+    Exactly these characters are kept, in their order.
     """
     covered = set()
     for value in values:
@@ -66,9 +66,9 @@ def test_what_is_left_is_what_no_value_has(values: list[str], text: str) -> None
     before=st.text("xyz \n", max_size=20),
     cuts=st.lists(st.integers(0, 200), max_size=12),
 )
-def test_no_value_survives(value: str, before: str, cuts: list[int]) -> None:
+def test_no_value_remains(value: str, before: str, cuts: list[int]) -> None:
     """
-    Any text, several lines and odd letters included, in its usual spellings.
+    Values are any text, with several lines and unusual letters, in their usual encodings.
     """
     shown = value.strip()
     spellings = [shown, quote(shown, safe=""), json.dumps(shown)[1:-1], shown.replace("'", r"'\''")]
@@ -104,16 +104,18 @@ KEY = "-----BEGIN KEY-----\nMIIEvQIBADAN\nBgkqhkiG9w0B\n-----END KEY-----\n"
         ([], "hush", "hush"),
     ],
 )
-def test_examples(values: list[str], text: str, expected: str) -> None:
+def test_examples_of_overlaps_lines_and_encodings(
+    values: list[str], text: str, expected: str
+) -> None:
     """
-    Overlaps, several lines, spellings.
+    Each example has the expected text.
     """
     assert expected == Redaction(values).text(text)
 
 
-def test_a_stream_is_shown_as_it_comes() -> None:
+def test_a_stream_holds_back_only_the_beginning_of_a_value() -> None:
     """
-    Only what may be the beginning of a value waits.
+    Everything else is shown at once.
     """
     stream = Redaction(["hush"]).stream()
 
@@ -126,13 +128,14 @@ def test_a_stream_is_shown_as_it_comes() -> None:
     ]
 
 
-def test_a_flood_of_the_value_is_no_burden() -> None:
+def test_the_held_back_data_is_shorter_than_a_value() -> None:
     """
-    What is held back is shorter than a value, whatever comes.
+    This holds for a flood of the beginning of a value.
     """
-    stream = Redaction(["a" * 1000]).stream()
+    stream = Redaction(["a" * 999 + "b"]).stream()
 
     shown = b"".join(stream.feed(b"a" * 5000) for _ in range(50))
 
-    assert b"***" == shown + stream.end()
-    assert len(stream._rest) < 1000
+    held_back = stream.end()
+    assert b"a" * 250_000 == shown + held_back
+    assert len(held_back) < 1000

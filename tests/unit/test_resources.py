@@ -1,4 +1,4 @@
-"""Files that go into images, and what they say."""
+"""Tests of the files that go into images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace import resources
-from pytest_codex_workspace.environment import RUNTIMES
+from pytest_codex_workspace.codex import RUNTIMES
 from pytest_codex_workspace.errors import ImageBuildError
 
 RUNTIMES_FILE = """\
@@ -22,15 +22,15 @@ RUST 1.85.1 -
 
 
 class TestResourceDir:
-    def test_finds_the_checkout(self):
+    def test_finds_the_directory_of_the_checkout(self):
         """
         In a checkout, the directories at its top are used.
         """
         assert (resources.resource_dir("dockerfiles") / "slim/Dockerfile").is_file()
 
-    def test_prefers_what_the_wheel_carries(self, tmp_path, monkeypatch):
+    def test_prefers_the_directory_of_the_wheel(self, tmp_path, monkeypatch):
         """
-        An installed wheel has its own copy, whatever lies beside it.
+        An installed wheel has its own copy, even if there is another next to the package.
         """
         package = tmp_path / "pytest_codex_workspace"
         for directory in (package / "_resources/dockerfiles", tmp_path / "dockerfiles"):
@@ -39,13 +39,13 @@ class TestResourceDir:
 
         assert package / "_resources/dockerfiles" == resources.resource_dir("dockerfiles")
 
-    def test_says_where_it_looked(self, tmp_path, monkeypatch):
+    def test_a_missing_directory_is_an_error(self, tmp_path, monkeypatch):
         """
-        An installation that lost its files is named as the cause.
+        The error says that the installation is incomplete.
         """
         monkeypatch.setattr(resources, "package_dir", lambda: tmp_path / "package")
 
-        with pytest.raises(ImageBuildError, match="install pytest-codex-workspace again"):
+        with pytest.raises(ImageBuildError, match="reinstall pytest-codex-workspace"):
             resources.resource_dir("proxy_addons")
 
 
@@ -95,19 +95,19 @@ class TestSetupUniversal:
         ("wanted", "version"),
         [("20", "20.20.2"), ("18.20", "18.20.8"), ("18.20.8", "18.20.8")],
     )
-    def test_selects_the_version_that_is_asked_for(self, select, wanted, version):
+    def test_selects_the_requested_version(self, select, wanted, version):
         """
-        A major version, a minor one and an exact one name a runtime, and its
-        commands come on PATH.
+        A major version, a minor version and an exact version name a runtime. Its
+        commands are then on the PATH.
         """
         done = select(CODEX_ENV_NODE_VERSION=wanted)
 
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         assert {"node": version} == select.selected()
 
-    def test_selects_again(self, select):
+    def test_the_last_selection_counts(self, select):
         """
-        The last selection counts.
+        The version can be selected again.
         """
         select(CODEX_ENV_NODE_VERSION="18")
         select(CODEX_ENV_NODE_VERSION="20")
@@ -115,9 +115,9 @@ class TestSetupUniversal:
         assert select.selected() == {"node": "20.20.2"}
 
     @pytest.mark.parametrize("wanted", ["2", "20.20.20", "19", "*", "20.", "20 18"])
-    def test_refuses_a_version_that_is_not_there(self, select, wanted):
+    def test_refuses_a_missing_version(self, select, wanted):
         """
-        The error names the variable and the versions there are.
+        The error names the variable and the available versions.
         """
         done = select(CODEX_ENV_NODE_VERSION=wanted)
 
@@ -125,9 +125,9 @@ class TestSetupUniversal:
         assert f"CODEX_ENV_NODE_VERSION={wanted}" in done.stderr
         assert "Node 18.20.8, 20.20.2" in done.stderr
 
-    def test_selects_nothing_when_one_is_missing(self, select):
+    def test_selects_nothing_if_a_version_is_missing(self, select):
         """
-        All that is missing is named at once, and nothing is half done.
+        The error names all missing versions, and no version is selected.
         """
         done = select(
             CODEX_ENV_NODE_VERSION="20",
@@ -140,10 +140,10 @@ class TestSetupUniversal:
         assert "no Swift" in done.stderr
         assert select.selected() == {}
 
-    def test_says_what_it_has_instead_of_codexs_defaults(self, select):
+    def test_reports_versions_that_differ_from_codexs_defaults(self, select):
         """
-        With versions that nobody chose, one line each tells the difference,
-        and those that are there are selected.
+        If the user chose no version, the available one is selected, and one line
+        for each reports the difference.
         """
         env = {f"CODEX_ENV_{name}_VERSION": version for name, version in RUNTIMES.items()}
 
@@ -162,16 +162,16 @@ class TestSetupUniversal:
 
     def test_a_chosen_version_is_not_a_default(self, select):
         """
-        A language's name inside another's does not make its version a
-        default.
+        A language's name that is part of another name does not make its version
+        a default.
         """
         done = select(CODEX_ENV_RUST_VERSION="1.89.0", CODEX_ENV_DEFAULTED="RUSTY TRUST")
 
         assert done.returncode == 1
 
-    def test_lists_what_there_is(self, select):
+    def test_lists_the_available_versions(self, select):
         """
-        `--list` prints one version a line.
+        `--list` prints one version on each line.
         """
         done = select("--list")
 
@@ -180,14 +180,14 @@ class TestSetupUniversal:
 
     def test_refuses_other_arguments(self, select):
         """
-        A typing error is not a selection.
+        A mistyped argument does not select anything.
         """
         assert select("--lsit").returncode == 2
 
 
-def test_every_default_that_can_be_pinned_is():
+def test_every_default_that_can_be_pinned_is_pinned():
     """
-    The versions that slim's recipes install are those that Codex has.
+    The recipes of slim install Codex's versions.
     """
     slim = resources.resource_dir("dockerfiles") / "slim"
     text = (slim / "Dockerfile").read_text() + (slim / "runtimes/requirements.txt").read_text()
@@ -201,7 +201,7 @@ def test_every_default_that_can_be_pinned_is():
 
 def test_every_pinned_file_has_a_hash():
     """
-    pip and npm refuse what differs from what was pinned.
+    pip and npm refuse files that differ from the pinned ones.
     """
     dockerfiles = resources.resource_dir("dockerfiles")
     for file in sorted(dockerfiles.glob("*/**/*.txt")):
@@ -216,9 +216,9 @@ def test_every_pinned_file_has_a_hash():
     sorted(resources.resource_dir("dockerfiles").rglob("*.sh")),
     ids=lambda path: f"{path.parent.name}/{path.name}",
 )
-def test_scripts_can_be_parsed(script):
+def test_the_scripts_have_no_syntax_errors(script):
     """
-    No script fails for its syntax after minutes of building.
+    Otherwise, a build would fail after minutes.
     """
     done = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False)
 

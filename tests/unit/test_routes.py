@@ -1,4 +1,4 @@
-"""What a stub or a fault may be, and which requests it is for."""
+"""Tests of the arguments of stubs and faults, and of the requests that they match."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from pytest_codex_workspace.network.routes import BODY_LIMIT, fault_fields, stub
         ({"text": "x", "headers": {"Content-Type": "text/css"}}, b"x", "text/css"),
     ],
 )
-def test_bodies(given: dict[str, Any], body: bytes, kind: str | None) -> None:
+def test_each_kind_of_body_gets_its_content_type(
+    given: dict[str, Any], body: bytes, kind: str | None
+) -> None:
     """
-    Each kind of body has its type, unless the test gives another.
+    A JSON or text body gets its content type, unless the test gives another one.
     """
     _, fields = stub_fields(host="a.test", **given)
 
@@ -32,47 +34,51 @@ def test_bodies(given: dict[str, Any], body: bytes, kind: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "words"),
+    ("given", "error", "message"),
     [
-        ({}, TypeError, "name at least one"),
-        ({"host": "a", "text": "x", "json": 1}, TypeError, "one body, not json and text"),
+        ({}, TypeError, "needs a filter"),
+        ({"host": "a", "text": "x", "json": 1}, TypeError, "only one body; json and text"),
         ({"host": "a", "status": 99}, ValueError, "status=99"),
         ({"host": "a", "status": True}, ValueError, "status=True"),
-        ({"host": "a", "content": "x"}, TypeError, "for a string use text"),
-        ({"host": "a", "text": b"x"}, TypeError, "text is a string"),
-        ({"host": "a", "content": bytes(BODY_LIMIT + 1)}, ValueError, "at most"),
-        ({"host": "a", "headers": {"A b": "c"}}, ValueError, "name of a header"),
+        ({"host": "a", "content": "x"}, TypeError, "for a string, use text"),
+        ({"host": "a", "text": b"x"}, TypeError, "text must be a string"),
+        ({"host": "a", "content": bytes(BODY_LIMIT + 1)}, ValueError, "more than the limit"),
+        ({"host": "a", "headers": {"A b": "c"}}, ValueError, "not a valid header name"),
         ({"host": "a", "headers": {"A": "b\r\nC: d"}}, ValueError, "one line of text"),
-        ({"host": 7}, TypeError, "host is a string"),
-        ({"path__regex": "("}, ValueError, "no regular expression"),
-        ({"url": "x"}, TypeError, "a stub has no 'url'"),
+        ({"host": 7}, TypeError, "host must be a string"),
+        ({"path__regex": "("}, ValueError, "not a valid regular expression"),
+        ({"url": "x"}, TypeError, "a stub does not take 'url'"),
     ],
 )
-def test_wrong_stubs(given: dict[str, Any], error: type[Exception], words: str) -> None:
+def test_invalid_stubs_are_rejected(
+    given: dict[str, Any], error: type[Exception], message: str
+) -> None:
     """
-    The complaint is the host's, before anything is sent.
+    The host rejects an invalid stub before anything is sent to the proxy.
     """
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         stub_fields(**given)
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "words"),
+    ("given", "error", "message"),
     [
         ({"kind": "slow"}, ValueError, "the kinds are latency, reset"),
         ({"kind": "latency"}, TypeError, "needs seconds="),
-        ({"kind": "latency", "seconds": -1}, TypeError, "above 0"),
-        ({"kind": "latency", "seconds": float("nan")}, TypeError, "above 0"),
-        ({"kind": "reset", "seconds": 1}, TypeError, "it takes none"),
-        ({"kind": "status", "after": 1}, TypeError, "it takes status"),
-        ({"kind": "status", "status": 200}, ValueError, "400 to 599"),
+        ({"kind": "latency", "seconds": -1}, TypeError, "a positive number"),
+        ({"kind": "latency", "seconds": float("nan")}, TypeError, "a positive number"),
+        ({"kind": "reset", "seconds": 1}, TypeError, "it takes no such keywords"),
+        ({"kind": "status", "after": 1}, TypeError, "it takes only status"),
+        ({"kind": "status", "status": 200}, ValueError, "from 400 to 599"),
         ({"kind": "truncate", "after": -1}, ValueError, "number of bytes"),
-        ({"kind": "reset", "times": 0}, ValueError, "above 0"),
+        ({"kind": "reset", "times": 0}, ValueError, "positive number of requests"),
     ],
 )
-def test_wrong_faults(given: dict[str, Any], error: type[Exception], words: str) -> None:
+def test_invalid_faults_are_rejected(
+    given: dict[str, Any], error: type[Exception], message: str
+) -> None:
     """
-    Each kind takes its own keyword only.
+    Each kind of fault takes only its own keyword, with a valid value.
     """
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         fault_fields(host="a.test", **given)

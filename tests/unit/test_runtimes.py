@@ -1,4 +1,4 @@
-"""Which runtimes an image offers, as it tells."""
+"""Tests of listing the runtimes of an image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_codex_workspace.runtimes import offered_runtimes
 
 def offer(*rows, end=True):
     """
-    Of an image that prints *rows*, and something else around them.
+    Return the runtimes of an image that prints *rows* among other lines.
     """
     lines = [
         "welcome",
@@ -35,9 +35,9 @@ def by_name(found):
     return {one.name: one for one in found.runtimes}
 
 
-def test_an_image_with_a_list():
+def test_an_image_with_a_list_of_runtimes():
     """
-    What is in it can be chosen, the newest last.
+    Every version on the list can be chosen. The newest is the last.
     """
     found = offer("listed node 22.1.0", "listed node 9.1.0", "path node 22.1.0", "path php 8.4")
     node, php, swift = (by_name(found)[name] for name in ("node", "php", "swift"))
@@ -55,7 +55,7 @@ def test_an_image_with_a_list():
 
 def test_an_image_with_version_managers():
     """
-    Their names of versions are made plain; what its script does not read cannot be chosen.
+    The managers' names of versions are normalised. Only variables that the script reads choose.
     """
     found = offer(
         "read NODE -",
@@ -79,7 +79,7 @@ def test_an_image_with_version_managers():
 
 def test_an_image_without_a_choice():
     """
-    Only what is on its PATH.
+    Only the runtimes on its PATH are listed.
     """
     found = offer("path python 3.12.1", "path node ")
 
@@ -91,16 +91,16 @@ def test_an_image_without_a_choice():
 @pytest.mark.parametrize(
     ("version", "equal"), [("3.12", True), ("3.12.7", True), ("3.1", False), ("3.120", False)]
 )
-def test_what_is_the_default(version, equal):
+def test_the_default_version_is_recognised(version, equal):
     """
-    To the digits that Codex's has.
+    Only the digits of Codex's version are compared.
     """
     assert equal is by_name(offer(f"path python {version}"))["python"].has_default
 
 
-def test_an_image_that_does_not_tell():
+def test_an_incomplete_answer_is_an_error():
     """
-    Half an answer is none.
+    The script in the image did not end.
     """
-    with pytest.raises(EngineError, match="does not tell which runtimes"):
+    with pytest.raises(EngineError, match="does not report its runtimes"):
         offer("path python 3.12", end=False)

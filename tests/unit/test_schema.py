@@ -1,4 +1,4 @@
-"""The schema for editors, and that it says what the reader does."""
+"""Tests that the schema for editors accepts and refuses what the reader does."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import pytest_codex_workspace
 from pytest_codex_workspace.cli import main
+from pytest_codex_workspace.codex import RUNTIMES
 from pytest_codex_workspace.config import ConfigError
 from pytest_codex_workspace.configfile import GROUPS, POLICY_FIELDS, read_file, top_level
-from pytest_codex_workspace.environment import RUNTIMES
 from pytest_codex_workspace.schema import schema, schema_text
 from pytest_codex_workspace.settings import FILE, Settings
 
@@ -23,9 +23,9 @@ SHIPPED = Path(pytest_codex_workspace.__file__).parent / "codex-workspace.schema
 VALIDATOR = jsonschema.Draft7Validator(schema())
 
 
-def test_the_shipped_file_is_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_schema_file_matches_the_table_of_options(capsys: pytest.CaptureFixture[str]) -> None:
     """
-    `codex-workspace config --schema` prints it, and makes it anew.
+    `codex-workspace config --schema` prints the current schema.
     """
     assert 0 == main(["config", "--schema"])
 
@@ -33,9 +33,9 @@ def test_the_shipped_file_is_the_tables(capsys: pytest.CaptureFixture[str]) -> N
     jsonschema.Draft7Validator.check_schema(schema())
 
 
-def test_it_has_every_key_and_no_other() -> None:
+def test_the_schema_has_every_key_and_no_other() -> None:
     """
-    At the top, in groups, in a policy.
+    Keys are at the top, in groups and in a policy.
     """
     found = schema()
 
@@ -49,7 +49,7 @@ def test_it_has_every_key_and_no_other() -> None:
 
 def accepted(tmp_path: Path, document: Any) -> bool:
     """
-    Whether the reader takes a document.
+    Return whether the reader accepts a document.
     """
     (tmp_path / ".git").mkdir(exist_ok=True)
     (tmp_path / FILE).write_text(yaml.safe_dump(document))
@@ -89,9 +89,9 @@ DOCUMENTS = st.dictionaries(
 
 @given(document=DOCUMENTS)
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_the_reader_takes_the_schema_takes(tmp_path: Path, document: Any) -> None:
+def test_the_schema_accepts_what_the_reader_accepts(tmp_path: Path, document: Any) -> None:
     """
-    An editor never underlines what works.
+    An editor does not underline a valid file.
     """
     if accepted(tmp_path, document):
         assert [] == [error.message for error in VALIDATOR.iter_errors(document)]
@@ -135,17 +135,17 @@ def test_what_the_reader_takes_the_schema_takes(tmp_path: Path, document: Any) -
         "slim",
     ],
 )
-def test_what_the_reader_refuses_the_schema_refuses(tmp_path: Path, document: Any) -> None:
+def test_the_schema_refuses_what_the_reader_refuses(tmp_path: Path, document: Any) -> None:
     """
-    Unknown keys, wrong types, words that are no choice.
+    Examples are unknown keys, wrong types and invalid choices.
     """
     assert not VALIDATOR.is_valid(document)
     assert not accepted(tmp_path, document)
 
 
-def test_the_reader_is_the_one_of_the_command(tmp_path: Path) -> None:
+def test_the_reader_itself_refuses_the_examples(tmp_path: Path) -> None:
     """
-    The examples above are refused by the reader itself, not by what comes after it.
+    They are not refused by a later check.
     """
     (tmp_path / FILE).write_text("cache: {tll: 2h}")
 

@@ -1,4 +1,4 @@
-"""Secrets: their values, what is made of them, and where they are not."""
+"""Tests of secrets: their values, their digests, and where they do not appear."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def parts(**values: str) -> dict[str, object]:
     return setup_parts(order(secrets=Secrets(list(values), values)), base="b", platform="p")
 
 
-def test_each_value_has_a_say_in_the_key() -> None:
+def test_each_value_changes_the_key() -> None:
     """
-    And each name; equal ones give equal keys on every machine.
+    So does each name. Equal secrets give equal keys on every machine.
     """
     usual = key_of(parts(A="value-one", B="value-two"))
 
@@ -31,9 +31,9 @@ def test_each_value_has_a_say_in_the_key() -> None:
     assert key_of(setup_parts(order(), base="b", platform="p")) == key_of(parts())
 
 
-def test_a_label_tells_the_names_only() -> None:
+def test_a_label_has_only_the_names() -> None:
     """
-    Nothing in it changes with a value, so nothing can be guessed by it.
+    No part of a label depends on a value, so a value cannot be guessed.
     """
     one = fingerprint(parts(TOKEN="value-one"))
 
@@ -41,9 +41,9 @@ def test_a_label_tells_the_names_only() -> None:
     assert '["TOKEN"]' == one["secrets"]
 
 
-def test_the_digest_is_slow_and_of_one_repository() -> None:
+def test_the_digest_depends_on_the_repository() -> None:
     """
-    32 MiB a guess, and a guess is good for one repository only.
+    So a guess is good for one repository only. Each guess takes 32 MiB.
     """
     secrets = Secrets(["A"], {"A": "value"})
 
@@ -55,13 +55,13 @@ def test_the_digest_is_slow_and_of_one_repository() -> None:
     ("environ", "words"),
     [
         ({}, "the secret TOKEN is not set"),
-        ({"TOKEN": ""}, "TOKEN has less than 4 characters"),
-        ({"TOKEN": " abc\n"}, "TOKEN has less than 4 characters"),
+        ({"TOKEN": ""}, "TOKEN has fewer than 4 characters"),
+        ({"TOKEN": " abc\n"}, "TOKEN has fewer than 4 characters"),
     ],
 )
-def test_a_value_that_cannot_be_used(environ: dict[str, str], words: str) -> None:
+def test_an_invalid_value_is_an_error(environ: dict[str, str], words: str) -> None:
     """
-    The error names it, and comes when it is needed.
+    The error names the secret, and comes only when the value is needed.
     """
     secrets = Secrets(["TOKEN"], environ)
 
@@ -71,19 +71,19 @@ def test_a_value_that_cannot_be_used(environ: dict[str, str], words: str) -> Non
         secrets.digest("x")
 
 
-def test_names_that_cannot_be_secrets() -> None:
+def test_a_name_of_a_plain_variable_cannot_be_a_secret() -> None:
     """
-    What every workspace has, and what this one has.
+    The variable belongs to every workspace, or to this one.
     """
     with pytest.raises(SecretError, match="every workspace has a variable"):
         _ = Secrets(["HTTPS_PROXY"], {"HTTPS_PROXY": "http://me:hush@proxy.test"}).values
-    with pytest.raises(SecretError, match="leave one of them out"):
+    with pytest.raises(SecretError, match="remove one of the two"):
         Secrets(["A"], {"A": "value"}).check_apart({"A": "1"})
 
 
 def test_no_traceback_shows_a_value() -> None:
     """
-    Neither do the object that holds them and its values.
+    The `repr` of the secrets and of their values does not show a value either.
     """
     secrets = Secrets(["TOKEN"], {"TOKEN": "very-secret"})
 
@@ -91,9 +91,9 @@ def test_no_traceback_shows_a_value() -> None:
     assert "very-secret" not in f"{secrets!r} {secrets.values!r} {dict(secrets.values)!r}"
 
 
-def test_the_network_log() -> None:
+def test_the_network_log_does_not_show_values() -> None:
     """
-    Hosts, addresses, explanations and bodies are without; others are as they were.
+    They are removed from hosts, URLs, explanations and bodies. Other fields are unchanged.
     """
     secrets = Secrets(["TOKEN"], {"TOKEN": "very/secret"})
     request = Request(

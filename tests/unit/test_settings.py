@@ -1,4 +1,4 @@
-"""What beats what, and where a value came from."""
+"""Tests of the precedence of options, environment and files, and of the source of each value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLACES = ("file", "ini", "environment", "option")
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     """
-    What looks like a work tree.
+    A directory that looks like a work tree.
     """
     (tmp_path / ".git").mkdir()
     return tmp_path
@@ -28,7 +28,7 @@ def repo(tmp_path: Path) -> Path:
 
 def gather(repo: Path, places: tuple[str, ...]) -> Settings:
     """
-    The settings when each of *places* says its name.
+    Return the settings when each of *places* sets options to its own name.
     """
     if "file" in places:
         (repo / FILE).write_text(
@@ -54,9 +54,9 @@ def gather(repo: Path, places: tuple[str, ...]) -> Settings:
 @pytest.mark.parametrize(
     "places", [some for n in range(1, 5) for some in itertools.combinations(PLACES, n)]
 )
-def test_what_beats_what(repo: Path, places: tuple[str, ...]) -> None:
+def test_the_precedence_is_option_environment_ini_file(repo: Path, places: tuple[str, ...]) -> None:
     """
-    Option, environment, ini, file; variables and secrets are merged by name.
+    Variables and secrets are merged by name.
     """
     settings = gather(repo, places)
 
@@ -73,18 +73,20 @@ def test_what_beats_what(repo: Path, places: tuple[str, ...]) -> None:
     [
         ({"CODEX_WORKSPACE_CACHE_TTL": "soon"}, "CODEX_WORKSPACE_CACHE_TTL=soon: must be a"),
         ({"CODEX_WORKSPACE_ENV": "A=1\nB"}, "CODEX_WORKSPACE_ENV=B: must have the form NAME=VALUE"),
-        ({"CODEX_WORKSPACE_ENV": "1=1"}, "CODEX_WORKSPACE_ENV: '1' is not a name"),
-        ({"CODEX_WORKSPACE_SECRET": "A B-C"}, "CODEX_WORKSPACE_SECRET: 'B-C' is not a name"),
+        ({"CODEX_WORKSPACE_ENV": "1=1"}, "CODEX_WORKSPACE_ENV: '1' is not a valid name"),
+        ({"CODEX_WORKSPACE_SECRET": "A B-C"}, "CODEX_WORKSPACE_SECRET: 'B-C' is not a valid name"),
         ({"CODEX_WORKSPACE_NETWORK": "ofline"}, "CODEX_WORKSPACE_NETWORK: there is no policy"),
         (
             {"CODEX_WORKSPACE_ENV": "A=1", "CODEX_WORKSPACE_SECRET": "A"},
-            "A is a variable of every workspace (CODEX_WORKSPACE_ENV) and a secret",
+            "A is both a secret (CODEX_WORKSPACE_SECRET) and a plain variable (CODEX_WORKSPACE_E",
         ),
     ],
 )
-def test_a_complaint_names_the_place(repo: Path, environ: dict[str, str], words: str) -> None:
+def test_an_error_names_the_source_of_the_value(
+    repo: Path, environ: dict[str, str], words: str
+) -> None:
     """
-    Which is not the option where it was a variable.
+    Here the source is an environment variable.
     """
     with pytest.raises((ConfigError, PolicyError)) as caught:
         Settings.of({}, spell="--{}", environ=environ)
@@ -94,7 +96,7 @@ def test_a_complaint_names_the_place(repo: Path, environ: dict[str, str], words:
 
 def test_nothing_is_read_without_a_repository(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A file in the current directory is none of a run that names no repository.
+    A file in the current directory does not belong to a run without a repository.
     """
     (repo / FILE).write_text("imgae: slim")
     monkeypatch.chdir(repo)
@@ -106,7 +108,7 @@ def test_nothing_is_read_without_a_repository(repo: Path, monkeypatch: pytest.Mo
 
 def test_a_file_can_be_ignored(repo: Path) -> None:
     """
-    By option and environment; not by itself.
+    An option and the environment can do that; the file itself cannot.
     """
     (repo / FILE).write_text("secrets: [TOKEN]")
     options = {"repo": str(repo)}
@@ -119,15 +121,15 @@ def test_a_file_can_be_ignored(repo: Path) -> None:
     with pytest.raises(ConfigError, match="REPO_CONFIG=no: must be one of read, ignore"):
         Settings.of(options, spell="--{}", environ={"CODEX_WORKSPACE_REPO_CONFIG": "no"})
     (repo / FILE).write_text("repo-config: ignore")
-    with pytest.raises(ConfigError, match="is for the person who runs it"):
+    with pytest.raises(ConfigError, match="cannot be set by a repository"):
         Settings.of(options, spell="--{}", environ={})
 
 
-def test_the_command_tells_where_each_value_came_from(
+def test_the_command_prints_the_source_of_each_value(
     repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
-    Secrets by name only, a password not at all.
+    Secrets are printed by name only, and passwords not at all.
     """
     (repo / FILE).write_text("image: slim\nenv: {A: 1}\nsecrets: [TOKEN, ABSENT]\n")
     monkeypatch.setenv("CODEX_WORKSPACE_CACHE_TTL", "2h")
@@ -158,11 +160,11 @@ def test_the_command_tells_where_each_value_came_from(
     assert "hush" not in text
 
 
-def test_the_same_as_json(
+def test_the_command_prints_the_sources_as_json(
     repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
-    With file and line apart.
+    File and line are separate fields.
     """
     (repo / FILE).write_text("\nsecrets: [TOKEN]\nnetwork: {allow: [a.test]}\n")
     monkeypatch.setenv("TOKEN", "very-secret")
@@ -179,9 +181,11 @@ def test_the_same_as_json(
     assert "very-secret" not in text
 
 
-def test_a_mistake_ends_the_command(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_ends_the_command_with_exit_code_2(
+    repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """
-    In one line, with exit code 2; `run` likewise, before it starts anything.
+    The error has one line. `run` fails before it starts anything.
     """
     (repo / FILE).write_text("image: slim\nimgae: slim")
 
@@ -196,7 +200,7 @@ def test_the_environment_names_the_commands_repository(
     repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
-    Where the argument is left out.
+    The argument of the command is left out.
     """
     monkeypatch.setenv("CODEX_WORKSPACE_REPO", str(repo))
 

@@ -152,7 +152,7 @@ def test_transfers_show_how_far_they_have_come(monkeypatch):
     waits = threading.Event()
 
     class Watched(Output):
-        def _moved(self, step):
+        def advanced(self, step):
             moved.append(str(step))
 
     def wait(pushes):

@@ -1,4 +1,4 @@
-"""Removal of what ended sessions left behind."""
+"""Tests of removing what ended sessions left behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_codex_workspace import labels
 from pytest_codex_workspace.engine.fake import FakeEngine
 from pytest_codex_workspace.engine.protocol import ContainerSpec
 from pytest_codex_workspace.errors import EngineError
-from pytest_codex_workspace.identity import Identity, owner_is_gone
+from pytest_codex_workspace.identity import Identity
 from pytest_codex_workspace.sweep import left_behind, remove_images, remove_session, sweep
 
 
@@ -29,7 +29,7 @@ def dead_pid():
 @pytest.fixture
 def engine():
     """
-    An engine in memory, whose containers are gone at the end.
+    An engine in memory. Its containers are removed at the end.
     """
     found = FakeEngine()
     yield found
@@ -45,23 +45,9 @@ def marks(owner, age=0.0):
     }
 
 
-def test_an_owner_is_asked_only_where_its_id_counts(dead_pid):
+def test_only_objects_of_ended_sessions_are_removed(engine, dead_pid):
     """
-    Alive, dead, another process of the same id, or elsewhere.
-    """
-    alive = Identity().labels("workspace")[labels.PID]
-    place, started, pid = alive.split(":")
-
-    assert owner_is_gone(alive) is False
-    assert owner_is_gone(f"{place}:{started}:{dead_pid}") is True
-    assert owner_is_gone(f"{place}:1{started}:{pid}") is True
-    assert owner_is_gone(f"other-{place}:{started}:{pid}") is None
-    assert owner_is_gone("nonsense") is None
-
-
-def test_only_what_the_dead_left_goes(engine, dead_pid):
-    """
-    Living sessions and caches keep theirs; a foreign machine's goes by age.
+    Running sessions and caches keep theirs. Objects of another machine are removed by age.
     """
     alive = Identity().labels("workspace")[labels.PID]
     engine.add_image("i:1")
@@ -87,7 +73,7 @@ def test_only_what_the_dead_left_goes(engine, dead_pid):
 
 def test_images_in_use_are_kept(engine):
     """
-    The others go with all their tags.
+    Other images are removed with all their tags.
     """
     engine.add_image("codex-workspace-emulator:used", labels={labels.KIND: "setup"})
     engine.add_image("codex-workspace-emulator:idle", labels={labels.KIND: "setup"})
@@ -97,9 +83,9 @@ def test_images_in_use_are_kept(engine):
     assert engine.image("codex-workspace-emulator:used") is not None
 
 
-def test_a_network_that_the_engine_does_not_let_go(engine, monkeypatch):
+def test_a_network_that_cannot_be_removed_is_reported(engine, monkeypatch):
     """
-    Engines lose count of endpoints; that is told, and is no failure of the run.
+    Engines sometimes miscount endpoints. That does not fail the run.
     """
     identity = Identity()
     engine.create_network("n", internal=True, labels=identity.labels("network"))

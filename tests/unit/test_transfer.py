@@ -1,4 +1,4 @@
-"""Archives for uploads, and downloads that nobody is to trust."""
+"""Tests of the archives of uploads, and of untrusted archives of downloads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILE, LINK, HARD, DIRECTORY = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE,
 
 def _tar(*members: tuple[str, bytes, str], mode: int = 0o644) -> Iterator[bytes]:
     """
-    An archive of (name, type, content or target), in small pieces.
+    Return an archive of (name, type, content or target) in small pieces.
     """
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
@@ -38,7 +38,7 @@ def _tar(*members: tuple[str, bytes, str], mode: int = 0o644) -> Iterator[bytes]
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """
-    A directory with a program, a link, an odd name and a FIFO.
+    A directory with a program, a link, an unusual name and a FIFO.
     """
     source = tmp_path / "source"
     (source / "sub").mkdir(parents=True)
@@ -50,9 +50,9 @@ def tree(tmp_path: Path) -> Path:
     return source
 
 
-def test_pack_keeps_modes_and_links_and_nobodys_name(tree):
+def test_pack_keeps_modes_and_links_but_no_owner(tree):
     """
-    Everything is root's, sorted; a FIFO stays behind.
+    Everything belongs to root and is sorted. The FIFO is left out.
     """
     with pack(tree, "name") as file, tarfile.open(fileobj=file) as archive:
         members = archive.getmembers()
@@ -69,25 +69,25 @@ def test_pack_keeps_modes_and_links_and_nobodys_name(tree):
     assert members[4].mode == 0o755
 
 
-def test_pack_follows_a_link_it_is_given(tree):
+def test_pack_follows_a_link_that_is_given(tree):
     """
-    Whoever names a link means what it leads to.
+    The user means the target of the link.
     """
     with pack(tree / "link", "run") as file, tarfile.open(fileobj=file) as archive:
         assert archive.getmember("run").isreg()
 
 
-def test_what_is_not_there_cannot_be_packed(tmp_path):
+def test_packing_a_missing_file_is_an_error(tmp_path):
     """
-    The error names it.
+    The error names the file.
     """
     with pytest.raises(FileNotFoundError, match="nothing"):
         pack(tmp_path / "nothing", "x")
 
 
-def test_unpack_becomes_what_is_not_there(tree, tmp_path):
+def test_unpack_creates_the_target(tree, tmp_path):
     """
-    And what was packed comes out again.
+    The content is the same as before packing.
     """
     with pack(tree, "name") as file:
         unpack(iter(lambda: file.read(100), b""), tmp_path / "back")
@@ -101,7 +101,7 @@ def test_unpack_becomes_what_is_not_there(tree, tmp_path):
 
 def test_unpack_goes_into_a_directory(tmp_path):
     """
-    As `cp -r` does, over what is there.
+    Existing files are replaced, as with `cp -r`.
     """
     for content in ("old", "new"):
         unpack(_tar(("name", DIRECTORY, ""), ("name/f", FILE, content)), tmp_path)
@@ -115,7 +115,7 @@ def test_unpack_goes_into_a_directory(tmp_path):
 
 def test_hard_links_become_copies(tmp_path):
     """
-    Of files in the same archive.
+    Their targets are files in the same archive.
     """
     unpack(_tar(("d/a", FILE, "x"), ("d/b", HARD, "d/a")), tmp_path)
 
@@ -125,7 +125,7 @@ def test_hard_links_become_copies(tmp_path):
 
 def test_dangerous_modes_are_dropped(tmp_path):
     """
-    No setuid, no writing for others; the owner can always read.
+    Files are not setuid, and others cannot write. The owner can always read.
     """
     unpack(_tar(("f", FILE, "x"), mode=0o6777), tmp_path)
     assert (tmp_path / "f").stat().st_mode & 0o7777 == 0o755
@@ -133,9 +133,9 @@ def test_dangerous_modes_are_dropped(tmp_path):
     assert (tmp_path / "f").stat().st_mode & 0o7777 == 0o600
 
 
-def test_links_inside_are_kept(tmp_path):
+def test_links_that_stay_inside_are_kept(tmp_path):
     """
-    Up, through other links, dangling or in a circle.
+    They may lead upwards, through other links, to nothing, or in a circle.
     """
     unpack(
         _tar(
@@ -172,9 +172,9 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("members", ATTACKS.values(), ids=ATTACKS)
-def test_what_leads_out_is_refused(tmp_path, members):
+def test_members_that_lead_outside_are_refused(tmp_path, members):
     """
-    Nothing is made outside, and the member is named.
+    Nothing is created outside, and the error names the member.
     """
     (tmp_path / "inside").mkdir()
     with pytest.raises(CodexWorkspaceError) as caught:
@@ -187,7 +187,7 @@ def test_what_leads_out_is_refused(tmp_path, members):
 
 def test_nothing_is_written_through_a_link(tmp_path):
     """
-    Neither one of the archive nor one that was there.
+    This holds for links of the archive and for existing links.
     """
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -208,7 +208,7 @@ def test_nothing_is_written_through_a_link(tmp_path):
 
 def test_a_download_has_limits(tmp_path):
     """
-    Of bytes and of members.
+    Bytes and members are limited.
     """
     members = [("d/a", FILE, "x" * 100), ("d/b", FILE, "x" * 100)]
 
@@ -218,9 +218,9 @@ def test_a_download_has_limits(tmp_path):
         unpack(_tar(*members), tmp_path, max_members=1)
 
 
-def test_a_header_does_not_fill_the_memory(tmp_path):
+def test_a_large_header_is_refused(tmp_path):
     """
-    A name of a GB is announced, not read.
+    A name of 1 GB is announced, and not read into memory.
     """
     header = tarfile.TarInfo("x")
     header.type = tarfile.GNUTYPE_LONGNAME
@@ -231,17 +231,17 @@ def test_a_header_does_not_fill_the_memory(tmp_path):
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage" * 200, b"\0" * 100])
-def test_garbage_is_no_archive(tmp_path, data):
+def test_a_download_that_is_not_an_archive_is_refused(tmp_path, data):
     """
-    It is called damaged or empty.
+    The error calls it damaged or empty.
     """
     with pytest.raises(CodexWorkspaceError, match=r"damaged|empty"):
         unpack([data], tmp_path)
 
 
-def test_an_archive_that_breaks_off_is_damaged(tmp_path):
+def test_a_truncated_archive_is_refused(tmp_path):
     """
-    Half a file is no file.
+    A part of a file is not enough.
     """
     data = b"".join(_tar(("f", FILE, "x" * 5000)))[:2000]
 

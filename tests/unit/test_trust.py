@@ -1,4 +1,4 @@
-"""Certificates on this machine, and the directory of what is kept."""
+"""Tests of certificates on this machine, and of the cache directory."""
 
 from __future__ import annotations
 
@@ -38,10 +38,9 @@ def no_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_bundles")
 class TestHostBundle:
-    def test_joins_the_files_and_takes_each_certificate_once(self, tmp_path, monkeypatch):
+    def test_certificates_of_all_files_are_joined_without_duplicates(self, tmp_path, monkeypatch):
         """
-        A certificate that two bundles hold, in whichever line ends, comes
-        once, and in the order it was found.
+        A certificate in two bundles appears once, whatever the line ends, and in order.
         """
         one, two = tmp_path / "one.pem", tmp_path / "two.pem"
         one.write_bytes(certificate("AAAA") + certificate("BBBB").replace(b"\n", b"\r\n"))
@@ -53,9 +52,9 @@ class TestHostBundle:
 
         assert expected == trust.host_bundle()
 
-    def test_takes_nothing_but_certificates(self, tmp_path, monkeypatch):
+    def test_only_certificates_are_returned(self, tmp_path, monkeypatch):
         """
-        A private key that lies in a bundle goes nowhere.
+        A private key in a bundle is left out.
         """
         bundle = tmp_path / "bundle.pem"
         bundle.write_bytes(key("SECRET") + certificate("AAAA"))
@@ -64,9 +63,9 @@ class TestHostBundle:
         assert certificate("AAAA") == trust.host_bundle()
 
     @pytest.mark.parametrize("name", ["", "missing.pem", "directory"])
-    def test_ignores_what_it_cannot_read(self, tmp_path, monkeypatch, name):
+    def test_unreadable_files_are_ignored(self, tmp_path, monkeypatch, name):
         """
-        No variable, a missing file and a directory add nothing.
+        An empty variable, a missing file and a directory add nothing.
         """
         (tmp_path / "directory").mkdir()
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / name) if name else "")
@@ -75,31 +74,30 @@ class TestHostBundle:
 
 
 class TestCaCertificate:
-    def test_leaves_the_key_out(self):
+    def test_the_key_is_left_out(self):
         """
         Workspaces get the certificate only.
         """
         assert certificate("AAAA") == trust.ca_certificate(key("SECRET") + certificate("AAAA"))
 
-    def test_refuses_a_file_without_one(self):
+    def test_a_pem_without_a_certificate_is_rejected(self, own_cache):
         """
-        A PEM that only holds a key is an error.
+        The error names the file to remove.
         """
-        with pytest.raises(ProxyError, match="no certificate"):
+        with pytest.raises(ProxyError, match=f"no certificate; remove {own_cache}/ca.pem"):
             trust.ca_certificate(key("SECRET"))
 
 
 class TestStoredCa:
-    def test_there_is_none_at_first(self):
+    def test_there_is_no_authority_at_first(self):
         """
-        Before the first run there is nothing to load.
+        Before the first run, there is nothing to load.
         """
         assert trust.load_ca() is None
 
-    def test_comes_back_and_is_closed_to_others(self, own_cache):
+    def test_a_stored_authority_is_loaded_and_private(self, own_cache):
         """
-        What was stored is loaded, from a file and directory of this user
-        alone, and nothing else is left in it.
+        Only this user can read the file and its directory, which holds nothing else.
         """
         pem = key("K") + certificate("AAAA")
 
@@ -111,7 +109,7 @@ class TestStoredCa:
 
     def test_the_first_writer_wins(self, own_cache):
         """
-        Who comes second gets the authority of the first, and leaves no file.
+        The second writer gets the authority of the first, and leaves no file.
         """
         first, second = key("1") + certificate("AAAA"), key("2") + certificate("BBBB")
         trust.store_ca(first)
@@ -120,9 +118,9 @@ class TestStoredCa:
         assert first == trust.load_ca()
         assert len(list(own_cache.iterdir())) == 1
 
-    def test_half_a_file_is_replaced(self, own_cache):
+    def test_an_incomplete_file_is_replaced(self, own_cache):
         """
-        A file that lost its certificate does not stand in the way.
+        A file that lost its certificate is not loaded, and is replaced.
         """
         pem = key("K") + certificate("AAAA")
         trust.store_ca(pem)
@@ -133,36 +131,35 @@ class TestStoredCa:
         assert pem == trust.load_ca()
 
     @pytest.mark.parametrize("pem", [b"", key("K"), certificate("AAAA")])
-    def test_refuses_half_an_authority(self, pem):
+    def test_an_incomplete_authority_is_rejected(self, pem):
         """
-        A key without certificate, or the reverse, is not stored.
+        A key without a certificate, or the reverse, is not stored.
         """
         with pytest.raises(ProxyError, match="private key"):
             trust.store_ca(pem)
 
 
 class TestCacheDir:
-    def test_is_below_home_without_the_variable(self, tmp_path, monkeypatch):
+    def test_the_default_is_below_home(self, tmp_path, monkeypatch):
         """
-        Without `XDG_CACHE_HOME`, or with a relative one, it is in ~/.cache.
+        If `XDG_CACHE_HOME` is relative, the directory is in ~/.cache.
         """
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
         monkeypatch.setenv("XDG_CACHE_HOME", "relative")
 
         assert tmp_path / "home/.cache/codex-workspace" == trust.cache_dir()
 
-    def test_closes_a_directory_that_was_open(self, own_cache):
+    def test_an_open_directory_is_closed_to_others(self, own_cache):
         """
-        A directory that others could read is closed to them.
+        A directory that others can read gets the mode 0700.
         """
         own_cache.mkdir(parents=True, mode=0o755)
 
         assert stat.S_IMODE(trust.cache_dir().stat().st_mode) == 0o700
 
-    def test_falls_back_to_the_temporary_directory(self, tmp_path, own_cache):
+    def test_the_fallback_is_in_the_temporary_directory(self, tmp_path, own_cache):
         """
-        Where the cache directory cannot be made, one in the temporary
-        directory serves, for this user alone.
+        If the cache directory cannot be created, a private temporary directory is used.
         """
         own_cache.parent.write_bytes(b"a file in the way")
 
@@ -171,9 +168,9 @@ class TestCacheDir:
         assert tmp_path == found.parent
         assert stat.S_IMODE(found.stat().st_mode) == 0o700
 
-    def test_does_not_follow_a_link_in_the_temporary_directory(self, tmp_path, own_cache):
+    def test_a_link_in_the_temporary_directory_is_not_followed(self, tmp_path, own_cache):
         """
-        Somebody else's link there would put the key where they want it.
+        Another user's link could lead the key to a place that this user reads.
         """
         own_cache.parent.write_bytes(b"a file in the way")
         fallback = trust.cache_dir()

@@ -1,4 +1,4 @@
-"""The proxy that leads out of a network: its URL, and what does not go there."""
+"""Tests of the upstream proxy: its URL, the hosts that bypass it, and the choice of a proxy."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from pytest_codex_workspace.session import Session
         ("http://me@proxy.example:3128", "http://proxy.example:3128", "me:"),
     ],
 )
-def test_urls_are_read(url: str, shown: str, credentials: str | None) -> None:
+def test_urls_are_parsed(url: str, shown: str, credentials: str | None) -> None:
     """
-    Host and port in one spelling, credentials decoded.
+    Host and port are normalised, and credentials are decoded.
     """
     proxy = UpstreamProxy.parse(url)
 
@@ -52,9 +52,9 @@ def test_urls_are_read(url: str, shown: str, credentials: str | None) -> None:
         "http://",
     ],
 )
-def test_what_is_no_proxy_is_refused_without_its_password(url: str) -> None:
+def test_an_invalid_url_is_rejected_without_its_password(url: str) -> None:
     """
-    With the URL in the text, since there may be many.
+    The error shows the URL, but not the password in it.
     """
     with pytest.raises(InvalidUpstream, match="http") as caught:
         UpstreamProxy.parse(url)
@@ -63,9 +63,9 @@ def test_what_is_no_proxy_is_refused_without_its_password(url: str) -> None:
     assert caught.value.__cause__ is None
 
 
-def test_the_password_is_in_no_text() -> None:
+def test_no_text_contains_the_password() -> None:
     """
-    Only in what the proxy container is told, and in the header.
+    The password is only in the settings of the proxy container and in the header.
     """
     proxy = UpstreamProxy.parse("http://me:hush@proxy.example:3128", "a.example b.example")
 
@@ -106,9 +106,9 @@ def test_the_password_is_in_no_text() -> None:
         ("proxy.example", "proxy.example", 443, True),
     ],
 )
-def test_what_does_not_go_there(no_proxy: str, host: str, port: int, bypassed: bool) -> None:
+def test_no_proxy_excludes_hosts(no_proxy: str, host: str, port: int, bypassed: bool) -> None:
     """
-    As `NO_PROXY` is commonly read; the proxy itself is never left out.
+    `NO_PROXY` has its usual meaning, but never excludes the proxy itself.
     """
     proxy = UpstreamProxy.parse("http://proxy.example:3128", no_proxy)
 
@@ -116,13 +116,18 @@ def test_what_does_not_go_there(no_proxy: str, host: str, port: int, bypassed: b
 
 
 @given(st.text(), st.text(), st.integers(0, 65535))
-def test_no_text_breaks_the_matching(no_proxy: str, host: str, port: int) -> None:
+def test_no_list_of_hosts_breaks_the_matching(no_proxy: str, host: str, port: int) -> None:
     """
-    A workspace chooses the host, a user the list.
+    Matching never raises, no list excludes the proxy itself, and `*` excludes all others.
+
+    A workspace chooses the host, and a user writes the list.
     """
     proxy = UpstreamProxy.parse("http://proxy.example:3128", no_proxy)
+    everything = UpstreamProxy.parse("http://proxy.example:3128", f"{no_proxy},*")
 
-    assert proxy.bypasses(host, port) in (True, False)
+    assert not proxy.bypasses("proxy.example", 3128)
+    assert everything.bypasses("other.example", port)
+    assert everything.bypasses(host, port) >= proxy.bypasses(host, port)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +143,11 @@ def test_no_text_breaks_the_matching(no_proxy: str, host: str, port: int) -> Non
         ("http://c.example:3", {"HTTPS_PROXY": "http://a.example:1"}, "http://c.example:3"),
     ],
 )  # fmt: skip
-def test_the_choice(wanted: str, environment: dict[str, str], chosen: str | None) -> None:
+def test_the_option_takes_precedence(
+    wanted: str, environment: dict[str, str], chosen: str | None
+) -> None:
     """
-    An option wins over the environment, and lower case over upper case.
+    The option overrides the environment, and lower-case names override upper-case ones.
     """
     found = choose(wanted, environment)
 
@@ -148,9 +155,9 @@ def test_the_choice(wanted: str, environment: dict[str, str], chosen: str | None
 
 
 @pytest.mark.parametrize("wanted", ["environment", "http://a.example"])
-def test_no_proxy_of_the_environment_holds_for_both(wanted: str) -> None:
+def test_no_proxy_of_the_environment_always_applies(wanted: str) -> None:
     """
-    Lower case wins here, too.
+    `NO_PROXY` applies to proxies from the environment and from the option.
     """
     environment = {"HTTPS_PROXY": "http://a.example", "NO_PROXY": "b", "no_proxy": "c,d"}
     found = choose(wanted, environment)
@@ -162,9 +169,9 @@ def test_no_proxy_of_the_environment_holds_for_both(wanted: str) -> None:
 @pytest.mark.parametrize(
     "url", ["http://localhost:1", "http://me:hush@127.1:1", "https://[::1]:1", "http://0.0.0.0:1"]
 )
-def test_loopback_cannot_be_reached_from_a_container(url: str) -> None:
+def test_a_proxy_on_loopback_is_rejected(url: str) -> None:
     """
-    The text says what to do, and where the value came from.
+    Containers cannot reach it; the error names the source of the value and a remedy.
     """
     with pytest.raises(InvalidUpstream, match="let the proxy listen on another address"):
         choose(url, {})
@@ -175,9 +182,11 @@ def test_loopback_cannot_be_reached_from_a_container(url: str) -> None:
     assert "hush" not in str(caught.value)
 
 
-def test_a_session_says_what_is_wrong_with_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_rejects_an_invalid_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """
-    Before anything is built, as one of our errors; runs without workspaces are not bothered.
+    The error is a `ProxyError`, raised when the network is first needed.
     """
     monkeypatch.setenv("https_proxy", "socks5://me:hush@proxy.example")
     session = Session(Config(), Output("quiet", print))

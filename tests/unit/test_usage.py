@@ -1,4 +1,4 @@
-"""Uses of cached images, counted by files."""
+"""Tests of counting the uses of cached images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_codex_workspace.usage import Usage, Use, usage_on
 
 def test_uses_are_counted(tmp_path):
     """
-    By whoever counts in the same directory.
+    All counters of one directory share the counts.
     """
     before = time.time()
     for _ in range(3):
@@ -24,9 +24,9 @@ def test_uses_are_counted(tmp_path):
     assert Use() == Usage(tmp_path / "uses").of("sha256:def")
 
 
-def test_threads_lose_nothing(tmp_path):
+def test_threads_do_not_lose_uses(tmp_path):
     """
-    Each use is one append.
+    Each use is one append to a file.
     """
     usage = Usage(tmp_path)
     threads = [
@@ -43,7 +43,7 @@ def test_threads_lose_nothing(tmp_path):
 
 def test_images_that_are_gone_are_forgotten(tmp_path):
     """
-    The others are not.
+    The uses of other images are kept.
     """
     usage = Usage(tmp_path)
     usage.note("sha256:abc")
@@ -54,9 +54,9 @@ def test_images_that_are_gone_are_forgotten(tmp_path):
     assert ["abc"] == [path.name for path in tmp_path.iterdir()]
 
 
-def test_a_place_that_cannot_be_written(tmp_path):
+def test_a_directory_that_cannot_be_written_is_no_error(tmp_path):
     """
-    Costs the counts, and nothing else.
+    Uses are not counted then.
     """
     (tmp_path / "file").write_text("")
     usage = Usage(tmp_path / "file" / "uses")
@@ -66,9 +66,9 @@ def test_a_place_that_cannot_be_written(tmp_path):
     assert Use() == usage.of("sha256:abc")
 
 
-class Elsewhere(FakeEngine):
+class OtherEngine(FakeEngine):
     """
-    Another engine.
+    An engine with another address.
     """
 
     @property
@@ -76,11 +76,11 @@ class Elsewhere(FakeEngine):
         return "fake://elsewhere"
 
 
-def test_engines_are_told_apart(cache_home):
+def test_engines_have_separate_counts(cache_home):
     """
-    One engine's clean-up does not forget what another has.
+    The clean-up of one engine does not forget the uses of another.
     """
     usage_on(FakeEngine()).note("sha256:abc")
-    usage_on(Elsewhere()).forget([])
+    usage_on(OtherEngine()).forget([])
 
     assert 1 == usage_on(FakeEngine()).of("sha256:abc").hits

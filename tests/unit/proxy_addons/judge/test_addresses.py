@@ -73,7 +73,7 @@ def test_a_name_resolves_to_allowed_addresses_only(
 
     with asyncio.Runner(loop_factory=GuardedEventLoop) as runner:
         if left is None:
-            with pytest.raises(PermissionError, match=r"leads to 10\.0\.0\.1, ::1, a private"):
+            with pytest.raises(PermissionError, match=r"resolves to 10\.0\.0\.1, ::1, a private"):
                 runner.run(resolve())
             assert connection.refused["example.org", 443].reason == "private-address"
         else:

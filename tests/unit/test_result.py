@@ -1,4 +1,4 @@
-"""Results of commands: text, success, and what an error says."""
+"""Tests of the results of commands, and of their errors."""
 
 from __future__ import annotations
 
@@ -7,26 +7,21 @@ import pickle
 import pytest
 
 from pytest_codex_workspace.errors import ExecError, ExecTimeout
-from pytest_codex_workspace.results import ExecResult, Lines, timed_out
+from pytest_codex_workspace.result import ExecResult, timed_out
 
 
-def _lines(*pieces: bytes) -> Lines:
-    left = list(pieces)
-    return Lines(lambda: left.pop(0) if left else b"")
-
-
-def test_text_is_decoded_with_replacement():
+def test_output_is_decoded_with_replacement():
     """
-    And the bytes are still there.
+    The bytes are kept as well.
     """
     result = ExecResult(["x"], 0, b"\xffa", "é".encode())
 
     assert (result.stdout, result.stderr, result.stdout_bytes) == ("\ufffda", "é", b"\xffa")
 
 
-def test_success_checks_to_itself():
+def test_check_returns_the_result_of_a_success():
     """
-    So that `exec(...).check().stdout` reads well.
+    So `exec(...).check().stdout` is possible.
     """
     result = ExecResult("true", 0)
 
@@ -34,9 +29,9 @@ def test_success_checks_to_itself():
     assert result.check() is result
 
 
-def test_a_failure_names_everything_one_asks_next():
+def test_the_error_of_a_failure_has_all_details():
     """
-    The command, where, how it ended, and the end of what it said.
+    It has the command, the directory, the exit code and the end of the output.
     """
     output = "".join(f"line {number}\n" for number in range(100)).encode()
     result = ExecResult(["make", "a b"], 2, stdout_bytes=output, duration=1.234, cwd="/workspace/x")
@@ -52,9 +47,9 @@ def test_a_failure_names_everything_one_asks_next():
     assert caught.value.result is result
 
 
-def test_a_signal_is_named():
+def test_the_error_names_the_signal():
     """
-    137 says nothing to most people.
+    Few people know what 137 means.
     """
     with pytest.raises(ExecError, match=r"exited with 137 \(SIGKILL\)"):
         ExecResult("x", 137).check()
@@ -62,7 +57,7 @@ def test_a_signal_is_named():
 
 def test_long_output_does_not_make_long_errors():
     """
-    Nor a long representation.
+    The `repr` is short, too.
     """
     result = ExecResult("x", 1, b"x" * 10_000_000, truncated=True)
 
@@ -73,7 +68,7 @@ def test_long_output_does_not_make_long_errors():
     assert len(str(caught.value)) < 10_000
 
 
-def test_results_and_their_errors_survive_pickling():
+def test_results_and_their_errors_can_be_pickled():
     """
     pytest-xdist sends them between processes.
     """
@@ -92,41 +87,3 @@ def test_results_and_their_errors_survive_pickling():
         again.stdout,
         again.stderr,
     )
-
-
-@pytest.mark.parametrize(
-    ("pieces", "expected"),
-    [
-        ([], []),
-        ([b"a\nb\n"], ["a\n", "b\n"]),
-        ([b"a", b"b", b"\nc"], ["ab\n", "c"]),
-        ([b"\xc3", b"\xa9\n"], ["é\n"]),
-        ([b"\n\n"], ["\n", "\n"]),
-        ([b"a\r\nb"], ["a\r\n", "b"]),
-    ],
-)
-def test_lines_are_put_together(pieces, expected):
-    """
-    However the bytes arrive.
-    """
-    assert expected == list(_lines(*pieces))
-
-
-def test_a_line_without_end_comes_in_pieces():
-    """
-    Memory does not grow with it.
-    """
-    pieces = [len(line) for line in _lines(*[b"x" * 700_000] * 3, b"\n")]
-
-    assert pieces == [1 << 20, 1 << 20, 2_100_001 - (2 << 20)]
-
-
-def test_the_rest_is_what_was_not_iterated():
-    """
-    A part of a line included.
-    """
-    lines = _lines(b"a\nb", b"c\n", b"d")
-    next(lines)
-
-    assert lines.rest() == b"bc\nd"
-    assert list(lines) == []

@@ -1,122 +1,22 @@
-"""What a command in a workspace gives back."""
+"""A running command: its output, its input and its end."""
 
 from __future__ import annotations
 
-import shlex
 import signal as signals
 import threading
 import time
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from .errors import ExecError, ExecTimeout
+from .result import ExecResult, timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Control", "ExecResult", "Exit", "Lines", "Process", "Pty", "timed_out", "to_bytes"]
+__all__ = ["Exit", "Lines", "Process", "ProcessControl", "Pty", "to_bytes"]
 
 _LINE_LIMIT = 1 << 20
-_TAIL_LINES = 20
-_TAIL_LENGTH = 4000
-_SHOWN = 200
 _KILL_PATIENCE = 5.0
-
-
-@dataclass(frozen=True)
-class ExecResult:
-    """
-    A command that has ended.
-
-    Attributes:
-        args: the command as it was given.
-        exit_code: what it exited with; 128 + n if signal n ended it, 127 if
-            there is no such program, 126 if it cannot be executed.
-        stdout_bytes: its standard output.
-        stderr_bytes: its standard error.
-        duration: seconds.
-        truncated: whether a stream was longer than the limit, and cut there.
-        cwd: the directory it ran in.
-    """
-
-    args: str | Sequence[str]
-    exit_code: int
-    stdout_bytes: bytes = field(default=b"", repr=False)
-    stderr_bytes: bytes = field(default=b"", repr=False)
-    duration: float = 0.0
-    truncated: bool = False
-    cwd: str = ""
-
-    @cached_property
-    def stdout(self) -> str:
-        """
-        Standard output as text; what is not UTF-8 is replaced.
-        """
-        return self.stdout_bytes.decode("utf-8", "replace")
-
-    @cached_property
-    def stderr(self) -> str:
-        """
-        Standard error as text; what is not UTF-8 is replaced.
-        """
-        return self.stderr_bytes.decode("utf-8", "replace")
-
-    @property
-    def ok(self) -> bool:
-        """
-        Whether the exit code is 0.
-        """
-        return self.exit_code == 0
-
-    def check(self) -> ExecResult:
-        """
-        Insist on success.
-
-        Returns:
-            The result itself.
-
-        Raises:
-            ExecError: the exit code is not 0.
-        """
-        __tracebackhide__ = True
-        if not self.ok:
-            raise ExecError(self.describe(_ended_by(self.exit_code)), result=self)
-        return self
-
-    def describe(self, what: str) -> str:
-        """
-        *what* happened to the command, and the last lines of its output.
-        """
-        lines = [f"{what}, after {self.duration:.2f} s: {self.command}"]
-        if self.cwd:
-            lines.append(f"in {self.cwd}")
-        for name, text in (("stdout", self.stdout_bytes), ("stderr", self.stderr_bytes)):
-            tail = text[-_TAIL_LENGTH:].decode("utf-8", "replace").splitlines()[-_TAIL_LINES:]
-            if tail:
-                lines.append(f"the end of its {name}:")
-                lines += [f"  | {line}" for line in tail]
-            else:
-                lines.append(f"nothing on its {name}")
-        return "\n".join(lines)
-
-    @property
-    def command(self) -> str:
-        """
-        The command as one line of shell.
-        """
-        return self.args if isinstance(self.args, str) else shlex.join(self.args)
-
-    def __repr__(self) -> str:
-        shown = [f"args={self.args!r}", f"exit_code={self.exit_code}"]
-        for name, text in (("stdout", self.stdout_bytes), ("stderr", self.stderr_bytes)):
-            piece = text[:_SHOWN].decode("utf-8", "replace")
-            more = f"... ({len(text)} bytes)" if len(text) > _SHOWN else ""
-            shown.append(f"{name}={piece!r}{more}")
-        shown.append(f"duration={self.duration:.3f}")
-        if self.truncated:
-            shown.append("truncated=True")
-        return f"ExecResult({', '.join(shown)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +37,9 @@ class Pty:
     A pseudo-terminal for a command.
 
     Attributes:
-        rows: its height in characters.
-        columns: its width.
-        term: its kind, for `TERM`.
+        rows: height in characters.
+        columns: width in characters.
+        term: kind of terminal, for the variable `TERM`.
     """
 
     rows: int = 24
@@ -147,45 +47,45 @@ class Pty:
     term: str = "xterm-256color"
 
 
-class Control(Protocol):
+class ProcessControl(Protocol):
     """
-    A running command, as its workspace's channel has it.
+    What a `Process` needs of the call that runs its command.
 
-    Every method raises `WorkspaceLost` when the workspace has ended.
+    Every method raises `WorkspaceLost` if the workspace has ended.
     """
 
     @property
     def pid(self) -> int:
         """
-        Its process id inside the workspace.
+        The process id inside the workspace.
         """
 
     def read(self, stream: int) -> bytes:
         """
-        Some output of *stream* (0 or 1), as soon as there is any; empty after
-        the end of the command.
+        Wait for output of *stream* (0 or 1) and return it; return nothing after the
+        end of the command.
         """
 
     def poll(self) -> Exit | None:
         """
-        How it ended, if it has.
+        Return the end of the command; `None` while it is running.
         """
 
     def wait(self, deadline: float | None, keep: int) -> Exit | None:
         """
-        Block until it has ended or *deadline* (of the monotonic clock) has
-        passed. Takes up to *keep* bytes a stream meanwhile, for `read`.
+        Wait until the command has ended or *deadline* (of the monotonic clock) has
+        passed. Meanwhile, keep up to *keep* bytes of each stream for `read`.
         """
 
     def feed(self, data: bytes, *, end: bool = False) -> None:
         """
-        Write to standard input, and with *end* close it. Blocks while the
-        command does not read. A terminal is sent Ctrl-D for the end.
+        Write to standard input, and with *end* close it. Block while the command
+        does not read. On a terminal, *end* sends Ctrl-D.
         """
 
     def resize(self, rows: int, columns: int) -> None:
         """
-        Give its terminal, if it runs on one, another size.
+        Set the size of the command's terminal, if it runs on one.
         """
 
     def kill(self, signal: str | int) -> None:
@@ -195,14 +95,14 @@ class Control(Protocol):
 
     def abandon(self) -> Exit:
         """
-        Kill it and do not wait any longer for its end.
+        Kill the command, and do not wait for its end.
         """
 
 
 class Lines:
     """
-    One output stream of a process: an iterator over its lines as they come,
-    line ends included. A line longer than 1 MiB comes in pieces.
+    One output stream of a process: an iterator over its lines, with their line
+    ends. A line longer than 1 MiB is split.
     """
 
     def __init__(self, read: Callable[[], bytes]) -> None:
@@ -231,15 +131,15 @@ class Lines:
 
     def piece(self) -> bytes:
         """
-        What has come, not cut into lines: for those who take it in bulk.
-        Waits for at least one byte; empty once the process has ended.
+        Wait for output, and return it without splitting it into lines; return nothing
+        once the process has ended.
         """
         with self._lock:
             return self._take(len(self._pending)) or self._read()
 
     def rest(self) -> bytes:
         """
-        What was not iterated, once the process has ended.
+        Wait for the end of the process, and return the output that was not iterated.
         """
         with self._lock:
             while piece := self._read():
@@ -254,15 +154,15 @@ class Lines:
 
 class Process:
     """
-    A command that runs. `Workspace.start` makes it.
+    A running command, returned by `Workspace.start`.
 
-    An unread process blocks once a MiB of its output waits, as on any pipe.
-    Two threads may iterate `stdout` and `stderr` at once.
+    As on any pipe, a process blocks while 1 MiB of its output is unread. Two threads
+    may iterate `stdout` and `stderr` at the same time.
 
     Attributes:
         args: the command as it was given.
-        stdout: its standard output, line by line.
-        stderr: its standard error, line by line.
+        stdout: lines of its standard output.
+        stderr: lines of its standard error.
 
     Example:
         >>> server = ws.start("python3 -m http.server 8000")
@@ -273,7 +173,7 @@ class Process:
 
     def __init__(
         self,
-        control: Control,
+        control: ProcessControl,
         args: str | Sequence[str],
         *,
         cwd: str,
@@ -299,13 +199,13 @@ class Process:
     @property
     def pid(self) -> int:
         """
-        The process id inside the workspace, 0 if the program did not start.
+        The process id inside the workspace; 0 if the program did not start.
         """
         return self._control.pid
 
     def poll(self) -> int | None:
         """
-        The exit code, `None` while the command runs.
+        Return the exit code; `None` while the command is running.
 
         Raises:
             WorkspaceLost: the workspace's container ended.
@@ -318,15 +218,15 @@ class Process:
         Wait for the end of the command.
 
         Args:
-            timeout: seconds, after which the whole process group is killed.
+            timeout: seconds after which the whole process group is killed.
 
         Returns:
-            Exit code and what was not iterated of the output: up to 10 MiB of
-            each stream, the rest is dropped.
+            The exit code and the output that was not iterated, up to 10 MiB of each
+            stream. The rest is dropped.
 
         Raises:
-            ExecTimeout: this timeout, or the one the command was started
-                with, has passed.
+            ExecTimeout: this timeout, or the timeout of `Workspace.start`, has
+                passed.
             ExecError: the command failed and was started with `check`.
             WorkspaceLost: the workspace's container ended.
         """
@@ -349,14 +249,13 @@ class Process:
 
     def kill(self, signal: str | int = "KILL") -> None:
         """
-        Send a signal to the whole process group. A process that has ended is
-        left alone.
+        Send a signal to the whole process group. Do nothing if the process has ended.
 
         Args:
-            signal: name, with or without `SIG`, or number.
+            signal: a number, or a name with or without `SIG`.
 
         Raises:
-            ValueError: there is no such signal.
+            ValueError: the signal does not exist.
         """
         if isinstance(signal, signals.Signals):
             signal = signal.name
@@ -370,8 +269,7 @@ class Process:
 
     def send(self, data: str | bytes) -> None:
         """
-        Write to standard input. Blocks while the process does not read what
-        was sent before.
+        Write to standard input. Block while the process does not read its input.
 
         Raises:
             BrokenPipeError: the process has ended, or its input is closed.
@@ -380,17 +278,17 @@ class Process:
 
     def close_stdin(self) -> None:
         """
-        End the process's standard input; on a terminal, send Ctrl-D.
+        Close the process's standard input; on a terminal, send Ctrl-D.
         """
         self._control.feed(b"", end=True)
 
     def resize(self, rows: int, columns: int) -> None:
         """
-        Give the process's terminal another size, in characters. Nothing
-        happens if it has ended or runs on none.
+        Set the size of the process's terminal in characters. Do nothing if the
+        process has ended or has no terminal.
 
         Raises:
-            ValueError: no terminal has that size.
+            ValueError: the size is out of range.
         """
         self._control.resize(rows, columns)
 
@@ -409,24 +307,10 @@ class Process:
 
 def to_bytes(data: str | bytes) -> bytes:
     """
-    What a command is to read, text as UTF-8.
+    Return the input of a command as bytes, in UTF-8.
     """
     return data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
 
 
-def timed_out(result: ExecResult, timeout: float) -> ExecTimeout:
-    """
-    The error of a command that was killed after *timeout* seconds.
-    """
-    what = f"command ran longer than its timeout of {timeout:g} s and was killed"
-    return ExecTimeout(result.describe(what), result=result, timeout=timeout)
-
-
 def _deadline(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
-
-
-def _ended_by(code: int) -> str:
-    names = {int(one): one.name for one in signals.Signals}
-    by = f" ({names[code - 128]})" if code - 128 in names else ""
-    return f"command exited with {code}{by}"

@@ -1,4 +1,4 @@
-"""Dockerfile instructions as text, for the calls of the Engine API that take nothing better."""
+"""Dockerfile instructions as text, for `Engine.import_image`, which takes nothing better."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["label_changes"]
-
 
 def label_changes(labels: Mapping[str, str]) -> list[str]:
     """
-    `LABEL` instructions that set *labels*, for `Engine.import_image`.
+    Return `LABEL` instructions that set *labels*.
 
     Raises:
-        ValueError: a name or value has a line break, which an instruction cannot hold.
+        ValueError: a name or value has a line break, which an instruction cannot contain.
 
     Example:
         >>> label_changes({"note": 'say "hi" for $5'})
