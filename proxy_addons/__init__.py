@@ -1,7 +1,17 @@
 """
-What runs inside the proxy container: mitmproxy, and the addons that judge,
-carry out and record.
+The programs of the proxy container: mitmproxy with our own addons.
 
-Each module is one concern. The verdicts come from
-`pytest_codex_workspace.network.policy`, which knows nothing of mitmproxy.
+The folders, from top to bottom; none imports from one above it:
+
+- the modules here start the proxy, wire it together and talk to the host;
+- `judge` decides whether a request may leave;
+- `answer` responds in place of a server: stubs, faults, cassettes;
+- `record` writes the log and records cassettes;
+- `dns` is the workspaces' resolver;
+- `mitm` bounds what mitmproxy keeps in memory; the only user of private names of
+  mitmproxy, h11, h2 and asyncio;
+- `state` holds what the others share.
+
+`mitm` and `dns` import from `state` only. The verdicts come from
+`pytest_codex_workspace.network.policy`, which does not import mitmproxy.
 """

@@ -1,12 +1,10 @@
 """
-mitmproxy with a hand-picked chain of addons, and servers that are up.
+mitmproxy with our own chain of addons, and its servers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from typing import TYPE_CHECKING, Any
 
 from mitmproxy.addons.proxyserver import Proxyserver
@@ -14,23 +12,22 @@ from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
-from .addresses import AddressGuard
-from .gate import Gate
-from .http2 import bound_http2
-from .incidents import Incidents
-from .journal import Journal
-from .limits import SILENCE_SECONDS
-from .parsers import bound_http1
-from .pressure import bound_connections
-from .reconsider import reconsider
-from .recorder import Recorder
-from .recording import Recording
-from .registry import Registry
-from .replay import Replay
-from .routes import Faults
-from .tunnel import Tunnel
-from .upstream import FarNames, Upstream
-from .websocket import SwitchGuard
+from .answer.faults import FaultInjector
+from .answer.replay import CassetteReplay
+from .judge.addresses import AddressGuard
+from .judge.gate import Gate
+from .judge.policy_change import recheck_connection
+from .judge.upstream import UpstreamNameGuard, UpstreamRouter
+from .judge.websocket import UpgradeGuard
+from .mitm.client_sockets import ClientSockets
+from .mitm.next_layer import LayerSelector
+from .mitm.patches import patch_connections, patch_http1, patch_http2
+from .record.cassette_recorder import CassetteRecorder
+from .record.connection_log import ConnectionLogger
+from .record.events import EventWriter
+from .record.request_log import RequestLogger
+from .state.connections import ConnectionRegistry
+from .state.limits import IDLE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +38,7 @@ if TYPE_CHECKING:
     from pytest_codex_workspace.network.policy import Policy
     from pytest_codex_workspace.network.upstream import UpstreamProxy
 
-    from .exchange import OnFailure
-    from .registry import Conversation
+    from .state.responses import OnFailure
 
 __all__ = ["Assembly"]
 
@@ -52,15 +48,15 @@ class Assembly:
     The running parts of one proxy.
 
     Args:
-        directory: mitmproxy's own, with the authority in it.
-        bundle: the certificates the proxy trusts.
-        policy: for workspaces that have none of their own.
-        emit: takes each event.
+        directory: mitmproxy's directory, with the authority in it.
+        bundle: the certificates that the proxy trusts.
+        policy: for workspaces without a policy of their own.
+        emit: sends one event.
         host: the address to listen on.
         port: the port to listen on.
         bodies: bytes to keep of each body.
-        recording: note exchanges for cassettes.
-        upstream: the proxy to go through, if any.
+        recording: whether to record exchanges for cassettes.
+        upstream: the upstream proxy, if there is one.
     """
 
     def __init__(
@@ -75,43 +71,55 @@ class Assembly:
         recording: bool = False,
         upstream: UpstreamProxy | None = None,
     ) -> None:
-        bound_http1()
-        bound_http2()
-        self.registry = Registry(policy)
-        journal = Journal(emit)
-        self.recorder = Recorder(self.registry, journal, bodies)
-        self.incidents = Incidents(self.registry, journal)
-        bound_connections(self.registry, self.incidents.full)
-        self.recording = Recording(self.registry, emit, directory)
+        self.registry = ConnectionRegistry(policy)
+        events = EventWriter(emit)
+        self.request_logger = RequestLogger(self.registry, events, bodies)
+        self.connection_logger = ConnectionLogger(self.registry, events)
+        patch_http1()
+        patch_http2()
+        patch_connections(self.registry, self.connection_logger.log_memory_limit)
+        self.cassette_recorder = CassetteRecorder(self.registry, emit, directory)
         self._listen = host, port
         self._started = asyncio.Event()
         self._tls = TlsConfig()
         self._server: Any = Proxyserver()  # type: ignore[no-untyped-call]
+        self._sockets = ClientSockets(self._server)
         self._master: Any = Master(Options(confdir=str(directory), listen_host=host))
         judges: list[object] = [
             self.registry,
             Gate(self.registry),
-            SwitchGuard(self.registry),
+            UpgradeGuard(self.registry),
             AddressGuard(self.registry),
         ]
-        recorders: list[object] = [self.recorder, self.incidents, Replay(self.registry)]
+        recorders: list[object] = [
+            self.request_logger,
+            self.connection_logger,
+            CassetteReplay(self.registry),
+        ]
         if recording:
-            recorders.append(self.recording)
-        on_failure: OnFailure = self.recorder.on_failure
+            recorders.append(self.cassette_recorder)
+        on_failure: OnFailure = self.request_logger.respond_to_failure
         if upstream is not None:
-            way = Upstream(upstream, self.registry)
-            judges.append(way)
-            recorders.append(FarNames(self.registry))
-            on_failure = way.explaining(on_failure)
-        # Those that judge come first, mitmproxy's own last.
+            router = UpstreamRouter(upstream, self.registry)
+            judges.append(router)
+            recorders.append(UpstreamNameGuard(self.registry))
+            on_failure = router.explaining(on_failure)
+        # The addons that judge run first, mitmproxy's own last.
         self._master.addons.add(  # type: ignore[no-untyped-call]
             *judges,
             *recorders,
-            Faults(self.registry, self._reset, self._close),
-            Tunnel(self.registry, on_failure, self.incidents.malformed, self.incidents.tunnel),
+            FaultInjector(self.registry, self._sockets.reset, self._sockets.close),
+            LayerSelector(
+                self.registry,
+                on_failure,
+                self.connection_logger.log_malformed,
+                self.connection_logger.log_tunnel,
+            ),
             self._server,
             self._tls,
-            _Moments(self._started.set, self._hang_up),
+            # mitmproxy leaves the socket open if it ends a connection while bytes are waiting,
+            # and the client hangs.
+            _LifecycleHooks(self._started.set, self._sockets.close),
         )
         self._master.options.update(  # type: ignore[no-untyped-call]
             listen_port=port,
@@ -131,7 +139,7 @@ class Assembly:
 
     def allow(self, policy: Policy) -> None:
         """
-        Let mitmproxy do what *policy* may allow. The gate still judges.
+        Enable what *policy* may allow. The gate still judges each request.
         """
         if policy.websocket == "allow":
             self._master.options.update(websocket=True)
@@ -141,82 +149,46 @@ class Assembly:
         Start the servers.
 
         Raises:
-            OSError: the port cannot be had.
+            OSError: the port is not available.
         """
         self._tasks = [
             asyncio.create_task(self._master.run()),
-            asyncio.create_task(self.cut_off_the_silent()),
+            asyncio.create_task(self.disconnect_idle()),
         ]
         await self._started.wait()
         if not self._server.listen_addrs():
             host, port = self._listen
             raise OSError(f"the proxy cannot listen on {host}:{port}")
 
-    def cut_off(self, address: str) -> None:
+    def disconnect(self, address: str) -> None:
         """
         Close every connection of *address*.
         """
-        for conversation in self.registry.conversations(address):
-            self._cut(conversation)
+        for connection in self.registry.connections(address):
+            self._sockets.cancel(connection.client)
 
-    def reconsider(self, address: str) -> None:
+    def apply_policy_change(self, address: str) -> None:
         """
-        Close connections of *address* with something under way that its
-        policy refuses by now.
+        Close the connections of *address* with a request that its policy now refuses.
         """
-        for conversation in self.registry.conversations(address):
-            if reconsider(conversation, self.recorder, self.incidents):
-                self._cut(conversation)
+        for connection in self.registry.connections(address):
+            if recheck_connection(connection, self.request_logger, self.connection_logger):
+                self._sockets.cancel(connection.client)
 
-    async def cut_off_the_silent(self) -> None:
+    async def disconnect_idle(self) -> None:
         """
-        For as long as the proxy runs, close connections that send nothing.
+        Close connections without a request that are idle, for as long as the proxy runs.
         """
         while True:
-            await asyncio.sleep(SILENCE_SECONDS / 10)
-            for conversation in self.registry.silent(SILENCE_SECONDS):
-                self.incidents.silent(conversation)
-                self._cut(conversation)
-
-    def _reset(self, conversation: Conversation) -> None:
-        """
-        End a connection so that its client sees it reset.
-        """
-        if writer := self._writer(conversation.client):
-            linger = struct.pack("ii", 1, 0)
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            writer.transport.abort()
-
-    def _close(self, conversation: Conversation) -> None:
-        """
-        End a connection when what has been sent is out.
-        """
-        if writer := self._writer(conversation.client):
-            writer.close()
-
-    def _hang_up(self, client: Client) -> None:
-        """
-        Close the socket of a connection that has ended: mitmproxy does not if
-        it ended it while further bytes were waiting, and the client hangs.
-        """
-        if writer := self._writer(client):
-            writer.close()
-
-    def _writer(self, client: Client) -> Any:
-        connection = self._server.connections.get(client.id)
-        transport = connection and connection.transports.get(connection.client)
-        return transport and transport.writer
-
-    def _cut(self, conversation: Conversation) -> None:
-        connection = self._server.connections.get(conversation.client.id)
-        transport = connection and connection.transports.get(connection.client)
-        if transport and transport.handler:
-            transport.handler.cancel("released")
+            await asyncio.sleep(IDLE_SECONDS / 10)
+            for connection in self.registry.idle(IDLE_SECONDS):
+                self.connection_logger.log_idle(connection)
+                self._sockets.cancel(connection.client)
 
 
-class _Moments:
+class _LifecycleHooks:
     """
-    Tells when mitmproxy has started, and when a connection has ended. An addon.
+    Report that mitmproxy has started, and that a connection has ended. An addon.
     """
 
     def __init__(self, started: Callable[[], None], ended: Callable[[Client], None]) -> None:

@@ -1,5 +1,5 @@
 """
-Waiting until what a workspace has sent so far is in the log.
+Wait until everything that a workspace has sent so far is in the log.
 """
 
 from __future__ import annotations
@@ -12,35 +12,34 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .recorder import Recorder
-    from .registry import Registry
-    from .resolver import Resolver
+    from .dns.resolver import Resolver
+    from .record.request_log import RequestLogger
+    from .state.connections import ConnectionRegistry
 
-__all__ = ["Barrier"]
+__all__ = ["LogBarrier"]
 
 _TICKS = 20
-"""Rounds of the event loop for bytes that have been received to take effect."""
+"""Rounds of the event loop after which received bytes have been processed."""
 
-_GRACE = 0.1
-"""Seconds a connection without a request may stand still before it is idle."""
+_IDLE_SECONDS = 0.1
+"""Seconds without progress after which a connection without a request counts as idle."""
 
-_STEP = 0.002
+_STEP_SECONDS = 0.002
 
-_AGAIN = 0.05
-"""Seconds after which a datagram is taken for lost."""
+_RETRY_SECONDS = 0.05
+"""Seconds after which a datagram counts as lost."""
 
 Expected = dict[tuple[str, int], Callable[[], None]]
 
 
-class Barrier:
+class LogBarrier:
     """
-    Connects to the proxy's own ports, behind every connection made before,
-    sends a datagram behind all others, then waits for requests that have no
-    end yet.
+    Connect to the proxy's own ports behind every earlier connection, send a
+    datagram behind all others, then wait for requests that have not ended yet.
 
     Args:
         registry: knows the connections.
-        recorder: knows the requests.
+        request_logger: knows the requests.
         resolver: knows the look-ups.
         address: where the proxy listens.
         dns_port: where the resolver listens, at the same address.
@@ -48,14 +47,14 @@ class Barrier:
 
     def __init__(
         self,
-        registry: Registry,
-        recorder: Recorder,
+        registry: ConnectionRegistry,
+        request_logger: RequestLogger,
         resolver: Resolver,
         address: tuple[str, int],
         dns_port: int,
     ) -> None:
         self._registry = registry
-        self._recorder = recorder
+        self._request_logger = request_logger
         self._resolver = resolver
         self._address = address
         self._dns = address[0], dns_port
@@ -65,8 +64,8 @@ class Barrier:
         Wait for *address*, at most *seconds*.
 
         Returns:
-            Whether everything is in the log. An idle connection is no
-            obstacle, a request that waits for its answer is.
+            Whether everything is in the log. An idle connection does not matter, a
+            request that waits for its response does.
         """
         deadline = time.monotonic() + seconds
         try:
@@ -77,35 +76,35 @@ class Barrier:
         while not self._settled(address):
             if time.monotonic() >= deadline:
                 return False
-            await asyncio.sleep(_STEP)
+            await asyncio.sleep(_STEP_SECONDS)
         return True
 
     def _settled(self, address: str) -> bool:
-        fresh = time.monotonic() - _GRACE
+        fresh = time.monotonic() - _IDLE_SECONDS
         return (
-            not self._recorder.in_flight(address)
-            and self._resolver.streams.moved(address) <= fresh
+            not self._request_logger.in_flight(address)
+            and self._resolver.tcp.last_activity(address) <= fresh
             and not any(
-                each.undecided and each.moved > fresh
-                for each in self._registry.conversations(address)
+                each.awaits_request and each.last_activity > fresh
+                for each in self._registry.connections(address)
             )
         )
 
     async def _pass_queues(self) -> None:
         await asyncio.gather(
-            self._connect(self._address, self._registry.expected),
-            self._connect(self._dns, self._resolver.streams.expected),
+            self._connect(self._address, self._registry.sentinels),
+            self._connect(self._dns, self._resolver.tcp.sentinels),
             self._send(),
         )
         for _ in range(_TICKS):
             await asyncio.sleep(0)
 
-    async def _connect(self, to: tuple[str, int], expected: Expected) -> None:
+    async def _connect(self, to: tuple[str, int], sentinels: Expected) -> None:
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sentinel:
             sentinel.settimeout(0)
             sentinel.bind((to[0], 0))
-            with _awaiting(sentinel, expected) as arrived:
+            with _awaiting(sentinel, sentinels) as arrived:
                 await loop.sock_connect(sentinel, to)
                 await arrived.wait()
 
@@ -113,21 +112,21 @@ class Barrier:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sentinel:
             sentinel.settimeout(0)
             sentinel.bind((self._dns[0], 0))
-            with _awaiting(sentinel, self._resolver.expected) as arrived:
-                # Where there is no room for it there will be.
+            with _awaiting(sentinel, self._resolver.sentinels) as arrived:
+                # Try again when the queue of the socket is full.
                 while not arrived.is_set():
                     with contextlib.suppress(BlockingIOError):
                         sentinel.sendto(b"", self._dns)
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(arrived.wait(), _AGAIN)
+                        await asyncio.wait_for(arrived.wait(), _RETRY_SECONDS)
 
 
 @contextlib.contextmanager
-def _awaiting(sentinel: socket.socket, expected: Expected) -> Iterator[asyncio.Event]:
+def _awaiting(sentinel: socket.socket, sentinels: Expected) -> Iterator[asyncio.Event]:
     arrived = asyncio.Event()
     own = sentinel.getsockname()
-    expected[own] = arrived.set
+    sentinels[own] = arrived.set
     try:
         yield arrived
     finally:
-        expected.pop(own, None)
+        sentinels.pop(own, None)

@@ -1,9 +1,9 @@
 """
 The program of the proxy container: `python3 -I -u main.py`.
 
-It is spoken to over standard input and output, logs to standard error, and
-ends when its input does. With `--standalone FILE` it is configured by that
-file, prints its log, and ends by SIGTERM.
+It gets operations on standard input, sends events and replies to standard output,
+logs to standard error, and ends when its input does. With `--standalone FILE` it is
+configured by that file, prints its log, and ends on SIGTERM.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# An isolated interpreter does not look next to the program.
+# An isolated interpreter does not search the program's directory.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from proxy_addons.control import Control
-from proxy_addons.lean import skip_default_addons
-from proxy_addons.standalone import Journal, open_doors
+from proxy_addons.host_link import HostLink
+from proxy_addons.mitm.imports import skip_default_addons
+from proxy_addons.standalone import StandaloneLink, start_from_file
 
-_LOOKUPS = 64
-"""Threads for look-ups, a few for each of many workspaces; they are made when needed."""
+_LOOKUP_THREADS = 64
+"""Threads for look-ups, a few for each of many workspaces; created on demand."""
 
 
-async def serve(control: Control | Journal, directory: Path, file: Path | None = None) -> None:
+async def serve(link: HostLink | StandaloneLink, directory: Path, file: Path | None = None) -> None:
     """
-    Run until the program is ended from outside, as *file* says if there is one.
+    Run until the program is ended from outside; with *file*, as that file configures it.
     """
-    from proxy_addons.service import Service
+    from proxy_addons.service import ProxyService
 
-    # A slow name server must not keep every other look-up waiting.
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_LOOKUPS, "lookup"))
-    service = Service(control, directory)
+    # A slow name server must not block all other look-ups.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_LOOKUP_THREADS, "lookup"))
+    service = ProxyService(link, directory)
     ended = asyncio.Event()
     if file is not None:
-        # The first process of a container has no default action for it.
+        # The first process of a container ignores SIGTERM unless it has a handler.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
         try:
-            await open_doors(service, file)
+            await start_from_file(service, file)
         except (OSError, ValueError) as error:
-            sys.exit(f"the proxy cannot start by {file}: {error}")
+            sys.exit(f"the proxy cannot start with {file}: {error}")
     await ended.wait()
 
 
@@ -57,22 +57,22 @@ def main() -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
-    # What a workspace sends is no reason to fill the host's memory with warnings.
+    # A workspace must not be able to fill the host's memory with warnings.
     logging.getLogger("mitmproxy").setLevel(logging.ERROR)
     runtime = "/run" if os.access("/run", os.W_OK) else None
     directory = Path(tempfile.mkdtemp(prefix="codex-proxy-", dir=runtime))
-    control: Control | Journal
+    link: HostLink | StandaloneLink
     if file is not None:
-        control = Journal(print)
+        link = StandaloneLink(print)
     else:
-        control = Control(on_end=lambda: shutil.rmtree(directory, ignore_errors=True))
+        link = HostLink(on_end=lambda: shutil.rmtree(directory, ignore_errors=True))
     skip_default_addons()
 
-    from proxy_addons.addresses import GuardedEventLoop
+    from proxy_addons.judge.addresses import GuardedEventLoop
 
     with asyncio.Runner(loop_factory=GuardedEventLoop) as runner:
-        runner.run(serve(control, directory, file))
-    # Only a standalone proxy comes here; threads that look names up would keep it.
+        runner.run(serve(link, directory, file))
+    # Only a standalone proxy gets here. Exit at once: look-up threads would delay the end.
     shutil.rmtree(directory, ignore_errors=True)
     os._exit(0)
 

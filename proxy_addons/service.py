@@ -1,5 +1,5 @@
 """
-Carries out what the host asks for.
+Carry out the operations that the host asks for.
 """
 
 from __future__ import annotations
@@ -8,60 +8,58 @@ import asyncio
 import base64
 import dataclasses
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_codex_workspace.network.cassette import Cassette
 from pytest_codex_workspace.network.policy import Policy
 from pytest_codex_workspace.network.upstream import UpstreamProxy
 
-from .addresses import connected_networks
 from .assembly import Assembly
-from .authority import install_authority, remove_key, write_bundle
-from .barrier import Barrier
-from .replay import Player
-from .resolver import Resolver
-from .routes import Route
+from .barrier import LogBarrier
+from .certificate_authority import install_authority, remove_key, write_bundle
+from .dns.resolver import Resolver
+from .judge.addresses import connected_networks
+from .state.cassette_player import CassettePlayer
+from .state.routes import ProxyRoute
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .control import Control
-    from .standalone import Journal
+    from .host_link import HostLink, HostMessage
+    from .standalone import StandaloneLink
 
-__all__ = ["Service"]
+__all__ = ["ProxyService"]
 
-Message = dict[str, Any]
-
-_EVERYWHERE = "0.0.0.0"  # noqa: S104
+_ANY_ADDRESS = "0.0.0.0"  # noqa: S104
 _CLOSING_SECONDS = 1.0
-_STEP = 0.002
-_TOLD = 100
-"""Requests without an end that are told of."""
+_STEP_SECONDS = 0.002
+_MAX_PENDING = 100
+"""Pending requests that are reported."""
 
 
-class Service:
+class ProxyService:
     """
     One proxy, from `configure` to the end of the program.
 
     Args:
-        control: the host.
+        link: the connection to the host.
         directory: a private directory, empty.
     """
 
-    def __init__(self, control: Control | Journal, directory: Path) -> None:
-        self._control = control
+    def __init__(self, link: HostLink | StandaloneLink, directory: Path) -> None:
+        self._link = link
         self._directory = directory
         self._networks = tuple(connected_networks())
         self._cassettes: dict[str, Cassette] = {}
         self._played: dict[str, set[int]] = {}
-        control.serve({"configure": self.configure, "ping": lambda _: {"ok": True}})
+        link.start({"configure": self.configure, "ping": lambda _: {"ok": True}})
 
-    async def configure(self, message: Message) -> Message:
+    async def configure(self, message: HostMessage) -> HostMessage:
         """
-        Start the servers. Only then is anything else understood.
+        Start the servers. The other operations are accepted only after that.
         """
-        self._control.forbid("configure")
-        host, port = message.get("listen") or _EVERYWHERE, int(message.get("port", 8080))
+        self._link.remove_operation("configure")
+        host, port = message.get("listen") or _ANY_ADDRESS, int(message.get("port", 8080))
         new = install_authority(self._directory, message.get("ca"))
         self._networks += tuple(message.get("refuse") or ())
         bundle = self._directory / "upstream.pem"
@@ -69,32 +67,34 @@ class Service:
         policy = self._policy(message["policy"])
         bodies = int(message.get("bodies", 0))
         upstream = message.get("upstream")
-        parts = Assembly(
+        assembly = Assembly(
             self._directory,
             bundle,
             policy,
-            self._control.emit,
+            self._link.emit,
             host,
             port,
             bodies=bodies,
             recording=message.get("cassette") == "record",
             upstream=UpstreamProxy.from_dict(upstream) if upstream else None,
         )
-        parts.registry.anyone = message.get("anyone") is True
-        await parts.start()
+        assembly.registry.accept_any_address = message.get("accept_any_address") is True
+        await assembly.start()
         remove_key(self._directory)
-        own = host if host != _EVERYWHERE else "127.0.0.1"
-        resolver = Resolver(parts.registry, own, parts.incidents.lookup)
+        own = host if host != _ANY_ADDRESS else "127.0.0.1"
+        resolver = Resolver(assembly.registry, own, assembly.connection_logger.log_lookup)
         dns_port = int(message.get("dns_port", 53))
         await resolver.listen(host, dns_port)
-        self._parts, self._resolver = parts, resolver
-        self._barrier = Barrier(parts.registry, parts.recorder, resolver, (own, port), dns_port)
-        self._control.allow(
+        self._assembly, self._resolver = assembly, resolver
+        self._barrier = LogBarrier(
+            assembly.registry, assembly.request_logger, resolver, (own, port), dns_port
+        )
+        self._link.add_operations(
             {
                 "register": self.register,
                 "policy": self.set_policy,
                 "add_route": self.add_route,
-                "load_tape": self.load_tape,
+                "load_cassette": self.load_cassette,
                 "played": self.played,
                 "recorded_body": self.recorded_body,
                 "remove_route": self.remove_route,
@@ -102,106 +102,107 @@ class Service:
                 "release": self.release,
             }
         )
-        return {"ok": True, "ca_certificate": parts.certificate, "ca": new}
+        return {"ok": True, "ca_certificate": assembly.certificate, "ca": new}
 
-    def register(self, message: Message) -> Message:
+    def register(self, message: HostMessage) -> HostMessage:
         """
-        Let an address be a workspace in a phase, by a policy of its own.
+        Assign an address to a workspace, and set its phase, policy and cassette.
         """
-        self._parts.registry.register(message["address"], message["workspace"], message["phase"])
+        self._assembly.registry.register(message["address"], message["workspace"], message["phase"])
         if "policy" in message:
             self.set_policy(message)
-        if "tape" in message:
-            self.set_tape(message)
+        if "cassette" in message:
+            self.set_cassette(message)
         return {"ok": True}
 
-    def set_tape(self, message: Message) -> Message:
+    def set_cassette(self, message: HostMessage) -> HostMessage:
         """
-        Choose the cassette of an address.
+        Set the cassette of an address: a loaded cassette is played, any other is recorded.
         """
-        tape = message["tape"]
-        player = None
-        if tape in self._cassettes:
-            cassette = self._cassettes[tape]
-            player = Player(cassette, self._played.setdefault(tape, set()))
-        self._parts.registry.set_tape(message["address"], tape, player)
+        name, player = message["cassette"], None
+        if name in self._cassettes:
+            played = self._played.setdefault(name, set())
+            player = CassettePlayer(self._cassettes[name], played)
+        self._assembly.registry.set_cassette(message["address"], name, player)
         return {"ok": True}
 
-    def load_tape(self, message: Message) -> Message:
+    def load_cassette(self, message: HostMessage) -> HostMessage:
         """
-        Take the next piece of a cassette; an empty one is its end.
+        Append a piece to a cassette that is to be played; an empty piece ends it.
         """
-        tape, data = message["tape"], base64.b64decode(message["data"])
-        path = self._directory / f"tape-{hashlib.sha256(tape.encode()).hexdigest()}"
+        name, data = message["cassette"], base64.b64decode(message["data"])
+        path = self._directory / f"played-{hashlib.sha256(name.encode()).hexdigest()}"
         if data:
             with path.open("ab") as file:
                 file.write(data)
         else:
-            self._cassettes[tape] = Cassette(path)
+            self._cassettes[name] = Cassette(path)
         return {"ok": True}
 
-    def played(self, message: Message) -> Message:
+    def played(self, message: HostMessage) -> HostMessage:
         """
-        Which exchanges of a cassette have been played.
+        Return the numbers of the exchanges of a cassette that have been played.
         """
-        return {"ok": True, "played": sorted(self._played.get(message["tape"], ()))}
+        return {"ok": True, "played": sorted(self._played.get(message["cassette"], ()))}
 
-    def recorded_body(self, message: Message) -> Message:
+    def recorded_body(self, message: HostMessage) -> HostMessage:
         """
-        A piece of a recorded body.
+        Return a piece of a recorded body.
         """
-        piece = self._parts.recording.piece(message["sha256"], message["offset"])
+        piece = self._assembly.cassette_recorder.read_body(message["sha256"], message["offset"])
         return {"ok": True, "data": base64.b64encode(piece).decode("ascii")}
 
-    def set_policy(self, message: Message) -> Message:
+    def set_policy(self, message: HostMessage) -> HostMessage:
         """
-        Give an address a policy of its own.
+        Set the policy of an address.
         """
         policy = self._policy(message["policy"])
-        self._parts.registry.set_policy(message["address"], policy)
-        self._parts.allow(policy)
-        self._parts.reconsider(message["address"])
+        self._assembly.registry.set_policy(message["address"], policy)
+        self._assembly.allow(policy)
+        self._assembly.apply_policy_change(message["address"])
         return {"ok": True}
 
-    def add_route(self, message: Message) -> Message:
+    def add_route(self, message: HostMessage) -> HostMessage:
         """
-        Give an address a stub or a fault.
+        Add a stub or a fault to an address.
         """
-        self._parts.registry.add_route(message["address"], Route.of(message["route"]))
+        self._assembly.registry.add_route(
+            message["address"], ProxyRoute.from_message(message["route"])
+        )
         return {"ok": True}
 
-    def remove_route(self, message: Message) -> Message:
+    def remove_route(self, message: HostMessage) -> HostMessage:
         """
-        Take one away.
+        Remove a stub or a fault.
         """
-        self._parts.registry.remove_route(message["address"], message["route"])
+        self._assembly.registry.remove_route(message["address"], message["route"])
         return {"ok": True}
 
-    async def barrier(self, message: Message) -> Message:
+    async def barrier(self, message: HostMessage) -> HostMessage:
         """
-        Wait for what an address has sent.
+        Wait until everything that an address has sent is in the log.
         """
         address, seconds = message["address"], float(message.get("timeout", 5.0))
         if await self._barrier.wait(address, seconds):
             return {"ok": True}
-        pending = self._parts.recorder.pending(address, seconds)
-        return {"ok": False, "pending": pending[:_TOLD], "more": len(pending[_TOLD:])}
+        pending = self._assembly.request_logger.pending(address, seconds)
+        return {"ok": False, "pending": pending[:_MAX_PENDING], "more": len(pending[_MAX_PENDING:])}
 
-    async def release(self, message: Message) -> Message:
+    async def release(self, message: HostMessage) -> HostMessage:
         """
-        Wait for what an address has sent, cut it off and forget it.
+        Wait as `barrier` does, close the connections of an address, and unregister it.
         """
         reply = await self.barrier(message)
-        address, registry = message["address"], self._parts.registry
-        registry.forget(address)
-        self._parts.cut_off(address)
-        self._resolver.streams.cut_off(address)
+        address, registry = message["address"], self._assembly.registry
+        registry.unregister(address)
+        self._assembly.disconnect(address)
+        self._resolver.tcp.disconnect(address)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _CLOSING_SECONDS
-        while registry.conversations(address) and loop.time() < deadline:
-            await asyncio.sleep(_STEP)
+        while registry.connections(address) and loop.time() < deadline:
+            await asyncio.sleep(_STEP_SECONDS)
         return reply
 
-    def _policy(self, data: Message) -> Policy:
+    def _policy(self, data: HostMessage) -> Policy:
         policy = Policy.from_dict(data)
         return dataclasses.replace(policy, refuse=(*policy.refuse, *self._networks))

@@ -1,7 +1,7 @@
 """
-The proxy without a host to speak to: configured from a file, for Compose.
+The proxy without a host: configured by a file, for Compose.
 
-What it would tell the host it prints, one readable line for each request.
+It prints a line for each request where it would send an event to the host.
 """
 
 from __future__ import annotations
@@ -15,54 +15,54 @@ from socket import gethostbyname
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .control import Handler, Message
-    from .service import Service
+    from .host_link import HostMessage, OperationHandler
+    from .service import ProxyService
 
-__all__ = ["Journal", "line", "open_doors"]
+__all__ = ["StandaloneLink", "format_event", "start_from_file"]
 
 
-class Journal:
+class StandaloneLink:
     """
-    Stands where the conversation with the host is, and prints what is told.
+    Takes the place of `HostLink`, and prints the events.
 
     Args:
-        write: takes one line without its line end.
+        write: prints one line; gets it without its line end.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
 
-    def serve(self, handlers: dict[str, Handler]) -> None:
+    def start(self, handlers: dict[str, OperationHandler]) -> None:
         """
-        Nobody asks for anything.
-        """
-
-    def allow(self, handlers: dict[str, Handler]) -> None:
-        """
-        Nobody asks for anything.
+        Do nothing: there is no host that asks for operations.
         """
 
-    def forbid(self, operation: str) -> None:
+    def add_operations(self, handlers: dict[str, OperationHandler]) -> None:
         """
-        Nobody asks for anything.
+        Do nothing: there is no host that asks for operations.
         """
 
-    def emit(self, message: Message) -> None:
+    def remove_operation(self, operation: str) -> None:
         """
-        Print an event.
+        Do nothing: there is no host that asks for operations.
+        """
+
+    def emit(self, message: HostMessage) -> None:
+        """
+        Print the event of a request.
         """
         if message.get("event") == "request":
-            self._write(line(message))
+            self._write(format_event(message))
 
 
-def line(event: dict[str, Any]) -> str:
+def format_event(event: dict[str, Any]) -> str:
     """
-    An event in one line: when, whose, what became of it, what was asked for.
+    Return an event as one line: time, workspace, verdict, request, response.
 
     Example:
-        >>> line({"time": 0, "workspace": "172.20.0.3", "verdict": "blocked",
-        ...       "reason": "plain-http", "method": "GET", "url": "http://example.com/",
-        ...       "status": 403})
+        >>> format_event({"time": 0, "workspace": "172.20.0.3", "verdict": "blocked",
+        ...               "reason": "plain-http", "method": "GET", "url": "http://example.com/",
+        ...               "status": 403})
         '1970-01-01T00:00:00Z 172.20.0.3 blocked (plain-http) GET http://example.com/ 403'
     """
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(event["time"]))
@@ -77,24 +77,28 @@ def line(event: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-async def open_doors(service: Service, file: Path) -> None:
+async def start_from_file(service: ProxyService, file: Path) -> None:
     """
-    Start the servers as *file* says, and then say so.
+    Start the servers as *file* says, then create the file that marks the proxy as ready.
 
-    The file has the fields of `Service.configure`, and besides `listen_name`,
-    a name of this container on the workspaces' network; `authority`, the file
-    of key and certificate, made if it is missing; `certificate`, the file
-    that workspaces get; `ready`, the file that is there once all is up.
+    The file has the fields of `ProxyService.configure`, and also:
+
+    - `listen_name`: a name of this container on the workspaces' network;
+    - `authority`: the file of key and certificate, made if it is missing;
+    - `certificate`: the file that workspaces get;
+    - `ready`: the file that is created once everything is up.
 
     Raises:
-        OSError: a file cannot be read or written, or a port cannot be had.
-        ValueError: the file or the authority makes no sense.
+        OSError: a file cannot be read or written, or a port is not available.
+        ValueError: the file or the authority is invalid.
     """
     settings = json.loads(file.read_text("utf-8"))
     authority = Path(settings["authority"])
     known = authority.read_text("ascii") if authority.exists() else None
     listen = gethostbyname(settings["listen_name"])
-    answer = await service.configure({**settings, "listen": listen, "ca": known, "anyone": True})
+    answer = await service.configure(
+        {**settings, "listen": listen, "ca": known, "accept_any_address": True}
+    )
     if answer["ca"] is not None:
         _place(authority, answer["ca"], 0o600)
     _place(Path(settings["certificate"]), answer["ca_certificate"], 0o644)
@@ -103,7 +107,7 @@ async def open_doors(service: Service, file: Path) -> None:
 
 def _place(path: Path, text: str, mode: int) -> None:
     """
-    Put a file there whole: others look at it at any moment.
+    Write a file in one step, because others may read it at any moment.
     """
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)

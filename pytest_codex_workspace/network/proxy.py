@@ -188,7 +188,7 @@ class ProxyClient:
         if policy is not None:
             fields["policy"] = policy.to_dict()
         if tape is not None:
-            fields["tape"] = tape
+            fields["cassette"] = tape
         self._ask(op="register", **fields)
 
     def policy(self, address: str, policy: Policy) -> None:
@@ -204,13 +204,14 @@ class ProxyClient:
         data = b"-"
         while data:
             data = cassette.read(_PIECE_BYTES)
-            self._ask(op="load_tape", tape=tape, data=base64.b64encode(data).decode("ascii"))
+            piece = base64.b64encode(data).decode("ascii")
+            self._ask(op="load_cassette", cassette=tape, data=piece)
 
     def played(self, tape: str) -> list[int]:
         """
         Return the numbers of the exchanges of *tape* that were replayed.
         """
-        return [int(number) for number in self._ask(op="played", tape=tape).get("played", ())]
+        return [int(number) for number in self._ask(op="played", cassette=tape).get("played", ())]
 
     def recorded(self, tape: str) -> list[Exchange]:
         """
@@ -411,7 +412,7 @@ class ProxyClient:
             exchange = Exchange.from_json(message.get("exchange"))
             kept = self._exchanges if message.get("whole") is True else self._left_out
             with self._changed:
-                kept[str(message.get("tape"))].append(exchange)
+                kept[str(message.get("cassette"))].append(exchange)
             return
         number = message.get("reply")
         if not isinstance(number, int):

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy_addons.limits import CONNECTIONS
+from proxy_addons.state.limits import MAX_CONNECTIONS
 
 from .harm import BOUND_MB, OTHER, memory, other_is_served
 from .origin import LOCAL, Origin
@@ -65,7 +65,7 @@ def test_five_thousand_connections(proxy: Running) -> None:
                 # More than the kernel's queue holds would wait a second for each repeated packet.
                 some = [stack.enter_context(proxy.connect()) for _ in range(50)]
                 held += some
-                if len(held) > CONNECTIONS + len(some):
+                if len(held) > MAX_CONNECTIONS + len(some):
                     assert until(lambda some=some: len(_readable(some)) == len(some), 30)
             other_is_served(proxy)
             closed = _readable(held)
@@ -73,9 +73,9 @@ def test_five_thousand_connections(proxy: Running) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
-    assert len(closed) == 5000 - CONNECTIONS
+    assert len(closed) == 5000 - MAX_CONNECTIONS
     assert len(log) == 1
-    assert f"{CONNECTIONS} connections" in log[0].explanation
+    assert f"{MAX_CONNECTIONS} connections" in log[0].explanation
     assert memory(proxy) < BOUND_MB
 
 
@@ -104,7 +104,7 @@ def test_ten_megabytes_of_headers(proxy: Running, encrypted: bool) -> None:
     assert answer == b"" or answer.startswith(b"HTTP/1.1 403")
     [request] = proxy.log
     assert request.verdict == "blocked"
-    assert "longer than" in request.explanation
+    assert "larger than" in request.explanation
     assert proxy.origin.seen == []
     assert memory(proxy) < BOUND_MB
 

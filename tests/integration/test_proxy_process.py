@@ -336,7 +336,7 @@ def test_a_policy_is_for_what_is_under_way(
 
     [request] = proxy.log.requests(path=path)
     assert (request.verdict, request.reason) == ("blocked", "offline")
-    assert "was changed" in request.explanation
+    assert "The policy changed" in request.explanation
     assert ("POST", "/held") not in proxy.origin.seen
 
 
@@ -359,7 +359,7 @@ def test_an_open_websocket_is_under_way(proxy: Running) -> None:
     proxy.log.assert_requested(count=1, path="/echo", status=101, verdict="allowed")
     [cut] = proxy.log.blocked
     assert cut.reason == "websocket"
-    assert "was changed" in cut.explanation
+    assert "The policy changed" in cut.explanation
 
 
 @pytest.mark.promise("S13")
@@ -487,7 +487,7 @@ def test_the_barrier_waits_for_answers_but_not_for_idle_connections(proxy: Runni
     assert not barrier.complete
     [pending] = barrier.pending
     assert (pending.path, pending.verdict, pending.status) == ("/wait", "allowed", None)
-    assert "no answer yet" in pending.explanation
+    assert "no response yet" in pending.explanation
     proxy.origin.gate.set()
     assert busy.getresponse().read() == b"waited"
     assert [request.path for request in proxy.log] == ["/idle", "/wait"]

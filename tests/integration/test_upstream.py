@@ -250,7 +250,7 @@ def test_errors_of_the_upstream_proxy(decrypts, behind):
             assert read_all(secure).startswith(b"HTTP/1.1 502")
     [refused] = running.log
 
-    assert f"http://{LOCAL}:{closed} gave no way through" in down.explanation
+    assert f"http://{LOCAL}:{closed} did not connect" in down.explanation
     assert "check that it is up" in down.explanation
     assert "SSL_CERT_FILE" in unknown.explanation
     assert "refused the tunnel with 502" in refused.explanation

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mitmproxy import http
 
-from proxy_addons import recording
 from pytest_codex_workspace.cassettes import path_of
 from pytest_codex_workspace.errors import CassetteError
 from pytest_codex_workspace.network.cassette import (
@@ -23,8 +20,6 @@ from pytest_codex_workspace.network.cassette import (
     matched_headers,
     merge,
 )
-
-from .flows import World
 
 
 def exchange(path: str = "/", content: str = "", **fields: object) -> Exchange:
@@ -189,30 +184,3 @@ def test_invalid_names_are_rejected(name: str) -> None:
     """
     with pytest.raises(CassetteError, match="is not a valid cassette name"):
         path_of(Path("repo"), name)
-
-
-def test_bodies_over_the_limit_are_not_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    A body over the limit reaches the client, and leaves no file.
-    """
-    monkeypatch.setattr(recording, "BODY_LIMIT", 10)
-    events: list[dict[str, Any]] = []
-    world = World()
-    addon = recording.Recording(world.registry, events.append, tmp_path)
-    for size in (10, 11):
-        conversation = world.connect(("example.org", 443), sni="example.org")
-        conversation.workspace.tape = "t"
-        flow = world.flow(conversation)
-        flow.response = None
-        world.request(flow)
-        addon.requestheaders(flow)
-        flow.response = http.Response.make(200)
-        flow.response.stream = lambda data: data
-        addon.responseheaders(flow)
-        assert flow.response.stream(b"x" * size) == b"x" * size
-        addon.response(flow)
-
-    assert [event["whole"] for event in events] == [True, False]
-    assert [path.name for path in tmp_path.iterdir()] == [digest(b"x" * 10)]

@@ -48,7 +48,7 @@ class RecordingProxy:
         """
         event = {
             "event": "exchange",
-            "tape": str(path),
+            "cassette": str(path),
             "whole": whole,
             "exchange": exchange.to_json(),
         }
@@ -63,9 +63,9 @@ class RecordingProxy:
         if message["op"] == "recorded_body":
             [body] = [one for one in self.bodies if digest(one) == message["sha256"]]
             fields["data"] = base64.b64encode(body[message["offset"] :]).decode()
-        elif message["op"] == "load_tape":
-            known = self.loaded.setdefault(message["tape"], b"")
-            self.loaded[message["tape"]] = known + base64.b64decode(message["data"])
+        elif message["op"] == "load_cassette":
+            known = self.loaded.setdefault(message["cassette"], b"")
+            self.loaded[message["cassette"]] = known + base64.b64decode(message["data"])
         elif message["op"] == "played":
             fields["played"] = self.played
         return [*((1, event) for event in events), ok(message, **fields)]

@@ -6,9 +6,7 @@ import base64
 from typing import Any
 
 import pytest
-from mitmproxy.test import tflow
 
-from proxy_addons.routes import Route
 from pytest_codex_workspace.network.routes import BODY_LIMIT, fault_fields, stub_fields
 
 
@@ -84,29 +82,3 @@ def test_invalid_faults_are_rejected(
     """
     with pytest.raises(error, match=message):
         fault_fields(host="a.test", **given)
-
-
-@pytest.mark.parametrize(
-    ("route", "matches"),
-    [
-        ({"host": "a.test"}, True),
-        ({"host": "b.test"}, False),
-        ({"host": "*.test"}, True),
-        ({"path": "/p"}, True),
-        ({"path": "/p?q=1"}, True),
-        ({"path": "/p?q=2"}, False),
-        ({"path_regex": "^/p"}, True),
-        ({"path_regex": "^/q"}, False),
-        ({"method": "GET"}, True),
-        ({"method": "POST"}, False),
-        ({"host": "a.test", "times": 0}, False),
-    ],
-)
-def test_the_proxy_matches_requests_like_the_log(route: dict[str, Any], matches: bool) -> None:
-    """
-    The filters of a route have the same meaning as the filters of the log.
-    """
-    request = tflow.tflow().request
-    request.path, request.method = "/p?q=1", "GET"
-
-    assert Route.of({"id": 1, "kind": "stub", **route}).matches(request, "a.test") == matches

@@ -1,0 +1,3 @@
+"""
+Respond to requests in place of a server.
+"""

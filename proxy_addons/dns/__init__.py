@@ -1,0 +1,3 @@
+"""
+The resolver of the workspaces.
+"""

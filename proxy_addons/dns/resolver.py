@@ -1,0 +1,152 @@
+"""
+The resolver of the workspaces: it knows only the name of the proxy, and logs every
+look-up of another name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from pytest_codex_workspace.network.hosts import is_private
+from pytest_codex_workspace.network.policy import (
+    Decision,
+    RequestFacts,
+    decide,
+)
+
+from ..state.limits import MAX_DNS_CONNECTIONS
+from .messages import FORMAT_ERROR, NO_ERROR, NO_SUCH_NAME, REFUSED, A, build_response, parse_query
+from .tcp import TcpLookups
+
+if TYPE_CHECKING:
+    from ..state.connections import ConnectionRegistry, RegisteredWorkspace
+
+__all__ = ["Resolver"]
+
+_OWN_NAME = "proxy"
+_LOOPBACK = "localhost"
+_REVERSE = ".in-addr.arpa"
+_PORT = 53
+_SAME_LOOKUP = 1.0
+"""Seconds within which repeated queries for a name (A and AAAA, retries) are one look-up."""
+
+_MAX_RECENT = 1000
+_RECEIVE_BUFFER_BYTES = 1 << 20
+"""Bytes of queries that may wait for the proxy; the kernel may allow fewer."""
+
+_TOO_MANY = (
+    f"This workspace reached the limit of {MAX_DNS_CONNECTIONS} connections to the resolver; "
+    "further connections were closed. This is logged again only after half of them have ended."
+)
+
+LogLookup = Callable[[str, str, RequestFacts, Decision], None]
+
+
+class Resolver:
+    """
+    Respond on UDP and TCP.
+
+    Args:
+        registry: knows the workspaces.
+        address: the address of the name `proxy`.
+        record: logs a look-up with workspace, phase, facts and decision.
+
+    Attributes:
+        tcp: the connections of clients.
+        sentinels: datagrams that a barrier sends, by the address they come from.
+    """
+
+    def __init__(self, registry: ConnectionRegistry, address: str, record: LogLookup) -> None:
+        self._registry = registry
+        self._address = address
+        self._record = record
+        self._recent: dict[tuple[str, str], float] = {}
+        self.tcp = TcpLookups(registry, self.reply, self._log_limit)
+        self.sentinels: dict[tuple[str, int], Callable[[], None]] = {}
+
+    async def listen(self, host: str, port: int) -> None:
+        """
+        Serve until the program ends.
+
+        Raises:
+            OSError: the port is not available.
+        """
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(
+            lambda: _Datagrams(self), local_addr=(host, port)
+        )
+        taken = self._transport.get_extra_info("socket")
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        self._server = await asyncio.start_server(self.tcp.serve, host, port)
+
+    def reply(self, message: bytes, peer: str) -> bytes | None:
+        """
+        Return the response to *message* from the address *peer*, `None` for no response.
+        """
+        question = parse_query(message)
+        if question is None:
+            return None
+        if not question.name:
+            return build_response(question, FORMAT_ERROR)
+        if question.name == _OWN_NAME:
+            return build_response(question, NO_ERROR, self._address if question.kind == A else None)
+        if question.name == _LOOPBACK:
+            # The workspace's hosts file has only the IPv4 address; look-ups of IPv6 come here.
+            return build_response(question, NO_ERROR, "127.0.0.1" if question.kind == A else None)
+        workspace = self._registry.workspace(peer)
+        if question.name.endswith("." + _OWN_NAME) or self._is_private_reverse(question.name):
+            return build_response(question, NO_SUCH_NAME)
+        if workspace is not None:
+            self._log_lookup(workspace, question.name)
+        return build_response(question, REFUSED)
+
+    def _log_limit(self, workspace: RegisteredWorkspace) -> None:
+        facts = RequestFacts(_OWN_NAME, method="DNS", scheme="dns", port=_PORT, encrypted=False)
+        decision = Decision("failed", None, _TOO_MANY)
+        self._record(workspace.id, workspace.phase, facts, decision)
+
+    def _log_lookup(self, workspace: RegisteredWorkspace, name: str) -> None:
+        now = time.monotonic()
+        key = workspace.id, name
+        last = self._recent.pop(key, -_SAME_LOOKUP)
+        self._recent[key] = now
+        if now - last < _SAME_LOOKUP:
+            return
+        while len(self._recent) > _MAX_RECENT:
+            del self._recent[next(iter(self._recent))]
+        facts = RequestFacts(host=name, method="DNS", scheme="dns", port=_PORT, encrypted=False)
+        self._record(workspace.id, workspace.phase, facts, decide(facts, workspace.policy))
+
+    def _is_private_reverse(self, name: str) -> bool:
+        """
+        Check whether a name asks for the name of a private address.
+
+        Programs ask for the name of their own address, which is no attempt to reach anything.
+        """
+        if not name.endswith(_REVERSE):
+            return False
+        octets = name.removesuffix(_REVERSE).split(".")
+        try:
+            address = ipaddress.IPv4Address(".".join(reversed(octets)))
+            return is_private(address, refuse=self._registry.policy.refuse)
+        except ValueError:
+            return False
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if arrived := self._resolver.sentinels.pop(addr[:2], None):
+            arrived()
+        elif reply := self._resolver.reply(data, addr[0]):
+            self._transport.sendto(reply, addr)

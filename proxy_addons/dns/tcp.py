@@ -1,0 +1,135 @@
+"""
+Look-ups over TCP: a few short connections for each workspace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..state.limits import MAX_DNS_CONNECTIONS
+
+if TYPE_CHECKING:
+    from ..state.connections import ConnectionRegistry, RegisteredWorkspace
+
+__all__ = ["TcpLookups"]
+
+_MESSAGE_SECONDS = 5.0
+_STREAM_SECONDS = 30.0
+
+Reply = Callable[[bytes, str], "bytes | None"]
+
+
+class _Stream:
+    """
+    One connection.
+
+    Attributes:
+        last_activity: when the last message was read, on the monotonic clock.
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.last_activity = time.monotonic()
+
+
+class TcpLookups:
+    """
+    The connections that look-ups come by.
+
+    Args:
+        registry: knows the workspaces.
+        reply: returns the response to a message of an address, `None` for none.
+        log_limit: logs that a workspace reached the limit; called again only after half
+            of its connections have ended.
+
+    Attributes:
+        sentinels: connections that a barrier opens, by their own address.
+    """
+
+    def __init__(
+        self,
+        registry: ConnectionRegistry,
+        reply: Reply,
+        log_limit: Callable[[RegisteredWorkspace], None],
+    ) -> None:
+        self._registry = registry
+        self._reply = reply
+        self._crowded = log_limit
+        self._open: defaultdict[str, set[_Stream]] = defaultdict(set)
+        self._limit_logged: set[str] = set()
+        self.sentinels: dict[tuple[str, int], Callable[[], None]] = {}
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """
+        Respond to the messages of one connection.
+        """
+        peer = writer.get_extra_info("peername")[:2]
+        try:
+            if arrived := self.sentinels.pop(peer, None):
+                arrived()
+            elif self._accepts(peer[0]):
+                await self._serve_stream(reader, _Stream(writer), peer[0])
+        finally:
+            # Do not wait for a client that does not read its responses.
+            writer.transport.abort() if _has_unsent_data(writer) else writer.close()
+
+    def last_activity(self, address: str) -> float:
+        """
+        Return when an open connection of *address* was last active, on the monotonic clock;
+        0 if there is none.
+        """
+        return max((stream.last_activity for stream in self._open.get(address, ())), default=0.0)
+
+    def disconnect(self, address: str) -> None:
+        """
+        Close every connection of *address*.
+        """
+        for stream in self._open.get(address, ()):
+            stream.writer.transport.abort()
+
+    def _accepts(self, address: str) -> bool:
+        workspace, count = self._registry.workspace(address), len(self._open.get(address, ()))
+        if workspace is None:
+            return False
+        if count < MAX_DNS_CONNECTIONS:
+            return True
+        if address not in self._limit_logged:
+            self._limit_logged.add(address)
+            self._crowded(workspace)
+        return False
+
+    async def _serve_stream(
+        self, reader: asyncio.StreamReader, stream: _Stream, address: str
+    ) -> None:
+        self._open[address].add(stream)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
+                async with asyncio.timeout(_STREAM_SECONDS):
+                    while await self._respond(reader, stream, address):
+                        stream.last_activity = time.monotonic()
+        finally:
+            streams = self._open[address]
+            streams.discard(stream)
+            if len(streams) < MAX_DNS_CONNECTIONS // 2:
+                self._limit_logged.discard(address)
+            if not streams:
+                del self._open[address]
+
+    async def _respond(self, reader: asyncio.StreamReader, stream: _Stream, address: str) -> bool:
+        async with asyncio.timeout(_MESSAGE_SECONDS):
+            length = int.from_bytes(await reader.readexactly(2), "big")
+            reply = self._reply(await reader.readexactly(length), address)
+            if reply is None:
+                return False
+            stream.writer.write(len(reply).to_bytes(2, "big") + reply)
+            await stream.writer.drain()
+            return True
+
+
+def _has_unsent_data(writer: asyncio.StreamWriter) -> bool:
+    return writer.transport.get_write_buffer_size() > 0

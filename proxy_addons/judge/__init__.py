@@ -1,0 +1,3 @@
+"""
+Decide whether a tunnel, a request or a connection is allowed.
+"""

@@ -1,0 +1,3 @@
+"""
+Changes to mitmproxy: bounded parsers, back-pressure, and nothing unrecognised inside a tunnel.
+"""

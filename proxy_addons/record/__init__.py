@@ -1,0 +1,3 @@
+"""
+Write the log of requests, and record cassettes.
+"""

@@ -1,0 +1,3 @@
+"""
+State that the addons share. Imports no other folder.
+"""

@@ -1,0 +1,361 @@
+"""
+The registered workspaces, and what the proxy knows of each open connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from .limits import MAX_BUFFERED_BYTES, MAX_CONNECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mitmproxy.connection import Client, Connection
+    from mitmproxy.http import HTTPFlow
+
+    from pytest_codex_workspace.network.policy import Decision, Policy, RequestFacts
+
+    from .cassette_player import CassettePlayer
+    from .routes import ProxyRoute
+
+__all__ = [
+    "TOO_MANY_CONNECTIONS",
+    "UNPARSABLE_HELLO",
+    "ActiveStream",
+    "ConnectionRegistry",
+    "MeasuredLayer",
+    "RegisteredWorkspace",
+    "WorkspaceConnection",
+]
+
+logger = logging.getLogger(__name__)
+
+Target = tuple[str, int]
+
+TOO_MANY_CONNECTIONS = "too many connections"
+"""The error of a connection beyond the limit."""
+
+UNPARSABLE_HELLO = "Cannot parse ClientHello: "
+"""Start of the error of a connection whose ClientHello cannot be parsed; mitmproxy's words."""
+
+
+class ActiveStream(Protocol):
+    """
+    A request that is in progress.
+    """
+
+    flow: HTTPFlow
+
+
+class MeasuredLayer(Protocol):
+    """
+    A layer of mitmproxy that can say what it keeps in memory.
+    """
+
+    def active_streams(self) -> Iterator[ActiveStream]:
+        """
+        Return the requests that are in progress.
+        """
+
+    def is_read_paused(self, connection: Connection) -> bool:
+        """
+        Check whether nothing more may be read from *connection* for now.
+        """
+
+    def buffered_bytes(self) -> tuple[int, int]:
+        """
+        Return the bytes of requests and of responses in memory.
+        """
+
+
+@dataclass(slots=True)
+class RegisteredWorkspace:
+    """
+    The workspace that has an address at present, and its policy.
+
+    Attributes:
+        routes: its stubs and faults, the newest first.
+        cassette: the cassette that its requests are recorded to or played from.
+        player: plays that cassette; `None` while recording or without a cassette.
+        open_connections: number of its open connections.
+        connection_limit_logged: it reached `MAX_CONNECTIONS`, and the log says so.
+        request_bytes: bytes of its requests in memory.
+        response_bytes: bytes of its responses in memory.
+        memory_limit_logged: its requests exceeded `MAX_BUFFERED_BYTES`, and the log says so.
+    """
+
+    address: str
+    id: str
+    phase: str
+    policy: Policy
+    routes: list[ProxyRoute] = field(default_factory=list)
+    cassette: str | None = None
+    player: CassettePlayer | None = None
+    open_connections: int = 0
+    connection_limit_logged: bool = False
+    request_bytes: int = 0
+    response_bytes: int = 0
+    memory_limit_logged: bool = False
+
+    @property
+    def is_over_memory_limit(self) -> bool:
+        """
+        Whether its requests or its responses exceed `MAX_BUFFERED_BYTES`.
+        """
+        return self.request_bytes > MAX_BUFFERED_BYTES or self.response_bytes > MAX_BUFFERED_BYTES
+
+
+@dataclass(slots=True)
+class WorkspaceConnection:
+    """
+    One connection from a workspace to the proxy.
+
+    Attributes:
+        workspace: the workspace that opened it.
+        client: mitmproxy's object for the connection.
+        tunnel: host and port of an allowed `CONNECT`.
+        request_count: number of requests that were judged.
+        outcome_logged: the log has an entry for a tunnel without requests.
+        approved: where this connection may lead, with the facts that the judgement
+            was based on. Every other target is refused when the proxy connects.
+        refused: targets that were refused only when their address was known.
+        last_activity: when something last happened before the first request, on the
+            monotonic clock.
+        http_layers: layers that keep data in memory.
+        measure: returns the bytes of requests and of responses that it keeps.
+        request_bytes, response_bytes: the last result of `measure`.
+    """
+
+    workspace: RegisteredWorkspace
+    client: Client
+    tunnel: Target | None = None
+    request_count: int = 0
+    outcome_logged: bool = False
+    approved: dict[Target, RequestFacts] = field(default_factory=dict)
+    refused: dict[Target, Decision] = field(default_factory=dict)
+    last_activity: float = field(default_factory=time.monotonic)
+    http_layers: list[MeasuredLayer] = field(default_factory=list)
+    measure: Callable[[], tuple[int, int]] | None = None
+    request_bytes: int = 0
+    response_bytes: int = 0
+
+    def update_usage(self) -> None:
+        """
+        Measure the connection, and update the sums of its workspace.
+        """
+        self._set_usage(*(self.measure() if self.measure else (0, 0)))
+
+    def clear_usage(self) -> None:
+        """
+        Subtract the connection from the sums of its workspace.
+        """
+        self.measure = None
+        self.http_layers.clear()
+        self._set_usage(0, 0)
+
+    def _set_usage(self, requests: int, responses: int) -> None:
+        workspace = self.workspace
+        workspace.request_bytes += requests - self.request_bytes
+        workspace.response_bytes += responses - self.response_bytes
+        self.request_bytes, self.response_bytes = requests, responses
+        if workspace.memory_limit_logged and workspace.request_bytes < MAX_BUFFERED_BYTES // 2:
+            workspace.memory_limit_logged = False
+
+    @property
+    def encrypted(self) -> bool:
+        """
+        Whether TLS is established inside a tunnel.
+        """
+        return self.tunnel is not None and self.client.tls_established
+
+    @property
+    def awaits_request(self) -> bool:
+        """
+        Whether the first request may still come.
+        """
+        return not self.request_count and not self.outcome_logged
+
+    def note_activity(self) -> None:
+        """
+        Note that something happened just now.
+        """
+        self.last_activity = time.monotonic()
+
+
+class ConnectionRegistry:
+    """
+    The workspaces and their connections. An addon, the first in the chain.
+
+    Args:
+        policy: for workspaces without a policy of their own.
+
+    Attributes:
+        accept_any_address: every address is a workspace; for a proxy without a host.
+        upstream: address of the upstream proxy, if there is one.
+        sentinels: connections that a barrier opens, by their own address; each is
+            closed at once, and its function called.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.accept_any_address = False
+        self.upstream: Target | None = None
+        self.sentinels: dict[Target, Callable[[], None]] = {}
+        self._workspaces: dict[str, RegisteredWorkspace] = {}
+        self._connections: dict[str, WorkspaceConnection] = {}
+
+    def register(self, address: str, workspace: str, phase: str) -> None:
+        """
+        Assign *address* to *workspace*, or change the phase of that workspace.
+
+        Raises:
+            ValueError: the address belongs to another workspace.
+        """
+        present = self._workspaces.get(address)
+        if present is None:
+            self._workspaces[address] = RegisteredWorkspace(address, workspace, phase, self.policy)
+        elif present.id == workspace:
+            present.phase = phase
+        else:
+            raise ValueError(f"{address} still belongs to workspace {present.id}; release it first")
+
+    def set_policy(self, address: str, policy: Policy) -> None:
+        """
+        Judge requests of *address* by *policy* until it is released.
+
+        Raises:
+            ValueError: the address is not registered.
+        """
+        self._registered(address).policy = policy
+
+    def set_cassette(
+        self, address: str, cassette: str | None, player: CassettePlayer | None
+    ) -> None:
+        """
+        Record requests of *address* to a cassette, or play them from one.
+
+        Raises:
+            ValueError: the address is not registered.
+        """
+        workspace = self._registered(address)
+        workspace.cassette, workspace.player = cassette, player
+
+    def add_route(self, address: str, route: ProxyRoute) -> None:
+        """
+        Add *route* before the other routes of *address*.
+
+        Raises:
+            ValueError: the address is not registered.
+        """
+        self._registered(address).routes.insert(0, route)
+
+    def remove_route(self, address: str, route: int) -> None:
+        """
+        Remove the route with the id *route*.
+
+        Raises:
+            ValueError: the address is not registered.
+        """
+        workspace = self._registered(address)
+        workspace.routes = [one for one in workspace.routes if one.id != route]
+
+    def _registered(self, address: str) -> RegisteredWorkspace:
+        if (workspace := self._workspaces.get(address)) is None:
+            raise ValueError(f"{address} is not registered")
+        return workspace
+
+    def unregister(self, address: str) -> None:
+        """
+        Refuse *address* until it is registered again.
+        """
+        self._workspaces.pop(address, None)
+
+    def workspace(self, address: str) -> RegisteredWorkspace | None:
+        """
+        Return the workspace of *address*, `None` if there is none.
+        """
+        if self.accept_any_address and address not in self._workspaces:
+            self.register(address, address, "test")
+        return self._workspaces.get(address)
+
+    def is_registered(self, workspace: RegisteredWorkspace) -> bool:
+        """
+        Check whether a workspace has not been released.
+        """
+        return self._workspaces.get(workspace.address) is workspace
+
+    def connection(self, client: Client) -> WorkspaceConnection | None:
+        """
+        Return what is known of a connection, `None` if it belongs to no workspace.
+        """
+        return self._connections.get(client.id)
+
+    def connections(self, address: str) -> list[WorkspaceConnection]:
+        """
+        Return the open connections of *address*.
+        """
+        return [
+            connection
+            for connection in self._connections.values()
+            if connection.workspace.address == address
+        ]
+
+    def accepts_requests(self, workspace: RegisteredWorkspace) -> bool:
+        """
+        Check whether a workspace has read enough of its responses to send more requests.
+        """
+        if workspace.response_bytes > MAX_BUFFERED_BYTES:
+            # Sockets accept what was queued for them without any event.
+            self.update_usage(workspace)
+        return workspace.response_bytes <= MAX_BUFFERED_BYTES
+
+    def update_usage(self, workspace: RegisteredWorkspace) -> None:
+        """
+        Measure all connections of a workspace.
+        """
+        for connection in self.connections(workspace.address):
+            connection.update_usage()
+
+    def idle(self, seconds: float) -> list[WorkspaceConnection]:
+        """
+        Return the open connections that sent no request and have been idle for *seconds*.
+        """
+        before = time.monotonic() - seconds
+        return [
+            connection
+            for connection in self._connections.values()
+            if connection.awaits_request and connection.last_activity < before
+        ]
+
+    def client_connected(self, client: Client) -> None:
+        """
+        Accept a connection if its address is registered.
+        """
+        peer = client.peername[:2]
+        if arrived := self.sentinels.pop(peer, None):
+            client.error = "a barrier"
+            arrived()
+        elif workspace := self.workspace(peer[0]):
+            if workspace.open_connections >= MAX_CONNECTIONS:
+                client.error = TOO_MANY_CONNECTIONS
+                return
+            workspace.open_connections += 1
+            self._connections[client.id] = WorkspaceConnection(workspace, client)
+        else:
+            client.error = "not registered"
+            logger.warning("refused a connection from %s, which is not registered", peer[0])
+
+    def remove(self, client: Client) -> None:
+        """
+        Forget a connection that has ended.
+        """
+        if connection := self._connections.pop(client.id, None):
+            connection.clear_usage()
+            workspace = connection.workspace
+            workspace.open_connections -= 1
+            if workspace.open_connections < MAX_CONNECTIONS // 2:
+                workspace.connection_limit_logged = False

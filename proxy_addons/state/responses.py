@@ -1,0 +1,55 @@
+"""
+The responses that the proxy itself gives, and who asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mitmproxy import http
+
+if TYPE_CHECKING:
+    from mitmproxy.connection import Client
+
+    from pytest_codex_workspace.network.policy import Decision
+
+__all__ = ["REASON_HEADER", "OnFailure", "OnMalformed", "blocked_response", "failed_response"]
+
+REASON_HEADER = "x-codex-workspace-reason"
+"""The header that holds the reason."""
+
+OnFailure = Callable[[http.HTTPFlow, str], http.Response]
+"""Makes the response for a flow that failed upstream with an error message."""
+
+OnMalformed = Callable[["Client", str], "Decision | None"]
+"""
+Logs that a connection sent something that is not a request, with an error message. Returns the
+decision that was logged, `None` if the connection belongs to no workspace.
+"""
+
+
+def blocked_response(decision: Decision) -> http.Response:
+    """
+    Return the 403 for a blocked request.
+    """
+    return _response(403, "Blocked", decision)
+
+
+def failed_response(decision: Decision) -> http.Response:
+    """
+    Return the 502 for a request that could not be carried out.
+    """
+    return _response(502, "Failed", decision)
+
+
+def _response(status: int, outcome: str, decision: Decision) -> http.Response:
+    reason = str(decision.reason or decision.verdict)
+    text = f"{outcome} by the codex-workspace proxy: {reason}\n\n{decision.explanation}\n"
+    headers = {
+        "content-type": "text/plain; charset=utf-8",
+        REASON_HEADER: reason,
+        # mitmproxy repeats an error for as long as the connection lasts.
+        "connection": "close",
+    }
+    return http.Response.make(status, text.encode("utf-8", "replace"), headers)

@@ -1,0 +1,222 @@
+"""The gate: how it judges tunnels and requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mitmproxy.flow import Error
+from mitmproxy.test import tflow
+
+from proxy_addons.judge import gate as gate_module
+from pytest_codex_workspace.network.policy import Policy
+from tests.helpers.flows import AddonChain
+
+TUNNEL = ("example.org", 443)
+
+
+HOST = (b"Host", b"example.org")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "reason"),
+    [
+        ("example.org", 443, None),
+        ("EXAMPLE.org.", 443, None),
+        ("example.org", 80, "port-not-allowed"),
+        ("user@example.org", 443, "name-mismatch"),
+        ("10.0.0.1", 443, "private-address"),
+        ("127.1", 443, "private-address"),
+        ("::1", 443, "private-address"),
+    ],
+)
+def test_tunnels_are_judged_by_name_and_port(host: str, port: int, reason: str | None) -> None:
+    """
+    An allowed tunnel fixes the name that the server's certificate must have.
+    """
+    chain = AddonChain()
+    connection = chain.connect()
+    flow = chain.flow(connection, method="CONNECT", host=host, port=port)
+
+    chain.gate.http_connect(flow)
+
+    assert (connection.tunnel is None) == (reason is not None)
+    assert connection.approved == {}
+    if reason is None:
+        assert flow.response is None
+        assert flow.server_conn.sni == "example.org"
+    else:
+        assert flow.response is not None
+        assert flow.response.status_code == 403
+        assert flow.response.headers["x-codex-workspace-reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "sni", "reason"),
+    [
+        ({}, None, None),
+        ({}, "example.org", None),
+        ({}, "EXAMPLE.ORG", None),
+        ({}, "other.example", "name-mismatch"),
+        ({"headers": ()}, None, None),
+        ({"headers": ((b"host", b"example.org:443"),)}, None, None),
+        ({"headers": ((b"host", b"example.org:8443"),)}, None, "name-mismatch"),
+        ({"headers": ((b"host", b"other.example"),)}, None, "name-mismatch"),
+        ({"headers": ((b"host", b""),)}, None, "name-mismatch"),
+        ({"headers": ((b"host", b"example.org\xff"),)}, None, "name-mismatch"),
+        ({"headers": (HOST, HOST)}, None, "name-mismatch"),
+        ({"headers": (HOST, (b"HOST", b"other.example"))}, None, "name-mismatch"),
+        ({"authority": "example.org"}, None, None),
+        ({"authority": "other.example"}, None, "name-mismatch"),
+        ({"authority": "user@example.org"}, None, "name-mismatch"),
+        ({"method": "connect"}, None, "not-tls"),
+        ({"version": "HTTP/2.0"}, None, "not-tls"),
+        ({"version": "HTTP/0.9"}, None, "not-tls"),
+        ({"headers": (HOST, (b"Upgrade", b"h2c, WebSocket"))}, None, "websocket"),
+        ({"headers": (HOST, (b"Upgrade", b"x"), (b"upgrade", b"websocket"))}, None, "websocket"),
+        ({"headers": (HOST, (b"Sec-WebSocket-Key", b"x"))}, None, "websocket"),
+        ({"headers": (HOST, (b"Upgrade", b"h2c"))}, None, None),
+    ],
+)
+def test_all_names_of_a_request_must_agree(
+    changes: dict[str, Any], sni: str | None, reason: str | None
+) -> None:
+    """
+    A request inside TLS may not ask for another protocol either.
+    """
+    chain = AddonChain()
+    connection = chain.connect(TUNNEL, sni=sni)
+
+    assert reason == chain.request(chain.flow(connection, **changes))
+    assert (TUNNEL in connection.approved) == (reason is None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"authority": "example.org", "headers": ()}, None),
+        ({"authority": "other.example", "headers": ()}, "name-mismatch"),
+        ({"authority": "example.org", "headers": ((b"host", b"other"),)}, "name-mismatch"),
+        ({"version": "HTTP/1.1"}, "not-tls"),
+    ],
+)
+def test_the_authority_of_http2_must_agree(changes: dict[str, Any], reason: str | None) -> None:
+    """
+    `:authority` is one more name of the request.
+    """
+    chain = AddonChain()
+    connection = chain.connect(TUNNEL, sni="example.org", alpn=b"h2")
+
+    assert reason == chain.request(chain.flow(connection, **{"version": "HTTP/2.0", **changes}))
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes", "reason"),
+    [
+        (Policy(), {"scheme": "http", "port": 80}, "plain-http"),
+        (Policy(), {"scheme": "https"}, "not-tls"),
+        (Policy(http="allow"), {"scheme": "https"}, "not-tls"),
+        (Policy(http="allow"), {"scheme": "http", "port": 80}, None),
+        (Policy(http="allow"), {"scheme": "http", "port": 80, "method": "connect"}, "plain-http"),
+        (Policy(http="allow"), {"scheme": "http", "port": 80, "host": "x.org"}, "name-mismatch"),
+    ],
+)
+def test_an_https_target_sent_in_clear_is_not_encrypted(
+    policy: Policy, changes: dict[str, Any], reason: str | None
+) -> None:
+    """
+    The gate looks at the connection, not at the scheme that a request names.
+    """
+    chain = AddonChain(policy)
+
+    assert reason == chain.request(chain.flow(chain.connect(), **changes))
+
+
+def test_every_request_is_judged_on_its_own() -> None:
+    """
+    An allowed first request does not open the connection for the second.
+    """
+    chain = AddonChain()
+    connection = chain.connect(TUNNEL)
+
+    assert chain.request(chain.flow(connection)) is None
+    assert chain.request(chain.flow(connection, headers=((b"host", b"x"),))) == "name-mismatch"
+
+
+def test_an_error_of_the_gate_refuses_the_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    mitmproxy would go on after an exception; the gate does not.
+    """
+    chain = AddonChain()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(gate_module, "decide", broken)
+    flow = chain.flow(chain.connect(TUNNEL))
+
+    assert chain.request(flow) == "not-tls"
+    assert "could not be judged" in caplog.text
+
+
+def test_an_unknown_connection_is_refused() -> None:
+    """
+    The gate refuses a connection that the registry does not know.
+    """
+    chain = AddonChain()
+    flow = tflow.tflow()
+    chain.gate.http_connect(flow)
+
+    assert flow.response is not None
+    assert flow.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "streams"),
+    [
+        ((HOST,), False),
+        ((HOST, (b"content-length", b"10")), False),
+        ((HOST, (b"content-length", b"99999999")), True),
+        ((HOST, (b"transfer-encoding", b"chunked")), True),
+    ],
+)
+def test_large_bodies_are_streamed(headers: Any, streams: bool) -> None:
+    """
+    Streaming begins after the verdict, so memory is bounded and nothing leaves before it.
+    """
+    chain = AddonChain()
+    flow = chain.flow(chain.connect(TUNNEL), method="POST", headers=headers)
+    chain.request(flow)
+
+    assert streams == flow.request.stream
+
+
+def test_a_malformed_request_is_judged_but_not_answered_twice() -> None:
+    """
+    mitmproxy responds to malformed requests itself; the log still has them.
+    """
+    chain = AddonChain()
+    flow = chain.flow(chain.connect(TUNNEL))
+    flow.error = Error("invalid header")
+    chain.request(flow)
+    chain.request_logger.error(flow)
+
+    assert flow.response is None
+    assert chain.events[0]["verdict"] == "blocked"
+    assert chain.events[0]["reason"] == "not-tls"
+
+
+def test_an_error_in_the_search_for_a_stub_refuses_the_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    An earlier approval of the same target does not help.
+    """
+    chain = AddonChain()
+    connection = chain.connect(("example.org", 443), sni="example.org")
+    assert chain.request(chain.flow(connection)) is None
+    monkeypatch.setattr("proxy_addons.judge.gate.find_stub", lambda *_: 1 / 0)
+
+    assert chain.request(chain.flow(connection)) == "not-tls"

@@ -1,0 +1,180 @@
+"""HTTP/2 with back-pressure: windows, merged pieces, and what is logged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+from mitmproxy.options import Options
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.test import tflow
+
+from proxy_addons.mitm.http2 import AcknowledgeData, BoundedHttp2Client, BoundedHttp2Server
+from proxy_addons.mitm.private import RequestData
+from proxy_addons.state.limits import CLIENT_WINDOW_BYTES, MAX_STREAMS, MERGED_BYTES
+from pytest_codex_workspace.network.policy import Decision
+
+HEAD = [(":method", "POST"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")]
+
+
+def _context() -> Context:
+    options = Options()
+    # Options of mitmproxy's server, which the parsers read.
+    options.add_option("validate_inbound_headers", bool, True, "")
+    options.add_option("http2_ping_keepalive", int, 58, "")
+    context = Context(tflow.tclient_conn(), options)
+    context.server = tflow.tserver_conn()
+    return context
+
+
+class Connected:
+    """
+    The parser of a client's connection, and that client.
+    """
+
+    def __init__(self) -> None:
+        self.logged: list[str] = []
+        self.parser = BoundedHttp2Server(_context(), self._log)
+        self.client = h2.connection.H2Connection(h2.config.H2Configuration())
+        self.client.initiate_connection()
+        self.seen: list[h2.events.Event] = []
+        self._handle(events.Start())
+        self.exchange()
+
+    def _log(self, _: object, error: str) -> Decision:
+        self.logged.append(error)
+        return Decision("blocked", "not-tls", "No.")
+
+    def _handle(self, event: events.Event) -> None:
+        for command in self.parser.handle_event(event):
+            if isinstance(command, commands.SendData):
+                self.seen += self.client.receive_data(command.data)
+
+    def receive(self, data: bytes) -> None:
+        """
+        Feed bytes to the parser.
+        """
+        self._handle(events.DataReceived(self.parser.context.client, data))
+
+    def exchange(self) -> None:
+        """
+        Pass on everything that the client has to send.
+        """
+        while data := self.client.data_to_send():
+            self.receive(data)
+
+    def acknowledge(self, *blocked: int) -> None:
+        """
+        Let the client send more, except on the blocked streams.
+        """
+        self._handle(AcknowledgeData(lambda stream: stream in blocked))
+        self.exchange()
+
+    def post(self, stream: int, size: int) -> None:
+        """
+        Send a request with that many bytes of its body.
+        """
+        self.client.send_headers(stream, HEAD)
+        for at in range(0, size, 16_384):
+            self.client.send_data(stream, bytes(min(16_384, size - at)))
+        self.exchange()
+
+
+def test_a_client_may_send_only_one_window_ahead() -> None:
+    """
+    Its window stays closed until the data has been passed on.
+    """
+    connected = Connected()
+    connected.post(1, CLIENT_WINDOW_BYTES)
+    assert connected.client.local_flow_control_window(1) == 0
+
+    connected.acknowledge()
+    assert connected.client.local_flow_control_window(1) > 0
+
+
+def test_a_blocked_stream_does_not_block_the_others() -> None:
+    """
+    Data of other streams is acknowledged meanwhile.
+    """
+    connected = Connected()
+    for stream in (1, 3):
+        connected.post(stream, CLIENT_WINDOW_BYTES)
+
+    connected.acknowledge(1)
+    assert connected.client.local_flow_control_window(1) == 0
+    assert connected.client.local_flow_control_window(3) > 0
+    assert list(connected.parser.h2_conn.unacknowledged) == [1]
+
+
+def test_a_client_learns_how_many_requests_it_may_send() -> None:
+    """
+    The limit is in the settings.
+    """
+    settings = Connected().client.remote_settings
+
+    assert settings.max_concurrent_streams == MAX_STREAMS
+    assert settings.initial_window_size == CLIENT_WINDOW_BYTES
+
+
+def test_a_protocol_error_is_logged() -> None:
+    """
+    mitmproxy calls no hook for it.
+    """
+    connected = Connected()
+    # Data for a stream that does not exist.
+    connected.receive(b"\x00\x00\x01\x00\x00\x00\x00\x00\x63x")
+
+    assert len(connected.logged) == 1
+
+
+@pytest.mark.parametrize("pieces", [1, 1000])
+def test_small_pieces_that_wait_are_merged(pieces: int) -> None:
+    """
+    What a client does not read is kept in few pieces; each needs more memory than its bytes.
+    """
+    connected = Connected()
+    connected.client.send_headers(1, HEAD, end_stream=True)
+    connected.exchange()
+    connection = connected.parser.h2_conn
+    connection.send_headers(1, [(":status", "200")])
+    for _ in range(10):
+        connection.send_data(1, bytes(16_384))
+    before = connection.waiting(1)
+    for _ in range(pieces):
+        connection.send_data(1, b"x")
+
+    assert before > 0
+    assert connection.waiting(1) == before + pieces
+    assert len(connection.stream_buffers[1]) <= before // MERGED_BYTES + 2
+
+
+def test_a_closed_connection_keeps_nothing() -> None:
+    """
+    Data that can no longer be sent is discarded.
+    """
+    connected = Connected()
+    connected.post(1, 1000)
+    connected.parser.h2_conn.send_headers(1, [(":status", "200")])
+    connected.parser.h2_conn.send_data(1, bytes(1_000_000))
+    assert connected.parser.h2_conn.waiting(1)
+    connected.receive(b"\x00\x00\x01\x00\x00\x00\x00\x00\x63x")
+
+    assert connected.parser.h2_conn.waiting(1) == 0
+    assert not connected.parser.h2_conn.unacknowledged
+
+
+def test_data_for_a_stream_that_cannot_begin_is_merged_and_counted() -> None:
+    """
+    A server that allows no further request must not make the proxy keep many pieces.
+    """
+    parser: Any = BoundedHttp2Client(_context())
+    parser.stream_queue[1] = [RequestData(1, b"a")]
+    for _ in range(1000):
+        list(parser._handle_event(RequestData(1, b"b")))
+
+    assert [each.data for each in parser.stream_queue[1]] == [b"a" + b"b" * 1000]
+    assert parser.waiting_upstream(1) == 1001

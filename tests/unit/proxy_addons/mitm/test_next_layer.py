@@ -1,0 +1,50 @@
+"""The protocols that may run on a connection."""
+
+from __future__ import annotations
+
+import itertools
+
+from mitmproxy.options import Options
+from mitmproxy.proxy import events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import NextLayer
+from mitmproxy.test import tflow
+
+from proxy_addons.mitm.client_hello import BoundedClientTls
+from proxy_addons.mitm.next_layer import CloseConnectionLayer, LayerSelector
+from proxy_addons.state.limits import MAX_FIRST_LINE_SEGMENTS
+from tests.helpers.flows import AddonChain
+
+
+def test_a_first_line_in_too_many_segments_is_refused() -> None:
+    """
+    Each segment means a look at all segments of the first line, so their number is limited.
+    """
+    chain = AddonChain()
+    connection = chain.connect(("example.org", 443))
+    context = Context(connection.client, Options())
+    tunnel = LayerSelector(
+        chain.registry, lambda *_: None, lambda *_: None, chain.connection_logger.log_tunnel
+    )
+    BoundedClientTls(_below(context))
+    context.client.timestamp_tls_setup = 1.0
+    nextlayer = NextLayer(context)
+    for count in itertools.count(1):
+        piece = b"GET /"[count - 1 : count] or b"a"
+        nextlayer.events.append(events.DataReceived(context.client, piece))
+        tunnel.next_layer(nextlayer)
+        if nextlayer.layer is not None:
+            break
+
+    assert count == MAX_FIRST_LINE_SEGMENTS + 1
+    assert isinstance(nextlayer.layer, CloseConnectionLayer)
+    assert chain.events[-1]["reason"] == "not-tls"
+
+
+def _below(context: Context) -> Context:
+    """
+    Return a context in which TLS is not the first layer.
+    """
+    context.server = tflow.tserver_conn()
+    context.layers.append(NextLayer(context))
+    return context
