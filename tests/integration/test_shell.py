@@ -57,7 +57,9 @@ def test_a_shell_is_as_one_on_this_machine(sit, plain_repo, engine):
     """
     person = sit("shell", SLIM, plain_repo, size=(31, 97))
 
-    person.until(r"/workspace/plain at [0-9a-f]{12} is up: .*leave with exit or \^D; nothing is kept\r\n")
+    person.until(
+        r"/workspace/plain at [0-9a-f]{12} is up: .*leave with exit or \^D; nothing is kept\r\n"
+    )
     person.until(PROMPT)
     assert not person.unchanged
     person.say("stty size", r"\n31 97\r\n")
