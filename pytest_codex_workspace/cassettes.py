@@ -68,7 +68,7 @@ class Cassettes:
         self._cleaned: dict[str, bytes] = {}
         self._digests: dict[Path, str] = {}
 
-    def tape(self, repository: Path, name: str | None) -> str:
+    def open(self, repository: Path, name: str | None) -> str:
         """
         Prepare a cassette, and return the name under which the proxy knows it.
 
@@ -119,7 +119,7 @@ class Cassettes:
         if self._mode == "record":
             return ""
         with path.open("rb") as file:
-            self._proxy.load_tape(str(path), file)
+            self._proxy.load_cassette(str(path), file)
         return _digest_of(path)
 
     def _write(self, path: Path) -> None:

@@ -232,8 +232,8 @@ class Session:
             return spec
         return replace(
             spec,
-            setup_cassette=self.cassettes.tape(snapshot.path, None),
-            cassette=self.cassettes.tape(snapshot.path, cassette),
+            setup_cassette=self.cassettes.open(snapshot.path, None),
+            cassette=self.cassettes.open(snapshot.path, cassette),
             setup_cassette_digest=self.cassettes.digest(snapshot.path),
         )
 

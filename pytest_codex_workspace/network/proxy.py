@@ -168,7 +168,7 @@ class ProxyClient:
         workspace: str,
         phase: Phase,
         policy: Policy | None = None,
-        tape: str | None = None,
+        cassette: str | None = None,
     ) -> None:
         """
         Assign *address* to *workspace*, or change a registered workspace.
@@ -178,7 +178,7 @@ class ProxyClient:
             workspace: name of the workspace in the log.
             phase: phase that further requests belong to.
             policy: policy for further requests; `None` keeps the current one.
-            tape: cassette to record to or replay from; `None` keeps the
+            cassette: cassette to record to or replay from; `None` keeps the
                 current one.
 
         Raises:
@@ -187,8 +187,8 @@ class ProxyClient:
         fields: dict[str, object] = {"address": address, "workspace": workspace, "phase": phase}
         if policy is not None:
             fields["policy"] = policy.to_dict()
-        if tape is not None:
-            fields["cassette"] = tape
+        if cassette is not None:
+            fields["cassette"] = cassette
         self._ask(op="register", **fields)
 
     def policy(self, address: str, policy: Policy) -> None:
@@ -197,35 +197,36 @@ class ProxyClient:
         """
         self._ask(op="policy", address=address, policy=policy.to_dict())
 
-    def load_tape(self, tape: str, cassette: BinaryIO) -> None:
+    def load_cassette(self, cassette: str, content: BinaryIO) -> None:
         """
-        Send the content of *cassette* to the proxy, to replay it as *tape*.
+        Send *content* to the proxy, to replay it as *cassette*.
         """
         data = b"-"
         while data:
-            data = cassette.read(_PIECE_BYTES)
+            data = content.read(_PIECE_BYTES)
             piece = base64.b64encode(data).decode("ascii")
-            self._ask(op="load_cassette", cassette=tape, data=piece)
+            self._ask(op="load_cassette", cassette=cassette, data=piece)
 
-    def played(self, tape: str) -> list[int]:
+    def played(self, cassette: str) -> list[int]:
         """
-        Return the numbers of the exchanges of *tape* that were replayed.
+        Return the numbers of the exchanges of *cassette* that were replayed.
         """
-        return [int(number) for number in self._ask(op="played", cassette=tape).get("played", ())]
+        answer = self._ask(op="played", cassette=cassette)
+        return [int(number) for number in answer.get("played", ())]
 
-    def recorded(self, tape: str) -> list[Exchange]:
+    def recorded(self, cassette: str) -> list[Exchange]:
         """
-        Return the exchanges recorded for *tape*, in the order in which they ended.
+        Return the exchanges recorded for *cassette*, in the order in which they ended.
         """
         with self._changed:
-            return list(self._exchanges[tape])
+            return list(self._exchanges[cassette])
 
-    def left_out(self, tape: str) -> list[Exchange]:
+    def left_out(self, cassette: str) -> list[Exchange]:
         """
-        Return the exchanges of *tape* that were too large to record.
+        Return the exchanges of *cassette* that were too large to record.
         """
         with self._changed:
-            return list(self._left_out[tape])
+            return list(self._left_out[cassette])
 
     def recorded_body(self, sha256: str) -> bytes:
         """

@@ -34,7 +34,7 @@ def _engine() -> None:
     """
 
 
-class Tapes:
+class Recorder:
     """
     A proxy in a process that records into, or plays from, one repository.
     """
@@ -59,8 +59,8 @@ class Tapes:
         Be another workspace.
         """
         self.proxy.renew()
-        tape = self.cassettes.tape(self.repository, None)
-        self.proxy.client.register(LOCAL, self.proxy.name, phase, None, tape)  # type: ignore[arg-type]
+        cassette = self.cassettes.open(self.repository, None)
+        self.proxy.client.register(LOCAL, self.proxy.name, phase, None, cassette)  # type: ignore[arg-type]
 
     def ask(
         self, path: str, method: str = "GET", body: bytes | None = None, **headers: str
@@ -107,12 +107,12 @@ def test_recorded_once_and_played_without_the_server(
     """
     S10: methods, bodies and queries tell requests apart; secrets do not.
     """
-    taped = Tapes("record", repository, origin, tmp_path)
-    taped.ask("/a?token=one", **{"If-None-Match": "x", "Authorization": "Bearer hush"})
-    taped.ask("/big")
-    taped.ask("/c", "POST", b"y" * 2_000_000)
-    taped.ask("/c", "POST", b"z")
-    taped.close()
+    recorder = Recorder("record", repository, origin, tmp_path)
+    recorder.ask("/a?token=one", **{"If-None-Match": "x", "Authorization": "Bearer hush"})
+    recorder.ask("/big")
+    recorder.ask("/c", "POST", b"y" * 2_000_000)
+    recorder.ask("/c", "POST", b"z")
+    recorder.close()
     path = path_of(repository, "default")
     text = path.read_text()
 
@@ -121,7 +121,7 @@ def test_recorded_once_and_played_without_the_server(
     assert json.loads(text.splitlines()[0])["cassette"] == 1
     assert len(text) < 20_000
 
-    playing = Tapes("replay", repository, origin, tmp_path)
+    playing = Recorder("replay", repository, origin, tmp_path)
     assert playing.ask("/a?token=two") == (200, b"0")
     assert playing.ask("/big") == (200, b"x" * 3_000_000)
     assert playing.ask("/big", "HEAD")[0] == 403
@@ -149,16 +149,16 @@ def test_no_secret_is_in_a_cassette(
     """
     secrets = Secrets(["TOKEN"], {"TOKEN": "2000000"})
     assert secrets.values
-    taped = Tapes("record", repository, origin, tmp_path, secrets)
-    taped.ask("/of/2000000")
-    assert (200, b"2000000") == taped.ask("/c", "POST", b"y" * 2_000_000)
-    taped.ask("/a", "POST", b"z")
-    taped.close()
+    recorder = Recorder("record", repository, origin, tmp_path, secrets)
+    recorder.ask("/of/2000000")
+    assert (200, b"2000000") == recorder.ask("/c", "POST", b"y" * 2_000_000)
+    recorder.ask("/a", "POST", b"z")
+    recorder.close()
     cassette = open_cassette(path_of(repository, "default"))
 
     assert "2000000" not in cassette.path.read_text()
     assert {"/a", "/c", "/of/***"} == {"/" + one.url.split("/", 3)[3] for one in cassette.exchanges}
-    playing = Tapes("replay", repository, origin, tmp_path)
+    playing = Recorder("replay", repository, origin, tmp_path)
     assert (200, b"1") == playing.ask("/a", "POST", b"z")
     assert (200, b"***") == playing.ask("/c", "POST", b"y" * 2_000_000)
     playing.close()
@@ -171,10 +171,10 @@ def test_the_policy_comes_before_the_cassette(
     """
     S10: what was recorded under another policy is refused all the same; a stub comes first.
     """
-    taped = Tapes("record", repository, origin, tmp_path)
-    taped.ask("/a")
-    taped.close()
-    playing = Tapes("replay", repository, origin, tmp_path)
+    recorder = Recorder("record", repository, origin, tmp_path)
+    recorder.ask("/a")
+    recorder.close()
+    playing = Recorder("replay", repository, origin, tmp_path)
     playing.proxy.log.stub(path="/stubbed", text="stub")
     stubbed = playing.ask("/stubbed")
     playing.proxy.log.use({"methods": ["POST"], "ports": []})
@@ -195,16 +195,16 @@ def test_recording_again_changes_only_what_changed(
     S10: in a stable order, and what was not asked for again stays.
     """
     for paths in (("/a", "/b"), ("/c", "/a")):
-        taped = Tapes("record", repository, origin, tmp_path)
+        recorder = Recorder("record", repository, origin, tmp_path)
         for path in paths:
-            taped.ask(path)
-            taped.ask(path)
-        taped.close()
+            recorder.ask(path)
+            recorder.ask(path)
+        recorder.close()
     file = path_of(repository, "default")
     before = file.read_bytes()
-    taped = Tapes("record", repository, origin, tmp_path)
-    taped.ask("/b")
-    taped.close()
+    recorder = Recorder("record", repository, origin, tmp_path)
+    recorder.ask("/b")
+    recorder.close()
 
     urls = [one.url.rpartition("/")[2] for one in open_cassette(file).exchanges]
     assert urls == ["a", "b", "c"]
@@ -218,14 +218,14 @@ def test_pruning_needs_a_replay(
     """
     S10: and removes what that did not use, by the command.
     """
-    taped = Tapes("record", repository, origin, tmp_path)
-    taped.ask("/a")
-    taped.ask("/big")
-    taped.close()
+    recorder = Recorder("record", repository, origin, tmp_path)
+    recorder.ask("/a")
+    recorder.ask("/big")
+    recorder.close()
     prune = [sys.executable, "-m", "pytest_codex_workspace.cli", "cassette", "prune", repository]
 
     early = subprocess.run(prune, capture_output=True, text=True)
-    playing = Tapes("replay", repository, origin, tmp_path)
+    playing = Recorder("replay", repository, origin, tmp_path)
     playing.ask("/a")
     playing.close()
     late = subprocess.run(prune, capture_output=True, text=True)
@@ -270,7 +270,7 @@ def test_a_cassette_that_cannot_be_played(
         file.write_bytes(content)
 
     with pytest.raises(CassetteError, match="record") as caught:
-        Tapes("replay", repository, origin, tmp_path)
+        Recorder("replay", repository, origin, tmp_path)
 
     assert words in str(caught.value)
     assert str(file) in str(caught.value)
@@ -292,7 +292,7 @@ def test_package_managers_without_any_network(
     """
     S10: pip, npm and apt install from a cassette, with a proxy that has no way out.
     """
-    repo = init_repo(tmp_path / "taped", scripts(SETUP))
+    repo = init_repo(tmp_path / "recorded", scripts(SETUP))
     pytester.makepyfile(
         """
         def test_it(codex_workspace, codex_engine, codex_proxy, request):

@@ -394,7 +394,7 @@ class _Proxy:
                 if owner != workspace:
                     return {"error": f"{address} still belongs to {owner}"}
                 self._workspaces[address] = workspace, message["phase"]
-                policy, cassette = message["policy"]["name"], message.get("tape")
+                policy, cassette = message["policy"]["name"], message.get("cassette")
                 self._registered.append((message["phase"], policy, cassette))
             elif message["op"] == "release":
                 self._workspaces.pop(message["address"], None)

@@ -145,7 +145,7 @@ def test_recorded_exchanges_are_written(
     proxy.record(path, exchange("/large"), whole=False)
     cassettes = cassettes_of("record")
 
-    assert cassettes.tape(tmp_path, "api") == str(path)
+    assert cassettes.open(tmp_path, "api") == str(path)
     cassettes.save()
 
     cassette = open_cassette(path)
@@ -172,7 +172,7 @@ def test_secrets_are_not_recorded(
     secrets = Secrets(["TOKEN"], {"TOKEN": "hush-hush-123"})
     assert secrets.values == {"TOKEN": "hush-hush-123"}
     cassettes = cassettes_of("record", secrets=secrets)
-    cassettes.tape(tmp_path, None)
+    cassettes.open(tmp_path, None)
 
     cassettes.save()
 
@@ -192,7 +192,7 @@ def test_a_new_recording_is_merged(
     proxy.bodies.append(b"new")
     proxy.record(path, exchange("/a", b"new"))
     cassettes = cassettes_of("record")
-    cassettes.tape(tmp_path, None)
+    cassettes.open(tmp_path, None)
 
     cassettes.save()
 
@@ -209,7 +209,7 @@ def test_renewing_drops_old_exchanges_of_scripts(
     path = path_of(tmp_path, "default")
     write(path, exchange("/script", phase="setup"), exchange("/test"))
     cassettes = cassettes_of("record", renew_scripts=True)
-    cassettes.tape(tmp_path, None)
+    cassettes.open(tmp_path, None)
 
     cassettes.save()
 
@@ -226,7 +226,7 @@ def test_a_cassette_is_loaded_for_replay(
     write(path, exchange("/a"))
     cassettes = cassettes_of("replay")
 
-    names = {cassettes.tape(tmp_path, None) for _ in range(2)}
+    names = {cassettes.open(tmp_path, None) for _ in range(2)}
 
     assert names == {str(path)}
     assert proxy.loaded == {str(path): path.read_bytes()}
@@ -240,7 +240,7 @@ def test_a_missing_cassette_is_explained(
     The error says how to record the cassette.
     """
     with pytest.raises(CassetteError, match="record it with --codex-cassette=record"):
-        cassettes_of("replay").tape(tmp_path, "none")
+        cassettes_of("replay").open(tmp_path, "none")
 
 
 def test_a_damaged_cassette_is_explained(
@@ -255,7 +255,7 @@ def test_a_damaged_cassette_is_explained(
 
     for mode in ("record", "replay"):
         with pytest.raises(CassetteError, match=r"default\.jsonl, line 2: .*; restore the file"):
-            cassettes_of(mode).tape(tmp_path, None)
+            cassettes_of(mode).open(tmp_path, None)
 
 
 def test_pruning_keeps_exchanges_that_were_replayed(
@@ -269,7 +269,7 @@ def test_pruning_keeps_exchanges_that_were_replayed(
     for played in ([0], [2]):
         proxy.played = played
         cassettes = cassettes_of("replay")
-        cassettes.tape(tmp_path, None)
+        cassettes.open(tmp_path, None)
         cassettes.save()
 
     assert prune(path) == 2
@@ -287,7 +287,7 @@ def test_pruning_needs_a_replay_of_the_same_content(
     write(path, exchange("/a"))
     proxy.played = [0]
     cassettes = cassettes_of("replay")
-    cassettes.tape(tmp_path, None)
+    cassettes.open(tmp_path, None)
     cassettes.save()
     write(path, exchange("/b"))
 
