@@ -14,6 +14,7 @@ import os
 import tarfile
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -122,6 +123,8 @@ class World:
         self.trace: list[str] = []
         self.shown: list[str] = []
         self.scripts = {SETUP: Script("setup\n"), RESUME: Script("resume\n")}
+        self.removal_time = 0.0
+        """Seconds that the engine takes to remove a container, which ends later than that."""
         self.shell_results: dict[str, tuple[int, bytes]] = {}
         """Exit code and output of shell commands, by a word in them."""
         self.shell_commands: list[str] = []
@@ -231,7 +234,9 @@ class World:
             stdin.read()
             return 0
         if program == AGENT:
-            return int(self._agent(self, spec, stdout).serve(stdin))
+            code = int(self._agent(self, spec, stdout).serve(stdin))
+            time.sleep(2 * self.removal_time)
+            return code
         return 0
 
     def request(self, container: str, host: str) -> None:
@@ -319,6 +324,13 @@ class TracingEngine(FakeEngine):
         """
         with self._call("remove_image"):
             super().remove_image(reference)
+
+    def remove(self, container: str) -> None:
+        """
+        Remove a container.
+        """
+        time.sleep(self._world.removal_time)
+        super().remove(container)
 
     @contextmanager
     def _call(self, name: str) -> Iterator[None]:

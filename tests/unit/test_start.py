@@ -444,6 +444,8 @@ def test_a_failed_cache_miss_runs_for_each_test(world):
         for _ in range(2):
             with pytest.raises(SetupError):
                 bring_up(session, "miss")
+        session.isolation.settle()
+        assert [] == world.engine.containers({labels.KIND: "workspace"})
 
     assert ["base>clean", "setup.sh", "setup.sh"] == world.trace
 
@@ -546,9 +548,11 @@ def test_layers_without_a_cache_end_with_their_workspace(world):
 
 def test_layers_without_a_cache_end_with_a_failed_start(world):
     """
-    With `off`, a setup whose resumption fails is not kept until the session ends.
+    With `off`, a setup whose resumption fails is not kept until the session ends, however long an
+    engine takes to remove the container that uses it.
     """
     world.scripts[RESUME].code = 1
+    world.removal_time = 0.3
     with world.session("off") as session:
         with pytest.raises(SetupError):
             bring_up(session)
