@@ -23,13 +23,14 @@ fresh:
 	@$(PYTHON) tools/fresh $(FRESH)
 
 unit: $(VENV)/.ready
-	$(BIN)/pytest -n 2 tests/unit tests/plugin
+	$(BIN)/pytest -n 2 -m 'not needs_engine and not slow'
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests/typing
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
 
 bench: engine

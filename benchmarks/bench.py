@@ -19,10 +19,10 @@ from pathlib import Path
 
 import docker
 
-from pytest_codex_workspace.config import Config
-from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
-from pytest_codex_workspace.spec import WorkspaceSpec
+from pytest_codex_workspace.setup.spec import WorkspaceSpec
 
 TESTS = 10
 

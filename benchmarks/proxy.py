@@ -19,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-from pytest_codex_workspace.network.policy import Policy
+from pytest_codex_workspace.network.rules.policy import Policy
 from tests.integration.company_proxy import CompanyProxy
 from tests.integration.origin import LOCAL
 from tests.integration.pki import PrivateAuthority

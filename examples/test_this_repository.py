@@ -12,7 +12,7 @@ def test_the_unit_tests_pass_there(codex_workspace):
     What works on a laptop works in the workspace.
     """
     result = codex_workspace.exec(
-        ".venv/bin/python -m pytest -q -p no:cacheprovider tests/unit/test_config.py",
+        ".venv/bin/python -m pytest -q -p no:cacheprovider tests/unit/options/test_config.py",
         timeout=120,
     )
 

@@ -13,5 +13,5 @@ The folders, from top to bottom; none imports from one above it:
 - `state` holds what the others share.
 
 `mitm` and `dns` import from `state` only. The verdicts come from
-`pytest_codex_workspace.network.policy`, which does not import mitmproxy.
+`pytest_codex_workspace.network.rules.policy`, which does not import mitmproxy.
 """

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from mitmproxy.connection import Client
 
-    from pytest_codex_workspace.network.policy import Policy
-    from pytest_codex_workspace.network.upstream import UpstreamProxy
+    from pytest_codex_workspace.network.rules.policy import Policy
+    from pytest_codex_workspace.network.rules.upstream import UpstreamProxy
 
     from .state.responses import OnFailure
 

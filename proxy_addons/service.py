@@ -10,9 +10,9 @@ import dataclasses
 import hashlib
 from typing import TYPE_CHECKING
 
-from pytest_codex_workspace.network.cassette import Cassette
-from pytest_codex_workspace.network.policy import Policy
-from pytest_codex_workspace.network.upstream import UpstreamProxy
+from pytest_codex_workspace.network.rules.cassette import Cassette
+from pytest_codex_workspace.network.rules.policy import Policy
+from pytest_codex_workspace.network.rules.upstream import UpstreamProxy
 
 from .assembly import Assembly
 from .barrier import LogBarrier

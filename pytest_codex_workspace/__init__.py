@@ -27,13 +27,13 @@ if TYPE_CHECKING:
         WorkspaceLost,
     )
     from .network.log import NetworkLog
-    from .network.policy import Policy
-    from .network.request import Request
-    from .network.routes import Route
-    from .paths import WorkspacePath
-    from .process import Process
-    from .result import ExecResult
-    from .workspace import SetupResult, Workspace
+    from .network.rules.policy import Policy
+    from .network.rules.request import Request
+    from .network.stubs import Route
+    from .workspace.handle import SetupResult, Workspace
+    from .workspace.paths import WorkspacePath
+    from .workspace.process import Process
+    from .workspace.result import ExecResult
 
 __all__ = [
     "CacheMiss",
@@ -62,15 +62,15 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ExecResult": ".result",
+    "ExecResult": ".workspace.result",
     "NetworkLog": ".network.log",
-    "Policy": ".network.policy",
-    "Process": ".process",
-    "Request": ".network.request",
-    "Route": ".network.routes",
-    "SetupResult": ".workspace",
-    "Workspace": ".workspace",
-    "WorkspacePath": ".paths",
+    "Policy": ".network.rules.policy",
+    "Process": ".workspace.process",
+    "Request": ".network.rules.request",
+    "Route": ".network.stubs",
+    "SetupResult": ".workspace.handle",
+    "Workspace": ".workspace.handle",
+    "WorkspacePath": ".workspace.paths",
 }
 
 

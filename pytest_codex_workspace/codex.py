@@ -48,7 +48,7 @@ PROXY_IMAGE = "codex-workspace-emulator-proxy"
 INSIDE = "/opt/codex"
 """The folder of our files in a workspace."""
 
-AGENT = f"{INSIDE}/agent.py"
+AGENT = f"{INSIDE}/workspace_agent.py"
 SELECT_RUNTIMES = f"{INSIDE}/setup_universal.sh"
 REGISTRIES = f"{INSIDE}/registries.json"
 
@@ -56,7 +56,7 @@ PROXY_DIR = "/opt/codex-proxy"
 """The folder of our files in the proxy image."""
 
 PROXY_PROGRAM = f"{PROXY_DIR}/proxy_addons/main.py"
-NETWORK_HOLDER = f"{PROXY_DIR}/holder.py"
+NETWORK_HOLDER = f"{PROXY_DIR}/network_holder.py"
 
 COMPOSE_DIR = "/opt/codex-compose"
 """The folder of our files that Compose mounts into a workspace."""

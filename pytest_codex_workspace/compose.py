@@ -19,8 +19,6 @@ from typing import Any
 
 import yaml
 
-from . import labels
-from .build_context import BuildContext
 from .codex import (
     COMPOSE_DIR,
     IMAGE,
@@ -31,12 +29,14 @@ from .codex import (
     SETUP,
     workspace_environment,
 )
-from .images import Plan
-from .network.policy import Policy
-from .network.upstream import UpstreamProxy
-from .repository import RepositorySnapshot
-from .resources import package_dir
-from .scripts import RUN
+from .engine import labels
+from .host.resources import package_dir
+from .images.build import Plan
+from .images.context import BuildContext
+from .network.rules.policy import Policy
+from .network.rules.upstream import UpstreamProxy
+from .projection.repository import RepositorySnapshot
+from .setup.scripts import RUN
 
 __all__ = ["ComposeParts", "compose_file", "write_directory"]
 
@@ -69,19 +69,10 @@ _REPOSITORY = "/repository"
 _INSIDE = "proxy-inside"
 _PIDS = 4096
 
-_PROJECTOR = (
-    "bare",
-    "codex",
-    "errors",
-    "git",
-    "printable",
-    "projection",
-    "projector",
-    "repository",
-    "submodules",
-    "suggest",
-)
-"""The modules that make a projection; they need only the standard library."""
+_PROJECTION_FOLDERS = ("in_container", "projection", "text")
+"""The folders that make a projection, with the standard library and the files below alone."""
+
+_PROJECTION_FILES = ("codex.py", "errors.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +267,7 @@ def _projection(
         mounts = [_bind(source, _escaped(f"{where}/.git")), _bind(common, common)]
     return {
         **image,
-        "entrypoint": ["python3", "-m", "pytest_codex_workspace.projector"],
+        "entrypoint": ["python3", "-m", "pytest_codex_workspace.projection.compose_main"],
         "command": [_escaped(where), _PROJECTIONS],
         "working_dir": COMPOSE_DIR,
         "environment": _repository(),
@@ -295,7 +286,7 @@ def _projection(
 
 def _workspace(directory: Path, network: str) -> dict[str, Any]:
     return {
-        "entrypoint": ["python3", "-I", "-S", "-u", f"{COMPOSE_DIR}/entry.py"],
+        "entrypoint": ["python3", "-I", "-S", "-u", f"{COMPOSE_DIR}/compose_entry.py"],
         "network_mode": f"service:{network}",
         "cap_drop": ["NET_ADMIN", "NET_RAW"],
         "pids_limit": _PIDS,
@@ -369,12 +360,15 @@ def _programs(parts: ComposeParts) -> BuildContext:
     context = BuildContext()
     context.add("proxy/proxy.json", _json(_proxy_settings(parts)))
     context.add("workspace/entry.json", _json(_entry_settings()))
-    for name in ("agent.py", "entry.py"):
-        context.add(f"workspace/{name}", (package / "agent" / name).read_bytes())
+    for name in ("workspace_agent.py", "compose_entry.py"):
+        context.add(f"workspace/{name}", (package / "in_container" / name).read_bytes())
     inside = f"projector/{package.name}"
+    # The package's own `__init__.py` would import what is not there.
     context.add(f"{inside}/__init__.py", b"")
-    for name in (*_PROJECTOR, "agent/__init__", "agent/apply_projection"):
-        context.add(f"{inside}/{name}.py", (package / f"{name}.py").read_bytes())
+    for folder in _PROJECTION_FOLDERS:
+        context.add_tree(package / folder, f"{inside}/{folder}")
+    for name in _PROJECTION_FILES:
+        context.add(f"{inside}/{name}", (package / name).read_bytes())
     return context
 
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .printable import printable
+from .text.printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .result import ExecResult
+    from .workspace.result import ExecResult
 
 __all__ = [
     "CacheFileError",
     "CacheMiss",
     "CassetteError",
     "CodexWorkspaceError",
+    "ConfigError",
     "EngineError",
     "EngineUnavailable",
     "ExecError",
@@ -31,6 +32,7 @@ __all__ = [
     "ProxyError",
     "SecretError",
     "SetupError",
+    "TransferError",
     "WorkspaceLost",
 ]
 
@@ -221,3 +223,16 @@ def _rebuild(
     Exception.__init__(error, message)
     error.__dict__.update(state)
     return error
+
+
+class ConfigError(CodexWorkspaceError, ValueError):
+    """
+    An option has an invalid value. The text names the option. Control characters
+    are removed from the text, because it may quote a repository's file.
+    """
+
+
+class TransferError(CodexWorkspaceError, ValueError):
+    """
+    A download leads out of its directory, exceeds the limits, or is damaged.
+    """

@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .config import OPTIONS, Config, ConfigError, check_environment
-from .errors import PolicyError
-from .markers import DESCRIPTIONS, WorkspaceRequest, read_keywords, read_markers
-from .settings import Given, Settings, Source, Values, entries_of
+from .errors import ConfigError, PolicyError
+from .options.config import Config, check_environment
+from .options.markers import DESCRIPTIONS, WorkspaceRequest, read_keywords, read_markers
+from .options.sources import Given, Settings, Source, Values, entries_of
+from .options.table import OPTIONS
 
 if TYPE_CHECKING:
     from .engine.protocol import Engine
     from .network.isolation import Isolation
-    from .network.policy import Policy
-    from .network.policy_file import PolicyLike
-    from .repository import RepositorySnapshot
+    from .network.policy_reader import PolicyLike
+    from .network.rules.policy import Policy
+    from .projection.repository import RepositorySnapshot
     from .session import Session
-    from .workspace import Workspace
+    from .workspace.handle import Workspace
 
 _CONFIG = pytest.StashKey[Config]()
 _FAILED = pytest.StashKey[bool]()
@@ -185,7 +186,7 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def _codex_session(request: pytest.FixtureRequest) -> Iterator[Session]:
-    from .output import Output
+    from .reporting.output import Output
     from .session import Session
 
     config = request.config

@@ -13,34 +13,38 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from . import images, trust
-from .cassettes import Cassettes
-from .config import Config
-from .engine.find import find_engine
+from .cache.registry import SharedCache
+from .cache.store import LayerStore
+from .cache.usage import usage_on
+from .codex import IMAGE
+from .engine.docker.find import find_engine
 from .engine.protocol import Engine, ImageInfo
+from .engine.session_id import Identity
+from .engine.sweep import remove_session, sweep
 from .errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
-from .identity import Identity
-from .launch import Launcher
-from .layers import LayerBuilder
-from .layerstore import LayerStore
-from .locks import machine_lock
-from .network.here import own_addresses
+from .host import certificates
+from .host.dirs import cache_dir
+from .host.locks import machine_lock
+from .host.own_addresses import own_addresses
+from .images import base
+from .images.proxy import ensure_proxy_image
+from .network.cassettes import Cassettes
 from .network.isolation import Isolation, ProxySettings
-from .network.policy import HTTPS_ONLY, Policy
-from .network.policy_file import PolicyLike, PolicyReader
-from .network.upstream import InvalidUpstream, UpstreamProxy, choose
-from .output import Output
-from .package_registries import read_registries
-from .repository import RepositorySnapshot, open_repository
-from .scripts import ScriptRunner
-from .secret import Secrets
-from .shared import SharedCache
-from .spec import State, WorkspaceSpec
-from .start import StartedWorkspace, WorkspaceStarter
-from .sweep import remove_session, sweep
-from .usage import usage_on
-from .verify import changes_of_second_resume
-from .workspace import Workspace
+from .network.policy_reader import PolicyLike, PolicyReader
+from .network.rules.policy import HTTPS_ONLY, Policy
+from .network.rules.upstream import InvalidUpstream, UpstreamProxy, choose
+from .options.config import Config
+from .projection.repository import RepositorySnapshot, open_repository
+from .reporting.output import Output
+from .secrets.secrets import Secrets
+from .setup.layers import LayerBuilder
+from .setup.package_registries import read_registries
+from .setup.scripts import ScriptRunner
+from .setup.spec import State, WorkspaceSpec
+from .setup.start import StartedWorkspace, WorkspaceStarter
+from .setup.verify import changes_of_second_resume
+from .workspace.handle import Workspace
+from .workspace.launcher import Launcher
 
 __all__ = ["Session"]
 
@@ -158,7 +162,7 @@ class Session:
         try:
             if not keep or self.engine.container(running.container) is None:
                 return None
-            tag = f"{images.IMAGE}:kept-{running.container[:12]}"
+            tag = f"{IMAGE}:kept-{running.container[:12]}"
             self.engine.commit(running.container, tag=tag, labels=self.identity.labels("kept"))
         finally:
             last = self.launcher.last_requests(running)
@@ -273,12 +277,12 @@ class Session:
 
     def _open_isolation(self) -> Isolation:
         upstream = self.upstream()
-        image = images.ensure_proxy_image(self.engine, output=self.output)
+        image = ensure_proxy_image(self.engine, output=self.output)
         isolation = Isolation(self.engine, self.identity, image)
         self._closers |= {"releases": isolation.settle, "isolation": isolation.close}
         settings = ProxySettings(
-            ca=trust.load_ca(),
-            upstream_ca=trust.host_bundle(),
+            ca=certificates.load_ca(),
+            upstream_ca=certificates.host_bundle(),
             policy=HTTPS_ONLY,
             refuse=own_addresses(),
             bodies=self.config.network_bodies,
@@ -288,11 +292,11 @@ class Session:
         if settings.ca is not None:
             isolation.open(settings)
             return isolation
-        lock = trust.cache_dir() / "locks" / "ca.lock"
+        lock = cache_dir() / "locks" / "ca.lock"
         with machine_lock(lock, "this machine's certificate authority", self.output.note):
-            isolation.open(replace(settings, ca=trust.load_ca()))
+            isolation.open(replace(settings, ca=certificates.load_ca()))
             if isolation.info.new_ca is not None:
-                trust.store_ca(isolation.info.new_ca)
+                certificates.store_ca(isolation.info.new_ca)
         return isolation
 
     def upstream(self) -> UpstreamProxy | None:
@@ -318,7 +322,7 @@ class Session:
         return self._remember_failure("image", self._ensure_image)
 
     def _ensure_image(self) -> ImageInfo:
-        return images.ensure_base_image(
+        return base.ensure_base_image(
             self.engine,
             self.config.image,
             ca_certificate=self.isolation.info.ca_certificate,
@@ -346,14 +350,14 @@ class Session:
         Raises:
             ImageBuildError: there is no image of that name.
         """
-        return images.base_identity(self.engine, self.config.image, output=self.output)
+        return base.base_identity(self.engine, self.config.image, output=self.output)
 
     @property
     def base_tag(self) -> str:
         """
         The base image's tag for what it is built from.
         """
-        return next((tag for tag in self.image.tags if ":base-" in tag), f"{images.IMAGE}:latest")
+        return next((tag for tag in self.image.tags if ":base-" in tag), f"{IMAGE}:latest")
 
     @cached_property
     def launcher(self) -> Launcher:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .codex import CERTIFICATE, IMAGE, REGISTRIES, workspace_environment
+from .codex import CERTIFICATE, IMAGE, REGISTRIES, SETUP, workspace_environment
 from .errors import CodexWorkspaceError, SetupError
-from .git import isolated_environment
-from .network.request import Request
-from .resources import resource_dir
+from .host.resources import resource_dir
+from .network.rules.request import Request
+from .projection.git import isolated_environment
 from .session import Session
-from .workspace import Workspace
+from .workspace.handle import Workspace
 
 __all__ = ["Outcome", "run_smoke"]
 
@@ -231,7 +231,7 @@ def _kept(context: _Context, ws: Workspace) -> str:
 def _failing(context: _Context) -> str:
     script = context.repo.parent / "failing"
     shutil.copytree(context.repo, script)
-    (script / "codex-workspace-scripts/setup-script.sh").write_text("echo gives up; exit 7\n")
+    (script / SETUP).write_text("echo gives up; exit 7\n")
     env = isolated_environment(os.environ, context.repo.parent)
     subprocess.run(
         ["git", *_AUTHOR, "-C", str(script), "commit", "--quiet", "--all", "--message", "Break it"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -109,7 +110,7 @@ def engine_or_skip() -> None:
     """
     Fail in CI, and skip elsewhere, when no engine answers.
     """
-    from pytest_codex_workspace.engine.find import find_engine
+    from pytest_codex_workspace.engine.docker.find import find_engine
 
     try:
         find_engine().close()
@@ -154,3 +155,24 @@ def _starts_late(item: pytest.Item) -> int:
     if group is None:
         return int("/unit/" in item.path.as_posix()) + 1
     return int(not group.args[0].startswith("private-"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """
+    Skip a test whose program is missing, and fail it in CI.
+    """
+    for name in ("bash", "git"):
+        if item.get_closest_marker(f"needs_{name}") and shutil.which(name) is None:
+            reason = f"{name} is not installed"
+            pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """
+    Mark the tests that need a container engine, which use `engine_or_skip`, and those that take
+    long.
+    """
+    if item.path.is_relative_to(Path(__file__).parent / "integration"):
+        item.add_marker(pytest.mark.slow)
+    if "engine_or_skip" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.needs_engine)

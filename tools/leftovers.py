@@ -1,9 +1,9 @@
 import sys
 
-from pytest_codex_workspace import labels
-from pytest_codex_workspace.engine.find import find_engine
+from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.engine.docker.find import find_engine
+from pytest_codex_workspace.engine.session_id import owner_is_gone
 from pytest_codex_workspace.errors import EngineError
-from pytest_codex_workspace.identity import owner_is_gone
 
 engine = find_engine()
 

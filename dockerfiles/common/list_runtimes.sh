@@ -1,5 +1,5 @@
 #!/bin/bash
-# List the language runtimes of an image, for pytest_codex_workspace/runtimes.py, which runs this script
+# List the language runtimes of an image, for pytest_codex_workspace/images/runtimes.py, which runs this script
 # in a bash login shell of the image. Each line is: codex-runtime: KIND LANGUAGE VERSION. The kinds are
 #   listed  the version is on slim's list of runtimes
 #   found   the version is in the directory of a version manager (Codex's image has no list)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mitmproxy import http
 
-from pytest_codex_workspace.network.policy import Decision
+from pytest_codex_workspace.network.rules.policy import Decision
 
 from ..state.judgement import Judgement
 

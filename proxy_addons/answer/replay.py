@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mitmproxy import http
 
-from pytest_codex_workspace.network.cassette import Exchange, InvalidCassette
-from pytest_codex_workspace.network.policy import Decision
+from pytest_codex_workspace.network.rules.cassette import Exchange, InvalidCassette
+from pytest_codex_workspace.network.rules.policy import Decision
 
 from ..record.redact import fields_by_lower_name, safe_url
 from ..state import responses

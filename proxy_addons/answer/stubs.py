@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_codex_workspace.network.policy import decide
+from pytest_codex_workspace.network.rules.policy import decide
 
 if TYPE_CHECKING:
     from mitmproxy import http
 
-    from pytest_codex_workspace.network.policy import Decision, Policy, RequestFacts
+    from pytest_codex_workspace.network.rules.policy import Decision, Policy, RequestFacts
 
     from ..state.connections import WorkspaceConnection
     from ..state.routes import ProxyRoute

@@ -12,12 +12,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from pytest_codex_workspace.network.hosts import is_private
-from pytest_codex_workspace.network.policy import (
-    Decision,
-    RequestFacts,
-    decide,
-)
+from pytest_codex_workspace.network.rules.hosts import is_private
+from pytest_codex_workspace.network.rules.policy import Decision, RequestFacts, decide
 
 from ..state.limits import MAX_DNS_CONNECTIONS
 from .messages import FORMAT_ERROR, NO_ERROR, NO_SUCH_NAME, REFUSED, A, build_response, parse_query

@@ -14,17 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_codex_workspace.network.hosts import is_private, literal_address
-from pytest_codex_workspace.network.policy import decide
+from pytest_codex_workspace.network.rules.hosts import is_private, literal_address
+from pytest_codex_workspace.network.rules.policy import decide
 
 from .lookups import LookupLimiter
 
 if TYPE_CHECKING:
     from mitmproxy.proxy import server_hooks
 
-    from pytest_codex_workspace.network.policy import (
-        RequestFacts,
-    )
+    from pytest_codex_workspace.network.rules.policy import RequestFacts
 
     from ..state.connections import ConnectionRegistry, WorkspaceConnection
 

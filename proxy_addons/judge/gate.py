@@ -8,8 +8,8 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from pytest_codex_workspace.network.hosts import normalise_host
-from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide
+from pytest_codex_workspace.network.rules.hosts import normalise_host
+from pytest_codex_workspace.network.rules.policy import Decision, RequestFacts, decide
 
 from ..answer.stubs import admits_tunnel, find_stub
 from ..state import responses

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_codex_workspace.network.policy import decide
+from pytest_codex_workspace.network.rules.policy import decide
 
 from ..state.judgement import Judgement
 

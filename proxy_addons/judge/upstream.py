@@ -11,8 +11,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from pytest_codex_workspace.network.hosts import literal_address
-from pytest_codex_workspace.network.policy import Decision, decide
+from pytest_codex_workspace.network.rules.hosts import literal_address
+from pytest_codex_workspace.network.rules.policy import Decision, decide
 
 from ..state import responses
 from ..state.judgement import Judgement
@@ -20,7 +20,7 @@ from ..state.judgement import Judgement
 if TYPE_CHECKING:
     from mitmproxy import http
 
-    from pytest_codex_workspace.network.upstream import UpstreamProxy
+    from pytest_codex_workspace.network.rules.upstream import UpstreamProxy
 
     from ..state.connections import ConnectionRegistry, RegisteredWorkspace, WorkspaceConnection
     from ..state.responses import OnFailure

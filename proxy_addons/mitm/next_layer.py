@@ -15,7 +15,7 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer, modes
 from mitmproxy.proxy.layers.http import HTTPMode
 
-from pytest_codex_workspace.network.policy import RequestFacts, decide
+from pytest_codex_workspace.network.rules.policy import RequestFacts, decide
 
 from ..state.limits import MAX_FIRST_LINE_SEGMENTS
 from .client_hello import BoundedClientTls
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mitmproxy.proxy.context import Context
 
-    from pytest_codex_workspace.network.policy import Payload
+    from pytest_codex_workspace.network.rules.policy import Payload
 
     from ..state.connections import ConnectionRegistry, WorkspaceConnection
     from ..state.responses import OnFailure, OnMalformed

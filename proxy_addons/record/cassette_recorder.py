@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_codex_workspace.network.cassette import (
+from pytest_codex_workspace.network.rules.cassette import (
     BODY_LIMIT,
     Exchange,
     kept_headers,

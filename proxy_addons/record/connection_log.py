@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_codex_workspace.network.policy import Decision, RequestFacts, decide
+from pytest_codex_workspace.network.rules.policy import Decision, RequestFacts, decide
 
 from ..state.connections import TOO_MANY_CONNECTIONS, UNPARSABLE_HELLO
 from ..state.judgement import Judgement

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from pytest_codex_workspace.network.text import plain
+from pytest_codex_workspace.network.rules.text import plain
 
 from .redact import build_url, escape_unprintable, safe_host
 

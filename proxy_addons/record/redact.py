@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from pytest_codex_workspace.network.hosts import normalise_host
+from pytest_codex_workspace.network.rules.hosts import normalise_host
 
 if TYPE_CHECKING:
     from mitmproxy import http

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_codex_workspace.network.policy import Decision, RequestFacts
+from pytest_codex_workspace.network.rules.policy import Decision, RequestFacts
 
 from ..state import responses
 from ..state.judgement import Judgement

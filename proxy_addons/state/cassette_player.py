@@ -4,7 +4,7 @@ The cassette that a workspace plays, and how far it has played it.
 
 from __future__ import annotations
 
-from pytest_codex_workspace.network.cassette import Cassette, Exchange
+from pytest_codex_workspace.network.rules.cassette import Cassette, Exchange
 
 __all__ = ["CassettePlayer"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mitmproxy.connection import Client, Connection
     from mitmproxy.http import HTTPFlow
 
-    from pytest_codex_workspace.network.policy import Decision, Policy, RequestFacts
+    from pytest_codex_workspace.network.rules.policy import Decision, Policy, RequestFacts
 
     from .cassette_player import CassettePlayer
     from .routes import ProxyRoute

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mitmproxy import http
 
-    from pytest_codex_workspace.network.policy import Decision, RequestFacts
+    from pytest_codex_workspace.network.rules.policy import Decision, RequestFacts
 
     from .connections import RegisteredWorkspace
 

@@ -12,7 +12,7 @@ from mitmproxy import http
 if TYPE_CHECKING:
     from mitmproxy.connection import Client
 
-    from pytest_codex_workspace.network.policy import Decision
+    from pytest_codex_workspace.network.rules.policy import Decision
 
 __all__ = ["REASON_HEADER", "OnFailure", "OnMalformed", "blocked_response", "failed_response"]
 

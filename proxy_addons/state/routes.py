@@ -11,7 +11,7 @@ from typing import Any
 
 from mitmproxy import http
 
-from pytest_codex_workspace.network.hosts import host_matches
+from pytest_codex_workspace.network.rules.hosts import host_matches
 
 __all__ = ["ProxyRoute"]
 

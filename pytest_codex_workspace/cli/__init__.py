@@ -1,7 +1,1 @@
-"""The command `codex-workspace`. Each command is a module of the same name."""
-
-from __future__ import annotations
-
-from .main import main
-
-__all__ = ["main"]
+"""The command `codex-workspace`, with a module for each of its commands."""

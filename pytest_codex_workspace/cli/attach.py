@@ -13,10 +13,10 @@ from .options import RUN_OPTIONS, add_options, add_repo, config_of
 from .printing import output_on
 
 if TYPE_CHECKING:
-    from ..output import Output
-    from ..process import Process, Pty
-    from ..terminal import Streams
-    from ..workspace import Workspace
+    from ..reporting.output import Output
+    from ..workspace.attach import Streams
+    from ..workspace.handle import Workspace
+    from ..workspace.process import Process, Pty
 
 __all__ = [
     "FROM",
@@ -24,7 +24,7 @@ __all__ = [
     "SHELL",
     "add_workspace",
     "attach",
-    "describe",
+    "describe_workspace",
     "in_workspace",
     "own_streams",
 ]
@@ -69,7 +69,7 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
     add_options(parser, RUN_OPTIONS)
 
 
-def describe(workspace: Workspace, state: str = "ready") -> str:
+def describe_workspace(workspace: Workspace, state: str = "ready") -> str:
     """
     Return a line about a workspace that is ready, and about its setup.
     """
@@ -106,7 +106,9 @@ def in_workspace(
     with Session(config, output) as session:
         snapshot = session.repository(config.repo, config.rev)
         workspace = session.workspace(session.spec(snapshot, config.env), arguments.state)
-        output.note("; ".join([describe(workspace, arguments.state), *([hint] if hint else [])]))
+        output.note(
+            "; ".join([describe_workspace(workspace, arguments.state), *([hint] if hint else [])])
+        )
         code = attach(workspace, command, streams, terminal=terminal)
         if config.output != "quiet":
             _report_blocked(workspace, output)
@@ -123,7 +125,7 @@ def attach(
     Returns:
         The command's exit code.
     """
-    from ..terminal import known_term, on_pipes, on_terminal
+    from ..workspace.attach import known_term, on_pipes, on_terminal
 
     def start(pty: Pty | None = None) -> Process:
         return workspace.start(command, pty=pty)
@@ -137,7 +139,7 @@ def own_streams() -> Streams:
     """
     Return the standard streams of this process.
     """
-    from ..terminal import Streams
+    from ..workspace.attach import Streams
 
     return Streams(stdin=None if sys.stdin is None else 0)
 

@@ -13,9 +13,9 @@ from .printing import finish, output_of, print_event, show
 from .table import table
 
 if TYPE_CHECKING:
-    from ..config import Config
     from ..engine.protocol import ImageInfo
-    from ..runtimes import Offer
+    from ..images.runtimes import Offer
+    from ..options.config import Config
     from ..session import Session
     from .options import Commands
 
@@ -73,15 +73,16 @@ def _build(arguments: argparse.Namespace) -> int:
     with Session(config, output_of(arguments, config.output)) as session:
         image = _images(arguments, session, config)
         if arguments.list_runtimes:
-            from ..runtimes import offered_runtimes
+            from ..images.runtimes import offered_runtimes
 
             _show_runtimes(arguments, config.image, offered_runtimes(session.engine, image.id))
     return finish(arguments, 0)
 
 
 def _images(arguments: argparse.Namespace, session: Session, config: Config) -> ImageInfo:
-    from ..images import ensure_base_image, ensure_proxy_image
-    from ..trust import load_ca
+    from ..host.certificates import load_ca
+    from ..images.base import ensure_base_image
+    from ..images.proxy import ensure_proxy_image
 
     engine, output, anew = session.engine, session.output, arguments.force
     _timed(
@@ -105,14 +106,15 @@ def _images(arguments: argparse.Namespace, session: Session, config: Config) -> 
 def _timed(
     arguments: argparse.Namespace, what: str, make: Callable[[], ImageInfo], *, choice: str | None
 ) -> ImageInfo:
-    from .. import images, labels
-    from ..quantities import show_size
+    from ..codex import IMAGE, PROXY_IMAGE
+    from ..engine import labels
+    from ..text.units import show_size
 
     began, started = time.time(), time.monotonic()
     image = make()
     duration = time.monotonic() - started
     built = labels.created(image.labels) >= began - 0.001
-    repository = images.PROXY_IMAGE if what == "proxy" else images.IMAGE
+    repository = PROXY_IMAGE if what == "proxy" else IMAGE
     # Users may have added tags of their own.
     tags = sorted({*image.tags, f"{repository}:latest"})
     tags = [tag for tag in tags if tag.startswith(f"{repository}:")]
@@ -140,7 +142,7 @@ def _timed(
 
 
 def _show_runtimes(arguments: argparse.Namespace, choice: str, offer: Offer) -> None:
-    from ..printable import printable
+    from ..text.printable import printable
 
     rows: list[tuple[str, ...]] = [("RUNTIME", "VERSIONS", "VARIABLE", "CODEX DEFAULT")]
     for one in offer.runtimes:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..quantities import show_duration, show_size
-from ..suggest import counted
+from ..text.suggest import counted
+from ..text.units import show_duration, show_size
 from .options import (
     RUN_OPTIONS,
     add_command,
@@ -27,13 +27,13 @@ from .printing import finish, output_of, print_event, print_removed, show
 from .table import table
 
 if TYPE_CHECKING:
-    from ..cache import Entry
-    from ..config import Config
+    from ..cache.entries import Entry
+    from ..cache.usage import Usage
     from ..engine.protocol import Engine
+    from ..options.config import Config
     from ..session import Session
-    from ..spec import WorkspaceSpec
-    from ..usage import Usage
-    from .explain import Explanation
+    from ..setup.explain import Explanation
+    from ..setup.spec import WorkspaceSpec
     from .options import Commands
 
 __all__ = ["SUMMARY", "register"]
@@ -173,8 +173,8 @@ def register(commands: Commands) -> None:
 
 @contextmanager
 def _engine(arguments: argparse.Namespace) -> Iterator[tuple[Engine, Usage]]:
-    from ..engine.find import find_engine
-    from ..usage import usage_on
+    from ..cache.usage import usage_on
+    from ..engine.docker.find import find_engine
 
     engine = find_engine(engine_of(arguments))
     try:
@@ -184,7 +184,7 @@ def _engine(arguments: argparse.Namespace) -> Iterator[tuple[Engine, Usage]]:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from ..cache import entries
+    from ..cache.entries import entries
 
     with _engine(arguments) as (engine, usage):
         found = entries(engine, usage)
@@ -235,7 +235,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from .explain import explain
+    from ..setup.explain import explain
 
     with _session(arguments) as (session, config, spec):
         base, engine = session.base_identity, session.engine
@@ -271,7 +271,7 @@ def _lines_of(explanation: Explanation, ttl: float) -> Iterator[str]:
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    from ..cache import prune
+    from ..cache.entries import prune
 
     config = config_of(arguments)
     with _engine(arguments) as (engine, usage):
@@ -280,7 +280,7 @@ def _prune(arguments: argparse.Namespace) -> int:
 
 
 def _clear(arguments: argparse.Namespace) -> int:
-    from ..cache import clear
+    from ..cache.entries import clear
 
     with _engine(arguments) as (engine, usage):
         removed = clear(engine, usage)
@@ -290,11 +290,11 @@ def _clear(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     import os
 
-    from .. import labels
-    from ..cache import entries
-    from ..cachefile import export_setups
+    from ..cache.entries import entries
+    from ..cache.export import export_setups
+    from ..engine import labels
     from ..errors import CacheMiss
-    from ..repository import open_repository
+    from ..projection.repository import open_repository
 
     with _engine(arguments) as (engine, usage):
         found = [one for one in entries(engine, usage) if one.kind == "setup"]
@@ -315,8 +315,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from ..cache import is_old
-    from ..cachefile import import_setups
+    from ..cache.entries import is_old
+    from ..cache.export import import_setups
     from ..codex import IMAGE
 
     ttl = config_of(arguments).cache_ttl

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..suggest import counted
+from ..text.suggest import counted
 from .options import RUN_OPTIONS, add_command, add_group, add_options, add_repo, config_of
 from .printing import show
 from .run import run_once
@@ -85,7 +85,7 @@ def register(commands: Commands) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from ..cassettes import open_cassette, path_of
+    from ..network.cassettes import open_cassette, path_of
 
     cassette = open_cassette(path_of(Path(arguments.repo), arguments.name))
     rows = [
@@ -105,7 +105,7 @@ def _refresh(arguments: argparse.Namespace) -> int:
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    from ..cassettes import path_of, prune
+    from ..network.cassettes import path_of, prune
 
     path = path_of(Path(arguments.repo), arguments.name)
     show(f"removed {counted(prune(path), 'exchange')} from {path}")

@@ -42,9 +42,9 @@ def register(commands: Commands) -> None:
 
 
 def _clean(arguments: argparse.Namespace) -> int:
-    from .. import labels
-    from ..engine.find import find_engine
-    from ..sweep import remove_images, sweep
+    from ..engine import labels
+    from ..engine.docker.find import find_engine
+    from ..engine.sweep import remove_images, sweep
 
     engine = find_engine(engine_of(arguments))
     try:

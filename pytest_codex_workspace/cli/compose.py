@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import Config, ConfigError
+from ..errors import ConfigError
+from ..options.config import Config
 from .options import add_command, add_options, add_repo, complete_with, config_of
 from .printing import output_on
 
@@ -73,10 +74,13 @@ def _text(session: Session, config: Config) -> str:
 
     from ..codex import UNIVERSAL
     from ..compose import ComposeParts, compose_file, write_directory
-    from ..images import base_plan, proxy_arguments, proxy_plan
-    from ..network.here import own_addresses
-    from ..rootfs import ensure_debian
-    from ..trust import cache_dir, host_bundle, load_ca
+    from ..host.certificates import host_bundle, load_ca
+    from ..host.dirs import cache_dir
+    from ..host.own_addresses import own_addresses
+    from ..images.base import base_plan
+    from ..images.build import proxy_arguments
+    from ..images.debian import ensure_debian
+    from ..images.proxy import proxy_plan
 
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     snapshot = session.repository(config.repo)

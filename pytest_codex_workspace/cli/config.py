@@ -7,14 +7,14 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..config import OPTIONS, Option
-from ..suggest import did_you_mean
+from ..options.table import OPTIONS, Option
+from ..text.suggest import did_you_mean
 from .options import add_command, add_json, add_options, complete_with
 from .printing import finish, show
 from .table import table
 
 if TYPE_CHECKING:
-    from ..settings import Settings, Source
+    from ..options.sources import Settings, Source
     from .options import Commands
 
 __all__ = ["SUMMARY", "register"]
@@ -59,11 +59,11 @@ def register(commands: Commands) -> None:
 
 def _config(arguments: argparse.Namespace) -> int:
     if arguments.schema:
-        from ..schema import schema_text
+        from ..options.json_schema import schema_text
 
         show(schema_text().removesuffix("\n"))
         return 0
-    from ..settings import Settings
+    from ..options.sources import Settings
 
     settings = Settings.of(vars(arguments), spell="--{}", repo=".")
     if arguments.json:
@@ -101,7 +101,7 @@ def _value(settings: Settings, option: Option) -> Any:
         return found if is_text and found else option.default
     value = settings.values[option.key].value
     if option.key == "upstream_proxy" and "@" in value:
-        from ..network.upstream import UpstreamProxy
+        from ..network.rules.upstream import UpstreamProxy
 
         return str(UpstreamProxy.parse(value))
     return value

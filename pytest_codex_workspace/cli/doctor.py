@@ -7,9 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ..config import Config, ConfigError
-from ..errors import PolicyError
-from ..suggest import counted
+from ..errors import ConfigError, PolicyError
+from ..options.config import Config
+from ..text.suggest import counted
 from .options import add_command, add_json, add_options, add_repo, config_of
 from .printing import finish, print_event, show
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..doctor.result import Finding, Status
     from .options import Commands
 
-__all__ = ["SUMMARY", "lines_of", "register"]
+__all__ = ["SUMMARY", "finding_lines", "register"]
 
 SUMMARY = "check whether this machine can run a workspace"
 
@@ -72,7 +72,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
         if finding.group != group:
             group = finding.group
             show(group)
-        for line in lines_of(finding, coloured=coloured):
+        for line in finding_lines(finding, coloured=coloured):
             show(line)
     return _finish(arguments, statuses)
 
@@ -93,11 +93,11 @@ def _finish(arguments: argparse.Namespace, statuses: Sequence[Status]) -> int:
     return finish(arguments, 1 if errors else 0, **summary)
 
 
-def lines_of(finding: Finding, *, coloured: bool) -> Iterable[str]:
+def finding_lines(finding: Finding, *, coloured: bool) -> Iterable[str]:
     """
     Yield a line for the check, and below it, indented, further text and the remedy.
     """
-    from ..printable import printable
+    from ..text.printable import printable
 
     result = finding.result
     mark = f"{result.status:<7}"

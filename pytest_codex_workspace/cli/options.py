@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..config import OPTIONS, Config
+from ..options.config import Config
+from ..options.table import OPTIONS
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -222,7 +223,7 @@ def config_of(arguments: argparse.Namespace, **fixed: Any) -> Config:
         ConfigError: an option has an invalid value.
         PolicyError: a network policy is invalid.
     """
-    from ..settings import Settings
+    from ..options.sources import Settings
 
     return Settings.of({**vars(arguments), **fixed}, spell="--{}").config
 
@@ -231,6 +232,6 @@ def engine_of(arguments: argparse.Namespace) -> str:
     """
     Return the option `--engine`, for commands without a repository.
     """
-    from ..settings import Settings
+    from ..options.sources import Settings
 
     return Settings.of({"engine": arguments.engine}, spell="--{}").config.engine

@@ -12,7 +12,7 @@ from .printing import show
 from .table import table
 
 if TYPE_CHECKING:
-    from ..network.policy import Policy, RequestFacts
+    from ..network.rules.policy import Policy, RequestFacts
     from .options import Commands
 
 __all__ = ["SUMMARY", "register"]
@@ -94,7 +94,7 @@ def register(commands: Commands) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from ..network.wording import described
+    from ..network.describe import described
 
     policy, unknown = _read(arguments.file)
     show(f"policy {policy.name}")
@@ -104,8 +104,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from ..network.hosts import literal_address
-    from ..network.policy import decide
+    from ..network.rules.hosts import literal_address
+    from ..network.rules.policy import decide
 
     policy, unknown = _read(arguments.policy)
     facts = _facts(arguments.url, arguments.method)
@@ -126,7 +126,7 @@ def _read(policy: str | Path) -> tuple[Policy, bool]:
     """
     Return the policy, and whether it allows the registries of an image.
     """
-    from ..network.policy_file import PolicyReader
+    from ..network.policy_reader import PolicyReader
 
     unknown = _Unknown()
     return PolicyReader(unknown).read(policy), unknown.asked
@@ -136,7 +136,7 @@ def _facts(url: str, method: str) -> RequestFacts:
     from urllib.parse import urlsplit
 
     from ..errors import PolicyError
-    from ..network.policy import RequestFacts
+    from ..network.rules.policy import RequestFacts
 
     try:
         parts = urlsplit(url)

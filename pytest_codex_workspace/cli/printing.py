@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..config import OutputMode
-from ..suggest import counted
+from ..reporting.output import OutputMode
+from ..text.suggest import counted
 
 if TYPE_CHECKING:
-    from ..output import Output
+    from ..reporting.output import Output
 
 __all__ = [
     "finish",
@@ -37,7 +37,7 @@ def output_of(arguments: argparse.Namespace, mode: OutputMode) -> Output:
     """
     if not getattr(arguments, "json", False):
         return output_on(sys.stdout, mode)
-    from ..events import EventOutput
+    from ..reporting.events import EventOutput
 
     return EventOutput(mode, show)
 
@@ -47,8 +47,8 @@ def output_on(stream: TextIO, mode: OutputMode) -> Output:
     Return the output for progress on *stream*: lines, and on a terminal also a
     status line that is rewritten.
     """
-    from ..output import Output
-    from ..progressline import TerminalOutput, is_terminal
+    from ..reporting.output import Output
+    from ..reporting.terminal import TerminalOutput, is_terminal
 
     if is_terminal(stream):
         return TerminalOutput(mode, stream)
@@ -64,7 +64,7 @@ def print_event(arguments: argparse.Namespace, event: str, **fields: Any) -> boo
     """
     if not getattr(arguments, "json", False):
         return False
-    from ..events import event_line
+    from ..reporting.events import event_line
 
     show(event_line(event, **fields))
     return True

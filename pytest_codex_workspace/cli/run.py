@@ -7,15 +7,15 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .attach import HINT, SHELL, attach, describe, own_streams
+from .attach import HINT, SHELL, attach, describe_workspace, own_streams
 from .options import RUN_OPTIONS, add_command, add_json, add_options, add_repo, config_of
 from .printing import finish, output_of, output_on
 
 if TYPE_CHECKING:
-    from ..config import Config
-    from ..output import Output
+    from ..options.config import Config
+    from ..reporting.output import Output
     from ..session import Session
-    from ..workspace import Workspace
+    from ..workspace.handle import Workspace
     from .options import Commands
 
 __all__ = ["SUMMARY", "register", "run_once"]
@@ -94,7 +94,7 @@ def _report(session: Session, workspace: Workspace, *, shell: bool = False) -> i
     """
     Print the result for users. With *shell*, open a shell on a terminal if no script had to run.
     """
-    session.output.note(describe(workspace))
+    session.output.note(describe_workspace(workspace))
     code = 0
     streams = own_streams()
     if shell and workspace.setup.cache == "none" and streams.interactive:
@@ -109,7 +109,7 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
     """
     Return the fields of the result for programs.
     """
-    from ..events import facts_of
+    from ..reporting.events import facts_of
 
     setup = workspace.setup
     return {

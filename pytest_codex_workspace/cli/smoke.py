@@ -9,13 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..suggest import counted
+from ..text.suggest import counted
 from .options import RUN_OPTIONS, add_command, add_json, add_options, config_of
 from .printing import finish, print_event, show
 
 if TYPE_CHECKING:
-    from ..config import OutputMode
-    from ..output import Output
+    from ..reporting.output import Output, OutputMode
     from .options import Commands
 
 __all__ = ["SUMMARY", "register"]
@@ -74,8 +73,8 @@ def _output(arguments: argparse.Namespace, mode: OutputMode, shown: list[str]) -
     Return an output that also appends each line to *shown*. Standard output is for the
     results, and with `--json` for events too.
     """
-    from ..events import EventOutput
-    from ..output import Output
+    from ..reporting.events import EventOutput
+    from ..reporting.output import Output
 
     def write(line: str) -> None:
         shown.append(line)

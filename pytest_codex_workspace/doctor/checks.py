@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
-from ..config import Config
-from ..engine.find import locate_engine
+from ..engine.docker.find import locate_engine
 from ..engine.protocol import Engine
-from ..repository import RepositorySnapshot
+from ..options.config import Config
+from ..projection.repository import RepositorySnapshot
 from . import (
     engine,
     git_filters,

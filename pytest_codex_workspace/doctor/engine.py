@@ -6,14 +6,14 @@ import shutil
 from concurrent.futures import Future, wait
 from pathlib import Path
 
-from ..cache import entries, is_old
-from ..engine.api import OLDEST
+from ..cache.entries import entries, is_old
+from ..engine.docker.api import OLDEST
 from ..engine.protocol import Engine
+from ..engine.session_id import Identity
+from ..engine.sweep import left_behind
 from ..errors import CodexWorkspaceError
-from ..identity import Identity
-from ..quantities import show_size
-from ..suggest import counted
-from ..sweep import left_behind
+from ..text.suggest import counted
+from ..text.units import show_size
 from .result import Result, error, from_error, ok, some, warning
 
 __all__ = [

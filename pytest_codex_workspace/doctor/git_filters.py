@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ProjectionError
-from ..git import git, inside, reading_environment
-from ..repository import RepositorySnapshot
-from ..suggest import counted
+from ..projection.git import git, inside, reading_environment
+from ..projection.repository import RepositorySnapshot
+from ..text.suggest import counted
 from .result import Result, from_error, ok, some, warning
 
 __all__ = ["filters"]

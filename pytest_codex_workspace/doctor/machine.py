@@ -9,10 +9,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from .. import trust
 from ..errors import CodexWorkspaceError, ProjectionError
-from ..git import reading_environment, run_git
-from ..quantities import show_duration
+from ..host import certificates as host_certificates
+from ..host.dirs import cache_dir, preferred_cache_dir
+from ..projection.git import reading_environment, run_git
+from ..text.units import show_duration
 from .result import Result, error, from_error, ok, warning
 
 __all__ = ["authority", "cache_directory", "certificates", "git"]
@@ -48,10 +49,10 @@ def certificates(environ: Mapping[str, str]) -> Result:
     known: set[bytes] = set()
     sources: list[str] = []
     missing: list[str] = []
-    for variable, name in trust.bundle_files(environ):
+    for variable, name in host_certificates.bundle_files(environ):
         shown = f"{variable}={name}" if variable else name
         try:
-            blocks = trust.certificates(Path(name).read_bytes())
+            blocks = host_certificates.certificates(Path(name).read_bytes())
         except OSError as problem:
             if variable:
                 missing.append(f"{shown} cannot be read: {problem.strerror}")
@@ -76,13 +77,13 @@ def authority(now: float | None = None) -> Result | None:
     Check the proxy's certificate authority, which workspaces trust.
     """
     try:
-        path = trust.ca_file()
+        path = host_certificates.ca_file()
     except CodexWorkspaceError:
         return None  # The check of the cache directory reports that.
     remove = f"Remove {path}: the next run creates a new one, and images that trust it."
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        pem = trust.load_ca()
+        pem = host_certificates.load_ca()
     except FileNotFoundError:
         return ok("not created yet; the first run creates it")
     except OSError as problem:
@@ -91,7 +92,7 @@ def authority(now: float | None = None) -> Result | None:
         return error(f"{path} does not contain a key and a certificate", remove)
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=trust.ca_certificate(pem).decode("ascii"))
+        context.load_verify_locations(cadata=host_certificates.ca_certificate(pem).decode("ascii"))
         until = str(context.get_ca_certs()[0]["notAfter"])
         left = ssl.cert_time_to_seconds(until) - (time.time() if now is None else now)
     except (ssl.SSLError, ValueError, LookupError):
@@ -112,7 +113,7 @@ def cache_directory() -> Result:
     """
     Check the directory for logs, locks and the certificate authority.
     """
-    used, wanted = trust.cache_dir(), trust.preferred_cache_dir()
+    used, wanted = cache_dir(), preferred_cache_dir()
     if used == wanted:
         return ok(str(used))
     return warning(

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from ..network.upstream import InvalidUpstream, UpstreamProxy, choose
-from ..trust import host_bundle
+from ..host.certificates import host_bundle
+from ..network.rules.upstream import InvalidUpstream, UpstreamProxy, choose
 from .package_registries import FindUrls
 from .result import Result, error, ok, warning
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..config import Config
 from ..errors import ProjectionError
-from ..git import git, inside, reading_environment, run_git
-from ..network.hosts import is_private, literal_address
-from ..repository import RepositorySnapshot, open_repository, skips_submodules
-from ..settings import FILE, find_file
-from ..suggest import counted
+from ..network.rules.hosts import is_private, literal_address
+from ..options.config import Config
+from ..options.sources import FILE, find_file
+from ..projection.git import git, inside, reading_environment, run_git
+from ..projection.repository import RepositorySnapshot, open_repository, skips_submodules
+from ..text.suggest import counted
 from .result import Result, error, from_error, ok, some, warning
 
 __all__ = [

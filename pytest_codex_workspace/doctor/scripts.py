@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..codex import RESUME, SCRIPTS, SETUP
-from ..git import git, inside, reading_environment
-from ..repository import RepositorySnapshot
+from ..projection.git import git, inside, reading_environment
+from ..projection.repository import RepositorySnapshot
 from .result import Result, error, ok, some, warning
 
 __all__ = [

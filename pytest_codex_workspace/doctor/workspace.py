@@ -6,15 +6,16 @@ import shutil
 import time
 from collections.abc import Mapping
 
-from .. import labels, trust
-from ..asking import ask
 from ..codex import RUNTIMES, SELECT_RUNTIMES, defaulted_runtimes, workspace_environment
+from ..engine import labels
 from ..engine.protocol import Engine, ImageInfo
 from ..errors import EngineError
-from ..images import find_base_image, reference_of
-from ..output import Output
-from ..quantities import show_duration
-from ..rootfs import DEBIAN, ROOTFS
+from ..host import certificates
+from ..images.base import find_base_image, reference_of
+from ..images.debian import DEBIAN, ROOTFS
+from ..images.run_once import ask
+from ..reporting.output import Output
+from ..text.units import show_duration
 from .network import TIMEOUT
 from .result import Result, error, ok, warning
 
@@ -32,7 +33,7 @@ def base_image(engine: Engine, choice: str) -> ImageInfo | None:
     """
     Return the workspace image, if it is built and up to date.
     """
-    authority = trust.load_ca()
+    authority = certificates.load_ca()
     if authority is None:
         return None
     quiet = Output("quiet", lambda _: None)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from .progress import OnAdvance
 
 __all__ = [
+    "Advance",
     "Change",
     "ContainerInfo",
     "ContainerSpec",
     "Engine",
     "ImageInfo",
     "NetworkInfo",
+    "OnAdvance",
     "Stream",
 ]
 
@@ -339,3 +341,33 @@ class Engine(Protocol):
         """
         Remove a network.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """
+    The progress of a build, a pull or a push.
+
+    Attributes:
+        done: the number of complete layers, or of the current build step.
+        total: the number of all layers or steps.
+        unit: `layers` or `steps`.
+        percent: the share of the bytes of all layers; `None` if it is not known.
+    """
+
+    done: int
+    total: int
+    unit: Literal["layers", "steps"]
+    percent: int | None = None
+
+    def __str__(self) -> str:
+        """
+        Describe the progress: `43 %, 3 of 12 layers`, `step 5 of 12`.
+        """
+        if self.unit == "steps":
+            return f"step {self.done} of {self.total}"
+        counted = f"{self.done} of {self.total} layer{'s' if self.total > 1 else ''}"
+        return counted if self.percent is None else f"{self.percent} %, {counted}"
+
+
+OnAdvance = Callable[[Advance], None]

@@ -15,16 +15,16 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from .. import labels
 from ..codex import NETWORK_HOLDER, PROXY_PROGRAM
-from ..engine.fate import fate_of
+from ..engine import labels
+from ..engine.diagnose import fate_of
 from ..engine.protocol import ContainerSpec, Engine, ImageInfo, NetworkInfo, Stream
+from ..engine.session_id import Identity
+from ..engine.sweep import sweep
 from ..errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
-from ..identity import Identity
-from ..sweep import sweep
-from .policy import Policy
-from .proxy import ProxyClient
-from .upstream import UpstreamProxy
+from .proxy_client import ProxyClient
+from .rules.policy import Policy
+from .rules.upstream import UpstreamProxy
 
 __all__ = ["Holder", "Isolation", "ProxySettings"]
 

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WorkspaceLost
-from .hosts import host_matches
 from .matching import Matcher, describe
-from .routes import Route, fault_fields, stub_fields
+from .rules.hosts import host_matches
+from .stubs import Route, fault_fields, stub_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from .policy import Policy
-    from .policy_file import PolicyLike
-    from .proxy import ProxyClient
-    from .request import Request
+    from .policy_reader import PolicyLike
+    from .proxy_client import ProxyClient
+    from .rules.policy import Policy
+    from .rules.request import Request
 
 __all__ = ["LiveNetwork", "NetworkLog"]
 

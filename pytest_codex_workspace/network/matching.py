@@ -8,14 +8,14 @@ import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..suggest import did_you_mean
-from .hosts import host_matches
-from .policy import REASONS, VERDICTS
+from ..text.suggest import did_you_mean
+from .rules.hosts import host_matches
+from .rules.policy import REASONS, VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from .request import Request
+    from .rules.request import Request
 
 __all__ = ["PHASES", "Matcher", "Phase", "describe", "nearest"]
 

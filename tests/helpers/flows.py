@@ -13,7 +13,7 @@ from proxy_addons.record.connection_log import ConnectionLogger
 from proxy_addons.record.events import EventWriter
 from proxy_addons.record.request_log import RequestLogger
 from proxy_addons.state.connections import ConnectionRegistry, WorkspaceConnection
-from pytest_codex_workspace.network.policy import HTTPS_ONLY, Policy
+from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, Policy
 
 ADDRESS = "172.30.0.9"
 

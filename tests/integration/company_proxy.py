@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine
-from pytest_codex_workspace.identity import Identity
+from pytest_codex_workspace.engine.session_id import Identity
 
 from .origin import LOCAL
 from .proxy_process import PYTHON, free_port

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace.cli import main
+from pytest_codex_workspace.cli.main import main
 
 _SECONDS = 400
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from pytest_codex_workspace.config import Config
-from pytest_codex_workspace.engine.find import find_engine
+from pytest_codex_workspace.engine.docker.find import find_engine
 from pytest_codex_workspace.engine.protocol import Engine
-from pytest_codex_workspace.images import ensure_proxy_image
-from pytest_codex_workspace.output import Output
-from pytest_codex_workspace.rootfs import ensure_debian
+from pytest_codex_workspace.images.debian import ensure_debian
+from pytest_codex_workspace.images.proxy import ensure_proxy_image
+from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
-from pytest_codex_workspace.workspace import Workspace
+from pytest_codex_workspace.workspace.handle import Workspace
 
 from ..conftest import init_repo, scripts
-from ..private_engine import PrivateEngine, private_engine
+from ..helpers.private_engine import PrivateEngine, private_engine
 from .origin import Origin
 from .origin_container import OriginContainer, Outside
 from .proxy_process import Running

@@ -18,16 +18,17 @@ from typing import Any
 
 import pytest
 
-from pytest_codex_workspace import trust
-from pytest_codex_workspace.config import CassetteMode, Config
-from pytest_codex_workspace.engine.api import OLDEST
+from pytest_codex_workspace.engine.docker.api import OLDEST
+from pytest_codex_workspace.engine.docker.transport import api_client
 from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine
-from pytest_codex_workspace.engine.transport import api_client
-from pytest_codex_workspace.identity import Identity
-from pytest_codex_workspace.network.policy import Policy
-from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.engine.session_id import Identity
+from pytest_codex_workspace.host import certificates
+from pytest_codex_workspace.network.rules.policy import Policy
+from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.options.table import CassetteMode
+from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
-from pytest_codex_workspace.workspace import Workspace
+from pytest_codex_workspace.workspace.handle import Workspace
 
 from .pki import PrivateAuthority
 
@@ -165,7 +166,7 @@ class Outside:
         config = Config(image="slim", engine=engine.url, upstream_proxy=upstream, cassette=cassette)
         self._session = Session(config, Output("quiet", lambda _: None))
         bundle = directory / "bundle.pem"
-        bundle.write_bytes(trust.host_bundle() + origin.authority.certificate)
+        bundle.write_bytes(certificates.host_bundle() + origin.authority.certificate)
         try:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("SSL_CERT_FILE", str(bundle))

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_codex_workspace.network.log import LiveNetwork, NetworkLog
-from pytest_codex_workspace.network.policy import Policy
-from pytest_codex_workspace.network.policy_file import PolicyReader
-from pytest_codex_workspace.network.proxy import ProxyClient
-from pytest_codex_workspace.network.request import Request
-from pytest_codex_workspace.network.upstream import UpstreamProxy
+from pytest_codex_workspace.network.policy_reader import PolicyReader
+from pytest_codex_workspace.network.proxy_client import ProxyClient
+from pytest_codex_workspace.network.rules.policy import Policy
+from pytest_codex_workspace.network.rules.request import Request
+from pytest_codex_workspace.network.rules.upstream import UpstreamProxy
 
 from .origin import LOCAL, Origin
 

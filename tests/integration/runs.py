@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_codex_workspace import labels
+from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.protocol import Engine
 
 PYTEST = (sys.executable, "-u", "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly")

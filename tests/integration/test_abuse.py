@@ -17,7 +17,7 @@ import pytest
 
 from proxy_addons.state.limits import MAX_CONNECTIONS
 
-from .harm import BOUND_MB, OTHER, memory, other_is_served
+from .hostile import BOUND_MB, OTHER, memory, other_is_served
 from .origin import LOCAL, Origin
 from .proxy_process import Running, read_all
 from .runs import until

@@ -14,7 +14,16 @@ import h2.connection
 import h2.events
 import pytest
 
-from .harm import BOUND_MB, OTHER, RawOrigin, head, head_of, http2_client, memory, other_is_served
+from .hostile import (
+    BOUND_MB,
+    OTHER,
+    RawOrigin,
+    head,
+    head_of,
+    http2_client,
+    memory,
+    other_is_served,
+)
 from .origin import LOCAL
 from .proxy_process import Running, read_all
 

@@ -10,10 +10,10 @@ import tarfile
 
 import pytest
 
-from pytest_codex_workspace.codex import RUNTIMES
+from pytest_codex_workspace.codex import IMAGE, PROXY_IMAGE, RUNTIMES
 from pytest_codex_workspace.engine.protocol import Engine
-from pytest_codex_workspace.images import IMAGE, PROXY_IMAGE, ensure_base_image
-from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.images.base import ensure_base_image
+from pytest_codex_workspace.reporting.output import Output
 
 from .runs import COMMAND
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pytest_codex_workspace.workspace import Workspace
+from pytest_codex_workspace.workspace.handle import Workspace
 
 from .attempts import CLEAR, INSIDE, MARK, TUNNEL, Attempt
 from .origin_container import NAME, Outside

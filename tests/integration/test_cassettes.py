@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace.cassettes import Cassettes, open_cassette, path_of
 from pytest_codex_workspace.errors import CassetteError
-from pytest_codex_workspace.network.cassette import Exchange, lines_of
-from pytest_codex_workspace.output import Output
-from pytest_codex_workspace.secret import NO_SECRETS, Secrets
+from pytest_codex_workspace.network.cassettes import Cassettes, open_cassette, path_of
+from pytest_codex_workspace.network.rules.cassette import Exchange, lines_of
+from pytest_codex_workspace.reporting.output import Output
+from pytest_codex_workspace.secrets.secrets import NO_SECRETS, Secrets
 
 from ..conftest import commit, init_repo, scripts
 from .origin import LOCAL, Origin

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_codex_workspace.images import ensure_proxy_image
-from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.images.proxy import ensure_proxy_image
+from pytest_codex_workspace.reporting.output import Output
 
 from .company_proxy import CompanyContainer
 from .origin_container import NAME, Outside

@@ -20,7 +20,7 @@ echo "setup says hello from $PWD"
 shopt -q login_shell && echo "login shell"
 mkdir -p node_modules && echo made-by-setup >node_modules/state
 node --version >/root/node
-echo tampered >/opt/codex/agent.py
+echo tampered >/opt/codex/workspace_agent.py
 """
 
 RESUME = """\

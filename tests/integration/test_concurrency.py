@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace import labels
+from pytest_codex_workspace.engine import labels
 
 from ..conftest import init_repo, scripts
 from .runs import PYTEST, objects_of, running, until

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from pytest_codex_workspace import SecretError, SetupError, labels
-from pytest_codex_workspace.config import Config
-from pytest_codex_workspace.engine.api import OLDEST
-from pytest_codex_workspace.engine.transport import api_client
-from pytest_codex_workspace.output import Output
+from pytest_codex_workspace import SecretError, SetupError
+from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.engine.docker.api import OLDEST
+from pytest_codex_workspace.engine.docker.transport import api_client
+from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.options.sources import FILE
+from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
-from pytest_codex_workspace.settings import FILE
 
 from ..conftest import init_repo, scripts
 

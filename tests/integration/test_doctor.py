@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from pytest_codex_workspace import labels
+from pytest_codex_workspace.engine import labels
 
 from ..conftest import commit, init_repo, scripts
 

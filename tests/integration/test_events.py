@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ..conftest import commit, init_repo, scripts
-from ..person import Person
+from ..helpers.user import TerminalUser
 from .runs import COMMAND
 
 SLIM = "--image=slim"
@@ -142,7 +142,7 @@ def test_somebody_at_a_terminal_sees_time_go_by(tmp_path):
     S8: below the script's lines, while it says nothing; S9: with --json there is no shell.
     """
     repo = init_repo(tmp_path / "slow", scripts("echo begins\nsleep 3\n"))
-    person = Person("run", SLIM, str(repo), cwd=tmp_path)
+    person = TerminalUser("run", SLIM, str(repo), cwd=tmp_path)
     try:
         person.until(r"\r\n  \| begins\r\n")
         person.until(r"\rcodex: running \S+setup-script.sh: [123] s|\r\x1b\[2mcodex: running .*s")
@@ -152,7 +152,7 @@ def test_somebody_at_a_terminal_sees_time_go_by(tmp_path):
         person.leave()
 
     plain = init_repo(tmp_path / "plain", {"a": "1"})
-    person = Person("run", SLIM, "--json", str(plain), cwd=tmp_path)
+    person = TerminalUser("run", SLIM, "--json", str(plain), cwd=tmp_path)
     try:
         assert 0 == person.end()
     finally:

@@ -12,18 +12,18 @@ from pathlib import Path
 import docker
 import pytest
 
-from pytest_codex_workspace import labels
-from pytest_codex_workspace.config import Config
-from pytest_codex_workspace.engine.find import find_engine
+from pytest_codex_workspace.codex import IMAGE
+from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.engine.docker.find import find_engine
 from pytest_codex_workspace.engine.protocol import Engine
+from pytest_codex_workspace.engine.sweep import sweep
 from pytest_codex_workspace.errors import EngineError, SetupError, WorkspaceLost
-from pytest_codex_workspace.images import IMAGE
-from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
-from pytest_codex_workspace.sweep import sweep
 
 from ..conftest import commit, init_repo, scripts
-from ..private_engine import NETWORKS, PrivateEngine
+from ..helpers.private_engine import NETWORKS, PrivateEngine
 from .runs import COMMAND, PYTEST, objects_of, running, until
 
 SETUP = "echo setup begins\nsleep ${PAUSE:-0}\nseq 100000 >/root/whole\necho setup ends\n"
@@ -426,7 +426,7 @@ def test_no_network_is_left(private: PrivateEngine, small_image, repo):
 
 
 def _of_the_dead() -> str:
-    from pytest_codex_workspace.identity import Identity
+    from pytest_codex_workspace.engine.session_id import Identity
 
     process = subprocess.Popen(["true"])
     process.wait()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_codex_workspace import SetupError, images
-from pytest_codex_workspace.codex import RUNTIMES
-from pytest_codex_workspace.images import IMAGE
-from pytest_codex_workspace.output import Output
+from pytest_codex_workspace import SetupError
+from pytest_codex_workspace.codex import IMAGE, RUNTIMES
+from pytest_codex_workspace.images import base
+from pytest_codex_workspace.reporting.output import Output
 
 
 @pytest.mark.promise("S1")
@@ -19,7 +19,7 @@ def test_the_image_is_built_when_its_tag_is_missing(codex_engine, codex_image, c
     output = Output("progress", said.append)
 
     def ensure():
-        return images.ensure_base_image(
+        return base.ensure_base_image(
             codex_engine, "slim", ca_certificate=codex_proxy.info.ca_certificate, output=output
         )
 

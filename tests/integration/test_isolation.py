@@ -10,9 +10,9 @@ import threading
 
 import pytest
 
-from pytest_codex_workspace.config import Config
 from pytest_codex_workspace.errors import ProxyError
-from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
 _CONNECT = """

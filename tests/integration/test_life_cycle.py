@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace import labels
-from pytest_codex_workspace.engine.find import find_engine
-from pytest_codex_workspace.repository import open_repository
+from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.engine.docker.find import find_engine
+from pytest_codex_workspace.projection.repository import open_repository
 
 from ..conftest import init_repo, scripts
 from .runs import objects_of, until

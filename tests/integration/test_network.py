@@ -8,7 +8,7 @@ import pytest
 
 from pytest_codex_workspace.codex import CERTIFICATE
 from pytest_codex_workspace.engine.protocol import ContainerSpec
-from pytest_codex_workspace.identity import Identity
+from pytest_codex_workspace.engine.session_id import Identity
 
 from ..conftest import scripts
 
@@ -187,7 +187,7 @@ def test_no_certificate_of_this_machine_is_trusted(plain):
     """
     S14: a company's CA of the host is for builds and for the proxy only.
     """
-    from pytest_codex_workspace.trust import host_bundle
+    from pytest_codex_workspace.host.certificates import host_bundle
 
     store = plain.path("/etc/ssl/certs/ca-certificates.crt").read_text()
     fresh = plain.exec("cat /usr/share/ca-certificates/*/*.crt", check=True).stdout
@@ -265,7 +265,7 @@ def test_without_a_certificate_a_workspace_ends_and_says_why(codex_engine, codex
     S14: after 30 s as it is started, after one second here.
     """
     engine = codex_engine
-    command = ["python3", "-I", "-S", "-u", "/opt/codex/agent.py", "1"]
+    command = ["python3", "-I", "-S", "-u", "/opt/codex/workspace_agent.py", "1"]
     marks = Identity().labels("workspace")
     container = engine.create(ContainerSpec(codex_image, command, "codex-s14", labels=marks))
     stream = engine.attach(container)

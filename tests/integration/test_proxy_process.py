@@ -19,9 +19,9 @@ import h2.events
 import pytest
 
 from pytest_codex_workspace.errors import ProxyError
-from pytest_codex_workspace.network.policy import Policy
+from pytest_codex_workspace.network.rules.policy import Policy
 
-from .harm import RawOrigin, head_of
+from .hostile import RawOrigin, head_of
 from .origin import LOCAL, Origin
 from .proxy_process import Running, free_port, read_all, start
 

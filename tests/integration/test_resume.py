@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace.config import Config
-from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
 from ..conftest import commit, git, init_repo, scripts

@@ -6,9 +6,10 @@ import os
 
 import pytest
 
-from pytest_codex_workspace import SetupError, WorkspaceLost, labels
-from pytest_codex_workspace.repository import open_repository
-from pytest_codex_workspace.usage import usage_on
+from pytest_codex_workspace import SetupError, WorkspaceLost
+from pytest_codex_workspace.cache.usage import usage_on
+from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.projection.repository import open_repository
 
 from ..conftest import commit, git, scripts
 from .runs import objects_of

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace import labels, trust
-from pytest_codex_workspace.engine.find import find_engine
+from pytest_codex_workspace.codex import IMAGE
+from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.engine.docker.find import find_engine
 from pytest_codex_workspace.engine.protocol import Engine
-from pytest_codex_workspace.images import IMAGE
-from pytest_codex_workspace.repository import open_repository
+from pytest_codex_workspace.host.dirs import cache_dir
+from pytest_codex_workspace.projection.repository import open_repository
 
 from ..conftest import commit, init_repo, scripts
-from ..registry import local_registry
+from ..helpers.registry import local_registry
 from .runs import COMMAND, PYTEST, running
 
 SETUP = "echo setup begins\nseq 1000 >/root/state\n"
@@ -78,7 +79,7 @@ def machine(codex_engine, small_image, repo) -> Iterator[Machine]:
     """
     The first machine, which is this one.
     """
-    made = Machine(codex_engine.url, small_image, trust.cache_dir().parent, repo)
+    made = Machine(codex_engine.url, small_image, cache_dir().parent, repo)
     yield made
     made.forget()
     made.engine.close()
@@ -256,7 +257,7 @@ def test_a_file_carries_setups(machine, repo, tmp_path, private, small_image):
     with running(*export, cwd=tmp_path) as run:
         assert run.end() == 0, run.output
     assert "exported carried" in run.output
-    elsewhere = Machine(private.url, small_image, trust.cache_dir().parent, repo)
+    elsewhere = Machine(private.url, small_image, cache_dir().parent, repo)
     try:
         with running(*cache, "import", file, f"--engine={private.url}", cwd=tmp_path) as run:
             assert run.end() == 0, run.output
@@ -305,7 +306,7 @@ def test_the_budget_is_kept(private, small_image, tmp_path):
     for number in range(3):
         script = f"head -c 30000000 /dev/urandom >/root/{number}\n"
         repo = init_repo(tmp_path / str(number) / "big", {"a": "1", **scripts(script)})
-        one = Machine(private.url, small_image, trust.cache_dir().parent, repo)
+        one = Machine(private.url, small_image, cache_dir().parent, repo)
         one.run("--cache-size=70MB")
         keys.append(_newest(engine))
         one.engine.close()

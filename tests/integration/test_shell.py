@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from ..conftest import commit, git, init_repo, scripts
-from ..person import COMMAND, Person, set_size
+from ..helpers.user import COMMAND, TerminalUser, set_size
 from .test_life_cycle import objects_of, until
 
 PROMPT = r"root@[\w.-]+:/workspace/[\w.-]+# "
 SLIM = "--image=slim"
 
-Sit = Callable[..., Person]
+Sit = Callable[..., TerminalUser]
 
 
 @pytest.fixture
@@ -25,10 +25,10 @@ def sit(tmp_path: Path) -> Iterator[Sit]:
     """
     Sits somebody down at a terminal with a command.
     """
-    people: list[Person] = []
+    people: list[TerminalUser] = []
 
-    def start(*arguments: object, **more: object) -> Person:
-        people.append(Person(*map(str, arguments), cwd=tmp_path, **more))
+    def start(*arguments: object, **more: object) -> TerminalUser:
+        people.append(TerminalUser(*map(str, arguments), cwd=tmp_path, **more))
         return people[-1]
 
     yield start

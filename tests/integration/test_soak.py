@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace import labels
-from pytest_codex_workspace.sweep import sweep
+from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.engine.sweep import sweep
 
 from ..conftest import init_repo, scripts
 from .runs import objects_of, running, until
@@ -26,8 +26,8 @@ PROGRAM = """
 import gc, os, sys, threading
 from pathlib import Path
 
-from pytest_codex_workspace.config import Config
-from pytest_codex_workspace.output import Output
+from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
 def held():

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
-from pytest_codex_workspace.network.upstream import UpstreamProxy
-from pytest_codex_workspace.trust import host_bundle
+from pytest_codex_workspace.host.certificates import host_bundle
+from pytest_codex_workspace.network.rules.upstream import UpstreamProxy
 
 from .company_proxy import CompanyProxy
 from .origin import LOCAL, Origin

@@ -6,6 +6,8 @@ import pytest
 
 from ..conftest import init_repo
 
+pytestmark = pytest.mark.needs_git
+
 
 @pytest.fixture
 def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:

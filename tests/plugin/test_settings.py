@@ -6,6 +6,8 @@ import pytest
 
 from ..conftest import commit, init_repo, scripts
 
+pytestmark = pytest.mark.needs_git
+
 SHOW = """
 def test_it(request):
     plugin = request.config.pluginmanager.get_plugin("codex_workspace")

@@ -6,13 +6,13 @@ from functools import partial
 
 import pytest
 
-from pytest_codex_workspace import labels
+from pytest_codex_workspace.codex import IMAGE
+from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.errors import EngineError, ProxyError, WorkspaceLost
-from pytest_codex_workspace.images import IMAGE
 from pytest_codex_workspace.session import Session
 
 from ..conftest import commit, init_repo, scripts
-from .fake_workspaces import BASE, HISTORY, LocalAgent, StubProjection, World, snapshot
+from ..helpers.fake_workspaces import BASE, HISTORY, LocalAgent, StubProjection, World, snapshot
 
 pytestmark = pytest.mark.usefixtures("cache_home")
 
@@ -22,7 +22,7 @@ def world(monkeypatch):
     """
     An engine on which nothing is cached, and projections without git.
     """
-    monkeypatch.setattr("pytest_codex_workspace.layers.Projection", StubProjection)
+    monkeypatch.setattr("pytest_codex_workspace.setup.layers.Projection", StubProjection)
     return World()
 
 

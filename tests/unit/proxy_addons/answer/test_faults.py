@@ -11,7 +11,7 @@ from mitmproxy import http
 from proxy_addons.answer.faults import FaultInjector
 from proxy_addons.state.judgement import Judgement
 from proxy_addons.state.routes import ProxyRoute
-from pytest_codex_workspace.network.policy import Decision, Policy
+from pytest_codex_workspace.network.rules.policy import Decision, Policy
 from tests.helpers.flows import ADDRESS, AddonChain
 
 if TYPE_CHECKING:

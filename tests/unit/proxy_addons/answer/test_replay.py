@@ -10,7 +10,7 @@ import pytest
 from proxy_addons.answer.replay import CassetteReplay
 from proxy_addons.state.cassette_player import CassettePlayer
 from proxy_addons.state.judgement import Judgement, digest_of
-from pytest_codex_workspace.network.cassette import Cassette, Exchange, digest, lines_of
+from pytest_codex_workspace.network.rules.cassette import Cassette, Exchange, digest, lines_of
 from tests.helpers.flows import ADDRESS, AddonChain
 
 if TYPE_CHECKING:

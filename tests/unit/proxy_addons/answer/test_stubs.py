@@ -8,7 +8,7 @@ import pytest
 
 from proxy_addons.answer.stubs import admits_tunnel, find_stub, policy_for_stubs
 from proxy_addons.state.routes import ProxyRoute
-from pytest_codex_workspace.network.policy import Policy, RequestFacts, decide
+from pytest_codex_workspace.network.rules.policy import Policy, RequestFacts, decide
 from tests.helpers.flows import ADDRESS, AddonChain
 
 OFFLINE = Policy(offline=True)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from proxy_addons.dns.tcp import TcpLookups
 from proxy_addons.state.connections import ConnectionRegistry, RegisteredWorkspace
 from proxy_addons.state.limits import MAX_DNS_CONNECTIONS
-from pytest_codex_workspace.network.policy import HTTPS_ONLY
+from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY
 
 LOCAL = "127.0.0.1"
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]

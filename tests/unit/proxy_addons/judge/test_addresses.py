@@ -13,7 +13,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from proxy_addons.judge import addresses
 from proxy_addons.judge.addresses import AddressGuard, GuardedEventLoop, connected_networks
-from pytest_codex_workspace.network.policy import Policy, RequestFacts
+from pytest_codex_workspace.network.rules.policy import Policy, RequestFacts
 from tests.helpers.flows import AddonChain
 
 

@@ -9,7 +9,7 @@ from mitmproxy.flow import Error
 from mitmproxy.test import tflow
 
 from proxy_addons.judge import gate as gate_module
-from pytest_codex_workspace.network.policy import Policy
+from pytest_codex_workspace.network.rules.policy import Policy
 from tests.helpers.flows import AddonChain
 
 TUNNEL = ("example.org", 443)

@@ -12,7 +12,7 @@ from proxy_addons.judge import addresses
 from proxy_addons.judge.addresses import GuardedEventLoop
 from proxy_addons.state.connections import WorkspaceConnection
 from proxy_addons.state.limits import MAX_LOOKUPS
-from pytest_codex_workspace.network.policy import RequestFacts
+from pytest_codex_workspace.network.rules.policy import RequestFacts
 from tests.helpers.flows import AddonChain
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from mitmproxy import http
 from proxy_addons.judge.policy_change import recheck_connection
 from proxy_addons.state.connections import WorkspaceConnection
 from proxy_addons.state.judgement import Judgement
-from pytest_codex_workspace.network.policy import Policy
+from pytest_codex_workspace.network.rules.policy import Policy
 from tests.helpers.flows import ADDRESS, AddonChain
 
 OFFLINE = Policy(offline=True)

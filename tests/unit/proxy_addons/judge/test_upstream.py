@@ -17,8 +17,8 @@ from proxy_addons.judge import upstream
 from proxy_addons.judge.addresses import AddressGuard, GuardedEventLoop
 from proxy_addons.judge.upstream import UpstreamNameGuard, UpstreamRouter
 from proxy_addons.state.judgement import Judgement
-from pytest_codex_workspace.network.policy import Policy, RequestFacts
-from pytest_codex_workspace.network.upstream import UpstreamProxy
+from pytest_codex_workspace.network.rules.policy import Policy, RequestFacts
+from pytest_codex_workspace.network.rules.upstream import UpstreamProxy
 from tests.helpers.flows import AddonChain
 
 PROXY = UpstreamProxy.parse("http://me:hush@10.0.0.5:3128", "direct.example")

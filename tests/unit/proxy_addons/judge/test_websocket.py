@@ -7,7 +7,7 @@ from mitmproxy import http
 
 from proxy_addons.judge.websocket import UpgradeGuard, asks_for_websocket, strip_upgrade
 from proxy_addons.state.judgement import Judgement
-from pytest_codex_workspace.network.policy import Policy
+from pytest_codex_workspace.network.rules.policy import Policy
 from tests.helpers.flows import AddonChain
 
 TUNNEL = ("example.org", 443)

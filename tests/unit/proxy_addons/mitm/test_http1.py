@@ -21,7 +21,7 @@ from proxy_addons.mitm.private import (
     ResponseProtocolError,
 )
 from proxy_addons.state.limits import MAX_HEAD_BYTES, MAX_INTERIM_RESPONSES
-from pytest_codex_workspace.network.policy import Decision
+from pytest_codex_workspace.network.rules.policy import Decision
 
 REFUSED = Decision("blocked", "not-tls", "No.")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

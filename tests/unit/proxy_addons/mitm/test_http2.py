@@ -16,7 +16,7 @@ from mitmproxy.test import tflow
 from proxy_addons.mitm.http2 import AcknowledgeData, BoundedHttp2Client, BoundedHttp2Server
 from proxy_addons.mitm.private import RequestData
 from proxy_addons.state.limits import CLIENT_WINDOW_BYTES, MAX_STREAMS, MERGED_BYTES
-from pytest_codex_workspace.network.policy import Decision
+from pytest_codex_workspace.network.rules.policy import Decision
 
 HEAD = [(":method", "POST"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")]
 

@@ -34,7 +34,7 @@ import proxy_addons.mitm
 from proxy_addons.mitm import private
 from proxy_addons.mitm.imports import skip_default_addons
 from proxy_addons.state.connections import UNPARSABLE_HELLO
-from pytest_codex_workspace.resources import resource_dir
+from pytest_codex_workspace.host.resources import resource_dir
 
 MITMPROXY = f"mitmproxy {version.VERSION}"
 LIBRARIES = ("mitmproxy.", "h11.", "h2.")

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mitmproxy import http
 
 from proxy_addons.record import cassette_recorder
-from pytest_codex_workspace.network.cassette import (
-    digest,
-)
+from pytest_codex_workspace.network.rules.cassette import digest
 from tests.helpers.flows import AddonChain
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_codex_workspace.network.policy import Decision, Policy, RequestFacts
-from pytest_codex_workspace.network.wire import request_from
+from pytest_codex_workspace.network.messages import request_from
+from pytest_codex_workspace.network.rules.policy import Decision, Policy, RequestFacts
 from tests.helpers.flows import AddonChain
 
 TUNNEL = ("example.org", 443)

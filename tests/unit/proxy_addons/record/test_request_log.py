@@ -6,8 +6,8 @@ import pytest
 from mitmproxy import http
 from mitmproxy.flow import Error
 
-from pytest_codex_workspace.network.policy import Decision
-from pytest_codex_workspace.network.wire import request_from
+from pytest_codex_workspace.network.messages import request_from
+from pytest_codex_workspace.network.rules.policy import Decision
 from tests.helpers.flows import ADDRESS, AddonChain
 
 TUNNEL = ("example.org", 443)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxy_addons.state.cassette_player import CassettePlayer
-from pytest_codex_workspace.network.cassette import Cassette, Exchange, digest, lines_of
+from pytest_codex_workspace.network.rules.cassette import Cassette, Exchange, digest, lines_of
 
 URL = "https://example.org/"
 

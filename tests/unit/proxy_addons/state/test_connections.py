@@ -9,7 +9,7 @@ from mitmproxy.test import tflow
 
 from proxy_addons.state.connections import TOO_MANY_CONNECTIONS, ConnectionRegistry
 from proxy_addons.state.limits import MAX_BUFFERED_BYTES, MAX_CONNECTIONS
-from pytest_codex_workspace.network.policy import HTTPS_ONLY, Policy
+from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, Policy
 from tests.helpers.flows import ADDRESS, AddonChain
 
 if TYPE_CHECKING:

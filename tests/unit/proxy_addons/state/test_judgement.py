@@ -7,7 +7,7 @@ import hashlib
 from mitmproxy.test import tflow
 
 from proxy_addons.state.judgement import Judgement, digest_body, digest_of
-from pytest_codex_workspace.network.policy import Decision, RequestFacts
+from pytest_codex_workspace.network.rules.policy import Decision, RequestFacts
 from tests.helpers.flows import ADDRESS, AddonChain
 
 

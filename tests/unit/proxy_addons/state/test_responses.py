@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy_addons.state.responses import REASON_HEADER, blocked_response, failed_response
-from pytest_codex_workspace.network.policy import Decision
+from pytest_codex_workspace.network.rules.policy import Decision
 
 
 @pytest.mark.parametrize(

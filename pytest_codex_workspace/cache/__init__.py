@@ -1,0 +1,1 @@
+"""Where layers are kept: on the engine, in a registry, in files."""

@@ -1,0 +1,213 @@
+"""The cache of an engine: its layers, their size and use, and the order of their removal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from ..engine import labels
+from ..engine.protocol import Engine, ImageInfo
+from ..engine.sweep import remove_image
+from .usage import Usage, Use
+
+__all__ = ["KINDS", "Entry", "clear", "entries", "evict", "forget_gone", "is_old", "prune"]
+
+LayerKind = Literal["clean", "setup", "ready"]
+
+KINDS: tuple[LayerKind, ...] = ("clean", "setup", "ready")
+"""The kinds of cached layers, each based on the one before it."""
+
+_CLOCK_SLACK = 60.0
+"""Seconds that the clock of the machine on which an image was made may be ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    One cached layer.
+
+    Attributes:
+        image: the engine's image.
+        kind: `clean`, `setup` or `ready`.
+        own: bytes that the removal of the layer would free.
+        below: ids of the cached images on which the layer is based.
+        use: how often and when the layer was used on this machine.
+    """
+
+    image: ImageInfo
+    kind: LayerKind
+    own: int
+    below: tuple[str, ...]
+    use: Use
+
+    @property
+    def key(self) -> str:
+        """
+        The content key of the layer.
+        """
+        return self.image.labels.get(labels.KEY, "")
+
+    @property
+    def repository(self) -> str:
+        """
+        The name of its repository.
+        """
+        return self.image.labels.get(labels.NAME, "?")
+
+    @property
+    def created(self) -> float:
+        """
+        When the layer was created, in seconds since the epoch.
+        """
+        return labels.created(self.image.labels)
+
+    @property
+    def shared(self) -> int:
+        """
+        Bytes of the layer that belong to other images, too.
+        """
+        return self.image.size - self.own
+
+    @property
+    def touched(self) -> float:
+        """
+        When the layer was last used or, if it never was, created.
+        """
+        return max(self.use.last, self.created)
+
+
+def entries(engine: Engine, usage: Usage | None = None) -> list[Entry]:
+    """
+    Return every cached layer after the layers on which it is based. Without
+    *usage*, their uses are unknown.
+    """
+    wanted = (*KINDS, "base")
+    listed = [one for one in engine.images({labels.KIND: None}) if _kind(one) in wanted]
+    with ThreadPoolExecutor(8) as pool:
+        # The engine's list has no layer digests. Images that are gone by now are left out.
+        looked_up = list(pool.map(lambda one: engine.image(one.id), listed))
+    known = [one for one in looked_up if one is not None]
+    kinds = {one.id: _kind(one) for one in known if _kind(one) in KINDS}
+    known.sort(key=lambda one: (len(one.layers), labels.created(one.labels)))
+    found = []
+    for image in known:
+        if image.id not in kinds:
+            continue
+        below = [one for one in known if _is_based_on(image, one)]
+        found.append(
+            Entry(
+                image,
+                cast("LayerKind", kinds[image.id]),
+                own=image.size - (below[-1].size if below else 0),
+                below=tuple(one.id for one in below if one.id in kinds),
+                use=usage.of(image.id) if usage else Use(),
+            )
+        )
+    return found
+
+
+def is_old(image: ImageInfo, ttl: float) -> bool:
+    """
+    Check whether *image* is older than *ttl* seconds, or from the future because a
+    clock was wrong.
+    """
+    return not -_CLOCK_SLACK < time.time() - labels.created(image.labels) < ttl
+
+
+def prune(engine: Engine, usage: Usage, *, ttl: float, size: int) -> list[str]:
+    """
+    Remove layers that are older than *ttl* seconds, then the layers above the budget
+    of *size* bytes.
+
+    Returns:
+        One line for each removed tag.
+    """
+    removed = []
+    for entry in reversed(entries(engine, usage)):
+        if is_old(entry.image, ttl):
+            removed += remove_image(engine, entry.image)
+    removed += evict(engine, entries(engine, usage), size)
+    forget_gone(engine, usage)
+    return removed
+
+
+def clear(engine: Engine, usage: Usage) -> list[str]:
+    """
+    Remove every cached layer that is not in use.
+
+    Returns:
+        One line for each removed tag.
+    """
+    removed = [
+        line
+        for entry in reversed(entries(engine, usage))
+        for line in remove_image(engine, entry.image)
+    ]
+    forget_gone(engine, usage)
+    return removed
+
+
+def forget_gone(engine: Engine, usage: Usage) -> None:
+    """
+    Forget the uses of layers that are gone.
+    """
+    usage.forget(one.id for one in engine.images({labels.KIND: None}))
+
+
+def evict(
+    engine: Engine, found: Sequence[Entry], size: int, protected: Collection[str] = ()
+) -> list[str]:
+    """
+    Remove layers, the least recently used first, until the others take at most *size* bytes.
+
+    Layers that a container uses are kept. Layers on which another layer is based are
+    kept too, because their removal would free nothing.
+
+    Args:
+        engine: the engine that has the layers.
+        found: the layers, as returned by `entries`.
+        size: the budget in bytes.
+        protected: ids of images that are kept in any case.
+
+    Returns:
+        One line for each removed tag.
+    """
+    total = sum(entry.own for entry in found)
+    if total <= size:
+        return []
+    used = {container.image for container in engine.containers({})} | set(protected)
+    left = {entry.image.id: entry for entry in found}
+    removed: list[str] = []
+    while total > size:
+        free = [one for one in _without_dependents(left.values()) if one.image.id not in used]
+        if not free:
+            break
+        oldest = min(free, key=lambda one: one.touched)
+        lines = remove_image(engine, oldest.image)
+        if lines:
+            total -= oldest.own
+            removed += lines
+        else:
+            # A container was started from this image just now.
+            used.add(oldest.image.id)
+            continue
+        del left[oldest.image.id]
+    return removed
+
+
+def _kind(image: ImageInfo) -> str:
+    return image.labels[labels.KIND]
+
+
+def _without_dependents(found: Iterable[Entry]) -> list[Entry]:
+    found = list(found)
+    below = {identity for entry in found for identity in entry.below}
+    return [entry for entry in found if entry.image.id not in below]
+
+
+def _is_based_on(image: ImageInfo, other: ImageInfo) -> bool:
+    count = len(other.layers)
+    return 0 < count < len(image.layers) and image.layers[:count] == other.layers

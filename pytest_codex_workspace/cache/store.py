@@ -1,0 +1,396 @@
+"""Where layers are kept: each is found by its key, or built once and tagged last."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..codex import IMAGE
+from ..engine import labels
+from ..engine.protocol import Engine, ImageInfo
+from ..engine.session_id import Identity
+from ..engine.sweep import remove_image
+from ..errors import CacheMiss, EngineError, EngineUnavailable, SetupError
+from ..host.dirs import cache_dir
+from ..host.locks import machine_lock
+from ..images.content_key import fingerprint
+from ..options.config import Config
+from ..reporting.output import Output
+from ..text.units import show_duration, show_size
+from .entries import LayerKind, entries, evict, forget_gone, is_old
+from .registry import SharedCache
+from .usage import Usage
+
+__all__ = ["Build", "Layer", "LayerLabels", "LayerStore", "Recipe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """
+    An image that a workspace or another layer can start from.
+
+    Attributes:
+        kind: `clean`, `setup` or `ready`.
+        image: id of the image.
+        key: what it is found by.
+        head: the commit that its project directory stands at.
+        ca: digest of the certificate authority that it trusts.
+        made: whether the call that returned it built it.
+        single_use: whether it was built for one workspace and ends with it.
+        log_path: what the script printed, if it was built in this session.
+    """
+
+    kind: LayerKind
+    image: str
+    key: str
+    head: str
+    ca: str = ""
+    made: bool = False
+    single_use: bool = False
+    log_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLabels:
+    """
+    What the labels of a layer's image say about it.
+
+    Attributes:
+        repo: the repository's identity.
+        name: the repository's name.
+        head: the commit that its project directory stands at.
+        ca: digest of the certificate authority that it trusts.
+        parts: what its key was made of, of which labels get the fingerprint.
+    """
+
+    repo: str
+    name: str
+    head: str
+    ca: str = ""
+    parts: Mapping[str, object] | None = None
+
+    def to_dict(self) -> dict[str, str]:
+        """
+        Return the labels. Who built the layer is not for others to know.
+        """
+        return {
+            labels.REPO: self.repo,
+            labels.NAME: self.name,
+            labels.HEAD: self.head,
+            labels.CA: self.ca,
+            labels.PARTS: json.dumps(fingerprint(self.parts) if self.parts else {}),
+            labels.SESSION: "",
+            labels.PID: "",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """
+    A container whose files are to become a layer.
+
+    Attributes:
+        container: id of the container.
+        log_path: what the script in it printed.
+    """
+
+    container: str
+    log_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """
+    How one layer is built.
+
+    Attributes:
+        kind: `clean`, `setup` or `ready`.
+        key: what the layer is found by.
+        labels: what its image says about it.
+        below: the layer that it is built on, or the recipe of that layer;
+            `None` for the base image.
+        build: called with the layer below; yields the container to commit, and
+            stops the container afterwards.
+    """
+
+    kind: LayerKind
+    key: str
+    labels: LayerLabels
+    below: Recipe | Layer | None
+    build: Callable[[Layer | None], AbstractContextManager[Build]]
+
+    @property
+    def name(self) -> str:
+        """
+        The image's tag.
+        """
+        return f"{self.kind}-{self.key}"
+
+
+class LayerStore:
+    """
+    Layers of one session, kept as images of the engine.
+
+    Args:
+        engine: keeps the images.
+        identity: the session.
+        config: the cache's mode, age limit and size limit. `refresh` builds each
+            setup layer once more in a run; with `off` no layer outlives the
+            session; with `require` no setup layer is built.
+        output: shows who holds a lock that has to be waited for.
+        usage: counts the uses of layers.
+        shared: has the setup layers of other machines.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        identity: Identity,
+        config: Config,
+        output: Output,
+        usage: Usage,
+        shared: SharedCache | None = None,
+    ) -> None:
+        self._engine = engine
+        self._identity = identity
+        self._config = config
+        self._output = output
+        self._usage = usage
+        self._shared = shared
+        self._lock = threading.RLock()
+        self._known: dict[str, Layer] = {}
+        self._failed: dict[str, SetupError] = {}
+        self._broken: set[str] = set()
+        self._grown = False
+
+    def ensure(self, recipe: Recipe) -> Layer:
+        """
+        Return the layer of *recipe*: known in this session, found on the
+        engine, fetched from the shared cache, or built now.
+
+        Raises:
+            CacheMiss: a setup layer is missing, and the cache mode is `require`.
+            SetupError: a script failed, now or earlier in this session: what
+                takes minutes to fail does not run for each test.
+        """
+        with self._lock:
+            known = self._known.get(recipe.name)
+            if known is not None:
+                return known
+            if recipe.name in self._failed:
+                raise self._failed[recipe.name].with_traceback(None)
+            try:
+                layer = self._find_or_build(recipe)
+            except SetupError as error:
+                self._failed[recipe.name] = error
+                raise
+            if not layer.single_use:
+                self._known[recipe.name] = replace(layer, made=False)
+            return layer
+
+    def forget_missing(self) -> bool:
+        """
+        Forget layers whose images were removed from the engine, so that they
+        are looked up again.
+
+        Returns:
+            Whether there were any.
+        """
+        with self._lock:
+            found = {
+                name: layer
+                for name, layer in self._known.items()
+                if self._engine.image(layer.image) is not None
+            }
+            missing = len(found) < len(self._known)
+            self._known = found
+            return missing
+
+    def mark_broken(self, image: str, why: str) -> bool:
+        """
+        Let the layer with that *image* be built again, because no container
+        starts from it. Its tag stays until the new layer takes the tag.
+
+        Returns:
+            Whether it is a known layer that was not marked before.
+        """
+        with self._lock:
+            names = [name for name, layer in self._known.items() if layer.image == image]
+            if not names or image in self._broken:
+                return False
+            self._broken.add(image)
+            for name in names:
+                del self._known[name]
+            self._output.note(f"warning: the cached {names[0]} is broken, it is built again: {why}")
+            return True
+
+    def record_use(self, layers: Iterable[Layer]) -> None:
+        """
+        Count a workspace that stands on *layers*.
+        """
+        if self._config.cache != "off":
+            for layer in layers:
+                self._usage.note(layer.image)
+
+    def discard(self, layers: Iterable[Layer]) -> None:
+        """
+        Remove the layers that were built for one workspace, the topmost first.
+        What is still in use is removed when the store is closed.
+        """
+        for layer in layers:
+            if layer.single_use:
+                with suppress(EngineError, EngineUnavailable):
+                    self._engine.remove_image(layer.image)
+
+    def close(self) -> None:
+        """
+        Remove the layers that only this session used, the topmost first, and
+        what the cache has grown by over its size limit.
+        """
+        with ExitStack() as removals:
+            removals.callback(self._keep_to_size)
+            if self._shared:
+                removals.callback(self._shared.close)
+            for image in self._temporary():
+                removals.callback(self._engine.remove_image, image.id)
+
+    def _find_or_build(self, recipe: Recipe) -> Layer:
+        if self._config.cache == "off":
+            return self._build(recipe)
+        found = self._find(recipe)
+        if found is not None:
+            return found
+        lock = cache_dir() / "locks" / f"{recipe.name}.lock"
+        with machine_lock(lock, f"the {recipe.kind} image {recipe.key}", self._output.note):
+            return self._find(recipe) or self._fetch(recipe) or self._build(recipe)
+
+    def _find(self, recipe: Recipe) -> Layer | None:
+        kind, key = recipe.kind, recipe.key
+        image = self._engine.image(f"{IMAGE}:{recipe.name}")
+        if image is None or image.id in self._broken:
+            return None
+        if image.labels.get(labels.KIND) != kind or image.labels.get(labels.KEY) != key:
+            self._output.note(
+                f"warning: the tag {IMAGE}:{recipe.name} is on another image; "
+                "the layer is built again"
+            )
+            return None
+        if kind != "clean" and is_old(image, self._config.cache_ttl):
+            return None
+        # With `refresh`, what another worker of this run has built is new enough.
+        refresh = kind == "setup" and self._config.cache == "refresh"
+        if refresh and labels.created(image.labels) < self._config.started:
+            return None
+        return _layer_found(image, recipe)
+
+    def _fetch(self, recipe: Recipe) -> Layer | None:
+        if self._shared is None or recipe.kind != "setup" or self._config.cache == "refresh":
+            return None
+        image = self._shared.fetch(recipe.key)
+        if image is None or image.id in self._broken:
+            return None
+        tag = f"{IMAGE}:{recipe.name}"
+        before = self._engine.image(tag)
+        self._engine.tag(image.id, tag)
+        self._shared.forget(recipe.key)
+        repo = image.labels.get(labels.REPO, "")
+        self._remove_superseded(recipe.kind, repo, image.id, before)
+        return _layer_found(image, recipe)
+
+    def _build(self, recipe: Recipe) -> Layer:
+        if self._config.cache == "require" and recipe.kind == "setup":
+            raise CacheMiss(
+                f"--codex-cache=require, and there is no image {IMAGE}:{recipe.name} for "
+                f"{recipe.labels.name} younger than {show_duration(self._config.cache_ttl)}. "
+                "`codex-workspace cache explain` says why. Run once with "
+                "--codex-cache=auto to build it."
+            )
+        below = recipe.below
+        with recipe.build(self.ensure(below) if isinstance(below, Recipe) else below) as build:
+            if self._config.cache == "off":
+                return self._commit_temporary(build, recipe)
+            return self._commit(build, recipe)
+
+    def _commit(self, build: Build, recipe: Recipe) -> Layer:
+        """
+        Make a cached image of *build*. The tag comes with it, so a tag means a
+        complete layer. What it replaces and what is too old is removed.
+        """
+        engine, kind = self._engine, recipe.kind
+        tag = f"{IMAGE}:{recipe.name}"
+        before = engine.image(tag)
+        owned = self._identity.labels(kind, **{labels.KEY: recipe.key})
+        about = {**owned, **recipe.labels.to_dict()}
+        image = engine.commit(build.container, tag=tag, labels=about)
+        if kind == "setup":
+            engine.tag(image.id, f"{IMAGE}:cached")
+        self._remove_superseded(kind, recipe.labels.repo, image.id, before)
+        if kind == "setup" and self._shared:
+            self._shared.offer(image.id, recipe.key)
+        return _layer_built(image, recipe, build)
+
+    def _commit_temporary(self, build: Build, recipe: Recipe) -> Layer:
+        """
+        Make an image of *build* that ends with this session.
+        """
+        # A sweep must be able to tell whether the session is alive.
+        owned = self._identity.labels("temporary", **{labels.KEY: recipe.key})
+        # An engine removes parents that have no tag together with their last child.
+        tag = f"{IMAGE}:temporary-{secrets.token_hex(6)}"
+        about = {**recipe.labels.to_dict(), **owned}
+        image = self._engine.commit(build.container, tag=tag, labels=about)
+        return replace(_layer_built(image, recipe, build), single_use=recipe.kind != "clean")
+
+    def _temporary(self) -> list[ImageInfo]:
+        """
+        Return the images that end with this session, the lowest first. The
+        engine knows those whose commit was interrupted, too.
+        """
+        if self._config.cache != "off":
+            return []
+        wanted = {labels.SESSION: self._identity.id, labels.KIND: "temporary"}
+        return sorted(self._engine.images(wanted), key=lambda one: labels.created(one.labels))
+
+    def _remove_superseded(
+        self, kind: str, repo: str, image: str, before: ImageInfo | None
+    ) -> None:
+        engine = self._engine
+        if before is not None and before.id != image:
+            # An image with another name belongs to the user, and stays.
+            replaced = engine.image(before.id)
+            if replaced is not None and not replaced.tags:
+                remove_image(engine, replaced)
+        for old in engine.images({labels.KIND: kind, labels.REPO: repo}):
+            if old.id != image and is_old(old, self._config.cache_ttl):
+                remove_image(engine, old)
+        self._grown = True
+
+    def _keep_to_size(self) -> None:
+        if not self._grown:
+            return
+        size = self._config.cache_size
+        # The newest are the last to go, and one test may need more than the limit.
+        newest = {layer.image for layer in self._known.values()}
+        for line in evict(self._engine, entries(self._engine, self._usage), size, newest):
+            self._output.note(f"the cache is over {show_size(size)}: removed {line}")
+        forget_gone(self._engine, self._usage)
+
+
+def _layer_found(image: ImageInfo, recipe: Recipe) -> Layer:
+    about = image.labels
+    head, ca = about.get(labels.HEAD, ""), about.get(labels.CA, "")
+    return Layer(recipe.kind, image.id, recipe.key, head, ca)
+
+
+def _layer_built(image: ImageInfo, recipe: Recipe, build: Build) -> Layer:
+    about = recipe.labels
+    return Layer(
+        *(recipe.kind, image.id, recipe.key, about.head, about.ca),
+        made=True,
+        log_path=build.log_path,
+    )

@@ -1,0 +1,241 @@
+"""Calls to the Docker Engine API: addresses, time limits and errors in one place."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import urllib.parse
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import docker
+from docker.constants import DEFAULT_DOCKER_API_VERSION
+
+from ...errors import EngineError, EngineUnavailable
+from .failures import explained, reason, translated
+from .stream import AttachedStream
+from .transport import api_client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+
+    import requests
+    from docker.tls import TLSConfig
+
+    from ...errors import ImageBuildError
+
+__all__ = ["LONG", "OLDEST", "Api", "label_filter"]
+
+_Message = TypeVar("_Message")
+
+_T = TypeVar("_T")
+
+OLDEST = "1.41"
+"""The oldest supported API version, that of Docker 20.10."""
+
+LONG = None
+"""The time limit of long calls: none."""
+
+_SHORT = (10.0, 300.0)
+"""Seconds to connect and to answer, for all other calls. An engine under load is slow."""
+
+_FIRST = (4.0, 10.0)
+"""Seconds to connect and to answer, for the first call, which only looks for an engine."""
+
+
+_GRACE = 30.0
+"""Seconds that an interrupted call may still take."""
+
+
+class Api:
+    """
+    A connection to one engine. Many threads may use it.
+
+    Args:
+        url: the address on which the engine listens.
+        tls: certificates for `tcp://`.
+
+    Attributes:
+        url: the address as given.
+        client: the SDK's client.
+        about: the engine's answer to `/version`.
+        podman: whether the engine is Podman, which differs in places.
+
+    Raises:
+        EngineUnavailable: nothing answers, or the answer is not from an engine
+            that is new enough. The text holds only the reason.
+    """
+
+    def __init__(self, url: str, tls: TLSConfig | None = None) -> None:
+        self.url = url
+        try:
+            with api_client(url, tls=tls, version=OLDEST) as probe:
+                answer = probe.get(f"{probe.base_url}/version", timeout=_FIRST)
+            self.about: Mapping[str, Any] = answer.json()
+            newest, oldest = self.about["ApiVersion"], self.about.get("MinAPIVersion") or OLDEST
+            if _numbers(newest) < _numbers(OLDEST):
+                raise EngineUnavailable(
+                    f"it speaks version {newest} of the Docker API, but at least {OLDEST} (Docker "
+                    "20.10, Podman 4) is needed: update the engine"
+                )
+            spoken = min(newest, DEFAULT_DOCKER_API_VERSION, key=_numbers)
+            self.client = api_client(url, tls=tls, version=max(spoken, oldest, key=_numbers))
+        except EngineUnavailable:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise EngineUnavailable(
+                "something answers there, but it is not a container engine"
+            ) from None
+        except (docker.errors.DockerException, OSError) as error:
+            raise EngineUnavailable(reason(error)) from None
+        names = [str(one.get("Name", "")) for one in self.about.get("Components") or ()]
+        self.podman = any("podman" in name.lower() for name in names)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        allow: Container[int] = (),
+        timeout: tuple[float, float] | None = _SHORT,
+        stream: bool = False,
+        finish: bool = False,
+    ) -> requests.Response:
+        """
+        Make one call.
+
+        Args:
+            method: the HTTP method.
+            path: the path below the API's version; it is quoted here.
+            what: the action, for error messages.
+            params: the query parameters; those with the value `None` are left out.
+            body: a value to send as JSON.
+            data: bytes or a file to send as a tar.
+            headers: further headers.
+            allow: error statuses to return instead of raising an error.
+            timeout: seconds to connect and to answer; `LONG` for no limit.
+            stream: leave the body of the answer unread.
+            finish: wait for the answer even after an interrupt (Ctrl-C), and raise the interrupt
+                then. For calls that create an object: the engine would create it after its
+                client has gone, too late for the clean-up.
+
+        Raises:
+            EngineUnavailable: the engine does not answer.
+            EngineError: the engine refused.
+        """
+        client = self.client
+
+        def request() -> requests.Response:
+            return client.request(
+                method,
+                f"{client.base_url}/v{client.api_version}{urllib.parse.quote(path, safe='/:@')}",
+                params=params,
+                json=body,
+                data=data,
+                headers={
+                    **({"Content-Type": "application/x-tar"} if data is not None else {}),
+                    **(headers or {}),
+                },
+                timeout=timeout,
+                stream=stream,
+            )
+
+        with translated(what, self.url):
+            answer = _finished(request) if finish else request()
+            if answer.status_code < 400 or answer.status_code in allow:
+                return answer
+            words = answer.text
+        raise explained(what, _message(words))
+
+    def attach(self, container: str, what: str) -> AttachedStream:
+        """
+        Return a connection to the container's standard input and outputs.
+        """
+        with translated(what, self.url):
+            owner = self.client.attach_socket(
+                container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            )
+        # Over TLS, the SDK returns the socket itself; otherwise the file object around it.
+        connection = owner if isinstance(owner, socket.socket) else owner._sock
+        # In both cases, the response owns the connection.
+        return AttachedStream(connection, keep=owner._response)
+
+    def pieces(self, answer: requests.Response, what: str) -> Iterator[bytes]:
+        """
+        Yield the body of a streamed answer in pieces.
+        """
+        with answer:
+            yield from self.messages(answer.iter_content(256 * 1024), what)
+
+    def messages(
+        self,
+        source: Iterable[_Message],
+        what: str,
+        refused: type[EngineError | ImageBuildError] = EngineError,
+    ) -> Iterator[_Message]:
+        """
+        Yield what *source* yields, with its errors turned into ours. Errors of
+        the consumer pass through unchanged.
+        """
+        iterator = iter(source)
+        while True:
+            with translated(what, self.url, refused):
+                try:
+                    message = next(iterator)
+                except StopIteration:
+                    return
+            yield message
+
+
+def label_filter(wanted: Mapping[str, str | None]) -> dict[str, str]:
+    """
+    Return the query for objects with the labels *wanted*; `None` matches any value.
+    """
+    return {
+        "filters": json.dumps(
+            {"label": [name if v is None else f"{name}={v}" for name, v in wanted.items()]}
+        )
+    }
+
+
+def _finished(work: Callable[[], _T]) -> _T:
+    """
+    Return what *work* returns. An interrupt is raised when *work* has ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Interrupts arrive in the main thread only.
+        return work()
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run, name="codex-engine-call", daemon=True)
+    try:
+        thread.start()
+        return future.result()
+    except KeyboardInterrupt:
+        # Unless the interrupt came before the thread was started.
+        if thread in threading.enumerate() or future.done():
+            wait([future], _GRACE)
+        raise
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _message(text: str) -> str:
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text

@@ -1,0 +1,232 @@
+"""Containers, over the Docker Engine API."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from docker.utils import parse_repository_tag
+
+from ..protocol import Change, ContainerInfo
+from .api import LONG, label_filter
+from .images import Images, image_made, known_name, written_name
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ..protocol import ContainerSpec, ImageInfo
+    from .stream import AttachedStream
+
+__all__ = ["Containers"]
+
+_CHANGES: Sequence[Literal["changed", "added", "removed"]] = ("changed", "added", "removed")
+"""Indexed by the number that the API uses."""
+
+_REMOVAL = 30.0
+"""Seconds to wait for a removal that another process or the engine began."""
+
+
+class Containers(Images):
+    """
+    The part of `DockerEngine` that is about containers.
+    """
+
+    def create(self, spec: ContainerSpec) -> str:
+        """
+        Create a container and return its id.
+        """
+        host: dict[str, Any] = {
+            "NetworkMode": spec.network,
+            "AutoRemove": spec.auto_remove,
+            "Dns": list(spec.dns),
+            "Sysctls": dict(spec.sysctls),
+            "CapAdd": list(spec.cap_add),
+            "CapDrop": list(spec.cap_drop),
+            "PidsLimit": spec.pids_limit,
+            "Memory": spec.memory_limit or 0,
+            "MemorySwap": spec.memory_limit or 0,
+            # Otherwise the engine writes everything that passes through the stream to its disk.
+            "LogConfig": {"Type": "none"},
+        }
+        body: dict[str, Any] = {
+            "Image": known_name(self._api, spec.image),
+            # Not an empty list, which for Podman means the image's entrypoint.
+            "Entrypoint": [""],
+            "Cmd": list(spec.command),
+            "Env": [f"{name}={value}" for name, value in spec.environment.items()],
+            "Labels": dict(spec.labels),
+            "AttachStdin": True,
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "OpenStdin": True,
+            "StdinOnce": True,
+            "Tty": False,
+            "HostConfig": host,
+        }
+        if spec.aliases:
+            endpoint = {"Aliases": list(spec.aliases)}
+            body["NetworkingConfig"] = {"EndpointsConfig": {spec.network: endpoint}}
+        answer = self._api.call(
+            "POST",
+            "/containers/create",
+            f"create the container {spec.name} from {spec.image}",
+            params={"name": spec.name},
+            body=body,
+            finish=True,
+        )
+        return str(answer.json()["Id"])
+
+    def attach(self, container: str) -> AttachedStream:
+        """
+        Attach to a container that has not been started yet.
+        """
+        return self._api.attach(container, f"attach to the container {container}")
+
+    def start(self, container: str) -> None:
+        """
+        Start a created container.
+        """
+        what = f"start the container {container}"
+        self._api.call("POST", f"/containers/{container}/start", what)
+
+    def container(self, container: str) -> ContainerInfo | None:
+        """
+        Return the container with this name or id; `None` if there is none.
+        """
+        path, what = f"/containers/{container}/json", f"look up the container {container}"
+        answer = self._api.call("GET", path, what, allow={404})
+        if answer.status_code == 404:
+            return None
+        about = answer.json()
+        state = about["State"]
+        ended = not state["Running"] and state.get("Status") != "created"
+        return ContainerInfo(
+            id=about["Id"],
+            name=about["Name"].lstrip("/"),
+            running=state["Running"],
+            image=about["Image"],
+            exit_code=state["ExitCode"] if ended else None,
+            oom_killed=bool(state.get("OOMKilled")),
+            labels=about["Config"].get("Labels") or {},
+            addresses=_addresses(about),
+        )
+
+    def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:
+        """
+        Return the containers with all *labels*, without `exit_code` and `oom_killed`.
+        """
+        params = {"all": "1", **label_filter(labels)}
+        answer = self._api.call("GET", "/containers/json", "list containers", params=params)
+        return [
+            ContainerInfo(
+                id=one["Id"],
+                name=(one.get("Names") or [""])[0].lstrip("/"),
+                running=one["State"] in ("running", "paused", "restarting"),
+                image=one.get("ImageID") or "",
+                labels=one.get("Labels") or {},
+                addresses=_addresses(one),
+            )
+            for one in answer.json()
+        ]
+
+    def remove(self, container: str) -> None:
+        """
+        Kill and remove a container. Return when the container is gone.
+        """
+        what = f"remove the container {container}"
+        deadline = time.monotonic() + _REMOVAL
+        pause = 0.01
+        while True:
+            # 409: auto-removal, or a removal by another thread, is under way.
+            late = time.monotonic() > deadline
+            answer = self._api.call(
+                "DELETE",
+                f"/containers/{container}",
+                what,
+                params={"force": "1", "v": "1"},
+                allow={404} if late else {404, 409},
+                timeout=LONG,
+            )
+            if answer.status_code != 409:
+                return
+            time.sleep(pause)
+            pause = min(pause * 2, 0.2)
+
+    def commit(self, container: str, *, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
+        """
+        Make an image of the container's file system.
+
+        The container is paused meanwhile, which takes 20 ms: a process that setup
+        left running must not change a file while the file is copied.
+        """
+        what = f"commit the container {container}"
+        params: dict[str, Any] = {"container": container, "pause": "1"}
+        if tag is not None and not self._api.podman:
+            repository, name = parse_repository_tag(tag)
+            params |= {"repo": repository, "tag": name or "latest"}
+        answer = self._api.call(
+            "POST", "/commit", what, params=params, body={"Labels": dict(labels)}, timeout=LONG
+        )
+        image = str(answer.json()["Id"])
+        if self._api.podman:
+            return self._labelled(image, tag, labels)
+        return image_made(self._api, image, what)
+
+    def _labelled(self, image: str, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
+        """
+        Return *image* with *labels*, which Podman does not accept with a commit.
+        """
+        context = io.BytesIO()
+        text = f"FROM {image}\n".encode()
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(text)
+        with tarfile.open(fileobj=context, mode="w") as tar:
+            tar.addfile(member, io.BytesIO(text))
+        context.seek(0)
+        name = written_name(self._api, tag) if tag else None
+        what = f"label the image {image}"
+        return self._build(what, context, "Dockerfile", name, labels, {}, Progress(lambda _: None))
+
+    def changes(self, container: str) -> list[Change]:
+        """
+        Return the differences between the container's files and its image's files.
+        """
+        path, what = f"/containers/{container}/changes", f"compare the container {container}"
+        found = self._api.call("GET", path, what, timeout=LONG).json()
+        return [Change(one["Path"], _CHANGES[one["Kind"]]) for one in found or ()]
+
+    def put_archive(self, container: str, path: str, archive: BinaryIO) -> None:
+        """
+        Unpack the tar *archive* below the directory *path*.
+        """
+        self._api.call(
+            "PUT",
+            f"/containers/{container}/archive",
+            f"unpack files below {path} in the container {container}",
+            params={"path": path},
+            data=archive,
+            timeout=LONG,
+        )
+
+    def get_archive(self, container: str, path: str) -> Iterator[bytes]:
+        """
+        Yield a tar of *path* in pieces.
+        """
+        what = f"read {path} in the container {container}"
+        answer = self._api.call(
+            "GET",
+            f"/containers/{container}/archive",
+            what,
+            params={"path": path},
+            timeout=LONG,
+            stream=True,
+        )
+        return self._api.pieces(answer, what)
+
+
+def _addresses(about: Mapping[str, Any]) -> dict[str, str]:
+    networks = (about.get("NetworkSettings") or {}).get("Networks") or {}
+    return {name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")}

@@ -1,0 +1,85 @@
+"""A container engine that speaks the Docker Engine API: Docker, or Podman's service."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from .api import Api
+from .containers import Containers
+from .networks import Networks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from docker.tls import TLSConfig
+
+__all__ = ["DockerEngine"]
+
+
+class DockerEngine(Containers, Networks):
+    """
+    `Engine` over the Docker Engine API, version 1.41 and up.
+
+    Podman's service speaks that API with differences that are handled here:
+    its own names for images begin with `localhost/`, it ignores the tag of an
+    import and the labels of a commit, and its default network is called `podman`.
+
+    Args:
+        url: `unix://`, `tcp://` or `ssh://`.
+        tls: certificates for `tcp://`.
+
+    Raises:
+        EngineUnavailable: no usable engine answers there.
+    """
+
+    def __init__(self, url: str, tls: TLSConfig | None = None) -> None:
+        self._api = Api(url, tls)
+
+    @property
+    def url(self) -> str:
+        """
+        The address on which the engine listens.
+        """
+        return self._api.url
+
+    @property
+    def egress_network(self) -> str:
+        """
+        The name of the engine's default network.
+        """
+        return "podman" if self._api.podman else "bridge"
+
+    @property
+    def platform(self) -> str:
+        """
+        The platform of the engine's images.
+        """
+        about = self._api.about
+        return f"{about.get('Os', '')}/{about.get('Arch', '')}"
+
+    def version(self) -> Mapping[str, str]:
+        """
+        Return `name`, `version`, `api`, `os`, `arch`, `storage` and `root` of the engine.
+        """
+        return self._version
+
+    def close(self) -> None:
+        """
+        Close the client's connections.
+        """
+        self._api.client.close()
+
+    @cached_property
+    def _version(self) -> Mapping[str, str]:
+        about = self._api.about
+        info = self._api.call("GET", "/info", "describe itself").json()
+        return {
+            "name": "podman" if self._api.podman else "docker",
+            "version": str(about.get("Version", "")),
+            "api": self._api.client.api_version,
+            "os": str(about.get("Os", "")),
+            "arch": str(about.get("Arch", "")),
+            "storage": str(info.get("Driver", "")),
+            "root": str(info.get("DockerRootDir", "")),
+        }

@@ -1,0 +1,131 @@
+"""Errors of docker, requests and urllib3 in words for the user."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from typing import TYPE_CHECKING
+
+import requests
+import urllib3
+from docker.errors import APIError, DockerException
+
+from ...errors import EngineError, EngineUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ...errors import ImageBuildError
+
+__all__ = ["SILENCE", "explained", "reason", "translated"]
+
+SILENCE = "no answer in time"
+"""The reason for the failure of a call that took too long."""
+
+_ADVICE = {
+    "no space left on device": (
+        "The engine's disk is full. `codex-workspace clean` removes what this package left behind; "
+        "`docker system df` shows what else uses space."
+    ),
+    "ipv4 address pool": (
+        "The engine has no network address left. `codex-workspace clean` removes networks of runs "
+        "that were killed; `docker network prune` removes other unused networks."
+    ),
+    "predefined address pools": (
+        "The engine has no network address left. `codex-workspace clean` removes networks of runs "
+        "that were killed; `docker network prune` removes other unused networks."
+    ),
+    "no such image": "Build, import or pull the image first.",
+}
+"""Fragments of the engine's messages, in lower case, and what to do about each."""
+
+_REASONS = {
+    errno.ENOENT: "no such socket",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ECONNREFUSED: "connection refused: nothing listens there",
+    errno.EHOSTUNREACH: "no route to that host",
+    errno.ENETUNREACH: "no route to that network",
+    errno.ETIMEDOUT: SILENCE,
+}
+
+_TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
+
+
+def explained(
+    what: str,
+    words: str,
+    kind: type[EngineError | ImageBuildError] = EngineError,
+    *,
+    details: str = "",
+) -> EngineError | ImageBuildError:
+    """
+    Return the error for a call that the engine refused, with the remedy if it is known.
+
+    Args:
+        what: the action, as in "could not ...".
+        words: the engine's own message.
+        kind: the error class.
+        details: further text after the engine's message.
+    """
+    words = words.strip()
+    text = f"The container engine could not {what}: {words or 'the engine gave no reason'}"
+    advice = next((a for fragment, a in _ADVICE.items() if fragment in words.lower()), "")
+    return kind(text + details, remedy=advice)
+
+
+def reason(error: BaseException) -> str:
+    """
+    Return why a connection failed: the system's reason if there is one,
+    otherwise the text of the innermost exception.
+    """
+    chain = list(_chain(error))
+    for one in chain:
+        if isinstance(one, OSError) and one.errno in _REASONS:
+            return _REASONS[one.errno]
+    # Last, because urllib3 treats a refused connection as a kind of timeout.
+    if any(isinstance(one, _TIMEOUTS) for one in chain):
+        return SILENCE
+    return str(chain[-1]) or type(chain[-1]).__name__
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """
+    Yield *error* and the exceptions it wraps. Libraries keep the cause in an
+    attribute, an argument or `__cause__`.
+    """
+    queue, seen = [error], set[int]()
+    while queue:
+        current = queue.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        inner = (getattr(current, "reason", None), *current.args, current.__cause__)
+        queue += [one for one in inner if isinstance(one, BaseException)]
+
+
+@contextlib.contextmanager
+def translated(
+    what: str, url: str, refused: type[EngineError | ImageBuildError] = EngineError
+) -> Iterator[None]:
+    """
+    Turn errors of docker, requests and urllib3 in the block into our own errors.
+
+    Args:
+        what: the action, as in "could not ...".
+        url: the engine's address.
+        refused: the error class for an engine that answers and refuses.
+    """
+    try:
+        yield
+    except APIError as error:
+        raise explained(what, error.explanation or str(error), refused) from None
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise EngineUnavailable(
+            f"The container engine at {url} stopped answering while it was to {what}: "
+            f"{reason(error)}",
+            remedy="Check that the engine is running (`docker version`), and run again.",
+        ) from None
+    except DockerException as error:
+        raise explained(what, str(error), refused) from None

@@ -1,0 +1,366 @@
+"""Images, over the Docker Engine API."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import docker.auth
+from docker.utils import parse_repository_tag
+
+from ...errors import EngineUnavailable, ImageBuildError
+from ..protocol import ImageInfo
+from .api import LONG, label_filter
+from .failures import SILENCE, explained, translated
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from ..protocol import OnAdvance
+    from .api import Api
+
+__all__ = ["Images", "find_image", "image_made", "known_name", "written_name"]
+
+_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
+
+_WHOLE_ID = re.compile(r"[0-9a-f]{64}")
+
+_NO_CREDENTIALS = base64.urlsafe_b64encode(b"{}").decode("ascii")
+"""Engines require the header of a push even without credentials."""
+
+
+class Images:
+    """
+    The part of `DockerEngine` that is about images.
+    """
+
+    _api: Api
+
+    def image(self, reference: str) -> ImageInfo | None:
+        """
+        Return the image that *reference* names; `None` if the engine does not have it.
+        """
+        return find_image(self._api, reference)
+
+    def images(self, labels: Mapping[str, str | None]) -> list[ImageInfo]:
+        """
+        Return the images with all *labels*, without `architecture`.
+        """
+        answer = self._api.call("GET", "/images/json", "list images", params=label_filter(labels))
+        return [_image_info(one) for one in answer.json()]
+
+    def pull(
+        self,
+        reference: str,
+        on_line: Callable[[str], None],
+        patience: float | None = None,
+        on_advance: OnAdvance | None = None,
+    ) -> ImageInfo:
+        """
+        Fetch *reference* from its registry.
+        """
+        what = f"pull the image {reference}"
+        repository, tag = parse_repository_tag(reference)
+        params = {"fromImage": repository, "tag": tag or "latest"}
+        self._transfer("/images/create", what, reference, params, on_line, patience, on_advance)
+        return image_made(self._api, reference, what)
+
+    def registry_digest(self, reference: str, patience: float) -> str:
+        """
+        Return the digest of *reference* in its registry.
+        """
+        what = f"look the image {reference} up in its registry"
+        if self._api.podman:
+            raise explained(what, "Podman's service does not report it")
+        repository, tag = parse_repository_tag(reference)
+        separator = "@" if (tag or "").startswith("sha256:") else ":"
+        with translated(what, self._api.url):
+            credentials = self._credentials(reference)
+        try:
+            answer = self._api.call(
+                "GET",
+                f"/distribution/{repository}{separator}{tag or 'latest'}/json",
+                what,
+                headers=credentials,
+                timeout=(patience, patience),
+            )
+            return str(answer.json()["Descriptor"]["digest"])
+        except (ValueError, KeyError, TypeError):
+            raise explained(what, "the registry's answer has no digest") from None
+        except EngineUnavailable as error:
+            if SILENCE not in str(error):
+                raise
+            words = f"nothing came from the registry for {patience:g} s"
+            raise explained(what, words) from None
+
+    def push(
+        self,
+        reference: str,
+        on_line: Callable[[str], None],
+        patience: float | None = None,
+        on_advance: OnAdvance | None = None,
+    ) -> None:
+        """
+        Send the image *reference* to its registry.
+        """
+        what = f"push the image {reference}"
+        repository, tag = parse_repository_tag(reference)
+        path, params = f"/images/{repository}/push", {"tag": tag or "latest"}
+        self._transfer(path, what, reference, params, on_line, patience, on_advance)
+
+    def save(self, references: Sequence[str]) -> Iterator[bytes]:
+        """
+        Yield a tar of images in pieces.
+        """
+        what = f"save {', '.join(references)}"
+        answer = self._api.call(
+            "GET",
+            "/images/get",
+            what,
+            params={"names": [known_name(self._api, one) for one in references]},
+            timeout=LONG,
+            stream=True,
+        )
+        return self._api.pieces(answer, what)
+
+    def load(self, archive: BinaryIO) -> None:
+        """
+        Add every image of a tar to the engine.
+        """
+        what = "load images"
+        answer = self._api.call(
+            "POST", "/images/load", what, params={"quiet": "1"}, data=archive, timeout=LONG
+        )
+        progress = Progress(lambda _: None)
+        for line in answer.text.splitlines():
+            progress.feed(json.loads(line))
+        if progress.error:
+            raise explained(what, progress.error)
+
+    def build(
+        self,
+        context: BinaryIO,
+        *,
+        dockerfile: str,
+        tag: str,
+        labels: Mapping[str, str],
+        args: Mapping[str, str],
+        on_line: Callable[[str], None],
+        on_advance: OnAdvance | None = None,
+        anew: bool = False,
+    ) -> ImageInfo:
+        """
+        Build the tar *context* with the engine's classic builder.
+        """
+        name = written_name(self._api, tag)
+        progress = Progress(on_line, on_advance)
+        return self._build(
+            f"build the image {tag}", context, dockerfile, name, labels, args, progress, anew=anew
+        )
+
+    def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
+        """
+        Make an image of one root file system tar.
+        """
+        what = f"import the image {tag}"
+        answer = self._api.call(
+            "POST",
+            "/images/create",
+            what,
+            params={"fromSrc": "-", "changes": list(changes)},
+            data=layer,
+            timeout=LONG,
+        )
+        progress = Progress(lambda _: None)
+        for line in answer.text.splitlines():
+            progress.feed(json.loads(line))
+        # The engine reports errors after it has sent the status 200.
+        found = _WHOLE_ID.search(answer.text)
+        if progress.error or not found:
+            raise explained(what, progress.error or answer.text)
+        # Tagged last: Podman ignores a tag given with the import.
+        self.tag(found[0], tag)
+        return image_made(self._api, tag, what)
+
+    def tag(self, image: str, reference: str) -> None:
+        """
+        Make *reference* a name of *image*.
+        """
+        repository, tag = parse_repository_tag(written_name(self._api, reference))
+        source = known_name(self._api, image)
+        self._api.call(
+            "POST",
+            f"/images/{source}/tag",
+            f"tag {image} as {reference}",
+            params={"repo": repository, "tag": tag or "latest"},
+        )
+
+    def remove_image(self, reference: str) -> None:
+        """
+        Remove a tag, and with its last tag the image.
+        """
+        what = f"remove the image {reference}"
+        for name in possible_names(self._api, reference):
+            path = f"/images/{name}"
+            answer = self._api.call("DELETE", path, what, allow={404}, timeout=LONG)
+            if answer.status_code != 404:
+                return
+
+    def _transfer(
+        self,
+        path: str,
+        what: str,
+        reference: str,
+        params: Mapping[str, str],
+        on_line: Callable[[str], None],
+        patience: float | None,
+        on_advance: OnAdvance | None,
+    ) -> None:
+        """
+        Make a call for which the engine contacts a registry.
+        """
+        with translated(what, self._api.url):
+            credentials = self._credentials(reference)
+        progress = Progress(on_line, on_advance)
+        try:
+            with self._api.call(
+                "POST",
+                path,
+                what,
+                params=params,
+                headers=credentials,
+                timeout=LONG if patience is None else (patience, patience),
+                stream=True,
+            ) as answer:
+                for line in self._api.messages(answer.iter_lines(), what):
+                    if line.strip():
+                        progress.feed(json.loads(line))
+        except EngineUnavailable as error:
+            if patience is None or SILENCE not in str(error):
+                raise
+            progress.error = f"nothing came from the registry for {patience:g} s"
+        progress.finish()
+        if progress.error:
+            raise explained(what, progress.error)
+
+    def _credentials(self, reference: str) -> dict[str, str]:
+        """
+        Return the header with the credentials that the docker command would use.
+        """
+        registry, _ = docker.auth.resolve_repository_name(reference)
+        header = docker.auth.get_config_header(self._api.client, registry)
+        return {"X-Registry-Auth": _text(header) or _NO_CREDENTIALS}
+
+    def _build(
+        self,
+        what: str,
+        context: BinaryIO,
+        dockerfile: str,
+        tag: str | None,
+        labels: Mapping[str, str],
+        args: Mapping[str, str],
+        progress: Progress,
+        *,
+        anew: bool = False,
+    ) -> ImageInfo:
+        with translated(what, self._api.url, ImageBuildError):
+            messages = self._api.client.build(
+                fileobj=context,
+                custom_context=True,
+                dockerfile=dockerfile,
+                tag=tag,
+                labels=dict(labels),
+                buildargs=dict(args),
+                rm=True,
+                forcerm=True,
+                nocache=anew,
+                decode=True,
+                timeout=LONG,
+            )
+        for message in self._api.messages(messages, what, ImageBuildError):
+            progress.feed(message)
+        progress.finish()
+        if progress.error:
+            step = f"\nThe failed step: {progress.step}" if progress.step else ""
+            tail = f"\nThe last lines of its output:\n{progress.tail}" if progress.tail else ""
+            raise explained(what, progress.error, ImageBuildError, details=step + tail)
+        return image_made(self._api, tag or progress.image, what)
+
+
+def _text(header: bytes | str | None) -> str:
+    # The SDK returns bytes, although its stubs say text.
+    return header.decode("ascii") if isinstance(header, bytes) else header or ""
+
+
+def find_image(api: Api, reference: str) -> ImageInfo | None:
+    """
+    Return the image that *reference* names; `None` if the engine does not have it.
+    """
+    for name in possible_names(api, reference):
+        what = f"look up the image {reference}"
+        answer = api.call("GET", f"/images/{name}/json", what, allow={404})
+        if answer.status_code != 404:
+            return _image_info(answer.json())
+    return None
+
+
+def image_made(api: Api, reference: str, what: str) -> ImageInfo:
+    """
+    Return the image that the engine has just made.
+
+    Raises:
+        EngineError: the engine does not have the image.
+    """
+    image = find_image(api, reference)
+    if image is None:
+        raise explained(what, "it reported success, but the image is not there")
+    return image
+
+
+def written_name(api: Api, reference: str) -> str:
+    """
+    Return the name under which the engine keeps a new image.
+    """
+    return possible_names(api, reference)[0]
+
+
+def known_name(api: Api, reference: str) -> str:
+    """
+    Return the name under which the engine has the image *reference*.
+    """
+    if len(possible_names(api, reference)) == 1:
+        return reference
+    image = find_image(api, reference)
+    return image.id if image else reference
+
+
+def possible_names(api: Api, reference: str) -> tuple[str, ...]:
+    """
+    Return the names that *reference* may stand for, the most likely first.
+    """
+    host, slash, _ = reference.partition("/")
+    named = slash and (host == "localhost" or "." in host or ":" in host)
+    if not api.podman or named or _ID.fullmatch(reference):
+        return (reference,)
+    return (f"localhost/{reference}", reference)
+
+
+def _image_info(about: Mapping[str, Any]) -> ImageInfo:
+    """
+    Read the description of an image, in the form of `inspect` or of a list.
+    """
+    config = about.get("Config") or {}
+    tags = [one for one in about.get("RepoTags") or () if one != "<none>:<none>"]
+    digests = [one for one in about.get("RepoDigests") or () if one != "<none>@<none>"]
+    return ImageInfo(
+        id=about["Id"],
+        tags=tuple(one.removeprefix("localhost/") for one in tags),
+        labels=about.get("Labels") or config.get("Labels") or {},
+        digests=tuple(digests),
+        size=about.get("Size") or 0,
+        architecture=about.get("Architecture") or "",
+        layers=tuple((about.get("RootFS") or {}).get("Layers") or ()),
+    )

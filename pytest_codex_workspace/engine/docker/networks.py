@@ -1,0 +1,73 @@
+"""Networks, over the Docker Engine API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..protocol import NetworkInfo
+from .api import label_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .api import Api
+
+__all__ = ["Networks"]
+
+
+class Networks:
+    """
+    The part of `DockerEngine` that is about networks.
+    """
+
+    _api: Api
+
+    def create_network(
+        self, name: str, *, internal: bool, labels: Mapping[str, str]
+    ) -> NetworkInfo:
+        """
+        Create a bridge network; on an *internal* network, the host has no address.
+        """
+        options = {}
+        if internal and not self._api.podman:
+            # The host's own services would be reachable at the bridge's address.
+            options["com.docker.network.bridge.inhibit_ipv4"] = "true"
+        body = {
+            "Name": name,
+            "Driver": "bridge",
+            "Internal": internal,
+            "CheckDuplicate": True,
+            "Labels": dict(labels),
+            "Options": options,
+        }
+        what = f"create the network {name}"
+        answer = self._api.call("POST", "/networks/create", what, body=body, finish=True)
+        return NetworkInfo(answer.json()["Id"], name, dict(labels))
+
+    def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
+        """
+        Connect a container to a second network.
+        """
+        endpoint = {"EndpointConfig": {"Aliases": list(aliases)}} if aliases else {}
+        self._api.call(
+            "POST",
+            f"/networks/{network}/connect",
+            f"connect the container {container} to the network {network}",
+            body={"Container": container, **endpoint},
+        )
+
+    def networks(self, labels: Mapping[str, str | None]) -> list[NetworkInfo]:
+        """
+        Return the networks with all *labels*.
+        """
+        answer = self._api.call("GET", "/networks", "list networks", params=label_filter(labels))
+        return [
+            NetworkInfo(one["Id"], one["Name"], one.get("Labels") or {}) for one in answer.json()
+        ]
+
+    def remove_network(self, network: str) -> None:
+        """
+        Remove a network.
+        """
+        what = f"remove the network {network}"
+        self._api.call("DELETE", f"/networks/{network}", what, allow={404})

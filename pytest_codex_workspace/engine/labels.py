@@ -1,0 +1,74 @@
+"""The labels of our engine objects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+__all__ = [
+    "CA",
+    "CREATED",
+    "HEAD",
+    "KEY",
+    "KIND",
+    "NAME",
+    "PARTS",
+    "PID",
+    "REPO",
+    "SESSION",
+    "created",
+    "now",
+]
+
+_PREFIX = "io.codex-workspace."
+
+SESSION = _PREFIX + "session"
+"""Id of the session that created the object."""
+
+KIND = _PREFIX + "kind"
+"""
+The kind of the object. Images are `base`, `compose`, `proxy`, `clean`, `setup`, `ready`,
+`kept` or `temporary`; other objects are `workspace`, `holder`, `proxy` or `network`.
+"""
+
+REPO = _PREFIX + "repo"
+"""Id of the projected repository."""
+
+KEY = _PREFIX + "key"
+"""The content key of an image."""
+
+HEAD = _PREFIX + "head"
+"""The commit that the project directory of an image has."""
+
+NAME = _PREFIX + "name"
+"""Name of the projected repository."""
+
+PARTS = _PREFIX + "parts"
+"""The inputs of a setup image: `content_key.fingerprint` as JSON."""
+
+CA = _PREFIX + "ca"
+"""Digest of the CA certificate that an image trusts."""
+
+CREATED = _PREFIX + "created"
+"""The time of creation in seconds since the epoch, as text."""
+
+PID = _PREFIX + "pid"
+"""The session's process: the place where its id is unique, its start time, and its id."""
+
+
+def now() -> str:
+    """
+    Return the value of `CREATED` for an object that is created now.
+    """
+    return f"{time.time():.3f}"
+
+
+def created(found: Mapping[str, str]) -> float:
+    """
+    Return when an object with the labels *found* was created, in seconds since the
+    epoch; 0 if that is unknown.
+    """
+    try:
+        return float(found.get(CREATED, ""))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,1 @@
+"""This machine: folders, locks, certificates, addresses."""

@@ -1,0 +1,155 @@
+"""Certificates: those that this machine trusts, and the authority that workspaces trust."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import ProxyError
+from .dirs import cache_dir
+
+__all__ = [
+    "bundle_files",
+    "ca_certificate",
+    "ca_file",
+    "certificates",
+    "host_bundle",
+    "load_ca",
+    "store_ca",
+]
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
+_PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")
+
+_BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+
+_BUNDLE_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
+    "/etc/ssl/ca-bundle.pem",  # openSUSE
+    "/etc/ssl/cert.pem",  # Alpine, macOS
+)
+
+
+def host_bundle() -> bytes:
+    """
+    Return the certificates that this machine trusts, corporate authorities included.
+
+    Returns:
+        PEM certificates, without duplicates, from the files that `SSL_CERT_FILE`
+        and `REQUESTS_CA_BUNDLE` name and from the system's bundles. Other content
+        of these files is left out. Empty if there are no certificates.
+    """
+    found: dict[bytes, None] = {}
+    for _, name in bundle_files(os.environ):
+        try:
+            content = Path(name).read_bytes()
+        except OSError:
+            # Skip a bundle that cannot be read.
+            continue
+        found.update(dict.fromkeys(certificates(content)))
+    return b"".join(found)
+
+
+def bundle_files(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """
+    Return the files that `host_bundle` reads; some of them may not exist.
+
+    Returns:
+        Pairs of the variable that names the file (empty for a bundle of the
+        system) and the path of the file.
+    """
+    named = [(variable, environ.get(variable, "")) for variable in _BUNDLE_VARIABLES]
+    return [*(pair for pair in named if pair[1]), *(("", name) for name in _BUNDLE_FILES)]
+
+
+def ca_certificate(pem: bytes) -> bytes:
+    """
+    Return the certificate in a PEM that also holds the key.
+
+    Raises:
+        ProxyError: *pem* holds no certificate.
+    """
+    blocks = certificates(pem)
+    if not blocks:
+        raise ProxyError(
+            "the proxy's certificate authority has no certificate",
+            remedy=f"Remove {ca_file()} and run again.",
+        )
+    return blocks[0]
+
+
+def load_ca() -> bytes | None:
+    """
+    Return key and certificate of this machine's authority, as PEM.
+
+    Returns `None` before the first run, or if the file is incomplete.
+    """
+    try:
+        pem = ca_file().read_bytes()
+    except OSError:
+        return None
+    return pem if _is_whole(pem) else None
+
+
+def store_ca(pem: bytes) -> bytes:
+    """
+    Store *pem* as this machine's authority, unless another process was first.
+
+    Args:
+        pem: key and certificate of an authority.
+
+    Returns:
+        The authority that is stored now.
+
+    Raises:
+        ProxyError: *pem* lacks the key or the certificate, or the cache
+            directory cannot be written.
+    """
+    if not _is_whole(pem):
+        raise ProxyError(
+            "the proxy's authority is incomplete: it needs a private key and a certificate"
+        )
+    path = ca_file()
+    try:
+        # `mkstemp` creates the file with mode 0600.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".ca-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(pem)
+            if path.exists() and load_ca() is None:
+                path.unlink()
+            # Unlike a rename, a link fails if the file already exists.
+            os.link(name, path)
+        except FileExistsError:
+            return path.read_bytes()
+        finally:
+            os.unlink(name)  # noqa: PTH108
+    except OSError as error:
+        raise ProxyError(
+            f"the proxy's certificate authority cannot be stored in {path.parent}: "
+            f"{error.strerror}",
+            remedy="Make that directory writable, or set XDG_CACHE_HOME to one that is.",
+        ) from None
+    return pem
+
+
+def ca_file() -> Path:
+    """
+    Return the path of this machine's authority.
+    """
+    return cache_dir() / "ca.pem"
+
+
+def certificates(pem: bytes) -> list[bytes]:
+    """
+    Return the certificates in *pem*.
+    """
+    return [block.replace(b"\r\n", b"\n") + b"\n" for block in _CERTIFICATE.findall(pem)]
+
+
+def _is_whole(pem: bytes) -> bool:
+    return bool(_PRIVATE_KEY.search(pem) and _CERTIFICATE.search(pem))

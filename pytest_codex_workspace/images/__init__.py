@@ -1,0 +1,1 @@
+"""The images that workspaces and the proxy start from."""

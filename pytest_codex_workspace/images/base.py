@@ -1,0 +1,153 @@
+"""The image that workspaces start from, built only if it is missing or out of date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..codex import IMAGE, UNIVERSAL
+from ..engine.protocol import Engine, ImageInfo
+from ..errors import EngineError, ImageBuildError
+from ..host.certificates import ca_certificate as certificate_of
+from ..host.resources import package_dir
+from ..reporting.output import Output
+from .build import Plan, built, common_context, ensure
+from .context import BuildContext
+from .debian import DEBIAN
+
+__all__ = ["base_identity", "base_plan", "ensure_base_image", "find_base_image", "reference_of"]
+
+
+def ensure_base_image(
+    engine: Engine, choice: str, *, ca_certificate: bytes, output: Output, anew: bool = False
+) -> ImageInfo:
+    """
+    Return the image that workspaces start from. Build it if necessary.
+
+    Args:
+        engine: the engine that has or builds the image.
+        choice: `universal`, `slim`, or the reference of any image.
+        ca_certificate: the CA certificate of the proxy in PEM form, which the image trusts.
+        output: takes the progress.
+        anew: build the image even if it exists, and without the build cache.
+
+    Raises:
+        ImageBuildError: the build failed, or *choice* names an image that is
+            not on the engine and cannot be pulled.
+    """
+    plan = base_plan(engine, choice, ca_certificate=ca_certificate, output=output)
+    return ensure(engine, plan, output, anew=anew)
+
+
+def find_base_image(
+    engine: Engine, choice: str, *, ca_certificate: bytes, output: Output
+) -> ImageInfo | None:
+    """
+    Return the image that `ensure_base_image` would return without a build or a pull;
+    `None` if there is none.
+    """
+    reference = reference_of(choice)
+    if reference is not None and engine.image(reference) is None:
+        return None
+    return built(engine, base_plan(engine, choice, ca_certificate=ca_certificate, output=output))
+
+
+def reference_of(choice: str) -> str | None:
+    """
+    Return the image that a base image is built from; `None` for slim, which is
+    built from Debian.
+    """
+    return {"slim": None, "universal": f"{UNIVERSAL}:latest"}.get(choice, choice)
+
+
+def base_plan(engine: Engine, choice: str, *, ca_certificate: bytes, output: Output) -> Plan:
+    """
+    Return the description of the base image. The arguments are those of
+    `ensure_base_image`.
+
+    Raises:
+        ImageBuildError: *choice* names an image that is not on the engine and
+            cannot be pulled.
+    """
+    flavour, context, base = _inputs(engine, choice, output)
+    context.add("ca.crt", certificate_of(ca_certificate))
+    return Plan(
+        what=f"the workspace image ({choice})",
+        kind="base",
+        choice=choice,
+        repository=IMAGE,
+        prefix="base-",
+        dockerfile=f"{flavour}/Dockerfile",
+        context=context,
+        key=context.key(base=base or DEBIAN),
+        base=base,
+    )
+
+
+def base_identity(engine: Engine, choice: str, *, output: Output) -> str:
+    """
+    Return a digest of the inputs of the base image. Unlike the image's id, the digest
+    is the same on every machine and known before the build. This machine's
+    certificate is not part of it.
+
+    Raises:
+        ImageBuildError: *choice* names an image that is not on the engine and
+            cannot be pulled.
+    """
+    _, context, base = _inputs(engine, choice, output)
+    return context.key(base=base or DEBIAN)
+
+
+def _inputs(engine: Engine, choice: str, output: Output) -> tuple[str, BuildContext, str | None]:
+    flavour = choice if choice in ("slim", "universal") else "custom"
+    context = common_context(flavour)
+    context.add_tree(package_dir() / "in_container", "in_container", _runs_in_workspace)
+    base = None
+    if flavour == "universal":
+        base = _universal(engine, output)
+    elif flavour == "custom":
+        base = _custom(engine, choice, output)
+    return flavour, context, base
+
+
+def _runs_in_workspace(path: Path) -> bool:
+    # Compose mounts compose_entry.py, so that setup scripts cannot change it.
+    return path.suffix == ".py" and path.name not in ("network_holder.py", "compose_entry.py")
+
+
+def _universal(engine: Engine, output: Output) -> str:
+    """
+    Return Codex's image, by digest if the engine knows the digest, so that the build
+    uses the image that was inspected.
+    """
+    image = _find_or_pull(
+        engine,
+        f"{UNIVERSAL}:latest",
+        output,
+        "use `--codex-image=slim`, which needs no registry, or add the image with `docker load`",
+    )
+    pinned = (one for one in image.digests if one.startswith(f"{UNIVERSAL}@"))
+    return next(pinned, image.id)
+
+
+def _custom(engine: Engine, choice: str, output: Output) -> str:
+    image = _find_or_pull(
+        engine,
+        choice,
+        output,
+        "check the name, build or `docker pull` the image first, or use `--codex-image=slim`",
+    )
+    return image.id
+
+
+def _find_or_pull(engine: Engine, reference: str, output: Output, advice: str) -> ImageInfo:
+    try:
+        image = engine.image(reference)
+        if image is not None:
+            return image
+        with output.step(f"pulling {reference}") as step:
+            return engine.pull(reference, output.detail, on_advance=step.advance)
+    except EngineError as error:
+        raise ImageBuildError(
+            f"the base image {reference} is not on the engine and cannot be pulled: {advice}\n"
+            f"{error}"
+        ) from None

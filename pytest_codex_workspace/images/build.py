@@ -1,0 +1,168 @@
+"""Build an image when it is missing or out of date, and remove the images that it replaces."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ..engine import labels
+from ..engine.protocol import Engine, ImageInfo
+from ..errors import EngineError
+from ..host.certificates import host_bundle
+from ..host.dirs import cache_dir
+from ..host.locks import machine_lock
+from ..host.resources import resource_dir
+from ..reporting.output import Output
+from .context import BuildContext
+from .debian import ensure_debian
+
+__all__ = ["Plan", "built", "common_context", "ensure", "proxy_arguments"]
+
+
+_CHOICE = "io.codex-workspace.choice"
+
+
+_BASE = "io.codex-workspace.base"
+
+
+_SUPERSEDED_AGE = 24 * 3600.0
+"""Seconds for which a superseded image is kept."""
+
+
+_LONG_STEP = re.compile(r"step \d+/\d+ ?: run ", re.IGNORECASE)
+
+
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    The description of an image to build.
+
+    `base` is the image to build from; `None` stands for Debian, which is pulled or
+    made when it is needed.
+    """
+
+    what: str
+    kind: str
+    choice: str
+    repository: str
+    prefix: str
+    dockerfile: str
+    context: BuildContext
+    key: str
+    base: str | None = None
+
+    @property
+    def tag(self) -> str:
+        return f"{self.repository}:{self.prefix}{self.key[:12]}"
+
+    @property
+    def latest(self) -> str:
+        return f"{self.repository}:latest"
+
+    def labels(self, base: str) -> dict[str, str]:
+        """
+        Return the labels of the image when it is built from *base*.
+        """
+        return {
+            labels.KIND: self.kind,
+            labels.KEY: self.key,
+            labels.CREATED: labels.now(),
+            _CHOICE: self.choice,
+            _BASE: base,
+        }
+
+
+def ensure(engine: Engine, plan: Plan, output: Output, *, anew: bool) -> ImageInfo:
+    before = built(engine, plan)
+    image = None if anew else before
+    if image is None:
+        # One lock for all images: two builds at a time would each make the root file system.
+        with machine_lock(cache_dir() / "images.lock", f"building {plan.what}", output.note):
+            image = None if anew else built(engine, plan)
+            if image is None:
+                image = _build(engine, plan, output, anew=anew)
+                _remove_superseded(engine, plan, image)
+    latest = engine.image(plan.latest)
+    if latest is None or latest.id != image.id:
+        engine.tag(image.id, plan.latest)
+    if before is not None and before.id != image.id:
+        # The old image has no tag any more. The engine keeps it if layers or containers use it.
+        with suppress(EngineError):
+            engine.remove_image(before.id)
+    return image
+
+
+def built(engine: Engine, plan: Plan) -> ImageInfo | None:
+    image = engine.image(plan.tag)
+    if image is not None and image.labels.get(labels.KEY) == plan.key:
+        return image
+    return None
+
+
+def _build(engine: Engine, plan: Plan, output: Output, *, anew: bool) -> ImageInfo:
+    base = plan.base or ensure_debian(engine, output).id
+
+    def on_line(line: str) -> None:
+        # The other steps are short.
+        show = output.note if _LONG_STEP.match(line) else output.detail
+        show(line)
+
+    with output.step(f"building {plan.what}") as step, plan.context.open() as archive:
+        return engine.build(
+            archive,
+            dockerfile=plan.dockerfile,
+            tag=plan.tag,
+            labels=plan.labels(base),
+            args={"BASE": base, **proxy_arguments(os.environ)},
+            on_line=on_line,
+            on_advance=step.advance,
+            anew=anew,
+        )
+
+
+def _remove_superseded(engine: Engine, plan: Plan, image: ImageInfo) -> None:
+    """
+    Remove older images of the same choice, except the previous image and those of the last
+    day: checkouts that are used alternately must not rebuild the image each time.
+    """
+    older = [
+        one
+        for one in engine.images({labels.KIND: plan.kind, _CHOICE: plan.choice})
+        if one.id != image.id
+    ]
+    older.sort(key=lambda one: labels.created(one.labels), reverse=True)
+    for one in older[1:]:
+        if time.time() - labels.created(one.labels) < _SUPERSEDED_AGE:
+            continue
+        for tag in one.tags:
+            if tag.rpartition(":")[0].endswith(plan.repository):
+                # A container uses the image. A later build removes it.
+                with suppress(EngineError):
+                    engine.remove_image(tag)
+
+
+def common_context(flavour: str) -> BuildContext:
+    dockerfiles = resource_dir("dockerfiles")
+    context = BuildContext()
+    # list_runtimes.sh runs in finished images and is part of none.
+    context.add_tree(dockerfiles / "common", "common", lambda path: path.name != "list_runtimes.sh")
+    context.add_tree(dockerfiles / flavour, flavour, lambda path: path.suffix != ".in")
+    # The certificates that this machine trusts during a build do not change the image.
+    context.add("host-ca.pem", host_bundle(), keyed=False)
+    return context
+
+
+def proxy_arguments(environment: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the proxy variables of *environment* as build arguments.
+    """
+    # Engines know these names: the values reach the commands of the build, but not the image.
+    names = [spelled for name in _PROXY_VARIABLES for spelled in (name, name.lower())]
+    return {name: environment[name] for name in names if environment.get(name)}

@@ -1,0 +1,66 @@
+"""The image of the proxy and of the network holders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..codex import PROXY_IMAGE
+from ..engine.protocol import Engine, ImageInfo
+from ..errors import ImageBuildError
+from ..host.resources import package_dir, resource_dir
+from ..reporting.output import Output
+from .build import Plan, common_context, ensure
+from .debian import DEBIAN
+
+__all__ = ["ensure_proxy_image", "proxy_plan"]
+
+
+def ensure_proxy_image(engine: Engine, *, output: Output, anew: bool = False) -> ImageInfo:
+    """
+    Return the image of the proxy and of the network holders. Build it if necessary.
+
+    Args:
+        engine: the engine that has or builds the image.
+        output: takes the progress.
+        anew: build the image even if it exists, and without the build cache.
+
+    Raises:
+        ImageBuildError: the build failed. The text has the failed step and the
+            end of its output.
+    """
+    return ensure(engine, proxy_plan(), output, anew=anew)
+
+
+def proxy_plan() -> Plan:
+    """
+    Return the description of the proxy image.
+    """
+    context = common_context("proxy")
+    package = package_dir()
+    context.add_tree(resource_dir("proxy_addons"), "app/proxy_addons")
+    context.add("app/network_holder.py", _read(package / "in_container" / "network_holder.py"))
+    # The addons judge requests by the package's own rules; the rest of the package stays out,
+    # so that a change of it does not build the image again.
+    for above in ("", "network/"):
+        context.add(f"app/{package.name}/{above}__init__.py", b"")
+    context.add_tree(package / "network" / "rules", f"app/{package.name}/network/rules")
+    return Plan(
+        what="the proxy image",
+        kind="proxy",
+        choice="proxy",
+        repository=PROXY_IMAGE,
+        prefix="",
+        dockerfile="proxy/Dockerfile",
+        context=context,
+        key=context.key(base=DEBIAN),
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageBuildError(
+            f"{path} is part of the proxy image and cannot be read: {error.strerror}; "
+            "reinstall pytest-codex-workspace"
+        ) from None

@@ -1,0 +1,55 @@
+"""Running a command once in a temporary container of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..engine.protocol import ContainerSpec, Engine
+from ..engine.session_id import Identity
+
+__all__ = ["ask"]
+
+_OUTPUT_LIMIT = 1 << 16
+"""The largest number of bytes kept of each output."""
+
+
+def ask(
+    engine: Engine, image_id: str, script: str, environment: Mapping[str, str], *, purpose: str
+) -> tuple[str, str]:
+    """
+    Run *script* in a bash login shell of an image, without a network.
+
+    Args:
+        engine: the engine that has the image.
+        image_id: id of the image.
+        script: the script to run.
+        environment: variables in addition to those of the image.
+        purpose: a word for the name of the container.
+
+    Returns:
+        The end of its standard output, and of its standard error.
+    """
+    identity = Identity()
+    container = engine.create(
+        ContainerSpec(
+            image=image_id,
+            command=("bash", "--login", "-c", script),
+            name=identity.name(purpose),
+            labels=identity.labels("workspace"),
+            environment=environment,
+        )
+    )
+    try:
+        stream = engine.attach(container)
+        try:
+            engine.start(container)
+            printed = {1: bytearray(), 2: bytearray()}
+            while (received := stream.receive())[0]:
+                kept = printed[1 if received[0] == 1 else 2]
+                kept += received[1]
+                del kept[:-_OUTPUT_LIMIT]
+        finally:
+            stream.close()
+    finally:
+        engine.remove(container)
+    return printed[1].decode("utf-8", "replace"), printed[2].decode("utf-8", "replace")

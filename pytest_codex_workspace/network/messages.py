@@ -1,0 +1,121 @@
+"""
+Messages between the proxy and the host: one JSON object per line.
+
+A workspace influences what the proxy sends, so every value is validated.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from types import NoneType
+from typing import TYPE_CHECKING, Any
+
+from .matching import PHASES
+from .rules.policy import REASONS, VERDICTS
+from .rules.request import Request
+from .rules.text import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["LINE_LIMIT", "LineBuffer", "decode", "encode", "request_from"]
+
+LINE_LIMIT = 1 << 20
+"""Maximum length of a line, in bytes."""
+
+_FIELDS: Mapping[str, tuple[type, ...]] = {
+    "id": (int,),
+    "time": (float, int),
+    "phase": (str,),
+    "method": (str,),
+    "scheme": (str,),
+    "host": (str,),
+    "port": (int,),
+    "path": (str,),
+    "url": (str,),
+    "status": (int, NoneType),
+    "size": (int, NoneType),
+    "duration": (float, int, NoneType),
+    "verdict": (str,),
+    "reason": (str, NoneType),
+    "explanation": (str,),
+}
+_WORDS: Mapping[str, tuple[str | None, ...]] = {
+    "phase": PHASES,
+    "verdict": VERDICTS,
+    "reason": (None, *REASONS),
+}
+
+
+class LineBuffer:
+    """
+    Splits a stream into lines and calls *on_line* with each.
+    """
+
+    def __init__(self, on_line: Callable[[bytes], None]) -> None:
+        self._on_line = on_line
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """
+        Add the next piece of the stream.
+
+        Raises:
+            ValueError: a line is longer than `LINE_LIMIT`.
+        """
+        self._rest += data
+        *lines, rest = self._rest.split(b"\n")
+        self._rest = rest
+        if len(rest) > LINE_LIMIT:
+            raise ValueError(f"a line of more than {LINE_LIMIT} bytes")
+        for line in lines:
+            self._on_line(bytes(line))
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """
+    Encode *message* as one line.
+    """
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """
+    Decode the message in one line.
+
+    Raises:
+        ValueError: the line is not a JSON object.
+    """
+    try:
+        message = json.loads(line)
+    except RecursionError:
+        raise ValueError("a message that is nested too deeply") from None
+    if not isinstance(message, dict):
+        raise ValueError("a message that is not an object")
+    return message
+
+
+def request_from(message: Mapping[str, Any]) -> Request:
+    """
+    Return the request that an event describes.
+
+    Raises:
+        ValueError: a field is missing or has an invalid value.
+    """
+    values: dict[str, Any] = {}
+    for field, kinds in _FIELDS.items():
+        value = message.get(field)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise ValueError(f"a request whose {field} is {value!r}")
+        if field in _WORDS and value not in _WORDS[field]:
+            raise ValueError(f"a request whose {field} is {value!r}")
+        values[field] = plain(value) if isinstance(value, str) else value
+    routes = message.get("routes", [])
+    if not isinstance(routes, list) or not all(isinstance(one, int) for one in routes):
+        raise ValueError(f"a request whose routes are {routes!r}")
+    values["routes"] = tuple(routes)
+    for field in ("request_body", "response_body"):
+        if message.get(field) is not None:
+            values[field] = base64.b64decode(message[field], validate=True)
+    return Request(**values)

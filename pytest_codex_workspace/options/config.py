@@ -1,0 +1,216 @@
+"""The checked options of a run, shared by pytest and the command."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..network.rules.upstream import ENVIRONMENT, InvalidUpstream, choose
+from ..reporting.output import OutputMode
+from ..text.units import parse_duration, parse_size
+from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoConfigMode
+
+__all__ = ["Config", "check_environment", "check_variable_name"]
+
+
+_LARGEST_BODY = 256 * 1024
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_REPOSITORY = re.compile(r"[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """
+    A checked set of options.
+
+    `repo` is `None` if none was given; `secret` has names only; a policy is a
+    name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
+    `started` is the start of the run in seconds since the epoch; with
+    `renew_cassette`, recording first removes earlier requests of the setup scripts
+    from the cassette.
+    """
+
+    repo: Path | None = None
+    rev: str = "HEAD"
+    repo_config: RepoConfigMode = "read"
+    image: str = "universal"
+    env: Mapping[str, str] = field(default_factory=dict)
+    secret: tuple[str, ...] = ()
+    cache: CacheMode = "auto"
+    cache_ttl: float = 12 * 3600.0
+    cache_size: int = 20_000_000_000
+    cache_registry: str = ""
+    cache_push: PushWhen = "always"
+    network: str | Mapping[str, Any] = "https-only"
+    network_setup: str | Mapping[str, Any] = "https-only"
+    cassette: CassetteMode = "off"
+    network_bodies: int = 0
+    engine: str = "auto"
+    output: OutputMode = "progress"
+    keep: KeepWhen = "never"
+    setup_timeout: float = 1200.0
+    # The URL may contain a password.
+    upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
+    renew_cassette: bool = False
+    started: float = field(default_factory=time.time)
+
+    @classmethod
+    def of(
+        cls, values: Mapping[str, Any], *, spell: str | Callable[[str], str] = "--codex-{}"
+    ) -> Config:
+        """
+        Check *values*. Each is text (for a repeatable option a list of texts, or a
+        mapping of variables), or `None` if it was not given.
+
+        Args:
+            values: the values by option key.
+            spell: the format of an option's name in errors, or a function that
+                returns the name in errors for an option's name.
+
+        Raises:
+            ConfigError: an option has an invalid value.
+        """
+        called = spell.format if isinstance(spell, str) else spell
+        checked: dict[str, Any] = {}
+        for option in OPTIONS:
+            value = values.get(option.key)
+            if value in (None, "", [], ()):
+                continue
+            name = called(option.name)
+            if option.choices and value not in option.choices:
+                raise ConfigError(f"{name}={value}: must be one of {', '.join(option.choices)}")
+            checked[option.key] = value
+        if "repo" in checked:
+            checked["repo"] = Path(checked["repo"])
+        if "env" in checked:
+            checked["env"] = _environment(checked["env"], called("env"))
+        if "secret" in checked:
+            checked["secret"] = _secrets(
+                checked["secret"], checked.get("env", {}), called("secret")
+            )
+        if "setup_timeout" in checked:
+            checked["setup_timeout"] = _parse_seconds(
+                checked["setup_timeout"], called("setup-timeout")
+            )
+        for key, parse in (("cache_ttl", parse_duration), ("cache_size", parse_size)):
+            if key in checked:
+                checked[key] = _parse_quantity(checked[key], called(key.replace("_", "-")), parse)
+        if "cache_registry" in checked:
+            _check_registry(checked["cache_registry"], called("cache-registry"))
+        if checked.get("cassette") == "record":
+            # The scripts must run so that their requests are recorded.
+            mode = checked.setdefault("cache", "refresh")
+            if mode == "require":
+                raise ConfigError(
+                    f"{called('cassette')}=record runs the scripts, but "
+                    f"{called('cache')}=require forbids that; remove one of the two"
+                )
+            if mode == "auto":
+                checked["cache"] = "refresh"
+        if "network_bodies" in checked:
+            checked["network_bodies"] = _parse_bytes(
+                checked["network_bodies"], called("network-bodies")
+            )
+        if "upstream_proxy" in checked:
+            _check_upstream(checked["upstream_proxy"], called("upstream-proxy"))
+        return cls(**checked)
+
+
+def check_environment(values: Mapping[str, object], name: str) -> dict[str, str]:
+    """
+    Return the variables of *values* after checking that names and values are valid.
+
+    Raises:
+        ConfigError: a variable is invalid. The text names the variable.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{name} is {values!r}; it must be a dict of names and values")
+    for key, value in values.items():
+        check_variable_name(key, name)
+        if not isinstance(value, str):
+            raise ConfigError(
+                f"{name}: {key} is {value!r}; the value of a variable is text: "
+                f"write {key}='{value}'"
+            )
+        if "\0" in value:
+            raise ConfigError(f"{name}: {key} contains a NUL byte, which no variable can")
+    return {str(key): str(value) for key, value in values.items()}
+
+
+def check_variable_name(key: object, name: str) -> None:
+    """
+    Check that a variable can have the name *key*.
+
+    Raises:
+        ConfigError: *key* is not a valid name.
+    """
+    if not isinstance(key, str) or not _NAME.fullmatch(key):
+        raise ConfigError(f"{name}: {key!r} is not a valid name of a variable")
+
+
+def _environment(pairs: Sequence[str] | Mapping[str, str], name: str) -> dict[str, str]:
+    if isinstance(pairs, Mapping):
+        return check_environment(pairs, name)
+    found: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"{name}={pair}: must have the form NAME=VALUE")
+        found[key] = value
+    return check_environment(found, name)
+
+
+def _secrets(names: Sequence[str], env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    for one in names:
+        check_variable_name(one, name)
+        if one in env:
+            raise ConfigError(
+                f"{name}={one}: {one} is both a secret and a plain variable (env); remove "
+                "one of the two"
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def _parse_bytes(value: str, name: str) -> int:
+    if not value.isdecimal() or int(value) > _LARGEST_BODY:
+        raise ConfigError(f"{name}={value}: must be a number of bytes from 0 to {_LARGEST_BODY}")
+    return int(value)
+
+
+def _parse_quantity(value: str, name: str, parse: Callable[[str], float]) -> float:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise ConfigError(f"{name}={value}: {error}") from None
+
+
+def _check_registry(value: str, name: str) -> None:
+    host, slash, _ = value.partition("/")
+    named = host == "localhost" or "." in host or ":" in host
+    if not slash or not named or not _REPOSITORY.fullmatch(value):
+        raise ConfigError(
+            f"{name}={value}: must be a registry's host and a repository without a tag, in lower "
+            "case: ghcr.io/me/codex-cache, localhost:5000/cache"
+        )
+
+
+def _check_upstream(value: str, name: str) -> None:
+    try:
+        choose(value, {})
+    except InvalidUpstream as error:
+        raise ConfigError(f"{name}: {error}; or give 'environment' or 'none'") from None
+
+
+def _parse_seconds(value: str, name: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"{name}={value}: must be a number of seconds above 0")
+    return seconds

@@ -1,0 +1,205 @@
+"""The arguments of the markers and of `codex_workspace_factory` as plain data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from ..errors import ConfigError
+from .config import check_environment
+
+__all__ = ["DESCRIPTIONS", "WorkspaceRequest", "read_keywords", "read_markers"]
+
+DESCRIPTIONS: Mapping[str, str] = {
+    "cache_hit": "cache_hit: the workspace starts from the committed setup image, and "
+    "setup-from-cache-script.sh has run",
+    "cache_miss": "cache_miss: the workspace is a clean one in which setup-script.sh runs for "
+    "this test; the cache is not read",
+    "codex_repo": "codex_repo(path, rev=None): project another repository for this test",
+    "codex_env": "codex_env(NAME=VALUE, ...): extra environment for this test's workspace",
+    "codex_network": "codex_network(policy=..., allow=[...], deny=[...], methods=[...], http=...): "
+    "network policy of this test's workspace",
+    "codex_cassette": "codex_cassette(name): cassette for this test's requests",
+    "codex_setup": "codex_setup(False): do not run setup scripts",
+}
+
+
+class _Mark(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def args(self) -> tuple[Any, ...]: ...
+    @property
+    def kwargs(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceRequest:
+    """
+    The workspace that one test requests.
+    """
+
+    state: Literal["ready", "hit", "miss", "clean"] = "ready"
+    repo: str | None = None
+    rev: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    network: tuple[Mapping[str, Any], ...] = ()
+    """Changes to the network policy in order; `policy` replaces the policy so far."""
+    cassette: str | None = None
+
+
+def read_markers(marks: Iterable[_Mark]) -> WorkspaceRequest:
+    """
+    Return the request of the markers *marks*, the closest to the test first.
+
+    Raises:
+        ConfigError: a marker has invalid arguments, or two markers contradict
+            each other. The text names the marker and its valid arguments.
+    """
+    values: dict[str, Any] = {}
+    for mark in marks:
+        if mark.name not in DESCRIPTIONS:
+            continue
+        given = _read(mark)
+        if mark.name == "codex_env":
+            values["env"] = {**given, **values.get("env", {})}
+        elif mark.name == "codex_network":
+            values["network"] = (given, *values.get("network", ()))
+        else:
+            values.setdefault(mark.name.removeprefix("codex_"), given)
+    repo, rev = values.pop("repo", (None, None))
+    return _request(repo=repo, rev=rev, spell="@pytest.mark.{}".format, **values)
+
+
+def read_keywords(values: Mapping[str, Any]) -> WorkspaceRequest:
+    """
+    Return the request of keyword arguments: `rev`, and the names of the markers,
+    with or without `codex_`.
+
+    Raises:
+        TypeError: a keyword is unknown.
+        ConfigError: a value is invalid.
+    """
+    known = (
+        "cache_hit",
+        "cache_miss",
+        "repo",
+        "rev",
+        "env",
+        "network",
+        "cassette",
+        "setup",
+    )
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = {"path": "repo"}.get(key, key.removeprefix("codex_"))
+        if name not in known:
+            raise TypeError(
+                f"codex_workspace_factory() has no keyword {key!r}; it has {', '.join(known)}"
+            )
+        found[name] = value
+    repo = found.pop("repo", None)
+    if isinstance(repo, tuple):
+        repo, found["rev"] = _read_repo("repo", repo, {})
+    if repo is not None:
+        repo = _path(repo, "repo")
+    if "env" in found:
+        found["env"] = check_environment(found["env"], "env")
+    if "network" in found:
+        found["network"] = (_read_network("network", found["network"]),)
+    return _request(repo=repo, spell=str, **found)
+
+
+def _request(
+    *,
+    spell: Any,
+    repo: str | None = None,
+    rev: str | None = None,
+    env: Mapping[str, str] | None = None,
+    network: tuple[Mapping[str, Any], ...] = (),
+    cassette: str | None = None,
+    cache_hit: bool = False,
+    cache_miss: bool = False,
+    setup: bool = True,
+) -> WorkspaceRequest:
+    chosen = [
+        (name, state)
+        for given, name, state in (
+            (cache_hit, "cache_hit", "hit"),
+            (cache_miss, "cache_miss", "miss"),
+            (not setup, "codex_setup", "clean"),
+        )
+        if given
+    ]
+    if len(chosen) > 1:
+        names = " and ".join(spell(name) for name, _ in chosen)
+        raise ConfigError(f"{names} contradict each other: a workspace starts in one state")
+    state: Any = chosen[0][1] if chosen else "ready"
+    return WorkspaceRequest(state, repo, rev, env or {}, network, cassette)
+
+
+def _read(mark: _Mark) -> Any:
+    usage = f"@pytest.mark.{mark.name}"
+    args, kwargs = mark.args, dict(mark.kwargs)
+    if mark.name in ("cache_hit", "cache_miss"):
+        if args or kwargs:
+            raise ConfigError(f"{usage} takes no arguments")
+        return True
+    if mark.name == "codex_setup":
+        if len(args) != 1 or kwargs or not isinstance(args[0], bool):
+            raise ConfigError(f"{usage} takes one argument, True or False: {usage}(False)")
+        return args[0]
+    if mark.name == "codex_env":
+        if args:
+            raise ConfigError(f"{usage} takes keywords only: {usage}(NAME='value')")
+        return check_environment(kwargs, usage)
+    if mark.name == "codex_cassette":
+        if len(args) != 1 or kwargs or not isinstance(args[0], str):
+            raise ConfigError(f"{usage} takes one name: {usage}('api')")
+        return args[0]
+    if mark.name == "codex_network":
+        if len(args) > 1 or (args and "policy" in kwargs):
+            raise ConfigError(
+                f"{usage} takes a policy and keywords: {usage}('offline', allow=['example.org'])"
+            )
+        return _read_network(usage, {**({"policy": args[0]} if args else {}), **kwargs})
+    return _read_repo(usage, args, kwargs)
+
+
+def _read_network(usage: str, given: Any) -> Mapping[str, Any]:
+    """
+    Return changes to a policy. A mapping has `policy`, fields, or both; any other
+    value is a policy itself.
+    """
+    from ..network.rules.policy import InvalidPolicy, Policy
+
+    changes: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"policy": given}
+    policy = changes.get("policy", "")
+    if not isinstance(policy, str | os.PathLike | Mapping | Policy):
+        raise ConfigError(f"{usage}: policy is {policy!r}; it must be a name, a path or fields")
+    fields = {key: value for key, value in changes.items() if key != "policy"}
+    try:
+        Policy().but(**fields)
+    except InvalidPolicy as error:
+        raise ConfigError(f"{usage}: {error}") from None
+    return changes
+
+
+def _read_repo(usage: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, str | None]:
+    given = {**dict(zip(("path", "rev"), args, strict=False)), **kwargs}
+    if len(args) > 2 or not set(given) <= {"path", "rev"} or "path" not in given:
+        raise ConfigError(
+            f"{usage} takes a path and optionally a revision: {usage}(path, rev=None)"
+        )
+    rev = given.get("rev")
+    if rev is not None and not isinstance(rev, str):
+        raise ConfigError(f"{usage}: rev is {rev!r}; it must be text, such as 'HEAD~1'")
+    return _path(given["path"], usage), rev
+
+
+def _path(value: Any, usage: str) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigError(f"{usage}: path is {value!r}; it must be a path")
+    return os.fsdecode(value)

@@ -1,0 +1,248 @@
+"""The value of each option and its source.
+
+Precedence: command line, environment, ini file, the repository's
+`.codex-workspace.yaml`, default. Variables and secrets are merged one by one in
+the same order.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import ConfigError, PolicyError
+from .config import Config, check_environment, check_variable_name
+from .table import OPTIONS, Option
+
+__all__ = ["FILE", "Given", "Settings", "Source", "Values", "entries_of", "find_file"]
+
+FILE = ".codex-workspace.yaml"
+"""The file at the top of a repository's work tree."""
+
+_BY_NAME = re.compile(r"[\s,]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """
+    The source of a value: an option, an environment variable, an ini file, or the
+    repository's file.
+    """
+
+    kind: Literal["option", "environment", "ini", "file", "default"]
+    name: str = ""
+    path: Path | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        """
+        Return the place where the user finds the value.
+        """
+        if self.path is None:
+            return self.name or self.kind
+        return f"{self.path}, line {self.line}" if self.line else f"{self.name} in {self.path}"
+
+    @property
+    def spelled(self) -> str:
+        """
+        The beginning of an error message about the value.
+        """
+        return f"{self}: {self.name}" if self.line else str(self)
+
+
+_DEFAULT = Source("default")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """
+    A value as it was written, and its source.
+    """
+
+    value: Any
+    source: Source
+
+
+Values = dict[str, Given]
+"""Values by option key. Each value of a repeatable option has a key such as `env.NAME`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    The checked options of a run, and the source of each.
+    """
+
+    config: Config
+    values: Values
+    file: Path | None = None
+
+    @classmethod
+    def of(
+        cls,
+        options: Mapping[str, Any],
+        *,
+        spell: str,
+        ini: Values | None = None,
+        environ: Mapping[str, str] = os.environ,
+        repo: str = "",
+    ) -> Settings:
+        """
+        Collect the values of options, environment and files.
+
+        Args:
+            options: values of the command line by option key; `None` if an option was
+                not given.
+            spell: the format of an option's name on the command line.
+            ini: the values of an ini file.
+            environ: the environment with the variables `CODEX_WORKSPACE_*`.
+            repo: the repository to use if none is given.
+
+        Raises:
+            ConfigError: a value is invalid. The text names its source.
+            PolicyError: a network policy is invalid.
+        """
+        given = _read_environment(environ) | _read_options(options, spell)
+        higher = {**(ini or {}), **given}
+        named = higher["repo"].value if "repo" in higher else repo
+        ignored = "repo_config" in higher and higher["repo_config"].value == "ignore"
+        file = find_file(named) if named and not ignored else None
+        lower: Values = {}
+        if file is not None:
+            from .repo_file import read_file
+
+            lower = read_file(file)
+        values = {**lower, **higher}
+        if "repo" not in values and repo:
+            values["repo"] = Given(repo, _DEFAULT)
+        return cls(_config(values), values, file)
+
+    def source(self, key: str) -> Source:
+        """
+        Return the source of an option's value.
+        """
+        return self.values[key].source if key in self.values else _DEFAULT
+
+
+def find_file(repo: str | Path) -> Path | None:
+    """
+    Return the configuration file of the repository that contains *repo*; `None` if
+    there is none.
+
+    Raises:
+        ConfigError: the file is not a regular file, or ends in `.yml`.
+    """
+    try:
+        start = Path(repo).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError):
+        return None  # The code that opens the repository reports the error.
+    top = next((one for one in (start, *start.parents) if os.path.lexists(one / ".git")), None)
+    if top is None:
+        return None
+    other = top / FILE.replace(".yaml", ".yml")
+    if os.path.lexists(other):
+        raise ConfigError(f"{other} is not read: rename it to {FILE}")
+    path = top / FILE
+    if not os.path.lexists(path):
+        return None
+    if not path.is_file():
+        raise ConfigError(f"{path} is not a regular file: replace or remove it")
+    return path
+
+
+def entries_of(option: Option, texts: Sequence[str], source: Source) -> Values:
+    """
+    Return the values of a repeatable option one by one.
+
+    Raises:
+        ConfigError: a value is invalid.
+    """
+    found: Values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if option.metavar == "NAME":
+            check_variable_name(text, source.spelled)
+        elif not equals:
+            raise ConfigError(f"{source.spelled}={text}: must have the form NAME=VALUE")
+        else:
+            check_environment({name: value}, source.spelled)
+        found[f"{option.key}.{name}"] = Given(value, source)
+    return found
+
+
+def _read_options(options: Mapping[str, Any], spell: str) -> Values:
+    found: Values = {}
+    for option in OPTIONS:
+        value = options.get(option.key)
+        # The command takes the repository as an argument.
+        called = "REPO" if option.name == "repo" and spell == "--{}" else spell.format(option.name)
+        source = Source("option", called)
+        if option.repeatable:
+            found |= entries_of(option, value or (), source)
+        elif value not in (None, ""):
+            found[option.key] = Given(value, source)
+    return found
+
+
+def _read_environment(environ: Mapping[str, str]) -> Values:
+    found: Values = {}
+    for option in OPTIONS:
+        text = environ.get(option.variable, "")
+        source = Source("environment", option.variable)
+        if option.repeatable:
+            # A value may contain spaces, but a name cannot.
+            cut = _BY_NAME.split(text) if option.metavar == "NAME" else text.splitlines()
+            found |= entries_of(option, [one for one in cut if one.strip()], source)
+        elif text:
+            found[option.key] = Given(text, source)
+    return found
+
+
+def _config(values: Values) -> Config:
+    plain: dict[str, Any] = {}
+    for key, given in values.items():
+        name, dot, entry = key.partition(".")
+        if dot:
+            plain.setdefault(name, {})[entry] = given.value
+        else:
+            plain[name] = given.value
+
+    def spelled(name: str) -> str:
+        key = name.replace("-", "_")
+        one = next((values[each] for each in values if each.partition(".")[0] == key), None)
+        return one.source.spelled if one else name
+
+    for name in plain.get("secret", {}):
+        _check_apart(name, values)
+    if "secret" in plain:
+        plain["secret"] = list(plain["secret"])
+    config = Config.of(plain, spell=spelled)
+    for key in ("network", "network_setup"):
+        try:
+            _check_policy(getattr(config, key))
+        except PolicyError as error:
+            kind = ConfigError if values[key].source.kind == "file" else PolicyError
+            raise kind(f"{spelled(key)}: {error}") from None
+    return config
+
+
+def _check_apart(name: str, values: Values) -> None:
+    if f"env.{name}" in values:
+        variable, secret = values[f"env.{name}"].source, values[f"secret.{name}"].source
+        raise ConfigError(
+            f"{name} is both a secret ({secret}) and a plain variable ({variable}); remove one "
+            "of the two"
+        )
+
+
+def _check_policy(value: Any) -> None:
+    # A policy that is written in the repository's file was checked with the file.
+    if value == "https-only" or isinstance(value, Mapping):
+        return
+    from ..network.policy_reader import PolicyReader
+
+    PolicyReader().read(value)

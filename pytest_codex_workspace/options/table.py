@@ -1,0 +1,215 @@
+"""The table of options: names, defaults, choices, and their place in the repository's file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..reporting.output import OutputMode
+
+__all__ = [
+    "OPTIONS",
+    "CacheMode",
+    "CassetteMode",
+    "KeepWhen",
+    "Option",
+    "PushWhen",
+    "RepoConfigMode",
+]
+
+
+CacheMode = Literal["auto", "refresh", "off", "require"]
+
+
+CassetteMode = Literal["record", "replay", "off"]
+
+
+KeepWhen = Literal["never", "failed", "always"]
+
+
+PushWhen = Literal["always", "never"]
+
+
+RepoConfigMode = Literal["read", "ignore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """
+    One option: `--codex-NAME` for pytest, `codex_NAME` in an ini file,
+    `--NAME` for the command, `CODEX_WORKSPACE_NAME` in the environment.
+
+    `place` is the option's place in `.codex-workspace.yaml`: by default its name;
+    `cache.ttl` is `ttl` in the mapping `cache`; `None` means that the file cannot
+    set the option, because it depends on the user and not on the repository.
+    """
+
+    name: str
+    metavar: str
+    default: str
+    help: str
+    choices: tuple[str, ...] = ()
+    repeatable: bool = False
+    place: str | None = ""
+
+    @property
+    def key(self) -> str:
+        """
+        The name of the field in `Config`.
+        """
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """
+        The environment variable that sets the option.
+        """
+        return f"CODEX_WORKSPACE_{self.key.upper()}"
+
+    def is_path(self, value: str) -> bool:
+        """
+        Check whether *value* is a path. In an ini file, a path starts at its directory.
+        """
+        return self.name == "repo" or (
+            self.metavar == "POLICY" and value.endswith((".yaml", ".yml"))
+        )
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("repo", "PATH", "", "repository to copy into workspaces", place=None),
+    Option("rev", "REV", "HEAD", "commit of the repository", place=None),
+    Option(
+        "repo-config",
+        "MODE",
+        "read",
+        "read: use .codex-workspace.yaml of the repository; ignore: do not, for a repository that "
+        "you do not trust with secrets and network access",
+        choices=get_args(RepoConfigMode),
+        place=None,
+    ),
+    Option(
+        "image",
+        "NAME",
+        "universal",
+        "base image: 'universal' (codex-universal), 'slim' (Debian packages, needs no container "
+        "registry), or the reference of any image",
+    ),
+    Option(
+        "env", "NAME=VALUE", "", "environment variable of workspaces; repeatable", repeatable=True
+    ),
+    Option(
+        "secret",
+        "NAME",
+        "",
+        "environment variable of this machine that only the setup scripts see; repeatable",
+        repeatable=True,
+        place="secrets",
+    ),
+    Option(
+        "cache",
+        "MODE",
+        "auto",
+        "auto: use the cache, and add missing setups; refresh: run setup again and replace the "
+        "cached one; off: do not use the cache; require: fail if the setup is not cached",
+        choices=get_args(CacheMode),
+        place="cache.mode",
+    ),
+    Option(
+        "cache-ttl",
+        "DURATION",
+        "12h",
+        "maximum age of a cached setup, such as 90 (seconds), 30m, 12h, 2d",
+        place="cache.ttl",
+    ),
+    Option(
+        "cache-size",
+        "SIZE",
+        "20GB",
+        "maximum disk space of cached layers on the engine; the least recently used are removed "
+        "first",
+        place="cache.size",
+    ),
+    Option(
+        "cache-registry",
+        "HOST/REPO",
+        "",
+        "container registry to download missing setups from, and to upload new ones to",
+        place="cache.registry",
+    ),
+    Option(
+        "cache-push",
+        "WHEN",
+        "always",
+        "always: upload new setups to the cache registry; never: only download",
+        choices=get_args(PushWhen),
+        place="cache.push",
+    ),
+    Option(
+        "network",
+        "POLICY",
+        "https-only",
+        "network policy after the setup scripts: https-only, offline, codex-common-dependencies, "
+        "codex-package-managers, open, or the path of a policy file",
+        place="network.tests",
+    ),
+    Option(
+        "network-setup",
+        "POLICY",
+        "https-only",
+        "network policy of the setup scripts; values as for network",
+        place="network.setup",
+    ),
+    Option(
+        "cassette",
+        "MODE",
+        "off",
+        "record: save all requests and responses in codex-workspace-cassettes/ of the repository; "
+        "replay: answer requests from there, without outside connections; off: neither",
+        choices=get_args(CassetteMode),
+    ),
+    Option(
+        "network-bodies",
+        "BYTES",
+        "0",
+        "keep at most BYTES of each body in the network log, including secrets; up to 262144",
+        place="network.bodies",
+    ),
+    Option(
+        "engine",
+        "URL",
+        "auto",
+        "container engine: auto, docker, podman, or a unix://, tcp:// or ssh:// URL",
+        place=None,
+    ),
+    Option(
+        "output",
+        "MODE",
+        "progress",
+        "progress: print steps and the output of the setup scripts; stream: also print the output "
+        "of image builds; quiet: print neither",
+        choices=get_args(OutputMode),
+        place=None,
+    ),
+    Option(
+        "keep",
+        "WHEN",
+        "never",
+        "keep workspaces as images, for inspection",
+        choices=get_args(KeepWhen),
+        place=None,
+    ),
+    Option(
+        "setup-timeout",
+        "SECONDS",
+        "1200",
+        "time limit of each setup script in seconds",
+        place="timeouts.setup",
+    ),
+    Option(
+        "upstream-proxy",
+        "URL",
+        "environment",
+        "proxy for outside connections: an http:// or https:// URL, with user:password@ if "
+        "required; 'environment': use HTTPS_PROXY; 'none': no proxy; NO_PROXY always applies",
+    ),
+)

@@ -1,0 +1,300 @@
+"""Look up a commit of a user's repository, without writing to the repository."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..codex import RESUME, SCRIPTS, SETUP
+from ..errors import ProjectionError
+from ..text.suggest import did_you_mean
+from .git import git, inside, reading_environment, run_git, shared_dir
+from .submodules import find_submodules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .submodules import Submodule
+
+__all__ = ["RepositorySnapshot", "open_repository", "project_name", "skips_submodules"]
+
+_FACTS = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
+
+
+@dataclass(frozen=True, slots=True)
+class RepositorySnapshot:
+    """
+    A repository at one commit.
+
+    Attributes:
+        path: top level of the work tree.
+        name: name of the repository, limited to characters that a hosting
+            service allows. A linked worktree has the name of its repository,
+            so that all worktrees share one cache.
+        git_dir: git directory of the work tree.
+        common_dir: git directory of the repository; differs from `git_dir` in a
+            linked worktree.
+        head: full commit id.
+        object_format: `sha1` or `sha256`.
+        shallow: whether the repository is a shallow clone.
+        identity: an id that keeps the cached images of different repositories
+            apart. Clones of one repository with the same name share an id; a
+            shallow clone has an id of its own, since its root commit is unknown.
+        scripts_tree: tree id of `codex-workspace-scripts/` in the commit;
+            `None` if there is no such directory.
+        has_setup: whether that directory holds `setup-script.sh`.
+        has_resume: whether that directory holds `setup-from-cache-script.sh`.
+        submodules: direct submodules; each lists its own submodules.
+    """
+
+    path: Path
+    name: str
+    git_dir: Path
+    common_dir: Path
+    head: str
+    object_format: str
+    shallow: bool
+    identity: str
+    scripts_tree: str | None
+    has_setup: bool
+    has_resume: bool
+    submodules: tuple[Submodule, ...]
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def open_repository(
+    path: str | Path, rev: str = "HEAD", *, environ: Mapping[str, str]
+) -> RepositorySnapshot:
+    """
+    Look up a commit of the repository that contains *path*.
+
+    Nothing in the repository or its work tree changes, not even a timestamp,
+    and nothing is fetched.
+
+    Args:
+        path: a work tree or a directory in one; `~` is the home directory.
+        rev: a revision, as for `git rev-parse`.
+        environ: environment for git; `CODEX_SKIP_SUBMODULES=1` skips
+            submodules.
+
+    Raises:
+        ProjectionError: the commit does not exist, or some of its objects are
+            missing.
+
+    Example:
+        >>> open_repository(".", environ=os.environ).head  # doctest: +SKIP
+        '5d3f0c3a0b4e7a9a6f2b7a3a8b1c2d3e4f5a6b7c'
+    """
+    directory = _directory(path)
+    env = reading_environment(environ)
+    shallow, object_format, named, git_dir, top = _facts(directory, rev, env)
+    commit, tree, scripts, setup, resume, modules = _objects(
+        top,
+        git_dir,
+        env,
+        f"{named}^{{commit}}",
+        f"{named}^{{tree}}",
+        f"{named}^{{commit}}:{SCRIPTS}",
+        f"{named}^{{commit}}:{SETUP}",
+        f"{named}^{{commit}}:{RESUME}",
+        f"{named}^{{commit}}:.gitmodules",
+    )
+    if commit is None:
+        raise _unknown_revision(directory, rev, env)
+    head = commit[1]
+    if tree is None:
+        raise _incomplete(top, head)
+    common_dir = shared_dir(git_dir)
+    name = _name(top, git_dir, common_dir)
+    if shallow:
+        origin = os.fsencode(common_dir)
+    else:
+        origin = git(
+            *inside(git_dir), "rev-list", "--first-parent", "--max-parents=0", head, env=env
+        )
+    return RepositorySnapshot(
+        path=top,
+        name=name,
+        git_dir=git_dir,
+        common_dir=common_dir,
+        head=head,
+        object_format=object_format,
+        shallow=shallow,
+        identity=hashlib.sha256(name.encode() + b"\0" + origin.strip()).hexdigest()[:32],
+        scripts_tree=scripts[1] if scripts and scripts[0] == "tree" else None,
+        has_setup=setup is not None and setup[0] == "blob",
+        has_resume=resume is not None and resume[0] == "blob",
+        submodules=(
+            find_submodules(top, head, git_dir=git_dir, common_dir=common_dir, env=env)
+            if modules and not skips_submodules(environ)
+            else ()
+        ),
+    )
+
+
+def skips_submodules(environ: Mapping[str, str]) -> bool:
+    """
+    Check whether `CODEX_SKIP_SUBMODULES` is set to skip submodules.
+    """
+    return environ.get("CODEX_SKIP_SUBMODULES", "").strip().lower() in {"1", "true", "yes", "on"}
+
+
+def _directory(path: str | Path) -> Path:
+    """
+    Return *path* as an absolute path, after checking that it is a directory.
+    """
+    try:
+        directory = Path(path).expanduser().resolve()
+        if directory.is_dir():
+            return directory
+        there = directory.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ProjectionError(f"{str(path)!r} cannot be a repository: {error}") from None
+    if there:
+        raise ProjectionError(
+            f"{directory} is not a directory", remedy="Give the directory of a git work tree."
+        )
+    raise ProjectionError(f"{directory} does not exist", remedy="Give the path of a git work tree.")
+
+
+def _facts(directory: Path, rev: str, env: Mapping[str, str]) -> tuple[bool, str, str, Path, Path]:
+    """
+    Return whether the clone is shallow, the object format, the id that *rev*
+    names, the git directory and the top level.
+    """
+    # Git would treat this as an option; no revision starts with a dash.
+    asked = rev if not rev.startswith("-") else ""
+    result = run_git(
+        *("rev-parse", *_FACTS, asked, "--absolute-git-dir", "--show-toplevel"),
+        cwd=directory,
+        env=env,
+    )
+    bare, *rest = os.fsdecode(result.stdout).removesuffix("\n").split("\n")
+    if bare == "true":
+        raise ProjectionError(
+            f"{directory} is a bare repository",
+            remedy="Give the path of one of its work trees (git clone "
+            f"{shlex.quote(str(directory))}, or git worktree add).",
+        )
+    if result.code and (len(rest) < 2 or "must be run in a work tree" in result.stderr):
+        raise _no_work_tree(directory, result.stderr)
+    if result.code or not re.fullmatch("[0-9a-f]{40,64}", rest[2]) or rest[3][:1] != "/":
+        raise _unknown_revision(directory, rev, env)
+    # Paths may contain line ends; the second path is *directory* or one of its parents.
+    paths = rest[3:]
+    above = {str(directory), *map(str, directory.parents)}
+    cut = next((at for at in range(1, len(paths)) if "\n".join(paths[at:]) in above), 1)
+    git_dir, top = Path("\n".join(paths[:cut])), Path("\n".join(paths[cut:]))
+    return rest[0] == "true", rest[1], rest[2], git_dir, top
+
+
+def _no_work_tree(directory: Path, said: str) -> ProjectionError:
+    """
+    Return the error for a directory in which git finds no work tree.
+    """
+    if "dubious ownership" in said or "unsafe repository" in said:
+        owned = re.search(r"safe\.directory (.+)$", said, re.MULTILINE)
+        place = owned[1] if owned else shlex.quote(str(directory))
+        return ProjectionError(
+            f"{directory} is in a repository owned by another user, which git will not open",
+            remedy="If you trust the repository, run git config --global --add "
+            f"safe.directory {place}",
+        )
+    if "(or any" in said:
+        return ProjectionError(
+            f"{directory} is not in a git repository",
+            remedy="Give the path of a repository, or run git init there and commit the files "
+            "that the workspace needs.",
+        )
+    if "must be run in a work tree" in said:
+        return ProjectionError(
+            f"{directory} is inside a .git directory",
+            remedy="Give the path of the work tree that it belongs to.",
+        )
+    return ProjectionError(
+        f"git cannot open the repository that {directory} is in: {said}",
+        remedy="For a repository that was moved, try git worktree repair; for a damaged one, "
+        "git fsck.",
+    )
+
+
+def _unknown_revision(directory: Path, rev: str, env: Mapping[str, str]) -> ProjectionError:
+    """
+    Return the error for a revision that names no commit.
+    """
+    names = git(
+        "for-each-ref",
+        "--format=%(refname:short)",
+        *("refs/heads", "refs/tags", "refs/remotes"),
+        cwd=directory,
+        env=env,
+    )
+    known = os.fsdecode(names).splitlines()
+    if rev == "HEAD":
+        hint = f" ({known[0]!r} has one: git switch {shlex.quote(known[0])})" if known else ""
+        return ProjectionError(
+            f"the repository at {directory} has no commit at HEAD yet",
+            remedy=f"Run git add and git commit for the files that the workspace needs{hint}.",
+        )
+    remote = [name for name in known if name.endswith(f"/{rev}")]
+    return ProjectionError(
+        f"{rev!r} names no commit in {directory}{did_you_mean(rev, known, first=remote)}",
+        remedy="git log --all lists the commits of the clone. If the commit is only on a remote, "
+        "run git fetch first.",
+    )
+
+
+def _incomplete(top: Path, what: str, said: str = "") -> ProjectionError:
+    """
+    Return the error for a partial clone that lacks files of *what*.
+    """
+    return ProjectionError(
+        f"some files of {what} are missing in {top}, and nothing is fetched automatically"
+        + (f" ({said})" if said else ""),
+        remedy=f"Fetch them with git -C {shlex.quote(str(top))} fetch --refetch --no-filter origin",
+    )
+
+
+def _name(top: Path, git_dir: Path, common_dir: Path) -> str:
+    """
+    Return the name of the repository, for the project directory.
+    """
+    name = top.name
+    if git_dir != common_dir:
+        # Users of linked worktrees often keep the bare repository in a directory such as `.bare`.
+        hidden = common_dir.name.startswith(".")
+        name = common_dir.parent.name if hidden else common_dir.name.removesuffix(".git")
+    return project_name(name)
+
+
+def project_name(name: str) -> str:
+    """
+    Replace the characters of *name* that a project directory may not have.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:100]
+    return name if name.strip(".") and name != ".git" else "repository"
+
+
+def _objects(
+    top: Path, git_dir: Path, env: Mapping[str, str], *names: str
+) -> list[tuple[str, str] | None]:
+    """
+    Return type and id of each object, `None` for a missing one.
+    """
+    answer = run_git(
+        *inside(git_dir),
+        *("cat-file", "--batch-check=%(objecttype) %(objectname)"),
+        input="".join(f"{name}\n" for name in names).encode(),
+        env=env,
+    )
+    if answer.code:
+        raise _incomplete(top, names[0], answer.stderr)
+    found = [line.split(" ") for line in answer.stdout.decode().splitlines()]
+    return [(kind, name) if name != "missing" else None for kind, name in found]

@@ -1,0 +1,1 @@
+"""Variables that only setup scripts get, and removing their values from what is kept."""

@@ -1,0 +1,1 @@
+"""How a workspace is made: layers, scripts, and the start from them."""

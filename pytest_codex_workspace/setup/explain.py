@@ -1,0 +1,147 @@
+"""Explaining a cache hit or miss, for `codex-workspace cache explain`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..cache.entries import entries, is_old
+from ..cache.usage import usage_on
+from ..engine import labels
+from ..images.content_key import Hidden, differing, fingerprint, key_of
+from ..projection.git import inside, reading_environment, run_git
+from .layers import setup_parts
+
+if TYPE_CHECKING:
+    from ..cache.entries import Entry
+    from ..engine.protocol import Engine
+    from ..projection.repository import RepositorySnapshot
+    from .spec import WorkspaceSpec
+
+__all__ = ["Explanation", "explain"]
+
+Outcome = Literal["hit", "old", "miss", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """
+    The parts of a setup's key, and the image that has it.
+
+    Attributes:
+        snapshot: the repository.
+        outcome: `hit`; `old` for an expired image; `miss`; `none` if the
+            repository has no setup.
+        key: the key of the image; empty if the repository has no setup.
+        parts: the parts of the key, shortened.
+        image: the image with the key, otherwise the most similar one.
+        differences: the differences between that image and the key.
+        scripts: the changed files in the scripts' folder.
+    """
+
+    snapshot: RepositorySnapshot
+    outcome: Outcome
+    key: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    image: Entry | None = None
+    differences: Mapping[str, str] = field(default_factory=dict)
+    scripts: Sequence[str] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """
+        Return the explanation as plain data for JSON.
+        """
+        image = self.image
+        return {
+            "outcome": self.outcome,
+            "repository": self.snapshot.name,
+            "head": self.snapshot.head,
+            "key": self.key or None,
+            "parts": self.parts,
+            "image": image and {"key": image.key, "id": image.image.id, "created": image.created},
+            "differences": self.differences,
+            "scripts": self.scripts,
+        }
+
+
+def explain(engine: Engine, spec: WorkspaceSpec, *, base_identity: str, ttl: float) -> Explanation:
+    """
+    Look for the setup image of *spec*, without building anything.
+
+    Args:
+        engine: the engine with the images.
+        spec: the workspace whose setup is looked for.
+        base_identity: `base.base_identity` of the base image.
+        ttl: maximum age of an image in seconds.
+
+    Raises:
+        EngineError: the engine refused.
+    """
+    snapshot = spec.snapshot
+    if snapshot.scripts_tree is None:
+        return Explanation(snapshot, "none")
+    parts = setup_parts(spec, base=base_identity, platform=engine.platform)
+    key = key_of(parts)
+    short = {name: _short(value) for name, value in parts.items()}
+    every = entries(engine, usage_on(engine))
+    setups = [one for one in every if one.kind == "setup"]
+    hit = next((one for one in setups if one.key == key), None)
+    if hit is not None:
+        outcome: Outcome = "old" if is_old(hit.image, ttl) else "hit"
+        return Explanation(snapshot, outcome, key, short, hit)
+    image, differences = _nearest(fingerprint(parts), setups)
+    scripts: Sequence[str] = ()
+    if image is not None and "scripts" in differences:
+        scripts = _changed_scripts(spec, _parts_of(image).get("scripts", ""))
+    return Explanation(snapshot, "miss", key, short, image, differences, scripts)
+
+
+def _short(value: object) -> str:
+    """
+    Shorten one part of a key to a line: the name of a policy, the names of variables.
+    """
+    if isinstance(value, Hidden):
+        return "(not shown)"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return str(value.get("name") or ", ".join(value) or "none")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _nearest(
+    own: dict[str, str], setups: Sequence[Entry]
+) -> tuple[Entry | None, Mapping[str, str]]:
+    compared = [(differing(_parts_of(one), own), one) for one in setups]
+    near = [
+        (found, one) for found, one in compared if not {"repository", "name"} & set(found)
+    ]  # Images of other repositories are not similar.
+    if not near:
+        return None, {}
+    found, one = min(near, key=lambda pair: (len(pair[0]), -pair[1].created))
+    # Images have nothing that reveals the values of secrets.
+    return one, found or {"secret values": "changed"}
+
+
+def _parts_of(entry: Entry) -> dict[str, str]:
+    try:
+        return {str(k): str(v) for k, v in json.loads(entry.image.labels[labels.PARTS]).items()}
+    except (KeyError, ValueError, AttributeError):
+        return {}
+
+
+def _changed_scripts(spec: WorkspaceSpec, old: str) -> list[str]:
+    """
+    Return the changed files in the scripts' folder, if its old tree is still in the repository.
+    """
+    result = run_git(
+        *inside(spec.snapshot.git_dir),
+        *("diff-tree", "-r", "--name-status", old, str(spec.snapshot.scripts_tree)),
+        env=reading_environment(os.environ),
+    )
+    return result.stdout.decode("utf-8", "replace").splitlines() if result.code == 0 else []

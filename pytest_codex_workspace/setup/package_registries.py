@@ -1,0 +1,55 @@
+"""Where the pip, npm and apt of a base image get their packages from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from ..codex import REGISTRIES
+from ..engine.protocol import ImageInfo
+from ..host.dirs import cache_dir
+from ..network.rules.policy import OFFLINE
+from ..reporting.output import Output
+from ..workspace.launcher import Launcher, UnusableImage
+
+__all__ = ["read_registries"]
+
+_LIMIT = 1 << 16
+
+
+def read_registries(
+    image: ImageInfo, launcher: Launcher, output: Output
+) -> Mapping[str, Sequence[str]]:
+    """
+    Return the hosts of the package registries by kind. They are read from the
+    base image itself: in a layer on top of it a script could have changed them.
+
+    Args:
+        image: the base image.
+        launcher: starts a container of it, once on this machine.
+        output: shows a warning if the image has no list.
+    """
+    cached = cache_dir() / "registries" / f"{image.id.rpartition(':')[2]}.json"
+    found: dict[str, list[str]]
+    with suppress(OSError, ValueError):
+        found = json.loads(cached.read_text("ascii"))
+        return found
+    try:
+        running = launcher.launch(image.id, {}, "setup", policy=OFFLINE, cwd="/")
+    except UnusableImage as error:
+        raise error.cause from None
+    try:
+        found = json.loads(running.channel.read_file(REGISTRIES, limit=_LIMIT))
+    except FileNotFoundError:
+        output.note(
+            f"{image.tags[0] if image.tags else image.id} has no list of package registries: the "
+            "presets are without package registries"
+        )
+        return {}
+    finally:
+        launcher.stop(running)
+    with suppress(OSError):
+        cached.parent.mkdir(exist_ok=True)
+        cached.write_text(json.dumps(found), "ascii")
+    return found

@@ -1,0 +1,333 @@
+"""Running a repository's setup scripts, as Codex runs them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from ..codex import RESUME, SETUP
+from ..errors import SetupError, WorkspaceLost
+from ..host.dirs import cache_dir
+from ..network.matching import Phase
+from ..network.rules.request import Request
+from ..options.config import Config
+from ..reporting.output import Output
+from ..secrets.secrets import NO_SECRETS, Secrets
+from ..workspace.channel import Channel
+from ..workspace.launcher import Launcher, Running
+from .spec import WorkspaceSpec
+
+__all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
+
+_SCRIPTS: Mapping[Phase, str] = {"setup": SETUP, "resume": RESUME}
+_RECORD = "/opt/codex/{}-record.json"
+_RECORD_LIMIT = 16 * 1024 * 1024
+_OUTPUT_LIMIT = 1024 * 1024
+_TAIL_LINES = 25
+_REQUESTS = 1000
+_LOG_AGE = 7 * 24 * 3600.0
+_LINE_LIMIT = 4096
+_LINES_A_SECOND = 500
+
+# Codex runs the text of a script in a login shell, so neither its run bit nor
+# its first line matters. Carriage returns are left behind in a copy beside it,
+# so that what the script finds relative to itself is still there.
+RUN = r"""exec 2>&1
+if grep -q $'\r$' "$1"; then
+  copy=${1%/*}/.${1##*/}.lf
+  trap 'rm -f "$copy"' EXIT
+  sed 's/\r$//' "$1" >"$copy"
+  bash --login "$copy"
+else
+  exec bash --login "$1"
+fi
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptRun:
+    """
+    A run of a script that succeeded.
+
+    Attributes:
+        output: what the script printed, the last MiB.
+        duration: seconds.
+        requests: what it requested.
+        log_path: everything that it printed, if it ran on this machine.
+    """
+
+    output: str
+    duration: float
+    requests: tuple[Request, ...] = ()
+    log_path: Path | None = None
+
+    def to_json(self) -> str:
+        """
+        Return the run as text, which travels inside the image that it led to.
+        """
+        kept = [asdict(request) for request in self.requests[:_REQUESTS]]
+        return json.dumps({"output": self.output, "duration": self.duration, "requests": kept})
+
+    @classmethod
+    def from_json(cls, text: str) -> ScriptRun:
+        """
+        Return the run that `to_json` wrote.
+
+        Raises:
+            ValueError: *text* is something else.
+        """
+        try:
+            values = json.loads(text)
+            return cls(
+                output=str(values["output"]),
+                duration=float(values["duration"]),
+                requests=tuple(Request(**request) for request in values["requests"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not the record of a script's run: {error}") from None
+
+
+class ScriptRunner:
+    """
+    Runs the scripts of a specification, and keeps records of the runs.
+
+    Args:
+        launcher: knows what a container has requested.
+        config: the time limit.
+        output: shows what scripts print.
+    """
+
+    def __init__(self, launcher: Launcher, config: Config, output: Output) -> None:
+        self._launcher = launcher
+        self._config = config
+        self._output = output
+
+    def run(self, running: Running, phase: Phase, spec: WorkspaceSpec) -> ScriptRun:
+        """
+        Run the script of *phase*: `setup` or `resume`.
+
+        Raises:
+            SetupError: the script failed.
+            SecretError: a secret that it needs is not set.
+        """
+        script = _SCRIPTS[phase]
+        if spec.secrets.names:
+            self._output.note(f"{script} gets the secrets {', '.join(spec.secrets.names)}")
+        with self._output.step(f"running {script}"):
+            run = run_script(
+                running.channel,
+                script,
+                project=spec.project,
+                timeout=self._config.setup_timeout,
+                log_path=log_path_of(spec, f"{running.container[:12]}-{phase}"),
+                show=self._output.script,
+                secrets=spec.secrets,
+            )
+        requests = self._launcher.requests(running)
+        return replace(run, requests=tuple(one for one in requests if one.phase == phase))
+
+    @staticmethod
+    def write_record(running: Running, phase: Phase, run: ScriptRun) -> None:
+        """
+        Write the record of *run* to a file of the container. Records travel
+        inside images, so that layers of other machines have them, too.
+        """
+        running.channel.write_file(_RECORD.format(phase), run.to_json().encode("utf-8"))
+
+    @staticmethod
+    def read_record(running: Running, phase: Phase) -> ScriptRun | None:
+        """
+        Return the run of *phase* that led to the image of the container;
+        `None` if there is no valid record of one.
+        """
+        try:
+            data = running.channel.read_file(_RECORD.format(phase), limit=_RECORD_LIMIT)
+            return ScriptRun.from_json(data.decode("utf-8"))
+        except WorkspaceLost:
+            raise
+        except (OSError, ValueError):
+            return None
+
+
+def log_path_of(spec: WorkspaceSpec, what: str) -> Path:
+    """
+    Return the path of a log file on this machine.
+    """
+    return cache_dir() / "logs" / f"{spec.snapshot.name}-{what}.log"
+
+
+def run_script(
+    channel: Channel,
+    script: str,
+    *,
+    project: str,
+    timeout: float,
+    log_path: Path,
+    show: Callable[[str], None],
+    secrets: Secrets = NO_SECRETS,
+) -> ScriptRun:
+    """
+    Run *script* in the project directory with a bash login shell.
+
+    Args:
+        channel: the workspace to run it in.
+        script: path in the repository.
+        project: the project directory.
+        timeout: limit in seconds.
+        log_path: file for everything that the script prints.
+        show: called with each line as it comes.
+        secrets: further variables of the script; their values are removed from
+            what is shown, logged and returned.
+
+    Raises:
+        SetupError: the script failed or ran longer than *timeout*.
+        SecretError: a secret is not set.
+        WorkspaceLost: the workspace ended while the script ran.
+    """
+    started = time.monotonic()
+    expired = threading.Event()
+    kept = bytearray()
+    shown = _Shown(show, log_path)
+    env = secrets.values
+    hidden = secrets.redaction.stream()
+    process = channel.start(["bash", "-c", RUN, "bash", script], cwd=project, env=env)
+
+    def expire() -> None:
+        expired.set()
+        process.kill()
+
+    timer = threading.Timer(timeout, expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        with _Log(log_path, show) as log:
+
+            def take(piece: bytes) -> None:
+                log.write(piece)
+                kept.extend(piece)
+                del kept[: max(0, len(kept) - _OUTPUT_LIMIT)]
+                shown.feed(piece)
+
+            while piece := process.stdout.piece():
+                take(hidden.feed(piece))
+            take(hidden.end())
+        shown.end()
+        code = process.wait().exit_code
+    except WorkspaceLost as error:
+        # The text has the last output of the agent, and a script can write there.
+        raise WorkspaceLost(secrets.redaction.text(str(error))) from None
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        timer.cancel()
+    duration = time.monotonic() - started
+    output = kept.decode("utf-8", "replace")
+    if code == 0 and not expired.is_set():
+        return ScriptRun(output, duration, log_path=log_path)
+    tail = "".join(output.splitlines(keepends=True)[-_TAIL_LINES:])
+    what = (
+        f"ran longer than {timeout:g} s and was ended (--codex-setup-timeout sets the limit)"
+        if expired.is_set()
+        else f"exited with {code} after {duration:.1f} s"
+    )
+    raise SetupError(
+        f"{script} {what}.\nIts last lines:\n{_indented(tail)}\nEverything it printed: {log_path}\n"
+        "The cache was not changed. Fix the script, commit it (a workspace contains only what is "
+        "committed) and run again.",
+        script=script,
+        exit_code=code,
+        log_path=log_path,
+        tail=tail,
+    )
+
+
+class _Log:
+    """
+    A log file. Where it cannot be written, the script runs without one.
+    """
+
+    def __init__(self, path: Path, show: Callable[[str], None]) -> None:
+        self._path = path
+        self._show = show
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> _Log:
+        with self._stop_on_error():
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _prune(self._path.parent)
+            self._file = self._path.open("wb", buffering=0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, piece: bytes) -> None:
+        with self._stop_on_error():
+            if self._file is not None:
+                self._file.write(piece)
+
+    @contextmanager
+    def _stop_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._show(f"... logging stops here: {self._path}: {error.strerror}")
+            if self._file is not None:
+                self._file.close()
+            self._file = None
+
+
+def _prune(directory: Path) -> None:
+    for path in directory.glob("*.log"):
+        # Another process may be pruning, too.
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LOG_AGE:
+                path.unlink()
+
+
+class _Shown:
+    """
+    Cuts output into lines and shows them, up to a limit a second. The log has
+    every line.
+    """
+
+    def __init__(self, show: Callable[[str], None], log_path: Path) -> None:
+        self._show = show
+        self._log_path = log_path
+        self._rest = b""
+        self._second = 0.0
+        self._left = 0
+        self._skipped = 0
+
+    def feed(self, piece: bytes) -> None:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        self._rest = self._rest[-_LINE_LIMIT:]
+        if time.monotonic() - self._second > 1:
+            self._show_skipped()
+            self._second, self._left = time.monotonic(), _LINES_A_SECOND
+        for line in lines[: self._left]:
+            self._show(line[:_LINE_LIMIT].decode("utf-8", "replace").rstrip("\r"))
+        self._skipped += max(0, len(lines) - self._left)
+        self._left = max(0, self._left - len(lines))
+
+    def end(self) -> None:
+        self._show_skipped()
+        if self._rest:
+            self._show(self._rest.decode("utf-8", "replace"))
+
+    def _show_skipped(self) -> None:
+        if self._skipped:
+            self._show(f"... {self._skipped} lines are not shown; {self._log_path} has them")
+        self._skipped = 0
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  | {line}" for line in text.splitlines()) or "  | (nothing)"

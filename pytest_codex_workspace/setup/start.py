@@ -1,0 +1,297 @@
+"""Starting a workspace: from a specification and a state to a container that answers.
+
+The container starts from a stack of layers, of which each that is missing is
+built. An image can be removed after it was looked up, and can turn out to be
+broken; the stack is then ensured again, until a container comes up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..cache.entries import LayerKind
+from ..cache.store import Layer, LayerStore
+from ..codex import workspace_environment
+from ..engine.protocol import Engine
+from ..errors import EngineError
+from ..network.matching import Phase
+from ..network.policy_reader import PolicyLike
+from ..network.rules.policy import Policy
+from ..network.rules.request import Request
+from ..options.table import CacheMode
+from ..workspace.handle import SetupResult, Workspace
+from ..workspace.launcher import Launcher, Running, UnusableImage
+from ..workspace.paths import bind
+from .layers import LayerBuilder
+from .scripts import ScriptRun, ScriptRunner, log_path_of
+from .spec import State, WorkspaceSpec
+
+__all__ = ["StartedWorkspace", "WorkspaceStarter"]
+
+_ATTEMPTS = 4
+"""A workspace stands on up to three cached layers, and each may be removed or broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartedWorkspace:
+    """
+    A workspace, and what has to be ended with it.
+
+    Attributes:
+        workspace: the handle.
+        running: the workspace's container.
+        layers: what the container was started from, the topmost first.
+        before: requests of scripts that ran in other containers for it.
+    """
+
+    workspace: Workspace
+    running: Running
+    layers: Sequence[Layer]
+    before: Sequence[Request] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Launched:
+    """
+    A container, its layers with the topmost first, and whether
+    `setup-script.sh` ran for it.
+    """
+
+    running: Running
+    layers: Sequence[Layer]
+    setup_ran: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """
+    The runs of scripts that led to an image, and a file with their output.
+    """
+
+    setup: ScriptRun | None
+    resume: ScriptRun | None
+    log_path: Path | None
+
+
+class WorkspaceStarter:
+    """
+    Starts the workspaces of one session. Not for several threads at once.
+
+    Args:
+        engine: runs the containers.
+        store: has the layers, or has them built.
+        builder: knows how layers are built.
+        launcher: starts containers.
+        runner: runs scripts.
+        read_policy: reads the policies that tests name.
+        cache: the cache mode.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: LayerStore,
+        builder: LayerBuilder,
+        launcher: Launcher,
+        runner: ScriptRunner,
+        *,
+        read_policy: Callable[[PolicyLike], Policy],
+        cache: CacheMode,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._builder = builder
+        self._launcher = launcher
+        self._runner = runner
+        self._read_policy = read_policy
+        self._cache = cache
+        self._histories: dict[str, _History] = {}
+
+    def start(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
+        """
+        Start a workspace.
+
+        Args:
+            spec: what it is made of.
+            state: what it starts from.
+
+        Raises:
+            CodexWorkspaceError: a layer could not be built or started.
+        """
+        if not spec.runs_scripts(state):
+            return self._start_clean(spec)
+        if state == "miss":
+            return self._start_and_set_up(spec)
+        return self._start_set_up(spec, state)
+
+    def _start_clean(self, spec: WorkspaceSpec) -> StartedWorkspace:
+        launched = self._launch(spec, "clean")
+        with self._stopped_on_error(launched):
+            return self._started(spec, launched, SetupResult("none"))
+
+    def _start_and_set_up(self, spec: WorkspaceSpec) -> StartedWorkspace:
+        """
+        Start from the clean layer, and run `setup-script.sh` in the workspace.
+        """
+        key = self._builder.setup_key(spec)
+        launched = self._launch(spec, "clean", "setup")
+        with self._stopped_on_error(launched):
+            running = launched.running
+            run = self._runner.run(running, "setup", spec)
+            # Codex keeps files, not processes.
+            running.channel.kill_all()
+            self._launcher.enter(running, "test", spec.policy, spec.cassette)
+            setup = _result(key, "miss", _History(run, None, run.log_path))
+            return self._started(spec, launched, setup)
+
+    def _start_set_up(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
+        """
+        Start from the setup layer, or from the ready layer on top of it.
+        """
+        launched = self._launch(spec, "setup" if state == "setup" else "ready")
+        with self._stopped_on_error(launched):
+            history = self._history_of(spec, launched)
+            cache = self._outcome(state, launched)
+            result = _result(launched.layers[-1].key, cache, history)
+            # Setup belongs to the log of the workspace in which it ran, resuming to this one's.
+            setup = history.setup.requests if history.setup and cache == "off" else ()
+            resume = history.resume.requests if history.resume else ()
+            return self._started(spec, launched, result, (*setup, *resume))
+
+    def _outcome(self, state: State, launched: _Launched) -> Literal["hit", "miss", "off"]:
+        if self._cache == "off":
+            return "off"
+        return "miss" if launched.setup_ran and state != "hit" else "hit"
+
+    def _launch(self, spec: WorkspaceSpec, top: LayerKind, phase: Phase = "test") -> _Launched:
+        """
+        Start a container of the layer of kind *top*. If an image is gone or
+        broken, build its layer again, and try once more.
+        """
+        setup_ran = False
+        for attempt in range(1, _ATTEMPTS + 1):
+            last = attempt == _ATTEMPTS
+            layers: list[Layer] = []
+            try:
+                with ExitStack() as undo:
+                    undo.callback(self._discard, layers)
+                    for layer in self._ensure(spec, top):
+                        layers.insert(0, layer)
+                        setup_ran = setup_ran or (layer.kind == "setup" and layer.made)
+                    running = self._launcher.launch(
+                        layers[0].image,
+                        spec.env,
+                        phase,
+                        policy=spec.policy_in(phase),
+                        cwd=spec.project,
+                        cassette=spec.cassette_in(phase),
+                    )
+                    undo.pop_all()
+            except EngineError:
+                if last or not self._store.forget_missing():
+                    raise
+            except UnusableImage as error:
+                if last or not self._store.mark_broken(error.image, str(error)):
+                    raise error.cause from None
+            else:
+                self._store.record_use(layers)
+                return _Launched(running, layers, setup_ran)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _ensure(self, spec: WorkspaceSpec, top: LayerKind) -> Iterator[Layer]:
+        """
+        Yield the layers that a workspace stands on, the lowest first, up to
+        the one of kind *top*.
+        """
+        if top == "clean":
+            yield self._store.ensure(self._builder.clean(spec))
+            return
+        setup = self._store.ensure(self._builder.setup(spec))
+        yield setup
+        if top == "ready":
+            recipe = self._builder.ready(spec, setup)
+            if recipe is not None:
+                yield self._store.ensure(recipe)
+
+    def _discard(self, layers: Sequence[Layer]) -> None:
+        """
+        Remove what was built for a workspace that did not start.
+        """
+        if any(layer.single_use for layer in layers):
+            # An engine keeps an image as long as a container uses it.
+            self._launcher.settle()
+            self._store.discard(layers)
+
+    def _history_of(self, spec: WorkspaceSpec, launched: _Launched) -> _History:
+        """
+        Return the runs that led to the image of a new container. They are read
+        once for each image, before any command of a test runs.
+        """
+        layer = launched.layers[0]
+        if layer.image not in self._histories:
+            setup, resume = (
+                self._runner.read_record(launched.running, phase) for phase in ("setup", "resume")
+            )
+            path = layer.log_path
+            if path is None:
+                path = log_path_of(spec, layer.image.removeprefix("sha256:")[:12])
+                path = _write_log(path, setup, resume)
+            self._histories[layer.image] = _History(setup, resume, path)
+        return self._histories[layer.image]
+
+    @contextmanager
+    def _stopped_on_error(self, launched: _Launched) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._launcher.stop(launched.running, lambda: self._store.discard(launched.layers))
+            raise
+
+    def _started(
+        self,
+        spec: WorkspaceSpec,
+        launched: _Launched,
+        setup: SetupResult,
+        before: Sequence[Request] = (),
+    ) -> StartedWorkspace:
+        running, layer = launched.running, launched.layers[0]
+        workspace = Workspace(
+            self._engine,
+            running.container,
+            running.channel,
+            project=spec.project,
+            paths=bind(running.channel, spec.project),
+            head=layer.head or spec.snapshot.head,
+            env=workspace_environment(spec.env),
+            setup=setup,
+            network=self._launcher.network_log(running, self._read_policy, before),
+        )
+        return StartedWorkspace(workspace, running, launched.layers, before)
+
+
+def _result(key: str, cache: Literal["hit", "miss", "off"], history: _History) -> SetupResult:
+    runs = [run for run in (history.setup, history.resume) if run is not None]
+    return SetupResult(
+        cache,
+        output="".join(run.output for run in runs),
+        duration=sum(run.duration for run in runs),
+        log_path=history.log_path,
+        key=key,
+        requests=history.setup.requests if history.setup else (),
+    )
+
+
+def _write_log(path: Path, *runs: ScriptRun | None) -> Path | None:
+    """
+    Write what *runs* printed to a file; `None` where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text("".join(run.output for run in runs if run), encoding="utf-8")
+    except OSError:
+        return None
+    return path

@@ -1,0 +1,138 @@
+"""Checking whether `setup-from-cache-script.sh` is idempotent."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..engine.protocol import Engine
+from ..workspace.handle import Workspace
+from ..workspace.launcher import Launcher
+from .scripts import ScriptRunner
+from .spec import WorkspaceSpec
+from .start import StartedWorkspace
+
+__all__ = ["changes_of_second_resume", "differences"]
+
+_TRANSIENT = (
+    "/dev",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/proc",
+    "/run",
+    "/sys",
+    "/tmp",  # noqa: S108 -- ignored, not used
+    "/var/tmp",  # noqa: S108
+)
+"""Directories for temporary files, and files that each container has of its own."""
+
+_DESCRIBE = r"""
+import hashlib, json, os, stat, sys
+found = {}
+for path in json.load(sys.stdin):
+    try:
+        state = os.lstat(path)
+    except OSError:
+        continue
+    kind = stat.S_IFMT(state.st_mode)
+    about = [kind, stat.S_IMODE(state.st_mode), state.st_uid, state.st_gid]
+    if kind == stat.S_IFLNK:
+        about.append(os.readlink(path))
+    elif kind == stat.S_IFREG:
+        with open(path, "rb") as file:
+            digest = hashlib.sha256()
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+        about.append(digest.hexdigest())
+    found[path] = about
+json.dump(found, sys.stdout)
+"""
+
+
+def changes_of_second_resume(
+    engine: Engine,
+    launcher: Launcher,
+    runner: ScriptRunner,
+    spec: WorkspaceSpec,
+    *,
+    repeated: StartedWorkspace,
+    pristine: StartedWorkspace,
+) -> list[str]:
+    """
+    Run `setup-from-cache-script.sh` a second time, and return what it changes.
+
+    Args:
+        engine: has both workspaces.
+        launcher: started them.
+        runner: runs the script.
+        spec: what both workspaces are made of.
+        repeated: a ready workspace in which the script is run.
+        pristine: a ready workspace to compare with.
+
+    Returns:
+        One line for each path.
+
+    Raises:
+        SetupError: the script fails when it runs again.
+    """
+    # Engines compare times by the second: what is written in the same second looks unchanged.
+    started = int(time.time())
+    while int(time.time()) <= started:
+        time.sleep(0.05)
+    launcher.enter(repeated.running, "resume", spec.setup_policy, spec.setup_cassette)
+    runner.run(repeated.running, "resume", spec)
+    repeated.running.channel.kill_all()
+    return differences(engine, repeated.workspace, pristine.workspace)
+
+
+def differences(engine: Engine, repeated: Workspace, pristine: Workspace) -> list[str]:
+    """
+    Return how the files of two workspaces that were started from one image
+    differ. Times and temporary files are ignored.
+
+    Args:
+        engine: has both workspaces.
+        repeated: a workspace in which something was run.
+        pristine: a workspace in which nothing was run.
+
+    Returns:
+        One line for each path: `added`, `removed`, or `changed` and what changed.
+    """
+    paths = [
+        change.path
+        for change in engine.changes(repeated.container)
+        if not any(change.path == one or change.path.startswith(f"{one}/") for one in _TRANSIENT)
+    ]
+    before, after = _described(pristine, paths), _described(repeated, paths)
+    return [
+        line
+        for path in paths
+        if (line := _difference(path, before.get(path), after.get(path))) is not None
+    ]
+
+
+def _difference(path: str, before: Sequence[Any] | None, after: Sequence[Any] | None) -> str | None:
+    if before == after:
+        return None
+    if before is None or after is None:
+        return f"{'added' if before is None else 'removed'} {path}"
+    if before[0] != after[0]:
+        what = "its type"
+    elif before[4:] != after[4:]:
+        what = "its content"
+    else:
+        what = "its mode or owner"
+    return f"changed {path}: {what}"
+
+
+def _described(workspace: Workspace, paths: Sequence[str]) -> Mapping[str, Sequence[Any]]:
+    if not paths:
+        return {}
+    result = workspace.exec(
+        ["python3", "-I", "-c", _DESCRIBE], input=json.dumps(paths), cwd="/", check=True
+    )
+    found: Mapping[str, Sequence[Any]] = json.loads(result.stdout)
+    return found

@@ -1,0 +1,1 @@
+"""Text: what a terminal can show, quantities, YAML with line numbers."""

@@ -1,0 +1,1 @@
+"""What users hold: the handle of a workspace, its processes, results and paths."""

@@ -1,0 +1,544 @@
+"""The host's end of the connection to the agent of a workspace.
+
+The agent's messages are not trusted, because root in the workspace can forge them.
+Every length has a limit, and an invalid message ends the channel.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from errno import E2BIG, EFBIG
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import WorkspaceLost
+from ..in_container import workspace_agent as wire
+from .call import PTY_WINDOW, WINDOW, Call, CommandCall, FileCall, check_size
+from .process import Process, to_bytes
+from .result import ExecResult, timed_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..engine.protocol import Stream
+    from .process import Exit, Pty
+
+__all__ = ["Channel", "Ready"]
+
+_OUTPUT_LIMIT = 10 << 20
+_FILE_LIMIT = 256 << 20
+_STDERR_LIMIT = 64 << 10
+_PATIENCE = 5.0
+_CALLS_LIMIT = 1 << 32
+
+_C = TypeVar("_C", bound=Call)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """
+    The agent's answer to `Channel.init`.
+
+    Attributes:
+        python: version of the agent's Python.
+        pid: process id of the agent in the workspace.
+        ca_installed: whether the agent had to install the certificate.
+        milliseconds: time from the agent's start to its answer.
+    """
+
+    python: str
+    pid: int
+    ca_installed: bool
+    milliseconds: float
+
+
+class Channel:
+    """
+    Commands and files in one workspace. Many threads may use one channel.
+
+    Args:
+        stream: a stream attached to a container whose first process is the agent.
+        describe: returns why the container ended, for `WorkspaceLost`.
+    """
+
+    def __init__(self, stream: Stream, *, describe: Callable[[], str]) -> None:
+        self._stream = stream
+        self._describe = describe
+        self._lock = threading.Lock()
+        self._calls: dict[int, Call] = {}
+        self._last = 0
+        self._closed = False
+        self._lost: str | None = None
+        self._over = threading.Event()
+        self._buffer = bytearray()
+        self._stderr = bytearray()
+        self._cwd = "/"
+        self._reader = threading.Thread(
+            target=self._read_frames, name="codex-workspace-channel", daemon=True
+        )
+        self._reader.start()
+
+    @property
+    def lost(self) -> bool:
+        """
+        Whether the workspace has ended.
+        """
+        return self._lost is not None
+
+    def init(
+        self,
+        *,
+        hosts: str | None = None,
+        resolv: str | None = None,
+        ca_certificate: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "/",
+        timeout: float = 120.0,
+        root: str = "",
+    ) -> Ready:
+        """
+        Prepare the workspace. The agent waits 30 s for this call.
+
+        Args:
+            hosts: content of `/etc/hosts`.
+            resolv: content of `/etc/resolv.conf`.
+            ca_certificate: certificate in PEM form for the trust store.
+            env: variables of every command, in addition to the container's own.
+            cwd: directory in which commands start by default.
+            timeout: seconds to wait for the answer.
+            root: directory that replaces `/` in the paths of these files.
+
+        Raises:
+            WorkspaceLost: the container has ended, or its agent does not answer.
+        """
+        call = self._open(FileCall)
+        self._request(
+            wire.INIT,
+            call,
+            hosts=hosts,
+            resolv=resolv,
+            ca_certificate=ca_certificate,
+            env=dict(env or {}),
+            cwd=cwd,
+            root=root,
+        )
+        if not call.result(time.monotonic() + timeout):
+            raise WorkspaceLost(
+                f"the agent of the workspace did not answer within {timeout:g} s"
+                f"{self._last_output()}"
+            )
+        self._cwd = cwd
+        try:
+            values = call.values
+            return Ready(
+                str(values["python"]),
+                int(values["pid"]),
+                bool(values["ca_installed"]),
+                float(values["ms"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise WorkspaceLost(
+                f"the agent of the workspace has another version: it answered "
+                f"{call.values!r:.200}. Run `codex-workspace clean --images`; the next run "
+                "rebuilds the images"
+            ) from None
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        input: str | bytes | None = None,  # noqa: A002 -- the public name
+        timeout: float | None = None,
+        limit: int = _OUTPUT_LIMIT,
+    ) -> ExecResult:
+        """
+        Run a program to its end.
+
+        Args:
+            argv: the program, looked up in `PATH`, and its arguments.
+            cwd: directory; by default that of `init`.
+            env: variables in addition to those of `init`.
+            user: name or number, with or without `:group`; root by default.
+            input: standard input; empty by default.
+            timeout: seconds after which the process group is killed.
+            limit: the largest number of bytes to keep of each stream.
+
+        Raises:
+            ExecTimeout: the timeout has passed. The error has the output so far.
+            OSError: the directory or the user does not exist, or no further
+                process can be started.
+            WorkspaceLost: the workspace's container has ended.
+        """
+        __tracebackhide__ = True
+        _check_command(argv, cwd, env or {}, user, timeout)
+        call = self._open(lambda sender, number: CommandCall(sender, number, limit))
+        deadline = None if timeout is None else time.monotonic() + timeout + _PATIENCE
+        try:
+            self._execute(call, argv, cwd, env, user, timeout, stdin=input is not None, limit=limit)
+            if input is not None:
+                with suppress(BrokenPipeError):
+                    call.feed(to_bytes(input), end=True, deadline=deadline)
+            end = call.wait(deadline, limit) or call.abandon()
+        except BaseException:
+            with suppress(WorkspaceLost):
+                call.abandon()
+            raise
+        result = self._result(call, list(argv), end, cwd)
+        if end.timed_out and timeout is not None:
+            raise timed_out(result, timeout)
+        return result
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        args: str | Sequence[str] | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        input: str | bytes | None = None,  # noqa: A002 -- the public name
+        timeout: float | None = None,
+        check: bool = False,
+        limit: int = _OUTPUT_LIMIT,
+        pty: Pty | None = None,
+    ) -> Process:
+        """
+        Start a program, and return while it is running. The other arguments are those
+        of `run`.
+
+        Args:
+            args: the command as the user gave it, for messages.
+            check: whether `Process.wait` raises an error if the program fails.
+            limit: the largest number of bytes of each stream that `Process.wait` keeps.
+            pty: a terminal on which the program runs. All its output is then
+                standard output.
+        """
+        __tracebackhide__ = True
+        _check_command(argv, cwd, env or {}, user, timeout)
+        terminal: dict[str, Any] = {}
+        if pty is not None:
+            check_size(pty.rows, pty.columns)
+            _check_text(pty.term)
+            terminal = {"pty": asdict(pty)}
+        window = WINDOW if pty is None else PTY_WINDOW
+        call = self._open(
+            lambda sender, number: CommandCall(
+                sender, number, None, window=window, on_terminal=pty is not None
+            )
+        )
+        try:
+            self._execute(
+                call, argv, cwd, env, user, timeout, stdin=True, window=window, **terminal
+            )
+            call.started()
+            if input is not None:
+                self._feed(call, to_bytes(input))
+        except BaseException:
+            with suppress(WorkspaceLost):
+                call.abandon()
+            raise
+        return Process(
+            call,
+            list(argv) if args is None else args,
+            cwd=self._directory(cwd),
+            keep=limit,
+            timeout=timeout,
+            check=check,
+        )
+
+    def read_file(self, path: str, *, limit: int = _FILE_LIMIT) -> bytes:
+        """
+        Return the content of a file.
+
+        Raises:
+            OSError: the file cannot be read, or is larger than *limit* bytes.
+            WorkspaceLost: the workspace's container has ended.
+        """
+        call = self._data(wire.READ, path, limit)
+        return bytes(call.data)
+
+    def write_file(self, path: str, data: bytes) -> None:
+        """
+        Write *data* to a file, in place of its content.
+
+        Raises:
+            OSError: the file cannot be written.
+            WorkspaceLost: the workspace's container has ended.
+        """
+        _check_text(path)
+        call = self._open(FileCall)
+        self._request(wire.WRITE, call, path=path)
+        with suppress(BrokenPipeError):
+            call.feed(data, end=True)
+        _finish(call, path)
+
+    def stat(self, path: str, *, follow: bool = True) -> os.stat_result:
+        """
+        Return the result of `os.stat`; without *follow*, that of `os.lstat`.
+        """
+        values = self._request_file(wire.STAT, path, follow=follow).values.get("stat")
+        if (
+            not isinstance(values, list)
+            or len(values) != 10
+            or not all(type(value) is int for value in values)
+        ):
+            raise self._forged(f"a status of {values!r:.200}")
+        return os.stat_result(values)
+
+    def list_dir(self, path: str) -> list[str]:
+        """
+        Return the names in a directory, sorted.
+        """
+        data = bytes(self._data(wire.LIST, path, _FILE_LIMIT).data)
+        names = [name.decode("utf-8", "surrogateescape") for name in data.split(b"\0")[:-1]]
+        for name in names:
+            # Code that copies the listed files must stay inside the directory.
+            if name in ("", ".", "..") or "/" in name:
+                raise self._forged(f"a file name of {name!r:.200}")
+        return names
+
+    def mkdir(self, path: str, *, parents: bool = False, exist_ok: bool = False) -> None:
+        """
+        Make a directory, as `Path.mkdir` does.
+        """
+        self._request_file(wire.MKDIR, path, parents=parents, exist_ok=exist_ok)
+
+    def unlink(self, path: str) -> None:
+        """
+        Remove a file or a link.
+        """
+        self._request_file(wire.UNLINK, path)
+
+    def kill_all(self) -> None:
+        """
+        Kill every process in the workspace except the agent, and wait until all are
+        gone.
+
+        Raises:
+            OSError: a process cannot be killed.
+            WorkspaceLost: the workspace's container has ended.
+        """
+        call = self._open(FileCall)
+        self._request(wire.KILL_ALL, call)
+        call.result()
+
+    def close(self) -> None:
+        """
+        End the workspace. Running commands are killed.
+        """
+        with self._lock:
+            self._closed = True
+        self._stream.close()
+        self._reader.join(_PATIENCE)
+
+    def send(self, kind: int, number: int, payload: bytes = b"") -> None:
+        """
+        Send one frame to the agent on behalf of a call.
+        """
+        try:
+            self._stream.send(wire.HEADER.pack(kind, number, len(payload)) + payload)
+        except OSError:
+            self._over.wait(_PATIENCE)
+            raise WorkspaceLost(self._lost or "the connection to the workspace broke") from None
+
+    def _open(self, kind: Callable[[Channel, int], _C]) -> _C:
+        with self._lock:
+            if self._lost is not None:
+                raise WorkspaceLost(self._lost)
+            self._last = (self._last + 1) % _CALLS_LIMIT
+            call = kind(self, self._last)
+            self._calls[self._last] = call
+            return call
+
+    def _request(self, kind: int, call: Call, **values: Any) -> None:
+        payload = json.dumps(values).encode("ascii")
+        if len(payload) > wire.MAX_PAYLOAD:
+            self._forget(call)
+            raise OSError(E2BIG, "arguments and environment are larger than 1 MiB")
+        self.send(kind, call.number, payload)
+
+    def _forget(self, call: Call) -> None:
+        with self._lock:
+            self._calls.pop(call.number, None)
+
+    def _execute(
+        self,
+        call: CommandCall,
+        argv: Sequence[str],
+        cwd: str | None,
+        env: Mapping[str, str] | None,
+        user: str | None,
+        timeout: float | None,
+        **more: Any,
+    ) -> None:
+        self._request(
+            wire.EXEC,
+            call,
+            argv=list(argv),
+            cwd=cwd,
+            env=dict(env or {}),
+            user=user,
+            timeout=timeout,
+            **more,
+        )
+
+    def _feed(self, call: CommandCall, data: bytes) -> None:
+        def feed() -> None:
+            with suppress(BrokenPipeError, WorkspaceLost):
+                call.feed(data, end=True)
+
+        if len(data) <= WINDOW:
+            feed()
+        else:
+            threading.Thread(target=feed, name="codex-workspace-input", daemon=True).start()
+
+    def _request_file(self, kind: int, path: str, **values: Any) -> FileCall:
+        _check_text(path)
+        call = self._open(FileCall)
+        self._request(kind, call, path=path, **values)
+        _finish(call, path)
+        return call
+
+    def _data(self, kind: int, path: str, limit: int) -> FileCall:
+        _check_text(path)
+        call = self._open(lambda sender, number: FileCall(sender, number, limit))
+        self._request(kind, call, path=path)
+        if not _finish(call, path):
+            self.send(wire.KILL, call.number, b'{"signal": 9}')
+            text = f"larger than {limit} bytes; use Workspace.download"
+            raise OSError(EFBIG, text, path)
+        return call
+
+    def _result(self, call: CommandCall, args: list[str], end: Exit, cwd: str | None) -> ExecResult:
+        stdout, stderr = call.output()
+        return ExecResult(
+            args, end.code, stdout, stderr, end.duration, end.truncated, self._directory(cwd)
+        )
+
+    def _directory(self, cwd: str | None) -> str:
+        return self._cwd if cwd is None else cwd
+
+    def _forged(self, what: str) -> WorkspaceLost:
+        self._end(f"its agent sent {what}: another process may be impersonating the agent")
+        return WorkspaceLost(self._lost or "")
+
+    def _read_frames(self) -> None:
+        try:
+            while True:
+                kind, data = self._stream.receive()
+                if kind == 1:
+                    self._decode(data)
+                elif kind == 2:
+                    self._stderr += data
+                    del self._stderr[:-_STDERR_LIMIT]
+                else:
+                    break
+        except Exception as error:  # a forged frame may cause any error
+            self._forged(f"{error or type(error).__name__!r:.200}")
+        else:
+            self._end(None)
+
+    def _decode(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        start, end = 0, len(buffer)
+        with memoryview(buffer) as view:
+            while end - start >= wire.HEADER.size:
+                kind, number, size = wire.HEADER.unpack_from(view, start)
+                if size > wire.MAX_PAYLOAD:
+                    raise ValueError(f"a frame of {size} bytes")
+                body = start + wire.HEADER.size
+                if end - body < size:
+                    break
+                start = body + size
+                with self._lock:
+                    call = self._calls.get(number)
+                if call is None:
+                    raise ValueError(f"an answer to request {number}, which expects none")
+                with view[body:start] as payload:
+                    if call.frame(kind, payload):
+                        self._forget(call)
+        del buffer[:start]
+
+    def _end(self, reason: str | None) -> None:
+        with suppress(OSError):
+            self._stream.close()
+        if self._closed:
+            text = "the workspace is closed"
+        else:
+            text = f"the workspace is lost: {reason or self._described()}{self._last_output()}"
+        with self._lock:
+            if self._lost is None:
+                self._lost = text
+            calls, self._calls = list(self._calls.values()), {}
+        for call in calls:
+            call.lose(self._lost)
+        self._over.set()
+
+    def _described(self) -> str:
+        try:
+            return self._describe()
+        except Exception as error:  # the loss must be reported in any case
+            return f"its connection ended ({error})"
+
+    def _last_output(self) -> str:
+        words = self._stderr.decode("utf-8", "replace").strip()
+        return f"\nlast output on its standard error:\n{words}" if words else ""
+
+
+def _finish(call: FileCall, path: str) -> bool:
+    try:
+        return call.result()
+    except OSError as error:
+        if isinstance(error, WorkspaceLost):
+            raise
+        raise OSError(error.errno, error.strerror, error.filename or path) from None
+
+
+def _check_text(text: str) -> None:
+    """
+    Check that *text* can be passed to the kernel of the workspace.
+
+    Raises:
+        ValueError: *text* contains a null byte or cannot be encoded.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"commands, paths and variables must be text, not {text!r:.200}")
+    if "\0" in text:
+        raise ValueError(f"embedded null byte in {text[:200]!r}")
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{text[:200]!r} cannot be encoded: {error.reason}") from None
+
+
+def _check_command(
+    argv: Sequence[str],
+    cwd: str | None,
+    env: Mapping[str, str],
+    user: str | None,
+    timeout: float | None,
+) -> None:
+    """
+    Check the arguments of a command before anything is sent.
+
+    Raises:
+        ValueError: the command is invalid.
+    """
+    if not argv or not argv[0]:
+        raise ValueError("the command is empty; give the name of a program")
+    for text in (*argv, cwd or "", *env, *env.values(), user or ""):
+        _check_text(text)
+    for name in env:
+        if not name or "=" in name:
+            raise ValueError(f"{name!r} is not a valid name of a variable")
+    if timeout is not None and not (timeout > 0 and math.isfinite(timeout)):
+        raise ValueError(f"the timeout must be a number of seconds above 0, not {timeout}")

@@ -1,0 +1,213 @@
+"""The object that stands for a running workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from ..engine.protocol import Engine
+from ..network.log import NetworkLog
+from ..network.rules.request import Request
+from .channel import Channel
+from .paths import WorkspacePath
+from .process import Process, Pty
+from .result import ExecResult
+from .transfer import pack, unpack
+
+__all__ = ["Command", "SetupResult", "Workspace"]
+
+Command = str | Sequence[str]
+"""A command: text for a bash login shell, or a program with its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetupResult:
+    """
+    The setup of a workspace.
+
+    Attributes:
+        cache: `hit` if the setup image existed; `miss` if setup ran; `off` if setup
+            ran because the cache is off; `none` if there are no scripts, or the
+            workspace was requested without setup.
+        exit_code: the exit code of the scripts; 0 without scripts.
+        output: the last MiB of each script's output.
+        duration: seconds that the scripts took when they ran.
+        log_path: file on this machine with the output of the scripts: the whole
+            output if they ran in this session, otherwise the last MiB of each;
+            `None` if the file could not be written.
+        key: the key of the setup image.
+        requests: the network log of `setup-script.sh`, also after a cache hit.
+    """
+
+    cache: Literal["hit", "miss", "off", "none"]
+    exit_code: int = 0
+    output: str = ""
+    duration: float = 0.0
+    log_path: Path | None = None
+    key: str | None = None
+    requests: tuple[Request, ...] = field(default=(), repr=False)
+
+
+class Workspace:
+    """
+    A running workspace, returned by the fixtures.
+
+    Attributes:
+        project: the project directory, `/workspace/<repository name>`.
+        env: the variables of every command, without those of the image.
+        head: full id of the projected commit.
+        setup: the setup of the workspace.
+        network: the requests of the workspace, and their verdicts.
+        container: the engine's id of its container.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        container: str,
+        channel: Channel,
+        *,
+        project: str,
+        paths: type[WorkspacePath],
+        head: str,
+        env: Mapping[str, str],
+        setup: SetupResult,
+        network: NetworkLog,
+    ) -> None:
+        self._engine = engine
+        self._channel = channel
+        self._paths = paths
+        self.container = container
+        self.project = paths(project)
+        self.env = env
+        self.head = head
+        self.setup = setup
+        self.network = network
+
+    def __repr__(self) -> str:
+        return f"<Workspace {self.project} at {self.head[:12]} in {self.container[:12]}>"
+
+    def exec(
+        self,
+        cmd: Command,
+        *,
+        check: bool = False,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | PurePosixPath | None = None,
+        user: str | None = None,
+        input: str | bytes | None = None,  # noqa: A002 -- the public name
+    ) -> ExecResult:
+        """
+        Run a command, and wait for its end.
+
+        Args:
+            cmd: text is run by a bash login shell, as in Codex; a list is a
+                program and its arguments, run without a shell.
+            check: raise `ExecError` if the command fails.
+            timeout: seconds after which the command's whole process group is
+                killed.
+            env: variables in addition to `Workspace.env`.
+            cwd: directory, by default the project. Relative paths start there.
+            user: name or number of the user to run as; root by default.
+            input: standard input of the command; empty by default.
+
+        Returns:
+            The exit code and the output. If a stream is longer than 10 MiB, the rest
+            is dropped and `truncated` is set.
+
+        Raises:
+            ExecError: *check* is set, and the exit code is not 0.
+            ExecTimeout: the timeout has passed. The error has the output so far.
+            WorkspaceLost: the container has ended.
+        """
+        __tracebackhide__ = True
+        result = self._channel.run(
+            _argv(cmd), cwd=self._cwd(cwd), env=env, user=user, input=input, timeout=timeout
+        )
+        result = replace(result, args=cmd)
+        return result.check() if check else result
+
+    def start(
+        self,
+        cmd: Command,
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | PurePosixPath | None = None,
+        user: str | None = None,
+        input: str | bytes | None = None,  # noqa: A002 -- the public name
+        check: bool = False,
+        timeout: float | None = None,
+        pty: Pty | None = None,
+    ) -> Process:
+        """
+        Start a command, and return while it is running.
+
+        The arguments are those of `exec`; *check* takes effect in `Process.wait`. As
+        on any pipe, the process blocks while 1 MiB of its output is unread.
+        `Process.wait` reads the output.
+
+        With *pty*, the command runs on a terminal, and all its output is in
+        `Process.stdout`.
+        """
+        return self._channel.start(
+            _argv(cmd),
+            args=cmd,
+            cwd=self._cwd(cwd),
+            env=env,
+            user=user,
+            input=input,
+            check=check,
+            timeout=timeout,
+            pty=pty,
+        )
+
+    def path(self, path: str | PurePosixPath) -> WorkspacePath:
+        """
+        Return a path in the workspace. A relative path starts at the project.
+        """
+        return self._paths(self.project / path)
+
+    def upload(self, host_path: str | Path, to: str | PurePosixPath) -> None:
+        """
+        Copy a file or a directory of this machine into the workspace, like `cp -r`.
+
+        Raises:
+            FileNotFoundError: *host_path* or the target's parent directory does
+                not exist.
+        """
+        source, target = Path(host_path), self.path(to)
+        if target.is_dir():
+            target = target / source.resolve().name
+        elif not target.parent.is_dir():
+            raise FileNotFoundError(f"no such directory in the workspace: {target.parent}")
+        with pack(source, target.name) as archive:
+            self._engine.put_archive(self.container, str(target.parent), archive)
+
+    def download(self, path: str | PurePosixPath, host_path: str | Path) -> None:
+        """
+        Copy a file or a directory of the workspace to this machine, like `cp -r`.
+        Links that lead out of the copied directory, devices and sockets are refused,
+        because the workspace is not trusted.
+
+        Raises:
+            FileNotFoundError: *path* does not exist.
+        """
+        source = self.path(path)
+        if not source.exists():
+            raise FileNotFoundError(f"no such file in the workspace: {source}")
+        unpack(self._engine.get_archive(self.container, str(source)), Path(host_path))
+
+    def _cwd(self, cwd: str | PurePosixPath | None) -> str:
+        return str(self.project if cwd is None else self.project / cwd)
+
+
+def _argv(cmd: Any) -> list[str]:
+    if isinstance(cmd, str):
+        return ["bash", "-lc", cmd]
+    argv = [str(word) for word in cmd]
+    if not argv:
+        raise ValueError("the command is empty; give the name of a program")
+    return argv

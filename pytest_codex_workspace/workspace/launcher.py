@@ -1,0 +1,261 @@
+"""Starting and stopping the containers that workspaces run in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import BinaryIO
+
+from ..codex import AGENT, workspace_environment
+from ..engine.diagnose import fate_of
+from ..engine.protocol import ContainerSpec, Engine
+from ..engine.session_id import Identity
+from ..errors import CodexWorkspaceError, EngineError, ProxyError, WorkspaceLost
+from ..network.isolation import Holder, Isolation
+from ..network.log import LiveNetwork, NetworkLog
+from ..network.matching import Phase
+from ..network.policy_reader import PolicyLike
+from ..network.rules.policy import Policy
+from ..network.rules.request import Request
+from ..secrets.secrets import NO_SECRETS, Secrets
+from .channel import Channel
+
+__all__ = ["Launcher", "Running", "UnusableImage"]
+
+_AGENT = ("python3", "-I", "-S", "-u", AGENT)
+_PIDS = 4096
+# No ::1: there is no IPv6, and a server told to listen on "localhost" would take it first.
+# The last name is what `hostname` prints; git looks it up, which must not count as an outside name.
+_HOSTS = "127.0.0.1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace {hostname}\n"
+_RESOLVER = "nameserver {proxy}\noptions timeout:1 attempts:1\n"
+_DAMAGE = ("overlay mount", "failed to mount", "layer does not exist", "runtime create failed")
+"""What engines say of an image whose files are gone from their disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """
+    A running container with an agent that answers.
+    """
+
+    container: str
+    holder: Holder
+    channel: Channel
+
+
+class UnusableImage(Exception):
+    """
+    No workspace comes up from an image.
+
+    Attributes:
+        image: id or tag of the image.
+        cause: the error for users, if the image cannot be built again.
+    """
+
+    def __init__(self, image: str, cause: CodexWorkspaceError) -> None:
+        super().__init__(str(cause))
+        self.image = image
+        self.cause = cause
+
+
+class Launcher:
+    """
+    Starts and stops containers on a session's isolated network.
+
+    Args:
+        engine: runs the containers.
+        isolation: the session's network.
+        identity: the session.
+        secrets: are removed from the requests that are reported.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        isolation: Isolation,
+        identity: Identity,
+        secrets: Secrets = NO_SECRETS,
+    ) -> None:
+        self._engine = engine
+        self._isolation = isolation
+        self._identity = identity
+        self._secrets = secrets
+
+    @cached_property
+    def authority(self) -> str:
+        """
+        Digest of the certificate authority that containers trust.
+        """
+        return hashlib.sha256(self._isolation.info.ca_certificate).hexdigest()[:16]
+
+    def launch(
+        self,
+        image: str,
+        env: Mapping[str, str],
+        phase: Phase,
+        *,
+        policy: Policy,
+        cwd: str,
+        cassette: str | None = None,
+    ) -> Running:
+        """
+        Start a container of *image* and wait until its agent answers.
+
+        Args:
+            image: id or tag.
+            env: variables on top of those that Codex sets.
+            phase: what its requests are logged as.
+            policy: what it may reach.
+            cwd: directory in which commands start by default.
+            cassette: the cassette of its requests, if there is one.
+
+        Raises:
+            UnusableImage: the container ended before its agent answered, or its
+                files are missing from the engine's disk.
+            EngineError: the engine refused.
+        """
+        while True:
+            holder = self._isolation.acquire()
+            try:
+                return self._launch(holder, image, env, phase, policy, cwd, cassette)
+            except WorkspaceLost as error:
+                raise UnusableImage(image, error) from None
+            except EngineError as error:
+                # A holder that was removed is not lent again; another may do.
+                if not self._isolation.lives(holder):
+                    continue
+                if any(words in str(error).lower() for words in _DAMAGE):
+                    raise UnusableImage(image, error) from None
+                raise
+
+    def _launch(
+        self,
+        holder: Holder,
+        image: str,
+        env: Mapping[str, str],
+        phase: Phase,
+        policy: Policy,
+        cwd: str,
+        cassette: str | None,
+    ) -> Running:
+        engine, isolation = self._engine, self._isolation
+        with ExitStack() as undo:
+            container = ""
+            undo.callback(lambda: isolation.release(holder, container, _nothing))
+            container = engine.create(
+                ContainerSpec(
+                    image=image,
+                    command=_AGENT,
+                    name=self._identity.name("workspace"),
+                    labels=self._identity.labels("workspace"),
+                    environment=workspace_environment(env),
+                    network=f"container:{holder.container}",
+                    cap_drop=("NET_RAW", "NET_ADMIN"),
+                    pids_limit=_PIDS,
+                )
+            )
+            stream = engine.attach(container)
+            undo.callback(stream.close)
+            holder.proxy.register(holder.address, container, phase, policy, cassette)
+            engine.start(container)
+            channel = Channel(stream, describe=lambda: fate_of(engine, container))
+            names = {
+                "proxy": isolation.address,
+                "own": holder.address,
+                "hostname": holder.container[:12],
+            }
+            channel.init(
+                hosts=_HOSTS.format(**names),
+                resolv=_RESOLVER.format(**names),
+                ca_certificate=isolation.info.ca_certificate.decode("ascii"),
+                cwd=cwd,
+            )
+            undo.pop_all()
+        return Running(container, holder, channel)
+
+    def enter(
+        self, running: Running, phase: Phase, policy: Policy, cassette: str | None = None
+    ) -> None:
+        """
+        Log the container's requests as those of *phase* from now on, judge
+        them by *policy*, and use *cassette* for them if there is one.
+        """
+        proxy = running.holder.proxy
+        proxy.barrier(running.holder.address)
+        proxy.register(running.holder.address, running.container, phase, policy, cassette)
+
+    def network_log(
+        self,
+        running: Running,
+        read_policy: Callable[[PolicyLike], Policy],
+        before: Sequence[Request] = (),
+    ) -> NetworkLog:
+        """
+        Return the log of the container.
+
+        Args:
+            running: the container.
+            read_policy: reads the policies that tests name.
+            before: requests of other containers that belong to its log, too.
+        """
+        live = LiveNetwork(running.holder.proxy, running.holder.address, read_policy)
+        return NetworkLog(lambda: [*before, *self.requests(running)], live)
+
+    def requests(self, running: Running) -> list[Request]:
+        """
+        Return everything that the container has requested until now. A request
+        that has no answer after some seconds is included, and its explanation
+        says so.
+
+        Raises:
+            ProxyError: the proxy has ended, or there were too many requests to keep.
+        """
+        proxy = running.holder.proxy
+        barrier = proxy.barrier(running.holder.address)
+        if missing := proxy.dropped(running.container) + barrier.more:
+            raise ProxyError(
+                f"the log of {running.container[:12]} is not complete: {missing} requests were "
+                "over the limit and not kept, so nothing can be asserted about it"
+            )
+        ended = proxy.requests(running.container)
+        # A pending request may have ended since the proxy looked.
+        known = {(one.time, one.url) for one in ended}
+        pending = (one for one in barrier.pending if (one.time, one.url) not in known)
+        return [self._secrets.hide(one) for one in (*ended, *pending)]
+
+    def last_requests(self, running: Running) -> list[Request]:
+        """
+        Return what the container has requested, without waiting, and free the
+        memory that its requests take.
+        """
+        found = running.holder.proxy.requests(running.container)
+        running.holder.proxy.forget(running.container)
+        return [self._secrets.hide(one) for one in found]
+
+    def put(self, running: Running, path: str, archive: BinaryIO) -> None:
+        """
+        Unpack a tar below the directory *path* of the container.
+        """
+        self._engine.put_archive(running.container, path, archive)
+
+    def stop(self, running: Running, after: Callable[[], None] | None = None) -> None:
+        """
+        Remove the container in the background, then call *after*.
+        """
+        try:
+            running.channel.close()
+        finally:
+            self._isolation.release(running.holder, running.container, after or _nothing)
+
+    def settle(self) -> None:
+        """
+        Wait until every stopped container is removed, or could not be.
+        """
+        self._isolation.settle()
+
+
+def _nothing() -> None:
+    return None

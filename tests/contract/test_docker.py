@@ -1,0 +1,281 @@
+"""Tests that need a real engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_codex_workspace.engine.docker.find import find_engine
+from pytest_codex_workspace.engine.docker.transport import unix_path
+from pytest_codex_workspace.errors import EngineError, EngineUnavailable
+
+from .conftest import Bench, drain, opened, sh, tar_of, untar, wait_until
+from .forwarding import forwarded, server_side, write_certificates, write_ssh
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CLIENT = """\
+import sys
+from pytest_codex_workspace.engine.docker.find import find_engine
+
+engine = find_engine(sys.argv[1])
+stream = engine.attach(sys.argv[2])
+engine.start(sys.argv[2])
+stream.send(b"hello")
+print(stream.receive()[1].decode(), flush=True)
+stream.receive()
+"""
+
+
+def test_a_container_ends_with_its_client(real: Bench) -> None:
+    """
+    When the attached process was killed, the engine removes the container.
+    """
+    container = real.create()
+    command = [sys.executable, "-c", CLIENT, real.engine.url, container]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"hello\n"
+
+        client.send_signal(signal.SIGKILL)
+
+        assert wait_until(lambda: real.engine.container(container) is None, 10)
+
+
+def test_the_two_outputs_are_distinguished(real: Bench) -> None:
+    """
+    Standard error arrives on channel 2.
+    """
+    _, stream = real.run(sh("printf out; printf err >&2"))
+
+    pieces: dict[int, bytes] = {1: b"", 2: b""}
+    while (piece := stream.receive())[0]:
+        pieces[piece[0]] += piece[1]
+
+    assert pieces == {1: b"out", 2: b"err"}
+
+
+def test_capabilities_and_limits_are_applied(real: Bench) -> None:
+    """
+    Capabilities are dropped, processes and memory are limited.
+    """
+    files = "pids.max */pids.max memory.max memory/memory.limit_in_bytes"
+    output = real.output(
+        sh(f"grep CapEff /proc/self/status; cd /sys/fs/cgroup; cat {files}"),
+        cap_drop=("ALL",),
+        cap_add=("NET_ADMIN",),
+        pids_limit=17,
+        memory_limit=64 << 20,
+    )
+
+    effective, processes, memory = output.split()[1:4]
+    assert int(effective, 16) == 1 << 12
+    assert processes == b"17"
+    assert memory == b"%d" % (64 << 20)
+
+
+def test_sysctls_and_the_resolver_are_applied(real: Bench) -> None:
+    """
+    They are part of the container's description.
+    """
+    output = real.output(
+        sh("cat /proc/sys/net/ipv6/conf/all/disable_ipv6 /etc/resolv.conf"),
+        network=real.engine.egress_network,
+        sysctls={"net.ipv6.conf.all.disable_ipv6": "1"},
+        dns=("192.0.2.53",),
+    )
+
+    assert output[:2] == b"1\n"
+    assert b"nameserver 192.0.2.53" in output
+
+
+def test_the_host_has_no_address_on_an_internal_network(real: Bench) -> None:
+    """
+    Nothing answers at the address that is the gateway on other networks.
+    """
+    name = real.identity.name("network")
+    real.undo.callback(real.engine.remove_network, name)
+    real.engine.create_network(name, internal=True, labels={})
+
+    container, stream = real.run(
+        sh("read gateway; ping -c 1 -W 1 $gateway && echo reached"), network=name
+    )
+    address = real.engine.container(container).addresses[name]
+    stream.send(address.rpartition(".")[0].encode() + b".1\n")
+
+    assert b"reached" not in drain(stream)
+
+
+def test_the_engine_does_not_keep_the_output(real: Bench) -> None:
+    """
+    The output does not fill the engine's disk as a log.
+    """
+    container = real.create()
+
+    about = real.engine._api.call("GET", f"/containers/{container}/json", "look").json()
+
+    assert about["HostConfig"]["LogConfig"]["Type"] == "none"
+    assert about["HostConfig"]["Privileged"] is False
+    assert about["Mounts"] == []
+
+
+def test_one_client_serves_many_threads(real: Bench) -> None:
+    """
+    There are more containers than the client keeps connections for one address.
+    """
+    failures: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            for number in range(30):
+                assert real.engine.container(f"codex-workspace-never-{number}") is None
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+
+
+def test_the_refusal_of_a_large_upload_is_reported(real: Bench) -> None:
+    """
+    The engine stops reading half-way, and its reason is still reported.
+    """
+    container = real.create()
+
+    for _ in range(2):
+        with pytest.raises(EngineError, match="/missing"):
+            real.engine.put_archive(container, "/missing", tar_of({"a": b"x" * 50_000_000}))
+
+
+@pytest.fixture(params=["tcp", "tls", "ssh"])
+def reached(
+    request: pytest.FixtureRequest, real: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
+    """
+    The machine's engine over another transport, with the CA variables of a company network.
+    """
+    if not real.engine.url.startswith("unix://"):
+        pytest.skip(f"the engine is not on this machine: {real.engine.url}")
+    path = unix_path(real.engine.url)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/ssl/certs/ca-certificates.crt")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with ExitStack() as undo:
+        if request.param == "ssh":
+            write_ssh(tmp_path, path)
+            monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+            engine = find_engine("ssh://someone@engine.example:2222")
+        elif request.param == "tls":
+            write_certificates(tmp_path)
+            port = undo.enter_context(forwarded(path, server_side(tmp_path)))
+            environ = {
+                "DOCKER_HOST": f"tcp://127.0.0.1:{port}",
+                "DOCKER_TLS_VERIFY": "1",
+                "DOCKER_CERT_PATH": str(tmp_path),
+            }
+            engine = find_engine("auto", environ)
+        else:
+            engine = find_engine(f"tcp://127.0.0.1:{undo.enter_context(forwarded(path))}", {})
+        undo.callback(engine.close)
+        yield undo.enter_context(opened(engine))
+
+
+def test_data_passes_in_both_directions_over_other_transports(reached: Bench) -> None:
+    """
+    20 MB pass in each direction at the same time, and the end of input ends the container.
+    """
+    data = os.urandom(20 * 1024 * 1024)
+    container, stream = reached.run()
+    sender = threading.Thread(target=stream.send, args=(data,))
+    sender.start()
+
+    assert data == drain(stream, len(data))
+    sender.join()
+    stream.close()
+    assert wait_until(lambda: reached.engine.container(container) is None, 5)
+
+
+def test_close_wakes_a_receive_over_other_transports(reached: Bench) -> None:
+    """
+    A thread that waits for a silent container gets the end. It does not block a sender.
+    """
+    _, stream = reached.run()
+    got: list[tuple[int, bytes]] = []
+
+    def receive() -> None:
+        while piece := stream.receive():
+            got.append(piece)
+            if piece[0] == 0:
+                return
+
+    waiting = threading.Thread(target=receive)
+    waiting.start()
+    # Usually long enough for the receiver to block first. Either order must work.
+    time.sleep(0.05)
+    stream.send(b"heard")
+    assert wait_until(lambda: got == [(1, b"heard")], 5)
+
+    stream.close()
+    waiting.join(5)
+
+    assert got == [(1, b"heard"), (0, b"")]
+
+
+def test_files_pass_over_other_transports(reached: Bench) -> None:
+    """
+    Archives arrive complete.
+    """
+    data = os.urandom(5_000_000)
+    container = reached.create()
+
+    reached.engine.put_archive(container, "/tmp", tar_of({"big": data}))
+
+    assert {"big": data} == untar(reached.engine.get_archive(container, "/tmp/big"))
+
+
+def test_a_silent_registry_is_an_error_after_the_time_limit(real: Bench) -> None:
+    """
+    The error says that the registry was silent.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        reference = f"127.0.0.1:{silent.getsockname()[1]}/some/image:tag"
+        with pytest.raises(EngineError, match="nothing came from the registry for 1 s"):
+            real.engine.pull(reference, lambda _: None, 1.0)
+
+
+def test_an_engine_that_stops_answering_is_reported(real: Bench) -> None:
+    """
+    The error of a call names the address. An attached stream ends without an error.
+    """
+    if not real.engine.url.startswith("unix://"):
+        pytest.skip(f"the engine is not on this machine: {real.engine.url}")
+    with forwarded(unix_path(real.engine.url)) as port:
+        engine = find_engine(f"tcp://127.0.0.1:{port}", {})
+        container = real.create()
+        stream = engine.attach(container)
+        engine.start(container)
+
+    assert stream.receive() == (0, b"")
+    with pytest.raises(ConnectionError):
+        stream.send(b"anyone?")
+    with pytest.raises(EngineUnavailable) as caught:
+        engine.container(container)
+    assert f"tcp://127.0.0.1:{port} stopped answering" in str(caught.value)
+    assert "connection refused" in str(caught.value)
+    stream.close()
+    engine.close()

@@ -1,0 +1,322 @@
+"""Images of the fake engine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import string
+import tarfile
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO
+
+from pytest_codex_workspace.engine.docker.progress import Progress
+from pytest_codex_workspace.engine.protocol import Advance, ContainerSpec, ImageInfo, OnAdvance
+from pytest_codex_workspace.errors import ImageBuildError
+
+from .filetree import FileTree
+from .state import FakeState, Image, full_name, matches, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+__all__ = ["FakeImages", "image_info"]
+
+
+class FakeImages(FakeState):
+    """
+    The part of `FakeEngine` that is about images.
+    """
+
+    _pullable: Collection[str]
+    _pushed: dict[str, Image]
+
+    def add_image(self, reference: str, labels: Mapping[str, str] | None = None) -> ImageInfo:
+        """
+        Add an image without files.
+        """
+        with self._lock:
+            image = self._new_image(labels or {}, FileTree())
+            self.tag(image.id, reference)
+            return self._info(image)
+
+    def damage_image(self, reference: str) -> None:
+        """
+        Lose the image's files: no container of it starts any more.
+        """
+        with self._lock:
+            self._require_image(reference, f"damage {reference}").damaged = True
+
+    def parent(self, reference: str) -> str | None:
+        """
+        Return the id of the image that *reference* was committed from.
+        """
+        with self._lock:
+            return self._require_image(reference, f"look up {reference}").parent or None
+
+    def image(self, reference: str) -> ImageInfo | None:
+        """
+        Return the image that *reference* names; `None` if the engine does not have it.
+        """
+        with self._lock:
+            image = self._find_image(reference)
+            return self._info(image) if image else None
+
+    def images(self, labels: Mapping[str, str | None]) -> list[ImageInfo]:
+        """
+        Return the images with all *labels*, except untagged parents of other images.
+        """
+        with self._lock:
+            parents = {one.parent for one in self._images.values()}
+            return [
+                image_info(one)
+                for one in self._images.values()
+                if matches(one.labels, labels) and (one.tags or one.id not in parents)
+            ]
+
+    def registry_digest(self, reference: str, patience: float) -> str:
+        """
+        Return the digest of a *pullable* image, or of an image that was pushed.
+        """
+        name = full_name(reference)
+        with self._lock:
+            if name in self._pushed:
+                return self._pushed[name].id
+            if name in self._pullable:
+                return f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+        raise refusal(f"look the image {reference} up in its registry", "no registry has it")
+
+    def pull(
+        self,
+        reference: str,
+        on_line: Callable[[str], None],
+        patience: float | None = None,
+        on_advance: OnAdvance | None = None,
+    ) -> ImageInfo:
+        """
+        Fetch a *pullable* image, or an image that was pushed.
+        """
+        name = full_name(reference)
+        with self._lock:
+            if name in self._pushed:
+                on_line(f"Pulling {reference}")
+                _advance(on_advance)
+                pushed = self._pushed[name]
+                self._images.setdefault(pushed.id, pushed)
+                self.tag(pushed.id, reference)
+                return self._info(pushed)
+            if name not in self._pullable:
+                raise refusal(f"pull the image {reference}", f"pull access denied for {reference}")
+            on_line(f"Pulling {reference}")
+            _advance(on_advance)
+            return self.image(reference) or self.add_image(reference)
+
+    def push(
+        self,
+        reference: str,
+        on_line: Callable[[str], None],
+        patience: float | None = None,
+        on_advance: OnAdvance | None = None,
+    ) -> None:
+        """
+        Send an image to a registry. Every registry exists.
+        """
+        what = f"push the image {reference}"
+        with self._lock:
+            image = self._require_image(reference, what)
+            on_line(f"Pushing {reference}")
+            _advance(on_advance)
+            self._pushed[full_name(reference)] = replace(image, tags=[])
+
+    def save(self, references: Sequence[str]) -> Iterator[bytes]:
+        """
+        Yield a tar of images in the format of `docker save`.
+        """
+        archive = io.BytesIO()
+        manifest = []
+        with self._lock, tarfile.open(fileobj=archive, mode="w") as tar:
+            for reference in references:
+                image = self._require_image(reference, f"save {reference}")
+                config = f"{image.id[7:]}.json"
+                about = {"config": {"Labels": image.labels}}
+                _add(tar, config, json.dumps(about).encode())
+                _add(tar, f"{image.id[7:]}/layer.tar", image.files.pack("/") or b"")
+                manifest.append({"Config": config, "RepoTags": [full_name(reference)]})
+            _add(tar, "manifest.json", json.dumps(manifest).encode())
+        return iter([archive.getvalue()])
+
+    def load(self, archive: BinaryIO) -> None:
+        """
+        Add every image of a tar that `save` made.
+        """
+        with self._lock, tarfile.open(fileobj=archive, mode="r:*") as tar:
+            for one in json.loads(_read(tar, "manifest.json")):
+                about = json.loads(_read(tar, one["Config"]))
+                identity = f"sha256:{one['Config'].removesuffix('.json')}"
+                files = FileTree()
+                layer = _read(tar, f"{identity[7:]}/layer.tar")
+                files.unpack("/", io.BytesIO(layer))
+                image = Image(identity, about["config"]["Labels"], files)
+                self._images.setdefault(identity, image)
+                for tag in one["RepoTags"]:
+                    self.tag(identity, tag)
+
+    def build(
+        self,
+        context: BinaryIO,
+        *,
+        dockerfile: str,
+        tag: str,
+        labels: Mapping[str, str],
+        args: Mapping[str, str],
+        on_line: Callable[[str], None],
+        on_advance: OnAdvance | None = None,
+        anew: bool = False,
+    ) -> ImageInfo:
+        """
+        Execute the Dockerfile in *context*. Only `FROM` and `RUN` have an effect.
+        """
+        steps = _instructions(context, dockerfile)
+        base, command = "scratch", ""
+        progress = Progress(on_line, on_advance)
+        for number, step in enumerate(steps, 1):
+            progress.feed({"stream": f"Step {number}/{len(steps)} : {step}\n"})
+            word, _, rest = step.partition(" ")
+            if word.upper() == "FROM":
+                base = string.Template(rest.split()[0]).safe_substitute(args)
+                if base != "scratch" and not self.image(base):
+                    progress.error = f"pull access denied for {base}"
+            elif word.upper() == "RUN":
+                output, command = io.BytesIO(), rest.strip()
+                spec = ContainerSpec(base, ["/bin/sh", "-c", command], "build")
+                if code := self._run(spec, io.BytesIO(), output):
+                    progress.error = f"{command!r} returned a non-zero code: {code}"
+                progress.feed({"stream": output.getvalue().decode(errors="replace")})
+            progress.finish()
+            if progress.error:
+                raise ImageBuildError(
+                    f"The container engine could not build the image {tag}: {progress.error}\n"
+                    f"The failed step: {progress.step}\n"
+                    f"The last lines of its output:\n{progress.tail}"
+                )
+        with self._lock:
+            below = self._find_image(base)
+            image = self._new_image(
+                {**(below.labels if below else {}), **labels},
+                below.files.copy() if below else FileTree(),
+                below.id if below else "",
+            )
+            self.tag(image.id, tag)
+            return self._info(image)
+
+    def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
+        """
+        Make an image of a tar. Of *changes*, only `LABEL "name"="value"` has an effect.
+        """
+        files = FileTree()
+        files.unpack("/", layer)
+        text = r'"((?:[^"\\]|\\.)*)"'
+        labels: dict[str, str] = {}
+        for change in changes:
+            if found := re.fullmatch(f"LABEL {text}={text}", change):
+                name, value = (re.sub(r"\\(.)", r"\1", one) for one in found.groups())
+                labels[name] = value
+        with self._lock:
+            image = self._new_image(labels, files)
+            self.tag(image.id, tag)
+            return self._info(image)
+
+    def tag(self, image: str, reference: str) -> None:
+        """
+        Make *reference* a name of *image*.
+        """
+        with self._lock:
+            target = self._require_image(image, f"tag {image} as {reference}")
+            for one in self._images.values():
+                one.tags = [tag for tag in one.tags if tag != full_name(reference)]
+            target.tags.append(full_name(reference))
+
+    def remove_image(self, reference: str) -> None:
+        """
+        Remove a tag, and with its last tag the image.
+        """
+        what = f"remove the image {reference}"
+        with self._lock:
+            image = self._find_image(reference)
+            if image is None:
+                return
+            by_tag = full_name(reference) in image.tags
+            if len(image.tags) > 1:
+                if not by_tag:
+                    raise refusal(what, "conflict: it has several tags")
+                image.tags.remove(full_name(reference))
+                return
+            if any(one.image == image.id for one in self._containers.values()):
+                raise refusal(what, "conflict: a container is using it")
+            if any(one.parent == image.id for one in self._images.values()):
+                if not by_tag:
+                    raise refusal(what, "conflict: image has dependent child images")
+                image.tags.clear()
+                return
+            self._drop_image(image)
+
+    def _new_image(self, labels: Mapping[str, str], files: FileTree, parent: str = "") -> Image:
+        image = Image(f"sha256:{self._new_id()}", dict(labels), files, parent)
+        self._images[image.id] = image
+        return image
+
+    def _info(self, image: Image) -> ImageInfo:
+        layers = [image.id]
+        parent = self._images.get(image.parent)
+        while parent:
+            layers.insert(0, parent.id)
+            parent = self._images.get(parent.parent)
+        return replace(image_info(image), layers=tuple(layers))
+
+    def _drop_image(self, image: Image) -> None:
+        del self._images[image.id]
+        parent = self._images.get(image.parent)
+        if parent is None or parent.tags:
+            return
+        users = [one.image for one in self._containers.values()]
+        users += [one.parent for one in self._images.values()]
+        if parent.id not in users:
+            self._drop_image(parent)
+
+
+def image_info(image: Image) -> ImageInfo:
+    return ImageInfo(
+        image.id,
+        tuple(image.tags),
+        dict(image.labels),
+        architecture="amd64",
+        size=image.files.size,
+    )
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def _read(tar: tarfile.TarFile, name: str) -> bytes:
+    file = tar.extractfile(name)
+    return file.read() if file else b""
+
+
+def _instructions(context: BinaryIO, dockerfile: str) -> list[str]:
+    with tarfile.open(fileobj=context, mode="r:*") as tar:
+        try:
+            file = tar.extractfile(dockerfile)
+        except KeyError:
+            raise ImageBuildError(f"Cannot locate specified Dockerfile: {dockerfile}") from None
+        text = file.read().decode() if file else ""
+    lines = re.sub(r"\\\n", " ", text).splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _advance(on_advance: OnAdvance | None) -> None:
+    if on_advance is not None:
+        on_advance(Advance(1, 1, "layers", 100))

@@ -1,0 +1,113 @@
+"""The agent as a local process, for tests without an engine."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from pytest_codex_workspace.in_container import workspace_agent as wire
+
+PROGRAM = Path(wire.__file__)
+
+
+class LocalStream:
+    """
+    A `Stream` to an agent that runs as a local process.
+    """
+
+    def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-u", str(PROGRAM), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            bufsize=0,
+        )
+        self._lock = threading.Lock()
+        outputs = (self.process.stdout, self.process.stderr)
+        self._open = {pipe.fileno(): kind for kind, pipe in enumerate(outputs, 1)}
+
+    def send(self, data: bytes) -> None:
+        with self._lock:
+            view = memoryview(data)
+            while view:
+                view = view[self.process.stdin.write(view) :]
+
+    def receive(self) -> tuple[int, bytes]:
+        while self._open:
+            for fd in select.select(list(self._open), [], [])[0]:
+                if data := os.read(fd, 65536):
+                    return self._open[fd], data
+                del self._open[fd]
+        return 0, b""
+
+    def close(self) -> None:
+        with self._lock:
+            self.process.stdin.close()
+
+    def end(self) -> int:
+        """
+        Close everything, and return the agent's exit code.
+        """
+        self.close()
+        code = self.process.wait(10)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code
+
+
+class ScriptedStream:
+    """
+    A `Stream` that sends what a test defines. It sends `answers` after it has
+    received something.
+    """
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+        self._changed = threading.Condition()
+        self._says: list[tuple[int, bytes]] = []
+
+    def say(self, kind: int, data: bytes) -> None:
+        with self._changed:
+            self._says.append((kind, data))
+            self._changed.notify()
+
+    def send(self, data: bytes) -> None:
+        answers, self.answers = self.answers, []
+        for answer in answers:
+            self.say(1, answer)
+
+    def receive(self) -> tuple[int, bytes]:
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._says), 10)
+            return self._says.pop(0)
+
+    def close(self) -> None:
+        self.say(0, b"")
+
+
+def frame(kind: int, number: int, payload: bytes = b"") -> bytes:
+    """
+    Return a frame as the agent sends it.
+    """
+    return wire.HEADER.pack(kind, number, len(payload)) + payload
+
+
+def until_ended(pid: int) -> None:
+    """
+    Wait until a process has ended, even if it was not reaped.
+    """
+    while True:
+        try:
+            status = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if status.rpartition(")")[2].split()[0] in "ZX":
+            return
+        time.sleep(0.001)

@@ -1,0 +1,398 @@
+"""Tests of finding an engine, and of the error when there is none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_codex_workspace.engine.docker import find
+from pytest_codex_workspace.errors import EngineUnavailable
+
+from ....helpers.stub_engine import DOCKER, stub_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DEFAULT = "unix:///var/run/docker.sock"
+
+
+class Recorder:
+    """
+    Replaces `DockerEngine`: records each address, and answers at one of them.
+    """
+
+    def __init__(self) -> None:
+        self.tried: list[str] = []
+        self.certificates: list[object] = []
+        self.answers_at = ""
+        self.reason = "no such socket"
+
+    def __call__(self, url: str, tls: object = None) -> str:
+        self.tried.append(url)
+        self.certificates.append(tls)
+        if url == self.answers_at:
+            return f"engine at {url}"
+        raise EngineUnavailable(self.reason)
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
+    """
+    A machine without engines and docker configuration.
+    """
+    recorder = Recorder()
+    monkeypatch.setattr(find, "DockerEngine", recorder)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return recorder
+
+
+def add_context(where: Path, name: str, host: str, *, current: bool = False) -> Path:
+    """
+    Write a docker context, and return the directory for its certificates.
+    """
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    meta = where / "contexts" / "meta" / digest / "meta.json"
+    meta.parent.mkdir(parents=True)
+    endpoint = {"Host": host, "SkipTLSVerify": False}
+    meta.write_text(json.dumps({"Name": name, "Metadata": {}, "Endpoints": {"docker": endpoint}}))
+    (where / "config.json").write_text(json.dumps({"currentContext": name} if current else {}))
+    return where / "contexts" / "tls" / digest / "docker"
+
+
+def add_certificates(where: Path) -> None:
+    """
+    Write the three files that docker looks for.
+    """
+    where.mkdir(parents=True, exist_ok=True)
+    for name in ("ca", "cert", "key"):
+        (where / f"{name}.pem").write_text("")
+
+
+def test_the_setting_that_led_to_an_engine_is_returned(recorder: Recorder) -> None:
+    """
+    `doctor` shows it.
+    """
+    recorder.answers_at = DEFAULT
+    assert (f"engine at {DEFAULT}", "the default socket") == find.locate_engine("auto", {})
+
+    recorder.answers_at = "unix:///other"
+    host = {"DOCKER_HOST": "unix:///other"}
+    assert ("engine at unix:///other", "DOCKER_HOST") == find.locate_engine("auto", host)
+
+
+@pytest.mark.parametrize(
+    ("choice", "environ", "expected"),
+    [
+        (
+            "auto",
+            {},
+            [
+                DEFAULT,
+                "unix:///run/user/7/docker.sock",
+                "unix:///run/user/7/podman/podman.sock",
+                "unix:///run/podman/podman.sock",
+            ],
+        ),
+        ("docker", {}, [DEFAULT, "unix:///run/user/7/docker.sock"]),
+        ("podman", {}, ["unix:///run/user/7/podman/podman.sock", "unix:///run/podman/podman.sock"]),
+        ("auto", {"DOCKER_HOST": "tcp://10.0.0.1:2375"}, ["tcp://10.0.0.1:2375"]),
+        ("docker", {"DOCKER_HOST": "ssh://me@there"}, ["ssh://me@there"]),
+        (
+            "podman",
+            {"DOCKER_HOST": "ssh://me@there"},
+            ["unix:///run/user/7/podman/podman.sock", "unix:///run/podman/podman.sock"],
+        ),
+        ("unix:///my.sock", {"DOCKER_HOST": "ssh://me@there"}, ["unix:///my.sock"]),
+        (
+            "auto",
+            {"DOCKER_HOST": ""},
+            [
+                DEFAULT,
+                "unix:///run/user/7/docker.sock",
+                "unix:///run/user/7/podman/podman.sock",
+                "unix:///run/podman/podman.sock",
+            ],
+        ),
+    ],
+)
+def test_the_choice_says_which_addresses_are_tried(
+    recorder: Recorder, choice: str, environ: dict[str, str], expected: list[str]
+) -> None:
+    """
+    The addresses have an order. An address that the user named is the only one.
+    """
+    with pytest.raises(EngineUnavailable) as caught:
+        find.find_engine(choice, {"XDG_RUNTIME_DIR": "/run/user/7", **environ})
+
+    assert expected == recorder.tried
+    assert all(f"{url}: no such socket" in str(caught.value) for url in expected)
+
+
+def test_the_first_engine_that_answers_is_used(recorder: Recorder) -> None:
+    """
+    The search ends there.
+    """
+    recorder.answers_at = "unix:///run/user/7/docker.sock"
+
+    engine = find.find_engine("auto", {"XDG_RUNTIME_DIR": "/run/user/7"})
+
+    assert "engine at unix:///run/user/7/docker.sock" == engine
+    assert [DEFAULT, recorder.answers_at] == recorder.tried
+
+
+def test_docker_desktop_is_found_by_its_own_socket(recorder: Recorder, tmp_path: Path) -> None:
+    """
+    The usual socket may not exist.
+    """
+    place = tmp_path / ".docker" / "run" / "docker.sock"
+    place.parent.mkdir(parents=True)
+    place.touch()
+    recorder.answers_at = f"unix://{place}"
+
+    assert find.find_engine("docker", {"HOME": str(tmp_path)})
+
+
+@pytest.mark.parametrize(("environ", "current"), [({}, True), ({"DOCKER_CONTEXT": "work"}, False)])
+def test_a_docker_context_is_used_with_its_certificates(
+    recorder: Recorder, tmp_path: Path, environ: dict[str, str], current: bool
+) -> None:
+    """
+    The context is the current one, or the one that the environment names.
+    """
+    add_certificates(add_context(tmp_path, "work", "tcp://10.0.0.2:2376", current=current))
+    recorder.answers_at = "tcp://10.0.0.2:2376"
+
+    find.find_engine("auto", environ)
+
+    assert [recorder.answers_at] == recorder.tried
+    (certificates,) = recorder.certificates
+    assert certificates.verify
+    assert certificates.ca_cert.endswith("ca.pem")
+
+
+def test_docker_host_takes_precedence_over_the_context(recorder: Recorder, tmp_path: Path) -> None:
+    """
+    The docker command does the same.
+    """
+    add_context(tmp_path, "work", "tcp://10.0.0.2:2376", current=True)
+    recorder.answers_at = "unix:///mine.sock"
+
+    find.find_engine("auto", {"DOCKER_HOST": "unix:///mine.sock", "DOCKER_CONTEXT": "work"})
+
+    assert ["unix:///mine.sock"] == recorder.tried
+
+
+def test_the_default_context_means_the_usual_search(recorder: Recorder) -> None:
+    """
+    Docker calls its built-in context `default`.
+    """
+    recorder.answers_at = DEFAULT
+
+    assert find.find_engine("auto", {"DOCKER_CONTEXT": "default"})
+
+
+def test_a_missing_context_is_an_error(recorder: Recorder) -> None:
+    """
+    The error names the context, and no other engine is used.
+    """
+    with pytest.raises(EngineUnavailable, match=r"'gone'.*docker context ls"):
+        find.find_engine("auto", {"DOCKER_CONTEXT": "gone"})
+
+    assert [] == recorder.tried
+
+
+def test_a_damaged_context_is_an_error(recorder: Recorder, tmp_path: Path) -> None:
+    """
+    The error is ours, not that of the JSON parser.
+    """
+    add_context(tmp_path, "work", "tcp://10.0.0.2:2376", current=True)
+    next(tmp_path.glob("contexts/meta/*/meta.json")).write_text("{")
+
+    with pytest.raises(EngineUnavailable, match=r"'work'.*cannot be read"):
+        find.find_engine("auto", {})
+
+
+def test_certificates_are_used_for_a_tcp_address(recorder: Recorder, tmp_path: Path) -> None:
+    """
+    `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH` name them.
+    """
+    add_certificates(tmp_path)
+    recorder.answers_at = "tcp://10.0.0.1:2376"
+    environ = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
+
+    find.find_engine("auto", {"DOCKER_HOST": recorder.answers_at, **environ})
+    find.find_engine(recorder.answers_at, environ)
+
+    assert [True, True] == [one.verify for one in recorder.certificates]
+
+
+def test_missing_certificates_are_an_error(recorder: Recorder, tmp_path: Path) -> None:
+    """
+    The address is not tried without them.
+    """
+    environ = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path / "none")}
+
+    with pytest.raises(EngineUnavailable, match="DOCKER_CERT_PATH"):
+        find.find_engine("tcp://10.0.0.1:2376", environ)
+
+    assert [] == recorder.tried
+
+
+@pytest.mark.parametrize("choice", ["", "dokcer", "http//x", "npipe:////./pipe/docker_engine"])
+def test_an_unknown_choice_is_an_error(recorder: Recorder, choice: str) -> None:
+    """
+    The error lists the accepted values.
+    """
+    with pytest.raises(EngineUnavailable, match="auto, docker, podman, or a URL"):
+        find.find_engine(choice, {})
+
+
+def test_a_path_gets_a_hint_with_the_url(recorder: Recorder) -> None:
+    """
+    The user probably meant a `unix://` URL.
+    """
+    with pytest.raises(EngineUnavailable, match=r"did you mean unix:///run/my\.sock"):
+        find.find_engine("/run/my.sock", {})
+
+
+@pytest.mark.parametrize(
+    ("choice", "environ", "advice"),
+    [
+        ("auto", {}, "apt-get install docker.io"),
+        ("podman", {}, "systemctl --user start podman.socket"),
+        ("auto", {"DOCKER_HOST": "tcp://10.0.0.1:1"}, "unset DOCKER_HOST"),
+        ("auto", {"DOCKER_CONTEXT": "gone"}, "docker context use"),
+        ("unix:///my.sock", {}, "Start that engine"),
+    ],
+)
+def test_the_last_line_of_the_error_says_what_to_do(
+    recorder: Recorder, choice: str, environ: dict[str, str], advice: str
+) -> None:
+    """
+    The advice depends on the setting that named the engine.
+    """
+    with pytest.raises(EngineUnavailable) as caught:
+        find.find_engine(choice, environ)
+
+    assert advice in str(caught.value).splitlines()[-1]
+
+
+def test_permission_denied_names_the_group_of_the_socket(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    """
+    A member of that group may use the engine.
+    """
+    recorder.reason = "permission denied"
+
+    with pytest.raises(EngineUnavailable, match="add yourself to the group docker"):
+        find.find_engine(f"unix://{tmp_path}/none.sock", {})
+
+
+def test_a_missing_socket_is_reported(tmp_path: Path) -> None:
+    """
+    The reason is not the number of a system error.
+    """
+    with pytest.raises(EngineUnavailable, match=r"none\.sock: no such socket"):
+        find.find_engine(f"unix://{tmp_path}/none.sock", {})
+
+
+def test_a_socket_without_a_listener_is_reported(tmp_path: Path) -> None:
+    """
+    An engine that has ended leaves such a socket behind.
+    """
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "left.sock"))
+
+        with pytest.raises(EngineUnavailable, match="connection refused"):
+            find.find_engine(f"unix://{tmp_path}/left.sock", {})
+
+
+def test_a_refused_tcp_port_is_not_reported_as_a_timeout() -> None:
+    """
+    urllib3 treats a refused connection as a timeout.
+    """
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+
+        with pytest.raises(EngineUnavailable, match="connection refused"):
+            find.find_engine(f"tcp://127.0.0.1:{taken.getsockname()[1]}", {})
+
+
+def test_a_tcp_address_without_a_port_is_reported() -> None:
+    """
+    The reason comes from the SDK.
+    """
+    with pytest.raises(EngineUnavailable, match="port is required"):
+        find.find_engine("tcp://127.0.0.1", {})
+
+
+def test_a_failure_of_ssh_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The error has the message of ssh, and a command to try.
+    """
+    (tmp_path / "ssh").write_text(
+        "#!/bin/sh\necho 'Permission denied (publickey).' >&2\nexit 255\n"
+    )
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(EngineUnavailable) as caught:
+        find.find_engine("ssh://me@engine.example:2222", {})
+
+    assert "Permission denied (publickey)" in str(caught.value)
+    assert "-l me -p 2222 -- engine.example docker version` must work" in str(caught.value)
+
+
+def test_a_missing_ssh_command_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The error has a command to try.
+    """
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(EngineUnavailable, match="'ssh'"):
+        find.find_engine("ssh://engine.example", {})
+
+
+@pytest.fixture
+def answers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """
+    The address of a server that answers `/version` as the test says.
+    """
+    with stub_engine(tmp_path, request.param) as stub:
+        yield stub.url
+
+
+@pytest.mark.parametrize("answers", ["<html>", {}, [], {"ApiVersion": None}], indirect=True)
+def test_a_web_server_is_not_an_engine(answers: str) -> None:
+    """
+    The error says that something else answers.
+    """
+    with pytest.raises(EngineUnavailable, match="it is not a container engine"):
+        find.find_engine(answers, {})
+
+
+@pytest.mark.parametrize("answers", [{**DOCKER, "ApiVersion": "1.40"}], indirect=True)
+def test_an_engine_that_is_too_old_is_reported(answers: str) -> None:
+    """
+    The error has the oldest supported version.
+    """
+    with pytest.raises(EngineUnavailable, match=r"1\.40.*1\.41 \(Docker 20\.10.*update"):
+        find.find_engine(answers, {})
+
+
+@pytest.mark.parametrize("answers", [DOCKER], indirect=True)
+def test_a_server_that_answers_like_an_engine_is_used(answers: str) -> None:
+    """
+    Nothing else is asked.
+    """
+    engine = find.find_engine(answers, {})
+
+    assert answers == engine.url
+    engine.close()

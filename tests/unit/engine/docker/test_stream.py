@@ -1,0 +1,130 @@
+"""Tests of parsing frames, and of the two ends of a connection."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_codex_workspace.engine.docker.stream import AttachedStream, Demultiplexer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def frame(channel: int, data: bytes) -> bytes:
+    """
+    Return a frame as an engine sends it.
+    """
+    return struct.pack(">BxxxI", channel, len(data)) + data
+
+
+def joined(pieces: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """
+    Join adjacent pieces of one channel.
+    """
+    result: list[tuple[int, bytes]] = []
+    for channel, data in pieces:
+        if result and result[-1][0] == channel:
+            result[-1] = (channel, result[-1][1] + data)
+        elif data:
+            result.append((channel, data))
+    return result
+
+
+@given(
+    frames=st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=40)), max_size=20),
+    cuts=st.lists(st.integers(1, 30), min_size=1, max_size=20),
+)
+def test_frames_may_be_split_anywhere(frames: list[tuple[int, bytes]], cuts: list[int]) -> None:
+    """
+    The output is the same for every split, and no piece is empty.
+    """
+    wire = b"".join(frame(*one) for one in frames)
+    demultiplexer = Demultiplexer()
+    pieces: list[tuple[int, bytes]] = []
+    turn = 0
+    while wire:
+        size = cuts[turn % len(cuts)]
+        pieces += demultiplexer.feed(wire[:size])
+        wire = wire[size:]
+        turn += 1
+
+    assert joined([one for one in frames if one[1]]) == joined(pieces)
+    assert all(data for _, data in pieces)
+
+
+def test_adjacent_frames_of_one_channel_are_one_piece() -> None:
+    """
+    Many small frames that arrive together need one call.
+    """
+    wire = frame(1, b"a") + frame(1, b"b") + frame(2, b"c") + frame(1, b"d")
+
+    assert [(1, b"ab"), (2, b"c"), (1, b"d")] == list(Demultiplexer().feed(wire))
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[AttachedStream, socket.socket]]:
+    """
+    A stream, and the engine's end of it.
+    """
+    ours, theirs = socket.socketpair()
+    stream = AttachedStream(ours)
+    with theirs:
+        yield stream, theirs
+        stream.close()
+
+
+def test_the_engine_receives_all_that_was_sent_before_the_end(
+    ends: tuple[AttachedStream, socket.socket],
+) -> None:
+    """
+    Closing with unread output does not lose the sent data.
+    """
+    stream, engine = ends
+    engine.sendall(frame(1, b"never read"))
+    stream.send(b"last words")
+
+    stream.close()
+
+    assert b"last words" == engine.recv(100)
+    assert b"" == engine.recv(100)
+
+
+def test_the_end_wakes_a_sender(ends: tuple[AttachedStream, socket.socket]) -> None:
+    """
+    An engine may close only its half of the connection.
+    """
+    stream, engine = ends
+    failures: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            stream.send(b"x" * 10_000_000)
+        except ConnectionError as error:
+            failures.append(error)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    engine.shutdown(socket.SHUT_WR)
+
+    assert (0, b"") == stream.receive()
+    sender.join(5)
+    assert "accepts no more input" in str(failures[0])
+
+
+def test_receive_after_the_end_returns_the_end(ends: tuple[AttachedStream, socket.socket]) -> None:
+    """
+    This holds for every further call.
+    """
+    stream, _ = ends
+    stream.close()
+
+    assert [(0, b"")] * 2 == [stream.receive(), stream.receive()]
+    with pytest.raises(ConnectionError):
+        stream.send(b"x")

@@ -1,0 +1,186 @@
+"""Tests of the cassette file: its content, matching, merging and the nearest request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_codex_workspace.errors import CassetteError
+from pytest_codex_workspace.network.cassettes import path_of
+from pytest_codex_workspace.network.rules.cassette import (
+    Cassette,
+    Exchange,
+    InvalidCassette,
+    digest,
+    kept_headers,
+    lines_of,
+    matched_headers,
+    merge,
+)
+
+
+def exchange(path: str = "/", content: str = "", **fields: object) -> Exchange:
+    """
+    Return the exchange of a GET request to example.org.
+    """
+    values: dict[str, object] = {"method": "GET", "status": 200, "content": content, **fields}
+    return Exchange(url=f"https://example.org{path}", **values)  # type: ignore[arg-type]
+
+
+def write(path: Path, exchanges: list[Exchange], *bodies: bytes) -> Cassette:
+    """
+    Write a cassette with these bodies and open it.
+    """
+    by_digest = {digest(body): body for body in bodies}
+    path.write_bytes(b"".join(lines_of(exchanges, by_digest.__getitem__)))
+    return Cassette(path)
+
+
+@pytest.mark.parametrize("body", [b"text\n", "grüße".encode(), bytes(range(256)), b"x" * 100_000])
+def test_bodies_are_read_as_they_were_written(tmp_path: Path, body: bytes) -> None:
+    """
+    Short text is stored as text, other bodies are compressed; each is stored once.
+    """
+    both = [exchange("/a", digest(body)), exchange("/b", digest(body))]
+
+    cassette = write(tmp_path / "c", both, body)
+
+    assert cassette.exchanges == both
+    assert cassette.content(both[1]) == body
+    lines = (tmp_path / "c").read_text("utf-8").splitlines()
+    assert len(lines) == 4
+    assert ('"text"' in lines[3]) == (len(body) < 100)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Exchange,
+            method=st.sampled_from(["GET", "POST"]),
+            url=st.from_regex(r"[!-~]{1,30}", fullmatch=True),
+            status=st.integers(200, 599),
+            match=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+            headers=st.lists(st.tuples(st.text(), st.text()), max_size=2).map(tuple),
+            recorded=st.just("2026-11-24"),
+        ),
+        max_size=5,
+    )
+)
+def test_exchanges_survive_json(exchanges: list[Exchange]) -> None:
+    """
+    `from_json` reads what `to_json` wrote, whatever the fields contain.
+    """
+    read = [Exchange.from_json(one.to_json()) for one in exchanges]
+
+    assert read == exchanges
+
+
+def test_a_changed_or_missing_body_is_an_error(tmp_path: Path) -> None:
+    """
+    A body that does not have its digest is not replayed.
+    """
+    one = exchange(content=digest(b"right"))
+    cassette = write(tmp_path / "c", [one], b"right")
+    text = cassette.path.read_text()
+    cassette.path.write_text(text.replace('"right"', '"wrong"'))
+
+    with pytest.raises(InvalidCassette, match="was changed after it was recorded"):
+        Cassette(cassette.path).content(one)
+    cassette.path.write_text("\n".join(text.splitlines()[:2]))
+    with pytest.raises(InvalidCassette, match="is missing"):
+        Cassette(cassette.path)
+
+
+def test_only_headers_about_the_resource_are_kept() -> None:
+    """
+    Headers about one user, one moment, or one transfer are dropped.
+    """
+    headers = [
+        ("Content-Type", "text/html"),
+        ("Set-Cookie", "a=b"),
+        ("Date", "today"),
+        ("X-Served-By", "cache-7"),
+        ("ETag", '"1"'),
+        ("Content-Length", "5"),
+    ]
+
+    assert kept_headers(headers) == (("content-type", "text/html"), ("etag", '"1"'))
+
+
+@pytest.mark.parametrize(
+    ("vary", "match"),
+    [
+        ("", {}),
+        ("Accept", {"accept": "a/b"}),
+        ("accept-encoding, ACCEPT , Cookie, Authorization, User-Agent", {"accept": "a/b"}),
+        ("*", {}),
+        ("X-Other", {}),
+    ],
+)
+def test_requests_differ_by_the_headers_in_vary(vary: str, match: dict[str, str]) -> None:
+    """
+    The headers that the response varies by are matched, but never secrets.
+    """
+    request = {
+        "accept": "a/b",
+        "cookie": "hush",
+        "authorization": "hush",
+        "user-agent": "x",
+        "accept-encoding": "gzip",
+    }
+
+    assert matched_headers({"vary": vary}, request) == match
+    assert matched_headers({}, {"range": "bytes=0-1"}) == {"range": "bytes=0-1"}
+
+
+def test_the_most_specific_exchange_is_found(tmp_path: Path) -> None:
+    """
+    Exchanges with the most matching headers are found, else the nearest is described.
+    """
+    html = exchange("/", match={"accept": "text/html"}, status=201)
+    part = exchange("/", match={"accept": "text/html", "range": "bytes=0-1"}, status=206)
+    json = exchange("/", match={"accept": "text/json"}, status=202)
+    cassette = write(tmp_path / "c", [html, part, json])
+    url = "https://example.org/"
+
+    assert cassette.find("GET", url, "", {"accept": "text/html"}) == [html]
+    assert cassette.find("GET", url, "", {"accept": "text/html", "range": "bytes=0-1"}) == [part]
+    assert cassette.find("GET", url, "", {"accept": "other"}) == []
+    assert "accept: 'text/html'" in cassette.nearest("GET", url, "", {})
+    assert "a different URL" in cassette.nearest("GET", url + "x", "", {})
+    assert "the method GET" in cassette.nearest("POST", url, "", {})
+    assert cassette.nearest("GET", "ftp://elsewhere.test/", "", {}) == ""
+
+
+def test_merging_replaces_repeated_requests() -> None:
+    """
+    A repeated request replaces the old exchanges; unchanged ones keep their date.
+    """
+    old = [exchange("/a", recorded="1"), exchange("/b", "0" * 64, recorded="1")]
+    new = [
+        exchange("/b", "1" * 64, recorded="2"),
+        exchange("/b", "2" * 64, recorded="2"),
+        exchange("/b", "1" * 64, recorded="2"),
+        exchange("/a", recorded="2"),
+    ]
+
+    merged = merge(old, new)
+
+    assert [(one.url[-2:], one.content[:1], one.recorded) for one in merged] == [
+        ("/a", "", "1"),
+        ("/b", "1", "2"),
+        ("/b", "2", "2"),
+    ]
+    assert merge(merged, []) == merged
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b"])
+def test_invalid_names_are_rejected(name: str) -> None:
+    """
+    The name of a cassette cannot lead out of its directory.
+    """
+    with pytest.raises(CassetteError, match="is not a valid cassette name"):
+        path_of(Path("repo"), name)

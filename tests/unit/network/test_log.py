@@ -1,0 +1,271 @@
+"""Tests of the network log: filters, assertions, and the messages of failed assertions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_codex_workspace.network.log import NetworkLog
+from pytest_codex_workspace.network.rules.request import Request
+
+
+def request(number: int = 1, **changes: Any) -> Request:
+    """
+    Return an ordinary allowed request, with *changes*.
+    """
+    values: dict[str, Any] = {
+        "id": number,
+        "time": 1.5,
+        "phase": "test",
+        "method": "GET",
+        "scheme": "https",
+        "host": "api.example.org",
+        "port": 443,
+        "path": "/items?page=2",
+        "url": "https://api.example.org/items?page=2",
+        "status": 200,
+        "size": 12,
+        "duration": 0.25,
+        "verdict": "allowed",
+    }
+    return Request(**{**values, **changes})
+
+
+BLOCKED = request(
+    2,
+    method="CONNECT",
+    host="evil.example",
+    path="",
+    url="https://evil.example",
+    status=403,
+    verdict="blocked",
+    reason="host-not-allowed",
+    explanation="The host is not allowed.",
+)
+LOOKUP = request(
+    3,
+    method="DNS",
+    scheme="dns",
+    host="db.example",
+    port=53,
+    path="",
+    url="dns://db.example",
+    status=None,
+    size=None,
+    duration=None,
+    verdict="blocked",
+    reason="direct-dns",
+)
+LOG = NetworkLog(lambda: [request(), BLOCKED, LOOKUP])
+
+
+@pytest.mark.parametrize(
+    ("match", "ids"),
+    [
+        ({}, [1, 2, 3]),
+        ({"host": "api.example.org"}, [1]),
+        ({"host": "*.example.org"}, [1]),
+        ({"host": "API.example.org."}, [1]),
+        ({"host__regex": r"^(api|db)\."}, [1, 3]),
+        ({"method": "get"}, [1]),
+        ({"path": "/items"}, [1]),
+        ({"path": "/items?page=2"}, [1]),
+        ({"path": "/items?page=3"}, []),
+        ({"path__regex": "page=[0-9]"}, [1]),
+        ({"status": 403}, [2]),
+        ({"scheme": "dns"}, [3]),
+        ({"verdict": "blocked"}, [2, 3]),
+        ({"reason": "direct-dns"}, [3]),
+        ({"phase": "setup"}, []),
+        ({"port": 443, "verdict": "blocked"}, [2]),
+        ({"url": "https://evil.example"}, [2]),
+        ({"reason": None}, [1, 2, 3]),
+    ],
+)
+def test_requests_match_all_filters(match: dict[str, Any], ids: list[int]) -> None:
+    """
+    A request must match all filters; the value `None` matches everything.
+    """
+    assert ids == [each.id for each in LOG.requests(**match)]
+
+
+@pytest.mark.parametrize(
+    ("match", "error", "message"),
+    [
+        (
+            {"hosts": "x"},
+            TypeError,
+            r"Unknown filter 'hosts' \(did you mean 'host'\?\)\. Filters: host, method, path,",
+        ),
+        ({"status": "200"}, TypeError, "status must be a number, not '200'"),
+        ({"host": 1}, TypeError, "host must be a string"),
+        ({"verdict": "block"}, ValueError, "one of allowed, blocked"),
+        ({"reason": "http"}, ValueError, "one of plain-http"),
+        ({"phase": "run"}, ValueError, "one of setup, resume, test"),
+        ({"path__regex": "("}, ValueError, "not a valid regular expression"),
+    ],
+)
+def test_invalid_filters_are_errors(
+    match: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    """
+    A filter that can never match is an error instead of an empty result.
+    """
+    with pytest.raises(error, match=message):
+        LOG.requests(**match)
+
+
+def test_blocked_requests_are_listed() -> None:
+    """
+    `blocked` returns the blocked requests, oldest first.
+    """
+    assert LOG.blocked == [BLOCKED, LOOKUP]
+    assert len(LOG) == 3
+    assert list(LOG)[1] == BLOCKED
+
+
+def test_true_assertions_pass() -> None:
+    """
+    No assertion raises if the log is as expected.
+    """
+    LOG.assert_requested(host="api.example.org", path="/items")
+    LOG.assert_requested(count=2, verdict="blocked")
+    LOG.assert_requested(count=0, host="nobody.example")
+    LOG.assert_not_requested(host="nobody.example")
+    LOG.assert_blocked()
+    LOG.assert_blocked("direct-dns", host="db.example")
+    LOG.assert_only_hosts("*.example.org", "evil.example", "db.example")
+    NetworkLog(list).assert_nothing_blocked()
+    NetworkLog(list).assert_only_hosts()
+
+
+def test_a_missing_request_shows_the_nearest() -> None:
+    """
+    The message shows the filters, the three nearest requests, and their differences.
+    """
+    log = NetworkLog(
+        lambda: [BLOCKED, LOOKUP, request(4, status=404), request(5, host="z.example")]
+    )
+    with pytest.raises(AssertionError) as caught:
+        log.assert_requested(host="api.example.org", path="/items", status=200)
+
+    assert str(caught.value).splitlines() == [
+        "expected a request with host='api.example.org' path='/items' status=200, "
+        "but none of 4 requests matches",
+        "the nearest of the others:",
+        "  [test] GET https://api.example.org/items?page=2 200 12 bytes 0.25 s, allowed",
+        "      host: expected 'api.example.org', was 'z.example'",
+        "  [test] GET https://api.example.org/items?page=2 404 12 bytes 0.25 s, allowed",
+        "      status: expected 200, was 404",
+        "  [test] DNS dns://db.example, blocked (direct-dns)",
+        "      host: expected 'api.example.org', was 'db.example'",
+        "      path: expected '/items', was ''",
+        "      status: expected 200, was None",
+    ]
+
+
+def test_too_many_requests_are_listed() -> None:
+    """
+    If the count is wrong, the message lists the requests that match.
+    """
+    log = NetworkLog(lambda: [request(number) for number in range(12)])
+    with pytest.raises(AssertionError) as caught:
+        log.assert_requested(count=1, host="api.example.org")
+
+    text = str(caught.value)
+    assert "expected 1 request with host='api.example.org', but 12 of 12 requests match:" in text
+    assert text.endswith("... and 2 more")
+    assert "nearest" not in text
+
+
+def test_a_blocked_request_counts_as_requested() -> None:
+    """
+    `assert_not_requested` fails for a blocked request as well.
+    """
+    with pytest.raises(AssertionError, match=r"CONNECT https://evil\.example 403"):
+        LOG.assert_not_requested(host="evil.example")
+
+
+def test_blocked_requests_are_explained() -> None:
+    """
+    `assert_nothing_blocked` shows each blocked request with its explanation.
+    """
+    with pytest.raises(
+        AssertionError, match=r"2 of 3 requests were blocked(?s:.*)is not allowed\."
+    ):
+        LOG.assert_nothing_blocked()
+
+
+def test_unexpected_hosts_are_named() -> None:
+    """
+    `assert_only_hosts` names the hosts that were not expected.
+    """
+    with pytest.raises(AssertionError, match=r"there were requests to db\.example, evil\.example:"):
+        LOG.assert_only_hosts("api.example.org")
+
+
+def test_an_empty_log_is_reported_as_empty() -> None:
+    """
+    Without any request, the message does not show a nearest one.
+    """
+    with pytest.raises(
+        AssertionError, match=r"expected a request with anything, but there were none$"
+    ):
+        NetworkLog(list).assert_requested()
+
+
+def test_every_call_synchronises() -> None:
+    """
+    Every access waits for the current requests, so the log is never stale.
+    """
+    calls: list[int] = []
+    log = NetworkLog(lambda: [request() for _ in calls] if calls.append(1) is None else [])
+
+    assert [len(log), len(log.requests()), len(log.blocked)] == [1, 2, 0]
+    assert repr(log) == "<NetworkLog>"
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("match", "count"),
+    [
+        ({"status__in": [200, 404]}, 1),
+        ({"host__in": ["x.example", "*.example.org"]}, 1),
+        ({"method__in": ["post", "put"]}, 0),
+        ({"method__regex": "^G"}, 1),
+        ({"url__regex": "example"}, 1),
+        ({"reason__regex": "x"}, 0),
+    ],
+)
+def test_filters_take_lists_and_expressions(match: dict[str, Any], count: int) -> None:
+    """
+    Every filter takes `__in`, and every text filter takes `__regex`.
+    """
+    log = NetworkLog(lambda: [request(host="a.example.org", method="GET", status=200)])
+
+    assert len(log.requests(**match)) == count
+
+
+@pytest.mark.parametrize(
+    ("match", "message"),
+    [
+        ({"status__in": 200}, "status__in must be a list"),
+        ({"host__in": "a"}, "host__in must be a list"),
+        ({"verdict__in": ["nope"]}, "matches nothing"),
+        ({"status__regex": "2.."}, "Unknown filter 'status__regex'"),
+    ],
+)
+def test_invalid_lists_are_errors(match: dict[str, Any], message: str) -> None:
+    """
+    A list filter that can never match is an error.
+    """
+    with pytest.raises((TypeError, ValueError), match=message):
+        NetworkLog(list).requests(**match)
+
+
+def test_requests_have_a_readable_repr() -> None:
+    """
+    A plain assertion shows each request as a line, not as fields.
+    """
+    assert repr([request()]).startswith("[<[test] ")

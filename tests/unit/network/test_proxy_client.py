@@ -1,0 +1,245 @@
+"""Tests of the host's client for the proxy, with a scripted stream in place of a proxy."""
+
+from __future__ import annotations
+
+import json
+import queue
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from pytest_codex_workspace.errors import ProxyError
+from pytest_codex_workspace.network import proxy_client as proxy_module
+from pytest_codex_workspace.network.proxy_client import ProxyClient
+from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY
+
+from .test_log import request
+
+Reply = Callable[[dict[str, Any]], list[tuple[int, bytes]]]
+
+
+class ScriptedStream:
+    """
+    A stream that answers each message by calling a function.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._output: queue.Queue[tuple[int, bytes]] = queue.Queue()
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, data: bytes) -> None:
+        """
+        Receive one message and queue the answers.
+        """
+        message = json.loads(data)
+        self.sent.append(message)
+        for each in self._reply(message):
+            self._output.put(each)
+
+    def receive(self) -> tuple[int, bytes]:
+        """
+        Return the next output.
+        """
+        return self._output.get()
+
+    def close(self) -> None:
+        """
+        End the output.
+        """
+        self._output.put((0, b""))
+
+
+def ok(message: dict[str, Any], **fields: Any) -> tuple[int, bytes]:
+    """
+    Return a reply to *message*.
+    """
+    return 1, json.dumps({"reply": message["id"], "ok": True, **fields}).encode() + b"\n"
+
+
+def event(number: int = 1, workspace: str = "w1", **changes: Any) -> bytes:
+    """
+    Return the event that reports a request.
+    """
+    one = request(number)
+    fields = {name: getattr(one, name) for name in one.__slots__}
+    return (
+        json.dumps({"event": "request", "workspace": workspace, **fields, **changes}).encode()
+        + b"\n"
+    )
+
+
+@pytest.fixture
+def client_of() -> Iterator[Callable[[Reply], ProxyClient]]:
+    """
+    Return a function that creates clients, which are closed after the test.
+    """
+    clients: list[ProxyClient] = []
+
+    def make(reply: Reply) -> ProxyClient:
+        client = ProxyClient(ScriptedStream(reply), describe=lambda: "its container is gone")
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+def test_configuring_returns_the_certificate_and_a_new_key(
+    client_of: Callable[[Reply], ProxyClient],
+) -> None:
+    """
+    The proxy returns its certificate, and the key of an authority that it created.
+    """
+    client = client_of(lambda message: [ok(message, ca_certificate="PEM", ca="KEY")])
+    info = client.configure(None, b"bundle", "172.30.0.2", HTTPS_ONLY)
+    [sent] = client._stream.sent
+
+    assert (info.ca_certificate, info.new_ca) == (b"PEM", b"KEY")
+    assert (sent["op"], sent["ca"], sent["listen"]) == ("configure", None, "172.30.0.2")
+    assert (sent["port"], sent["dns_port"], sent["policy"]["name"]) == (8080, 53, "https-only")
+
+
+def test_requests_arrive_before_the_barrier_ends(
+    client_of: Callable[[Reply], ProxyClient],
+) -> None:
+    """
+    Requests are read before the reply that follows them, however the stream is split.
+    """
+    data = event(1) + event(2, "w2") + event(3)
+    client = client_of(
+        lambda message: [(1, data[:50]), (1, data[50:]), (2, b"a warning\n"), ok(message)]
+    )
+
+    assert client.barrier("172.30.0.9").complete
+    assert [each.id for each in client.requests("w1")] == [1, 3]
+    assert client.requests("w3") == []
+    client.forget("w1")
+    assert client.requests("w1") == []
+    assert len(client.requests("w2")) == 1
+
+
+def test_an_incomplete_barrier_reports_pending_requests(
+    client_of: Callable[[Reply], ProxyClient],
+) -> None:
+    """
+    If requests are still under way, the barrier is incomplete and lists them.
+    """
+    waiting = asdict(request(explanation="There was no answer yet."))
+    client = client_of(lambda message: [ok(message, ok=False, pending=[waiting], more=2)])
+
+    barrier = client.barrier("172.30.0.9")
+
+    assert not barrier.complete
+    assert barrier.pending[0].explanation == "There was no answer yet."
+    assert barrier.more == 2
+    assert client.release("172.30.0.9") is False
+
+
+def test_the_number_of_kept_requests_is_limited(
+    client_of: Callable[[Reply], ProxyClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Requests beyond the limit are counted, but not kept.
+    """
+    monkeypatch.setattr(proxy_module, "REQUEST_LIMIT", 2)
+    client = client_of(lambda message: [(1, b"".join(map(event, range(5)))), ok(message)])
+    client.barrier("172.30.0.9")
+
+    assert len(client.requests("w1")) == 2
+    assert client.dropped("w1") == 3
+    assert client.dropped("w2") == 0
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        b"not json\n",
+        b"[]\n",
+        b'{"neither": 1}\n',
+        b'{"event": "request"}\n',
+        b"[" * 100_000 + b"\n",
+        b"x" * (1 << 21),
+        b'{"event": "request", "workspace": 1}\n',
+        event(status="200"),
+        event(verdict="fine"),
+        event(reason="because"),
+        event(id=True),
+        event(workspace=5),
+    ],
+)
+def test_an_invalid_message_is_a_proxy_error(
+    client_of: Callable[[Reply], ProxyClient], output: bytes
+) -> None:
+    """
+    This call and every later one raise, without a traceback in the reader thread.
+    """
+    client = client_of(lambda _: [(1, output)])
+
+    for _ in range(2):
+        with pytest.raises(ProxyError, match="sent an invalid message"):
+            client.ping(timeout=5)
+
+
+def test_a_dead_proxy_is_described(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    The error describes the container and shows the last output of the proxy.
+    """
+    client = client_of(lambda _: [(2, b"MemoryError\n"), (0, b"")])
+
+    with pytest.raises(
+        ProxyError, match=r"its output ended; its container is gone\n.*\nMemoryError"
+    ):
+        client.barrier("172.30.0.9")
+
+
+def test_a_silent_proxy_is_a_timeout(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    A call to a proxy that does not respond ends after its timeout.
+    """
+    client = client_of(lambda _: [])
+
+    with pytest.raises(ProxyError, match=r"did not respond to 'ping' within 0\.01 s"):
+        client.ping(timeout=0.01)
+
+
+def test_an_error_of_the_proxy_is_passed_on(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    The error contains the message of the proxy.
+    """
+    client = client_of(lambda message: [ok(message, error="release it first")])
+
+    with pytest.raises(ProxyError, match="rejected 'register': release it first"):
+        client.register("172.30.0.9", "w2", "test")
+
+
+def test_a_broken_stream_is_a_proxy_error(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    A broken stream raises `ProxyError` instead of a bare `ConnectionError`.
+    """
+
+    def broken(_: dict[str, Any]) -> list[tuple[int, bytes]]:
+        raise BrokenPipeError
+
+    client = client_of(broken)
+    client._stream.close()
+
+    with pytest.raises(ProxyError, match="its output ended"):
+        client.ping()
+
+
+def test_requests_can_be_read_after_close(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    After `close`, the log can still be read, but commands raise.
+    """
+    client = client_of(lambda message: [(1, event()), ok(message)])
+    client.ping()
+    client.close()
+    client.close()
+
+    assert len(client.requests("w1")) == 1
+    with pytest.raises(ProxyError, match="its session has ended"):
+        client.ping()

@@ -1,0 +1,102 @@
+"""Tests of the options: defaults, values and errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.errors import CodexWorkspaceError, ConfigError
+from pytest_codex_workspace.options.config import Config, check_environment
+from pytest_codex_workspace.options.table import OPTIONS
+
+
+def test_the_defaults_are_those_in_the_help():
+    """
+    An empty configuration has the default of each option.
+    """
+    config = Config.of({})
+
+    for option in OPTIONS:
+        if not option.repeatable and option.default:
+            named = Config.of({option.key: option.default})
+            assert getattr(config, option.key) == getattr(named, option.key)
+
+
+def test_values_are_converted():
+    """
+    Text becomes a path, variables, seconds or bytes.
+    """
+    config = Config.of({"repo": "here", "env": ["A=1", "B=x=y"], "setup_timeout": "2.5"})
+
+    assert Path("here") == config.repo
+    assert config.env == {"A": "1", "B": "x=y"}
+    assert config.setup_timeout == 2.5
+    assert 2700.0 == Config.of({"cache_ttl": "45m"}).cache_ttl
+    assert 1_500_000_000 == Config.of({"cache_size": "1.5GB"}).cache_size
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"cache": "sometimes"}, "--codex-cache=sometimes: must be one of auto"),
+        ({"env": ["NOVALUE"]}, "--codex-env=NOVALUE: must have the form NAME=VALUE"),
+        ({"env": ["1A=x"]}, "'1A' is not a valid name"),
+        ({"env": ["A=\0"]}, "A contains a NUL byte"),
+        ({"setup_timeout": "soon"}, "--codex-setup-timeout=soon: must be a number of seconds"),
+        ({"setup_timeout": "-1"}, "above 0"),
+        ({"setup_timeout": "nan"}, "above 0"),
+        ({"cache_ttl": "soon"}, "--codex-cache-ttl=soon: must be a duration above 0"),
+        ({"cache_ttl": "0"}, "above 0"),
+        ({"cache_size": "much"}, "--codex-cache-size=much: must be a size such as"),
+        ({"cache_registry": "me/cache"}, "must be a registry's host and a repository"),
+        ({"cache_registry": "ghcr.io/Me/cache"}, "in lower case"),
+        ({"cache_registry": "ghcr.io/me/cache:tag"}, "without a tag"),
+        ({"output": "loud"}, "must be one of progress, stream, quiet"),
+        (
+            {"upstream_proxy": "off"},
+            "upstream-proxy: 'off': the URL of a proxy must start with",
+        ),
+        ({"upstream_proxy": "http://localhost:3128"}, "which containers cannot reach"),
+    ],
+)
+def test_an_invalid_value_is_explained(values, words):
+    """
+    The error names the option and its valid values.
+    """
+    with pytest.raises(ConfigError, match="--codex-") as caught:
+        Config.of(values)
+
+    assert words in str(caught.value)
+
+
+def test_the_password_of_the_upstream_proxy_is_not_shown():
+    """
+    Neither an error nor the `repr` of the configuration shows it.
+    """
+    config = Config.of({"upstream_proxy": "http://me:hush@proxy.example:3128"})
+    with pytest.raises(ConfigError) as caught:
+        Config.of({"upstream_proxy": "ftp://me:hush@proxy.example"})
+
+    assert config.upstream_proxy == "http://me:hush@proxy.example:3128"
+    assert "hush" not in f"{config!r} {caught.value}"
+
+
+def test_a_variable_must_be_text():
+    """
+    A number is not silently turned into text.
+    """
+    with pytest.raises(ConfigError, match="write PORT='8080'"):
+        check_environment({"PORT": 8080}, "env")
+
+
+def test_an_invalid_option_is_an_error_of_this_package():
+    """
+    A `ConfigError` is caught as any error of this package, and as the builtin error; its text
+    cannot control a terminal.
+    """
+    error = ConfigError("--codex-image=\x1b[2Jx: must be a name")
+
+    assert isinstance(error, CodexWorkspaceError)
+    assert isinstance(error, ValueError)
+    assert "--codex-image=x: must be a name" == str(error)

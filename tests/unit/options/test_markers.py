@@ -1,0 +1,107 @@
+"""Tests of reading markers and factory keywords."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_codex_workspace.errors import ConfigError
+from pytest_codex_workspace.options.markers import WorkspaceRequest, read_keywords, read_markers
+
+
+def mark(name, *args, **kwargs):
+    return SimpleNamespace(name=name, args=args, kwargs=kwargs)
+
+
+@pytest.mark.parametrize(
+    ("marks", "wish"),
+    [
+        ([], WorkspaceRequest()),
+        ([mark("slow", 1)], WorkspaceRequest()),
+        ([mark("cache_hit")], WorkspaceRequest("hit")),
+        ([mark("cache_miss")], WorkspaceRequest("miss")),
+        ([mark("codex_setup", False)], WorkspaceRequest("clean")),
+        ([mark("codex_setup", True)], WorkspaceRequest()),
+        ([mark("codex_repo", "a")], WorkspaceRequest(repo="a")),
+        ([mark("codex_repo", "a", rev="v1")], WorkspaceRequest(repo="a", rev="v1")),
+        ([mark("codex_cassette", "api")], WorkspaceRequest(cassette="api")),
+        ([mark("codex_repo", "near"), mark("codex_repo", "far")], WorkspaceRequest(repo="near")),
+        (
+            [mark("codex_env", A="near"), mark("codex_env", A="far", B="far")],
+            WorkspaceRequest(env={"A": "near", "B": "far"}),
+        ),
+        (
+            [mark("codex_network", allow=["a.test"]), mark("codex_network", "offline")],
+            WorkspaceRequest(network=({"policy": "offline"}, {"allow": ["a.test"]})),
+        ),
+    ],
+)
+def test_markers_make_a_request(marks, wish):
+    """
+    The marker closest to the test takes precedence; variables are merged.
+    """
+    assert wish == read_markers(marks)
+
+
+@pytest.mark.parametrize(
+    ("marks", "words"),
+    [
+        ([mark("cache_hit", 1)], "cache_hit takes no arguments"),
+        ([mark("cache_hit"), mark("cache_miss")], "contradict"),
+        ([mark("cache_miss"), mark("codex_setup", False)], "contradict"),
+        ([mark("codex_setup")], "codex_setup(False)"),
+        ([mark("codex_setup", "no")], "True or False"),
+        ([mark("codex_env", "A=1")], "NAME='value'"),
+        ([mark("codex_env", A=1)], "A is 1"),
+        ([mark("codex_repo")], "takes a path"),
+        ([mark("codex_repo", "a", "b", "c")], "takes a path"),
+        ([mark("codex_repo", 3)], "path is 3"),
+        ([mark("codex_repo", "a", rev=3)], "rev is 3"),
+        ([mark("codex_repo", "a", ref="b")], "takes a path"),
+        ([mark("codex_network", "a", "b")], "takes a policy and keywords"),
+        ([mark("codex_cassette")], "takes one name"),
+        ([mark("codex_network", 7)], "policy is 7"),
+        ([mark("codex_network", alow=["a"])], "did you mean 'allow'?"),
+        ([mark("codex_network", allow="a.test")], "'a.test' is not a list"),
+        ([mark("codex_network", http="no")], "is not 'block' or 'allow'"),
+    ],
+)
+def test_invalid_arguments_are_explained(marks, words):
+    """
+    The error names the marker and its valid arguments.
+    """
+    with pytest.raises(ConfigError) as caught:
+        read_markers(marks)
+
+    assert words in str(caught.value)
+
+
+def test_keywords_are_the_names_of_the_markers():
+    """
+    The prefix `codex_` is optional.
+    """
+    expected = WorkspaceRequest("hit", "r", "v", {"A": "1"})
+
+    assert expected == read_keywords(
+        {"cache_hit": True, "codex_repo": "r", "rev": "v", "codex_env": {"A": "1"}}
+    )
+    assert expected == read_keywords(
+        {"cache_hit": True, "repo": ("r", "v"), "env": {"A": "1"}, "setup": True}
+    )
+
+
+def test_a_network_is_a_policy_or_changes_to_one():
+    """
+    The value is one policy, or has the marker's keywords.
+    """
+    assert read_keywords({"network": "offline"}).network == ({"policy": "offline"},)
+    assert read_keywords({"codex_network": {"http": "allow"}}).network == ({"http": "allow"},)
+
+
+def test_an_unknown_keyword_is_a_type_error():
+    """
+    The error lists the known keywords.
+    """
+    with pytest.raises(TypeError, match="cache_hit, cache_miss"):
+        read_keywords({"cache": "hit"})

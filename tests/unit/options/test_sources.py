@@ -1,0 +1,210 @@
+"""Tests of the precedence of options, environment and files, and of the source of each value."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.cli.main import main
+from pytest_codex_workspace.errors import ConfigError, PolicyError
+from pytest_codex_workspace.options.sources import FILE, Given, Settings, Source
+
+PLACES = ("file", "ini", "environment", "option")
+"""Each beats those before it."""
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """
+    A directory that looks like a work tree.
+    """
+    (tmp_path / ".git").mkdir()
+    return tmp_path
+
+
+def gather(repo: Path, places: tuple[str, ...]) -> Settings:
+    """
+    Return the settings when each of *places* sets options to its own name.
+    """
+    if "file" in places:
+        (repo / FILE).write_text(
+            "image: file\nenv: {WHO: file, FILE: x}\nsecrets: [S_FILE]\nnetwork: offline\n"
+        )
+    ini_file = Source("ini", "codex_x", repo / "pytest.ini")
+    ini = {key: Given("ini", ini_file) for key in ("image", "env.WHO", "env.INI")}
+    ini["secret.S_INI"] = Given("", ini_file)
+    environ = {
+        "CODEX_WORKSPACE_IMAGE": "environment",
+        "CODEX_WORKSPACE_ENV": "WHO=environment\nENVIRONMENT=two words\n",
+        "CODEX_WORKSPACE_SECRET": "S_ENVIRONMENT, S_MORE",
+    }
+    options = {"image": "option", "env": ["WHO=option", "OPTION=x"], "secret": ["S_OPTION"]}
+    return Settings.of(
+        {"repo": str(repo), **(options if "option" in places else {})},
+        spell="--codex-{}",
+        ini=ini if "ini" in places else {},
+        environ=environ if "environment" in places else {},
+    )
+
+
+@pytest.mark.parametrize(
+    "places", [some for n in range(1, 5) for some in itertools.combinations(PLACES, n)]
+)
+def test_the_precedence_is_option_environment_ini_file(repo: Path, places: tuple[str, ...]) -> None:
+    """
+    Variables and secrets are merged by name.
+    """
+    settings = gather(repo, places)
+
+    assert settings.config.image == places[-1]
+    assert settings.source("image").kind == places[-1]
+    assert settings.config.env["WHO"] == places[-1]
+    assert {place.upper() for place in places} == set(settings.config.env) - {"WHO"}
+    assert {f"S_{place.upper()}" for place in places} == set(settings.config.secret) - {"S_MORE"}
+    assert ("offline" if "file" in places else "https-only") == settings.config.network
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"CODEX_WORKSPACE_CACHE_TTL": "soon"}, "CODEX_WORKSPACE_CACHE_TTL=soon: must be a"),
+        ({"CODEX_WORKSPACE_ENV": "A=1\nB"}, "CODEX_WORKSPACE_ENV=B: must have the form NAME=VALUE"),
+        ({"CODEX_WORKSPACE_ENV": "1=1"}, "CODEX_WORKSPACE_ENV: '1' is not a valid name"),
+        ({"CODEX_WORKSPACE_SECRET": "A B-C"}, "CODEX_WORKSPACE_SECRET: 'B-C' is not a valid name"),
+        ({"CODEX_WORKSPACE_NETWORK": "ofline"}, "CODEX_WORKSPACE_NETWORK: there is no policy"),
+        (
+            {"CODEX_WORKSPACE_ENV": "A=1", "CODEX_WORKSPACE_SECRET": "A"},
+            "A is both a secret (CODEX_WORKSPACE_SECRET) and a plain variable (CODEX_WORKSPACE_E",
+        ),
+    ],
+)
+def test_an_error_names_the_source_of_the_value(
+    repo: Path, environ: dict[str, str], words: str
+) -> None:
+    """
+    Here the source is an environment variable.
+    """
+    with pytest.raises((ConfigError, PolicyError)) as caught:
+        Settings.of({}, spell="--{}", environ=environ)
+
+    assert words in str(caught.value)
+
+
+def test_nothing_is_read_without_a_repository(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A file in the current directory does not belong to a run without a repository.
+    """
+    (repo / FILE).write_text("imgae: slim")
+    monkeypatch.chdir(repo)
+
+    assert Settings.of({}, spell="--{}", environ={}).config.repo is None
+    with pytest.raises(ConfigError, match="imgae"):
+        Settings.of({}, spell="--{}", environ={"CODEX_WORKSPACE_REPO": "."})
+
+
+def test_a_file_can_be_ignored(repo: Path) -> None:
+    """
+    An option and the environment can do that; the file itself cannot.
+    """
+    (repo / FILE).write_text("secrets: [TOKEN]")
+    options = {"repo": str(repo)}
+    ignore = {"CODEX_WORKSPACE_REPO_CONFIG": "ignore"}
+
+    for given, environ in (({"repo_config": "ignore"}, {}), ({}, ignore)):
+        settings = Settings.of({**options, **given}, spell="--{}", environ=environ)
+        assert () == settings.config.secret
+        assert settings.file is None
+    with pytest.raises(ConfigError, match="REPO_CONFIG=no: must be one of read, ignore"):
+        Settings.of(options, spell="--{}", environ={"CODEX_WORKSPACE_REPO_CONFIG": "no"})
+    (repo / FILE).write_text("repo-config: ignore")
+    with pytest.raises(ConfigError, match="cannot be set by a repository"):
+        Settings.of(options, spell="--{}", environ={})
+
+
+def test_the_command_prints_the_source_of_each_value(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Secrets are printed by name only, and passwords not at all.
+    """
+    (repo / FILE).write_text("image: slim\nenv: {A: 1}\nsecrets: [TOKEN, ABSENT]\n")
+    monkeypatch.setenv("CODEX_WORKSPACE_CACHE_TTL", "2h")
+    monkeypatch.setenv("CODEX_WORKSPACE_IMGE", "x")
+    monkeypatch.setenv("TOKEN", "very-secret")
+    monkeypatch.delenv("ABSENT", raising=False)
+
+    code = main(["config", str(repo), "--env=B=2", "--upstream-proxy=http://me:hush@a.test:1"])
+    text = capsys.readouterr().out
+
+    assert 0 == code
+    lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in text.splitlines()}
+    for name, value, where in (
+        ("repo", str(repo), "REPO"),
+        ("image", "slim", f"{repo / FILE}, line 1"),
+        ("env.A", "1", f"{repo / FILE}, line 2"),
+        ("env.B", "2", "--env"),
+        ("secret.TOKEN", "(set)", f"{repo / FILE}, line 3"),
+        ("secret.ABSENT", "(not set)", f"{repo / FILE}, line 3"),
+        ("cache-ttl", "2h", "CODEX_WORKSPACE_CACHE_TTL"),
+        ("cache", "auto", "default"),
+        ("upstream-proxy", "http://a.test:1", "--upstream-proxy"),
+    ):
+        assert lines[name].startswith(value), name
+        assert lines[name].endswith(where), name
+    assert "unknown variable CODEX_WORKSPACE_IMGE (did you mean 'CODEX_WORKSPACE_IMAGE'?)" in text
+    assert "very-secret" not in text
+    assert "hush" not in text
+
+
+def test_the_command_prints_the_sources_as_json(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    File and line are separate fields.
+    """
+    (repo / FILE).write_text("\nsecrets: [TOKEN]\nnetwork: {allow: [a.test]}\n")
+    monkeypatch.setenv("TOKEN", "very-secret")
+
+    assert 0 == main(["config", str(repo), "--json"])
+    text = capsys.readouterr().out
+    data = json.loads(text)
+    assert ("result", 0) == (data["event"], data["exit_code"])
+
+    assert str(repo / FILE) == data["file"]
+    source = {"from": "file", "name": "secrets", "file": str(repo / FILE), "line": 2}
+    assert {"value": {"set": True}, "source": source} == data["options"]["secret.TOKEN"]
+    assert ["a.test"] == data["options"]["network"]["value"]["allow"]
+    assert {"value": "universal", "source": {"from": "default"}} == data["options"]["image"]
+    assert "very-secret" not in text
+
+
+def test_a_mistake_ends_the_command_with_exit_code_2(
+    repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    The error has one line. `run` fails before it starts anything.
+    """
+    (repo / FILE).write_text("image: slim\nimgae: slim")
+
+    for command in ("config", "run"):
+        assert 2 == main([command, str(repo)])
+        error = capsys.readouterr().err
+        assert f"{repo / FILE}, line 2: unknown key 'imgae' (did you mean 'image'?)" in error
+        assert 1 == len(error.splitlines())
+
+
+def test_the_environment_names_the_commands_repository(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    The argument of the command is left out.
+    """
+    monkeypatch.setenv("CODEX_WORKSPACE_REPO", str(repo))
+
+    assert 0 == main(["config"])
+    first = capsys.readouterr().out.splitlines()[0]
+
+    assert first.split() == ["repo", str(repo), "CODEX_WORKSPACE_REPO"]

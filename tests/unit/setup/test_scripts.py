@@ -1,0 +1,213 @@
+"""Tests of running setup scripts, with the agent as a process of this machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace.codex import SETUP
+from pytest_codex_workspace.errors import SecretError, SetupError, WorkspaceLost
+from pytest_codex_workspace.secrets.secrets import NO_SECRETS, Secrets
+from pytest_codex_workspace.setup.scripts import ScriptRun, run_script
+from pytest_codex_workspace.workspace.channel import Channel
+
+from ...helpers.local_agent import LocalStream
+
+
+@pytest.fixture
+def channel(tmp_path):
+    """
+    A conversation with a local agent, whose login shells have no profile of a
+    user: that may do anything, and take its time.
+    """
+    home = tmp_path / "home"
+    home.mkdir()
+    stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home)})
+    found = Channel(stream, describe=lambda: "gone")
+    found.init()
+    yield found
+    found.close()
+    stream.end()
+
+
+@pytest.fixture
+def run(channel, tmp_path):
+    """
+    Runs a script and returns the run, its log, and what was shown.
+    """
+
+    def go(
+        script: bytes, timeout: float = 30.0, secrets: Secrets = NO_SECRETS
+    ) -> tuple[ScriptRun, bytes, list[str]]:
+        path = tmp_path / SETUP
+        path.parent.mkdir()
+        path.write_bytes(script)
+        shown: list[str] = []
+        log = tmp_path / "logs" / "x.log"
+        result = run_script(
+            channel,
+            SETUP,
+            project=str(tmp_path),
+            timeout=timeout,
+            log_path=log,
+            show=shown.append,
+            secrets=secrets,
+        )
+        return result, log.read_bytes(), shown
+
+    return go
+
+
+def test_output_is_kept_logged_and_shown(run):
+    """
+    Both streams are kept in order, and so is a last line without a line end.
+    """
+    result, log, shown = run(b"echo one; echo two >&2; printf three")
+
+    assert "one\ntwo\nthree" == result.output
+    assert b"one\ntwo\nthree" == log
+    assert ["one", "two", "three"] == shown
+
+
+def test_carriage_returns_are_left_behind(run, tmp_path):
+    """
+    The script finds the files beside it, and its copy is removed afterwards.
+    """
+    result, _, _ = run(b'if true; then\r\n  basename "$(dirname "$0")"\r\nfi\r\n')
+
+    assert "codex-workspace-scripts\n" == result.output
+    assert [tmp_path / SETUP] == list((tmp_path / SETUP).parent.iterdir())
+
+
+def test_fast_output_is_shown_up_to_a_limit(run):
+    """
+    The log has all of the output, the result has the last MiB.
+    """
+    result, log, shown = run(b"seq 1000000")
+
+    assert len(shown) < 100_000
+    assert any("lines are not shown" in line for line in shown)
+    assert log.endswith(b"\n1000000\n")
+    assert len(log) > 6_000_000
+    assert 1024 * 1024 == len(result.output)
+
+
+@pytest.mark.promise("S8", "S19")
+def test_a_failure_has_code_log_and_tail(run, tmp_path):
+    """
+    S19: the error also says that the cache was not changed, and what to do next.
+    """
+    with pytest.raises(SetupError, match="exited with 9") as caught:
+        run(b"echo why; exit 9")
+
+    assert (9, SETUP, "why\n") == (caught.value.exit_code, caught.value.script, caught.value.tail)
+    assert tmp_path / "logs" / "x.log" == caught.value.log_path
+    assert "The cache was not changed. Fix the script, commit it" in str(caught.value)
+
+
+def test_a_script_that_hangs_is_ended(run):
+    """
+    Its children end with it, and the error has what it had printed.
+    """
+    with pytest.raises(SetupError, match=r"ran longer than 0\.3 s") as caught:
+        run(b"echo waiting; sleep 60 & sleep 60", timeout=0.3)
+
+    assert "waiting\n" == caught.value.tail
+
+
+def test_a_record_is_read_as_it_was_written():
+    """
+    Any other text is refused.
+    """
+    run = ScriptRun("out", 1.5)
+
+    assert run == ScriptRun.from_json(run.to_json())
+    for text in ("{}", "nonsense", "[]"):
+        with pytest.raises(ValueError, match="not the record"):
+            ScriptRun.from_json(text)
+
+
+SECRET = "line one'\"\nline two"
+
+
+@pytest.fixture
+def secrets() -> Secrets:
+    """
+    Return a secret with a value of two lines.
+    """
+    return Secrets(["TOKEN"], {"TOKEN": SECRET})
+
+
+def test_only_a_script_has_secrets(run, channel, secrets):
+    """
+    A printed value is not shown, logged or returned, in whatever form the script prints it.
+    """
+    script = b"""
+test "$TOKEN" = $'line one\\'"\\nline two' && echo it is there
+echo "<$TOKEN>"
+set -x
+: "$TOKEN"
+set +x
+for ((n = 0; n < ${#TOKEN}; n++)); do printf %s "${TOKEN:n:1}"; sleep 0.01; done
+echo
+python3 -c 'import json, os, urllib.parse as u
+t = os.environ["TOKEN"]
+print(json.dumps(t), u.quote(t))'
+"""
+    result, log, shown = run(script, secrets=secrets)
+
+    assert result.output == log.decode()
+    assert "it is there\n<***>\n" == result.output[:18]
+    for text in (result.output, "\n".join(shown), result.to_json()):
+        assert "it is there" in text
+        assert "line one" not in text
+        assert "line two" not in text
+        assert "line%20" not in text
+    assert "" == channel.run(["sh", "-c", 'printf %s "$TOKEN"']).stdout
+
+
+def test_a_failure_has_no_secret(run, tmp_path, secrets):
+    """
+    The value is neither in the message, nor in the tail, nor in the log.
+    """
+    with pytest.raises(SetupError) as caught:
+        run(b'echo "bad: $TOKEN"; exit 3', secrets=secrets)
+
+    assert "bad: ***\n" == caught.value.tail
+    assert "line" not in (tmp_path / "logs/x.log").read_text() + caught.value.tail
+    assert "line one" not in str(caught.value)
+
+
+def test_an_unfinished_line_is_shown_at_the_end(run, secrets):
+    """
+    Text that could begin a secret is held back only until the output ends.
+    """
+    result, _, shown = run(b'printf "line on"', secrets=secrets)
+
+    assert "line on" == result.output
+    assert ["line on"] == shown
+
+
+def test_a_missing_secret_stops_before_the_script(run, tmp_path):
+    """
+    No part of the script has run.
+    """
+    with pytest.raises(SecretError, match="TOKEN is not set"):
+        run(b"touch ran", secrets=Secrets(["TOKEN"]))
+
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_last_output_of_a_workspace_has_no_secret(run, secrets):
+    """
+    A script that is root can write to the agent's own standard error.
+    """
+    script = b"""
+agent=$PPID
+echo "oh: $TOKEN" >/proc/$agent/fd/2
+kill -9 $agent
+sleep 10
+"""
+    with pytest.raises(WorkspaceLost) as caught:
+        run(script, secrets=secrets)
+
+    assert "oh: ***" in str(caught.value)

@@ -1,0 +1,314 @@
+"""The layout: what the folders contain, what they import, and that each module has its tests."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.images.proxy import proxy_plan
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "pytest_codex_workspace"
+ADDONS = "proxy_addons"
+
+WIDEST = 12
+"""Modules that a folder may have, `__init__` and `__main__` aside."""
+
+WIDER = {f"{PACKAGE}/cli": "one module for each command, and what they share"}
+
+UNTESTED = {
+    "pytest_codex_workspace/cli/attach.py": ("tests/integration/test_shell.py, on a terminal"),
+    "pytest_codex_workspace/cli/build.py": ("tests/integration/test_build.py"),
+    "pytest_codex_workspace/cli/cache.py": (
+        "unit/cli/test_main.py and tests/integration/test_shared_cache.py"
+    ),
+    "pytest_codex_workspace/cli/cassette.py": ("tests/integration/test_cassettes.py"),
+    "pytest_codex_workspace/cli/clean.py": (
+        "unit/cli/test_main.py and tests/integration/test_life_cycle.py"
+    ),
+    "pytest_codex_workspace/cli/compose.py": ("tests/integration/test_compose.py"),
+    "pytest_codex_workspace/cli/config.py": (
+        "unit/options/test_sources.py and test_json_schema.py"
+    ),
+    "pytest_codex_workspace/cli/doctor.py": ("unit/doctor/test_checks.py"),
+    "pytest_codex_workspace/cli/exec_.py": ("tests/integration/test_shell.py"),
+    "pytest_codex_workspace/cli/options.py": ("unit/cli/test_main.py"),
+    "pytest_codex_workspace/cli/printing.py": ("unit/cli/test_main.py"),
+    "pytest_codex_workspace/cli/run.py": (
+        "tests/integration/test_life_cycle.py and test_events.py"
+    ),
+    "pytest_codex_workspace/cli/shell.py": ("tests/integration/test_shell.py"),
+    "pytest_codex_workspace/cli/smoke.py": ("tests/integration/test_smoke.py"),
+    "pytest_codex_workspace/doctor/git_filters.py": ("unit/doctor/test_repository.py"),
+    "pytest_codex_workspace/doctor/package_registries.py": ("unit/doctor/test_network.py"),
+    "pytest_codex_workspace/doctor/result.py": ("unit/doctor/test_checks.py"),
+    "pytest_codex_workspace/doctor/runner.py": ("unit/doctor/test_checks.py"),
+    "pytest_codex_workspace/engine/diagnose.py": (
+        "tests/integration/test_faults.py: each way in which a container ends"
+    ),
+    "pytest_codex_workspace/engine/docker/api.py": (
+        "tests/contract, on a real engine, and unit/engine/docker/test_engine.py on a socket"
+    ),
+    "pytest_codex_workspace/engine/docker/containers.py": (
+        "tests/contract, on a real engine, and unit/engine/docker/test_engine.py on a socket"
+    ),
+    "pytest_codex_workspace/engine/docker/failures.py": (
+        "tests/contract, on a real engine, and unit/engine/docker/test_engine.py on a socket"
+    ),
+    "pytest_codex_workspace/engine/docker/images.py": (
+        "tests/contract, on a real engine, and unit/engine/docker/test_engine.py on a socket"
+    ),
+    "pytest_codex_workspace/engine/docker/networks.py": (
+        "tests/contract, on a real engine, and unit/engine/docker/test_engine.py on a socket"
+    ),
+    "pytest_codex_workspace/engine/docker/transport.py": (
+        "tests/contract/test_docker.py: sockets, TLS and ssh"
+    ),
+    "pytest_codex_workspace/engine/labels.py": ("names, and one date"),
+    "pytest_codex_workspace/engine/protocol.py": ("tests/contract"),
+    "pytest_codex_workspace/host/dirs.py": ("unit/host/test_certificates.py: TestCacheDir"),
+    "pytest_codex_workspace/images/build.py": (
+        "unit/images/test_base.py: when images are built, from what"
+    ),
+    "pytest_codex_workspace/images/debian.py": ("unit/images/test_base.py"),
+    "pytest_codex_workspace/images/proxy.py": ("unit/images/test_base.py: TestProxyImage"),
+    "pytest_codex_workspace/in_container/apply_projection.py": (
+        "unit/projection/test_archive.py unpacks with it"
+    ),
+    "pytest_codex_workspace/options/table.py": ("unit/options/test_config.py"),
+    "pytest_codex_workspace/plugin.py": ("tests/plugin"),
+    "pytest_codex_workspace/reporting/terminal.py": (
+        "unit/reporting/test_output.py: steps on a terminal"
+    ),
+    "pytest_codex_workspace/setup/explain.py": ("tests/integration/test_setup.py"),
+    "pytest_codex_workspace/setup/package_registries.py": ("tests/integration/test_policy.py"),
+    "pytest_codex_workspace/setup/spec.py": (
+        "data; unit/images/test_content_key.py makes keys of it"
+    ),
+    "pytest_codex_workspace/setup/verify.py": ("tests/integration/test_resume.py"),
+    "pytest_codex_workspace/smoke.py": ("tests/integration/test_smoke.py"),
+    "pytest_codex_workspace/workspace/call.py": (
+        "unit/workspace/test_channel.py, with a real agent"
+    ),
+    "proxy_addons/assembly.py": (
+        "tests/integration/test_proxy_process.py, with the proxy in a process"
+    ),
+    "proxy_addons/main.py": (
+        "tests/integration/test_proxy_process.py, with the proxy in a process"
+    ),
+    "proxy_addons/mitm/backpressure.py": ("tests/integration/test_backpressure.py"),
+    "proxy_addons/mitm/http_layer.py": (
+        "tests/integration/test_backpressure.py and test_clients.py"
+    ),
+    "proxy_addons/mitm/http_stream.py": (
+        "tests/integration/test_backpressure.py and test_abuse.py"
+    ),
+    "proxy_addons/service.py": (
+        "tests/integration/test_proxy_process.py, with the proxy in a process"
+    ),
+    "proxy_addons/state/limits.py": (
+        "numbers; tests/integration/test_abuse.py reaches each of them"
+    ),
+}
+"""Modules without a test of their name, each with the reason."""
+
+SHARED_NAMES = {
+    "Failure": "programs of one file each, which share nothing",
+    "certificates": "a check of the doctor has the name of what it looks at",
+    "decode": "frames of the agent, lines of the proxy: two protocols",
+    "encode": "frames of the agent, lines of the proxy: two protocols",
+    "git": "a check of the doctor has the name of what it looks at",
+    "main": "each program has one",
+    "prune": "of layers and of cassettes, each called by the name of its module",
+    "register": "each command has one",
+}
+"""Public classes and functions that several modules define, each with the reason."""
+
+FOR_TYPES_ONLY = {
+    (f"{PACKAGE}/errors", f"{PACKAGE}/workspace"),  # An error has the result of its command.
+    (f"{ADDONS}/service", f"{ADDONS}/standalone"),  # The service writes to either kind of host.
+}
+"""Imports against the layers, for type annotations."""
+
+
+def modules(*tops: str) -> Iterator[Path]:
+    for top in tops or (PACKAGE, ADDONS):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            if path.name not in ("__init__.py", "__main__.py"):
+                yield path.relative_to(ROOT)
+
+
+def mirrored(path: Path) -> Path:
+    inside = path.relative_to(PACKAGE) if path.parts[0] == PACKAGE else path
+    return Path("tests/unit") / inside.parent / f"test_{inside.stem}.py"
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """
+    Yield the modules of this repository that *path* imports, in functions and for types as well.
+    """
+    package = list(path.parent.parts)
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            module = [*above, *(node.module or "").split(".")]
+            for alias in node.names:
+                name = Path(*module, alias.name)
+                found = name if (ROOT / name).with_suffix(".py").exists() else Path(*module)
+                if found.parts and found.parts[0] in (PACKAGE, ADDONS):
+                    yield str(found)
+
+
+def folder_of(module: str) -> str:
+    """
+    Return the folder of *module*; a module that lies beside folders stands for itself.
+    """
+    path = Path(module)
+    if (ROOT / path).is_dir():
+        return module
+    return str(path if len(path.parts) == 2 else path.parent)
+
+
+@pytest.mark.parametrize("path", list(modules()), ids=str)
+def test_each_module_has_a_test_of_its_name(path):
+    """
+    The tests of a module are found by its name, or the list says where they are.
+    """
+    if str(path) in UNTESTED:
+        assert not (ROOT / mirrored(path)).exists(), "take it off the list"
+    else:
+        assert (ROOT / mirrored(path)).exists()
+
+
+def test_the_list_of_untested_modules_has_no_others():
+    """
+    Every entry of the list is a module.
+    """
+    assert set(UNTESTED) <= {str(path) for path in modules()}
+
+
+def test_no_folder_is_wide():
+    """
+    A folder has a dozen modules at most.
+    """
+    count: dict[str, int] = defaultdict(int)
+    for path in modules():
+        count[str(path.parent)] += 1
+
+    assert {} == {
+        name: number for name, number in count.items() if number > WIDEST and name not in WIDER
+    }
+
+
+def test_folders_do_not_import_in_a_circle():
+    """
+    The folders can be put in an order in which each imports only earlier ones.
+    """
+    graph: dict[str, set[str]] = defaultdict(set)
+    for path in modules():
+        mine = folder_of(str(path.with_suffix("")))
+        for module in imports_of(path):
+            its = folder_of(module)
+            if its != mine and (mine, its) not in FOR_TYPES_ONLY:
+                graph[mine].add(its)
+
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) > 20
+
+
+def test_a_public_name_has_one_meaning():
+    """
+    No two modules define a public class or function of one name, but for those on the list.
+    """
+    where: dict[str, list[str]] = defaultdict(list)
+    for path in modules():
+        for node in ast.parse((ROOT / path).read_text()).body:
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                where[node.name].append(str(path))
+    twice = {
+        name: paths for name, paths in where.items() if len(paths) > 1 and not name.startswith("_")
+    }
+
+    assert set(SHARED_NAMES) == set(twice), twice
+
+
+def test_the_proxy_image_holds_whole_folders():
+    """
+    The proxy image has the addons, the rules, and the network holder; of the rest of the
+    package not even `__init__.py`, in place of which an empty file stands.
+    """
+    context = proxy_plan().context
+    app = {name.removeprefix("app/") for name in context.names if name.startswith("app/")}
+    rules = {str(path) for path in (ROOT / PACKAGE / "network/rules").rglob("*.py")}
+
+    expected = {
+        "network_holder.py",
+        f"{PACKAGE}/__init__.py",
+        f"{PACKAGE}/network/__init__.py",
+        *(str(Path(one).relative_to(ROOT)) for one in rules),
+        *(str(path.relative_to(ROOT)) for path in (ROOT / ADDONS).rglob("*.py")),
+    }
+    assert expected == app
+
+
+def test_only_one_folder_uses_private_names_of_mitmproxy():
+    """
+    Names that an update may change without a word are imported in `proxy_addons/mitm` alone.
+    """
+    found = [
+        f"{path}: {node.module} {alias.name}"
+        for path in modules()
+        if path.parts[:2] != (ADDONS, "mitm")
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, ast.ImportFrom) and not node.level
+        for alias in node.names
+        if node.module != "__future__"
+        and any(part.startswith("_") for part in (*node.module.split("."), alias.name))
+        and node.module != "_typeshed"
+    ]
+
+    assert [] == found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "line", "broken"),
+    [
+        ("", "", 0),
+        (f"{PACKAGE}/text/printable.py", "import pytest", 1),
+        (f"{PACKAGE}/host/locks.py", "import docker", 1),
+        (f"{PACKAGE}/network/rules/text.py", f"from {PACKAGE} import codex", 1),
+        (f"{PACKAGE}/network/rules/text.py", f"from {PACKAGE}.network import log", 1),
+        (f"{PACKAGE}/cache/usage.py", f"from {PACKAGE}.setup import layers", 1),
+        (f"{ADDONS}/main.py", f"from {PACKAGE} import codex", 1),
+    ],
+)
+def test_a_broken_rule_is_found(tmp_path, path, line, broken):
+    """
+    `lint-imports` accepts a copy of the tree, and refuses it with one import too many.
+    """
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in (PACKAGE, ADDONS):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    if path:
+        file = tmp_path / path
+        file.write_text(f"{file.read_text()}\n\n{line}\n")
+
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert broken == done.returncode, done.stdout
+    assert ("BROKEN" in done.stdout) == bool(broken)

@@ -1,0 +1,46 @@
+"""Suggestions for unknown names, and numbers with their noun."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace.text.suggest import counted, did_you_mean
+
+
+def test_the_most_similar_name_is_suggested():
+    """
+    A typing error leads to the name that was meant.
+    """
+    assert " (did you mean 'image'?)" == did_you_mean("imgae", ["engine", "image", "env"])
+
+
+def test_nothing_is_suggested_for_a_name_that_resembles_none():
+    """
+    The text is empty, so that it can be added to any message.
+    """
+    assert "" == did_you_mean("zzz", ["engine", "image"])
+
+
+def test_names_of_the_caller_come_first():
+    """
+    Names in `first` are suggested even if they are not similar, and no name appears twice.
+    """
+    suggested = did_you_mean("topic", ["origin/topic", "topics"], first=["origin/topic"])
+
+    assert " (did you mean 'origin/topic' or 'topics'?)" == suggested
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "plural", "text"),
+    [
+        (0, "check", "", "0 checks"),
+        (1, "check", "", "1 check"),
+        (2, "check", "", "2 checks"),
+        (2, "entry", "entries", "2 entries"),
+    ],
+)
+def test_a_number_decides_between_singular_and_plural(number, noun, plural, text):
+    """
+    Only one thing is in the singular.
+    """
+    assert text == counted(number, noun, plural)

@@ -1,0 +1,561 @@
+"""Tests of commands and files through a channel, with a local agent or forged messages."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_codex_workspace.errors import ExecError, ExecTimeout, WorkspaceLost
+from pytest_codex_workspace.in_container import workspace_agent as wire
+from pytest_codex_workspace.workspace.channel import Channel
+
+from ...helpers.local_agent import LocalStream, ScriptedStream, frame, until_ended
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the agent is a Linux program")
+
+MIB = 1 << 20
+
+
+def _channel(stream) -> Channel:
+    return Channel(stream, describe=lambda: "its container was removed")
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory) -> Iterator[Channel]:
+    """
+    A channel to an agent that all tests of this file share.
+    """
+    stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin", "KEPT": "yes"})
+    channel = _channel(stream)
+    channel.init(cwd=str(tmp_path_factory.mktemp("cwd")), env={"SET": "by init"})
+    yield channel
+    channel.close()
+    stream.end()
+
+
+@pytest.fixture
+def scripted() -> Iterator[ScriptedStream]:
+    """
+    A channel to a script that sends what an attacker in the workspace could send.
+    """
+    stream = ScriptedStream()
+    yield stream
+    stream.close()
+
+
+def test_run_gives_exit_code_and_both_streams(channel):
+    """
+    Bytes are unchanged; text has replacement characters.
+    """
+    result = channel.run(["sh", "-c", r"printf 'a\377'; echo oops >&2; exit 3"])
+
+    assert (
+        result.exit_code,
+        result.stdout_bytes,
+        result.stdout,
+        result.stderr,
+    ) == (3, b"a\xff", "a\ufffd", "oops\n")
+    assert not result.truncated
+    assert result.duration > 0
+
+
+def test_the_environment_has_three_layers(channel):
+    """
+    The layers are the container's variables, those of `init`, and those of the command.
+    """
+    script = "echo $KEPT $SET $ADDED"
+
+    assert channel.run(["sh", "-c", script], env={"ADDED": "é"}).stdout == "yes by init é\n"
+    assert channel.run(["sh", "-c", script], env={"SET": "anew"}).stdout == "yes anew\n"
+
+
+def test_unusual_arguments_arrive_unchanged(channel):
+    """
+    Examples are spaces, quotes, newlines, and names that are not UTF-8.
+    """
+    argv = ["printf", "%s|", "a b", "'\"", "x\ny", "", "\udcff"]
+
+    assert channel.run(argv).stdout_bytes == b"a b|'\"|x\ny||\xff|"
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (["no-such-program"], 127, "command not found"),
+        (["./no/such"], 127, "No such file"),
+        (["/etc/passwd"], 126, "Permission denied"),
+        (["/usr"], 126, "Is a directory"),
+    ],
+)
+def test_a_program_that_cannot_be_run_has_the_exit_code_of_a_shell(channel, argv, code, words):
+    """
+    Standard error has the reason.
+    """
+    result = channel.run(argv)
+
+    assert code == result.exit_code
+    assert words in result.stderr
+
+
+def test_a_script_may_have_no_valid_first_line(channel, tmp_path):
+    """
+    Without `#!`, sh runs the script. A missing interpreter is reported.
+    """
+    script = tmp_path / "script"
+    script.write_text("echo $1\n")
+    script.chmod(0o755)
+    assert channel.run([str(script), "hello"]).stdout == "hello\n"
+
+    script.write_text("#!/no/such/interpreter\r\n")
+    result = channel.run([str(script)])
+    assert result.exit_code == 127
+    assert "interpreter" in result.stderr
+
+
+def test_a_missing_directory_is_an_error(channel, tmp_path):
+    """
+    The error is the builtin one and names the directory.
+    """
+    with pytest.raises(FileNotFoundError, match="/no/such") as caught:
+        channel.run(["true"], cwd="/no/such")
+    assert caught.value.filename == "/no/such"
+    with pytest.raises(NotADirectoryError):
+        channel.start(["true"], cwd="/etc/passwd")
+
+
+def test_a_missing_user_is_an_error(channel):
+    """
+    The error says where users are looked up.
+    """
+    with pytest.raises(OSError, match=r"no user 'nobody-here'.*/etc/passwd"):
+        channel.run(["true"], user="nobody-here")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_a_user_has_its_own_identity_and_home(channel):
+    """
+    The user is given by name or by number.
+    """
+    who = channel.run(["sh", "-c", "id -un; id -G; echo $HOME $USER"], user="daemon", cwd="/")
+
+    assert who.stdout.split("\n")[0] == "daemon"
+    assert who.stdout.split()[-1] == "daemon"
+    assert channel.run(["id", "-u"], user="12345:6", cwd="/").stdout == "12345\n"
+    assert channel.run(["id", "-G"], user="12345:6", cwd="/").stdout == "6\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "more", "words"),
+    [
+        ([], {}, "empty"),
+        ([""], {}, "empty"),
+        (["a\0b"], {}, "null byte"),
+        (["true"], {"cwd": "a\0b"}, "null byte"),
+        (["true"], {"user": "a\0b"}, "null byte"),
+        (["\ud800"], {}, "encoded"),
+        (["true"], {"env": {"A=B": "1"}}, "variable"),
+        (["true"], {"timeout": 0}, "timeout"),
+        (["true"], {"timeout": float("nan")}, "timeout"),
+    ],
+)
+def test_invalid_arguments_are_refused_on_the_host(channel, argv, more, words):
+    """
+    Nothing is sent.
+    """
+    with pytest.raises(ValueError, match=words):
+        channel.run(argv, **more)
+
+
+def test_input_is_read_to_its_end(channel):
+    """
+    The input is larger than any buffer.
+    """
+    data = os.urandom(3 * MIB)
+
+    assert channel.run(["cat"], input=data).stdout_bytes == data
+    assert channel.run(["cat"], input="é").stdout == "é"
+    assert channel.run(["cat"]).stdout == ""
+
+
+def test_unread_input_is_no_error(channel):
+    """
+    A pipeline behaves the same way.
+    """
+    assert channel.run(["true"], input=b"x" * 3 * MIB).ok
+
+
+def test_output_is_cut_at_the_limit(channel):
+    """
+    The limit applies to each stream.
+    """
+    result = channel.run(["sh", "-c", "head -c 3000000 /dev/zero; echo end >&2"], limit=1000)
+
+    assert (len(result.stdout_bytes), result.stderr_bytes) == (1000, b"end\n")
+    assert result.truncated
+
+
+def test_a_timeout_kills_the_process_group_and_keeps_the_output(channel):
+    """
+    Child processes in the background are killed, too.
+    """
+    with pytest.raises(ExecTimeout, match=r"timeout of 0\.1 s") as caught:
+        channel.run(["sh", "-c", "sleep 60 & echo $!; sleep 60"], timeout=0.1)
+
+    # The agent reaps orphans only as the first process of a container.
+    until_ended(int(caught.value.stdout))
+    assert caught.value.result.exit_code == 137
+
+
+def test_a_shell_that_kills_itself_has_exit_code_137(channel):
+    """
+    The exit code is 128 plus the number of the signal.
+    """
+    assert channel.run(["sh", "-c", "kill -9 $$"]).exit_code == 137
+
+
+def test_a_command_ends_while_its_daemon_runs(channel):
+    """
+    Later output of the daemon is dropped, and does not end the daemon.
+    """
+    process = channel.run(["sh", "-c", "(sleep 0.3; echo late && echo alive >&3) 3>ok & echo x"])
+
+    assert process.stdout == "x\n"
+    assert channel.run(["sh", "-c", "while ! [ -s ok ]; do sleep 0.05; done"], timeout=10).ok
+
+
+def test_output_of_a_helper_that_ends_shortly_after_is_kept(channel):
+    """
+    `exec > >(tee log)` is a common first line of scripts.
+    """
+    result = channel.run(["bash", "-c", "exec > >(cat); echo last words"])
+
+    assert result.stdout == "last words\n"
+
+
+def test_commands_do_not_inherit_state_of_the_agent(channel):
+    """
+    Examples are file descriptors, signal handlers and the umask.
+    """
+    script = "grep -E '^Sig(Ign|Blk)' /proc/self/status; umask; exec ls /proc/self/fd"
+    words = channel.run(["bash", "-c", script]).stdout.split()
+
+    assert [words[0], words[2]] == ["SigBlk:", "SigIgn:"]
+    # Signals 32 and 33 are reserved by the C library.
+    assert [int(words[1], 16) & 0x7FFFFFFF, int(words[3], 16) & 0x7FFFFFFF] == [0, 0]
+    assert words[4:] == ["0022", "0", "1", "2", "3"]
+
+
+def test_lines_are_available_while_the_process_runs(channel):
+    """
+    The process reads its input meanwhile.
+    """
+    process = channel.start(["sh", "-c", "while read line; do echo got $line; done; exit 5"])
+
+    process.send("one\n")
+    assert next(process.stdout) == "got one\n"
+    assert process.poll() is None
+    process.send(b"two\nthree\n")
+    process.close_stdin()
+    assert list(process.stdout) == ["got two\n", "got three\n"]
+    assert process.wait().exit_code == 5
+    assert process.poll() == 5
+    with pytest.raises(BrokenPipeError):
+        process.send("four\n")
+
+
+def test_wait_returns_the_output_that_was_not_iterated(channel):
+    """
+    This holds for both streams.
+    """
+    process = channel.start(["sh", "-c", "echo a; echo b; echo c >&2"])
+    next(process.stdout)
+
+    result = process.wait()
+    assert (result.stdout, result.stderr) == ("b\n", "c\n")
+    assert result is process.wait()
+
+
+def test_wait_reads_more_output_than_the_window(channel):
+    """
+    The process is not blocked. Output above the limit is dropped.
+    """
+    process = channel.start(["head", "-c", "5000000", "/dev/zero"], limit=2 * MIB)
+
+    result = process.wait(timeout=30)
+    assert (result.exit_code, len(result.stdout_bytes), result.truncated) == (0, 2 * MIB, True)
+
+
+def test_two_threads_read_both_streams(channel):
+    """
+    Neither thread waits for the other, and no output is lost.
+    """
+    script = "for i in $(seq 20); do echo o$i; echo e$i >&2; done; head -c 3000000 /dev/zero"
+    process = channel.start(["bash", "-c", script])
+    errors: list[str] = []
+    reader = threading.Thread(target=lambda: errors.extend(process.stderr))
+    reader.start()
+    lines = list(process.stdout)
+    reader.join(10)
+
+    assert [f"e{i}\n" for i in range(1, 21)] == errors
+    assert [f"o{i}\n" for i in range(1, 21)] == lines[:20]
+    # A long line is split.
+    assert [len(piece) for piece in lines[20:]] == [MIB, MIB, 3000000 - 2 * MIB]
+
+
+def test_a_process_is_killed_by_name_or_number(channel):
+    """
+    The whole process group is killed. An unknown name is refused.
+    """
+    process = channel.start(["sh", "-c", "trap 'echo bye; exit 9' TERM; echo on; sleep 60 & wait"])
+    next(process.stdout)
+    process.kill("SIGTERM")
+    assert (process.wait().exit_code, process.wait().stdout) == (9, "bye\n")
+    process.kill()
+
+    process = channel.start(["sleep", "60"])
+    with pytest.raises(ValueError, match="no signal 'NONE'"):
+        process.kill("none")
+    process.kill(signal.SIGINT)
+    assert process.wait().exit_code == 130
+
+
+def test_a_started_process_has_two_timeouts(channel):
+    """
+    They are those of `start` and of `wait`.
+    """
+    with pytest.raises(ExecTimeout):
+        channel.start(["sleep", "60"], timeout=0.05).wait()
+    process = channel.start(["sh", "-c", "echo on; exec sleep 60"])
+    with pytest.raises(ExecTimeout, match=r"the end of its stdout:\n  \| on"):
+        process.wait(timeout=0.1)
+    assert process.poll() == 137
+
+
+def test_check_takes_effect_in_wait(channel):
+    """
+    The failure of a started process is reported by `wait`.
+    """
+    with pytest.raises(ExecError):
+        channel.start(["false"], check=True).wait()
+
+
+def test_a_started_process_accepts_input(channel):
+    """
+    There is more input than the agent keeps. The start does not wait for it.
+    """
+    process = channel.start(["wc", "-c"], input=b"x" * 3 * MIB)
+
+    assert process.wait(timeout=30).stdout.strip() == str(3 * MIB)
+
+
+def test_kill_all_ends_every_command(channel):
+    """
+    All commands have ended when the call returns.
+    """
+    process = channel.start(["sleep", "60"])
+    channel.kill_all()
+
+    assert process.poll() == 137
+
+
+def test_an_interrupted_run_kills_its_command(channel, monkeypatch):
+    """
+    Ctrl-C ends the test and its command.
+    """
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pytest_codex_workspace.workspace.call.CommandCall.wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            channel.run(["sh", "-c", "echo $$ >pid; exec sleep 60"])
+    channel.kill_all()
+    assert channel.run(["true"]).ok
+
+
+def test_too_many_arguments_are_refused(channel):
+    """
+    They are refused by the kernel, as in a shell, or before they are sent.
+    """
+    assert channel.run(["true", "x" * 200_000]).exit_code == 126
+    with pytest.raises(OSError, match="1 MiB") as caught:
+        channel.run(["true", "x" * MIB])
+    assert caught.value.errno == errno.E2BIG
+
+
+def test_a_file_above_the_limit_is_not_read(channel):
+    """
+    This holds for an endless file, too.
+    """
+    with pytest.raises(OSError, match="download") as caught:
+        channel.read_file("/dev/zero", limit=MIB)
+    assert caught.value.errno == errno.EFBIG
+    assert channel.run(["true"]).ok
+
+
+def test_opening_a_fifo_does_not_block_the_agent(channel, tmp_path):
+    """
+    Usually, opening a FIFO waits for the other end.
+    """
+    os.mkfifo(tmp_path / "fifo")
+
+    assert channel.read_file(str(tmp_path / "fifo")) == b""
+    with pytest.raises(OSError, match="fifo"):
+        channel.write_file(str(tmp_path / "fifo"), b"x")
+
+
+def test_an_error_in_the_middle_of_a_write_is_reported(channel):
+    """
+    An example is a full disk. The error names the file.
+    """
+    with pytest.raises(OSError, match="/dev/full") as caught:
+        channel.write_file("/dev/full", b"x" * 2 * MIB)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_many_threads_may_share_a_channel(channel):
+    """
+    Each thread gets its own answers.
+    """
+    said: dict[int, str] = {}
+
+    def ask(number: int) -> None:
+        said[number] = channel.run(["echo", str(number)]).stdout
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert {number: f"{number}\n" for number in range(20)} == said
+
+
+def test_the_error_of_a_lost_workspace_has_the_reason(scripted):
+    """
+    Pending and later calls raise it. It has the last output of the agent, up to a limit.
+    """
+    channel = _channel(scripted)
+    errors: list[Exception] = []
+
+    def run() -> None:
+        with pytest.raises(WorkspaceLost) as caught:
+            channel.run(["sleep", "60"])
+        errors.append(caught.value)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    scripted.say(2, b"x" * 200_000 + b"out of memory\n")
+    scripted.say(0, b"")
+    thread.join(10)
+
+    assert "its container was removed" in str(errors[0])
+    assert str(errors[0]).endswith("out of memory")
+    assert len(str(errors[0])) < 70_000
+    assert channel.lost
+    with pytest.raises(WorkspaceLost, match="its container was removed"):
+        channel.stat("/")
+
+
+def test_calls_on_a_closed_channel_are_errors(scripted):
+    """
+    The error does not say that the workspace was lost.
+    """
+    channel = _channel(scripted)
+    channel.close()
+
+    with pytest.raises(WorkspaceLost, match="is closed"):
+        channel.run(["true"])
+
+
+FORGED = {
+    "a frame without end": (wire.STDOUT, 1, None),
+    "another request's number": (wire.EXIT, 77, b"{}"),
+    "no JSON": (wire.EXIT, 1, b"\xff"),
+    "deep JSON": (wire.EXIT, 1, b"[" * 500_000),
+    "another shape": (wire.EXIT, 1, b'{"code": "0"}'),
+    "a list": (wire.ERROR, 1, b"[]"),
+    "an unknown type": (200, 1, b""),
+    "an answer of another kind": (wire.DONE, 1, b"{}"),
+    "credit for nothing": (wire.TAKEN, 1, b"\xff\xff\xff\xff"),
+    "half a number": (wire.TAKEN, 1, b"\xff"),
+}
+
+
+END = b'{"code": 4, "duration": 0.5, "truncated": [false, false], "timed_out": false}'
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_forged_frames_end_the_channel(scripted, forged):
+    """
+    Root in the workspace can write anything between the frames.
+    """
+    channel = _channel(scripted)
+    kind, number, payload = forged
+    endless = wire.HEADER.pack(kind, number, 1 << 31)
+    scripted.answers = [endless if payload is None else frame(kind, number, payload)]
+
+    with pytest.raises(WorkspaceLost, match="may be impersonating the agent"):
+        channel.run(["true"])
+    assert channel.lost
+
+
+def test_more_output_than_requested_is_dropped(scripted):
+    """
+    The host's memory does not depend on the agent.
+    """
+    channel = _channel(scripted)
+    scripted.answers = [frame(wire.STDOUT, 1, b"x" * MIB)] * 3 + [frame(wire.EXIT, 1, END)]
+
+    result = channel.run(["true"], limit=1000)
+    assert len(result.stdout_bytes) == 1000
+    assert result.truncated
+
+
+def test_more_output_than_the_window_ends_the_channel(scripted):
+    """
+    The output is unread, so it would stay in memory.
+    """
+    channel = _channel(scripted)
+    started = frame(wire.STARTED, 1, b'{"pid": 5}')
+    scripted.answers = [started] + [frame(wire.STDOUT, 1, b"x" * MIB)] * 3
+
+    process = channel.start(["true"])
+    assert process.pid == 5
+    with pytest.raises(WorkspaceLost, match="more output"):
+        process.stderr.rest()
+
+
+def test_frames_may_be_split_anywhere(scripted):
+    """
+    A stream does not keep the boundaries of frames.
+    """
+    channel = _channel(scripted)
+    data = frame(wire.STDOUT, 1, b"hi") + frame(wire.EXIT, 1, END)
+    scripted.answers = [bytes([byte]) for byte in data]
+
+    result = channel.run(["true"])
+    assert (result.exit_code, result.stdout, result.duration) == (4, "hi", 0.5)
+
+
+@pytest.mark.parametrize("name", [b"../escape", b"..", b"/etc/passwd", b"", b"a/b"])
+def test_a_forged_listing_ends_the_channel(scripted, name):
+    """
+    Code that copies the listed files must stay inside the directory.
+    """
+    channel = _channel(scripted)
+    scripted.answers = [
+        frame(wire.DATA, 1, b"fine\0" + name + b"\0"),
+        frame(wire.DONE, 1, b"{}"),
+    ]
+
+    with pytest.raises(WorkspaceLost, match="a file name of"):
+        channel.list_dir("/somewhere")

@@ -1,0 +1,201 @@
+"""Tests of the workspace object, with a local agent and archives of this machine's files."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.errors import ExecError, ExecTimeout, TransferError
+from pytest_codex_workspace.network.log import NetworkLog
+from pytest_codex_workspace.workspace.channel import Channel
+from pytest_codex_workspace.workspace.handle import SetupResult, Workspace
+from pytest_codex_workspace.workspace.paths import bind
+
+from ...helpers.local_agent import LocalStream
+
+pytestmark = [
+    pytest.mark.needs_bash,
+    pytest.mark.needs_git,
+    pytest.mark.skipif(sys.platform != "linux", reason="the agent is a Linux program"),
+]
+
+
+class LocalArchives:
+    """
+    The archive calls of an engine, for files of this machine.
+    """
+
+    def put_archive(self, container: str, path: str, archive) -> None:
+        with tarfile.open(fileobj=archive) as tar:
+            tar.extractall(path, filter="tar")
+
+    def get_archive(self, container: str, path: str) -> Iterator[bytes]:
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            tar.add(path, Path(path).name)
+        yield data.getvalue()
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory) -> Iterator[Channel]:
+    """
+    A channel to an agent that all tests of this file share.
+    """
+    stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin"})
+    channel = Channel(stream, describe=lambda: "its container was removed")
+    channel.init(env={"SET": "x"})
+    yield channel
+    channel.close()
+    stream.end()
+
+
+@pytest.fixture
+def ws(channel, tmp_path) -> Workspace:
+    project = tmp_path / "project"
+    project.mkdir()
+    return Workspace(
+        LocalArchives(),
+        "c" * 64,
+        channel,
+        project=str(project),
+        paths=bind(channel, str(project)),
+        head="a" * 40,
+        env={"SET": "x"},
+        setup=SetupResult("none"),
+        network=NetworkLog(list),
+    )
+
+
+def test_text_is_run_by_a_login_shell_in_the_project(ws):
+    """
+    Codex does the same.
+    """
+    result = ws.exec('shopt -q login_shell && echo "$SET $PWD"')
+
+    assert f"x {ws.project}\n" == result.stdout
+    assert 'shopt -q login_shell && echo "$SET $PWD"' == result.args
+
+
+def test_a_list_is_run_without_a_shell(ws):
+    """
+    The arguments are not interpreted.
+    """
+    assert "$SET *\n" == ws.exec(["echo", "$SET", "*"]).stdout
+
+
+def test_a_relative_directory_starts_at_the_project(ws):
+    """
+    An absolute one is used unchanged.
+    """
+    ws.path("sub").mkdir()
+
+    assert f"{ws.project}/sub\n" == ws.exec(["pwd"], cwd="sub").stdout
+    assert "/\n" == ws.exec(["pwd"], cwd="/").stdout
+
+
+def test_an_exit_code_is_an_error_only_with_check(ws):
+    """
+    The error has the command as the user gave it.
+    """
+    assert 3 == ws.exec("exit 3").exit_code
+    with pytest.raises(ExecError, match="exited with 3") as caught:
+        ws.exec("exit 3", check=True)
+    assert "exit 3" == caught.value.result.args
+
+
+def test_a_timeout_ends_the_command(ws):
+    """
+    The error has the timeout and the command.
+    """
+    with pytest.raises(ExecTimeout, match=r"timeout of 0\.1 s .*exec sleep 60") as caught:
+        ws.exec("exec sleep 60", timeout=0.1)
+
+    assert 0.1 == caught.value.timeout
+
+
+def test_a_command_reads_its_input_and_variables(ws):
+    """
+    Variables are added to those of the workspace.
+    """
+    result = ws.exec('cat; echo "$SET$MORE"', input="in ", env={"MORE": "y"})
+
+    assert "in xy\n" == result.stdout
+
+
+@pytest.mark.parametrize("call", ["exec", "start"])
+def test_an_empty_command_is_an_error(ws, call):
+    """
+    Nothing is sent.
+    """
+    with pytest.raises(ValueError, match="the command is empty"):
+        getattr(ws, call)([])
+
+
+def test_a_started_command_is_read_line_by_line(ws):
+    """
+    Its other output is part of the result.
+    """
+    process = ws.start("echo one; read x; echo $x")
+    first = next(process.stdout)
+    process.send("two\n")
+
+    assert ("one\n", "two\n") == (first, process.wait().stdout)
+
+
+def test_an_upload_replaces_or_creates_a_file(ws, tmp_path):
+    """
+    If the target is a directory, the file keeps its name.
+    """
+    source = tmp_path / "source.txt"
+    source.write_text("text")
+    ws.path("sub").mkdir()
+
+    ws.upload(source, "new.txt")
+    ws.upload(source, "sub")
+
+    assert "text" == ws.path("new.txt").read_text()
+    assert "text" == ws.path("sub/source.txt").read_text()
+
+
+def test_an_upload_into_a_missing_directory_is_an_error(ws, tmp_path):
+    """
+    So is the upload of a missing file.
+    """
+    source = tmp_path / "source.txt"
+    with pytest.raises(FileNotFoundError):
+        ws.upload(source, "new.txt")
+    source.touch()
+    with pytest.raises(FileNotFoundError, match="no such directory in the workspace"):
+        ws.upload(source, "none/new.txt")
+
+
+def test_a_download_copies_a_directory(ws, tmp_path):
+    """
+    Links that stay inside are kept.
+    """
+    ws.path("sub").mkdir()
+    ws.path("sub/file").write_text("text")
+    ws.exec("ln -s file sub/link", check=True)
+
+    ws.download("sub", tmp_path / "copy")
+
+    assert "text" == (tmp_path / "copy/link").read_text()
+    assert (tmp_path / "copy/link").is_symlink()
+
+
+def test_a_download_of_a_link_that_leads_outside_is_refused(ws, tmp_path):
+    """
+    The workspace is not trusted.
+    """
+    ws.path("sub").mkdir()
+    ws.exec("ln -s /etc/passwd sub/link", check=True)
+
+    with pytest.raises(TransferError, match="leads out of the directory"):
+        ws.download("sub", tmp_path / "copy")
+    with pytest.raises(FileNotFoundError, match="no such file in the workspace"):
+        ws.download("none", tmp_path / "copy")

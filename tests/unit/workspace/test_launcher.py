@@ -1,0 +1,228 @@
+"""Tests of starting and stopping the containers of workspaces, on the fake engine."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from pytest_codex_workspace.errors import EngineError, ProxyError, WorkspaceLost
+from pytest_codex_workspace.network.rules.policy import OFFLINE, Policy
+from pytest_codex_workspace.workspace.launcher import UnusableImage
+
+from ...helpers.fake_workspaces import BASE, LocalAgent, World, tar_of
+
+pytestmark = pytest.mark.usefixtures("cache_home")
+
+
+@pytest.fixture
+def world():
+    """
+    An engine with one image that has an agent.
+    """
+    return World()
+
+
+@pytest.fixture
+def session(world):
+    """
+    A session on it; nothing is left of it.
+    """
+    with world.session() as found:
+        yield found
+    assert [] == world.leftovers()
+
+
+def launch(session, phase="test", **options):
+    options = {"policy": OFFLINE, "cwd": "/", **options}
+    return session.launcher.launch(BASE, {"A": "1"}, phase, **options)
+
+
+def test_a_container_joins_the_network_of_its_holder(world, session):
+    """
+    It has neither of the capabilities with which it could leave.
+    """
+    running = launch(session)
+
+    spec = world.engine._containers[running.container].spec
+    assert f"container:{running.holder.container}" == spec.network
+    assert ("NET_RAW", "NET_ADMIN") == tuple(spec.cap_drop)
+    assert "1" == spec.environment["A"]
+    assert "http://proxy:8080" == spec.environment["HTTPS_PROXY"]
+    session.launcher.stop(running)
+
+
+def test_the_real_agent_is_prepared(cache_home):
+    """
+    It writes the names and the certificate before any command runs.
+    """
+    world = World(LocalAgent)
+    with world.session() as session:
+        running = launch(session)
+
+        hosts = running.channel.read_file("/etc/hosts").decode()
+        assert f"{session.isolation.address}\tproxy\n" in hosts
+        assert f"{running.holder.address}\tworkspace {running.holder.container[:12]}\n" in hosts
+        resolver = running.channel.read_file("/etc/resolv.conf").decode()
+        assert resolver.startswith(f"nameserver {session.isolation.address}\n")
+        session.launcher.stop(running)
+    assert [] == world.leftovers()
+
+
+def test_a_container_is_registered_before_it_runs(world, session):
+    """
+    Its first request is judged by its own policy.
+    """
+    order = []
+
+    def note(call):
+        order.append((call, len(world.registered)))
+
+    _ = session.launcher
+    world.on_call = note
+    running = launch(session, "setup", policy=Policy(name="mine"), cassette="/c.jsonl")
+    world.on_call = None
+
+    assert [
+        *[("before create", 0), ("after create", 0), ("before attach", 0), ("after attach", 0)],
+        *[("before start", 1), ("after start", 1)],
+    ] == order
+    assert [("setup", "mine", "/c.jsonl")] == world.registered
+    session.launcher.stop(running)
+
+
+@pytest.mark.parametrize("error", [EngineError, KeyboardInterrupt])
+@pytest.mark.parametrize("when", ["before create", "before attach", "before start", "after start"])
+def test_a_failed_launch_is_undone(world, session, when, error):
+    """
+    No container is left, and the next workspace has the same holder.
+    """
+    first = launch(session)
+    session.launcher.stop(first)
+    session.isolation.settle()
+    before = set(world.engine._containers)
+
+    def fail(call):
+        if call == when:
+            world.on_call = None
+            raise error("now")
+
+    world.on_call = fail
+    with pytest.raises(error, match="now"):
+        launch(session)
+    session.isolation.settle()
+    assert before == set(world.engine._containers)
+
+    second = launch(session)
+    assert first.holder is second.holder
+    session.launcher.stop(second)
+
+
+def test_an_image_without_an_agent_is_unusable(world, session):
+    """
+    The error for users is that the workspace is lost, with the image's id for those who have it.
+    """
+    container = world.engine.create(world.spec_of(BASE))
+    world.engine.put_archive(container, "/", world.no_agent())
+    world.engine.commit(container, tag=BASE, labels={})
+    world.engine.remove(container)
+
+    with pytest.raises(UnusableImage) as caught:
+        launch(session)
+
+    assert BASE == caught.value.image
+    assert isinstance(caught.value.cause, WorkspaceLost)
+
+
+def test_an_image_whose_files_are_gone_is_unusable(world, session):
+    """
+    The cause is the engine's error.
+    """
+    world.engine.damage_image(BASE)
+
+    with pytest.raises(UnusableImage) as caught:
+        launch(session)
+
+    assert "overlay mount" in str(caught.value.cause)
+    assert isinstance(caught.value.cause, EngineError)
+
+
+def test_a_missing_image_is_an_error_of_the_engine(session):
+    """
+    Nothing is wrong with an image that is not there.
+    """
+    with pytest.raises(EngineError, match="No such image"):
+        session.launcher.launch("absent:1", {}, "test", policy=OFFLINE, cwd="/")
+
+
+def test_another_holder_takes_the_place_of_one_that_is_gone(world, session):
+    """
+    Somebody removed the holder that waited for the next workspace.
+    """
+    first = launch(session)
+    session.launcher.stop(first)
+    session.isolation.settle()
+    world.engine.remove(first.holder.container)
+
+    second = launch(session)
+
+    assert first.holder.container != second.holder.container
+    session.launcher.stop(second)
+
+
+def test_requests_belong_to_the_phase_in_which_they_are_made(world, session):
+    """
+    A container enters another phase with another policy.
+    """
+    running = launch(session, "setup", policy=Policy(name="one"))
+    world.request(running.container, "one.example")
+    session.launcher.enter(running, "test", Policy(name="two"), "/c.jsonl")
+    world.request(running.container, "two.example")
+
+    found = [f"{one.phase} {one.host}" for one in session.launcher.requests(running)]
+    assert ["setup one.example", "test two.example"] == found
+    assert [("setup", "one", None), ("test", "two", "/c.jsonl")] == world.registered
+    session.launcher.stop(running)
+
+
+def test_a_log_of_too_many_requests_is_an_error(world, session, monkeypatch):
+    """
+    Nothing can be asserted about what was not kept.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.network.proxy_client.REQUEST_LIMIT", 1)
+    running = launch(session)
+    for host in ("one.example", "two.example", "three.example"):
+        world.request(running.container, host)
+
+    with pytest.raises(ProxyError, match="2 requests were over the limit"):
+        session.launcher.requests(running)
+    session.launcher.stop(running)
+
+
+def test_a_stopped_container_is_forgotten(world, session):
+    """
+    What it requested can be read a last time; what comes after its removal runs then.
+    """
+    done = []
+    running = launch(session)
+    world.request(running.container, "one.example")
+    session.launcher.requests(running)
+
+    assert ["one.example"] == [one.host for one in session.launcher.last_requests(running)]
+    assert [] == session.launcher.last_requests(running)
+    session.launcher.stop(running, lambda: done.append(world.engine.container(running.container)))
+    session.launcher.settle()
+
+    assert [None] == done
+
+
+def test_files_are_put_into_a_container(world, session):
+    """
+    As a tar, below a directory.
+    """
+    running = launch(session)
+
+    session.launcher.put(running, "/", io.BytesIO(tar_of("root/x", b"1").getvalue()))
+
+    assert b"1" == running.channel.read_file("/root/x")
+    session.launcher.stop(running)

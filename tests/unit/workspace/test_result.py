@@ -1,0 +1,89 @@
+"""Tests of the results of commands, and of their errors."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from pytest_codex_workspace.errors import ExecError, ExecTimeout
+from pytest_codex_workspace.workspace.result import ExecResult, timed_out
+
+
+def test_output_is_decoded_with_replacement():
+    """
+    The bytes are kept as well.
+    """
+    result = ExecResult(["x"], 0, b"\xffa", "é".encode())
+
+    assert (result.stdout, result.stderr, result.stdout_bytes) == ("\ufffda", "é", b"\xffa")
+
+
+def test_check_returns_the_result_of_a_success():
+    """
+    So `exec(...).check().stdout` is possible.
+    """
+    result = ExecResult("true", 0)
+
+    assert result.ok
+    assert result.check() is result
+
+
+def test_the_error_of_a_failure_has_all_details():
+    """
+    It has the command, the directory, the exit code and the end of the output.
+    """
+    output = "".join(f"line {number}\n" for number in range(100)).encode()
+    result = ExecResult(["make", "a b"], 2, stdout_bytes=output, duration=1.234, cwd="/workspace/x")
+
+    with pytest.raises(ExecError) as caught:
+        result.check()
+
+    text = str(caught.value)
+    assert text.startswith("command exited with 2, after 1.23 s: make 'a b'\nin /workspace/x\n")
+    assert "  | line 99\n" in text
+    assert "line 79\n" not in text
+    assert text.endswith("nothing on its stderr")
+    assert caught.value.result is result
+
+
+def test_the_error_names_the_signal():
+    """
+    Few people know what 137 means.
+    """
+    with pytest.raises(ExecError, match=r"exited with 137 \(SIGKILL\)"):
+        ExecResult("x", 137).check()
+
+
+def test_long_output_does_not_make_long_errors():
+    """
+    The `repr` is short, too.
+    """
+    result = ExecResult("x", 1, b"x" * 10_000_000, truncated=True)
+
+    assert len(repr(result)) < 1000
+    assert "(10000000 bytes)" in repr(result)
+    with pytest.raises(ExecError) as caught:
+        result.check()
+    assert len(str(caught.value)) < 10_000
+
+
+def test_results_and_their_errors_can_be_pickled():
+    """
+    pytest-xdist sends them between processes.
+    """
+    result = ExecResult(["x"], 1, b"out", b"err", 0.5, truncated=True, cwd="/")
+    error = ExecError("it failed", result=result)
+    late = timed_out(result, 2.5)
+
+    assert result == pickle.loads(pickle.dumps(result))
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(error), result) == (str(again), again.result)
+    again = pickle.loads(pickle.dumps(late))
+    assert isinstance(again, ExecTimeout)
+    assert (str(late), 2.5, "out", "err") == (
+        str(again),
+        again.timeout,
+        again.stdout,
+        again.stderr,
+    )
