@@ -134,7 +134,7 @@ class World:
         """Called before and after each change that the main thread makes on the engine."""
         self.on_wait: Callable[[], None] | None = None
         """Called when a session begins to wait for the lock of another."""
-        self._proxies: list[_Proxy] = []
+        self.proxies: list[_Proxy] = []
         self.engine = TracingEngine(self)
         self.engine.import_image(tar_of(AGENT, b"the agent"), tag=BASE, changes=[])
 
@@ -226,7 +226,7 @@ class World:
         program = spec.command[-1]
         if program.endswith("main.py"):
             proxy = _Proxy(stdout, self.registered)
-            self._proxies.append(proxy)
+            self.proxies.append(proxy)
             return proxy.serve(stdin)
         if program.endswith("network_holder.py"):
             stdin.readline()
@@ -243,7 +243,7 @@ class World:
         """
         Log a request of a container.
         """
-        for proxy in self._proxies:
+        for proxy in self.proxies:
             proxy.request(container, host)
 
 

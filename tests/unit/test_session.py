@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 
 import pytest
@@ -245,6 +246,30 @@ def test_a_proxy_that_ends_is_started_again(world):
         assert authority == session.isolation.info.ca_certificate
         assert ("miss", "hit") == (first.setup.cache, second.setup.cache)
         assert [] == list(second.network)
+
+
+def test_a_proxy_that_ends_is_started_again_once(world):
+    """
+    Several threads that start workspaces do not start a proxy each.
+    """
+    found = []
+    with world.session() as session:
+        bring_up(session)
+        for one in world.engine.containers({labels.SESSION: session.identity.id}):
+            world.engine.remove(one.id)
+        while not session.isolation.proxy.lost:
+            pass
+        starts = [
+            threading.Thread(target=lambda: found.append(bring_up(session).setup.cache))
+            for _ in range(4)
+        ]
+        for start in starts:
+            start.start()
+        for start in starts:
+            start.join(20)
+
+    assert ["hit"] * 4 == found
+    assert 2 == len(world.proxies)
 
 
 def test_policies_apply_to_their_phases(world):
