@@ -27,7 +27,8 @@ from .host.dirs import cache_dir
 from .host.locks import machine_lock
 from .host.own_addresses import own_addresses
 from .images import base
-from .images.proxy import ensure_proxy_image
+from .images.debian import ensure_debian
+from .images.proxy import ensure_proxy_image, find_proxy_image
 from .network.cassettes import Cassettes
 from .network.isolation import Isolation, ProxySettings
 from .network.policy_reader import PolicyLike, PolicyReader
@@ -97,6 +98,7 @@ class Session:
         self._lock = threading.RLock()
         self._closers: dict[str, Callable[[], None]] = {"workspaces": self._end_all}
         self._failures: dict[str, CodexWorkspaceError] = {}
+        self._ahead: threading.Thread | None = None
         self._live: dict[str, StartedWorkspace] = {}
 
     def __enter__(self) -> Session:
@@ -277,6 +279,7 @@ class Session:
 
     def _open_isolation(self) -> Isolation:
         upstream = self.upstream()
+        self.build_ahead()
         image = ensure_proxy_image(self.engine, output=self.output)
         isolation = Isolation(self.engine, self.identity, image)
         self._closers |= {"releases": isolation.settle, "isolation": isolation.close}
@@ -298,6 +301,24 @@ class Session:
             if isolation.info.new_ca is not None:
                 certificates.store_ca(isolation.info.new_ca)
         return isolation
+
+    def build_ahead(self) -> None:
+        """
+        On a new machine, start to build the runtimes of the slim image, so that the engine builds
+        them beside the proxy image. A failure is raised when the base image is built.
+        """
+        if self.config.image != "slim" or self.config.cache_registry:
+            # The base image may not be needed where another machine's setup is found.
+            return
+        if self._ahead is not None or find_proxy_image(self.engine) is not None:
+            return
+        ensure_debian(self.engine, self.output)
+        self._ahead = threading.Thread(target=self._build_runtimes, daemon=True)
+        self._ahead.start()
+
+    def _build_runtimes(self) -> None:
+        with suppress(CodexWorkspaceError):
+            base.build_runtimes(self.engine, output=self.output)
 
     def upstream(self) -> UpstreamProxy | None:
         """
@@ -322,11 +343,27 @@ class Session:
         return self._remember_failure("image", self._ensure_image)
 
     def _ensure_image(self) -> ImageInfo:
+        return self.ensure_base_image(self.isolation.info.ca_certificate)
+
+    def ensure_base_image(self, authority: bytes, *, rebuild: bool = False) -> ImageInfo:
+        """
+        Return the base image. Build it if necessary.
+
+        Args:
+            authority: the CA certificate of the proxy in PEM form.
+            rebuild: build the image even if it exists, and without the build cache.
+
+        Raises:
+            ImageBuildError: the image could not be built, or does not exist.
+        """
+        if self._ahead is not None:
+            self._ahead.join()
         return base.ensure_base_image(
             self.engine,
             self.config.image,
-            ca_certificate=self.isolation.info.ca_certificate,
+            ca_certificate=authority,
             output=self.output,
+            rebuild=rebuild,
         )
 
     def _remember_failure(self, part: str, make: Callable[[], T]) -> T:

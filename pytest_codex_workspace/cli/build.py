@@ -81,14 +81,14 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _images(arguments: argparse.Namespace, session: Session, config: Config) -> ImageInfo:
     from ..host.certificates import load_ca
-    from ..images.base import ensure_base_image
     from ..images.proxy import ensure_proxy_image
 
-    engine, output, anew = session.engine, session.output, arguments.force
+    engine, output, rebuild = session.engine, session.output, arguments.force
+    session.build_ahead()
     _timed(
         arguments,
         "proxy",
-        lambda: ensure_proxy_image(engine, output=output, anew=anew),
+        lambda: ensure_proxy_image(engine, output=output, rebuild=rebuild),
         choice=None,
     )
     # The first proxy on a machine creates the certificate authority.
@@ -96,9 +96,7 @@ def _images(arguments: argparse.Namespace, session: Session, config: Config) -> 
     return _timed(
         arguments,
         "workspace",
-        lambda: ensure_base_image(
-            engine, config.image, ca_certificate=authority, output=output, anew=anew
-        ),
+        lambda: session.ensure_base_image(authority, rebuild=rebuild),
         choice=config.image,
     )
 

@@ -239,10 +239,12 @@ class Engine(Protocol):
         args: Mapping[str, str],
         on_line: Callable[[str], None],
         on_advance: OnAdvance | None = None,
-        anew: bool = False,
+        target: str = "",
+        no_cache: bool = False,
     ) -> ImageInfo:
         """
-        Build the tar *context*; with *anew*, without the cache of earlier builds.
+        Build the tar *context*, up to the stage *target* if one is given; with *no_cache*,
+        without the cache of earlier builds. An empty *tag* leaves the image without a name.
         A failed build raises `ImageBuildError` with the failed step and the last
         lines that the step printed.
         """

@@ -10,15 +10,22 @@ from ..errors import EngineError, ImageBuildError
 from ..host.certificates import ca_certificate as certificate_of
 from ..host.resources import package_dir
 from ..reporting.output import Output
-from .build import Plan, built, common_context, ensure
+from .build import Plan, build_stage, built, common_context, ensure
 from .context import BuildContext
 from .debian import DEBIAN
 
-__all__ = ["base_identity", "base_plan", "ensure_base_image", "find_base_image", "reference_of"]
+__all__ = [
+    "base_identity",
+    "base_plan",
+    "build_runtimes",
+    "ensure_base_image",
+    "find_base_image",
+    "reference_of",
+]
 
 
 def ensure_base_image(
-    engine: Engine, choice: str, *, ca_certificate: bytes, output: Output, anew: bool = False
+    engine: Engine, choice: str, *, ca_certificate: bytes, output: Output, rebuild: bool = False
 ) -> ImageInfo:
     """
     Return the image that workspaces start from. Build it if necessary.
@@ -28,14 +35,30 @@ def ensure_base_image(
         choice: `universal`, `slim`, or the reference of any image.
         ca_certificate: the CA certificate of the proxy in PEM form, which the image trusts.
         output: takes the progress.
-        anew: build the image even if it exists, and without the build cache.
+        rebuild: build the image even if it exists, and without the build cache.
 
     Raises:
         ImageBuildError: the build failed, or *choice* names an image that is
             not on the engine and cannot be pulled.
     """
     plan = base_plan(engine, choice, ca_certificate=ca_certificate, output=output)
-    return ensure(engine, plan, output, anew=anew)
+    return ensure(engine, plan, output, rebuild=rebuild)
+
+
+def build_runtimes(engine: Engine, *, output: Output) -> None:
+    """
+    Build the part of the slim image that takes minutes into the engine's build cache. It does
+    not contain the proxy's certificate, so it can be built before there is a proxy.
+
+    Args:
+        engine: the engine that builds.
+        output: takes the progress.
+
+    Raises:
+        ImageBuildError: the build failed.
+    """
+    plan = _plan("slim", *_inputs(engine, "slim", output))
+    build_stage(engine, plan, "runtimes", "the runtimes of the workspace image (slim)", output)
 
 
 def find_base_image(
@@ -70,6 +93,10 @@ def base_plan(engine: Engine, choice: str, *, ca_certificate: bytes, output: Out
     """
     flavour, context, base = _inputs(engine, choice, output)
     context.add("ca.crt", certificate_of(ca_certificate))
+    return _plan(choice, flavour, context, base)
+
+
+def _plan(choice: str, flavour: str, context: BuildContext, base: str | None) -> Plan:
     return Plan(
         what=f"the workspace image ({choice})",
         kind="base",

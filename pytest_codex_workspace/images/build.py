@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 from ..engine import labels
@@ -20,7 +20,7 @@ from ..reporting.output import Output
 from .context import BuildContext
 from .debian import ensure_debian
 
-__all__ = ["Plan", "built", "common_context", "ensure", "proxy_arguments"]
+__all__ = ["Plan", "build_stage", "built", "common_context", "ensure", "proxy_arguments"]
 
 
 _CHOICE = "io.codex-workspace.choice"
@@ -79,15 +79,15 @@ class Plan:
         }
 
 
-def ensure(engine: Engine, plan: Plan, output: Output, *, anew: bool) -> ImageInfo:
+def ensure(engine: Engine, plan: Plan, output: Output, *, rebuild: bool) -> ImageInfo:
     before = built(engine, plan)
-    image = None if anew else before
+    image = None if rebuild else before
     if image is None:
-        # One lock for all images: two builds at a time would each make the root file system.
-        with machine_lock(cache_dir() / "images.lock", f"building {plan.what}", output.note):
-            image = None if anew else built(engine, plan)
+        with _lock(plan, output):
+            image = None if rebuild else built(engine, plan)
             if image is None:
-                image = _build(engine, plan, output, anew=anew)
+                title = f"building {plan.what}"
+                image = _run_build(engine, plan, output, title, rebuild=rebuild)
                 _remove_superseded(engine, plan, image)
     latest = engine.image(plan.latest)
     if latest is None or latest.id != image.id:
@@ -99,6 +99,30 @@ def ensure(engine: Engine, plan: Plan, output: Output, *, anew: bool) -> ImageIn
     return image
 
 
+def build_stage(engine: Engine, plan: Plan, stage: str, what: str, output: Output) -> None:
+    """
+    Build an image up to *stage*. The steps are in the engine's build cache then.
+
+    Args:
+        engine: the engine that builds.
+        plan: the image.
+        stage: name of a stage of its Dockerfile.
+        what: name of the stage for users.
+        output: takes the progress.
+
+    Raises:
+        ImageBuildError: the build failed.
+    """
+    with _lock(plan, output):
+        if built(engine, plan) is None:
+            _run_build(engine, plan, output, f"building {what}", stage=stage)
+
+
+def _lock(plan: Plan, output: Output) -> AbstractContextManager[None]:
+    path = cache_dir() / "locks" / f"image-{plan.kind}.lock"
+    return machine_lock(path, f"building {plan.what}", output.note)
+
+
 def built(engine: Engine, plan: Plan) -> ImageInfo | None:
     image = engine.image(plan.tag)
     if image is not None and image.labels.get(labels.KEY) == plan.key:
@@ -106,7 +130,15 @@ def built(engine: Engine, plan: Plan) -> ImageInfo | None:
     return None
 
 
-def _build(engine: Engine, plan: Plan, output: Output, *, anew: bool) -> ImageInfo:
+def _run_build(
+    engine: Engine,
+    plan: Plan,
+    output: Output,
+    title: str,
+    *,
+    stage: str = "",
+    rebuild: bool = False,
+) -> ImageInfo:
     base = plan.base or ensure_debian(engine, output).id
 
     def on_line(line: str) -> None:
@@ -114,16 +146,18 @@ def _build(engine: Engine, plan: Plan, output: Output, *, anew: bool) -> ImageIn
         show = output.note if _LONG_STEP.match(line) else output.detail
         show(line)
 
-    with output.step(f"building {plan.what}") as step, plan.context.open() as archive:
+    with output.step(title) as step, plan.context.open() as archive:
         return engine.build(
             archive,
             dockerfile=plan.dockerfile,
-            tag=plan.tag,
-            labels=plan.labels(base),
+            # A stage is a step on the way, and an image with a label would be one more.
+            tag="" if stage else plan.tag,
+            labels={} if stage else plan.labels(base),
             args={"BASE": base, **proxy_arguments(os.environ)},
             on_line=on_line,
             on_advance=step.advance,
-            anew=anew,
+            target=stage,
+            no_cache=rebuild,
         )
 
 

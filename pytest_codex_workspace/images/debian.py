@@ -11,6 +11,8 @@ from pathlib import Path
 from ..engine import labels
 from ..engine.protocol import Engine, ImageInfo
 from ..errors import EngineError, ImageBuildError
+from ..host.dirs import cache_dir
+from ..host.locks import machine_lock
 from ..reporting.output import Output
 
 __all__ = ["DEBIAN", "ROOTFS", "ensure_debian"]
@@ -48,10 +50,20 @@ def ensure_debian(engine: Engine, output: Output) -> ImageInfo:
         ImageBuildError: the image cannot be pulled, and mmdebstrap is missing or
             has failed.
     """
-    for reference in (DEBIAN, ROOTFS):
-        image = engine.image(reference)
-        if image is not None:
-            return image
+    image = _find(engine)
+    if image is not None:
+        return image
+    lock = cache_dir() / "locks" / "image-debian.lock"
+    with machine_lock(lock, "making the Debian image", output.note):
+        return _find(engine) or _make(engine, output)
+
+
+def _find(engine: Engine) -> ImageInfo | None:
+    found = (engine.image(reference) for reference in (DEBIAN, ROOTFS))
+    return next((image for image in found if image is not None), None)
+
+
+def _make(engine: Engine, output: Output) -> ImageInfo:
     try:
         with output.step(f"pulling {DEBIAN}") as step:
             return engine.pull(DEBIAN, output.detail, on_advance=step.advance)

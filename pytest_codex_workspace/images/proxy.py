@@ -9,26 +9,34 @@ from ..engine.protocol import Engine, ImageInfo
 from ..errors import ImageBuildError
 from ..host.resources import package_dir, resource_dir
 from ..reporting.output import Output
-from .build import Plan, common_context, ensure
+from .build import Plan, built, common_context, ensure
 from .debian import DEBIAN
 
-__all__ = ["ensure_proxy_image", "proxy_plan"]
+__all__ = ["ensure_proxy_image", "find_proxy_image", "proxy_plan"]
 
 
-def ensure_proxy_image(engine: Engine, *, output: Output, anew: bool = False) -> ImageInfo:
+def ensure_proxy_image(engine: Engine, *, output: Output, rebuild: bool = False) -> ImageInfo:
     """
     Return the image of the proxy and of the network holders. Build it if necessary.
 
     Args:
         engine: the engine that has or builds the image.
         output: takes the progress.
-        anew: build the image even if it exists, and without the build cache.
+        rebuild: build the image even if it exists, and without the build cache.
 
     Raises:
         ImageBuildError: the build failed. The text has the failed step and the
             end of its output.
     """
-    return ensure(engine, proxy_plan(), output, anew=anew)
+    return ensure(engine, proxy_plan(), output, rebuild=rebuild)
+
+
+def find_proxy_image(engine: Engine) -> ImageInfo | None:
+    """
+    Return the image that `ensure_proxy_image` would return without a build; `None` if there is
+    none.
+    """
+    return built(engine, proxy_plan())
 
 
 def proxy_plan() -> Plan:

@@ -127,6 +127,33 @@ def test_a_build_shows_its_steps_and_output(bench: Bench) -> None:
     assert "built here" in lines
 
 
+def test_a_build_can_stop_after_a_stage(bench: Bench) -> None:
+    """
+    The later stages are not run, and an image without a name is not listed by one.
+    """
+    lines: list[str] = []
+
+    image = bench.engine.build(
+        tar_of(
+            {
+                "Dockerfile": b"ARG BASE\nFROM ${BASE} AS first\nRUN printf 'first stage'\n"
+                b"FROM first\nRUN printf 'second stage'\n"
+            }
+        ),
+        dockerfile="Dockerfile",
+        tag="",
+        labels={},
+        args={"BASE": IMAGE},
+        on_line=lines.append,
+        target="first",
+    )
+    bench.undo.callback(bench.engine.remove_image, image.id)
+
+    assert image.tags == ()
+    assert "first stage" in lines
+    assert "second stage" not in lines
+
+
 def test_a_failed_build_names_the_step_and_its_output(bench: Bench) -> None:
     """
     The error has both.

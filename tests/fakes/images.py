@@ -172,21 +172,28 @@ class FakeImages(FakeState):
         args: Mapping[str, str],
         on_line: Callable[[str], None],
         on_advance: OnAdvance | None = None,
-        anew: bool = False,
+        target: str = "",
+        no_cache: bool = False,
     ) -> ImageInfo:
         """
-        Execute the Dockerfile in *context*. Only `FROM` and `RUN` have an effect.
+        Execute the Dockerfile in *context*. Only `FROM` and `RUN` have an effect, and a stage
+        that another one is built from adds nothing.
         """
         steps = _instructions(context, dockerfile)
-        base, command = "scratch", ""
+        base, command, stages = "scratch", "", set[str]()
         progress = Progress(on_line, on_advance)
         for number, step in enumerate(steps, 1):
             progress.feed({"stream": f"Step {number}/{len(steps)} : {step}\n"})
             word, _, rest = step.partition(" ")
             if word.upper() == "FROM":
-                base = string.Template(rest.split()[0]).safe_substitute(args)
-                if base != "scratch" and not self.image(base):
-                    progress.error = f"pull access denied for {base}"
+                if target and target in stages:
+                    break
+                name, *stage = string.Template(rest).safe_substitute(args).split()
+                if name not in stages:
+                    base = name
+                    if base != "scratch" and not self.image(base):
+                        progress.error = f"pull access denied for {base}"
+                stages.update(stage[1:])
             elif word.upper() == "RUN":
                 output, command = io.BytesIO(), rest.strip()
                 spec = ContainerSpec(base, ["/bin/sh", "-c", command], "build")
@@ -207,7 +214,8 @@ class FakeImages(FakeState):
                 below.files.copy() if below else FileTree(),
                 below.id if below else "",
             )
-            self.tag(image.id, tag)
+            if tag:
+                self.tag(image.id, tag)
             return self._info(image)
 
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:

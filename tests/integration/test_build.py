@@ -189,18 +189,18 @@ def test_an_image_is_built_anew(codex_engine, codex_proxy, like_universal):
     S1: with --force, although it is there; the one before does not stay.
     """
 
-    def ensure(*, anew):
+    def ensure(*, rebuild):
         return ensure_base_image(
             codex_engine,
             like_universal,
             ca_certificate=codex_proxy.info.ca_certificate,
             output=Output("quiet", lambda _: None),
-            anew=anew,
+            rebuild=rebuild,
         )
 
-    first = ensure(anew=False)
-    second = ensure(anew=True)
+    first = ensure(rebuild=False)
+    second = ensure(rebuild=True)
 
-    assert first.id != second.id == ensure(anew=False).id
+    assert first.id != second.id == ensure(rebuild=False).id
     assert codex_engine.image(first.id) is None
     assert second.tags[0] in first.tags

@@ -9,11 +9,23 @@ import pytest
 
 from pytest_codex_workspace.codex import IMAGE
 from pytest_codex_workspace.engine import labels
-from pytest_codex_workspace.errors import EngineError, ProxyError, WorkspaceLost
+from pytest_codex_workspace.errors import (
+    EngineError,
+    ImageBuildError,
+    ProxyError,
+    WorkspaceLost,
+)
+from pytest_codex_workspace.images.debian import DEBIAN
+from pytest_codex_workspace.images.proxy import ensure_proxy_image
+from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
 from ..conftest import commit, init_repo, scripts
+from ..fakes.engine import FakeEngine
 from ..helpers.fake_workspaces import BASE, HISTORY, LocalAgent, StubProjection, World, snapshot
+
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 pytestmark = pytest.mark.usefixtures("cache_home")
 
@@ -302,3 +314,56 @@ def test_presets_ask_the_base_image_once(world):
         assert {} == hosts
         assert any("has no list of package registries" in line for line in world.shown)
     assert [("setup", "offline", None)] == world.registered
+
+
+class MeetingEngine(FakeEngine):
+    """
+    Ends the build of the runtimes and that of the proxy image only when both have begun.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(pullable=[DEBIAN])
+        self.meeting = threading.Barrier(2)
+        self.targets: list[str] = []
+
+    def build(self, context, *, dockerfile, target="", **more):
+        self.targets.append(target)
+        if target or dockerfile.startswith("proxy/"):
+            self.meeting.wait(10)
+        return super().build(context, dockerfile=dockerfile, target=target, **more)
+
+
+def test_a_new_machine_builds_the_runtimes_beside_the_proxy_image():
+    """
+    Once there is a proxy image, nothing is built ahead.
+    """
+    engine = MeetingEngine()
+    config = Config(image="slim")
+    for _ in range(2):
+        output = Output("quiet", lambda _: None)
+        with Session(config, output, connect=lambda _: engine) as session:
+            session.build_ahead()
+            ensure_proxy_image(engine, output=output)
+            session.ensure_base_image(CERTIFICATE)
+
+    assert ["", "", "runtimes"] == sorted(engine.targets)
+
+
+def test_what_fails_ahead_is_reported_by_the_build_that_needs_it():
+    """
+    The error of the thread is not lost, and not raised twice.
+    """
+
+    class BrokenEngine(FakeEngine):
+        def build(self, context, *, dockerfile, **more):
+            if dockerfile.startswith("slim/"):
+                raise ImageBuildError("no network")
+            return super().build(context, dockerfile=dockerfile, **more)
+
+    engine = BrokenEngine(pullable=[DEBIAN])
+    output = Output("quiet", lambda _: None)
+    with Session(Config(image="slim"), output, connect=lambda _: engine) as session:
+        session.build_ahead()
+        ensure_proxy_image(engine, output=output)
+        with pytest.raises(ImageBuildError, match="no network"):
+            session.ensure_base_image(CERTIFICATE)

@@ -150,15 +150,23 @@ class Images:
         args: Mapping[str, str],
         on_line: Callable[[str], None],
         on_advance: OnAdvance | None = None,
-        anew: bool = False,
+        target: str = "",
+        no_cache: bool = False,
     ) -> ImageInfo:
         """
         Build the tar *context* with the engine's classic builder.
         """
-        name = written_name(self._api, tag)
         progress = Progress(on_line, on_advance)
         return self._build(
-            f"build the image {tag}", context, dockerfile, name, labels, args, progress, anew=anew
+            f"build the image {tag or dockerfile}",
+            context,
+            dockerfile,
+            written_name(self._api, tag) if tag else None,
+            labels,
+            args,
+            progress,
+            target=target,
+            no_cache=no_cache,
         )
 
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
@@ -264,7 +272,8 @@ class Images:
         args: Mapping[str, str],
         progress: Progress,
         *,
-        anew: bool = False,
+        target: str = "",
+        no_cache: bool = False,
     ) -> ImageInfo:
         with translated(what, self._api.url, ImageBuildError):
             messages = self._api.client.build(
@@ -276,7 +285,8 @@ class Images:
                 buildargs=dict(args),
                 rm=True,
                 forcerm=True,
-                nocache=anew,
+                target=target or None,
+                nocache=no_cache,
                 decode=True,
                 timeout=LONG,
             )

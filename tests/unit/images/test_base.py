@@ -37,14 +37,23 @@ class RecordingEngine(FakeEngine):
         super().__init__(**options)
         self.builds: list[dict[str, object]] = []
 
-    def build(self, context, *, dockerfile, tag, labels, args, on_line, on_advance, anew):
+    def build(
+        self, context, *, dockerfile, tag, labels, args, on_line, on_advance, target, no_cache
+    ):
         data = context.read()
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             files = {
                 one.name: tar.extractfile(one).read() for one in tar.getmembers() if one.isfile()
             }
         self.builds.append(
-            {"files": files, "args": dict(args), "labels": dict(labels), "anew": anew}
+            {
+                "files": files,
+                "args": dict(args),
+                "labels": dict(labels),
+                "no_cache": no_cache,
+                "target": target,
+                "tag": tag,
+            }
         )
         return super().build(
             io.BytesIO(data),
@@ -54,7 +63,8 @@ class RecordingEngine(FakeEngine):
             args=args,
             on_line=on_line,
             on_advance=on_advance,
-            anew=anew,
+            target=target,
+            no_cache=no_cache,
         )
 
 
@@ -106,22 +116,34 @@ class TestBaseImage:
         assert f"codex-workspace-emulator:base-{image.labels[labels.KEY][:12]}" == tag
         assert image.labels[labels.KIND] == "base"
 
+    def test_the_runtimes_can_be_built_before_there_is_a_certificate(self, engine, output, ensure):
+        """
+        The build stops after their stage, and neither tags nor labels an image.
+        """
+        images.build_runtimes(engine, output=output)
+
+        (build,) = engine.builds
+        assert (build["target"], build["tag"], build["labels"]) == ("runtimes", "", {})
+        assert "ca.crt" not in build["files"]
+        ensure()
+        assert engine.builds[1]["target"] == ""
+
     def test_can_be_rebuilt(self, engine, output, lines):
         """
         The build cache is not used. The old image is removed, and both tags name the new one.
         """
 
-        def ensure(*, anew):
+        def ensure(*, rebuild):
             return images.ensure_base_image(
-                engine, "slim", ca_certificate=CERTIFICATE, output=output, anew=anew
+                engine, "slim", ca_certificate=CERTIFICATE, output=output, rebuild=rebuild
             )
 
-        first, second = ensure(anew=True), ensure(anew=True)
+        first, second = ensure(rebuild=True), ensure(rebuild=True)
 
-        assert [True, True] == [build["anew"] for build in engine.builds]
+        assert [True, True] == [build["no_cache"] for build in engine.builds]
         assert engine.image(first.id) is None
         assert second.id == engine.image("codex-workspace-emulator:latest").id
-        assert second.id == engine.image(first.tags[0]).id == ensure(anew=False).id
+        assert second.id == engine.image(first.tags[0]).id == ensure(rebuild=False).id
 
     def test_shows_the_current_step(self, lines):
         """
