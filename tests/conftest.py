@@ -134,13 +134,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     Keep on one worker what shares something costly, and start with what takes longest.
 
-    A daemon of the tests' own has a disk and networks that some tests fill up: those of a module
-    are a group. So are tests that share a fixture of their module.
+    A daemon of the tests' own takes a while to get its images: its tests are a group. So are those
+    that share a fixture of their module.
     """
     for item in items:
         names = getattr(item, "fixturenames", ())
         if "private" in names:
-            group = f"private-{item.path.stem}"
+            group = "private-engine"
         elif shared := _MODULE_FIXTURES.intersection(names):
             group = f"{item.path.stem}-{min(shared)}"
         else:
@@ -154,7 +154,7 @@ def _starts_late(item: pytest.Item) -> int:
     group = item.get_closest_marker("xdist_group")
     if group is None:
         return int("/unit/" in item.path.as_posix()) + 1
-    return int(not group.args[0].startswith("private-"))
+    return int(group.args[0] != "private-engine")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
