@@ -1,5 +1,8 @@
 """
-Switches of protocol: requested by the client, or made by the server.
+WebSocket: recognise requests for it, and refuse a server's switch to another protocol.
+
+The rule itself is `_websocket` in pytest_codex_workspace/network/rules/policy.py; the gate applies
+it to requests.
 """
 
 from __future__ import annotations

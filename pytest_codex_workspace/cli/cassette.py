@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..text.suggest import counted
 from .options import RUN_OPTIONS, add_command, add_group, add_options, add_repo, config_of
 from .printing import show
-from .run import run_once
+from .run import set_up
 from .table import table
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _list(arguments: argparse.Namespace) -> int:
 def _refresh(arguments: argparse.Namespace) -> int:
     config = config_of(arguments, cassette="record", cache="refresh")
     # Recording is no reason to send an image to a registry.
-    return run_once(replace(config, renew_cassette=True, cache_registry=""))
+    return set_up(replace(config, renew_cassette=True, cache_registry=""))
 
 
 def _prune(arguments: argparse.Namespace) -> int:

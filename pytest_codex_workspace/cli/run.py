@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..workspace.handle import Workspace
     from .options import Commands
 
-__all__ = ["SUMMARY", "register", "run_once"]
+__all__ = ["SUMMARY", "register", "set_up"]
 
 SUMMARY = "set up a repository as Codex would"
 
@@ -56,7 +56,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("--no-shell", action="store_true", help="never open a shell")
 
 
-def run_once(config: Config) -> int:
+def set_up(config: Config) -> int:
     """
     Set up the repository of *config*, print the result, and return the exit code.
     """

@@ -1,4 +1,4 @@
-"""Container engines: the protocol, the Docker implementation, a fake, and the search for one.
+"""Container engines: the protocol, the Docker implementation, and the search for one.
 
 Only this package imports docker. Importing `engine.protocol` does not import docker.
 """

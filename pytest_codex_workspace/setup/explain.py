@@ -13,7 +13,7 @@ from ..cache.usage import usage_on
 from ..engine import labels
 from ..images.content_key import Hidden, differing, fingerprint, key_of
 from ..projection.git import inside, reading_environment, run_git
-from .layers import setup_parts
+from .keys import setup_parts
 
 if TYPE_CHECKING:
     from ..cache.entries import Entry

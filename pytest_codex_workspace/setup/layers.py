@@ -14,49 +14,17 @@ from functools import partial
 from ..cache.store import Build, Layer, LayerLabels, Recipe
 from ..codex import SELECT_RUNTIMES, SETUP, defaulted_runtimes
 from ..errors import ProjectionError, SetupError
-from ..images.content_key import Hidden, key_of
+from ..images.content_key import key_of
 from ..network.matching import Phase
 from ..options.config import Config
 from ..projection.archive import Projection
 from ..reporting.output import Output
 from ..workspace.launcher import Launcher, Running
+from .keys import clean_parts, ready_parts, setup_parts
 from .scripts import ScriptRunner
 from .spec import WorkspaceSpec
 
-__all__ = ["LayerBuilder", "setup_parts"]
-
-
-def setup_parts(spec: WorkspaceSpec, *, base: str, platform: str) -> dict[str, object]:
-    """
-    Return everything that goes into a setup image, by name; `content_key.key_of`
-    makes its key of them.
-
-    This machine's certificate authority is no part of it: whoever starts an
-    image from elsewhere gives it the right certificate.
-
-    Args:
-        spec: what the image is made of.
-        base: `base.base_identity` of the base image.
-        platform: of the engine.
-
-    Raises:
-        SecretError: a secret is not set.
-    """
-    snapshot, secrets = spec.snapshot, spec.secrets
-    return {
-        "base": base,
-        "platform": platform,
-        "repository": snapshot.identity,
-        "name": snapshot.name,
-        "scripts": snapshot.scripts_tree,
-        "submodules": bool(snapshot.submodules),
-        "environment": dict(spec.env),
-        "policy": spec.setup_policy.to_dict(),
-        **({"cassette": spec.setup_cassette_digest} if spec.setup_cassette_digest else {}),
-        # A layer is public to whoever reads its labels; a digest could be guessed at.
-        **({"secrets": list(secrets.names)} if secrets.names else {}),
-        **({"secret values": Hidden(secrets.digest(snapshot.identity))} if secrets.names else {}),
-    }
+__all__ = ["LayerBuilder"]
 
 
 class LayerBuilder:
@@ -92,7 +60,6 @@ class LayerBuilder:
         self._config = config
         self._output = output
         self._noted: set[str] = set()
-        self._clean_keys: dict[tuple[object, ...], str] = {}
         self._projections: dict[tuple[str, str, int], Projection] = {}
 
     def close(self) -> None:
@@ -154,7 +121,7 @@ class LayerBuilder:
             return None
         return Recipe(
             kind="ready",
-            key=key_of({"setup": setup.image, "head": head, "authority": authority}),
+            key=key_of(ready_parts(spec, setup=setup.image, authority=authority)),
             labels=self._labels(spec),
             below=setup,
             build=partial(self._build_ready, spec),
@@ -264,24 +231,14 @@ class LayerBuilder:
         return setup_parts(spec, base=self._base_identity, platform=self._platform)
 
     def _clean_key(self, spec: WorkspaceSpec) -> str:
-        snapshot = spec.snapshot
-        chosen = {key: value for key, value in spec.env.items() if key.startswith("CODEX_ENV_")}
-        count = len(snapshot.submodules)
-        known = (snapshot.identity, snapshot.name, snapshot.head, count, frozenset(chosen.items()))
-        if known not in self._clean_keys:
-            self._clean_keys[known] = key_of(
-                {
-                    "base": self._base_identity,
-                    "platform": self._platform,
-                    "authority": self._launcher.authority,
-                    "repository": snapshot.identity,
-                    "name": snapshot.name,
-                    "head": snapshot.head,
-                    "submodules": count,
-                    "runtimes": chosen,
-                }
+        return key_of(
+            clean_parts(
+                spec,
+                base=self._base_identity,
+                platform=self._platform,
+                authority=self._launcher.authority,
             )
-        return self._clean_keys[known]
+        )
 
     def _labels(self, spec: WorkspaceSpec, parts: dict[str, object] | None = None) -> LayerLabels:
         snapshot = spec.snapshot

@@ -90,9 +90,7 @@ UNTESTED = {
     ),
     "pytest_codex_workspace/setup/explain.py": ("tests/integration/test_setup.py"),
     "pytest_codex_workspace/setup/package_registries.py": ("tests/integration/test_policy.py"),
-    "pytest_codex_workspace/setup/spec.py": (
-        "data; unit/images/test_content_key.py makes keys of it"
-    ),
+    "pytest_codex_workspace/setup/spec.py": ("data; unit/setup/test_keys.py makes keys of it"),
     "pytest_codex_workspace/setup/verify.py": ("tests/integration/test_resume.py"),
     "pytest_codex_workspace/smoke.py": ("tests/integration/test_smoke.py"),
     "pytest_codex_workspace/workspace/call.py": (

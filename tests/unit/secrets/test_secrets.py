@@ -8,9 +8,9 @@ from pytest_codex_workspace.errors import SecretError
 from pytest_codex_workspace.images.content_key import fingerprint, key_of
 from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.secrets.secrets import Secrets
-from pytest_codex_workspace.setup.layers import setup_parts
+from pytest_codex_workspace.setup.keys import setup_parts
 
-from ..images.test_content_key import spec
+from ..setup.test_keys import spec
 
 
 def parts(**values: str) -> dict[str, object]:

@@ -1,0 +1,100 @@
+"""Tests of what the keys of layers are made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.images.content_key import differing, fingerprint, key_of
+from pytest_codex_workspace.network.rules.policy import Policy
+from pytest_codex_workspace.projection.repository import RepositorySnapshot
+from pytest_codex_workspace.setup.keys import setup_parts
+from pytest_codex_workspace.setup.spec import WorkspaceSpec
+
+
+def spec(**changes) -> WorkspaceSpec:
+    """
+    Return a specification that differs in *changes* from the default.
+    """
+    fields = {
+        "path": Path("/r"),
+        "name": "demo",
+        "git_dir": Path("/r/.git"),
+        "common_dir": Path("/r/.git"),
+        "head": "a" * 40,
+        "object_format": "sha1",
+        "shallow": False,
+        "identity": "i",
+        "scripts_tree": "t",
+        "has_setup": True,
+        "has_resume": True,
+        "submodules": (),
+    }
+    own = {key: changes.pop(key) for key in list(changes) if key in fields}
+    return WorkspaceSpec(RepositorySnapshot(**{**fields, **own}), **changes)
+
+
+def parts(base="b", platform="linux/amd64", **changes):
+    return setup_parts(spec(**changes), base=base, platform=platform)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"base": "c"}, "base"),
+        ({"platform": "linux/arm64"}, "platform"),
+        ({"identity": "j"}, "repository"),
+        ({"name": "other"}, "name"),
+        ({"scripts_tree": "u"}, "scripts"),
+        ({"submodules": (None,)}, "submodules"),
+        ({"env": {"A": "1"}}, "environment.A"),
+        ({"setup_policy": Policy(http="allow")}, "policy.http"),
+        ({"setup_policy": Policy(allow=("example.org",))}, "policy.allow"),
+        ({"setup_cassette_digest": "digest"}, "cassette"),
+    ],
+)
+def test_each_input_of_a_setup_image_changes_its_key(changes, name):
+    """
+    The difference names the input.
+    """
+    usual, other = parts(), parts(**changes)
+
+    assert key_of(usual) != key_of(other)
+    assert name in differing(fingerprint(usual), fingerprint(other))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"head": "b" * 40}, {"policy": Policy(offline=True)}, {"path": Path("/s")}]
+)
+def test_other_values_do_not_change_the_key(changes):
+    """
+    Examples are another commit, the network policy of tests, and the path of the clone.
+    """
+    assert key_of(parts()) == key_of(parts(**changes))
+
+
+def test_the_encoding_of_variables_is_unambiguous():
+    """
+    The order of variables does not matter.
+    """
+    one = parts(env={"A": "1", "B": "2"})
+    same = parts(env={"B": "2", "A": "1"})
+    other = parts(env={"A": '1","B":"2'})
+
+    assert key_of(one) == key_of(same) != key_of(other)
+
+
+def test_each_difference_is_one_word():
+    """
+    Values of variables are not shown.
+    """
+    old = fingerprint(parts(env={"GONE": "x", "OTHER": "secret"}))
+    new = fingerprint(parts(env={"OTHER": "changed", "NEW": "y"}))
+
+    assert {
+        "environment.GONE": "removed",
+        "environment.NEW": "added",
+        "environment.OTHER": "changed",
+    } == differing(old, new)
+    assert "secret" not in str(old)
