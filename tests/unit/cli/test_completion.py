@@ -18,7 +18,7 @@ from pytest_codex_workspace.options.table import OPTIONS
 
 from ...helpers.commands import all_commands, options_of
 
-pytestmark = pytest.mark.needs_bash
+pytestmark = [pytest.mark.needs_bash, pytest.mark.slow]
 
 _BASH = """\
 eval "$1"; shift

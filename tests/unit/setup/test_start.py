@@ -619,6 +619,7 @@ def test_the_engine_refuses_a_commit(world):
         assert "miss" == bring_up(session).setup.cache
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["auto", "off"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, EngineError])
 def test_an_interruption_at_any_call_leaves_nothing(mode, error):
