@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tempfile
@@ -12,6 +13,7 @@ from ..errors import ProxyError
 from .dirs import cache_dir
 
 __all__ = [
+    "authority_digest",
     "bundle_files",
     "ca_certificate",
     "ca_file",
@@ -80,6 +82,16 @@ def ca_certificate(pem: bytes) -> bytes:
             remedy=f"Remove {ca_file()} and run again.",
         )
     return blocks[0]
+
+
+def authority_digest(certificate: bytes) -> str:
+    """
+    Return the digest by which layers name the certificate authority that they trust.
+
+    Args:
+        certificate: the authority's certificate in PEM form.
+    """
+    return hashlib.sha256(certificate).hexdigest()[:16]
 
 
 def load_ca() -> bytes | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from ..engine.diagnose import fate_of
 from ..engine.protocol import ContainerSpec, Engine
 from ..engine.session_id import Identity
 from ..errors import CodexWorkspaceError, EngineError, ProxyError, WorkspaceLost
+from ..host.certificates import authority_digest
 from ..network.isolation import Holder, Isolation
 from ..network.log import LiveNetwork, NetworkLog
 from ..network.matching import Phase
@@ -89,7 +89,7 @@ class Launcher:
         """
         Digest of the certificate authority that containers trust.
         """
-        return hashlib.sha256(self._isolation.info.ca_certificate).hexdigest()[:16]
+        return authority_digest(self._isolation.info.ca_certificate)
 
     def launch(
         self,
