@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..options.table import OPTIONS, Option
-from ..text.suggest import did_you_mean
-from .options import add_command, add_json, add_options, complete_with
+from ..text.phrases import did_you_mean
+from .options import add_command, add_json, add_options, add_repo
 from .printing import finish, show
 from .table import table
 
@@ -40,14 +40,7 @@ def register(commands: Commands) -> None:
     Add the command.
     """
     parser = add_command(commands, "config", SUMMARY, _CONFIG, _config, "[REPO]")
-    # Not `add_repo`: the default is a value with a source, too.
-    repo = parser.add_argument(
-        "repo",
-        nargs="?",
-        metavar="REPO",
-        help="path of the repository (default: $CODEX_WORKSPACE_REPO, or the current directory)",
-    )
-    complete_with(repo, paths="directories")
+    add_repo(parser, resolved=False)
     add_json(parser)
     parser.add_argument(
         "--schema",

@@ -117,11 +117,16 @@ def add_group(commands: Commands, name: str, summary: str, description: str) -> 
     return subcommands
 
 
-def add_repo(parser: argparse.ArgumentParser) -> None:
+def add_repo(parser: argparse.ArgumentParser, *, resolved: bool = True) -> None:
     """
     Add the argument `REPO`.
+
+    Args:
+        parser: the parser to add to.
+        resolved: whether the default is a path; otherwise it is `None`, for a command that looks
+            up the source of each option.
     """
-    default = os.environ.get("CODEX_WORKSPACE_REPO") or "."
+    default = (os.environ.get("CODEX_WORKSPACE_REPO") or ".") if resolved else None
     action = parser.add_argument(
         "repo",
         nargs="?",

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..text.suggest import counted
+from ..text.phrases import counted
 from .options import RUN_OPTIONS, add_command, add_json, add_options, config_of
 from .printing import finish, print_event, show
 

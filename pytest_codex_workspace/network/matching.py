@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..text.suggest import did_you_mean
+from ..text.phrases import did_you_mean
 from .rules.hosts import host_matches
 from .rules.policy import REASONS, VERDICTS
 
