@@ -367,13 +367,14 @@ def _count(config: pytest.Config, counts: Mapping[str, int]) -> None:
 
 def _add_section(item: pytest.Item, workspace: Workspace) -> None:
     from .errors import CodexWorkspaceError
+    from .text.phrases import counted
 
     try:
         blocked = workspace.network.blocked
     except CodexWorkspaceError as error:
         lines = [f"no network log: {error}"]
     else:
-        lines = [f"{len(blocked)} requests were blocked", *map(str, blocked[-20:])]
+        lines = [counted(len(blocked), "blocked request"), *map(str, blocked[-20:])]
     lines.insert(0, f"{workspace!r}, cache {workspace.setup.cache}")
     item.add_report_section("call", "codex workspace", "\n".join(lines))
 

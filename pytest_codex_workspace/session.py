@@ -263,7 +263,7 @@ class Session:
 
     def _remove_own(self) -> None:
         for text in remove_session(self.engine, self.identity.id):
-            self.output.note(f"{text}; it is empty and does no harm, and a later run removes it")
+            self.output.note(f"{text}; a later run removes it")
 
     @cached_property
     def isolation(self) -> Isolation:

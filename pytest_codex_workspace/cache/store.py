@@ -226,7 +226,7 @@ class LayerStore:
             self._broken.add(image)
             for name in names:
                 del self._known[name]
-            self._output.note(f"warning: the cached {names[0]} is broken, it is built again: {why}")
+            self._output.note(f"warning: the cached {names[0]} is broken and is rebuilt: {why}")
             return True
 
     def record_use(self, layers: Iterable[Layer]) -> None:
@@ -276,8 +276,8 @@ class LayerStore:
             return None
         if image.labels.get(labels.KIND) != kind or image.labels.get(labels.KEY) != key:
             self._output.note(
-                f"warning: the tag {IMAGE}:{recipe.name} is on another image; "
-                "the layer is built again"
+                f"warning: the tag {IMAGE}:{recipe.name} points to another image; "
+                "the layer is rebuilt"
             )
             return None
         if kind != "clean" and is_old(image, self._config.cache_ttl):

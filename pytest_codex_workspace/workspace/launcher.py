@@ -21,6 +21,7 @@ from ..network.policy_reader import PolicyLike
 from ..network.rules.policy import Policy
 from ..network.rules.request import Request
 from ..secrets.secrets import NO_SECRETS, Secrets
+from ..text.phrases import counted
 from .channel import Channel
 
 __all__ = ["Launcher", "Running", "UnusableImage"]
@@ -217,8 +218,9 @@ class Launcher:
         barrier = proxy.barrier(running.holder.address)
         if missing := proxy.dropped(running.container) + barrier.more:
             raise ProxyError(
-                f"the log of {running.container[:12]} is not complete: {missing} requests were "
-                "over the limit and not kept, so nothing can be asserted about it"
+                f"the log of {running.container[:12]} is incomplete: "
+                f"{counted(missing, 'request')} exceeded its limit, "
+                "so nothing can be asserted about it"
             )
         ended = proxy.requests(running.container)
         # A pending request may have ended since the proxy looked.

@@ -123,7 +123,7 @@ def translated(
         raise explained(what, error.explanation or str(error), refused) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise EngineUnavailable(
-            f"The container engine at {url} stopped answering while it was to {what}: "
+            f"The container engine at {url} stopped responding, so it could not {what}: "
             f"{reason(error)}",
             remedy="Check that the engine is running (`docker version`), and run again.",
         ) from None

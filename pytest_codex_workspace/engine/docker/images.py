@@ -295,7 +295,7 @@ class Images:
         progress.finish()
         if progress.error:
             step = f"\nThe failed step: {progress.step}" if progress.step else ""
-            tail = f"\nThe last lines of its output:\n{progress.tail}" if progress.tail else ""
+            tail = f"\nLast lines of output:\n{progress.tail}" if progress.tail else ""
             raise explained(what, progress.error, ImageBuildError, details=step + tail)
         return image_made(self._api, tag or progress.image, what)
 

@@ -124,8 +124,8 @@ def test_a_machine_that_only_reads_sends_nothing():
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        ({"labelled": "other"}, "another image than its tag says"),
-        ({"kind": "base"}, "another image than its tag says"),
+        ({"labelled": "other"}, "its content does not match its tag"),
+        ({"kind": "base"}, "its content does not match its tag"),
         ({"age": 7200.0}, "too old"),
         ({"age": -7200.0}, "too old"),
     ],

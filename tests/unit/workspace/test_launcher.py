@@ -194,7 +194,7 @@ def test_a_log_of_too_many_requests_is_an_error(world, session, monkeypatch):
     for host in ("one.example", "two.example", "three.example"):
         world.request(running.container, host)
 
-    with pytest.raises(ProxyError, match="2 requests were over the limit"):
+    with pytest.raises(ProxyError, match="2 requests exceeded its limit"):
         session.launcher.requests(running)
     session.launcher.stop(running)
 
