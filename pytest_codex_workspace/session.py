@@ -282,7 +282,7 @@ class Session:
         self.build_ahead()
         image = ensure_proxy_image(self.engine, output=self.output)
         isolation = Isolation(self.engine, self.identity, image)
-        self._closers |= {"releases": isolation.settle, "isolation": isolation.close}
+        self._closers |= {"releases": isolation.wait_for_cleanup, "isolation": isolation.close}
         settings = ProxySettings(
             ca=certificates.load_ca(),
             upstream_ca=certificates.host_bundle(),

@@ -94,7 +94,7 @@ class SharedCache:
         with suppress(EngineError):
             self._engine.remove_image(self._reference(key))
 
-    def offer(self, image: str, key: str) -> None:
+    def push_later(self, image: str, key: str) -> None:
         """
         Send a new image in the background. `close` waits for it.
         """

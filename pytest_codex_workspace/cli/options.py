@@ -228,15 +228,15 @@ def config_of(arguments: argparse.Namespace, **fixed: Any) -> Config:
         ConfigError: an option has an invalid value.
         PolicyError: a network policy is invalid.
     """
-    from ..options.sources import Settings
+    from ..options.sources import ResolvedOptions
 
-    return Settings.of({**vars(arguments), **fixed}, spell="--{}").config
+    return ResolvedOptions.of({**vars(arguments), **fixed}, spell="--{}").config
 
 
 def engine_of(arguments: argparse.Namespace) -> str:
     """
     Return the option `--engine`, for commands without a repository.
     """
-    from ..options.sources import Settings
+    from ..options.sources import ResolvedOptions
 
-    return Settings.of({"engine": arguments.engine}, spell="--{}").config.engine
+    return ResolvedOptions.of({"engine": arguments.engine}, spell="--{}").config.engine

@@ -5,10 +5,10 @@ from __future__ import annotations
 from ..errors import CodexWorkspaceError
 from .protocol import Engine
 
-__all__ = ["fate_of"]
+__all__ = ["describe_container"]
 
 
-def fate_of(engine: Engine, container: str) -> str:
+def describe_container(engine: Engine, container: str) -> str:
     """
     Return half a sentence on why *container* no longer responds.
     """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import WorkspaceLost
 from ..text.phrases import counted
-from .matching import Matcher, describe
+from .matching import Matcher, describe_differences
 from .rules.hosts import host_matches
 from .stubs import Route, fault_fields, stub_fields
 
@@ -233,7 +233,7 @@ class NetworkLog:
         if idle:
             count = f"{len(idle)} of {counted(len(self._stubs), 'stub')}"
             parts = [
-                f"  {route}\n{textwrap.indent(describe(route.matcher, every), '    ')}"
+                f"  {route}\n{textwrap.indent(describe_differences(route.matcher, every), '    ')}"
                 for route in idle[:_SHOWN]
             ]
             raise AssertionError(
@@ -279,7 +279,7 @@ class NetworkLog:
         text = f"expected {wanted} with {matcher}, but {_found(found, every)}"
         rest = [request for request in every if request not in found]
         if (count is None or len(found) < count) and rest:
-            text += f"\nthe nearest of the others:\n{describe(matcher, rest)}"
+            text += f"\nthe nearest of the others:\n{describe_differences(matcher, rest)}"
         raise AssertionError(text)
 
     def assert_not_requested(self, **match: Any) -> None:

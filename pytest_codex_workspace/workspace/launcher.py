@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import BinaryIO
 
 from ..codex import AGENT, workspace_environment
-from ..engine.diagnose import fate_of
+from ..engine.diagnose import describe_container
 from ..engine.protocol import ContainerSpec, Engine
 from ..engine.session_id import Identity
 from ..errors import CodexWorkspaceError, EngineError, ProxyError, WorkspaceLost
@@ -126,7 +126,7 @@ class Launcher:
                 raise UnusableImage(image, error) from None
             except EngineError as error:
                 # A holder that was removed is not lent again; another may do.
-                if not self._isolation.lives(holder):
+                if not self._isolation.is_alive(holder):
                     continue
                 if any(words in str(error).lower() for words in _DAMAGE):
                     raise UnusableImage(image, error) from None
@@ -162,7 +162,7 @@ class Launcher:
             undo.callback(stream.close)
             holder.proxy.register(holder.address, container, phase, policy, cassette)
             engine.start(container)
-            channel = Channel(stream, describe=lambda: fate_of(engine, container))
+            channel = Channel(stream, describe=lambda: describe_container(engine, container))
             names = {
                 "proxy": isolation.address,
                 "own": holder.address,
@@ -252,11 +252,11 @@ class Launcher:
         finally:
             self._isolation.release(running.holder, running.container, after or _nothing)
 
-    def settle(self) -> None:
+    def wait_for_cleanup(self) -> None:
         """
         Wait until every stopped container is removed, or could not be.
         """
-        self._isolation.settle()
+        self._isolation.wait_for_cleanup()
 
 
 def _nothing() -> None:

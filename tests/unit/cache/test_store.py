@@ -423,7 +423,7 @@ class Registry:
     def fetch(self, key):
         return self.images.get(key)
 
-    def offer(self, image, key):
+    def push_later(self, image, key):
         self.offered.append(key)
 
     def forget(self, key):
