@@ -96,7 +96,7 @@ class Client:
 
 def measure(proxy: int, origin: int, certificate: bytes, clients: int) -> tuple[int, float]:
     """
-    Requests of so many clients at a time, and how many that is per second.
+    Return the number of requests of *clients* parallel clients, and the rate per second.
     """
     asking = [Client(proxy, origin, certificate) for _ in range(clients)]
     for client in asking:

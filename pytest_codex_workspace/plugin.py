@@ -17,7 +17,7 @@ import pytest
 from .errors import ConfigError, PolicyError
 from .options.config import Config, check_environment
 from .options.markers import DESCRIPTIONS, WorkspaceRequest, read_keywords, read_markers
-from .options.sources import Given, Settings, Source, Values, entries_of
+from .options.sources import Given, ResolvedOptions, Source, Values, entries_of
 from .options.table import OPTIONS
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", description)
     options = {option.key: config.getoption(f"codex_{option.key}", None) for option in OPTIONS}
     try:
-        found = Settings.of(options, spell="--codex-{}", ini=_read_ini(config)).config
+        found = ResolvedOptions.of(options, spell="--codex-{}", ini=_read_ini(config)).config
     except (ConfigError, PolicyError) as error:
         raise pytest.UsageError(str(error)) from None
     worker = getattr(config, "workerinput", {})
@@ -367,13 +367,14 @@ def _count(config: pytest.Config, counts: Mapping[str, int]) -> None:
 
 def _add_section(item: pytest.Item, workspace: Workspace) -> None:
     from .errors import CodexWorkspaceError
+    from .text.phrases import counted
 
     try:
         blocked = workspace.network.blocked
     except CodexWorkspaceError as error:
         lines = [f"no network log: {error}"]
     else:
-        lines = [f"{len(blocked)} requests were blocked", *map(str, blocked[-20:])]
+        lines = [counted(len(blocked), "blocked request"), *map(str, blocked[-20:])]
     lines.insert(0, f"{workspace!r}, cache {workspace.setup.cache}")
     item.add_report_section("call", "codex workspace", "\n".join(lines))
 

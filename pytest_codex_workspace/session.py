@@ -263,7 +263,7 @@ class Session:
 
     def _remove_own(self) -> None:
         for text in remove_session(self.engine, self.identity.id):
-            self.output.note(f"{text}; it is empty and does no harm, and a later run removes it")
+            self.output.note(f"{text}; a later run removes it")
 
     @cached_property
     def isolation(self) -> Isolation:
@@ -282,7 +282,7 @@ class Session:
         self.build_ahead()
         image = ensure_proxy_image(self.engine, output=self.output)
         isolation = Isolation(self.engine, self.identity, image)
-        self._closers |= {"releases": isolation.settle, "isolation": isolation.close}
+        self._closers |= {"releases": isolation.wait_for_cleanup, "isolation": isolation.close}
         settings = ProxySettings(
             ca=certificates.load_ca(),
             upstream_ca=certificates.host_bundle(),

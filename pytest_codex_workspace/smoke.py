@@ -16,6 +16,7 @@ from .host.resources import resource_dir
 from .network.rules.request import Request
 from .projection.git import isolated_environment
 from .session import Session
+from .text.phrases import counted
 from .workspace.handle import Workspace
 
 __all__ = ["Outcome", "run_smoke"]
@@ -51,13 +52,13 @@ class Outcome:
     Attributes:
         promise: the promise that is checked.
         text: the promise in words.
-        held: whether the check passed.
+        ok: whether the check passed.
         seen: what the check found.
     """
 
     promise: str
     text: str
-    held: bool
+    ok: bool
     seen: str
 
 
@@ -108,11 +109,11 @@ def run_smoke(session: Session, directory: Path, shown: list[str]) -> Iterator[O
     cached = context.workspace("hit")
     for promise, text, check in _checks(context, clean, cached):
         try:
-            yield Outcome(promise, text, held=True, seen=check())
+            yield Outcome(promise, text, ok=True, seen=check())
         except _Failed as error:
-            yield Outcome(promise, text, held=False, seen=str(error))
+            yield Outcome(promise, text, ok=False, seen=str(error))
         except CodexWorkspaceError as error:
-            yield Outcome(promise, text, held=False, seen=str(error).splitlines()[0])
+            yield Outcome(promise, text, ok=False, seen=str(error).splitlines()[0])
     session.stop(clean)
     session.stop(cached)
 
@@ -195,7 +196,8 @@ def _committed(ws: Workspace) -> str:
         "was not committed" not in ws.path("hello.py").read_text(),
         "an uncommitted change is in the workspace",
     )
-    return f"{len(ws.exec('git ls-files', check=True).stdout.splitlines())} files at HEAD"
+    files = ws.exec("git ls-files", check=True).stdout.splitlines()
+    return f"{counted(len(files), 'file')} at HEAD"
 
 
 def _untouched(context: _Context, ws: Workspace) -> str:
@@ -204,7 +206,7 @@ def _untouched(context: _Context, ws: Workspace) -> str:
     now = _contents(context.repo)
     changed = sorted({*context.before.items()} ^ {*now.items()})
     _require(not changed, f"{changed[0][0] if changed else ''} changed")
-    return f"{len(now)} files unchanged, including .git"
+    return f"{counted(len(now), 'file')} unchanged, including .git"
 
 
 def _set_up(ws: Workspace) -> str:

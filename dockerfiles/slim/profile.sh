@@ -1,2 +1,2 @@
-# Debian's /etc/profile sets PATH anew: put back where users' own tools go.
+# Debian's /etc/profile resets PATH: restore the directories of the user's own tools.
 PATH="$HOME/.local/bin:$HOME/.cargo/bin:$HOME/go/bin:$HOME/.bun/bin:$PATH"

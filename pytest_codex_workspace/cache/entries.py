@@ -13,7 +13,7 @@ from ..engine.protocol import Engine, ImageInfo
 from ..engine.sweep import remove_image
 from .usage import Usage, Use
 
-__all__ = ["KINDS", "Entry", "clear", "entries", "evict", "forget_gone", "is_old", "prune"]
+__all__ = ["KINDS", "Entry", "clear", "entries", "evict", "forget_missing", "is_old", "prune"]
 
 LayerKind = Literal["clean", "setup", "ready"]
 
@@ -130,7 +130,7 @@ def prune(engine: Engine, usage: Usage, *, ttl: float, size: int) -> list[str]:
         if is_old(entry.image, ttl):
             removed += remove_image(engine, entry.image)
     removed += evict(engine, entries(engine, usage), size)
-    forget_gone(engine, usage)
+    forget_missing(engine, usage)
     return removed
 
 
@@ -146,11 +146,11 @@ def clear(engine: Engine, usage: Usage) -> list[str]:
         for entry in reversed(entries(engine, usage))
         for line in remove_image(engine, entry.image)
     ]
-    forget_gone(engine, usage)
+    forget_missing(engine, usage)
     return removed
 
 
-def forget_gone(engine: Engine, usage: Usage) -> None:
+def forget_missing(engine: Engine, usage: Usage) -> None:
     """
     Forget the uses of layers that are gone.
     """

@@ -71,11 +71,13 @@ class SharedCache:
             else:
                 # A registry that is down is not asked again for each repository.
                 self._down = True
-                self._warn(f"the setup image {key} could not be fetched, setup runs here: {text}")
+                self._warn(
+                    f"the setup image {key} could not be fetched, setup runs locally: {text}"
+                )
             return None
         problem = self._problem_of(image, key)
         if problem:
-            self._warn(f"{reference} is not used, setup runs here: {problem}")
+            self._warn(f"{reference} is not used, setup runs locally: {problem}")
             self.forget(key)
             return None
         self._output.note(
@@ -92,7 +94,7 @@ class SharedCache:
         with suppress(EngineError):
             self._engine.remove_image(self._reference(key))
 
-    def offer(self, image: str, key: str) -> None:
+    def push_later(self, image: str, key: str) -> None:
         """
         Send a new image in the background. `close` waits for it.
         """
@@ -129,7 +131,7 @@ class SharedCache:
 
     def _problem_of(self, image: ImageInfo, key: str) -> str:
         if image.labels.get(labels.KIND) != "setup" or image.labels.get(labels.KEY) != key:
-            return "it is another image than its tag says"
+            return "its content does not match its tag"
         architecture = self._engine.platform.partition("/")[2]
         if image.architecture != architecture:
             return f"it is for {image.architecture}, and this engine is {architecture}"

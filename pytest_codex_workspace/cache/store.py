@@ -22,7 +22,7 @@ from ..images.content_key import fingerprint
 from ..options.config import Config
 from ..reporting.output import Output
 from ..text.units import show_duration, show_size
-from .entries import LayerKind, entries, evict, forget_gone, is_old
+from .entries import LayerKind, entries, evict, forget_missing, is_old
 from .registry import SharedCache
 from .usage import Usage
 
@@ -226,7 +226,7 @@ class LayerStore:
             self._broken.add(image)
             for name in names:
                 del self._known[name]
-            self._output.note(f"warning: the cached {names[0]} is broken, it is built again: {why}")
+            self._output.note(f"warning: the cached {names[0]} is broken and is rebuilt: {why}")
             return True
 
     def record_use(self, layers: Iterable[Layer]) -> None:
@@ -276,8 +276,8 @@ class LayerStore:
             return None
         if image.labels.get(labels.KIND) != kind or image.labels.get(labels.KEY) != key:
             self._output.note(
-                f"warning: the tag {IMAGE}:{recipe.name} is on another image; "
-                "the layer is built again"
+                f"warning: the tag {IMAGE}:{recipe.name} points to another image; "
+                "the layer is rebuilt"
             )
             return None
         if kind != "clean" and is_old(image, self._config.cache_ttl):
@@ -331,7 +331,7 @@ class LayerStore:
             engine.tag(image.id, f"{IMAGE}:cached")
         self._remove_superseded(kind, recipe.labels.repo, image.id, before)
         if kind == "setup" and self._shared:
-            self._shared.offer(image.id, recipe.key)
+            self._shared.push_later(image.id, recipe.key)
         return _layer_built(image, recipe, build)
 
     def _commit_temporary(self, build: Build, recipe: Recipe) -> Layer:
@@ -378,7 +378,7 @@ class LayerStore:
         newest = {layer.image for layer in self._known.values()}
         for line in evict(self._engine, entries(self._engine, self._usage), size, newest):
             self._output.note(f"the cache is over {show_size(size)}: removed {line}")
-        forget_gone(self._engine, self._usage)
+        forget_missing(self._engine, self._usage)
 
 
 def _layer_found(image: ImageInfo, recipe: Recipe) -> Layer:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ProxyError
+from ..text.phrases import counted
 from .options import RUN_OPTIONS, add_options, add_repo, config_of
 from .printing import output_on
 
@@ -153,4 +154,4 @@ def _report_blocked(workspace: Workspace, output: Output) -> None:
     for request in blocked[:_SHOWN]:
         output.note(f"blocked: {request}")
     if len(blocked) > _SHOWN:
-        output.note(f"blocked: {len(blocked) - _SHOWN} more requests")
+        output.note(f"blocked: {counted(len(blocked) - _SHOWN, 'more request')}")

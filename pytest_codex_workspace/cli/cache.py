@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..text.suggest import counted
+from ..text.phrases import counted
 from ..text.units import show_duration, show_size
 from .options import (
     RUN_OPTIONS,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..text.suggest import counted
+from ..text.phrases import counted
 from .options import RUN_OPTIONS, add_command, add_group, add_options, add_repo, config_of
 from .printing import show
 from .run import set_up

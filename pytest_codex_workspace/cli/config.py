@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..options.table import OPTIONS, Option
-from ..text.suggest import did_you_mean
-from .options import add_command, add_json, add_options, complete_with
+from ..text.phrases import did_you_mean
+from .options import add_command, add_json, add_options, add_repo
 from .printing import finish, show
 from .table import table
 
 if TYPE_CHECKING:
-    from ..options.sources import Settings, Source
+    from ..options.sources import ResolvedOptions, Source
     from .options import Commands
 
 __all__ = ["SUMMARY", "register"]
@@ -40,14 +40,7 @@ def register(commands: Commands) -> None:
     Add the command.
     """
     parser = add_command(commands, "config", SUMMARY, _CONFIG, _config, "[REPO]")
-    # Not `add_repo`: the default is a value with a source, too.
-    repo = parser.add_argument(
-        "repo",
-        nargs="?",
-        metavar="REPO",
-        help="path of the repository (default: $CODEX_WORKSPACE_REPO, or the current directory)",
-    )
-    complete_with(repo, paths="directories")
+    add_repo(parser, resolved=False)
     add_json(parser)
     parser.add_argument(
         "--schema",
@@ -63,12 +56,12 @@ def _config(arguments: argparse.Namespace) -> int:
 
         show(schema_text().removesuffix("\n"))
         return 0
-    from ..options.sources import Settings
+    from ..options.sources import ResolvedOptions
 
-    settings = Settings.of(vars(arguments), spell="--{}", repo=".")
+    resolved = ResolvedOptions.of(vars(arguments), spell="--{}", repo=".")
     if arguments.json:
-        return finish(arguments, 0, **_data(settings))
-    rows = [(name, _shown(value), str(source)) for name, value, source in _rows(settings)]
+        return finish(arguments, 0, **_data(resolved))
+    rows = [(name, _shown(value), str(source)) for name, value, source in _rows(resolved)]
     for line in table(rows, widest=48):
         show(line)
     for line in _unknown_variables():
@@ -76,30 +69,30 @@ def _config(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(settings: Settings) -> list[tuple[str, Any, Source]]:
+def _rows(resolved: ResolvedOptions) -> list[tuple[str, Any, Source]]:
     """
     Return name, value and source of each option, and of each value of a repeatable one.
     """
     rows: list[tuple[str, Any, Source]] = []
     for option in OPTIONS:
-        below = [key for key in settings.values if key.startswith(f"{option.key}.")]
+        below = [key for key in resolved.values if key.startswith(f"{option.key}.")]
         for key in sorted(below):
             entry = key.partition(".")[2]
             # The value of a secret is only in the environment, and never printed.
             value = {"set": bool(os.environ.get(entry))} if option.key == "secret" else None
-            given = settings.values[key]
+            given = resolved.values[key]
             rows.append((f"{option.name}.{entry}", value or given.value, given.source))
         if not option.repeatable:
-            rows.append((option.name, _value(settings, option), settings.source(option.key)))
+            rows.append((option.name, _value(resolved, option), resolved.source(option.key)))
     return rows
 
 
-def _value(settings: Settings, option: Option) -> Any:
-    if option.key not in settings.values:
+def _value(resolved: ResolvedOptions, option: Option) -> Any:
+    if option.key not in resolved.values:
         # With --cassette=record, the default of other options differs.
-        is_text = isinstance(found := getattr(settings.config, option.key), str)
+        is_text = isinstance(found := getattr(resolved.config, option.key), str)
         return found if is_text and found else option.default
-    value = settings.values[option.key].value
+    value = resolved.values[option.key].value
     if option.key == "upstream_proxy" and "@" in value:
         from ..network.rules.upstream import UpstreamProxy
 
@@ -115,14 +108,14 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _data(settings: Settings) -> dict[str, Any]:
+def _data(resolved: ResolvedOptions) -> dict[str, Any]:
     options = {}
-    for name, value, source in _rows(settings):
+    for name, value, source in _rows(resolved):
         where: dict[str, Any] = {"from": source.kind, "name": source.name}
         if source.path is not None:
             where |= {"file": str(source.path), "line": source.line}
         options[name] = {"value": value, "source": {k: v for k, v in where.items() if v}}
-    return {"file": str(settings.file) if settings.file else None, "options": options}
+    return {"file": str(resolved.file) if resolved.file else None, "options": options}
 
 
 def _unknown_variables() -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, PolicyError
 from ..options.config import Config
-from ..text.suggest import counted
+from ..text.phrases import counted
 from .options import add_command, add_json, add_options, add_repo, config_of
 from .printing import finish, print_event, show
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from ..errors import CodexWorkspaceError, SetupError
-from ..text.suggest import did_you_mean
+from ..text.phrases import did_you_mean
 from . import (
     build,
     cache,

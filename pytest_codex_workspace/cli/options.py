@@ -117,11 +117,16 @@ def add_group(commands: Commands, name: str, summary: str, description: str) -> 
     return subcommands
 
 
-def add_repo(parser: argparse.ArgumentParser) -> None:
+def add_repo(parser: argparse.ArgumentParser, *, resolved: bool = True) -> None:
     """
     Add the argument `REPO`.
+
+    Args:
+        parser: the parser to add to.
+        resolved: whether the default is a path; otherwise it is `None`, for a command that looks
+            up the source of each option.
     """
-    default = os.environ.get("CODEX_WORKSPACE_REPO") or "."
+    default = (os.environ.get("CODEX_WORKSPACE_REPO") or ".") if resolved else None
     action = parser.add_argument(
         "repo",
         nargs="?",
@@ -223,15 +228,15 @@ def config_of(arguments: argparse.Namespace, **fixed: Any) -> Config:
         ConfigError: an option has an invalid value.
         PolicyError: a network policy is invalid.
     """
-    from ..options.sources import Settings
+    from ..options.sources import ResolvedOptions
 
-    return Settings.of({**vars(arguments), **fixed}, spell="--{}").config
+    return ResolvedOptions.of({**vars(arguments), **fixed}, spell="--{}").config
 
 
 def engine_of(arguments: argparse.Namespace) -> str:
     """
     Return the option `--engine`, for commands without a repository.
     """
-    from ..options.sources import Settings
+    from ..options.sources import ResolvedOptions
 
-    return Settings.of({"engine": arguments.engine}, spell="--{}").config.engine
+    return ResolvedOptions.of({"engine": arguments.engine}, spell="--{}").config.engine

@@ -94,11 +94,11 @@ def register(commands: Commands) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from ..network.describe import described
+    from ..network.describe import describe_policy
 
     policy, unknown = _read(arguments.file)
     show(f"policy {policy.name}")
-    for line in table(described(policy, _REGISTRIES if unknown else ""), indent=2):
+    for line in table(describe_policy(policy, _REGISTRIES if unknown else ""), indent=2):
         show(line)
     return 0
 

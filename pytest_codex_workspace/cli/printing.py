@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..reporting.output import OutputMode
-from ..text.suggest import counted
+from ..text.phrases import counted
 
 if TYPE_CHECKING:
     from ..reporting.output import Output

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..text.suggest import counted
+from ..text.phrases import counted
 from .options import RUN_OPTIONS, add_command, add_json, add_options, config_of
 from .printing import finish, print_event, show
 
@@ -56,15 +56,15 @@ def _smoke(arguments: argparse.Namespace) -> int:
     ):
         for outcome in run_smoke(session, Path(directory), shown):
             checks += 1
-            failed += not outcome.held
+            failed += not outcome.ok
             if not print_event(arguments, "outcome", **asdict(outcome)):
-                mark = "ok" if outcome.held else "FAILED"
+                mark = "ok" if outcome.ok else "FAILED"
                 show(f"{outcome.promise:<4} {mark:<6} {outcome.text}: {outcome.seen}")
     text = f"{counted(failed, 'check')} failed" if failed else "all checks passed"
     if not arguments.json:
         show(text)
     # The fields of an outcome, so that every line can be read alike.
-    fields = {"promise": "all", "text": text, "held": not failed, "seen": counted(checks, "check")}
+    fields = {"promise": "all", "text": text, "ok": not failed, "seen": counted(checks, "check")}
     return finish(arguments, 1 if failed else 0, **fields)
 
 

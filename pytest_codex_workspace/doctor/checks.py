@@ -121,7 +121,7 @@ def _of_repository(config: Config, environ: Mapping[str, str]) -> list[Check]:
         "line endings": scripts.line_endings,
         "executable bits": scripts.executable_bits,
         "syntax": lambda found: scripts.syntax(found, environ),
-        "set -e": scripts.exits_early,
+        "set -e": scripts.stops_on_error,
     }
     return [
         Check("repository", "commit", lambda: repository.commit(opened.result(), environ)),

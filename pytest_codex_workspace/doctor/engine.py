@@ -12,7 +12,7 @@ from ..engine.protocol import Engine
 from ..engine.session_id import Identity
 from ..engine.sweep import left_behind
 from ..errors import CodexWorkspaceError
-from ..text.suggest import counted
+from ..text.phrases import counted
 from ..text.units import show_size
 from .result import Result, error, from_error, ok, some, warning
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import ProjectionError
 from ..projection.git import git, inside, reading_environment
 from ..projection.repository import RepositorySnapshot
-from ..text.suggest import counted
+from ..text.phrases import counted
 from .result import Result, from_error, ok, some, warning
 
 __all__ = ["filters"]

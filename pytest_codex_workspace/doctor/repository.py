@@ -15,7 +15,7 @@ from ..options.config import Config
 from ..options.sources import FILE, find_file
 from ..projection.git import git, inside, reading_environment, run_git
 from ..projection.repository import RepositorySnapshot, open_repository, skips_submodules
-from ..text.suggest import counted
+from ..text.phrases import counted
 from .result import Result, error, from_error, ok, some, warning
 
 __all__ = [

@@ -17,10 +17,10 @@ from .result import Result, error, ok, some, warning
 __all__ = [
     "Script",
     "executable_bits",
-    "exits_early",
     "line_endings",
     "presence",
     "scripts_at",
+    "stops_on_error",
     "syntax",
 ]
 
@@ -163,7 +163,7 @@ def _is_old(bash: str) -> bool:
     return number is not None and int(number[1]) < 4
 
 
-def exits_early(scripts: Sequence[Script]) -> Result:
+def stops_on_error(scripts: Sequence[Script]) -> Result:
     """
     Check that the scripts stop at the first command that fails.
     """

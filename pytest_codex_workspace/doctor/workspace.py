@@ -13,7 +13,7 @@ from ..errors import EngineError
 from ..host import certificates
 from ..images.base import find_base_image, reference_of
 from ..images.debian import DEBIAN, ROOTFS
-from ..images.run_once import ask
+from ..images.run_once import run_once
 from ..reporting.output import Output
 from ..text.units import show_duration
 from .network import TIMEOUT
@@ -132,4 +132,4 @@ def _run_selection(engine: Engine, image_id: str, env: Mapping[str, str]) -> tup
     """
     wanted = {k: v for k, v in workspace_environment(env).items() if k in _VARIABLES}
     variables = {**wanted, "CODEX_ENV_DEFAULTED": defaulted_runtimes(env)}
-    return ask(engine, image_id, _RUN, variables, purpose="doctor")
+    return run_once(engine, image_id, _RUN, variables, purpose="doctor")

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
+from ..text.phrases import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -368,8 +370,8 @@ class Advance:
         """
         if self.unit == "steps":
             return f"step {self.done} of {self.total}"
-        counted = f"{self.done} of {self.total} layer{'s' if self.total > 1 else ''}"
-        return counted if self.percent is None else f"{self.percent} %, {counted}"
+        layers = f"{self.done} of {counted(self.total, 'layer')}"
+        return layers if self.percent is None else f"{self.percent} %, {layers}"
 
 
 OnAdvance = Callable[[Advance], None]

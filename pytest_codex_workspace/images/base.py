@@ -10,7 +10,7 @@ from ..errors import EngineError, ImageBuildError
 from ..host.certificates import ca_certificate as certificate_of
 from ..host.resources import package_dir
 from ..reporting.output import Output
-from .build import Plan, build_stage, built, common_context, ensure
+from .build import Plan, build_stage, common_context, ensure_image, find_built_image
 from .context import BuildContext
 from .debian import DEBIAN
 
@@ -42,7 +42,7 @@ def ensure_base_image(
             not on the engine and cannot be pulled.
     """
     plan = base_plan(engine, choice, ca_certificate=ca_certificate, output=output)
-    return ensure(engine, plan, output, rebuild=rebuild)
+    return ensure_image(engine, plan, output, rebuild=rebuild)
 
 
 def build_runtimes(engine: Engine, *, output: Output) -> None:
@@ -71,7 +71,9 @@ def find_base_image(
     reference = reference_of(choice)
     if reference is not None and engine.image(reference) is None:
         return None
-    return built(engine, base_plan(engine, choice, ca_certificate=ca_certificate, output=output))
+    return find_built_image(
+        engine, base_plan(engine, choice, ca_certificate=ca_certificate, output=output)
+    )
 
 
 def reference_of(choice: str) -> str | None:

@@ -20,7 +20,14 @@ from ..reporting.output import Output
 from .context import BuildContext
 from .debian import ensure_debian
 
-__all__ = ["Plan", "build_stage", "built", "common_context", "ensure", "proxy_arguments"]
+__all__ = [
+    "Plan",
+    "build_stage",
+    "common_context",
+    "ensure_image",
+    "find_built_image",
+    "proxy_arguments",
+]
 
 
 _CHOICE = "io.codex-workspace.choice"
@@ -79,12 +86,24 @@ class Plan:
         }
 
 
-def ensure(engine: Engine, plan: Plan, output: Output, *, rebuild: bool) -> ImageInfo:
-    before = built(engine, plan)
+def ensure_image(engine: Engine, plan: Plan, output: Output, *, rebuild: bool) -> ImageInfo:
+    """
+    Return the image of *plan*. Build it if it is missing or out of date.
+
+    Args:
+        engine: the engine that builds.
+        plan: the image.
+        output: takes the progress.
+        rebuild: whether to build the image in any case, without the engine's build cache.
+
+    Raises:
+        ImageBuildError: the build failed.
+    """
+    before = find_built_image(engine, plan)
     image = None if rebuild else before
     if image is None:
         with _lock(plan, output):
-            image = None if rebuild else built(engine, plan)
+            image = None if rebuild else find_built_image(engine, plan)
             if image is None:
                 title = f"building {plan.what}"
                 image = _run_build(engine, plan, output, title, rebuild=rebuild)
@@ -114,7 +133,7 @@ def build_stage(engine: Engine, plan: Plan, stage: str, what: str, output: Outpu
         ImageBuildError: the build failed.
     """
     with _lock(plan, output):
-        if built(engine, plan) is None:
+        if find_built_image(engine, plan) is None:
             _run_build(engine, plan, output, f"building {what}", stage=stage)
 
 
@@ -123,7 +142,10 @@ def _lock(plan: Plan, output: Output) -> AbstractContextManager[None]:
     return machine_lock(path, f"building {plan.what}", output.note)
 
 
-def built(engine: Engine, plan: Plan) -> ImageInfo | None:
+def find_built_image(engine: Engine, plan: Plan) -> ImageInfo | None:
+    """
+    Return the image of *plan* if the engine has it and it is up to date.
+    """
     image = engine.image(plan.tag)
     if image is not None and image.labels.get(labels.KEY) == plan.key:
         return image

@@ -9,7 +9,7 @@ from ..engine.protocol import Engine, ImageInfo
 from ..errors import ImageBuildError
 from ..host.resources import package_dir, resource_dir
 from ..reporting.output import Output
-from .build import Plan, built, common_context, ensure
+from .build import Plan, common_context, ensure_image, find_built_image
 from .debian import DEBIAN
 
 __all__ = ["ensure_proxy_image", "find_proxy_image", "proxy_plan"]
@@ -28,7 +28,7 @@ def ensure_proxy_image(engine: Engine, *, output: Output, rebuild: bool = False)
         ImageBuildError: the build failed. The text has the failed step and the
             end of its output.
     """
-    return ensure(engine, proxy_plan(), output, rebuild=rebuild)
+    return ensure_image(engine, proxy_plan(), output, rebuild=rebuild)
 
 
 def find_proxy_image(engine: Engine) -> ImageInfo | None:
@@ -36,7 +36,7 @@ def find_proxy_image(engine: Engine) -> ImageInfo | None:
     Return the image that `ensure_proxy_image` would return without a build; `None` if there is
     none.
     """
-    return built(engine, proxy_plan())
+    return find_built_image(engine, proxy_plan())
 
 
 def proxy_plan() -> Plan:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from ..engine.protocol import ContainerSpec, Engine
 from ..engine.session_id import Identity
 
-__all__ = ["ask"]
+__all__ = ["run_once"]
 
 _OUTPUT_LIMIT = 1 << 16
 """The largest number of bytes kept of each output."""
 
 
-def ask(
+def run_once(
     engine: Engine, image_id: str, script: str, environment: Mapping[str, str], *, purpose: str
 ) -> tuple[str, str]:
     """

@@ -9,7 +9,7 @@ from ..codex import RUNTIMES
 from ..engine.protocol import Engine
 from ..errors import EngineError
 from ..host.resources import resource_dir
-from .run_once import ask
+from .run_once import run_once
 
 __all__ = ["Offer", "Runtime", "offered_runtimes"]
 
@@ -71,7 +71,7 @@ def offered_runtimes(engine: Engine, image_id: str) -> Offer:
         EngineError: the script ended too early.
     """
     script = (resource_dir("dockerfiles") / "common" / "list_runtimes.sh").read_text("utf-8")
-    printed, _ = ask(engine, image_id, script, {}, purpose="runtimes")
+    printed, _ = run_once(engine, image_id, script, {}, purpose="runtimes")
     rows = [line.split()[1:] for line in printed.splitlines() if line.startswith(_MARK)]
     if ["end", "-", "-"] not in rows:
         raise EngineError(

@@ -18,6 +18,7 @@ from ..errors import CassetteError
 from ..host.dirs import cache_dir
 from ..host.locks import machine_lock
 from ..secrets.secrets import NO_SECRETS, Secrets
+from ..text.phrases import counted
 from .rules.cassette import Cassette, Exchange, InvalidCassette, digest, lines_of, merge
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ class Cassettes:
                 return old.body(sha256)
 
             _replace(path, merged, body)
-        self._output.note(f"recorded {len(new)} exchanges in {path}, which now has {len(merged)}")
+        number = counted(len(new), "exchange")
+        self._output.note(f"recorded {number} in {path}, which now has {len(merged)}")
 
     def _without_secrets(self, one: Exchange) -> Exchange:
         if not self._secrets.names:

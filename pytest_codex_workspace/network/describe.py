@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from .rules.policy import Policy
 
-__all__ = ["described"]
+__all__ = ["describe_policy"]
 
 
-def described(policy: Policy, besides: str = "") -> list[tuple[str, str]]:
+def describe_policy(policy: Policy, besides: str = "") -> list[tuple[str, str]]:
     """
     Return pairs of a topic and what *policy* says about that topic.
 
@@ -16,7 +16,7 @@ def described(policy: Policy, besides: str = "") -> list[tuple[str, str]]:
         besides: a description of hosts that are allowed besides the listed ones.
 
     Example:
-        >>> described(Policy(name="offline", offline=True))
+        >>> describe_policy(Policy(name="offline", offline=True))
         [('network', 'nothing may be reached')]
     """
     if policy.offline:

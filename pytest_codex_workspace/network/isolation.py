@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from ..codex import NETWORK_HOLDER, PROXY_PROGRAM
 from ..engine import labels
-from ..engine.diagnose import fate_of
+from ..engine.diagnose import describe_container
 from ..engine.protocol import ContainerSpec, Engine, ImageInfo, NetworkInfo, Stream
 from ..engine.session_id import Identity
 from ..engine.sweep import sweep
@@ -201,7 +201,7 @@ class Isolation:
         self._streams.callback(stream.close)
         engine.start(container)
         self.address = self._address(container, "the proxy", ProxyError)
-        self.proxy = ProxyClient(stream, describe=lambda: fate_of(engine, container))
+        self.proxy = ProxyClient(stream, describe=lambda: describe_container(engine, container))
         self._streams.callback(self.proxy.close)
         # Start a holder now: that takes as long as importing mitmproxy, which runs in parallel.
         self._idle.append(self._make_holder())
@@ -268,7 +268,7 @@ class Isolation:
             container: id of the workspace's container; empty if there is none.
             after: called once the container is removed, or could not be removed.
 
-        `settle` waits until all of this is done.
+        `wait_for_cleanup` waits until all of this is done.
         """
 
         def work() -> None:
@@ -278,7 +278,7 @@ class Isolation:
                 holder.proxy.release(holder.address)
             finally:
                 after()
-            if self.lives(holder):
+            if self.is_alive(holder):
                 done: Future[Holder] = Future()
                 done.set_result(holder)
                 with self._lock:
@@ -288,14 +288,14 @@ class Isolation:
             self._releases = [one for one in self._releases if not one.done()]
             self._releases.append(self._pool.submit(work))
 
-    def lives(self, holder: Holder) -> bool:
+    def is_alive(self, holder: Holder) -> bool:
         """
         Check whether a namespace still exists and leads to the current proxy.
         """
         info = self._engine.container(holder.container)
         return holder.proxy is self.proxy and info is not None and info.running
 
-    def settle(self) -> None:
+    def wait_for_cleanup(self) -> None:
         """
         Wait until every released workspace is removed, or its removal has failed.
         """
@@ -307,7 +307,7 @@ class Isolation:
         """
         Stop the proxy and the holders.
         """
-        self.settle()
+        self.wait_for_cleanup()
         self._pool.shutdown()
         for one in self._made:
             if one.exception() is None:

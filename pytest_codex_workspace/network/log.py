@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WorkspaceLost
-from .matching import Matcher, describe
+from ..text.phrases import counted
+from .matching import Matcher, describe_differences
 from .rules.hosts import host_matches
 from .stubs import Route, fault_fields, stub_fields
 
@@ -230,9 +231,9 @@ class NetworkLog:
         answered = {number for request in every for number in request.routes}
         idle = [route for route in self._stubs if route.id not in answered]
         if idle:
-            count = f"{len(idle)} of {_plural(len(self._stubs), 'stub')}"
+            count = f"{len(idle)} of {counted(len(self._stubs), 'stub')}"
             parts = [
-                f"  {route}\n{textwrap.indent(describe(route.matcher, every), '    ')}"
+                f"  {route}\n{textwrap.indent(describe_differences(route.matcher, every), '    ')}"
                 for route in idle[:_SHOWN]
             ]
             raise AssertionError(
@@ -274,11 +275,11 @@ class NetworkLog:
         found = [request for request in every if matcher.matches(request)]
         if len(found) == count if count is not None else found:
             return
-        wanted = "a request" if count is None else _plural(count, "request")
+        wanted = "a request" if count is None else counted(count, "request")
         text = f"expected {wanted} with {matcher}, but {_found(found, every)}"
         rest = [request for request in every if request not in found]
         if (count is None or len(found) < count) and rest:
-            text += f"\nthe nearest of the others:\n{describe(matcher, rest)}"
+            text += f"\nthe nearest of the others:\n{describe_differences(matcher, rest)}"
         raise AssertionError(text)
 
     def assert_not_requested(self, **match: Any) -> None:
@@ -310,7 +311,7 @@ class NetworkLog:
         every = self._sync()
         if found := [request for request in every if request.verdict == "blocked"]:
             lines = [f"  {each}\n      {each.explanation}" for each in found[:_SHOWN]]
-            count = f"{len(found)} of {_plural(len(every), 'request')}"
+            count = f"{len(found)} of {counted(len(every), 'request')}"
             more = _more(len(found))
             text = "\n".join(lines) + more
             raise AssertionError(f"expected no blocked request, but {count} were blocked:\n{text}")
@@ -339,8 +340,8 @@ class NetworkLog:
 
 def _found(found: list[Request], every: list[Request]) -> str:
     if not found:
-        return f"none of {_plural(len(every), 'request')} matches" if every else "there were none"
-    return f"{len(found)} of {_plural(len(every), 'request')} match:\n{_lines(found)}"
+        return f"none of {counted(len(every), 'request')} matches" if every else "there were none"
+    return f"{len(found)} of {counted(len(every), 'request')} match:\n{_lines(found)}"
 
 
 def _lines(requests: list[Request]) -> str:
@@ -349,7 +350,3 @@ def _lines(requests: list[Request]) -> str:
 
 def _more(count: int) -> str:
     return f"\n  ... and {count - _SHOWN} more" if count > _SHOWN else ""
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

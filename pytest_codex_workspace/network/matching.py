@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..text.suggest import did_you_mean
+from ..text.phrases import did_you_mean
 from .rules.hosts import host_matches
 from .rules.policy import REASONS, VERDICTS
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .rules.request import Request
 
-__all__ = ["PHASES", "Matcher", "Phase", "describe", "nearest"]
+__all__ = ["PHASES", "Matcher", "Phase", "describe_differences", "nearest"]
 
 Phase = Literal["setup", "resume", "test"]
 """Stage of a workspace in which a request was made."""
@@ -151,7 +151,7 @@ _TESTS: Mapping[str, Callable[[Any, Request], bool]] = {
 }
 
 
-def describe(matcher: Matcher, requests: Sequence[Request]) -> str:
+def describe_differences(matcher: Matcher, requests: Sequence[Request]) -> str:
     """
     Describe the requests nearest to *matcher* and how they differ, as indented lines.
     """

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import yaml
 
 from ..errors import PolicyError
-from ..text.suggest import did_you_mean
+from ..text.phrases import did_you_mean
 from ..text.yaml_nodes import InvalidYaml, line_of, plain_value, read_yaml
 from .presets import PRESETS, preset_hosts
 from .rules.policy import HTTPS_ONLY, POLICIES, InvalidPolicy, Policy

@@ -13,7 +13,7 @@ from ..codex import RUNTIMES
 from ..errors import ConfigError, PolicyError
 from ..network.policy_reader import NAMES, PolicyReader, fields_of, looks_like_a_path
 from ..network.rules.policy import HTTPS_ONLY
-from ..text.suggest import did_you_mean
+from ..text.phrases import did_you_mean
 from ..text.yaml_nodes import InvalidYaml, kind_of, line_of, read_yaml
 from .config import check_environment, check_variable_name
 from .sources import Given, Source, Values

@@ -18,7 +18,7 @@ from ..errors import ConfigError, PolicyError
 from .config import Config, check_environment, check_variable_name
 from .table import OPTIONS, Option
 
-__all__ = ["FILE", "Given", "Settings", "Source", "Values", "entries_of", "find_file"]
+__all__ = ["FILE", "Given", "ResolvedOptions", "Source", "Values", "entries_of", "find_file"]
 
 FILE = ".codex-workspace.yaml"
 """The file at the top of a repository's work tree."""
@@ -72,7 +72,7 @@ Values = dict[str, Given]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ResolvedOptions:
     """
     The checked options of a run, and the source of each.
     """
@@ -90,7 +90,7 @@ class Settings:
         ini: Values | None = None,
         environ: Mapping[str, str] = os.environ,
         repo: str = "",
-    ) -> Settings:
+    ) -> ResolvedOptions:
         """
         Collect the values of options, environment and files.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..codex import RESUME, SCRIPTS, SETUP
 from ..errors import ProjectionError
-from ..text.suggest import did_you_mean
+from ..text.phrases import did_you_mean
 from .git import git, inside, reading_environment, run_git, shared_dir
 from .submodules import find_submodules
 

@@ -43,8 +43,8 @@ def read_registries(
         found = json.loads(running.channel.read_file(REGISTRIES, limit=_LIMIT))
     except FileNotFoundError:
         output.note(
-            f"{image.tags[0] if image.tags else image.id} has no list of package registries: the "
-            "presets are without package registries"
+            f"{image.tags[0] if image.tags else image.id} has no list of package registries, so "
+            "the presets do not include package registries"
         )
         return {}
     finally:

@@ -19,6 +19,7 @@ from ..network.rules.request import Request
 from ..options.config import Config
 from ..reporting.output import Output
 from ..secrets.secrets import NO_SECRETS, Secrets
+from ..text.phrases import counted
 from ..workspace.channel import Channel
 from ..workspace.launcher import Launcher, Running
 from .spec import WorkspaceSpec
@@ -233,12 +234,12 @@ def run_script(
         return ScriptRun(output, duration, log_path=log_path)
     tail = "".join(output.splitlines(keepends=True)[-_TAIL_LINES:])
     what = (
-        f"ran longer than {timeout:g} s and was ended (--codex-setup-timeout sets the limit)"
+        f"ran longer than {timeout:g} s and was killed (--codex-setup-timeout sets the limit)"
         if expired.is_set()
         else f"exited with {code} after {duration:.1f} s"
     )
     raise SetupError(
-        f"{script} {what}.\nIts last lines:\n{_indented(tail)}\nEverything it printed: {log_path}\n"
+        f"{script} {what}.\nLast lines of its output:\n{_indented(tail)}\nFull log: {log_path}\n"
         "The cache was not changed. Fix the script, commit it (a workspace contains only what is "
         "committed) and run again.",
         script=script,
@@ -325,7 +326,8 @@ class _Shown:
 
     def _show_skipped(self) -> None:
         if self._skipped:
-            self._show(f"... {self._skipped} lines are not shown; {self._log_path} has them")
+            skipped = counted(self._skipped, "line")
+            self._show(f"... {skipped} not shown; the full log is {self._log_path}")
         self._skipped = 0
 
 

@@ -223,7 +223,7 @@ class WorkspaceStarter:
         """
         if any(layer.single_use for layer in layers):
             # An engine keeps an image as long as a container uses it.
-            self._launcher.settle()
+            self._launcher.wait_for_cleanup()
             self._store.discard(layers)
 
     def _history_of(self, spec: WorkspaceSpec, launched: _Launched) -> _History:

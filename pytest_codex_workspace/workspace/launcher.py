@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import BinaryIO
 
 from ..codex import AGENT, workspace_environment
-from ..engine.diagnose import fate_of
+from ..engine.diagnose import describe_container
 from ..engine.protocol import ContainerSpec, Engine
 from ..engine.session_id import Identity
 from ..errors import CodexWorkspaceError, EngineError, ProxyError, WorkspaceLost
@@ -21,6 +21,7 @@ from ..network.policy_reader import PolicyLike
 from ..network.rules.policy import Policy
 from ..network.rules.request import Request
 from ..secrets.secrets import NO_SECRETS, Secrets
+from ..text.phrases import counted
 from .channel import Channel
 
 __all__ = ["Launcher", "Running", "UnusableImage"]
@@ -125,7 +126,7 @@ class Launcher:
                 raise UnusableImage(image, error) from None
             except EngineError as error:
                 # A holder that was removed is not lent again; another may do.
-                if not self._isolation.lives(holder):
+                if not self._isolation.is_alive(holder):
                     continue
                 if any(words in str(error).lower() for words in _DAMAGE):
                     raise UnusableImage(image, error) from None
@@ -161,7 +162,7 @@ class Launcher:
             undo.callback(stream.close)
             holder.proxy.register(holder.address, container, phase, policy, cassette)
             engine.start(container)
-            channel = Channel(stream, describe=lambda: fate_of(engine, container))
+            channel = Channel(stream, describe=lambda: describe_container(engine, container))
             names = {
                 "proxy": isolation.address,
                 "own": holder.address,
@@ -217,8 +218,9 @@ class Launcher:
         barrier = proxy.barrier(running.holder.address)
         if missing := proxy.dropped(running.container) + barrier.more:
             raise ProxyError(
-                f"the log of {running.container[:12]} is not complete: {missing} requests were "
-                "over the limit and not kept, so nothing can be asserted about it"
+                f"the log of {running.container[:12]} is incomplete: "
+                f"{counted(missing, 'request')} exceeded its limit, "
+                "so nothing can be asserted about it"
             )
         ended = proxy.requests(running.container)
         # A pending request may have ended since the proxy looked.
@@ -250,11 +252,11 @@ class Launcher:
         finally:
             self._isolation.release(running.holder, running.container, after or _nothing)
 
-    def settle(self) -> None:
+    def wait_for_cleanup(self) -> None:
         """
         Wait until every stopped container is removed, or could not be.
         """
-        self._isolation.settle()
+        self._isolation.wait_for_cleanup()
 
 
 def _nothing() -> None:

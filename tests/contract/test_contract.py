@@ -73,6 +73,8 @@ def test_removing_an_unknown_image_is_no_error(bench: Bench) -> None:
     """
     bench.engine.remove_image("codex-workspace-emulator-test:never-made")
 
+    assert bench.engine.image("codex-workspace-emulator-test:never-made") is None
+
 
 def test_an_image_in_use_cannot_be_removed(bench: Bench) -> None:
     """

@@ -275,7 +275,7 @@ def test_an_engine_that_stops_answering_is_reported(real: Bench) -> None:
         stream.send(b"anyone?")
     with pytest.raises(EngineUnavailable) as caught:
         engine.container(container)
-    assert f"tcp://127.0.0.1:{port} stopped answering" in str(caught.value)
+    assert f"tcp://127.0.0.1:{port} stopped responding" in str(caught.value)
     assert "connection refused" in str(caught.value)
     stream.close()
     engine.close()

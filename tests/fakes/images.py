@@ -205,7 +205,7 @@ class FakeImages(FakeState):
                 raise ImageBuildError(
                     f"The container engine could not build the image {tag}: {progress.error}\n"
                     f"The failed step: {progress.step}\n"
-                    f"The last lines of its output:\n{progress.tail}"
+                    f"Last lines of output:\n{progress.tail}"
                 )
         with self._lock:
             below = self._find_image(base)

@@ -38,7 +38,7 @@ _PROGRAM = Path(__file__).parent / "outside"
 _PLACE = "/opt/origin"
 _ROOT = f"{_PLACE}/root"
 _START = (
-    f"bash {_PLACE}/wares.sh {_ROOT} && exec python3 -u {_PLACE}/server.py {_ROOT} {_PLACE}/key"
+    f"bash {_PLACE}/files.sh {_ROOT} && exec python3 -u {_PLACE}/server.py {_ROOT} {_PLACE}/key"
 )
 _PURE_PYTHON = ("h2", "hpack", "hyperframe")
 """HTTP/2 as this environment has it: no workspace image does."""
@@ -108,7 +108,7 @@ class OriginContainer:
     def _files(self) -> io.BytesIO:
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
-            for name in ("server.py", "wares.sh"):
+            for name in ("server.py", "files.sh"):
                 tar.add(_PROGRAM / name, f"{_PLACE}/{name}")
             for name in _PURE_PYTHON:
                 spec = importlib.util.find_spec(name)

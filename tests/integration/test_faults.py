@@ -284,7 +284,7 @@ def test_an_image_goes_before_it_is_used(private: PrivateEngine, small_image, tm
 
 
 def remove_layers(engine: Engine, made: Session, repo: Path, kind: str) -> None:
-    made.isolation.settle()
+    made.isolation.wait_for_cleanup()
     identity = made.repository(repo).identity
     for image in engine.images({labels.KIND: kind, labels.REPO: identity}):
         for tag in image.tags:
@@ -301,7 +301,7 @@ def test_a_cached_image_is_broken(private: PrivateEngine, small_image, tmp_path,
     repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(SETUP, resume)})
     with session(private.url, small_image) as made:
         assert whole(made, repo) == "miss"
-        made.isolation.settle()
+        made.isolation.wait_for_cleanup()
         tag = _newest(made, repo, "ready" if resume else "setup")
         _damage(private, made.engine, tag, damage)
     with session(private.url, small_image) as made:

@@ -335,7 +335,7 @@ def test_without_a_cache_layers_last_as_long_as_they_are_needed(project):
     """
     (project / "test_it.py").write_text(
         "def test_1(codex_workspace): pass\n"
-        "def test_2(codex_proxy): codex_proxy.settle()\n"
+        "def test_2(codex_proxy): codex_proxy.wait_for_cleanup()\n"
         "def test_3(codex_workspace): assert codex_workspace.setup.cache == 'off'\n"
     )
     command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "--codex-repo=repo"]

@@ -32,7 +32,7 @@ def test_https_passes_through_the_proxy(plain, pip_index):
     assert (request.scheme, request.port) == ("https", 443)
     assert f"{pip_index}/simple/six/" == request.url
     assert request.size > 100
-    assert 0 < request.duration < 60
+    assert 0 < request.duration
 
 
 @pytest.mark.promise("S10")

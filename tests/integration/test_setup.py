@@ -26,7 +26,7 @@ def test_setup_runs_in_a_clean_workspace(codex_workspace_factory, scripted_repo)
     assert ws.setup.exit_code == 0
     assert ws.setup.output == "setup says hello\nlogin shell\n"
     assert ws.setup.output == ws.setup.log_path.read_text()
-    assert 0 < ws.setup.duration < 60
+    assert 0 < ws.setup.duration
     assert ws.path("/root/home").read_text() == "/root\n"
     assert not ws.path("node_modules/resumed").exists()
 

@@ -36,6 +36,6 @@ def test_what_does_not_hold_is_told(codex_engine, tmp_path):
         assert run.end() == 1, run.output
 
     outcomes = [json.loads(line) for line in run.output.splitlines()]
-    broken = [(one["promise"], one["text"]) for one in outcomes if not one["held"]]
+    broken = [(one["promise"], one["text"]) for one in outcomes if not one["ok"]]
     assert ("S10", "plain HTTP is refused with 403 and a reason") in broken
     assert ("S2", "only committed files are in the workspace") not in broken

@@ -47,9 +47,9 @@ for number in range(count):
     session.stop(ws)
     print("workspace", flush=True)
     if number == count // 2:
-        session.isolation.settle()
+        session.isolation.wait_for_cleanup()
         print("middle", *held(), flush=True)
-session.isolation.settle()
+session.isolation.wait_for_cleanup()
 print("end", *held(), flush=True)
 session.close()
 print("closed", *held(), flush=True)

@@ -12,6 +12,7 @@ import yaml
 from pytest_codex_workspace.codex import RUNTIMES, workspace_environment
 from pytest_codex_workspace.compose import ComposeParts, compose_file, write_directory
 from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.host.resources import package_dir
 from pytest_codex_workspace.images import base
 from pytest_codex_workspace.images.context import BuildContext
 from pytest_codex_workspace.images.proxy import proxy_plan
@@ -177,6 +178,22 @@ def test_the_directory_holds_no_key(tmp_path):
     content = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     assert CERTIFICATE == content[directory / "image/ca.crt"]
     assert not [path for path, text in content.items() if b"NEVERTHERE" in text]
+
+
+def test_the_projector_has_whole_folders(tmp_path):
+    """
+    The program that makes a projection has all modules of its folders, and an empty `__init__.py`
+    in place of the package's own, which would import what is not there.
+    """
+    directory = write_directory(parts(), tmp_path)
+
+    package = package_dir()
+    expected = {Path("codex.py"), Path("errors.py"), Path("__init__.py")}
+    for folder in ("in_container", "projection", "text"):
+        expected |= {path.relative_to(package) for path in (package / folder).rglob("*.py")}
+    inside = directory / "projector" / package.name
+    assert expected == {path.relative_to(inside) for path in inside.rglob("*") if path.is_file()}
+    assert (inside / "__init__.py").read_bytes() == b""
 
 
 def test_the_directory_is_named_after_its_content(tmp_path):

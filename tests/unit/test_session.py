@@ -211,7 +211,7 @@ def test_an_interrupted_keep_ends_the_workspace(world):
         with pytest.raises(KeyboardInterrupt):
             session.stop(ws, keep=True)
         world.on_call = None
-        session.isolation.settle()
+        session.isolation.wait_for_cleanup()
 
         assert world.engine.container(ws.container) is None
         assert [] == list(ws.network)

@@ -1,1 +1,1 @@
-"""The Docker implementation of the engine protocol, which nothing else imports docker for."""
+"""The Docker implementation of the engine protocol. No other folder imports docker."""

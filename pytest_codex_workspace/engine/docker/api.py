@@ -13,7 +13,7 @@ import docker
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 
 from ...errors import EngineError, EngineUnavailable
-from .failures import explained, reason, translated
+from .failures import reason, to_engine_error, translate_errors
 from .stream import AttachedStream
 from .transport import api_client
 
@@ -146,18 +146,18 @@ class Api:
                 stream=stream,
             )
 
-        with translated(what, self.url):
+        with translate_errors(what, self.url):
             answer = _finished(request) if finish else request()
             if answer.status_code < 400 or answer.status_code in allow:
                 return answer
             words = answer.text
-        raise explained(what, _message(words))
+        raise to_engine_error(what, _message(words))
 
     def attach(self, container: str, what: str) -> AttachedStream:
         """
         Return a connection to the container's standard input and outputs.
         """
-        with translated(what, self.url):
+        with translate_errors(what, self.url):
             owner = self.client.attach_socket(
                 container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             )
@@ -185,7 +185,7 @@ class Api:
         """
         iterator = iter(source)
         while True:
-            with translated(what, self.url, refused):
+            with translate_errors(what, self.url, refused):
                 try:
                     message = next(iterator)
                 except StopIteration:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ...errors import ImageBuildError
 
-__all__ = ["SILENCE", "explained", "reason", "translated"]
+__all__ = ["SILENCE", "reason", "to_engine_error", "translate_errors"]
 
 SILENCE = "no answer in time"
 """The reason for the failure of a call that took too long."""
@@ -52,7 +52,7 @@ _REASONS = {
 _TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 
 
-def explained(
+def to_engine_error(
     what: str,
     words: str,
     kind: type[EngineError | ImageBuildError] = EngineError,
@@ -106,7 +106,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 @contextlib.contextmanager
-def translated(
+def translate_errors(
     what: str, url: str, refused: type[EngineError | ImageBuildError] = EngineError
 ) -> Iterator[None]:
     """
@@ -120,12 +120,12 @@ def translated(
     try:
         yield
     except APIError as error:
-        raise explained(what, error.explanation or str(error), refused) from None
+        raise to_engine_error(what, error.explanation or str(error), refused) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise EngineUnavailable(
-            f"The container engine at {url} stopped answering while it was to {what}: "
+            f"The container engine at {url} stopped responding, so it could not {what}: "
             f"{reason(error)}",
             remedy="Check that the engine is running (`docker version`), and run again.",
         ) from None
     except DockerException as error:
-        raise explained(what, str(error), refused) from None
+        raise to_engine_error(what, str(error), refused) from None

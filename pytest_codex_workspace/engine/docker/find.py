@@ -101,7 +101,7 @@ def _candidates(choice: str, environ: Mapping[str, str]) -> Iterator[_Candidate]
     elif choice == "podman":
         yield from _podman_sockets(environ)
     elif choice not in _WORDS:
-        hint = f"; did you mean unix://{choice}?" if choice.startswith("/") else ""
+        hint = f" (did you mean {'unix://' + choice!r}?)" if choice.startswith("/") else ""
         raise EngineUnavailable(
             f"{choice!r} is not a container engine. Give auto, docker, podman, or a URL that "
             f"begins with unix://, tcp:// or ssh://{hint}"

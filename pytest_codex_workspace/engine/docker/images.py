@@ -13,7 +13,7 @@ from docker.utils import parse_repository_tag
 from ...errors import EngineUnavailable, ImageBuildError
 from ..protocol import ImageInfo
 from .api import LONG, label_filter
-from .failures import SILENCE, explained, translated
+from .failures import SILENCE, to_engine_error, translate_errors
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -74,10 +74,10 @@ class Images:
         """
         what = f"look the image {reference} up in its registry"
         if self._api.podman:
-            raise explained(what, "Podman's service does not report it")
+            raise to_engine_error(what, "Podman's service does not report it")
         repository, tag = parse_repository_tag(reference)
         separator = "@" if (tag or "").startswith("sha256:") else ":"
-        with translated(what, self._api.url):
+        with translate_errors(what, self._api.url):
             credentials = self._credentials(reference)
         try:
             answer = self._api.call(
@@ -89,12 +89,12 @@ class Images:
             )
             return str(answer.json()["Descriptor"]["digest"])
         except (ValueError, KeyError, TypeError):
-            raise explained(what, "the registry's answer has no digest") from None
+            raise to_engine_error(what, "the registry's answer has no digest") from None
         except EngineUnavailable as error:
             if SILENCE not in str(error):
                 raise
             words = f"nothing came from the registry for {patience:g} s"
-            raise explained(what, words) from None
+            raise to_engine_error(what, words) from None
 
     def push(
         self,
@@ -138,7 +138,7 @@ class Images:
         for line in answer.text.splitlines():
             progress.feed(json.loads(line))
         if progress.error:
-            raise explained(what, progress.error)
+            raise to_engine_error(what, progress.error)
 
     def build(
         self,
@@ -188,7 +188,7 @@ class Images:
         # The engine reports errors after it has sent the status 200.
         found = _WHOLE_ID.search(answer.text)
         if progress.error or not found:
-            raise explained(what, progress.error or answer.text)
+            raise to_engine_error(what, progress.error or answer.text)
         # Tagged last: Podman ignores a tag given with the import.
         self.tag(found[0], tag)
         return image_made(self._api, tag, what)
@@ -230,7 +230,7 @@ class Images:
         """
         Make a call for which the engine contacts a registry.
         """
-        with translated(what, self._api.url):
+        with translate_errors(what, self._api.url):
             credentials = self._credentials(reference)
         progress = Progress(on_line, on_advance)
         try:
@@ -252,7 +252,7 @@ class Images:
             progress.error = f"nothing came from the registry for {patience:g} s"
         progress.finish()
         if progress.error:
-            raise explained(what, progress.error)
+            raise to_engine_error(what, progress.error)
 
     def _credentials(self, reference: str) -> dict[str, str]:
         """
@@ -275,7 +275,7 @@ class Images:
         target: str = "",
         no_cache: bool = False,
     ) -> ImageInfo:
-        with translated(what, self._api.url, ImageBuildError):
+        with translate_errors(what, self._api.url, ImageBuildError):
             messages = self._api.client.build(
                 fileobj=context,
                 custom_context=True,
@@ -295,8 +295,8 @@ class Images:
         progress.finish()
         if progress.error:
             step = f"\nThe failed step: {progress.step}" if progress.step else ""
-            tail = f"\nThe last lines of its output:\n{progress.tail}" if progress.tail else ""
-            raise explained(what, progress.error, ImageBuildError, details=step + tail)
+            tail = f"\nLast lines of output:\n{progress.tail}" if progress.tail else ""
+            raise to_engine_error(what, progress.error, ImageBuildError, details=step + tail)
         return image_made(self._api, tag or progress.image, what)
 
 
@@ -326,7 +326,7 @@ def image_made(api: Api, reference: str, what: str) -> ImageInfo:
     """
     image = find_image(api, reference)
     if image is None:
-        raise explained(what, "it reported success, but the image is not there")
+        raise to_engine_error(what, "it reported success, but the image is not there")
     return image
 
 

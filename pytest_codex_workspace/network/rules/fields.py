@@ -34,6 +34,7 @@ def check_names(names: Iterable[object], known: list[str]) -> None:
         InvalidPolicy: a name is not in *known*.
     """
     if unknown := sorted(str(name) for name in names if name not in known):
+        # Like `text.phrases.did_you_mean`, which the rules cannot import: the proxy has no `text`.
         close = difflib.get_close_matches(unknown[0], known, 1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise InvalidPolicy(
@@ -73,7 +74,7 @@ def _suggestion(value: str) -> str:
         suggested = wild + normalise_host(rest)
     except ValueError:
         return ""
-    return f"; did you mean {suggested!r}?" if suggested != value else ""
+    return f" (did you mean {suggested!r}?)" if suggested != value else ""
 
 
 def _parse_method(value: object) -> str:
@@ -92,7 +93,7 @@ def _parse_network(value: object) -> str:
         single = ipaddress.ip_network(str(value).partition("/")[0])
     except ValueError:
         raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8") from None
-    raise ValueError(f"{value!r} has host bits set; did you mean '{loose}' or '{single}'?")
+    raise ValueError(f"{value!r} has host bits set (did you mean '{loose}' or '{single}'?)")
 
 
 def check_list(field: str, values: object) -> None:

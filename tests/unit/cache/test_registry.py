@@ -47,7 +47,7 @@ def test_an_image_that_one_machine_sends_is_fetched_by_another():
     """
     fleet = Fleet()
     image = fleet.setup()
-    fleet.cache.offer(image, "k")
+    fleet.cache.push_later(image, "k")
     fleet.cache.close()
     assert fleet.engine.image(f"{REPOSITORY}:setup-k") is None
     fleet.engine.remove_image("local:k")
@@ -84,7 +84,7 @@ def test_a_registry_that_is_down_is_asked_once():
 
     fleet.engine.pull = refuse
     assert fleet.cache.fetch("k") is fleet.cache.fetch("l") is None
-    fleet.cache.offer(fleet.setup(), "k")
+    fleet.cache.push_later(fleet.setup(), "k")
     fleet.cache.close()
 
     assert [f"{REPOSITORY}:setup-k"] == asked
@@ -102,7 +102,7 @@ def test_a_push_that_fails_is_a_warning():
         raise EngineError("denied: you may only read")
 
     fleet.engine.push = refuse
-    fleet.cache.offer(fleet.setup(), "k")
+    fleet.cache.push_later(fleet.setup(), "k")
     fleet.cache.close()
 
     assert "denied" in fleet.warned()[0]
@@ -114,7 +114,7 @@ def test_a_machine_that_only_reads_sends_nothing():
     This is what `--codex-cache-push=never` does.
     """
     fleet = Fleet(push=False)
-    fleet.cache.offer(fleet.setup(), "k")
+    fleet.cache.push_later(fleet.setup(), "k")
     fleet.cache.close()
 
     with pytest.raises(EngineError):
@@ -124,8 +124,8 @@ def test_a_machine_that_only_reads_sends_nothing():
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        ({"labelled": "other"}, "another image than its tag says"),
-        ({"kind": "base"}, "another image than its tag says"),
+        ({"labelled": "other"}, "its content does not match its tag"),
+        ({"kind": "base"}, "its content does not match its tag"),
         ({"age": 7200.0}, "too old"),
         ({"age": -7200.0}, "too old"),
     ],
@@ -136,7 +136,7 @@ def test_an_invalid_image_is_not_used(image, words):
     """
     fleet = Fleet()
     identity = fleet.setup(**image)
-    fleet.cache.offer(identity, "k")
+    fleet.cache.push_later(identity, "k")
     fleet.cache.close()
     fleet.engine.remove_image("local:k")
 
@@ -166,7 +166,7 @@ def test_transfers_show_their_progress(monkeypatch):
     fleet.cache = SharedCache(fleet.engine, REPOSITORY, push=True, ttl=3600.0, output=output)
     push = fleet.engine.push
     fleet.engine.push = lambda *words, **more: waits.wait(10) and push(*words, **more)
-    fleet.cache.offer(fleet.setup(), "k")
+    fleet.cache.push_later(fleet.setup(), "k")
     fleet.cache.close()
     fleet.engine.remove_image("local:k")
 

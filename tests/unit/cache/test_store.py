@@ -348,7 +348,7 @@ def test_a_tag_on_another_image_is_taken_back():
     assert layer.made
     assert layer.image == bench.engine.image(f"{IMAGE}:setup-k").id
     assert bench.engine.image("theirs:1").id == foreign.id
-    assert any("is on another image; the layer is built again" in line for line in bench.shown)
+    assert any("points to another image; the layer is rebuilt" in line for line in bench.shown)
 
 
 def test_a_broken_layer_is_built_again_once():
@@ -369,7 +369,7 @@ def test_a_broken_layer_is_built_again_once():
     assert first.engine.image(broken.image) is None
     assert not second.store.mark_broken(broken.image, "again")
     assert not second.store.mark_broken("sha256:of-somebody-else", "whatever")
-    assert any("is broken, it is built again: it ended at once" in line for line in second.shown)
+    assert any("is broken and is rebuilt: it ended at once" in line for line in second.shown)
 
 
 def test_uses_are_counted():
@@ -423,7 +423,7 @@ class Registry:
     def fetch(self, key):
         return self.images.get(key)
 
-    def offer(self, image, key):
+    def push_later(self, image, key):
         self.offered.append(key)
 
     def forget(self, key):

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from pytest_codex_workspace.cli.main import main
-from pytest_codex_workspace.network.describe import described
+from pytest_codex_workspace.network.describe import describe_policy
 from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, OPEN, Policy
 
 
@@ -75,12 +75,12 @@ def test_further_hosts_are_only_mentioned_after_a_list():
     """
     A policy for any host includes them; `open` allows everything except private addresses.
     """
-    assert ("hosts", "any") == described(HTTPS_ONLY)[0]
-    assert ("hosts", "a.example, more; no others") == described(
+    assert ("hosts", "any") == describe_policy(HTTPS_ONLY)[0]
+    assert ("hosts", "a.example, more; no others") == describe_policy(
         Policy(allow=("a.example",)), "more"
     )[0]
     assert {"ports": "any", "methods": "any", "plain HTTP": "allowed"}.items() <= dict(
-        described(OPEN)
+        describe_policy(OPEN)
     ).items()
 
 

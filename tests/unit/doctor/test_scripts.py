@@ -202,7 +202,7 @@ def test_a_missing_set_e_is_found(line):
     """
     Options in the #! line do not count, because bash is given the text.
     """
-    found = scripts.exits_early([script(f"#!/bin/bash -e\n{line}\ntrue\n".encode())])
+    found = scripts.stops_on_error([script(f"#!/bin/bash -e\n{line}\ntrue\n".encode())])
 
     assert "warning" == found.status
     assert "set -euo pipefail" in found.remedy

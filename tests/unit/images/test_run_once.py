@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_codex_workspace.engine import labels
-from pytest_codex_workspace.images.run_once import ask
+from pytest_codex_workspace.images.run_once import run_once
 from tests.fakes.engine import FakeEngine
 
 
@@ -23,7 +23,7 @@ def test_the_output_of_the_script_is_returned():
     engine = FakeEngine(run=run)
     image = engine.add_image("x:1")
 
-    output = ask(engine, image.id, "echo hello", {"A": "1"}, purpose="runtimes")
+    output = run_once(engine, image.id, "echo hello", {"A": "1"}, purpose="runtimes")
 
     assert ("\ufffdhello\n", "") == output
     (spec,) = seen
@@ -49,7 +49,7 @@ def test_only_the_end_of_long_output_is_kept():
 
     engine = FakeEngine(run=run)
 
-    text, _ = ask(engine, engine.add_image("x:1").id, "x", {}, purpose="x")
+    text, _ = run_once(engine, engine.add_image("x:1").id, "x", {}, purpose="x")
 
     assert 1 << 16 == len(text)
     assert text.endswith("xend")
@@ -66,6 +66,6 @@ def test_the_container_is_removed_after_an_error():
 
     engine.attach = attach
     with pytest.raises(ConnectionError, match="gone"):
-        ask(engine, engine.add_image("x:1").id, "x", {}, purpose="x")
+        run_once(engine, engine.add_image("x:1").id, "x", {}, purpose="x")
 
     assert [] == engine.containers({})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_codex_workspace.network.describe import described
+from pytest_codex_workspace.network.describe import describe_policy
 from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, OFFLINE, OPEN, Policy
 
 
@@ -10,7 +10,7 @@ def test_the_default_policy_is_described() -> None:
     """
     Every topic has a line, except denied hosts if there are none.
     """
-    assert described(HTTPS_ONLY) == [
+    assert describe_policy(HTTPS_ONLY) == [
         ("hosts", "any"),
         ("ports", "443"),
         ("methods", "any"),
@@ -24,7 +24,7 @@ def test_an_offline_policy_needs_one_line() -> None:
     """
     The other fields of an offline policy have no effect, so they are not shown.
     """
-    assert described(OFFLINE) == [("network", "nothing may be reached")]
+    assert describe_policy(OFFLINE) == [("network", "nothing may be reached")]
 
 
 def test_lists_are_described() -> None:
@@ -41,7 +41,7 @@ def test_lists_are_described() -> None:
         refuse=("203.0.113.0/24",),
     )
 
-    assert dict(described(policy, "the registries")) == {
+    assert dict(describe_policy(policy, "the registries")) == {
         "hosts": "a.test, the registries; no others",
         "denied": "b.test; this takes precedence over allowed hosts",
         "ports": "443, 8443, and 80 for plain HTTP",
@@ -51,4 +51,4 @@ def test_lists_are_described() -> None:
         "private": "private and reserved addresses are blocked, except 10.0.0.0/8; "
         "so are 203.0.113.0/24",
     }
-    assert dict(described(OPEN))["ports"] == "any"
+    assert dict(describe_policy(OPEN))["ports"] == "any"

@@ -147,7 +147,7 @@ def test_a_released_namespace_is_used_again(
     events: list[str] = []
 
     isolation.release(first, workspace, lambda: events.append("after"))
-    isolation.settle()
+    isolation.wait_for_cleanup()
 
     assert events == ["after"]
     assert engine.container(workspace) is None
@@ -176,7 +176,7 @@ def test_a_lost_namespace_is_not_used_again(engine: FakeEngine, isolation: Isola
     engine.remove(first.container)
 
     isolation.release(first, "", lambda: None)
-    isolation.settle()
+    isolation.wait_for_cleanup()
 
     assert isolation.acquire().container != first.container
 
@@ -218,8 +218,8 @@ def test_a_lost_proxy_is_replaced(
 
     assert engine.networks({labels.SESSION: "s1"}) == network
     assert [message["ca"] for message in containers.operations("configure")] == [None, "KEY+PEM"]
-    assert not isolation.lives(before)
-    assert isolation.lives(after)
+    assert not isolation.is_alive(before)
+    assert isolation.is_alive(after)
 
 
 def test_a_working_proxy_is_not_replaced(isolation: Isolation, containers: Containers) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_codex_workspace.network.matching import Matcher, describe, nearest
+from pytest_codex_workspace.network.matching import Matcher, describe_differences, nearest
 
 from .rules.test_request import request
 
@@ -51,12 +51,12 @@ def test_a_description_shows_requests_with_their_differences() -> None:
     """
     The differences are indented below each request.
     """
-    text = describe(Matcher(host="a.test"), [request(host="b.test")])
+    text = describe_differences(Matcher(host="a.test"), [request(host="b.test")])
 
     assert text == (
         "  [test] GET https://example.org/, allowed\n      host: expected 'a.test', was 'b.test'"
     )
-    assert describe(Matcher(), []) == ""
+    assert describe_differences(Matcher(), []) == ""
 
 
 @pytest.mark.parametrize("keyword", ["host", "method", "path", "url", "reason", "verdict"])

@@ -17,7 +17,7 @@ from pytest_codex_workspace.codex import RUNTIMES
 from pytest_codex_workspace.errors import ConfigError
 from pytest_codex_workspace.options.json_schema import schema, schema_text
 from pytest_codex_workspace.options.repo_file import GROUPS, POLICY_FIELDS, read_file, top_level
-from pytest_codex_workspace.options.sources import FILE, Settings
+from pytest_codex_workspace.options.sources import FILE, ResolvedOptions
 
 SHIPPED = Path(pytest_codex_workspace.__file__).parent / "codex-workspace.schema.json"
 VALIDATOR = jsonschema.Draft7Validator(schema())
@@ -54,7 +54,7 @@ def accepted(tmp_path: Path, document: Any) -> bool:
     (tmp_path / ".git").mkdir(exist_ok=True)
     (tmp_path / FILE).write_text(yaml.safe_dump(document))
     try:
-        Settings.of({"repo": str(tmp_path)}, spell="--{}", environ={})
+        ResolvedOptions.of({"repo": str(tmp_path)}, spell="--{}", environ={})
     except ConfigError:
         return False
     return True

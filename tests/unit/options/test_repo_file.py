@@ -12,7 +12,7 @@ import pytest
 from pytest_codex_workspace.errors import ConfigError
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.repo_file import GROUPS, read_file, shape_of, top_level
-from pytest_codex_workspace.options.sources import FILE, Settings, find_file
+from pytest_codex_workspace.options.sources import FILE, ResolvedOptions, find_file
 from pytest_codex_workspace.options.table import OPTIONS
 
 
@@ -30,7 +30,7 @@ def config_of(repo: Path, text: str) -> Config:
     Return the configuration of a file with *text*.
     """
     (repo / FILE).write_text(text)
-    return Settings.of({"repo": str(repo)}, spell="--{}", environ={}).config
+    return ResolvedOptions.of({"repo": str(repo)}, spell="--{}", environ={}).config
 
 
 WHOLE = """\

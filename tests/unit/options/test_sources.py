@@ -10,7 +10,7 @@ import pytest
 
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.errors import ConfigError, PolicyError
-from pytest_codex_workspace.options.sources import FILE, Given, Settings, Source
+from pytest_codex_workspace.options.sources import FILE, Given, ResolvedOptions, Source
 
 PLACES = ("file", "ini", "environment", "option")
 """Each beats those before it."""
@@ -25,9 +25,9 @@ def repo(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def gather(repo: Path, places: tuple[str, ...]) -> Settings:
+def gather(repo: Path, places: tuple[str, ...]) -> ResolvedOptions:
     """
-    Return the settings when each of *places* sets options to its own name.
+    Return the resolved options when each of *places* sets options to its own name.
     """
     if "file" in places:
         (repo / FILE).write_text(
@@ -42,7 +42,7 @@ def gather(repo: Path, places: tuple[str, ...]) -> Settings:
         "CODEX_WORKSPACE_SECRET": "S_ENVIRONMENT, S_MORE",
     }
     options = {"image": "option", "env": ["WHO=option", "OPTION=x"], "secret": ["S_OPTION"]}
-    return Settings.of(
+    return ResolvedOptions.of(
         {"repo": str(repo), **(options if "option" in places else {})},
         spell="--codex-{}",
         ini=ini if "ini" in places else {},
@@ -57,14 +57,14 @@ def test_the_precedence_is_option_environment_ini_file(repo: Path, places: tuple
     """
     Variables and secrets are merged by name.
     """
-    settings = gather(repo, places)
+    resolved = gather(repo, places)
 
-    assert settings.config.image == places[-1]
-    assert settings.source("image").kind == places[-1]
-    assert settings.config.env["WHO"] == places[-1]
-    assert {place.upper() for place in places} == set(settings.config.env) - {"WHO"}
-    assert {f"S_{place.upper()}" for place in places} == set(settings.config.secret) - {"S_MORE"}
-    assert ("offline" if "file" in places else "https-only") == settings.config.network
+    assert resolved.config.image == places[-1]
+    assert resolved.source("image").kind == places[-1]
+    assert resolved.config.env["WHO"] == places[-1]
+    assert {place.upper() for place in places} == set(resolved.config.env) - {"WHO"}
+    assert {f"S_{place.upper()}" for place in places} == set(resolved.config.secret) - {"S_MORE"}
+    assert ("offline" if "file" in places else "https-only") == resolved.config.network
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_an_error_names_the_source_of_the_value(
     Here the source is an environment variable.
     """
     with pytest.raises((ConfigError, PolicyError)) as caught:
-        Settings.of({}, spell="--{}", environ=environ)
+        ResolvedOptions.of({}, spell="--{}", environ=environ)
 
     assert words in str(caught.value)
 
@@ -100,9 +100,9 @@ def test_nothing_is_read_without_a_repository(repo: Path, monkeypatch: pytest.Mo
     (repo / FILE).write_text("imgae: slim")
     monkeypatch.chdir(repo)
 
-    assert Settings.of({}, spell="--{}", environ={}).config.repo is None
+    assert ResolvedOptions.of({}, spell="--{}", environ={}).config.repo is None
     with pytest.raises(ConfigError, match="imgae"):
-        Settings.of({}, spell="--{}", environ={"CODEX_WORKSPACE_REPO": "."})
+        ResolvedOptions.of({}, spell="--{}", environ={"CODEX_WORKSPACE_REPO": "."})
 
 
 def test_a_file_can_be_ignored(repo: Path) -> None:
@@ -114,14 +114,14 @@ def test_a_file_can_be_ignored(repo: Path) -> None:
     ignore = {"CODEX_WORKSPACE_REPO_CONFIG": "ignore"}
 
     for given, environ in (({"repo_config": "ignore"}, {}), ({}, ignore)):
-        settings = Settings.of({**options, **given}, spell="--{}", environ=environ)
-        assert () == settings.config.secret
-        assert settings.file is None
+        resolved = ResolvedOptions.of({**options, **given}, spell="--{}", environ=environ)
+        assert () == resolved.config.secret
+        assert resolved.file is None
     with pytest.raises(ConfigError, match="REPO_CONFIG=no: must be one of read, ignore"):
-        Settings.of(options, spell="--{}", environ={"CODEX_WORKSPACE_REPO_CONFIG": "no"})
+        ResolvedOptions.of(options, spell="--{}", environ={"CODEX_WORKSPACE_REPO_CONFIG": "no"})
     (repo / FILE).write_text("repo-config: ignore")
     with pytest.raises(ConfigError, match="cannot be set by a repository"):
-        Settings.of(options, spell="--{}", environ={})
+        ResolvedOptions.of(options, spell="--{}", environ={})
 
 
 def test_the_command_prints_the_source_of_each_value(

@@ -412,7 +412,7 @@ def test_a_failed_script_is_remembered_for_the_session(world, mode, script, runs
         if mode != "off" or script == SETUP:
             assert ran == world.trace.count(runs) == 1
             assert first.value is second.value
-        session.isolation.settle()
+        session.isolation.wait_for_cleanup()
         assert world.layers() in (["clean"], ["clean", "setup"], ["temporary"])
     assert (3, f"{script}") == (first.value.exit_code, first.value.script)
 
@@ -443,7 +443,7 @@ def test_a_failed_cache_miss_runs_for_each_test(world):
         for _ in range(2):
             with pytest.raises(SetupError):
                 bring_up(session, "miss")
-        session.isolation.settle()
+        session.isolation.wait_for_cleanup()
         assert [] == world.engine.containers({labels.KIND: "workspace"})
 
     assert ["base>clean", "setup.sh", "setup.sh"] == world.trace
@@ -523,7 +523,7 @@ def test_a_workspace_stops_while_another_starts(world):
         assert script.running.wait(20)
 
         session.stop(first)
-        session.isolation.settle()
+        session.isolation.wait_for_cleanup()
         assert ["temporary"] == world.layers()
         gate.set()
         thread.join(20)
@@ -540,7 +540,7 @@ def test_layers_without_a_cache_end_with_their_workspace(world):
         ws = bring_up(session)
         assert ["temporary", "temporary", "temporary"] == world.layers()
         session.stop(ws)
-        session.isolation.settle()
+        session.isolation.wait_for_cleanup()
         assert ["temporary"] == world.layers()
     assert [] == world.layers()
 
@@ -555,7 +555,7 @@ def test_layers_without_a_cache_end_with_a_failed_start(world):
     with world.session("off") as session:
         with pytest.raises(SetupError):
             bring_up(session)
-        session.isolation.settle()
+        session.isolation.wait_for_cleanup()
         assert ["temporary"] == world.layers()
 
 

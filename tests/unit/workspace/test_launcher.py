@@ -99,7 +99,7 @@ def test_a_failed_launch_is_undone(world, session, when, error):
     """
     first = launch(session)
     session.launcher.stop(first)
-    session.isolation.settle()
+    session.isolation.wait_for_cleanup()
     before = set(world.engine._containers)
 
     def fail(call):
@@ -110,7 +110,7 @@ def test_a_failed_launch_is_undone(world, session, when, error):
     world.on_call = fail
     with pytest.raises(error, match="now"):
         launch(session)
-    session.isolation.settle()
+    session.isolation.wait_for_cleanup()
     assert before == set(world.engine._containers)
 
     second = launch(session)
@@ -161,7 +161,7 @@ def test_another_holder_takes_the_place_of_one_that_is_gone(world, session):
     """
     first = launch(session)
     session.launcher.stop(first)
-    session.isolation.settle()
+    session.isolation.wait_for_cleanup()
     world.engine.remove(first.holder.container)
 
     second = launch(session)
@@ -194,7 +194,7 @@ def test_a_log_of_too_many_requests_is_an_error(world, session, monkeypatch):
     for host in ("one.example", "two.example", "three.example"):
         world.request(running.container, host)
 
-    with pytest.raises(ProxyError, match="2 requests were over the limit"):
+    with pytest.raises(ProxyError, match="2 requests exceeded its limit"):
         session.launcher.requests(running)
     session.launcher.stop(running)
 
@@ -211,7 +211,7 @@ def test_a_stopped_container_is_forgotten(world, session):
     assert ["one.example"] == [one.host for one in session.launcher.last_requests(running)]
     assert [] == session.launcher.last_requests(running)
     session.launcher.stop(running, lambda: done.append(world.engine.container(running.container)))
-    session.launcher.settle()
+    session.launcher.wait_for_cleanup()
 
     assert [None] == done
 

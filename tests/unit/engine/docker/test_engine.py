@@ -167,7 +167,8 @@ def test_an_engine_that_hangs_up_is_unavailable(docker: tuple[DockerEngine, Stub
     with pytest.raises(EngineUnavailable) as caught:
         engine.create(SPEC)
 
-    assert f"{stub.url} stopped answering while it was to create the container" in str(caught.value)
+    expected = f"{stub.url} stopped responding, so it could not create the container"
+    assert expected in str(caught.value)
 
 
 def test_a_container_is_created_without_further_rights(
@@ -255,9 +256,7 @@ def test_a_build_failure_names_the_step_and_its_output(
 
     assert ["Step 1/2 : FROM x", "Step 2/2 : RUN make", "no rule"] == lines
     assert "build the image x:1: returned a non-zero code: 2" in str(caught.value)
-    assert "failed step: Step 2/2 : RUN make\nThe last lines of its output:\nno rule" in str(
-        caught.value
-    )
+    assert "failed step: Step 2/2 : RUN make\nLast lines of output:\nno rule" in str(caught.value)
 
 
 def build(engine: DockerEngine, on_line: Any) -> None:
@@ -284,7 +283,7 @@ def test_an_error_of_the_callback_is_passed_through(
     docker: tuple[DockerEngine, StubEngine],
 ) -> None:
     """
-    A closed terminal does not mean that the engine stopped answering.
+    A closed terminal does not mean that the engine stopped responding.
     """
     engine, stub = docker
     stub.answers["POST /build"] = (200, [{"stream": "Step 1/1 : FROM x\n"}])

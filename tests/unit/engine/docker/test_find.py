@@ -257,7 +257,7 @@ def test_a_path_gets_a_hint_with_the_url(recorder: Recorder) -> None:
     """
     The user probably meant a `unix://` URL.
     """
-    with pytest.raises(EngineUnavailable, match=r"did you mean unix:///run/my\.sock"):
+    with pytest.raises(EngineUnavailable, match=r"\(did you mean 'unix:///run/my\.sock'\?\)"):
         find.find_engine("/run/my.sock", {})
 
 

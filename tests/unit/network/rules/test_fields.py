@@ -52,7 +52,7 @@ def test_a_host_is_suggested(value: str, suggestion: str) -> None:
     with pytest.raises(ValueError, match="neither a host nor") as caught:
         PARSERS["allow"](value)
 
-    assert str(caught.value).endswith(f"; did you mean {suggestion!r}?")
+    assert str(caught.value).endswith(f" (did you mean {suggestion!r}?)")
 
 
 @pytest.mark.parametrize("value", ["a b", "", "a..b", "*.*.org"])

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What the origin has to offer to git, Go, cargo, gem, Composer, Maven and Gradle's wrapper: one small
-# thing each, below $1.
+# Creates below $1 what the origin serves to git, Go, cargo, gem, Composer, Maven and Gradle's
+# wrapper: one small package each.
 set -euo pipefail
 root=$1
 work=$(mktemp -d)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_codex_workspace.text.suggest import counted, did_you_mean
+from pytest_codex_workspace.text.phrases import counted, did_you_mean
 
 
 def test_the_most_similar_name_is_suggested():
