@@ -292,7 +292,7 @@ TOOLCHAINS = (
         " && npm install --silent $node@22.23.3"
         f" && ln -s node_modules/$node/bin/node new-node && ./new-node -e '{_NODE_FETCH}'",
         "./new-node --version",
-        "it reads those for a proxy only if told to",
+        "it reads them only if that is enabled",
         _HELLO,
         prints=_OVER_1,
         http2=False,
