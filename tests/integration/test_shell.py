@@ -132,7 +132,7 @@ def test_the_network_of_a_shell_is_that_of_tests(plain_repo):
         "exec", SLIM, "--network=offline", "--output=quiet", plain_repo, "--", "curl", "-s", *ask
     )
 
-    assert (refused.stdout, printed.returncode) == ("403", 56)
+    assert (refused.stdout, refused.returncode) == ("403", 56)
     assert "codex: blocked: " in refused.stderr
     assert "gone.example" in refused.stderr
     assert (quiet.stdout, quiet.stderr, quiet.returncode) == ("403", "", 56)

@@ -30,7 +30,7 @@ from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
-def usage():
+def held():
     gc.collect()
     status = Path("/proc/self/status").read_text()
     memory = int(status.split("VmRSS:")[1].split()[0]) // 1024
@@ -48,11 +48,11 @@ for number in range(count):
     print("workspace", flush=True)
     if number == count // 2:
         session.isolation.settle()
-        print("middle", *usage(), flush=True)
+        print("middle", *held(), flush=True)
 session.isolation.settle()
-print("end", *usage(), flush=True)
+print("end", *held(), flush=True)
 session.close()
-print("closed", *usage(), flush=True)
+print("closed", *held(), flush=True)
 """
 
 
