@@ -75,7 +75,7 @@ def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Iterator[Findin
 
     Args:
         checks: the checks to run.
-        limit: seconds after which unfinished checks are given up.
+        limit: seconds after which unfinished checks are stopped.
 
     Yields:
         A finding for each check that applies. A check that raises is an error.
@@ -91,7 +91,7 @@ def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Iterator[Findin
 def _result(future: Future[Result | None], limit: float) -> Result | None:
     if not future.done():
         return warning(
-            f"this check took longer than {limit:g} s and was given up",
+            f"this check took longer than {limit:g} s and was stopped",
             "Run it again when the machine and its network are less busy.",
         )
     problem = future.exception()

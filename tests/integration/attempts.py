@@ -1,4 +1,4 @@
-"""Named attempts to get past the gate, by somebody who has read its source."""
+"""Named attempts to bypass the gate, by somebody who has read its source."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MARK = b"/secret-mark"
 @dataclass(frozen=True)
 class Attempt:
     """
-    What is sent, and the reason that the log must give. `localhost:{port}` in
-    *data* stands for the server.
+    What is sent, and the reason that the log must give. `localhost:{port}` in *data* stands for
+    the server.
     """
 
     name: str
@@ -25,14 +25,14 @@ class Attempt:
 
     def bytes_for(self, host: str, port: int) -> bytes:
         """
-        The bytes to send, for the server *host*.
+        Return the bytes to send for the server *host*.
         """
         return self.data.replace(b"localhost", host.encode()).replace(b"{port}", b"%d" % port)
 
 
 def get(headers: bytes = b"", target: bytes = MARK, version: bytes = b"HTTP/1.1") -> bytes:
     """
-    A request.
+    Return a GET request.
     """
     return b"GET %s %s\r\n%s\r\n" % (target, version, headers)
 

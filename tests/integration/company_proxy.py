@@ -1,4 +1,4 @@
-"""A proxy as companies have one: mitmproxy's own program, on loopback or in a container."""
+"""A corporate proxy: mitmproxy's own program, on loopback or in a container."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _START_SECONDS = 30.0
 
 class CompanyProxy:
     """
-    mitmdump, started with *settings*; it decrypts unless they say otherwise.
+    mitmdump, started with *settings*. It decrypts TLS unless *settings* say otherwise.
 
     Attributes:
-        port: where it listens.
-        certificate: that of the authority it signs with, as PEM.
+        port: the port on which it listens.
+        certificate: the certificate of its authority, as PEM.
     """
 
     def __init__(self, directory: Path, **settings: str) -> None:
@@ -45,7 +45,7 @@ class CompanyProxy:
     @property
     def log(self) -> str:
         """
-        What it has printed: a line for each connection and each request.
+        Return the output so far: a line for each connection and each request.
         """
         return self._log.read_text()
 
@@ -57,7 +57,7 @@ class CompanyProxy:
 
     def close(self) -> None:
         """
-        End it.
+        End the process.
         """
         self._process.terminate()
         self._process.wait(10)
@@ -76,12 +76,12 @@ class CompanyProxy:
 
 class CompanyContainer:
     """
-    mitmdump of the proxy image on the engine's default network; it lets TLS
-    through as it is.
+    mitmdump of the proxy image on the engine's default network. It passes TLS on without
+    decrypting it.
 
     Attributes:
         container: its id.
-        url: for those who may use it.
+        url: its URL, with the user and password.
     """
 
     def __init__(self, engine: Engine, image: str) -> None:
@@ -115,7 +115,7 @@ class CompanyContainer:
 
     def close(self) -> None:
         """
-        Remove it.
+        Remove the container.
         """
         self._stream.close()
         self._engine.remove(self.container)

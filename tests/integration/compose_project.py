@@ -1,4 +1,4 @@
-"""A real Compose, driven as a user does, on a project of its own."""
+"""A real Compose, run as a user does, on a project of its own."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _SECONDS = 400
 
 def find_compose() -> list[str]:
     """
-    The command: the plugin, or the program of its own. Fails in CI, and skips
-    elsewhere, where there is none.
+    Return the command: the plugin, or the separate program. Without either, fail in CI, and skip
+    elsewhere.
     """
     if shutil.which("docker"):
         plugin = ["docker", "compose"]
@@ -40,11 +40,11 @@ def find_compose() -> list[str]:
 
 class Project:
     """
-    A Compose file, and all that is made by it.
+    A Compose file, and everything that is created with it.
 
     Args:
         repo: the repository it is printed for, and `HOST_REPO`.
-        directory: where the file is to be.
+        directory: the directory of the file.
         engine: URL of the engine.
         image: the workspace image, if it is another project's.
     """
@@ -72,7 +72,7 @@ class Project:
 
     def command(self, *words: str) -> list[str]:
         """
-        The arguments of a Compose command.
+        Return the arguments of a Compose command.
         """
         return [*self.compose, "--file", str(self.file), *words]
 
@@ -86,7 +86,7 @@ class Project:
 
     def docker(self, *words: str) -> str:
         """
-        Run a docker command, which has to succeed, and return what it printed.
+        Run a docker command, which has to succeed, and return its output.
         """
         done = self._run(["docker", *words], "", {})
         assert done.returncode == 0, done.stderr
@@ -115,7 +115,7 @@ class Project:
 
     def in_terminal(self, *words: str, typed: str) -> tuple[int, str]:
         """
-        Run a Compose command in a terminal; its exit code and what it showed.
+        Run a Compose command in a terminal, and return its exit code and output.
         """
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
@@ -153,7 +153,7 @@ class Project:
 
     def left(self) -> list[str]:
         """
-        The containers, networks and volumes of this project.
+        Return the containers, networks and volumes of this project.
         """
         label = f"label=com.docker.compose.project={self.name}"
         return [
@@ -164,7 +164,7 @@ class Project:
 
     def close(self) -> None:
         """
-        Remove all that was made, also by commands that failed.
+        Remove everything that was created, also by commands that failed.
         """
         label = f"label=com.docker.compose.project={self.name}"
         mine = self.docker("ps", "--all", "--quiet", "--filter", label).split()

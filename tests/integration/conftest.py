@@ -1,4 +1,4 @@
-"""One session of the plugin's own fixtures, on the real engine."""
+"""Fixtures for tests on the real engine. All tests share one session of the plugin."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ echo resumed >node_modules/resumed
 @pytest.fixture(autouse=True)
 def _engine(engine_or_skip: None) -> None:
     """
-    Everything here needs an engine.
+    Require an engine for every test here.
     """
 
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
     """
-    A client of the test's own.
+    Return a client for this test alone.
     """
     found = find_engine()
     yield found
@@ -61,7 +61,7 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def pip_index() -> str:
     """
-    The index that pip asks by default, without its last slash.
+    Return the index that pip uses by default, without its last slash.
     """
     from pip._internal.models.index import PyPI
 
@@ -71,7 +71,7 @@ def pip_index() -> str:
 @pytest.fixture(scope="session")
 def scripted_repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    A repository with both setup scripts.
+    Return a repository with both setup scripts.
     """
     where = tmp_path_factory.mktemp("scripted") / "scripted"
     return init_repo(
@@ -82,7 +82,7 @@ def scripted_repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def plain_repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    A repository without setup scripts.
+    Return a repository without setup scripts.
     """
     return init_repo(tmp_path_factory.mktemp("plain") / "plain", {"README": "hello\n"})
 
@@ -90,7 +90,7 @@ def plain_repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def plain(codex_workspace_factory, plain_repo):
     """
-    A workspace without setup.
+    Start a workspace without setup.
     """
     return codex_workspace_factory(repo=plain_repo)
 
@@ -98,7 +98,7 @@ def plain(codex_workspace_factory, plain_repo):
 @pytest.fixture(scope="session")
 def origin_container(codex_engine, codex_image) -> Iterator[OriginContainer]:
     """
-    A TLS origin on the engine's default network.
+    Start a TLS origin on the engine's default network.
     """
     made = OriginContainer(codex_engine, codex_image)
     yield made
@@ -108,7 +108,7 @@ def origin_container(codex_engine, codex_image) -> Iterator[OriginContainer]:
 @pytest.fixture(scope="session")
 def outside(codex_engine, origin_container, plain_repo, tmp_path_factory) -> Iterator[Outside]:
     """
-    A session whose proxy reaches that origin.
+    Start a session whose proxy can reach that origin.
     """
     made = Outside(codex_engine, origin_container, plain_repo, tmp_path_factory.mktemp("outside"))
     yield made
@@ -118,7 +118,7 @@ def outside(codex_engine, origin_container, plain_repo, tmp_path_factory) -> Ite
 @pytest.fixture(scope="session")
 def small_image(codex_engine) -> str:
     """
-    A base image that is quick to copy: Debian, git and Python.
+    Return a base image that is quick to copy: Debian, git and Python.
     """
     return ensure_debian(codex_engine, Output("quiet", lambda _: None)).tags[0]
 
@@ -126,7 +126,7 @@ def small_image(codex_engine) -> str:
 @pytest.fixture(scope="session")
 def private(codex_engine, small_image, tmp_path_factory) -> Iterator[PrivateEngine]:
     """
-    A daemon of our own that has the images of *small_image*.
+    Start a separate daemon that has the images of *small_image*.
     """
     session = Session(
         Config(image=small_image, engine=codex_engine.url), Output("quiet", lambda _: None)
@@ -144,7 +144,8 @@ def private(codex_engine, small_image, tmp_path_factory) -> Iterator[PrivateEngi
 @pytest.fixture
 def reach(outside: Outside) -> Iterator[Callable[..., Workspace]]:
     """
-    Starts workspaces that may reach the origin: call it with fields of a policy.
+    Return a function that starts workspaces that may reach the origin. Its arguments are fields
+    of a policy.
     """
     with ExitStack() as stops:
 
@@ -159,7 +160,7 @@ def reach(outside: Outside) -> Iterator[Callable[..., Workspace]]:
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
     """
-    A server on loopback.
+    Start a server on loopback.
     """
     server = Origin(tmp_path_factory.mktemp("origin"))
     yield server
@@ -169,7 +170,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
 @pytest.fixture(scope="module")
 def shared_proxy(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """
-    The proxy's program on loopback.
+    Start the proxy's program on loopback.
     """
     running = Running(origin, tmp_path_factory.mktemp("proxy"))
     yield running
@@ -179,7 +180,7 @@ def shared_proxy(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def proxy(shared_proxy: Running) -> Running:
     """
-    That proxy, with the test as a workspace of its own.
+    Return that proxy, with this test as a new workspace.
     """
     shared_proxy.renew()
     return shared_proxy

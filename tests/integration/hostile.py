@@ -1,4 +1,4 @@
-"""What tests of a workspace that means harm have in common."""
+"""Servers, clients and checks for tests of hostile workspaces."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _PATIENCE = 20.0
 
 class RawOrigin:
     """
-    A TLS server on loopback that hands each connection to a function of the
-    test's. What that returns is kept in `seen`.
+    A TLS server on loopback that passes each connection to a function of the test. The results of
+    the function are kept in `seen`.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class RawOrigin:
 
 def head_of(connection: ssl.SSLSocket) -> bytes:
     """
-    What comes up to an empty line.
+    Return what arrives up to an empty line.
     """
     received = b""
     while b"\r\n\r\n" not in received:
@@ -103,7 +103,7 @@ def head_of(connection: ssl.SSLSocket) -> bytes:
 
 def http2_client(window: int | None = None) -> h2.connection.H2Connection:
     """
-    A client that sends whatever it is told to.
+    Return an HTTP/2 client that also sends invalid requests.
     """
     config = h2.config.H2Configuration(
         client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False
@@ -118,7 +118,7 @@ def http2_client(window: int | None = None) -> h2.connection.H2Connection:
 
 def head(path: str, method: str = "GET", *more: tuple[str, str]) -> list[tuple[str, str]]:
     """
-    The header fields of a request over HTTP/2.
+    Return the header fields of a request over HTTP/2.
     """
     pseudo = [(":method", method), (":scheme", "https"), (":authority", "localhost")]
     return [*pseudo, (":path", path), *more]
@@ -137,8 +137,7 @@ def other_is_served(proxy: Running) -> None:
 
 def memory(proxy: Running, line: str = "VmHWM") -> int:
     """
-    The most that the proxy ever had resident, in megabytes; with `VmRSS` what
-    it has now.
+    Return the most memory that the proxy has used, in megabytes; with `VmRSS`, what it uses now.
     """
     status = Path(f"/proc/{proxy.stream.process.pid}/status").read_text("ascii")
     [found] = [each for each in status.splitlines() if each.startswith(line)]

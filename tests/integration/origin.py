@@ -1,4 +1,4 @@
-"""An HTTPS server of ours, that misbehaves on request."""
+"""An HTTPS server for tests, which misbehaves on request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOCAL = "127.0.0.1"
 
 class Handler(BaseHTTPRequestHandler):
     """
-    An origin that says what it was asked, or misbehaves on request.
+    An origin that answers with the size of the request body, or misbehaves on request.
     """
 
     protocol_version = "HTTP/1.1"
@@ -84,8 +84,8 @@ class Handler(BaseHTTPRequestHandler):
 
 class Origin:
     """
-    An HTTPS server on loopback whose private authority's certificate is
-    `certificate`; without *tls* an HTTP server.
+    An HTTPS server on loopback. `certificate` is the certificate of its private authority.
+    Without *tls*, it is an HTTP server.
     """
 
     def __init__(self, directory: Path, *, tls: bool = True) -> None:

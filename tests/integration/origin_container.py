@@ -1,7 +1,7 @@
 """A TLS origin of our own on the engine's default network, and workspaces that can reach it.
 
-Its name stands in the hosts file of a proxy container that trusts its private
-authority, as it would in a company: named by `SSL_CERT_FILE` on the host.
+The proxy container has the origin's name in its hosts file, and trusts the origin's private
+authority as in a company: `SSL_CERT_FILE` on the host names the certificate.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class OriginContainer:
 
     Attributes:
         address: its address on the engine's default network.
-        authority: whom a client must trust.
+        authority: the authority that a client must trust.
     """
 
     def __init__(self, engine: Engine, image: str) -> None:
@@ -84,7 +84,7 @@ class OriginContainer:
 
     def seen(self, last: str) -> list[dict[str, Any]]:
         """
-        Every request that has arrived here, up to one for the target *last*.
+        Return the requests that have arrived, up to one for the target *last*.
         """
         assert self._wait_for({"target": last}), f"{last} did not arrive"
         with self._changed:
@@ -148,8 +148,8 @@ def _ours(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 class Outside:
     """
-    A session that can reach the origin: its proxy trusts the authority, and
-    knows the name unless *upstream* is to know it, or a cassette is played.
+    A session that can reach the origin. Its proxy trusts the origin's authority, and knows the
+    origin's name unless *upstream* resolves the name or a cassette is replayed.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class Outside:
 
     def workspace(self, **policy: Any) -> Workspace:
         """
-        A workspace that may reach the origin, judged by *policy* otherwise.
+        Start a workspace that may reach the origin. Otherwise, *policy* applies.
         """
         session = self._session
         spec = session.spec(session.repository(self._repository), {})

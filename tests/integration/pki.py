@@ -1,4 +1,4 @@
-"""A private certificate authority, as a company has one."""
+"""A private certificate authority, as in a company."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _PEM = serialization.Encoding.PEM
 
 class PrivateAuthority:
     """
-    Signs certificates for servers. `certificate` is its own, as PEM.
+    An authority that signs certificates for servers. `certificate` is its own certificate, as
+    PEM.
     """
 
     def __init__(self, name: str = "Private Authority") -> None:
@@ -28,7 +29,7 @@ class PrivateAuthority:
 
     def issue(self, *names: str) -> bytes:
         """
-        A key and its certificate, as PEM, for a server with *names*.
+        Return a key and its certificate, as PEM, for a server with *names*.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])

@@ -30,7 +30,7 @@ PYTHON = os.environ.get("CODEX_TEST_PROXY_PYTHON", sys.executable)
 
 class PipeStream:
     """
-    A process instead of a container.
+    The input and output of a process, in place of those of a container.
     """
 
     def __init__(self, argv: list[str]) -> None:
@@ -132,7 +132,7 @@ class Running:
 
     def tunnel(self, host: str = "localhost", port: int | None = None) -> socket.socket:
         """
-        A socket behind an accepted CONNECT.
+        Return a socket behind an accepted CONNECT.
         """
         raw = self.connect()
         raw.sendall(f"CONNECT {host}:{port or self.origin.port} HTTP/1.1\r\n\r\n".encode())
@@ -141,7 +141,7 @@ class Running:
 
     def secure(self, sni: str | None = "localhost", alpn: str | None = None) -> ssl.SSLSocket:
         """
-        TLS inside a tunnel to the origin.
+        Start TLS inside a tunnel to the origin.
         """
         self.context.set_alpn_protocols([alpn] if alpn else ["http/1.1"])
         self.context.check_hostname = sni == "localhost"
@@ -149,7 +149,7 @@ class Running:
 
     def https(self) -> http.client.HTTPSConnection:
         """
-        An ordinary client.
+        Return an HTTPS client without special behaviour.
         """
         self.context.set_alpn_protocols(["http/1.1"])
         connection = http.client.HTTPSConnection(LOCAL, self.port, context=self.context, timeout=20)
@@ -158,7 +158,7 @@ class Running:
 
     def ask(self, data: bytes, sni: str | None = "localhost") -> bytes:
         """
-        Bytes inside TLS, and what comes back until the end.
+        Send bytes inside TLS, and return the answer up to its end.
         """
         with self.secure(sni) as secure:
             secure.sendall(data)
@@ -172,7 +172,7 @@ class Running:
 
 def start() -> tuple[PipeStream, ProxyClient]:
     """
-    The program, and the host's end of the conversation with it.
+    Start the program. Return the process and the host's end of the connection to it.
     """
     stream = PipeStream([PYTHON, "-I", "-u", str(PROGRAM)])
     return stream, ProxyClient(stream, describe=lambda: "it was a process")
@@ -180,7 +180,7 @@ def start() -> tuple[PipeStream, ProxyClient]:
 
 def read_all(connection: socket.socket) -> bytes:
     """
-    What comes until the end, however it ends.
+    Return everything that arrives until the connection ends, even by an error.
     """
     received = b""
     with contextlib.suppress(ConnectionError, ssl.SSLError):
@@ -191,7 +191,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 def free_port() -> int:
     """
-    A port that nobody listens on.
+    Return a port on which nobody listens.
     """
     with socket.socket() as probe:
         probe.bind((LOCAL, 0))

@@ -1,4 +1,4 @@
-"""pytest and the command in processes of their own, which may be killed."""
+"""pytest and the command in separate processes, which may be killed."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Run:
 
     def until(self, text: str, times: int = 0) -> None:
         """
-        Read on until *text* is printed once more; or, if *times* are given,
-        until it was printed so often since the start.
+        Read until *text* is printed once more. With *times*, read until it was printed that often
+        since the start.
         """
         assert self._process.stdout is not None
         while not times or self.output.count(text) < times:
@@ -46,13 +46,13 @@ class Run:
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """
-        Send it a signal, and its children (xdist's workers) no other.
+        Send the process a signal. Its children (xdist's workers) do not get the signal.
         """
         self._process.send_signal(number)
 
     def end(self, seconds: float = 300) -> int:
         """
-        Wait for its end: its exit code.
+        Wait for the end of the process, and return its exit code.
         """
         self.output += self._process.communicate(timeout=seconds)[0]
         return self._process.returncode
@@ -85,7 +85,7 @@ def running(*argv: str | Path, cwd: Path, env: Mapping[str, str] | None = None) 
 
 def until(condition: Callable[[], object], seconds: float) -> bool:
     """
-    Whether *condition* came true in time.
+    Return whether *condition* became true in time.
     """
     end = time.monotonic() + seconds
     while not condition():
@@ -97,7 +97,7 @@ def until(condition: Callable[[], object], seconds: float) -> bool:
 
 def objects_of(engine: Engine, pid: int, what: str) -> list[str]:
     """
-    Names of the `containers` or `networks` that the process *pid* has on the engine.
+    Return the names of the `containers` or `networks` that the process *pid* has on the engine.
     """
     return [
         one.name

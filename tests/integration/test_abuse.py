@@ -1,4 +1,4 @@
-"""S10: a workspace that means harm costs the others nothing."""
+"""S10: A hostile workspace does not affect others."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from .runs import until
 @pytest.fixture(autouse=True)
 def _engine() -> None:
     """
-    Nothing here needs an engine.
+    Replace the fixture of this name: these tests need no engine.
     """
 
 
 @pytest.fixture
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
     """
-    A server.
+    Start a server.
     """
     server = Origin(tmp_path_factory.mktemp("origin"))
     yield server
@@ -43,7 +43,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
 @pytest.fixture
 def proxy(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """
-    A proxy that two workspaces use: this test, and one at 127.0.0.2.
+    Start a proxy for two workspaces: this test, and one at 127.0.0.2.
     """
     running = Running(origin, tmp_path_factory.mktemp("proxy"))
     running.client.register(OTHER, "other", "test")
@@ -54,7 +54,7 @@ def proxy(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.mark.promise("S10")
 def test_five_thousand_connections(proxy: Running) -> None:
     """
-    S10: as many as it may are served, the rest closed, and that is logged once.
+    S10: Connections up to the limit are served; the rest are closed, and that is logged once.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
@@ -90,7 +90,7 @@ def _readable(sockets: list[socket.socket]) -> list[int]:
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_ten_megabytes_of_headers(proxy: Running, encrypted: bool) -> None:
     """
-    S10: refused when they are too long, not when memory is.
+    S10: Headers over the limit are refused before they use much memory.
     """
     with proxy.secure() if encrypted else proxy.connect() as raw:
         raw.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
@@ -113,7 +113,8 @@ def test_ten_megabytes_of_headers(proxy: Running, encrypted: bool) -> None:
 @pytest.mark.parametrize("refused", [True, False])
 def test_a_body_of_two_gigabytes(proxy: Running, refused: bool) -> None:
     """
-    S10: thrown away when refused, passed on piece by piece when allowed (a quarter of it here).
+    S10: A large body is dropped if the request is refused, and forwarded in pieces if it is
+    allowed (a quarter of it here).
     """
     size = 2 << 30 if refused else 512 << 20
     block = bytes(1 << 20)
@@ -141,7 +142,7 @@ def test_a_body_of_two_gigabytes(proxy: Running, refused: bool) -> None:
 @pytest.mark.promise("S10")
 def test_handshakes_that_never_end(proxy: Running) -> None:
     """
-    S10: they are in the log while they last, and cost the others nothing.
+    S10: Unfinished handshakes are in the log while they last, and do not affect others.
     """
     with contextlib.ExitStack() as stack:
         for _ in range(100):
@@ -160,7 +161,8 @@ def test_handshakes_that_never_end(proxy: Running) -> None:
 @pytest.mark.parametrize("size", [1, 16384])
 def test_a_first_message_of_tls_that_never_ends(proxy: Running, size: int) -> None:
     """
-    S10: neither its announced length nor the number of its records costs the others anything.
+    S10: A first TLS message of any announced length, in any number of records, does not affect
+    others.
     """
     start = b"\x01\xff\xff\xfe\x03\x03"
     record = b"\x16\x03\x01" + size.to_bytes(2, "big")
@@ -184,7 +186,8 @@ def test_a_first_message_of_tls_that_never_ends(proxy: Running, size: int) -> No
 @pytest.mark.promise("S10")
 def test_a_first_message_of_tls_in_pieces(proxy: Running) -> None:
     """
-    S10: in more records than any client makes of it, it is refused; in a few it is not.
+    S10: A first TLS message is accepted in a few records, and refused in more than any client
+    uses.
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     hello = proxy.context.wrap_bio(incoming, outgoing, server_hostname="localhost")
@@ -209,7 +212,7 @@ def test_a_first_message_of_tls_in_pieces(proxy: Running) -> None:
 @pytest.mark.promise("S10")
 def test_trailers(proxy: Running) -> None:
     """
-    S10: a chunked body with trailers arrives, without them; endless ones are refused.
+    S10: A chunked body with trailers arrives without them; endless trailers are refused.
     """
     head = b"POST /t HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = proxy.ask(
@@ -247,7 +250,7 @@ SEEDS = [
 @pytest.mark.promise("S10")
 def test_random_bytes_reach_nobody(proxy: Running) -> None:
     """
-    S10: whatever is sent to the proxy's port, no byte of it gets to a server in clear.
+    S10: No random bytes that are sent to the proxy's port reach a server in clear.
     """
     seed = int(os.environ.get("CODEX_FUZZ_SEED", "0")) or random.SystemRandom().getrandbits(32)
     seconds = float(os.environ.get("CODEX_FUZZ_SECONDS", "8"))

@@ -1,4 +1,4 @@
-"""S10: nothing piles up in the proxy, whoever does not take or does not stop."""
+"""S10: Nothing accumulates in the proxy if a peer stalls or floods."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ Serve = Callable[[ssl.SSLSocket], bytes | None]
 @pytest.fixture(autouse=True)
 def _engine() -> None:
     """
-    Nothing here needs an engine.
+    Replace the fixture of this name: these tests need no engine.
     """
 
 
 @pytest.fixture
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Running]]:
     """
-    Starts a proxy in front of a server that is a function, for this test and
-    another workspace.
+    Return a function that starts a proxy in front of a server, for this test and another
+    workspace. The server is a function.
     """
     with contextlib.ExitStack() as stops:
 
@@ -60,7 +60,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ru
 
 def _answering(size: int) -> Serve:
     """
-    A server that sends a body of *size* megabytes as fast as it is taken.
+    Return a server that sends a body of *size* megabytes as fast as the client reads it.
     """
 
     def serve(connection: ssl.SSLSocket) -> None:
@@ -74,8 +74,8 @@ def _answering(size: int) -> Serve:
 
 def _over_http2(answer: int | None, window: int = 65_535) -> Serve:
     """
-    A server that speaks HTTP/2: it answers with a body of so many megabytes
-    or, with `None`, takes one window of a request and no more.
+    Return an HTTP/2 server. It answers with a body of that many megabytes; with `None`, it reads
+    one window of a request and stops.
     """
 
     def serve(connection: ssl.SSLSocket) -> bytes:
@@ -106,7 +106,7 @@ def _received(
     secure: ssl.SSLSocket, client: h2.connection.H2Connection, seconds: float, take: bool
 ) -> int:
     """
-    Bytes of an answer that come within *seconds*, or until its end.
+    Return the bytes of an answer that arrive within *seconds*, or until its end.
     """
     total, until = 0, time.monotonic() + seconds
     while time.monotonic() < until:
@@ -131,7 +131,8 @@ def test_an_answer_that_is_not_taken(
     start: Callable[..., Running], alpn: tuple[str], window: int
 ) -> None:
     """
-    S10: it stays where it is, and arrives whole once it is taken.
+    S10: An answer that the client does not read stays at the server, and arrives whole once the
+    client reads it.
     """
     size = 120
     proxy = start(_over_http2(size) if alpn else _answering(size), alpn)
@@ -155,7 +156,8 @@ def test_an_answer_that_is_not_taken(
 @pytest.mark.promise("S10")
 def test_two_answers_of_which_one_is_not_taken(start: Callable[..., Running]) -> None:
     """
-    S10: the other one of the same connection arrives.
+    S10: An answer arrives although the client does not read another answer of the same
+    connection.
     """
     proxy = start(_answering(20))
     client = http2_client(1 << 20)
@@ -178,7 +180,7 @@ def test_two_answers_of_which_one_is_not_taken(start: Callable[..., Running]) ->
 @pytest.mark.parametrize("over_http2", [True, False])
 def test_a_body_that_is_not_taken(start: Callable[..., Running], over_http2: bool) -> None:
     """
-    S10: a client cannot send it to the proxy either, whatever protocol it speaks.
+    S10: A client cannot send the proxy a body that the server does not read, in either protocol.
     """
     proxy = start(_over_http2(None), ["h2"])
     sent = 0
@@ -215,7 +217,7 @@ def test_a_body_that_is_not_taken(start: Callable[..., Running], over_http2: boo
 @pytest.mark.promise("S10")
 def test_a_body_beyond_the_window(start: Callable[..., Running]) -> None:
     """
-    S10: a client that does not care for windows is cut off, and that is in the log.
+    S10: A client that ignores flow control windows is disconnected, and that is logged.
     """
     proxy = start(_over_http2(None), ["h2"])
     client = http2_client()
@@ -234,7 +236,8 @@ def test_a_body_beyond_the_window(start: Callable[..., Running]) -> None:
 @pytest.mark.promise("S10")
 def test_a_body_that_waits_for_its_connection(start: Callable[..., Running]) -> None:
     """
-    S10: while a request is delayed no more of it is read than a little; then it arrives whole.
+    S10: While a request is delayed, only a little of its body is read; then the body arrives
+    whole.
     """
     size = 200
 
@@ -268,7 +271,7 @@ def test_a_body_that_waits_for_its_connection(start: Callable[..., Running]) -> 
 @pytest.mark.promise("S10")
 def test_what_follows_a_request_without_an_answer(start: Callable[..., Running]) -> None:
     """
-    S10: it is not read before the answer has been given.
+    S10: A second request is not read before the first one is answered.
     """
 
     def never(connection: ssl.SSLSocket) -> None:
@@ -293,7 +296,7 @@ def test_what_follows_a_request_without_an_answer(start: Callable[..., Running])
 @pytest.mark.promise("S10")
 def test_a_head_of_an_answer_that_never_ends(start: Callable[..., Running]) -> None:
     """
-    S10: the exchange has failed once it is too long.
+    S10: An exchange fails once the head of its answer is too long.
     """
 
     def endless(connection: ssl.SSLSocket) -> None:
@@ -323,7 +326,7 @@ def test_a_head_of_an_answer_that_never_ends(start: Callable[..., Running]) -> N
 )
 def test_interim_answers(start: Callable[..., Running], interim: bytes, status: int) -> None:
     """
-    S10: they are passed over, as long as they are few; the answer is the one after them.
+    S10: Interim answers up to the limit are dropped, and the final answer arrives.
     """
 
     def hinting(connection: ssl.SSLSocket) -> None:
@@ -341,7 +344,7 @@ def test_interim_answers(start: Callable[..., Running], interim: bytes, status: 
 @pytest.mark.promise("S10")
 def test_http2_requests_one_after_the_other(start: Callable[..., Running]) -> None:
     """
-    S10: nothing of a request is kept when it is over, as long as the connection lasts.
+    S10: Nothing of a finished request is kept while its connection lasts.
     """
 
     def once(connection: ssl.SSLSocket) -> None:
@@ -365,7 +368,8 @@ def test_http2_requests_one_after_the_other(start: Callable[..., Running]) -> No
 @pytest.mark.parametrize("kind", ["heads", "bodies", "http/2 heads", "http/2 bodies"])
 def test_unfinished_requests_add_up(start: Callable[..., Running], kind: str) -> None:
     """
-    S10: beyond 32 MB of them connections are closed, and that is logged once; then all is well.
+    S10: Beyond 32 MB of unfinished requests, connections are closed, and that is logged once;
+    then the proxy works as before.
     """
 
     def ok(connection: ssl.SSLSocket) -> None:
@@ -389,7 +393,7 @@ def test_unfinished_requests_add_up(start: Callable[..., Running], kind: str) ->
 
 def _unfinished(proxy: Running, stack: contextlib.ExitStack, kind: str) -> None:
     """
-    Open a connection and leave on it as much as one may.
+    Open a connection and leave as much unfinished on it as the limits allow.
     """
     if kind == "heads":
         raw = stack.enter_context(proxy.connect())
@@ -423,7 +427,7 @@ def _frame(kind: int, data: bytes, stream: int = 1) -> bytes:
 @pytest.mark.promise("S10")
 def test_answers_of_a_stub_that_are_not_taken(start: Callable[..., Running]) -> None:
     """
-    S10: beyond 32 MB of them no more are given, until some have been taken.
+    S10: Beyond 32 MB of unread answers, a stub gives no more until some are read.
     """
     proxy = start(lambda _: None)
     size = 12 << 20
@@ -453,7 +457,7 @@ def test_answers_of_a_stub_that_are_not_taken(start: Callable[..., Running]) -> 
 
 def _small_socket(proxy: Running) -> socket.socket:
     """
-    A tunnel whose end the kernel keeps little for.
+    Return a tunnel whose end has a small receive buffer in the kernel.
     """
     raw = socket.socket()
     raw.settimeout(30)

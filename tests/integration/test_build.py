@@ -1,4 +1,4 @@
-"""S1, S15: `codex-workspace build`, and the runtimes of images that are asked."""
+"""S1, S15: `codex-workspace build` builds images and lists the runtimes in them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RUN rm -f /opt/codex/runtimes.txt \\
 
 def build(*words):
     """
-    Run `codex-workspace build`: what it printed.
+    Run `codex-workspace build`, and return its output.
     """
     done = subprocess.run(
         [*COMMAND, "build", *words], capture_output=True, text=True, timeout=600, check=False
@@ -45,7 +45,7 @@ def build(*words):
 
 def events(*words):
     """
-    The same, as events.
+    Run `codex-workspace build --json`, and return its events.
     """
     return [json.loads(line) for line in build(*words, "--json").splitlines()]
 
@@ -53,7 +53,7 @@ def events(*words):
 @pytest.fixture
 def like_universal(codex_engine, codex_proxy, small_image):
     """
-    An image that looks like Codex's to whoever asks for its runtimes.
+    Build an image with the same version managers as Codex's image.
     """
     base = ensure_base_image(
         codex_engine,
@@ -89,7 +89,8 @@ def test_the_images_are_built_where_they_are_missing(
     codex_engine, codex_image, codex_proxy, request
 ):
     """
-    S1: with the tag `codex-workspace-emulator:latest`, and found the next time.
+    S1: A missing image is built with the tag `codex-workspace-emulator:latest`, and reused the
+    next time.
     """
     # An image of the user's, for which there is no workspace image; slim's own may be in use.
     base = f"of-a-user-{os.getpid()}:1"
@@ -107,9 +108,9 @@ def test_the_images_are_built_where_they_are_missing(
     assert workspace["size"] > proxy["size"] > 1_000_000
     assert ("result", 0) == (result["event"], result["exit_code"])
     assert f"building the workspace image ({base})" in [one.get("title") for one in steps]
-    told = [one for one in steps if one["event"] == "progress"]
-    assert told
-    assert all(("steps", None) == (one["unit"], one["percent"]) for one in told)
+    progress = [one for one in steps if one["event"] == "progress"]
+    assert progress
+    assert all(("steps", None) == (one["unit"], one["percent"]) for one in progress)
 
     printed = build(f"--image={base}")
 
@@ -127,7 +128,7 @@ def _forget(engine: Engine, tags: list[str], latest: str) -> None:
 @pytest.mark.promise("S15")
 def test_the_runtimes_of_slim():
     """
-    S15: what its own selection knows, beside Codex's defaults.
+    S15: The runtimes that slim lists are printed beside Codex's defaults.
     """
     found = {
         one["name"]: one
@@ -149,7 +150,8 @@ def test_the_runtimes_of_slim():
 @pytest.mark.promise("S15")
 def test_the_runtimes_of_an_image_with_version_managers(like_universal):
     """
-    S15: as in codex-universal, which has no list; that it may install others is said.
+    S15: Runtimes are found as in codex-universal, which has no list; a note says that the image
+    may install others.
     """
     found = {
         one["name"]: one
@@ -174,7 +176,7 @@ def test_the_runtimes_of_an_image_with_version_managers(like_universal):
 @pytest.mark.promise("S15")
 def test_the_runtimes_of_an_image_without_a_choice(small_image):
     """
-    S15: what is on its PATH, and that nothing chooses.
+    S15: The runtimes on the PATH are printed, and a note that variables do not select them.
     """
     printed = build(f"--image={small_image}", "--list-runtimes")
 
@@ -184,9 +186,9 @@ def test_the_runtimes_of_an_image_without_a_choice(small_image):
 
 
 @pytest.mark.promise("S1")
-def test_an_image_is_built_anew(codex_engine, codex_proxy, like_universal):
+def test_an_image_is_rebuilt(codex_engine, codex_proxy, like_universal):
     """
-    S1: with --force, although it is there; the one before does not stay.
+    S1: With --force, an existing image is rebuilt, and the earlier one is removed.
     """
 
     def ensure(*, rebuild):

@@ -1,4 +1,4 @@
-"""S10, S11: named attempts to get past the gate, by somebody who has read its source."""
+"""S10, S11: Named attempts to bypass the gate fail, by somebody who has read its source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .proxy_process import Running, read_all
 @pytest.fixture(autouse=True)
 def _engine() -> None:
     """
-    Nothing here needs an engine.
+    Replace the fixture of this name: these tests need no engine.
     """
 
 
@@ -28,7 +28,7 @@ def _engine() -> None:
 @pytest.mark.parametrize("attempt", CLEAR, ids=str)
 def test_in_clear(proxy: Running, attempt: Attempt) -> None:
     """
-    S10: sent to the proxy's port without any tunnel.
+    S10: An attempt without a tunnel, sent to the proxy's port, is refused.
     """
     with proxy.connect() as raw:
         _send(raw, _bytes_of(proxy, attempt))
@@ -41,7 +41,7 @@ def test_in_clear(proxy: Running, attempt: Attempt) -> None:
 @pytest.mark.parametrize("attempt", TUNNEL, ids=str)
 def test_in_a_tunnel(proxy: Running, attempt: Attempt) -> None:
     """
-    S10: sent inside an accepted CONNECT.
+    S10: An attempt inside an accepted CONNECT is refused.
     """
     with proxy.tunnel() as raw:
         _send(raw, _bytes_of(proxy, attempt))
@@ -54,7 +54,7 @@ def test_in_a_tunnel(proxy: Running, attempt: Attempt) -> None:
 @pytest.mark.parametrize("attempt", INSIDE, ids=str)
 def test_inside_tls(proxy: Running, attempt: Attempt) -> None:
     """
-    S10, S11: sent inside TLS inside a tunnel.
+    S10, S11: An attempt inside TLS inside a tunnel is refused.
     """
     with proxy.secure() as secure:
         with contextlib.suppress(ConnectionError, ssl.SSLError):
@@ -69,7 +69,7 @@ def test_inside_tls(proxy: Running, attempt: Attempt) -> None:
 @pytest.mark.promise("S10")
 def test_another_host_on_the_same_connection(proxy: Running) -> None:
     """
-    S10: the second request of a connection is judged on its own.
+    S10: The second request of a connection is judged separately.
     """
     first = b"GET /first HTTP/1.1\r\n" + HOST + b"\r\n"
     second = get(b"Host: evil.example\r\n")
@@ -91,7 +91,7 @@ def test_another_host_on_the_same_connection(proxy: Running) -> None:
 )
 def test_no_method_on_the_same_connection(proxy: Running, second: bytes) -> None:
     """
-    S10: what is no method is not passed on, where it could not be told from the first bytes.
+    S10: An invalid method is not forwarded, even if the first bytes of the connection were valid.
     """
     data = b"GET /first HTTP/1.1\r\n" + HOST + b"\r\n" + second
     answer = proxy.ask(data.replace(b"{port}", str(proxy.origin.port).encode()))
@@ -109,7 +109,8 @@ def test_no_method_on_the_same_connection(proxy: Running, second: bytes) -> None
 @pytest.mark.parametrize("sni", ["evil.example", "localhost.evil.example", LOCAL, None])
 def test_another_name_in_the_handshake(proxy: Running, sni: str | None) -> None:
     """
-    S10: an SNI that is not the tunnel's name is refused with the first request; none is fine.
+    S10: With an SNI that is not the name of the tunnel, the first request is refused; without an
+    SNI, it is allowed.
     """
     answer = proxy.ask(get(b"Host: localhost\r\nConnection: close\r\n"), sni)
 
@@ -152,7 +153,7 @@ def test_another_name_in_the_handshake(proxy: Running, sni: str | None) -> None:
 )
 def test_over_http2(proxy: Running, headers: list[tuple[str, str]], reason: str | None) -> None:
     """
-    S10, S11: pseudo-headers that differ, extended CONNECT, connection headers.
+    S10, S11: Pseudo-headers that differ, extended CONNECT and connection headers are refused.
     """
     names = [name for name, _ in headers]
     method = "CONNECT" if ":protocol" in names else "GET"
@@ -185,7 +186,7 @@ def test_over_http2(proxy: Running, headers: list[tuple[str, str]], reason: str 
 @pytest.mark.parametrize("kind", [1, 28, 16, 255, 65])
 def test_names_cannot_carry_data_out(proxy: Running, kind: int) -> None:
     """
-    S12: a look-up of any kind is refused and logged by its name.
+    S12: A look-up of any kind is refused, and logged with its name.
     """
     name = f"stolen-{kind}.evil.example"
     labels = b"".join(bytes([len(one)]) + one.encode() for one in name.split("."))
@@ -222,7 +223,8 @@ def _until_ended(secure: ssl.SSLSocket, client: h2.connection.H2Connection) -> N
 
 def _refused(proxy: Running, attempt: Attempt) -> None:
     """
-    It is in the log, once, with its reason, and nothing came of it.
+    Check that the attempt is in the log once, with its reason, and that nothing reached the
+    server.
     """
     log = list(proxy.log)
     assert [(one.verdict, one.reason) for one in log] == [("blocked", attempt.reason)], log

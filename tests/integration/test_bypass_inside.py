@@ -1,4 +1,4 @@
-"""S10, S11: the same attempts by root in a workspace, against the proxy's container."""
+"""S10, S11: The same attempts fail for root in a workspace, against the proxy's container."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _ATTEMPTS = [
 @pytest.fixture(scope="module")
 def adversary(outside: Outside) -> Iterator[Workspace]:
     """
-    A workspace that could reach the origin, if it asked nicely.
+    Start a workspace whose policy allows the origin.
     """
     workspace = outside.workspace()
     yield workspace
@@ -51,7 +51,7 @@ def adversary(outside: Outside) -> Iterator[Workspace]:
 @pytest.fixture
 def seen(outside: Outside, adversary: Workspace) -> Callable[[str], list[str]]:
     """
-    Every target that has arrived at the origin, up to a request made now for *path*.
+    Return every target that has arrived at the origin, up to a new request for *path*.
     """
 
     def look(path: str) -> list[str]:
@@ -67,7 +67,8 @@ def test_refused_logged_and_never_seen(
     adversary: Workspace, seen: Callable[[str], list[str]], way: str, attempt: Attempt
 ) -> None:
     """
-    S10, S11: each gets no answer but a refusal, one entry in the log, and nothing out.
+    S10, S11: Each attempt gets no answer but a refusal, has one entry in the log, and sends
+    nothing to the origin.
     """
     before = len(adversary.network.requests())
 

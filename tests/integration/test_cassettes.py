@@ -1,4 +1,4 @@
-"""S10: exchanges that were recorded once are answered without any upstream."""
+"""S10: Recorded exchanges are replayed without a connection to the outside."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from .proxy_process import Running
 @pytest.fixture
 def _engine() -> None:
     """
-    The first half needs no engine.
+    Replace the fixture of this name: the first half of these tests needs no engine.
     """
 
 
 class Recorder:
     """
-    A proxy in a process that records into, or plays from, one repository.
+    A proxy in a process that records into, or replays from, one repository.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Recorder:
 
     def start(self, phase: str = "test") -> None:
         """
-        Be another workspace.
+        Become another workspace.
         """
         self.proxy.renew()
         cassette = self.cassettes.open(self.repository, None)
@@ -84,7 +84,7 @@ class Recorder:
 @pytest.fixture
 def origin(tmp_path: Path) -> Iterator[Origin]:
     """
-    The server that is recorded.
+    Start the server that is recorded.
     """
     server = Origin(tmp_path)
     yield server
@@ -94,7 +94,7 @@ def origin(tmp_path: Path) -> Iterator[Origin]:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """
-    Where cassettes are kept.
+    Return the directory of the cassettes.
     """
     (tmp_path / "repo").mkdir()
     return tmp_path / "repo"
@@ -105,7 +105,7 @@ def test_recorded_once_and_played_without_the_server(
     origin: Origin, repository: Path, tmp_path: Path, cache_home: Path
 ) -> None:
     """
-    S10: methods, bodies and queries tell requests apart; secrets do not.
+    S10: Requests are matched by method, body and query, but not by secrets.
     """
     recorder = Recorder("record", repository, origin, tmp_path)
     recorder.ask("/a?token=one", **{"If-None-Match": "x", "Authorization": "Bearer hush"})
@@ -145,7 +145,8 @@ def test_no_secret_is_in_a_cassette(
     origin: Origin, repository: Path, tmp_path: Path, cache_home: Path
 ) -> None:
     """
-    S10: neither in an address nor in an answer; what has none is played as ever.
+    S10: No secret in an address or answer is recorded; exchanges without secrets are replayed
+    unchanged.
     """
     secrets = Secrets(["TOKEN"], {"TOKEN": "2000000"})
     assert secrets.values
@@ -169,7 +170,8 @@ def test_the_policy_comes_before_the_cassette(
     origin: Origin, repository: Path, tmp_path: Path, cache_home: Path
 ) -> None:
     """
-    S10: what was recorded under another policy is refused all the same; a stub comes first.
+    S10: A recorded request that the policy blocks is refused, and a stub takes precedence over a
+    recording.
     """
     recorder = Recorder("record", repository, origin, tmp_path)
     recorder.ask("/a")
@@ -192,7 +194,7 @@ def test_recording_again_changes_only_what_changed(
     origin: Origin, repository: Path, tmp_path: Path, cache_home: Path
 ) -> None:
     """
-    S10: in a stable order, and what was not asked for again stays.
+    S10: A new recording keeps the order, and the exchanges that were not requested again.
     """
     for paths in (("/a", "/b"), ("/c", "/a")):
         recorder = Recorder("record", repository, origin, tmp_path)
@@ -216,7 +218,8 @@ def test_pruning_needs_a_replay(
     origin: Origin, repository: Path, tmp_path: Path, cache_home: Path
 ) -> None:
     """
-    S10: and removes what that did not use, by the command.
+    S10: `cassette prune` removes the exchanges that no replay has used, and fails without a
+    replay.
     """
     recorder = Recorder("record", repository, origin, tmp_path)
     recorder.ask("/a")
@@ -262,7 +265,7 @@ def test_a_cassette_that_cannot_be_played(
     words: str,
 ) -> None:
     """
-    S10: the error names the file, the line, and what to do.
+    S10: The error names the file and the line, and says what to do.
     """
     file = path_of(repository, "default")
     file.parent.mkdir()
@@ -290,7 +293,7 @@ def test_package_managers_without_any_network(
     pytester: pytest.Pytester, engine_or_skip: None, tmp_path: Path
 ) -> None:
     """
-    S10: pip, npm and apt install from a cassette, with a proxy that has no way out.
+    S10: pip, npm and apt install from a cassette, with a proxy that has no outside connection.
     """
     repo = init_repo(tmp_path / "recorded", scripts(SETUP))
     pytester.makepyfile(
@@ -322,7 +325,7 @@ def test_package_managers_without_any_network(
 @pytest.mark.promise("S10")
 def test_git_clones_from_a_cassette(codex_engine, origin_container, tmp_path):
     """
-    S10: smart HTTP, whose requests differ by their bodies.
+    S10: git clones over smart HTTP, whose requests differ only in their bodies.
     """
     repo = init_repo(tmp_path / "cloner", {"README": "hello"})
     seen: list[int] = []
@@ -343,9 +346,9 @@ def test_git_clones_from_a_cassette(codex_engine, origin_container, tmp_path):
 
 
 @pytest.mark.promise("S10")
-def test_refreshing_records_the_scripts_anew(engine_or_skip, tmp_path, pip_index):
+def test_refreshing_records_the_scripts_again(engine_or_skip, tmp_path, pip_index):
     """
-    S10: what they request no longer goes, what tests requested stays.
+    S10: Requests that the scripts no longer make are dropped, and those of tests are kept.
     """
     repo = init_repo(tmp_path / "fresh", scripts(f"curl -sS -o /dev/null {pip_index}/simple/six/"))
     path = path_of(repo, "default")

@@ -1,7 +1,7 @@
-"""S10, S11: clients with manners of their own, and what the log says of them.
+"""S10, S11: Unusual clients work or are refused, and the log says which.
 
-They talk to an origin of our own, whose authority the proxy trusts and the
-workspace does not. What toolchains do is in `test_toolchains.py`.
+They connect to an origin of our own, whose authority the proxy trusts and the
+workspace does not. `test_toolchains.py` tests toolchains.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ URL = f"https://{NAME}"
 @pytest.mark.parametrize(("option", "version"), [("--http1.1", "1.1"), ("--http2", "2")])
 def test_both_protocols_from_end_to_end(outside, reach, option, version):
     """
-    S10: what the client speaks is what the origin hears, in both directions, at any size.
+    S10: The origin gets the client's requests in the client's protocol, and answers of any size
+    arrive.
     """
     ws = reach()
     curl = f"curl -sS {option} -w '%{{http_version}} %{{size_download}}'"
@@ -39,7 +40,7 @@ def test_both_protocols_from_end_to_end(outside, reach, option, version):
 @pytest.mark.promise("S10")
 def test_openssl_through_the_proxy(outside, reach):
     """
-    S10: the certificate is the proxy's, and the name it was asked for must be the tunnel's.
+    S10: The certificate is the proxy's, and the requested name must be the name of the tunnel.
     """
     ws = reach()
     client = (
@@ -64,7 +65,7 @@ def test_openssl_through_the_proxy(outside, reach):
 )
 def test_ssh_through_connect_is_refused(reach, port, reason):
     """
-    S10: at CONNECT for its own port, and by its first bytes for that of HTTPS.
+    S10: ssh is refused at CONNECT for its own port, and by its first bytes for the port of HTTPS.
     """
     ws = reach()
     # Netcat keeps an end of the connection to itself until it is idle, which is what -w bounds.
@@ -100,7 +101,7 @@ if b" 101 " in head:
 @pytest.mark.promise("S11")
 def test_a_websocket_where_the_policy_allows_it(reach):
     """
-    S11: a text goes there and back.
+    S11: A WebSocket carries a text in both directions.
     """
     ws = reach(websocket="allow")
     result = ws.exec(["python3", "-", "/websocket"], input=ECHO)
@@ -122,7 +123,7 @@ def test_a_websocket_where_the_policy_allows_it(reach):
 )
 def test_a_websocket_is_refused_otherwise(outside, reach, client, path):
     """
-    S11: the client is told, and the origin hears nothing of it.
+    S11: The client gets a refusal, and the origin gets nothing.
     """
     ws = reach()
     result = ws.exec(client, input=ECHO)
@@ -138,7 +139,8 @@ def test_a_websocket_is_refused_otherwise(outside, reach, client, path):
 @pytest.mark.parametrize("websocket", ["block", "allow"])
 def test_a_switch_of_protocols_that_nobody_asked_for(outside, reach, websocket):
     """
-    S11: it comes from the origin, and not a byte of it arrives, whatever the policy.
+    S11: If the origin switches protocols unasked, no byte of its answer arrives, whatever the
+    policy.
     """
     ws = reach(websocket=websocket)
     result = ws.exec(f"curl -sS --http1.1 {URL}/switch")
@@ -161,7 +163,8 @@ os._exit(0)
 @pytest.mark.promise("S10")
 def test_a_client_that_does_not_wait_for_its_answer(reach):
     """
-    S10: what it asked for is in the log that is read when its command has returned.
+    S10: A request is in the log once its command has returned, even if the client did not wait
+    for the answer.
     """
     ws = reach()
     ws.exec(["python3", "-"], input=FORGET, check=True)
@@ -174,7 +177,7 @@ def test_a_client_that_does_not_wait_for_its_answer(reach):
 @pytest.mark.promise("S10")
 def test_an_answer_that_is_under_way_is_waited_for(outside, reach):
     """
-    S10: so that the log has the status of what a client in the background asked for.
+    S10: Reading the log waits for the answer to a client in the background, and has its status.
     """
     ws = reach()
     client = ws.start(f"curl -sS {URL}/slow?waiting")
@@ -189,7 +192,7 @@ def test_an_answer_that_is_under_way_is_waited_for(outside, reach):
 @pytest.fixture
 def company(codex_engine, origin_container):
     """
-    A company's proxy, which alone knows the origin's name.
+    Start a corporate proxy, which alone resolves the origin's name.
     """
     image = ensure_proxy_image(codex_engine, output=Output("quiet", print))
     made = CompanyContainer(codex_engine, image.id)
@@ -203,7 +206,8 @@ def test_a_session_behind_a_company_proxy(
     codex_engine, origin_container, company, plain_repo, tmp_path
 ):
     """
-    S10: whose address is private, which asks for a password, and which resolves the names.
+    S10: A session works behind a proxy with a private address and a password, which resolves all
+    names.
     """
     behind = Outside(codex_engine, origin_container, plain_repo, tmp_path, company.url)
     try:

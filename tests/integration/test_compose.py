@@ -1,4 +1,4 @@
-"""S17: the same pieces by hand, with a real Docker Compose."""
+"""S17: The manual steps work with a real Docker Compose."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ except OSError as error: print(error)
 @dataclass
 class Chain:
     """
-    What came of the steps, in their order.
+    The results of the steps, in their order.
     """
 
     project: Project
@@ -98,7 +98,7 @@ class Chain:
 @pytest.fixture(scope="module")
 def image(codex_engine, codex_image) -> str:
     """
-    The engine's URL; the workspace image is there, so Compose builds from its layers.
+    Return the engine's URL. The workspace image exists, so Compose builds from its layers.
     """
     return str(codex_engine.url)
 
@@ -106,7 +106,7 @@ def image(codex_engine, codex_image) -> str:
 @pytest.fixture(scope="module")
 def chain(image: str, pip_index: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """
-    Every step of the seed's page, in order.
+    Run every step of the seed's documentation, in order.
     """
     where = tmp_path_factory.mktemp("compose")
     repo = _example(where / "example")
@@ -121,7 +121,7 @@ def chain(image: str, pip_index: str, tmp_path_factory: pytest.TempPathFactory) 
 
 def _example(repo: Path) -> Path:
     """
-    A repository with all that must stay at home.
+    Create a repository with everything that must not be projected.
     """
     ignored = {".gitignore": "node_modules/\nignored\n"}
     init_repo(repo, {**ignored, "tracked": "committed\n", "gone": "x", **scripts(SETUP, RESUME)})
@@ -174,7 +174,7 @@ def _take_the_steps(found: Chain, index: str) -> None:
 
 def _look_for(run: Project, secret: str) -> str:
     """
-    The files of the cached workspace that have a line of the key in them.
+    Return the files of the cached workspace that contain a line of the key.
     """
     assert len(secret) == 64
     script = (
@@ -187,7 +187,7 @@ def _look_for(run: Project, secret: str) -> str:
 @pytest.mark.promise("S1", "S8", "S17")
 def test_the_steps_succeed_in_order(chain):
     """
-    S1, S8, S17: each of them, and what the scripts print is shown.
+    S1, S8, S17: Each step succeeds, and shows the output of its script.
     """
     for name, done in chain.steps.items():
         assert done.returncode == 0, (name, done.stdout[-2000:], done.stderr[-2000:])
@@ -200,7 +200,8 @@ def test_the_steps_succeed_in_order(chain):
 @pytest.mark.promise("S9", "S17")
 def test_without_a_command_there_is_a_login_shell(chain):
     """
-    S9, S17: in a terminal, in the project directory; its exit code is kept.
+    S9, S17: The default command is a login shell on a terminal, in the project directory; its
+    exit code is kept.
     """
     code, shown = chain.terminal
 
@@ -213,7 +214,7 @@ def test_without_a_command_there_is_a_login_shell(chain):
 @pytest.mark.promise("S2", "S17")
 def test_only_what_is_committed_is_there(chain):
     """
-    S2: no untracked file, no uncommitted change, no ignored file.
+    S2: The workspace has no untracked file, uncommitted change or ignored file.
     """
     assert chain.answers["files"] == ".git .gitignore codex-workspace-scripts gone tracked"
     assert chain.answers["tracked"] == "committed"
@@ -221,9 +222,10 @@ def test_only_what_is_committed_is_there(chain):
 
 
 @pytest.mark.promise("S3", "S17")
-def test_the_repository_stays_at_home(chain):
+def test_the_repository_is_not_mounted(chain):
     """
-    S3: not written to, not mounted, nothing of its configuration, hooks, stashes, branches.
+    S3: The repository is not mounted or changed, and its configuration, hooks, stashes and
+    branches are not in the workspace.
     """
     # The steps compared the fingerprints.
     assert "Read-only file system" in chain.tampering
@@ -236,7 +238,8 @@ def test_the_repository_stays_at_home(chain):
 @pytest.mark.promise("S10", "S11", "S17")
 def test_only_https_leaves(chain):
     """
-    S10, S11: through the proxy; plain HTTP and WebSocket get 403, and the log has them all.
+    S10, S11: HTTPS passes the proxy, plain HTTP and WebSocket get 403, and all requests are in
+    the log.
     """
     assert {name: chain.answers[name] for name in ("https", "store", "pip")} == {
         "https": "200",
@@ -254,7 +257,8 @@ def test_only_https_leaves(chain):
 @pytest.mark.promise("S12", "S17")
 def test_there_is_no_way_around_the_proxy(chain):
     """
-    S12: no route, no name, no power to change that, and the engine's resolver is silent.
+    S12: A workspace has no other route, resolves no outside name, and cannot change its network;
+    the engine's resolver does not answer.
     """
     answers = chain.answers
 
@@ -272,7 +276,7 @@ def test_there_is_no_way_around_the_proxy(chain):
 @pytest.mark.promise("S14", "S17")
 def test_the_key_is_in_the_proxy_alone(chain):
     """
-    S14: a workspace has the certificate, where Codex has it, and nothing of the key.
+    S14: A workspace has the certificate at Codex's path, and no part of the key.
     """
     assert chain.answers["certificates"] == "ca.crt"
     assert chain.answers["same"] == "yes"
@@ -283,7 +287,7 @@ def test_the_key_is_in_the_proxy_alone(chain):
 @pytest.mark.promise("S6", "S7", "S17")
 def test_what_setup_made_survives(chain):
     """
-    S6, S7: ignored files, the runtimes; the project is at the HEAD of now.
+    S6, S7: Ignored files and runtimes are kept, and the project is at the current HEAD.
     """
     said = chain.steps["resume"].stdout
 
@@ -295,7 +299,8 @@ def test_what_setup_made_survives(chain):
 @pytest.mark.promise("S17")
 def test_the_own_programs_cannot_be_changed(chain):
     """
-    S17: setup rewrote the agent of its image, and the entry point is not in the image.
+    S17: The agent works although setup replaced it in its image, and the image does not have the
+    entry point.
     """
     assert "Read-only file system" in chain.answers["ours"]
     assert chain.answers["environment"] == "0"
@@ -305,7 +310,7 @@ def test_the_own_programs_cannot_be_changed(chain):
 @pytest.fixture
 def start(chain: Chain, image: str, tmp_path: Path) -> Iterator[Callable[[Path], Project]]:
     """
-    Starts further projects with the image of the first one.
+    Return a function that starts more projects with the image of the first one.
     """
     made: list[Project] = []
 
@@ -321,7 +326,8 @@ def start(chain: Chain, image: str, tmp_path: Path) -> Iterator[Callable[[Path],
 @pytest.mark.promise("S5", "S8", "S17", "S19")
 def test_a_failing_setup_keeps_its_exit_code(start, make_repo):
     """
-    S5, S8, S19: and says what to do; a missing script is an error, too.
+    S5, S8, S19: The exit code is kept, the message says what to do, and a missing script is an
+    error.
     """
     repo = make_repo(**scripts("echo about to fail\nexit 7\n"))
     run = start(repo)
@@ -341,7 +347,7 @@ def test_a_failing_setup_keeps_its_exit_code(start, make_repo):
 @pytest.mark.promise("S15", "S17")
 def test_variables_select_the_runtime(start, make_repo):
     """
-    S15: by `-e` as the seed writes it; a version that is not there is an error.
+    S15: `-e` selects the version of a runtime; a missing version is an error.
     """
     run = start(make_repo())
 
@@ -364,7 +370,7 @@ def test_variables_select_the_runtime(start, make_repo):
 @pytest.mark.promise("S17", "S19")
 def test_the_repository_has_to_be_named(chain, tmp_path):
     """
-    S19: HOST_REPO that is not set, or is no repository; nothing is made there.
+    S19: HOST_REPO that is not set or not a repository is an error, and nothing is created there.
     """
     unset = chain.project("run", "--rm", "-T", "workspace", "true", env={"HOST_REPO": None})
     wrong = chain.project(
@@ -382,7 +388,8 @@ def test_the_repository_has_to_be_named(chain, tmp_path):
 @pytest.mark.promise("S17", "S19")
 def test_another_repository_is_never_mistaken(start, make_repo):
     """
-    S19: HOST_REPO that changes while services are up is followed, or the message says what to do.
+    S19: If HOST_REPO changes while services run, the new repository is used, or the message says
+    what to do.
     """
     run = start(make_repo("one", mine="1"))
     other = make_repo("two", other="2")
@@ -401,7 +408,7 @@ def test_another_repository_is_never_mistaken(start, make_repo):
 @pytest.mark.promise("S4", "S17")
 def test_worktrees_and_submodules(start, make_repo, tmp_path):
     """
-    S4: a linked worktree with submodules in submodules, and without them on request.
+    S4: A linked worktree is projected with nested submodules, or without submodules on request.
     """
     inner, middle, outer = make_repo("inner", deep="1"), make_repo("middle"), make_repo("outer")
     allow = ("-c", "protocol.file.allow=always")

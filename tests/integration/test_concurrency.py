@@ -1,4 +1,4 @@
-"""S7: several processes at once make each layer once, and leave each other alone."""
+"""S7: Concurrent processes build each layer once, and do not disturb each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_codex_workspace.engine import labels
 from ..conftest import init_repo, scripts
 from .runs import PYTEST, objects_of, running, until
 
-# It goes on when it is told to, or at once.
+# The script continues when the test lets it, or at once.
 SLOW = """\
 echo setup begins
 while [ "$WAIT" ] && [ ! -e /tmp/go ]; do sleep 0.1; done
@@ -34,7 +34,7 @@ OPTIONS = ("--codex-image=slim", "--codex-repo=repo")
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """
-    A repository with a slow setup, and a suite beside it.
+    Return a repository with a slow setup, and a suite beside it.
     """
     init_repo(tmp_path / "repo", {"a": "1", **scripts(SLOW, "true\n")})
     (tmp_path / "test_it.py").write_text(SUITE)
@@ -43,7 +43,7 @@ def project(tmp_path: Path) -> Path:
 
 def let_go(engine, *processes: int) -> None:
     """
-    Let the setup that one of *processes* runs go on.
+    Let the setup that one of *processes* runs continue.
     """
     owners = tuple(f":{pid}" for pid in processes)
     archive = io.BytesIO()
@@ -56,7 +56,7 @@ def let_go(engine, *processes: int) -> None:
 
 def children_of(pid: int) -> list[int]:
     """
-    The workers of an xdist controller.
+    Return the workers of an xdist controller.
     """
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -64,7 +64,7 @@ def children_of(pid: int) -> list[int]:
 @pytest.mark.promise("S7")
 def test_four_workers(project, codex_engine):
     """
-    S7: one sets up, the others wait and say for whom; the counts come together.
+    S7: One worker sets up, the others wait and name it, and the counts are summed up.
     """
     with running(*PYTEST, "-n4", *OPTIONS, WAITING, "test_it.py", cwd=project) as run:
         run.until("| setup begins", 1)
@@ -80,7 +80,7 @@ def test_four_workers(project, codex_engine):
 @pytest.mark.promise("S7")
 def test_two_runs_at_once(project, codex_engine):
     """
-    S7: of the same repository; the second uses what the first has made.
+    S7: Of two runs of one repository, the second uses the setup of the first.
     """
     suite = (*PYTEST, *OPTIONS, WAITING, "test_it.py")
     with running(*suite, cwd=project) as first:
@@ -99,7 +99,7 @@ def test_two_runs_at_once(project, codex_engine):
 @pytest.mark.promise("S7")
 def test_two_repositories_at_once(project):
     """
-    S7: neither waits for the other, nor takes anything of it away.
+    S7: Runs of two repositories do not wait for each other, and do not take each other's layers.
     """
     other = project / "elsewhere"
     init_repo(other / "repo", {"b": "2", **scripts(SLOW)})
@@ -115,7 +115,8 @@ def test_two_repositories_at_once(project):
 @pytest.mark.promise("S7")
 def test_a_holder_that_dies(project, codex_engine):
     """
-    S7: whoever waits for it goes on at once, and not after a time-out.
+    S7: If the process that holds a lock dies, a waiting process continues at once, not after a
+    time-out.
     """
     suite = (*PYTEST, *OPTIONS, WAITING, "test_it.py")
     with running(*suite, cwd=project) as first:
@@ -143,7 +144,7 @@ def test_it(codex_workspace, n):
 
 def test_keep_with_workers(project, codex_engine):
     """
-    The controller says what was kept, and how to look into it.
+    The controller reports which workspaces were kept, and how to inspect them.
     """
     (project / "test_keep.py").write_text(KEEPS)
     with running(
@@ -181,7 +182,7 @@ def test_3_passes(codex_workspace):
 @pytest.fixture
 def others(project: Path) -> Path:
     """
-    A suite with a flaky test and one that may hang.
+    Return a suite with a flaky test and one that may hang.
     """
     (project / "test_others.py").write_text(OTHERS)
     return project
@@ -196,7 +197,7 @@ def run_others(project: Path, *arguments: str) -> tuple[int, str]:
 
 def test_stop_at_the_first_and_go_on_with_it(others):
     """
-    `-x` and `--lf`.
+    `-x` stops at the first failure, and `--lf` starts with it.
     """
     code, output = run_others(others, "-p", "no:randomly", "-x")
     assert (1, True) == (code, "1 failed" in output and "passed" not in output), output
@@ -207,7 +208,7 @@ def test_stop_at_the_first_and_go_on_with_it(others):
 
 def test_a_test_that_is_run_again(others):
     """
-    pytest-rerunfailures: with a fresh workspace each time.
+    pytest-rerunfailures gives each attempt a fresh workspace.
     """
     code, output = run_others(others, "-p", "no:randomly", "--reruns=1")
 
@@ -217,7 +218,8 @@ def test_a_test_that_is_run_again(others):
 @pytest.mark.parametrize("method", ["signal", "thread"])
 def test_a_test_that_hangs(others, codex_engine, method):
     """
-    pytest-timeout: by a signal the others go on; by a thread the process ends, and leaves nothing.
+    With pytest-timeout's signal, the other tests run; with its thread, the process ends and
+    leaves nothing behind.
     """
     (others / "second-time").touch()
     (others / "hang").touch()
@@ -234,7 +236,7 @@ def test_a_test_that_hangs(others, codex_engine, method):
 
 def test_any_order(others):
     """
-    pytest-randomly: no test's workspace depends on another's.
+    With pytest-randomly, no test's workspace depends on another's.
     """
     (others / "second-time").touch()
     for seed in (1, 2):

@@ -1,4 +1,4 @@
-"""The repository's own file, and secrets, in real workspaces."""
+"""The repository's own file, and secrets, work in real workspaces."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ curl -sS https://example.com/ || true
 
 def run_pytest(where: Path, *arguments: str) -> str:
     """
-    The output of a run that passes.
+    Return the output of a run that passes.
     """
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-s"]
     run = subprocess.run(
@@ -56,7 +56,7 @@ def run_pytest(where: Path, *arguments: str) -> str:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """
-    A repository with a file that is not committed, and a test beside it.
+    Return a repository with a file that is not committed, and a test beside it.
     """
     repo = init_repo(tmp_path / "repo", scripts(SETUP))
     (repo / FILE).write_text(FILE_TEXT)
@@ -75,7 +75,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.mark.promise("S15", "S16")
 def test_the_file_has_its_say_in_pytest(project):
     """
-    S15: image, variables, runtimes and both policies; an option beats it.
+    S15: The file sets image, variables, runtimes and both policies; an option takes precedence.
     """
     text = run_pytest(project)
 
@@ -97,7 +97,7 @@ def test_the_file_has_its_say_in_pytest(project):
 @pytest.mark.promise("S16")
 def test_the_file_has_its_say_in_the_command(project):
     """
-    S16: the same setup image serves both.
+    S16: pytest and the command use the same setup image.
     """
     command = [sys.executable, "-m", "pytest_codex_workspace.cli", "run", "repo"]
 
@@ -118,7 +118,7 @@ def test_the_file_has_its_say_in_the_command(project):
 @contextmanager
 def session(said: list[str], **options: Any) -> Iterator[Session]:
     """
-    A session of the test's own.
+    Start a session for this test alone.
     """
     made = Session(Config(image="slim", **options), Output("progress", said.append))
     try:
@@ -138,7 +138,7 @@ sleep 1000 &
 @pytest.fixture
 def secret_repo(tmp_path: Path) -> Path:
     """
-    A repository whose scripts print secrets and ask for what has them in its name.
+    Return a repository whose scripts print secrets, and request URLs that contain them.
     """
     resume = 'test "${#TOKEN}" -gt 4\necho "resumed with <$TOKEN>"\n'
     return init_repo(tmp_path / "repo", scripts(PRINTS, resume))
@@ -147,7 +147,7 @@ def secret_repo(tmp_path: Path) -> Path:
 @pytest.fixture
 def values(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """
-    Two secrets in the environment.
+    Set two secrets in the environment.
     """
     monkeypatch.setenv("TOKEN", SECRET)
     monkeypatch.setenv("TOKEN_HOST", "topsecret")
@@ -160,7 +160,7 @@ NAMES = ("TOKEN", "TOKEN_HOST")
 @pytest.mark.promise("S5", "S8")
 def test_a_secret_is_there_in_setup_and_gone_afterwards(secret_repo, values):
     """
-    S5, S8: in no layer's configuration, in none of our files, in no log and no result.
+    S5, S8: A secret is in no layer's configuration, none of our files, no log and no result.
     """
     said: list[str] = []
     with session(said, secret=NAMES, network_setup="offline") as made:
@@ -173,17 +173,17 @@ def test_a_secret_is_there_in_setup_and_gone_afterwards(secret_repo, values):
             environments = ws.exec("cat /proc/[0-9]*/environ").stdout
             files = "/opt/codex /etc /root /tmp /var/log /workspace"
             found = ws.exec(f"grep -rslE 'p4ss|topsecret|two lines' {files}; env")
-            told = [
+            printed = [
                 *(repr(one) for one in ws.setup.requests),
                 *(repr(one) for one in ws.network),
                 *(one.explanation for one in [*ws.setup.requests, *ws.network]),
                 *(ws.setup.output, repr(ws.env), environments, found.stdout, repr(spec)),
             ]
             for value in values:
-                assert not [text for text in told if value in text], state
+                assert not [text for text in printed if value in text], state
             assert "HTTPS_PROXY" in environments
             assert "TOKEN" not in environments
-            assert any("***.test" in text for text in told)
+            assert any("***.test" in text for text in printed)
 
         layers = [
             one
@@ -210,7 +210,7 @@ def test_a_secret_is_there_in_setup_and_gone_afterwards(secret_repo, values):
 @pytest.mark.promise("S7")
 def test_another_value_is_another_key(secret_repo, values, monkeypatch):
     """
-    S7: setup runs again; with the value of before its image is found again.
+    S7: With another value, setup runs again; with the earlier value, its image is found again.
     """
     caches = []
     for value in (SECRET, "another value", SECRET):
@@ -227,7 +227,7 @@ def test_another_value_is_another_key(secret_repo, values, monkeypatch):
 @pytest.mark.promise("S8")
 def test_a_failing_script_tells_no_secret(make_repo, values):
     """
-    S8: neither the error nor its log.
+    S8: Neither the error nor its log contains a secret.
     """
     repo = make_repo(**scripts('echo "bad token: $TOKEN" >&2\nexit 7\n'))
     with session([], secret=("TOKEN",)) as made, pytest.raises(SetupError) as caught:
@@ -240,7 +240,7 @@ def test_a_failing_script_tells_no_secret(make_repo, values):
 
 def test_a_secret_that_is_not_set(secret_repo, plain_repo, monkeypatch):
     """
-    It is named, before anything runs; a repository without scripts needs none.
+    The error names the secret before anything runs; a repository without scripts needs none.
     """
     monkeypatch.delenv("TOKEN", raising=False)
     with session([], secret=("TOKEN",)) as made:
@@ -255,7 +255,8 @@ def test_a_secret_that_is_not_set(secret_repo, plain_repo, monkeypatch):
 
 def test_the_command_takes_secrets(make_repo, values):
     """
-    From the option and from the file; `cache explain` shows their names, and that one changed.
+    The command reads secrets from the option and the file; `cache explain` shows their names, and
+    that a value changed.
     """
     repo = make_repo(**scripts('echo "<$TOKEN> <$TOKEN_HOST>"\n'))
     (repo / FILE).write_text("image: slim\nsecrets: [TOKEN]\n")
@@ -269,10 +270,12 @@ def test_the_command_takes_secrets(make_repo, values):
     done = run("run", str(repo), "--secret=TOKEN_HOST")
     assert 0 == done.returncode, done.stderr
     assert "<***> <***>" in done.stdout
-    told = run("cache", "explain", str(repo), "--secret=TOKEN_HOST", TOKEN="changed").stdout
-    assert "TOKEN, TOKEN_HOST" in told
-    assert "secret values            changed" in told
+    printed = run("cache", "explain", str(repo), "--secret=TOKEN_HOST", TOKEN="changed").stdout
+    assert "TOKEN, TOKEN_HOST" in printed
+    assert "secret values            changed" in printed
     missing = run("run", str(repo), "--secret=NO_SUCH_VARIABLE")
     assert 2 == missing.returncode
     assert "the secret NO_SUCH_VARIABLE is not set" in missing.stderr
-    assert not [one for one in values if one in done.stdout + done.stderr + told + missing.stderr]
+    assert not [
+        one for one in values if one in done.stdout + done.stderr + printed + missing.stderr
+    ]

@@ -1,4 +1,4 @@
-"""Doctor on the real engine."""
+"""S15, S19: Doctor reports the state of the real engine, the machine and a repository."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SETUP = "set -euo pipefail\necho hello\n"
 @pytest.fixture
 def healthy(tmp_path):
     """
-    A repository with nothing wrong about it.
+    Return a repository without problems.
     """
     return init_repo(tmp_path / "healthy", {"README": "hello\n", **scripts(SETUP, SETUP)})
 
 
 def doctor(*arguments, **environ):
     """
-    Run it; again, where the machine was too busy for a check.
+    Run doctor; run it again if the machine was too busy for a check.
     """
     for _ in range(3):
         run = subprocess.run(
@@ -40,7 +40,7 @@ def doctor(*arguments, **environ):
             text=True,
             timeout=60,
         )
-        if "was given up" not in run.stdout:
+        if "was stopped" not in run.stdout:
             break
     return run
 
@@ -51,15 +51,15 @@ def findings(run):
 
 def ours(engine):
     """
-    What a doctor has left on the engine, by name.
+    Return the names of the objects that doctor has left on the engine.
     """
     found = [*engine.containers({labels.SESSION: None}), *engine.networks({labels.SESSION: None})]
     return {one.name for one in found if "doctor" in one.name}
 
 
-def test_a_healthy_repository_is_told_to_be(healthy, codex_engine, codex_image):
+def test_a_healthy_repository_passes_all_checks(healthy, codex_engine, codex_image):
     """
-    All that a run needs is there, and the exit code is 0.
+    A run has everything that it needs, and the exit code is 0.
     """
     run = doctor("--json", healthy)
 
@@ -82,7 +82,7 @@ def test_a_healthy_repository_is_told_to_be(healthy, codex_engine, codex_image):
 
 def test_what_is_printed_for_people(healthy, codex_image):
     """
-    A line for each check below its group, and a sum.
+    Each check has a line below its group, and the last line has the totals.
     """
     run = doctor(healthy)
 
@@ -96,7 +96,8 @@ def test_what_is_printed_for_people(healthy, codex_image):
 @pytest.mark.promise("S15")
 def test_runtimes_are_asked_of_the_image(healthy, codex_engine, codex_image):
     """
-    S15: a version that it does not have is an error with those it has; one that it has is none.
+    S15: A version that the image lacks is an error that lists the versions it has; a version that
+    it has is not.
     """
     refused = doctor("--json", "--env=CODEX_ENV_NODE_VERSION=99", healthy)
     taken = doctor("--json", "--env=CODEX_ENV_NODE_VERSION=22", healthy)
@@ -114,7 +115,7 @@ def test_runtimes_are_asked_of_the_image(healthy, codex_engine, codex_image):
 @pytest.mark.promise("S19")
 def test_no_repository_is_an_error(tmp_path, codex_image):
     """
-    S19: it says what to give; the rest is looked at all the same.
+    S19: The error says what to specify, and the other checks run.
     """
     run = doctor("--json", tmp_path)
 
@@ -128,7 +129,7 @@ def test_no_repository_is_an_error(tmp_path, codex_image):
 @pytest.mark.promise("S19")
 def test_a_submodule_that_is_not_there_can_be_left_out(healthy, codex_image):
     """
-    S19: the remedy names CODEX_SKIP_SUBMODULES, and it helps.
+    S19: The remedy names CODEX_SKIP_SUBMODULES, and works.
     """
     module = init_repo(healthy / "lib", {"a": "1"})
     url = '[submodule "lib"]\n\tpath = lib\n\turl = git@example.org:lib.git\n'
@@ -149,7 +150,7 @@ def test_a_submodule_that_is_not_there_can_be_left_out(healthy, codex_image):
 @pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])
 def test_an_engine_that_does_not_answer_is_an_error(healthy, host):
     """
-    With what was tried and what to do, and no traceback.
+    The error says what was tried and what to do, without a traceback.
     """
     run = doctor(healthy, DOCKER_HOST=host)
 
@@ -160,7 +161,7 @@ def test_an_engine_that_does_not_answer_is_an_error(healthy, host):
 
 def test_the_default_image_is_asked_for_and_not_pulled(healthy, codex_engine):
     """
-    Where no registry answers, slim is the alternative; where one does, all is well.
+    If no registry answers, slim is suggested; if one does, the check passes. Nothing is pulled.
     """
     reference = "registry.invalid/never/made:1"
     found = findings(doctor("--json", f"--image={reference}", healthy))["workspace", "image"]
@@ -174,7 +175,7 @@ def test_the_default_image_is_asked_for_and_not_pulled(healthy, codex_engine):
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
 def test_colours_are_for_terminals(tmp_path, no_color, coloured):
     """
-    And not for those who set NO_COLOR.
+    Colours are used on terminals only, and not with NO_COLOR.
     """
     ours_end, theirs = pty.openpty()
     environ = {"NO_COLOR": no_color, "DOCKER_HOST": "unix:///nowhere/docker.sock"}

@@ -1,4 +1,4 @@
-"""S8, S16: what the command tells programs, and people at a terminal, while it runs."""
+"""S8, S16: The command reports events to programs, and progress to users at a terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ Run = Callable[..., tuple[int, list[dict[str, Any]], str]]
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """
-    Run the command with --json: exit code, events, standard error.
+    Return a function that runs the command with --json. It returns the exit code, the events and
+    standard error.
     """
 
     def ran(*words: object) -> tuple[int, list[dict[str, Any]], str]:
@@ -46,9 +47,9 @@ def run(tmp_path: Path) -> Run:
     return ran
 
 
-def told(events: list[dict[str, Any]], event: str, field: str) -> list[Any]:
+def values_of(events: list[dict[str, Any]], event: str, field: str) -> list[Any]:
     """
-    One field of every event of a kind.
+    Return one field of every event of a kind.
     """
     return [one[field] for one in events if one["event"] == event]
 
@@ -56,7 +57,8 @@ def told(events: list[dict[str, Any]], event: str, field: str) -> list[Any]:
 @pytest.mark.promise("S8", "S16")
 def test_a_run_as_events(run, tmp_path):
     """
-    S16: the chain in its order; S8: the scripts' lines between beginning and end of their step.
+    S16: The events show the whole chain in order. S8: The lines of a script come between the
+    start and the end of its step.
     """
     setup = (
         "mkdir node_modules; echo state >node_modules/state\n"
@@ -71,16 +73,16 @@ def test_a_run_as_events(run, tmp_path):
     assert (0, "") == (code, errors)
     times = [one["time"] for one in cold]
     assert sorted(times) == times
-    titles = told(cold, "step-started", "title")
-    assert titles == told(cold, "step-ended", "title")
-    assert all(told(cold, "step-ended", "ok"))
+    titles = values_of(cold, "step-started", "title")
+    assert titles == values_of(cold, "step-ended", "title")
+    assert all(values_of(cold, "step-ended", "ok"))
     wanted = ["projecting eventful", "running codex-workspace-scripts/setup-script.sh"]
     wanted += ["running codex-workspace-scripts/setup-from-cache-script.sh"]
     found = [title for title in titles if title.startswith(tuple(wanted))]
     assert [True] * 3 == [one.startswith(start) for one, start in zip(found, wanted, strict=True)]
     assert ["setup | says", "\x1b[31mred", "state"] == [
         line if "red" not in line else line.removesuffix("\x1b[0m")
-        for line in told(cold, "script", "line")
+        for line in values_of(cold, "script", "line")
     ]
     kinds = [one["event"] for one in cold]
     step = next(one["step"] for one in cold if one.get("title") == found[1])
@@ -118,7 +120,8 @@ def test_a_run_as_events(run, tmp_path):
 @pytest.mark.promise("S8", "S16")
 def test_a_failing_script_as_an_event(run, tmp_path):
     """
-    S8: its exit code is the command's, and the last event has it, the log and the last lines.
+    S8: The command has the script's exit code; the last event has the exit code, the log and the
+    last lines.
     """
     repo = init_repo(tmp_path / "failing", scripts("echo before; exit 7\n"))
 
@@ -133,13 +136,14 @@ def test_a_failing_script_as_an_event(run, tmp_path):
     assert [False] == [
         one["ok"] for one in events if one["event"] == "step-ended" and "running" in one["title"]
     ]
-    assert [] == told(events, "result", "exit_code")
+    assert [] == values_of(events, "result", "exit_code")
 
 
 @pytest.mark.promise("S8", "S9")
 def test_somebody_at_a_terminal_sees_time_go_by(tmp_path):
     """
-    S8: below the script's lines, while it says nothing; S9: with --json there is no shell.
+    S8: A running time is shown below a script's lines while it prints nothing. S9: With --json,
+    no shell opens.
     """
     repo = init_repo(tmp_path / "slow", scripts("echo begins\nsleep 3\n"))
     person = TerminalUser("run", SLIM, str(repo), cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""S7, S8: the cache when things go wrong around it. Each fault is a real one."""
+"""S7, S8: The cache survives faults around it. Each fault is a real one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_it(codex_workspace):
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     """
-    A repository whose setup writes a file.
+    Return a repository whose setup writes a file.
     """
     return init_repo(tmp_path / "repo", {"a": "1", **scripts(SETUP)})
 
@@ -64,7 +64,7 @@ def bring_up(made: Session, repo: Path, **env: str):
 
 def whole(made: Session, repo: Path, **env: str) -> str:
     """
-    Bring *repo* up, check that setup's work is there, and say where it came from.
+    Start *repo*, check that setup's file exists, and return where the workspace came from.
     """
     ws = bring_up(made, repo, **env)
     assert "100000\n" == ws.exec(WHOLE, check=True).stdout
@@ -76,7 +76,7 @@ def whole(made: Session, repo: Path, **env: str) -> str:
 @pytest.mark.parametrize("moment", ["setup", "commit", "tests"])
 def test_kill_9(tmp_path, codex_engine, moment):
     """
-    S7: whenever it comes, the next run has a whole setup, and nothing is left running.
+    S7: Whenever a run is killed, the next run has a complete setup, and nothing keeps running.
     """
     big = "head -c 600000000 /dev/urandom >/root/big\n" if moment == "commit" else ""
     repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(big + SETUP)})
@@ -116,7 +116,7 @@ def _is_paused(client: docker.APIClient, pid: int) -> bool:
 
 def test_kill_9_while_an_image_is_built(private: PrivateEngine, repo):
     """
-    The next run builds it, and is not kept waiting by the lock of the dead.
+    The next run builds the image, and does not wait for the lock of the killed run.
     """
     engine = find_engine(private.url)
     client = docker.APIClient(private.url)
@@ -145,7 +145,7 @@ def test_kill_9_while_an_image_is_built(private: PrivateEngine, repo):
 @pytest.mark.promise("S7")
 def test_the_container_is_killed(codex_engine, repo):
     """
-    S7: its command says so, and the next workspace knows nothing of it.
+    S7: The command reports that the container ended, and the next workspace is not affected.
     """
     with session(codex_engine.url) as made:
         ws = bring_up(made, repo)
@@ -159,7 +159,7 @@ def test_the_container_is_killed(codex_engine, repo):
 
 def test_holder_and_proxy_are_killed(codex_engine, repo):
     """
-    What workspaces depend on is started again for the next workspace.
+    A killed network holder or proxy is started again for the next workspace.
     """
     with session(codex_engine.url) as made:
         first = bring_up(made, repo)
@@ -198,7 +198,8 @@ def test_4(codex_workspace):
 @pytest.mark.promise("S7")
 def test_the_engine_is_restarted(private: PrivateEngine, small_image, repo):
     """
-    S7: the test that it strikes is told, the next one gets a fresh workspace from the same cache.
+    S7: The current test fails with a message, and the next one gets a fresh workspace from the
+    same cache.
     """
     (repo.parent / "test_it.py").write_text(RESTART)
     engine = (f"--codex-engine={private.url}", f"--codex-image={small_image}")
@@ -221,7 +222,7 @@ def test_the_engine_is_restarted(private: PrivateEngine, small_image, repo):
 @pytest.mark.promise("S7")
 def test_the_disk_is_full_during_the_commit(private: PrivateEngine, small_image, tmp_path):
     """
-    S7: the error says so and what to do; no half of an image is left, and the next run works.
+    S7: The error says so and what to do, no incomplete image is left, and the next run works.
     """
     script = "head -c 40000000 /dev/urandom >/root/big\nseq 100000 >/root/whole\n"
     repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(script)})
@@ -241,8 +242,8 @@ def test_the_disk_is_full_during_the_commit(private: PrivateEngine, small_image,
 
 class Meddler:
     """
-    An engine on which somebody removes an image after it was looked up and
-    before a container is made of it.
+    An engine on which an image is removed between its look-up and the creation of a container
+    from it.
     """
 
     def __init__(self, engine: Engine, kind: str) -> None:
@@ -266,7 +267,7 @@ class Meddler:
 @pytest.mark.parametrize("kind", ["clean", "setup", "ready"])
 def test_an_image_goes_before_it_is_used(private: PrivateEngine, small_image, tmp_path, kind):
     """
-    S7: between look-up and start; whichever it is, it is made again.
+    S7: Any image that is removed between look-up and start is rebuilt.
     """
     repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(SETUP, "true\n")})
     with session(private.url, small_image) as made:
@@ -296,7 +297,8 @@ def remove_layers(engine: Engine, made: Session, repo: Path, kind: str) -> None:
 @pytest.mark.parametrize("resume", [None, "true\n"], ids=["setup", "ready"])
 def test_a_cached_image_is_broken(private: PrivateEngine, small_image, tmp_path, damage, resume):
     """
-    S7: an image of which no workspace comes up is reported and built again; the second run has it.
+    S7: An image from which no workspace starts is reported and rebuilt, and the second run uses
+    the new one.
     """
     repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(SETUP, resume)})
     with session(private.url, small_image) as made:
@@ -340,22 +342,22 @@ def _damage(private: PrivateEngine, engine: Engine, tag: str, damage: str) -> No
 @pytest.mark.promise("S7")
 def test_the_clock_is_set_back(private: PrivateEngine, small_image, repo):
     """
-    S7: what was made in the future is as good as old, and nothing breaks either way.
+    S7: A layer from the future counts as old, and no change of the clock breaks a run.
     """
     run = (*COMMAND, "run", f"--engine={private.url}", f"--image={small_image}", "repo")
-    told = []
+    setup_ran = []
     for clock in ((), ("faketime", "-f", "-3d"), ("faketime", "-f", "-3d"), ()):
         with running(*clock, *run, cwd=repo.parent) as process:
             assert process.end() == 0, process.output
-        told.append("setup ran" in process.output)
+        setup_ran.append("setup ran" in process.output)
 
-    assert [True, True, False, True] == told
+    assert [True, True, False, True] == setup_ran
 
 
 @pytest.mark.promise("S7")
 def test_a_read_only_home(codex_engine, repo, tmp_path):
     """
-    S7: locks and authority are kept elsewhere, and the cache works.
+    S7: Locks and the authority are kept elsewhere, and the cache works.
     """
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     home.mkdir()
@@ -375,7 +377,7 @@ def test_a_read_only_home(codex_engine, repo, tmp_path):
 @pytest.mark.promise("S7")
 def test_setup_that_fails_after_an_earlier_success(codex_engine, tmp_path):
     """
-    S7: the old entry is untouched, and still serves who does not refresh.
+    S7: The old entry is unchanged, and runs that do not refresh still use it.
     """
     # A setup is not keyed by commit, so the same one fails at a later commit.
     script = "seq 100000 >/root/whole\n[ ! -e broken ] || exit 9\n"
@@ -398,7 +400,8 @@ def test_setup_that_fails_after_an_earlier_success(codex_engine, tmp_path):
 
 def test_no_network_is_left(private: PrivateEngine, small_image, repo):
     """
-    Those of dead sessions are taken back; if living ones have all, the error says what to do.
+    Networks of dead sessions are removed; if running sessions have all networks, the error says
+    what to do.
     """
     engine = find_engine(private.url)
     try:

@@ -1,4 +1,4 @@
-"""The handle: commands, files, copies."""
+"""The handle of a workspace runs commands, reads and writes files, and copies directories."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_codex_workspace import ExecError, ExecTimeout, WorkspaceLost
 
 def test_exec_returns_what_happened(plain):
     """
-    A failure is returned, not raised; text runs in a login shell in the project.
+    A failure is returned, not raised; text runs in a login shell in the project directory.
     """
     result = plain.exec("pwd; echo oops >&2; exit 4")
 
@@ -22,7 +22,7 @@ def test_exec_returns_what_happened(plain):
 
 def test_exec_takes_arguments_directory_user_variables_and_input(plain):
     """
-    Each keyword does what it says.
+    Each keyword of `exec` has its effect.
     """
     assert plain.exec(["echo", "$HOME", "x"]).stdout == "$HOME x\n"
     assert plain.exec(["pwd"], cwd="/tmp").stdout == "/tmp\n"
@@ -36,7 +36,7 @@ def test_exec_takes_arguments_directory_user_variables_and_input(plain):
 
 def test_a_timeout_ends_the_whole_group(plain):
     """
-    Partial output is kept; no child lives on.
+    Partial output is kept, and no child process survives.
     """
     with pytest.raises(ExecTimeout) as caught:
         plain.exec("echo before; sleep 300 & sleep 300", timeout=1)
@@ -47,7 +47,7 @@ def test_a_timeout_ends_the_whole_group(plain):
 
 def test_output_is_bounded(plain):
     """
-    A GB of output is cut at 10 MiB.
+    An output of 1 GB is cut at 10 MiB.
     """
     result = plain.exec("yes | head -c 1000000000; echo end >&2", timeout=120)
 
@@ -59,7 +59,7 @@ def test_output_is_bounded(plain):
 
 def test_bytes_that_are_not_text_are_kept(plain):
     """
-    Decoded with replacement, and raw.
+    Output is available decoded with replacements, and as bytes.
     """
     result = plain.exec(["printf", r"a\xffb"])
 
@@ -69,7 +69,7 @@ def test_bytes_that_are_not_text_are_kept(plain):
 
 def test_a_process_is_read_while_it_runs(plain):
     """
-    Lines come as they are printed; input can be sent; it can be ended.
+    Lines arrive as they are printed, input can be sent, and the process can be killed.
     """
     process = plain.start("while read line; do echo got $line; done")
     process.send("one\n")
@@ -84,7 +84,7 @@ def test_a_process_is_read_while_it_runs(plain):
 
 def test_paths_are_files_of_the_workspace(plain):
     """
-    Read, write, list, remove, with the builtin errors.
+    Paths read, write, list and remove files, with the builtin errors.
     """
     directory = plain.path("some/where")
     directory.mkdir(parents=True)
@@ -102,7 +102,7 @@ def test_paths_are_files_of_the_workspace(plain):
 
 def test_directories_are_copied_both_ways(plain, tmp_path):
     """
-    As `cp -r` does.
+    Directories are copied as by `cp -r`.
     """
     source = tmp_path / "source"
     (source / "sub").mkdir(parents=True)
@@ -134,7 +134,7 @@ def test_a_download_cannot_write_elsewhere(plain, tmp_path):
 
 def test_a_killed_container_is_a_lost_workspace(plain, codex_engine):
     """
-    Nothing hangs, and no library's traceback shows.
+    Nothing hangs, and no traceback of a library is shown.
     """
     codex_engine.remove(plain.container)
 
@@ -144,7 +144,7 @@ def test_a_killed_container_is_a_lost_workspace(plain, codex_engine):
 
 def test_many_commands_at_once(plain):
     """
-    Commands of several threads do not mix.
+    The output of commands in several threads is not mixed up.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -156,7 +156,7 @@ def test_many_commands_at_once(plain):
 
 def test_a_server_on_localhost_is_reached(plain):
     """
-    Past the proxy, as `NO_PROXY` says, and not in the log.
+    A request to localhost bypasses the proxy, as `NO_PROXY` says, and is not in the log.
     """
     serve = "require('http').createServer((_, r) => r.end('up')).listen(8000, 'localhost')"
     server = plain.start(["node", "-e", serve])

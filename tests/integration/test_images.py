@@ -1,4 +1,4 @@
-"""S1, S15: the images, and the runtimes in them."""
+"""S1, S15: The images are built, and have their runtimes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pytest_codex_workspace.reporting.output import Output
 @pytest.mark.promise("S1")
 def test_the_image_is_built_when_its_tag_is_missing(codex_engine, codex_image, codex_proxy):
     """
-    S1: under `codex-workspace-emulator:latest`; and not again while it is there.
+    S1: The image is built under `codex-workspace-emulator:latest`, and is not rebuilt while it
+    exists.
     """
     said: list[str] = []
     output = Output("progress", said.append)
@@ -40,7 +41,8 @@ def test_the_image_is_built_when_its_tag_is_missing(codex_engine, codex_image, c
 @pytest.mark.promise("S15")
 def test_the_defaults_are_set_and_the_exact_ones_run(plain):
     """
-    S15: Go, Bun, Node, PHP and Java are Codex's; the others are there in some version.
+    S15: Go, Bun, Node, PHP and Java have Codex's versions; the other runtimes exist in some
+    version.
     """
     for name, version in RUNTIMES.items():
         assert version == plain.env[f"CODEX_ENV_{name}_VERSION"]
@@ -57,7 +59,7 @@ def test_the_defaults_are_set_and_the_exact_ones_run(plain):
 @pytest.mark.parametrize(("version", "shown"), [("18", "v18."), ("22", "v22.")])
 def test_another_version_can_be_chosen(codex_workspace_factory, plain_repo, version, shown):
     """
-    S15: for login shells and for programs without one.
+    S15: The version applies to login shells, and to programs without a shell.
     """
     ws = codex_workspace_factory(repo=plain_repo, env={"CODEX_ENV_NODE_VERSION": version})
 
@@ -68,7 +70,7 @@ def test_another_version_can_be_chosen(codex_workspace_factory, plain_repo, vers
 @pytest.mark.promise("S15")
 def test_a_version_that_is_not_there_fails(codex_workspace_factory, plain_repo):
     """
-    S15: and the error names those that are.
+    S15: The error names the versions that the image has.
     """
     with pytest.raises(SetupError, match=r"1\.24\.3") as caught:
         codex_workspace_factory(repo=plain_repo, env={"CODEX_ENV_GO_VERSION": "1.11"})

@@ -1,4 +1,4 @@
-"""S12: there is no way around the proxy."""
+"""S12: A workspace cannot bypass the proxy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(json.dumps(found))
 
 def attempt(ws, *targets):
     """
-    Try to connect to *targets*; return what was said of each.
+    Try to connect to *targets*, and return the result of each attempt.
     """
     text = json.dumps([[family, kind, address] for family, kind, address in targets])
     return json.loads(ws.exec(["python3", "-c", _CONNECT, text], check=True, timeout=60).stdout)
@@ -52,7 +52,8 @@ def test_every_direct_connection_fails_at_once(
     plain, plain_repo, codex_workspace_factory, pip_index
 ):
     """
-    S12: the internet, the host, the bridge, another workspace; TCP, UDP, IPv6.
+    S12: Connections to the internet, the host, the bridge and another workspace fail over TCP,
+    UDP and IPv6.
     """
     outside = socket.gethostbyname(pip_index.removeprefix("https://"))
     with socket.create_connection((outside, 443), 10):
@@ -75,7 +76,7 @@ def test_every_direct_connection_fails_at_once(
 @pytest.mark.promise("S12")
 def test_a_listener_on_the_host_hears_nothing(plain):
     """
-    S12: a service of this machine on every address is out of reach.
+    S12: A service of this machine that listens on every address is out of reach.
     """
     heard: list[object] = []
     with socket.create_server(("0.0.0.0", 0)) as server:
@@ -99,7 +100,7 @@ def test_a_listener_on_the_host_hears_nothing(plain):
 @pytest.mark.promise("S12")
 def test_outside_names_are_refused_and_logged(plain):
     """
-    S12: at once, with an ordinary error, and the log names the name.
+    S12: A look-up fails at once with an ordinary error, and the log has the name.
     """
     script = (
         "import socket, time; t = time.monotonic()\n"
@@ -117,7 +118,7 @@ def test_outside_names_are_refused_and_logged(plain):
 @pytest.mark.promise("S12")
 def test_the_own_name_is_no_outside_name(plain):
     """
-    S12: what programs look up of their own accord, as git does, is not in the log.
+    S12: Names that programs look up by themselves, as git does, are not in the log.
     """
     found = plain.exec("getent ahosts $(hostname) && hostname -I", check=True).stdout.split()
 
@@ -128,7 +129,7 @@ def test_the_own_name_is_no_outside_name(plain):
 @pytest.mark.promise("S12")
 def test_the_engines_own_resolver_gives_nothing_away(plain):
     """
-    S12: asked directly, it does not answer for outside names either.
+    S12: The engine's resolver does not answer for outside names, even if asked directly.
     """
     query = (
         "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)\n"
@@ -146,7 +147,7 @@ def test_the_engines_own_resolver_gives_nothing_away(plain):
 @pytest.mark.promise("S12")
 def test_the_workspace_has_no_power_over_its_network(plain):
     """
-    S12: no route can be added, no raw socket opened, no address taken.
+    S12: A workspace cannot add a route, open a raw socket or take an address.
     """
     status = plain.path("/proc/self/status").read_text()
     bounding = int(status.split("CapBnd:")[1].split()[0], 16)
@@ -164,7 +165,7 @@ def test_the_workspace_has_no_power_over_its_network(plain):
 @pytest.mark.promise("S12")
 def test_nothing_of_the_engine_or_host_is_mounted(plain):
     """
-    S12: no engine socket, no path of the host, no device.
+    S12: No engine socket, path of the host or device is mounted.
     """
     mounts = plain.path("/proc/self/mounts").read_text().splitlines()
     kinds = {line.split()[1]: line.split()[2] for line in mounts}
@@ -190,7 +191,7 @@ def test_nothing_of_the_engine_or_host_is_mounted(plain):
 @pytest.mark.promise("S12")
 def test_a_workspace_leaves_no_trap_for_the_next(codex_workspace_factory, plain_repo, codex_proxy):
     """
-    S12: hosts file and resolver belong to the namespace that is lent again.
+    S12: The next workspace in a namespace gets a new hosts file and resolver configuration.
     """
     for _ in range(3):
         ws = codex_workspace_factory(repo=plain_repo)
@@ -203,7 +204,7 @@ def test_a_workspace_leaves_no_trap_for_the_next(codex_workspace_factory, plain_
 @pytest.mark.promise("S12")
 def test_the_proxy_does_not_lead_to_the_host(plain):
     """
-    S12: nor to loopback, private or metadata addresses.
+    S12: The proxy does not connect to the host, or to loopback, private or metadata addresses.
     """
     hosts = [*addresses_of_this_machine(), "127.0.0.1", "10.0.0.1", "169.254.169.254"]
     for host in hosts:
@@ -254,7 +255,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
 @pytest.mark.promise("S12")
 def test_two_workspaces_cannot_talk(plain, plain_repo, codex_workspace_factory):
     """
-    S12: not even if both want to, by broadcast or multicast.
+    S12: Two workspaces cannot exchange data even if both try, by broadcast or multicast.
     """
     other = codex_workspace_factory(repo=plain_repo)
     own = other.exec("hostname -I", check=True).stdout.split()[0]
@@ -274,7 +275,7 @@ def test_two_workspaces_cannot_talk(plain, plain_repo, codex_workspace_factory):
 @pytest.mark.promise("S12")
 def test_nothing_answers_to_a_ping(plain, pip_index):
     """
-    S12: ICMP fails at once, by any of the ways a process may ask for it.
+    S12: ICMP fails at once, with every kind of socket that a process can open for it.
     """
     outside = socket.gethostbyname(pip_index.removeprefix("https://"))
     gateway = plain.exec("hostname -I", check=True).stdout.split()[0].rsplit(".", 1)[0] + ".1"
@@ -295,9 +296,9 @@ def test_nothing_answers_to_a_ping(plain, pip_index):
 
 
 @pytest.mark.promise("S12")
-def test_a_proxy_that_is_gone_is_told(codex_engine, plain_repo, tmp_path):
+def test_a_proxy_that_is_gone_is_reported(codex_engine, plain_repo, tmp_path):
     """
-    S12: the next use of the log says what happened, without a hang, and nothing gets out.
+    S12: The next use of the log reports what happened, nothing hangs, and nothing gets out.
     """
     session = Session(Config(image="slim", engine=codex_engine.url), Output("quiet", _silent))
     try:

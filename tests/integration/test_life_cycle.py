@@ -1,4 +1,4 @@
-"""Normal ends, failures, Ctrl-C, kill -9: nothing of ours is left running."""
+"""After a normal end, a failure, Ctrl-C or kill -9, nothing of ours keeps running."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_it(codex_workspace):
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """
-    A repository with setup, and a test beside it.
+    Return a repository with setup, and a test beside it.
     """
     init_repo(tmp_path / "repo", {"a": "1", **scripts("echo hello from setup\n")})
     return tmp_path
@@ -42,7 +42,7 @@ RUNS: list[subprocess.Popen[str]] = []
 @pytest.fixture(autouse=True)
 def _end_runs():
     """
-    End what a failed test left running.
+    End the processes that a failed test left running.
     """
     yield
     while RUNS:
@@ -73,7 +73,7 @@ def start(project: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
 )
 def test_after_each_kind_of_end_nothing_is_left(project, engine, body, code):
     """
-    A pass, a failure, an interruption.
+    Nothing is left after a pass, a failure or an interruption.
     """
     run = start(project, body)
     output = run.communicate(timeout=300)[0]
@@ -87,7 +87,7 @@ def test_after_each_kind_of_end_nothing_is_left(project, engine, body, code):
 
 def test_ctrl_c_cleans_up(project, engine):
     """
-    As a terminal sends it, in the middle of a command.
+    Ctrl-C from a terminal in the middle of a command cleans up.
     """
     run = start(project, "codex_workspace.exec('sleep 300')")
     assert until((project / "started").exists, 300)
@@ -104,7 +104,8 @@ def test_ctrl_c_cleans_up(project, engine):
 @pytest.mark.parametrize("line", ["starting", "projecting", "running codex", "hello from setup"])
 def test_an_interrupted_command_leaves_nothing(project, engine, line):
     """
-    Wherever it is, from the first network to the last image.
+    An interrupted command leaves nothing behind at any step, from the first network to the last
+    image.
     """
     command = [sys.executable, "-u", "-m", "pytest_codex_workspace.cli", "run", "--image=slim"]
     run = subprocess.Popen(
@@ -131,7 +132,7 @@ def test_an_interrupted_command_leaves_nothing(project, engine, line):
 
 def test_kill_9_leaves_only_a_network_and_the_next_run_takes_it(project, engine):
     """
-    Containers end by themselves within 10 s.
+    Containers end by themselves within 10 s, and the next run removes the network.
     """
     run = start(project, "time.sleep(300)")
     assert until((project / "started").exists, 300)
@@ -177,7 +178,8 @@ while True:
 
 def test_an_engine_that_stops_is_a_lost_workspace(project, engine, tmp_path):
     """
-    In the middle of a command: our words, no hang, and nothing left once it is back.
+    A command is interrupted with our error, nothing hangs, and nothing is left when the engine is
+    back.
     """
     if not engine.url.startswith("unix://"):
         pytest.skip(f"the engine at {engine.url} has no socket that a test can stand in front of")
@@ -206,7 +208,7 @@ def test_an_engine_that_stops_is_a_lost_workspace(project, engine, tmp_path):
 
 def test_a_failed_workspace_can_be_kept(project, engine):
     """
-    As an image, with the command that looks into it.
+    A failed workspace is kept as an image, and the report has the command that opens the image.
     """
     run = start(
         project, "codex_workspace.exec('touch /root/seen'); assert 0", "--codex-keep=failed"
@@ -222,7 +224,7 @@ def test_a_failed_workspace_can_be_kept(project, engine):
 
 def test_a_failed_test_shows_what_was_blocked(project):
     """
-    In a section of the report.
+    The report of a failed test has a section with the blocked requests.
     """
     run = start(project, "codex_workspace.exec('curl -s http://gone.example/'); assert 0")
     output = run.communicate(timeout=300)[0]
@@ -235,7 +237,7 @@ def test_a_failed_test_shows_what_was_blocked(project):
 @pytest.mark.parametrize("mode", ["auto", "refresh"])
 def test_xdist_workers_share_one_setup(project, engine, mode):
     """
-    Each setup image is made once a run, and the counts come together.
+    Each setup image is built once in a run, and the counts are summed up.
     """
     (project / "test_it.py").write_text(
         "import pytest\n@pytest.mark.parametrize('n', range(4))\n"
@@ -258,7 +260,8 @@ def test_xdist_workers_share_one_setup(project, engine, mode):
 @pytest.mark.promise("S8", "S16")
 def test_the_command_runs_the_whole_chain(project):
     """
-    S16: image, proxy, projection, setup, cache, second run; S8: with the scripts' output.
+    S16: One command runs image, proxy, projection, setup, cache and second run. S8: It shows the
+    scripts' output.
     """
     command = [sys.executable, "-m", "pytest_codex_workspace.cli", "run", "--image=slim", "repo"]
     cold = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
@@ -274,7 +277,7 @@ def test_the_command_runs_the_whole_chain(project):
 @pytest.mark.promise("S8", "S16")
 def test_the_commands_exit_code_is_the_scripts(tmp_path):
     """
-    S8: and its last lines are on standard error.
+    S8: The command has the script's exit code, and prints its last lines on standard error.
     """
     init_repo(tmp_path / "repo", scripts("echo no good; exit 7\n"))
     command = [sys.executable, "-m", "pytest_codex_workspace.cli", "run", "--image=slim"]
@@ -290,7 +293,7 @@ def test_the_commands_exit_code_is_the_scripts(tmp_path):
 
 def test_a_hanging_script_is_ended(tmp_path, engine):
     """
-    By `--codex-setup-timeout`, with what it had printed.
+    `--codex-setup-timeout` kills a script, and the error has its output so far.
     """
     init_repo(tmp_path / "repo", {"a": "1", **scripts("echo waiting; sleep 600\n")})
     run = start(tmp_path, "pass", "--codex-setup-timeout=2")
@@ -303,7 +306,7 @@ def test_a_hanging_script_is_ended(tmp_path, engine):
 
 def test_a_missing_base_image_is_explained(tmp_path):
     """
-    What was asked for, and what can be done.
+    The error says what was requested, and what to do.
     """
     init_repo(tmp_path / "repo", {"a": "1"})
     env = {**os.environ, "NO_COLOR": "1"}
@@ -331,7 +334,7 @@ def test_a_missing_base_image_is_explained(tmp_path):
 
 def test_without_a_cache_layers_last_as_long_as_they_are_needed(project):
     """
-    `off`: a workspace that ended takes its own layers with it, not those of the next.
+    With `off`, a workspace that ends removes its own layers, but not those of the next one.
     """
     (project / "test_it.py").write_text(
         "def test_1(codex_workspace): pass\n"
@@ -352,7 +355,7 @@ def test_without_a_cache_layers_last_as_long_as_they_are_needed(project):
 
 def test_an_expired_or_required_cache(tmp_path, project):
     """
-    `require` fails on a miss and says how to make the image; `off` leaves nothing behind.
+    `require` fails on a miss and says how to build the image; `off` leaves nothing behind.
     """
     engine = find_engine()
     own = {

@@ -1,4 +1,4 @@
-"""S10, S11, S13, S14: what leaves a workspace, and what the log says of it."""
+"""S10, S11, S13, S14: Requests leave a workspace as promised, and the log has them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..conftest import scripts
 @pytest.mark.promise("S10")
 def test_https_passes_through_the_proxy(plain, pip_index):
     """
-    S10: and is in the log by the time `exec` returns.
+    S10: An HTTPS request is in the log when `exec` returns.
     """
     host = pip_index.removeprefix("https://")
     result = plain.exec(f"curl -sS -o /dev/null -w '%{{http_code}}' {pip_index}/simple/six/")
@@ -38,7 +38,7 @@ def test_https_passes_through_the_proxy(plain, pip_index):
 @pytest.mark.promise("S10")
 def test_pip_and_npm_install_real_packages(plain):
     """
-    S10: over HTTPS, with no configuration of their own.
+    S10: pip and npm install over HTTPS without configuration.
     """
     pip = plain.exec("pip download --no-deps --no-cache-dir -d /tmp/p six", timeout=120)
     npm = plain.exec("cd /tmp && npm install --no-audit --no-fund is-odd", timeout=180)
@@ -54,7 +54,7 @@ def test_pip_and_npm_install_real_packages(plain):
 @pytest.mark.promise("S10")
 def test_apt_works_over_https(plain):
     """
-    S10: the image's own package sources are HTTPS ones.
+    S10: The package sources of the image use HTTPS.
     """
     result = plain.exec("apt-get update", timeout=180)
 
@@ -66,7 +66,7 @@ def test_apt_works_over_https(plain):
 @pytest.mark.promise("S10")
 def test_plain_http_is_refused_with_a_reason(plain):
     """
-    S10: 403, a text for people, and a header for programs.
+    S10: Plain HTTP gets 403, a text for people, and a header for programs.
     """
     result = plain.exec("curl -sS -i http://example.com/page")
 
@@ -80,7 +80,7 @@ def test_plain_http_is_refused_with_a_reason(plain):
 @pytest.mark.promise("S10")
 def test_a_tunnel_carries_only_tls(plain, pip_index):
     """
-    S10: something else inside CONNECT gets no byte through.
+    S10: No byte of anything but TLS passes through CONNECT.
     """
     host = pip_index.removeprefix("https://")
     script = (
@@ -97,7 +97,7 @@ def test_a_tunnel_carries_only_tls(plain, pip_index):
 @pytest.mark.promise("S10")
 def test_other_ports_are_refused(plain):
     """
-    S10: CONNECT to a port that is not HTTPS's.
+    S10: CONNECT to another port than that of HTTPS is refused.
     """
     result = plain.exec("curl -sS https://example.com:22/")
 
@@ -109,7 +109,7 @@ def test_other_ports_are_refused(plain):
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_websocket_is_refused(plain, pip_index, scheme):
     """
-    S11: `ws` and `wss`.
+    S11: `ws` and `wss` are refused.
     """
     url = f"{scheme}://{pip_index.removeprefix('https://')}/"
     result = plain.exec(
@@ -127,7 +127,7 @@ def test_websocket_is_refused(plain, pip_index, scheme):
 @pytest.mark.promise("S13")
 def test_the_environment_is_codexs(plain):
     """
-    S13: proxy variables in both cases, no variable of this machine.
+    S13: The proxy variables are set in both cases, and no variable of this machine is.
     """
     text = plain.exec(["env", "-0"], check=True).stdout
     found = dict(line.split("=", 1) for line in text.split("\0") if line)
@@ -147,7 +147,7 @@ def test_the_environment_is_codexs(plain):
 @pytest.mark.promise("S13")
 def test_nothing_of_the_hosts_environment_arrives(plain_repo, codex_workspace_factory, monkeypatch):
     """
-    S13: only what is named.
+    S13: Only the variables that an option names reach a workspace.
     """
     monkeypatch.setenv("HOST_SECRET", "hush")
 
@@ -160,7 +160,7 @@ def test_nothing_of_the_hosts_environment_arrives(plain_repo, codex_workspace_fa
 @pytest.mark.promise("S14")
 def test_the_certificate_is_there_and_the_key_is_not(plain, codex_proxy):
     """
-    S14: at its place, in the system's store, and named by the variables.
+    S14: The certificate is at Codex's path, in the system's store, and named by the variables.
     """
     certificate = plain.path(CERTIFICATE).read_bytes()
     store = plain.path("/etc/ssl/certs/ca-certificates.crt").read_bytes()
@@ -185,7 +185,7 @@ def test_the_certificate_is_there_and_the_key_is_not(plain, codex_proxy):
 @pytest.mark.promise("S14")
 def test_no_certificate_of_this_machine_is_trusted(plain):
     """
-    S14: a company's CA of the host is for builds and for the proxy only.
+    S14: A corporate CA of the host is only used for builds and by the proxy.
     """
     from pytest_codex_workspace.host.certificates import host_bundle
 
@@ -198,9 +198,9 @@ def test_no_certificate_of_this_machine_is_trusted(plain):
 
 
 @pytest.mark.promise("S10")
-def test_phases_are_told_apart(codex_workspace_factory, make_repo, pip_index):
+def test_phases_are_distinguished(codex_workspace_factory, make_repo, pip_index):
     """
-    S10: what setup requested is logged as setup's.
+    S10: The requests of setup are logged in the phase of setup.
     """
     repo = make_repo(
         **scripts(
@@ -224,7 +224,7 @@ def test_phases_are_told_apart(codex_workspace_factory, make_repo, pip_index):
 @pytest.mark.promise("S10")
 def test_workspaces_have_logs_of_their_own(codex_workspace_factory, plain_repo):
     """
-    S10: what one requests is not in another's log, side by side or one after the other.
+    S10: A workspace's requests are not in another's log, whether they run in parallel or in turn.
     """
     first = codex_workspace_factory(repo=plain_repo)
     second = codex_workspace_factory(repo=plain_repo)
@@ -238,7 +238,7 @@ def test_workspaces_have_logs_of_their_own(codex_workspace_factory, plain_repo):
 @pytest.mark.promise("S10")
 def test_what_nobody_waited_for_is_logged(plain):
     """
-    S10: clients that were started in the background are in the log, too.
+    S10: Requests of clients in the background are in the log.
     """
     plain.exec("for i in $(seq 20); do (curl -s http://h$i.example/ >/dev/null &) ; done; wait")
     plain.exec("while pgrep curl >/dev/null; do :; done", timeout=30)
@@ -248,7 +248,7 @@ def test_what_nobody_waited_for_is_logged(plain):
 
 def test_a_failed_assertion_shows_what_there_was(plain):
     """
-    The matcher, and the nearest request with what differs.
+    The failure shows the filters, and the nearest request with the differences.
     """
     plain.exec("curl -s http://example.com/there")
 
@@ -262,7 +262,8 @@ def test_a_failed_assertion_shows_what_there_was(plain):
 @pytest.mark.promise("S14")
 def test_without_a_certificate_a_workspace_ends_and_says_why(codex_engine, codex_image):
     """
-    S14: after 30 s as it is started, after one second here.
+    S14: A workspace without the certificate ends with a reason, by default after 30 s, here after
+    one second.
     """
     engine = codex_engine
     command = ["python3", "-I", "-S", "-u", "/opt/codex/workspace_agent.py", "1"]

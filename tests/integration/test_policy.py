@@ -1,4 +1,4 @@
-"""S10: what may leave is what the policy says, at every moment of a workspace."""
+"""S10: The policy decides at every moment of a workspace what leaves it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..conftest import scripts
 
 def fetch(ws, url: str, *options: str) -> str:
     """
-    The status of a request, or what curl complains of.
+    Return the status of a request, or curl's error.
     """
     command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", *options, url]
     result = ws.exec(command)
@@ -23,7 +23,7 @@ def fetch(ws, url: str, *options: str) -> str:
 @pytest.fixture
 def url(pip_index: str) -> str:
     """
-    Something that is there.
+    Return a URL that answers.
     """
     return f"{pip_index}/simple/six/"
 
@@ -49,7 +49,7 @@ def test_another_policy_from_now_on(plain, url):
 
 def test_a_workspace_that_has_ended(codex_workspace_factory, plain_repo, request):
     """
-    Its log can be read, its network not be changed.
+    The log of a workspace that has ended can be read, but its policy cannot be changed.
     """
     ws = codex_workspace_factory(repo=plain_repo)
     ws.exec("curl -s http://example.com/")
@@ -63,7 +63,7 @@ def test_a_workspace_that_has_ended(codex_workspace_factory, plain_repo, request
 @pytest.mark.promise("S10")
 def test_methods_ports_and_plain_http(codex_workspace_factory, plain_repo, url):
     """
-    S10: each field of a policy, in a real workspace.
+    S10: Each field of a policy has its effect in a real workspace.
     """
     ws = codex_workspace_factory(repo=plain_repo, network={"methods": ["GET"], "http": "allow"})
 
@@ -78,7 +78,7 @@ def test_methods_ports_and_plain_http(codex_workspace_factory, plain_repo, url):
 @pytest.mark.promise("S10")
 def test_a_preset_lets_the_registries_pass_and_nothing_else(codex_workspace_factory, plain_repo):
     """
-    S10: those that the image's own pip is set to; the refusal names the policy.
+    S10: The preset allows the registries that the image's pip uses; a refusal names the policy.
     """
     ws = codex_workspace_factory(repo=plain_repo, network="codex-package-managers")
     pip = ws.exec("pip download --no-deps --no-cache-dir -d /tmp/p six", timeout=120)
@@ -97,7 +97,7 @@ def test_a_preset_lets_the_registries_pass_and_nothing_else(codex_workspace_fact
 @pytest.mark.parametrize("state", ["cache_miss", "cache_hit"])
 def test_scripts_have_a_policy_of_their_own(codex_workspace_factory, make_repo, url, state):
     """
-    S10: the test is offline, setup was not, whether it ran now or long ago.
+    S10: The test is offline, setup was not, whether setup ran now or earlier.
     """
     setup = f"curl -sS -o /dev/null {url}\n"
     repo = make_repo(**scripts(setup, setup))
@@ -114,7 +114,7 @@ def test_scripts_have_a_policy_of_their_own(codex_workspace_factory, make_repo, 
 @pytest.mark.promise("S10")
 def test_option_fixture_and_marker(pytester, plain_repo):
     """
-    S10: the marker beats the fixture, the fixture beats the option, the option the ini file.
+    S10: The precedence is marker, fixture, option, ini file.
     """
     pytester.makeini(
         f"[pytest]\ncodex_repo = {plain_repo}\ncodex_image = slim\ncodex_network = open\n"

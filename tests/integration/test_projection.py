@@ -1,4 +1,4 @@
-"""S2, S3, S4: what of a repository is in a workspace."""
+"""S2, S3, S4: A workspace has the committed files of a repository, and nothing else of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 def fingerprint(where: Path) -> dict[str, str]:
     """
-    Content and times of every file below *where*.
+    Return content and times of every file below *where*.
     """
     found = {}
     for path in sorted(where.rglob("*")):
@@ -32,7 +32,7 @@ def fingerprint(where: Path) -> dict[str, str]:
 @pytest.mark.promise("S2")
 def test_only_what_is_committed_arrives(make_repo, codex_workspace_factory):
     """
-    S2: no untracked file, no uncommitted change, no ignored file.
+    S2: The workspace has no untracked file, uncommitted change or ignored file.
     """
     repo = make_repo(
         **{".gitignore": "ignored\n", "tracked": "committed\n", "gone": "still here\n"}
@@ -59,7 +59,7 @@ def test_only_what_is_committed_arrives(make_repo, codex_workspace_factory):
 @pytest.mark.promise("S3")
 def test_nothing_reaches_the_repository(make_repo, codex_workspace_factory):
     """
-    S3: whatever a workspace does, the user's files and `.git` stay as they are.
+    S3: Whatever a workspace does, the user's files and `.git` are unchanged.
     """
     repo = make_repo()
     git(repo, "branch", "other")
@@ -83,7 +83,7 @@ def test_submodules_are_there_at_their_commits(
     make_repo, codex_workspace_factory, tmp_path, monkeypatch
 ):
     """
-    S4: recursively, and not at all with CODEX_SKIP_SUBMODULES=1.
+    S4: Submodules are projected recursively, and with CODEX_SKIP_SUBMODULES=1 not at all.
     """
     inner = make_repo("inner", deep="1\n")
     middle = make_repo("middle")
@@ -112,7 +112,7 @@ def test_submodules_are_there_at_their_commits(
 @pytest.mark.parametrize("kind", ["worktree", "shallow", "detached"])
 def test_unusual_checkouts_work(make_repo, codex_workspace_factory, tmp_path, kind):
     """
-    S2: a linked worktree, a shallow clone, a detached HEAD.
+    S2: A linked worktree, a shallow clone and a detached HEAD are projected.
     """
     repo = make_repo(a="1\n")
     first = git(repo, "rev-parse", "HEAD")
@@ -138,7 +138,8 @@ def test_unusual_checkouts_work(make_repo, codex_workspace_factory, tmp_path, ki
 @pytest.mark.promise("S2")
 def test_odd_names_and_links_arrive(tmp_path, codex_workspace_factory):
     """
-    S2: spaces, newlines, quotes, bytes that are not UTF-8, links that lead outside.
+    S2: Names with spaces, newlines, quotes or bytes that are not UTF-8 arrive, and links that
+    lead outside.
     """
     names = [b"with space", b"new\nline", b"quo\"te'", b"\xff\xfe", "ünï".encode()]
     repo = init_repo(tmp_path / "odd", {"README": "x"})
@@ -193,7 +194,7 @@ def foreign(where: Path) -> Path:
 )
 def test_what_cannot_be_projected_is_explained(tmp_path, codex_workspace_factory, make, words):
     """
-    Bad input ends in a `ProjectionError` that says what to do.
+    Invalid input ends in a `ProjectionError` that says what to do.
     """
     with pytest.raises(ProjectionError) as caught:
         codex_workspace_factory(repo=make(tmp_path / "it"))
@@ -204,7 +205,7 @@ def test_what_cannot_be_projected_is_explained(tmp_path, codex_workspace_factory
 
 def test_an_unknown_revision_is_explained(plain_repo, codex_workspace_factory):
     """
-    The revision and the repository are named.
+    The error names the revision and the repository.
     """
     with pytest.raises(ProjectionError, match="no-such-branch"):
         codex_workspace_factory(repo=plain_repo, rev="no-such-branch")

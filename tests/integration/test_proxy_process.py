@@ -1,4 +1,4 @@
-"""S10, S11: the proxy's own program, on loopback, with raw clients and a server of ours."""
+"""S10, S11: The proxy's own program, on loopback, handles raw clients and a server of ours."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from .proxy_process import Running, free_port, read_all, start
 @pytest.fixture(autouse=True)
 def _engine() -> None:
     """
-    Nothing here needs an engine.
+    Replace the fixture of this name: these tests need no engine.
     """
 
 
 def test_ordinary_requests(proxy: Running) -> None:
     """
-    S10: several on one connection, each in the log with its own facts.
+    S10: Several requests on one connection are each in the log with their own data.
     """
     connection = proxy.https()
     for path in ("/a?token=secret", "/big"):
@@ -67,7 +67,7 @@ def test_ordinary_requests(proxy: Running) -> None:
 )
 def test_refusals_in_clear(proxy: Running, head: bytes, reason: str) -> None:
     """
-    S10: 403, a header for programs and a text for people.
+    S10: A refusal has status 403, a header for programs and a text for people.
     """
     head = head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     with proxy.connect() as raw:
@@ -96,7 +96,8 @@ def test_refusals_inside_tls(
     proxy: Running, request_head: bytes, sni: str | None, reason: str
 ) -> None:
     """
-    S10, S11: judged per request, answered readably, and nothing reaches the server.
+    S10, S11: Each request is judged and answered with a readable text, and nothing reaches the
+    server.
     """
     answer = proxy.ask(request_head, sni)
 
@@ -110,7 +111,7 @@ def test_refusals_inside_tls(
 @pytest.mark.parametrize("data", [b"SSH-2.0-x\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x02\x00"])
 def test_a_tunnel_carries_only_tls(proxy: Running, data: bytes, pause: bool) -> None:
     """
-    S10: whichever way the bytes are split.
+    S10: Anything but TLS is refused, however the bytes are split.
     """
     with proxy.tunnel() as raw:
         for piece in [data[i : i + 1] for i in range(len(data))] if pause else [data]:
@@ -125,7 +126,7 @@ def test_a_tunnel_carries_only_tls(proxy: Running, data: bytes, pause: bool) -> 
 @pytest.mark.parametrize("data", [b"SSH-2.0-x\r\n", b"\x00\x00\x00", b"PRI * HTTP/2.0\r\n\r\n"])
 def test_tls_carries_only_http(proxy: Running, data: bytes) -> None:
     """
-    S10: something else inside TLS gets no byte through.
+    S10: No byte of anything but HTTP passes inside TLS.
     """
     assert proxy.ask(data) == b""
     proxy.log.assert_blocked("not-tls", host="localhost")
@@ -134,7 +135,7 @@ def test_tls_carries_only_http(proxy: Running, data: bytes) -> None:
 
 def test_tls_in_small_segments(proxy: Running) -> None:
     """
-    S10: a handshake that arrives byte by byte is still one.
+    S10: A handshake that arrives byte by byte is accepted.
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     proxy.context.set_alpn_protocols(["http/1.1"])
@@ -153,7 +154,7 @@ def test_tls_in_small_segments(proxy: Running) -> None:
 
 def test_an_unasked_switch_of_protocols(proxy: Running) -> None:
     """
-    S11: a 101 is cut off before a byte of it arrives.
+    S11: A 101 is cut off before a byte of it arrives.
     """
     assert proxy.ask(b"GET /switch HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
     proxy.log.assert_blocked("websocket", path="/switch", status=None)
@@ -161,7 +162,7 @@ def test_an_unasked_switch_of_protocols(proxy: Running) -> None:
 
 def test_a_refused_upload_takes_no_memory(proxy: Running) -> None:
     """
-    S10: its body is read and thrown away, the answer comes all the same.
+    S10: The body is read and dropped, and the answer arrives.
     """
     before = _resident(proxy.stream.process.pid)
     connection = http.client.HTTPConnection(LOCAL, proxy.port, timeout=20)
@@ -174,7 +175,7 @@ def test_a_refused_upload_takes_no_memory(proxy: Running) -> None:
 
 def test_http2(proxy: Running) -> None:
     """
-    S10: judged like HTTP/1.1, and an upload of unknown length arrives whole.
+    S10: HTTP/2 is judged like HTTP/1.1, and an upload of unknown length arrives whole.
     """
     with proxy.secure(alpn="h2") as secure:
         assert secure.selected_alpn_protocol() == "h2"
@@ -227,7 +228,7 @@ def _http2(secure: ssl.SSLSocket, requests: list[tuple[str, str, bytes]]) -> dic
 @pytest.mark.parametrize("length", [None, "5"])
 def test_trailers_of_http2(proxy: Running, length: str | None) -> None:
     """
-    S10: the body arrives and ends, without them, at a server that speaks HTTP/1.
+    S10: The body arrives completely, without its trailers, at a server that uses HTTP/1.
     """
     client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
     client.initiate_connection()
@@ -251,7 +252,7 @@ def test_trailers_of_http2(proxy: Running, length: str | None) -> None:
 @pytest.mark.parametrize(("path", "status"), [("/silence", 502), ("/half", 200)])
 def test_a_server_that_breaks_off(proxy: Running, path: str, status: int) -> None:
     """
-    The log says whose fault it was.
+    The log says that the server closed the connection.
     """
     proxy.ask(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
 
@@ -261,7 +262,8 @@ def test_a_server_that_breaks_off(proxy: Running, path: str, status: int) -> Non
 
 def test_servers_that_cannot_be_reached(origin: Origin, tmp_path: Path) -> None:
     """
-    Refused connections, unknown names, private addresses behind names, foreign certificates.
+    Refused connections, unknown names, private addresses behind names and foreign certificates
+    are explained.
     """
     closed = free_port()
     proxy = Running(origin, tmp_path, ports=(closed, origin.port))
@@ -288,7 +290,7 @@ def test_servers_that_cannot_be_reached(origin: Origin, tmp_path: Path) -> None:
 
 def test_plain_http_where_it_is_allowed(origin: Origin, tmp_path: Path) -> None:
     """
-    And a target that is not the Host header's is refused there, too.
+    A target that differs from the Host header is refused over plain HTTP, too.
     """
     plain = Origin(tmp_path, tls=False)
     proxy = Running(origin, tmp_path, http="allow", ports=(plain.port,))
@@ -321,7 +323,7 @@ def test_a_policy_is_for_what_is_under_way(
     proxy: Running, begin: bytes, rest: bytes, path: str
 ) -> None:
     """
-    S13: what was allowed before and is not now is cut off, whatever of it has left.
+    S13: A request that a new policy blocks is cut off, even if a part has already left.
     """
     head = b"POST " + path.encode() + b" HTTP/1.1\r\nHost: localhost\r\n"
     with proxy.secure() as secure, proxy.secure() as idle:
@@ -342,7 +344,7 @@ def test_a_policy_is_for_what_is_under_way(
 
 def test_an_open_websocket_is_under_way(proxy: Running) -> None:
     """
-    It ends with the policy that allowed it.
+    A WebSocket ends with the policy that allowed it.
     """
     policy = Policy(ports=(proxy.origin.port,), private=(f"{LOCAL}/32",), websocket="allow")
     proxy.client.policy(LOCAL, policy)
@@ -365,7 +367,7 @@ def test_an_open_websocket_is_under_way(proxy: Running) -> None:
 @pytest.mark.promise("S13")
 def test_a_request_with_its_answer_is_under_way(proxy: Running, tmp_path: Path) -> None:
     """
-    S13: a server may answer before it has the whole body; what follows is judged as well.
+    S13: If a server answers before it has the whole body, the rest of the body is still judged.
     """
 
     def early(connection: ssl.SSLSocket) -> bytes:
@@ -396,7 +398,7 @@ def test_a_request_with_its_answer_is_under_way(proxy: Running, tmp_path: Path) 
 
 def test_websockets_where_they_are_allowed(proxy: Running) -> None:
     """
-    By a policy of this workspace alone.
+    The policy of a workspace allows WebSockets for this workspace only.
     """
     policy = Policy(ports=(proxy.origin.port,), private=(f"{LOCAL}/32",), websocket="allow")
     proxy.client.policy(LOCAL, policy)
@@ -426,7 +428,7 @@ def test_offline(proxy: Running) -> None:
 
 def test_a_foreign_certificate_upstream(origin: Origin, tmp_path: Path) -> None:
     """
-    The proxy verifies: an origin it has no authority for is a failure, not a page.
+    A request to an origin whose authority the proxy does not trust fails.
     """
     stranger = Origin(tmp_path)
     proxy = Running(origin, tmp_path, ports=(stranger.port,))
@@ -445,7 +447,7 @@ def test_a_foreign_certificate_upstream(origin: Origin, tmp_path: Path) -> None:
 
 def test_a_client_that_does_not_trust_the_proxy(proxy: Running) -> None:
     """
-    The log names the variables that such tools read.
+    The log names the variables that such clients read.
     """
     with pytest.raises(ssl.SSLCertVerificationError):
         ssl.create_default_context().wrap_socket(proxy.tunnel(), server_hostname="localhost")
@@ -457,7 +459,7 @@ def test_a_client_that_does_not_trust_the_proxy(proxy: Running) -> None:
 
 def test_nothing_is_missed_by_the_barrier(proxy: Running) -> None:
     """
-    Clients that send and leave are in the log all the same.
+    Requests of clients that send and disconnect are in the log.
     """
     for number in range(30):
         with proxy.connect() as raw:
@@ -473,7 +475,7 @@ def test_nothing_is_missed_by_the_barrier(proxy: Running) -> None:
 
 def test_the_barrier_waits_for_answers_but_not_for_idle_connections(proxy: Running) -> None:
     """
-    And not for ever.
+    The barrier waits for answers, with a limit, and does not wait for idle connections.
     """
     proxy.origin.gate.clear()
     idle = proxy.https()
@@ -497,7 +499,7 @@ def test_the_barrier_waits_for_answers_but_not_for_idle_connections(proxy: Runni
 
 def test_release_cuts_off(proxy: Running) -> None:
     """
-    Open connections end, and the address means nothing any more.
+    Open connections end, and the address no longer belongs to a workspace.
     """
     proxy.origin.gate.clear()
     secure = proxy.secure()
@@ -513,7 +515,7 @@ def test_release_cuts_off(proxy: Running) -> None:
 
 def test_phases_and_owners(proxy: Running) -> None:
     """
-    A request belongs to the phase it began in; an address to one workspace.
+    A request belongs to the phase in which it began; an address belongs to one workspace.
     """
     proxy.client.register(LOCAL, proxy.name, "setup")
     proxy.ask_in_clear(b"GET http://one/ HTTP/1.1\r\nConnection: close\r\n\r\n")
@@ -527,7 +529,7 @@ def test_phases_and_owners(proxy: Running) -> None:
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 def test_the_resolver(proxy: Running, kind: socket.SocketKind) -> None:
     """
-    S12: refuses outside names at once, and notes them; knows the proxy.
+    S12: The resolver refuses outside names at once, logs them, and knows the name of the proxy.
     """
     with socket.socket(socket.AF_INET, kind) as asker:
         asker.settimeout(5)
@@ -544,7 +546,7 @@ def test_the_resolver(proxy: Running, kind: socket.SocketKind) -> None:
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 def test_a_burst_of_names_is_in_the_log(proxy: Running, kind: socket.SocketKind) -> None:
     """
-    S12: all of it when the log is read, although nobody waited for an answer.
+    S12: All look-ups are in the log when it is read, although no client waited for an answer.
     """
     count = 150 if kind == socket.SOCK_DGRAM else 3000
     for number in range(4):
@@ -559,7 +561,7 @@ def test_a_burst_of_names_is_in_the_log(proxy: Running, kind: socket.SocketKind)
 @pytest.mark.promise("S10")
 def test_connections_for_names_are_bounded(proxy: Running) -> None:
     """
-    S10: a workspace has a few, which are enough; whoever is no workspace has none.
+    S10: A workspace may have a few connections to the resolver, and an unknown client none.
     """
     kind = socket.SOCK_STREAM
     with contextlib.ExitStack() as stack:
@@ -596,7 +598,8 @@ def _query(asker: socket.socket, kind: socket.SocketKind, name: str) -> bytes:
 
 def test_the_key_is_nowhere_on_disk(proxy: Running) -> None:
     """
-    S14: only the certificate is told, and the key only to its maker.
+    S14: The proxy sends everybody the certificate, sends the key only to the process that stores
+    it, and writes no key to disk.
     """
     assert b"PRIVATE KEY" not in proxy.info.ca_certificate
     assert b"PRIVATE KEY" in proxy.info.new_ca
@@ -612,7 +615,8 @@ def test_the_key_is_nowhere_on_disk(proxy: Running) -> None:
 
 def test_the_end_of_input_is_the_end(origin: Origin, tmp_path: Path) -> None:
     """
-    At once, with a request under way; and a dead proxy is an error that says so.
+    The proxy ends at once, even with a request under way; then its use raises an error that says
+    so.
     """
     proxy = Running(origin, tmp_path)
     origin.gate.clear()
@@ -639,7 +643,7 @@ def test_a_port_that_is_taken(origin: Origin, tmp_path: Path, proxy: Running) ->
 
 def _resident(pid: int) -> float:
     """
-    Megabytes of memory that a process takes.
+    Return the memory of a process, in megabytes.
     """
     text = Path(f"/proc/{pid}/status").read_text()
     return int(text.partition("VmRSS:")[2].split()[0]) / 1024
@@ -647,7 +651,7 @@ def _resident(pid: int) -> float:
 
 def test_listening_everywhere() -> None:
     """
-    Without an address of its own the proxy still starts and passes barriers.
+    Without an address of its own, the proxy starts and answers barriers.
     """
     _, client = start()
     try:

@@ -1,4 +1,4 @@
-"""S6, S7: a cached setup at another HEAD, as Codex resumes it."""
+"""S6, S7: A cached setup is resumed at another HEAD, as in Codex."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESUME = "git rev-parse HEAD >deps/resumed-at\n"
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     """
-    A repository whose setup leaves ignored and untracked files.
+    Return a repository whose setup leaves ignored and untracked files.
     """
     files = {".gitignore": "deps/\n", "kept": "1\n", "dir/gone": "1\n", "mode": "x\n"}
     return init_repo(tmp_path / "repo", {**files, **scripts(SETUP, RESUME)})
@@ -32,7 +32,7 @@ def stamp(ws) -> str:
 
 def check(first, later, head: str) -> None:
     """
-    *later* stands at *head*, cleanly, with what setup made for *first*.
+    Check that *later* is at *head*, clean, with the files that setup made for *first*.
     """
     assert later.setup.cache == "hit"
     assert stamp(first) == stamp(later)
@@ -45,7 +45,7 @@ def check(first, later, head: str) -> None:
 @pytest.mark.promise("S6", "S7")
 def test_a_newer_head(codex_workspace_factory, repo):
     """
-    S6: files come, change and go, and so do modes.
+    S6: Files are added, changed and removed, and modes change.
     """
     first = codex_workspace_factory(repo=repo)
     (repo / "dir/gone").unlink()
@@ -64,7 +64,7 @@ def test_a_newer_head(codex_workspace_factory, repo):
 @pytest.mark.promise("S6", "S7")
 def test_an_older_head(codex_workspace_factory, repo):
     """
-    S6: the cache was made at the commit after it.
+    S6: The workspace is at an ancestor of the commit that the cache was made at.
     """
     older = git(repo, "rev-parse", "HEAD")
     commit(repo, {"kept": "2\n", "new": "y"})
@@ -81,7 +81,7 @@ def test_an_older_head(codex_workspace_factory, repo):
 @pytest.mark.promise("S6", "S7")
 def test_a_history_that_was_rewritten(codex_workspace_factory, repo):
     """
-    S6: as after a forced push; the commit that the cache was made at is no ancestor.
+    S6: After a forced push, the commit that the cache was made at is no ancestor of HEAD.
     """
     commit(repo, {"kept": "old tip\n"})
     first = codex_workspace_factory(repo=repo)
@@ -100,7 +100,7 @@ def test_a_history_that_was_rewritten(codex_workspace_factory, repo):
 @pytest.mark.promise("S6", "S7")
 def test_an_unrelated_history(codex_workspace_factory, repo):
     """
-    S6: a branch without a common commit, whose roots are those of the repository all the same.
+    S6: HEAD is on a branch without a common commit, in a repository with the same root commits.
     """
     first = codex_workspace_factory(repo=repo)
     main = git(repo, "rev-parse", "HEAD")
@@ -122,7 +122,8 @@ def test_an_unrelated_history(codex_workspace_factory, repo):
 @pytest.mark.promise("S4", "S6")
 def test_submodules_move(codex_workspace_factory, repo, tmp_path):
     """
-    S4, S6: to the commit that the new HEAD names; one that was removed is gone.
+    S4, S6: Submodules are updated to the commits of the new HEAD, and a removed submodule is
+    removed.
     """
     part = init_repo(tmp_path / "part", {"version": "1\n"})
     second = init_repo(tmp_path / "second", {"file": "x\n"})
@@ -162,7 +163,8 @@ def test_submodules_move(codex_workspace_factory, repo, tmp_path):
 )  # fmt: skip
 def test_resuming_twice(codex_engine, tmp_path, resume, lines):
     """
-    S6: an idempotent script changes nothing that a test could see; another's changes are told.
+    S6: A second run of an idempotent script changes no file; the changes of another script are
+    reported.
     """
     repo = init_repo(
         tmp_path / "twice", {".gitignore": "deps/\n", **scripts("mkdir deps\n", resume)}
@@ -181,9 +183,9 @@ def test_resuming_twice(codex_engine, tmp_path, resume, lines):
 
 
 @pytest.mark.promise("S6")
-def test_the_command_tells_too(codex_engine, tmp_path):
+def test_the_command_reports_changes_too(codex_engine, tmp_path):
     """
-    S6: by its exit code.
+    S6: `cache verify` reports changes by its exit code.
     """
     repo = init_repo(tmp_path / "repo", scripts("true\n", "date +%N >/root/when\n"))
     verify = (*COMMAND, "cache", "verify", "--image=slim", f"--engine={codex_engine.url}", repo)

@@ -1,4 +1,4 @@
-"""S5 to S9: setup scripts and the cache."""
+"""S5 to S9: Setup scripts run, and their result is cached."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .runs import objects_of
 @pytest.mark.promise("S5", "S7")
 def test_setup_runs_in_a_clean_workspace(codex_workspace_factory, scripted_repo):
     """
-    S5: in the project directory, by a login shell; the result says so.
+    S5: Setup runs in the project directory, in a login shell, and the result has its output.
     """
     ws = codex_workspace_factory(repo=scripted_repo, cache_miss=True)
 
@@ -34,7 +34,7 @@ def test_setup_runs_in_a_clean_workspace(codex_workspace_factory, scripted_repo)
 @pytest.mark.promise("S5")
 def test_the_setup_script_is_required(make_repo, codex_workspace_factory):
     """
-    S5: a directory without it is an error that names the file.
+    S5: A directory without the script is an error that names the file.
     """
     repo = make_repo(**{"codex-workspace-scripts/other": "x"})
 
@@ -47,7 +47,8 @@ def test_the_setup_script_is_required(make_repo, codex_workspace_factory):
 @pytest.mark.promise("S6", "S7")
 def test_the_cached_run_starts_from_what_setup_left(codex_workspace_factory, scripted_repo):
     """
-    S6, S7: the second workspace has setup's files, ignored ones too, and ran its own script.
+    S6, S7: The second workspace has setup's files, ignored ones included, and has run its own
+    script.
     """
     ws = codex_workspace_factory(repo=scripted_repo, cache_hit=True)
 
@@ -61,7 +62,7 @@ def test_the_cached_run_starts_from_what_setup_left(codex_workspace_factory, scr
 @pytest.mark.promise("S7")
 def test_the_image_is_tagged_by_key_and_as_cached(codex_workspace_factory, codex_engine, make_repo):
     """
-    S7: a keyed tag, and `:cached` moved to the newest.
+    S7: The image has a tag with its key, and `:cached` moves to the newest image.
     """
     repo = make_repo(**scripts("echo new >/root/new\n"))
 
@@ -79,7 +80,8 @@ def test_the_image_is_tagged_by_key_and_as_cached(codex_workspace_factory, codex
 @pytest.mark.promise("S7")
 def test_the_state_does_not_depend_on_the_cache(codex_workspace_factory, make_repo):
     """
-    S7: an unmarked workspace is the same cold and warm; every setup is a key of its own.
+    S7: An unmarked workspace is the same with a cold and a warm cache; every setup has its own
+    key.
     """
     repo = make_repo(**scripts("env | grep ^FLAVOUR >/root/flavour\n", "touch /root/resumed\n"))
 
@@ -97,7 +99,8 @@ def test_the_state_does_not_depend_on_the_cache(codex_workspace_factory, make_re
 @pytest.mark.promise("S6", "S7")
 def test_a_later_commit_resumes_from_the_cache(codex_workspace_factory, make_repo):
     """
-    S6: the cached workspace is brought to the new HEAD; ignored files stay, deleted ones go.
+    S6: The cached workspace is updated to the new HEAD: ignored files stay, deleted files are
+    removed.
     """
     repo = make_repo(
         **{".gitignore": "deps/\n", "old": "x"},
@@ -131,7 +134,7 @@ def test_a_failing_script_stops_the_run(
     codex_workspace_factory, codex_engine, make_repo, script, code, tail
 ):
     """
-    S7, S8: exit code, log and last lines are kept; the cache is as it was.
+    S7, S8: Exit code, log and last lines are kept, and the cache is unchanged.
     """
     repo = make_repo(**scripts(script))
     own = {labels.REPO: open_repository(repo, environ=os.environ).identity}
@@ -150,7 +153,7 @@ def test_a_failing_script_stops_the_run(
 @pytest.mark.promise("S8")
 def test_a_failing_resume_script_is_an_error_too(codex_workspace_factory, make_repo):
     """
-    S8: it is named, and the setup image stays.
+    S8: The error names the script, and the setup image stays.
     """
     repo = make_repo(**scripts("true\n", "exit 5\n"))
 
@@ -163,7 +166,7 @@ def test_a_failing_resume_script_is_an_error_too(codex_workspace_factory, make_r
 @pytest.mark.promise("S8")
 def test_a_script_that_floods_is_kept_whole_in_its_log(codex_workspace_factory, make_repo):
     """
-    S8: 200 MB of output are in the log; the result holds the last MiB.
+    S8: The log has 200 MB of output, and the result has the last MiB.
     """
     repo = make_repo(**scripts("yes 0123456789 | head -c 200000000\necho the end\n"))
 
@@ -179,7 +182,7 @@ def test_a_script_that_floods_is_kept_whole_in_its_log(codex_workspace_factory, 
 @pytest.mark.promise("S5")
 def test_scripts_run_as_codex_runs_them(codex_workspace_factory, make_repo):
     """
-    S5: without run bit, with CRLF line ends, without a first line for the kernel.
+    S5: Scripts run without the executable bit, with CRLF line ends, and without a `#!` line.
     """
     text = b'set -e\r\nif true; then\r\n  dirname "$0"\r\nfi\r\ntouch /root/done\r\n'
     repo = make_repo(**scripts("x"))
@@ -196,7 +199,7 @@ def test_scripts_run_as_codex_runs_them(codex_workspace_factory, make_repo):
 @pytest.mark.promise("S5")
 def test_a_daemon_of_setup_does_not_hang_it(codex_workspace_factory, make_repo):
     """
-    S5: it may keep setup's output open; it does not live on in the workspace.
+    S5: A daemon may keep setup's output open, and does not run in the workspace.
     """
     repo = make_repo(**scripts("sleep 1000 &\nsetsid sleep 2000 &\necho started\n"))
 
@@ -209,7 +212,7 @@ def test_a_daemon_of_setup_does_not_hang_it(codex_workspace_factory, make_repo):
 @pytest.mark.promise("S8", "S9")
 def test_setup_can_be_left_out(codex_workspace_factory, make_repo):
     """
-    S9: without scripts, or without running them, the workspace is ready.
+    S9: The workspace is ready without scripts, and without running them.
     """
     plain = codex_workspace_factory(repo=make_repo("plain"))
     spared = codex_workspace_factory(repo=make_repo("spared", **scripts("exit 1")), setup=False)
@@ -224,7 +227,7 @@ def test_setup_can_be_left_out(codex_workspace_factory, make_repo):
 @pytest.mark.promise("S7")
 def test_a_removed_image_is_made_again(codex_workspace_factory, codex_engine, make_repo):
     """
-    S7: somebody removes the cached image between two workspaces.
+    S7: A cached image that is removed between two workspaces is rebuilt.
     """
     repo = make_repo(**scripts("echo x >/root/x\n"))
     first = codex_workspace_factory(repo=repo)
@@ -245,7 +248,7 @@ def test_a_removed_image_is_made_again(codex_workspace_factory, codex_engine, ma
 
 def test_the_log_is_the_users_own(codex_workspace_factory, scripted_repo):
     """
-    Logs may hold what a script prints: nobody else reads them.
+    Logs may contain a script's output, so no other user can read them.
     """
     ws = codex_workspace_factory(repo=scripted_repo, cache_miss=True)
 
@@ -254,7 +257,7 @@ def test_the_log_is_the_users_own(codex_workspace_factory, scripted_repo):
 
 def test_each_workspace_has_a_log_of_its_own(codex_workspace_factory, make_repo):
     """
-    Of what was printed on the way to it, and of nothing else.
+    A log has the output of the scripts of its workspace, and nothing else.
     """
     repo = make_repo(**scripts("date +%N\n", "git log -1 --format=%s\n"))
     first = codex_workspace_factory(repo=repo)
@@ -269,7 +272,7 @@ def test_each_workspace_has_a_log_of_its_own(codex_workspace_factory, make_repo)
 
 def test_a_layer_removed_below_is_made_again(codex_workspace_factory, codex_engine, make_repo):
     """
-    Both the ready and the setup image are removed by somebody else.
+    The ready image and the setup image are rebuilt if somebody removes both.
     """
     repo = make_repo(**scripts("echo x >/root/x\n", "true\n"))
     first = codex_workspace_factory(repo=repo)
@@ -292,7 +295,7 @@ def test_a_layer_removed_below_is_made_again(codex_workspace_factory, codex_engi
 
 def test_a_missing_script_leaks_nothing(codex_workspace_factory, codex_engine, make_repo):
     """
-    Not even for a workspace that sets up now.
+    A missing script leaves nothing on the engine, even for a workspace that would run setup now.
     """
     repo = make_repo(**{"codex-workspace-scripts/other": "x"})
     before = set(objects_of(codex_engine, os.getpid(), "containers"))
@@ -307,7 +310,8 @@ def test_a_missing_script_leaks_nothing(codex_workspace_factory, codex_engine, m
 @pytest.mark.promise("S7")
 def test_each_workspace_counts_once(codex_workspace_factory, codex_engine, make_repo):
     """
-    S7: as a hit of every layer that it stands on, whatever had to be looked up for it.
+    S7: A workspace counts as one hit of every layer below it, whatever had to be looked up for
+    it.
     """
     repo = make_repo(**scripts("true\n", "true\n"))
     keywords = ({}, {}, {"cache_hit": True}, {"cache_miss": True}, {"setup": False})

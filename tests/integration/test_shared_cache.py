@@ -1,4 +1,4 @@
-"""S7: setups shared through a container registry, and carried in files."""
+"""S7: Setups are shared through a container registry, and copied in files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RAN, USED = "setup ran and is cached now", "the cached setup was used"
 @pytest.fixture
 def registry(tmp_path):
     """
-    A registry on loopback.
+    Start a registry on loopback.
     """
     with local_registry(tmp_path / "registry") as running_one:
         yield running_one
@@ -38,7 +38,7 @@ def registry(tmp_path):
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     """
-    A repository with a setup.
+    Return a repository with a setup.
     """
     return init_repo(tmp_path / "carried", {"a": "1", **scripts(SETUP)})
 
@@ -56,7 +56,7 @@ class Machine:
 
     def run(self, *options: str) -> str:
         """
-        Bring the repository up: what was printed.
+        Start the repository, and return the output.
         """
         command = (*self._command, *options, str(self._repo))
         with running(*command, cwd=self._repo.parent, env=self._env) as run:
@@ -77,7 +77,7 @@ class Machine:
 @pytest.fixture
 def machine(codex_engine, small_image, repo) -> Iterator[Machine]:
     """
-    The first machine, which is this one.
+    Return the first machine, which is this one.
     """
     made = Machine(codex_engine.url, small_image, cache_dir().parent, repo)
     yield made
@@ -88,7 +88,7 @@ def machine(codex_engine, small_image, repo) -> Iterator[Machine]:
 @pytest.mark.promise("S7")
 def test_a_fleet_sets_up_once(machine, registry, repo, tmp_path, small_image):
     """
-    S7: a machine that trusts another authority takes what the first one has made.
+    S7: A machine with another authority uses the setup of the first machine.
     """
     shared = f"--cache-registry={registry.address}/fleet"
     assert RAN in machine.run(shared)
@@ -114,7 +114,7 @@ def test_a_fleet_sets_up_once(machine, registry, repo, tmp_path, small_image):
 @pytest.mark.promise("S14")
 def test_a_foreign_setup_trusts_us(machine, registry, repo, tmp_path, small_image):
     """
-    S14: a client in it believes our proxy, though the image was made behind another's.
+    S14: A client trusts our proxy in an image that was made behind another proxy.
     """
     machine.run(f"--cache-registry={registry.address}/fleet")
     machine.forget()
@@ -147,7 +147,7 @@ def test_a_foreign_setup_trusts_us(machine, registry, repo, tmp_path, small_imag
 @pytest.mark.promise("S7")
 def test_read_only(machine, registry):
     """
-    S7: `--cache-push=never` takes, and does not give.
+    S7: With `--cache-push=never`, the registry is read but not written.
     """
     machine.run(f"--cache-registry={registry.address}/fleet", "--cache-push=never")
 
@@ -157,7 +157,7 @@ def test_read_only(machine, registry):
 @pytest.mark.promise("S7")
 def test_a_registry_that_is_down(machine):
     """
-    S7: one warning, and setup runs here.
+    S7: One warning is shown, and setup runs locally.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -172,7 +172,7 @@ def test_a_registry_that_is_down(machine):
 @pytest.mark.promise("S7")
 def test_a_registry_that_says_nothing(machine):
     """
-    S7: whoever gives it up first, the engine or we, setup runs here.
+    S7: Setup runs locally, whether the engine or the plugin reaches its time limit first.
     """
     with socket.create_server(("127.0.0.1", 0)) as silent:
         taken: list[socket.socket] = []
@@ -200,7 +200,8 @@ def test_a_registry_that_says_nothing(machine):
 @pytest.mark.parametrize("damage", ["layer", "manifest", "another"])
 def test_a_corrupt_image(machine, registry, damage):
     """
-    S7: what does not fit its digest, or is another image, is not used; setup runs here.
+    S7: An image that does not match its digest, or is another image, is not used; setup runs
+    locally.
     """
     shared = f"--cache-registry={registry.address}/fleet"
     machine.run(shared)
@@ -231,7 +232,7 @@ def test_a_corrupt_image(machine, registry, damage):
 @pytest.mark.promise("S7")
 def test_one_that_is_too_old(machine, registry):
     """
-    S7: is not used, and replaced by the new one.
+    S7: An image that is too old is not used, and is replaced by the new one.
     """
     shared = f"--cache-registry={registry.address}/fleet"
     machine.run(shared)
@@ -248,7 +249,7 @@ def test_one_that_is_too_old(machine, registry):
 @pytest.mark.promise("S7")
 def test_a_file_carries_setups(machine, repo, tmp_path, private, small_image):
     """
-    S7: `cache export`, to another engine, `cache import`; it is used there, and listed.
+    S7: Setups are exported, imported into another engine, used there and listed.
     """
     machine.run()
     file = tmp_path / "setups.tar.gz"
@@ -274,7 +275,7 @@ def test_a_file_carries_setups(machine, repo, tmp_path, private, small_image):
 @pytest.mark.promise("S7")
 def test_explain(machine, repo, tmp_path):
     """
-    S7: hit and miss, and on a miss which part is another.
+    S7: `cache explain` prints a hit or a miss, and for a miss the differences.
     """
     explain = (*COMMAND, "cache", "explain", f"--engine={machine.engine.url}", "--image")
     base = machine._command[-1].removeprefix("--image=")
@@ -291,15 +292,16 @@ def test_explain(machine, repo, tmp_path):
     assert "policy.http  changed" in explained("--network-setup=open")
     assert "the maximum age is 1 s" in explained("--cache-ttl=1s")
     commit(repo, {"codex-workspace-scripts/setup-script.sh": SETUP + "true\n"})
-    told = explained()
-    assert "scripts  changed" in told
-    assert "M\tsetup-script.sh" in told
+    printed = explained()
+    assert "scripts  changed" in printed
+    assert "M\tsetup-script.sh" in printed
 
 
 @pytest.mark.promise("S7")
 def test_the_budget_is_kept(private, small_image, tmp_path):
     """
-    S7: the least recently used go, the newest stays; `prune` and `clear` do it by hand.
+    S7: The least recently used layers are removed, and the newest stays; `prune` and `clear` do
+    the same on request.
     """
     engine = find_engine(private.url)
     keys = []

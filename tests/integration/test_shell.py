@@ -1,4 +1,4 @@
-"""`codex-workspace shell`, `exec`, and what `run` does on a terminal: as a person uses them."""
+"""S5 to S9, S12: `codex-workspace shell`, `exec`, and `run` on a terminal work as for a user."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ Sit = Callable[..., TerminalUser]
 @pytest.fixture
 def sit(tmp_path: Path) -> Iterator[Sit]:
     """
-    Sits somebody down at a terminal with a command.
+    Return a function that starts a command on a terminal, with a user.
     """
-    people: list[TerminalUser] = []
+    users: list[TerminalUser] = []
 
     def start(*arguments: object, **more: object) -> TerminalUser:
-        people.append(TerminalUser(*map(str, arguments), cwd=tmp_path, **more))
-        return people[-1]
+        users.append(TerminalUser(*map(str, arguments), cwd=tmp_path, **more))
+        return users[-1]
 
     yield start
-    for person in people:
-        person.leave()
+    for user in users:
+        user.leave()
 
 
 def command(*arguments: object, **more: object) -> subprocess.CompletedProcess[str]:
@@ -53,65 +53,63 @@ def nothing_left(engine, pid: int) -> bool:
 @pytest.mark.promise("S9", "S16")
 def test_a_shell_is_as_one_on_this_machine(sit, plain_repo, engine):
     """
-    Prompt, size, another size, Ctrl-C, colours, exit code; and then all is as it was.
+    Prompt, size, resizing, Ctrl-C, colours and exit code work; then the terminal is as before.
     """
-    person = sit("shell", SLIM, plain_repo, size=(31, 97))
+    user = sit("shell", SLIM, plain_repo, size=(31, 97))
 
-    person.until(
+    user.until(
         r"/workspace/plain at [0-9a-f]{12} is up: .*leave with exit or \^D; nothing is kept\r\n"
     )
-    person.until(PROMPT)
-    assert not person.unchanged
-    person.say("stty size", r"\n31 97\r\n")
-    person.say("echo $TERM $((6 * 7)) $PWD", r"\nxterm 42 /workspace/plain\r\n")
+    user.until(PROMPT)
+    assert not user.unchanged
+    user.say("stty size", r"\n31 97\r\n")
+    user.say("echo $TERM $((6 * 7)) $PWD", r"\nxterm 42 /workspace/plain\r\n")
 
-    set_size(person.master, 40, 132)
-    assert until(lambda: person.say("stty size", r"\n(\d+ \d+)\r\n")[1] == "40 132", 10)
+    set_size(user.master, 40, 132)
+    assert until(lambda: user.say("stty size", r"\n(\d+ \d+)\r\n")[1] == "40 132", 10)
 
-    person.type("sh -c 'echo runs; exec sleep 300'\n")
-    person.until(r"\nruns\r\n")
-    person.type("\x03")
-    person.until(PROMPT)
-    person.say("echo code $?", r"\ncode 130\r\n")
+    user.type("sh -c 'echo runs; exec sleep 300'\n")
+    user.until(r"\nruns\r\n")
+    user.type("\x03")
+    user.until(PROMPT)
+    user.say("echo code $?", r"\ncode 130\r\n")
 
-    person.say(r"printf '\033[31mred\033[0m\n'", "\x1b\\[31mred\x1b\\[0m\r\n")
-    person.say("echo kept >made-inside", "made-inside")
+    user.say(r"printf '\033[31mred\033[0m\n'", "\x1b\\[31mred\x1b\\[0m\r\n")
+    user.say("echo kept >made-inside", "made-inside")
 
-    person.type("exit 7\n")
-    assert person.end() == 7
-    assert person.unchanged
-    assert "Traceback" not in person.seen
+    user.type("exit 7\n")
+    assert user.end() == 7
+    assert user.unchanged
+    assert "Traceback" not in user.seen
     assert not (plain_repo / "made-inside").exists()
-    assert nothing_left(engine, person.run.pid)
+    assert nothing_left(engine, user.run.pid)
 
 
 @pytest.mark.promise("S12")
 def test_there_is_no_way_around_the_proxy_in_a_shell(sit, plain_repo):
     """
-    S12: a direct connection fails at once, an outside name is refused; both as in tests.
+    S12: As in tests, a direct connection fails at once, and an outside name is refused.
     """
-    person = sit("shell", SLIM, plain_repo)
-    person.until(PROMPT)
+    user = sit("shell", SLIM, plain_repo)
+    user.until(PROMPT)
 
     connect = (
         "import socket,time;t=time.monotonic();"
         "e=socket.socket().connect_ex(('192.0.2.1',443));print('errno',e,time.monotonic()-t<0.2)"
     )
-    person.say(f'python3 -c "{connect}"', r"\nerrno 101 True\r\n")
-    person.say("getent hosts outside.example; echo found $?", r"\nfound 2\r\n")
-    person.say(
-        "curl -s -o /dev/null -w '%{http_code}\\n' http://plain.example/; echo", r"\n403\r\n"
-    )
-    person.type("\x04")
+    user.say(f'python3 -c "{connect}"', r"\nerrno 101 True\r\n")
+    user.say("getent hosts outside.example; echo found $?", r"\nfound 2\r\n")
+    user.say("curl -s -o /dev/null -w '%{http_code}\\n' http://plain.example/; echo", r"\n403\r\n")
+    user.type("\x04")
 
-    assert person.end() == 0
-    assert "direct-dns" in person.seen
-    assert "plain.example" in person.seen
+    assert user.end() == 0
+    assert "direct-dns" in user.seen
+    assert "plain.example" in user.seen
 
 
 def test_a_shell_reads_what_is_no_terminal(plain_repo):
     """
-    Commands come from a pipe; what we say is not among their output.
+    Commands are read from a pipe; our messages are not in their output.
     """
     shell = command(
         "shell", SLIM, plain_repo, input="pwd\ntest -t 0 || echo no terminal\necho e >&2\nexit 3\n"
@@ -125,24 +123,26 @@ def test_a_shell_reads_what_is_no_terminal(plain_repo):
 
 def test_the_network_of_a_shell_is_that_of_tests(plain_repo):
     """
-    `--network` rules it, and what was refused is told at the end, unless nothing is to be told.
+    `--network` sets the policy, and blocked requests are listed at the end, except with
+    `--output=quiet`.
     """
     ask = ("-o", "/dev/null", "-w", "%{http_connect}", "https://gone.example/")
-    told = command("exec", SLIM, "--network=offline", plain_repo, "--", "curl", "-s", *ask)
+    refused = command("exec", SLIM, "--network=offline", plain_repo, "--", "curl", "-s", *ask)
     quiet = command(
         "exec", SLIM, "--network=offline", "--output=quiet", plain_repo, "--", "curl", "-s", *ask
     )
 
-    assert (told.stdout, told.returncode) == ("403", 56)
-    assert "codex: blocked: " in told.stderr
-    assert "gone.example" in told.stderr
+    assert (refused.stdout, refused.returncode) == ("403", 56)
+    assert "codex: blocked: " in refused.stderr
+    assert "gone.example" in refused.stderr
     assert (quiet.stdout, quiet.stderr, quiet.returncode) == ("403", "", 56)
 
 
 @pytest.mark.promise("S16")
 def test_exec_is_the_command_and_nothing_else(plain_repo):
     """
-    Outputs apart, input, arguments as they are, exit code; the default is the directory we are in.
+    Outputs are separate; input, arguments and exit code are passed on; the default is the current
+    directory.
     """
     script = 'echo "$1|$2"; cat; pwd >&2; exit 9'
     several = command(
@@ -159,7 +159,7 @@ def test_exec_is_the_command_and_nothing_else(plain_repo):
 
 def test_exec_passes_bytes_as_they_come(plain_repo):
     """
-    Both ways, while the command runs, and more than any buffer holds.
+    Bytes pass in both directions while the command runs, and more of them than any buffer holds.
     """
     script = "echo ready; read line; echo got $line >&2; cat"
     run = subprocess.Popen(
@@ -183,20 +183,21 @@ def test_exec_passes_bytes_as_they_come(plain_repo):
 
 def test_exec_on_a_forced_terminal(sit, plain_repo):
     """
-    `--tty` gives the command one: here, and where this process has none; without it there is none.
+    With `--tty`, the command has a terminal, even if this process has none; without `--tty`, it
+    has none.
     """
     script = "test -t 0 -a -t 1 -a -t 2 && stty size; cat; exit 6"
     forced = command("exec", SLIM, "--tty", plain_repo, "--", script, input=b"one\n", text=False)
-    person = sit("exec", SLIM, "-t", plain_repo, "--", "stty size; cat", size=(33, 99))
-    person.until(r"33 99\r\n")
-    person.type("two\n\x04")
+    user = sit("exec", SLIM, "-t", plain_repo, "--", "stty size; cat", size=(33, 99))
+    user.until(r"33 99\r\n")
+    user.type("two\n\x04")
 
     # A terminal shows what is typed when it is typed.
     assert [b"", b"24 80", b"one", b"one"] == sorted(forced.stdout.split(b"\r\n"))
     assert forced.returncode == 6
-    assert person.end() == 0
-    assert "two\r\ntwo\r\n" in person.seen
-    assert person.unchanged
+    assert user.end() == 0
+    assert "two\r\ntwo\r\n" in user.seen
+    assert user.unchanged
     plain = sit("exec", SLIM, plain_repo, "--", "test -t 1 || echo apart; cat")
     plain.until(r"apart\r\n")
     assert plain.end() == 0
@@ -204,7 +205,7 @@ def test_exec_on_a_forced_terminal(sit, plain_repo):
 
 def test_a_command_that_is_missing_is_asked_for(plain_repo):
     """
-    With the form that it has.
+    The error shows the syntax of the command.
     """
     for words in ((), ("--",), (".", "ls")):
         run = command("exec", *words, cwd=plain_repo)
@@ -216,16 +217,17 @@ def test_a_command_that_is_missing_is_asked_for(plain_repo):
 
 @pytest.mark.promise("S5", "S6", "S7")
 @pytest.mark.parametrize(
-    ("state", "found", "told"),
+    ("state", "found", "printed"),
     [
         ("clean", "tracked", "no script has run"),
         ("setup", "tracked node_modules/state", "setup"),
         ("ready", "tracked node_modules/state node_modules/resumed", "setup"),
     ],
 )
-def test_from_says_what_to_start_from(scripted_repo, state, found, told):
+def test_from_says_what_to_start_from(scripted_repo, state, found, printed):
     """
-    S5: clean; S7: the committed image as it is; S6: what tests start from.
+    S5: `clean` is the commit. S7: `setup` is the cached image. S6: `ready` is the state that
+    tests start from.
     """
     script = "echo $(ls tracked node_modules/state node_modules/resumed 2>/dev/null)"
     for cache in ("auto", "off") if state == "setup" else ("auto",):
@@ -234,12 +236,12 @@ def test_from_says_what_to_start_from(scripted_repo, state, found, told):
         )
 
         assert (0, sorted(found.split())) == (run.returncode, sorted(run.stdout.split())), run
-        assert told in run.stderr
+        assert printed in run.stderr
 
 
 def test_the_setup_image_is_at_the_commit_it_was_made_from(tmp_path):
     """
-    And the line at the start says so.
+    The line at the start names that commit.
     """
     repo = init_repo(tmp_path / "moved", {"a": "1", **scripts("touch /root/set-up\n")})
     first = git(repo, "rev-parse", "HEAD")
@@ -255,43 +257,43 @@ def test_the_setup_image_is_at_the_commit_it_was_made_from(tmp_path):
 @pytest.mark.promise("S8")
 def test_a_failing_setup_ends_a_shell_with_its_exit_code(sit, tmp_path):
     """
-    S8: its output is shown as it comes, and there is no prompt.
+    S8: The output of setup is shown as it is printed, and there is no prompt.
     """
     init_repo(tmp_path / "broken", scripts("echo no good; exit 7\n"))
-    person = sit("shell", SLIM, "broken")
+    user = sit("shell", SLIM, "broken")
 
-    person.until(r"\| no good\r\n")
-    assert person.end(120) == 7
-    assert "SetupError" in person.seen
-    assert person.unchanged
+    user.until(r"\| no good\r\n")
+    assert user.end(120) == 7
+    assert "SetupError" in user.seen
+    assert user.unchanged
 
 
 @pytest.mark.promise("S9")
 def test_run_without_scripts_ends_in_a_shell(sit, plain_repo, engine):
     """
-    S9: an interactive bash login shell on a terminal, whose exit code it has.
+    S9: `run` opens an interactive bash login shell on a terminal, and has its exit code.
     """
-    person = sit("run", SLIM, plain_repo)
-    person.until(r"no codex-workspace-scripts/")
-    person.until(PROMPT)
-    person.say("shopt login_shell", r"login_shell\s+on\r\n")
-    person.type("exit 5\n")
+    user = sit("run", SLIM, plain_repo)
+    user.until(r"no codex-workspace-scripts/")
+    user.until(PROMPT)
+    user.say("shopt login_shell", r"login_shell\s+on\r\n")
+    user.type("exit 5\n")
 
-    assert person.end() == 5
-    assert person.unchanged
-    assert nothing_left(engine, person.run.pid)
+    assert user.end() == 5
+    assert user.unchanged
+    assert nothing_left(engine, user.run.pid)
 
 
 @pytest.mark.promise("S9")
 def test_run_ends_by_itself_where_it_should(sit, plain_repo, scripted_repo):
     """
-    S9: with `--no-shell`, without a terminal, and with scripts.
+    S9: `run` opens no shell with `--no-shell`, without a terminal, or with scripts.
     """
     for arguments in (("--no-shell", plain_repo), (scripted_repo,)):
-        person = sit("run", SLIM, *arguments)
-        assert person.end(120) == 0
-        assert "is up" in person.seen
-        assert "^D" not in person.seen
+        user = sit("run", SLIM, *arguments)
+        assert user.end(120) == 0
+        assert "is up" in user.seen
+        assert "^D" not in user.seen
     piped = command("run", SLIM, plain_repo)
     assert piped.returncode == 0
     assert "is up" in piped.stdout
@@ -300,51 +302,51 @@ def test_run_ends_by_itself_where_it_should(sit, plain_repo, scripted_repo):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
 def test_a_signal_ends_a_shell_and_leaves_nothing(sit, plain_repo, engine, number):
     """
-    The terminal is as it was, though a program had its own screen.
+    The terminal is as before, although a program had switched to its alternate screen.
     """
-    person = sit("shell", SLIM, plain_repo)
-    person.until(PROMPT)
-    person.say(r"printf '\033[?1049h\033[?25lscreen\n'", "screen\r\n")
-    person.run.send_signal(number)
+    user = sit("shell", SLIM, plain_repo)
+    user.until(PROMPT)
+    user.say(r"printf '\033[?1049h\033[?25lscreen\n'", "screen\r\n")
+    user.run.send_signal(number)
 
-    assert person.end() == 130
-    assert person.unchanged
-    assert "\x1b[?1047l" in person.seen
-    assert "\x1b[?25h" in person.seen
-    assert "Traceback" not in person.seen
-    assert nothing_left(engine, person.run.pid)
+    assert user.end() == 130
+    assert user.unchanged
+    assert "\x1b[?1047l" in user.seen
+    assert "\x1b[?25h" in user.seen
+    assert "Traceback" not in user.seen
+    assert nothing_left(engine, user.run.pid)
 
 
 def test_a_closed_window_leaves_nothing(sit, plain_repo, engine):
     """
-    Neither a process here nor anything on the engine.
+    No process is left here, and nothing on the engine.
     """
-    person = sit("shell", SLIM, plain_repo)
-    person.until(PROMPT)
-    person.hang_up()
+    user = sit("shell", SLIM, plain_repo)
+    user.until(PROMPT)
+    user.hang_up()
 
-    assert person.run.wait(60) == 130
-    assert nothing_left(engine, person.run.pid)
+    assert user.run.wait(60) == 130
+    assert nothing_left(engine, user.run.pid)
 
 
 def test_kill_9_leaves_no_workspace(sit, plain_repo, engine):
     """
-    The engine removes it by itself.
+    The engine removes the workspace by itself.
     """
-    person = sit("shell", SLIM, plain_repo)
-    person.until(PROMPT)
-    assert objects_of(engine, person.run.pid, "containers")
-    person.run.kill()
-    person.run.wait()
+    user = sit("shell", SLIM, plain_repo)
+    user.until(PROMPT)
+    assert objects_of(engine, user.run.pid, "containers")
+    user.run.kill()
+    user.run.wait()
 
-    assert until(lambda: not objects_of(engine, person.run.pid, "containers"), 10)
+    assert until(lambda: not objects_of(engine, user.run.pid, "containers"), 10)
     assert command("clean").returncode == 0
-    assert nothing_left(engine, person.run.pid)
+    assert nothing_left(engine, user.run.pid)
 
 
 def test_whoever_reads_no_more_ends_the_command(plain_repo):
     """
-    As in any pipeline: no traceback, and the exit code of a broken pipe.
+    As in any pipeline, there is no traceback, and the exit code is that of a broken pipe.
     """
     run = subprocess.Popen(
         [*COMMAND, "exec", SLIM, "--output=quiet", str(plain_repo), "--", "yes"],

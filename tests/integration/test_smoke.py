@@ -1,4 +1,4 @@
-"""S18: the smoke test that users run."""
+"""S18: `codex-workspace smoke` tests the whole chain for users."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from .runs import COMMAND, running
 
 
 @pytest.mark.promise("S18")
-def test_everything_holds(codex_engine, tmp_path):
+def test_all_checks_pass(codex_engine, tmp_path):
     """
-    S18: on the example repository; it is told by a table, and leaves nothing.
+    S18: All checks pass on the example repository, the table shows them, and nothing is left
+    behind.
     """
     with running(
         *COMMAND, "smoke", "--image=slim", f"--engine={codex_engine.url}", cwd=tmp_path
@@ -21,15 +22,15 @@ def test_everything_holds(codex_engine, tmp_path):
 
     assert "all checks passed" in run.output
     assert "FAILED" not in run.output
-    told = {line.split()[0] for line in run.output.splitlines() if " ok " in line}
-    assert {f"S{n}" for n in (1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 18)} == told
+    passed = {line.split()[0] for line in run.output.splitlines() if " ok " in line}
+    assert {f"S{n}" for n in (1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 18)} == passed
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.promise("S18")
-def test_what_does_not_hold_is_told(codex_engine, tmp_path):
+def test_failed_checks_are_reported(codex_engine, tmp_path):
     """
-    S18: by the exit code; a policy that lets plain HTTP pass breaks one promise.
+    S18: The exit code reports a failed check: a policy that allows plain HTTP breaks one promise.
     """
     smoke = (*COMMAND, "smoke", "--image=slim", f"--engine={codex_engine.url}", "--json")
     with running(*smoke, "--network=open", "--output=quiet", cwd=tmp_path) as run:

@@ -1,4 +1,4 @@
-"""S7: many workspaces in many processes, some of which are killed: nothing is left behind."""
+"""S7: Many workspaces in many processes, some of which are killed, leave nothing behind."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ print("closed", *held(), flush=True)
 
 class Fleet:
     """
-    Processes that work until there were enough workspaces; some are killed.
+    Processes that start workspaces until their number is reached. Some of the processes are
+    killed.
     """
 
     def __init__(self, repo: Path) -> None:
@@ -71,7 +72,7 @@ class Fleet:
 
     def work(self) -> None:
         """
-        One process after the other.
+        Run one process after the other.
         """
         while True:
             with self._lock:
@@ -107,7 +108,7 @@ class Fleet:
 @pytest.fixture
 def repo(tmp_path: Path) -> Iterator[Path]:
     """
-    A repository with both scripts.
+    Return a repository with both scripts.
     """
     return init_repo(tmp_path / "soak", {"a": "1", **scripts("echo done >/root/state\n", "true\n")})
 
@@ -116,7 +117,7 @@ def repo(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.timeout(1500)
 def test_soak(codex_engine, repo, record_property, capsys):
     """
-    S7: no container, network, file descriptor or thread is left, and memory does not grow.
+    S7: No container, network, file descriptor or thread is left, and memory does not grow.
     """
     fleet = Fleet(repo)
     began = time.monotonic()
@@ -132,13 +133,15 @@ def test_soak(codex_engine, repo, record_property, capsys):
     figures = []
     for code, output in fleet.ended:
         assert code == 0, output
-        told = {line.split()[0]: [int(n) for n in line.split()[1:]] for line in output.splitlines()}
-        middle, end, closed = told["middle"], told["end"], told["closed"]
-        assert end[0] <= middle[0] + 4, told  # file descriptors
-        assert end[1] <= middle[1] + 2, told  # threads
-        assert end[2] <= middle[2] + 5, told  # MB
-        assert closed[0] <= 12, told
-        assert closed[1] <= 2, told
+        printed = {
+            line.split()[0]: [int(n) for n in line.split()[1:]] for line in output.splitlines()
+        }
+        middle, end, closed = printed["middle"], printed["end"], printed["closed"]
+        assert end[0] <= middle[0] + 4, printed  # file descriptors
+        assert end[1] <= middle[1] + 2, printed  # threads
+        assert end[2] <= middle[2] + 5, printed  # MB
+        assert closed[0] <= 12, printed
+        assert closed[1] <= 2, printed
         figures.append(f"{middle} -> {end} -> {closed}")
     for pid in fleet.killed:
         assert until(lambda pid=pid: not objects_of(codex_engine, pid, "containers"), 30)

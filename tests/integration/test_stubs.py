@@ -1,4 +1,4 @@
-"""S10: answers and faults that a test asks for."""
+"""S10: Stubs and faults give the answers that a test requests."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ NOWHERE = "api.nowhere.example"
 @pytest.fixture
 def _engine() -> None:
     """
-    Most of this needs no engine.
+    Replace the fixture of this name: most of these tests need no engine.
     """
 
 
 @pytest.fixture
 def network(proxy: Running) -> NetworkLog:
     """
-    What `ws.network` is in a workspace.
+    Return the `ws.network` of a workspace.
     """
     return proxy.log
 
@@ -47,7 +47,7 @@ def ask(
     body: bytes | None = None,
 ) -> tuple[int, bytes, http.client.HTTPMessage]:
     """
-    An ordinary request through the proxy: status, body and headers.
+    Send an ordinary request through the proxy, and return status, body and headers.
     """
     context = ssl.create_default_context(cadata=proxy.info.ca_certificate.decode())
     connection = http.client.HTTPSConnection(LOCAL, proxy.port, context=context, timeout=20)
@@ -60,7 +60,7 @@ def ask(
 
 def test_a_stub_answers_instead_of_the_server(proxy: Running, network: NetworkLog) -> None:
     """
-    S10: nothing reaches it, whatever was sent; the log says who answered.
+    S10: No request reaches the server, and the log says that the stub answered.
     """
     route = network.stub(host="localhost", path="/v1", status=201, json={"a": [1]})
 
@@ -78,7 +78,7 @@ def test_a_stub_answers_instead_of_the_server(proxy: Running, network: NetworkLo
 
 def test_hosts_that_do_not_exist(proxy: Running, network: NetworkLog) -> None:
     """
-    S10: no look-up, no connection; over HTTP/2 too.
+    S10: A stub needs no look-up and no connection, over HTTP/2 too.
     """
     network.stub(host="*.nowhere.example", text="grüße", headers={"X-A": "b"})
 
@@ -95,7 +95,7 @@ def test_answers_without_a_body(
     proxy: Running, network: NetworkLog, method: str, status: int
 ) -> None:
     """
-    S10: as HTTP wants them.
+    S10: Answers without a body follow the rules of HTTP.
     """
     network.stub(host=NOWHERE, status=status, content=b"12345")
 
@@ -107,7 +107,7 @@ def test_answers_without_a_body(
 
 def test_the_newest_stub_that_fits_answers(proxy: Running, network: NetworkLog) -> None:
     """
-    S10: until it is removed.
+    S10: The newest stub that matches answers, until it is removed.
     """
     old = network.stub(host=NOWHERE, text="old")
     new = network.stub(host=NOWHERE, path="/new", method="get", text="new")
@@ -132,7 +132,7 @@ def test_a_stub_opens_only_the_host_it_names(
     proxy: Running, network: NetworkLog, policy: object
 ) -> None:
     """
-    S10: and only for itself.
+    S10: A stub allows the host that it names, and only for its own requests.
     """
     network.use({**policy, "ports": [443]} if isinstance(policy, dict) else policy)  # type: ignore[arg-type]
     network.stub(path="/any", text="any")
@@ -150,7 +150,7 @@ def test_a_stub_opens_only_the_host_it_names(
 
 def test_a_stub_opens_nothing_else(proxy: Running, network: NetworkLog) -> None:
     """
-    S10: not plain HTTP, another port or method, a WebSocket, or another name.
+    S10: A stub does not allow plain HTTP, another port or method, a WebSocket, or another name.
     """
     network.use({"methods": ["GET"], "ports": [443]})
     network.stub(host=NOWHERE, text="x")
@@ -168,7 +168,7 @@ def test_a_stub_opens_nothing_else(proxy: Running, network: NetworkLog) -> None:
 
 def test_private_addresses_can_be_stubbed(proxy: Running, network: NetworkLog) -> None:
     """
-    S10: a metadata service, for one; nothing is connected to.
+    S10: A metadata service, for example, is stubbed without a connection.
     """
     network.use({"ports": [443]})
     network.stub(host="169.254.169.254", text="not here")
@@ -185,7 +185,7 @@ def test_private_addresses_can_be_stubbed(proxy: Running, network: NetworkLog) -
 
 def test_stubs_that_nobody_called(proxy: Running, network: NetworkLog) -> None:
     """
-    S10: the failure shows what came nearest.
+    S10: The failure shows the nearest requests.
     """
     network.stub(host=NOWHERE, path="/never")
     ask(proxy, "/nearly")
@@ -199,7 +199,8 @@ def test_stubs_that_nobody_called(proxy: Running, network: NetworkLog) -> None:
 
 def test_an_error_that_was_asked_for(proxy: Running, network: NetworkLog) -> None:
     """
-    S10: so many times; nothing reaches the server while it lasts.
+    S10: The error is returned the requested number of times, and no request reaches the server
+    meanwhile.
     """
     fault = network.fault(kind="status", host="localhost", status=429, times=2)
 
@@ -211,7 +212,7 @@ def test_an_error_that_was_asked_for(proxy: Running, network: NetworkLog) -> Non
 
 def test_a_real_reset(proxy: Running, network: NetworkLog) -> None:
     """
-    S10: the client's connection is reset, before anything leaves.
+    S10: The client's connection is reset before anything leaves.
     """
     network.fault(kind="reset", host="localhost", path="/x")
 
@@ -234,7 +235,7 @@ def test_an_answer_that_is_cut_off(
     proxy: Running, network: NetworkLog, stubbed: bool, after: int | None
 ) -> None:
     """
-    S10: the connection ends in the midst of it.
+    S10: The connection ends in the middle of the answer.
     """
     whole = 10 if stubbed else 3_000_000
     if stubbed:
@@ -252,7 +253,7 @@ def test_an_answer_that_is_cut_off(
 
 def test_a_delay(proxy: Running, network: NetworkLog) -> None:
     """
-    S10: the request goes on after it, others do not wait, and the log waits for it.
+    S10: A delayed request continues, others do not wait, and reading the log waits for it.
     """
     network.fault(kind="latency", host="localhost", path="/slow", seconds=1)
     answers: list[str] = []
@@ -275,7 +276,7 @@ def test_a_delay(proxy: Running, network: NetworkLog) -> None:
 
 def test_a_delay_that_outlives_its_workspace(proxy: Running, network: NetworkLog) -> None:
     """
-    S10: nothing of it reaches the server.
+    S10: A delayed request does not reach the server once its workspace has ended.
     """
     network.fault(kind="latency", host="localhost", seconds=30)
     with proxy.secure() as secure:
@@ -294,7 +295,8 @@ def test_bodies_are_kept_only_when_asked_for(
     origin: Origin, tmp_path: Path, proxy: Running, network: NetworkLog
 ) -> None:
     """
-    S10: so much of each, unpacked, of what passes through as of what is held.
+    S10: The requested number of bytes of each body is kept, decompressed, whether the body is
+    streamed or buffered.
     """
     ask(proxy, "/c", method="POST", body=b"secret")
     [without] = network
@@ -318,7 +320,7 @@ def test_bodies_are_kept_only_when_asked_for(
 
 def test_in_a_workspace(codex_workspace_factory, plain_repo, engine_or_skip):
     """
-    S10: pip, npm and a program of its own meet a world that the test made.
+    S10: pip, npm and another program get the answers of the test's stubs.
     """
     ws = codex_workspace_factory(repo=plain_repo, network="offline")
     index = ws.network.stub(

@@ -1,8 +1,7 @@
-"""S10, S13, S14: every toolchain gets out over HTTPS, with no configuration of the user's.
+"""S10, S13, S14: Every toolchain works over HTTPS, without configuration by the user.
 
-The origin's authority is trusted by the proxy and not by the workspace, and
-so are the registries': what arrives has come through the proxy, and the
-client believes the proxy's certificate.
+The proxy trusts the origin's authority and those of the registries, and the workspace does
+not. So an answer that arrives has passed the proxy, and the client trusts the proxy's certificate.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ JAVA_SCRIPT = Path(__file__).parents[2] / "dockerfiles" / "common" / "java.sh"
 @pytest.mark.parametrize("toolchain", TOOLCHAINS, ids=lambda toolchain: toolchain.name)
 def test_a_toolchain_gets_out(outside, reach, pytestconfig, toolchain: Toolchain):
     """
-    S10, S13, S14: alone or with what the table says it needs; its requests are in the log.
+    S10, S13, S14: The toolchain works alone or with the remedy in the table, and its requests are
+    in the log.
     """
     ws = reach()
     ws.exec("mkdir /tmp/work", check=True)
@@ -54,7 +54,7 @@ def test_a_toolchain_gets_out(outside, reach, pytestconfig, toolchain: Toolchain
     if pytestconfig.getoption("--write-toolchains"):
         document({**documented(), toolchain.name: found})
     assert found == documented().get(toolchain.name), (
-        f"{DOCUMENT.name} says otherwise; `make toolchains` writes it anew"
+        f"{DOCUMENT.name} says otherwise; `make toolchains` rewrites it"
     )
 
 
@@ -78,7 +78,7 @@ def assert_in_the_log(ws, toolchain):
 
 def test_the_table_has_these_toolchains():
     """
-    Each once, in order, and no other.
+    The table has each toolchain once, in order, and no other.
     """
     assert [each.name for each in TOOLCHAINS] == list(documented())
 
@@ -86,7 +86,7 @@ def test_the_table_has_these_toolchains():
 @pytest.fixture
 def java(reach):
     """
-    A workspace with a program for `java` that prints what the origin says.
+    Start a workspace with a program for `java` that prints the origin's answer.
     """
     ws = reach()
     ws.path("/tmp/Fetch.java").write_text(FETCH)
@@ -100,7 +100,8 @@ def fetch(ws, java="java", options=""):
 @pytest.mark.promise("S14")
 def test_trust_follows_the_certificate(java):
     """
-    S14: what a workspace gets at its start is trusted, and no longer what its image had.
+    S14: The certificate that a workspace gets at its start is trusted, and that of its image no
+    longer is.
     """
     install = (
         "import sys; sys.path.insert(0, '/opt/codex'); from agent import install_certificate; "
@@ -138,7 +139,7 @@ echo 'https.proxyHost=own.example' >>/opt/own/conf/net.properties
 @pytest.mark.promise("S10", "S14")
 def test_a_jdk_from_elsewhere(java):
     """
-    S10, S14: an image's own JDK gets proxy and certificate, too; what the image has set stays.
+    S10, S14: An image's own JDK gets the proxy and the certificate, and keeps its other settings.
     """
     java.exec(MAKE_JDK, check=True, timeout=120)
     before = fetch(java, "/opt/jdk/bin/java")
@@ -159,7 +160,7 @@ def test_a_jdk_from_elsewhere(java):
 @pytest.mark.promise("S13")
 def test_a_users_own_settings_win(java):
     """
-    S13: options of Java's win over what its files say.
+    S13: Options of Java take precedence over its files.
     """
     result = fetch(java, options="-Dhttps.proxyHost=own.example")
     direct = fetch(java, options="-Dhttp.nonProxyHosts=" + NAME)

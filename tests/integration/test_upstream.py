@@ -1,4 +1,4 @@
-"""S10: the proxy's own way out: private authorities, and a company's proxy, all on loopback."""
+"""S10: The proxy's outside connections use private authorities and corporate proxies."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ASKED = b"GET /asked HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 @pytest.fixture(autouse=True)
 def _engine() -> None:
     """
-    Nothing here needs an engine.
+    Replace the fixture of this name: these tests need no engine.
     """
 
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
     """
-    The server that everything is about.
+    Start the server that the tests request.
     """
     server = Origin(tmp_path_factory.mktemp("origin"))
     yield server
@@ -40,7 +40,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
     """
-    The same without TLS.
+    Start the same server without TLS.
     """
     server = Origin(tmp_path_factory.mktemp("plain"), tls=False)
     yield server
@@ -50,7 +50,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
 @pytest.fixture(scope="module")
 def tunnels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CompanyProxy]:
     """
-    A company's proxy that asks for a password and lets TLS through as it is.
+    Start a corporate proxy that requires a password and does not decrypt TLS.
     """
     proxy = CompanyProxy(
         tmp_path_factory.mktemp("tunnels"), proxyauth=f"me:{PASSWORD}", ignore_hosts=".*"
@@ -62,7 +62,7 @@ def tunnels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CompanyProxy]:
 @pytest.fixture(scope="module")
 def decrypts(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CompanyProxy]:
     """
-    A company's proxy that decrypts, with an authority of its own.
+    Start a corporate proxy that decrypts TLS, with an authority of its own.
     """
     directory = tmp_path_factory.mktemp("decrypts")
     (directory / "origin.pem").write_bytes(origin.certificate)
@@ -74,7 +74,7 @@ def decrypts(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 def behind(origin: Origin, plain: Origin, tmp_path: Path) -> Iterator[Starter]:
     """
-    Starts the proxy behind an upstream proxy.
+    Return a function that starts the proxy behind an upstream proxy.
     """
     starter = Starter(origin, plain, tmp_path)
     yield starter
@@ -83,7 +83,7 @@ def behind(origin: Origin, plain: Origin, tmp_path: Path) -> Iterator[Starter]:
 
 class Starter:
     """
-    Starts one proxy, with policies that let it reach both servers.
+    Starts one proxy, with policies that allow both servers.
     """
 
     def __init__(self, origin: Origin, plain: Origin, directory: Path) -> None:
@@ -111,14 +111,14 @@ class Starter:
 
 def url_of(proxy: CompanyProxy, password: str = PASSWORD) -> str:
     """
-    As a user writes it.
+    Return the URL as a user writes it.
     """
     return f"http://me:{quote(password, safe='')}@{LOCAL}:{proxy.port}"
 
 
 def get_plain(running: Running, url: str) -> tuple[http.client.HTTPResponse, bytes]:
     """
-    A request without TLS.
+    Send a request without TLS.
     """
     connection = http.client.HTTPConnection(LOCAL, running.port, timeout=20)
     # A workspace's own idea of a password must not get to the company's proxy.
@@ -134,7 +134,7 @@ def get_plain(running: Running, url: str) -> tuple[http.client.HTTPResponse, byt
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 def test_the_hosts_own_authorities_are_trusted(origin, tmp_path, monkeypatch, variable):
     """
-    S10: besides the public ones; a company names its authority in these variables.
+    S10: Authorities that the host names in variables are trusted besides the public ones.
     """
     file = tmp_path / "company.pem"
     file.write_bytes(origin.certificate)
@@ -150,7 +150,7 @@ def test_the_hosts_own_authorities_are_trusted(origin, tmp_path, monkeypatch, va
 @pytest.mark.promise("S10")
 def test_through_a_tunnel(origin, tunnels, behind):
     """
-    S10: with the password; the origin's certificate is verified from end to end.
+    S10: The proxy sends the password, and verifies the certificate of the origin.
     """
     running = behind(url_of(tunnels))
 
@@ -164,7 +164,8 @@ def test_through_a_tunnel(origin, tunnels, behind):
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_through_a_proxy_that_decrypts(origin, decrypts, behind, scheme):
     """
-    S10: whose authority the host names; it may be spoken to over TLS itself.
+    S10: The host names the authority of the upstream proxy, which may itself be contacted over
+    TLS.
     """
     running = behind(f"{scheme}://localhost:{decrypts.port}", trusts=decrypts.certificate)
 
@@ -177,7 +178,7 @@ def test_through_a_proxy_that_decrypts(origin, decrypts, behind, scheme):
 @pytest.mark.promise("S10")
 def test_plain_http_goes_there_too(plain, tunnels, behind):
     """
-    S10: where a policy allows it, and as a proxy is asked: without a tunnel.
+    S10: If a policy allows plain HTTP, it goes to the upstream proxy without a tunnel.
     """
     running = behind(url_of(tunnels))
     response, body = get_plain(running, f"http://localhost:{plain.port}/plain")
@@ -191,7 +192,7 @@ def test_plain_http_goes_there_too(plain, tunnels, behind):
 @pytest.mark.promise("S10")
 def test_no_proxy(origin, plain, tunnels, behind):
     """
-    S10: what it lists is connected to directly, and judged as ever.
+    S10: Hosts in NO_PROXY are connected to directly, and judged like all others.
     """
     running = behind(url_of(tunnels, "wrong"), no_proxy=f"other.example, localhost:{origin.port}")
 
@@ -206,7 +207,7 @@ def test_no_proxy(origin, plain, tunnels, behind):
 @pytest.mark.promise("S10")
 def test_a_wrong_password(origin, plain, tunnels, behind):
     """
-    S10: fails with what to do about it, and nobody learns the one that was tried.
+    S10: The error says what to do, and no output contains the password.
     """
     running = behind(url_of(tunnels, "guessed"))
     inside = running.ask(ASKED)
@@ -214,7 +215,7 @@ def test_a_wrong_password(origin, plain, tunnels, behind):
 
     assert inside.startswith(b"HTTP/1.1 502")
     assert (response.status, response.getheader("Proxy-Authenticate")) == (502, None)
-    told = [*running.log, *(each.explanation for each in running.log)]
+    printed = [*running.log, *(each.explanation for each in running.log)]
     for request in running.log:
         assert (request.verdict, request.reason, request.status) == (
             "failed",
@@ -224,13 +225,14 @@ def test_a_wrong_password(origin, plain, tunnels, behind):
         assert f"http://{LOCAL}:{tunnels.port} asks for a password" in request.explanation
     assert len(running.log) == 2
     assert (origin.seen, plain.seen) == ([], [])
-    assert "guessed" not in f"{told} {inside!r} {body!r} {running.client._stderr!r}"
+    assert "guessed" not in f"{printed} {inside!r} {body!r} {running.client._stderr!r}"
 
 
 @pytest.mark.promise("S10")
 def test_errors_of_the_upstream_proxy(decrypts, behind):
     """
-    S10: it is down, it refuses, its authority is unknown: told apart, each with a remedy.
+    S10: An upstream proxy that is down, refuses, or has an unknown authority is explained, each
+    with a remedy.
     """
     asked = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
     closed = free_port()
@@ -262,7 +264,8 @@ def test_errors_of_the_upstream_proxy(decrypts, behind):
 @pytest.mark.promise("S12")
 def test_an_upstream_proxy_opens_no_private_address(origin, plain, tunnels, behind):
     """
-    S12: neither by address nor by a name that leads there, nor its own address as a target.
+    S12: Private addresses are refused as an address, behind a name, and if they are the upstream
+    proxy's own.
     """
     ports = (origin.port, plain.port, tunnels.port)
     running = behind(url_of(tunnels), private=(), ports=ports)
@@ -286,7 +289,7 @@ def test_an_upstream_proxy_opens_no_private_address(origin, plain, tunnels, behi
 @pytest.mark.promise("S12")
 def test_a_private_address_that_the_policy_opens(origin, tunnels, behind):
     """
-    S12: can be reached through the upstream proxy, too.
+    S12: A private address that the policy allows can be reached through the upstream proxy.
     """
     running = behind(url_of(tunnels), private=(f"{LOCAL}/32",))
     with running.tunnel(LOCAL) as raw:

@@ -1,4 +1,4 @@
-"""An installed wheel, on a repository that nobody here wrote."""
+"""S1, S2, S7, S10: An installed wheel works on a repository that we did not write."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """
-    A Python with the wheel, and nothing of the checkout.
+    Return a Python with the wheel, and nothing of the checkout.
     """
     checkout = Path(__file__).parents[2]
     source = tmp_path / "source"
@@ -113,7 +113,7 @@ def installed(tmp_path: Path) -> Path:
 @pytest.fixture
 def sphinx(tmp_path: Path) -> Path:
     """
-    Sphinx's source distribution, committed.
+    Return Sphinx's source distribution, committed to a repository.
     """
     run(
         sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary=sphinx",
@@ -133,7 +133,8 @@ def sphinx(tmp_path: Path) -> Path:
 @pytest.mark.promise("S1", "S2", "S7", "S10")
 def test_a_wheel_works_without_the_checkout(installed, sphinx, tmp_path):
     """
-    S1, S2, S7, S10: cold and warm, in a clean environment, with public names alone.
+    S1, S2, S7, S10: The wheel works cold and warm, in a clean environment, with public names
+    alone.
     """
     suite = tmp_path / "suite"
     suite.mkdir()

@@ -1,4 +1,4 @@
-"""What each toolchain is asked to do over HTTPS, and the table of `docs/toolchains.md`."""
+"""The requests that each toolchain makes over HTTPS, and the table of `docs/toolchains.md`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TABLE = re.compile(re.escape(_HEAD) + r"((?:\|.*\n)*)")
 @dataclass(frozen=True)
 class Remedy:
     """
-    What a toolchain needs: in the table's words, and as the command that does it.
+    What a toolchain needs: a text for the table, and a command that does it.
     """
 
     words: str
@@ -29,12 +29,11 @@ class Remedy:
 @dataclass(frozen=True)
 class Toolchain:
     """
-    A command, what it prints, and the requests it must be seen to make.
+    A command, its output, and the requests that it must make.
 
-    `prints` is a regular expression for all of its output. `requests` are a
-    method and a path each; those to a registry have a path that is a regular
-    expression, and `registry` prints its URL. `http2` is what the origin
-    must hear, if that is known.
+    `prints` is a regular expression for the whole output. `requests` are pairs of a method and a
+    path. For a registry, the path is a regular expression, and `registry` prints the URL. `http2`
+    says whether the origin must get HTTP/2, if that is known.
     """
 
     name: str
@@ -292,7 +291,7 @@ TOOLCHAINS = (
         " && npm install --silent $node@22.23.3"
         f" && ln -s node_modules/$node/bin/node new-node && ./new-node -e '{_NODE_FETCH}'",
         "./new-node --version",
-        "it reads those for a proxy only if told to",
+        "it reads them only if that is enabled",
         _HELLO,
         prints=_OVER_1,
         http2=False,
@@ -380,7 +379,7 @@ TOOLCHAINS = (
         " && cd package/template/android && sed -i"
         f" 's|^distributionUrl=.*|distributionUrl=https\\\\://{NAME}/gradle/gradle-1.0-bin.zip|'"
         " gradle/wrapper/gradle-wrapper.properties && sh gradlew gradle 2>/dev/null | tail -1",
-        # The version it was made for, before it was told of ours.
+        # The version that the wrapper was made for, before this test sets ours.
         "tar xzOf $(cat name) package/template/android/gradle/wrapper/gradle-wrapper.properties"
         " | grep -o 'gradle-[0-9.]*'",
         f"`GRADLE_OPTS`; {_JAVA_FILES}",
@@ -392,7 +391,7 @@ TOOLCHAINS = (
 
 def row(toolchain: Toolchain, version: str, *, remedied: bool) -> str:
     """
-    What the table says of a toolchain that worked, by itself or *remedied*.
+    Return the row of a toolchain that worked, by itself or *remedied*.
     """
     assert toolchain.needs or not remedied
     outcome = f"needs {toolchain.needs.words}" if toolchain.needs and remedied else "works"
@@ -401,7 +400,7 @@ def row(toolchain: Toolchain, version: str, *, remedied: bool) -> str:
 
 def documented() -> dict[str, str]:
     """
-    The rows of the document, by toolchain.
+    Return the rows of the document, by toolchain.
     """
     table = _TABLE.search(DOCUMENT.read_text(encoding="utf-8"))
     assert table, f"{DOCUMENT} has no table"
@@ -410,7 +409,7 @@ def documented() -> dict[str, str]:
 
 def document(rows: Mapping[str, str]) -> None:
     """
-    Write the table anew, in the order of `TOOLCHAINS`.
+    Write the table again, in the order of `TOOLCHAINS`.
     """
     lines = [rows[each.name] + "\n" for each in TOOLCHAINS if each.name in rows]
     text = DOCUMENT.read_text(encoding="utf-8")

@@ -1,8 +1,7 @@
-"""
-The origin in a container: HTTP/1.1, HTTP/2, WebSocket, git, and bad manners.
+"""The origin in a container: HTTP/1.1, HTTP/2, WebSocket, git, and misbehaviour on request.
 
-It is a program of its own: `python3 server.py ROOT PEM`. It writes one line of
-JSON for each request to standard output, and ends with its input.
+This is a separate program: `python3 server.py ROOT PEM`. It writes one line of JSON for each
+request to standard output, and ends when its input ends.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ ROOT = Path(sys.argv[1])
 @dataclass
 class Request:
     """
-    What a client asked for, in either protocol.
+    A client's request, in either protocol.
     """
 
     method: str
@@ -58,7 +57,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 def answer(request: Request) -> Answer:
     """
-    The answer to a request that is answered in an orderly way.
+    Return the answer to a request that is answered without misbehaviour.
     """
     if request.path == "/slow":
         time.sleep(SLOW)
@@ -78,7 +77,7 @@ def answer(request: Request) -> Answer:
 
 def git(request: Request) -> Answer:
     """
-    What git's own CGI program answers.
+    Return the answer of git's own CGI program.
     """
     names = {"CONTENT_TYPE": "content-type"} | {
         f"HTTP_{name.upper().replace('-', '_')}": name
@@ -108,21 +107,21 @@ def git(request: Request) -> Answer:
 
 def tell(message: dict[str, object]) -> None:
     """
-    Say something to the test, in one write.
+    Send a line to the test, in one write.
     """
     os.write(1, json.dumps(message).encode() + b"\n")
 
 
 def note(request: Request) -> None:
     """
-    Tell of a request as soon as its head has arrived.
+    Report a request as soon as its head has arrived.
     """
     tell({"method": request.method, "target": request.target, "protocol": request.protocol})
 
 
 class Handler(BaseHTTPRequestHandler):
     """
-    One connection; what the handshake agreed on decides who reads it.
+    One connection. The protocol of the handshake decides how it is read.
     """
 
     protocol_version = "HTTP/1.1"
@@ -196,7 +195,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Http2:
     """
-    HTTP/2 on one connection, one answer after the other.
+    HTTP/2 on one connection. Requests are answered one after the other.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -207,7 +206,7 @@ class Http2:
 
     def serve(self) -> None:
         """
-        Until the client goes.
+        Serve until the client closes the connection.
         """
         self._state.initiate_connection()
         self._socket.sendall(self._state.data_to_send())
@@ -237,7 +236,7 @@ class Http2:
 
     def _send(self, stream: int) -> None:
         """
-        As much as the client has room for.
+        Send as much as the client's window allows.
         """
         body = self._unsent[stream]
         while room := min(
@@ -253,7 +252,7 @@ class Http2:
 
 class Server(ThreadingHTTPServer):
     """
-    Keeps quiet about clients that break off.
+    A server that does not report clients that close their connection early.
     """
 
     daemon_threads = True
