@@ -36,8 +36,8 @@ def test_a_file_can_be_left_out_of_the_key() -> None:
     A change of such a file does not rebuild the image.
     """
     first, second = context(a=b"1"), context(a=b"1")
-    first.add("date", b"today", keyed=False)
-    second.add("date", b"tomorrow", keyed=False)
+    first.add_unkeyed("date", lambda: b"today")
+    second.add_unkeyed("date", lambda: b"tomorrow")
 
     assert first.key() == second.key()
     assert first.names == ["a", "date"]
