@@ -132,21 +132,8 @@ def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Keep on one worker what shares something costly, and start with what takes longest.
-
-    A daemon of the tests' own takes a while to get its images: its tests are a group. So are those
-    that share a fixture of their module.
+    Start with what takes longest. The order within each part stays random.
     """
-    for item in items:
-        names = getattr(item, "fixturenames", ())
-        if "private" in names:
-            group = "private-engine"
-        elif shared := _MODULE_FIXTURES.intersection(names):
-            group = f"{item.path.stem}-{min(shared)}"
-        else:
-            continue
-        item.add_marker(pytest.mark.xdist_group(group))
-    # The order within each part stays random.
     items.sort(key=_starts_late)
 
 
@@ -169,10 +156,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """
-    Mark the tests that need a container engine, which use `engine_or_skip`, and those that take
-    long.
+    Mark the tests that need a container engine, which use `engine_or_skip`, those that take long,
+    and those that one worker runs, where tests run in parallel.
+
+    A daemon of the tests' own takes a while to get its images: its tests are a group. So are those
+    that share a fixture of their module.
     """
+    names = getattr(item, "fixturenames", ())
     if item.path.is_relative_to(Path(__file__).parent / "integration"):
         item.add_marker(pytest.mark.slow)
-    if "engine_or_skip" in getattr(item, "fixturenames", ()):
+    if "engine_or_skip" in names:
         item.add_marker(pytest.mark.needs_engine)
+    # Not later: pytest-xdist reads the groups in pytest_collection_modifyitems.
+    if "private" in names:
+        item.add_marker(pytest.mark.xdist_group("private-engine"))
+    elif shared := _MODULE_FIXTURES.intersection(names):
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{min(shared)}"))

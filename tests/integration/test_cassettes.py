@@ -361,6 +361,6 @@ def test_refreshing_records_the_scripts_again(engine_or_skip, tmp_path, pip_inde
     done = subprocess.run([*command, "--image=slim"], capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
-    assert "1 exchanges are recorded" in done.stdout
+    assert "recorded 1 exchange" in done.stdout
     exchanges = open_cassette(path).exchanges
     assert {one.url for one in exchanges} == {f"{pip_index}/simple/six/", kept.url}
