@@ -31,7 +31,7 @@ mkdir -p "${hook%/*}"
 # Puts the proxy's certificate into the trust store of each JDK listed here. Run by update-ca-certificates.
 while read -r home; do
     tool() {
-        "$home/bin/keytool" -J-describe_policy:-UsePerfData -J-describe_policy:TieredStopAtLevel=1 "$@" -storepass changeit \
+        "$home/bin/keytool" -J-XX:-UsePerfData -J-XX:TieredStopAtLevel=1 "$@" -storepass changeit \
             -keystore "$home/lib/security/cacerts" -alias debian:envoy-mitmproxy-ca-cert.pem < /dev/null
     }
     [ -x "$home/bin/keytool" ] || continue

@@ -180,7 +180,7 @@ def test_the_runtimes_of_an_image_without_a_choice(small_image):
     """
     printed = build(f"--image={small_image}", "--list-runtimes")
 
-    assert "it has no setup_universal.sh" in printed
+    assert "the image has no setup_universal.sh" in printed
     assert "CODEX_ENV_PYTHON_VERSION" not in printed
     assert "  swift    none      -         6.1 (not in the image)\n" in printed
 

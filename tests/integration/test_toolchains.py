@@ -104,7 +104,7 @@ def test_trust_follows_the_certificate(java):
     longer is.
     """
     install = (
-        "import sys; sys.path.insert(0, '/opt/codex'); from agent import install_certificate; "
+        "import sys; sys.path.insert(0, '/opt/codex'); from workspace_agent import install_certificate; "
         "assert install_certificate('', sys.stdin.buffer.read())"
     )
     ours = java.path(java.env["CODEX_PROXY_CERT"]).read_bytes()

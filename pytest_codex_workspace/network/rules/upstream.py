@@ -84,7 +84,7 @@ class UpstreamProxy:
         except ValueError:
             raise InvalidUpstream(
                 f"{shown!r} is not the URL of a proxy, such as http://proxy.example:3128; write "
-                "special characters in a password as %describe_policy"
+                "special characters in a password as %XX"
             ) from None
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise InvalidUpstream(f"{shown!r}: the URL of a proxy must end after the port")
