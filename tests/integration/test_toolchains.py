@@ -105,7 +105,8 @@ def test_trust_follows_the_certificate(java):
     """
     install = (
         "import sys; sys.path.insert(0, '/opt/codex'); "
-        "from workspace_agent import install_certificate; assert install_certificate('', sys.stdin.buffer.read())"
+        "from workspace_agent import install_certificate; "
+        "assert install_certificate('', sys.stdin.buffer.read())"
     )
     ours = java.path(java.env["CODEX_PROXY_CERT"]).read_bytes()
     other = PrivateAuthority().certificate
