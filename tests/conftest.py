@@ -15,17 +15,6 @@ from pytest_codex_workspace.errors import EngineUnavailable
 
 MakeRepo = Callable[..., Path]
 
-_MODULE_FIXTURES = {
-    "adversary",
-    "chain",
-    "decrypts",
-    "origin",
-    "plain_origin",
-    "shared_proxy",
-    "tunnels",
-}
-"""Fixtures that start something once for each module."""
-
 _GIT_ENV = {
     "GIT_AUTHOR_NAME": "A",
     "GIT_AUTHOR_EMAIL": "a@example.com",
@@ -132,16 +121,16 @@ def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Start with what takes longest. The order within each part stays random.
+    Start with the files that take longest, so that no worker of a parallel run ends with one. The
+    order is random otherwise.
     """
-    items.sort(key=_starts_late)
+    waiting = {item.path for item in items if "private" in getattr(item, "fixturenames", ())}
+    integration = Path(__file__).parent / "integration"
 
+    def starts_late(item: pytest.Item) -> int:
+        return 0 if item.path in waiting else 1 if item.path.is_relative_to(integration) else 2
 
-def _starts_late(item: pytest.Item) -> int:
-    group = item.get_closest_marker("xdist_group")
-    if group is None:
-        return int("/unit/" in item.path.as_posix()) + 1
-    return int(group.args[0] != "private-engine")
+    items.sort(key=starts_late)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -156,19 +145,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """
-    Mark the tests that need a container engine, which use `engine_or_skip`, those that take long,
-    and those that one worker runs, where tests run in parallel.
-
-    A daemon of the tests' own takes a while to get its images: its tests are a group. So are those
-    that share a fixture of their module.
+    Mark the tests that need a container engine, which use `engine_or_skip`, and those that take
+    long.
     """
-    names = getattr(item, "fixturenames", ())
     if item.path.is_relative_to(Path(__file__).parent / "integration"):
         item.add_marker(pytest.mark.slow)
-    if "engine_or_skip" in names:
+    if "engine_or_skip" in getattr(item, "fixturenames", ()):
         item.add_marker(pytest.mark.needs_engine)
-    # Not later: pytest-xdist reads the groups in pytest_collection_modifyitems.
-    if "private" in names:
-        item.add_marker(pytest.mark.xdist_group("private-engine"))
-    elif shared := _MODULE_FIXTURES.intersection(names):
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{min(shared)}"))
