@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -272,7 +273,7 @@ def test_the_command_takes_secrets(make_repo, values):
     assert "<***> <***>" in done.stdout
     printed = run("cache", "explain", str(repo), "--secret=TOKEN_HOST", TOKEN="changed").stdout
     assert "TOKEN, TOKEN_HOST" in printed
-    assert "secret values            changed" in printed
+    assert re.search(r"^ *secret values +changed$", printed, re.MULTILINE)
     missing = run("run", str(repo), "--secret=NO_SUCH_VARIABLE")
     assert 2 == missing.returncode
     assert "the secret NO_SUCH_VARIABLE is not set" in missing.stderr
