@@ -23,7 +23,7 @@ fresh:
 	@$(PYTHON) tools/fresh $(FRESH)
 
 unit: $(VENV)/.ready
-	$(BIN)/pytest -n 2 -m 'not needs_engine and not slow'
+	$(BIN)/pytest -n 2 -m 'not needs_engine and not slow' tests/unit tests/plugin tests/contract
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from ..codex import IMAGE, UNIVERSAL
@@ -128,14 +129,20 @@ def base_identity(engine: Engine, choice: str, *, output: Output) -> str:
 
 def _inputs(engine: Engine, choice: str, output: Output) -> tuple[str, BuildContext, str | None]:
     flavour = choice if choice in ("slim", "universal") else "custom"
-    context = common_context(flavour)
-    context.add_tree(package_dir() / "in_container", "in_container", _runs_in_workspace)
+    context = _packaged(flavour).copy()
     base = None
     if flavour == "universal":
         base = _universal(engine, output)
     elif flavour == "custom":
         base = _custom(engine, choice, output)
     return flavour, context, base
+
+
+@cache
+def _packaged(flavour: str) -> BuildContext:
+    context = common_context(flavour)
+    context.add_tree(package_dir() / "in_container", "in_container", _runs_in_workspace)
+    return context
 
 
 def _runs_in_workspace(path: Path) -> bool:

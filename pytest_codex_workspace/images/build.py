@@ -211,7 +211,7 @@ def common_context(flavour: str) -> BuildContext:
     context.add_tree(dockerfiles / "common", "common", lambda path: path.name != "list_runtimes.sh")
     context.add_tree(dockerfiles / flavour, flavour, lambda path: path.suffix != ".in")
     # The certificates that this machine trusts during a build do not change the image.
-    context.add_unkeyed("host-ca.pem", host_bundle)
+    context.add_unkeyed("host-ca.pem", lambda: host_bundle())
     return context
 
 

@@ -30,6 +30,14 @@ class BuildContext:
         self._files: dict[str, bytes] = {}
         self._unkeyed: dict[str, Callable[[], bytes]] = {}
 
+    def copy(self) -> BuildContext:
+        """
+        Return a context of the same files, to which others can be added.
+        """
+        other = BuildContext()
+        other._files, other._unkeyed = dict(self._files), dict(self._unkeyed)
+        return other
+
     @property
     def names(self) -> list[str]:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from ..codex import PROXY_IMAGE
@@ -39,9 +40,10 @@ def find_proxy_image(engine: Engine) -> ImageInfo | None:
     return find_built_image(engine, proxy_plan())
 
 
+@cache
 def proxy_plan() -> Plan:
     """
-    Return the description of the proxy image.
+    Return the description of the proxy image. The files of this package are read once.
     """
     context = common_context("proxy")
     package = package_dir()
