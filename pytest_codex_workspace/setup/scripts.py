@@ -163,6 +163,18 @@ def log_path_of(spec: WorkspaceSpec, what: str) -> Path:
     return cache_dir() / "logs" / f"{spec.snapshot.name}-{what}.log"
 
 
+@contextmanager
+def _redacted(secrets: Secrets) -> Iterator[None]:
+    """
+    Remove secrets from the error of a lost workspace. Its text has the last output of the agent,
+    and a script can write there.
+    """
+    try:
+        yield
+    except WorkspaceLost as error:
+        raise WorkspaceLost(secrets.redaction.text(str(error))) from None
+
+
 def run_script(
     channel: Channel,
     script: str,
@@ -197,7 +209,8 @@ def run_script(
     shown = _Shown(show, log_path)
     env = secrets.values
     hidden = secrets.redaction.stream()
-    process = channel.start(["bash", "-c", RUN, "bash", script], cwd=project, env=env)
+    with _redacted(secrets):
+        process = channel.start(["bash", "-c", RUN, "bash", script], cwd=project, env=env)
 
     def expire() -> None:
         expired.set()
@@ -207,22 +220,22 @@ def run_script(
     timer.daemon = True
     timer.start()
     try:
-        with _Log(log_path, show) as log:
+        with _redacted(secrets):
+            with _Log(log_path, show) as log:
 
-            def take(piece: bytes) -> None:
-                log.write(piece)
-                kept.extend(piece)
-                del kept[: max(0, len(kept) - _OUTPUT_LIMIT)]
-                shown.feed(piece)
+                def take(piece: bytes) -> None:
+                    log.write(piece)
+                    kept.extend(piece)
+                    del kept[: max(0, len(kept) - _OUTPUT_LIMIT)]
+                    shown.feed(piece)
 
-            while piece := process.stdout.piece():
-                take(hidden.feed(piece))
-            take(hidden.end())
-        shown.end()
-        code = process.wait().exit_code
-    except WorkspaceLost as error:
-        # The text has the last output of the agent, and a script can write there.
-        raise WorkspaceLost(secrets.redaction.text(str(error))) from None
+                while piece := process.stdout.piece():
+                    take(hidden.feed(piece))
+                take(hidden.end())
+            shown.end()
+            code = process.wait().exit_code
+    except WorkspaceLost:
+        raise
     except BaseException:
         process.kill()
         raise

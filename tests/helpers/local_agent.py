@@ -36,8 +36,12 @@ class LocalStream:
     def send(self, data: bytes) -> None:
         with self._lock:
             view = memoryview(data)
-            while view:
-                view = view[self.process.stdin.write(view) :]
+            try:
+                while view:
+                    view = view[self.process.stdin.write(view) :]
+            except ValueError:
+                # Another thread has closed it.
+                raise ConnectionError("the agent accepts no more input") from None
 
     def receive(self) -> tuple[int, bytes]:
         while self._open:

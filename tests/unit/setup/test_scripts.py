@@ -211,3 +211,29 @@ sleep 10
         run(script, secrets=secrets)
 
     assert "oh: ***" in str(caught.value)
+
+
+def test_a_workspace_that_is_lost_at_once_tells_no_secret(secrets, tmp_path):
+    """
+    The agent may end before it has reported the start of the script.
+    """
+
+    class LostChannel:
+        def start(self, *_args, **_env):
+            raise WorkspaceLost(
+                f"last output on its standard error:\noh: {secrets.values['TOKEN']}"
+            )
+
+    with pytest.raises(WorkspaceLost) as caught:
+        run_script(
+            LostChannel(),
+            "x",
+            project="/",
+            timeout=10,
+            log_path=tmp_path / "log",
+            show=lambda _: None,
+            secrets=secrets,
+        )
+
+    assert "oh: ***" in str(caught.value)
+    assert secrets.values["TOKEN"] not in str(caught.value)
