@@ -24,7 +24,8 @@ from pytest_codex_workspace.host.dirs import cache_dir
 
 from ...helpers.fake_workspaces import BASE, HISTORY, StubProjection, World, snapshot
 
-pytestmark = pytest.mark.usefixtures("cache_home", "_projection")
+# A few seconds for all states, modes and conditions: `make unit` leaves them out.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache_home", "_projection")]
 
 TOP = {"ready": "ready", "hit": "ready", "setup": "setup", "miss": "clean", "clean": "clean"}
 """The kind of layer that each state starts from."""
@@ -619,7 +620,6 @@ def test_the_engine_refuses_a_commit(world):
         assert "miss" == bring_up(session).setup.cache
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["auto", "off"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, EngineError])
 def test_an_interruption_at_any_call_leaves_nothing(mode, error):
