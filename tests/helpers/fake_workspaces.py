@@ -35,6 +35,7 @@ from pytest_codex_workspace.session import Session
 from pytest_codex_workspace.setup.scripts import RUN
 from tests.fakes.engine import FakeEngine
 
+from .archives import unpack_all
 from .local_agent import LocalStream
 
 BASE = "test-base:1"
@@ -597,7 +598,7 @@ class LocalAgent:
     def _unpack(self, path: str) -> None:
         archive = b"".join(self._engine.get_archive(self._spec.name, path))
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(self._root, filter="fully_trusted")
+            unpack_all(tar, self._root)
 
     def _write_back(self) -> None:
         archive = io.BytesIO()

@@ -17,6 +17,7 @@ SUITE = """
 import pytest
 
 import pytest_codex_workspace
+from ..helpers.archives import unpack_all
 
 
 def test_the_checkout_is_not_used():
@@ -121,7 +122,7 @@ def sphinx(tmp_path: Path) -> Path:
     )  # fmt: skip
     [archive] = tmp_path.glob("sphinx-*.tar.gz")
     with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path / "unpacked", filter="data")
+        unpack_all(tar, tmp_path / "unpacked")
     repo = tmp_path / "sphinx"
     next((tmp_path / "unpacked").iterdir()).rename(repo)
     git(repo, "init", "--quiet")

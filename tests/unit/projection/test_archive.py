@@ -22,6 +22,7 @@ from pytest_codex_workspace.in_container import apply_projection
 from pytest_codex_workspace.projection.archive import Projection
 from pytest_codex_workspace.projection.repository import open_repository
 
+from ...helpers.archives import unpack_all
 from ...helpers.repositories import Repository, fingerprint, host_environment
 
 pytestmark = [pytest.mark.needs_git, pytest.mark.slow]
@@ -61,7 +62,7 @@ def unpacked(projection: Projection, root: Path) -> str:
     Unpack an archive into *root*, and return the path of the script.
     """
     with tarfile.open(fileobj=projection.open()) as tar:
-        tar.extractall(root, filter="tar")
+        unpack_all(tar, root)
     return f"{root}{projection.command[-1]}"
 
 

@@ -16,6 +16,7 @@ from pytest_codex_workspace.workspace.channel import Channel
 from pytest_codex_workspace.workspace.handle import SetupResult, Workspace
 from pytest_codex_workspace.workspace.paths import bind
 
+from ...helpers.archives import unpack_all
 from ...helpers.local_agent import LocalStream
 
 pytestmark = [
@@ -32,7 +33,7 @@ class LocalArchives:
 
     def put_archive(self, container: str, path: str, archive) -> None:
         with tarfile.open(fileobj=archive) as tar:
-            tar.extractall(path, filter="tar")
+            unpack_all(tar, path)
 
     def get_archive(self, container: str, path: str) -> Iterator[bytes]:
         data = io.BytesIO()
