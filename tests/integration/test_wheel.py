@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from ..conftest import commit, git, scripts
+from ..helpers.archives import unpack_all
 
 # Only names of the public interface.
 SUITE = """
 import pytest
 
 import pytest_codex_workspace
-from ..helpers.archives import unpack_all
 
 
 def test_the_checkout_is_not_used():
