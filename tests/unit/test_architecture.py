@@ -206,6 +206,7 @@ def test_no_folder_is_wide():
     }
 
 
+@pytest.mark.slow
 def test_folders_do_not_import_in_a_circle():
     """
     The folders can be put in an order in which each imports only earlier ones.
@@ -259,6 +260,7 @@ def test_the_proxy_image_holds_whole_folders():
     assert expected == app
 
 
+@pytest.mark.slow
 def test_only_one_module_imports_private_names():
     """
     Names that an update may change without notice are imported in one module, `mitm/private.py`.

@@ -43,6 +43,7 @@ def bring_up(session: Session, state="ready", **changes):
     return session.workspace(session.spec(snapshot(**changes), {}), state)
 
 
+@pytest.mark.slow
 def test_a_real_repository_with_the_real_agent(tmp_path):
     """
     From a commit to a ready workspace with git, bash and the agent; then again from the cache.

@@ -138,6 +138,7 @@ def test_a_project_is_brought_to_head_once(workspace, tmp_path, make_repo, monke
     assert not (tmp_path / "codex-projection").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.promise("S15")
 def test_runtimes_are_selected_when_they_change(workspace, tmp_path, monkeypatch):
     """

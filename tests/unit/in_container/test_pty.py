@@ -394,6 +394,7 @@ def test_forged_frames_of_a_terminal_end_the_channel(scripted, kind, payload, wo
         process.stderr.rest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pty", [Pty(0, 80), Pty(24, 1 << 16), Pty(term="a\0b")])
 def test_invalid_sizes_are_refused_on_the_host(scripted, pty):
     """

@@ -87,6 +87,7 @@ DOCUMENTS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(document=DOCUMENTS)
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_schema_accepts_what_the_reader_accepts(tmp_path: Path, document: Any) -> None:

@@ -17,6 +17,7 @@ def parts(**values: str) -> dict[str, object]:
     return setup_parts(spec(secrets=Secrets(list(values), values)), base="b", platform="p")
 
 
+@pytest.mark.slow
 def test_each_value_changes_the_key() -> None:
     """
     So does each name. Equal secrets give equal keys on every machine.
@@ -41,6 +42,7 @@ def test_a_label_has_only_the_names() -> None:
     assert '["TOKEN"]' == one["secrets"]
 
 
+@pytest.mark.slow
 def test_the_digest_depends_on_the_repository() -> None:
     """
     So a guess is good for one repository only. Each guess takes 32 MiB.

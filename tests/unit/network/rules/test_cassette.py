@@ -55,6 +55,7 @@ def test_bodies_are_read_as_they_were_written(tmp_path: Path, body: bytes) -> No
     assert ('"text"' in lines[3]) == (len(body) < 100)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.builds(
