@@ -53,6 +53,8 @@ def test_a_workspace_that_has_ended(codex_workspace_factory, plain_repo, request
     """
     ws = codex_workspace_factory(repo=plain_repo)
     ws.exec("curl -s http://example.com/")
+    # Reading the log waits for the proxy; the end of a workspace does not.
+    assert len(ws.network) == 1
     request.getfixturevalue("_codex_session").stop(ws)
 
     assert len(ws.network) == 1
