@@ -113,12 +113,15 @@ def forwarded(socket_path: str, tls: ssl.SSLContext | None = None) -> Iterator[i
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.current_task())
-        engine_reader, engine_writer = await asyncio.open_unix_connection(socket_path)
         try:
-            await asyncio.gather(pump(reader, engine_writer), pump(engine_reader, writer))
+            # The end may come while the engine is being connected.
+            engine_reader, engine_writer = await asyncio.open_unix_connection(socket_path)
+            try:
+                await asyncio.gather(pump(reader, engine_writer), pump(engine_reader, writer))
+            finally:
+                engine_writer.transport.abort()
         finally:
             writer.transport.abort()
-            engine_writer.transport.abort()
 
     async def stop() -> None:
         server.close()
