@@ -1,0 +1,15 @@
+"""
+Fail, and say why, if no container engine answers where the plugin looks for one.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from pytest_codex_workspace.engine.docker.find import find_engine
+from pytest_codex_workspace.errors import EngineUnavailable
+
+try:
+    find_engine().close()
+except EngineUnavailable as error:
+    sys.exit(str(error))
