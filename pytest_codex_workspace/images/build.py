@@ -133,8 +133,7 @@ def build_stage(engine: Engine, plan: Plan, stage: str, what: str, output: Outpu
         ImageBuildError: the build failed.
     """
     with _lock(plan, output):
-        if find_built_image(engine, plan) is None:
-            _run_build(engine, plan, output, f"building {what}", stage=stage)
+        _run_build(engine, plan, output, f"building {what}", stage=stage)
 
 
 def _lock(plan: Plan, output: Output) -> AbstractContextManager[None]:
@@ -207,8 +206,7 @@ def _remove_superseded(engine: Engine, plan: Plan, image: ImageInfo) -> None:
 def common_context(flavour: str) -> BuildContext:
     dockerfiles = resource_dir("dockerfiles")
     context = BuildContext()
-    # list_runtimes.sh runs in finished images and is part of none.
-    context.add_tree(dockerfiles / "common", "common", lambda path: path.name != "list_runtimes.sh")
+    context.add_tree(dockerfiles / "common", "common")
     context.add_tree(dockerfiles / flavour, flavour, lambda path: path.suffix != ".in")
     # The certificates that this machine trusts during a build do not change the image.
     context.add_unkeyed("host-ca.pem", lambda: host_bundle())

@@ -14,7 +14,7 @@ from .run_once import run_once
 __all__ = ["Offer", "Runtime", "offered_runtimes"]
 
 _MARK = "codex-runtime:"
-"""The beginning of each line that dockerfiles/common/list_runtimes.sh prints."""
+"""The beginning of each line that dockerfiles/runtimes/list_runtimes.sh prints."""
 
 OfferSource = Literal["listed", "found", "none"]
 
@@ -70,7 +70,7 @@ def offered_runtimes(engine: Engine, image_id: str) -> Offer:
     Raises:
         EngineError: the script ended too early.
     """
-    script = (resource_dir("dockerfiles") / "common" / "list_runtimes.sh").read_text("utf-8")
+    script = (resource_dir("dockerfiles") / "runtimes" / "list_runtimes.sh").read_text("utf-8")
     printed, _ = run_once(engine, image_id, script, {}, purpose="runtimes")
     rows = [line.split()[1:] for line in printed.splitlines() if line.startswith(_MARK)]
     if ["end", "-", "-"] not in rows:

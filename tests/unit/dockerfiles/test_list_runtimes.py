@@ -18,7 +18,7 @@ def run(tmp_path):
     (tmp_path / "bin").mkdir()
     for program in ("grep", "head", "sort"):
         (tmp_path / "bin" / program).symlink_to(shutil.which(program))
-    text = (resource_dir("dockerfiles") / "common/list_runtimes.sh").read_text("utf-8")
+    text = (resource_dir("dockerfiles") / "runtimes/list_runtimes.sh").read_text("utf-8")
     text = text.replace("/opt/codex", str(tmp_path / "codex"))
 
     def run():
