@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -12,27 +13,16 @@ from pytest_codex_workspace.projection.repository import RepositorySnapshot
 from pytest_codex_workspace.setup.keys import setup_parts
 from pytest_codex_workspace.setup.spec import WorkspaceSpec
 
+from ...helpers.fake_workspaces import snapshot
+
 
 def spec(**changes) -> WorkspaceSpec:
     """
     Return a specification that differs in *changes* from the default.
     """
-    fields = {
-        "path": Path("/r"),
-        "name": "demo",
-        "git_dir": Path("/r/.git"),
-        "common_dir": Path("/r/.git"),
-        "head": "a" * 40,
-        "object_format": "sha1",
-        "shallow": False,
-        "identity": "i",
-        "scripts_tree": "t",
-        "has_setup": True,
-        "has_resume": True,
-        "submodules": (),
-    }
-    own = {key: changes.pop(key) for key in list(changes) if key in fields}
-    return WorkspaceSpec(RepositorySnapshot(**{**fields, **own}), **changes)
+    fields = {field.name for field in dataclasses.fields(RepositorySnapshot)}
+    own = {name: changes.pop(name) for name in list(changes) if name in fields}
+    return WorkspaceSpec(snapshot(**own), **changes)
 
 
 def parts(base="b", platform="linux/amd64", **changes):
