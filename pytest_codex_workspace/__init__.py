@@ -6,10 +6,11 @@ types and errors that tests refer to. Each is imported on first use.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
+# Nothing is imported here: the command is not yet ready for Ctrl-C.
 if TYPE_CHECKING:
+    from typing import Any
+
     from .errors import (
         CacheMiss,
         CassetteError,
@@ -77,4 +78,6 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(_MODULES.get(name, ".errors"), __name__), name)

@@ -91,6 +91,8 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         exit_code: the script's exit code; `None` if it did not end by itself.
         log_path: file on the host with the whole output of the script.
         tail: the last lines of that output.
+        shown: whether that output, with its last lines, was shown while the script ran.
+        without_tail: the text of the error without those lines.
     """
 
     def __init__(
@@ -101,8 +103,12 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         exit_code: int | None = None,
         log_path: Path | None = None,
         tail: str = "",
+        without_tail: str = "",
+        shown: bool = False,
     ) -> None:
         super().__init__(message)
+        self.without_tail = printable(without_tail) or str(self)
+        self.shown = shown
         self.script = script
         self.exit_code = exit_code
         self.log_path = log_path

@@ -21,6 +21,7 @@ from ..host.locks import machine_lock
 from ..images.content_key import fingerprint
 from ..options.config import Config
 from ..reporting.output import Output
+from ..text.option_names import spell_option
 from ..text.units import show_duration, show_size
 from .entries import LayerKind, entries, evict, forget_missing, is_old
 from .registry import SharedCache
@@ -305,10 +306,11 @@ class LayerStore:
     def _build(self, recipe: Recipe) -> Layer:
         if self._config.cache == "require" and recipe.kind == "setup":
             raise CacheMiss(
-                f"--codex-cache=require, and there is no image {IMAGE}:{recipe.name} for "
-                f"{recipe.labels.name} younger than {show_duration(self._config.cache_ttl)}. "
+                f"{spell_option('cache', 'require')}, and there is no image "
+                f"{IMAGE}:{recipe.name} for {recipe.labels.name} younger than "
+                f"{show_duration(self._config.cache_ttl)}. "
                 "`codex-workspace cache explain` says why. Run once with "
-                "--codex-cache=auto to build it."
+                f"{spell_option('cache', 'auto')} to build it."
             )
         below = recipe.below
         with recipe.build(self.ensure(below) if isinstance(below, Recipe) else below) as build:

@@ -1,9 +1,5 @@
 """`python -m pytest_codex_workspace.cli`."""
 
-from __future__ import annotations
+from .entry import main
 
-import sys
-
-from .main import main
-
-sys.exit(main())
+main()

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import ProxyError
+from ..errors import CodexWorkspaceError, ProxyError
 from ..text.phrases import counted
 from .options import RUN_OPTIONS, add_options, add_repo, config_of
 from .printing import output_on
+from .streams import OutputError
 
 if TYPE_CHECKING:
     from ..reporting.output import Output
@@ -60,6 +61,7 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
     of `run`.
     """
     add_repo(parser)
+    parser.set_defaults(progress_on_stderr=True)
     parser.add_argument(
         "--from",
         dest="state",
@@ -131,9 +133,15 @@ def attach(
     def start(pty: Pty | None = None) -> Process:
         return workspace.start(command, pty=pty)
 
-    if terminal:
-        return on_terminal(start, streams, known_term(workspace, os.environ.get("TERM", "")))
-    return on_pipes(start, streams)
+    try:
+        if terminal:
+            return on_terminal(start, streams, known_term(workspace, os.environ.get("TERM", "")))
+        return on_pipes(start, streams)
+    except (BrokenPipeError, CodexWorkspaceError):
+        raise
+    except OSError as error:
+        # The disk is full, or the caller has closed standard output.
+        raise OutputError(error.errno, error.strerror) from None
 
 
 def own_streams() -> Streams:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .attach import FROM, add_workspace, in_workspace, own_streams
+from .exit_codes import EXIT_CODES
 from .options import add_command
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ with the network policy of tests (--network).
 Standard output and standard error of the command stay separate. Messages of
 codex-workspace go to standard error; --output=quiet hides them. The command
 reads standard input unless that is a terminal. With --tty, it runs on a
-terminal of its own. The exit code is that of the command.
+terminal of its own.
 
 {FROM}
+{EXIT_CODES}
 Examples:
   codex-workspace exec -- npm test
   codex-workspace exec ../other --image=slim -- 'make && make test'

@@ -13,7 +13,9 @@ from types import ModuleType
 from typing import NoReturn
 
 from ..errors import CodexWorkspaceError, SetupError
-from ..text.phrases import did_you_mean
+from ..host.signals import EndingSignals
+from ..text.option_names import spelled
+from ..text.printable import printable
 from . import (
     build,
     cache,
@@ -29,10 +31,13 @@ from . import (
     shell,
     smoke,
 )
-from .printing import print_event, show
+from .exit_codes import BROKEN_PIPE, FAILED, exit_code_of
+from .parsing import CommandParser
+from .printing import print_event, show, shown_on_stderr
+from .streams import OutputError, discard_output
 from .table import table
 
-__all__ = ["command_parser", "main"]
+__all__ = ["command_parser", "execute", "flushed", "main"]
 
 _GROUPS = {
     "Start a workspace": (run, shell, exec_),
@@ -61,41 +66,58 @@ _EPILOG = "`codex-workspace COMMAND --help` shows the options of a command, and 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """
-    Run the command and return its exit code.
+    Run the command in this process and return its exit code.
     """
-    words, command = exec_.split_arguments(sys.argv[1:] if argv is None else argv)
-    parser = command_parser()
-    if not words:
-        parser.print_help(sys.stderr)
-        return 2
-    names = [_name(module) for modules in _GROUPS.values() for module in modules]
-    if words and not words[0].startswith("-") and words[0] not in names:
-        hint = did_you_mean(words[0], names) or f"; commands: {', '.join(names)}"
-        parser.error(f"unknown command {words[0]!r}{hint}")
-    arguments = parser.parse_args(words, argparse.Namespace(command=command))
-    signal.signal(signal.SIGTERM, _interrupt)
-    # `nohup` has SIGHUP ignored, so that the command outlives its terminal.
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, _interrupt)
+    return execute(sys.argv[1:] if argv is None else argv)[0]
+
+
+def execute(argv: Sequence[str]) -> tuple[int, int | None]:
+    """
+    Run the command.
+
+    Args:
+        argv: the words after the name of the command.
+
+    Returns:
+        The exit code, and the signal that ended the command, if one did.
+    """
+    with spelled("--{}"):
+        words, command = exec_.split_arguments(argv)
+        parser = command_parser()
+        if not words:
+            parser.print_help(sys.stderr)
+            return FAILED, None
+        try:
+            arguments = parser.parse_args(words, argparse.Namespace(command=command))
+        except (BrokenPipeError, OutputError) as error:  # --version
+            return _output_failed(error), None
+        return _act(arguments)
+
+
+def _act(arguments: argparse.Namespace) -> tuple[int, int | None]:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+    with EndingSignals() as signals:
+        try:
+            return flushed(arguments.action(arguments)), None
+        except BaseException as error:
+            if isinstance(error, SystemExit):
+                raise
+            if isinstance(error, KeyboardInterrupt) or signals.received is not None:
+                number: int = signals.received or signal.SIGINT
+                return _interrupted(arguments, number), number
+            return _fail(arguments, error), None
+
+
+def flushed(code: int) -> int:
+    """
+    Write what is left of standard output. Return *code*, or that of the failure to write.
+    """
     try:
-        code: int = arguments.action(arguments)
-    except SetupError as error:
-        return _fail(arguments, error, error.exit_code or 1)
-    except CodexWorkspaceError as error:
-        return _fail(arguments, error, 2)
-    except BrokenPipeError:
-        _discard_output()
-        return 141
-    except KeyboardInterrupt:
-        with suppress(OSError):  # The terminal may have hung up.
-            print_event(
-                arguments, "error", type="Interrupted", message="interrupted", exit_code=130
-            )
-            print("codex-workspace: interrupted", file=sys.stderr)  # noqa: T201
-        _discard_output()
-        return 130
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        return _output_failed(error)
     return code
 
 
@@ -109,7 +131,7 @@ def command_parser() -> argparse.ArgumentParser:
         prog=parser.prog,
         metavar="COMMAND",
         required=True,
-        parser_class=argparse.ArgumentParser,
+        parser_class=CommandParser,
     )
     for modules in _GROUPS.values():
         for module in modules:
@@ -117,7 +139,7 @@ def command_parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _MainParser(argparse.ArgumentParser):
+class _MainParser(CommandParser):
     """
     A parser whose help has the commands in groups, which argparse does not support.
     """
@@ -159,29 +181,73 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _fail(arguments: argparse.Namespace, error: Exception, exit_code: int) -> int:
-    kind = type(error).__name__
-    print(f"codex-workspace: {kind}: {error}", file=sys.stderr)  # noqa: T201
+def _fail(arguments: argparse.Namespace, error: BaseException) -> int:
+    """
+    Report an error, and return the exit code.
+    """
+    if isinstance(error, BrokenPipeError | OutputError):
+        return _output_failed(error)
+    code = exit_code_of(error)
+    kind, text = type(error).__name__, str(error)
     fields = {}
     if isinstance(error, SetupError):
+        text = error.without_tail if shown_on_stderr(arguments, error) else text
         fields = {"script": error.script, "log_path": error.log_path, "tail": error.tail}
-    print_event(arguments, "error", type=kind, message=str(error), exit_code=exit_code, **fields)
-    return exit_code
+    elif isinstance(error, OSError) and not isinstance(error, CodexWorkspaceError):
+        text = _words(error)
+    elif not isinstance(error, CodexWorkspaceError):
+        kind, text = "internal error", _report_bug(error)
+    print(f"codex-workspace: {kind}: {text}", file=sys.stderr)  # noqa: T201
+    with suppress(OSError):
+        message = error.without_tail if isinstance(error, SetupError) else text
+        print_event(arguments, "error", type=kind, message=message, exit_code=code, **fields)
+        return flushed(code)
+    discard_output()
+    return code
 
 
-def _discard_output() -> None:
+def _output_failed(error: OSError) -> int:
+    discard_output()
+    if isinstance(error, BrokenPipeError):
+        return BROKEN_PIPE
+    text = str(error) if isinstance(error, OutputError) else _words(error)
+    print(f"codex-workspace: {type(error).__name__}: {text}", file=sys.stderr)  # noqa: T201
+    return FAILED
+
+
+def _interrupted(arguments: argparse.Namespace, number: int) -> int:
+    code = 128 + number
+    with suppress(OSError):  # The terminal may have hung up.
+        name = signal.Signals(number).name
+        print(f"codex-workspace: interrupted ({name})", file=sys.stderr)  # noqa: T201
+        print_event(arguments, "error", type="Interrupted", message="interrupted", exit_code=code)
+    discard_output()
+    return code
+
+
+def _words(error: OSError) -> str:
     """
-    Discard output that a closed pipe or terminal does not accept. Python would try
-    again when it exits, fail, and exit with code 120.
+    Return an error of the system in words: what it concerns, and what happened.
     """
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if error.filename is None or not error.strerror:
+        return printable(str(error))
+    return printable(f"{os.fsdecode(error.filename)}: {error.strerror}")
 
 
-def _interrupt(signum: int, frame: object) -> NoReturn:  # noqa: ARG001
-    # When a terminal hangs up, both the kernel and the shell send SIGHUP; one is enough.
-    signal.signal(signum, signal.SIG_IGN)
-    raise KeyboardInterrupt
+def _report_bug(error: BaseException) -> str:
+    """
+    Return the text for an error that nobody has thought of, and keep its traceback.
+    """
+    import tempfile
+    import traceback
+
+    trace = "".join(traceback.format_exception(error))
+    text = f"{type(error).__name__}: {printable(str(error))}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="codex-workspace-", suffix=".log", delete=False, errors="replace"
+        ) as file:
+            file.write(trace)
+    except OSError:
+        return f"{text}\n{trace}"
+    return f"{text}. This is a mistake in codex-workspace; please report it with {file.name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -11,6 +12,7 @@ from ..reporting.output import OutputMode
 from ..text.phrases import counted
 
 if TYPE_CHECKING:
+    from ..errors import SetupError
     from ..reporting.output import Output
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "print_event",
     "print_removed",
     "show",
+    "shown_on_stderr",
 ]
 
 
@@ -68,6 +71,19 @@ def print_event(arguments: argparse.Namespace, event: str, **fields: Any) -> boo
 
     show(event_line(event, **fields))
     return True
+
+
+def shown_on_stderr(arguments: argparse.Namespace, error: SetupError) -> bool:
+    """
+    Check whether the last lines of the script that failed are already where its error goes.
+    """
+    stream = sys.stderr if getattr(arguments, "progress_on_stderr", False) else sys.stdout
+    if not error.shown or stream is sys.stderr:
+        return error.shown
+    try:
+        return os.path.sameopenfile(stream.fileno(), sys.stderr.fileno())
+    except OSError:
+        return False
 
 
 def print_removed(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .attach import HINT, SHELL, attach, describe_workspace, own_streams
+from .exit_codes import EXIT_CODES
 from .options import RUN_OPTIONS, add_command, add_json, add_options, add_repo, config_of
 from .printing import finish, output_of, output_on
 
@@ -22,7 +23,7 @@ __all__ = ["SUMMARY", "register", "set_up"]
 
 SUMMARY = "set up a repository as Codex would"
 
-_RUN = """\
+_RUN = f"""\
 Set up a repository in a workspace as Codex would.
 
 The workspace image is built if it is missing, the proxy starts, the commit is
@@ -34,9 +35,7 @@ If the repository has no codex-workspace-scripts/, a bash login shell opens in
 the workspace, if this is a terminal and neither --no-shell nor --json is given.
 `codex-workspace shell` opens a shell for any repository.
 
-The exit code is that of the script that failed, or of the shell; 0 on success,
-and 2 for other errors.
-
+{EXIT_CODES}
 Examples:
   codex-workspace run
   codex-workspace run ../other --image=slim --cache=refresh

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from .attach import FROM, HINT, SHELL, add_workspace, in_workspace, own_streams
+from .exit_codes import EXIT_CODES
 from .options import add_command
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ Open a bash login shell in a workspace of the repository.
 
 On a terminal the shell is interactive; otherwise it reads commands from
 standard input. It has the network policy of tests (--network). The workspace is
-removed when the shell exits. The exit code is that of the shell.
+removed when the shell exits.
 
 {FROM}
+{EXIT_CODES}
 Examples:
   codex-workspace shell
   codex-workspace shell ../other --from=clean --image=slim

@@ -81,10 +81,9 @@ def error(text: str, remedy: str) -> Result:
 
 def from_error(problem: CodexWorkspaceError) -> Result:
     """
-    Return the result for one of our errors, with options as the command spells them.
+    Return the result for one of our errors.
     """
-    text, remedy = (one.replace("--codex-", "--") for one in (problem.message, problem.remedy))
-    return error(text, remedy or _NO_REMEDY)
+    return error(problem.message, problem.remedy or _NO_REMEDY)
 
 
 def some(names: Sequence[str]) -> str:

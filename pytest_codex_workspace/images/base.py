@@ -11,6 +11,8 @@ from ..errors import EngineError, ImageBuildError
 from ..host.certificates import ca_certificate as certificate_of
 from ..host.resources import package_dir
 from ..reporting.output import Output
+from ..text.option_names import spell_option
+from ..text.phrases import did_you_mean
 from .build import Plan, build_stage, common_context, ensure_image, find_built_image
 from .context import BuildContext
 from .debian import DEBIAN
@@ -159,7 +161,8 @@ def _universal(engine: Engine, output: Output) -> str:
         engine,
         f"{UNIVERSAL}:latest",
         output,
-        "use `--codex-image=slim`, which needs no registry, or add the image with `docker load`",
+        f"use {spell_option('image', 'slim')}, which needs no registry, or add the image with "
+        "`docker load`",
     )
     pinned = (one for one in image.digests if one.startswith(f"{UNIVERSAL}@"))
     return next(pinned, image.id)
@@ -170,7 +173,8 @@ def _custom(engine: Engine, choice: str, output: Output) -> str:
         engine,
         choice,
         output,
-        "check the name, build or `docker pull` the image first, or use `--codex-image=slim`",
+        "check the name, build or `docker pull` the image first, or use "
+        f"{spell_option('image', 'slim')}{did_you_mean(choice, ('slim', 'universal'))}",
     )
     return image.id
 

@@ -18,6 +18,7 @@ from ..errors import CassetteError
 from ..host.dirs import cache_dir
 from ..host.locks import machine_lock
 from ..secrets.secrets import NO_SECRETS, Secrets
+from ..text.option_names import spell_option
 from ..text.phrases import counted
 from .rules.cassette import Cassette, Exchange, InvalidCassette, digest, lines_of, merge
 
@@ -113,8 +114,8 @@ class Cassettes:
             if self._mode == "record":
                 return ""
             raise CassetteError(
-                f"there is no cassette {path} to replay; record it with --codex-cassette=record "
-                "and commit the file"
+                f"there is no cassette {path} to replay; record it with "
+                f"{spell_option('cassette', 'record')} and commit the file"
             )
         open_cassette(path)
         if self._mode == "record":
@@ -220,7 +221,7 @@ def prune(path: Path) -> int:
         if not used:
             raise CassetteError(
                 f"{path} was not replayed since it was written, so its unused exchanges are "
-                "unknown; run the tests with --codex-cassette=replay first"
+                "unknown; run the tests with `pytest --codex-cassette=replay` first"
             )
         kept = [one for number, one in enumerate(cassette.exchanges) if number in used]
         _replace(path, kept, cassette.body)

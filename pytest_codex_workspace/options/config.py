@@ -12,6 +12,8 @@ from typing import Any
 from ..errors import ConfigError
 from ..network.rules.upstream import ENVIRONMENT, InvalidUpstream, choose
 from ..reporting.output import OutputMode
+from ..text.option_names import spell_option
+from ..text.phrases import did_you_mean
 from ..text.units import parse_duration, parse_size
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoConfigMode
 
@@ -61,7 +63,7 @@ class Config:
 
     @classmethod
     def of(
-        cls, values: Mapping[str, Any], *, spell: str | Callable[[str], str] = "--codex-{}"
+        cls, values: Mapping[str, Any], *, spell: str | Callable[[str], str] = spell_option
     ) -> Config:
         """
         Check *values*. Each is text (for a repeatable option a list of texts, or a
@@ -83,7 +85,10 @@ class Config:
                 continue
             name = called(option.name)
             if option.choices and value not in option.choices:
-                raise ConfigError(f"{name}={value}: must be one of {', '.join(option.choices)}")
+                raise ConfigError(
+                    f"{name}={value}: must be one of {', '.join(option.choices)}"
+                    f"{did_you_mean(str(value), option.choices)}"
+                )
             checked[option.key] = value
         if "repo" in checked:
             checked["repo"] = Path(checked["repo"])

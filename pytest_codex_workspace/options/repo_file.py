@@ -13,6 +13,7 @@ from ..codex import RUNTIMES
 from ..errors import ConfigError, PolicyError
 from ..network.policy_reader import NAMES, PolicyReader, fields_of, looks_like_a_path
 from ..network.rules.policy import HTTPS_ONLY
+from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
 from ..text.yaml_nodes import InvalidYaml, kind_of, line_of, read_yaml
 from .config import check_environment, check_variable_name
@@ -248,7 +249,7 @@ class _File:
         if of_user and not where:
             self._fail(
                 key,
-                f"{name!r} cannot be set by a repository: set it with --codex-{name}, --{name} or "
+                f"{name!r} cannot be set by a repository: set it with {spell_option(name)} or "
                 f"{of_user.variable}",
             )
         hint = did_you_mean(name, known) or f"; known keys: {', '.join(sorted(known))}"

@@ -19,6 +19,7 @@ from ..network.rules.request import Request
 from ..options.config import Config
 from ..reporting.output import Output
 from ..secrets.secrets import NO_SECRETS, Secrets
+from ..text.option_names import spell_option
 from ..text.phrases import counted
 from ..workspace.channel import Channel
 from ..workspace.launcher import Launcher, Running
@@ -121,15 +122,19 @@ class ScriptRunner:
         if spec.secrets.names:
             self._output.note(f"{script} gets the secrets {', '.join(spec.secrets.names)}")
         with self._output.step(f"running {script}"):
-            run = run_script(
-                running.channel,
-                script,
-                project=spec.project,
-                timeout=self._config.setup_timeout,
-                log_path=log_path_of(spec, f"{running.container[:12]}-{phase}"),
-                show=self._output.script,
-                secrets=spec.secrets,
-            )
+            try:
+                run = run_script(
+                    running.channel,
+                    script,
+                    project=spec.project,
+                    timeout=self._config.setup_timeout,
+                    log_path=log_path_of(spec, f"{running.container[:12]}-{phase}"),
+                    show=self._output.script,
+                    secrets=spec.secrets,
+                )
+            except SetupError as error:
+                error.shown = error.shown and self._output.mode != "quiet"
+                raise
         requests = self._launcher.requests(running)
         return replace(run, requests=tuple(one for one in requests if one.phase == phase))
 
@@ -247,18 +252,23 @@ def run_script(
         return ScriptRun(output, duration, log_path=log_path)
     tail = "".join(output.splitlines(keepends=True)[-_TAIL_LINES:])
     what = (
-        f"ran longer than {timeout:g} s and was killed (--codex-setup-timeout sets the limit)"
+        f"ran longer than {timeout:g} s and was killed ({spell_option('setup-timeout')} sets the "
+        "limit)"
         if expired.is_set()
         else f"exited with {code} after {duration:.1f} s"
     )
+    advice = (
+        f"Full log: {log_path}\nThe cache was not changed. Fix the script, commit it (a workspace "
+        "contains only what is committed) and run again."
+    )
     raise SetupError(
-        f"{script} {what}.\nLast lines of its output:\n{_indented(tail)}\nFull log: {log_path}\n"
-        "The cache was not changed. Fix the script, commit it (a workspace contains only what is "
-        "committed) and run again.",
+        f"{script} {what}.\nLast lines of its output:\n{_indented(tail)}\n{advice}",
         script=script,
-        exit_code=code,
+        exit_code=None if expired.is_set() else code,
         log_path=log_path,
         tail=tail,
+        without_tail=f"{script} {what}.\n{advice}",
+        shown=not shown.missed,
     )
 
 
@@ -320,6 +330,8 @@ class _Shown:
         self._second = 0.0
         self._left = 0
         self._skipped = 0
+        self.missed = False
+        """Whether lines were left out."""
 
     def feed(self, piece: bytes) -> None:
         *lines, self._rest = (self._rest + piece).split(b"\n")
@@ -339,6 +351,7 @@ class _Shown:
 
     def _show_skipped(self) -> None:
         if self._skipped:
+            self.missed = True
             skipped = counted(self._skipped, "line")
             self._show(f"... {skipped} not shown; the full log is {self._log_path}")
         self._skipped = 0

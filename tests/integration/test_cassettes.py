@@ -236,7 +236,7 @@ def test_pruning_needs_a_replay(
         [*prune[:3], "cassette", "list", repository], capture_output=True, text=True
     )
 
-    assert early.returncode == 2
+    assert early.returncode == 125
     assert "--codex-cassette=replay first" in early.stderr
     assert late.returncode == 0, late.stderr
     assert "removed 1 exchange from" in late.stdout

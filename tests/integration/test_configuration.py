@@ -275,7 +275,7 @@ def test_the_command_takes_secrets(make_repo, values):
     assert "TOKEN, TOKEN_HOST" in printed
     assert re.search(r"^ *secret values +changed$", printed, re.MULTILINE)
     missing = run("run", str(repo), "--secret=NO_SUCH_VARIABLE")
-    assert 2 == missing.returncode
+    assert 125 == missing.returncode
     assert "the secret NO_SUCH_VARIABLE is not set" in missing.stderr
     assert not [
         one for one in values if one in done.stdout + done.stderr + printed + missing.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import grp
 import os
+import pwd
+import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from docker.errors import DockerException
 from docker.utils import kwargs_from_env
 
 from ...errors import EngineUnavailable
+from ...text.option_names import spell_option
+from ...text.phrases import did_you_mean
 from .engine import DockerEngine
 from .transport import ssh_command, unix_path
 
@@ -101,7 +105,9 @@ def _candidates(choice: str, environ: Mapping[str, str]) -> Iterator[_Candidate]
     elif choice == "podman":
         yield from _podman_sockets(environ)
     elif choice not in _WORDS:
-        hint = f" (did you mean {'unix://' + choice!r}?)" if choice.startswith("/") else ""
+        hint = did_you_mean(
+            choice, _WORDS, first=[f"unix://{choice}"] if choice.startswith("/") else ()
+        )
         raise EngineUnavailable(
             f"{choice!r} is not a container engine. Give auto, docker, podman, or a URL that "
             f"begins with unix://, tcp:// or ssh://{hint}"
@@ -169,21 +175,48 @@ def _why(url: str, reason: str) -> str:
     Return *reason* with advice for this kind of address.
     """
     if url.startswith("unix://") and reason == "permission denied":
-        group = _group(unix_path(url))
-        return (
-            f"{reason}; add yourself to the group {group} (`sudo usermod -aG {group} $USER`, log "
-            "in again), or run as root"
-        )
+        return f"{reason}; {_way_in(unix_path(url))}"
     if url.startswith("ssh://"):
         return f"{reason}; {_ssh_words(url)}"
     return reason
 
 
-def _group(path: str) -> str:
+def _way_in(path: str) -> str:
+    """
+    Return how this user gets access to a socket. Only a group that may write to it helps, and
+    that of root would give far more than that.
+    """
     try:
-        return grp.getgrgid(Path(path).stat().st_gid).gr_name
+        state = Path(path).stat()
+        group = grp.getgrgid(state.st_gid).gr_name
     except (OSError, KeyError):
-        return "docker"
+        return "run as a user who may write to that socket, or as root"
+    if not state.st_mode & stat.S_IWGRP or not state.st_gid:
+        return f"only {_owner(state.st_uid)} may write to that socket: run as that user, or as root"
+    if state.st_gid in _groups_of_user():
+        return f"you are a member of its group {group} since your last login: log in again"
+    return (
+        f"add yourself to its group {group} (`sudo usermod -aG {group} $USER`, log in again), or "
+        "run as root"
+    )
+
+
+def _owner(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"the user {number}"
+
+
+def _groups_of_user() -> list[int]:
+    """
+    Return the groups that this user will have after the next login.
+    """
+    try:
+        user = pwd.getpwuid(os.getuid())
+        return os.getgrouplist(user.pw_name, user.pw_gid)
+    except (OSError, KeyError):
+        return []
 
 
 def _ssh_words(url: str) -> str:
@@ -208,18 +241,21 @@ def _ssh_words(url: str) -> str:
 
 
 def _next_step(choice: str, environ: Mapping[str, str]) -> str:
+    named = spell_option("engine", "URL")
     if choice == "podman":
         return "Start Podman's service: `systemctl --user start podman.socket`."
     if choice in _WORDS and environ.get("DOCKER_HOST"):
-        return "Correct or unset DOCKER_HOST, or name an engine with --codex-engine=URL."
+        return f"Correct or unset DOCKER_HOST, or name an engine with {named}."
     if choice in _WORDS and _context(environ):
         return (
             "Start that engine, choose another context with `docker context use`, or name an "
-            "engine with --codex-engine=URL."
+            f"engine with {named}."
         )
     if choice in _WORDS:
         return (
             "Install and start Docker (Debian, Ubuntu: `sudo apt-get install docker.io`) or "
-            "Podman, or name an engine with --codex-engine=URL."
+            f"Podman, or name an engine with {named}."
         )
-    return "Start that engine, or leave out --codex-engine to use any engine that is found."
+    return (
+        f"Start that engine, or leave out {spell_option('engine')} to use any engine that is found."
+    )

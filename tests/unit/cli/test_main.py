@@ -110,7 +110,7 @@ def test_without_a_command_the_help_is_an_error(capsys):
     """
     The help goes to standard error, and the exit code is that of a usage error.
     """
-    assert 2 == main([])
+    assert 125 == main([])
 
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -128,7 +128,7 @@ def test_an_unknown_command_is_an_error_with_a_suggestion(capsys, word, hint):
     with pytest.raises(SystemExit) as caught:
         main([word])
 
-    assert caught.value.code == 2
+    assert caught.value.code == 125
     assert f"error: unknown command {word!r}{hint}" in capsys.readouterr().err
 
 
@@ -184,11 +184,11 @@ def test_an_error_is_an_event(events, monkeypatch, capsys):
     """
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
 
-    assert 2 == main(["cache", "list"])
+    assert 125 == main(["cache", "list"])
     printed = capsys.readouterr().err.strip()
     code, (error,) = events("cache", "list")
 
-    assert (2, "error", "EngineUnavailable", 2) == (
+    assert (125, "error", "EngineUnavailable", 125) == (
         code,
         error["event"],
         error["type"],
@@ -203,7 +203,7 @@ def test_an_invalid_option_is_an_event(events):
     """
     code, (error,) = events("run", "--cache=maybe")
 
-    assert (2, "ConfigError") == (code, error["type"])
+    assert (125, "ConfigError") == (code, error["type"])
 
 
 def test_an_interruption_is_an_event(events, monkeypatch):

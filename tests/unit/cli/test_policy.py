@@ -65,9 +65,9 @@ def test_an_invalid_file_is_an_error_with_its_line(tmp_path, capsys):
     path = tmp_path / "wrong.yaml"
     path.write_text("http: allow\nprots: [443]\n")
 
-    assert 2 == main(["policy", "check", str(path)])
+    assert 125 == main(["policy", "check", str(path)])
     assert f"PolicyError: {path}, line 2: unknown field prots" in capsys.readouterr().err
-    assert 2 == main(["policy", "check", str(tmp_path / "none.yaml")])
+    assert 125 == main(["policy", "check", str(tmp_path / "none.yaml")])
     assert "none.yaml cannot be read" in capsys.readouterr().err
 
 
@@ -129,7 +129,7 @@ def test_a_url_with_another_scheme_is_an_error(capsys, url):
     """
     The error names the accepted schemes.
     """
-    assert 2 == main(["policy", "explain", url])
+    assert 125 == main(["policy", "explain", url])
     assert "PolicyError" in (printed := capsys.readouterr().err)
     assert url in printed
 
@@ -138,5 +138,5 @@ def test_an_unknown_policy_is_an_error(capsys):
     """
     The most similar name is suggested.
     """
-    assert 2 == main(["policy", "explain", "https://example.com", "--policy=ofline"])
+    assert 125 == main(["policy", "explain", "https://example.com", "--policy=ofline"])
     assert "did you mean 'offline'?" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from pytest_codex_workspace.engine.docker.engine import DockerEngine
 from pytest_codex_workspace.engine.docker.find import locate_engine
 from pytest_codex_workspace.engine.session_id import Identity
 from pytest_codex_workspace.errors import EngineError
+from pytest_codex_workspace.text.option_names import spelled
 from tests.fakes.engine import FakeEngine
 
 from ...helpers.stub_engine import DOCKER, stub_engine
@@ -55,7 +56,8 @@ def test_no_engine_is_an_error_with_the_addresses_tried(tmp_path):
     """
     The remedy is separate, and names options as the command spells them.
     """
-    got = found({"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    with spelled("--{}"):
+        got = found({"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
 
     assert "error" == got.status
     assert f"DOCKER_HOST, unix://{tmp_path}/none.sock: no such socket" in got.text

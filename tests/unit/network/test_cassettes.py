@@ -291,6 +291,6 @@ def test_pruning_needs_a_replay_of_the_same_content(
     cassettes.save()
     write(path, exchange("/b"))
 
-    with pytest.raises(CassetteError, match="run the tests with --codex-cassette=replay first"):
+    with pytest.raises(CassetteError, match="run the tests with `pytest --codex-cassette=replay`"):
         prune(path)
     assert urls(path) == ["/b"]

@@ -190,7 +190,7 @@ def test_a_mistake_ends_the_command_with_exit_code_2(
     (repo / FILE).write_text("image: slim\nimgae: slim")
 
     for command in ("config", "run"):
-        assert 2 == main([command, str(repo)])
+        assert 125 == main([command, str(repo)])
         error = capsys.readouterr().err
         assert f"{repo / FILE}, line 2: unknown key 'imgae' (did you mean 'image'?)" in error
         assert 1 == len(error.splitlines())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -283,16 +284,67 @@ def test_the_last_line_of_the_error_says_what_to_do(
     assert advice in str(caught.value).splitlines()[-1]
 
 
-def test_permission_denied_names_the_group_of_the_socket(
-    recorder: Recorder, tmp_path: Path
+@pytest.mark.parametrize(
+    ("mode", "group", "named", "mine", "advice"),
+    [
+        (0o660, 4711, "docker", [], "add yourself to its group docker (`sudo usermod -aG docker"),
+        (0o660, 4711, "wheel", [100], "add yourself to its group wheel (`sudo usermod -aG wheel"),
+        (0o660, 4711, "docker", [4711], "a member of its group docker since your last login"),
+        (0o660, 0, "root", [], "only root may write to that socket"),
+        (0o600, 4711, "docker", [], "only root may write to that socket"),
+        (0o660, 4711, None, [], "run as a user who may write to that socket"),
+        (None, 4711, "docker", [], "run as a user who may write to that socket"),
+    ],
+)
+def test_permission_denied_names_a_group_only_if_it_helps(
+    recorder: Recorder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: int | None,
+    group: int,
+    named: str | None,
+    mine: list[int],
+    advice: str,
 ) -> None:
     """
-    A member of that group may use the engine.
+    A group helps that owns the socket and may write to it; that of root would give more than that.
     """
     recorder.reason = "permission denied"
+    path = tmp_path / "engine.sock"
+    if mode is not None:
+        path.touch()
+    state = SimpleNamespace(st_gid=group, st_uid=0, st_mode=mode)
+    real = find.Path.stat
+    monkeypatch.setattr(
+        find.Path, "stat", lambda one: state if one == path and mode is not None else real(one)
+    )
 
-    with pytest.raises(EngineUnavailable, match="add yourself to the group docker"):
-        find.find_engine(f"unix://{tmp_path}/none.sock", {})
+    def name_of(_: int) -> SimpleNamespace:
+        if named is None:
+            raise KeyError
+        return SimpleNamespace(gr_name=named)
+
+    monkeypatch.setattr(find.grp, "getgrgid", name_of)
+    monkeypatch.setattr(find.os, "getgrouplist", lambda *_: mine)
+
+    with pytest.raises(EngineUnavailable) as caught:
+        find.find_engine(f"unix://{path}", {})
+
+    assert advice in str(caught.value)
+    assert ("usermod" in str(caught.value)) == ("usermod" in advice)
+
+
+@pytest.mark.parametrize(
+    ("choice", "hint"), [("dokcer", "'docker'"), ("podmn", "'podman'"), ("/x.sock", "'unix:///x")]
+)
+def test_a_mistyped_engine_is_suggested(choice: str, hint: str) -> None:
+    """
+    A path gets the scheme of a socket.
+    """
+    with pytest.raises(EngineUnavailable, match="did you mean") as caught:
+        find.find_engine(choice, {})
+
+    assert hint in str(caught.value)
 
 
 def test_a_missing_socket_is_reported(tmp_path: Path) -> None:

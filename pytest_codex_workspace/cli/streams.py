@@ -1,0 +1,107 @@
+"""The standard streams of the command, whatever its caller has made of them."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import sys
+from typing import Any, TextIO
+
+__all__ = ["OutputError", "discard_output", "open_standard_streams"]
+
+_PLACEHOLDERS = ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY))
+"""
+What stands for a stream that the caller has closed: input that is at its end, output that cannot
+be written, messages that nobody reads.
+"""
+
+
+class OutputError(OSError):
+    """
+    Standard output is closed, or its disk is full.
+    """
+
+    def __str__(self) -> str:
+        return f"standard output cannot be written: {self.strerror}"
+
+
+class _StandardOutput(io.FileIO):
+    """
+    A standard output whose errors can be told from those of other files.
+    """
+
+    def write(self, data: Any) -> int:
+        try:
+            return _written(self, data)
+        except OSError as error:
+            raise _output_error(error) from None
+
+
+class _Messages(io.FileIO):
+    """
+    A standard error that takes everything. A message that cannot be written is no reason to stop.
+    """
+
+    def write(self, data: Any) -> int:
+        try:
+            return _written(self, data)
+        except OSError:
+            return len(data)
+
+
+def open_standard_streams() -> None:
+    """
+    Make all three standard streams usable.
+
+    A stream that the caller has closed (`>&-`) gets a placeholder; otherwise, the next file or
+    socket that is opened would take its place, and receive our output.
+    """
+    for fd, flags in _PLACEHOLDERS:
+        try:
+            os.fstat(fd)
+        except OSError:
+            # The lowest free number is this one.
+            os.set_inheritable(os.open(os.devnull, flags), True)  # noqa: FBT003
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115
+    sys.stdout = _text(_StandardOutput(1, "wb", closefd=False), sys.stdout, "replace")
+    sys.stderr = _text(_Messages(2, "wb", closefd=False), sys.stderr, "backslashreplace")
+
+
+def discard_output() -> None:
+    """
+    Discard output that a closed pipe or terminal does not accept. Python would try
+    again when it exits, fail, and exit with code 120.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _text(raw: io.FileIO, before: TextIO | None, errors: str) -> TextIO:
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=getattr(before, "encoding", None) or "utf-8",
+        errors=errors,
+        line_buffering=True,
+    )
+
+
+def _written(file: io.FileIO, data: Any) -> int:
+    while (count := io.FileIO.write(file, data)) is None:
+        # Another process that shares the terminal may have made it non-blocking.
+        select.select([], [file], [])
+    return count
+
+
+def _output_error(error: OSError) -> OSError:
+    """
+    Return the error to raise; for a terminal that has hung up, that of a closed pipe.
+    """
+    if error.errno in (errno.EPIPE, errno.EIO):
+        return BrokenPipeError(errno.EPIPE, "nobody reads the output")
+    return OutputError(error.errno, error.strerror)
