@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigError
+from ..errors import ConfigError, EngineUnavailable, ProxyError
 from ..options.config import Config
 from .options import add_command, add_options, add_repo, complete_with, config_of
 from .printing import output_on
 
 if TYPE_CHECKING:
+    from ..engine.protocol import Engine
     from ..session import Session
     from .options import Commands
 
@@ -31,7 +32,8 @@ The file has the services proxy, workspace and workspace-cache:
   docker compose run --rm workspace
 
 The images are built from a folder in your cache directory, which the file
-names. docs/compose.md describes all steps.
+names. No image is pulled or built to print the file; `docker compose build`
+does that. docs/compose.md describes all steps.
 """
 
 
@@ -40,6 +42,7 @@ def register(commands: Commands) -> None:
     Add the command.
     """
     parser = add_command(commands, "compose", SUMMARY, _COMPOSE, _compose, "[REPO]")
+    parser.set_defaults(progress_on_stderr=True)
     add_repo(parser)
     add_options(parser, ("image", "env", "network", "engine", "upstream-proxy"))
     output = parser.add_argument(
@@ -77,19 +80,28 @@ def _text(session: Session, config: Config) -> str:
     from ..host.certificates import host_bundle, load_ca
     from ..host.dirs import cache_dir
     from ..host.own_addresses import own_addresses
-    from ..images.base import base_plan
+    from ..images.base import named_plan
     from ..images.build import proxy_arguments
-    from ..images.debian import ensure_debian
+    from ..images.debian import DEBIAN, find_debian
     from ..images.proxy import proxy_plan
 
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     snapshot = session.repository(config.repo)
     policy = session.read_policy(config.network)
-    # As every image of ours, this one trusts the certificate authority of this machine.
-    authority = load_ca() or session.isolation.info.ca_certificate
-    engine, output = session.engine, session.output
-    base = base_plan(engine, config.image, ca_certificate=authority, output=output)
-    debian = ensure_debian(engine, output).tags[0]
+    # As every image of ours, this one trusts the certificate authority of this machine. Before
+    # there is one, a certificate that is trusted anyway stands in: each Compose project has an
+    # authority of its own.
+    authority = load_ca() or host_bundle()
+    if not authority:
+        raise ProxyError(
+            "this machine trusts no certificate authority",
+            remedy="Install the package ca-certificates, or set SSL_CERT_FILE.",
+        )
+    engine = _engine(session, config)
+    base = named_plan(engine, config.image, ca_certificate=authority)
+    found = None if engine is None else find_debian(engine)
+    # What is missing is pulled by `docker compose build`.
+    debian = found.tags[0] if found else DEBIAN
     # BuildKit does not accept image ids as base.
     named = {"slim": debian, "universal": f"{UNIVERSAL}:latest"}.get(config.image, config.image)
     by_digest = base.base is not None and "@" in base.base
@@ -106,5 +118,22 @@ def _text(session: Session, config: Config) -> str:
         build_proxies=tuple(proxy_arguments(os.environ)),
     )
     directory = write_directory(parts, cache_dir() / "compose")
-    output.note(f"the file builds images from {directory}; keep that folder")
+    session.output.note(f"the file builds images from {directory}; keep that folder")
+    if found is None:
+        session.output.note(
+            f"`docker compose build` pulls {DEBIAN}; where it cannot, run `codex-workspace build "
+            "--image=slim` and print the file again"
+        )
     return compose_file(parts, directory, snapshot)
+
+
+def _engine(session: Session, config: Config) -> Engine | None:
+    """
+    Return the engine, which may have base images; `None` if there is none and none was named.
+    """
+    try:
+        return session.engine
+    except EngineUnavailable:
+        if config.engine != "auto":
+            raise
+        return None

@@ -23,6 +23,7 @@ __all__ = [
     "build_runtimes",
     "ensure_base_image",
     "find_base_image",
+    "named_plan",
     "reference_of",
 ]
 
@@ -101,6 +102,21 @@ def base_plan(engine: Engine, choice: str, *, ca_certificate: bytes, output: Out
     return _plan(choice, flavour, context, base)
 
 
+def named_plan(engine: Engine | None, choice: str, *, ca_certificate: bytes) -> Plan:
+    """
+    Return the description of the base image without a pull, for whoever builds it elsewhere. Its
+    base is the image that the engine has, if there is one, and a name otherwise.
+    """
+    flavour = _flavour(choice)
+    context = _packaged(flavour).copy()
+    context.add("ca.crt", certificate_of(ca_certificate))
+    base = reference = reference_of(choice)
+    if reference is not None and engine is not None:
+        image = engine.image(reference)
+        base = reference if image is None else _pinned(image)
+    return _plan(choice, flavour, context, base)
+
+
 def _plan(choice: str, flavour: str, context: BuildContext, base: str | None) -> Plan:
     return Plan(
         what=f"the workspace image ({choice})",
@@ -130,7 +146,7 @@ def base_identity(engine: Engine, choice: str, *, output: Output) -> str:
 
 
 def _inputs(engine: Engine, choice: str, output: Output) -> tuple[str, BuildContext, str | None]:
-    flavour = choice if choice in ("slim", "universal") else "custom"
+    flavour = _flavour(choice)
     context = _packaged(flavour).copy()
     base = None
     if flavour == "universal":
@@ -138,6 +154,10 @@ def _inputs(engine: Engine, choice: str, output: Output) -> tuple[str, BuildCont
     elif flavour == "custom":
         base = _custom(engine, choice, output)
     return flavour, context, base
+
+
+def _flavour(choice: str) -> str:
+    return choice if choice in ("slim", "universal") else "custom"
 
 
 @cache
@@ -164,6 +184,10 @@ def _universal(engine: Engine, output: Output) -> str:
         f"use {spell_option('image', 'slim')}, which needs no registry, or add the image with "
         "`docker load`",
     )
+    return _pinned(image)
+
+
+def _pinned(image: ImageInfo) -> str:
     pinned = (one for one in image.digests if one.startswith(f"{UNIVERSAL}@"))
     return next(pinned, image.id)
 

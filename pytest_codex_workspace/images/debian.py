@@ -15,7 +15,7 @@ from ..host.dirs import cache_dir
 from ..host.locks import machine_lock
 from ..reporting.output import Output
 
-__all__ = ["DEBIAN", "ROOTFS", "ensure_debian"]
+__all__ = ["DEBIAN", "ROOTFS", "ensure_debian", "find_debian"]
 
 DEBIAN = "debian:trixie-slim"
 """The base of slim and of the proxy if a registry is available."""
@@ -50,15 +50,18 @@ def ensure_debian(engine: Engine, output: Output) -> ImageInfo:
         ImageBuildError: the image cannot be pulled, and mmdebstrap is missing or
             has failed.
     """
-    image = _find(engine)
+    image = find_debian(engine)
     if image is not None:
         return image
     lock = cache_dir() / "locks" / "image-debian.lock"
     with machine_lock(lock, "making the Debian image", output.note):
-        return _find(engine) or _make(engine, output)
+        return find_debian(engine) or _make(engine, output)
 
 
-def _find(engine: Engine) -> ImageInfo | None:
+def find_debian(engine: Engine) -> ImageInfo | None:
+    """
+    Return the engine's Debian image; `None` if there is none.
+    """
     found = (engine.image(reference) for reference in (DEBIAN, ROOTFS))
     return next((image for image in found if image is not None), None)
 

@@ -36,7 +36,6 @@ UNTESTED = {
     "pytest_codex_workspace/cli/clean.py": (
         "tests/unit/cli/test_main.py and tests/integration/test_life_cycle.py"
     ),
-    "pytest_codex_workspace/cli/compose.py": "tests/integration/test_compose.py",
     "pytest_codex_workspace/cli/config.py": (
         "tests/unit/options/test_sources.py and tests/unit/options/test_json_schema.py"
     ),
