@@ -156,6 +156,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     """
     Mark the time in which a report is that of a subtest.
     """
+    __tracebackhide__ = True
     item.stash[_IN_CALL] = True
     try:
         return (yield)
@@ -165,7 +166,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """
     Add the state of its workspaces to the report of a failed test, fixture or subtest.
