@@ -30,13 +30,26 @@ if TYPE_CHECKING:
     from .workspace.handle import Workspace
 
 _CONFIG = pytest.StashKey[Config]()
+_ATTEMPT = pytest.StashKey[int]()
 _FAILED = pytest.StashKey[bool]()
+_IN_CALL = pytest.StashKey[bool]()
+_SHOWN: pytest.StashKey[dict[str, int]] = pytest.StashKey()
+"""How many blocked requests of a workspace the reports of subtests have shown."""
+
 _WORKSPACES: pytest.StashKey[list[Workspace]] = pytest.StashKey()
 _COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 _KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
 _COUNTS_KEY = "codex_workspace_counts"
 _KEPT_KEY = "codex_workspace_kept"
 _STARTED_KEY = "codex_workspace_started"
+
+_FIXTURES = frozenset({"codex_workspace", "codex_workspace_factory"})
+
+_SCOPE_HINT = (
+    "A workspace belongs to one test. Give the fixture that asks for it the scope 'function', and "
+    "do what takes long in codex-workspace-scripts/setup-script.sh: its result is cached, and each "
+    "test starts from there."
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -113,11 +126,12 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
     """
-    Turn invalid marker arguments into a collection error.
+    Turn invalid marker arguments of a test with a workspace into a collection error.
     """
     made = yield
     for item in made if isinstance(made, list) else [made]:
-        if isinstance(item, pytest.Item):
+        # The marks of other tests are their project's own, even if one is called cache_hit.
+        if isinstance(item, pytest.Item) and _uses_workspace(item):
             try:
                 read_markers(item.iter_markers())
             except ConfigError as error:
@@ -126,19 +140,46 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
     return made
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """
+    Forget an earlier attempt at this test, which a plugin may run again.
+    """
+    item.stash[_ATTEMPT] = item.stash.get(_ATTEMPT, 0) + 1
+    item.stash[_FAILED] = False
+    item.stash[_WORKSPACES] = []
+    item.stash[_SHOWN] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """
+    Mark the time in which a report is that of a subtest.
+    """
+    __tracebackhide__ = True
+    item.stash[_IN_CALL] = True
+    try:
+        return (yield)
+    finally:
+        item.stash[_IN_CALL] = False
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """
-    Add the state of its workspaces to the report of a failed test.
+    Add the state of its workspaces to the report of a failed test, fixture or subtest.
     """
-    if call.when == "call" and call.excinfo is not None:
-        for workspace in item.stash.get(_WORKSPACES, []):
-            _add_section(item, workspace)
     report = yield
     if report.failed:
         item.stash[_FAILED] = True
+        if "ScopeMismatch" in str(report.longrepr) and "codex_workspace" in str(report.longrepr):
+            report.sections.append(("codex workspace", _SCOPE_HINT))
+    in_subtest = item.stash.get(_IN_CALL, False)
+    for workspace in item.stash.get(_WORKSPACES, ()):
+        if in_subtest or report.failed:
+            _report_workspace(item, workspace, report, in_subtest=in_subtest)
     return report
 
 
@@ -196,26 +237,29 @@ def _codex_session(request: pytest.FixtureRequest) -> Iterator[Session]:
 
 
 @pytest.fixture(scope="session")
-def codex_engine(_codex_session: Session) -> Engine:
+def codex_engine(request: pytest.FixtureRequest, _codex_session: Session) -> Engine:
     """
     Return the container engine of this run.
     """
+    _refuse_parameter(request)
     return _codex_session.engine
 
 
 @pytest.fixture(scope="session")
-def codex_image(_codex_session: Session) -> str:
+def codex_image(request: pytest.FixtureRequest, _codex_session: Session) -> str:
     """
     Return the tag of the base image, built if it was missing or out of date.
     """
+    _refuse_parameter(request)
     return _codex_session.base_tag
 
 
 @pytest.fixture(scope="session")
-def codex_proxy(_codex_session: Session) -> Isolation:
+def codex_proxy(request: pytest.FixtureRequest, _codex_session: Session) -> Isolation:
     """
     Return the isolated network of this run and its proxy.
     """
+    _refuse_parameter(request)
     return _codex_session.isolation
 
 
@@ -224,6 +268,7 @@ def codex_repo(request: pytest.FixtureRequest) -> RepositorySnapshot:
     """
     Return the repository of `--codex-repo` at `--codex-rev`. Skip the test without one.
     """
+    _refuse_parameter(request)
     config = request.config.stash[_CONFIG]
     if config.repo is None:
         pytest.skip(
@@ -235,20 +280,24 @@ def codex_repo(request: pytest.FixtureRequest) -> RepositorySnapshot:
 
 
 @pytest.fixture
-def codex_env() -> dict[str, str]:
+def codex_env(request: pytest.FixtureRequest) -> dict[str, str]:
     """
-    Return variables for every workspace. Override this fixture in a `conftest.py`.
+    Return variables for every workspace. Override this fixture in a `conftest.py`, or give them
+    with `parametrize(..., indirect=True)`.
     """
-    return {}
+    found: dict[str, str] = getattr(request, "param", {})
+    return found
 
 
 @pytest.fixture
 def codex_network_policy(request: pytest.FixtureRequest) -> PolicyLike:
     """
     Return the network policy of every workspace: a policy, its fields, its name, or
-    its path. Override this fixture in a `conftest.py`.
+    its path. Override this fixture in a `conftest.py`, or give the policy with
+    `parametrize(..., indirect=True)`.
     """
-    return request.config.stash[_CONFIG].network
+    policy: PolicyLike = getattr(request, "param", request.config.stash[_CONFIG].network)
+    return policy
 
 
 @pytest.fixture
@@ -261,6 +310,7 @@ def codex_workspace_factory(
     `codex_cassette`, `codex_setup`), with or without `codex_`. Each workspace is
     removed after the test.
     """
+    _refuse_parameter(request)
     start = _Starter(request, codex_env, codex_network_policy)
     try:
         yield lambda **keywords: start(read_keywords(keywords))
@@ -274,14 +324,38 @@ def codex_workspace(
 ) -> Iterator[Workspace]:
     """
     Return a workspace of the repository's HEAD, in the state that the test's markers
-    request.
+    request, and the parameter of `parametrize(..., indirect=True)`: a dict with the keywords of
+    `codex_workspace_factory`.
     """
     __tracebackhide__ = True
+    wanted = _wanted(request)
     start = _Starter(request, codex_env, codex_network_policy)
     try:
-        yield start(read_markers(request.node.iter_markers()))
+        yield start(wanted)
     finally:
         start.stop_all()
+
+
+def _wanted(request: pytest.FixtureRequest) -> WorkspaceRequest:
+    __tracebackhide__ = True
+    wanted = read_markers(request.node.iter_markers())
+    if not hasattr(request, "param"):
+        return wanted
+    if not isinstance(request.param, Mapping):
+        raise ConfigError(
+            f"the parameter of codex_workspace is {request.param!r}; it must be a dict with "
+            "keywords of codex_workspace_factory, such as {'env': {'NAME': 'value'}}"
+        )
+    return wanted.changed_by(read_keywords(request.param))
+
+
+def _refuse_parameter(request: pytest.FixtureRequest) -> None:
+    __tracebackhide__ = True
+    if hasattr(request, "param"):
+        raise ConfigError(
+            f"the fixture {request.fixturename} takes no parameter, but has {request.param!r}: "
+            "of our fixtures, codex_workspace, codex_env and codex_network_policy take one"
+        )
 
 
 class _Starter:
@@ -347,8 +421,11 @@ class _Starter:
         assert self._session is not None  # noqa: S101 -- it made the workspace
         kept = self._session.stop(workspace, keep=keep)
         if kept:
+            node = self._request.node
+            attempt = node.stash.get(_ATTEMPT, 1)
+            which = f" (attempt {attempt})" if attempt > 1 else ""
             self._request.config.stash[_KEPT].append(
-                f"codex workspaces: {self._request.node.nodeid} is kept; inspect it with: "
+                f"codex workspaces: {node.nodeid}{which} is kept; inspect it with: "
                 f"docker run --rm -it --network none --entrypoint bash {kept} --login"
             )
 
@@ -359,24 +436,39 @@ class _Starter:
         return session.repository(request.path.parent / repo, wanted.rev or "HEAD")
 
 
+def _uses_workspace(item: pytest.Item) -> bool:
+    return not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
 def _count(config: pytest.Config, counts: Mapping[str, int]) -> None:
     total = config.stash[_COUNTS]
     for name, number in counts.items():
         total[name] = total.get(name, 0) + number
 
 
-def _add_section(item: pytest.Item, workspace: Workspace) -> None:
+def _report_workspace(
+    item: pytest.Item, workspace: Workspace, report: pytest.TestReport, *, in_subtest: bool
+) -> None:
+    """
+    Add a section on *workspace* to the report of a failure: to a subtest's report with what was
+    blocked since the subtest before, to any other report with all that was blocked.
+    """
     from .errors import CodexWorkspaceError
     from .text.phrases import counted
 
+    lines = [f"{workspace!r}, cache {workspace.setup.cache}"]
     try:
         blocked = workspace.network.blocked
     except CodexWorkspaceError as error:
-        lines = [f"no network log: {error}"]
+        lines.append(f"no network log: {error}")
     else:
-        lines = [counted(len(blocked), "blocked request"), *map(str, blocked[-20:])]
-    lines.insert(0, f"{workspace!r}, cache {workspace.setup.cache}")
-    item.add_report_section("call", "codex workspace", "\n".join(lines))
+        if in_subtest:
+            shown = item.stash[_SHOWN]
+            before, shown[workspace.container] = shown.get(workspace.container, 0), len(blocked)
+            blocked = blocked[before:]
+        lines += [counted(len(blocked), "blocked request"), *map(str, blocked[-20:])]
+    if report.failed:
+        report.sections.append(("codex workspace", "\n".join(lines)))
 
 
 def _writer(config: pytest.Config) -> Callable[[str], None]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from ..errors import ConfigError
+from ..text.phrases import did_you_mean
 from .config import check_environment
 
 __all__ = ["DESCRIPTIONS", "WorkspaceRequest", "read_keywords", "read_markers"]
@@ -48,6 +50,20 @@ class WorkspaceRequest:
     network: tuple[Mapping[str, Any], ...] = ()
     """Changes to the network policy in order; `policy` replaces the policy so far."""
     cassette: str | None = None
+
+    def changed_by(self, other: WorkspaceRequest) -> WorkspaceRequest:
+        """
+        Return this request with what *other* asks for: variables and changes to the network are
+        merged, and any other value of *other* takes precedence.
+        """
+        return WorkspaceRequest(
+            self.state if other.state == "ready" else other.state,
+            other.repo or self.repo,
+            other.rev or (None if other.repo else self.rev),
+            {**self.env, **other.env},
+            (*self.network, *other.network),
+            other.cassette or self.cassette,
+        )
 
 
 def read_markers(marks: Iterable[_Mark]) -> WorkspaceRequest:
@@ -97,7 +113,8 @@ def read_keywords(values: Mapping[str, Any]) -> WorkspaceRequest:
         name = {"path": "repo"}.get(key, key.removeprefix("codex_"))
         if name not in known:
             raise TypeError(
-                f"codex_workspace_factory() has no keyword {key!r}; it has {', '.join(known)}"
+                f"codex_workspace_factory() has no keyword {key!r}{did_you_mean(name, known)}; "
+                f"it has {', '.join(known)}"
             )
         found[name] = value
     repo = found.pop("repo", None)
@@ -173,6 +190,7 @@ def _read_network(usage: str, given: Any) -> Mapping[str, Any]:
     Return changes to a policy. A mapping has `policy`, fields, or both; any other
     value is a policy itself.
     """
+    from ..network.rules.fields import check_names
     from ..network.rules.policy import InvalidPolicy, Policy
 
     changes: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"policy": given}
@@ -181,6 +199,7 @@ def _read_network(usage: str, given: Any) -> Mapping[str, Any]:
         raise ConfigError(f"{usage}: policy is {policy!r}; it must be a name, a path or fields")
     fields = {key: value for key, value in changes.items() if key != "policy"}
     try:
+        check_names(changes, ["policy", *(one.name for one in dataclasses.fields(Policy))])
         Policy().but(**fields)
     except InvalidPolicy as error:
         raise ConfigError(f"{usage}: {error}") from None

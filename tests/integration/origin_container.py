@@ -16,10 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
-from pytest_codex_workspace.engine.docker.api import OLDEST
-from pytest_codex_workspace.engine.docker.transport import api_client
 from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine
 from pytest_codex_workspace.engine.session_id import Identity
 from pytest_codex_workspace.host import certificates
@@ -95,7 +94,7 @@ class OriginContainer:
         Write the origin's name into the hosts file of a running container.
         """
         script = ["sh", "-c", 'echo "$0 $1" >> /etc/hosts', self.address, NAME]
-        with api_client(self._engine.url, tls=None, version=OLDEST) as client:
+        with docker.APIClient(self._engine.url) as client:
             assert client.exec_start(client.exec_create(container, script)["Id"]) == b""
 
     def close(self) -> None:

@@ -123,10 +123,11 @@ def test_markers_and_options_are_registered(example):
         assert f"--codex-{name}=" in options
 
 
-def test_a_run_without_workspaces_imports_nothing_heavy(pytester):
+def test_a_run_without_workspaces_imports_nothing_heavy(pytester, monkeypatch):
     """
     The plugin must not slow down other test runs.
     """
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(
         """
         import sys
@@ -136,6 +137,93 @@ def test_a_run_without_workspaces_imports_nothing_heavy(pytester):
         """
     )
 
-    result = pytester.runpytest_subprocess("-p", "no:randomly", "-p", "no:hypothesispytest")
+    result = pytester.runpytest_subprocess("-p", "pytest_codex_workspace.plugin")
 
     result.assert_outcomes(passed=1)
+
+
+def test_the_marks_of_tests_without_a_workspace_are_their_own(pytester):
+    """
+    A project may have marks of the same names, with arguments of its own.
+    """
+    pytester.makeini(
+        "[pytest]\nmarkers =\n    cache_hit(name): our own\n    codex_env: ours, too\n"
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+        @pytest.mark.cache_hit("redis")
+        @pytest.mark.codex_env("x", 1)
+        @pytest.mark.codex_network(polcy="offline")
+        def test_it(): pass
+        """
+    )
+
+    result = pytester.runpytest("--strict-markers")
+
+    result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    "fixture", ["codex_engine", "codex_image", "codex_proxy", "codex_repo", "codex_workspace"]
+)
+def test_a_parameter_that_a_fixture_cannot_take_is_an_error(example, fixture):
+    """
+    It is not ignored.
+    """
+    repo = init_repo(example.path / "repo", {"a": "1"})
+    example.makeconftest(
+        """
+        import pytest
+        @pytest.fixture(scope="session")
+        def _codex_session(): pass
+        """
+    )
+    example.makepyfile(
+        f"""
+        import pytest
+        @pytest.mark.parametrize("{fixture}", [7], indirect=True)
+        def test_it({fixture}): pass
+        """
+    )
+
+    result = example.runpytest(f"--codex-repo={repo}")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*ConfigError: *parameter*7*"])
+
+
+def test_parameters_of_what_a_workspace_is_made_with_are_used(pytester):
+    """
+    Variables and policies may come from `parametrize`.
+    """
+    pytester.makepyfile(
+        """
+        import pytest
+        @pytest.mark.parametrize("codex_env", [{"A": "1"}], indirect=True)
+        @pytest.mark.parametrize("codex_network_policy", ["offline"], indirect=True)
+        def test_it(codex_env, codex_network_policy):
+            assert ({"A": "1"}, "offline") == (codex_env, codex_network_policy)
+        """
+    )
+
+    pytester.runpytest().assert_outcomes(passed=1)
+
+
+def test_a_wider_fixture_is_told_how_long_a_workspace_lives(example):
+    """
+    pytest's own error does not say what to do instead.
+    """
+    example.makepyfile(
+        """
+        import pytest
+        @pytest.fixture(scope="module")
+        def built(codex_workspace_factory): pass
+        def test_it(built): pass
+        """
+    )
+
+    result = example.runpytest()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*ScopeMismatch*", "*A workspace belongs to one test.*"])

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import urllib.parse
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import docker
 from docker.constants import DEFAULT_DOCKER_API_VERSION
+from docker.errors import DockerException
 
 from ...errors import EngineError, EngineUnavailable
+from ...unpatched import modules
 from .failures import reason, to_engine_error, translate_errors
+from .http import Answer, Client
 from .stream import AttachedStream
-from .transport import api_client
+from .transport import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
-    import requests
     from docker.tls import TLSConfig
 
     from ...errors import ImageBuildError
@@ -58,7 +58,7 @@ class Api:
 
     Attributes:
         url: the address as given.
-        client: the SDK's client.
+        version: the version of the API that both sides speak.
         about: the engine's answer to `/version`.
         podman: whether the engine is Podman, which differs in places.
 
@@ -70,27 +70,39 @@ class Api:
     def __init__(self, url: str, tls: TLSConfig | None = None) -> None:
         self.url = url
         try:
-            with api_client(url, tls=tls, version=OLDEST) as probe:
-                answer = probe.get(f"{probe.base_url}/version", timeout=_FIRST)
-            self.about: Mapping[str, Any] = answer.json()
-            newest, oldest = self.about["ApiVersion"], self.about.get("MinAPIVersion") or OLDEST
+            self._client: Client = connect(url, tls=tls)
+        except (DockerException, OSError) as error:
+            raise EngineUnavailable(reason(error)) from None
+        try:
+            self.about, self.version = self._introduce()
+        except BaseException:
+            self._client.close()
+            raise
+        names = [str(one.get("Name", "")) for one in self.about.get("Components") or ()]
+        self.podman = any("podman" in name.lower() for name in names)
+
+    def _introduce(self) -> tuple[Mapping[str, Any], str]:
+        """
+        Return the engine's answer to `/version`, and the version of the API to speak.
+        """
+        try:
+            about = self._client.request("GET", "/version", timeout=_FIRST).json()
+            newest, oldest = about["ApiVersion"], about.get("MinAPIVersion") or OLDEST
             if _numbers(newest) < _numbers(OLDEST):
                 raise EngineUnavailable(
                     f"it speaks version {newest} of the Docker API, but at least {OLDEST} (Docker "
                     "20.10, Podman 4) is needed: update the engine"
                 )
             spoken = min(newest, DEFAULT_DOCKER_API_VERSION, key=_numbers)
-            self.client = api_client(url, tls=tls, version=max(spoken, oldest, key=_numbers))
+            return about, max(spoken, oldest, key=_numbers)
         except EngineUnavailable:
             raise
         except (ValueError, KeyError, TypeError, AttributeError):
             raise EngineUnavailable(
                 "something answers there, but it is not a container engine"
             ) from None
-        except (docker.errors.DockerException, OSError) as error:
+        except (modules.http_client.HTTPException, OSError) as error:
             raise EngineUnavailable(reason(error)) from None
-        names = [str(one.get("Name", "")) for one in self.about.get("Components") or ()]
-        self.podman = any("podman" in name.lower() for name in names)
 
     def call(
         self,
@@ -106,7 +118,7 @@ class Api:
         timeout: tuple[float, float] | None = _SHORT,
         stream: bool = False,
         finish: bool = False,
-    ) -> requests.Response:
+    ) -> Answer:
         """
         Make one call.
 
@@ -129,19 +141,16 @@ class Api:
             EngineUnavailable: the engine does not answer.
             EngineError: the engine refused.
         """
-        client = self.client
+        kind = {"Content-Type": "application/x-tar"} if data is not None else {}
 
-        def request() -> requests.Response:
-            return client.request(
+        def request() -> Answer:
+            return self._client.request(
                 method,
-                f"{client.base_url}/v{client.api_version}{urllib.parse.quote(path, safe='/:@')}",
+                self._path(path),
                 params=params,
-                json=body,
+                body=body,
                 data=data,
-                headers={
-                    **({"Content-Type": "application/x-tar"} if data is not None else {}),
-                    **(headers or {}),
-                },
+                headers={**kind, **(headers or {})},
                 timeout=timeout,
                 stream=stream,
             )
@@ -157,21 +166,30 @@ class Api:
         """
         Return a connection to the container's standard input and outputs.
         """
+        params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        path = self._path(f"/containers/{container}/attach")
         with translate_errors(what, self.url):
-            owner = self.client.attach_socket(
-                container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-            )
-        # Over TLS, the SDK returns the socket itself; otherwise the file object around it.
-        connection = owner if isinstance(owner, socket.socket) else owner._sock
-        # In both cases, the response owns the connection.
-        return AttachedStream(connection, keep=owner._response)
+            status, words, connection = self._client.upgrade(path, params, _SHORT)
+        if status < 400:
+            return AttachedStream(connection)
+        connection.close()
+        raise to_engine_error(what, _message(words))
 
-    def pieces(self, answer: requests.Response, what: str) -> Iterator[bytes]:
+    def close(self) -> None:
+        """
+        Close the idle connections.
+        """
+        self._client.close()
+
+    def _path(self, path: str) -> str:
+        return f"/v{self.version}{urllib.parse.quote(path, safe='/:@')}"
+
+    def pieces(self, answer: Answer, what: str) -> Iterator[bytes]:
         """
         Yield the body of a streamed answer in pieces.
         """
         with answer:
-            yield from self.messages(answer.iter_content(256 * 1024), what)
+            yield from self.messages(answer.pieces(), what)
 
     def messages(
         self,

@@ -68,7 +68,7 @@ class DockerEngine(Containers, Networks):
         """
         Close the client's connections.
         """
-        self._api.client.close()
+        self._api.close()
 
     @cached_property
     def _version(self) -> Mapping[str, str]:
@@ -77,7 +77,7 @@ class DockerEngine(Containers, Networks):
         return {
             "name": "podman" if self._api.podman else "docker",
             "version": str(about.get("Version", "")),
-            "api": self._api.client.api_version,
+            "api": self._api.version,
             "os": str(about.get("Os", "")),
             "arch": str(about.get("Arch", "")),
             "storage": str(info.get("Driver", "")),

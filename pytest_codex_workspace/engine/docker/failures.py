@@ -1,4 +1,4 @@
-"""Errors of docker, requests and urllib3 in words for the user."""
+"""Errors of the connection to an engine in words for the user."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import contextlib
 import errno
 from typing import TYPE_CHECKING
 
-import requests
-import urllib3
-from docker.errors import APIError, DockerException
+from docker.errors import DockerException
 
 from ...errors import EngineError, EngineUnavailable
+from ...unpatched import modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,8 +48,6 @@ _REASONS = {
     errno.ETIMEDOUT: SILENCE,
 }
 
-_TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
-
 
 def to_engine_error(
     what: str,
@@ -83,16 +80,15 @@ def reason(error: BaseException) -> str:
     for one in chain:
         if isinstance(one, OSError) and one.errno in _REASONS:
             return _REASONS[one.errno]
-    # Last, because urllib3 treats a refused connection as a kind of timeout.
-    if any(isinstance(one, _TIMEOUTS) for one in chain):
+    if any(isinstance(one, TimeoutError) for one in chain):
         return SILENCE
     return str(chain[-1]) or type(chain[-1]).__name__
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """
-    Yield *error* and the exceptions it wraps. Libraries keep the cause in an
-    attribute, an argument or `__cause__`.
+    Yield *error* and the exceptions it wraps. The cause is kept in an attribute, an argument or
+    `__cause__`.
     """
     queue, seen = [error], set[int]()
     while queue:
@@ -110,7 +106,7 @@ def translate_errors(
     what: str, url: str, refused: type[EngineError | ImageBuildError] = EngineError
 ) -> Iterator[None]:
     """
-    Turn errors of docker, requests and urllib3 in the block into our own errors.
+    Turn errors of the SDK and of the connection in the block into our own errors.
 
     Args:
         what: the action, as in "could not ...".
@@ -119,9 +115,7 @@ def translate_errors(
     """
     try:
         yield
-    except APIError as error:
-        raise to_engine_error(what, error.explanation or str(error), refused) from None
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except (modules.http_client.HTTPException, OSError) as error:
         raise EngineUnavailable(
             f"The container engine at {url} stopped responding, so it could not {what}: "
             f"{reason(error)}",

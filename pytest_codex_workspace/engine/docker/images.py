@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import docker.auth
 from docker.utils import parse_repository_tag
 
-from ...errors import EngineUnavailable, ImageBuildError
+from ...errors import EngineError, EngineUnavailable, ImageBuildError
 from ..protocol import ImageInfo
 from .api import LONG, label_filter
 from .failures import SILENCE, to_engine_error, translate_errors
@@ -243,7 +243,7 @@ class Images:
                 timeout=LONG if patience is None else (patience, patience),
                 stream=True,
             ) as answer:
-                for line in self._api.messages(answer.iter_lines(), what):
+                for line in self._api.messages(answer.lines(), what):
                     if line.strip():
                         progress.feed(json.loads(line))
         except EngineUnavailable as error:
@@ -259,8 +259,8 @@ class Images:
         Return the header with the credentials that the docker command would use.
         """
         registry, _ = docker.auth.resolve_repository_name(reference)
-        header = docker.auth.get_config_header(self._api.client, registry)
-        return {"X-Registry-Auth": _text(header) or _NO_CREDENTIALS}
+        found = docker.auth.resolve_authconfig(docker.auth.load_config(), registry)
+        return {"X-Registry-Auth": _header(found) if found else _NO_CREDENTIALS}
 
     def _build(
         self,
@@ -276,22 +276,33 @@ class Images:
         no_cache: bool = False,
     ) -> ImageInfo:
         with translate_errors(what, self._api.url, ImageBuildError):
-            messages = self._api.client.build(
-                fileobj=context,
-                custom_context=True,
-                dockerfile=dockerfile,
-                tag=tag,
-                labels=dict(labels),
-                buildargs=dict(args),
-                rm=True,
-                forcerm=True,
-                target=target or None,
-                nocache=no_cache,
-                decode=True,
+            credentials = _all_credentials()
+        try:
+            answer = self._api.call(
+                "POST",
+                "/build",
+                what,
+                params={
+                    "dockerfile": dockerfile,
+                    "t": tag,
+                    "labels": json.dumps(dict(labels)),
+                    "buildargs": json.dumps(dict(args)),
+                    "rm": "1",
+                    "forcerm": "1",
+                    "target": target or None,
+                    "nocache": "1" if no_cache else None,
+                },
+                data=context,
+                headers=credentials,
                 timeout=LONG,
+                stream=True,
             )
-        for message in self._api.messages(messages, what, ImageBuildError):
-            progress.feed(message)
+        except EngineError as error:
+            raise ImageBuildError(error.message, remedy=error.remedy) from None
+        with answer:
+            for line in self._api.messages(answer.lines(), what, ImageBuildError):
+                if line.strip():
+                    progress.feed(json.loads(line))
         progress.finish()
         if progress.error:
             step = f"\nThe failed step: {progress.step}" if progress.step else ""
@@ -300,9 +311,19 @@ class Images:
         return image_made(self._api, tag or progress.image, what)
 
 
-def _text(header: bytes | str | None) -> str:
-    # The SDK returns bytes, although its stubs say text.
-    return header.decode("ascii") if isinstance(header, bytes) else header or ""
+def _all_credentials() -> dict[str, str]:
+    """
+    Return the header with every credential of the docker command: a build may use any of them.
+    """
+    config: Any = docker.auth.load_config()
+    found = config.get_all_credentials()
+    if docker.auth.INDEX_NAME in found:
+        found.setdefault(docker.auth.INDEX_URL, found[docker.auth.INDEX_NAME])
+    return {"X-Registry-Config": _header(found)} if found else {}
+
+
+def _header(credentials: Mapping[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(credentials).encode()).decode("ascii")
 
 
 def find_image(api: Api, reference: str) -> ImageInfo | None:

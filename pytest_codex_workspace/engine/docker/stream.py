@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import _socket
 import select
-import socket
-import ssl
 import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ...unpatched import modules
+
 if TYPE_CHECKING:
+    import socket
+    import ssl
     from collections.abc import Iterator
 
 __all__ = ["AttachedStream", "Demultiplexer"]
@@ -18,6 +21,9 @@ _CHUNK = 256 * 1024
 """Bytes read from the socket at a time."""
 
 _END = (0, b"")
+
+_poll = (select.poll,)
+"""In a tuple, as `select` itself may be replaced by a test."""
 
 
 class Demultiplexer:
@@ -66,14 +72,14 @@ class AttachedStream:
 
     Args:
         connection: the connected socket, plain or TLS.
-        keep: the owner of *connection*, which must live as long.
     """
 
-    def __init__(self, connection: socket.socket, keep: Any = None) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         connection.settimeout(None)
-        self._wire = _TlsWire(connection) if isinstance(connection, ssl.SSLSocket) else connection
+        # By what it can do: our class of TLS connections is not that of module `ssl`.
+        secure = hasattr(connection, "getpeercert")
+        self._wire: Any = _TlsWire(connection) if secure else connection  # type: ignore[arg-type]
         self._connection = connection
-        self._keep = keep
         self._sending = threading.Lock()
         self._receiving = threading.Lock()
         self._closed = False
@@ -127,13 +133,11 @@ class AttachedStream:
                 return
             self._drain()
             self._connection.close()
-            if self._keep is not None:
-                self._keep.close()
 
     def _shut_down(self) -> None:
         try:
             # The plain socket's method: with that of TLS, a reader would see encrypted bytes.
-            socket.socket.shutdown(self._connection, socket.SHUT_RDWR)
+            _socket.socket.shutdown(self._connection, _socket.SHUT_RDWR)
         except OSError:
             return
 
@@ -146,7 +150,7 @@ class AttachedStream:
             self._connection.settimeout(0)
             # Bounded, because a TCP peer may go on sending.
             for _ in range(64):
-                if not socket.socket.recv(self._connection, _CHUNK):
+                if not _socket.socket.recv(self._connection, _CHUNK):
                     return
         except (OSError, ValueError):
             return
@@ -170,9 +174,9 @@ class _TlsWire:
             try:
                 with self._turn:
                     return self._connection.recv(size)
-            except ssl.SSLWantReadError:
+            except modules.ssl.SSLWantReadError:
                 self._wait(select.POLLIN)
-            except ssl.SSLWantWriteError:
+            except modules.ssl.SSLWantWriteError:
                 self._wait(select.POLLOUT)
 
     def sendall(self, data: bytes) -> None:
@@ -182,12 +186,12 @@ class _TlsWire:
                 with self._turn:
                     sent = self._connection.send(view[:_CHUNK])
                 view = view[sent:]
-            except ssl.SSLWantWriteError:
+            except modules.ssl.SSLWantWriteError:
                 self._wait(select.POLLOUT)
-            except ssl.SSLWantReadError:
+            except modules.ssl.SSLWantReadError:
                 self._wait(select.POLLIN)
 
     def _wait(self, event: int) -> None:
-        poll = select.poll()
+        poll = _poll[0]()
         poll.register(self._connection, event)
         poll.poll()

@@ -3,72 +3,60 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import threading
 import urllib.parse
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from subprocess import DEVNULL, Popen
+from typing import TYPE_CHECKING
 
-import docker
-import requests.adapters
-from docker.transport.basehttpadapter import BaseHTTPAdapter
-from urllib3.connection import HTTPConnection
-from urllib3.connectionpool import HTTPConnectionPool
+from docker.utils import parse_host
+from docker.utils.config import load_general_config
+
+from ...unpatched import modules
+from .http import Client
 
 if TYPE_CHECKING:
+    import socket
+    import ssl
+
     from docker.tls import TLSConfig
 
-__all__ = ["api_client", "ssh_command", "unix_path"]
+__all__ = ["connect", "ssh_command", "unix_path"]
 
-_CONNECTIONS = 64
-"""The number of idle connections to keep. More connections may be in use."""
-
-_BLOCK = 256 * 1024
-"""Bytes read from an upload at a time."""
-
-_KEEPALIVE = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, name), value)
-        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
-        if hasattr(socket, name)
-    ),
-]
+_KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 """Long calls have no timeout, so keepalive packets detect a vanished host, within 60 s."""
 
-Dial = Callable[[float | None], socket.socket]
-"""Opens a connection; takes the time limit in seconds."""
 
-
-def api_client(url: str, *, tls: TLSConfig | None, version: str) -> docker.APIClient:
+def connect(url: str, *, tls: TLSConfig | None) -> Client:
     """
-    Return a client of the Engine API at *url*. Nothing is sent yet.
+    Return a client of the engine at *url*. Nothing is sent yet.
+
+    No variable of the environment and no `~/.netrc` has a say in it: an engine's own CA counts,
+    and no stream can be attached through a proxy.
 
     Args:
         url: `unix://`, `tcp://`, `http(s)://` or `ssh://`.
         tls: certificates for `tcp://`, or `None` for none.
-        version: the API version that each call names.
 
     Raises:
         docker.errors.DockerException: *url* is invalid.
+        OSError: a certificate cannot be read.
     """
+    headers = load_general_config().get("HttpHeaders") or {}
     if url.startswith("unix://"):
         path = unix_path(url)
-        client = _over_sockets(lambda timeout: _dial_unix(path, timeout), version)
-    elif url.startswith("ssh://"):
+        return Client(lambda timeout: _dial_unix(path, timeout), headers=headers)
+    if url.startswith("ssh://"):
         command = [*ssh_command(url), "docker", "system", "dial-stdio"]
-        client = _over_sockets(lambda _: _dial_process(command), version)
-    else:
-        client = docker.APIClient(url, version=version, tls=tls or False)
-        client.mount("http://", _TcpAdapter(pool_maxsize=_CONNECTIONS))
-        client.mount("https://", _TcpAdapter(pool_maxsize=_CONNECTIONS))
-    # Otherwise REQUESTS_CA_BUNDLE overrides the engine's own CA, HTTP_PROXY (through which no
-    # stream can be attached) applies to loopback, and ~/.netrc is read for each call.
-    client.trust_env = False
-    # Compression takes longer than the local transfer of the bytes it saves.
-    client.headers["Accept-Encoding"] = "identity"
-    return client
+        return Client(lambda _: _dial_process(command), headers=headers)
+    parts = urllib.parse.urlsplit(str(parse_host(url, tls=tls is not None)))
+    host, port = parts.hostname or "localhost", parts.port or 0
+    context = _tls_context(tls) if parts.scheme == "https" else None
+    return Client(
+        lambda timeout: _dial_tcp(host, port, context, timeout),
+        host=parts.netloc.rpartition("@")[2],
+        prefix=parts.path.rstrip("/"),
+        headers=headers,
+    )
 
 
 def unix_path(url: str) -> str:
@@ -93,7 +81,8 @@ def ssh_command(url: str) -> list[str]:
 
 
 def _dial_unix(path: str, timeout: float | None) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    module = modules.socket
+    connection = module.socket(module.AF_UNIX, module.SOCK_STREAM)
     try:
         connection.settimeout(timeout)
         connection.connect(path)
@@ -103,6 +92,37 @@ def _dial_unix(path: str, timeout: float | None) -> socket.socket:
     return connection
 
 
+def _dial_tcp(
+    host: str, port: int, context: ssl.SSLContext | None, timeout: float | None
+) -> socket.socket:
+    module = modules.socket
+    connection = module.create_connection((host, port), timeout)
+    try:
+        connection.setsockopt(module.IPPROTO_TCP, module.TCP_NODELAY, 1)
+        connection.setsockopt(module.SOL_SOCKET, module.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE:
+            if hasattr(module, name):
+                connection.setsockopt(module.IPPROTO_TCP, getattr(module, name), value)
+        return context.wrap_socket(connection, server_hostname=host) if context else connection
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _tls_context(tls: TLSConfig | None) -> ssl.SSLContext:
+    context = modules.ssl.SSLContext(modules.ssl.PROTOCOL_TLS_CLIENT)
+    if tls is not None and not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = modules.ssl.CERT_NONE
+    elif tls is not None and tls.ca_cert:
+        context.load_verify_locations(tls.ca_cert)
+    else:
+        context.load_default_certs()
+    if tls is not None and tls.cert:
+        context.load_cert_chain(*tls.cert)
+    return context
+
+
 def _dial_process(command: list[str]) -> socket.socket:
     """
     Start *command* with one end of a socket pair as its input and output.
@@ -110,15 +130,15 @@ def _dial_process(command: list[str]) -> socket.socket:
     The SDK's own ssh transport needs paramiko and returns an object that is not
     a socket, so no stream can be attached through it.
     """
-    ours, theirs = socket.socketpair()
+    ours, theirs = modules.socket.socketpair()
     # ssh prefers these to its own defaults, and fails with the libraries of another program.
     environ = {k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "SSL_CERT_FILE")}
     try:
-        process = subprocess.Popen(
+        process = Popen(
             command,
             stdin=theirs.fileno(),
             stdout=theirs.fileno(),
-            stderr=subprocess.DEVNULL,
+            stderr=DEVNULL,
             env=environ,
             # Ctrl-C must not end ssh: the clean-up that follows needs the connection.
             start_new_session=True,
@@ -131,56 +151,3 @@ def _dial_process(command: list[str]) -> socket.socket:
     # ssh ends when our end is closed. This thread collects its exit status.
     threading.Thread(target=process.wait, name="ssh-reaper", daemon=True).start()
     return ours
-
-
-def _over_sockets(dial: Dial, version: str) -> docker.APIClient:
-    client = docker.APIClient("unix:///engine", version=version)
-    client.mount("http+docker://", _DialAdapter(dial))
-    return client
-
-
-class _TcpAdapter(requests.adapters.HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        options = [*HTTPConnection.default_socket_options, *_KEEPALIVE]
-        super().init_poolmanager(*args, socket_options=options, blocksize=_BLOCK, **kwargs)
-
-
-class _DialAdapter(BaseHTTPAdapter):
-    """
-    One connection pool for the whole engine.
-
-    The SDK's adapter keeps a pool for each URL, container id included, and may close
-    the least recently used pool while a thread is about to use it.
-    """
-
-    def __init__(self, dial: Dial) -> None:
-        self._pool = _DialPool(dial)
-        super().__init__()
-
-    def get_connection(self, url: Any, proxies: Any = None) -> HTTPConnectionPool:  # noqa: ARG002
-        return self._pool
-
-    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:  # noqa: ARG002
-        return request.path_url
-
-    def close(self) -> None:
-        super().close()
-        self._pool.close()
-
-
-class _DialPool(HTTPConnectionPool):
-    def __init__(self, dial: Dial) -> None:
-        super().__init__("localhost", maxsize=_CONNECTIONS)
-        self._dial = dial
-
-    def _new_conn(self) -> HTTPConnection:
-        return _DialConnection(self._dial)
-
-
-class _DialConnection(HTTPConnection):
-    def __init__(self, dial: Dial) -> None:
-        super().__init__("localhost", blocksize=_BLOCK)
-        self._dial = dial
-
-    def connect(self) -> None:
-        self.sock = self._dial(self.timeout)

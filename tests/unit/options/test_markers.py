@@ -63,6 +63,8 @@ def test_markers_make_a_request(marks, wish):
         ([mark("codex_cassette")], "takes one name"),
         ([mark("codex_network", 7)], "policy is 7"),
         ([mark("codex_network", alow=["a"])], "did you mean 'allow'?"),
+        ([mark("codex_network", polcy="offline")], "did you mean 'policy'?"),
+        ([mark("codex_network", nmae="x")], "the fields are policy, name"),
         ([mark("codex_network", allow="a.test")], "'a.test' is not a list"),
         ([mark("codex_network", http="no")], "is not 'block' or 'allow'"),
     ],
@@ -105,3 +107,21 @@ def test_an_unknown_keyword_is_a_type_error():
     """
     with pytest.raises(TypeError, match="cache_hit, cache_miss"):
         read_keywords({"cache": "hit"})
+    with pytest.raises(TypeError, match="did you mean 'cache_miss'"):
+        read_keywords({"cache_mis": True})
+    with pytest.raises(TypeError, match="did you mean 'network'"):
+        read_keywords({"codex_netwrok": "offline"})
+
+
+def test_a_request_is_changed_by_another():
+    """
+    What the other does not ask for stays, and a revision stays with its repository.
+    """
+    first = WorkspaceRequest("hit", "r", "v", {"A": "1", "B": "1"}, ({"http": "allow"},), "api")
+
+    assert first == first.changed_by(WorkspaceRequest())
+    assert WorkspaceRequest(
+        "miss", "q", None, {"A": "2", "B": "1"}, ({"http": "allow"}, {"policy": "offline"}), "api"
+    ) == first.changed_by(
+        WorkspaceRequest("miss", "q", env={"A": "2"}, network=({"policy": "offline"},))
+    )
