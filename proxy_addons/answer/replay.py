@@ -82,7 +82,10 @@ class CassetteReplay:
 
 
 def _response(exchange: Exchange, content: bytes, method: str) -> http.Response:
-    pairs = tuple((name.encode(), value.encode()) for name, value in exchange.headers)
+    # As the recorder decoded them.
+    pairs = tuple(
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in exchange.headers
+    )
     response = http.Response.make(exchange.status, b"", pairs)
     if exchange.status in (204, 304):
         response.headers.pop("content-length", None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_codex_workspace.network.rules.cassette import (
     BODY_LIMIT,
     Exchange,
+    is_valid,
     kept_headers,
     matched_headers,
 )
@@ -145,6 +146,11 @@ class CassetteRecorder:
             headers=safe_headers(kept_headers(decode_fields(response.headers))),
             content=recorded.keep(self._directory, response.headers.get("content-type", "")),
         )
+        if not recorded.whole or not is_valid(exchange):
+            # The host only says which request this was.
+            url = exchange.url
+            exchange = Exchange(method=exchange.method[:32], url=url, status=502)
+            recorded.whole = False
         self._emit(
             {
                 "event": "exchange",

@@ -24,6 +24,7 @@ class CassettePlayer:
     def __init__(self, cassette: Cassette, played: set[int]) -> None:
         self.cassette = cassette
         self._played = played
+        self._numbers = {id(one): number for number, one in enumerate(cassette.exchanges)}
         self._next: dict[tuple[object, ...], int] = {}
 
     def play(self, method: str, url: str, body: str, headers: dict[str, str]) -> Exchange | None:
@@ -42,5 +43,5 @@ class CassettePlayer:
         number = self._next.get(found[0].identity, 0)
         self._next[found[0].identity] = number + 1
         exchange = found[min(number, len(found) - 1)]
-        self._played.add(self.cassette.exchanges.index(exchange))
+        self._played.add(self._numbers[id(exchange)])
         return exchange

@@ -130,7 +130,10 @@ class Cassettes:
         new = [replace(self._without_secrets(one), recorded=today) for one in recorded]
         for one in self._proxy.left_out(str(path)):
             url = self._secrets.redaction.text(one.url)
-            self._output.note(f"not recorded, as its response is too large: {one.method} {url}")
+            self._output.note(
+                "not recorded, as its response is too large or cannot be kept as text: "
+                f"{one.method} {url}"
+            )
         if not new and not self._renew_scripts:
             return
         with _lock(path, self._output.note):
@@ -269,7 +272,7 @@ def _uses(path: Path, digest: str) -> set[int]:
     with suppress(OSError, ValueError, KeyError, TypeError):
         noted = json.loads(_uses_file(path).read_text("ascii"))
         if noted["digest"] == digest:
-            return set(noted["used"])
+            return {number for number in noted["used"] if isinstance(number, int)}
     return set()
 
 

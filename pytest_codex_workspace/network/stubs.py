@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import base64
 import json as jsonlib
-import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .matching import Matcher
+from .rules.header_fields import check_header
 
 if TYPE_CHECKING:
     from .rules.request import Request
@@ -20,6 +20,9 @@ __all__ = ["BODY_LIMIT", "FAULTS", "Route", "fault_fields", "stub_fields"]
 BODY_LIMIT = 16 << 20
 """Maximum size of a stub's body, in bytes."""
 
+LONGEST_LATENCY = 3600
+"""Maximum delay of a fault, in seconds."""
+
 FAULTS: Mapping[str, tuple[str, ...]] = {
     "latency": ("seconds",),
     "reset": (),
@@ -28,8 +31,9 @@ FAULTS: Mapping[str, tuple[str, ...]] = {
 }
 """The kinds of faults, and the keywords that each takes."""
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_LARGEST = 1 << 53
+_LARGEST_HEAD = 60 * 1024
+_NOT_IN_STUBS = frozenset({"trailer", "transfer-encoding", "upgrade"})
 
 
 class Route:
@@ -115,7 +119,7 @@ def stub_fields(
         raise TypeError(f"text must be a string, not {text!r}")
     kind, body = "", content or b""
     if json is not None:
-        kind, body = "application/json", jsonlib.dumps(json).encode()
+        kind, body = "application/json", jsonlib.dumps(json, allow_nan=False).encode()
     elif text is not None:
         kind, body = "text/plain; charset=utf-8", text.encode()
     if len(body) > BODY_LIMIT:
@@ -146,7 +150,7 @@ def fault_fields(
     """
     if kind not in FAULTS:
         raise ValueError(f"kind={kind!r} is not a fault; the kinds are {', '.join(FAULTS)}")
-    if times is not None and (not _is_int(times) or times < 1):
+    if times is not None and (not _is_int(times) or not 1 <= times <= _LARGEST):
         raise ValueError(f"times={times!r} is not a positive number of requests")
     values: dict[str, Any] = {
         name: rest.pop(name) for name in ("seconds", "status", "after") if name in rest
@@ -158,12 +162,14 @@ def fault_fields(
         seconds = values.get("seconds")
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
             raise TypeError("a fault of kind 'latency' needs seconds=, a positive number")
+        if seconds > LONGEST_LATENCY:
+            raise ValueError(f"seconds={seconds!r} is longer than the limit of {LONGEST_LATENCY}")
     if kind == "status":
         status = values.setdefault("status", 503)
         if not _is_int(status) or not 400 <= status <= 599:
             raise ValueError(f"status={status!r} is not an error status code from 400 to 599")
     after = values.get("after")
-    if after is not None and (not _is_int(after) or after < 0):
+    if after is not None and (not _is_int(after) or not 0 <= after <= _LARGEST):
         raise ValueError(f"after={after!r} is not a number of bytes")
     matcher, fields = _matcher("fault", rest)
     return matcher, {**fields, **values, "kind": kind, "times": times}
@@ -186,13 +192,15 @@ def _matcher(what: str, match: dict[str, Any]) -> tuple[Matcher, dict[str, Any]]
 
 
 def _headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    if not isinstance(headers, Mapping):
+        raise TypeError(f"headers must be a mapping of names to values, not {headers!r}")
     for name, value in headers.items():
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            raise ValueError(f"{name!r} is not a valid header name")
-        if not isinstance(value, str) or not _VALUE.fullmatch(value):
-            raise ValueError(
-                f"{value!r} is not a valid value of the header {name}: use one line of text"
-            )
+        check_header(name, value, _NOT_IN_STUBS)
+    size = sum(len(name) + len(value) for name, value in headers.items())
+    if size > _LARGEST_HEAD:
+        raise ValueError(
+            f"the headers have {size} characters, more than the limit of {_LARGEST_HEAD}"
+        )
     return list(headers.items())
 
 

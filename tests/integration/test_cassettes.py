@@ -252,7 +252,7 @@ def test_pruning_needs_a_replay(
         (b"", "the file is empty"),
         (b"{}\n", "line 1: this is not a cassette of format 1"),
         (b'{"cassette": 1}\nnonsense\n', "line 2:"),
-        (b'{"cassette": 1}\n{"method": "GET"}\n', "line 2: a field of this exchange is missing"),
+        (b'{"cassette": 1}\n{"method": "GET"}\n', "line 2: the url of this exchange is missing"),
         (gzip.compress(b"x", mtime=0), "line 1:"),
     ],
 )

@@ -154,7 +154,8 @@ def test_recorded_exchanges_are_written(
     assert len(one.recorded) == len("2026-11-24")
     assert [path.name for path in (tmp_path / DIRECTORY).iterdir()] == ["api.jsonl"]
     assert (
-        "codex: not recorded, as its response is too large: GET https://example.org/large" in notes
+        "codex: not recorded, as its response is too large or cannot be kept as text: GET "
+        "https://example.org/large" in notes
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pytest_codex_workspace.network.rules.cassette import (
     Exchange,
     InvalidCassette,
     digest,
+    is_valid,
     kept_headers,
     lines_of,
     matched_headers,
@@ -55,16 +57,20 @@ def test_bodies_are_read_as_they_were_written(tmp_path: Path, body: bytes) -> No
     assert ('"text"' in lines[3]) == (len(body) < 100)
 
 
+_TOKENS = st.from_regex(r"x[!#$%&'*+.^_`|~0-9a-z-]{0,9}", fullmatch=True)
+_VALUES = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=9)
+
+
 @pytest.mark.slow
 @given(
     st.lists(
         st.builds(
             Exchange,
             method=st.sampled_from(["GET", "POST"]),
-            url=st.from_regex(r"[!-~]{1,30}", fullmatch=True),
-            status=st.integers(200, 599),
-            match=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
-            headers=st.lists(st.tuples(st.text(), st.text()), max_size=2).map(tuple),
+            url=st.from_regex(r"https://[a-z]{1,9}/[!-~]{0,30}", fullmatch=True),
+            status=st.integers(200, 999),
+            match=st.dictionaries(_TOKENS, _VALUES, max_size=2),
+            headers=st.lists(st.tuples(_TOKENS, _VALUES), max_size=2).map(tuple),
             recorded=st.just("2026-11-24"),
         ),
         max_size=5,
@@ -72,11 +78,110 @@ def test_bodies_are_read_as_they_were_written(tmp_path: Path, body: bytes) -> No
 )
 def test_exchanges_survive_json(exchanges: list[Exchange]) -> None:
     """
-    `from_json` reads what `to_json` wrote, whatever the fields contain.
+    `from_json` reads what `to_json` wrote, whatever valid values the fields have.
     """
     read = [Exchange.from_json(one.to_json()) for one in exchanges]
 
     assert read == exchanges
+
+
+EXCHANGE = '{"method": "GET", "url": "https://example.org/", "status": 200, '
+BODY = digest(b"")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        *[
+            (f'{{"method": "GET", "url": "https://a.test/", "status": {status}}}', "the status of")
+            for status in ("-5", "101", "199", "1" + "0" * 300, "true", "null", "2e2", '"200"')
+        ],
+        ('{"method": "GET", "url": "https://a.test/"}', "the status of this exchange is missing"),
+        ("[]", "not an exchange"),
+        ("", "this is not JSON"),
+        ("\x00", "this is not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("1" * 5000, "integer string conversion"),
+        ('{"method": "get", "url": "https://a.test/", "status": 200}', "the method of"),
+        ('{"method": "GET\\r\\nA: b", "url": "https://a.test/", "status": 200}', "the method of"),
+        ('{"method": "GET", "url": "https://a.test/ x", "status": 200}', "the url of"),
+        ('{"method": "GET", "url": "file:///etc/passwd", "status": 200}', "the url of"),
+        (EXCHANGE + '"headers": [["a\\r\\nb", "c"]]}', "is not a valid header name"),
+        (EXCHANGE + '"headers": [["a", "b\\r\\nc: d"]]}', "not a valid value of the header a"),
+        (EXCHANGE + '"headers": [["a", "\\u0100"]]}', "not a valid value of the header a"),
+        (EXCHANGE + '"headers": [["a", 1]]}', "not a valid value of the header a"),
+        (EXCHANGE + '"headers": [["a"]]}', "the headers of"),
+        (EXCHANGE + '"headers": {"a": "b"}}', "the headers of"),
+        (EXCHANGE + '"headers": [["Transfer-Encoding", "chunked"]]}', "describes one transfer"),
+        (EXCHANGE + '"headers": [["content-length", "5"]]}', "describes one transfer"),
+        (EXCHANGE + '"match": {"Accept": "a/b"}}', "the match of"),
+        (EXCHANGE + '"match": {"accept": "a\\nb"}}', "the match of"),
+        (EXCHANGE + '"match": {"accept": true}}', "the match of"),
+        (EXCHANGE + '"match": []}', "the match of"),
+        (EXCHANGE + '"phase": "later"}', "the phase of"),
+        (EXCHANGE + '"phase": ["test"]}', "the phase of"),
+        (EXCHANGE + '"body": "abc"}', "the body of"),
+        (EXCHANGE + '"content": "../../etc"}', "the content of"),
+        (EXCHANGE + '"recorded": "yesterday"}', "the recorded of"),
+        (EXCHANGE + '"recorded": 2026}', "the recorded of"),
+        (EXCHANGE + '"answer": "x"}', "'answer' is not a field"),
+        (EXCHANGE + f'"match": {{"a": "{"b" * (1 << 20)}"}}}}', "longer than the limit"),
+        (f'{{"sha256": "{BODY}", "zlib": "a b"}}', "not in base64"),
+        (f'{{"sha256": "{BODY}", "zlib": "abcd', "not in base64"),
+        (f'{{"sha256": "{BODY}", "zlib": "abcd"}}{{}}', "not in base64"),
+        (f'{{"sha256": "{BODY}", "text": "a", "zlib": "b"}}', "neither an exchange nor a body"),
+        (f'{{"sha256": "{BODY}", "text": "a"', "this is not JSON"),
+        (f'{{"sha256": "{BODY}", "text": ""}}\n{{"sha256": "{BODY}", "text": ""}}', "twice"),
+    ],
+)
+def test_what_is_no_exchange_is_refused(tmp_path: Path, line: str, reason: str) -> None:
+    """
+    The error has the line and the reason; nothing of the file is used.
+    """
+    file = tmp_path / "c"
+    write(file, [exchange("/a")])
+    file.write_text(file.read_text("utf-8") + line + "\n", "utf-8")
+
+    with pytest.raises(InvalidCassette, match=r"^line [34]: .*" + reason):
+        Cassette(file)
+
+
+def test_a_body_may_be_longer_than_what_is_read_at_once(tmp_path: Path) -> None:
+    """
+    Only the line of an exchange has to fit in memory.
+    """
+    body = random.Random(1).randbytes(2_400_000)
+
+    cassette = write(tmp_path / "c", [exchange(content=digest(body)), exchange("/b")], body)
+
+    assert cassette.content(cassette.exchanges[0]) == body
+
+
+def test_exchanges_that_cannot_be_read_again_are_not_valid() -> None:
+    """
+    The recorder asks before it sends an exchange to the host.
+    """
+    assert is_valid(exchange(headers=(("etag", '"\xe9"'),)))
+    for broken in (
+        exchange(status=199),
+        exchange(method="X" * 33),
+        exchange(match={"accept": "\x01"}),
+        exchange(headers=(("a", "b" * (1 << 20)),)),
+    ):
+        assert not is_valid(broken)
+    assert kept_headers([("A", "b"), ("c", "\x01"), ("d e", "f")]) == (("a", "b"),)
+
+
+def test_the_nearest_of_many_is_found_without_comparing_all(tmp_path: Path) -> None:
+    """
+    A workspace can ask for the nearest of thousands of long URLs as often as it likes.
+    """
+    many = [exchange(f"/{number:04}/" + "x" * 3000) for number in range(1000, 1400)]
+    cassette = write(tmp_path / "c", many)
+
+    found = cassette.nearest("GET", f"https://example.org/1234-{'x' * 99}", "", {})
+
+    assert "/1234/" in found or "/1233/" in found
 
 
 def test_a_changed_or_missing_body_is_an_error(tmp_path: Path) -> None:
