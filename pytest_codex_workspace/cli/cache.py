@@ -97,7 +97,9 @@ Examples:
 _IMPORT = """\
 Add the setup images of a file that `cache export` has written.
 
-A file with any other image is refused.
+A file with any other image is refused, and so is one that unpacks to more than
+--cache-size. A setup that is on the engine already is kept until it expires. What
+runs in your workspaces is what the file contains: import only files that you trust.
 
 Examples:
   codex-workspace cache import setups.tar.gz
@@ -162,7 +164,7 @@ def register(commands: Commands) -> None:
     import_ = add_command(below, "import", "add setup images from a file", _IMPORT, _import, "FILE")
     file = import_.add_argument("file", metavar="FILE", type=Path, help="the file to read")
     complete_with(file, paths="files")
-    add_options(import_, ("engine", "cache-ttl"))
+    add_options(import_, ("engine", "cache-ttl", "cache-size"))
 
     verify = add_command(
         below, "verify", "check that resuming is idempotent", _VERIFY, _verify, "[REPO]"
@@ -317,14 +319,15 @@ def _export(arguments: argparse.Namespace) -> int:
 def _import(arguments: argparse.Namespace) -> int:
     from ..cache.entries import is_old
     from ..cache.export import import_setups
-    from ..codex import IMAGE
 
-    ttl = config_of(arguments).cache_ttl
+    config = config_of(arguments)
+    ttl = config.cache_ttl
     with _engine(arguments) as (engine, _):
-        for key in import_setups(engine, arguments.file):
-            image = engine.image(f"{IMAGE}:setup-{key}")
-            old = image is None or is_old(image, ttl)
-            show(f"imported {key}" + (" (expired)" if old else ""))
+        for one in import_setups(engine, arguments.file, ttl=ttl, limit=config.cache_size):
+            if one.added:
+                show(f"imported {one.key}" + (" (expired)" if is_old(one.image, ttl) else ""))
+            else:
+                show(f"kept {one.key}, which is on the engine already")
     return 0
 
 

@@ -31,7 +31,8 @@ class ImageInfo:
     An image of the engine.
 
     `layers` are the digests of its layers, the lowest first; `size` is their total
-    number of bytes. Lists of images leave `layers` and `architecture` empty.
+    number of bytes; `on_build` are the instructions that a build from the image would
+    run first. Lists of images leave `layers`, `architecture` and `on_build` empty.
     """
 
     id: str
@@ -41,6 +42,7 @@ class ImageInfo:
     size: int = 0
     architecture: str = ""
     layers: tuple[str, ...] = ()
+    on_build: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +228,10 @@ class Engine(Protocol):
         Yield a tar of images with their tags and all their layers, in pieces.
         """
 
-    def load(self, archive: BinaryIO) -> None:
+    def load(self, archive: BinaryIO) -> list[str]:
         """
-        Add every image of a tar that `save` made to the engine, tags included.
+        Add every image of a tar that `save` made to the engine, tags included. Return the
+        tags, or the ids if no image of the tar has a tag.
         """
 
     def build(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import posixpath
 import re
 import string
 import tarfile
@@ -138,29 +139,63 @@ class FakeImages(FakeState):
         with self._lock, tarfile.open(fileobj=archive, mode="w") as tar:
             for reference in references:
                 image = self._require_image(reference, f"save {reference}")
-                config = f"{image.id[7:]}.json"
-                about = {"config": {"Labels": image.labels}}
-                _add(tar, config, json.dumps(about).encode())
-                _add(tar, f"{image.id[7:]}/layer.tar", image.files.pack("/") or b"")
-                manifest.append({"Config": config, "RepoTags": [full_name(reference)]})
+                layer = image.files.pack("/") or b""
+                digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
+                about = json.dumps(
+                    {
+                        "config": {"Labels": image.labels, "OnBuild": image.on_build},
+                        "rootfs": {"type": "layers", "diff_ids": [digest]},
+                    }
+                ).encode()
+                config = f"{hashlib.sha256(about).hexdigest()}.json"
+                if config in tar.getnames():
+                    continue
+                _add(tar, config, about)
+                _add(tar, f"{config[:64]}/layer.tar", layer)
+                manifest.append(
+                    {
+                        "Config": config,
+                        "RepoTags": [full_name(reference)],
+                        "Layers": [f"{config[:64]}/layer.tar"],
+                    }
+                )
             _add(tar, "manifest.json", json.dumps(manifest).encode())
         return iter([archive.getvalue()])
 
-    def load(self, archive: BinaryIO) -> None:
+    def load(self, archive: BinaryIO) -> list[str]:
         """
-        Add every image of a tar that `save` made.
+        Add every image of a tar that `save` made. As for real engines, the later of two
+        members with the same path wins, and a path may be written in any way.
         """
-        with self._lock, tarfile.open(fileobj=archive, mode="r:*") as tar:
-            for one in json.loads(_read(tar, "manifest.json")):
-                about = json.loads(_read(tar, one["Config"]))
-                identity = f"sha256:{one['Config'].removesuffix('.json')}"
+        what, tags, ids = "load images", list[str](), list[str]()
+        with self._lock, tarfile.open(fileobj=archive, mode="r|*") as tar:
+            members = {
+                posixpath.normpath(one.name): file.read()
+                for one in tar
+                if (file := tar.extractfile(one))
+            }
+            for one in json.loads(members["manifest.json"]):
+                config = members[posixpath.normpath(one["Config"])]
+                about = json.loads(config)
                 files = FileTree()
-                layer = _read(tar, f"{identity[7:]}/layer.tar")
-                files.unpack("/", io.BytesIO(layer))
-                image = Image(identity, about["config"]["Labels"], files)
-                self._images.setdefault(identity, image)
-                for tag in one["RepoTags"]:
-                    self.tag(identity, tag)
+                for name, digest in zip(one["Layers"], about["rootfs"]["diff_ids"], strict=True):
+                    layer = members[posixpath.normpath(name)]
+                    if digest != f"sha256:{hashlib.sha256(layer).hexdigest()}":
+                        raise refusal(what, f"invalid diffID for layer 0: expected {digest}")
+                    files.unpack("/", io.BytesIO(layer))
+                image = Image(
+                    f"sha256:{hashlib.sha256(config).hexdigest()}",
+                    about["config"]["Labels"],
+                    files,
+                    on_build=tuple(about["config"].get("OnBuild") or ()),
+                    diff_ids=tuple(about["rootfs"]["diff_ids"]),
+                )
+                self._images.setdefault(image.id, image)
+                ids.append(image.id)
+                for tag in one.get("RepoTags") or ():
+                    self.tag(image.id, tag)
+                    tags.append(tag)
+        return tags or ids
 
     def build(
         self,
@@ -275,6 +310,8 @@ class FakeImages(FakeState):
         return image
 
     def _info(self, image: Image) -> ImageInfo:
+        if image.diff_ids:
+            return replace(image_info(image), layers=image.diff_ids)
         layers = [image.id]
         parent = self._images.get(image.parent)
         while parent:
@@ -300,6 +337,7 @@ def image_info(image: Image) -> ImageInfo:
         dict(image.labels),
         architecture="amd64",
         size=image.files.size,
+        on_build=image.on_build,
     )
 
 
@@ -307,11 +345,6 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(data)
     tar.addfile(member, io.BytesIO(data))
-
-
-def _read(tar: tarfile.TarFile, name: str) -> bytes:
-    file = tar.extractfile(name)
-    return file.read() if file else b""
 
 
 def _instructions(context: BinaryIO, dockerfile: str) -> list[str]:

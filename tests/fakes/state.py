@@ -27,7 +27,8 @@ Run = Callable[[ContainerSpec, BinaryIO, BinaryIO], int]
 @dataclass(slots=True)
 class Image:
     """
-    An image; `parent` is the id of the image it was committed from.
+    An image; `parent` is the id of the image it was committed from, `diff_ids` are the layers
+    of one that was loaded.
     """
 
     id: str
@@ -36,6 +37,8 @@ class Image:
     parent: str = ""
     tags: list[str] = field(default_factory=list)
     damaged: bool = False
+    on_build: tuple[str, ...] = ()
+    diff_ids: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import secrets
+import shutil
 import socket
+import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -271,6 +275,57 @@ def test_a_file_carries_setups(machine, repo, tmp_path, private, small_image):
     finally:
         elsewhere.forget()
         elsewhere.engine.close()
+
+
+@pytest.mark.promise("S7")
+def test_a_file_with_a_second_manifest_tags_nothing(codex_engine, tmp_path):
+    """
+    S7: A file whose second manifest names an image of the user is refused, and the same file
+    without it is imported under the one name that belongs to its key.
+    """
+    key = secrets.token_hex(12)
+    victim, ours = f"{IMAGE}-victim-{key}:latest", f"{IMAGE}:setup-{key}"
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("a"))
+    marks = {labels.KIND: "setup", labels.KEY: key, labels.CREATED: labels.now()}
+    changes = [f'LABEL "{name}"="{value}"' for name, value in marks.items()]
+    file, cache = tmp_path / "setups.tar", (*COMMAND, "cache")
+    where = f"--engine={codex_engine.url}"
+    try:
+        for tag, marked in ((victim, []), (ours, changes)):
+            layer.seek(0)
+            codex_engine.import_image(layer, tag=tag, changes=['CMD ["x"]', *marked])
+        before = codex_engine.image(victim).id
+        file.write_bytes(b"".join(codex_engine.save([ours])))
+        codex_engine.remove_image(ours)
+        with tarfile.open(file) as tar:
+            manifest = json.load(tar.extractfile("manifest.json"))
+        manifest[0]["RepoTags"] = [victim]
+        hostile = tmp_path / "hostile.tar"
+        shutil.copy(file, hostile)
+        with tarfile.open(hostile, "a") as tar:
+            member = tarfile.TarInfo("./manifest.json")
+            content = json.dumps(manifest).encode()
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+        with running(*cache, "import", hostile, where, cwd=tmp_path) as refused:
+            assert refused.end() == 2, refused.output
+        assert "nothing was imported" in refused.output
+        assert codex_engine.image(ours) is None
+        with running(*cache, "import", file, where, cwd=tmp_path) as run:
+            assert run.end() == 0, run.output
+        with running(*cache, "import", file, where, cwd=tmp_path) as again:
+            assert again.end() == 0, again.output
+
+        assert f"imported {key}" in run.output
+        assert f"kept {key}" in again.output
+        assert codex_engine.image(ours).labels[labels.KEY] == key
+        assert codex_engine.image(victim).id == before
+    finally:
+        codex_engine.remove_image(ours)
+        codex_engine.remove_image(victim)
 
 
 @pytest.mark.promise("S7")

@@ -28,6 +28,8 @@ _ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}")
 
+_LOADED = re.compile(r"Loaded image(?: ID)?(?:\(s\)|s)?: (.+)")
+
 _NO_CREDENTIALS = base64.urlsafe_b64encode(b"{}").decode("ascii")
 """Engines require the header of a push even without credentials."""
 
@@ -126,19 +128,24 @@ class Images:
         )
         return self._api.pieces(answer, what)
 
-    def load(self, archive: BinaryIO) -> None:
+    def load(self, archive: BinaryIO) -> list[str]:
         """
-        Add every image of a tar to the engine.
+        Add every image of a tar to the engine. Return their tags or ids.
         """
         what = "load images"
         answer = self._api.call(
             "POST", "/images/load", what, params={"quiet": "1"}, data=archive, timeout=LONG
         )
-        progress = Progress(lambda _: None)
+        lines: list[str] = []
+        progress = Progress(lines.append)
         for line in answer.text.splitlines():
             progress.feed(json.loads(line))
+        progress.finish()
         if progress.error:
             raise to_engine_error(what, progress.error)
+        loaded = (_LOADED.match(line) for line in lines)
+        # Podman names all images in one line.
+        return [name.strip() for one in loaded if one for name in one[1].split(",")]
 
     def build(
         self,
@@ -394,4 +401,5 @@ def _image_info(about: Mapping[str, Any]) -> ImageInfo:
         size=about.get("Size") or 0,
         architecture=about.get("Architecture") or "",
         layers=tuple((about.get("RootFS") or {}).get("Layers") or ()),
+        on_build=tuple(map(str, config.get("OnBuild") or ())),
     )

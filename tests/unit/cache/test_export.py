@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 
 import pytest
@@ -15,10 +16,16 @@ from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.errors import CacheFileError
 from tests.fakes.engine import FakeEngine
 
+LIMIT = 10_000_000
 
-def add(engine, key="k", kind="setup", tag=None):
-    marks = {labels.KIND: kind, labels.KEY: key, labels.CREATED: labels.now()}
+
+def add(engine, key="k", kind="setup", tag=None, created=None):
+    marks = {labels.KIND: kind, labels.KEY: key, labels.CREATED: created or labels.now()}
     return engine.add_image(tag or f"{IMAGE}:{kind}-{key}", labels=marks)
+
+
+def take_in(engine, path, ttl=3600.0, limit=LIMIT):
+    return import_setups(engine, path, ttl=ttl, limit=limit)
 
 
 @pytest.fixture
@@ -41,7 +48,9 @@ def test_an_exported_image_can_be_imported(filled, tmp_path, name):
     export_setups(engine, found, tmp_path / name)
     other = FakeEngine()
 
-    assert ["one", "two"] == sorted(import_setups(other, tmp_path / name))
+    found = take_in(other, tmp_path / name)
+
+    assert [("one", True), ("two", True)] == sorted((one.key, one.added) for one in found)
     for key in ("one", "two"):
         tag = f"{IMAGE}:setup-{key}"
         assert engine.image(tag).labels == other.image(tag).labels
@@ -87,7 +96,7 @@ def test_a_file_with_other_images_is_refused(tmp_path, image):
     other = FakeEngine()
 
     with pytest.raises(CacheFileError, match="nothing was imported"):
-        import_setups(other, path)
+        take_in(other, path)
 
     assert [] == other.images({labels.KIND: None})
 
@@ -101,7 +110,7 @@ def test_a_file_of_another_format_is_refused(tmp_path, content):
     path.write_bytes(content)
 
     with pytest.raises(CacheFileError, match=r"file\.tar"):
-        import_setups(FakeEngine(), path)
+        take_in(FakeEngine(), path)
 
 
 def test_a_manifest_that_names_a_missing_file_is_refused(tmp_path):
@@ -110,13 +119,13 @@ def test_a_manifest_that_names_a_missing_file_is_refused(tmp_path):
     """
     path = tmp_path / "file.tar"
     with tarfile.open(path, "w") as tar:
-        text = b'[{"Config": "gone.json"}]'
+        text = b'[{"Config": "gone.json", "Layers": []}]'
         member = tarfile.TarInfo("manifest.json")
         member.size = len(text)
         tar.addfile(member, io.BytesIO(text))
 
     with pytest.raises(CacheFileError, match=r"gone\.json"):
-        import_setups(FakeEngine(), path)
+        take_in(FakeEngine(), path)
 
 
 def test_a_missing_file_or_directory_is_an_error(tmp_path, filled):
@@ -125,6 +134,152 @@ def test_a_missing_file_or_directory_is_an_error(tmp_path, filled):
     """
     engine, found = filled
     with pytest.raises(CacheFileError, match="cannot be read: No such file"):
-        import_setups(engine, tmp_path / "none.tar")
+        take_in(engine, tmp_path / "none.tar")
     with pytest.raises(CacheFileError, match="cannot be written: No such file"):
         export_setups(engine, found, tmp_path / "no" / "such.tar")
+
+
+def saved(engine, path, *references):
+    path.write_bytes(b"".join(engine.save(references)))
+    return path
+
+
+def append(path, name, content=b"", **fields):
+    """
+    Add a member to a tar, as somebody else would who has the file.
+    """
+    with tarfile.open(path, "a") as tar:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        for field, value in fields.items():
+            setattr(member, field, value)
+        tar.addfile(member, io.BytesIO(content))
+
+
+def manifest_of(path):
+    with tarfile.open(path) as tar:
+        return json.load(tar.extractfile("manifest.json"))
+
+
+@pytest.fixture
+def victim(tmp_path):
+    """
+    An engine with an image of its user, and a file with a setup image.
+    """
+    source, engine = FakeEngine(), FakeEngine()
+    add(source)
+    engine.add_image("python:3.12", {"of": "user"})
+    return engine, saved(source, tmp_path / "file.tar", f"{IMAGE}:setup-k")
+
+
+@pytest.mark.parametrize(
+    "name", ["./manifest.json", "manifest.json", "x/../manifest.json", "/manifest.json", "x//y"]
+)
+def test_a_second_manifest_under_any_name_is_refused(victim, name):
+    """
+    An engine would take the later one, and tag what it says.
+    """
+    engine, path = victim
+    manifest = manifest_of(path)
+    manifest[0]["RepoTags"] = ["python:3.12"]
+    append(path, name, json.dumps(manifest).encode())
+
+    with pytest.raises(CacheFileError, match=r"nothing was imported"):
+        take_in(engine, path)
+
+    assert {"of": "user"} == engine.image("python:3.12").labels
+    assert [] == engine.images({labels.KIND: None})
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("index.json", {"manifests": [{"annotations": {"io.containerd.image.name": "a:b"}}]}),
+        ("repositories", {"python": {"3.12": "0" * 64}}),
+    ],
+)
+def test_an_index_that_names_another_image_is_refused(victim, name, content):
+    """
+    Engines differ in which of the indexes they read.
+    """
+    engine, path = victim
+    append(path, name, json.dumps(content).encode())
+
+    with pytest.raises(CacheFileError, match="its index names an image"):
+        take_in(engine, path)
+
+
+def test_the_engine_gets_no_name_of_the_file(victim):
+    """
+    What is loaded has no tag; we give the one that belongs to its key.
+    """
+    engine, path = victim
+    given = []
+    load = engine.load
+    engine.load = lambda file: given.append(file.read()) or load(io.BytesIO(given[0]))
+
+    (found,) = take_in(engine, path)
+
+    with tarfile.open(fileobj=io.BytesIO(given[0])) as tar:
+        assert [None] == [one["RepoTags"] for one in json.load(tar.extractfile("manifest.json"))]
+    assert engine.image(f"{IMAGE}:setup-k").id == found.image.id
+
+
+@pytest.mark.parametrize(
+    ("marks", "replaced"),
+    [
+        ({labels.KIND: "setup", labels.KEY: "k", labels.CREATED: labels.now()}, False),
+        ({labels.KIND: "setup", labels.KEY: "k", labels.CREATED: "1"}, True),
+        ({}, False),
+    ],
+)
+def test_only_an_expired_setup_is_replaced(victim, marks, replaced):
+    """
+    A valid setup with the same key stays, and so does an image of the user with that name.
+    """
+    engine, path = victim
+    before = engine.add_image(f"{IMAGE}:setup-k", marks)
+
+    (found,) = take_in(engine, path)
+
+    assert replaced == found.added
+    assert replaced == (engine.image(f"{IMAGE}:setup-k").id != before.id)
+    loaded = [one for one in engine.images({labels.KEY: "k"}) if one.id != before.id]
+    assert replaced == bool(loaded)
+
+
+def test_a_description_that_the_engine_reads_otherwise_is_not_tagged(victim):
+    """
+    What counts is what the engine says about the image that it has loaded.
+    """
+    engine, path = victim
+    load = engine.load
+
+    def other(file):
+        reported = load(file)
+        for image in engine._images.values():
+            if image.labels.get(labels.KEY):
+                image.labels[labels.KIND] = "base"
+        return reported
+
+    engine.load = other
+    with pytest.raises(CacheFileError, match="did not load its image k as it is described"):
+        take_in(engine, path)
+
+    assert engine.image(f"{IMAGE}:setup-k") is None
+    assert [] == engine.images({labels.KEY: "k"})
+
+
+def test_an_image_with_instructions_for_builds_is_refused(tmp_path):
+    """
+    They would run outside of any workspace.
+    """
+    source, engine = FakeEngine(), FakeEngine()
+    add(source)
+    next(iter(source._images.values())).on_build = ("RUN curl evil",)
+    path = saved(source, tmp_path / "file.tar", f"{IMAGE}:setup-k")
+
+    with pytest.raises(CacheFileError, match="ONBUILD"):
+        take_in(engine, path)
+
+    assert [] == engine.images({labels.KIND: None})
