@@ -193,7 +193,7 @@ def _modules(git_dir: Path, head: str, environ: Mapping[str, str]) -> list[tuple
     if content.code:
         return []
     listed = run_git(
-        *("config", "--file=-", "-z", "--get-regexp", r"^submodule\..*\.url$"),
+        *("config", "--file=-", "--no-includes", "-z", "--get-regexp", r"^submodule\..*\.url$"),
         input=content.stdout,
         cwd=git_dir,
         env=env,

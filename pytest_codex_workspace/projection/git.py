@@ -61,6 +61,8 @@ _READ_ONLY = {
     "LC_ALL": "C",
 }
 
+_SAFE = {"core.fsmonitor": "false", "safe.bareRepository": "explicit"}
+
 
 @dataclass(frozen=True, slots=True)
 class GitResult:
@@ -85,6 +87,8 @@ def reading_environment(environ: Mapping[str, str]) -> dict[str, str]:
     The user's git configuration applies, since it lists the safe directories.
     Variables that point git at another repository are removed, git takes no locks
     and refreshes nothing, and it does not fetch objects that a partial clone lacks.
+    A directory of the work tree that looks like a bare repository is not taken for
+    one: a commit can contain it, with a configuration that names programs.
 
     Args:
         environ: the environment to start from.
@@ -94,7 +98,7 @@ def reading_environment(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if name not in _OF_ANOTHER_REPOSITORY and not name.startswith("GIT_TRACE")
     }
-    return {**kept, **_READ_ONLY}
+    return _configured({**kept, **_READ_ONLY}, _SAFE)
 
 
 def isolated_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
@@ -118,6 +122,18 @@ def isolated_environment(environ: Mapping[str, str], home: Path) -> dict[str, st
         "GIT_DEFAULT_REF_FORMAT": "files",
         "HOME": str(home),
     }
+
+
+def _configured(env: dict[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return *env* with the values of the configuration *values* as well, which take precedence.
+    """
+    text = env.get("GIT_CONFIG_COUNT", "")
+    count = int(text) if text.isdecimal() else 0
+    for name, value in values.items():
+        env |= {f"GIT_CONFIG_KEY_{count}": name, f"GIT_CONFIG_VALUE_{count}": value}
+        count += 1
+    return {**env, "GIT_CONFIG_COUNT": str(count)}
 
 
 def inside(git_dir: Path) -> tuple[str, str]:

@@ -178,11 +178,7 @@ def _facts(directory: Path, rev: str, env: Mapping[str, str]) -> tuple[bool, str
     )
     bare, *rest = os.fsdecode(result.stdout).removesuffix("\n").split("\n")
     if bare == "true":
-        raise ProjectionError(
-            f"{directory} is a bare repository",
-            remedy="Give the path of one of its work trees (git clone "
-            f"{shlex.quote(str(directory))}, or git worktree add).",
-        )
+        raise _bare(directory)
     if result.code and (len(rest) < 2 or "must be run in a work tree" in result.stderr):
         raise _no_work_tree(directory, result.stderr)
     if result.code or not re.fullmatch("[0-9a-f]{40,64}", rest[2]) or rest[3][:1] != "/":
@@ -193,6 +189,17 @@ def _facts(directory: Path, rev: str, env: Mapping[str, str]) -> tuple[bool, str
     cut = next((at for at in range(1, len(paths)) if "\n".join(paths[at:]) in above), 1)
     git_dir, top = Path("\n".join(paths[:cut])), Path("\n".join(paths[cut:]))
     return rest[0] == "true", rest[1], rest[2], git_dir, top
+
+
+def _bare(directory: Path) -> ProjectionError:
+    """
+    Return the error for a directory that is not a work tree, but a repository itself.
+    """
+    return ProjectionError(
+        f"{directory} is a bare repository",
+        remedy="Give the path of one of its work trees (git clone "
+        f"{shlex.quote(str(directory))}, or git worktree add).",
+    )
 
 
 def _no_work_tree(directory: Path, said: str) -> ProjectionError:
@@ -213,7 +220,10 @@ def _no_work_tree(directory: Path, said: str) -> ProjectionError:
             remedy="Give the path of a repository, or run git init there and commit the files "
             "that the workspace needs.",
         )
-    if "must be run in a work tree" in said:
+    refused = "cannot use bare repository" in said
+    if refused and ".git" not in directory.parts:
+        return _bare(directory)
+    if refused or "must be run in a work tree" in said:
         return ProjectionError(
             f"{directory} is inside a .git directory",
             remedy="Give the path of the work tree that it belongs to.",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Submodule", "find_submodules"]
 
+_LONGEST_LINK = 1 << 16
+
 _SKIP = "set CODEX_SKIP_SUBMODULES=1 to skip submodules"
 
 
@@ -68,9 +70,8 @@ def find_submodules(
     found = []
     for path, at in _commits(list(names), commit, git_dir, env):
         name = names[path]
-        for candidate in _candidates(work_tree / path, name, git_dir, common_dir):
-            own_dir = shared_dir(candidate)
-            has_commit, has_submodules = _has(own_dir, at, env)
+        for candidate in _candidates(work_tree, path, name, git_dir, common_dir):
+            has_commit, has_submodules = _has(candidate, at, env)
             if has_commit:
                 break
         else:
@@ -83,9 +84,9 @@ def find_submodules(
         below: tuple[Submodule, ...] = ()
         if has_submodules:
             below = find_submodules(
-                work_tree / path, at, git_dir=own_dir, common_dir=own_dir, env=env
+                work_tree / path, at, git_dir=candidate, common_dir=candidate, env=env
             )
-        found.append(Submodule(path, name, at, own_dir, below))
+        found.append(Submodule(path, name, at, candidate, below))
     return tuple(found)
 
 
@@ -95,8 +96,12 @@ def _names(work_tree: Path, commit: str, git_dir: Path, env: Mapping[str, str]) 
     """
     # Not `config --blob`, which stops reading at the byte 0xFF.
     content = git(*inside(git_dir), "cat-file", "blob", f"{commit}:.gitmodules", env=env)
+    # Git includes other files by default if it reads standard input.
     listed = run_git(
-        *inside(git_dir), "config", "--file=-", "-z", "--list", input=content, cwd=git_dir, env=env
+        *(*inside(git_dir), "config", "--file=-", "--no-includes", "-z", "--list"),
+        input=content,
+        cwd=git_dir,
+        env=env,
     )
     if listed.code:
         raise ProjectionError(
@@ -139,22 +144,43 @@ def _commits(
             yield path, at
 
 
-def _candidates(place: Path, name: str, git_dir: Path, common_dir: Path) -> Iterator[Path]:
+def _candidates(
+    work_tree: Path, path: str, name: str, git_dir: Path, common_dir: Path
+) -> Iterator[Path]:
     """
-    Yield the git directories that may hold the submodule.
+    Yield the git directories that may hold the submodule at *path*.
 
     The first is the one that its work tree names, or contains in the layout of old
-    versions of git; then come the places where git keeps submodules.
+    versions of git; then come the places where git keeps submodules. All are in
+    the git directory or the work tree of the parent, with no link on the way:
+    the repository names the path, and a link there would lead to any other
+    repository of this machine.
     """
-    own = place / ".git"
-    if own.is_file():
-        link = os.fsdecode(own.read_bytes()).rstrip("\r\n").removeprefix("gitdir: ")
-        yield Path(os.path.normpath(place / link))
-    elif own.is_dir():
-        yield own
-    yield git_dir / "modules" / name
-    if common_dir != git_dir:
-        yield common_dir / "modules" / name
+    own = Path(os.path.realpath(work_tree)) / path / ".git"
+    if os.path.realpath(own) == str(own):
+        if own.is_dir():
+            if not (own / "commondir").exists():
+                yield work_tree / path / ".git"
+        elif own.is_file():
+            with own.open("rb") as file:
+                link = os.fsdecode(file.read(_LONGEST_LINK)).rstrip("\r\n")
+            named = Path(os.path.normpath(own.parent / link.removeprefix("gitdir: ")))
+            if _is_inside(named, common_dir):
+                yield shared_dir(named)
+    for parent in dict.fromkeys((git_dir, common_dir)):
+        if _is_inside(parent / "modules" / name, common_dir):
+            yield shared_dir(parent / "modules" / name)
+
+
+def _is_inside(git_dir: Path, common_dir: Path) -> bool:
+    """
+    Check whether *git_dir* and the objects that it shares are in the git directory *common_dir*.
+    """
+    above = os.path.realpath(common_dir)
+    return all(
+        Path(os.path.realpath(one)).is_relative_to(above)
+        for one in (git_dir, git_dir / "objects", shared_dir(git_dir))
+    )
 
 
 def _has(git_dir: Path, commit: str, env: Mapping[str, str]) -> tuple[bool, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ..projection.repository import RepositorySnapshot
     from .spec import WorkspaceSpec
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "changed_scripts", "explain"]
 
 Outcome = Literal["hit", "old", "miss", "none"]
 
@@ -95,7 +96,7 @@ def explain(engine: Engine, spec: WorkspaceSpec, *, base_identity: str, ttl: flo
     image, differences = _nearest(fingerprint(parts), setups)
     scripts: Sequence[str] = ()
     if image is not None and "scripts" in differences:
-        scripts = _changed_scripts(spec, _parts_of(image).get("scripts", ""))
+        scripts = changed_scripts(spec.snapshot, _parts_of(image).get("scripts", ""))
     return Explanation(snapshot, "miss", key, short, image, differences, scripts)
 
 
@@ -135,13 +136,19 @@ def _parts_of(entry: Entry) -> dict[str, str]:
         return {}
 
 
-def _changed_scripts(spec: WorkspaceSpec, old: str) -> list[str]:
+def changed_scripts(snapshot: RepositorySnapshot, old: str) -> list[str]:
     """
     Return the changed files in the scripts' folder, if its old tree is still in the repository.
+
+    Args:
+        snapshot: the repository at the new commit.
+        old: id of the old tree, from a label of an image, which may be anybody's.
     """
+    if not re.fullmatch("[0-9a-f]{40,64}", old):
+        return []  # Git would take `--output=FILE` for an option.
     result = run_git(
-        *inside(spec.snapshot.git_dir),
-        *("diff-tree", "-r", "--name-status", old, str(spec.snapshot.scripts_tree)),
+        *inside(snapshot.git_dir),
+        *("diff-tree", "-r", "--name-status", old, str(snapshot.scripts_tree)),
         env=reading_environment(os.environ),
     )
     return result.stdout.decode("utf-8", "replace").splitlines() if result.code == 0 else []

@@ -261,6 +261,16 @@ def test_urls_are_read_from_the_commit(repo):
     assert "lib (http://example.org/x: plain HTTP)" in found.text
 
 
+def test_urls_of_included_files_are_not_read(repo, tmp_path):
+    """
+    `.gitmodules` of a commit cannot make git read a file of this machine.
+    """
+    (tmp_path / "other").write_text('[submodule "x"]\n\turl = git@host:x\n')
+    repo.commit({".gitmodules": f"[include]\n\tpath = {tmp_path / 'other'}\n"})
+
+    assert repository.submodule_urls(repo.path, "HEAD", repo.env) is None
+
+
 def test_a_submodule_with_an_https_url_passes(repo):
     """
     So does a relative URL of an HTTPS origin.

@@ -260,6 +260,20 @@ def test_a_directory_without_work_tree_is_rejected(repo: Repository, tmp_path: P
     assert "is inside a .git directory" in refusal(repo.path / ".git", repo.env)
 
 
+def test_a_committed_directory_is_no_repository(repo: Repository, tmp_path: Path) -> None:
+    """
+    A commit can contain what looks like a bare repository, with a configuration of its own.
+    """
+    trap = repo.path / "trap"
+    repo.git("init", "--quiet", "--bare", trap)
+    hook = f"touch {tmp_path / 'ran'}; false"
+    for name, value in (("bare", "false"), ("worktree", str(repo.path)), ("fsmonitor", hook)):
+        repo.git("config", f"--file={trap / 'config'}", f"core.{name}", value)
+
+    assert "trap is a bare repository" in refusal(trap, repo.env)
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("rev", ["develp", "nonsense", "--all", "", "HEAD~5", "HEAD..HEAD"])
 def test_an_unknown_revision_is_rejected(repo: Repository, rev: str) -> None:
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,78 @@ def test_a_directory_is_not_a_submodule(outer: Repository) -> None:
     outer.commit({"dir/file": "x"})
 
     assert [module.path for module in found(outer)] == ["lib"]
+
+
+def stranger_at(outer: Repository, tmp_path: Path) -> Path:
+    """
+    Replace the submodule of *outer* by another repository of this machine that has its commit.
+    """
+    stranger = tmp_path / "stranger"
+    shutil.move(outer.path / "lib", stranger)
+    return stranger
+
+
+@pytest.mark.parametrize("kind", ["link", "git link", "gitdir", "module link"])
+def test_no_link_leads_to_another_repository(outer: Repository, tmp_path: Path, kind: str) -> None:
+    """
+    The repository names the path, so neither a link of the work tree nor a `.git` file there may
+    lead to another repository of this machine.
+    """
+    stranger = stranger_at(outer, tmp_path)
+    place = outer.path / "lib"
+    if kind == "link":
+        place.symlink_to(stranger)
+    elif kind == "git link":
+        place.mkdir()
+        (place / ".git").symlink_to(stranger / ".git")
+    elif kind == "gitdir":
+        place.mkdir()
+        (place / ".git").write_text(f"gitdir: {stranger / '.git'}\n")
+    else:
+        (outer.path / ".git/modules").mkdir()
+        (outer.path / ".git/modules/name").symlink_to(stranger / ".git")
+
+    with pytest.raises(ProjectionError, match="is not in the local clone"):
+        found(outer)
+
+
+def test_a_link_above_a_submodule_is_not_followed(tmp_path: Path) -> None:
+    """
+    HEAD has a directory where the work tree has a link.
+    """
+    outer = Repository(tmp_path / "outer", host_environment(tmp_path / "home"))
+    outer.submodule("above/lib")
+    outer.commit()
+    shutil.move(outer.path / "above", tmp_path / "stranger")
+    (outer.path / "above").symlink_to(tmp_path / "stranger")
+
+    with pytest.raises(ProjectionError, match="is not in the local clone"):
+        found(outer)
+
+
+def test_no_configuration_of_a_submodule_leads_to_another_repository(
+    outer: Repository, tmp_path: Path
+) -> None:
+    """
+    A git directory in the right place can name the objects of another one.
+    """
+    stranger = stranger_at(outer, tmp_path)
+    module = outer.path / ".git/modules/name"
+    module.mkdir(parents=True)
+    (module / "HEAD").write_text("ref: refs/heads/main\n")
+    (module / "commondir").write_text(f"{stranger / '.git'}\n")
+
+    with pytest.raises(ProjectionError, match="is not in the local clone"):
+        found(outer)
+
+
+def test_gitmodules_includes_no_other_file(outer: Repository, tmp_path: Path) -> None:
+    """
+    A commit cannot make git read a file of this machine.
+    """
+    (tmp_path / "other").write_text('[submodule "secret"]\n\tpath = lib\n')
+    outer.git("config", "--file=.gitmodules", "--remove-section", "submodule.name")
+    outer.git("config", "--file=.gitmodules", "include.path", str(tmp_path / "other"))
+    outer.commit()
+
+    assert found(outer) == ()
