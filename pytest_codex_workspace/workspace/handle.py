@@ -189,8 +189,10 @@ class Workspace:
     def download(self, path: str | PurePosixPath, host_path: str | Path) -> None:
         """
         Copy a file or a directory of the workspace to this machine, like `cp -r`.
-        Links that lead out of the copied directory, devices and sockets are refused,
-        because the workspace is not trusted.
+
+        Links that lead out of the copied directory, also together with what lies in
+        the target already, devices and sockets are refused, because the workspace is
+        not trusted. So are more than a million files, 16 GiB, or 32 MiB of links.
 
         Raises:
             FileNotFoundError: *path* does not exist.

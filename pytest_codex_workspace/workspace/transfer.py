@@ -1,8 +1,8 @@
 """Copying files and directories into and out of a workspace as tar archives.
 
 Root in the workspace controls a downloaded archive. Therefore `unpack` writes
-nothing through a link, refuses links that lead outside, and accepts only files,
-directories and links.
+nothing through a link, refuses links that lead outside, accepts only files,
+directories and links, and has a bound for all that it keeps in memory.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..errors import TransferError
+from .host_tree import HostTree, Parts, RefusedName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,12 +27,12 @@ __all__ = ["pack", "unpack"]
 _IN_MEMORY = 32 << 20
 _BYTES_LIMIT = 16 << 30
 _MEMBERS_LIMIT = 1_000_000
-_HEADER_LIMIT = 1 << 20
-_LINKS_FOLLOWED = 40
-_LINK_LENGTH = 4095
-_EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
-
-_Parts = tuple[str, ...]
+_HEADERS_LIMIT = 2 << 20
+_LINKS_LIMIT = 32 << 20
+_LONGEST_PATH = 4095
+_LINK_COST = 200
+_EXTENDED = (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_FORGED = (tarfile.XGLTYPE, tarfile.GNUTYPE_SPARSE)
 
 
 def pack(host_path: Path, name: str) -> BinaryIO:
@@ -85,17 +86,21 @@ def unpack(
             names the member. Earlier members have been written.
         OSError: a file cannot be written.
     """
-    stream = cast("BinaryIO", io.BufferedReader(_Pieces(iter(pieces))))
+    source = _Pieces(iter(pieces))
+    unpacked = _Unpacked(to, max_bytes, max_members)
     try:
+        stream = cast("BinaryIO", io.BufferedReader(source))
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_BoundedHeader) as archive:
-            _Tree(to, max_bytes, max_members).write(archive)
-    except (tarfile.TarError, EOFError) as error:
+            unpacked.write(archive, source)
+    except (tarfile.TarError, EOFError, RecursionError) as error:
         raise TransferError(f"download to {to}: the archive is damaged: {error}") from None
+    finally:
+        unpacked.close()
 
 
-class _Tree:
+class _Unpacked:
     """
-    The tree that an archive is unpacked to.
+    What has been unpacked of an archive.
     """
 
     def __init__(self, to: Path, max_bytes: int, max_members: int) -> None:
@@ -103,165 +108,140 @@ class _Tree:
         self._bytes = max_bytes
         self._members = max_members
         self._top: str | None = None
-        self._base = to
-        self._links: dict[_Parts, str] = {}
+        self._tree: HostTree | None = None
+        self._files: set[int] = set()
+        self._links: dict[Parts, str] = {}
+        self._links_size = 0
 
-    def write(self, archive: tarfile.TarFile) -> None:
+    def close(self) -> None:
+        if self._tree is not None:
+            self._tree.close()
+
+    def write(self, archive: tarfile.TarFile, source: _Pieces) -> None:
         while (member := archive.next()) is not None:
             # Otherwise the archive keeps every header until the end.
             archive.members = []  # type: ignore[attr-defined]
-            self._members -= 1
-            self._bytes -= member.size
-            if self._members < 0 or self._bytes < 0:
-                raise self._refuse(member, "exceeds the size limit of a download")
-            parts = self._place(member.name, member)
-            self._links.pop(parts, None)
-            if member.isdir():
-                self._make_directory(parts, member)
-            elif member.isreg():
-                with self._create(parts, member) as file:
-                    shutil.copyfileobj(cast("BinaryIO", archive.extractfile(member)), file)
-                self._finish(parts, member)
-            elif member.issym():
-                self._links[parts] = member.linkname
-            elif member.islnk():
-                self._copy_link(parts, member)
-            else:
-                raise self._refuse(member, "is neither a file, a directory nor a link")
+            source.allow(None)
+            try:
+                self._write(archive, member)
+            except RefusedName as error:
+                raise self._refuse(member.name, str(error)) from None
+            source.allow(_HEADERS_LIMIT)
         if self._top is None:
             raise TransferError(f"download to {self._to}: the archive is empty")
-        # Links come last, so that nothing is written through one.
+        # Links come last, when the directories that they lead through are on the disk.
         for parts, target in self._links.items():
-            self._make_link(parts, target)
+            try:
+                self._open_tree().make_link(parts, target)
+            except RefusedName as error:
+                raise self._refuse("/".join((self._top, *parts)), str(error)) from None
 
-    def _place(self, name: str, member: tarfile.TarInfo) -> _Parts:
+    def _write(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        self._members -= 1
+        self._bytes -= member.size
+        if self._members < 0 or self._bytes < 0:
+            raise RefusedName("exceeds the size limit of a download")
+        parts = self._place(member.name)
+        tree = self._open_tree()
+        self._links.pop(parts, None)
+        if member.isdir():
+            tree.make_directory(parts, (member.mode & 0o755) | 0o700)
+        elif member.isreg():
+            with tree.create(parts) as file:
+                shutil.copyfileobj(cast("BinaryIO", archive.extractfile(member)), file)
+                _finish(file, member.mode, member.mtime)
+            # Hashes, because there may be a million.
+            self._files.add(hash(parts))
+        elif member.issym():
+            self._note_link(parts, member.linkname)
+        elif member.islnk():
+            self._copy(tree, parts, member.linkname)
+        else:
+            raise RefusedName("is neither a file, a directory nor a link")
+
+    def _place(self, name: str) -> Parts:
         """
-        Return the path below the base of *name*, which is *member*'s or its link's target.
+        Return the path in the tree of a member's name, or of a hard link's target.
         """
         parts = tuple(part for part in name.split("/") if part not in ("", "."))
         if name.startswith("/") or ".." in parts or "\0" in name:
-            raise self._refuse(member, f"leads out of the directory, to {name[:500]!r}")
+            raise RefusedName(f"leads out of the directory, to {name[:500]!r}")
+        if len(name) > _LONGEST_PATH:
+            raise RefusedName("is longer than a path may be")
         top = parts[0] if parts else ""
         if self._top is None:
             self._top = top
-            if self._to.is_dir():
-                self._base = self._to / top
         if top != self._top and self._top:
-            raise self._refuse(member, f"is not below {self._top!r}")
+            raise RefusedName(f"is not below {self._top!r}")
         return parts[1:] if self._top else parts
 
-    def _path(self, parts: _Parts, member: tarfile.TarInfo) -> Path:
-        """
-        Return the path on this machine, after creating its parent directories.
-        """
-        path = self._base
-        for part in parts:
-            self._check_directory(path, member)
-            path = path / part
-        return path
+    def _open_tree(self) -> HostTree:
+        if self._tree is None:
+            if self._to.is_dir():
+                self._tree = HostTree(self._to, self._top or "")
+            else:
+                self._tree = HostTree(self._to.parent, self._to.name)
+        return self._tree
 
-    def _check_directory(self, path: Path, member: tarfile.TarInfo) -> None:
-        if path.is_symlink():
-            raise self._refuse(member, f"would be written through the link {path}")
-        if not path.is_dir():
-            path.mkdir()
+    def _note_link(self, parts: Parts, target: str) -> None:
+        if not 0 < len(target) <= _LONGEST_PATH or "\0" in target:
+            raise RefusedName(f"is a link to {target[:500]!r}, which is not a path")
+        self._links_size += sum(map(len, parts)) + len(target) + _LINK_COST
+        if self._links_size > _LINKS_LIMIT:
+            raise RefusedName("is one link more than a download may have")
+        self._links[parts] = target
 
-    def _make_directory(self, parts: _Parts, member: tarfile.TarInfo) -> None:
-        path = self._path(parts, member)
-        self._check_directory(path, member)
-        path.chmod((member.mode & 0o755) | 0o700)
-
-    def _create(self, parts: _Parts, member: tarfile.TarInfo) -> BinaryIO:
-        path = self._path(parts, member)
-        if path.is_symlink() or path.is_file():
-            path.unlink()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-        return os.fdopen(os.open(path, flags, 0o600), "wb")
-
-    def _finish(self, parts: _Parts, member: tarfile.TarInfo) -> None:
-        path = self._base.joinpath(*parts)
-        path.chmod((member.mode & 0o755) | 0o600)
-        with suppress(OSError, OverflowError, ValueError):
-            os.utime(path, (member.mtime, member.mtime))
-
-    def _copy_link(self, parts: _Parts, member: tarfile.TarInfo) -> None:
+    def _copy(self, tree: HostTree, parts: Parts, target: str) -> None:
         """
         Copy the target of a hard link, because the target may have been replaced since.
         """
-        place = self._place(member.linkname, member)
+        place = self._place(target)
         if place in self._links:
-            self._links[parts] = self._links[place]
+            self._note_link(parts, self._links[place])
             return
-        source = self._path(place, member)
-        if source.is_symlink() or not source.is_file():
-            raise self._refuse(
-                member, f"is a hard link to {member.linkname!r}, which is not a file"
+        content = tree.open(place) if hash(place) in self._files else None
+        if content is None:
+            raise RefusedName(
+                f"is a hard link to {target[:500]!r}, which is not a file of this download"
             )
-        self._bytes -= source.stat().st_size
-        if self._bytes < 0:
-            raise self._refuse(member, "exceeds the size limit of a download")
-        if source == self._base.joinpath(*parts):
-            return
-        with source.open("rb") as content, self._create(parts, member) as file:
-            shutil.copyfileobj(content, file)
-        shutil.copystat(source, self._base.joinpath(*parts))
+        with content:
+            status = os.fstat(content.fileno())
+            self._bytes -= status.st_size
+            if self._bytes < 0:
+                raise RefusedName("exceeds the size limit of a download")
+            if place == parts:
+                return
+            with tree.create(parts) as file:
+                shutil.copyfileobj(content, file)
+                _finish(file, status.st_mode, status.st_mtime)
+        self._files.add(hash(parts))
 
-    def _make_link(self, parts: _Parts, target: str) -> None:
-        member = tarfile.TarInfo("/".join((self._top or "", *parts)))
-        if not 0 < len(target) <= _LINK_LENGTH or "\0" in target or self._escapes(parts, target):
-            raise self._refuse(member, f"is a link to {target!r}, which leads out of the directory")
-        path = self._path(parts, member)
-        if path.is_symlink() or path.is_file():
-            path.unlink()
-        path.symlink_to(target)
-
-    def _escapes(self, parts: _Parts, target: str) -> bool:
-        """
-        Check whether a link leads outside, directly or through other links of the archive.
-        """
-        if target.startswith("/"):
-            return True
-        here = list(parts[:-1])
-        todo = target.split("/")
-        followed = 0
-        while todo:
-            part = todo.pop(0)
-            if part in ("", "."):
-                continue
-            if part == "..":
-                if not here:
-                    return True
-                here.pop()
-                continue
-            further = self._links.get((*here, part))
-            if further is None:
-                here.append(part)
-            elif further.startswith("/"):
-                return True
-            elif followed == _LINKS_FOLLOWED:
-                return False  # No system follows more links than this.
-            else:
-                followed += 1
-                todo = further.split("/") + todo
-        return False
-
-    def _refuse(self, member: tarfile.TarInfo, why: str) -> TransferError:
+    def _refuse(self, name: str, why: str) -> TransferError:
         return TransferError(
-            f"download to {self._to}: {member.name[:500]!r} {why}. Download the files you need one "
+            f"download to {self._to}: {name[:500]!r} {why}. Download the files you need one "
             "by one, or pack them into an archive inside the workspace and download that"
         )
 
 
+def _finish(file: BinaryIO, mode: int, time: float) -> None:
+    file.flush()
+    os.fchmod(file.fileno(), (mode & 0o755) | 0o600)
+    with suppress(OSError, OverflowError, ValueError):
+        os.utime(file.fileno(), (time, time))
+
+
 class _BoundedHeader(tarfile.TarInfo):
     """
-    A header with a limit on the size of its extension, which is read into memory.
+    A header of a kind that engines write. Its extension, which is read into memory, has a limit.
     """
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _BoundedHeader:
         header = super().frombuf(buf, encoding, errors)
-        if header.type in _EXTENDED and header.size > _HEADER_LIMIT:
+        if header.type in _EXTENDED and header.size > _HEADERS_LIMIT // 2:
             raise tarfile.ReadError(f"an extended header of {header.size} bytes")
+        if header.type in _FORGED:
+            raise tarfile.ReadError(f"a header of type {header.type!r}")
         return header
 
 
@@ -273,6 +253,13 @@ class _Pieces(io.RawIOBase):
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._left = b""
+        self._allowed: int | None = _HEADERS_LIMIT
+
+    def allow(self, count: int | None) -> None:
+        """
+        Set how many bytes may be read from now on. What is read ahead counts, too.
+        """
+        self._allowed = count
 
     def readable(self) -> bool:
         return True
@@ -284,6 +271,10 @@ class _Pieces(io.RawIOBase):
                 return 0
             self._left = piece
         taken = self._left[: len(buffer)]
+        if self._allowed is not None:
+            self._allowed -= len(taken)
+            if self._allowed < 0:
+                raise tarfile.ReadError("its headers never end")
         buffer[: len(taken)] = taken
         self._left = self._left[len(taken) :]
         return len(taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
@@ -159,12 +160,15 @@ ATTACKS = {
     "another top": [("d/a", FILE, "x"), ("e", FILE, "x")],
     "an absolute link": [("d/l", LINK, "/etc/passwd")],
     "a link that leads up": [("d/a/l", LINK, "../../x")],
-    "a link out of the top": [("l", LINK, "x/../..")],
+    "a link in place of what was asked for": [("l", LINK, "x")],
+    "a way back from nowhere": [("d/a/l", LINK, "ghost/../../x")],
     "links that lead out together": [("d/a/b/c", LINK, "../.."), ("d/l", LINK, "a/b/c/../x")],
     "an empty link": [("d/l", LINK, "")],
     "a hard link to elsewhere": [("d/l", HARD, "/etc/passwd")],
     "a hard link to a link": [("d/x/s", LINK, "../f"), ("d", HARD, "d/x/s")],
     "a hard link to nothing": [("d/l", HARD, "d/nothing")],
+    "a name that is no path": [("d/" + "x/" * 3000 + "f", FILE, "x")],
+    "a link that is no path": [("d/l", LINK, "x/" * 3000)],
     "a device": [("d/dev", tarfile.CHRTYPE, "")],
     "a fifo": [("d/fifo", tarfile.FIFOTYPE, "")],
     "nothing": [],
@@ -182,7 +186,7 @@ def test_members_that_lead_outside_are_refused(tmp_path, members):
 
     assert [path.name for path in tmp_path.iterdir()] == ["inside"]
     if members:
-        assert repr(members[-1][0]) in str(caught.value)
+        assert repr(members[-1][0])[:500] in str(caught.value)
 
 
 def test_nothing_is_written_through_a_link(tmp_path):
@@ -204,6 +208,108 @@ def test_nothing_is_written_through_a_link(tmp_path):
 
     assert list(outside.iterdir()) == []
     assert not (inside / "d" / "file").is_symlink()
+
+
+TWO_DOWNLOADS = {
+    "what did not exist is a link": (
+        [("d/a/l", LINK, "ghost/../../x")],
+        [("d/a/ghost", LINK, "..")],
+    ),
+    "a link is replaced": (
+        [("d/p/q", DIRECTORY, ""), ("d/s", LINK, "p/q"), ("d/l", LINK, "s/../../x")],
+        [("d/s", LINK, "p")],
+    ),
+    "a directory of the first is the way": (
+        [("d/a/b", DIRECTORY, ""), ("d/a/l", LINK, "b/../../x")],
+        [("d/a/b", LINK, "..")],
+    ),
+    "the second goes through the first": (
+        [("d/a/up", LINK, "..")],
+        [("d/l", LINK, "a/up/../x")],
+    ),
+    "a file through a link": ([("d/s", LINK, "t")], [("d/s/f", FILE, "x")]),
+}
+
+
+@pytest.mark.parametrize("downloads", TWO_DOWNLOADS.values(), ids=TWO_DOWNLOADS)
+def test_two_downloads_together_do_not_lead_outside(tmp_path, downloads):
+    """
+    Each archive alone looks harmless. Whatever is refused, no link reaches another file.
+    """
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (tmp_path / "x").write_text("of the host")
+    (inside / "x").write_text("of the host")
+
+    for members in downloads:
+        with contextlib.suppress(CodexWorkspaceError, OSError):
+            unpack(_tar(*members), inside)
+
+    top = (inside / "d").resolve()
+    for path in (inside / "d").rglob("*"):
+        assert path.resolve().is_relative_to(top)
+        assert not (path.is_file() and "host" in path.read_text())
+
+
+def test_a_link_through_a_link_of_somebody_else_is_refused(tmp_path):
+    """
+    The user's own link may lead anywhere; a downloaded one may not use it.
+    """
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/mine").symlink_to("/etc")
+    (tmp_path / "d/near").symlink_to("sub")
+    (tmp_path / "d/sub").mkdir()
+
+    unpack(_tar(("d/fine", LINK, "near/file")), tmp_path)
+    with pytest.raises(CodexWorkspaceError, match="leads out"):
+        unpack(_tar(("d/l", LINK, "near/../mine/passwd")), tmp_path)
+    with pytest.raises(CodexWorkspaceError, match="leads out"):
+        unpack(_tar(("d/l", LINK, "mine/passwd")), tmp_path)
+
+    assert (tmp_path / "d/fine").readlink() == Path("near/file")
+    assert not (tmp_path / "d/l").is_symlink()
+
+
+def test_a_hard_link_copies_files_of_its_own_download_only(tmp_path):
+    """
+    What lay there before is not the workspace's.
+    """
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/secret").write_text("of the host")
+
+    with pytest.raises(CodexWorkspaceError, match="not a file of this download"):
+        unpack(_tar(("d/l", HARD, "d/secret")), tmp_path)
+
+
+def test_links_have_a_limit(tmp_path, monkeypatch):
+    """
+    They are kept until the end, so their number and length are bounded.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.workspace.transfer._LINKS_LIMIT", 5000)
+    links = [(f"d/{number}", LINK, "x" * 300) for number in range(20)]
+
+    with pytest.raises(CodexWorkspaceError, match="one link more"):
+        unpack(_tar(*links), tmp_path)
+
+
+ENDLESS = {
+    "global headers": (tarfile.XGLTYPE, b"9 a=bcde\n"),
+    "sparse maps": (tarfile.GNUTYPE_SPARSE, b""),
+    "extensions of extensions": (tarfile.XHDTYPE, b"9 a=bcde\n"),
+}
+
+
+@pytest.mark.parametrize(("kind", "data"), ENDLESS.values(), ids=ENDLESS)
+def test_headers_without_end_are_refused(tmp_path, kind, data):
+    """
+    A parser would keep them, or call itself for each.
+    """
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, len(data)
+    block = header.tobuf() + data.ljust(512, b"\0")[: 512 if data else 0]
+
+    with pytest.raises(CodexWorkspaceError, match="damaged"):
+        unpack((block for _ in range(1 << 20)), tmp_path)
 
 
 def test_a_download_has_limits(tmp_path):
