@@ -12,7 +12,7 @@ from ..text.phrases import counted
 from ..text.printable import printable
 from .rules.request import Request
 
-__all__ = ["NetworkProblem", "Outcome", "describe_problems", "problems_of"]
+__all__ = ["NetworkProblem", "Outcome", "describe_problems", "policy_entries", "problems_of"]
 
 Outcome = Literal["blocked", "failed", "unfinished"]
 """`unfinished`: the request was allowed, but its client left before a response."""
@@ -99,10 +99,24 @@ def describe_problems(problems: Sequence[NetworkProblem], *, shown: int = _SHOWN
             lines.append(f"    {printable(problem.first.explanation)}")
     if len(problems) > shown:
         lines.append(f"... and {counted(len(problems) - shown, 'more problem')} of this kind")
-    for place, fields in _entries(problems).items():
+    for place, fields in policy_entries(problems):
         lines.append(f"to allow what was blocked, add to `{place}:` in .codex-workspace.yaml:")
-        lines += [f"    {name}: {_yaml(value)}" for name, value in fields.items()]
+        lines += [f"    {field}" for field in fields]
     return lines
+
+
+def policy_entries(problems: Sequence[NetworkProblem]) -> list[tuple[str, list[str]]]:
+    """
+    Return the entries that would allow what was blocked.
+
+    Returns:
+        Pairs of the place in the configuration (`network: setup` or `network: tests`)
+        and lines of YAML.
+    """
+    return [
+        (place, [f"{name}: {_yaml(value)}" for name, value in fields.items()])
+        for place, fields in _entries(problems).items()
+    ]
 
 
 def _outcome(request: Request) -> Outcome | None:
