@@ -22,7 +22,7 @@ from ..text.printable import printable
 from .har import har_of
 from .records import TestRecord, WorkspaceRecord, append_part, read_parts
 
-__all__ = ["FILES", "add_test", "add_workspace", "write_report"]
+__all__ = ["FILES", "keep_test", "keep_workspace", "write_report"]
 
 FILES = ("index.html", "network.har", "report.json")
 """The files of a report, besides `logs/` and `parts/`."""
@@ -32,7 +32,7 @@ _SCHEMA = 1
 _LOG_LIMIT = 32 << 20
 
 
-def add_workspace(directory: Path, record: WorkspaceRecord, log: Path | None = None) -> None:
+def keep_workspace(directory: Path, record: WorkspaceRecord, log: Path | None = None) -> None:
     """
     Add a workspace that has ended, and a copy of its log.
 
@@ -55,7 +55,7 @@ def add_workspace(directory: Path, record: WorkspaceRecord, log: Path | None = N
     append_part(directory, record.worker, record)
 
 
-def add_test(directory: Path, record: TestRecord) -> None:
+def keep_test(directory: Path, record: TestRecord) -> None:
     """
     Add the outcome of a test that used a workspace.
 

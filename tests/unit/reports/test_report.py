@@ -9,8 +9,8 @@ from pathlib import Path
 from pytest_codex_workspace.reports.records import TestRecord
 from pytest_codex_workspace.reports.report import (
     FILES,
-    add_test,
-    add_workspace,
+    keep_test,
+    keep_workspace,
     write_report,
 )
 
@@ -30,8 +30,8 @@ def test_a_report_has_every_file(tmp_path: Path) -> None:
         time=5.0, verdict="blocked", reason="host-not-allowed", host="cdn.example", phase="setup"
     )
     for began in (9.0, 30.0):
-        add_workspace(report, workspace(began, setup_requests=(blocked,)), log)
-    add_test(report, TestRecord("test_a.py::test_it", "", "failed", 9.0, 1.0, "boom"))
+        keep_workspace(report, workspace(began, setup_requests=(blocked,)), log)
+    keep_test(report, TestRecord("test_a.py::test_it", "", "failed", 9.0, 1.0, "boom"))
 
     page = write_report(report)
 
@@ -51,7 +51,7 @@ def test_text_of_a_workspace_is_no_code(tmp_path: Path) -> None:
     """
     Whatever a workspace says, the page has its own scripts only, and loads nothing.
     """
-    add_workspace(
+    keep_workspace(
         tmp_path,
         workspace(
             test=NASTY,
@@ -79,5 +79,5 @@ def test_a_log_that_is_gone_costs_only_the_log(tmp_path: Path) -> None:
     """
     Logs are pruned after some days.
     """
-    add_workspace(tmp_path, workspace(), tmp_path / "gone.log")
+    keep_workspace(tmp_path, workspace(), tmp_path / "gone.log")
     assert json.loads(write_report(tmp_path).with_name("report.json").read_text())["workspaces"]
