@@ -23,6 +23,7 @@ from ..network.policy_reader import PolicyLike
 from ..network.rules.policy import Policy
 from ..network.rules.request import Request
 from ..options.table import CacheMode
+from ..workspace.command_log import CommandLog
 from ..workspace.handle import SetupResult, Workspace
 from ..workspace.launcher import Launcher, Running, UnusableImage
 from ..workspace.paths import bind
@@ -269,6 +270,7 @@ class WorkspaceStarter:
             env=workspace_environment(spec.env),
             setup=setup,
             network=self._launcher.network_log(running, self._read_policy, before),
+            commands=CommandLog(spec.secrets.redaction.data),
         )
         return StartedWorkspace(workspace, running, launched.layers, before)
 

@@ -11,6 +11,7 @@ from ..engine.protocol import Engine
 from ..network.log import NetworkLog
 from ..network.rules.request import Request
 from .channel import Channel
+from .command_log import CommandLog
 from .paths import WorkspacePath
 from .process import Process, Pty
 from .result import ExecResult
@@ -61,6 +62,7 @@ class Workspace:
         setup: the setup of the workspace.
         network: the requests of the workspace, and their verdicts.
         container: the engine's id of its container.
+        commands: the last commands that ran in the workspace.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Workspace:
         env: Mapping[str, str],
         setup: SetupResult,
         network: NetworkLog,
+        commands: CommandLog | None = None,
     ) -> None:
         self._engine = engine
         self._channel = channel
@@ -85,6 +88,7 @@ class Workspace:
         self.head = head
         self.setup = setup
         self.network = network
+        self.commands = CommandLog() if commands is None else commands
 
     def __repr__(self) -> str:
         return f"<Workspace {self.project} at {self.head[:12]} in {self.container[:12]}>"
@@ -124,9 +128,12 @@ class Workspace:
             WorkspaceLost: the container has ended.
         """
         __tracebackhide__ = True
-        result = self._channel.run(
-            _argv(cmd), cwd=self._cwd(cwd), env=env, user=user, input=input, timeout=timeout
-        )
+        where = self._cwd(cwd)
+        with self.commands.record(cmd, where, user) as finished:
+            result = self._channel.run(
+                _argv(cmd), cwd=where, env=env, user=user, input=input, timeout=timeout
+            )
+            finished(result, "exited")
         result = replace(result, args=cmd)
         return result.check() if check else result
 
@@ -152,17 +159,21 @@ class Workspace:
         With *pty*, the command runs on a terminal, and all its output is in
         `Process.stdout`.
         """
-        return self._channel.start(
-            _argv(cmd),
-            args=cmd,
-            cwd=self._cwd(cwd),
-            env=env,
-            user=user,
-            input=input,
-            check=check,
-            timeout=timeout,
-            pty=pty,
-        )
+        where = self._cwd(cwd)
+        with self.commands.record(cmd, where, user) as finished:
+            process = self._channel.start(
+                _argv(cmd),
+                args=cmd,
+                cwd=where,
+                env=env,
+                user=user,
+                input=input,
+                check=check,
+                timeout=timeout,
+                pty=pty,
+            )
+            process.finished = finished
+        return process
 
     def path(self, path: str | PurePosixPath) -> WorkspacePath:
         """

@@ -13,6 +13,8 @@ from .result import ExecResult, timed_out
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from .command_log import CommandState
+
 __all__ = ["Exit", "Lines", "Process", "ProcessControl", "Pty", "to_bytes"]
 
 _LINE_LIMIT = 1 << 20
@@ -163,6 +165,7 @@ class Process:
         args: the command as it was given.
         stdout: lines of its standard output.
         stderr: lines of its standard error.
+        finished: called once with the result, and how the command ended.
 
     Example:
         >>> server = ws.start("python3 -m http.server 8000")
@@ -192,6 +195,7 @@ class Process:
         self._lock = threading.Lock()
         self._result: ExecResult | None = None
         self._expired: float | None = None
+        self.finished: Callable[[ExecResult, CommandState], None] = _ignore
 
     def __repr__(self) -> str:
         return f"<Process {self.pid} {self.args!r}>"
@@ -243,6 +247,7 @@ class Process:
         with self._lock:
             if self._result is None:
                 self._result, self._expired = self._collect(end), expired
+                self.finished(self._result, "exited" if expired is None else "timed out")
         if self._expired is not None:
             raise timed_out(self._result, self._expired)
         return self._result.check() if self._check else self._result
@@ -310,6 +315,12 @@ def to_bytes(data: str | bytes) -> bytes:
     Return the input of a command as bytes, in UTF-8.
     """
     return data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+
+
+def _ignore(result: ExecResult, state: CommandState) -> None:
+    """
+    Do nothing with the result.
+    """
 
 
 def _deadline(timeout: float | None) -> float | None:

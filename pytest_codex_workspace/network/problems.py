@@ -1,0 +1,173 @@
+"""What went wrong on a workspace's network, grouped for people to read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..text.phrases import counted
+from ..text.printable import printable
+from .rules.request import Request
+
+__all__ = ["NetworkProblem", "Outcome", "describe_problems", "policy_entries", "problems_of"]
+
+Outcome = Literal["blocked", "failed", "unfinished"]
+"""`unfinished`: the request was allowed, but its client left before a response."""
+
+_SHOWN = 10
+_URL_LIMIT = 200
+_ORDER = ("blocked", "failed", "unfinished")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+_POLICY = {"setup": "network: setup", "resume": "network: setup", "test": "network: tests"}
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkProblem:
+    """
+    Requests that failed alike.
+
+    Attributes:
+        first: the first of them.
+        count: how many they are.
+        outcome: what happened to them.
+        policy: policy fields that would allow them, such as
+            `{"allow": ["example.org"]}`; empty if no field does.
+    """
+
+    first: Request
+    count: int
+    outcome: Outcome
+    policy: Mapping[str, object]
+
+    def __str__(self) -> str:
+        """
+        Return one line: `blocked: [setup] GET http://example.org/ (plain-http), 3 times`.
+        """
+        request = self.first
+        url = request.url
+        if len(url) > _URL_LIMIT:
+            url = f"{url[:_URL_LIMIT]}..."
+        reason = f" ({request.reason})" if request.reason else ""
+        times = f", {counted(self.count, 'time')}" if self.count > 1 else ""
+        line = f"{self.outcome}: [{request.phase}] {request.method} {url}{reason}{times}"
+        return printable(line)
+
+
+def problems_of(requests: Iterable[Request]) -> list[NetworkProblem]:
+    """
+    Group the requests that were blocked, failed, or got no response.
+
+    Requests are alike if phase, host, port, reason and explanation agree.
+
+    Returns:
+        One problem for each group: the blocked first, and among those the ones
+        that happened last first, because they probably ended the script.
+    """
+    groups: dict[tuple[object, ...], list[Request]] = {}
+    for request in requests:
+        if outcome := _outcome(request):
+            why = request.reason or request.explanation
+            key = (outcome, request.phase, request.host, request.port, why)
+            groups.setdefault(key, []).append(request)
+
+    def rank(group: tuple[tuple[object, ...], list[Request]]) -> tuple[int, float]:
+        return _ORDER.index(str(group[0][0])), -max(each.time for each in group[1])
+
+    return [
+        NetworkProblem(found[0], len(found), outcome, _policy_for(found[0]))
+        for _, found in sorted(groups.items(), key=rank)
+        if (outcome := _outcome(found[0]))
+    ]
+
+
+def describe_problems(problems: Sequence[NetworkProblem], *, shown: int = _SHOWN) -> list[str]:
+    """
+    Return lines for people: each problem with what to do, and the entries that
+    would allow what was blocked, ready to paste into a configuration.
+
+    Args:
+        problems: the result of `problems_of`.
+        shown: number of problems to describe; the others are counted.
+    """
+    lines: list[str] = []
+    for problem in problems[:shown]:
+        lines.append(str(problem))
+        if problem.first.explanation:
+            lines.append(f"    {printable(problem.first.explanation)}")
+    if len(problems) > shown:
+        lines.append(f"... and {counted(len(problems) - shown, 'more problem')} of this kind")
+    for place, fields in policy_entries(problems):
+        lines.append(f"to allow what was blocked, add to `{place}:` in .codex-workspace.yaml:")
+        lines += [f"    {field}" for field in fields]
+    return lines
+
+
+def policy_entries(problems: Sequence[NetworkProblem]) -> list[tuple[str, list[str]]]:
+    """
+    Return the entries that would allow what was blocked.
+
+    Returns:
+        Pairs of the place in the configuration (`network: setup` or `network: tests`)
+        and lines of YAML.
+    """
+    return [
+        (place, [f"{name}: {_yaml(value)}" for name, value in fields.items()])
+        for place, fields in _entries(problems).items()
+    ]
+
+
+def _outcome(request: Request) -> Outcome | None:
+    if request.verdict == "blocked":
+        return "blocked"
+    if request.verdict == "failed":
+        return "failed"
+    if request.verdict == "allowed" and request.status is None and request.explanation:
+        return "unfinished"
+    return None
+
+
+def _policy_for(request: Request) -> Mapping[str, object]:
+    """
+    Return the fields that would allow *request*, as far as one field is sufficient.
+    """
+    match request.reason:
+        case "host-not-allowed" if "is denied by" not in request.explanation:
+            return {"allow": [request.host]}
+        case "offline" if request.scheme != "dns":
+            return {"allow": [request.host]}
+        case "plain-http" if request.scheme == "http" and request.host != "proxy":
+            return {"http": "allow"}
+        case "websocket":
+            return {"websocket": "allow"}
+        case "port-not-allowed":
+            return {"ports": [443, request.port]}
+    return {}
+
+
+def _entries(problems: Sequence[NetworkProblem]) -> dict[str, dict[str, object]]:
+    """
+    Merge the fields of all problems, separately for scripts and tests.
+    """
+    places: dict[str, dict[str, object]] = {}
+    for problem in problems:
+        if not problem.policy:
+            continue
+        fields = places.setdefault(_POLICY.get(problem.first.phase, "network: tests"), {})
+        for name, value in problem.policy.items():
+            if isinstance(value, list):
+                merged = fields.setdefault(name, [])
+                assert isinstance(merged, list)  # noqa: S101 -- a field has one type
+                merged.extend(one for one in value if one not in merged)
+            else:
+                fields[name] = value
+    return places
+
+
+def _yaml(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_yaml, value))}]"
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)

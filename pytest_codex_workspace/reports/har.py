@@ -1,0 +1,114 @@
+"""The requests of workspaces as an HTTP Archive (HAR 1.2), which browsers open.
+
+The format: http://www.softwareishard.com/blog/har-12-spec/
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from ..network.rules.request import Request
+from .records import WorkspaceRecord
+
+__all__ = ["har_of"]
+
+_NOT_KNOWN = -1
+_EMPTY: Mapping[str, Any] = {
+    "cookies": [],
+    "headers": [],
+    "headersSize": _NOT_KNOWN,
+    "httpVersion": "",
+}
+
+
+def har_of(workspaces: Iterable[WorkspaceRecord], version: str) -> dict[str, Any]:
+    """
+    Return the archive of all requests, with a page for each workspace.
+
+    Headers are not in the log of requests, so they are not in the archive. A name that was
+    looked up has the method `DNS`. Verdict, reason and explanation are in each entry's
+    `comment`, and in fields that begin with `_`, as the format asks for own fields.
+
+    Args:
+        workspaces: the workspaces.
+        version: the version of this package.
+    """
+    pages: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
+    for number, workspace in enumerate(workspaces, 1):
+        page = f"workspace-{number}"
+        pages.append(
+            {
+                "startedDateTime": _time(workspace.began),
+                "id": page,
+                "title": f"{workspace.test or workspace.repository} at {workspace.head[:12]}",
+                "pageTimings": {},
+            }
+        )
+        requests: Sequence[Request] = workspace.requests
+        entries += [_entry(page, workspace, each) for each in requests]
+    entries.sort(key=lambda each: str(each["startedDateTime"]))
+    creator = {"name": "pytest-codex-workspace", "version": version}
+    return {"log": {"version": "1.2", "creator": creator, "pages": pages, "entries": entries}}
+
+
+def _entry(page: str, workspace: WorkspaceRecord, request: Request) -> dict[str, Any]:
+    milliseconds = round((request.duration or 0) * 1000, 3)
+    reason = f" ({request.reason})" if request.reason else ""
+    sent = {
+        **_EMPTY,
+        "method": request.method,
+        "url": request.url,
+        "queryString": [
+            {"name": name, "value": value}
+            for name, value in parse_qsl(urlsplit(request.path).query, keep_blank_values=True)
+        ],
+        "bodySize": _size(request.request_body),
+    }
+    if request.request_body is not None:
+        text = request.request_body.decode("utf-8", "replace")
+        sent["postData"] = {"mimeType": "", "params": [], "text": text}
+    return {
+        "pageref": page,
+        "startedDateTime": _time(request.time),
+        "time": milliseconds,
+        "request": sent,
+        "response": {
+            **_EMPTY,
+            "status": request.status or 0,
+            "statusText": "",
+            "content": _content(request),
+            "redirectURL": "",
+            "bodySize": _NOT_KNOWN if request.size is None else request.size,
+        },
+        "cache": {},
+        "timings": {"send": 0, "wait": milliseconds, "receive": 0},
+        "comment": f"{request.verdict}{reason}: {request.explanation}".rstrip(": "),
+        "_phase": request.phase,
+        "_verdict": request.verdict,
+        "_reason": request.reason,
+        "_test": workspace.test,
+    }
+
+
+def _content(request: Request) -> dict[str, Any]:
+    content: dict[str, Any] = {"size": request.size or 0, "mimeType": ""}
+    if request.response_body is not None:
+        try:
+            content["text"] = request.response_body.decode("utf-8")
+        except UnicodeDecodeError:
+            content["text"] = base64.b64encode(request.response_body).decode("ascii")
+            content["encoding"] = "base64"
+    return content
+
+
+def _size(body: bytes | None) -> int:
+    return _NOT_KNOWN if body is None else len(body)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,200 @@
+"""What a report has of each workspace, and the files in which it is collected."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..network.rules.request import Request
+from ..text.printable import printable
+
+__all__ = ["PARTS", "TestRecord", "WorkspaceRecord", "append_part", "read_parts"]
+
+PARTS = "parts"
+"""Folder below the report with one file for each process of the run."""
+
+_LINE_LIMIT = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceRecord:
+    """
+    One workspace, once it has ended.
+
+    Attributes:
+        test: id of the test or name of the command that used it.
+        worker: name of the process of a parallel run; empty for one process.
+        repository: name of the repository.
+        head: full id of the commit.
+        image: the base image, as the option names it.
+        container: the engine's id of the container.
+        cache: `hit`, `miss`, `off` or `none`.
+        key: the key of the setup image.
+        began: seconds since the epoch.
+        ended: seconds since the epoch.
+        setup_duration: seconds that the scripts took.
+        log: name of the file with their output, below `logs/`; empty if there is none.
+        lost: why the workspace ended before its time; empty if it did not.
+        commands: the last commands, each with the fields of `CommandRecord`.
+        omitted: number of commands before these.
+        setup_requests: what `setup-script.sh` requested.
+        requests: what the workspace requested.
+    """
+
+    test: str
+    worker: str
+    repository: str
+    head: str
+    image: str
+    container: str
+    cache: str
+    key: str | None
+    began: float
+    ended: float
+    setup_duration: float = 0.0
+    log: str = ""
+    lost: str = ""
+    commands: Sequence[Mapping[str, Any]] = ()
+    omitted: int = 0
+    setup_requests: Sequence[Request] = ()
+    requests: Sequence[Request] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """
+        Return plain data, suitable for JSON, that `from_dict` reads.
+        """
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        for name in ("setup_requests", "requests"):
+            values[name] = [_plain(each) for each in values[name]]
+        return values
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> WorkspaceRecord:
+        """
+        Return the record that `to_dict` wrote.
+
+        Raises:
+            ValueError: *data* is something else.
+        """
+        try:
+            values = dict(data)
+            for name in ("setup_requests", "requests"):
+                values[name] = tuple(_request(each) for each in values[name])
+            return cls(**{**values, "commands": tuple(values.get("commands", ()))})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not the record of a workspace: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class TestRecord:
+    """
+    The outcome of one test that used a workspace.
+
+    Attributes:
+        test: id of the test.
+        worker: name of the process of a parallel run; empty for one process.
+        outcome: `passed`, `failed` or `skipped`.
+        began: seconds since the epoch.
+        duration: seconds.
+        message: the last line of the failure; empty if the test did not fail.
+    """
+
+    __test__ = False
+
+    test: str
+    worker: str
+    outcome: str
+    began: float
+    duration: float
+    message: str = ""
+
+
+@dataclass(slots=True)
+class _Part:
+    workspaces: list[WorkspaceRecord] = field(default_factory=list)
+    tests: list[TestRecord] = field(default_factory=list)
+
+
+def append_part(directory: Path, worker: str, record: WorkspaceRecord | TestRecord) -> None:
+    """
+    Add a record to the file of this process, so that a run that is killed leaves
+    what it had.
+
+    Args:
+        directory: the directory of the report.
+        worker: name of this process of a parallel run; empty for one process.
+        record: the record to add.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    parts = directory / PARTS
+    parts.mkdir(parents=True, exist_ok=True)
+    if isinstance(record, WorkspaceRecord):
+        data = {"kind": "workspace", **record.to_dict()}
+    else:
+        data = {"kind": "test", **asdict(record)}
+    line = json.dumps(data, default=str).encode("ascii") + b"\n"
+    path = parts / f"{worker or 'main'}.jsonl"
+    # One write, at the end of the file: a thread cannot cut the line of another.
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+def read_parts(directory: Path) -> tuple[list[WorkspaceRecord], list[TestRecord]]:
+    """
+    Return all records of a report, oldest first. A line that a killed process left
+    half written is passed over.
+    """
+    workspaces: list[WorkspaceRecord] = []
+    tests: dict[tuple[str, float], TestRecord] = {}
+    for data in _lines(directory / PARTS):
+        kind = data.pop("kind", None)
+        if kind == "workspace":
+            workspaces.append(WorkspaceRecord.from_dict(data))
+        elif kind == "test":
+            record = TestRecord(**data)
+            tests[record.test, record.began] = record
+    return (
+        sorted(workspaces, key=lambda each: each.began),
+        sorted(tests.values(), key=lambda each: each.began),
+    )
+
+
+def _lines(parts: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(parts.glob("*.jsonl")):
+        with path.open("rb") as file:
+            while line := file.readline(_LINE_LIMIT):
+                try:
+                    data = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(data, dict):
+                    yield data
+
+
+def _plain(request: Request) -> dict[str, Any]:
+    values = asdict(request)
+    for name, value in values.items():
+        if isinstance(value, str):
+            values[name] = printable(value)
+        elif isinstance(value, bytes):
+            values[name] = base64.b64encode(value).decode("ascii")
+    return values
+
+
+def _request(values: Mapping[str, Any]) -> Request:
+    found = dict(values)
+    for name in ("request_body", "response_body"):
+        if found.get(name) is not None:
+            found[name] = base64.b64decode(found[name])
+    found["routes"] = tuple(found.get("routes", ()))
+    return Request(**found)

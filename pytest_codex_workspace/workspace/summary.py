@@ -1,0 +1,106 @@
+"""The text that a failed test shows of its workspace. It fits a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import CodexWorkspaceError
+from ..network.problems import describe_problems, problems_of
+from ..text.phrases import counted
+from .command_log import CommandRecord
+from .handle import SetupResult, Workspace
+
+__all__ = ["failure_section"]
+
+_COMMANDS = 4
+_OUTPUT_LINES = 8
+_PROBLEMS = 4
+_WIDTH = 160
+
+
+def failure_section(workspace: Workspace, reproduce: str) -> str:
+    """
+    Return what is known of the workspace of a failed test: its last commands with
+    the end of their output, what went wrong on its network, and its setup.
+
+    Args:
+        workspace: the workspace, running or not.
+        reproduce: a command line that starts the same workspace by hand.
+    """
+    lines = [f"{workspace!r}, cache {workspace.setup.cache}"]
+    if workspace.commands.lost:
+        lines.append(f"lost: {_cut(workspace.commands.lost)}")
+    lines += _commands(list(workspace.commands), workspace.commands.omitted)
+    lines += _network(workspace)
+    lines += _setup(workspace.setup)
+    lines.append(f"by hand: {reproduce}")
+    return "\n".join(lines)
+
+
+def _commands(records: Sequence[CommandRecord], omitted: int) -> list[str]:
+    lines: list[str] = []
+    last = len(records) - 1
+    # Of a command in the middle only a failure matters; of the last, the end of its output.
+    shown = [at for at in range(len(records)) if at == last or not _succeeded(records[at])]
+    hidden = omitted + len(records) - len(shown[-_COMMANDS:])
+    if hidden:
+        lines.append(f"... {counted(hidden, 'earlier command')}")
+    for at in shown[-_COMMANDS:]:
+        record = records[at]
+        lines.append(f"{_state(record)}: {_cut(record.text)}")
+        if at == last:
+            lines += _output(record)
+    return lines
+
+
+def _succeeded(record: CommandRecord) -> bool:
+    return record.state == "exited" and record.exit_code == 0
+
+
+def _state(record: CommandRecord) -> str:
+    text = f"exit code {record.exit_code}" if record.state == "exited" else record.state
+    return text if record.duration is None else f"{text} after {record.duration:.1f} s"
+
+
+def _output(record: CommandRecord) -> list[str]:
+    printed = [("stdout", record.stdout), ("stderr", record.stderr)]
+    used = [(name, text.splitlines()) for name, text in printed if text.strip()]
+    each = _OUTPUT_LINES // max(1, len(used))
+    lines: list[str] = []
+    for name, text in used:
+        more = " (its end)" if len(text) > each else ""
+        lines.append(f"  {name}{more}:")
+        lines += [f"    | {_cut(line)}" for line in text[-each:]]
+    return lines
+
+
+def _network(workspace: Workspace) -> list[str]:
+    try:
+        requests = list(workspace.network)
+    except CodexWorkspaceError as error:
+        return [f"no network log: {_cut(str(error))}"]
+    problems = problems_of(requests)
+    if not problems:
+        return [f"network: {counted(len(requests), 'request')}, none blocked or failed"]
+    wrong = sum(problem.count for problem in problems)
+    return [
+        f"network: {counted(len(requests), 'request')}, {wrong} blocked or failed",
+        # Not cut: an entry to paste has to be whole.
+        *(f"  {line}" for line in describe_problems(problems, shown=_PROBLEMS)),
+    ]
+
+
+def _setup(setup: SetupResult) -> list[str]:
+    problems = problems_of(setup.requests)
+    if not problems:
+        return []
+    return [
+        "setup-script.sh succeeded, although this went wrong:",
+        *(f"  {_cut(str(problem))}" for problem in problems[:_PROBLEMS]),
+        *([f"  ... {len(problems) - _PROBLEMS} more"] if len(problems) > _PROBLEMS else []),
+    ]
+
+
+def _cut(text: str) -> str:
+    first, *more = text.splitlines() or [""]
+    return f"{first[:_WIDTH]} ..." if more or len(first) > _WIDTH else first

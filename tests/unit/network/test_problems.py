@@ -1,0 +1,165 @@
+"""Tests of how problems of the network are grouped and described."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from pytest_codex_workspace.network.problems import describe_problems, problems_of
+from pytest_codex_workspace.network.rules.policy import (
+    HTTPS_ONLY,
+    OFFLINE,
+    Policy,
+    RequestFacts,
+    decide,
+)
+from pytest_codex_workspace.network.rules.request import Request
+
+
+def judged(policy: Policy, *, at: float = 1.0, phase: str = "setup", **facts: Any) -> Request:
+    """
+    Return the log's entry of a request that *policy* judged.
+    """
+    seen = RequestFacts(**{"host": "cdn.example.org", **facts})
+    decision = decide(seen, policy)
+    return Request(
+        id=int(at),
+        time=at,
+        phase=phase,
+        method=seen.method,
+        scheme=seen.scheme,
+        host=seen.host,
+        port=seen.port,
+        path="/",
+        url=f"{seen.scheme}://{seen.host}/",
+        status=403,
+        size=None,
+        duration=None,
+        verdict=decision.verdict,
+        reason=decision.reason,
+        explanation=decision.explanation,
+    )
+
+
+def other(verdict: str, explanation: str, *, status: int | None = None, at: float = 1) -> Request:
+    """
+    Return the log's entry of a request that the policy allowed.
+    """
+    return Request(
+        *(1, at, "test", "GET", "https", "a.example", 443, "/", "https://a.example/"),
+        *(status, None, None, verdict, None, explanation),
+    )
+
+
+def test_equal_problems_are_counted() -> None:
+    """
+    A tool that tries a host three times is one problem, with a count.
+    """
+    policy = Policy(name="p", allow=("example.com",))
+    tries = [judged(policy, at=at, method="CONNECT") for at in (1, 2, 3)]
+    (problem,) = problems_of(tries)
+    assert (problem.count, problem.first.time) == (3, 1)
+    assert str(problem) == (
+        "blocked: [setup] CONNECT https://cdn.example.org/ (host-not-allowed), 3 times"
+    )
+
+
+def test_the_last_refusal_comes_first() -> None:
+    """
+    Blocked requests come before failed ones, and the last before the first.
+    """
+    policy = Policy(name="p", allow=("example.com",))
+    found = problems_of(
+        [
+            other("failed", "No response.", at=9),
+            judged(policy, at=1, host="first.example"),
+            judged(policy, at=2, host="last.example"),
+            other("allowed", "The client closed the connection before the end.", at=8),
+            other("allowed", "", status=200),
+        ]
+    )
+    assert [(one.outcome, one.first.host) for one in found] == [
+        ("blocked", "last.example"),
+        ("blocked", "first.example"),
+        ("failed", "a.example"),
+        ("unfinished", "a.example"),
+    ]
+
+
+CASES = [
+    (Policy(name="p", allow=("example.com",)), {"method": "CONNECT"}),
+    (OFFLINE, {}),
+    (HTTPS_ONLY, {"scheme": "http", "port": 80, "encrypted": False}),
+    (HTTPS_ONLY, {"websocket": True}),
+    (HTTPS_ONLY, {"port": 8443}),
+]
+
+
+@pytest.mark.parametrize(("policy", "facts"), CASES)
+def test_the_entry_to_paste_allows_the_request(policy: Policy, facts: dict[str, Any]) -> None:
+    """
+    The policy with the suggested entry allows what the policy blocked.
+    """
+    lines = describe_problems(problems_of([judged(policy, **facts)]))
+    at = lines.index(
+        "to allow what was blocked, add to `network: setup:` in .codex-workspace.yaml:"
+    )
+    fields = yaml.safe_load("\n".join(lines[at + 1 :]))
+    assert not decide(RequestFacts(**{"host": "cdn.example.org", **facts}), policy).allowed
+    assert decide(
+        RequestFacts(**{"host": "cdn.example.org", **facts}), policy.but(**fields)
+    ).allowed
+
+
+@pytest.mark.parametrize(
+    ("policy", "facts"),
+    [
+        (Policy(name="p", deny=("*.example.org",)), {}),
+        (HTTPS_ONLY, {"scheme": "dns", "method": "DNS"}),
+        (HTTPS_ONLY, {"payload": "not-tls"}),
+    ],
+)
+def test_no_entry_where_none_would_help(policy: Policy, facts: dict[str, Any]) -> None:
+    """
+    A problem that no entry solves has an explanation only.
+    """
+    blocked = judged(policy, **facts)
+    lines = describe_problems(problems_of([blocked]))
+    assert lines == [str(problems_of([blocked])[0]), f"    {blocked.explanation}"]
+
+
+def test_entries_are_merged_for_each_phase() -> None:
+    """
+    Scripts and tests have policies of their own, so their entries are apart.
+    """
+    policy = Policy(name="p", allow=("example.com",))
+    lines = describe_problems(
+        problems_of(
+            [
+                judged(policy, at=1, host="a.example"),
+                judged(policy, at=2, host="b.example"),
+                judged(policy, at=3, host="c.example", phase="test"),
+                judged(policy, at=4, host="2001:db8::1"),
+            ]
+        )
+    )
+    text = "\n".join(lines)
+    assert (
+        "`network: setup:` in .codex-workspace.yaml:\n"
+        '    allow: ["2001:db8::1", b.example, a.example]' in text
+    )
+    assert "`network: tests:` in .codex-workspace.yaml:\n    allow: [c.example]" in text
+
+
+def test_many_problems_are_cut() -> None:
+    """
+    More problems than fit are counted; no text of a workspace controls the terminal.
+    """
+    policy = Policy(name="p", allow=("example.com",))
+    requests = [judged(policy, at=at, host=f"h{at}.example") for at in range(12)]
+    lines = describe_problems(problems_of(requests), shown=3)
+    assert "... and 9 more problems of this kind" in lines
+    long = other("failed", "\x1b]0;title\x07gone")
+    assert describe_problems(problems_of([long]))[1] == "    gone"

@@ -1,0 +1,60 @@
+"""Tests of the HTTP archive of a report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mitmproxy.io import FlowReader
+
+from pytest_codex_workspace.reports.har import har_of
+
+from .test_records import request, workspace
+
+
+def test_mitmproxy_reads_the_archive(tmp_path: Path) -> None:
+    """
+    Each request is a flow, in order of time, with method, URL, status and body.
+    """
+    blocked = request(
+        time=5.0, verdict="blocked", reason="plain-http", status=403, response_body=b"\xff"
+    )
+    har = har_of([workspace(), workspace(3.0, requests=(blocked,))], "1.0")
+    path = tmp_path / "network.har"
+    path.write_text(json.dumps(har))
+
+    with path.open("rb") as file:
+        flows = list(FlowReader(file).stream())
+
+    assert [(each.request.method, each.response.status_code) for each in flows] == [
+        ("GET", 403),
+        ("GET", 200),
+    ]
+    assert flows[1].request.pretty_url == "https://a.example/x?b=1&c="
+    assert flows[1].response.content == b"abc"
+
+
+def test_an_entry_says_what_was_decided() -> None:
+    """
+    Verdict, reason, phase and test are in every entry; a look-up is an entry, too.
+    """
+    lookup = request(
+        method="DNS",
+        scheme="dns",
+        url="dns://a.example",
+        path="",
+        status=None,
+        size=None,
+        duration=None,
+        verdict="blocked",
+        reason="direct-dns",
+        explanation="Use the proxy.",
+        request_body=None,
+        response_body=None,
+    )
+    (entry,) = har_of([workspace(requests=(lookup,))], "1.0")["log"]["entries"]
+
+    assert entry["comment"] == "blocked (direct-dns): Use the proxy."
+    assert (entry["_phase"], entry["_test"]) == ("test", "test_a.py::test_it")
+    assert (entry["response"]["status"], entry["request"]["bodySize"]) == (0, -1)
+    assert entry["startedDateTime"] == "1970-01-01T00:00:10.000+00:00"

@@ -1,0 +1,94 @@
+"""Tests of noting where a script ended."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.setup.failed_command import TRAP, FailedCommand
+
+pytestmark = pytest.mark.needs_bash
+
+
+def run(tmp_path: Path, script: str) -> tuple[subprocess.CompletedProcess[str], bytes]:
+    """
+    Run *script* with the trap, and return the finished process and the note.
+    """
+    (tmp_path / "script.sh").write_text(script)
+    (tmp_path / "sourced.sh").write_text("true\nls /nowhere\n")
+    note, env = tmp_path / "note", tmp_path / "env"
+    env.write_text(TRAP.replace("NOTE", str(note)))
+    done = subprocess.run(
+        ["bash", "script.sh"],
+        check=False,
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "BASH_ENV": str(env), "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+    )
+    assert not env.exists()
+    return done, note.read_bytes() if note.exists() else b""
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        ("set -e\ntrue\nfalse\n", "line 3: false"),
+        ("set -e\nv=$(cat </dev/null; false)\n", "line 2: v=$(cat </dev/null; false)"),
+        ("set -e\nf() {\n  true\n  false\n}\nf\n", "line 4: false"),
+        ("set -e -o pipefail\nfalse | cat\n", "line 2: false | cat"),
+        ("set -e\n(\n  cd /nowhere\n)\n", "line 4"),
+        ("set -e\nbash -c 'trap -p; false'\n", "line 2: bash -c 'trap -p; false'"),
+        ("set -e\n. ./sourced.sh\n", "line 2: ls /nowhere"),
+        ("true\nfalse", "line 2: false"),
+    ],
+)
+def test_the_command_that_failed_is_known(tmp_path: Path, script: str, text: str) -> None:
+    """
+    Line and command are those of the script, also in a function, subshell or sourced file.
+    """
+    done, note = run(tmp_path, script)
+    found = FailedCommand.parse(note)
+    assert found is not None
+    assert done.returncode == found.exit_code
+    assert found.describe((tmp_path / found.file).read_text()) == text
+    assert done.stdout == ""
+
+
+def test_special_variables_are_kept(tmp_path: Path) -> None:
+    """
+    The variables that bash sets after a command are those of that command.
+    """
+    script = """\
+ls one two /nowhere 2>/dev/null; echo "$? $_"
+false | (exit 3) | true; echo "${PIPESTATUS[*]}"
+echo "${BASH_ENV-unset} $(bash -c 'trap -p')"
+trap 'echo mine' ERR
+false
+"""
+    done, _ = run(tmp_path, script)
+    plain = subprocess.run(
+        ["bash", "-c", script], check=False, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (
+        done.stdout == plain.stdout == "2 /nowhere\n0 3 0\nunset \nmine\n".replace("0 3 0", "1 3 0")
+    )
+
+
+@pytest.mark.parametrize("note", [b"", b"1\0002\0", b"x\0001\0f\0", b"\xff\0\0\0", b"1\0" * 9])
+def test_nonsense_is_no_command(note: bytes) -> None:
+    """
+    A script can write anything into the file.
+    """
+    assert FailedCommand.parse(note) is None
+
+
+def test_long_commands_are_cut() -> None:
+    """
+    One line of at most 200 characters is kept, and a line that is not there is left out.
+    """
+    found = FailedCommand(1, 2, "f")
+    assert found.describe("\n" + "a" * 999 + "\nb") == f"line 2: {'a' * 200} ..."
+    assert found.describe("a") == "line 2"

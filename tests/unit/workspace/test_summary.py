@@ -1,0 +1,121 @@
+"""Tests of what a failed test shows of its workspace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_codex_workspace.errors import ProxyError
+from pytest_codex_workspace.network.log import NetworkLog
+from pytest_codex_workspace.network.rules.request import Request
+from pytest_codex_workspace.workspace.command_log import CommandLog
+from pytest_codex_workspace.workspace.handle import SetupResult, Workspace
+from pytest_codex_workspace.workspace.paths import bind
+from pytest_codex_workspace.workspace.result import ExecResult
+from pytest_codex_workspace.workspace.summary import failure_section
+
+
+def blocked(phase: str = "test", host: str = "a.example") -> Request:
+    """
+    Return a request that was blocked.
+    """
+    return Request(
+        *(1, 1.0, phase, "GET", "http", host, 80, "/", f"http://{host}/", 403, 5, 0.1),
+        *("blocked", "plain-http", f"Plain HTTP is not allowed. Use https://{host} instead."),
+    )
+
+
+def workspace(commands: CommandLog, requests: Any = list, setup: Any = None) -> Workspace:
+    """
+    Return a workspace without a container.
+    """
+    none: Any = None
+    return Workspace(
+        *(none, "c" * 64, none),
+        project="/workspace/demo",
+        paths=bind(none, "/workspace/demo"),
+        head="a" * 40,
+        env={},
+        setup=setup or SetupResult("hit"),
+        network=NetworkLog(requests),
+        commands=commands,
+    )
+
+
+def ran(log: CommandLog, text: str, code: int = 0, out: str = "", err: str = "") -> None:
+    """
+    Add a command to the log.
+    """
+    with log.record(text, "/workspace/demo") as finished:
+        finished(ExecResult(text, code, out.encode(), err.encode(), duration=0.25), "exited")
+
+
+def test_the_last_command_and_the_end_of_its_output_are_shown() -> None:
+    """
+    What failed before is named, what succeeded is counted, and the reason is at the end.
+    """
+    log = CommandLog()
+    ran(log, "true")
+    ran(log, "make lint", 2)
+    ran(log, "true")
+    build = "".join(f"line {number}\n" for number in range(400)) + "E: the real reason\n"
+    ran(log, "make\nall", 1, out=build)
+
+    text = failure_section(workspace(log), "codex-workspace shell")
+
+    assert text.splitlines() == [
+        "<Workspace /workspace/demo at aaaaaaaaaaaa in cccccccccccc>, cache hit",
+        "... 2 earlier commands",
+        "exit code 2 after 0.2 s: make lint",
+        "exit code 1 after 0.2 s: make ...",
+        "  stdout (its end):",
+        *(f"    | line {number}" for number in range(393, 400)),
+        "    | E: the real reason",
+        "network: 0 requests, none blocked or failed",
+        "by hand: codex-workspace shell",
+    ]
+
+
+def test_the_network_of_test_and_setup_is_shown() -> None:
+    """
+    A blocked request is named with what to do, and so is one of a setup that was cached.
+    """
+    setup = SetupResult("hit", requests=(blocked("setup", "s.example"),))
+    text = failure_section(workspace(CommandLog(), lambda: [blocked()] * 3, setup), "x")
+
+    assert "network: 3 requests, 3 blocked or failed\n" in text
+    assert "  blocked: [test] GET http://a.example/ (plain-http), 3 times\n" in text
+    assert "Use https://a.example instead." in text
+    assert "    http: allow" in text
+    assert "setup-script.sh succeeded, although this went wrong:\n  blocked: [setup]" in text
+
+
+def test_a_section_fits_a_screen() -> None:
+    """
+    However much went wrong, the section has at most 40 lines, and only the entry to
+    paste and explanations may be long.
+    """
+    log = CommandLog()
+    for number in range(50):
+        ran(log, f"{number} " + "x" * 900, 1, out="o\n" * 99, err="e" * 3000 + "\ne" * 99)
+    requests = [blocked(host=f"{number}.{'h' * 300}.example") for number in range(50)]
+    setup = SetupResult("hit", requests=tuple(requests))
+
+    lines = failure_section(workspace(log, lambda: requests, setup), "x").splitlines()
+
+    assert len(lines) <= 40
+    assert max(len(line) for line in lines if line.lstrip().startswith(("exit", "|"))) < 200
+
+
+def test_a_lost_workspace_and_proxy_are_said() -> None:
+    """
+    The section is written in any case.
+    """
+
+    def lost() -> list[Request]:
+        raise ProxyError("The proxy has ended.")
+
+    log = CommandLog()
+    log.lost = "The container was removed."
+    text = failure_section(workspace(log, lost), "x")
+    assert "lost: The container was removed.\n" in text
+    assert "no network log: The proxy has ended.\n" in text
