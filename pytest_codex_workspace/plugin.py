@@ -6,9 +6,12 @@ down runs without workspaces.
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -186,13 +189,29 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def _codex_session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    from .host.signals import EndingSignals
     from .reporting.output import Output
     from .session import Session
 
     config = request.config
     output = Output(config.stash[_CONFIG].output, _writer(config))
-    with Session(config.stash[_CONFIG], output) as session:
-        yield session
+    # pytest tears down after Ctrl-C, but not after the other signals that ask it to end.
+    with EndingSignals((signal.SIGTERM, signal.SIGHUP)) as signals:
+        try:
+            with Session(config.stash[_CONFIG], output) as session:
+                yield session
+        finally:
+            if signals.received is not None:
+                atexit.register(_die_by, signals.received)
+
+
+def _die_by(number: int) -> None:
+    from .host.signals import die_by
+
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    die_by(number)
 
 
 @pytest.fixture(scope="session")
