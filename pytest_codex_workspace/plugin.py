@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -20,8 +21,16 @@ import pytest
 from .errors import ConfigError, PolicyError
 from .options.config import Config, check_environment
 from .options.markers import DESCRIPTIONS, WorkspaceRequest, read_keywords, read_markers
-from .options.sources import Given, ResolvedOptions, Source, Values, entries_of
+from .options.sources import (
+    Given,
+    ResolvedOptions,
+    Source,
+    Values,
+    entries_of,
+    unknown_variables,
+)
 from .options.table import OPTIONS
+from .text.phrases import did_you_mean
 
 if TYPE_CHECKING:
     from .engine.protocol import Engine
@@ -40,6 +49,8 @@ _KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
 _COUNTS_KEY = "codex_workspace_counts"
 _KEPT_KEY = "codex_workspace_kept"
 _STARTED_KEY = "codex_workspace_started"
+_UNKNOWN_INI = re.compile(r"Unknown config option: (codex_\w+)")
+_misspelled: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,6 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     Check the options before anything runs.
     """
+    _misspelled.clear()
     for description in DESCRIPTIONS.values():
         config.addinivalue_line("markers", description)
     options = {option.key: config.getoption(f"codex_{option.key}", None) for option in OPTIONS}
@@ -181,10 +193,22 @@ def pytest_terminal_summary(
     """
     for line in config.stash[_KEPT]:
         terminalreporter.write_line(line)
+    for line in (*unknown_variables(os.environ, config.stash[_CONFIG].env), *_misspelled):
+        terminalreporter.write_line(f"codex workspaces: {line}")
     counts = config.stash[_COUNTS]
     if counts:
         text = ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
         terminalreporter.write_line(f"codex workspaces: cache {text}")
+
+
+def pytest_warning_recorded(warning_message: Any) -> None:
+    """
+    Remember what to suggest in place of an ini option that pytest does not know.
+    """
+    found = _UNKNOWN_INI.match(str(warning_message.message))
+    if found:
+        known = [f"codex_{option.key}" for option in OPTIONS]
+        _misspelled.append(f"unknown ini option {found[1]}{did_you_mean(found[1], known)}")
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from ..errors import ConfigError
+from ..text.phrases import did_you_mean
 from .config import check_environment
 
 __all__ = ["DESCRIPTIONS", "WorkspaceRequest", "read_keywords", "read_markers"]
@@ -97,7 +98,8 @@ def read_keywords(values: Mapping[str, Any]) -> WorkspaceRequest:
         name = {"path": "repo"}.get(key, key.removeprefix("codex_"))
         if name not in known:
             raise TypeError(
-                f"codex_workspace_factory() has no keyword {key!r}; it has {', '.join(known)}"
+                f"codex_workspace_factory() has no keyword {key!r}"
+                f"{did_you_mean(name, known)}; it has {', '.join(known)}"
             )
         found[name] = value
     repo = found.pop("repo", None)
@@ -180,6 +182,11 @@ def _read_network(usage: str, given: Any) -> Mapping[str, Any]:
     if not isinstance(policy, str | os.PathLike | Mapping | Policy):
         raise ConfigError(f"{usage}: policy is {policy!r}; it must be a name, a path or fields")
     fields = {key: value for key, value in changes.items() if key != "policy"}
+    known = ("policy", *Policy().to_dict())
+    for name in fields:
+        if name not in known:
+            hint = did_you_mean(str(name), known) or f"; it has {', '.join(known)}"
+            raise ConfigError(f"{usage} has no argument {name!r}{hint}")
     try:
         Policy().but(**fields)
     except InvalidPolicy as error:
