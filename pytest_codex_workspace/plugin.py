@@ -6,9 +6,13 @@ down runs without workspaces.
 
 from __future__ import annotations
 
+import atexit
 import os
+import re
+import signal
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +21,16 @@ import pytest
 from .errors import ConfigError, PolicyError
 from .options.config import Config, check_environment
 from .options.markers import DESCRIPTIONS, WorkspaceRequest, read_keywords, read_markers
-from .options.sources import Given, ResolvedOptions, Source, Values, entries_of
+from .options.sources import (
+    Given,
+    ResolvedOptions,
+    Source,
+    Values,
+    entries_of,
+    unknown_variables,
+)
 from .options.table import OPTIONS
+from .text.phrases import did_you_mean
 
 if TYPE_CHECKING:
     from .engine.protocol import Engine
@@ -42,6 +54,8 @@ _KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
 _COUNTS_KEY = "codex_workspace_counts"
 _KEPT_KEY = "codex_workspace_kept"
 _STARTED_KEY = "codex_workspace_started"
+_UNKNOWN_INI = re.compile(r"Unknown config option: (codex_\w+)")
+_misspelled: list[str] = []
 
 _FIXTURES = frozenset({"codex_workspace", "codex_workspace_factory"})
 
@@ -78,6 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     Check the options before anything runs.
     """
+    _misspelled.clear()
     for description in DESCRIPTIONS.values():
         config.addinivalue_line("markers", description)
     options = {option.key: config.getoption(f"codex_{option.key}", None) for option in OPTIONS}
@@ -219,21 +234,49 @@ def pytest_terminal_summary(
     """
     for line in config.stash[_KEPT]:
         terminalreporter.write_line(line)
+    for line in (*unknown_variables(os.environ, config.stash[_CONFIG].env), *_misspelled):
+        terminalreporter.write_line(f"codex workspaces: {line}")
     counts = config.stash[_COUNTS]
     if counts:
         text = ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
         terminalreporter.write_line(f"codex workspaces: cache {text}")
 
 
+def pytest_warning_recorded(warning_message: Any) -> None:
+    """
+    Remember what to suggest in place of an ini option that pytest does not know.
+    """
+    found = _UNKNOWN_INI.match(str(warning_message.message))
+    if found:
+        known = [f"codex_{option.key}" for option in OPTIONS]
+        _misspelled.append(f"unknown ini option {found[1]}{did_you_mean(found[1], known)}")
+
+
 @pytest.fixture(scope="session")
 def _codex_session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    from .host.signals import EndingSignals
     from .reporting.output import Output
     from .session import Session
 
     config = request.config
     output = Output(config.stash[_CONFIG].output, _writer(config))
-    with Session(config.stash[_CONFIG], output) as session:
-        yield session
+    # pytest tears down after Ctrl-C, but not after the other signals that ask it to end.
+    with EndingSignals((signal.SIGTERM, signal.SIGHUP)) as signals:
+        try:
+            with Session(config.stash[_CONFIG], output) as session:
+                yield session
+        finally:
+            if signals.received is not None:
+                atexit.register(_die_by, signals.received)
+
+
+def _die_by(number: int) -> None:
+    from .host.signals import die_by
+
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    die_by(number)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..options.table import OPTIONS, Option
-from ..text.phrases import did_you_mean
 from .options import add_command, add_json, add_options, add_repo
 from .printing import finish, show
 from .table import table
@@ -56,15 +55,16 @@ def _config(arguments: argparse.Namespace) -> int:
 
         show(schema_text().removesuffix("\n"))
         return 0
-    from ..options.sources import ResolvedOptions
+    from ..options.sources import ResolvedOptions, unknown_variables
 
     resolved = ResolvedOptions.of(vars(arguments), spell="--{}", repo=".")
+    unknown = unknown_variables(os.environ, resolved.config.env)
     if arguments.json:
-        return finish(arguments, 0, **_data(resolved))
+        return finish(arguments, 0, unknown=unknown, **_data(resolved))
     rows = [(name, _shown(value), str(source)) for name, value, source in _rows(resolved)]
     for line in table(rows, widest=48):
         show(line)
-    for line in _unknown_variables():
+    for line in unknown:
         show(line)
     return 0
 
@@ -116,12 +116,3 @@ def _data(resolved: ResolvedOptions) -> dict[str, Any]:
             where |= {"file": str(source.path), "line": source.line}
         options[name] = {"value": value, "source": {k: v for k, v in where.items() if v}}
     return {"file": str(resolved.file) if resolved.file else None, "options": options}
-
-
-def _unknown_variables() -> list[str]:
-    known = [option.variable for option in OPTIONS]
-    return [
-        f"unknown variable {name}{did_you_mean(name, known)}"
-        for name in sorted(os.environ)
-        if name.startswith("CODEX_WORKSPACE_") and name not in known
-    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -230,7 +231,9 @@ def config_of(arguments: argparse.Namespace, **fixed: Any) -> Config:
     """
     from ..options.sources import ResolvedOptions
 
-    return ResolvedOptions.of({**vars(arguments), **fixed}, spell="--{}").config
+    config = ResolvedOptions.of({**vars(arguments), **fixed}, spell="--{}").config
+    _warn(config)
+    return config
 
 
 def engine_of(arguments: argparse.Namespace) -> str:
@@ -239,4 +242,18 @@ def engine_of(arguments: argparse.Namespace) -> str:
     """
     from ..options.sources import ResolvedOptions
 
-    return ResolvedOptions.of({"engine": arguments.engine}, spell="--{}").config.engine
+    config = ResolvedOptions.of({"engine": arguments.engine}, spell="--{}").config
+    _warn(config)
+    return config.engine
+
+
+def _warn(config: Config) -> None:
+    """
+    Print a line for each variable that is probably misspelled.
+    """
+    from ..options.sources import unknown_variables
+
+    if config.output == "quiet":
+        return
+    for line in unknown_variables(os.environ, config.env):
+        print(f"codex-workspace: warning: {line}", file=sys.stderr, flush=True)  # noqa: T201

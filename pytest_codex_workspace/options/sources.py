@@ -9,16 +9,27 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..codex import RUNTIMES
 from ..errors import ConfigError, PolicyError
+from ..text.phrases import did_you_mean
 from .config import Config, check_environment, check_variable_name
 from .table import OPTIONS, Option
 
-__all__ = ["FILE", "Given", "ResolvedOptions", "Source", "Values", "entries_of", "find_file"]
+__all__ = [
+    "FILE",
+    "Given",
+    "ResolvedOptions",
+    "Source",
+    "Values",
+    "entries_of",
+    "find_file",
+    "unknown_variables",
+]
 
 FILE = ".codex-workspace.yaml"
 """The file at the top of a repository's work tree."""
@@ -172,6 +183,25 @@ def entries_of(option: Option, texts: Sequence[str], source: Source) -> Values:
             check_environment({name: value}, source.spelled)
         found[f"{option.key}.{name}"] = Given(value, source)
     return found
+
+
+def unknown_variables(environ: Mapping[str, str], env: Iterable[str] = ()) -> list[str]:
+    """
+    Return a line for each variable that looks like one of ours, and has no effect.
+
+    Args:
+        environ: the environment of this process, with `CODEX_WORKSPACE_*`.
+        env: names of variables of workspaces, with `CODEX_ENV_*_VERSION`.
+    """
+    runtimes = [f"CODEX_ENV_{name}_VERSION" for name in RUNTIMES]
+    ours = [option.variable for option in OPTIONS]
+    found = [
+        (name, ours) for name in environ if name.startswith("CODEX_WORKSPACE_") and name not in ours
+    ]
+    found += [
+        (name, runtimes) for name in env if name.startswith("CODEX_ENV_") and name not in runtimes
+    ]
+    return [f"unknown variable {name}{did_you_mean(name, known)}" for name, known in sorted(found)]
 
 
 def _read_options(options: Mapping[str, Any], spell: str) -> Values:

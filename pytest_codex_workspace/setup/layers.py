@@ -21,6 +21,7 @@ from ..projection.archive import Projection
 from ..reporting.output import Output
 from ..workspace.launcher import Launcher, Running
 from .keys import clean_parts, ready_parts, setup_parts
+from .runtime_notes import RuntimeNotes
 from .scripts import ScriptRunner
 from .spec import WorkspaceSpec
 
@@ -59,7 +60,7 @@ class LayerBuilder:
         self._platform = platform
         self._config = config
         self._output = output
-        self._noted: set[str] = set()
+        self._notes = RuntimeNotes(base_identity)
         self._projections: dict[tuple[str, str, int], Projection] = {}
 
     def close(self) -> None:
@@ -214,10 +215,8 @@ class LayerBuilder:
                 exit_code=result.exit_code,
                 tail=printed,
             )
-        for line in printed.splitlines():
-            if line not in self._noted:
-                self._noted.add(line)
-                self._output.note(line)
+        for line in self._notes.new(printed.splitlines()):
+            self._output.note(line)
 
     def _setup_parts(self, spec: WorkspaceSpec) -> dict[str, object]:
         snapshot = spec.snapshot

@@ -85,18 +85,27 @@ def test_after_each_kind_of_end_nothing_is_left(project, engine, body, code):
     assert "codex workspaces: cache miss 1" in output
 
 
-def test_ctrl_c_cleans_up(project, engine):
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 2),
+        (signal.SIGTERM, -signal.SIGTERM),
+        (signal.SIGHUP, -signal.SIGHUP),
+    ],
+)
+def test_a_signal_in_a_test_cleans_up(project, engine, number, code):
     """
-    Ctrl-C from a terminal in the middle of a command cleans up.
+    Ctrl-C has pytest's own exit code. A signal that ends other programs ends pytest, too, after
+    its clean-up.
     """
     run = start(project, "codex_workspace.exec('sleep 300')")
     assert until((project / "started").exists, 300)
     assert objects_of(engine, run.pid, "containers")
 
-    run.send_signal(signal.SIGINT)
-    run.communicate(timeout=60)
+    run.send_signal(number)
+    output = run.communicate(timeout=60)[0]
 
-    assert run.returncode == 2
+    assert code == run.returncode, output
     assert objects_of(engine, run.pid, "containers") == []
     assert objects_of(engine, run.pid, "networks") == []
 

@@ -141,3 +141,22 @@ def test_yaml_is_not_imported_without_a_file(example):
     )
 
     result.assert_outcomes(passed=1)
+
+
+def test_misspelled_names_are_told(example, monkeypatch):
+    """
+    An ini option or a variable without effect is reported with the most similar one.
+    """
+    example.makeini("[pytest]\ncodex_imge = slim\n")
+    monkeypatch.setenv("CODEX_WORKSPACE_IMGE", "slim")
+
+    result = example.runpytest("--codex-repo=repo", "--codex-env=CODEX_ENV_NOD_VERSION=22")
+
+    result.stdout.fnmatch_lines(
+        [
+            "*unknown variable CODEX_ENV_NOD_VERSION (did you mean 'CODEX_ENV_NODE_VERSION'?)",
+            "*unknown variable CODEX_WORKSPACE_IMGE (did you mean 'CODEX_WORKSPACE_IMAGE'?)",
+            "*unknown ini option codex_imge (did you mean 'codex_image'?)",
+        ]
+    )
+    assert result.ret == 0

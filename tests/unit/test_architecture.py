@@ -42,7 +42,6 @@ UNTESTED = {
     "pytest_codex_workspace/cli/doctor.py": "tests/unit/doctor/test_checks.py",
     "pytest_codex_workspace/cli/exec_.py": "tests/integration/test_shell.py",
     "pytest_codex_workspace/cli/options.py": "tests/unit/cli/test_main.py",
-    "pytest_codex_workspace/cli/printing.py": "tests/unit/cli/test_main.py",
     "pytest_codex_workspace/cli/run.py": (
         "tests/integration/test_life_cycle.py and tests/integration/test_events.py"
     ),

@@ -208,3 +208,20 @@ def test_the_environment_names_the_commands_repository(
     first = capsys.readouterr().out.splitlines()[0]
 
     assert first.split() == ["repo", str(repo), "CODEX_WORKSPACE_REPO"]
+
+
+def test_a_misspelled_variable_is_told_before_the_command_runs(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    On standard error, and not with `--output=quiet`.
+    """
+    monkeypatch.setenv("CODEX_WORKSPACE_IMGE", "slim")
+    words = ["run", str(repo), "--env=CODEX_ENV_PYTON_VERSION=3", "--engine=unix:///no.sock"]
+
+    assert 125 == main(words)
+    said = capsys.readouterr().err
+    assert "warning: unknown variable CODEX_ENV_PYTON_VERSION (did you mean 'CODEX_ENV_PY" in said
+    assert "warning: unknown variable CODEX_WORKSPACE_IMGE (did you mean 'CODEX_WORKSPACE" in said
+    assert 125 == main([*words, "--output=quiet"])
+    assert "warning" not in capsys.readouterr().err

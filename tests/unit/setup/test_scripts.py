@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from pytest_codex_workspace.codex import SETUP
@@ -112,6 +114,23 @@ def test_a_script_that_hangs_is_ended(run):
         run(b"echo waiting; sleep 60 & sleep 60", timeout=0.3)
 
     assert "waiting\n" == caught.value.tail
+    # The code would be that of our own signal.
+    assert caught.value.exit_code is None
+
+
+@pytest.mark.parametrize(("line", "shown"), [("seq 30", True), ("seq 1000000", False)])
+def test_an_error_knows_whether_its_last_lines_were_shown(run, line, shown):
+    """
+    They are not printed twice, but lines that were left out are printed with the error.
+    """
+    with pytest.raises(SetupError, match="Last lines of its output") as caught:
+        run(f"{line}; exit 9".encode())
+
+    assert shown == caught.value.shown
+    assert "Last lines" not in caught.value.without_tail
+    assert "exited with 9" in caught.value.without_tail
+    assert "Full log" in caught.value.without_tail
+    assert caught.value.without_tail == pickle.loads(pickle.dumps(caught.value)).without_tail
 
 
 def test_a_record_is_read_as_it_was_written():

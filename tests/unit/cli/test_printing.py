@@ -1,0 +1,60 @@
+"""Where the last lines of a script are printed: once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import pytest
+
+from pytest_codex_workspace.cli.printing import shown_on_stderr
+from pytest_codex_workspace.codex import SETUP
+from pytest_codex_workspace.errors import SetupError
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """
+    Return a function that connects standard output and standard error to files.
+    """
+    opened = []
+
+    def connect(*names):
+        for stream, name in zip(("stdout", "stderr"), names, strict=True):
+            opened.append((tmp_path / name).open("a"))
+            monkeypatch.setattr(sys, stream, opened[-1])
+
+    yield connect
+    monkeypatch.undo()
+    for file in opened:
+        file.close()
+
+
+@pytest.mark.parametrize(
+    ("shown", "names", "on_stderr", "above"),
+    [
+        (True, ("one", "one"), False, True),
+        (True, ("one", "two"), False, False),
+        (True, ("one", "two"), True, True),
+        (False, ("one", "one"), False, False),
+        (False, ("one", "one"), True, False),
+    ],
+)
+def test_lines_are_above_if_they_went_to_the_same_place(files, shown, names, on_stderr, above):
+    """
+    `run` shows scripts on standard output, `exec` and `shell` on standard error.
+    """
+    error = SetupError("it failed", script=SETUP, exit_code=1, shown=shown)
+    arguments = argparse.Namespace(progress_on_stderr=True) if on_stderr else argparse.Namespace()
+
+    files(*names)
+    assert above == shown_on_stderr(arguments, error)
+
+
+def test_a_stream_without_a_file_is_another_place(monkeypatch, capsys):
+    """
+    Tests replace the streams.
+    """
+    error = SetupError("it failed", script=SETUP, exit_code=1, shown=True)
+
+    assert not shown_on_stderr(argparse.Namespace(), error)
