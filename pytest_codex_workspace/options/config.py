@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from ..errors import ConfigError
 from ..network.rules.upstream import ENVIRONMENT, InvalidUpstream, choose
 from ..reporting.output import OutputMode
 from ..text.units import parse_duration, parse_size
+from ..unpatched import clock
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoConfigMode
 
 __all__ = ["Config", "check_environment", "check_variable_name"]
@@ -57,7 +57,7 @@ class Config:
     # The URL may contain a password.
     upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
     renew_cassette: bool = False
-    started: float = field(default_factory=time.time)
+    started: float = field(default_factory=clock.now)
 
     @classmethod
     def of(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import time
 
-__all__ = ["local_time", "monotonic", "now", "sleep"]
+__all__ = ["date_today", "local_time", "monotonic", "now", "sleep"]
 
 _REALTIME = 0
 """Its number on Linux, macOS and the BSDs."""
@@ -49,6 +49,13 @@ def sleep(seconds: float) -> None:
     Wait.
     """
     _sleep[0](seconds)
+
+
+def date_today() -> str:
+    """
+    Return today's date in UTC, as `2026-11-29`.
+    """
+    return time.strftime("%Y-%m-%d", time.gmtime(now()))
 
 
 def local_time() -> time.struct_time:

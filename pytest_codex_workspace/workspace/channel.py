@@ -10,7 +10,6 @@ import json
 import math
 import os
 import threading
-import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from errno import E2BIG, EFBIG
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import WorkspaceLost
 from ..in_container import workspace_agent as wire
+from ..unpatched import clock
 from .call import PTY_WINDOW, WINDOW, Call, CommandCall, FileCall, check_size
 from .process import Process, to_bytes
 from .result import ExecResult, timed_out
@@ -127,7 +127,7 @@ class Channel:
             cwd=cwd,
             root=root,
         )
-        if not call.result(time.monotonic() + timeout):
+        if not call.result(clock.monotonic() + timeout):
             raise WorkspaceLost(
                 f"the agent of the workspace did not answer within {timeout:g} s"
                 f"{self._last_output()}"
@@ -180,7 +180,7 @@ class Channel:
         __tracebackhide__ = True
         _check_command(argv, cwd, env or {}, user, timeout)
         call = self._open(lambda sender, number: CommandCall(sender, number, limit))
-        deadline = None if timeout is None else time.monotonic() + timeout + _PATIENCE
+        deadline = None if timeout is None else clock.monotonic() + timeout + _PATIENCE
         try:
             self._execute(call, argv, cwd, env, user, timeout, stdin=input is not None, limit=limit)
             if input is not None:

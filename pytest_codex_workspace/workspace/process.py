@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal as signals
 import threading
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ..unpatched import clock
 from .result import ExecResult, timed_out
 
 if TYPE_CHECKING:
@@ -313,4 +313,4 @@ def to_bytes(data: str | bytes) -> bytes:
 
 
 def _deadline(timeout: float | None) -> float | None:
-    return None if timeout is None else time.monotonic() + timeout
+    return None if timeout is None else clock.monotonic() + timeout
