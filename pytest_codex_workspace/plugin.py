@@ -7,9 +7,12 @@ down runs without workspaces.
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,6 +40,8 @@ _SHOWN: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 """How many blocked requests of a workspace the reports of subtests have shown."""
 
 _WORKSPACES: pytest.StashKey[list[Workspace]] = pytest.StashKey()
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_TIMER = pytest.StashKey[threading.Timer]()
 _COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 _KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
 _COUNTS_KEY = "codex_workspace_counts"
@@ -140,6 +145,18 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
     return made
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+    """
+    Before the first test that needs it, make what is made once, outside of the time limit of that
+    test and before any of its fixtures changes something. An error is raised again by the fixture.
+    """
+    if _uses_workspace(item) and not _is_skipped(item) and not item.config.option.setupplan:
+        with suppress(Exception):
+            _prepare(item)
+    return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """
@@ -166,11 +183,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """
     Add the state of its workspaces to the report of a failed test, fixture or subtest.
     """
+    if call.excinfo is not None and not item.config.option.fulltrace:
+        _cut_frames(call.excinfo.value)
     report = yield
     if report.failed:
         item.stash[_FAILED] = True
@@ -201,10 +220,48 @@ def pytest_testnodedown(node: Any) -> None:
     node.config.stash[_KEPT].extend(output.get(_KEPT_KEY, ()))
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """
+    Show what is running shortly before pytest-timeout ends the whole process, as its method
+    `thread` does. It prints what was captured.
+    """
+    if settings.method == "thread" and _uses_workspace(item):
+        timer = threading.Timer(settings.timeout * 0.95, _show_running, (item.config,))
+        timer.daemon = True
+        item.stash[_TIMER] = timer
+        timer.start()
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_cancel_timer(item: pytest.Item) -> None:
+    """
+    Stop waiting for the end of the time.
+    """
+    timer = item.stash.get(_TIMER, None)
+    if timer is not None:
+        timer.cancel()
+
+
+def _show_running(config: pytest.Config) -> None:
+    session = config.stash.get(_SESSION, None)
+    for text in session.running() if session is not None else ():
+        print(text, file=sys.stderr)  # noqa: T201 -- captured, and shown with the test
+
+
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """
+    Show the line of the test that Ctrl-C interrupted, not ours.
+    """
+    _cut_frames(excinfo.value)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """
-    Send the counts and kept workspaces of an xdist worker to the controller.
+    End what no fixture has ended. Send the counts and kept workspaces of an xdist worker to the
+    controller.
     """
+    _close_session(session.config)
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output[_COUNTS_KEY] = session.config.stash[_COUNTS]
@@ -227,13 +284,8 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def _codex_session(request: pytest.FixtureRequest) -> Iterator[Session]:
-    from .reporting.output import Output
-    from .session import Session
-
-    config = request.config
-    output = Output(config.stash[_CONFIG].output, _writer(config))
-    with Session(config.stash[_CONFIG], output) as session:
-        yield session
+    yield _session_of(request.config)
+    _close_session(request.config)
 
 
 @pytest.fixture(scope="session")
@@ -434,6 +486,96 @@ class _Starter:
         repo = wanted.repo or request.getfixturevalue("codex_repo").path
         session: Session = request.getfixturevalue("_codex_session")
         return session.repository(request.path.parent / repo, wanted.rev or "HEAD")
+
+
+def _session_of(config: pytest.Config) -> Session:
+    """
+    Return the session of this run. The first call makes it.
+    """
+    from .reporting.output import Output
+    from .session import Session
+
+    if _SESSION not in config.stash:
+        output = Output(config.stash[_CONFIG].output, _writer(config))
+        config.stash[_SESSION] = Session(config.stash[_CONFIG], output)
+    return config.stash[_SESSION]
+
+
+def _close_session(config: pytest.Config) -> None:
+    session = config.stash.get(_SESSION, None)
+    if session is not None:
+        del config.stash[_SESSION]
+        session.close()
+
+
+def _prepare(item: pytest.Item) -> None:
+    """
+    Make what the workspace of *item* starts from, as far as it is known before its fixtures run.
+    """
+    config = item.config.stash[_CONFIG]
+    parameters: Mapping[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    wanted = WorkspaceRequest()
+    if "codex_workspace" in item.fixturenames:  # type: ignore[attr-defined]
+        wanted = read_markers(item.iter_markers())
+        if "codex_workspace" in parameters:
+            wanted = wanted.changed_by(read_keywords(parameters["codex_workspace"]))
+    repo = config.repo if wanted.repo is None else item.path.parent / wanted.repo
+    if repo is None:
+        if "codex_workspace" in item.fixturenames:  # type: ignore[attr-defined]
+            return  # The test is skipped.
+        _session_of(item.config).prepare()
+        return
+    session = _session_of(item.config)
+    if _is_overridden(item, "codex_env") or config.cassette != "off":
+        session.prepare()
+        return
+    default = config.rev if wanted.repo is None else "HEAD"
+    env = {**config.env, **parameters.get("codex_env", {}), **wanted.env}
+    snapshot = session.repository(repo, wanted.rev or default)
+    session.prepare(session.spec(snapshot, env), wanted.state)
+
+
+def _is_overridden(item: pytest.Item, fixture: str) -> bool:
+    """
+    Return whether a project has its own fixture in place of ours.
+    """
+    found = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).get(fixture, ())
+    return any(one.func.__module__ != __name__ for one in found)
+
+
+def _is_skipped(item: pytest.Item) -> bool:
+    """
+    Return whether *item* may be skipped: a condition that is text is not evaluated here.
+    """
+    if item.get_closest_marker("skip"):
+        return True
+    return any(any(mark.args) for mark in item.iter_markers("skipif"))
+
+
+def _cut_frames(error: BaseException) -> None:
+    """
+    Remove our frames from the end of a traceback that a user's frame leads to, if the error is for
+    the user: one of ours, or an interruption from outside.
+    """
+    from .errors import CodexWorkspaceError
+
+    if isinstance(error, Exception) and not isinstance(error, CodexWorkspaceError):
+        return
+    caller, entry = None, error.__traceback__
+    while entry is not None:
+        module = _module_of(entry)
+        if module.startswith(f"{__package__}.") and caller is not None:
+            if _module_of(caller) == "_pytest.fixtures":
+                entry.tb_next = None  # Our fixture.
+                return
+            if not _module_of(caller).startswith((f"{__package__}.", "_pytest.", "pluggy.")):
+                caller.tb_next = None
+                return
+        caller, entry = entry, entry.tb_next
+
+
+def _module_of(entry: TracebackType) -> str:
+    return str(entry.tb_frame.f_globals.get("__name__", ""))
 
 
 def _uses_workspace(item: pytest.Item) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..unpatched import clock
-from .result import ExecResult, timed_out
+from .result import ExecResult, still_running, timed_out, was_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,6 +64,11 @@ class ProcessControl(Protocol):
         """
         Wait for output of *stream* (0 or 1) and return it; return nothing after the
         end of the command.
+        """
+
+    def output(self) -> tuple[bytes, bytes]:
+        """
+        Return the unread output of both streams.
         """
 
     def poll(self) -> Exit | None:
@@ -192,6 +197,7 @@ class Process:
         self._lock = threading.Lock()
         self._result: ExecResult | None = None
         self._expired: float | None = None
+        self._began = clock.monotonic()
 
     def __repr__(self) -> str:
         return f"<Process {self.pid} {self.args!r}>"
@@ -231,7 +237,12 @@ class Process:
             WorkspaceLost: the workspace's container ended.
         """
         __tracebackhide__ = True
-        end, expired = self._control.wait(_deadline(timeout), self._keep), None
+        try:
+            end, expired = self._control.wait(_deadline(timeout), self._keep), None
+        except BaseException as error:
+            if was_interrupted(error):
+                error.add_note(still_running(self._so_far()))
+            raise
         if end is None:
             expired = timeout
             self._control.kill("KILL")
@@ -291,6 +302,12 @@ class Process:
             ValueError: the size is out of range.
         """
         self._control.resize(rows, columns)
+
+    def _so_far(self) -> ExecResult:
+        stdout, stderr = self._control.output()
+        return ExecResult(
+            self.args, 0, stdout, stderr, clock.monotonic() - self._began, cwd=self._cwd
+        )
 
     def _collect(self, end: Exit) -> ExecResult:
         stdout, stderr = self.stdout.rest(), self.stderr.rest()

@@ -422,6 +422,25 @@ def test_a_failed_script_is_remembered_for_the_session(world, mode, script, runs
         bring_up(session)
 
 
+@pytest.mark.parametrize("mode", ["auto", "refresh", "off"])
+def test_what_is_made_ahead_is_made_once(world, mode):
+    """
+    The first workspace reports that its setup ran, and the next one that it was cached.
+    """
+    with world.session(mode) as session:
+        spec = session.spec(snapshot(), {})
+        session.prepare(spec)
+        ahead = world.trace.count("setup.sh")
+        first, second = bring_up(session), bring_up(session)
+
+    assert ahead == (0 if mode == "off" else 1)
+    if mode != "off":
+        assert world.trace.count("setup.sh") == 1
+        assert ("miss", "hit") == (first.setup.cache, second.setup.cache)
+    else:
+        assert ("off", "off") == (first.setup.cache, second.setup.cache)
+
+
 def test_a_failed_setup_leaves_the_cache_as_it_was(warm):
     """
     With `refresh`, the old layers stay, and serve the next session.
