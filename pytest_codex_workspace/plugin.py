@@ -13,13 +13,13 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pytest
 
 from .errors import ConfigError, PolicyError
 from .options.config import Config, check_environment
-from .options.markers import DESCRIPTIONS, WorkspaceRequest, read_keywords, read_markers
+from .options.markers import DESCRIPTIONS, Keywords, WorkspaceRequest, read_keywords, read_markers
 from .options.sources import Given, ResolvedOptions, Source, Values, entries_of
 from .options.table import OPTIONS
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .network.rules.policy import Policy
     from .projection.repository import RepositorySnapshot
     from .session import Session
-    from .workspace.handle import Workspace
+    from .workspace.handle import Workspace, WorkspaceFactory
 
 _CONFIG = pytest.StashKey[Config]()
 _ATTEMPT = pytest.StashKey[int]()
@@ -355,7 +355,7 @@ def codex_network_policy(request: pytest.FixtureRequest) -> PolicyLike:
 @pytest.fixture
 def codex_workspace_factory(
     request: pytest.FixtureRequest, codex_env: dict[str, str], codex_network_policy: PolicyLike
-) -> Iterator[Callable[..., Workspace]]:
+) -> Iterator[WorkspaceFactory]:
     """
     Return a function that starts workspaces. Its keywords are `rev` and the names of
     the markers (`cache_hit`, `cache_miss`, `codex_repo`, `codex_env`, `codex_network`,
@@ -364,8 +364,13 @@ def codex_workspace_factory(
     """
     _refuse_parameter(request)
     start = _Starter(request, codex_env, codex_network_policy)
+
+    def make(**keywords: Unpack[Keywords]) -> Workspace:
+        __tracebackhide__ = True
+        return start(read_keywords(keywords))
+
     try:
-        yield lambda **keywords: start(read_keywords(keywords))
+        yield make
     finally:
         start.stop_all()
 

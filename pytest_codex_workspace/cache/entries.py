@@ -114,7 +114,7 @@ def is_old(image: ImageInfo, ttl: float) -> bool:
     Check whether *image* is older than *ttl* seconds, or from the future because a
     clock was wrong.
     """
-    return not -_CLOCK_SLACK < clock.now() - labels.created(image.labels) < ttl
+    return not -_CLOCK_SLACK < clock.wall_time() - labels.created(image.labels) < ttl
 
 
 def prune(engine: Engine, usage: Usage, *, ttl: float, size: int) -> list[str]:

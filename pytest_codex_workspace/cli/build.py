@@ -108,7 +108,7 @@ def _timed(
     from ..engine import labels
     from ..text.units import show_size
 
-    began, started = clock.now(), clock.monotonic()
+    began, started = clock.wall_time(), clock.monotonic()
     image = make()
     duration = clock.monotonic() - started
     built = labels.created(image.labels) >= began - 0.001

@@ -220,7 +220,7 @@ def _facts(entry: Entry) -> dict[str, object]:
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    now = clock.now()
+    now = clock.wall_time()
     used = f"{show_duration(now - entry.use.last)} ago" if entry.use.hits else "never"
     return (
         entry.repository,
@@ -256,7 +256,7 @@ def _lines_of(explanation: Explanation, ttl: float) -> Iterator[str]:
     if image is None:
         yield f"miss: {snapshot.name} has no setup image"
         return
-    age = show_duration(clock.now() - image.created)
+    age = show_duration(clock.wall_time() - image.created)
     if explanation.outcome == "hit":
         yield f"hit: {age} old, used {counted(image.use.hits, 'time')}, {show_size(image.own)}"
     elif explanation.outcome == "old":

@@ -94,7 +94,7 @@ def authority(now: float | None = None) -> Result | None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=host_certificates.ca_certificate(pem).decode("ascii"))
         until = str(context.get_ca_certs()[0]["notAfter"])
-        left = ssl.cert_time_to_seconds(until) - (clock.now() if now is None else now)
+        left = ssl.cert_time_to_seconds(until) - (clock.wall_time() if now is None else now)
     except (ssl.SSLError, ValueError, LookupError):
         return error(f"{path} does not contain the certificate of an authority", remove)
     if left <= 0:

@@ -46,7 +46,7 @@ def image(engine: Engine, choice: str) -> Result:
     """
     built = base_image(engine, choice)
     if built is not None:
-        age = show_duration(clock.now() - labels.created(built.labels))
+        age = show_duration(clock.wall_time() - labels.created(built.labels))
         return ok(f"{choice}: built {age} ago")
     reference = reference_of(choice)
     if reference is None:

@@ -61,7 +61,7 @@ def now() -> str:
     """
     Return the value of `CREATED` for an object that is created now.
     """
-    return f"{clock.now():.3f}"
+    return f"{clock.wall_time():.3f}"
 
 
 def created(found: Mapping[str, str]) -> float:

@@ -143,5 +143,5 @@ def remove_image(engine: Engine, image: ImageInfo) -> list[str]:
 def _is_left(found: Mapping[str, str]) -> bool:
     gone = owner_is_gone(found.get(labels.PID, ""))
     if gone is None:
-        return clock.now() - labels.created(found) > _FOREIGN_AGE
+        return clock.wall_time() - labels.created(found) > _FOREIGN_AGE
     return gone

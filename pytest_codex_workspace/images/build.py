@@ -194,7 +194,7 @@ def _remove_superseded(engine: Engine, plan: Plan, image: ImageInfo) -> None:
     ]
     older.sort(key=lambda one: labels.created(one.labels), reverse=True)
     for one in older[1:]:
-        if clock.now() - labels.created(one.labels) < _SUPERSEDED_AGE:
+        if clock.wall_time() - labels.created(one.labels) < _SUPERSEDED_AGE:
             continue
         for tag in one.tags:
             if tag.rpartition(":")[0].endswith(plan.repository):

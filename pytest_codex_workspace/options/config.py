@@ -57,7 +57,7 @@ class Config:
     # The URL may contain a password.
     upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
     renew_cassette: bool = False
-    started: float = field(default_factory=clock.now)
+    started: float = field(default_factory=clock.wall_time)
 
     @classmethod
     def of(

@@ -25,7 +25,9 @@ def event_line(event: str, **fields: Any) -> str:
     Return one event as a line of ASCII, which cannot control a terminal.
     """
     text = json.dumps(
-        {"time": round(clock.now(), 3), "event": event, **fields}, ensure_ascii=False, default=str
+        {"time": round(clock.wall_time(), 3), "event": event, **fields},
+        ensure_ascii=False,
+        default=str,
     )
     # A file name may hold bytes that are not valid text.
     return json.dumps(json.loads(_SURROGATE.sub("\ufffd", text)))

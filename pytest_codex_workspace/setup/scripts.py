@@ -303,7 +303,7 @@ def _prune(directory: Path) -> None:
     for path in directory.glob("*.log"):
         # Another process may be pruning, too.
         with suppress(OSError):
-            if clock.now() - path.stat().st_mtime > _LOG_AGE:
+            if clock.wall_time() - path.stat().st_mtime > _LOG_AGE:
                 path.unlink()
 
 

@@ -280,7 +280,7 @@ class TestBaseImage:
         Two checkouts that are used alternately do not rebuild each other's image, and
         the number of images does not grow.
         """
-        monkeypatch.setattr(clock, "now", itertools.count(0, 50_000).__next__)
+        monkeypatch.setattr(clock, "wall_time", itertools.count(0, 50_000).__next__)
         made = [ensure(certificate=CERTIFICATE.replace(b"AAAA", b"AAA%d" % n)) for n in range(3)]
 
         tags = {tag for image in engine.images({labels.KIND: "base"}) for tag in image.tags}

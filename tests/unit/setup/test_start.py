@@ -234,7 +234,7 @@ def test_with_a_warm_cache(warm, state, mode, expected):
     """
     What is cached is used, unless the state or the mode says otherwise.
     """
-    assert expected == observe(warm, state, mode, started=clock.now() + 1)
+    assert expected == observe(warm, state, mode, started=clock.wall_time() + 1)
 
 
 @pytest.mark.parametrize(("state", "mode", "expected"), cells(GONE))
@@ -244,7 +244,9 @@ def test_a_layer_that_goes_between_look_up_and_start(warm, state, mode, expected
     """
     remove_once(warm, TOP[state])
 
-    assert expected == observe(warm, state, mode, started=clock.now() + 1 - (mode == "refresh"))
+    assert expected == observe(
+        warm, state, mode, started=clock.wall_time() + 1 - (mode == "refresh")
+    )
 
 
 @pytest.mark.parametrize(("state", "mode", "expected"), cells(BROKEN))
@@ -254,7 +256,7 @@ def test_a_broken_layer(warm, state, mode, expected):
     """
     warm.break_agent(TOP[state])
 
-    assert expected == observe(warm, state, mode, started=clock.now() + 1)
+    assert expected == observe(warm, state, mode, started=clock.wall_time() + 1)
 
 
 @pytest.mark.parametrize(("state", "mode", "expected"), cells(BUSY))
@@ -262,7 +264,7 @@ def test_another_session_is_running_setup(world, state, mode, expected):
     """
     Who needs its result waits for it; who does not goes on.
     """
-    started = clock.now()
+    started = clock.wall_time()
     script = world.scripts[SETUP]
     script.wait = threading.Event()
     go_on = script.wait.set
@@ -447,7 +449,10 @@ def test_a_failed_setup_leaves_the_cache_as_it_was(warm):
     """
     warm.scripts[SETUP].code = 1
     before = warm.newest("setup").id
-    with warm.session("refresh", started=clock.now() + 1) as session, pytest.raises(SetupError):
+    with (
+        warm.session("refresh", started=clock.wall_time() + 1) as session,
+        pytest.raises(SetupError),
+    ):
         bring_up(session)
 
     assert before == warm.newest("setup").id
@@ -486,8 +491,8 @@ def test_an_old_setup_is_not_used(warm, monkeypatch, mode):
     """
     After 12 hours setup runs again, or is missing.
     """
-    now = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: now + 12 * 3600 + 1)
+    now = clock.wall_time()
+    monkeypatch.setattr(clock, "wall_time", lambda: now + 12 * 3600 + 1)
 
     found = observe(warm, "ready", mode)
 
