@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .network.rules.policy import Policy
     from .network.rules.request import Request
     from .network.stubs import Route
-    from .workspace.handle import SetupResult, Workspace
+    from .workspace.handle import SetupResult, Workspace, WorkspaceFactory
     from .workspace.paths import WorkspacePath
     from .workspace.process import Process
     from .workspace.result import ExecResult
@@ -58,6 +58,7 @@ __all__ = [
     "SetupError",
     "SetupResult",
     "Workspace",
+    "WorkspaceFactory",
     "WorkspaceLost",
     "WorkspacePath",
 ]
@@ -71,6 +72,7 @@ _MODULES = {
     "Route": ".network.stubs",
     "SetupResult": ".workspace.handle",
     "Workspace": ".workspace.handle",
+    "WorkspaceFactory": ".workspace.handle",
     "WorkspacePath": ".workspace.paths",
 }
 

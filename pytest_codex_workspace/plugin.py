@@ -11,16 +11,18 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pytest
 
 from .errors import ConfigError, PolicyError
 from .options.config import Config, check_environment
-from .options.markers import DESCRIPTIONS, WorkspaceRequest, read_keywords, read_markers
+from .options.markers import DESCRIPTIONS, Keywords, WorkspaceRequest, read_keywords, read_markers
 from .options.sources import (
     Given,
     ResolvedOptions,
@@ -34,12 +36,13 @@ from .text.phrases import did_you_mean
 
 if TYPE_CHECKING:
     from .engine.protocol import Engine
+    from .host.signals import EndingSignals
     from .network.isolation import Isolation
     from .network.policy_reader import PolicyLike
     from .network.rules.policy import Policy
     from .projection.repository import RepositorySnapshot
     from .session import Session
-    from .workspace.handle import Workspace
+    from .workspace.handle import Workspace, WorkspaceFactory
 
 _CONFIG = pytest.StashKey[Config]()
 _ATTEMPT = pytest.StashKey[int]()
@@ -49,6 +52,9 @@ _SHOWN: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 """How many blocked requests of a workspace the reports of subtests have shown."""
 
 _WORKSPACES: pytest.StashKey[list[Workspace]] = pytest.StashKey()
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_ENDS = pytest.StashKey[ExitStack]()
+_TIMER = pytest.StashKey[threading.Timer]()
 _COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 _KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
 _COUNTS_KEY = "codex_workspace_counts"
@@ -155,6 +161,18 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
     return made
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+    """
+    Before the first test that needs it, make what is made once, outside of the time limit of that
+    test and before any of its fixtures changes something. An error is raised again by the fixture.
+    """
+    if _uses_workspace(item) and not _is_skipped(item) and not item.config.option.setupplan:
+        with suppress(Exception):
+            _prepare(item)
+    return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """
@@ -181,11 +199,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """
     Add the state of its workspaces to the report of a failed test, fixture or subtest.
     """
+    if call.excinfo is not None and not item.config.option.fulltrace:
+        _cut_frames(call.excinfo.value)
     report = yield
     if report.failed:
         item.stash[_FAILED] = True
@@ -216,10 +236,48 @@ def pytest_testnodedown(node: Any) -> None:
     node.config.stash[_KEPT].extend(output.get(_KEPT_KEY, ()))
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """
+    Show what is running shortly before pytest-timeout ends the whole process, as its method
+    `thread` does. It prints what was captured.
+    """
+    if settings.method == "thread" and _uses_workspace(item):
+        timer = threading.Timer(settings.timeout * 0.95, _show_running, (item.config,))
+        timer.daemon = True
+        item.stash[_TIMER] = timer
+        timer.start()
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_cancel_timer(item: pytest.Item) -> None:
+    """
+    Stop waiting for the end of the time.
+    """
+    timer = item.stash.get(_TIMER, None)
+    if timer is not None:
+        timer.cancel()
+
+
+def _show_running(config: pytest.Config) -> None:
+    session = config.stash.get(_SESSION, None)
+    for text in session.running() if session is not None else ():
+        print(text, file=sys.stderr)  # noqa: T201 -- captured, and shown with the test
+
+
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """
+    Show the line of the test that Ctrl-C interrupted, not ours.
+    """
+    _cut_frames(excinfo.value)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """
-    Send the counts and kept workspaces of an xdist worker to the controller.
+    End what no fixture has ended. Send the counts and kept workspaces of an xdist worker to the
+    controller.
     """
+    _close_session(session.config)
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output[_COUNTS_KEY] = session.config.stash[_COUNTS]
@@ -254,29 +312,8 @@ def pytest_warning_recorded(warning_message: Any) -> None:
 
 @pytest.fixture(scope="session")
 def _codex_session(request: pytest.FixtureRequest) -> Iterator[Session]:
-    from .host.signals import EndingSignals
-    from .reporting.output import Output
-    from .session import Session
-
-    config = request.config
-    output = Output(config.stash[_CONFIG].output, _writer(config))
-    # pytest tears down after Ctrl-C, but not after the other signals that ask it to end.
-    with EndingSignals((signal.SIGTERM, signal.SIGHUP)) as signals:
-        try:
-            with Session(config.stash[_CONFIG], output) as session:
-                yield session
-        finally:
-            if signals.received is not None:
-                atexit.register(_die_by, signals.received)
-
-
-def _die_by(number: int) -> None:
-    from .host.signals import die_by
-
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-    die_by(number)
+    yield _session_of(request.config)
+    _close_session(request.config)
 
 
 @pytest.fixture(scope="session")
@@ -346,7 +383,7 @@ def codex_network_policy(request: pytest.FixtureRequest) -> PolicyLike:
 @pytest.fixture
 def codex_workspace_factory(
     request: pytest.FixtureRequest, codex_env: dict[str, str], codex_network_policy: PolicyLike
-) -> Iterator[Callable[..., Workspace]]:
+) -> Iterator[WorkspaceFactory]:
     """
     Return a function that starts workspaces. Its keywords are `rev` and the names of
     the markers (`cache_hit`, `cache_miss`, `codex_repo`, `codex_env`, `codex_network`,
@@ -355,8 +392,13 @@ def codex_workspace_factory(
     """
     _refuse_parameter(request)
     start = _Starter(request, codex_env, codex_network_policy)
+
+    def make(**keywords: Unpack[Keywords]) -> Workspace:
+        __tracebackhide__ = True
+        return start(read_keywords(keywords))
+
     try:
-        yield lambda **keywords: start(read_keywords(keywords))
+        yield make
     finally:
         start.stop_all()
 
@@ -477,6 +519,120 @@ class _Starter:
         repo = wanted.repo or request.getfixturevalue("codex_repo").path
         session: Session = request.getfixturevalue("_codex_session")
         return session.repository(request.path.parent / repo, wanted.rev or "HEAD")
+
+
+def _session_of(config: pytest.Config) -> Session:
+    """
+    Return the session of this run. The first call makes it.
+    """
+    from .host.signals import EndingSignals
+    from .reporting.output import Output
+    from .session import Session
+
+    if _SESSION not in config.stash:
+        ends = config.stash[_ENDS] = ExitStack()
+        # pytest tears down after Ctrl-C, but not after the other signals that ask it to end.
+        signals = EndingSignals((signal.SIGTERM, signal.SIGHUP))
+        ends.callback(_end_by_signal, signals)
+        ends.enter_context(signals)
+        output = Output(config.stash[_CONFIG].output, _writer(config))
+        config.stash[_SESSION] = Session(config.stash[_CONFIG], output)
+        ends.callback(config.stash[_SESSION].close)
+    return config.stash[_SESSION]
+
+
+def _close_session(config: pytest.Config) -> None:
+    if _SESSION in config.stash:
+        ends = config.stash[_ENDS]
+        del config.stash[_SESSION], config.stash[_ENDS]
+        ends.close()
+
+
+def _end_by_signal(signals: EndingSignals) -> None:
+    """
+    Have pytest end by the signal that it was torn down for, once it has written its summary.
+    """
+    if signals.received is not None:
+        atexit.register(_die_by, signals.received)
+
+
+def _die_by(number: int) -> None:
+    from .host.signals import die_by
+
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    die_by(number)
+
+
+def _prepare(item: pytest.Item) -> None:
+    """
+    Make what the workspace of *item* starts from, as far as it is known before its fixtures run.
+    """
+    config = item.config.stash[_CONFIG]
+    parameters: Mapping[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    wanted = WorkspaceRequest()
+    if "codex_workspace" in item.fixturenames:  # type: ignore[attr-defined]
+        wanted = read_markers(item.iter_markers())
+        if "codex_workspace" in parameters:
+            wanted = wanted.changed_by(read_keywords(parameters["codex_workspace"]))
+    repo = config.repo if wanted.repo is None else item.path.parent / wanted.repo
+    if repo is None:
+        if "codex_workspace" in item.fixturenames:  # type: ignore[attr-defined]
+            return  # The test is skipped.
+        _session_of(item.config).prepare()
+        return
+    session = _session_of(item.config)
+    if _is_overridden(item, "codex_env") or config.cassette != "off":
+        session.prepare()
+        return
+    default = config.rev if wanted.repo is None else "HEAD"
+    env = {**config.env, **parameters.get("codex_env", {}), **wanted.env}
+    snapshot = session.repository(repo, wanted.rev or default)
+    session.prepare(session.spec(snapshot, env), wanted.state)
+
+
+def _is_overridden(item: pytest.Item, fixture: str) -> bool:
+    """
+    Return whether a project has its own fixture in place of ours.
+    """
+    found = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).get(fixture, ())
+    return any(one.func.__module__ != __name__ for one in found)
+
+
+def _is_skipped(item: pytest.Item) -> bool:
+    """
+    Return whether *item* may be skipped: a condition that is text is not evaluated here.
+    """
+    if item.get_closest_marker("skip"):
+        return True
+    return any(any(mark.args) for mark in item.iter_markers("skipif"))
+
+
+def _cut_frames(error: BaseException) -> None:
+    """
+    Remove our frames from the end of a traceback that a user's frame leads to, if the error is for
+    the user: one of ours, or an interruption from outside.
+    """
+    from .errors import CodexWorkspaceError
+
+    if isinstance(error, Exception) and not isinstance(error, CodexWorkspaceError):
+        return
+    caller, entry = None, error.__traceback__
+    while entry is not None:
+        module = _module_of(entry)
+        if module.startswith(f"{__package__}.") and caller is not None:
+            if _module_of(caller) == "_pytest.fixtures":
+                entry.tb_next = None  # Our fixture.
+                return
+            if not _module_of(caller).startswith((f"{__package__}.", "_pytest.", "pluggy.")):
+                caller.tb_next = None
+                return
+        caller, entry = entry, entry.tb_next
+
+
+def _module_of(entry: TracebackType) -> str:
+    return str(entry.tb_frame.f_globals.get("__name__", ""))
 
 
 def _uses_workspace(item: pytest.Item) -> bool:

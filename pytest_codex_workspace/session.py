@@ -150,6 +150,24 @@ class Session:
             self._live[started.running.container] = started
             return started
 
+    def prepare(self, spec: WorkspaceSpec | None = None, state: State = "ready") -> None:
+        """
+        Make what takes long and is made once: the images, the proxy, and the layers that a
+        workspace of *spec* starts from.
+
+        Raises:
+            CodexWorkspaceError: one of the parts could not be made.
+        """
+        if spec is not None and spec.runs_scripts(state):
+            _ = spec.secrets.values
+        with self._lock:
+            if not self.config.cache_registry:
+                # Where another machine's setup is found, the base image may not be needed.
+                _ = self.image
+            self.isolation.revive()
+            if spec is not None:
+                self.starter.prepare(spec, state)
+
     def stop(self, workspace: Workspace, *, keep: bool = False) -> str | None:
         """
         End a workspace. With *keep*, make an image of its files first.
@@ -171,6 +189,12 @@ class Session:
             workspace.network.end([*started.before, *last])
             self._end(started)
         return tag
+
+    def running(self) -> list[str]:
+        """
+        Return what each command that is waited for has printed so far.
+        """
+        return [text for one in list(self._live.values()) for text in one.running.channel.running()]
 
     def _end_all(self) -> None:
         with ExitStack() as ends:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Literal, cast
 from ..engine import labels
 from ..engine.protocol import Engine, ImageInfo
 from ..engine.sweep import remove_image
+from ..unpatched import clock
 from .usage import Usage, Use
 
 __all__ = ["KINDS", "Entry", "clear", "entries", "evict", "forget_missing", "is_old", "prune"]
@@ -114,7 +114,7 @@ def is_old(image: ImageInfo, ttl: float) -> bool:
     Check whether *image* is older than *ttl* seconds, or from the future because a
     clock was wrong.
     """
-    return not -_CLOCK_SLACK < time.time() - labels.created(image.labels) < ttl
+    return not -_CLOCK_SLACK < clock.wall_time() - labels.created(image.labels) < ttl
 
 
 def prune(engine: Engine, usage: Usage, *, ttl: float, size: int) -> list[str]:

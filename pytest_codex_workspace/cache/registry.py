@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 
@@ -10,6 +9,7 @@ from ..engine import labels
 from ..engine.protocol import Advance, Engine, ImageInfo
 from ..errors import CodexWorkspaceError, EngineError
 from ..reporting.output import Output, Step
+from ..unpatched import clock
 from .entries import is_old
 
 __all__ = ["SharedCache"]
@@ -56,7 +56,7 @@ class SharedCache:
         if self._down:
             return None
         reference = self._reference(key)
-        started = time.monotonic()
+        started = clock.monotonic()
         title = f"fetching the setup image {key} from {self._repository}"
         try:
             # Most look-ups find no image, so the step is announced only if it takes long.
@@ -82,7 +82,7 @@ class SharedCache:
             return None
         self._output.note(
             f"the setup image {key} comes from {self._repository}: "
-            f"{time.monotonic() - started:.1f} s"
+            f"{clock.monotonic() - started:.1f} s"
         )
         return image
 

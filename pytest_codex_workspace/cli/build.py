@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..unpatched import clock
 from .options import add_command, add_json, add_options, config_of
 from .printing import finish, output_of, print_event, show
 from .table import table
@@ -108,9 +108,9 @@ def _timed(
     from ..engine import labels
     from ..text.units import show_size
 
-    began, started = time.time(), time.monotonic()
+    began, started = clock.wall_time(), clock.monotonic()
     image = make()
-    duration = time.monotonic() - started
+    duration = clock.monotonic() - started
     built = labels.created(image.labels) >= began - 0.001
     repository = PROXY_IMAGE if what == "proxy" else IMAGE
     # Users may have added tags of their own.

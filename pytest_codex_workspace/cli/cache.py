@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..text.phrases import counted
 from ..text.units import show_duration, show_size
+from ..unpatched import clock
 from .options import (
     RUN_OPTIONS,
     add_command,
@@ -222,7 +222,7 @@ def _facts(entry: Entry) -> dict[str, object]:
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    now = time.time()
+    now = clock.wall_time()
     used = f"{show_duration(now - entry.use.last)} ago" if entry.use.hits else "never"
     return (
         entry.repository,
@@ -258,7 +258,7 @@ def _lines_of(explanation: Explanation, ttl: float) -> Iterator[str]:
     if image is None:
         yield f"miss: {snapshot.name} has no setup image"
         return
-    age = show_duration(time.time() - image.created)
+    age = show_duration(clock.wall_time() - image.created)
     if explanation.outcome == "hit":
         yield f"hit: {age} old, used {counted(image.use.hits, 'time')}, {show_size(image.own)}"
     elif explanation.outcome == "old":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import ssl
 import stat
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ..host import certificates as host_certificates
 from ..host.dirs import cache_dir, preferred_cache_dir
 from ..projection.git import reading_environment, run_git
 from ..text.units import show_duration
+from ..unpatched import clock
 from .result import Result, error, from_error, ok, warning
 
 __all__ = ["authority", "cache_directory", "certificates", "git"]
@@ -94,7 +94,7 @@ def authority(now: float | None = None) -> Result | None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=host_certificates.ca_certificate(pem).decode("ascii"))
         until = str(context.get_ca_certs()[0]["notAfter"])
-        left = ssl.cert_time_to_seconds(until) - (time.time() if now is None else now)
+        left = ssl.cert_time_to_seconds(until) - (clock.wall_time() if now is None else now)
     except (ssl.SSLError, ValueError, LookupError):
         return error(f"{path} does not contain the certificate of an authority", remove)
     if left <= 0:

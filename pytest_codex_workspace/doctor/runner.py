@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
 from ..errors import CodexWorkspaceError
+from ..unpatched import clock
 from .result import Finding, Result, error, from_error, warning
 
 __all__ = ["LIMIT", "Check", "in_thread", "needs", "run_checks"]
@@ -80,9 +80,9 @@ def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Iterator[Findin
     Yields:
         A finding for each check that applies. A check that raises is an error.
     """
-    deadline = time.monotonic() + limit
+    deadline = clock.monotonic() + limit
     for check, future in [(check, in_thread(check.run)) for check in checks]:
-        wait([future], max(0.0, deadline - time.monotonic()))
+        wait([future], max(0.0, deadline - clock.monotonic()))
         result = _result(future, limit)
         if result is not None:
             yield Finding(check.group, check.name, result)

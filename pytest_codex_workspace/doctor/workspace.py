@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Mapping
 
 from ..codex import RUNTIMES, SELECT_RUNTIMES, defaulted_runtimes, workspace_environment
@@ -16,6 +15,7 @@ from ..images.debian import DEBIAN, ROOTFS
 from ..images.run_once import run_once
 from ..reporting.output import Output
 from ..text.units import show_duration
+from ..unpatched import clock
 from .network import TIMEOUT
 from .result import Result, error, ok, warning
 
@@ -46,7 +46,7 @@ def image(engine: Engine, choice: str) -> Result:
     """
     built = base_image(engine, choice)
     if built is not None:
-        age = show_duration(time.time() - labels.created(built.labels))
+        age = show_duration(clock.wall_time() - labels.created(built.labels))
         return ok(f"{choice}: built {age} ago")
     reference = reference_of(choice)
     if reference is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+
+from ..unpatched import clock
 
 __all__ = [
     "CA",
@@ -60,7 +61,7 @@ def now() -> str:
     """
     Return the value of `CREATED` for an object that is created now.
     """
-    return f"{time.time():.3f}"
+    return f"{clock.wall_time():.3f}"
 
 
 def created(found: Mapping[str, str]) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from ..codex import IMAGE
 from ..errors import EngineError
+from ..unpatched import clock
 from . import labels
 from .protocol import Engine, ImageInfo
 from .session_id import owner_is_gone
@@ -97,14 +97,14 @@ def _remove_network(engine: Engine, network: str) -> str | None:
     """
     Remove a network without containers. Return the engine's message if it refuses.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = clock.monotonic() + _PATIENCE
     while True:
         try:
             engine.remove_network(network)
         except EngineError as error:
-            if time.monotonic() > deadline:
+            if clock.monotonic() > deadline:
                 return str(error)
-            time.sleep(0.1)
+            clock.sleep(0.1)
         else:
             return None
 
@@ -143,5 +143,5 @@ def remove_image(engine: Engine, image: ImageInfo) -> list[str]:
 def _is_left(found: Mapping[str, str]) -> bool:
     gone = owner_is_gone(found.get(labels.PID, ""))
     if gone is None:
-        return time.time() - labels.created(found) > _FOREIGN_AGE
+        return clock.wall_time() - labels.created(found) > _FOREIGN_AGE
     return gone

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import EngineError
 from ..text.printable import printable
+from ..unpatched import clock
 
 __all__ = ["machine_lock"]
 
@@ -52,7 +53,9 @@ def machine_lock(path: Path, what: str, report: Callable[[str], None]) -> Iterat
 def _sign(holder: Path) -> None:
     # Without arguments, which may contain secrets.
     program = printable(Path(sys.argv[0]).name)
-    text = f"process {os.getpid()} ({program}, since {time.strftime('%H:%M:%S')})"
+    text = (
+        f"process {os.getpid()} ({program}, since {time.strftime('%H:%M:%S', clock.local_time())})"
+    )
     with suppress(OSError):
         holder.write_text(text, encoding="utf-8", errors="replace")
 

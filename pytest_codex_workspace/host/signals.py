@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
+
+from ..unpatched.clock import monotonic
 
 __all__ = ["EndingSignals", "Interrupted", "die_by"]
 
@@ -59,7 +60,7 @@ class EndingSignals:
         self,
         numbers: tuple[signal.Signals, ...] = _NUMBERS,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         die: Callable[[int], Any] | None = None,
     ) -> None:
         self.received: int | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ..host.dirs import cache_dir
 from ..host.locks import machine_lock
 from ..host.resources import resource_dir
 from ..reporting.output import Output
+from ..unpatched import clock
 from .context import BuildContext
 from .debian import ensure_debian
 
@@ -194,7 +194,7 @@ def _remove_superseded(engine: Engine, plan: Plan, image: ImageInfo) -> None:
     ]
     older.sort(key=lambda one: labels.created(one.labels), reverse=True)
     for one in older[1:]:
-        if time.time() - labels.created(one.labels) < _SUPERSEDED_AGE:
+        if clock.wall_time() - labels.created(one.labels) < _SUPERSEDED_AGE:
             continue
         for tag in one.tags:
             if tag.rpartition(":")[0].endswith(plan.repository):

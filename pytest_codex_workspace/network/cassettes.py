@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from ..host.locks import machine_lock
 from ..secrets.secrets import NO_SECRETS, Secrets
 from ..text.option_names import spell_option
 from ..text.phrases import counted
+from ..unpatched import clock
 from .rules.cassette import Cassette, Exchange, InvalidCassette, digest, lines_of, merge
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Cassettes:
         return _digest_of(path)
 
     def _write(self, path: Path) -> None:
-        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        today = clock.date_today()
         recorded = self._proxy.recorded(str(path))
         new = [replace(self._without_secrets(one), recorded=today) for one in recorded]
         for one in self._proxy.left_out(str(path)):

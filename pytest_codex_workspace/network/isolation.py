@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from ..engine.protocol import ContainerSpec, Engine, ImageInfo, NetworkInfo, Str
 from ..engine.session_id import Identity
 from ..engine.sweep import sweep
 from ..errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
+from ..unpatched import clock
 from .proxy_client import ProxyClient
 from .rules.policy import Policy
 from .rules.upstream import UpstreamProxy
@@ -156,15 +156,15 @@ class Isolation:
         """
         Wait for an engine that is being restarted, but only once for each outage.
         """
-        deadline = time.monotonic() + (0.0 if self._gone else _RESTART)
+        deadline = clock.monotonic() + (0.0 if self._gone else _RESTART)
         while True:
             try:
                 self._engine.networks({labels.SESSION: self._identity.id})
             except EngineUnavailable:
-                self._gone = time.monotonic() > deadline
+                self._gone = clock.monotonic() > deadline
                 if self._gone:
                     raise
-                time.sleep(0.2)
+                clock.sleep(0.2)
             else:
                 self._gone = False
                 return

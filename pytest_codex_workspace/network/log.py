@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from ..errors import WorkspaceLost
 from ..text.phrases import counted
-from .matching import Matcher, describe_differences
+from .matching import BlockedFilters, Filters, Matcher, describe_differences
 from .rules.hosts import host_matches
 from .stubs import Route, fault_fields, stub_fields
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .policy_reader import PolicyLike
     from .proxy_client import ProxyClient
-    from .rules.policy import Policy
+    from .rules.policy import Policy, Reason
     from .rules.request import Request
 
 __all__ = ["LiveNetwork", "NetworkLog"]
@@ -96,7 +96,7 @@ class NetworkLog:
         """
         return f"<{type(self).__name__}>"
 
-    def requests(self, **match: Any) -> list[Request]:
+    def requests(self, **match: Unpack[Filters]) -> list[Request]:
         """
         Return the requests that match all filters, oldest first.
 
@@ -180,6 +180,57 @@ class NetworkLog:
         self._stubs.append(route)
         return route
 
+    @overload
+    def fault(
+        self,
+        *,
+        kind: Literal["latency"],
+        host: str | None = None,
+        path: str | None = None,
+        path__regex: str | None = None,
+        method: str | None = None,
+        times: int | None = None,
+        seconds: float,
+    ) -> Route: ...
+
+    @overload
+    def fault(
+        self,
+        *,
+        kind: Literal["reset"],
+        host: str | None = None,
+        path: str | None = None,
+        path__regex: str | None = None,
+        method: str | None = None,
+        times: int | None = None,
+    ) -> Route: ...
+
+    @overload
+    def fault(
+        self,
+        *,
+        kind: Literal["status"],
+        host: str | None = None,
+        path: str | None = None,
+        path__regex: str | None = None,
+        method: str | None = None,
+        times: int | None = None,
+        status: int = 503,
+    ) -> Route: ...
+
+    @overload
+    def fault(
+        self,
+        *,
+        kind: Literal["truncate"],
+        host: str | None = None,
+        path: str | None = None,
+        path__regex: str | None = None,
+        method: str | None = None,
+        times: int | None = None,
+        after: int | None = None,
+    ) -> Route: ...
+
     def fault(
         self,
         *,
@@ -258,7 +309,7 @@ class NetworkLog:
             )
         return self._live
 
-    def assert_requested(self, count: int | None = None, **match: Any) -> None:
+    def assert_requested(self, count: int | None = None, **match: Unpack[Filters]) -> None:
         """
         Assert that a matching request was made, whatever its verdict.
 
@@ -282,7 +333,7 @@ class NetworkLog:
             text += f"\nthe nearest of the others:\n{describe_differences(matcher, rest)}"
         raise AssertionError(text)
 
-    def assert_not_requested(self, **match: Any) -> None:
+    def assert_not_requested(self, **match: Unpack[Filters]) -> None:
         """
         Assert that no matching request was made, not even a blocked one.
         """
@@ -292,7 +343,7 @@ class NetworkLog:
         if found := [request for request in every if matcher.matches(request)]:
             raise AssertionError(f"expected no request with {matcher}, but {_found(found, every)}")
 
-    def assert_blocked(self, reason: str | None = None, **match: Any) -> None:
+    def assert_blocked(self, reason: Reason | None = None, **match: Unpack[BlockedFilters]) -> None:
         """
         Assert that a matching request was blocked.
 
@@ -301,7 +352,8 @@ class NetworkLog:
             match: filters.
         """
         __tracebackhide__ = True
-        self.assert_requested(**{**match, "verdict": "blocked", "reason": reason})
+        wanted: Filters = {**match, "verdict": "blocked", "reason": reason}
+        self.assert_requested(**wanted)
 
     def assert_nothing_blocked(self) -> None:
         """

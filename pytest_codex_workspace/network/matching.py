@@ -6,18 +6,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..text.phrases import did_you_mean
 from .rules.hosts import host_matches
-from .rules.policy import REASONS, VERDICTS
+from .rules.policy import REASONS, VERDICTS, Reason, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .rules.request import Request
 
-__all__ = ["PHASES", "Matcher", "Phase", "describe_differences", "nearest"]
+__all__ = [
+    "PHASES",
+    "BlockedFilters",
+    "Filters",
+    "Matcher",
+    "Phase",
+    "describe_differences",
+    "nearest",
+]
 
 Phase = Literal["setup", "resume", "test"]
 """Stage of a workspace in which a request was made."""
@@ -31,6 +39,52 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "phase": PHASES,
     "scheme": ("https", "http", "dns"),
 }
+
+
+Scheme = Literal["https", "http", "dns"]
+"""How a request was made."""
+
+
+class BlockedFilters(TypedDict, total=False):
+    """
+    The filters of a request whose verdict is known, for type checkers.
+    """
+
+    host: str | None
+    host__in: Collection[str] | None
+    host__regex: str | None
+    method: str | None
+    method__in: Collection[str] | None
+    method__regex: str | None
+    path: str | None
+    path__in: Collection[str] | None
+    path__regex: str | None
+    url: str | None
+    url__in: Collection[str] | None
+    url__regex: str | None
+    status: int | None
+    status__in: Collection[int] | None
+    port: int | None
+    port__in: Collection[int] | None
+    scheme: Scheme | None
+    scheme__in: Collection[Scheme] | None
+    scheme__regex: str | None
+    verdict__in: Collection[Verdict] | None
+    verdict__regex: str | None
+    reason__in: Collection[Reason] | None
+    reason__regex: str | None
+    phase: Phase | None
+    phase__in: Collection[Phase] | None
+    phase__regex: str | None
+
+
+class Filters(BlockedFilters, total=False):
+    """
+    The keywords of `Matcher`, for type checkers.
+    """
+
+    verdict: Verdict | None
+    reason: Reason | None
 
 
 class Matcher:

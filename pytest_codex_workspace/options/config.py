@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..reporting.output import OutputMode
 from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
 from ..text.units import parse_duration, parse_size
+from ..unpatched import clock
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoConfigMode
 
 __all__ = ["Config", "check_environment", "check_variable_name"]
@@ -59,7 +59,7 @@ class Config:
     # The URL may contain a password.
     upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
     renew_cassette: bool = False
-    started: float = field(default_factory=time.time)
+    started: float = field(default_factory=clock.wall_time)
 
     @classmethod
     def of(

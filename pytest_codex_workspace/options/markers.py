@@ -6,13 +6,16 @@ import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 from ..errors import ConfigError
 from ..text.phrases import did_you_mean
 from .config import check_environment
 
-__all__ = ["DESCRIPTIONS", "WorkspaceRequest", "read_keywords", "read_markers"]
+if TYPE_CHECKING:
+    from ..network.policy_reader import PolicyLike
+
+__all__ = ["DESCRIPTIONS", "Keywords", "WorkspaceRequest", "read_keywords", "read_markers"]
 
 DESCRIPTIONS: Mapping[str, str] = {
     "cache_hit": "cache_hit: the workspace starts from the committed setup image, and "
@@ -26,6 +29,27 @@ DESCRIPTIONS: Mapping[str, str] = {
     "codex_cassette": "codex_cassette(name): cassette for this test's requests",
     "codex_setup": "codex_setup(False): do not run setup scripts",
 }
+
+
+class Keywords(TypedDict, total=False):
+    """
+    The keywords of `codex_workspace_factory`, for type checkers.
+    """
+
+    cache_hit: bool
+    cache_miss: bool
+    repo: str | os.PathLike[str] | tuple[str, str]
+    path: str | os.PathLike[str]
+    rev: str | None
+    env: Mapping[str, str]
+    network: PolicyLike
+    cassette: str
+    setup: bool
+    codex_repo: str | os.PathLike[str] | tuple[str, str]
+    codex_env: Mapping[str, str]
+    codex_network: PolicyLike
+    codex_cassette: str
+    codex_setup: bool
 
 
 class _Mark(Protocol):

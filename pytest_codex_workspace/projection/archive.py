@@ -7,7 +7,6 @@ import json
 import os
 import tarfile
 import tempfile
-import time
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
@@ -194,7 +193,8 @@ def _write_tar(
         **{str(path.relative_to(scratch)): path for path in files},
     }
     made = set()
-    now = int(time.time())
+    # The time of a file that was just written: a test may have frozen the time of Python.
+    now = int(scratch.stat().st_mtime)
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name, content in contents.items():
             path = PurePosixPath(_ROOT, name)

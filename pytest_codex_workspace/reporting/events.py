@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from ..network.rules.request import Request
+from ..unpatched import clock
 from .output import Clock, Output, OutputMode, Step
 
 __all__ = ["EventOutput", "event_line", "facts_of"]
@@ -25,7 +25,9 @@ def event_line(event: str, **fields: Any) -> str:
     Return one event as a line of ASCII, which cannot control a terminal.
     """
     text = json.dumps(
-        {"time": round(time.time(), 3), "event": event, **fields}, ensure_ascii=False, default=str
+        {"time": round(clock.wall_time(), 3), "event": event, **fields},
+        ensure_ascii=False,
+        default=str,
     )
     # A file name may hold bytes that are not valid text.
     return json.dumps(json.loads(_SURROGATE.sub("\ufffd", text)))
@@ -51,7 +53,7 @@ class EventOutput(Output):
     """
 
     def __init__(
-        self, mode: OutputMode, write: Callable[[str], None], *, clock: Clock = time.monotonic
+        self, mode: OutputMode, write: Callable[[str], None], *, clock: Clock = clock.monotonic
     ) -> None:
         super().__init__(mode, write, clock=clock)
         self._numbers: dict[Step, int] = {}

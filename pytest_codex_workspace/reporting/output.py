@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 from ..text.printable import printable
 from ..text.units import show_duration
+from ..unpatched import clock
 
 if TYPE_CHECKING:
     from ..engine.protocol import Advance
@@ -46,7 +46,7 @@ class Step:
         advanced: Callable[[Step], None],
         *,
         announced: bool,
-        clock: Clock = time.monotonic,
+        clock: Clock = clock.monotonic,
     ) -> None:
         self.title = title
         self.announced = announced
@@ -102,7 +102,7 @@ class Output:
         write: Callable[[str], None],
         *,
         patience: float = _PATIENCE,
-        clock: Clock = time.monotonic,
+        clock: Clock = clock.monotonic,
     ) -> None:
         self.mode = mode
         self._write = write

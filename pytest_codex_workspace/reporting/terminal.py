@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import time
 from collections.abc import Mapping
 from typing import TextIO
 
 from ..text.printable import printable
+from ..unpatched import clock
 from .output import Clock, Output, OutputMode, Step
 
 __all__ = ["TerminalOutput", "is_terminal"]
@@ -42,7 +42,7 @@ class TerminalOutput(Output):
         stream: TextIO,
         *,
         environ: Mapping[str, str] = os.environ,
-        clock: Clock = time.monotonic,
+        clock: Clock = clock.monotonic,
     ) -> None:
         super().__init__(mode, self._put, clock=clock)
         self._stream = stream

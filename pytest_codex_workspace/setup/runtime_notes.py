@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from ..errors import CodexWorkspaceError
 from ..host.dirs import cache_dir
 from ..text.option_names import spell_option
+from ..unpatched import clock
 
 __all__ = ["RuntimeNotes", "in_one_line"]
 
@@ -86,7 +86,7 @@ def in_one_line(lines: Sequence[str]) -> list[str]:
 def _age(path: Path) -> float:
     try:
         # A clock that was set back does not make it younger.
-        return abs(time.time() - path.stat().st_mtime)
+        return abs(clock.wall_time() - path.stat().st_mtime)
     except OSError:
         return _DAY
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from ..reporting.output import Output
 from ..secrets.secrets import NO_SECRETS, Secrets
 from ..text.option_names import spell_option
 from ..text.phrases import counted
+from ..unpatched import clock
 from ..workspace.channel import Channel
 from ..workspace.launcher import Launcher, Running
 from .spec import WorkspaceSpec
@@ -208,7 +208,7 @@ def run_script(
         SecretError: a secret is not set.
         WorkspaceLost: the workspace ended while the script ran.
     """
-    started = time.monotonic()
+    started = clock.monotonic()
     expired = threading.Event()
     kept = bytearray()
     shown = _Shown(show, log_path)
@@ -246,7 +246,7 @@ def run_script(
         raise
     finally:
         timer.cancel()
-    duration = time.monotonic() - started
+    duration = clock.monotonic() - started
     output = kept.decode("utf-8", "replace")
     if code == 0 and not expired.is_set():
         return ScriptRun(output, duration, log_path=log_path)
@@ -313,7 +313,7 @@ def _prune(directory: Path) -> None:
     for path in directory.glob("*.log"):
         # Another process may be pruning, too.
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > _LOG_AGE:
+            if clock.wall_time() - path.stat().st_mtime > _LOG_AGE:
                 path.unlink()
 
 
@@ -336,9 +336,9 @@ class _Shown:
     def feed(self, piece: bytes) -> None:
         *lines, self._rest = (self._rest + piece).split(b"\n")
         self._rest = self._rest[-_LINE_LIMIT:]
-        if time.monotonic() - self._second > 1:
+        if clock.monotonic() - self._second > 1:
             self._show_skipped()
-            self._second, self._left = time.monotonic(), _LINES_A_SECOND
+            self._second, self._left = clock.monotonic(), _LINES_A_SECOND
         for line in lines[: self._left]:
             self._show(line[:_LINE_LIMIT].decode("utf-8", "replace").rstrip("\r"))
         self._skipped += max(0, len(lines) - self._left)

@@ -111,6 +111,8 @@ class WorkspaceStarter:
         self._read_policy = read_policy
         self._cache = cache
         self._histories: dict[str, _History] = {}
+        self._ahead: set[str] = set()
+        """Images that were built by `prepare` and not used yet."""
 
     def start(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
         """
@@ -128,6 +130,20 @@ class WorkspaceStarter:
         if state == "miss":
             return self._start_and_set_up(spec)
         return self._start_set_up(spec, state)
+
+    def prepare(self, spec: WorkspaceSpec, state: State) -> None:
+        """
+        Build the layers that a workspace starts from, if they are missing and will be kept.
+
+        Raises:
+            CodexWorkspaceError: a layer could not be built.
+        """
+        if self._cache == "off":
+            return
+        cached = spec.runs_scripts(state) and state != "miss"
+        for layer in self._ensure(spec, "ready" if cached else "clean"):
+            if layer.made:
+                self._ahead.add(layer.image)
 
     def _start_clean(self, spec: WorkspaceSpec) -> StartedWorkspace:
         launched = self._launch(spec, "clean")
@@ -182,7 +198,8 @@ class WorkspaceStarter:
                     undo.callback(self._discard, layers)
                     for layer in self._ensure(spec, top):
                         layers.insert(0, layer)
-                        setup_ran = setup_ran or (layer.kind == "setup" and layer.made)
+                        made = layer.made or layer.image in self._ahead
+                        setup_ran = setup_ran or (layer.kind == "setup" and made)
                     running = self._launcher.launch(
                         layers[0].image,
                         spec.env,
@@ -200,6 +217,7 @@ class WorkspaceStarter:
                     raise error.cause from None
             else:
                 self._store.record_use(layers)
+                self._ahead.difference_update(layer.image for layer in layers)
                 return _Launched(running, layers, setup_ran)
         raise AssertionError("the last attempt returns or raises")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..engine.protocol import Engine
+from ..unpatched import clock
 from ..workspace.handle import Workspace
 from ..workspace.launcher import Launcher
 from .scripts import ScriptRunner
@@ -79,9 +79,9 @@ def changes_of_second_resume(
         SetupError: the script fails when it runs again.
     """
     # Engines compare times by the second: what is written in the same second looks unchanged.
-    started = int(time.time())
-    while int(time.time()) <= started:
-        time.sleep(0.05)
+    started = int(clock.wall_time())
+    while int(clock.wall_time()) <= started:
+        clock.sleep(0.05)
     launcher.enter(repeated.running, "resume", spec.setup_policy, spec.setup_cassette)
     runner.run(repeated.running, "resume", spec)
     repeated.running.channel.kill_all()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import time
 
-__all__ = ["local_time", "monotonic", "now", "sleep"]
+__all__ = ["date_today", "local_time", "monotonic", "sleep", "wall_time"]
 
 _REALTIME = 0
 """Its number on Linux, macOS and the BSDs."""
@@ -30,7 +30,7 @@ _sleep = (time.sleep,)
 """In a tuple, in which nobody looks for functions of `time` to replace them."""
 
 
-def now() -> float:
+def wall_time() -> float:
     """
     Return the seconds since the epoch.
     """
@@ -51,11 +51,18 @@ def sleep(seconds: float) -> None:
     _sleep[0](seconds)
 
 
+def date_today() -> str:
+    """
+    Return today's date in UTC, as `2026-11-29`.
+    """
+    return time.strftime("%Y-%m-%d", time.gmtime(wall_time()))
+
+
 def local_time() -> time.struct_time:
     """
     Return the local time of now.
     """
-    return time.localtime(now())
+    return time.localtime(wall_time())
 
 
 def _read(number: int) -> float:

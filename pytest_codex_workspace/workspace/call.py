@@ -6,12 +6,12 @@ import errno
 import json
 import os
 import threading
-import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import WorkspaceLost
 from ..in_container import workspace_agent as wire
+from ..unpatched import clock
 from .process import Exit
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Call(ABC):
         """
         while not condition():
             self._check_lost()
-            patience = None if deadline is None else deadline - time.monotonic()
+            patience = None if deadline is None else deadline - clock.monotonic()
             if patience is not None and patience <= 0:
                 return False
             self._changed.wait(patience)

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import threading
-import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from errno import E2BIG, EFBIG
@@ -18,15 +17,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import WorkspaceLost
 from ..in_container import workspace_agent as wire
+from ..unpatched import clock
 from .call import PTY_WINDOW, WINDOW, Call, CommandCall, FileCall, check_size
-from .process import Process, to_bytes
-from .result import ExecResult, timed_out
+from .process import Exit, Process, to_bytes
+from .result import ExecResult, still_running, timed_out, was_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..engine.protocol import Stream
-    from .process import Exit, Pty
+    from .process import Pty
 
 __all__ = ["Channel", "Ready"]
 
@@ -71,6 +71,7 @@ class Channel:
         self._describe = describe
         self._lock = threading.Lock()
         self._calls: dict[int, Call] = {}
+        self._running: dict[CommandCall, tuple[list[str], float, str | None]] = {}
         self._last = 0
         self._closed = False
         self._lost: str | None = None
@@ -127,7 +128,7 @@ class Channel:
             cwd=cwd,
             root=root,
         )
-        if not call.result(time.monotonic() + timeout):
+        if not call.result(clock.monotonic() + timeout):
             raise WorkspaceLost(
                 f"the agent of the workspace did not answer within {timeout:g} s"
                 f"{self._last_output()}"
@@ -180,21 +181,38 @@ class Channel:
         __tracebackhide__ = True
         _check_command(argv, cwd, env or {}, user, timeout)
         call = self._open(lambda sender, number: CommandCall(sender, number, limit))
-        deadline = None if timeout is None else time.monotonic() + timeout + _PATIENCE
+        began = clock.monotonic()
+        self._running[call] = (list(argv), began, cwd)
+        deadline = None if timeout is None else began + timeout + _PATIENCE
         try:
             self._execute(call, argv, cwd, env, user, timeout, stdin=input is not None, limit=limit)
             if input is not None:
                 with suppress(BrokenPipeError):
                     call.feed(to_bytes(input), end=True, deadline=deadline)
             end = call.wait(deadline, limit) or call.abandon()
-        except BaseException:
+        except BaseException as error:
+            if was_interrupted(error):
+                error.add_note(self._so_far(call))
             with suppress(WorkspaceLost):
                 call.abandon()
             raise
+        finally:
+            del self._running[call]
         result = self._result(call, list(argv), end, cwd)
         if end.timed_out and timeout is not None:
             raise timed_out(result, timeout)
         return result
+
+    def running(self) -> list[str]:
+        """
+        Return what each command that is waited for has printed so far.
+        """
+        return [self._so_far(call) for call in list(self._running)]
+
+    def _so_far(self, call: CommandCall) -> str:
+        argv, began, cwd = self._running[call]
+        so_far = Exit(0, clock.monotonic() - began, truncated=False, timed_out=False)
+        return still_running(self._result(call, argv, so_far, cwd))
 
     def start(
         self,

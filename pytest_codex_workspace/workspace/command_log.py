@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Literal, Protocol
 
 from ..errors import ExecTimeout, WorkspaceLost
 from ..text.printable import printable
+from ..unpatched import clock
 
 __all__ = ["CommandLog", "CommandRecord", "CommandState", "Finished"]
 
@@ -120,7 +120,7 @@ class CommandLog:
         """
         text = command if isinstance(command, str) else shlex.join(map(str, command))
         record = CommandRecord(
-            text=self._clean(text)[:_TEXT], cwd=cwd, user=user or "", began=time.time()
+            text=self._clean(text)[:_TEXT], cwd=cwd, user=user or "", began=clock.wall_time()
         )
         with self._lock:
             self.omitted += len(self._records) == _COMMANDS

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, Literal, Protocol, Unpack
 
 from ..engine.protocol import Engine
 from ..network.log import NetworkLog
 from ..network.rules.request import Request
+from ..options.markers import Keywords
 from .channel import Channel
 from .command_log import CommandLog
 from .paths import WorkspacePath
@@ -17,9 +18,9 @@ from .process import Process, Pty
 from .result import ExecResult
 from .transfer import pack, unpack
 
-__all__ = ["Command", "SetupResult", "Workspace"]
+__all__ = ["Command", "SetupResult", "Workspace", "WorkspaceFactory"]
 
-Command = str | Sequence[str]
+Command = str | Sequence[str | PurePath]
 """A command: text for a bash login shell, or a program with its arguments."""
 
 
@@ -100,7 +101,7 @@ class Workspace:
         check: bool = False,
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
-        cwd: str | PurePosixPath | None = None,
+        cwd: str | PurePath | None = None,
         user: str | None = None,
         input: str | bytes | None = None,  # noqa: A002 -- the public name
     ) -> ExecResult:
@@ -129,12 +130,12 @@ class Workspace:
         """
         __tracebackhide__ = True
         where = self._cwd(cwd)
-        with self.commands.record(cmd, where, user) as finished:
+        with self.commands.record(_as_given(cmd), where, user) as finished:
             result = self._channel.run(
                 _argv(cmd), cwd=where, env=env, user=user, input=input, timeout=timeout
             )
             finished(result, "exited")
-        result = replace(result, args=cmd)
+        result = replace(result, args=_as_given(cmd))
         return result.check() if check else result
 
     def start(
@@ -142,7 +143,7 @@ class Workspace:
         cmd: Command,
         *,
         env: Mapping[str, str] | None = None,
-        cwd: str | PurePosixPath | None = None,
+        cwd: str | PurePath | None = None,
         user: str | None = None,
         input: str | bytes | None = None,  # noqa: A002 -- the public name
         check: bool = False,
@@ -160,10 +161,10 @@ class Workspace:
         `Process.stdout`.
         """
         where = self._cwd(cwd)
-        with self.commands.record(cmd, where, user) as finished:
+        with self.commands.record(_as_given(cmd), where, user) as finished:
             process = self._channel.start(
                 _argv(cmd),
-                args=cmd,
+                args=_as_given(cmd),
                 cwd=where,
                 env=env,
                 user=user,
@@ -213,8 +214,26 @@ class Workspace:
             raise FileNotFoundError(f"no such file in the workspace: {source}")
         unpack(self._engine.get_archive(self.container, str(source)), Path(host_path))
 
-    def _cwd(self, cwd: str | PurePosixPath | None) -> str:
+    def _cwd(self, cwd: str | PurePath | None) -> str:
         return str(self.project if cwd is None else self.project / cwd)
+
+
+class WorkspaceFactory(Protocol):
+    """
+    What the fixture `codex_workspace_factory` returns.
+    """
+
+    def __call__(self, **keywords: Unpack[Keywords]) -> Workspace:
+        """
+        Start a workspace. It is removed after the test.
+        """
+
+
+def _as_given(cmd: Command) -> str | Sequence[str]:
+    """
+    Return the command for results and messages. A path in it is text.
+    """
+    return cmd if isinstance(cmd, str) else [str(word) for word in cmd]
 
 
 def _argv(cmd: Any) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal as signals
 import threading
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from .result import ExecResult, timed_out
+from ..unpatched import clock
+from .result import ExecResult, still_running, timed_out, was_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,6 +66,11 @@ class ProcessControl(Protocol):
         """
         Wait for output of *stream* (0 or 1) and return it; return nothing after the
         end of the command.
+        """
+
+    def output(self) -> tuple[bytes, bytes]:
+        """
+        Return the unread output of both streams.
         """
 
     def poll(self) -> Exit | None:
@@ -196,6 +201,7 @@ class Process:
         self._result: ExecResult | None = None
         self._expired: float | None = None
         self.finished: Callable[[ExecResult, CommandState], None] = _ignore
+        self._began = clock.monotonic()
 
     def __repr__(self) -> str:
         return f"<Process {self.pid} {self.args!r}>"
@@ -235,7 +241,12 @@ class Process:
             WorkspaceLost: the workspace's container ended.
         """
         __tracebackhide__ = True
-        end, expired = self._control.wait(_deadline(timeout), self._keep), None
+        try:
+            end, expired = self._control.wait(_deadline(timeout), self._keep), None
+        except BaseException as error:
+            if was_interrupted(error):
+                error.add_note(still_running(self._so_far()))
+            raise
         if end is None:
             expired = timeout
             self._control.kill("KILL")
@@ -297,6 +308,12 @@ class Process:
         """
         self._control.resize(rows, columns)
 
+    def _so_far(self) -> ExecResult:
+        stdout, stderr = self._control.output()
+        return ExecResult(
+            self.args, 0, stdout, stderr, clock.monotonic() - self._began, cwd=self._cwd
+        )
+
     def _collect(self, end: Exit) -> ExecResult:
         stdout, stderr = self.stdout.rest(), self.stderr.rest()
         return ExecResult(
@@ -324,4 +341,4 @@ def _ignore(result: ExecResult, state: CommandState) -> None:
 
 
 def _deadline(timeout: float | None) -> float | None:
-    return None if timeout is None else time.monotonic() + timeout
+    return None if timeout is None else clock.monotonic() + timeout

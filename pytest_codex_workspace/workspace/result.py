@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..errors import ExecError, ExecTimeout
+from ..errors import CodexWorkspaceError, ExecError, ExecTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ExecResult", "timed_out"]
+__all__ = ["ExecResult", "still_running", "timed_out", "was_interrupted"]
 
 _TAIL_LINES = 20
 _TAIL_LENGTH = 4000
@@ -121,6 +121,21 @@ def timed_out(result: ExecResult, timeout: float) -> ExecTimeout:
     """
     what = f"command exceeded its timeout of {timeout:g} s and was killed"
     return ExecTimeout(result.describe(what), result=result, timeout=timeout)
+
+
+def was_interrupted(error: BaseException) -> bool:
+    """
+    Return whether *error* came from outside while a command ran: from Ctrl-C, or from the time
+    limit of a test.
+    """
+    return not isinstance(error, CodexWorkspaceError | OSError | ValueError | TypeError)
+
+
+def still_running(result: ExecResult) -> str:
+    """
+    Return what a command had printed when it was interrupted.
+    """
+    return result.describe("a command was still running")
 
 
 def _ended_by(code: int) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pytest_codex_workspace import (
     ExecResult,
@@ -14,11 +13,12 @@ from pytest_codex_workspace import (
     Route,
     SetupResult,
     Workspace,
+    WorkspaceFactory,
     WorkspacePath,
 )
 
 
-def handle(ws: Workspace, factory: Callable[..., Workspace]) -> None:
+def handle(ws: Workspace, factory: WorkspaceFactory) -> None:
     result: ExecResult = ws.exec("true", check=True, timeout=1.5, env={"A": "1"}, cwd="/tmp")
     code: int = result.check().exit_code
     out: str = result.stdout
@@ -43,6 +43,29 @@ def handle(ws: Workspace, factory: Callable[..., Workspace]) -> None:
     log.use("offline")
     log.use(Policy(allow=("example.org",)))
     log.use({"extends": "offline", "allow": ["example.org"]})
+    log.fault(kind="status", host="api.example.com")
+    log.assert_blocked("plain-http", host__in=["a.example", "b.example"], port=80)
+    ws.exec(["ls", Path("src")], cwd=Path("src"))
+    ws.start(["ls", PurePosixPath("src")], cwd=PurePosixPath("src"))
     other: Workspace = factory(cache_hit=True)
+    factory(repo=Path(), env={"A": "1"}, network={"allow": ["example.org"]}, codex_setup=False)
     shown: tuple[object, ...] = (code, out, raw, lines, text, setup.cache, found, other.head)
     repr(shown)
+
+
+def misspelled(ws: Workspace, factory: WorkspaceFactory) -> None:
+    """
+    Each line is an error: mypy reports an `ignore` that is not needed.
+    """
+    ws.network.requests(hots="example.org")  # type: ignore[call-arg]
+    ws.network.requests(host__regx="example")  # type: ignore[call-arg]
+    ws.network.requests(scheme="ftp")  # type: ignore[arg-type]
+    ws.network.assert_requested(verdict="alowed")  # type: ignore[arg-type]
+    ws.network.assert_not_requested(status="200")  # type: ignore[arg-type]
+    ws.network.assert_blocked("plain-htp")  # type: ignore[arg-type]
+    ws.network.fault(host="example.org", kind="latnecy")  # type: ignore[call-overload]
+    ws.network.fault(host="example.org", kind="latency", secs=1)  # type: ignore[call-overload]
+    ws.network.fault(host="example.org", kind="reset", after=1)  # type: ignore[call-overload]
+    factory(cache_mis=True)  # type: ignore[call-arg]
+    factory(env="A=1")  # type: ignore[arg-type]
+    ws.exec(["ls", 1])  # type: ignore[list-item]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import tarfile
-import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from docker.utils import parse_repository_tag
 
+from ...unpatched import clock
 from ..protocol import Change, ContainerInfo
 from .api import LONG, label_filter
 from .images import Images, image_made, known_name, written_name
@@ -137,11 +137,11 @@ class Containers(Images):
         Kill and remove a container. Return when the container is gone.
         """
         what = f"remove the container {container}"
-        deadline = time.monotonic() + _REMOVAL
+        deadline = clock.monotonic() + _REMOVAL
         pause = 0.01
         while True:
             # 409: auto-removal, or a removal by another thread, is under way.
-            late = time.monotonic() > deadline
+            late = clock.monotonic() > deadline
             answer = self._api.call(
                 "DELETE",
                 f"/containers/{container}",
@@ -152,7 +152,7 @@ class Containers(Images):
             )
             if answer.status_code != 409:
                 return
-            time.sleep(pause)
+            clock.sleep(pause)
             pause = min(pause * 2, 0.2)
 
     def commit(self, container: str, *, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:

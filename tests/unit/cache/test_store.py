@@ -17,6 +17,7 @@ from pytest_codex_workspace.errors import CacheMiss, SetupError
 from pytest_codex_workspace.images.content_key import FORMAT
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.reporting.output import Output
+from pytest_codex_workspace.unpatched import clock
 from tests.fakes.engine import FakeEngine
 
 pytestmark = pytest.mark.usefixtures("cache_home")
@@ -34,7 +35,7 @@ class Bench:
         if self.engine.image("base:1") is None:
             self.engine.add_image("base:1")
         self.built = []
-        self.started = started or time.time()
+        self.started = started or clock.wall_time()
         config = Config(cache=mode, started=self.started, **options)
         self.shown = []
         output = Output("progress", self.shown.append)
@@ -146,8 +147,8 @@ def test_refresh_builds_a_setup_once_more(monkeypatch):
     """
     first = Bench()
     with monkeypatch.context() as earlier:
-        now = time.time()
-        earlier.setattr(time, "time", lambda: now - 10)
+        now = clock.wall_time()
+        earlier.setattr(clock, "wall_time", lambda: now - 10)
         old = first.layer()
     second = Bench("refresh", first.engine)
     new = second.layer()
@@ -166,7 +167,7 @@ def test_refresh_uses_cached_layers_of_other_kinds():
     """
     first = Bench()
     first.layer("clean")
-    second = Bench("refresh", first.engine, started=time.time() + 1)
+    second = Bench("refresh", first.engine, started=clock.wall_time() + 1)
 
     second.layer("clean")
 
@@ -284,8 +285,8 @@ def test_an_old_layer_is_built_again(monkeypatch, age, kind, again):
     """
     first = Bench()
     old = first.layer(kind)
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + age)
+    now = clock.wall_time()
+    monkeypatch.setattr(clock, "wall_time", lambda: now + age)
     new = Bench(engine=first.engine).layer(kind)
 
     assert again == new.made == (old.image != new.image)
@@ -298,8 +299,8 @@ def test_old_layers_of_the_same_repository_are_removed(monkeypatch):
     bench = Bench()
     bench.layer(key="old", repo="mine")
     bench.layer(key="other", repo="theirs")
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + TTL + 1)
+    now = clock.wall_time()
+    monkeypatch.setattr(clock, "wall_time", lambda: now + TTL + 1)
     bench.layer(key="new", repo="mine")
 
     assert bench.engine.image(f"{IMAGE}:setup-old") is None
@@ -326,10 +327,10 @@ def test_a_superseded_layer_is_removed():
     """
     first = Bench()
     old = first.layer()
-    second = Bench("refresh", first.engine, started=time.time() + 1)
+    second = Bench("refresh", first.engine, started=clock.wall_time() + 1)
     new = second.layer()
     first.engine.tag(new.image, "mine:1")
-    Bench("refresh", first.engine, started=time.time() + 1).layer()
+    Bench("refresh", first.engine, started=clock.wall_time() + 1).layer()
 
     assert first.engine.image(old.image) is None
     assert first.engine.image("mine:1").id == new.image

@@ -21,6 +21,7 @@ from pytest_codex_workspace.images import debian
 from pytest_codex_workspace.images.context import BuildContext
 from pytest_codex_workspace.images.proxy import ensure_proxy_image
 from pytest_codex_workspace.reporting.output import Output
+from pytest_codex_workspace.unpatched import clock
 from tests.fakes.engine import FakeEngine
 
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -279,7 +280,7 @@ class TestBaseImage:
         Two checkouts that are used alternately do not rebuild each other's image, and
         the number of images does not grow.
         """
-        monkeypatch.setattr("time.time", itertools.count(0, 50_000).__next__)
+        monkeypatch.setattr(clock, "wall_time", itertools.count(0, 50_000).__next__)
         made = [ensure(certificate=CERTIFICATE.replace(b"AAAA", b"AAA%d" % n)) for n in range(3)]
 
         tags = {tag for image in engine.images({labels.KIND: "base"}) for tag in image.tags}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import dataclass
 
 import pytest
@@ -21,6 +20,7 @@ from pytest_codex_workspace.errors import (
     WorkspaceLost,
 )
 from pytest_codex_workspace.host.dirs import cache_dir
+from pytest_codex_workspace.unpatched import clock
 
 from ...helpers.fake_workspaces import BASE, HISTORY, StubProjection, World, snapshot
 
@@ -234,7 +234,7 @@ def test_with_a_warm_cache(warm, state, mode, expected):
     """
     What is cached is used, unless the state or the mode says otherwise.
     """
-    assert expected == observe(warm, state, mode, started=time.time() + 1)
+    assert expected == observe(warm, state, mode, started=clock.wall_time() + 1)
 
 
 @pytest.mark.parametrize(("state", "mode", "expected"), cells(GONE))
@@ -244,7 +244,9 @@ def test_a_layer_that_goes_between_look_up_and_start(warm, state, mode, expected
     """
     remove_once(warm, TOP[state])
 
-    assert expected == observe(warm, state, mode, started=time.time() + 1 - (mode == "refresh"))
+    assert expected == observe(
+        warm, state, mode, started=clock.wall_time() + 1 - (mode == "refresh")
+    )
 
 
 @pytest.mark.parametrize(("state", "mode", "expected"), cells(BROKEN))
@@ -254,7 +256,7 @@ def test_a_broken_layer(warm, state, mode, expected):
     """
     warm.break_agent(TOP[state])
 
-    assert expected == observe(warm, state, mode, started=time.time() + 1)
+    assert expected == observe(warm, state, mode, started=clock.wall_time() + 1)
 
 
 @pytest.mark.parametrize(("state", "mode", "expected"), cells(BUSY))
@@ -262,7 +264,7 @@ def test_another_session_is_running_setup(world, state, mode, expected):
     """
     Who needs its result waits for it; who does not goes on.
     """
-    started = time.time()
+    started = clock.wall_time()
     script = world.scripts[SETUP]
     script.wait = threading.Event()
     go_on = script.wait.set
@@ -422,13 +424,35 @@ def test_a_failed_script_is_remembered_for_the_session(world, mode, script, runs
         bring_up(session)
 
 
+@pytest.mark.parametrize("mode", ["auto", "refresh", "off"])
+def test_what_is_made_ahead_is_made_once(world, mode):
+    """
+    The first workspace reports that its setup ran, and the next one that it was cached.
+    """
+    with world.session(mode) as session:
+        spec = session.spec(snapshot(), {})
+        session.prepare(spec)
+        ahead = world.trace.count("setup.sh")
+        first, second = bring_up(session), bring_up(session)
+
+    assert ahead == (0 if mode == "off" else 1)
+    if mode != "off":
+        assert world.trace.count("setup.sh") == 1
+        assert ("miss", "hit") == (first.setup.cache, second.setup.cache)
+    else:
+        assert ("off", "off") == (first.setup.cache, second.setup.cache)
+
+
 def test_a_failed_setup_leaves_the_cache_as_it_was(warm):
     """
     With `refresh`, the old layers stay, and serve the next session.
     """
     warm.scripts[SETUP].code = 1
     before = warm.newest("setup").id
-    with warm.session("refresh", started=time.time() + 1) as session, pytest.raises(SetupError):
+    with (
+        warm.session("refresh", started=clock.wall_time() + 1) as session,
+        pytest.raises(SetupError),
+    ):
         bring_up(session)
 
     assert before == warm.newest("setup").id
@@ -467,8 +491,8 @@ def test_an_old_setup_is_not_used(warm, monkeypatch, mode):
     """
     After 12 hours setup runs again, or is missing.
     """
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 12 * 3600 + 1)
+    now = clock.wall_time()
+    monkeypatch.setattr(clock, "wall_time", lambda: now + 12 * 3600 + 1)
 
     found = observe(warm, "ready", mode)
 

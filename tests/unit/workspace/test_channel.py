@@ -559,3 +559,31 @@ def test_a_forged_listing_ends_the_channel(scripted, name):
 
     with pytest.raises(WorkspaceLost, match="a file name of"):
         channel.list_dir("/somewhere")
+
+
+def test_an_interrupted_command_says_what_it_was_doing(channel):
+    """
+    The limit of a test interrupts the wait with an exception of its own.
+    """
+
+    class Limit(BaseException):
+        pass
+
+    def end(*_):
+        [text] = channel.running()
+        assert "the license server" in text
+        raise Limit("too long")
+
+    script = f"echo the license server; sleep 0.1; kill -USR1 {os.getpid()}; sleep 60"
+    before = signal.signal(signal.SIGUSR1, end)
+    try:
+        with pytest.raises(Limit) as caught:
+            channel.run(["sh", "-c", script])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    [note] = caught.value.__notes__
+    assert "a command was still running, after" in note
+    assert "sleep 60" in note
+    assert "  | the license server" in note
+    assert channel.running() == []

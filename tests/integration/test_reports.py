@@ -1,0 +1,136 @@
+"""What pytest reports about tests with workspaces, beside plugins that end and repeat tests."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.engine import labels
+
+from ..conftest import init_repo, scripts
+from .runs import PYTEST
+
+
+def run(project: Path, test: str, *arguments: str) -> str:
+    (project / "test_it.py").write_text(test)
+    return subprocess.run(
+        [*PYTEST, "--codex-repo=repo", "--codex-image=slim", *arguments, "test_it.py"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    ).stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """
+    A directory with a repository that needs setup.
+    """
+    init_repo(tmp_path / "repo", scripts("echo hello from setup\n"))
+    return tmp_path
+
+
+LIMITS = """
+import pytest
+
+@pytest.mark.timeout(20)
+def test_hangs(codex_workspace):
+    codex_workspace.exec("echo waiting for the license server; kill -STOP $$")
+
+@pytest.fixture
+def built(codex_workspace):
+    codex_workspace.exec("curl -fsS http://in-setup.example/", check=True)
+
+@pytest.fixture
+def late(codex_workspace):
+    yield
+    codex_workspace.exec("curl -fsS http://in-teardown.example/", check=True)
+
+def test_setup(built): pass
+
+def test_teardown(late): pass
+
+def test_parts(codex_workspace, subtests):
+    for name in ("first", "second"):
+        with subtests.test(name):
+            assert codex_workspace.exec(f"curl -fsS http://{name}.example/").ok
+"""
+
+CONFTEST = """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item):
+    print("the time begins")
+"""
+
+
+def test_failures_show_what_happened_in_their_workspaces(project):
+    """
+    Setup comes before the time of a test begins. A hung command is shown with its output and
+    without our frames; fixtures and subtests that fail show what was blocked, each its own.
+    """
+    (project / "conftest.py").write_text(CONFTEST)
+
+    shown = run(project, LIMITS, "-s", "--timeout=200")
+
+    assert 0 < shown.index("hello from setup") < shown.index("the time begins"), shown
+    failures = shown[shown.index("= FAILURES =") :]
+    hung = failures[failures.index("_ test_hangs _") : failures.index("_ test_parts ")]
+    assert "Failed: Timeout" in hung
+    assert "a command was still running, after" in hung
+    assert "  | waiting for the license server" in hung
+    assert "threading.py" not in hung
+    assert "channel.py" not in hung
+    reasons = shown.splitlines()
+    for place in ("in-setup", "in-teardown"):
+        assert any(f"{place}.example" in line and "plain-http" in line for line in reasons)
+    parts = failures[failures.index("_ test_parts ") :]
+    first, second = (part.partition("\n___")[0] for part in parts.split("- codex workspace -")[1:3])
+    assert "first.example" in first
+    assert "second.example" not in first
+    assert "second.example" in second
+    assert "first.example" not in second
+
+
+def test_a_process_that_is_ended_shows_the_command(project):
+    """
+    pytest-timeout's method for programs that no signal interrupts leaves no time for a report.
+    """
+    shown = run(project, LIMITS, "--timeout=200", "--timeout-method=thread", "-k", "hangs")
+
+    assert "a command was still running, after" in shown
+    assert "  | waiting for the license server" in shown
+
+
+RERUN = """
+import pytest
+attempts = []
+
+@pytest.mark.flaky(reruns=2)
+def test_it(codex_workspace):
+    attempts.append(codex_workspace)
+    assert len(attempts) == 2
+"""
+
+
+def test_only_attempts_that_failed_are_kept(project, engine):
+    """
+    The second attempt passes.
+    """
+    shown = run(project, RERUN, "--codex-keep=failed")
+
+    kept = {
+        tag for image in engine.images({labels.KIND: "kept"}) for tag in image.tags if tag in shown
+    }
+    try:
+        assert len(kept) == 1, shown
+        assert "(attempt 2)" not in shown
+        assert "1 rerun" in shown
+    finally:
+        for tag in kept:
+            engine.remove_image(tag)
