@@ -370,7 +370,14 @@ class BoundedHttpStream(HttpStream):
             judge_broken_request(self.flow, event.message, is_sent=self._is_sent)
         elif isinstance(event, ResponseProtocolError):
             note_server_ended(self.flow)
-        own = isinstance(event, RequestProtocolError) and event.message.startswith("the body ")
+        is_own = isinstance(event, RequestProtocolError) and event.message.startswith("the body ")
+        waits = self.server_state in (
+            self.state_uninitialized,
+            self.state_wait_for_response_headers,
+        )
+        judgement = Judgement.of(self.flow)
+        if is_own and waits and judgement is not None:
+            self.flow.response = responses.blocked_response(judgement.decision)
         unanswered = (
             isinstance(event, ResponseProtocolError)
             and self.server_state == self.state_wait_for_response_headers
@@ -378,11 +385,14 @@ class BoundedHttpStream(HttpStream):
         )
         if not unanswered:
             yield from super().handle_protocol_error(event)
-            if own:
+            if is_own:
                 # The client still waits: for HTTP/2 the rest of its connection is in order.
                 self.client_state = self.server_state = self.state_errored
-                error = ResponseProtocolError(self.stream_id, event.message, _RESPONSE_ERROR)
-                yield SendHttp(error, self.context.client)
+                if waits:
+                    yield from self._send_refusal()
+                else:
+                    error = ResponseProtocolError(self.stream_id, event.message, _RESPONSE_ERROR)
+                    yield SendHttp(error, self.context.client)
             return
         yield from self._respond(event.message)
         self.client_state = self.state_errored

@@ -28,6 +28,9 @@ ANSWERS = {
 }
 
 
+_ENDS = (h2.events.StreamEnded, h2.events.StreamReset, h2.events.ConnectionTerminated)
+
+
 @pytest.fixture(autouse=True)
 def _engine() -> None:
     """
@@ -185,19 +188,15 @@ def test_a_length_over_http2_that_is_not_true(
             client.send_headers(1, [("x-trailer", "1")], end_stream=True)
         secure.sendall(client.data_to_send())
         secure.settimeout(20)
-        ended = False
-        while not ended:
+        found: list[h2.events.Event] = []
+        while not any(isinstance(event, _ENDS) for event in found):
             data = secure.recv(65536)
-            ended = not data or any(
-                isinstance(
-                    event,
-                    h2.events.StreamEnded | h2.events.StreamReset | h2.events.ConnectionTerminated,
-                )
-                for event in client.receive_data(data)
-            )
+            found += client.receive_data(data) if data else [h2.events.ConnectionTerminated()]
 
+    got = [dict(each.headers) for each in found if isinstance(each, h2.events.ResponseReceived)]
     [request] = proxy.log
     assert (request.verdict, request.reason) == ("blocked", "not-tls")
+    assert [int(each[b":status"]) for each in got] == ([403] if request.status else [])
     assert proxy.origin.seen == []
 
 
