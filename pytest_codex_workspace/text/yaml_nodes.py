@@ -62,7 +62,7 @@ class _BoundedLoader(yaml.SafeLoader):
                 else f"is nested too deeply, by more than the limit of {_DEEPEST} levels"
             )
             event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 1
             raise InvalidYaml(f"{self._path}, line {line}: the file {what}")
         node = super().compose_node(parent, index)
         self._depth -= 1
