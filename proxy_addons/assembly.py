@@ -81,7 +81,7 @@ class Assembly:
         self.cassette_recorder = CassetteRecorder(self.registry, emit, directory)
         self._listen = host, port
         self._started = asyncio.Event()
-        self._tls = TlsConfig()
+        self._tls = _Certificates()
         self._server: Any = Proxyserver()  # type: ignore[no-untyped-call]
         self._sockets = ClientSockets(self._server)
         self._master: Any = Master(Options(confdir=str(directory), listen_host=host))
@@ -184,6 +184,17 @@ class Assembly:
             for connection in self.registry.idle(IDLE_SECONDS):
                 self.connection_logger.log_idle(connection)
                 self._sockets.cancel(connection.client)
+
+
+class _Certificates(TlsConfig):
+    """
+    Mitmproxy's addon that issues certificates, and responds to nothing.
+
+    Mitmproxy 12 serves a revocation list of its own under every host. Our certificates name no
+    such list, and what the log calls allowed has left.
+    """
+
+    request = None
 
 
 class _LifecycleHooks:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_codex_workspace.network.rules.hosts import normalise_host
 from pytest_codex_workspace.network.rules.policy import Decision, RequestFacts, decide
 
 from ..answer.stubs import admits_tunnel, find_stub
@@ -16,7 +16,7 @@ from ..state import responses
 from ..state.judgement import Judgement
 from ..state.limits import MAX_BUFFERED_BYTES, MAX_WHOLE_BODY_BYTES
 from .websocket import asks_for_websocket, strip_upgrade
-from .wellformed import is_wellformed
+from .wellformed import canonical_host, forward_as_judged, is_wellformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +58,10 @@ class Gate:
         self._judge(flow, tunnel_facts)
         connection = self._registry.connection(flow.client_conn)
         if flow.response is None and connection is not None:
-            connection.tunnel = flow.request.host, flow.request.port
-            # The certificate must be for the name that was judged.
-            flow.server_conn.sni = normalise_host(flow.request.host)
+            # The name that was judged is looked up, asked for and expected in the certificate.
+            flow.request.data.host = host = canonical_host(flow.request.host)
+            connection.tunnel = host, flow.request.port
+            flow.server_conn.sni = host
 
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         """
@@ -97,6 +98,9 @@ class Gate:
         try:
             facts = gather(flow, connection)
             decision = decide(facts, workspace.policy)
+            if flow.error and facts.payload == "malformed":
+                text = f"{decision.explanation} ({flow.error.msg})"
+                decision = replace(decision, explanation=text)
             judgement = Judgement.attach(flow, workspace, facts, decision)
             is_stubbed = self._apply_stub(flow, judgement, connection)
         except Exception:
@@ -116,8 +120,7 @@ class Gate:
         elif is_stubbed:
             return
         elif not judgement.decision.allowed:
-            if not flow.error:
-                flow.response = responses.blocked_response(judgement.decision)
+            flow.response = responses.blocked_response(judgement.decision)
         elif facts.method == "CONNECT":
             return
         elif workspace.player:
@@ -125,6 +128,7 @@ class Gate:
             # body.
             judgement.decision = Decision("replayed")
         else:
+            forward_as_judged(flow.request, facts.host)
             connection.approved[flow.request.host, flow.request.port] = facts
 
     @staticmethod
@@ -155,7 +159,10 @@ def tunnel_facts(flow: http.HTTPFlow, _: WorkspaceConnection) -> RequestFacts:
     Return what is known when a client asks for a tunnel.
     """
     return RequestFacts(
-        host=flow.request.host, port=flow.request.port, method="CONNECT", encrypted=False
+        host=canonical_host(flow.request.host),
+        port=flow.request.port,
+        method="CONNECT",
+        encrypted=False,
     )
 
 
@@ -192,7 +199,7 @@ def _target(flow: http.HTTPFlow, connection: WorkspaceConnection) -> tuple[str, 
     tunnel; outside a tunnel the request is for the proxy.
     """
     if not flow.error:
-        return flow.request.host, flow.request.port
+        return canonical_host(flow.request.host), flow.request.port
     return connection.tunnel or ("proxy", 8080)
 
 

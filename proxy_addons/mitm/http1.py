@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mitmproxy.proxy.context import Context
     from mitmproxy.proxy.layer import CommandGenerator
 
+    from pytest_codex_workspace.network.rules.policy import Decision
+
     from ..state.responses import OnMalformed
 
 __all__ = ["BoundedChunkedReader", "BoundedHttp1Client", "BoundedHttp1Server"]
@@ -57,20 +59,32 @@ class BoundedHttp1Server(Http1Server):
         """
         Read the head of a request, unless it is malformed or too long.
         """
-        yield from super().read_headers(event)
+        is_error = False
+        for command in super().read_headers(event):
+            # mitmproxy's page of an error, and the end of the connection. The stream sends a
+            # response of ours, or we do.
+            is_page = isinstance(command, commands.SendData) and command.connection is self.conn
+            is_error = is_error or is_page
+            if is_page or (is_error and isinstance(command, commands.CloseConnection)):
+                continue
+            yield command
         if not isinstance(event, events.DataReceived) or self.request is not None:
             return
         if self.state == self.done:
-            self._on_malformed(self.context.client, _UNPARSABLE)
+            decision = self._on_malformed(self.context.client, _UNPARSABLE)
+            yield from self._refuse(decision)
         elif self.state == self.read_headers and len(self.buf) > MAX_HEAD_BYTES:
             self.state = self.done
             self.buf = Http1Buffer()
             decision = self._on_malformed(self.context.client, _REQUEST_TOO_LONG)
-            if decision is not None:
-                response = responses.blocked_response(decision)
-                data = assemble_response(response)  # type: ignore[no-untyped-call]
-                yield commands.SendData(self.conn, data)
-            yield commands.CloseConnection(self.conn)
+            yield from self._refuse(decision)
+
+    def _refuse(self, decision: Decision | None) -> CommandGenerator[None]:
+        if decision is not None:
+            response = responses.blocked_response(decision)
+            data = assemble_response(response)  # type: ignore[no-untyped-call]
+            yield commands.SendData(self.conn, data)
+        yield commands.CloseConnection(self.conn)
 
     def done(self, event: events.ConnectionEvent) -> CommandGenerator[None]:
         """

@@ -1,6 +1,8 @@
 """
-mitmproxy's treatment of one request, with six differences:
+mitmproxy's treatment of one request, with eight differences:
 
+- a message whose length is not what its header says goes no further, in either direction;
+- every refusal is a response of ours, never a page of mitmproxy's;
 - a body that comes with a refused request is discarded, not collected;
 - when the server cannot be reached, the client gets a response of ours;
 - a body of unknown length that comes by HTTP/2 goes on to an HTTP/1 server;
@@ -11,20 +13,36 @@ mitmproxy's treatment of one request, with six differences:
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from mitmproxy.net.http.url import hostport
-from mitmproxy.proxy.layers.http import GetHttpConnection, HttpStream, SendHttp
+from mitmproxy.connection import ConnectionState
+from mitmproxy.flow import Error
+from mitmproxy.net.http.url import hostport, parse_authority
+from mitmproxy.net.http.validate import validate_headers
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    HttpErrorHook,
+    HTTPMode,
+    HttpRequestHeadersHook,
+    HttpStream,
+    SendHttp,
+    validate_request,
+)
 from mitmproxy.proxy.utils import ReceiveBuffer
 
-from ..state.judgement import Judgement, digest_of
+from ..state import responses
+from ..state.judgement import Judgement, digest_of, judge_broken_request, note_server_ended
 from ..state.limits import MERGED_BYTES
 from .private import (
     RequestData,
+    RequestEndOfMessage,
     RequestHeaders,
+    RequestProtocolError,
     RequestTrailers,
     ResponseData,
     ResponseEndOfMessage,
+    ResponseHeaders,
     ResponseProtocolError,
     ResponseTrailers,
     is_paused,
@@ -42,7 +60,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BoundedHttpStream"]
 
+# mitmproxy 11 has numbers here, mitmproxy 12 an enumeration.
+_REQUEST_ERROR: Any = RequestProtocolError.code
+_RESPONSE_ERROR: Any = ResponseProtocolError.code
+
 _PIECE_BYTES = 64 * 1024
+_LINE_END = re.compile(rb"[\r\n\0]")
+_FRAMING_ERRORS = ("HTTP/1 protocol error: ", "HTTP/2 protocol error: ", "the body ")
 _FIELD_BYTES = 150
 """Bytes that Python needs for a header field besides its text."""
 
@@ -96,6 +120,9 @@ class BoundedHttpStream(HttpStream):
         self._on_malformed = on_malformed
         self.request_body_buf = _Body()
         self._request_head = self._response_head = 0
+        self._request_length = _BodyLength()
+        self._response_length = _BodyLength()
+        self._is_sent = False
 
     def handle_event(self, event: events.Event) -> CommandGenerator[None]:
         """
@@ -108,13 +135,39 @@ class BoundedHttpStream(HttpStream):
             isinstance(event, ResponseTrailers) and self.context.client.alpn != b"h2"
         ):
             return
+        if isinstance(event, RequestData):
+            self._request_length.received += len(event.data)
+        elif isinstance(event, ResponseData):
+            self._response_length.received += len(event.data)
         if is_paused(self) and isinstance(event, (RequestData, ResponseData)):
             queue = paused_events(self)
             last = queue[-1] if queue else None
             if type(last) is type(event) and len(last.data) <= MERGED_BYTES:
                 last.data += event.data
                 return
-        yield from super().handle_event(event)
+        for command in super().handle_event(self._checked(event)):
+            if isinstance(command, SendHttp) and isinstance(command.event, RequestHeaders):
+                self._is_sent = True
+            yield command
+
+    def _checked(self, event: events.Event) -> events.Event:
+        """
+        Return *event*; a protocol error in its place if the length of a body is not as announced.
+        """
+        if isinstance(event, RequestHeaders):
+            self._request_length.announce(event.request.headers)
+        elif isinstance(event, RequestEndOfMessage):
+            if error := self._request_length.error():
+                return RequestProtocolError(self.stream_id, error, _REQUEST_ERROR)
+        elif isinstance(event, ResponseHeaders):
+            if self.flow.request.method.upper() != "HEAD" and event.response.status_code not in (
+                204,
+                304,
+            ):
+                self._response_length.announce(event.response.headers)
+        elif isinstance(event, ResponseEndOfMessage) and (error := self._response_length.error()):
+            return ResponseProtocolError(self.stream_id, error, _RESPONSE_ERROR)
+        return event
 
     @property
     def waiting_upstream(self) -> int:
@@ -149,9 +202,17 @@ class BoundedHttpStream(HttpStream):
         mitmproxy refuses some requests before it calls any hook.
         """
         self._request_head = _size_of(event.request.headers) + len(event.request.data.path)
+        self._is_request_ended = event.end_stream
         yield from super().state_wait_for_request_headers(event)
         if self.client_state == self.state_errored and Judgement.of(self.flow) is None:
             self._on_malformed(self.context.client, "the request is malformed or names no host")
+
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> CommandGenerator[None]:
+        """
+        Begin the response, unless it is malformed.
+        """
+        self._is_response_ended = event.end_stream
+        yield from super().state_wait_for_response_headers(event)
 
     def state_consume_request_body(self, event: events.Event) -> CommandGenerator[None]:
         """
@@ -164,6 +225,94 @@ class BoundedHttpStream(HttpStream):
                 digest.update(event.data)
                 return
         yield from super().state_consume_request_body(event)
+
+    def check_invalid(self, request: bool) -> CommandGenerator[bool]:
+        """
+        Refuse a message that is malformed, with a response of ours.
+        """
+        error = self._request_error() if request else self._response_error()
+        if error is None:
+            return False
+        client = self.context.client
+        if request:
+            self.flow.error = Error(error)
+            yield HttpRequestHeadersHook(self.flow)
+            judgement = Judgement.of(self.flow)
+            if judgement is not None:
+                self.flow.response = responses.blocked_response(judgement.decision)
+            yield HttpErrorHook(self.flow)
+            yield from self._send_refusal()
+        else:
+            yield SendHttp(
+                RequestProtocolError(self.stream_id, error, _REQUEST_ERROR), self.context.server
+            )
+            yield from self._respond(error)
+        if client.alpn != b"h2":
+            yield SendHttp(ResponseProtocolError(self.stream_id, error, _RESPONSE_ERROR), client)
+        self.flow.live = False
+        self.client_state = self.server_state = self.state_errored
+        return True
+
+    def check_killed(self, emit_error_hook: bool) -> CommandGenerator[bool]:
+        """
+        Check whether the client has gone, or sent something that is no body.
+        """
+        for event in paused_events(self):
+            if _is_framing_error(event):
+                judge_broken_request(self.flow, event.message, is_sent=self._is_sent)
+        return (yield from super().check_killed(emit_error_hook))
+
+    def _send_refusal(self) -> CommandGenerator[None]:
+        """
+        Send the response of ours to a request that is not complete.
+        """
+        response, client = self.flow.response, self.context.client
+        if response is None or not client.state & ConnectionState.CAN_WRITE:
+            return
+        yield SendHttp(ResponseHeaders(self.stream_id, response, end_stream=False), client)
+        yield SendHttp(ResponseData(self.stream_id, response.raw_content or b""), client)
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
+
+    def _request_error(self) -> str | None:
+        """
+        Say what is wrong with the head of the request, `None` if nothing is.
+        """
+        request = self.flow.request
+        if error := validate_request(self.mode, request, validate_inbound_headers=False):
+            return error
+        try:
+            validate_headers(request)
+        except ValueError as error:
+            return f"the request has {error}"
+        if self._is_request_ended and (error := self._request_length.error()):
+            return error
+        if self.mode is HTTPMode.transparent or request.host or request.method == "CONNECT":
+            return None
+        try:
+            parse_authority(request.host_header or "", check=True)
+        except ValueError:
+            return "the request names no host"
+        return None
+
+    def _response_error(self) -> str | None:
+        """
+        Say what is wrong with the head of the response, `None` if nothing is.
+        """
+        response, server = self.flow.response, self.context.server
+        if response is None:
+            return None
+        versions = ("HTTP/2.0",) if server.alpn == b"h2" else ("HTTP/1.0", "HTTP/1.1")
+        if response.http_version not in versions:
+            return f"the response has the version {response.http_version[:20]!r}"
+        if not 100 <= response.status_code <= 999:
+            return "the response has a status that is not a number of three digits"
+        if any(_LINE_END.search(value) for _, value in response.headers.fields):
+            return "a header of the response has a line end in its value"
+        try:
+            validate_headers(response)
+        except ValueError as error:
+            return f"the response has {error}"
+        return self._response_length.error() if self._is_response_ended else None
 
     def make_server_connection(self) -> CommandGenerator[bool]:
         """
@@ -214,8 +363,21 @@ class BoundedHttpStream(HttpStream):
 
     def handle_protocol_error(self, event: Any) -> CommandGenerator[None]:
         """
-        Respond for a server that closed the connection before its response.
+        Respond for a server that closed the connection before its response, and judge a request
+        whose end is not where its header says.
         """
+        if _is_framing_error(event):
+            judge_broken_request(self.flow, event.message, is_sent=self._is_sent)
+        elif isinstance(event, ResponseProtocolError):
+            note_server_ended(self.flow)
+        is_own = isinstance(event, RequestProtocolError) and event.message.startswith("the body ")
+        waits = self.server_state in (
+            self.state_uninitialized,
+            self.state_wait_for_response_headers,
+        )
+        judgement = Judgement.of(self.flow)
+        if is_own and waits and judgement is not None:
+            self.flow.response = responses.blocked_response(judgement.decision)
         unanswered = (
             isinstance(event, ResponseProtocolError)
             and self.server_state == self.state_wait_for_response_headers
@@ -223,6 +385,14 @@ class BoundedHttpStream(HttpStream):
         )
         if not unanswered:
             yield from super().handle_protocol_error(event)
+            if is_own:
+                # The client still waits: for HTTP/2 the rest of its connection is in order.
+                self.client_state = self.server_state = self.state_errored
+                if waits:
+                    yield from self._send_refusal()
+                else:
+                    error = ResponseProtocolError(self.stream_id, event.message, _RESPONSE_ERROR)
+                    yield SendHttp(error, self.context.client)
             return
         yield from self._respond(event.message)
         self.client_state = self.state_errored
@@ -235,6 +405,37 @@ class BoundedHttpStream(HttpStream):
             # The rest of the request is still to come and goes nowhere.
             self.flow.live = False
             yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+
+def _is_framing_error(event: Any) -> bool:
+    return isinstance(event, RequestProtocolError) and event.message.startswith(_FRAMING_ERRORS)
+
+
+class _BodyLength:
+    """
+    What the header of a message says about the length of its body, and what has come.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._announced: int | None = None
+
+    def announce(self, headers: http.Headers) -> None:
+        """
+        Note the length in the header, if there is one.
+        """
+        text = headers.get("content-length", "")
+        if text.isascii() and text.isdecimal() and len(text) < 20:
+            self._announced = int(text)
+
+    def error(self) -> str | None:
+        """
+        Say how the body differs from its announced length, `None` if it does not.
+        """
+        announced, received = self._announced, self.received
+        if announced is None or received == announced:
+            return None
+        return f"the body has {received} bytes, but its content-length is {announced}"
 
 
 def _size_of(headers: http.Headers) -> int:

@@ -18,7 +18,9 @@ from mitmproxy.proxy.layers.http import _http1 as http1_module
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     RequestData,
+    RequestEndOfMessage,
     RequestHeaders,
+    RequestProtocolError,
     RequestTrailers,
     ResponseData,
     ResponseEndOfMessage,
@@ -46,7 +48,9 @@ __all__ = [
     "Http2Server",
     "ReceiveHttp",
     "RequestData",
+    "RequestEndOfMessage",
     "RequestHeaders",
+    "RequestProtocolError",
     "RequestTrailers",
     "ResponseData",
     "ResponseEndOfMessage",

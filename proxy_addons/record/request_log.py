@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_codex_workspace.network.rules.policy import Decision, RequestFacts
 
 from ..state import responses
-from ..state.judgement import Judgement
+from ..state.judgement import Judgement, has_server_ended
 from .bodies import BodyPrefix
 from .redact import safe_path
 
@@ -226,7 +226,6 @@ def _ended_early(flow: http.HTTPFlow, error: str) -> Decision:
     """
     Return the decision for an allowed request that ended early, by whose fault that is.
     """
-    client_left = not flow.client_conn.connected or "client" in error.lower()
-    if not client_left:
+    if has_server_ended(flow):
         return _failed(f"The exchange with {flow.request.host} ended early: {error}")
     return Decision("allowed", None, f"The client closed the connection before the end ({error}).")

@@ -5,8 +5,10 @@ The judgement that travels with a flow from the gate to the log.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, decide
 
 if TYPE_CHECKING:
     from mitmproxy import http
@@ -15,10 +17,18 @@ if TYPE_CHECKING:
 
     from .connections import RegisteredWorkspace
 
-__all__ = ["Judgement", "digest_body", "digest_of"]
+__all__ = [
+    "Judgement",
+    "digest_body",
+    "digest_of",
+    "has_server_ended",
+    "judge_broken_request",
+    "note_server_ended",
+]
 
 _JUDGEMENT = "codex_workspace_judgement"
 _DIGEST = "codex_workspace_digest"
+_SERVER_ENDED = "codex_workspace_server_ended"
 
 
 @dataclass(slots=True)
@@ -77,3 +87,37 @@ def digest_of(flow: http.HTTPFlow) -> hashlib._Hash | None:
     """
     found: hashlib._Hash | None = flow.metadata.get(_DIGEST)
     return found
+
+
+def judge_broken_request(flow: http.HTTPFlow, error: str, *, is_sent: bool) -> None:
+    """
+    Judge a request again whose body is malformed or does not have the length in its header.
+
+    Args:
+        flow: the flow of the request.
+        error: what is wrong.
+        is_sent: whether a part of the request has been sent to the server.
+    """
+    judgement = Judgement.of(flow)
+    if judgement is None or judgement.decision.verdict in ("blocked", "failed"):
+        return
+    decision = decide(replace(judgement.facts, payload="malformed"), HTTPS_ONLY)
+    text = f"{decision.explanation} ({error})"
+    if is_sent:
+        decision = replace(decision, verdict="failed")
+        text += " What came before that was sent to the server."
+    judgement.decision = replace(decision, explanation=text)
+
+
+def note_server_ended(flow: http.HTTPFlow) -> None:
+    """
+    Note that the server ended the exchange, or could not be reached.
+    """
+    flow.metadata.setdefault(_SERVER_ENDED, True)
+
+
+def has_server_ended(flow: http.HTTPFlow) -> bool:
+    """
+    Check whether the server, and not the client, ended the exchange early.
+    """
+    return flow.metadata.get(_SERVER_ENDED) is True

@@ -12,7 +12,12 @@ import yaml
 # suite of plugins has imported the library a second time.
 __all__ = ["InvalidYaml", "NodeKind", "kind_of", "line_of", "plain_value", "read_yaml"]
 
-_LARGEST_FILE = 1 << 20
+# A repository brings these files. A policy with ten thousand hosts is within the limits; at
+# all of them, reading takes about a second.
+_LARGEST_FILE = 256 << 10
+_MOST_VALUES = 20_000
+_DEEPEST = 64
+_LONGEST_NUMBER = 100
 
 NodeKind = str
 """The kind of a node in words: `text`, `a number`, `a mapping`, ..."""
@@ -34,20 +39,74 @@ class InvalidYaml(ValueError):
     """
 
 
+class _BoundedLoader(yaml.SafeLoader):
+    """
+    A parser that gives up on a file of too many values or levels.
+    """
+
+    def __init__(self, text: str, path: Path) -> None:
+        super().__init__(text)
+        self._path = path
+        self._values = self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """
+        Compose one value and those below it.
+        """
+        self._values += 1
+        self._depth += 1
+        if self._values > _MOST_VALUES or self._depth > _DEEPEST:
+            what = (
+                f"has more than the limit of {_MOST_VALUES} values"
+                if self._values > _MOST_VALUES
+                else f"is nested too deeply, by more than the limit of {_DEEPEST} levels"
+            )
+            event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise InvalidYaml(f"{self._path}, line {line}: the file {what}")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+class _BoundedConstructor(yaml.constructor.SafeConstructor):
+    """
+    Builds values; a number of many digits would take time that grows with their square.
+    """
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """
+        Return a whole number.
+        """
+        if len(node.value) > _LONGEST_NUMBER:
+            raise ValueError(f"it is a number of {len(node.value)} characters")
+        return int(super().construct_yaml_int(node))
+
+
+_BoundedConstructor.add_constructor(  # type: ignore[type-var]
+    "tag:yaml.org,2002:int", _BoundedConstructor.construct_yaml_int
+)
+
+
 def read_yaml(path: Path) -> yaml.Node | None:
     """
     Return the document in a file; `None` if it is empty.
 
     Duplicate keys are an error (in YAML the last one would silently win), and so
-    are aliases, with which a small file could expand to a huge one.
+    are aliases, with which a small file could expand to a huge one. So are more
+    than 256 KiB, 20,000 values or 64 levels.
 
     Raises:
-        InvalidYaml: the file is not valid YAML.
+        InvalidYaml: the file is not valid YAML, or exceeds a limit.
         OSError: the file cannot be read.
     """
     text = _text_of(path)
     try:
-        node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = _BoundedLoader(text, path)
+        try:
+            node: yaml.Node | None = loader.get_single_node()
+        finally:
+            loader.dispose()
         _check_plain(node, path)
     except yaml.YAMLError as error:
         raise _not_yaml(error, path, text) from None
@@ -66,7 +125,7 @@ def plain_value(node: yaml.Node, path: Path) -> Any:
         InvalidYaml: the node cannot be turned into plain data.
     """
     try:
-        return yaml.constructor.SafeConstructor().construct_document(node)
+        return _BoundedConstructor().construct_document(node)
     except yaml.YAMLError as error:
         raise _not_yaml(error, path) from None
     except (ValueError, TypeError, RecursionError) as error:

@@ -62,7 +62,8 @@ def normalise_host(host: str) -> str:
     Return the canonical spelling of a host, for comparisons.
 
     The result is lower case and IDNA-encoded, without a trailing dot and
-    without brackets around an IPv6 address.
+    without brackets around an IPv6 address. An IPv4 address is in dotted form,
+    however it was spelled.
 
     Raises:
         ValueError: *host* is neither a host name nor an address.
@@ -70,9 +71,12 @@ def normalise_host(host: str) -> str:
     text = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if ":" in text:
         try:
-            return str(ipaddress.IPv6Address(text))
+            address = ipaddress.IPv6Address(text)
         except ValueError:
             raise ValueError(f"{host!r} is not a host name") from None
+        if address.scope_id is not None:
+            raise ValueError(f"{host!r} is an address of one network interface")
+        return str(address.ipv4_mapped or address)
     if len(text) > 1024:  # IDNA takes quadratic time
         raise ValueError(f"a name of {len(text)} characters is not a host name")
     text = text.removesuffix(".")
@@ -82,7 +86,8 @@ def normalise_host(host: str) -> str:
         raise ValueError(f"{host!r} is not a host name") from None
     if len(text) > 253 or not _HOST.fullmatch(text):
         raise ValueError(f"{host!r} is not a host name")
-    return text
+    address_spelled = literal_address(text)
+    return text if address_spelled is None else str(address_spelled)
 
 
 def host_matches(pattern: str, host: str) -> bool:

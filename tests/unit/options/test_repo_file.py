@@ -193,7 +193,7 @@ MISTAKES = [
     ("- a", "line 1: this is a list; write options, such as `image: slim`"),
     ("slim", "line 1: this is text; write options"),
     ("a: 1\n---\nb: 1", "line 2, column 1: this is not YAML"),
-    ("[" * 5000, "a value cannot be read: it is nested too deeply"),
+    ("[" * 200, "line 1: the file is nested too deeply, by more than the limit of 64 levels"),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_codex_workspace.text import yaml_nodes
 from pytest_codex_workspace.text.yaml_nodes import (
     InvalidYaml,
     kind_of,
@@ -86,8 +87,11 @@ def test_a_node_becomes_plain_data(read):
         ("a: &x 1\nb: [*x, *x]\nc: &y [1]\nd: *y", "anchors and aliases are not supported"),
         ("? [a]\n: b", "line 1: a key must be a name"),
         ("a: [", "this is not YAML"),
-        ("#" * (1 << 20) + "#", "larger than the limit of 1048576 bytes"),
+        ("#" * (256 << 10) + "#", "larger than the limit of 262144 bytes"),
+        ("{a: " * 100, "line 1: the file is nested too deeply"),
+        ("- " * 100, "line 1: the file is nested too deeply"),
     ],
+    ids=lambda value: value[-20:],
 )
 def test_an_invalid_file_is_an_error(read, text, words):
     """
@@ -98,6 +102,28 @@ def test_an_invalid_file_is_an_error(read, text, words):
 
     assert str(read.path) in str(caught.value)
     assert words in str(caught.value)
+
+
+def test_a_file_of_too_many_values_is_an_error(read, monkeypatch):
+    """
+    What a small file costs depends on its values more than on its size.
+    """
+    monkeypatch.setattr(yaml_nodes, "_MOST_VALUES", 50)
+
+    assert len(read("- []\n" * 49).value) == 49
+    with pytest.raises(InvalidYaml, match="line 50: the file has more than the limit of 50 values"):
+        read("- []\n" * 50)
+
+
+@pytest.mark.parametrize("number", ["1" * 200, "1" + ":59" * 8_000, "0x" + "f" * 200])
+def test_a_number_of_many_digits_is_an_error(read, number):
+    """
+    Only the digits of reasonable numbers are worked out.
+    """
+    node = read(f"a: {number}")
+
+    with pytest.raises(InvalidYaml, match=r"file\.yaml: a value cannot be read: it is a number of"):
+        plain_value(node, read.path)
 
 
 def test_a_file_in_another_encoding_is_an_error(tmp_path):

@@ -193,19 +193,111 @@ def test_large_bodies_are_streamed(headers: Any, streams: bool) -> None:
     assert streams == flow.request.stream
 
 
-def test_a_malformed_request_is_judged_but_not_answered_twice() -> None:
+def test_a_malformed_request_gets_a_response_of_ours() -> None:
     """
-    mitmproxy responds to malformed requests itself; the log still has them.
+    The page that mitmproxy would send says neither who refuses nor why.
     """
     chain = AddonChain()
     flow = chain.flow(chain.connect(TUNNEL))
     flow.error = Error("invalid header")
-    chain.request(flow)
+    reason = chain.request(flow)
     chain.request_logger.error(flow)
 
+    assert reason == "not-tls"
+    [event] = chain.events
+    assert (event["verdict"], event["reason"], event["status"]) == ("blocked", "not-tls", 403)
+
+
+@pytest.mark.parametrize(
+    ("fields", "forwarded"),
+    [
+        ({}, b"Host: example.org"),
+        ({"headers": ()}, b"Host: example.org"),
+        ({"headers": ((b"HOST", b"EXAMPLE.org"),)}, b"HOST: example.org"),
+        ({"headers": ((b"Host", b"example.org."),)}, b"Host: example.org"),
+        ({"headers": ((b"Host", b"example.org:443"),)}, b"Host: example.org:443"),
+        ({"headers": ((b"Host", b"example.org:00443"),)}, b"Host: example.org:443"),
+        ({"headers": ((b"Host", "example\uff0eorg".encode()),)}, b"Host: example.org"),
+        ({"headers": ((b"Host", "ex\u212bmple.org".encode()),)}, None),
+        ({"headers": ((b"Host", b"me@example.org"),)}, None),
+        ({"headers": ((b"Host", b"ex%61mple.org"),)}, None),
+        ({"headers": ((b"Host", b"example.org:"),)}, None),
+        ({"headers": ((b"Host", b" example.org"),)}, None),
+        ({"authority": "EXAMPLE.org:0443"}, b"Host: example.org:443"),
+        ({"authority": "example.org", "headers": ()}, b"Host: example.org"),
+        ({"authority": "example.org/x"}, None),
+    ],
+)
+def test_the_names_that_were_judged_are_sent_on(
+    fields: dict[str, Any], forwarded: bytes | None
+) -> None:
+    """
+    Whatever spelling a client chose, the server reads the name that was compared.
+    """
+    chain = AddonChain()
+    flow = chain.flow(chain.connect(TUNNEL, sni="Example.ORG"), **fields)
+    refused = chain.request(flow)
+
+    assert (refused is None) == (forwarded is not None)
+    if forwarded is not None:
+        assert flow.request.data.authority == b""
+        [name] = [pair for pair in flow.request.headers.fields if pair[0].lower() == b"host"]
+        assert b": ".join(name) == forwarded
+
+
+@pytest.mark.parametrize("written", ["Example.ORG:00443", "example\u3002org:443"])
+def test_the_authority_that_was_judged_is_sent_on(written: str) -> None:
+    """
+    HTTP/2 has the name in a pseudo-header, and some clients in both.
+    """
+    chain = AddonChain()
+    flow = chain.flow(
+        chain.connect(TUNNEL, alpn=b"h2"),
+        version="HTTP/2.0",
+        authority=written,
+        headers=((b"host", b"EXAMPLE.ORG"),),
+    )
+
+    assert chain.request(flow) is None
+    assert flow.request.data.authority == b"example.org:443"
+    assert flow.request.headers.fields == ((b"host", b"example.org:443"),)
+
+
+@pytest.mark.parametrize(
+    ("asked", "connected"),
+    [
+        ("EXAMPLE.org.", "example.org"),
+        ("ex\uff41mple.org", "example.org"),
+        ("0x5db8d822", "93.184.216.34"),
+        ("[2606:2800:0220::1]", "2606:2800:220::1"),
+        ("[::ffff:93.184.216.34]", "93.184.216.34"),
+    ],
+)
+def test_a_tunnel_leads_to_the_host_that_was_judged(asked: str, connected: str) -> None:
+    """
+    The name that is looked up and expected in the certificate is the one that was compared.
+    """
+    chain = AddonChain()
+    connection = chain.connect()
+    flow = chain.flow(connection, method="CONNECT", host=asked)
+    chain.gate.http_connect(flow)
+
     assert flow.response is None
-    assert chain.events[0]["verdict"] == "blocked"
-    assert chain.events[0]["reason"] == "not-tls"
+    assert connection.tunnel == (connected, 443)
+    assert (flow.request.host, flow.server_conn.sni) == (connected, connected)
+
+
+@pytest.mark.parametrize("host", ["0x5db8d822", "93.184.55330", "[::ffff:5db8:d822]"])
+def test_an_address_is_denied_in_every_spelling(host: str) -> None:
+    """
+    A denied address is one address, not one text.
+    """
+    chain = AddonChain(Policy(deny=("93.184.216.34",)))
+    flow = chain.flow(chain.connect(), method="CONNECT", host=host)
+    chain.gate.http_connect(flow)
+
+    assert flow.response is not None
+    assert flow.response.headers["x-codex-workspace-reason"] == "host-not-allowed"
 
 
 def test_an_error_in_the_search_for_a_stub_refuses_the_request(

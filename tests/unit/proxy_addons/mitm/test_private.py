@@ -21,6 +21,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from mitmproxy import version
+from mitmproxy.hooks import all_hooks
 from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
@@ -54,6 +55,9 @@ OVERRIDDEN = {
     (HttpStream, "handle_event"): "event",
     (HttpStream, "state_wait_for_request_headers"): "event",
     (HttpStream, "state_consume_request_body"): "event",
+    (HttpStream, "state_wait_for_response_headers"): "event",
+    (HttpStream, "check_invalid"): "request",
+    (HttpStream, "check_killed"): "emit_error_hook",
     (HttpStream, "make_server_connection"): "",
     (HttpStream, "send_response"): "already_streamed",
     (HttpStream, "handle_protocol_error"): "event",
@@ -352,3 +356,23 @@ def test_a_reader_without_buffer_has_no_unread_bytes() -> None:
     private.limit_read_ahead(None, None, 1000)
 
     assert private.unread_bytes(object()) == 0
+
+
+@pytest.mark.parametrize("name", ["Proxyserver", "_Certificates"])
+def test_no_addon_of_mitmproxy_sees_a_flow(name: str) -> None:
+    """
+    An addon that sees flows can respond to them or change them, and the log would not know.
+    """
+    skip_default_addons()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        addon = getattr(importlib.import_module("proxy_addons.assembly"), name)
+    takes_flow = [
+        name
+        for name, hook in all_hooks.items()
+        if "flow" in inspect.signature(hook.__init__).parameters
+    ]
+    assert "request" in takes_flow
+    assert [name for name in takes_flow if getattr(addon, name, None)] == [], (
+        f"{MITMPROXY}: {addon.__name__} has new hooks; set them to None in proxy_addons/assembly.py"
+    )

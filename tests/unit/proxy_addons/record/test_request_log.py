@@ -6,6 +6,7 @@ import pytest
 from mitmproxy import http
 from mitmproxy.flow import Error
 
+from proxy_addons.state.judgement import note_server_ended
 from pytest_codex_workspace.network.messages import request_from
 from pytest_codex_workspace.network.rules.policy import Decision
 from tests.helpers.flows import ADDRESS, AddonChain
@@ -125,6 +126,7 @@ def test_a_private_address_found_by_the_look_up_is_refused() -> None:
     ("message", "verdict", "reason"),
     [
         ("server closed connection", "failed", "upstream-error"),
+        ("illegal chunk header: b'client'", "failed", "upstream-error"),
         ("Client disconnected.", "allowed", None),
     ],
 )
@@ -139,6 +141,8 @@ def test_an_exchange_that_ended_early_has_a_verdict_by_fault(
     chain.request(flow)
     flow.response = http.Response.make(200)
     flow.error = Error(message)
+    if verdict == "failed":
+        note_server_ended(flow)
     chain.request_logger.error(flow)
 
     [event] = chain.events

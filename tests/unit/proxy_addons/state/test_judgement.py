@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
 from mitmproxy.test import tflow
 
-from proxy_addons.state.judgement import Judgement, digest_body, digest_of
+from proxy_addons.state.judgement import (
+    Judgement,
+    digest_body,
+    digest_of,
+    judge_broken_request,
+)
 from pytest_codex_workspace.network.rules.policy import Decision, RequestFacts
 from tests.helpers.flows import ADDRESS, AddonChain
 
@@ -49,3 +55,20 @@ def test_a_body_is_digested_only_on_request() -> None:
         assert found is not None
         found.update(piece)
     assert found.hexdigest() == hashlib.sha256(b"ab").hexdigest()
+
+
+@pytest.mark.parametrize(("is_sent", "verdict"), [(False, "blocked"), (True, "failed")])
+def test_a_request_whose_body_is_broken_is_not_allowed(is_sent: bool, verdict: str) -> None:
+    """
+    The verdict says whether anything of the request has left.
+    """
+    chain = AddonChain()
+    flow = chain.flow(chain.connect(("example.org", 443)))
+    chain.request(flow)
+    judge_broken_request(flow, "illegal chunk header", is_sent=is_sent)
+
+    judgement = Judgement.of(flow)
+    assert judgement is not None
+    assert (judgement.decision.verdict, judgement.decision.reason) == (verdict, "not-tls")
+    assert "illegal chunk header" in judgement.decision.explanation
+    assert ("sent to the server" in judgement.decision.explanation) == is_sent
