@@ -364,6 +364,7 @@ class Session:
             ca_certificate=authority,
             output=self.output,
             rebuild=rebuild,
+            isolation=lambda: self.isolation,
         )
 
     def _remember_failure(self, part: str, make: Callable[[], T]) -> T:

@@ -94,8 +94,9 @@ class ContainerSpec:
     `network` is the name of a network, `none`, or `container:<id>` to join
     the network namespace of another container. With `auto_remove` the engine
     removes the container when its first process ends. `memory_limit` is in
-    bytes, swap included. An image committed from the container keeps its labels
-    and its `environment`: no secrets here.
+    bytes, swap included; `cpu_limit` is a number of processors. An engine that cannot
+    limit something ignores the limit. An empty `user` is the image's. An image
+    committed from the container keeps its labels and its `environment`: no secrets here.
     """
 
     image: str
@@ -111,6 +112,8 @@ class ContainerSpec:
     cap_drop: Sequence[str] = ()
     pids_limit: int | None = None
     memory_limit: int | None = None
+    cpu_limit: float | None = None
+    user: str = ""
     auto_remove: bool = True
 
 
@@ -246,10 +249,13 @@ class Engine(Protocol):
         on_advance: OnAdvance | None = None,
         target: str = "",
         no_cache: bool = False,
+        offline: bool = False,
     ) -> ImageInfo:
         """
         Build the tar *context*, up to the stage *target* if one is given; with *no_cache*,
-        without the cache of earlier builds. An empty *tag* leaves the image without a name.
+        without the cache of earlier builds; with *offline*, without a network for its
+        programs, and no step may be silent for long. An empty *tag* leaves the image
+        without a name.
         A failed build raises `ImageBuildError` with the failed step and the last
         lines that the step printed.
         """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,10 +12,12 @@ from ..engine.protocol import Engine, ImageInfo
 from ..errors import EngineError, ImageBuildError
 from ..host.certificates import ca_certificate as certificate_of
 from ..host.resources import package_dir
+from ..network.isolation import Isolation
 from ..reporting.output import Output
 from .build import Plan, build_stage, common_context, ensure_image, find_built_image
 from .context import BuildContext
 from .debian import DEBIAN
+from .foreign import check_foreign, with_tools
 
 __all__ = [
     "base_identity",
@@ -26,7 +30,13 @@ __all__ = [
 
 
 def ensure_base_image(
-    engine: Engine, choice: str, *, ca_certificate: bytes, output: Output, rebuild: bool = False
+    engine: Engine,
+    choice: str,
+    *,
+    ca_certificate: bytes,
+    output: Output,
+    rebuild: bool = False,
+    isolation: Callable[[], Isolation] | None = None,
 ) -> ImageInfo:
     """
     Return the image that workspaces start from. Build it if necessary.
@@ -37,12 +47,17 @@ def ensure_base_image(
         ca_certificate: the CA certificate of the proxy in PEM form, which the image trusts.
         output: takes the progress.
         rebuild: build the image even if it exists, and without the build cache.
+        isolation: opens the network in which an image of the user gets the tools that it
+            lacks; without it, such an image is an error.
 
     Raises:
         ImageBuildError: the build failed, or *choice* names an image that is
             not on the engine and cannot be pulled.
     """
     plan = base_plan(engine, choice, ca_certificate=ca_certificate, output=output)
+    if isolation is not None and _flavour(choice) == "custom":
+        opened = isolation
+        plan = replace(plan, prepared=lambda base: with_tools(engine, opened(), base, output))
     return ensure_image(engine, plan, output, rebuild=rebuild)
 
 
@@ -110,6 +125,7 @@ def _plan(choice: str, flavour: str, context: BuildContext, base: str | None) ->
         context=context,
         key=context.key(base=base or DEBIAN),
         base=base,
+        foreign=base is not None,
     )
 
 
@@ -128,7 +144,7 @@ def base_identity(engine: Engine, choice: str, *, output: Output) -> str:
 
 
 def _inputs(engine: Engine, choice: str, output: Output) -> tuple[str, BuildContext, str | None]:
-    flavour = choice if choice in ("slim", "universal") else "custom"
+    flavour = _flavour(choice)
     context = _packaged(flavour).copy()
     base = None
     if flavour == "universal":
@@ -136,6 +152,10 @@ def _inputs(engine: Engine, choice: str, output: Output) -> tuple[str, BuildCont
     elif flavour == "custom":
         base = _custom(engine, choice, output)
     return flavour, context, base
+
+
+def _flavour(choice: str) -> str:
+    return choice if choice in ("slim", "universal") else "custom"
 
 
 @cache
@@ -161,6 +181,7 @@ def _universal(engine: Engine, output: Output) -> str:
         output,
         "use `--codex-image=slim`, which needs no registry, or add the image with `docker load`",
     )
+    check_foreign(image, f"{UNIVERSAL}:latest")
     pinned = (one for one in image.digests if one.startswith(f"{UNIVERSAL}@"))
     return next(pinned, image.id)
 
@@ -172,6 +193,7 @@ def _custom(engine: Engine, choice: str, output: Output) -> str:
         output,
         "check the name, build or `docker pull` the image first, or use `--codex-image=slim`",
     )
+    check_foreign(image, choice)
     return image.id
 
 

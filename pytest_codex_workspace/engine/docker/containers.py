@@ -48,6 +48,7 @@ class Containers(Images):
             "PidsLimit": spec.pids_limit,
             "Memory": spec.memory_limit or 0,
             "MemorySwap": spec.memory_limit or 0,
+            "NanoCpus": int((spec.cpu_limit or 0) * 1e9),
             # Otherwise the engine writes everything that passes through the stream to its disk.
             "LogConfig": {"Type": "none"},
         }
@@ -65,6 +66,7 @@ class Containers(Images):
             "StdinOnce": True,
             "Tty": False,
             "HostConfig": host,
+            **({"User": spec.user} if spec.user else {}),
         }
         if spec.aliases:
             endpoint = {"Aliases": list(spec.aliases)}

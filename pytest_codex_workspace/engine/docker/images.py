@@ -28,6 +28,9 @@ _ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}")
 
+_STEP_PATIENCE = 1200
+"""Seconds for which a step of a build without a network may be silent."""
+
 _LOADED = re.compile(r"Loaded image(?: ID)?(?:\(s\)|s)?: (.+)")
 
 _NO_CREDENTIALS = base64.urlsafe_b64encode(b"{}").decode("ascii")
@@ -159,6 +162,7 @@ class Images:
         on_advance: OnAdvance | None = None,
         target: str = "",
         no_cache: bool = False,
+        offline: bool = False,
     ) -> ImageInfo:
         """
         Build the tar *context* with the engine's classic builder.
@@ -174,6 +178,7 @@ class Images:
             progress,
             target=target,
             no_cache=no_cache,
+            offline=offline,
         )
 
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
@@ -281,6 +286,7 @@ class Images:
         *,
         target: str = "",
         no_cache: bool = False,
+        offline: bool = False,
     ) -> ImageInfo:
         with translate_errors(what, self._api.url, ImageBuildError):
             messages = self._api.client.build(
@@ -295,7 +301,8 @@ class Images:
                 target=target or None,
                 nocache=no_cache,
                 decode=True,
-                timeout=LONG,
+                network_mode="none" if offline else None,
+                timeout=_STEP_PATIENCE if offline else LONG,
             )
         for message in self._api.messages(messages, what, ImageBuildError):
             progress.feed(message)
