@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Advance",
+    "Capacity",
     "Change",
     "ContainerInfo",
     "ContainerSpec",
@@ -84,6 +85,24 @@ class NetworkInfo:
     id: str
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """
+    What the engine's machine has, and whether the engine can limit what a container uses of it.
+
+    Attributes:
+        cpus: number of processors; 0 if it is not known.
+        memory: bytes; 0 if it is not known.
+        limits_cpus: whether `ContainerSpec.cpu_limit` has an effect.
+        limits_memory: whether `ContainerSpec.memory_limit` has an effect.
+    """
+
+    cpus: int = 0
+    memory: int = 0
+    limits_cpus: bool = True
+    limits_memory: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +195,12 @@ class Engine(Protocol):
         """
         Return `name`, `version`, `api`, `os`, `arch` and `storage` of the engine, and
         `root`, the directory on its machine that holds the images.
+        """
+
+    @property
+    def capacity(self) -> Capacity:
+        """
+        What the engine's machine has, and what the engine can limit.
         """
 
     def close(self) -> None:
@@ -297,6 +322,12 @@ class Engine(Protocol):
     def container(self, container: str) -> ContainerInfo | None:
         """
         Return the container with this name or id; `None` if there is none.
+        """
+
+    def ran_out_of_memory(self, container: str) -> bool:
+        """
+        Return whether a process of the container was killed for its memory, even if the
+        container is gone. `False` if that is not known.
         """
 
     def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:

@@ -22,6 +22,7 @@ from ..secrets.secrets import NO_SECRETS, Secrets
 from ..text.phrases import counted
 from ..workspace.channel import Channel
 from ..workspace.launcher import Launcher, Running
+from ..workspace.result import OUT_OF_MEMORY
 from .spec import WorkspaceSpec
 
 __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
@@ -233,7 +234,8 @@ def run_script(
                     take(hidden.feed(piece))
                 take(hidden.end())
             shown.end()
-            code = process.wait().exit_code
+            ended = process.wait()
+            code = ended.exit_code
     except WorkspaceLost:
         raise
     except BaseException:
@@ -251,6 +253,8 @@ def run_script(
         if expired.is_set()
         else f"exited with {code} after {duration:.1f} s"
     )
+    if ended.out_of_memory:
+        what += f": {OUT_OF_MEMORY}"
     raise SetupError(
         f"{script} {what}.\nLast lines of its output:\n{_indented(tail)}\nFull log: {log_path}\n"
         "The cache was not changed. Fix the script, commit it (a workspace contains only what is "

@@ -180,6 +180,7 @@ class Process:
         keep: int,
         timeout: float | None = None,
         check: bool = False,
+        explain: Callable[[ExecResult], ExecResult] = lambda result: result,
     ) -> None:
         self.args = args
         self.stdout = Lines(lambda: control.read(0))
@@ -189,6 +190,7 @@ class Process:
         self._keep = keep
         self._timeout = timeout
         self._check = check
+        self._explain = explain
         self._lock = threading.Lock()
         self._result: ExecResult | None = None
         self._expired: float | None = None
@@ -242,7 +244,7 @@ class Process:
             expired = self._timeout
         with self._lock:
             if self._result is None:
-                self._result, self._expired = self._collect(end), expired
+                self._result, self._expired = self._explain(self._collect(end)), expired
         if self._expired is not None:
             raise timed_out(self._result, self._expired)
         return self._result.check() if self._check else self._result
