@@ -205,12 +205,15 @@ def _proxy_image(parts: ComposeParts, directory: Path) -> dict[str, Any]:
 def _build(
     parts: ComposeParts, plan: Plan, origin: str, context: Path, marks: Mapping[str, str]
 ) -> dict[str, Any]:
-    proxies = {name: f"${{{name}:-}}" for name in parts.build_proxies}
+    # Programs of an image that is not ours get neither a network nor the proxy's password.
+    names = () if plan.foreign else parts.build_proxies
+    proxies = {name: f"${{{name}:-}}" for name in names}
     return {
         "context": _escaped(str(context)),
         "dockerfile": plan.dockerfile,
         "args": {"BASE": _escaped(origin), **proxies},
         "labels": {name: _escaped(value) for name, value in marks.items()},
+        **({"network": "none"} if plan.foreign else {}),
     }
 
 

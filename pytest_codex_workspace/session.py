@@ -46,6 +46,7 @@ from .setup.start import StartedWorkspace, WorkspaceStarter
 from .setup.verify import changes_of_second_resume
 from .workspace.handle import Workspace
 from .workspace.launcher import Launcher
+from .workspace.limits import limits_of
 
 __all__ = ["Session"]
 
@@ -388,6 +389,7 @@ class Session:
             ca_certificate=authority,
             output=self.output,
             rebuild=rebuild,
+            isolation=lambda: self.isolation,
         )
 
     def _remember_failure(self, part: str, make: Callable[[], T]) -> T:
@@ -425,7 +427,9 @@ class Session:
         """
         Starts containers on the session's network.
         """
-        return Launcher(self.engine, self.isolation, self.identity, self.secrets)
+        config = self.config
+        limits = limits_of(self.engine, config.cpus, config.memory, self.output.note)
+        return Launcher(self.engine, self.isolation, self.identity, self.secrets, limits)
 
     @cached_property
     def runner(self) -> ScriptRunner:

@@ -40,6 +40,8 @@ RUN_OPTIONS = (
     "cache-size",
     "cache-registry",
     "cache-push",
+    "cpus",
+    "memory",
     "network",
     "network-setup",
     "cassette",
@@ -63,6 +65,8 @@ _SUGGESTED = {
     "image": ("universal", "slim"),
     "engine": ("auto", "docker", "podman"),
     "upstream-proxy": ("environment", "none"),
+    "cpus": ("2", "4", "none"),
+    "memory": ("8GiB", "16GiB", "none"),
     "network": POLICIES,
     "network-setup": POLICIES,
 }

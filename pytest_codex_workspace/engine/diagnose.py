@@ -14,6 +14,11 @@ def describe_container(engine: Engine, container: str) -> str:
     """
     try:
         info = engine.container(container)
+        if (info is None or not info.running) and _ran_out_of_memory(engine, container):
+            return (
+                "its container was out of memory, and its first process was killed; "
+                "--codex-memory sets the limit"
+            )
     except CodexWorkspaceError as error:
         return f"the engine no longer responds: {error}"
     if info is None:
@@ -22,3 +27,10 @@ def describe_container(engine: Engine, container: str) -> str:
         return "its container is running, but its first process does not respond"
     reason = " (out of memory)" if info.oom_killed else ""
     return f"its container ended with exit code {info.exit_code}{reason}"
+
+
+def _ran_out_of_memory(engine: Engine, container: str) -> bool:
+    try:
+        return engine.ran_out_of_memory(container)
+    except (CodexWorkspaceError, KeyError, ValueError):
+        return False

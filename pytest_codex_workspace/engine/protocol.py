@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Advance",
+    "Capacity",
     "Change",
     "ContainerInfo",
     "ContainerSpec",
@@ -87,6 +88,24 @@ class NetworkInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Capacity:
+    """
+    What the engine's machine has, and whether the engine can limit what a container uses of it.
+
+    Attributes:
+        cpus: number of processors; 0 if it is not known.
+        memory: bytes; 0 if it is not known.
+        limits_cpus: whether `ContainerSpec.cpu_limit` has an effect.
+        limits_memory: whether `ContainerSpec.memory_limit` has an effect.
+    """
+
+    cpus: int = 0
+    memory: int = 0
+    limits_cpus: bool = True
+    limits_memory: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """
     A container to create. Its standard input is open, and it has no terminal.
@@ -94,8 +113,9 @@ class ContainerSpec:
     `network` is the name of a network, `none`, or `container:<id>` to join
     the network namespace of another container. With `auto_remove` the engine
     removes the container when its first process ends. `memory_limit` is in
-    bytes, swap included. An image committed from the container keeps its labels
-    and its `environment`: no secrets here.
+    bytes, swap included; `cpu_limit` is a number of processors. An engine that cannot
+    limit something ignores the limit. An empty `user` is the image's. An image
+    committed from the container keeps its labels and its `environment`: no secrets here.
     """
 
     image: str
@@ -111,6 +131,8 @@ class ContainerSpec:
     cap_drop: Sequence[str] = ()
     pids_limit: int | None = None
     memory_limit: int | None = None
+    cpu_limit: float | None = None
+    user: str = ""
     auto_remove: bool = True
 
 
@@ -173,6 +195,12 @@ class Engine(Protocol):
         """
         Return `name`, `version`, `api`, `os`, `arch` and `storage` of the engine, and
         `root`, the directory on its machine that holds the images.
+        """
+
+    @property
+    def capacity(self) -> Capacity:
+        """
+        What the engine's machine has, and what the engine can limit.
         """
 
     def close(self) -> None:
@@ -246,10 +274,13 @@ class Engine(Protocol):
         on_advance: OnAdvance | None = None,
         target: str = "",
         no_cache: bool = False,
+        offline: bool = False,
     ) -> ImageInfo:
         """
         Build the tar *context*, up to the stage *target* if one is given; with *no_cache*,
-        without the cache of earlier builds. An empty *tag* leaves the image without a name.
+        without the cache of earlier builds; with *offline*, without a network for its
+        programs, and no step may be silent for long. An empty *tag* leaves the image
+        without a name.
         A failed build raises `ImageBuildError` with the failed step and the last
         lines that the step printed.
         """
@@ -291,6 +322,12 @@ class Engine(Protocol):
     def container(self, container: str) -> ContainerInfo | None:
         """
         Return the container with this name or id; `None` if there is none.
+        """
+
+    def ran_out_of_memory(self, container: str) -> bool:
+        """
+        Return whether a process of the container was killed for its memory, even if the
+        container is gone. `False` if that is not known.
         """
 
     def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,12 +12,14 @@ from ..engine.protocol import Engine, ImageInfo
 from ..errors import EngineError, ImageBuildError
 from ..host.certificates import ca_certificate as certificate_of
 from ..host.resources import package_dir
+from ..network.isolation import Isolation
 from ..reporting.output import Output
 from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
 from .build import Plan, build_stage, common_context, ensure_image, find_built_image
 from .context import BuildContext
 from .debian import DEBIAN
+from .foreign import check_foreign, with_tools
 
 __all__ = [
     "base_identity",
@@ -29,7 +33,13 @@ __all__ = [
 
 
 def ensure_base_image(
-    engine: Engine, choice: str, *, ca_certificate: bytes, output: Output, rebuild: bool = False
+    engine: Engine,
+    choice: str,
+    *,
+    ca_certificate: bytes,
+    output: Output,
+    rebuild: bool = False,
+    isolation: Callable[[], Isolation] | None = None,
 ) -> ImageInfo:
     """
     Return the image that workspaces start from. Build it if necessary.
@@ -40,12 +50,17 @@ def ensure_base_image(
         ca_certificate: the CA certificate of the proxy in PEM form, which the image trusts.
         output: takes the progress.
         rebuild: build the image even if it exists, and without the build cache.
+        isolation: opens the network in which an image of the user gets the tools that it
+            lacks; without it, such an image is an error.
 
     Raises:
         ImageBuildError: the build failed, or *choice* names an image that is
             not on the engine and cannot be pulled.
     """
     plan = base_plan(engine, choice, ca_certificate=ca_certificate, output=output)
+    if isolation is not None and _flavour(choice) == "custom":
+        opened = isolation
+        plan = replace(plan, prepared=lambda base: with_tools(engine, opened(), base, output))
     return ensure_image(engine, plan, output, rebuild=rebuild)
 
 
@@ -128,6 +143,7 @@ def _plan(choice: str, flavour: str, context: BuildContext, base: str | None) ->
         context=context,
         key=context.key(base=base or DEBIAN),
         base=base,
+        foreign=base is not None,
     )
 
 
@@ -184,6 +200,7 @@ def _universal(engine: Engine, output: Output) -> str:
         f"use {spell_option('image', 'slim')}, which needs no registry, or add the image with "
         "`docker load`",
     )
+    check_foreign(image, f"{UNIVERSAL}:latest")
     return _pinned(image)
 
 
@@ -200,6 +217,7 @@ def _custom(engine: Engine, choice: str, output: Output) -> str:
         "check the name, build or `docker pull` the image first, or use "
         f"{spell_option('image', 'slim')}{did_you_mean(choice, ('slim', 'universal'))}",
     )
+    check_foreign(image, choice)
     return image.id
 
 

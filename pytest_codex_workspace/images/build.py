@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
 from ..engine import labels
@@ -52,7 +52,9 @@ class Plan:
     The description of an image to build.
 
     `base` is the image to build from; `None` stands for Debian, which is pulled or
-    made when it is needed.
+    made when it is needed. The programs of a *foreign* base are not ours: they get neither
+    a network nor the variables of this machine. `prepared` gives the image to build from
+    in place of `base` while it is built.
     """
 
     what: str
@@ -64,6 +66,8 @@ class Plan:
     context: BuildContext
     key: str
     base: str | None = None
+    foreign: bool = False
+    prepared: Callable[[str], AbstractContextManager[str]] = nullcontext
 
     @property
     def tag(self) -> str:
@@ -167,18 +171,23 @@ def _run_build(
         show = output.note if _LONG_STEP.match(line) else output.detail
         show(line)
 
-    with output.step(title) as step, plan.context.open() as archive:
+    with (
+        output.step(title) as step,
+        plan.context.open() as archive,
+        plan.prepared(base) as prepared,
+    ):
         return engine.build(
             archive,
             dockerfile=plan.dockerfile,
             # A stage is a step on the way, and an image with a label would be one more.
             tag="" if stage else plan.tag,
             labels={} if stage else plan.labels(base),
-            args={"BASE": base, **proxy_arguments(os.environ)},
+            args={"BASE": prepared, **({} if plan.foreign else proxy_arguments(os.environ))},
             on_line=on_line,
             on_advance=step.advance,
             target=stage,
             no_cache=rebuild,
+            offline=plan.foreign,
         )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from ..engine.protocol import ContainerSpec, Engine
 from ..engine.session_id import Identity
+from ..errors import EngineError
+from .foreign import ended_after, limited
 
 __all__ = ["run_once"]
 
@@ -14,7 +16,13 @@ _OUTPUT_LIMIT = 1 << 16
 
 
 def run_once(
-    engine: Engine, image_id: str, script: str, environment: Mapping[str, str], *, purpose: str
+    engine: Engine,
+    image_id: str,
+    script: str,
+    environment: Mapping[str, str],
+    *,
+    purpose: str,
+    patience: float = 120.0,
 ) -> tuple[str, str]:
     """
     Run *script* in a bash login shell of an image, without a network.
@@ -25,18 +33,24 @@ def run_once(
         script: the script to run.
         environment: variables in addition to those of the image.
         purpose: a word for the name of the container.
+        patience: seconds after which the container is removed.
 
     Returns:
         The end of its standard output, and of its standard error.
+
+    Raises:
+        EngineError: the script did not end in time.
     """
     identity = Identity()
     container = engine.create(
-        ContainerSpec(
-            image=image_id,
-            command=("bash", "--login", "-c", script),
-            name=identity.name(purpose),
-            labels=identity.labels("workspace"),
-            environment=environment,
+        limited(
+            ContainerSpec(
+                image=image_id,
+                command=("bash", "--login", "-c", script),
+                name=identity.name(purpose),
+                labels=identity.labels("workspace"),
+                environment=environment,
+            )
         )
     )
     try:
@@ -44,10 +58,15 @@ def run_once(
         try:
             engine.start(container)
             printed = {1: bytearray(), 2: bytearray()}
-            while (received := stream.receive())[0]:
-                kept = printed[1 if received[0] == 1 else 2]
-                kept += received[1]
-                del kept[:-_OUTPUT_LIMIT]
+            with ended_after(engine, container, patience, stream) as expired:
+                while (received := stream.receive())[0]:
+                    kept = printed[1 if received[0] == 1 else 2]
+                    kept += received[1]
+                    del kept[:-_OUTPUT_LIMIT]
+            if expired():
+                raise EngineError(
+                    f"a script in the image {image_id[:19]} did not end within {patience:g} s"
+                )
         finally:
             stream.close()
     finally:

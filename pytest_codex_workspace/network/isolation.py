@@ -31,6 +31,7 @@ __all__ = ["Holder", "Isolation", "ProxySettings"]
 _PROXY_COMMAND = ("python3", "-I", "-u", PROXY_PROGRAM)
 _HOLDER_COMMAND = ("python3", "-I", "-S", "-u", NETWORK_HOLDER)
 _PROXY_MEMORY = 1 << 30
+_HOLDER_MEMORY = 128 << 20
 """A last resort, in bytes: several workspaces together stay far below this limit."""
 _RESOLVER = {
     # Behind an engine's address translation, two simultaneous queries from one port are often
@@ -334,6 +335,7 @@ class Isolation:
                 sysctls=_SYSCTLS,
                 cap_add=("NET_ADMIN",),
                 pids_limit=16,
+                memory_limit=_HOLDER_MEMORY,
             )
         )
         stream = engine.attach(container)

@@ -20,6 +20,8 @@ from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoCon
 __all__ = ["Config", "check_environment", "check_variable_name"]
 
 
+_LEAST_MEMORY = 64 << 20
+_SHORT_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgtKMGT])")
 _LARGEST_BODY = 256 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REPOSITORY = re.compile(r"[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+")
@@ -56,6 +58,8 @@ class Config:
     output: OutputMode = "progress"
     keep: KeepWhen = "never"
     setup_timeout: float = 1200.0
+    cpus: float = 2.0
+    memory: int = 8 * 1024**3
     # The URL may contain a password.
     upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
     renew_cassette: bool = False
@@ -105,6 +109,10 @@ class Config:
         for key, parse in (("cache_ttl", parse_duration), ("cache_size", parse_size)):
             if key in checked:
                 checked[key] = _parse_quantity(checked[key], called(key.replace("_", "-")), parse)
+        if "cpus" in checked:
+            checked["cpus"] = _parse_cpus(checked["cpus"], called("cpus"))
+        if "memory" in checked:
+            checked["memory"] = _parse_memory(checked["memory"], called("memory"))
         if "cache_registry" in checked:
             _check_registry(checked["cache_registry"], called("cache-registry"))
         if checked.get("cassette") == "record":
@@ -192,6 +200,31 @@ def _parse_quantity(value: str, name: str, parse: Callable[[str], float]) -> flo
         return parse(value)
     except ValueError as error:
         raise ConfigError(f"{name}={value}: {error}") from None
+
+
+def _parse_cpus(value: str, name: str) -> float:
+    try:
+        number = 0.0 if value == "none" else float(value)
+    except ValueError:
+        number = -1.0
+    if number and not 0.01 <= number < float("inf"):
+        raise ConfigError(f"{name}={value}: must be a number of processors such as 0.5, or 'none'")
+    return number
+
+
+def _parse_memory(value: str, name: str) -> int:
+    try:
+        # Engines write 8g for 8 GiB.
+        short = _SHORT_SIZE.fullmatch(value)
+        size = 0 if value == "none" else parse_size(f"{short[1]}{short[2]}iB" if short else value)
+    except ValueError as error:
+        raise ConfigError(f"{name}={value}: {error}, or 'none'") from None
+    if size and size < _LEAST_MEMORY:
+        raise ConfigError(
+            f"{name}={value}: must be at least {_LEAST_MEMORY >> 20}MiB, which a workspace needs "
+            "by itself, or 'none'"
+        )
+    return size
 
 
 def _check_registry(value: str, name: str) -> None:

@@ -206,6 +206,20 @@ OPTIONS: tuple[Option, ...] = (
         place="timeouts.setup",
     ),
     Option(
+        "cpus",
+        "NUMBER",
+        "2",
+        "processors that one workspace may use, such as 0.5 or 4; none: all",
+        place=None,
+    ),
+    Option(
+        "memory",
+        "SIZE",
+        "8GiB",
+        "memory that one workspace may use, swap included, such as 512MB or 16GiB; none: all",
+        place=None,
+    ),
+    Option(
         "upstream-proxy",
         "URL",
         "environment",

@@ -23,6 +23,7 @@ from ..text.phrases import counted
 from ..unpatched import clock
 from ..workspace.channel import Channel
 from ..workspace.launcher import Launcher, Running
+from ..workspace.result import OUT_OF_MEMORY
 from .spec import WorkspaceSpec
 
 __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
@@ -238,7 +239,8 @@ def run_script(
                     take(hidden.feed(piece))
                 take(hidden.end())
             shown.end()
-            code = process.wait().exit_code
+            ended = process.wait()
+            code = ended.exit_code
     except WorkspaceLost:
         raise
     except BaseException:
@@ -257,6 +259,8 @@ def run_script(
         if expired.is_set()
         else f"exited with {code} after {duration:.1f} s"
     )
+    if ended.out_of_memory:
+        what += f": {OUT_OF_MEMORY}"
     advice = (
         f"Full log: {log_path}\nThe cache was not changed. Fix the script, commit it (a workspace "
         "contains only what is committed) and run again."

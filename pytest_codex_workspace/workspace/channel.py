@@ -11,7 +11,7 @@ import math
 import os
 import threading
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from errno import E2BIG, EFBIG
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,7 @@ from ..errors import WorkspaceLost
 from ..in_container import workspace_agent as wire
 from ..unpatched import clock
 from .call import PTY_WINDOW, WINDOW, Call, CommandCall, FileCall, check_size
+from .limits import MemoryWatch
 from .process import Exit, Process, to_bytes
 from .result import ExecResult, still_running, timed_out, was_interrupted
 
@@ -32,6 +33,8 @@ __all__ = ["Channel", "Ready"]
 
 _OUTPUT_LIMIT = 10 << 20
 _FILE_LIMIT = 256 << 20
+_COUNTER_LIMIT = 64 << 10
+_NOT_EXECUTABLE, _NOT_FOUND = 126, 127
 _STDERR_LIMIT = 64 << 10
 _PATIENCE = 5.0
 _CALLS_LIMIT = 1 << 32
@@ -69,6 +72,7 @@ class Channel:
     def __init__(self, stream: Stream, *, describe: Callable[[], str]) -> None:
         self._stream = stream
         self._describe = describe
+        self._memory = MemoryWatch(lambda path: self.read_file(path, limit=_COUNTER_LIMIT))
         self._lock = threading.Lock()
         self._calls: dict[int, Call] = {}
         self._running: dict[CommandCall, tuple[list[str], float, str | None]] = {}
@@ -198,7 +202,7 @@ class Channel:
             raise
         finally:
             del self._running[call]
-        result = self._result(call, list(argv), end, cwd)
+        result = self.explained(self._result(call, list(argv), end, cwd))
         if end.timed_out and timeout is not None:
             raise timed_out(result, timeout)
         return result
@@ -270,7 +274,20 @@ class Channel:
             keep=limit,
             timeout=timeout,
             check=check,
+            explain=self.explained,
         )
+
+    def explained(self, result: ExecResult) -> ExecResult:
+        """
+        Return *result*, which says so if the kernel has killed a process for its memory.
+        """
+        if result.ok or result.exit_code in (_NOT_FOUND, _NOT_EXECUTABLE):
+            return result
+        try:
+            killed = self._memory.grew()
+        except WorkspaceLost:
+            return result
+        return replace(result, out_of_memory=True) if killed else result
 
     def read_file(self, path: str, *, limit: int = _FILE_LIMIT) -> bytes:
         """

@@ -23,6 +23,7 @@ from ..network.rules.request import Request
 from ..secrets.secrets import NO_SECRETS, Secrets
 from ..text.phrases import counted
 from .channel import Channel
+from .limits import UNLIMITED, Limits
 
 __all__ = ["Launcher", "Running", "UnusableImage"]
 
@@ -71,6 +72,7 @@ class Launcher:
         isolation: the session's network.
         identity: the session.
         secrets: are removed from the requests that are reported.
+        limits: what each container may use.
     """
 
     def __init__(
@@ -79,11 +81,13 @@ class Launcher:
         isolation: Isolation,
         identity: Identity,
         secrets: Secrets = NO_SECRETS,
+        limits: Limits = UNLIMITED,
     ) -> None:
         self._engine = engine
         self._isolation = isolation
         self._identity = identity
         self._secrets = secrets
+        self._limits = limits
 
     @cached_property
     def authority(self) -> str:
@@ -156,6 +160,8 @@ class Launcher:
                     network=f"container:{holder.container}",
                     cap_drop=("NET_RAW", "NET_ADMIN"),
                     pids_limit=_PIDS,
+                    memory_limit=self._limits.memory,
+                    cpu_limit=self._limits.cpus,
                 )
             )
             stream = engine.attach(container)

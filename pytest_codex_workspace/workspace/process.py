@@ -188,6 +188,7 @@ class Process:
         keep: int,
         timeout: float | None = None,
         check: bool = False,
+        explain: Callable[[ExecResult], ExecResult] = lambda result: result,
     ) -> None:
         self.args = args
         self.stdout = Lines(lambda: control.read(0))
@@ -197,6 +198,7 @@ class Process:
         self._keep = keep
         self._timeout = timeout
         self._check = check
+        self._explain = explain
         self._lock = threading.Lock()
         self._result: ExecResult | None = None
         self._expired: float | None = None
@@ -257,7 +259,7 @@ class Process:
             expired = self._timeout
         with self._lock:
             if self._result is None:
-                self._result, self._expired = self._collect(end), expired
+                self._result, self._expired = self._explain(self._collect(end)), expired
                 self.finished(self._result, "exited" if expired is None else "timed out")
         if self._expired is not None:
             raise timed_out(self._result, self._expired)

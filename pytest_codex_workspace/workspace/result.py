@@ -13,11 +13,16 @@ from ..errors import CodexWorkspaceError, ExecError, ExecTimeout
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ExecResult", "still_running", "timed_out", "was_interrupted"]
+__all__ = ["OUT_OF_MEMORY", "ExecResult", "still_running", "timed_out", "was_interrupted"]
 
 _TAIL_LINES = 20
 _TAIL_LENGTH = 4000
 _SHOWN = 200
+
+OUT_OF_MEMORY = (
+    "a process was killed because the workspace had reached its memory limit; --codex-memory sets "
+    "the limit"
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class ExecResult:
         duration: seconds from start to end.
         truncated: whether a stream exceeded the limit and was cut there.
         cwd: the directory in which the command ran.
+        out_of_memory: whether the kernel killed a process of the workspace while the command
+            ran, because the workspace had reached its memory limit.
     """
 
     args: str | Sequence[str]
@@ -43,6 +50,7 @@ class ExecResult:
     duration: float = 0.0
     truncated: bool = False
     cwd: str = ""
+    out_of_memory: bool = False
 
     @cached_property
     def stdout(self) -> str:
@@ -87,6 +95,8 @@ class ExecResult:
         lines = [f"{what}, after {self.duration:.2f} s: {self.command}"]
         if self.cwd:
             lines.append(f"in {self.cwd}")
+        if self.out_of_memory:
+            lines.append(OUT_OF_MEMORY)
         for name, text in (("stdout", self.stdout_bytes), ("stderr", self.stderr_bytes)):
             tail = text[-_TAIL_LENGTH:].decode("utf-8", "replace").splitlines()[-_TAIL_LINES:]
             if tail:
@@ -110,8 +120,8 @@ class ExecResult:
             more = f"... ({len(text)} bytes)" if len(text) > _SHOWN else ""
             shown.append(f"{name}={piece!r}{more}")
         shown.append(f"duration={self.duration:.3f}")
-        if self.truncated:
-            shown.append("truncated=True")
+        flags = ("truncated", "out_of_memory")
+        shown += [f"{name}=True" for name in flags if getattr(self, name)]
         return f"ExecResult({', '.join(shown)})"
 
 

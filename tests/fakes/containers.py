@@ -30,6 +30,15 @@ class FakeContainers(FakeImages):
     The part of `FakeEngine` that is about containers.
     """
 
+    _out_of_memory: set[str]
+
+    def kill_for_memory(self, container: str) -> None:
+        """
+        Kill a container as the kernel does.
+        """
+        self._out_of_memory.add(container)
+        self.remove(container)
+
     def create(self, spec: ContainerSpec) -> str:
         """
         Create a container and return its id.
@@ -98,6 +107,12 @@ class FakeContainers(FakeImages):
         with self._lock:
             found = self._find_container(container)
             return self._container_info(found) if found else None
+
+    def ran_out_of_memory(self, container: str) -> bool:
+        """
+        Return whether `kill_for_memory` was called for the container.
+        """
+        return container in self._out_of_memory
 
     def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:
         """

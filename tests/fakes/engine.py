@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from pytest_codex_workspace.engine.protocol import NetworkInfo
+from pytest_codex_workspace.engine.protocol import Capacity, NetworkInfo
 
 from .containers import FakeContainers
 from .state import Run, full_name, matches, refusal
@@ -41,6 +41,7 @@ class FakeEngine(FakeContainers):
         super().__init__(run or _read_to_end)
         self._pullable = {full_name(one) for one in pullable}
         self._pushed = {}
+        self._out_of_memory = set()
 
     @property
     def url(self) -> str:
@@ -76,6 +77,13 @@ class FakeEngine(FakeContainers):
             "storage": "memory",
             "root": "/nowhere",
         }
+
+    @property
+    def capacity(self) -> Capacity:
+        """
+        A machine with two processors and 16 GiB.
+        """
+        return Capacity(2, 16 * 1024**3)
 
     def close(self) -> None:
         """

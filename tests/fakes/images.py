@@ -209,6 +209,7 @@ class FakeImages(FakeState):
         on_advance: OnAdvance | None = None,
         target: str = "",
         no_cache: bool = False,
+        offline: bool = False,
     ) -> ImageInfo:
         """
         Execute the Dockerfile in *context*. Only `FROM` and `RUN` have an effect, and a stage
@@ -231,7 +232,8 @@ class FakeImages(FakeState):
                 stages.update(stage[1:])
             elif word.upper() == "RUN":
                 output, command = io.BytesIO(), rest.strip()
-                spec = ContainerSpec(base, ["/bin/sh", "-c", command], "build")
+                network = "none" if offline else "bridge"
+                spec = ContainerSpec(base, ["/bin/sh", "-c", command], "build", network=network)
                 if code := self._run(spec, io.BytesIO(), output):
                     progress.error = f"{command!r} returned a non-zero code: {code}"
                 progress.feed({"stream": output.getvalue().decode(errors="replace")})

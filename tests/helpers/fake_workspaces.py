@@ -224,6 +224,9 @@ class World:
         """
         Run what a container runs.
         """
+        if any(word.endswith("install_tools.sh") for word in spec.command):
+            # The base image has the tools that a workspace needs.
+            return 3
         program = spec.command[-1]
         if program.endswith("main.py"):
             proxy = _Proxy(stdout, self.registered)

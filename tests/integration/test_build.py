@@ -11,7 +11,7 @@ import tarfile
 import pytest
 
 from pytest_codex_workspace.codex import IMAGE, PROXY_IMAGE, RUNTIMES
-from pytest_codex_workspace.engine.protocol import Engine
+from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine
 from pytest_codex_workspace.images.base import ensure_base_image
 from pytest_codex_workspace.reporting.output import Output
 
@@ -60,6 +60,7 @@ def like_universal(codex_engine, codex_proxy, small_image):
         small_image,
         ca_certificate=codex_proxy.info.ca_certificate,
         output=Output("quiet", lambda _: None),
+        isolation=lambda: codex_proxy,
     )
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as tar:
@@ -123,6 +124,74 @@ def _forget(engine: Engine, tags: list[str], latest: str) -> None:
     engine.tag(engine.image(latest).id, f"{IMAGE}:latest")
     for tag in set(tags) - {f"{IMAGE}:latest"}:
         engine.remove_image(tag)
+
+
+SPY = """\
+ARG BASE
+FROM ${BASE}
+RUN printf '#!/bin/sh\\n{ env; cat /proc/net/route /proc/net/dev; } >>/spy\\n' \\
+    >/usr/local/sbin/update-ca-certificates \\
+ && cp /usr/local/sbin/update-ca-certificates /usr/local/sbin/npm \\
+ && chmod +x /usr/local/sbin/update-ca-certificates /usr/local/sbin/npm
+"""
+TRIGGER = "ARG BASE\nFROM ${BASE}\nONBUILD RUN true\n"
+
+
+@pytest.mark.promise("S12")
+def test_programs_of_a_foreign_image_have_no_way_out(codex_engine, codex_image, request):
+    """
+    S12: While the image of a user is built, its programs have neither a network nor the proxy's
+    password; one with ONBUILD instructions is refused.
+    """
+    before, name = codex_engine.image(codex_image), f"of-a-user-{os.getpid()}"
+    for tag, text in ((f"{name}:spy", SPY), (f"{name}:on", TRIGGER)):
+        context = io.BytesIO()
+        with tarfile.open(fileobj=context, mode="w") as tar:
+            about = tarfile.TarInfo("Dockerfile")
+            about.size = len(text.encode())
+            tar.addfile(about, io.BytesIO(text.encode()))
+        context.seek(0)
+        codex_engine.build(
+            context,
+            dockerfile="Dockerfile",
+            tag=tag,
+            labels={},
+            args={"BASE": before.id},
+            on_line=lambda _: None,
+        )
+        request.addfinalizer(lambda tag=tag: codex_engine.remove_image(tag))
+    password = "only-for-the-proxy"
+    env = {"HTTPS_PROXY": f"http://me:{password}@192.0.2.1:9", "http_proxy": "http://192.0.2.1:9"}
+    command = [*COMMAND, "build", "--json"]
+
+    done = subprocess.run(
+        [*command, f"--image={name}:spy"],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    made = [one for one in map(json.loads, done.stdout.splitlines()) if "tags" in one][-1]
+    request.addfinalizer(lambda: _forget(codex_engine, made["tags"], codex_image))
+    container = codex_engine.create(
+        ContainerSpec(image=made["id"], command=("true",), name=f"{name}-spy")
+    )
+    try:
+        spied = b"".join(codex_engine.get_archive(container, "/spy")).decode("utf-8", "replace")
+    finally:
+        codex_engine.remove(container)
+    assert 2 <= spied.count("PATH="), spied
+    assert password not in spied
+    assert "_proxy=" not in spied.lower()
+    assert "eth" not in spied
+    refused = subprocess.run(
+        [*command, f"--image={name}:on"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "ONBUILD" in refused.stdout + refused.stderr
+    assert 0 != refused.returncode
 
 
 @pytest.mark.promise("S15")
@@ -198,6 +267,7 @@ def test_an_image_is_rebuilt(codex_engine, codex_proxy, like_universal):
             ca_certificate=codex_proxy.info.ca_certificate,
             output=Output("quiet", lambda _: None),
             rebuild=rebuild,
+            isolation=lambda: codex_proxy,
         )
 
     first = ensure(rebuild=False)

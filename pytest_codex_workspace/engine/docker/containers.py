@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import email.utils
 import io
+import json
 import tarfile
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -24,6 +26,12 @@ __all__ = ["Containers"]
 
 _CHANGES: Sequence[Literal["changed", "added", "removed"]] = ("changed", "added", "removed")
 """Indexed by the number that the API uses."""
+
+_EVENTS = (5.0, 10.0)
+"""Seconds to connect and to answer, for what is asked only for a better message."""
+
+_MEMORY = 24 * 3600
+"""Seconds of an engine's events that are looked at."""
 
 _REMOVAL = 30.0
 """Seconds to wait for a removal that another process or the engine began."""
@@ -48,6 +56,7 @@ class Containers(Images):
             "PidsLimit": spec.pids_limit,
             "Memory": spec.memory_limit or 0,
             "MemorySwap": spec.memory_limit or 0,
+            "NanoCpus": int((spec.cpu_limit or 0) * 1e9),
             # Otherwise the engine writes everything that passes through the stream to its disk.
             "LogConfig": {"Type": "none"},
         }
@@ -65,6 +74,7 @@ class Containers(Images):
             "StdinOnce": True,
             "Tty": False,
             "HostConfig": host,
+            **({"User": spec.user} if spec.user else {}),
         }
         if spec.aliases:
             endpoint = {"Aliases": list(spec.aliases)}
@@ -113,6 +123,29 @@ class Containers(Images):
             labels=about["Config"].get("Labels") or {},
             addresses=_addresses(about),
         )
+
+    def ran_out_of_memory(self, container: str) -> bool:
+        """
+        Return whether a process of the container was killed for its memory. Engines
+        remember such events for a while after the container is gone.
+        """
+        what = f"look up the end of the container {container}"
+        answer = self._api.call("GET", "/_ping", what, timeout=_EVENTS)
+        # By the engine's own clock; an end in the past would leave out the last second.
+        now = email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        filters = {"container": [container], "event": ["oom"], "type": ["container"]}
+        answer = self._api.call(
+            "GET",
+            "/events",
+            what,
+            params={
+                "since": str(int(now - _MEMORY)),
+                "until": str(int(now + 1)),
+                "filters": json.dumps(filters),
+            },
+            timeout=_EVENTS,
+        )
+        return bool(answer.text.strip())
 
     def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:
         """

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..protocol import Capacity
 from .api import Api
 from .containers import Containers
 from .networks import Networks
@@ -64,6 +65,20 @@ class DockerEngine(Containers, Networks):
         """
         return self._version
 
+    @cached_property
+    def capacity(self) -> Capacity:
+        """
+        What the engine's machine has, and what the engine can limit.
+        """
+        info = self._info
+        return Capacity(
+            cpus=int(info.get("NCPU") or 0),
+            memory=int(info.get("MemTotal") or 0),
+            # Podman reports these in the same place, but not in every version.
+            limits_cpus=info.get("CPUCfsQuota", info.get("CpuCfsQuota")) is not False,
+            limits_memory=info.get("MemoryLimit") is not False,
+        )
+
     def close(self) -> None:
         """
         Close the client's connections.
@@ -71,9 +86,12 @@ class DockerEngine(Containers, Networks):
         self._api.close()
 
     @cached_property
+    def _info(self) -> Mapping[str, Any]:
+        return dict(self._api.call("GET", "/info", "describe itself").json())
+
+    @cached_property
     def _version(self) -> Mapping[str, str]:
-        about = self._api.about
-        info = self._api.call("GET", "/info", "describe itself").json()
+        about, info = self._api.about, self._info
         return {
             "name": "podman" if self._api.podman else "docker",
             "version": str(about.get("Version", "")),

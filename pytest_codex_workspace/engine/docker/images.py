@@ -28,6 +28,9 @@ _ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}")
 
+_STEP_PATIENCE = 1200
+"""Seconds for which a step of a build without a network may be silent."""
+
 _LOADED = re.compile(r"Loaded image(?: ID)?(?:\(s\)|s)?: (.+)")
 
 _NO_CREDENTIALS = base64.urlsafe_b64encode(b"{}").decode("ascii")
@@ -159,6 +162,7 @@ class Images:
         on_advance: OnAdvance | None = None,
         target: str = "",
         no_cache: bool = False,
+        offline: bool = False,
     ) -> ImageInfo:
         """
         Build the tar *context* with the engine's classic builder.
@@ -174,6 +178,7 @@ class Images:
             progress,
             target=target,
             no_cache=no_cache,
+            offline=offline,
         )
 
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
@@ -281,6 +286,7 @@ class Images:
         *,
         target: str = "",
         no_cache: bool = False,
+        offline: bool = False,
     ) -> ImageInfo:
         with translate_errors(what, self._api.url, ImageBuildError):
             credentials = _all_credentials()
@@ -298,10 +304,11 @@ class Images:
                     "forcerm": "1",
                     "target": target or None,
                     "nocache": "1" if no_cache else None,
+                    "networkmode": "none" if offline else None,
                 },
                 data=context,
                 headers=credentials,
-                timeout=LONG,
+                timeout=(10.0, _STEP_PATIENCE) if offline else LONG,
                 stream=True,
             )
         except EngineError as error:

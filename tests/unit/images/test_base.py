@@ -39,7 +39,18 @@ class RecordingEngine(FakeEngine):
         self.builds: list[dict[str, object]] = []
 
     def build(
-        self, context, *, dockerfile, tag, labels, args, on_line, on_advance, target, no_cache
+        self,
+        context,
+        *,
+        dockerfile,
+        tag,
+        labels,
+        args,
+        on_line,
+        on_advance,
+        target,
+        no_cache,
+        offline,
     ):
         data = context.read()
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
@@ -52,6 +63,7 @@ class RecordingEngine(FakeEngine):
                 "args": dict(args),
                 "labels": dict(labels),
                 "no_cache": no_cache,
+                "offline": offline,
                 "target": target,
                 "tag": tag,
             }
@@ -66,6 +78,7 @@ class RecordingEngine(FakeEngine):
             on_advance=on_advance,
             target=target,
             no_cache=no_cache,
+            offline=offline,
         )
 
 
@@ -263,6 +276,37 @@ class TestBaseImage:
         assert build["args"]["https_proxy"] == "http://user:secret@proxy.example:3128"
         assert {"BASE", "https_proxy"} == set(build["args"])
         assert "secret" not in str(image.labels)
+
+    @pytest.mark.parametrize("choice", ["mine:1", "universal"])
+    def test_foreign_programs_get_no_network_and_no_password(
+        self, engine, ensure, monkeypatch, choice
+    ):
+        """
+        Nor the certificates that this machine trusts.
+        """
+        monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@proxy.example:3128")
+        engine.add_image("mine:1")
+        seen = []
+        engine._run = lambda spec, *_: seen.append(spec.network) or 0
+
+        ensure(choice)
+
+        (build,) = engine.builds
+        assert {"BASE"} == set(build["args"])
+        assert build["offline"]
+        assert {"none"} == set(seen)
+
+    def test_a_foreign_image_must_not_add_instructions(self, engine, ensure):
+        """
+        An engine would download what they say by itself.
+        """
+        have = engine.add_image("mine:1")
+        engine._images[have.id].on_build = ("ADD http://169.254.169.254/ /",)
+
+        with pytest.raises(ImageBuildError, match=r"mine:1 has ONBUILD instructions \(ADD http"):
+            ensure("mine:1")
+
+        assert [] == engine.builds
 
     def test_shows_the_long_steps_of_a_build(self, ensure, lines):
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.errors import EngineError
 from pytest_codex_workspace.images.run_once import run_once
 from tests.fakes.engine import FakeEngine
 
@@ -34,6 +35,26 @@ def test_the_output_of_the_script_is_returned():
         spec.labels[labels.KIND],
     )
     assert "-runtimes-" in spec.name
+    assert {"NET_RAW", "NET_ADMIN"} == set(spec.cap_drop)
+    assert spec.pids_limit
+    assert spec.memory_limit
+
+
+def test_a_script_that_does_not_end_is_stopped():
+    """
+    The image decides what bash is.
+    """
+
+    def run(spec, stdin, stdout):
+        stdin.read()
+        return 0
+
+    engine = FakeEngine(run=run)
+
+    with pytest.raises(EngineError, match="did not end within"):
+        run_once(engine, engine.add_image("x:1").id, "x", {}, purpose="x", patience=0.01)
+
+    assert [] == engine.containers({})
 
 
 def test_only_the_end_of_long_output_is_kept():

@@ -23,6 +23,9 @@ def test_the_defaults_are_those_in_the_help():
             assert getattr(config, option.key) == getattr(named, option.key)
 
 
+LIMITS = [("0.5", "512m"), ("none", "none"), ("0", "0")]
+
+
 def test_values_are_converted():
     """
     Text becomes a path, variables, seconds or bytes.
@@ -34,6 +37,9 @@ def test_values_are_converted():
     assert config.setup_timeout == 2.5
     assert 2700.0 == Config.of({"cache_ttl": "45m"}).cache_ttl
     assert 1_500_000_000 == Config.of({"cache_size": "1.5GB"}).cache_size
+    limits = [Config.of({"cpus": one, "memory": two}) for one, two in LIMITS]
+    assert [(0.5, 2**29), (0.0, 0), (0.0, 0)] == [(one.cpus, one.memory) for one in limits]
+    assert (2.0, 8 * 2**30) == (Config().cpus, Config().memory)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,11 @@ def test_values_are_converted():
         ({"cache_ttl": "soon"}, "--codex-cache-ttl=soon: must be a duration above 0"),
         ({"cache_ttl": "0"}, "above 0"),
         ({"cache_size": "much"}, "--codex-cache-size=much: must be a size such as"),
+        ({"cpus": "many"}, "--codex-cpus=many: must be a number of processors"),
+        ({"cpus": "-1"}, "or 'none'"),
+        ({"cpus": "nan"}, "or 'none'"),
+        ({"memory": "1MB"}, "--codex-memory=1MB: must be at least 64MiB"),
+        ({"memory": "big"}, "must be a size such as"),
         ({"cache_registry": "me/cache"}, "must be a registry's host and a repository"),
         ({"cache_registry": "ghcr.io/Me/cache"}, "in lower case"),
         ({"cache_registry": "ghcr.io/me/cache:tag"}, "without a tag"),

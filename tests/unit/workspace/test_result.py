@@ -55,6 +55,17 @@ def test_the_error_names_the_signal():
         ExecResult("x", 137).check()
 
 
+def test_the_error_says_that_memory_was_short():
+    """
+    So does the `repr`.
+    """
+    result = ExecResult("x", 137, out_of_memory=True)
+
+    with pytest.raises(ExecError, match="reached its memory limit; --codex-memory"):
+        result.check()
+    assert "out_of_memory=True" in repr(result)
+
+
 def test_long_output_does_not_make_long_errors():
     """
     The `repr` is short, too.

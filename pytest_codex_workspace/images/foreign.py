@@ -1,0 +1,228 @@
+"""Programs of images that are not ours: they run behind the gate, or without a network.
+
+An image of the user's choice, or of a repository's, is an adversary like a script. None
+of its programs runs with the network, the credentials or the certificates of this machine.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+
+from ..codex import IMAGE
+from ..engine import labels
+from ..engine.protocol import ContainerSpec, Engine, ImageInfo, Stream
+from ..engine.session_id import Identity
+from ..errors import EngineError, ImageBuildError
+from ..host.resources import resource_dir
+from ..network.isolation import Isolation
+from ..network.rules.policy import HTTPS_ONLY
+from ..reporting.output import Output
+from ..unpatched import clock
+
+__all__ = ["check_foreign", "ended_after", "limited", "with_tools"]
+
+_BUILD = "/tmp/codex-build"  # noqa: S108 -- in the container
+_NOTHING_MISSING = 3
+_LINE = 4096
+_TAIL = 30
+_PATIENCE = 20 * 60.0
+"""Seconds for the installation of tools."""
+
+_ENDING = 10.0
+"""Seconds until an engine knows that a container has ended."""
+
+# Package sources are often plain HTTP; their content is signed.
+_POLICY = HTTPS_ONLY.but(name="tools", http="allow")
+
+
+def limited(spec: ContainerSpec) -> ContainerSpec:
+    """
+    Return *spec* with the limits of a container in which a foreign program runs.
+    """
+    return replace(
+        spec, pids_limit=4096, memory_limit=8 * 1024**3, cap_drop=("NET_RAW", "NET_ADMIN")
+    )
+
+
+def check_foreign(image: ImageInfo, name: str) -> None:
+    """
+    Check that a build from *image* runs nothing that the image says.
+
+    Raises:
+        ImageBuildError: it has ONBUILD instructions, with which the engine itself
+            downloads files.
+    """
+    if image.on_build:
+        raise ImageBuildError(
+            f"the base image {name} has ONBUILD instructions ({image.on_build[0][:80]}), which "
+            "would run outside of a workspace",
+            remedy="Build an image from it (`FROM` in a Dockerfile), and use that one.",
+        )
+
+
+@contextmanager
+def with_tools(engine: Engine, isolation: Isolation, image: str, output: Output) -> Iterator[str]:
+    """
+    Yield the id of an image like *image* that has bash, git, Python and the trust store's
+    tools: itself, or one that exists until the end of the context.
+
+    What is missing is installed by the image's own package manager, in a container
+    that reaches nothing but the session's proxy.
+
+    Args:
+        engine: the engine that has the image.
+        isolation: the session's network.
+        image: id of the image.
+        output: takes the progress.
+
+    Raises:
+        ImageBuildError: a tool is missing and cannot be installed.
+    """
+    holder = isolation.acquire()
+    with ExitStack() as ends:
+        container = ""
+        ends.callback(lambda: isolation.release(holder, container, _nothing))
+        identity = Identity()
+        proxy = f"http://{isolation.address}:8080"
+        try:
+            container = engine.create(
+                limited(
+                    ContainerSpec(
+                        image=image,
+                        command=("/bin/sh", f"{_BUILD}/install_tools.sh", proxy),
+                        name=identity.name("tools"),
+                        labels=identity.labels("workspace"),
+                        network=f"container:{holder.container}",
+                        user="0",
+                        auto_remove=False,
+                    )
+                )
+            )
+            engine.put_archive(container, "/", _files(isolation.info.ca_certificate))
+            stream = engine.attach(container)
+            ends.callback(stream.close)
+            holder.proxy.register(holder.address, container, "setup", _POLICY)
+            engine.start(container)
+        except EngineError as error:
+            raise ImageBuildError(
+                f"no program of the base image can be started: {error.message}",
+                remedy="The image needs a shell, bash, git, Python 3 and ca-certificates.",
+            ) from None
+        tail = _read(engine, container, stream, output)
+        code = _exit_code(engine, container)
+        if code == _NOTHING_MISSING:
+            made = image
+        elif code == 0:
+            tag = f"{IMAGE}:temporary-{secrets.token_hex(6)}"
+            # Without a session: an image built from this one has these labels, too.
+            marks = {labels.KIND: "temporary", labels.SESSION: "", labels.PID: ""}
+            made = engine.commit(
+                container, tag=tag, labels={**marks, labels.CREATED: labels.now()}
+            ).id
+            ends.callback(_remove, engine, tag)
+        else:
+            raise ImageBuildError(
+                f"the tools that a workspace needs could not be installed in the base image (exit "
+                f"code {code}):\n{tail or '(no output)'}",
+                remedy="Add bash, git, Python 3 and ca-certificates to the image yourself.",
+            )
+        yield made
+
+
+def _files(authority: bytes) -> io.BytesIO:
+    """
+    Return the files of the installation. Of certificates, it gets the proxy's only.
+    """
+    folder = resource_dir("dockerfiles")
+    files = {
+        "install_tools.sh": (folder / "foreign" / "install_tools.sh").read_bytes(),
+        "build_env.sh": (folder / "common" / "build_env.sh").read_bytes(),
+        "host-ca.pem": authority,
+    }
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"{_BUILD.lstrip('/')}/{name}")
+            member.size, member.mode = len(content), 0o644
+            tar.addfile(member, io.BytesIO(content))
+    archive.seek(0)
+    return archive
+
+
+def _read(engine: Engine, container: str, stream: Stream, output: Output) -> str:
+    """
+    Show what the container prints until it ends or its time is over. Return the last lines.
+    """
+    lines: list[str] = []
+    rest = b""
+
+    def show(line: bytes) -> None:
+        lines.append(line.decode("utf-8", "replace").rstrip("\r"))
+        del lines[:-_TAIL]
+        output.detail(lines[-1])
+
+    with ended_after(engine, container, _PATIENCE, stream) as expired:
+        while (received := stream.receive())[0]:
+            *whole, rest = (rest + received[1]).split(b"\n")
+            rest = rest[-_LINE:]
+            for line in whole:
+                show(line[:_LINE])
+    if rest:
+        show(rest)
+    if expired():
+        lines.append(f"(it was stopped after {_PATIENCE:.0f} s)")
+    return "\n".join(lines)
+
+
+@contextmanager
+def ended_after(
+    engine: Engine, container: str, seconds: float, stream: Stream
+) -> Iterator[Callable[[], bool]]:
+    """
+    Remove a container that still runs after *seconds*; its output ends then.
+
+    Yields:
+        A function that returns whether that has happened.
+    """
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        with suppress(Exception):
+            engine.remove(container)
+        stream.close()
+
+    timer = threading.Timer(seconds, expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield expired.is_set
+    finally:
+        timer.cancel()
+
+
+def _exit_code(engine: Engine, container: str) -> int | None:
+    deadline = clock.monotonic() + _ENDING
+    while True:
+        info = engine.container(container)
+        if info is None or not info.running:
+            return info.exit_code if info else None
+        if clock.monotonic() > deadline:
+            return None
+        clock.sleep(0.02)
+
+
+def _remove(engine: Engine, tag: str) -> None:
+    # It stays without a name as long as the image that is built from it.
+    with suppress(EngineError):
+        engine.remove_image(tag)
+
+
+def _nothing() -> None:
+    return None
