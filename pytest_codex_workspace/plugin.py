@@ -96,18 +96,20 @@ def _beside_ini(config: pytest.Config, path: str) -> str:
     return str((config.inipath.parent if config.inipath else config.rootpath) / path)
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
+def pytest_report_header(config: pytest.Config) -> list[str] | None:
     """
-    Return a line with the repository, the image, the cache mode and the network policy.
+    Return a line with the repository, the image, the cache mode and the network policy, and
+    what of the work tree is not in workspaces.
     """
     found = config.stash[_CONFIG]
     if found.repo is None:
         return None
     network = found.network if isinstance(found.network, str) else found.network["name"]
-    return (
+    line = (
         f"codex: repo {found.repo} at {found.rev}, image {found.image}, cache {found.cache}, "
         f"network {network}"
     )
+    return [line, *(f"codex: {note}" for note in found.notes)]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -28,6 +28,7 @@ from . import (
     run,
     shell,
     smoke,
+    trust,
 )
 from .printing import print_event, show
 from .table import table
@@ -36,7 +37,7 @@ __all__ = ["command_parser", "main"]
 
 _GROUPS = {
     "Start a workspace": (run, shell, exec_),
-    "Inspect": (doctor, smoke, config, policy),
+    "Inspect": (doctor, smoke, config, trust, policy),
     "Images and cache": (build, cache, cassette, clean),
     "Other": (compose, completion),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -216,12 +217,13 @@ def complete_with(
     }
 
 
-def config_of(arguments: argparse.Namespace, **fixed: Any) -> Config:
+def config_of(arguments: argparse.Namespace, *, tell: bool = True, **fixed: Any) -> Config:
     """
     Return the options of the command line, the environment and the file of `REPO`.
 
     Args:
         arguments: the parsed command line.
+        tell: print the notes about the file; otherwise the caller does.
         fixed: options that the command itself sets, by their keys.
 
     Raises:
@@ -230,7 +232,11 @@ def config_of(arguments: argparse.Namespace, **fixed: Any) -> Config:
     """
     from ..options.sources import ResolvedOptions
 
-    return ResolvedOptions.of({**vars(arguments), **fixed}, spell="--{}").config
+    config = ResolvedOptions.of({**vars(arguments), **fixed}, spell="--{}").config
+    if tell and config.output != "quiet":
+        for note in config.notes:
+            print(f"codex: {note}", file=sys.stderr)  # noqa: T201
+    return config
 
 
 def engine_of(arguments: argparse.Namespace) -> str:

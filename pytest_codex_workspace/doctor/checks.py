@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..engine.docker.find import locate_engine
 from ..engine.protocol import Engine
+from ..errors import ConfigError, PolicyError
 from ..options.config import Config
 from ..projection.repository import RepositorySnapshot
 from . import (
@@ -32,7 +33,10 @@ _TIMEOUT = LIMIT - 2
 
 
 def run_all(
-    config: Config, environ: Mapping[str, str] = os.environ, *, config_error: str = ""
+    config: Config,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    problem: ConfigError | PolicyError | None = None,
 ) -> Iterator[Finding]:
     """
     Run all checks that apply.
@@ -40,8 +44,8 @@ def run_all(
     Args:
         config: the options of the run to check.
         environ: the environment.
-        config_error: the error in the options of the environment or of the
-            repository's file; empty if there is none.
+        problem: the error in the options of the environment or of the repository's
+            file, if there is one.
 
     Yields:
         The finding of each check. No check changes anything that stays.
@@ -56,7 +60,7 @@ def run_all(
         Check(
             "repository",
             "configuration",
-            lambda: repository.configuration(config, config_error),
+            lambda: repository.configuration(config, problem),
         ),
         *_of_repository(config, environ),
         *_of_workspace(config, one),

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..errors import ProjectionError
+from ..errors import ConfigError, PolicyError, ProjectionError
 from ..network.rules.hosts import is_private, literal_address
+from ..options.committed_file import read_committed
 from ..options.config import Config
-from ..options.sources import FILE, find_file
+from ..options.sources import FILE
 from ..projection.git import git, inside, reading_environment, run_git
 from ..projection.repository import RepositorySnapshot, open_repository, skips_submodules
 from ..text.phrases import counted
@@ -46,17 +47,20 @@ def without_submodules(path: Path, rev: str, environ: Mapping[str, str]) -> Repo
     return open_repository(path, rev, environ={**environ, "CODEX_SKIP_SUBMODULES": "1"})
 
 
-def configuration(config: Config, config_error: str) -> Result:
+def configuration(config: Config, problem: ConfigError | PolicyError | None) -> Result:
     """
     Check the options in the repository's file and in the environment.
     """
-    if config_error:
-        return error(
-            config_error,
-            "Correct the value; `codex-workspace config` prints the source of each option.",
-        )
-    file = find_file(config.repo or ".")
-    return ok(f"{FILE} is valid" if file else f"no {FILE}")
+    if problem is not None:
+        result = from_error(problem)
+        remedy = "Correct the value; `codex-workspace config` prints the source of each option."
+        return result if problem.remedy else error(result.text, remedy)
+    if config.repo_config == "ignore":
+        return ok(f"{FILE} is ignored")
+    if config.notes:
+        return warning("; ".join(config.notes), "Commit the file, or restore it with git.")
+    file = read_committed(config.repo or ".", config.rev, os.environ)
+    return ok(f"{FILE} is valid" if file and file.path else f"no {FILE}")
 
 
 def commit(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
     from .submodules import Submodule
 
-__all__ = ["RepositorySnapshot", "open_repository", "project_name", "skips_submodules"]
+__all__ = [
+    "FoundCommit",
+    "RepositorySnapshot",
+    "find_commit",
+    "open_repository",
+    "project_name",
+    "skips_submodules",
+]
 
 _FACTS = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
 
@@ -67,6 +74,40 @@ class RepositorySnapshot:
 
     def __fspath__(self) -> str:
         return str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCommit:
+    """
+    The object that a revision of a repository names, which is a commit or leads to one.
+
+    Attributes:
+        id: full id of the object.
+        top: top level of the work tree.
+        git_dir: git directory of the work tree.
+        object_format: `sha1` or `sha256`.
+        shallow: whether the repository is a shallow clone.
+    """
+
+    id: str
+    top: Path
+    git_dir: Path
+    object_format: str
+    shallow: bool
+
+
+def find_commit(path: str | Path, rev: str = "HEAD", *, environ: Mapping[str, str]) -> FoundCommit:
+    """
+    Find the object that *rev* names in the repository that contains *path*.
+
+    Raises:
+        ProjectionError: there is no repository, or the revision names nothing in it.
+    """
+    directory = _directory(path)
+    shallow, object_format, named, git_dir, top = _facts(
+        directory, rev, reading_environment(environ)
+    )
+    return FoundCommit(named, top, git_dir, object_format, shallow)
 
 
 def open_repository(

@@ -281,8 +281,7 @@ def test_an_invalid_configuration_file_is_one_error(tmp_path):
     """
     env = host_environment(tmp_path / "home")
     repo = Repository(tmp_path / "repo", env)
-    repo.commit({"a.txt": "1\n"})
-    (repo.path / ".codex-workspace.yaml").write_text("imgae: slim\n")
+    repo.commit({"a.txt": "1\n", ".codex-workspace.yaml": "imgae: slim\n"})
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest_codex_workspace.cli", "doctor", "--json", str(repo.path)],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_codex_workspace.doctor import git_filters, repository
 from pytest_codex_workspace.doctor.result import from_error
-from pytest_codex_workspace.errors import ProjectionError
+from pytest_codex_workspace.errors import ConfigError, ProjectionError
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.projection.repository import open_repository
 
@@ -290,9 +292,15 @@ def test_the_configuration_file_is_checked(repo):
     """
     config = Config(repo=repo.path)
 
-    assert "no .codex-workspace.yaml" == repository.configuration(config, "").text
-    (repo.path / ".codex-workspace.yaml").write_text("image: slim\n")
-    assert ".codex-workspace.yaml is valid" == repository.configuration(config, "").text
-    wrong = repository.configuration(config, "line 1: unknown key 'imgae'")
+    assert "no .codex-workspace.yaml" == repository.configuration(config, None).text
+    repo.commit({".codex-workspace.yaml": "image: slim\n"})
+    assert ".codex-workspace.yaml is valid" == repository.configuration(config, None).text
+    wrong = repository.configuration(config, ConfigError("line 1: unknown key 'imgae'"))
     assert ("error", "line 1: unknown key 'imgae'") == (wrong.status, wrong.text)
     assert "codex-workspace config" in wrong.remedy
+    asked = repository.configuration(config, ConfigError("a", remedy="give --codex-x"))
+    assert ("error", "a", "give --x") == (asked.status, asked.text, asked.remedy)
+    changed = repository.configuration(replace(config, notes=("it has changes",)), None)
+    assert ("warning", "it has changes") == (changed.status, changed.text)
+    ignored = repository.configuration(replace(config, repo_config="ignore"), None)
+    assert ignored.text.endswith("is ignored")
