@@ -114,6 +114,7 @@ def _of_repository(config: Config, environ: Mapping[str, str]) -> list[Check]:
     opened = in_thread(lambda: repository.without_submodules(path, rev, environ))
     committed = in_thread(lambda: scripts.scripts_at(opened.result(), environ))
     of_commit: dict[str, Callable[[RepositorySnapshot], Result | None]] = {
+        "directory": lambda one: repository.place(path, one),
         "changes": lambda one: repository.changes(one, environ),
         "history": repository.history,
         "filters": lambda one: git_filters.filters(one, environ),

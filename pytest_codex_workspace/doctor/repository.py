@@ -14,8 +14,9 @@ from ..network.rules.hosts import is_private, literal_address
 from ..options.committed_file import read_committed
 from ..options.config import Config
 from ..options.sources import FILE
-from ..projection.git import git, inside, reading_environment, run_git
+from ..projection.git import inside, reading_environment, run_git
 from ..projection.repository import RepositorySnapshot, open_repository, skips_submodules
+from ..projection.work_tree import describe_place, find_changes
 from ..text.phrases import counted
 from .result import Result, error, from_error, ok, some, warning
 
@@ -24,6 +25,7 @@ __all__ = [
     "commit",
     "configuration",
     "history",
+    "place",
     "submodule_urls",
     "submodules",
     "without_submodules",
@@ -73,33 +75,38 @@ def commit(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
     return ok(f"{snapshot.name} at {snapshot.head[:12]}; HEAD is on {branch}")
 
 
+def place(path: Path, snapshot: RepositorySnapshot) -> Result | None:
+    """
+    Check whether the directory that the user named is the top of a repository.
+    """
+    text = describe_place(path.expanduser().resolve(), snapshot.path)
+    if not text:
+        return None
+    return warning(text, f"Give {snapshot.path}, and keep scripts and options at its top.")
+
+
 def changes(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
     """
     Check for changes in the work tree that are not committed.
     """
     try:
-        listed = git(
-            *("-c", "core.fsmonitor=false", "status", "--porcelain=v1", "-z", "--no-renames"),
-            "--untracked-files=normal",
-            cwd=snapshot.path,
-            env=reading_environment(environ),
-            timeout=_TIMEOUT,
-        )
+        found = find_changes(snapshot.path, environ, timeout=_TIMEOUT, submodules=True)
     except ProjectionError as problem:
         # The check is slow for a large work tree, but a workspace does not need it.
         return replace(from_error(problem), status="warning")
-    found = [entry for entry in os.fsdecode(listed).split("\0") if entry]
-    if not found:
-        return ok("everything is committed")
-    names = [entry[3:] for entry in found]
-    new = sum(entry.startswith("??") for entry in found)
     parts = [
-        counted(number, noun)
-        for number, noun in ((len(found) - new, "uncommitted change"), (new, "untracked file"))
-        if number
+        counted(len(names), noun)
+        for names, noun in (
+            (found.changed, "uncommitted change"),
+            (found.untracked, "untracked file"),
+        )
+        if names
     ]
+    if not parts:
+        return ok("everything is committed")
     return warning(
-        f"{' and '.join(parts)}, not included in the workspace: {some(names)}",
+        f"{' and '.join(parts)}, not included in the workspace: "
+        f"{some([*found.changed, *found.untracked])}",
         "Run git add and git commit for the files that the workspace needs.",
     )
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..codex import CONFIG_FILE
 from ..errors import ConfigError, PolicyError
 from .config import Config, check_environment, check_variable_name
 from .table import OPTIONS, Option
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FILE", "Given", "ResolvedOptions", "Source", "Values", "entries_of"]
 
-FILE = ".codex-workspace.yaml"
+FILE = CONFIG_FILE
 """The file at the top of a repository, as it is in the commit that is projected."""
 
 _BY_NAME = re.compile(r"[\s,]+")

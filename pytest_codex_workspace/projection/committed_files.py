@@ -88,6 +88,13 @@ class CommittedFiles:
             raise ProjectionError(f"{name} is larger than the limit of {limit} bytes")
         return git(*inside(self.git_dir), "cat-file", "blob", blob, env=self.env)
 
+    def has(self, name: str) -> bool:
+        """
+        Check whether the commit has a path of this name.
+        """
+        options = ("ls-tree", "-z", "--full-tree", self.commit, "--", name)
+        return bool(git(*inside(self.git_dir), *options, env=self.env))
+
     def _refuse_links_above(self, path: PurePosixPath) -> None:
         above = [str(one) for one in path.parents][:-1]
         if above:

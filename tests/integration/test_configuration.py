@@ -88,9 +88,11 @@ def test_the_file_has_its_say_in_pytest(project):
     assert "test allowed.test" in text
     assert "test allowed.test host-not-allowed" not in text
 
-    text = run_pytest(project, "--codex-env=FLAVOUR=mint", "--codex-network=offline")
+    (project / "repo/new.txt").touch()
+    text = run_pytest(project, "--codex-env=FLAVOUR=mint", "--codex-network=offline", "-q")
 
     assert "test: mint, small, v22." in text
+    assert "codex workspaces: 1 untracked file is not in the workspace (git add" in text
     assert "test allowed.test offline" in text
 
 
@@ -277,7 +279,8 @@ def test_the_command_takes_secrets(make_repo, values, tmp_path, monkeypatch):
     (repo / FILE).write_text("image: slim\nsecrets: [TOKEN, HOME]\n")
     done = run("run", str(repo), "--secret=TOKEN_HOST")
     assert 0 == done.returncode, done.stderr
-    assert f"{FILE} has changes in the work tree" in done.stdout + done.stderr
+    assert f"codex: {FILE} has changes in the work tree" in done.stdout
+    assert f"1 changed file is not in the workspace (git add, git commit): {FILE}" in done.stdout
     assert "<***> <***>" in done.stdout
     printed = run("cache", "explain", str(repo), "--secret=TOKEN_HOST", TOKEN="changed").stdout
     assert "TOKEN, TOKEN_HOST" in printed

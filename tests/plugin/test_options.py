@@ -46,6 +46,7 @@ def test_the_committed_file_is_read(example):
         [
             "codex: repo repo at HEAD, image slim, cache auto, network https-only",
             "codex: .codex-workspace.yaml has changes in the work tree, which is not committed*",
+            "codex: 1 changed file is not in the workspace (git add, git commit): .codex-works*",
             f"*ENV [[]('A', '1')[]] SECRET () SETUP {policy}*",
         ]
     )

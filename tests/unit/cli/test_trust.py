@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace.cli.main import main
+from pytest_codex_workspace.cli.main import command_parser, main
 from pytest_codex_workspace.options.sources import FILE
 
 from ...helpers.repositories import Repository, host_environment
@@ -76,3 +77,22 @@ def test_the_result_is_data(repo: Repository, capsys: pytest.CaptureFixture[str]
     result = json.loads(capsys.readouterr().out)
     assert (result["event"], result["trusted"]) == ("result", True)
     assert [(one["name"], one["line"]) for one in result["asks"]] == [("secrets: TOKEN", 2)]
+
+
+def test_every_command_with_a_repository_can_trust_or_ignore_its_file() -> None:
+    """
+    The error names the option, whatever the command is.
+    """
+    found = {}
+    waiting = [command_parser()]
+    while waiting:
+        parser = waiting.pop()
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                waiting += action.choices.values()
+            elif action.dest == "repo":
+                found[parser.prog] = "--repo-config" in parser._option_string_actions
+    assert len(found) > 5
+    # These read no options from the file.
+    without = {f"codex-workspace {name}" for name in ("trust", "cassette list", "cassette prune")}
+    assert {name for name, has in found.items() if not has} == without

@@ -59,6 +59,18 @@ def test_the_commit_is_reported(repo):
     assert repository.commit(opened(repo), repo.env).text.endswith("on no branch")
 
 
+def test_a_directory_below_the_top_is_a_warning(repo):
+    """
+    The check applies only to such a directory.
+    """
+    (repo.path / "services/api").mkdir(parents=True)
+
+    assert repository.place(repo.path, opened(repo)) is None
+    found = repository.place(repo.path / "services/api", opened(repo))
+    assert "warning" == found.status
+    assert f"services/api is a directory of the repository {repo.path}" in found.text
+
+
 def test_uncommitted_files_are_listed(repo):
     """
     At most five are listed; ignored files are not mentioned.
