@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 from ..engine.docker.find import locate_engine
@@ -113,11 +113,20 @@ def _of_repository(config: Config, environ: Mapping[str, str]) -> list[Check]:
     path, rev = config.repo or Path(), config.rev
     opened = in_thread(lambda: repository.without_submodules(path, rev, environ))
     committed = in_thread(lambda: scripts.scripts_at(opened.result(), environ))
+    objects = in_thread(lambda: repository.objects(opened.result(), environ))
+
+    def filters(one: RepositorySnapshot) -> Result | None:
+        found = git_filters.filters(one, environ)
+        wait([objects], LIMIT - 2)
+        # Git says the same there, in its own words.
+        return None if objects.done() and objects.exception() else found
+
     of_commit: dict[str, Callable[[RepositorySnapshot], Result | None]] = {
         "directory": lambda one: repository.place(path, one),
         "changes": lambda one: repository.changes(one, environ),
         "history": repository.history,
-        "filters": lambda one: git_filters.filters(one, environ),
+        "objects": lambda _: objects.result(),
+        "filters": filters,
         "submodules": lambda _: repository.submodules(path, rev, environ),
         "submodule URLs": lambda _: repository.submodule_urls(path, rev, environ),
         "scripts": lambda one: scripts.presence(one, environ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from ..options.committed_file import read_committed
 from ..options.config import Config
 from ..options.sources import FILE
 from ..projection.git import inside, reading_environment, run_git
+from ..projection.integrity import check_integrity
 from ..projection.repository import RepositorySnapshot, open_repository, skips_submodules
 from ..projection.work_tree import describe_place, find_changes
 from ..text.phrases import counted
@@ -25,6 +27,7 @@ __all__ = [
     "commit",
     "configuration",
     "history",
+    "objects",
     "place",
     "submodule_urls",
     "submodules",
@@ -32,6 +35,7 @@ __all__ = [
 ]
 
 _TIMEOUT = 5.0
+_OBJECTS_TIMEOUT = 2.0
 
 _SCP = re.compile(r"(?:[^/:@]+@)?[^/:]+:(?!//)")
 """Matches `user@host:path`, which is ssh."""
@@ -111,12 +115,30 @@ def changes(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
     )
 
 
+def objects(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
+    """
+    Check that all objects of the commit and its history are in the clone, and those of its
+    submodules.
+
+    Raises:
+        ProjectionError: objects are missing.
+    """
+    whole = snapshot
+    with suppress(ProjectionError):  # Another check reports a missing submodule.
+        whole = open_repository(snapshot.path, snapshot.head, environ=environ)
+    try:
+        check_integrity(whole, environ, timeout=_OBJECTS_TIMEOUT)
+    except TimeoutError:
+        return ok(f"none missing, as far as {_OBJECTS_TIMEOUT:g} s were enough to look")
+    return ok("none missing")
+
+
 def history(snapshot: RepositorySnapshot) -> Result:
     """
     Check that the clone has the whole history.
     """
     if not snapshot.shallow:
-        return ok("complete")
+        return ok("not shallow")
     return warning(
         "this is a shallow clone: the workspace has the same incomplete history, and no other "
         "clone can use its cache",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from ..codex import RESUME, SCRIPTS, SETUP
 from ..errors import ProjectionError
 from ..text.phrases import did_you_mean
-from .git import git, inside, reading_environment, run_git, shared_dir
+from .git import inside, reading_environment, run_git, shared_dir
+from .integrity import Damage, damage_error
 from .submodules import find_submodules
 
 if TYPE_CHECKING:
@@ -136,10 +137,11 @@ def open_repository(
     directory = _directory(path)
     env = reading_environment(environ)
     shallow, object_format, named, git_dir, top = _facts(directory, rev, env)
-    commit, tree, scripts, setup, resume, modules = _objects(
+    known, commit, tree, scripts, setup, resume, modules = _objects(
         top,
         git_dir,
         env,
+        named,
         f"{named}^{{commit}}",
         f"{named}^{{tree}}",
         f"{named}^{{commit}}:{SCRIPTS}",
@@ -147,19 +149,24 @@ def open_repository(
         f"{named}^{{commit}}:{RESUME}",
         f"{named}^{{commit}}:.gitmodules",
     )
+    common_dir = shared_dir(git_dir)
+    if known is None:
+        raise damage_error(top, common_dir, named, Damage((), "the commit itself is missing"))
     if commit is None:
         raise _unknown_revision(directory, rev, env)
     head = commit[1]
     if tree is None:
-        raise _incomplete(top, head)
-    common_dir = shared_dir(git_dir)
+        raise damage_error(top, common_dir, head, Damage((), "the list of its files is missing"))
     name = _name(top, git_dir, common_dir)
     if shallow:
         origin = os.fsencode(common_dir)
     else:
-        origin = git(
+        roots = run_git(
             *inside(git_dir), "rev-list", "--first-parent", "--max-parents=0", head, env=env
         )
+        if roots.code:
+            raise damage_error(top, common_dir, head, Damage((), roots.stderr.splitlines()[-1]))
+        origin = roots.stdout
     return RepositorySnapshot(
         path=top,
         name=name,
@@ -280,14 +287,20 @@ def _unknown_revision(directory: Path, rev: str, env: Mapping[str, str]) -> Proj
     """
     Return the error for a revision that names no commit.
     """
-    names = git(
+    names = run_git(
         "for-each-ref",
         "--format=%(refname:short)",
         *("refs/heads", "refs/tags", "refs/remotes"),
         cwd=directory,
         env=env,
     )
-    known = os.fsdecode(names).splitlines()
+    if names.code or "broken ref" in names.stderr:
+        return ProjectionError(
+            f"the clone {directory} is damaged, and {rev!r} names no commit in it: {names.stderr}",
+            remedy=f"git -C {shlex.quote(str(directory))} fsck lists the damage; git reflog shows "
+            "the commits that a branch was at.",
+        )
+    known = os.fsdecode(names.stdout).splitlines()
     if rev == "HEAD":
         hint = f" ({known[0]!r} has one: git switch {shlex.quote(known[0])})" if known else ""
         return ProjectionError(
@@ -299,17 +312,6 @@ def _unknown_revision(directory: Path, rev: str, env: Mapping[str, str]) -> Proj
         f"{rev!r} names no commit in {directory}{did_you_mean(rev, known, first=remote)}",
         remedy="git log --all lists the commits of the clone. If the commit is only on a remote, "
         "run git fetch first.",
-    )
-
-
-def _incomplete(top: Path, what: str, said: str = "") -> ProjectionError:
-    """
-    Return the error for a partial clone that lacks files of *what*.
-    """
-    return ProjectionError(
-        f"some files of {what} are missing in {top}, and nothing is fetched automatically"
-        + (f" ({said})" if said else ""),
-        remedy=f"Fetch them with git -C {shlex.quote(str(top))} fetch --refetch --no-filter origin",
     )
 
 
@@ -346,6 +348,6 @@ def _objects(
         env=env,
     )
     if answer.code:
-        raise _incomplete(top, names[0], answer.stderr)
+        raise damage_error(top, shared_dir(git_dir), names[0], Damage((), answer.stderr))
     found = [line.split(" ") for line in answer.stdout.decode().splitlines()]
     return [(kind, name) if name != "missing" else None for kind, name in found]

@@ -149,6 +149,22 @@ def test_a_shallow_clone_is_a_warning(repo, tmp_path):
     assert ("warning", True) == (found.status, "--unshallow" in found.remedy)
 
 
+def test_missing_objects_are_an_error(repo):
+    """
+    A clone that lacks a file of the commit is not whole.
+    """
+    assert ("ok", "none missing") == _of(repository.objects(opened(repo), repo.env))
+    blob = repo.git("rev-parse", "HEAD:a.txt")
+    (repo.path / ".git/objects" / blob[:2] / blob[2:]).unlink()
+
+    with pytest.raises(ProjectionError, match=rf"lacks a\.txt \(object {blob}\)"):
+        repository.objects(opened(repo), repo.env)
+
+
+def _of(result):
+    return result.status, result.text
+
+
 def test_lfs_pointers_are_a_warning(repo):
     """
     A workspace gets the pointers. A file that only mentions a pointer does not count.
