@@ -13,6 +13,7 @@ __all__ = [
     "AGENT",
     "CERTIFICATE",
     "COMPOSE_DIR",
+    "CONFIG_FILE",
     "IMAGE",
     "INSIDE",
     "NETWORK_HOLDER",
@@ -29,6 +30,9 @@ __all__ = [
     "defaulted_runtimes",
     "workspace_environment",
 ]
+
+CONFIG_FILE = ".codex-workspace.yaml"
+"""A repository's own options, at its top."""
 
 SCRIPTS = "codex-workspace-scripts"
 """The folder of a repository's scripts."""

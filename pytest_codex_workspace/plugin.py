@@ -57,6 +57,7 @@ _ENDS = pytest.StashKey[ExitStack]()
 _TIMER = pytest.StashKey[threading.Timer]()
 _COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 _KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
+_NOTES: pytest.StashKey[list[str]] = pytest.StashKey()
 _COUNTS_KEY = "codex_workspace_counts"
 _KEPT_KEY = "codex_workspace_kept"
 _STARTED_KEY = "codex_workspace_started"
@@ -130,18 +131,41 @@ def _beside_ini(config: pytest.Config, path: str) -> str:
     return str((config.inipath.parent if config.inipath else config.rootpath) / path)
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
+def pytest_report_header(config: pytest.Config) -> list[str] | None:
     """
-    Return a line with the repository, the image, the cache mode and the network policy.
+    Return a line with the repository, the image, the cache mode and the network policy, and
+    what of the work tree is not in workspaces.
     """
     found = config.stash[_CONFIG]
     if found.repo is None:
         return None
     network = found.network if isinstance(found.network, str) else found.network["name"]
-    return (
+    line = (
         f"codex: repo {found.repo} at {found.rev}, image {found.image}, cache {found.cache}, "
         f"network {network}"
     )
+    return [line, *(f"codex: {note}" for note in _notes(config))]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """
+    Look for what of the work tree is not in workspaces, before tests make files of their own.
+    """
+    _notes(session.config)
+
+
+def _notes(config: pytest.Config) -> list[str]:
+    """
+    Return what of the work tree is not in workspaces. An xdist worker leaves it to the controller.
+    """
+    found = config.stash[_CONFIG]
+    if found.repo is None or hasattr(config, "workerinput"):
+        return []
+    if _NOTES not in config.stash:
+        from .projection.work_tree import notes_on
+
+        config.stash[_NOTES] = [*found.notes, *notes_on(found.repo, found.rev, os.environ)]
+    return config.stash[_NOTES]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -298,6 +322,10 @@ def pytest_terminal_summary(
     if counts:
         text = ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
         terminalreporter.write_line(f"codex workspaces: cache {text}")
+        # Again where a failure is read, and where there was no header.
+        if terminalreporter.stats.keys() & {"failed", "error"} or config.get_verbosity() < 0:
+            for note in _notes(config):
+                terminalreporter.write_line(f"codex workspaces: {note}")
 
 
 def pytest_warning_recorded(warning_message: Any) -> None:

@@ -36,6 +36,7 @@ from .network.rules.policy import HTTPS_ONLY, Policy
 from .network.rules.upstream import InvalidUpstream, UpstreamProxy, choose
 from .options.config import Config
 from .projection.repository import RepositorySnapshot, open_repository
+from .projection.work_tree import notes_on
 from .reporting.output import Output
 from .secrets.secrets import Secrets
 from .setup.layers import LayerBuilder
@@ -228,6 +229,15 @@ class Session:
             ProjectionError: the commit cannot be projected.
         """
         return open_repository(path, rev, environ=os.environ)
+
+    def tell_notes(self) -> None:
+        """
+        Show what of the user's work tree is not in workspaces.
+        """
+        if self.config.repo is not None and self.output.mode != "quiet":
+            more = notes_on(self.config.repo, self.config.rev, os.environ)
+            for note in (*self.config.notes, *more):
+                self.output.note(note)
 
     def spec(
         self,

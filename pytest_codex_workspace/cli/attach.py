@@ -103,11 +103,12 @@ def in_workspace(
     """
     from ..session import Session
 
-    config = config_of(arguments)
+    config = config_of(arguments, tell=False)
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     output = output_on(sys.stderr, config.output)
     with Session(config, output) as session:
         snapshot = session.repository(config.repo, config.rev)
+        session.tell_notes()
         workspace = session.workspace(session.spec(snapshot, config.env), arguments.state)
         output.note(
             "; ".join([describe_workspace(workspace, arguments.state), *([hint] if hint else [])])

@@ -44,7 +44,7 @@ def register(commands: Commands) -> None:
     parser = add_command(commands, "compose", SUMMARY, _COMPOSE, _compose, "[REPO]")
     parser.set_defaults(progress_on_stderr=True)
     add_repo(parser)
-    add_options(parser, ("image", "env", "network", "engine", "upstream-proxy"))
+    add_options(parser, ("repo-config", "image", "env", "network", "engine", "upstream-proxy"))
     output = parser.add_argument(
         "--output",
         dest="file",

@@ -24,8 +24,9 @@ _CONFIG = """\
 Print the value of each option and its source.
 
 The source is the command line, an environment variable, .codex-workspace.yaml
-at the top of the work tree of REPO, or the default. Of secrets, only the names
-are printed. Nothing is started.
+at the top of REPO as it is committed, or the default. Of secrets, only the names
+are printed. What the file may set only with your trust is listed at the end.
+Nothing is started.
 
 Examples:
   codex-workspace config
@@ -57,15 +58,17 @@ def _config(arguments: argparse.Namespace) -> int:
         return 0
     from ..options.sources import ResolvedOptions, unknown_variables
 
-    resolved = ResolvedOptions.of(vars(arguments), spell="--{}", repo=".")
+    resolved = ResolvedOptions.of(vars(arguments), spell="--{}", repo=".", refuse=False)
     unknown = unknown_variables(os.environ, resolved.config.env)
     if arguments.json:
         return finish(arguments, 0, unknown=unknown, **_data(resolved))
     rows = [(name, _shown(value), str(source)) for name, value, source in _rows(resolved)]
     for line in table(rows, widest=48):
         show(line)
-    for line in unknown:
+    for line in (*unknown, *resolved.config.notes):
         show(line)
+    if resolved.untrusted:
+        show(str(resolved.refusal("--{}", os.environ)))
     return 0
 
 
@@ -115,4 +118,13 @@ def _data(resolved: ResolvedOptions) -> dict[str, Any]:
         if source.path is not None:
             where |= {"file": str(source.path), "line": source.line}
         options[name] = {"value": value, "source": {k: v for k, v in where.items() if v}}
-    return {"file": str(resolved.file) if resolved.file else None, "options": options}
+    file = resolved.file.path if resolved.file else None
+    return {
+        "file": str(file) if file else None,
+        "options": options,
+        "untrusted": [
+            {"name": one.name, "line": one.source.line, "effect": one.effect}
+            for one in resolved.untrusted
+        ],
+        "notes": list(resolved.config.notes),
+    }

@@ -50,22 +50,33 @@ def register(commands: Commands) -> None:
     add_repo(parser)
     add_json(parser)
     add_options(
-        parser, ("rev", "image", "env", "cache-ttl", "cache-size", "engine", "upstream-proxy")
+        parser,
+        (
+            "rev",
+            "repo-config",
+            "image",
+            "env",
+            "cache-ttl",
+            "cache-size",
+            "engine",
+            "upstream-proxy",
+        ),
     )
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from ..doctor.checks import run_all
 
+    problem: ConfigError | PolicyError | None
     try:
-        config, config_error = config_of(arguments), ""
+        config, problem = config_of(arguments, tell=False), None
     except (ConfigError, PolicyError) as error:
         # The other checks run with the options of the command line alone.
-        config, config_error = Config.of(vars(arguments), spell="--{}"), str(error)
+        config, problem = Config.of(vars(arguments), spell="--{}"), error
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     statuses: list[Status] = []
     group = ""
-    for finding in run_all(config, config_error=config_error):
+    for finding in run_all(config, problem=problem):
         statuses.append(finding.result.status)
         if print_event(arguments, "check", **finding.to_dict()):
             continue

@@ -30,6 +30,7 @@ from . import (
     run,
     shell,
     smoke,
+    trust,
 )
 from .exit_codes import BROKEN_PIPE, FAILED, exit_code_of
 from .parsing import CommandParser
@@ -41,7 +42,7 @@ __all__ = ["command_parser", "execute", "flushed", "main"]
 
 _GROUPS = {
     "Start a workspace": (run, shell, exec_),
-    "Inspect": (doctor, smoke, config, policy),
+    "Inspect": (doctor, smoke, config, trust, policy),
     "Images and cache": (build, cache, cassette, clean),
     "Other": (compose, completion),
 }

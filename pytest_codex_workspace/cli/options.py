@@ -221,12 +221,13 @@ def complete_with(
     }
 
 
-def config_of(arguments: argparse.Namespace, **fixed: Any) -> Config:
+def config_of(arguments: argparse.Namespace, *, tell: bool = True, **fixed: Any) -> Config:
     """
     Return the options of the command line, the environment and the file of `REPO`.
 
     Args:
         arguments: the parsed command line.
+        tell: print the notes about the file; otherwise the caller does.
         fixed: options that the command itself sets, by their keys.
 
     Raises:
@@ -237,6 +238,9 @@ def config_of(arguments: argparse.Namespace, **fixed: Any) -> Config:
 
     config = ResolvedOptions.of({**vars(arguments), **fixed}, spell="--{}").config
     _warn(config)
+    if tell and config.output != "quiet":
+        for note in config.notes:
+            print(f"codex: {note}", file=sys.stderr)  # noqa: T201
     return config
 
 

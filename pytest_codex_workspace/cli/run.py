@@ -64,7 +64,7 @@ def set_up(config: Config) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    config = config_of(arguments)
+    config = config_of(arguments, tell=False)
     fields: dict[str, Any] = {}
 
     def up(session: Session, workspace: Workspace) -> int:
@@ -83,6 +83,7 @@ def _session(config: Config, output: Output, then: Callable[[Session, Workspace]
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     with Session(config, output) as session:
         snapshot = session.repository(config.repo, config.rev)
+        session.tell_notes()
         workspace = session.workspace(session.spec(snapshot, config.env), "ready")
         code = then(session, workspace)
         session.stop(workspace)

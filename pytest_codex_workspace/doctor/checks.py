@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 from ..engine.docker.find import locate_engine
 from ..engine.protocol import Engine
+from ..errors import ConfigError, PolicyError
 from ..options.config import Config
 from ..projection.repository import RepositorySnapshot
 from . import (
@@ -32,7 +33,10 @@ _TIMEOUT = LIMIT - 2
 
 
 def run_all(
-    config: Config, environ: Mapping[str, str] = os.environ, *, config_error: str = ""
+    config: Config,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    problem: ConfigError | PolicyError | None = None,
 ) -> Iterator[Finding]:
     """
     Run all checks that apply.
@@ -40,8 +44,8 @@ def run_all(
     Args:
         config: the options of the run to check.
         environ: the environment.
-        config_error: the error in the options of the environment or of the
-            repository's file; empty if there is none.
+        problem: the error in the options of the environment or of the repository's
+            file, if there is one.
 
     Yields:
         The finding of each check. No check changes anything that stays.
@@ -56,7 +60,7 @@ def run_all(
         Check(
             "repository",
             "configuration",
-            lambda: repository.configuration(config, config_error),
+            lambda: repository.configuration(config, problem),
         ),
         *_of_repository(config, environ),
         *_of_workspace(config, one),
@@ -109,10 +113,20 @@ def _of_repository(config: Config, environ: Mapping[str, str]) -> list[Check]:
     path, rev = config.repo or Path(), config.rev
     opened = in_thread(lambda: repository.without_submodules(path, rev, environ))
     committed = in_thread(lambda: scripts.scripts_at(opened.result(), environ))
+    objects = in_thread(lambda: repository.objects(opened.result(), environ))
+
+    def filters(one: RepositorySnapshot) -> Result | None:
+        found = git_filters.filters(one, environ)
+        wait([objects], LIMIT - 2)
+        # Git says the same there, in its own words.
+        return None if objects.done() and objects.exception() else found
+
     of_commit: dict[str, Callable[[RepositorySnapshot], Result | None]] = {
+        "directory": lambda one: repository.place(path, one),
         "changes": lambda one: repository.changes(one, environ),
         "history": repository.history,
-        "filters": lambda one: git_filters.filters(one, environ),
+        "objects": lambda _: objects.result(),
+        "filters": filters,
         "submodules": lambda _: repository.submodules(path, rev, environ),
         "submodule URLs": lambda _: repository.submodule_urls(path, rev, environ),
         "scripts": lambda one: scripts.presence(one, environ),

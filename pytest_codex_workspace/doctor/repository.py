@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..errors import ProjectionError
+from ..errors import ConfigError, PolicyError, ProjectionError
 from ..network.rules.hosts import is_private, literal_address
+from ..options.committed_file import read_committed
 from ..options.config import Config
-from ..options.sources import FILE, find_file
-from ..projection.git import git, inside, reading_environment, run_git
+from ..options.sources import FILE
+from ..projection.git import inside, reading_environment, run_git
+from ..projection.integrity import check_integrity
 from ..projection.repository import RepositorySnapshot, open_repository, skips_submodules
+from ..projection.work_tree import describe_place, find_changes
 from ..text.phrases import counted
 from .result import Result, error, from_error, ok, some, warning
 
@@ -23,12 +27,15 @@ __all__ = [
     "commit",
     "configuration",
     "history",
+    "objects",
+    "place",
     "submodule_urls",
     "submodules",
     "without_submodules",
 ]
 
 _TIMEOUT = 5.0
+_OBJECTS_TIMEOUT = 2.0
 
 _SCP = re.compile(r"(?:[^/:@]+@)?[^/:]+:(?!//)")
 """Matches `user@host:path`, which is ssh."""
@@ -46,17 +53,20 @@ def without_submodules(path: Path, rev: str, environ: Mapping[str, str]) -> Repo
     return open_repository(path, rev, environ={**environ, "CODEX_SKIP_SUBMODULES": "1"})
 
 
-def configuration(config: Config, config_error: str) -> Result:
+def configuration(config: Config, problem: ConfigError | PolicyError | None) -> Result:
     """
     Check the options in the repository's file and in the environment.
     """
-    if config_error:
-        return error(
-            config_error,
-            "Correct the value; `codex-workspace config` prints the source of each option.",
-        )
-    file = find_file(config.repo or ".")
-    return ok(f"{FILE} is valid" if file else f"no {FILE}")
+    if problem is not None:
+        result = from_error(problem)
+        remedy = "Correct the value; `codex-workspace config` prints the source of each option."
+        return result if problem.remedy else error(result.text, remedy)
+    if config.repo_config == "ignore":
+        return ok(f"{FILE} is ignored")
+    if config.notes:
+        return warning("; ".join(config.notes), "Commit the file, or restore it with git.")
+    file = read_committed(config.repo or ".", config.rev, os.environ)
+    return ok(f"{FILE} is valid" if file and file.path else f"no {FILE}")
 
 
 def commit(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
@@ -69,35 +79,58 @@ def commit(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
     return ok(f"{snapshot.name} at {snapshot.head[:12]}; HEAD is on {branch}")
 
 
+def place(path: Path, snapshot: RepositorySnapshot) -> Result | None:
+    """
+    Check whether the directory that the user named is the top of a repository.
+    """
+    text = describe_place(path.expanduser().resolve(), snapshot.path)
+    if not text:
+        return None
+    return warning(text, f"Give {snapshot.path}, and keep scripts and options at its top.")
+
+
 def changes(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
     """
     Check for changes in the work tree that are not committed.
     """
     try:
-        listed = git(
-            *("-c", "core.fsmonitor=false", "status", "--porcelain=v1", "-z", "--no-renames"),
-            "--untracked-files=normal",
-            cwd=snapshot.path,
-            env=reading_environment(environ),
-            timeout=_TIMEOUT,
-        )
+        found = find_changes(snapshot.path, environ, timeout=_TIMEOUT, submodules=True)
     except ProjectionError as problem:
         # The check is slow for a large work tree, but a workspace does not need it.
         return replace(from_error(problem), status="warning")
-    found = [entry for entry in os.fsdecode(listed).split("\0") if entry]
-    if not found:
-        return ok("everything is committed")
-    names = [entry[3:] for entry in found]
-    new = sum(entry.startswith("??") for entry in found)
     parts = [
-        counted(number, noun)
-        for number, noun in ((len(found) - new, "uncommitted change"), (new, "untracked file"))
-        if number
+        counted(len(names), noun)
+        for names, noun in (
+            (found.changed, "uncommitted change"),
+            (found.untracked, "untracked file"),
+        )
+        if names
     ]
+    if not parts:
+        return ok("everything is committed")
     return warning(
-        f"{' and '.join(parts)}, not included in the workspace: {some(names)}",
+        f"{' and '.join(parts)}, not included in the workspace: "
+        f"{some([*found.changed, *found.untracked])}",
         "Run git add and git commit for the files that the workspace needs.",
     )
+
+
+def objects(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
+    """
+    Check that all objects of the commit and its history are in the clone, and those of its
+    submodules.
+
+    Raises:
+        ProjectionError: objects are missing.
+    """
+    whole = snapshot
+    with suppress(ProjectionError):  # Another check reports a missing submodule.
+        whole = open_repository(snapshot.path, snapshot.head, environ=environ)
+    try:
+        check_integrity(whole, environ, timeout=_OBJECTS_TIMEOUT)
+    except TimeoutError:
+        return ok(f"none missing, as far as {_OBJECTS_TIMEOUT:g} s were enough to look")
+    return ok("none missing")
 
 
 def history(snapshot: RepositorySnapshot) -> Result:
@@ -105,7 +138,7 @@ def history(snapshot: RepositorySnapshot) -> Result:
     Check that the clone has the whole history.
     """
     if not snapshot.shallow:
-        return ok("complete")
+        return ok("not shallow")
     return warning(
         "this is a shallow clone: the workspace has the same incomplete history, and no other "
         "clone can use its cache",

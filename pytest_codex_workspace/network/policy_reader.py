@@ -16,11 +16,20 @@ import yaml
 
 from ..errors import PolicyError
 from ..text.phrases import did_you_mean
-from ..text.yaml_nodes import InvalidYaml, line_of, plain_value, read_yaml
+from ..text.yaml_nodes import LARGEST_FILE, InvalidYaml, line_of, parse_yaml, plain_value
 from .presets import PRESETS, preset_hosts
 from .rules.policy import HTTPS_ONLY, POLICIES, InvalidPolicy, Policy
 
-__all__ = ["NAMES", "PolicyLike", "PolicyReader", "fields_of", "load_fields", "looks_like_a_path"]
+__all__ = [
+    "NAMES",
+    "PolicyLike",
+    "PolicyReader",
+    "fields_of",
+    "load_fields",
+    "looks_like_a_path",
+    "name_after",
+    "parse_fields",
+]
 
 NAMES = (*POLICIES, *PRESETS)
 """Names of all built-in policies and presets."""
@@ -72,7 +81,7 @@ class PolicyReader:
                 f"the built-in policies are {', '.join(NAMES)}"
             )
         fields, lines = load_fields(path)
-        fields.setdefault("name", re.sub(r"[^A-Za-z0-9._-]", "-", path.stem)[:64].lstrip("._-"))
+        fields.setdefault("name", name_after(path))
         return self.combine(HTTPS_ONLY, fields, str(path), lines)
 
     def combine(
@@ -135,7 +144,25 @@ def load_fields(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         PolicyError: the file cannot be read or is not a mapping of fields.
     """
     try:
-        node = read_yaml(path)
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise PolicyError(
+            f"the policy file {path} cannot be read: {error.strerror}; give the name of a policy "
+            f"({', '.join(NAMES)}) or the path of a file"
+        ) from None
+    return parse_fields(data, path)
+
+
+def parse_fields(data: bytes, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """
+    Return the fields in *data*, the content of the policy file *path*, and the line of each.
+
+    Raises:
+        PolicyError: it is not a mapping of fields.
+    """
+    try:
+        node = parse_yaml(data, path)
         if not isinstance(node, yaml.MappingNode):
             raise PolicyError(
                 f"{path}: a policy must be a mapping of fields, such as `allow: [example.org]`, "
@@ -144,11 +171,13 @@ def load_fields(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         return fields_of(node, path)
     except InvalidYaml as error:
         raise PolicyError(str(error)) from None
-    except OSError as error:
-        raise PolicyError(
-            f"the policy file {path} cannot be read: {error.strerror}; give the name of a policy "
-            f"({', '.join(NAMES)}) or the path of a file"
-        ) from None
+
+
+def name_after(path: Path) -> str:
+    """
+    Return the name of the policy in the file *path* that has no name of its own.
+    """
+    return re.sub(r"[^A-Za-z0-9._-]", "-", path.stem)[:64].lstrip("._-")
 
 
 def fields_of(node: yaml.MappingNode, path: Path) -> tuple[dict[str, Any], dict[str, int]]:

@@ -36,7 +36,7 @@ class Config:
     name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
     `started` is the start of the run in seconds since the epoch; with
     `renew_cassette`, recording first removes earlier requests of the setup scripts
-    from the cassette.
+    from the cassette; `notes` are lines to show about the repository's file.
     """
 
     repo: Path | None = None
@@ -63,6 +63,7 @@ class Config:
     # The URL may contain a password.
     upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
     renew_cassette: bool = False
+    notes: tuple[str, ...] = ()
     started: float = field(default_factory=clock.wall_time)
 
     @classmethod

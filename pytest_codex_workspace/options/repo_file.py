@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -10,20 +10,38 @@ from typing import Literal, NoReturn
 import yaml
 
 from ..codex import RUNTIMES
-from ..errors import ConfigError, PolicyError
-from ..network.policy_reader import NAMES, PolicyReader, fields_of, looks_like_a_path
+from ..errors import ConfigError, PolicyError, ProjectionError
+from ..network.policy_reader import (
+    NAMES,
+    PolicyReader,
+    fields_of,
+    looks_like_a_path,
+    name_after,
+    parse_fields,
+)
 from ..network.rules.policy import HTTPS_ONLY
 from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
-from ..text.yaml_nodes import InvalidYaml, kind_of, line_of, read_yaml
+from ..text.yaml_nodes import InvalidYaml, kind_of, line_of, parse_yaml
 from .config import check_environment, check_variable_name
 from .sources import Given, Source, Values
 from .table import OPTIONS, Option
 
-__all__ = ["GROUPS", "POLICY_FIELDS", "Group", "Shape", "read_file", "shape_of", "top_level"]
+__all__ = [
+    "GROUPS",
+    "POLICY_FIELDS",
+    "Group",
+    "ReadPolicy",
+    "Shape",
+    "read_file",
+    "shape_of",
+    "top_level",
+]
 
 POLICY_FIELDS = ("extends", *HTTPS_ONLY.to_dict())
 """The fields of a policy that is written in the file itself."""
+
+ReadPolicy = Callable[[str], bytes | None]
 
 Shape = Literal["text", "choice", "number", "quantity", "policy", "variables", "names"]
 """The form of an option's value in the file."""
@@ -96,21 +114,24 @@ def top_level() -> dict[str, Option]:
     }
 
 
-def read_file(path: Path) -> Values:
+def read_file(data: bytes, path: Path, read_policy: ReadPolicy) -> Values:
     """
     Return the values in a configuration file.
 
+    Args:
+        data: the content of the file.
+        path: its path in the work tree, for errors.
+        read_policy: returns the content of a policy file that the file names; `None` if
+            there is none.
+
     Raises:
-        ConfigError: the file cannot be read, or a value is invalid. The text
-            names file and line.
+        ConfigError: a value is invalid. The text names file and line.
     """
     try:
-        node = read_yaml(path)
-        return {} if node is None else _File(path).read(node)
+        node = parse_yaml(data, path)
+        return {} if node is None else _File(path, read_policy).read(node)
     except InvalidYaml as error:
         raise ConfigError(str(error)) from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
 class _File:
@@ -118,8 +139,9 @@ class _File:
     A reader for one file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read_policy: ReadPolicy) -> None:
         self._path = path
+        self._read_policy = read_policy
         self._values: Values = {}
 
     def read(self, node: yaml.Node) -> Values:
@@ -172,9 +194,37 @@ class _File:
             return self._policy(option, name, node)
         text = self._text(name, node, _ACCEPTED_KINDS.get(shape, ("text",)), shape)
         if shape == "policy" and text not in NAMES:
-            beside = self._path.parent / text
-            text = str(beside) if looks_like_a_path(text) or beside.exists() else text
+            return self._policy_file(option, name, node, text)
         return self._give(option.key, text, name, node)
+
+    def _policy_file(self, option: Option, name: str, node: yaml.Node, text: str) -> None:
+        """
+        Give the policy in the file *text*, read once: nothing of this machine is read later.
+        """
+        try:
+            data = self._read_policy(text)
+        except ProjectionError as error:
+            self._fail(node, f"{name}: the policy file cannot be read: {error}")
+        if data is None and not looks_like_a_path(text):
+            self._fail(
+                node,
+                f"{name}: there is no policy or file named {text!r}{did_you_mean(text, NAMES)}; "
+                f"the built-in policies are {', '.join(NAMES)}",
+            )
+        if data is None:
+            self._fail(
+                node,
+                f"{name}: the policy file {text} is not in the commit; run git add and git commit, "
+                f"or give the name of a policy ({', '.join(NAMES)})",
+            )
+        path = self._path.parent / text
+        try:
+            fields, lines = parse_fields(data, path)
+            fields.setdefault("name", name_after(path))
+            PolicyReader().combine(HTTPS_ONLY, fields, str(path), lines)
+        except PolicyError as error:
+            raise ConfigError(str(error)) from None
+        return self._give(option.key, fields, name, node)
 
     def _variables(self, option: Option, name: str, node: yaml.Node) -> None:
         if not isinstance(node, yaml.MappingNode):

@@ -1,7 +1,7 @@
 """The value of each option and its source.
 
 Precedence: command line, environment, ini file, the repository's
-`.codex-workspace.yaml`, default. Variables and secrets are merged one by one in
+`.codex-workspace.yaml` in the commit, default. Variables and secrets are merged one by one in
 the same order.
 """
 
@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..codex import RUNTIMES
+from ..codex import CONFIG_FILE, RUNTIMES
 from ..errors import ConfigError, PolicyError
 from ..text.phrases import did_you_mean
 from .config import Config, check_environment, check_variable_name
 from .table import OPTIONS, Option
+
+if TYPE_CHECKING:
+    from .committed_file import RepositoryFile
+    from .trust import Widening
+
 
 __all__ = [
     "FILE",
@@ -27,12 +33,11 @@ __all__ = [
     "Source",
     "Values",
     "entries_of",
-    "find_file",
     "unknown_variables",
 ]
 
-FILE = ".codex-workspace.yaml"
-"""The file at the top of a repository's work tree."""
+FILE = CONFIG_FILE
+"""The file at the top of a repository, as it is in the commit that is projected."""
 
 _BY_NAME = re.compile(r"[\s,]+")
 
@@ -78,6 +83,8 @@ class Given:
     source: Source
 
 
+ReadRepository = Callable[[str, str], "RepositoryFile | None"]
+
 Values = dict[str, Given]
 """Values by option key. Each value of a repeatable option has a key such as `env.NAME`."""
 
@@ -90,7 +97,8 @@ class ResolvedOptions:
 
     config: Config
     values: Values
-    file: Path | None = None
+    file: RepositoryFile | None = None
+    untrusted: tuple[Widening, ...] = ()
 
     @classmethod
     def of(
@@ -101,6 +109,8 @@ class ResolvedOptions:
         ini: Values | None = None,
         environ: Mapping[str, str] = os.environ,
         repo: str = "",
+        read: ReadRepository | None = None,
+        refuse: bool = True,
     ) -> ResolvedOptions:
         """
         Collect the values of options, environment and files.
@@ -112,57 +122,57 @@ class ResolvedOptions:
             ini: the values of an ini file.
             environ: the environment with the variables `CODEX_WORKSPACE_*`.
             repo: the repository to use if none is given.
+            read: reads the file of a repository at a commit.
+            refuse: raise an error for what a repository's file may not decide without
+                the user's trust; otherwise it is in `untrusted`.
 
         Raises:
-            ConfigError: a value is invalid. The text names its source.
+            ConfigError: a value is invalid or not trusted. The text names its source.
             PolicyError: a network policy is invalid.
         """
         given = _read_environment(environ) | _read_options(options, spell)
         higher = {**(ini or {}), **given}
         named = higher["repo"].value if "repo" in higher else repo
-        ignored = "repo_config" in higher and higher["repo_config"].value == "ignore"
-        file = find_file(named) if named and not ignored else None
-        lower: Values = {}
-        if file is not None:
-            from .repo_file import read_file
-
-            lower = read_file(file)
-        values = {**lower, **higher}
+        mode = higher["repo_config"].value if "repo_config" in higher else "read"
+        rev = higher["rev"].value if "rev" in higher else "HEAD"
+        file = (read or _read_repository)(named, rev) if named and mode != "ignore" else None
+        values = {**(file.values if file else {}), **higher}
         if "repo" not in values and repo:
             values["repo"] = Given(repo, _DEFAULT)
-        return cls(_config(values), values, file)
+        config = replace(_config(values), notes=file.notes if file else ())
+        untrusted = _untrusted(file, values, environ) if file and mode != "trust" else ()
+        resolved = cls(config, values, file, untrusted)
+        if refuse and untrusted:
+            raise resolved.refusal(spell, environ)
+        return resolved
+
+    def refusal(self, spell: str, environ: Mapping[str, str]) -> ConfigError:
+        """
+        Return the error for what is not trusted: what each value would do, and how to allow it.
+        """
+        from .trust import in_ci
+
+        assert self.file is not None  # noqa: S101 -- it has the values
+        option = spell.format("repo-config")
+        lines = "\n".join(f"  {one}" for one in self.untrusted)
+        once = (
+            "In CI, trust that `codex-workspace trust` has recorded does not count: give "
+            f"{option}=trust"
+            if in_ci(environ)
+            else f"run `codex-workspace trust {shlex.quote(str(self.file.top))}` once, or give "
+            f"{option}=trust"
+        )
+        return ConfigError(
+            f"{self.file.path} asks for what only you can allow:\n{lines}",
+            remedy=f"If you trust the repository with that, {once[0].lower()}{once[1:]}. An option "
+            f"takes precedence over the file's value, and {option}=ignore ignores the file.",
+        )
 
     def source(self, key: str) -> Source:
         """
         Return the source of an option's value.
         """
         return self.values[key].source if key in self.values else _DEFAULT
-
-
-def find_file(repo: str | Path) -> Path | None:
-    """
-    Return the configuration file of the repository that contains *repo*; `None` if
-    there is none.
-
-    Raises:
-        ConfigError: the file is not a regular file, or ends in `.yml`.
-    """
-    try:
-        start = Path(repo).expanduser().resolve()
-    except (OSError, RuntimeError, ValueError):
-        return None  # The code that opens the repository reports the error.
-    top = next((one for one in (start, *start.parents) if os.path.lexists(one / ".git")), None)
-    if top is None:
-        return None
-    other = top / FILE.replace(".yaml", ".yml")
-    if os.path.lexists(other):
-        raise ConfigError(f"{other} is not read: rename it to {FILE}")
-    path = top / FILE
-    if not os.path.lexists(path):
-        return None
-    if not path.is_file():
-        raise ConfigError(f"{path} is not a regular file: replace or remove it")
-    return path
 
 
 def entries_of(option: Option, texts: Sequence[str], source: Source) -> Values:
@@ -202,6 +212,27 @@ def unknown_variables(environ: Mapping[str, str], env: Iterable[str] = ()) -> li
         (name, runtimes) for name in env if name.startswith("CODEX_ENV_") and name not in runtimes
     ]
     return [f"unknown variable {name}{did_you_mean(name, known)}" for name, known in sorted(found)]
+
+
+def _read_repository(repo: str, rev: str) -> RepositoryFile | None:
+    from .committed_file import read_committed
+
+    return read_committed(repo, rev, os.environ)
+
+
+def _untrusted(
+    file: RepositoryFile, values: Values, environ: Mapping[str, str]
+) -> tuple[Widening, ...]:
+    """
+    Return the values that need the user's trust and do not have it.
+    """
+    from ..host.trusted_files import TrustedFiles
+    from .trust import in_ci, widenings
+
+    found = tuple(widenings(values))
+    if not found or (not in_ci(environ) and TrustedFiles().has(file.repository, file.digest)):
+        return ()
+    return found
 
 
 def _read_options(options: Mapping[str, Any], spell: str) -> Values:
@@ -255,8 +286,7 @@ def _config(values: Values) -> Config:
         try:
             _check_policy(getattr(config, key))
         except PolicyError as error:
-            kind = ConfigError if values[key].source.kind == "file" else PolicyError
-            raise kind(f"{spelled(key)}: {error}") from None
+            raise PolicyError(f"{spelled(key)}: {error}") from None
     return config
 
 
@@ -270,7 +300,7 @@ def _check_apart(name: str, values: Values) -> None:
 
 
 def _check_policy(value: Any) -> None:
-    # A policy that is written in the repository's file was checked with the file.
+    # A policy of the repository's file was checked with the file.
     if value == "https-only" or isinstance(value, Mapping):
         return
     from ..network.policy_reader import PolicyReader

@@ -11,6 +11,7 @@ __all__ = [
     "OPTIONS",
     "CacheMode",
     "CassetteMode",
+    "FromFile",
     "KeepWhen",
     "Option",
     "PushWhen",
@@ -30,7 +31,12 @@ KeepWhen = Literal["never", "failed", "always"]
 PushWhen = Literal["always", "never"]
 
 
-RepoConfigMode = Literal["read", "ignore"]
+RepoConfigMode = Literal["read", "trust", "ignore"]
+
+
+FromFile = Literal["free", "narrower", "trusted"]
+"""What a repository's file may do with an option, without the user's trust: set it; set it to
+a value that gives the repository no more than the default; nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,10 @@ class Option:
     `place` is the option's place in `.codex-workspace.yaml`: by default its name;
     `cache.ttl` is `ttl` in the mapping `cache`; `None` means that the file cannot
     set the option, because it depends on the user and not on the repository.
+
+    Each option with a place has `from_file`; without it, a file needs the user's trust.
+    Unless it is `free`, `widens` says what the file would do, after the name of the
+    option; `{}` is the value.
     """
 
     name: str
@@ -51,6 +61,8 @@ class Option:
     choices: tuple[str, ...] = ()
     repeatable: bool = False
     place: str | None = ""
+    from_file: FromFile | None = None
+    widens: str = "may only be set with your trust"
 
     @property
     def key(self) -> str:
@@ -82,8 +94,9 @@ OPTIONS: tuple[Option, ...] = (
         "repo-config",
         "MODE",
         "read",
-        "read: use .codex-workspace.yaml of the repository; ignore: do not, for a repository that "
-        "you do not trust with secrets and network access",
+        "read: use .codex-workspace.yaml of the repository if it asks for no more than the "
+        "defaults, or you have trusted it (codex-workspace trust); trust: use all of it; ignore: "
+        "do not use it",
         choices=get_args(RepoConfigMode),
         place=None,
     ),
@@ -93,9 +106,16 @@ OPTIONS: tuple[Option, ...] = (
         "universal",
         "base image: 'universal' (codex-universal), 'slim' (Debian packages, needs no container "
         "registry), or the reference of any image",
+        from_file="narrower",
+        widens="starts from the image {}, whose programs also run while the base image is built",
     ),
     Option(
-        "env", "NAME=VALUE", "", "environment variable of workspaces; repeatable", repeatable=True
+        "env",
+        "NAME=VALUE",
+        "",
+        "environment variable of workspaces; repeatable",
+        repeatable=True,
+        from_file="free",
     ),
     Option(
         "secret",
@@ -104,6 +124,8 @@ OPTIONS: tuple[Option, ...] = (
         "environment variable of this machine that only the setup scripts see; repeatable",
         repeatable=True,
         place="secrets",
+        from_file="trusted",
+        widens="gives the variable {} of your environment to the setup scripts",
     ),
     Option(
         "cache",
@@ -113,6 +135,7 @@ OPTIONS: tuple[Option, ...] = (
         "cached one; off: do not use the cache; require: fail if the setup is not cached",
         choices=get_args(CacheMode),
         place="cache.mode",
+        from_file="free",
     ),
     Option(
         "cache-ttl",
@@ -120,6 +143,7 @@ OPTIONS: tuple[Option, ...] = (
         "12h",
         "maximum age of a cached setup, such as 90 (seconds), 30m, 12h, 2d",
         place="cache.ttl",
+        from_file="free",
     ),
     Option(
         "cache-size",
@@ -128,6 +152,8 @@ OPTIONS: tuple[Option, ...] = (
         "maximum disk space of cached layers on the engine; the least recently used are removed "
         "first",
         place="cache.size",
+        from_file="trusted",
+        widens="changes the disk space for layers of all repositories, and which are removed",
     ),
     Option(
         "cache-registry",
@@ -135,6 +161,8 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "container registry to download missing setups from, and to upload new ones to",
         place="cache.registry",
+        from_file="trusted",
+        widens="downloads setups from {} and uploads yours to it",
     ),
     Option(
         "cache-push",
@@ -143,6 +171,7 @@ OPTIONS: tuple[Option, ...] = (
         "always: upload new setups to the cache registry; never: only download",
         choices=get_args(PushWhen),
         place="cache.push",
+        from_file="free",
     ),
     Option(
         "network",
@@ -151,6 +180,7 @@ OPTIONS: tuple[Option, ...] = (
         "network policy after the setup scripts: https-only, offline, codex-common-dependencies, "
         "codex-package-managers, open, or the path of a policy file",
         place="network.tests",
+        from_file="narrower",
     ),
     Option(
         "network-setup",
@@ -158,6 +188,7 @@ OPTIONS: tuple[Option, ...] = (
         "https-only",
         "network policy of the setup scripts; values as for network",
         place="network.setup",
+        from_file="narrower",
     ),
     Option(
         "cassette",
@@ -166,6 +197,8 @@ OPTIONS: tuple[Option, ...] = (
         "record: save all requests and responses in codex-workspace-cassettes/ of the repository; "
         "replay: answer requests from there, without outside connections; off: neither",
         choices=get_args(CassetteMode),
+        from_file="narrower",
+        widens="writes recorded requests and responses into the work tree",
     ),
     Option(
         "network-bodies",
@@ -173,6 +206,8 @@ OPTIONS: tuple[Option, ...] = (
         "0",
         "keep at most BYTES of each body in the network log, including secrets; up to 262144",
         place="network.bodies",
+        from_file="narrower",
+        widens="keeps bodies of requests and responses in the log, with any secrets in them",
     ),
     Option(
         "engine",
@@ -204,6 +239,8 @@ OPTIONS: tuple[Option, ...] = (
         "1200",
         "time limit of each setup script in seconds",
         place="timeouts.setup",
+        from_file="narrower",
+        widens="lets a setup script run for {} s, longer than the default",
     ),
     Option(
         "cpus",
@@ -225,5 +262,7 @@ OPTIONS: tuple[Option, ...] = (
         "environment",
         "proxy for outside connections: an http:// or https:// URL, with user:password@ if "
         "required; 'environment': use HTTPS_PROXY; 'none': no proxy; NO_PROXY always applies",
+        from_file="trusted",
+        widens="decides which proxy requests take from this machine: {}",
     ),
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 from typing import TYPE_CHECKING
 
 from ..errors import ProjectionError
+from .borrow import borrow, create_bare
 from .git import git, inside, run_git
+from .integrity import Damage, damage_error, find_damage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Copier"]
 
 _PACK_TIMEOUT = 1800.0
+_SEARCH_TIMEOUT = 20.0
 _PACK = (
     "pack-objects",
     "--quiet",
@@ -64,23 +66,18 @@ class Copier:
         """
         bare = self._scratch / f"{len(self._copies)}.git"
         self._copies.append(bare)
-        self._create(bare, commit)
-        boundary = source / "shallow"
-        if boundary.exists():
-            shutil.copyfile(boundary, bare / "shallow")
-        # Only the objects of the source are visible. Without its references,
-        # configuration, grafts and replacements, nothing but the commit can be
-        # copied, and objects that a partial clone lacks cannot be fetched.
+        create_bare(bare, self._object_format, commit)
+        env = borrow(bare, source, self._env)
         # Unlike a fetch, this does not have to index the pack.
         packed = run_git(
             *(*inside(bare), *_PACK, str(bare / "objects/pack/pack")),
             input=f"{commit}\n".encode(),
-            env={**self._env, "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(source / "objects")},
+            env=env,
             timeout=_PACK_TIMEOUT,
         )
         if packed.code:
-            raise _why_not_packed(shown, source, commit, packed.stderr)
-        if boundary.exists():
+            raise _why_not_packed(shown, source, bare, commit, packed.stderr, env)
+        if (bare / "shallow").exists():
             self._trim(bare)
         return {"repository": bare.name, "head": commit, "object_format": self._object_format}
 
@@ -103,21 +100,6 @@ class Copier:
         Return all files that were created in the scratch directory.
         """
         return [path for bare in self._copies for path in sorted(bare.rglob("*")) if path.is_file()]
-
-    def _create(self, bare: Path, commit: str) -> None:
-        """
-        Create a repository like `git init`, but without the machine's configuration.
-        """
-        (bare / "objects/pack").mkdir(parents=True)
-        (bare / "refs/heads").mkdir(parents=True)
-        (bare / "refs/heads/work").write_text(f"{commit}\n")
-        (bare / "HEAD").write_text("ref: refs/heads/work\n")
-        config = "[core]\n\tbare = true\n\trepositoryformatversion = "
-        if self._object_format == "sha1":
-            config += "0\n"
-        else:
-            config += f"1\n[extensions]\n\tobjectformat = {self._object_format}\n"
-        (bare / "config").write_text(config)
 
     def _trim(self, bare: Path) -> None:
         """
@@ -142,26 +124,19 @@ def _portable(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "surrogateescape")
 
 
-def _quoted(path: Path) -> str:
-    """
-    Quote *path* as an entry of a list of object directories.
-    """
-    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{text}"'
-
-
-def _why_not_packed(shown: Path, source: Path, commit: str, said: str) -> ProjectionError:
+def _why_not_packed(
+    shown: Path, source: Path, bare: Path, commit: str, said: str, env: Mapping[str, str]
+) -> ProjectionError:
     """
     Return the error for a commit that git could not copy.
     """
-    place = shlex.quote(str(shown))
-    if any((source / "objects/pack").glob("*.promisor")):
-        return ProjectionError(
-            f"{shown} is a partial clone and lacks part of the history of commit {commit}, "
-            f"and nothing is fetched automatically ({said})",
-            remedy=f"Fetch the rest with git -C {place} fetch --refetch --no-filter origin",
-        )
+    try:
+        damage = find_damage(bare, commit, env, timeout=_SEARCH_TIMEOUT)
+    except TimeoutError:
+        damage = Damage((), said)
+    if damage is not None:
+        return damage_error(shown, source, commit, damage)
     return ProjectionError(
         f"git could not copy commit {commit} of {shown}: {said}",
-        remedy=f"Check for missing objects with git -C {place} fsck",
+        remedy=f"Check for damaged objects with git -C {shlex.quote(str(shown))} fsck",
     )

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from ..codex import RESUME, SCRIPTS, SETUP
 from ..errors import ProjectionError
 from ..text.phrases import did_you_mean
-from .git import git, inside, reading_environment, run_git, shared_dir
+from .git import inside, reading_environment, run_git, shared_dir
+from .integrity import Damage, damage_error
 from .submodules import find_submodules
 
 if TYPE_CHECKING:
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 
     from .submodules import Submodule
 
-__all__ = ["RepositorySnapshot", "open_repository", "project_name", "skips_submodules"]
+__all__ = [
+    "FoundCommit",
+    "RepositorySnapshot",
+    "find_commit",
+    "open_repository",
+    "project_name",
+    "skips_submodules",
+]
 
 _FACTS = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
 
@@ -69,6 +77,40 @@ class RepositorySnapshot:
         return str(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class FoundCommit:
+    """
+    The object that a revision of a repository names, which is a commit or leads to one.
+
+    Attributes:
+        id: full id of the object.
+        top: top level of the work tree.
+        git_dir: git directory of the work tree.
+        object_format: `sha1` or `sha256`.
+        shallow: whether the repository is a shallow clone.
+    """
+
+    id: str
+    top: Path
+    git_dir: Path
+    object_format: str
+    shallow: bool
+
+
+def find_commit(path: str | Path, rev: str = "HEAD", *, environ: Mapping[str, str]) -> FoundCommit:
+    """
+    Find the object that *rev* names in the repository that contains *path*.
+
+    Raises:
+        ProjectionError: there is no repository, or the revision names nothing in it.
+    """
+    directory = _directory(path)
+    shallow, object_format, named, git_dir, top = _facts(
+        directory, rev, reading_environment(environ)
+    )
+    return FoundCommit(named, top, git_dir, object_format, shallow)
+
+
 def open_repository(
     path: str | Path, rev: str = "HEAD", *, environ: Mapping[str, str]
 ) -> RepositorySnapshot:
@@ -95,10 +137,11 @@ def open_repository(
     directory = _directory(path)
     env = reading_environment(environ)
     shallow, object_format, named, git_dir, top = _facts(directory, rev, env)
-    commit, tree, scripts, setup, resume, modules = _objects(
+    known, commit, tree, scripts, setup, resume, modules = _objects(
         top,
         git_dir,
         env,
+        named,
         f"{named}^{{commit}}",
         f"{named}^{{tree}}",
         f"{named}^{{commit}}:{SCRIPTS}",
@@ -106,19 +149,24 @@ def open_repository(
         f"{named}^{{commit}}:{RESUME}",
         f"{named}^{{commit}}:.gitmodules",
     )
+    common_dir = shared_dir(git_dir)
+    if known is None:
+        raise damage_error(top, common_dir, named, Damage((), "the commit itself is missing"))
     if commit is None:
         raise _unknown_revision(directory, rev, env)
     head = commit[1]
     if tree is None:
-        raise _incomplete(top, head)
-    common_dir = shared_dir(git_dir)
+        raise damage_error(top, common_dir, head, Damage((), "the list of its files is missing"))
     name = _name(top, git_dir, common_dir)
     if shallow:
         origin = os.fsencode(common_dir)
     else:
-        origin = git(
+        roots = run_git(
             *inside(git_dir), "rev-list", "--first-parent", "--max-parents=0", head, env=env
         )
+        if roots.code:
+            raise damage_error(top, common_dir, head, Damage((), roots.stderr.splitlines()[-1]))
+        origin = roots.stdout
     return RepositorySnapshot(
         path=top,
         name=name,
@@ -239,14 +287,20 @@ def _unknown_revision(directory: Path, rev: str, env: Mapping[str, str]) -> Proj
     """
     Return the error for a revision that names no commit.
     """
-    names = git(
+    names = run_git(
         "for-each-ref",
         "--format=%(refname:short)",
         *("refs/heads", "refs/tags", "refs/remotes"),
         cwd=directory,
         env=env,
     )
-    known = os.fsdecode(names).splitlines()
+    if names.code or "broken ref" in names.stderr:
+        return ProjectionError(
+            f"the clone {directory} is damaged, and {rev!r} names no commit in it: {names.stderr}",
+            remedy=f"git -C {shlex.quote(str(directory))} fsck lists the damage; git reflog shows "
+            "the commits that a branch was at.",
+        )
+    known = os.fsdecode(names.stdout).splitlines()
     if rev == "HEAD":
         hint = f" ({known[0]!r} has one: git switch {shlex.quote(known[0])})" if known else ""
         return ProjectionError(
@@ -258,17 +312,6 @@ def _unknown_revision(directory: Path, rev: str, env: Mapping[str, str]) -> Proj
         f"{rev!r} names no commit in {directory}{did_you_mean(rev, known, first=remote)}",
         remedy="git log --all lists the commits of the clone. If the commit is only on a remote, "
         "run git fetch first.",
-    )
-
-
-def _incomplete(top: Path, what: str, said: str = "") -> ProjectionError:
-    """
-    Return the error for a partial clone that lacks files of *what*.
-    """
-    return ProjectionError(
-        f"some files of {what} are missing in {top}, and nothing is fetched automatically"
-        + (f" ({said})" if said else ""),
-        remedy=f"Fetch them with git -C {shlex.quote(str(top))} fetch --refetch --no-filter origin",
     )
 
 
@@ -305,6 +348,6 @@ def _objects(
         env=env,
     )
     if answer.code:
-        raise _incomplete(top, names[0], answer.stderr)
+        raise damage_error(top, shared_dir(git_dir), names[0], Damage((), answer.stderr))
     found = [line.split(" ") for line in answer.stdout.decode().splitlines()]
     return [(kind, name) if name != "missing" else None for kind, name in found]

@@ -10,11 +10,20 @@ import yaml
 
 # The parser in Python, not the one in C: the C parser's nodes have other classes once a test
 # suite of plugins has imported the library a second time.
-__all__ = ["InvalidYaml", "NodeKind", "kind_of", "line_of", "plain_value", "read_yaml"]
+__all__ = [
+    "LARGEST_FILE",
+    "InvalidYaml",
+    "NodeKind",
+    "kind_of",
+    "line_of",
+    "parse_yaml",
+    "plain_value",
+    "read_yaml",
+]
 
 # A repository brings these files. A policy with ten thousand hosts is within the limits; at
 # all of them, reading takes about a second.
-_LARGEST_FILE = 256 << 10
+LARGEST_FILE = 256 << 10
 _MOST_VALUES = 20_000
 _DEEPEST = 64
 _LONGEST_NUMBER = 100
@@ -100,7 +109,18 @@ def read_yaml(path: Path) -> yaml.Node | None:
         InvalidYaml: the file is not valid YAML, or exceeds a limit.
         OSError: the file cannot be read.
     """
-    text = _text_of(path)
+    with path.open("rb") as file:
+        return parse_yaml(file.read(LARGEST_FILE + 1), path)
+
+
+def parse_yaml(data: bytes, path: Path) -> yaml.Node | None:
+    """
+    Return the document in *data*, the content of the file *path*; `None` if it is empty.
+
+    Raises:
+        InvalidYaml: as for `read_yaml`.
+    """
+    text = _text_of(data, path)
     try:
         loader = _BoundedLoader(text, path)
         try:
@@ -171,11 +191,9 @@ def _reason(error: Exception) -> str:
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def _text_of(path: Path) -> str:
-    with path.open("rb") as file:
-        data = file.read(_LARGEST_FILE + 1)
-    if len(data) > _LARGEST_FILE:
-        raise InvalidYaml(f"{path} is larger than the limit of {_LARGEST_FILE} bytes")
+def _text_of(data: bytes, path: Path) -> str:
+    if len(data) > LARGEST_FILE:
+        raise InvalidYaml(f"{path} is larger than the limit of {LARGEST_FILE} bytes")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

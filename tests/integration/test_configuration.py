@@ -24,7 +24,7 @@ from pytest_codex_workspace.options.sources import FILE
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
-from ..conftest import init_repo, scripts
+from ..conftest import commit, init_repo, scripts
 
 SECRET = "p4ss'w0rd\nof two lines"
 FILE_TEXT = """\
@@ -57,10 +57,9 @@ def run_pytest(where: Path, *arguments: str) -> str:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """
-    Return a repository with a file that is not committed, and a test beside it.
+    Return a repository with a configuration file, and a test beside it.
     """
-    repo = init_repo(tmp_path / "repo", scripts(SETUP))
-    (repo / FILE).write_text(FILE_TEXT)
+    init_repo(tmp_path / "repo", {**scripts(SETUP), FILE: FILE_TEXT})
     test = """\
         def test_it(codex_workspace):
             ws = codex_workspace
@@ -89,9 +88,11 @@ def test_the_file_has_its_say_in_pytest(project):
     assert "test allowed.test" in text
     assert "test allowed.test host-not-allowed" not in text
 
-    text = run_pytest(project, "--codex-env=FLAVOUR=mint", "--codex-network=offline")
+    (project / "repo/new.txt").touch()
+    text = run_pytest(project, "--codex-env=FLAVOUR=mint", "--codex-network=offline", "-q")
 
     assert "test: mint, small, v22." in text
+    assert "codex workspaces: 1 untracked file is not in the workspace (git add" in text
     assert "test allowed.test offline" in text
 
 
@@ -254,22 +255,32 @@ def test_a_secret_that_is_not_set(secret_repo, plain_repo, monkeypatch):
         assert plain.exec("true").ok
 
 
-def test_the_command_takes_secrets(make_repo, values):
+def test_the_command_takes_secrets(make_repo, values, tmp_path, monkeypatch):
     """
-    The command reads secrets from the option and the file; `cache explain` shows their names, and
-    that a value changed.
+    The command reads secrets from the option and the file, which the user has to trust once;
+    `cache explain` shows their names, and that a value changed.
     """
     repo = make_repo(**scripts('echo "<$TOKEN> <$TOKEN_HOST>"\n'))
-    (repo / FILE).write_text("image: slim\nsecrets: [TOKEN]\n")
+    commit(repo, {FILE: "image: slim\nsecrets: [TOKEN]\n"})
     command = [sys.executable, "-m", "pytest_codex_workspace.cli"]
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.delenv("CI", raising=False)
 
     def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*command, *arguments], env={**os.environ, **environ}, capture_output=True, text=True
         )
 
+    refused = run("run", str(repo), "--secret=TOKEN_HOST")
+    assert 2 == refused.returncode
+    assert "secrets: TOKEN gives the variable TOKEN of your environment" in refused.stderr
+    assert "running codex-workspace-scripts" not in refused.stdout
+    assert 0 == run("trust", str(repo)).returncode
+    (repo / FILE).write_text("image: slim\nsecrets: [TOKEN, HOME]\n")
     done = run("run", str(repo), "--secret=TOKEN_HOST")
     assert 0 == done.returncode, done.stderr
+    assert f"codex: {FILE} has changes in the work tree" in done.stdout
+    assert f"1 changed file is not in the workspace (git add, git commit): {FILE}" in done.stdout
     assert "<***> <***>" in done.stdout
     printed = run("cache", "explain", str(repo), "--secret=TOKEN_HOST", TOKEN="changed").stdout
     assert "TOKEN, TOKEN_HOST" in printed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..conftest import commit, init_repo, scripts
+from ..conftest import commit, git, init_repo, scripts
 
 pytestmark = pytest.mark.needs_git
 
@@ -28,24 +28,63 @@ def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 
 def configure(example: pytest.Pytester, text: str) -> None:
-    (example.path / "repo/.codex-workspace.yaml").write_text(text)
+    commit(example.path / "repo", {".codex-workspace.yaml": text})
 
 
-def test_the_file_of_the_work_tree_is_read(example):
+def test_the_committed_file_is_read(example):
     """
-    The file need not be committed. Relative paths start at its directory.
+    A change that is not committed is told. Relative paths start at the top of the repository.
     """
-    configure(example, "image: slim\nenv: {A: 1}\nsecrets: [TOKEN]\nnetwork-setup: ours.yaml\n")
     (example.path / "repo/ours.yaml").write_text("allow: [a.test]")
+    configure(example, "image: slim\nenv: {A: 1}\nnetwork-setup: ours.yaml\n")
+    (example.path / "repo/.codex-workspace.yaml").write_text("image: other")
 
     result = example.runpytest("--codex-repo=repo", "-s")
 
+    policy = "{'allow': [[]'a.test'], 'name': 'ours'}"
     result.stdout.fnmatch_lines(
         [
             "codex: repo repo at HEAD, image slim, cache auto, network https-only",
-            f"*ENV [[]('A', '1')[]] SECRET ('TOKEN',) SETUP {example.path}/repo/ours.yaml*",
+            "codex: .codex-workspace.yaml has changes in the work tree, which is not committed*",
+            "codex: 1 changed file is not in the workspace (git add, git commit): .codex-works*",
+            f"*ENV [[]('A', '1')[]] SECRET () SETUP {policy}*",
         ]
     )
+
+
+def test_what_only_the_user_can_allow_is_a_usage_error(example, monkeypatch):
+    """
+    It names the key, what it would do and how to allow it, and begins no test.
+    """
+    monkeypatch.setenv("XDG_DATA_HOME", str(example.path / "data"))
+    monkeypatch.setenv("CI", "true")
+    configure(example, "image: slim\nsecrets: [TOKEN]\n")
+
+    result = example.runpytest("--codex-repo=repo")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            "*/repo/.codex-workspace.yaml asks for what only you can allow:",
+            "  line 2: secrets: TOKEN gives the variable TOKEN of your environment to the setup*",
+            "*give --codex-repo-config=trust*",
+        ]
+    )
+    result = example.runpytest("--codex-repo=repo", "--codex-repo-config=trust", "-s")
+    result.stdout.fnmatch_lines(["*SECRET ('TOKEN',)*"])
+
+
+def test_a_file_of_another_commit_is_read_there(example):
+    """
+    The file belongs to the commit that is projected.
+    """
+    configure(example, "image: slim\n")
+    git(example.path / "repo", "branch", "older")
+    configure(example, "imgae: slim\n")
+
+    result = example.runpytest("--codex-repo=repo", "--codex-rev=older", "-s")
+
+    result.stdout.fnmatch_lines(["codex: repo repo at older, image slim, *"])
 
 
 def test_the_order_of_precedence_is_option_environment_ini_file(example, monkeypatch):
@@ -54,7 +93,7 @@ def test_the_order_of_precedence_is_option_environment_ini_file(example, monkeyp
     """
     configure(
         example,
-        "image: file\ncache: require\ncache-ttl: 1h\nenv: {A: file, F: file}\n"
+        "image: slim\ncache: require\ncache-ttl: 1h\nenv: {A: file, F: file}\n"
         "network: {name: ours, allow: [a.test]}\n",
     )
     example.makeini(

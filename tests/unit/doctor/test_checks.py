@@ -281,8 +281,7 @@ def test_an_invalid_configuration_file_is_one_error(tmp_path):
     """
     env = host_environment(tmp_path / "home")
     repo = Repository(tmp_path / "repo", env)
-    repo.commit({"a.txt": "1\n"})
-    (repo.path / ".codex-workspace.yaml").write_text("imgae: slim\n")
+    repo.commit({"a.txt": "1\n", ".codex-workspace.yaml": "imgae: slim\n"})
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest_codex_workspace.cli", "doctor", "--json", str(repo.path)],
@@ -297,3 +296,25 @@ def test_an_invalid_configuration_file_is_one_error(tmp_path):
     assert "error" == found["configuration"]["status"]
     assert "did you mean 'image'" in found["configuration"]["text"]
     assert "ok" == found["git"]["status"]
+
+
+def test_a_damaged_clone_is_one_error(tmp_path):
+    """
+    Other checks do not repeat it in git's words.
+    """
+    env = host_environment(tmp_path / "home")
+    repo = Repository(tmp_path / "repo", env)
+    repo.commit({"a.txt": "1\n"})
+    blob = repo.git("rev-parse", "HEAD:a.txt")
+    (repo.path / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    env["DOCKER_HOST"] = f"unix://{tmp_path}/none.sock"
+
+    found = [
+        one
+        for one in run_all(Config(repo=repo.path, upstream_proxy="none"), env)
+        if one.group == "repository" and one.result.status == "error"
+    ]
+
+    assert ["objects"] == [one.check for one in found]
+    assert "a.txt (object" in found[0].result.text
+    assert "fsck" in found[0].result.remedy

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_codex_workspace.doctor import git_filters, repository
 from pytest_codex_workspace.doctor.result import from_error
-from pytest_codex_workspace.errors import ProjectionError
+from pytest_codex_workspace.errors import ConfigError, ProjectionError
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.projection.repository import open_repository
 
@@ -55,6 +57,18 @@ def test_the_commit_is_reported(repo):
     )
     repo.git("checkout", "--detach")
     assert repository.commit(opened(repo), repo.env).text.endswith("on no branch")
+
+
+def test_a_directory_below_the_top_is_a_warning(repo):
+    """
+    The check applies only to such a directory.
+    """
+    (repo.path / "services/api").mkdir(parents=True)
+
+    assert repository.place(repo.path, opened(repo)) is None
+    found = repository.place(repo.path / "services/api", opened(repo))
+    assert "warning" == found.status
+    assert f"services/api is a directory of the repository {repo.path}" in found.text
 
 
 def test_uncommitted_files_are_listed(repo):
@@ -133,6 +147,22 @@ def test_a_shallow_clone_is_a_warning(repo, tmp_path):
     found = repository.history(opened(shallow))
 
     assert ("warning", True) == (found.status, "--unshallow" in found.remedy)
+
+
+def test_missing_objects_are_an_error(repo):
+    """
+    A clone that lacks a file of the commit is not whole.
+    """
+    assert ("ok", "none missing") == _of(repository.objects(opened(repo), repo.env))
+    blob = repo.git("rev-parse", "HEAD:a.txt")
+    (repo.path / ".git/objects" / blob[:2] / blob[2:]).unlink()
+
+    with pytest.raises(ProjectionError, match=rf"lacks a\.txt \(object {blob}\)"):
+        repository.objects(opened(repo), repo.env)
+
+
+def _of(result):
+    return result.status, result.text
 
 
 def test_lfs_pointers_are_a_warning(repo):
@@ -290,9 +320,15 @@ def test_the_configuration_file_is_checked(repo):
     """
     config = Config(repo=repo.path)
 
-    assert "no .codex-workspace.yaml" == repository.configuration(config, "").text
-    (repo.path / ".codex-workspace.yaml").write_text("image: slim\n")
-    assert ".codex-workspace.yaml is valid" == repository.configuration(config, "").text
-    wrong = repository.configuration(config, "line 1: unknown key 'imgae'")
+    assert "no .codex-workspace.yaml" == repository.configuration(config, None).text
+    repo.commit({".codex-workspace.yaml": "image: slim\n"})
+    assert ".codex-workspace.yaml is valid" == repository.configuration(config, None).text
+    wrong = repository.configuration(config, ConfigError("line 1: unknown key 'imgae'"))
     assert ("error", "line 1: unknown key 'imgae'") == (wrong.status, wrong.text)
     assert "codex-workspace config" in wrong.remedy
+    asked = repository.configuration(config, ConfigError("a", remedy="give --codex-x"))
+    assert ("error", "a", "give --x") == (asked.status, asked.text, asked.remedy)
+    changed = repository.configuration(replace(config, notes=("it has changes",)), None)
+    assert ("warning", "it has changes") == (changed.status, changed.text)
+    ignored = repository.configuration(replace(config, repo_config="ignore"), None)
+    assert ignored.text.endswith("is ignored")

@@ -17,7 +17,9 @@ from pytest_codex_workspace.codex import RUNTIMES
 from pytest_codex_workspace.errors import ConfigError
 from pytest_codex_workspace.options.json_schema import schema, schema_text
 from pytest_codex_workspace.options.repo_file import GROUPS, POLICY_FIELDS, read_file, top_level
-from pytest_codex_workspace.options.sources import FILE, ResolvedOptions
+from pytest_codex_workspace.options.sources import FILE
+
+from ...helpers.configuration import resolve
 
 SHIPPED = Path(pytest_codex_workspace.__file__).parent / "codex-workspace.schema.json"
 VALIDATOR = jsonschema.Draft7Validator(schema())
@@ -51,10 +53,9 @@ def accepted(tmp_path: Path, document: Any) -> bool:
     """
     Return whether the reader accepts a document.
     """
-    (tmp_path / ".git").mkdir(exist_ok=True)
     (tmp_path / FILE).write_text(yaml.safe_dump(document))
     try:
-        ResolvedOptions.of({"repo": str(tmp_path)}, spell="--{}", environ={})
+        resolve(tmp_path)
     except ConfigError:
         return False
     return True
@@ -148,7 +149,5 @@ def test_the_reader_itself_refuses_the_examples(tmp_path: Path) -> None:
     """
     They are not refused by a later check.
     """
-    (tmp_path / FILE).write_text("cache: {tll: 2h}")
-
     with pytest.raises(ConfigError, match="'ttl'"):
-        read_file(tmp_path / FILE)
+        read_file(b"cache: {tll: 2h}", tmp_path / FILE, lambda _: None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +9,18 @@ import pytest
 
 from pytest_codex_workspace.errors import ConfigError
 from pytest_codex_workspace.options.config import Config
-from pytest_codex_workspace.options.repo_file import GROUPS, read_file, shape_of, top_level
-from pytest_codex_workspace.options.sources import FILE, ResolvedOptions, find_file
+from pytest_codex_workspace.options.repo_file import GROUPS, shape_of, top_level
+from pytest_codex_workspace.options.sources import FILE
 from pytest_codex_workspace.options.table import OPTIONS
+
+from ...helpers.configuration import resolve
 
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     """
-    A directory that looks like a work tree.
+    A directory in place of a commit.
     """
-    (tmp_path / ".git").mkdir()
     return tmp_path
 
 
@@ -30,7 +29,7 @@ def config_of(repo: Path, text: str) -> Config:
     Return the configuration of a file with *text*.
     """
     (repo / FILE).write_text(text)
-    return ResolvedOptions.of({"repo": str(repo)}, spell="--{}", environ={}).config
+    return resolve(repo).config
 
 
 WHOLE = """\
@@ -60,6 +59,7 @@ def test_a_file_can_set_every_option_of_a_repository(repo: Path) -> None:
 
     assert config == Config(
         repo=repo,
+        repo_config="trust",
         image="slim",
         env={
             "PORT": "8080",
@@ -118,14 +118,21 @@ def test_options_may_be_written_in_several_ways(
     assert expected == {key: getattr(config, key) for key in expected}
 
 
-def test_the_path_of_a_policy_starts_at_the_file(repo: Path) -> None:
+def test_the_path_of_a_policy_starts_at_the_file(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    The current directory makes no difference.
+    The current directory makes no difference, and a file there is not read.
     """
+    monkeypatch.chdir(repo / "..")
+    (repo / "../elsewhere").write_text("allow: [b.test]")
+    with pytest.raises(ConfigError, match="there is no policy or file named 'elsewhere'"):
+        config_of(repo, "network: elsewhere")
     (repo / "net").mkdir()
     (repo / "net/ours.yaml").write_text("allow: [a.test]")
 
-    assert str(repo / "net/ours.yaml") == config_of(repo, "network: net/ours.yaml").network
+    policy = {"allow": ["a.test"], "name": "ours"}
+    assert policy == config_of(repo, "network: net/ours.yaml").network
 
 
 MISTAKES = [
@@ -223,39 +230,15 @@ def test_a_file_cannot_control_the_terminal(repo: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_an_error(repo: Path) -> None:
     """
-    It is a directory, a pipe, a file that ends in `.yml`, or one in another encoding.
+    It ends in `.yml`, or has another encoding.
     """
-    path = repo / FILE
-    path.mkdir()
-    with pytest.raises(ConfigError, match="is not a regular file"):
-        find_file(repo)
-    path.rmdir()
-    os.mkfifo(path)
-    with pytest.raises(ConfigError, match="is not a regular file"):
-        find_file(repo)
-    path.unlink()
     (repo / ".codex-workspace.yml").touch()
     with pytest.raises(ConfigError, match=r"rename it to \.codex-workspace\.yaml"):
-        find_file(repo)
-    path.write_bytes(b"image: \xfc")
+        resolve(repo)
+    (repo / ".codex-workspace.yml").unlink()
+    (repo / FILE).write_bytes(b"image: \xfc")
     with pytest.raises(ConfigError, match="line 1: this is not text in UTF-8"):
-        read_file(path)
-    with pytest.raises(ConfigError, match="cannot be read: No such file"):
-        read_file(repo / "none")
-    assert not stat.S_ISFIFO(path.stat().st_mode)
-
-
-def test_the_file_is_at_the_top_of_the_work_tree(repo: Path) -> None:
-    """
-    It is found from directories below, and not outside of a repository.
-    """
-    (repo / "below").mkdir()
-    (repo / FILE).touch()
-    (repo / "below" / FILE).touch()
-
-    assert repo / FILE == find_file(repo / "below")
-    assert find_file("/proc") is None
-    assert find_file(repo / "nowhere" / "\0") is None
+        resolve(repo)
 
 
 def test_each_option_has_one_place_in_the_file() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.errors import ConfigError, PolicyError
 from pytest_codex_workspace.options.sources import FILE, Given, ResolvedOptions, Source
 
+from ...helpers.configuration import read_directory, resolve
+from ...helpers.repositories import Repository, host_environment
+
 PLACES = ("file", "ini", "environment", "option")
 """Each beats those before it."""
 
@@ -19,10 +24,23 @@ PLACES = ("file", "ini", "environment", "option")
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     """
-    A directory that looks like a work tree.
+    A directory in place of a commit.
     """
-    (tmp_path / ".git").mkdir()
     return tmp_path
+
+
+@pytest.fixture
+def committed(tmp_path: Path) -> Callable[[str], Path]:
+    """
+    Return a function that makes a repository with a configuration file.
+    """
+
+    def make(text: str) -> Path:
+        repo = Repository(tmp_path / "repo", host_environment(tmp_path / "home"))
+        repo.commit({FILE: text})
+        return repo.path
+
+    return make
 
 
 def gather(repo: Path, places: tuple[str, ...]) -> ResolvedOptions:
@@ -42,8 +60,9 @@ def gather(repo: Path, places: tuple[str, ...]) -> ResolvedOptions:
         "CODEX_WORKSPACE_SECRET": "S_ENVIRONMENT, S_MORE",
     }
     options = {"image": "option", "env": ["WHO=option", "OPTION=x"], "secret": ["S_OPTION"]}
-    return ResolvedOptions.of(
-        {"repo": str(repo), **(options if "option" in places else {})},
+    return resolve(
+        repo,
+        options=options if "option" in places else {},
         spell="--codex-{}",
         ini=ini if "ini" in places else {},
         environ=environ if "environment" in places else {},
@@ -93,12 +112,13 @@ def test_an_error_names_the_source_of_the_value(
     assert words in str(caught.value)
 
 
-def test_nothing_is_read_without_a_repository(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_read_without_a_repository(
+    committed: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     A file in the current directory does not belong to a run without a repository.
     """
-    (repo / FILE).write_text("imgae: slim")
-    monkeypatch.chdir(repo)
+    monkeypatch.chdir(committed("imgae: slim"))
 
     assert ResolvedOptions.of({}, spell="--{}", environ={}).config.repo is None
     with pytest.raises(ConfigError, match="imgae"):
@@ -111,26 +131,29 @@ def test_a_file_can_be_ignored(repo: Path) -> None:
     """
     (repo / FILE).write_text("secrets: [TOKEN]")
     options = {"repo": str(repo)}
+    of = partial(ResolvedOptions.of, spell="--{}", read=read_directory)
     ignore = {"CODEX_WORKSPACE_REPO_CONFIG": "ignore"}
 
     for given, environ in (({"repo_config": "ignore"}, {}), ({}, ignore)):
-        resolved = ResolvedOptions.of({**options, **given}, spell="--{}", environ=environ)
+        resolved = of({**options, **given}, environ=environ)
         assert () == resolved.config.secret
         assert resolved.file is None
-    with pytest.raises(ConfigError, match="REPO_CONFIG=no: must be one of read, ignore"):
-        ResolvedOptions.of(options, spell="--{}", environ={"CODEX_WORKSPACE_REPO_CONFIG": "no"})
+    with pytest.raises(ConfigError, match="REPO_CONFIG=no: must be one of read, trust, ignore"):
+        of(options, environ={"CODEX_WORKSPACE_REPO_CONFIG": "no"})
     (repo / FILE).write_text("repo-config: ignore")
     with pytest.raises(ConfigError, match="cannot be set by a repository"):
-        ResolvedOptions.of(options, spell="--{}", environ={})
+        of(options, environ={})
 
 
 def test_the_command_prints_the_source_of_each_value(
-    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    committed: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """
     Secrets are printed by name only, and passwords not at all.
     """
-    (repo / FILE).write_text("image: slim\nenv: {A: 1}\nsecrets: [TOKEN, ABSENT]\n")
+    repo = committed("image: slim\nenv: {A: 1}\nsecrets: [TOKEN, ABSENT]\n")
     monkeypatch.setenv("CODEX_WORKSPACE_CACHE_TTL", "2h")
     monkeypatch.setenv("CODEX_WORKSPACE_IMGE", "x")
     monkeypatch.setenv("TOKEN", "very-secret")
@@ -160,12 +183,14 @@ def test_the_command_prints_the_source_of_each_value(
 
 
 def test_the_command_prints_the_sources_as_json(
-    repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    committed: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """
     File and line are separate fields.
     """
-    (repo / FILE).write_text("\nsecrets: [TOKEN]\nnetwork: {allow: [a.test]}\n")
+    repo = committed("\nsecrets: [TOKEN]\nnetwork: {allow: [a.test]}\n")
     monkeypatch.setenv("TOKEN", "very-secret")
 
     assert 0 == main(["config", str(repo), "--json"])
@@ -182,12 +207,12 @@ def test_the_command_prints_the_sources_as_json(
 
 
 def test_a_mistake_ends_the_command_with_exit_code_2(
-    repo: Path, capsys: pytest.CaptureFixture[str]
+    committed: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
     The error has one line. `run` fails before it starts anything.
     """
-    (repo / FILE).write_text("image: slim\nimgae: slim")
+    repo = committed("image: slim\nimgae: slim")
 
     for command in ("config", "run"):
         assert 125 == main([command, str(repo)])
