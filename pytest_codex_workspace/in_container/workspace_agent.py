@@ -8,6 +8,11 @@ request; the id is in use until `EXIT`, `DONE` or `ERROR` ends the request. The
 end of input ends everything in the container.
 
 The host imports this module for the constants below; there is no second copy.
+
+Commands may replace every file of the container. So the agent loads nothing once it
+runs, neither a module nor a library: it imports all that it needs at its start, reads
+users and groups as text, and decodes nothing but UTF-8. Otherwise, a file that a
+command has written would run in the first process, and could forge frames.
 """
 
 # Python 3.8 has no zip(strict=). Imports dominate the start-up time, so there is no pathlib.
@@ -15,18 +20,21 @@ The host imports this module for the constants below; there is no second copy.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import select
 import signal
+import stat
 import struct
 import sys
+import termios
 import time
 
 # Importing `typing` would take a quarter of the agent's start-up time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, NoReturn
 
 __all__ = [
@@ -45,6 +53,8 @@ __all__ = [
     "LIST",
     "MAX_PAYLOAD",
     "MKDIR",
+    "PING",
+    "PONG",
     "READ",
     "READY",
     "RESIZE",
@@ -81,6 +91,7 @@ MKDIR = 11  # JSON: path, parents, exist_ok -> DONE
 UNLINK = 12  # JSON: path -> DONE
 KILL_ALL = 13  # -> DONE
 RESIZE = 14  # JSON: rows, columns; of the terminal of an EXEC with a pty
+PING = 15  # -> PONG, both with the id 0
 
 # From the agent.
 READY = 64  # JSON: python, pid, ca_installed, ms
@@ -92,6 +103,7 @@ ERROR = 69  # JSON: errno (its name), message, path
 TAKEN = 70  # TAKEN_COUNT: bytes of STDIN that the agent no longer buffers
 DATA = 71
 DONE = 72  # JSON
+PONG = 73
 
 DRAIN_LIMIT = 1 << 20
 """Bytes that an ended command may send beyond its window: the capacity of a pipe."""
@@ -103,7 +115,14 @@ _GRACE = 0.25
 _LONGEST_GRACE = 1.0
 _INIT_TIMEOUT = 30.0
 _FAILED = 70
-_IUTF8 = 0x4000  # Linux's; `termios` has no name for it.
+# Linux's; `termios` has no names for them in every Python.
+_IUTF8 = 0x4000
+_UNLOCK_TERMINAL = 0x40045431  # TIOCSPTLCK
+_TERMINAL_NUMBER = 0x80045430  # TIOCGPTN
+
+_ACCOUNTS_LIMIT = 4 << 20
+_LARGEST_ID = 0xFFFFFFFE
+_GROUPS_LIMIT = 1 << 16  # Linux's
 
 _CERTIFICATE = "/usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt"
 _UPDATE = ("/usr/sbin/update-ca-certificates", "/usr/bin/update-ca-certificates")
@@ -303,11 +322,12 @@ class RunningCommand:
         self._duration = 0.0
         theirs: list[int] = []
         ours: list[int] = []
+        terminal = None
         pty = request.get("pty")
         with_input = pty is not None or bool(request.get("stdin"))
         try:
             if pty is not None:
-                master, slave = open_terminal(pty["rows"], pty["columns"])
+                master, slave, terminal = open_terminal(pty["rows"], pty["columns"])
                 ours.append(master)
                 theirs.append(slave)
                 # The loop identifies a descriptor by its number, so input needs another one. The
@@ -326,7 +346,7 @@ class RunningCommand:
                     ours.append(reader)
                 targets = theirs if with_input else [agent.null, *theirs]
             self._started = time.monotonic()
-            self.pid = agent.spawn(request, targets)
+            self.pid = agent.spawn(request, targets, terminal)
         except BaseException:
             for fd in ours:
                 os.close(fd)
@@ -564,14 +584,15 @@ class Agent:
         """
         self._commands.pop(command.number, None)
 
-    def spawn(self, request: dict[str, Any], targets: list[int]) -> int:
+    def spawn(self, request: dict[str, Any], targets: list[int], terminal: str | None) -> int:
         """
         Start the program of an `EXEC` in a new session.
 
         Args:
             request: the `EXEC` request.
-            targets: descriptors to use as 0, 1 and 2; a terminal becomes the
-                controlling terminal of the session.
+            targets: descriptors to use as 0, 1 and 2.
+            terminal: path of the terminal among them, which becomes the controlling
+                terminal of the session.
 
         Returns:
             The process id.
@@ -592,7 +613,6 @@ class Agent:
                 env[encode(name)] = encode(value)
         # The agent has a single thread, so it can change its own directory for a moment.
         cwd = request.get("cwd")
-        terminal = os.ttyname(targets[0]) if pty is not None else None
         os.chdir(os.path.join(self._cwd, encode(cwd)) if cwd else self._cwd)
         try:
             for program in find_programs(argv[0], env.get(b"PATH", _PATH)):
@@ -623,7 +643,7 @@ class Agent:
         start, end = 0, len(buffer)
         while end - start >= HEADER.size:
             kind, number, size = HEADER.unpack_from(buffer, start)
-            if size > MAX_PAYLOAD or not INIT <= kind <= RESIZE:
+            if size > MAX_PAYLOAD or not INIT <= kind <= PING:
                 fail(f"malformed frame: type {kind}, {size} bytes")
             if end - start < HEADER.size + size:
                 break
@@ -644,8 +664,11 @@ class Agent:
                 self._commands[number].outputs[stream - STDOUT].acknowledge(count)
         elif kind == KILL_ALL:
             self._kill_all(number)
+        elif kind == PING:
+            self.send(PONG, number, b"")
         else:
-            request = json.loads(payload)
+            # As text, because `json` would otherwise guess an encoding, and load it.
+            request = json.loads(payload.decode("utf-8"))
             try:
                 self._requests[kind](number, request)
             except OSError as error:
@@ -857,28 +880,75 @@ def find_account(name: str) -> Account:
     """
     Return the account for *name*: a user name or id, optionally with `:group`.
     """
-    import grp
-    import pwd
-
     user, _, group = name.partition(":")
-    try:
-        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
-        uid, gid = entry.pw_uid, entry.pw_gid
-        groups = os.getgrouplist(entry.pw_name, gid)
-        env = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
-    except KeyError:
-        if not user.isdigit():
-            text = f"there is no user {user!r} in the workspace; /etc/passwd lists the users"
-            raise OSError(errno.EINVAL, text) from None
-        uid, gid, groups, env = int(user), 0, [0], {"HOME": "/"}
+    uid = _number(user)
+    accounts = list(_accounts("/etc/passwd", 7))
+    found = [one for one in accounts if encode(user) == one[0]]
+    if uid is not None and not found:
+        found = [one for one in accounts if _number(decode(one[2])) == uid]
+    groups = list(_accounts("/etc/group", 4))
+    if found:
+        login, _, found_uid, found_gid, _, home, _ = found[0]
+        uid, gid = _known(found_uid, "/etc/passwd"), _known(found_gid, "/etc/passwd")
+        members = [_number(decode(one[2])) for one in groups if login in one[3].split(b",")]
+        others = [one for one in members if one is not None and one != gid]
+        account = Account(uid, gid, [gid, *others][:_GROUPS_LIMIT], {b"HOME": home})
+        account.env.update({b"USER": login, b"LOGNAME": login})
+    elif uid is not None:
+        account = Account(uid, 0, [0], {b"HOME": b"/"})
+    else:
+        text = f"there is no user {user!r} in the workspace; /etc/passwd lists the users"
+        raise OSError(errno.EINVAL, text)
     if group:
-        try:
-            gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
-        except KeyError:
+        gids = [one[2] for one in groups if encode(group) == one[0]]
+        number = _known(gids[0], "/etc/group") if gids else _number(group)
+        if number is None:
             text = f"there is no group {group!r} in the workspace; /etc/group lists the groups"
-            raise OSError(errno.EINVAL, text) from None
-        groups = [gid]
-    return Account(uid, gid, groups, {encode(key): encode(env[key]) for key in env})
+            raise OSError(errno.EINVAL, text)
+        account.gid, account.groups = number, [number]
+    return account
+
+
+def _accounts(path: str, width: int) -> Iterator[list[bytes]]:
+    """
+    Yield the entries of `/etc/passwd` or `/etc/group`, from the first 4 MiB of the file.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return
+        content = b""
+        while len(content) < _ACCOUNTS_LIMIT:
+            piece = os.read(fd, _ACCOUNTS_LIMIT - len(content))
+            if not piece:
+                break
+            content += piece
+    finally:
+        os.close(fd)
+    for line in content.split(b"\n"):
+        fields = line.split(b":")
+        if len(fields) == width and fields[0]:
+            yield fields
+
+
+def _number(text: str) -> int | None:
+    """
+    Return the id of a user or group that *text* is; `None` if it is a name.
+    """
+    if not 0 < len(text) <= 10 or not set(text) <= set("0123456789"):
+        return None
+    return int(text) if int(text) <= _LARGEST_ID else None
+
+
+def _known(field: bytes, path: str) -> int:
+    number = _number(decode(field))
+    if number is None:
+        text = f"{path} in the workspace has the id {decode(field)[:100]!r}, which is not a number"
+        raise OSError(errno.EINVAL, text)
+    return number
 
 
 def find_programs(name: bytes, path: bytes) -> list[bytes]:
@@ -1012,38 +1082,44 @@ def fork(
     return pid
 
 
-def open_terminal(rows: int, columns: int) -> tuple[int, int]:
+def open_terminal(rows: int, columns: int) -> tuple[int, int, str]:
     """
     Create a terminal.
 
     Returns:
-        The agent's end of the terminal, and the command's end.
+        The agent's end of the terminal, the command's end, and the path of the latter.
 
     Raises:
         OSError: there are too many terminals, or the workspace supports none.
     """
-    import termios
-
+    opened = []
     try:
-        master, slave = os.openpty()
-    except OSError as error:
-        text = f"no terminal can be created in the workspace: {error.strerror}"
-        raise OSError(error.errno, text) from None
-    set_size(slave, rows, columns)
-    modes = termios.tcgetattr(slave)
-    # Makes the kernel's line editor erase whole characters instead of bytes.
-    modes[0] |= _IUTF8
-    termios.tcsetattr(slave, termios.TCSANOW, modes)
-    return master, slave
+        # Not `os.openpty`: some C libraries look up the group `tty` in there, and load libraries.
+        master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
+        opened.append(master)
+        fcntl.ioctl(master, _UNLOCK_TERMINAL, struct.pack("i", 0))
+        (number,) = struct.unpack("I", fcntl.ioctl(master, _TERMINAL_NUMBER, bytes(4)))
+        path = f"/dev/pts/{number}"
+        slave = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        opened.append(slave)
+        set_size(slave, rows, columns)
+        modes = termios.tcgetattr(slave)
+        # Makes the kernel's line editor erase whole characters instead of bytes.
+        modes[0] |= _IUTF8
+        termios.tcsetattr(slave, termios.TCSANOW, modes)
+    except (OSError, termios.error) as error:
+        for fd in opened:
+            os.close(fd)
+        reason = os.strerror(error.args[0])
+        text = f"no terminal can be created in the workspace: {reason}"
+        raise OSError(error.args[0], text) from None
+    return master, slave, path
 
 
 def set_size(terminal: int, rows: int, columns: int) -> None:
     """
     Set the size of a terminal, in rows and columns.
     """
-    import fcntl
-    import termios
-
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 

@@ -1,7 +1,8 @@
 """The host's end of the connection to the agent of a workspace.
 
 The agent's messages are not trusted, because root in the workspace can forge them.
-Every length has a limit, and an invalid message ends the channel.
+Every length has a limit, and an invalid message ends the channel. So does silence:
+commands may run for ever without a word, but the agent answers.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import threading
-import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from errno import E2BIG, EFBIG
@@ -18,8 +19,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import WorkspaceLost
 from ..in_container import workspace_agent as wire
-from .call import PTY_WINDOW, WINDOW, Call, CommandCall, FileCall, check_size
-from .process import Process, to_bytes
+from .call import (
+    ATTENTION,
+    PTY_WINDOW,
+    SILENCE,
+    WINDOW,
+    Call,
+    CommandCall,
+    FileCall,
+    check_size,
+)
+from .process import Process, monotonic, to_bytes
 from .result import ExecResult, timed_out
 
 if TYPE_CHECKING:
@@ -35,6 +45,14 @@ _FILE_LIMIT = 256 << 20
 _STDERR_LIMIT = 64 << 10
 _PATIENCE = 5.0
 _CALLS_LIMIT = 1 << 32
+
+_NAMES = {
+    wire.READ: "reading",
+    wire.STAT: "the status of",
+    wire.LIST: "listing",
+    wire.MKDIR: "creating",
+    wire.UNLINK: "removing",
+}
 
 _C = TypeVar("_C", bound=Call)
 
@@ -73,6 +91,9 @@ class Channel:
         self._calls: dict[int, Call] = {}
         self._last = 0
         self._closed = False
+        self._heard = monotonic()
+        self._looked = 0.0
+        self._unanswered = 0.0
         self._lost: str | None = None
         self._over = threading.Event()
         self._buffer = bytearray()
@@ -117,9 +138,12 @@ class Channel:
             WorkspaceLost: the container has ended, or its agent does not answer.
         """
         call = self._open(FileCall)
+        # Programs of the image run meanwhile, and the agent waits for them.
+        call.watched = False
         self._request(
             wire.INIT,
             call,
+            "the start of the workspace",
             hosts=hosts,
             resolv=resolv,
             ca_certificate=ca_certificate,
@@ -127,7 +151,7 @@ class Channel:
             cwd=cwd,
             root=root,
         )
-        if not call.result(time.monotonic() + timeout):
+        if not call.result(monotonic() + timeout):
             raise WorkspaceLost(
                 f"the agent of the workspace did not answer within {timeout:g} s"
                 f"{self._last_output()}"
@@ -141,7 +165,7 @@ class Channel:
                 bool(values["ca_installed"]),
                 float(values["ms"]),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise WorkspaceLost(
                 f"the agent of the workspace has another version: it answered "
                 f"{call.values!r:.200}. Run `codex-workspace clean --images`; the next run "
@@ -180,7 +204,7 @@ class Channel:
         __tracebackhide__ = True
         _check_command(argv, cwd, env or {}, user, timeout)
         call = self._open(lambda sender, number: CommandCall(sender, number, limit))
-        deadline = None if timeout is None else time.monotonic() + timeout + _PATIENCE
+        deadline = None if timeout is None else monotonic() + timeout + _PATIENCE
         try:
             self._execute(call, argv, cwd, env, user, timeout, stdin=input is not None, limit=limit)
             if input is not None:
@@ -262,8 +286,7 @@ class Channel:
             OSError: the file cannot be read, or is larger than *limit* bytes.
             WorkspaceLost: the workspace's container has ended.
         """
-        call = self._data(wire.READ, path, limit)
-        return bytes(call.data)
+        return self._data(wire.READ, path, limit).data
 
     def write_file(self, path: str, data: bytes) -> None:
         """
@@ -275,7 +298,7 @@ class Channel:
         """
         _check_text(path)
         call = self._open(FileCall)
-        self._request(wire.WRITE, call, path=path)
+        self._request(wire.WRITE, call, f"writing {path[:200]!r}", path=path)
         with suppress(BrokenPipeError):
             call.feed(data, end=True)
         _finish(call, path)
@@ -327,7 +350,7 @@ class Channel:
             WorkspaceLost: the workspace's container has ended.
         """
         call = self._open(FileCall)
-        self._request(wire.KILL_ALL, call)
+        self._request(wire.KILL_ALL, call, "killing all processes")
         call.result()
 
     def close(self) -> None:
@@ -345,9 +368,35 @@ class Channel:
         """
         try:
             self._stream.send(wire.HEADER.pack(kind, number, len(payload)) + payload)
-        except OSError:
-            self._over.wait(_PATIENCE)
+        except OSError as error:
+            if not self._over.wait(_PATIENCE):
+                self._end(str(error))
             raise WorkspaceLost(self._lost or "the connection to the workspace broke") from None
+
+    def look_after(self, what: str) -> None:
+        """
+        Ask the agent for a sign of life if it has been silent. After `SILENCE`, end the
+        channel with an error that says *what* waits.
+        """
+        with self._lock:
+            now = monotonic()
+            if self._heard >= self._looked:
+                self._unanswered = 0.0
+            if self._lost is not None or now - max(self._heard, self._looked) < ATTENTION:
+                return
+            # Not more than a turn: this process may have been stopped in between.
+            waited, self._unanswered = self._unanswered, self._unanswered + ATTENTION
+            self._looked = now
+        if waited < SILENCE:
+            self.send(wire.PING, 0)
+        else:
+            self.give_up(f"its agent has not answered for {waited:.0f} s: {what}")
+
+    def give_up(self, reason: str) -> None:
+        """
+        End the channel because of the agent.
+        """
+        self._end(f"{reason}. Its first process may have been stopped, or replaced")
 
     def _open(self, kind: Callable[[Channel, int], _C]) -> _C:
         with self._lock:
@@ -358,7 +407,8 @@ class Channel:
             self._calls[self._last] = call
             return call
 
-    def _request(self, kind: int, call: Call, **values: Any) -> None:
+    def _request(self, kind: int, call: Call, what: str, **values: Any) -> None:
+        call.what = what
         payload = json.dumps(values).encode("ascii")
         if len(payload) > wire.MAX_PAYLOAD:
             self._forget(call)
@@ -382,6 +432,7 @@ class Channel:
         self._request(
             wire.EXEC,
             call,
+            f"the command {shlex.join(argv)[:200]}",
             argv=list(argv),
             cwd=cwd,
             env=dict(env or {}),
@@ -403,14 +454,14 @@ class Channel:
     def _request_file(self, kind: int, path: str, **values: Any) -> FileCall:
         _check_text(path)
         call = self._open(FileCall)
-        self._request(kind, call, path=path, **values)
+        self._request(kind, call, f"{_NAMES[kind]} {path[:200]!r}", path=path, **values)
         _finish(call, path)
         return call
 
     def _data(self, kind: int, path: str, limit: int) -> FileCall:
         _check_text(path)
         call = self._open(lambda sender, number: FileCall(sender, number, limit))
-        self._request(kind, call, path=path)
+        self._request(kind, call, f"{_NAMES[kind]} {path[:200]!r}", path=path)
         if not _finish(call, path):
             self.send(wire.KILL, call.number, b'{"signal": 9}')
             text = f"larger than {limit} bytes; use Workspace.download"
@@ -435,6 +486,7 @@ class Channel:
             while True:
                 kind, data = self._stream.receive()
                 if kind == 1:
+                    self._heard = monotonic()
                     self._decode(data)
                 elif kind == 2:
                     self._stderr += data
@@ -459,6 +511,8 @@ class Channel:
                 if end - body < size:
                     break
                 start = body + size
+                if kind == wire.PONG:
+                    continue
                 with self._lock:
                     call = self._calls.get(number)
                 if call is None:

@@ -13,7 +13,7 @@ from .result import ExecResult, timed_out
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Exit", "Lines", "Process", "ProcessControl", "Pty", "to_bytes"]
+__all__ = ["Exit", "Lines", "Process", "ProcessControl", "Pty", "monotonic", "to_bytes"]
 
 _LINE_LIMIT = 1 << 20
 _KILL_PATIENCE = 5.0
@@ -305,6 +305,13 @@ class Process:
         )
 
 
+def monotonic() -> float:
+    """
+    Return the time of the clock that no test freezes: `time.monotonic` is replaced by freezegun.
+    """
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
 def to_bytes(data: str | bytes) -> bytes:
     """
     Return the input of a command as bytes, in UTF-8.
@@ -313,4 +320,4 @@ def to_bytes(data: str | bytes) -> bytes:
 
 
 def _deadline(timeout: float | None) -> float | None:
-    return None if timeout is None else time.monotonic() + timeout
+    return None if timeout is None else monotonic() + timeout

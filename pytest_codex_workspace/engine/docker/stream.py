@@ -17,6 +17,9 @@ __all__ = ["AttachedStream", "Demultiplexer"]
 _CHUNK = 256 * 1024
 """Bytes read from the socket at a time."""
 
+_STALLED = 30.0
+"""Seconds after which a container that takes no input is given up."""
+
 _END = (0, b"")
 
 
@@ -71,6 +74,10 @@ class AttachedStream:
 
     def __init__(self, connection: socket.socket, keep: Any = None) -> None:
         connection.settimeout(None)
+        # Otherwise, a first process that is stopped would block senders for ever. Receiving has no
+        # limit, because containers are silent for as long as they like.
+        limit = struct.pack("ll", int(_STALLED), int(_STALLED % 1 * 1_000_000))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         self._wire = _TlsWire(connection) if isinstance(connection, ssl.SSLSocket) else connection
         self._connection = connection
         self._keep = keep
@@ -90,7 +97,8 @@ class AttachedStream:
             except (OSError, ValueError):
                 self._shut_down()
                 raise ConnectionError(
-                    "The container accepts no more input: the container or the engine has ended."
+                    "The container accepts no more input: the container or the engine has ended, "
+                    f"or its first process has read nothing for {_STALLED:g} s."
                 ) from None
             except BaseException:
                 # Half a message was sent, so no other message may follow.
@@ -183,11 +191,12 @@ class _TlsWire:
                     sent = self._connection.send(view[:_CHUNK])
                 view = view[sent:]
             except ssl.SSLWantWriteError:
-                self._wait(select.POLLOUT)
+                self._wait(select.POLLOUT, _STALLED)
             except ssl.SSLWantReadError:
-                self._wait(select.POLLIN)
+                self._wait(select.POLLIN, _STALLED)
 
-    def _wait(self, event: int) -> None:
+    def _wait(self, event: int, seconds: float | None = None) -> None:
         poll = select.poll()
         poll.register(self._connection, event)
-        poll.poll()
+        if not poll.poll(None if seconds is None else seconds * 1000):
+            raise TimeoutError

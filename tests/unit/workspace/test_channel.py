@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
 import threading
@@ -559,3 +560,147 @@ def test_a_forged_listing_ends_the_channel(scripted, name):
 
     with pytest.raises(WorkspaceLost, match="a file name of"):
         channel.list_dir("/somewhere")
+
+
+WAITS = {
+    "reading '/x'": lambda channel: channel.read_file("/x"),
+    "writing '/x'": lambda channel: channel.write_file("/x", b"x"),
+    "writing '/big'": lambda channel: channel.write_file("/big", b"x" * 5 * MIB),
+    "the status of '/x'": lambda channel: channel.stat("/x"),
+    "listing '/x'": lambda channel: channel.list_dir("/x"),
+    "creating '/x'": lambda channel: channel.mkdir("/x"),
+    "removing '/x'": lambda channel: channel.unlink("/x"),
+    "killing all processes": lambda channel: channel.kill_all(),
+    "the command sleep 1": lambda channel: channel.start(["sleep", "1"]),
+}
+"""Requests that the agent itself answers."""
+
+COMMANDS = {
+    "the command true": lambda channel: channel.run(["true"]),
+    "the command cat": lambda channel: channel.run(["cat"], input=b"x" * 5 * MIB),
+}
+
+
+@pytest.fixture
+def impatient(monkeypatch) -> None:
+    """
+    Shorten the time in which an agent must answer.
+    """
+    for module in ("call", "channel"):
+        for name, value in (("ATTENTION", 0.02), ("SILENCE", 0.2)):
+            monkeypatch.setattr(f"pytest_codex_workspace.workspace.{module}.{name}", value)
+    monkeypatch.setattr("pytest_codex_workspace.workspace.call.LONGEST", 1.0)
+
+
+@pytest.mark.parametrize(("what", "call"), [*WAITS.items(), *COMMANDS.items()])
+def test_a_silent_agent_is_a_lost_workspace(scripted, impatient, what, call):
+    """
+    The error says which call had no answer, and for how long.
+    """
+    channel = _channel(scripted)
+
+    with pytest.raises(WorkspaceLost, match=rf"has not answered for \d+ s: {re.escape(what)}"):
+        call(channel)
+    assert channel.lost
+
+
+class AlivePretender(ScriptedStream):
+    """
+    A stream that answers each request for a sign of life, and nothing else.
+    """
+
+    def __init__(self, also: bytes = b"") -> None:
+        super().__init__()
+        self._also = also
+
+    def send(self, data: bytes) -> None:
+        if data[0] == wire.PING:
+            self.say(1, frame(wire.PONG, 0) + self._also)
+
+
+@pytest.mark.parametrize(("what", "call"), WAITS.items())
+def test_a_sign_of_life_is_no_answer(impatient, what, call):
+    """
+    Whoever impersonates the agent cannot make a request last for ever.
+    """
+    channel = _channel(AlivePretender())
+
+    with pytest.raises(WorkspaceLost, match=f"has not answered for .*{re.escape(what)}"):
+        call(channel)
+
+
+def test_an_answer_that_never_ends_is_a_lost_workspace(impatient):
+    """
+    Each piece of it comes in time.
+    """
+    channel = _channel(AlivePretender(frame(wire.DATA, 1, b"x")))
+
+    with pytest.raises(WorkspaceLost, match=r"has not finished after .*reading '/x'"):
+        channel.read_file("/x")
+
+
+@pytest.mark.slow
+def test_a_command_may_be_silent_for_as_long_as_it_runs(impatient, monkeypatch):
+    """
+    Its agent answers meanwhile.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.workspace.channel.SILENCE", 1.0)
+    stream = LocalStream()
+    channel = _channel(stream)
+    channel.init()
+
+    assert channel.run(["sleep", "1.5"]).ok
+    channel.close()
+    stream.end()
+
+
+def test_a_command_that_somebody_pretends_to_run_has_a_timeout(impatient, monkeypatch):
+    """
+    Without one, it is like a command that runs for ever.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.workspace.channel._PATIENCE", 0.1)
+
+    with pytest.raises(ExecTimeout):
+        _channel(AlivePretender()).run(["sleep", "60"], timeout=0.3)
+
+
+@pytest.mark.parametrize(("what", "call"), [*WAITS.items(), *COMMANDS.items()])
+def test_a_stopped_agent_is_a_lost_workspace(impatient, what, call):
+    """
+    Its pipes fill up, and their senders do not wait for ever either.
+    """
+    stream = LocalStream()
+    stream.stalled = 0.1
+    channel = _channel(stream)
+    channel.init()
+    os.kill(stream.process.pid, signal.SIGSTOP)
+
+    with pytest.raises(WorkspaceLost, match=r"has not answered|was removed"):
+        call(channel)
+
+    stream.process.kill()
+    stream.end()
+
+
+def test_a_pause_of_this_process_is_no_silence(scripted, impatient, monkeypatch):
+    """
+    An example is Ctrl-Z. The answers are still in the socket then.
+    """
+    channel = _channel(scripted)
+    clock = iter(range(0, 10**6, 1000))
+    for module in ("call", "channel"):
+        name = f"pytest_codex_workspace.workspace.{module}.monotonic"
+        monkeypatch.setattr(name, lambda: float(next(clock)))
+    asked = threading.Event()
+    send = scripted.send
+
+    def count(data: bytes) -> None:
+        send(data)
+        if data[0] == wire.PING:
+            asked.set()
+            scripted.say(1, frame(wire.PONG, 0) + frame(wire.EXIT, 1, END))
+
+    monkeypatch.setattr(scripted, "send", count)
+
+    assert channel.run(["true"]).exit_code == 4
+    assert asked.is_set()
