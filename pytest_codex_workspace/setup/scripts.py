@@ -210,7 +210,9 @@ def run_script(
     env = secrets.values
     hidden = secrets.redaction.stream()
     with _redacted(secrets):
-        process = channel.start(["bash", "-c", RUN, "bash", script], cwd=project, env=env)
+        # Whatever asks a question gets the end of input, as nobody would answer.
+        argv = ["bash", "-c", RUN, "bash", script]
+        process = channel.start(argv, cwd=project, env=env, stdin=False)
 
     def expire() -> None:
         expired.set()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import WorkspaceLost
 from ..in_container import workspace_agent as wire
+from ..text.printable import printable
 from .process import Exit, monotonic
 
 if TYPE_CHECKING:
@@ -532,7 +533,8 @@ def _integer(value: Any) -> int:
 
 def _os_error(values: dict[str, Any]) -> OSError:
     number = getattr(errno, str(values.get("errno")), None)
-    message = str(values.get("message"))[:_MESSAGE_LENGTH]
+    # The path needs no such care: an `OSError` shows its repr.
+    message = printable(str(values.get("message"))[:_MESSAGE_LENGTH])
     if not isinstance(number, int):
         number = errno.EIO
     path = values.get("path")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shlex
 import threading
 from contextlib import suppress
@@ -33,7 +34,7 @@ from .process import Process, monotonic, to_bytes
 from .result import ExecResult, timed_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..engine.protocol import Stream
     from .process import Exit, Pty
@@ -42,6 +43,8 @@ __all__ = ["Channel", "Ready"]
 
 _OUTPUT_LIMIT = 10 << 20
 _FILE_LIMIT = 256 << 20
+_NAMES_LIMIT = 64 << 20
+_WRONG_NAME = re.compile(rb"(?:\A|\0)\.{0,2}\0|/|[^\0]\Z")
 _STDERR_LIMIT = 64 << 10
 _PATIENCE = 5.0
 _CALLS_LIMIT = 1 << 32
@@ -182,6 +185,7 @@ class Channel:
         input: str | bytes | None = None,  # noqa: A002 -- the public name
         timeout: float | None = None,
         limit: int = _OUTPUT_LIMIT,
+        args: str | Sequence[str] | None = None,
     ) -> ExecResult:
         """
         Run a program to its end.
@@ -194,6 +198,7 @@ class Channel:
             input: standard input; empty by default.
             timeout: seconds after which the process group is killed.
             limit: the largest number of bytes to keep of each stream.
+            args: the command as the user gave it, for the result and its errors.
 
         Raises:
             ExecTimeout: the timeout has passed. The error has the output so far.
@@ -215,7 +220,7 @@ class Channel:
             with suppress(WorkspaceLost):
                 call.abandon()
             raise
-        result = self._result(call, list(argv), end, cwd)
+        result = self._result(call, list(argv) if args is None else args, end, cwd)
         if end.timed_out and timeout is not None:
             raise timed_out(result, timeout)
         return result
@@ -233,6 +238,7 @@ class Channel:
         check: bool = False,
         limit: int = _OUTPUT_LIMIT,
         pty: Pty | None = None,
+        stdin: bool = True,
     ) -> Process:
         """
         Start a program, and return while it is running. The other arguments are those
@@ -244,6 +250,8 @@ class Channel:
             limit: the largest number of bytes of each stream that `Process.wait` keeps.
             pty: a terminal on which the program runs. All its output is then
                 standard output.
+            stdin: whether there is input at all. Without, the program reads
+                `/dev/null`.
         """
         __tracebackhide__ = True
         _check_command(argv, cwd, env or {}, user, timeout)
@@ -260,7 +268,7 @@ class Channel:
         )
         try:
             self._execute(
-                call, argv, cwd, env, user, timeout, stdin=True, window=window, **terminal
+                call, argv, cwd, env, user, timeout, stdin=stdin, window=window, **terminal
             )
             call.started()
             if input is not None:
@@ -311,22 +319,28 @@ class Channel:
         if (
             not isinstance(values, list)
             or len(values) != 10
-            or not all(type(value) is int for value in values)
+            or not all(type(value) is int and abs(value) < 1 << 63 for value in values)
+            or not 0 <= values[0] < 1 << 32
         ):
             raise self._forged(f"a status of {values!r:.200}")
         return os.stat_result(values)
 
-    def list_dir(self, path: str) -> list[str]:
+    def list_dir(self, path: str) -> Iterator[str]:
         """
-        Return the names in a directory, sorted.
+        Return the names in a directory, sorted. Each is made when it is asked for:
+        as text, a million names take many times their size.
+
+        Raises:
+            OSError: the directory cannot be read, or its names have more than 64 MiB.
+            WorkspaceLost: the workspace's container has ended.
         """
-        data = bytes(self._data(wire.LIST, path, _FILE_LIMIT).data)
-        names = [name.decode("utf-8", "surrogateescape") for name in data.split(b"\0")[:-1]]
-        for name in names:
-            # Code that copies the listed files must stay inside the directory.
-            if name in ("", ".", "..") or "/" in name:
-                raise self._forged(f"a file name of {name!r:.200}")
-        return names
+        data = self._data(wire.LIST, path, _NAMES_LIMIT).data
+        # Code that copies the listed files must stay inside the directory.
+        if wrong := _WRONG_NAME.search(data):
+            start = data.rfind(b"\0", 0, wrong.end() - 1) + 1
+            name = data[start : start + 200].partition(b"\0")[0]
+            raise self._forged(f"a file name of {os.fsdecode(name)!r}")
+        return _names(data)
 
     def mkdir(self, path: str, *, parents: bool = False, exist_ok: bool = False) -> None:
         """
@@ -464,11 +478,13 @@ class Channel:
         self._request(kind, call, f"{_NAMES[kind]} {path[:200]!r}", path=path)
         if not _finish(call, path):
             self.send(wire.KILL, call.number, b'{"signal": 9}')
-            text = f"larger than {limit} bytes; use Workspace.download"
+            text = f"larger than {limit >> 20} MiB; use Workspace.download"
             raise OSError(EFBIG, text, path)
         return call
 
-    def _result(self, call: CommandCall, args: list[str], end: Exit, cwd: str | None) -> ExecResult:
+    def _result(
+        self, call: CommandCall, args: str | Sequence[str], end: Exit, cwd: str | None
+    ) -> ExecResult:
         stdout, stderr = call.output()
         return ExecResult(
             args, end.code, stdout, stderr, end.duration, end.truncated, self._directory(cwd)
@@ -546,6 +562,13 @@ class Channel:
     def _last_output(self) -> str:
         words = self._stderr.decode("utf-8", "replace").strip()
         return f"\nlast output on its standard error:\n{words}" if words else ""
+
+
+def _names(data: bytes) -> Iterator[str]:
+    start = 0
+    while (end := data.find(b"\0", start)) >= 0:
+        yield data[start:end].decode("utf-8", "surrogateescape")
+        start = end + 1
 
 
 def _finish(call: FileCall, path: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -125,9 +125,14 @@ class Workspace:
         """
         __tracebackhide__ = True
         result = self._channel.run(
-            _argv(cmd), cwd=self._cwd(cwd), env=env, user=user, input=input, timeout=timeout
+            _argv(cmd),
+            args=cmd,
+            cwd=self._cwd(cwd),
+            env=env,
+            user=user,
+            input=input,
+            timeout=timeout,
         )
-        result = replace(result, args=cmd)
         return result.check() if check else result
 
     def start(

@@ -104,6 +104,18 @@ def test_a_failure_has_code_log_and_tail(run, tmp_path):
     assert "The cache was not changed. Fix the script, commit it" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "question", ['read -rp "Continue? " a', "cat", "python3 -c 'input()'", "head -c1 </dev/tty"]
+)
+def test_a_question_gets_the_end_of_input(run, question):
+    """
+    Nobody is there to answer, whatever the input of this process is.
+    """
+    result, _, _ = run(f"{question} 2>/dev/null; echo the script goes on".encode())
+
+    assert result.output.endswith("the script goes on\n")
+
+
 def test_a_script_that_hangs_is_ended(run):
     """
     Its children end with it, and the error has what it had printed.

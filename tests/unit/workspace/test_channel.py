@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import signal
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -559,7 +561,7 @@ def test_a_forged_listing_ends_the_channel(scripted, name):
     ]
 
     with pytest.raises(WorkspaceLost, match="a file name of"):
-        channel.list_dir("/somewhere")
+        list(channel.list_dir("/somewhere"))
 
 
 WAITS = {
@@ -704,3 +706,76 @@ def test_a_pause_of_this_process_is_no_silence(scripted, impatient, monkeypatch)
 
     assert channel.run(["true"]).exit_code == 4
     assert asked.is_set()
+
+
+def test_an_error_of_the_agent_has_no_control_sequences(scripted):
+    """
+    Otherwise, a report of pytest would send them to the terminal.
+    """
+    channel = _channel(scripted)
+    told = {"errno": "EACCES", "message": "\x1b]0;title\x07\x1b[2Jno\x9b", "path": None}
+    scripted.answers = [frame(wire.ERROR, 1, json.dumps(told).encode())]
+    with pytest.raises(PermissionError) as caught:
+        channel.stat("/x")
+    assert caught.value.strerror == "no"
+
+    told |= {"path": "/\x1b[2J"}
+    scripted.answers = [frame(wire.ERROR, 2, json.dumps(told).encode())]
+    with pytest.raises(PermissionError) as caught:
+        channel.stat("/x")
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [[1 << 40] + [0] * 9, [0] * 9 + [1 << 70], [-1] + [0] * 9])
+def test_a_forged_status_ends_the_channel(scripted, values):
+    """
+    Functions of the standard library would raise odd errors for it.
+    """
+    channel = _channel(scripted)
+    scripted.answers = [frame(wire.DONE, 1, json.dumps({"stat": values}).encode())]
+
+    with pytest.raises(WorkspaceLost, match="a status of"):
+        channel.stat("/x")
+
+
+def test_a_forged_start_is_an_error(scripted):
+    """
+    A number may be larger than any float.
+    """
+    channel = _channel(scripted)
+    ready = b'{"python": "3", "pid": 1, "ca_installed": false, "ms": 1%s}' % (b"0" * 400)
+    scripted.answers = [frame(wire.READY, 1, ready)]
+
+    with pytest.raises(WorkspaceLost, match="another version"):
+        channel.init()
+
+
+def test_names_of_a_directory_take_no_more_memory_than_they_have_bytes(scripted):
+    """
+    There may be a million, and they come one by one.
+    """
+    channel = _channel(scripted)
+    names = b"".join(b"%06d\0" % number for number in range(145_000))
+    scripted.answers = [frame(wire.DATA, 1, names)] * 3 + [frame(wire.DONE, 1, b"{}")]
+    tracemalloc.start()
+    try:
+        found = channel.list_dir("/many")
+        assert (next(found), sum(1 for _ in found)) == ("000000", 3 * 145_000 - 1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 5 * 3 * len(names)
+
+
+def test_names_of_a_directory_have_a_limit(scripted, monkeypatch):
+    """
+    The error is that of a file that is too large.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.workspace.channel._NAMES_LIMIT", 1000)
+    channel = _channel(scripted)
+    scripted.answers = [frame(wire.DATA, 1, b"x\0" * 600)]
+
+    with pytest.raises(OSError, match="larger than") as caught:
+        channel.list_dir("/many")
+    assert caught.value.errno == errno.EFBIG
