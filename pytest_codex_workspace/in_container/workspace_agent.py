@@ -48,6 +48,7 @@ __all__ = [
     "EXIT",
     "HEADER",
     "INIT",
+    "INSPECT",
     "KILL",
     "KILL_ALL",
     "LIST",
@@ -92,13 +93,14 @@ UNLINK = 12  # JSON: path -> DONE
 KILL_ALL = 13  # -> DONE
 RESIZE = 14  # JSON: rows, columns; of the terminal of an EXEC with a pty
 PING = 15  # -> PONG, both with the id 0
+INSPECT = 16  # JSON: pid of an EXEC -> DONE with waits, ticks: what it seems to wait for, its time
 
 # From the agent.
 READY = 64  # JSON: python, pid, ca_installed, ms
 STARTED = 65  # JSON: pid; only in answer to an EXEC with a window
 STDOUT = 66
 STDERR = 67
-EXIT = 68  # JSON: code, duration, totals, truncated, timed_out
+EXIT = 68  # JSON: code, duration, totals, truncated, timed_out, waits
 ERROR = 69  # JSON: errno (its name), message, path
 TAKEN = 70  # TAKEN_COUNT: bytes of STDIN that the agent no longer buffers
 DATA = 71
@@ -119,6 +121,14 @@ _FAILED = 70
 _IUTF8 = 0x4000
 _UNLOCK_TERMINAL = 0x40045431  # TIOCSPTLCK
 _TERMINAL_NUMBER = 0x80045430  # TIOCGPTN
+
+_SYSTEM_CALLS = {
+    "x86_64": (("0", "19"), ("2", "257")),
+    "aarch64": (("63", "65"), ("56",)),
+}
+"""The numbers of read and readv, and of open and openat."""
+
+_INSPECTED = 100
 
 _ACCOUNTS_LIMIT = 4 << 20
 _LARGEST_ID = 0xFFFFFFFE
@@ -320,6 +330,7 @@ class RunningCommand:
         self._killed = False
         self._code = 0
         self._duration = 0.0
+        self._waits = ""
         theirs: list[int] = []
         ours: list[int] = []
         terminal = None
@@ -434,6 +445,7 @@ class RunningCommand:
         now = time.monotonic()
         if not self.ended:
             self.timed_out = True
+            self._waits = inspect(self.pid)[0]
             self.deadline = None
             self.kill(signal.SIGKILL)
             return
@@ -465,6 +477,7 @@ class RunningCommand:
             totals=[output.total for output in self.outputs],
             truncated=[output.truncated for output in self.outputs],
             timed_out=self.timed_out,
+            waits=self._waits,
         )
 
 
@@ -513,6 +526,7 @@ class Agent:
             LIST: self._list,
             MKDIR: self._mkdir,
             UNLINK: self._unlink,
+            INSPECT: self._inspect,
         }
         self.null = os.open("/dev/null", os.O_RDWR)
         self._wakeup, wakeup = os.pipe()
@@ -643,7 +657,7 @@ class Agent:
         start, end = 0, len(buffer)
         while end - start >= HEADER.size:
             kind, number, size = HEADER.unpack_from(buffer, start)
-            if size > MAX_PAYLOAD or not INIT <= kind <= PING:
+            if size > MAX_PAYLOAD or not INIT <= kind <= INSPECT:
                 fail(f"malformed frame: type {kind}, {size} bytes")
             if end - start < HEADER.size + size:
                 break
@@ -859,9 +873,86 @@ class Agent:
                 raise
         self.answer(DONE, number)
 
+    def _inspect(self, number: int, request: dict[str, Any]) -> None:
+        waits, ticks = inspect(request["pid"])
+        self.answer(DONE, number, waits=waits, ticks=ticks)
+
     def _unlink(self, number: int, request: dict[str, Any]) -> None:
         os.unlink(encode(request["path"]))
         self.answer(DONE, number)
+
+
+def inspect(session: int) -> tuple[str, int]:
+    """
+    Return what a command seems to wait for, empty if nothing or unknown; and the processor
+    time of its processes, in ticks.
+
+    A command seems to wait for input if all its processes sleep, and one reads a terminal,
+    or a pipe to which none of them writes.
+    """
+    found = []
+    ticks = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            head, _, rest = _read_proc(name, "stat").rpartition(b") ")
+            fields = rest.split()
+            if len(fields) > 12 and fields[3] == b"%d" % session:
+                found.append((name, decode(head.partition(b"(")[2]), fields[0]))
+                ticks += int(fields[11]) + int(fields[12])
+    if len(found) > _INSPECTED or any(state not in b"SZ" for _, _, state in found):
+        return "", ticks
+    for name, program, _ in found:
+        what = _input_of(name, [one for one, _, _ in found if one != name])
+        if what:
+            return f"{program} (process {name}) {what}", ticks
+    return "", ticks
+
+
+def _input_of(process: str, others: list[str]) -> str:
+    """
+    Return the input that a process waits for; empty if there is none.
+    """
+    reads, opens = _SYSTEM_CALLS.get(os.uname().machine, ((), ()))
+    call = decode(_read_proc(process, "syscall")).split()
+    try:
+        if call and call[0] in opens:
+            return "opens a pipe that nobody else has open"
+        if len(call) < 2 or call[0] not in reads:
+            return ""
+        path = f"/proc/{process}/fd/{int(call[1], 16)}"
+        if os.readlink(path).startswith(("/dev/pts/", "/dev/tty", "/dev/console")):
+            return "reads its terminal"
+        status = os.stat(path)
+        if not stat.S_ISFIFO(status.st_mode):
+            return ""
+        pipe = (status.st_dev, status.st_ino)
+        return "" if any(_writes_to(pipe, one) for one in others) else "reads a pipe"
+    except (OSError, ValueError):
+        return ""
+
+
+def _writes_to(pipe: tuple[int, int], process: str) -> bool:
+    directory = f"/proc/{process}/fd"
+    for name in os.listdir(directory)[:_INSPECTED]:
+        status = os.stat(f"{directory}/{name}")
+        if (status.st_dev, status.st_ino) == pipe:
+            flags = _read_proc(process, f"fdinfo/{name}").partition(b"flags:")[2].split()
+            if flags and int(flags[0], 8) & os.O_ACCMODE != os.O_RDONLY:
+                return True
+    return False
+
+
+def _read_proc(process: str, name: str) -> bytes:
+    try:
+        fd = os.open(f"/proc/{process}/{name}", os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, 4096)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
 
 
 class Account:

@@ -22,6 +22,7 @@ from ..secrets.secrets import NO_SECRETS, Secrets
 from ..text.phrases import counted
 from ..workspace.channel import Channel
 from ..workspace.launcher import Launcher, Running
+from ..workspace.process import monotonic
 from .spec import WorkspaceSpec
 
 __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
@@ -35,6 +36,7 @@ _REQUESTS = 1000
 _LOG_AGE = 7 * 24 * 3600.0
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
+_IDLE = 60.0
 
 # Codex runs the text of a script in a login shell, so neither its run bit nor
 # its first line matters. Carriage returns are left behind in a copy beside it,
@@ -203,8 +205,9 @@ def run_script(
         SecretError: a secret is not set.
         WorkspaceLost: the workspace ended while the script ran.
     """
-    started = time.monotonic()
+    started = monotonic()
     expired = threading.Event()
+    waited: list[str] = []
     kept = bytearray()
     shown = _Shown(show, log_path)
     env = secrets.values
@@ -216,16 +219,21 @@ def run_script(
 
     def expire() -> None:
         expired.set()
-        process.kill()
+        with suppress(OSError):
+            waited.append(channel.inspect(process.pid)[0])
+            process.kill()
 
     timer = threading.Timer(timeout, expire)
     timer.daemon = True
     timer.start()
+    idle = _Idle(channel, process.pid, lambda text: show(secrets.redaction.text(text)))
+    idle.start()
     try:
         with _redacted(secrets):
             with _Log(log_path, show) as log:
 
                 def take(piece: bytes) -> None:
+                    idle.printed()
                     log.write(piece)
                     kept.extend(piece)
                     del kept[: max(0, len(kept) - _OUTPUT_LIMIT)]
@@ -243,7 +251,8 @@ def run_script(
         raise
     finally:
         timer.cancel()
-    duration = time.monotonic() - started
+        idle.end()
+    duration = monotonic() - started
     output = kept.decode("utf-8", "replace")
     if code == 0 and not expired.is_set():
         return ScriptRun(output, duration, log_path=log_path)
@@ -253,6 +262,8 @@ def run_script(
         if expired.is_set()
         else f"exited with {code} after {duration:.1f} s"
     )
+    if "".join(waited):
+        what += f"; it seemed to wait for input: {secrets.redaction.text(waited[0])}"
     raise SetupError(
         f"{script} {what}.\nLast lines of its output:\n{_indented(tail)}\nFull log: {log_path}\n"
         "The cache was not changed. Fix the script, commit it (a workspace contains only what is "
@@ -262,6 +273,59 @@ def run_script(
         log_path=log_path,
         tail=tail,
     )
+
+
+class _Idle:
+    """
+    Tells when a script prints nothing and uses no processor time.
+    """
+
+    def __init__(self, channel: Channel, pid: int, show: Callable[[str], None]) -> None:
+        self._channel = channel
+        self._pid = pid
+        self._show = show
+        self._over = threading.Event()
+        self._printed = monotonic()
+        self._thread = threading.Thread(
+            target=self._watch, name="codex-workspace-idle", daemon=True
+        )
+
+    def start(self) -> None:
+        """
+        Start to watch the script.
+        """
+        self._thread.start()
+
+    def printed(self) -> None:
+        """
+        Note that the script has printed something.
+        """
+        self._printed = monotonic()
+
+    def end(self) -> None:
+        """
+        Stop watching, without waiting for an answer of the workspace.
+        """
+        self._over.set()
+
+    def _watch(self) -> None:
+        told, before = 0.0, -1
+        with suppress(OSError, ValueError):
+            while not self._over.wait(_IDLE / 2):
+                quiet = monotonic() - self._printed
+                if quiet < _IDLE / 2 or told == self._printed:
+                    before = -1
+                    continue
+                waits, ticks = self._channel.inspect(self._pid)
+                if ticks == before and quiet >= _IDLE and not self._over.is_set():
+                    told = self._printed
+                    self._show(_idle(quiet, waits))
+                before = ticks
+
+
+def _idle(seconds: float, waits: str) -> str:
+    reason = f"it seems to wait for input: {waits}" if waits else "it seems to wait"
+    return f"... no output and no processor time for {seconds:.0f} s: {reason}"
 
 
 class _Log:

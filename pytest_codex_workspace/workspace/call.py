@@ -70,6 +70,11 @@ class Sender(Protocol):
         channel with an error that says *what* waits.
         """
 
+    def inspect(self, pid: int) -> tuple[str, int]:
+        """
+        Return what a command seems to wait for, and its processor time.
+        """
+
     def give_up(self, reason: str) -> None:
         """
         End the channel because of the agent.
@@ -421,6 +426,17 @@ class CommandCall(Call):
                 return
         self._sender.send(wire.KILL, self.number, json.dumps({"signal": signal}).encode())
 
+    def waits(self) -> str:
+        """
+        See `ProcessControl.waits`.
+        """
+        try:
+            return self._sender.inspect(self.pid)[0] if self.pid else ""
+        except WorkspaceLost:
+            raise
+        except OSError:
+            return ""
+
     def abandon(self) -> Exit:
         """
         See `ProcessControl.abandon`.
@@ -457,6 +473,7 @@ class CommandCall(Call):
                 float(values["duration"]),
                 truncated=self._dropped or any(values["truncated"]),
                 timed_out=bool(values["timed_out"]),
+                waits=str(values.get("waits", ""))[:_MESSAGE_LENGTH],
             )
             self._exit = self._exit or end
         else:

@@ -45,6 +45,7 @@ _OUTPUT_LIMIT = 10 << 20
 _FILE_LIMIT = 256 << 20
 _NAMES_LIMIT = 64 << 20
 _WRONG_NAME = re.compile(rb"(?:\A|\0)\.{0,2}\0|/|[^\0]\Z")
+_WAITS_LENGTH = 500
 _STDERR_LIMIT = 64 << 10
 _PATIENCE = 5.0
 _CALLS_LIMIT = 1 << 32
@@ -222,7 +223,7 @@ class Channel:
             raise
         result = self._result(call, list(argv) if args is None else args, end, cwd)
         if end.timed_out and timeout is not None:
-            raise timed_out(result, timeout)
+            raise timed_out(result, timeout, end.waits)
         return result
 
     def start(
@@ -353,6 +354,23 @@ class Channel:
         Remove a file or a link.
         """
         self._request_file(wire.UNLINK, path)
+
+    def inspect(self, pid: int) -> tuple[str, int]:
+        """
+        Return what the command with the process id *pid* seems to wait for, empty if
+        nothing or unknown; and its processor time, in ticks.
+
+        Raises:
+            OSError: the agent cannot tell.
+            WorkspaceLost: the workspace's container has ended.
+        """
+        call = self._open(FileCall)
+        self._request(wire.INSPECT, call, f"inspecting process {pid}", pid=pid)
+        call.result()
+        waits, ticks = call.values.get("waits"), call.values.get("ticks")
+        if not isinstance(waits, str) or type(ticks) is not int:
+            raise self._forged(f"a state of {call.values!r:.200}")
+        return waits[:_WAITS_LENGTH], ticks
 
     def kill_all(self) -> None:
         """

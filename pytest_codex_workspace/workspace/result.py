@@ -128,12 +128,20 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def timed_out(result: ExecResult, timeout: float) -> ExecTimeout:
+def timed_out(result: ExecResult, timeout: float, waits: str = "") -> ExecTimeout:
     """
     Return the error of a command that was killed after *timeout* seconds.
+
+    Args:
+        result: what it had printed until then.
+        timeout: the limit in seconds.
+        waits: what it seemed to wait for.
     """
     what = f"command exceeded its timeout of {timeout:g} s and was killed"
-    return ExecTimeout(result.describe(what), result=result, timeout=timeout)
+    text = result.describe(what)
+    if waits:
+        text += f"\nit seemed to wait for input: {waits}"
+    return ExecTimeout(text, result=result, timeout=timeout)
 
 
 def _ended_by(code: int) -> str:

@@ -17,6 +17,7 @@ import pytest
 from pytest_codex_workspace.errors import ExecError, ExecTimeout, WorkspaceLost
 from pytest_codex_workspace.in_container import workspace_agent as wire
 from pytest_codex_workspace.workspace.channel import Channel
+from pytest_codex_workspace.workspace.process import Pty
 
 from ...helpers.local_agent import LocalStream, ScriptedStream, frame, until_ended
 
@@ -755,12 +756,12 @@ def test_names_of_a_directory_take_no_more_memory_than_they_have_bytes(scripted)
     There may be a million, and they come one by one.
     """
     channel = _channel(scripted)
-    names = b"".join(b"%06d\0" % number for number in range(145_000))
+    names = b"".join(b"%06d\0" % number for number in range(15_000))
     scripted.answers = [frame(wire.DATA, 1, names)] * 3 + [frame(wire.DONE, 1, b"{}")]
     tracemalloc.start()
     try:
         found = channel.list_dir("/many")
-        assert (next(found), sum(1 for _ in found)) == ("000000", 3 * 145_000 - 1)
+        assert (next(found), sum(1 for _ in found)) == ("000000", 3 * 15_000 - 1)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -779,3 +780,65 @@ def test_names_of_a_directory_have_a_limit(scripted, monkeypatch):
     with pytest.raises(OSError, match="larger than") as caught:
         channel.list_dir("/many")
     assert caught.value.errno == errno.EFBIG
+
+
+WAITING = {
+    "a pipe that nobody writes to": (["cat"], r"cat \(process \d+\) reads a pipe"),
+    "a pipe behind a shell": (["sh", "-c", "read x; true"], "reads a pipe"),
+    "a FIFO": (["sh", "-c", "mkfifo asked; read x <asked"], "opens a pipe that nobody else"),
+    "a pipe of its own": (["sh", "-c", "mkfifo own; read x <>own"], "reads a pipe"),
+}
+
+
+@pytest.mark.parametrize(("argv", "words"), WAITING.values(), ids=WAITING)
+def test_a_command_that_waits_for_input_is_told(channel, argv, words):
+    """
+    The error of a timeout says so, whoever measured it.
+    """
+    process = channel.start(argv, cwd=_fresh(channel))
+    while not (waits := channel.inspect(process.pid)[0]):
+        assert process.poll() is None
+
+    assert re.search(words, waits)
+    with pytest.raises(ExecTimeout, match=f"seemed to wait for input: .*{words}"):
+        process.wait(timeout=0.01)
+
+
+def test_a_command_on_a_terminal_waits_for_it(channel):
+    """
+    The agent measures this timeout.
+    """
+    process = channel.start(["cat"], pty=Pty(), timeout=1.0)
+
+    with pytest.raises(ExecTimeout, match=r"seemed to wait for input: cat .* reads its terminal"):
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["sleep 60", "sleep 60 | cat", "while :; do :; done", "cat <own & exec 3>own; sleep 60"],
+)
+def test_a_command_that_does_something_else_waits_for_no_input(channel, script):
+    """
+    In a pipeline, most commands read.
+    """
+    with pytest.raises(ExecTimeout) as caught:
+        channel.run(["sh", "-c", f"mkfifo own; {script}"], timeout=0.4, cwd=_fresh(channel))
+
+    assert "seemed to wait" not in str(caught.value)
+
+
+def _fresh(channel: Channel) -> str:
+    made = channel.run(["mktemp", "-d", "-p", "."]).stdout.strip()
+    return f"{channel.run(['pwd']).stdout.strip()}/{made}"
+
+
+def test_a_forged_state_ends_the_channel(scripted):
+    """
+    Its values have the wrong types.
+    """
+    channel = _channel(scripted)
+    scripted.answers = [frame(wire.DONE, 1, b'{"waits": 1, "ticks": "x"}')]
+
+    with pytest.raises(WorkspaceLost, match="a state of"):
+        channel.inspect(1)
