@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ..reporting.output import OutputMode
 from ..text.phrases import counted
+from ..text.printable import printable
 
 if TYPE_CHECKING:
     from ..errors import SetupError
@@ -28,9 +29,10 @@ __all__ = [
 
 def show(line: str) -> None:
     """
-    Print one line immediately.
+    Print one line immediately, without control sequences: it may quote a workspace, an
+    image, a registry or a repository.
     """
-    print(line, flush=True)  # noqa: T201
+    print(printable(line), flush=True)  # noqa: T201
 
 
 def output_of(arguments: argparse.Namespace, mode: OutputMode) -> Output:

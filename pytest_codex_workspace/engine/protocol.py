@@ -147,7 +147,7 @@ class Stream(Protocol):
     def send(self, data: bytes) -> None:
         """
         Write all of *data* to standard input. Raise `ConnectionError` if the
-        container is gone.
+        container is gone, or takes nothing for half a minute.
         """
 
     def receive(self) -> tuple[int, bytes]:

@@ -8,6 +8,11 @@ request; the id is in use until `EXIT`, `DONE` or `ERROR` ends the request. The
 end of input ends everything in the container.
 
 The host imports this module for the constants below; there is no second copy.
+
+Commands may replace every file of the container. So the agent loads nothing once it
+runs, neither a module nor a library: it imports all that it needs at its start, reads
+users and groups as text, and decodes nothing but UTF-8. Otherwise, a file that a
+command has written would run in the first process, and could forge frames.
 """
 
 # Python 3.8 has no zip(strict=). Imports dominate the start-up time, so there is no pathlib.
@@ -15,18 +20,21 @@ The host imports this module for the constants below; there is no second copy.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import select
 import signal
+import stat
 import struct
 import sys
+import termios
 import time
 
 # Importing `typing` would take a quarter of the agent's start-up time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, NoReturn
 
 __all__ = [
@@ -40,11 +48,14 @@ __all__ = [
     "EXIT",
     "HEADER",
     "INIT",
+    "INSPECT",
     "KILL",
     "KILL_ALL",
     "LIST",
     "MAX_PAYLOAD",
     "MKDIR",
+    "PING",
+    "PONG",
     "READ",
     "READY",
     "RESIZE",
@@ -81,17 +92,20 @@ MKDIR = 11  # JSON: path, parents, exist_ok -> DONE
 UNLINK = 12  # JSON: path -> DONE
 KILL_ALL = 13  # -> DONE
 RESIZE = 14  # JSON: rows, columns; of the terminal of an EXEC with a pty
+PING = 15  # -> PONG, both with the id 0
+INSPECT = 16  # JSON: pid of an EXEC -> DONE with waits, ticks: what it seems to wait for, its time
 
 # From the agent.
 READY = 64  # JSON: python, pid, ca_installed, ms
 STARTED = 65  # JSON: pid; only in answer to an EXEC with a window
 STDOUT = 66
 STDERR = 67
-EXIT = 68  # JSON: code, duration, totals, truncated, timed_out
+EXIT = 68  # JSON: code, duration, totals, truncated, timed_out, waits
 ERROR = 69  # JSON: errno (its name), message, path
 TAKEN = 70  # TAKEN_COUNT: bytes of STDIN that the agent no longer buffers
 DATA = 71
 DONE = 72  # JSON
+PONG = 73
 
 DRAIN_LIMIT = 1 << 20
 """Bytes that an ended command may send beyond its window: the capacity of a pipe."""
@@ -103,7 +117,22 @@ _GRACE = 0.25
 _LONGEST_GRACE = 1.0
 _INIT_TIMEOUT = 30.0
 _FAILED = 70
-_IUTF8 = 0x4000  # Linux's; `termios` has no name for it.
+# Linux's; `termios` has no names for them in every Python.
+_IUTF8 = 0x4000
+_UNLOCK_TERMINAL = 0x40045431  # TIOCSPTLCK
+_TERMINAL_NUMBER = 0x80045430  # TIOCGPTN
+
+_SYSTEM_CALLS = {
+    "x86_64": (("0", "19"), ("2", "257")),
+    "aarch64": (("63", "65"), ("56",)),
+}
+"""The numbers of read and readv, and of open and openat."""
+
+_INSPECTED = 100
+
+_ACCOUNTS_LIMIT = 4 << 20
+_LARGEST_ID = 0xFFFFFFFE
+_GROUPS_LIMIT = 1 << 16  # Linux's
 
 _CERTIFICATE = "/usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt"
 _UPDATE = ("/usr/sbin/update-ca-certificates", "/usr/bin/update-ca-certificates")
@@ -301,13 +330,15 @@ class RunningCommand:
         self._killed = False
         self._code = 0
         self._duration = 0.0
+        self._waits = ""
         theirs: list[int] = []
         ours: list[int] = []
+        terminal = None
         pty = request.get("pty")
         with_input = pty is not None or bool(request.get("stdin"))
         try:
             if pty is not None:
-                master, slave = open_terminal(pty["rows"], pty["columns"])
+                master, slave, terminal = open_terminal(pty["rows"], pty["columns"])
                 ours.append(master)
                 theirs.append(slave)
                 # The loop identifies a descriptor by its number, so input needs another one. The
@@ -326,7 +357,7 @@ class RunningCommand:
                     ours.append(reader)
                 targets = theirs if with_input else [agent.null, *theirs]
             self._started = time.monotonic()
-            self.pid = agent.spawn(request, targets)
+            self.pid = agent.spawn(request, targets, terminal)
         except BaseException:
             for fd in ours:
                 os.close(fd)
@@ -414,6 +445,7 @@ class RunningCommand:
         now = time.monotonic()
         if not self.ended:
             self.timed_out = True
+            self._waits = inspect(self.pid)[0]
             self.deadline = None
             self.kill(signal.SIGKILL)
             return
@@ -445,6 +477,7 @@ class RunningCommand:
             totals=[output.total for output in self.outputs],
             truncated=[output.truncated for output in self.outputs],
             timed_out=self.timed_out,
+            waits=self._waits,
         )
 
 
@@ -493,6 +526,7 @@ class Agent:
             LIST: self._list,
             MKDIR: self._mkdir,
             UNLINK: self._unlink,
+            INSPECT: self._inspect,
         }
         self.null = os.open("/dev/null", os.O_RDWR)
         self._wakeup, wakeup = os.pipe()
@@ -564,14 +598,15 @@ class Agent:
         """
         self._commands.pop(command.number, None)
 
-    def spawn(self, request: dict[str, Any], targets: list[int]) -> int:
+    def spawn(self, request: dict[str, Any], targets: list[int], terminal: str | None) -> int:
         """
         Start the program of an `EXEC` in a new session.
 
         Args:
             request: the `EXEC` request.
-            targets: descriptors to use as 0, 1 and 2; a terminal becomes the
-                controlling terminal of the session.
+            targets: descriptors to use as 0, 1 and 2.
+            terminal: path of the terminal among them, which becomes the controlling
+                terminal of the session.
 
         Returns:
             The process id.
@@ -592,7 +627,6 @@ class Agent:
                 env[encode(name)] = encode(value)
         # The agent has a single thread, so it can change its own directory for a moment.
         cwd = request.get("cwd")
-        terminal = os.ttyname(targets[0]) if pty is not None else None
         os.chdir(os.path.join(self._cwd, encode(cwd)) if cwd else self._cwd)
         try:
             for program in find_programs(argv[0], env.get(b"PATH", _PATH)):
@@ -623,7 +657,7 @@ class Agent:
         start, end = 0, len(buffer)
         while end - start >= HEADER.size:
             kind, number, size = HEADER.unpack_from(buffer, start)
-            if size > MAX_PAYLOAD or not INIT <= kind <= RESIZE:
+            if size > MAX_PAYLOAD or not INIT <= kind <= INSPECT:
                 fail(f"malformed frame: type {kind}, {size} bytes")
             if end - start < HEADER.size + size:
                 break
@@ -644,8 +678,11 @@ class Agent:
                 self._commands[number].outputs[stream - STDOUT].acknowledge(count)
         elif kind == KILL_ALL:
             self._kill_all(number)
+        elif kind == PING:
+            self.send(PONG, number, b"")
         else:
-            request = json.loads(payload)
+            # As text, because `json` would otherwise guess an encoding, and load it.
+            request = json.loads(payload.decode("utf-8"))
             try:
                 self._requests[kind](number, request)
             except OSError as error:
@@ -836,9 +873,86 @@ class Agent:
                 raise
         self.answer(DONE, number)
 
+    def _inspect(self, number: int, request: dict[str, Any]) -> None:
+        waits, ticks = inspect(request["pid"])
+        self.answer(DONE, number, waits=waits, ticks=ticks)
+
     def _unlink(self, number: int, request: dict[str, Any]) -> None:
         os.unlink(encode(request["path"]))
         self.answer(DONE, number)
+
+
+def inspect(session: int) -> tuple[str, int]:
+    """
+    Return what a command seems to wait for, empty if nothing or unknown; and the processor
+    time of its processes, in ticks.
+
+    A command seems to wait for input if all its processes sleep, and one reads a terminal,
+    or a pipe to which none of them writes.
+    """
+    found = []
+    ticks = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            head, _, rest = _read_proc(name, "stat").rpartition(b") ")
+            fields = rest.split()
+            if len(fields) > 12 and fields[3] == b"%d" % session:
+                found.append((name, decode(head.partition(b"(")[2]), fields[0]))
+                ticks += int(fields[11]) + int(fields[12])
+    if len(found) > _INSPECTED or any(state not in b"SZ" for _, _, state in found):
+        return "", ticks
+    for name, program, _ in found:
+        what = _input_of(name, [one for one, _, _ in found if one != name])
+        if what:
+            return f"{program} (process {name}) {what}", ticks
+    return "", ticks
+
+
+def _input_of(process: str, others: list[str]) -> str:
+    """
+    Return the input that a process waits for; empty if there is none.
+    """
+    reads, opens = _SYSTEM_CALLS.get(os.uname().machine, ((), ()))
+    call = decode(_read_proc(process, "syscall")).split()
+    try:
+        if call and call[0] in opens:
+            return "opens a pipe that nobody else has open"
+        if len(call) < 2 or call[0] not in reads:
+            return ""
+        path = f"/proc/{process}/fd/{int(call[1], 16)}"
+        if os.readlink(path).startswith(("/dev/pts/", "/dev/tty", "/dev/console")):
+            return "reads its terminal"
+        status = os.stat(path)
+        if not stat.S_ISFIFO(status.st_mode):
+            return ""
+        pipe = (status.st_dev, status.st_ino)
+        return "" if any(_writes_to(pipe, one) for one in others) else "reads a pipe"
+    except (OSError, ValueError):
+        return ""
+
+
+def _writes_to(pipe: tuple[int, int], process: str) -> bool:
+    directory = f"/proc/{process}/fd"
+    for name in os.listdir(directory)[:_INSPECTED]:
+        status = os.stat(f"{directory}/{name}")
+        if (status.st_dev, status.st_ino) == pipe:
+            flags = _read_proc(process, f"fdinfo/{name}").partition(b"flags:")[2].split()
+            if flags and int(flags[0], 8) & os.O_ACCMODE != os.O_RDONLY:
+                return True
+    return False
+
+
+def _read_proc(process: str, name: str) -> bytes:
+    try:
+        fd = os.open(f"/proc/{process}/{name}", os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, 4096)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
 
 
 class Account:
@@ -857,28 +971,75 @@ def find_account(name: str) -> Account:
     """
     Return the account for *name*: a user name or id, optionally with `:group`.
     """
-    import grp
-    import pwd
-
     user, _, group = name.partition(":")
-    try:
-        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
-        uid, gid = entry.pw_uid, entry.pw_gid
-        groups = os.getgrouplist(entry.pw_name, gid)
-        env = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
-    except KeyError:
-        if not user.isdigit():
-            text = f"there is no user {user!r} in the workspace; /etc/passwd lists the users"
-            raise OSError(errno.EINVAL, text) from None
-        uid, gid, groups, env = int(user), 0, [0], {"HOME": "/"}
+    uid = _number(user)
+    accounts = list(_accounts("/etc/passwd", 7))
+    found = [one for one in accounts if encode(user) == one[0]]
+    if uid is not None and not found:
+        found = [one for one in accounts if _number(decode(one[2])) == uid]
+    groups = list(_accounts("/etc/group", 4))
+    if found:
+        login, _, found_uid, found_gid, _, home, _ = found[0]
+        uid, gid = _known(found_uid, "/etc/passwd"), _known(found_gid, "/etc/passwd")
+        members = [_number(decode(one[2])) for one in groups if login in one[3].split(b",")]
+        others = [one for one in members if one is not None and one != gid]
+        account = Account(uid, gid, [gid, *others][:_GROUPS_LIMIT], {b"HOME": home})
+        account.env.update({b"USER": login, b"LOGNAME": login})
+    elif uid is not None:
+        account = Account(uid, 0, [0], {b"HOME": b"/"})
+    else:
+        text = f"there is no user {user!r} in the workspace; /etc/passwd lists the users"
+        raise OSError(errno.EINVAL, text)
     if group:
-        try:
-            gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
-        except KeyError:
+        gids = [one[2] for one in groups if encode(group) == one[0]]
+        number = _known(gids[0], "/etc/group") if gids else _number(group)
+        if number is None:
             text = f"there is no group {group!r} in the workspace; /etc/group lists the groups"
-            raise OSError(errno.EINVAL, text) from None
-        groups = [gid]
-    return Account(uid, gid, groups, {encode(key): encode(env[key]) for key in env})
+            raise OSError(errno.EINVAL, text)
+        account.gid, account.groups = number, [number]
+    return account
+
+
+def _accounts(path: str, width: int) -> Iterator[list[bytes]]:
+    """
+    Yield the entries of `/etc/passwd` or `/etc/group`, from the first 4 MiB of the file.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return
+        content = b""
+        while len(content) < _ACCOUNTS_LIMIT:
+            piece = os.read(fd, _ACCOUNTS_LIMIT - len(content))
+            if not piece:
+                break
+            content += piece
+    finally:
+        os.close(fd)
+    for line in content.split(b"\n"):
+        fields = line.split(b":")
+        if len(fields) == width and fields[0]:
+            yield fields
+
+
+def _number(text: str) -> int | None:
+    """
+    Return the id of a user or group that *text* is; `None` if it is a name.
+    """
+    if not 0 < len(text) <= 10 or not set(text) <= set("0123456789"):
+        return None
+    return int(text) if int(text) <= _LARGEST_ID else None
+
+
+def _known(field: bytes, path: str) -> int:
+    number = _number(decode(field))
+    if number is None:
+        text = f"{path} in the workspace has the id {decode(field)[:100]!r}, which is not a number"
+        raise OSError(errno.EINVAL, text)
+    return number
 
 
 def find_programs(name: bytes, path: bytes) -> list[bytes]:
@@ -1012,38 +1173,44 @@ def fork(
     return pid
 
 
-def open_terminal(rows: int, columns: int) -> tuple[int, int]:
+def open_terminal(rows: int, columns: int) -> tuple[int, int, str]:
     """
     Create a terminal.
 
     Returns:
-        The agent's end of the terminal, and the command's end.
+        The agent's end of the terminal, the command's end, and the path of the latter.
 
     Raises:
         OSError: there are too many terminals, or the workspace supports none.
     """
-    import termios
-
+    opened = []
     try:
-        master, slave = os.openpty()
-    except OSError as error:
-        text = f"no terminal can be created in the workspace: {error.strerror}"
-        raise OSError(error.errno, text) from None
-    set_size(slave, rows, columns)
-    modes = termios.tcgetattr(slave)
-    # Makes the kernel's line editor erase whole characters instead of bytes.
-    modes[0] |= _IUTF8
-    termios.tcsetattr(slave, termios.TCSANOW, modes)
-    return master, slave
+        # Not `os.openpty`: some C libraries look up the group `tty` in there, and load libraries.
+        master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
+        opened.append(master)
+        fcntl.ioctl(master, _UNLOCK_TERMINAL, struct.pack("i", 0))
+        (number,) = struct.unpack("I", fcntl.ioctl(master, _TERMINAL_NUMBER, bytes(4)))
+        path = f"/dev/pts/{number}"
+        slave = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        opened.append(slave)
+        set_size(slave, rows, columns)
+        modes = termios.tcgetattr(slave)
+        # Makes the kernel's line editor erase whole characters instead of bytes.
+        modes[0] |= _IUTF8
+        termios.tcsetattr(slave, termios.TCSANOW, modes)
+    except (OSError, termios.error) as error:
+        for fd in opened:
+            os.close(fd)
+        reason = os.strerror(error.args[0])
+        text = f"no terminal can be created in the workspace: {reason}"
+        raise OSError(error.args[0], text) from None
+    return master, slave, path
 
 
 def set_size(terminal: int, rows: int, columns: int) -> None:
     """
     Set the size of a terminal, in rows and columns.
     """
-    import fcntl
-    import termios
-
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 

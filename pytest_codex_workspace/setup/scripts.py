@@ -37,6 +37,7 @@ _REQUESTS = 1000
 _LOG_AGE = 7 * 24 * 3600.0
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
+_IDLE = 60.0
 
 # Codex runs the text of a script in a login shell, so neither its run bit nor
 # its first line matters. Carriage returns are left behind in a copy beside it,
@@ -211,25 +212,33 @@ def run_script(
     """
     started = clock.monotonic()
     expired = threading.Event()
+    waited: list[str] = []
     kept = bytearray()
     shown = _Shown(show, log_path)
     env = secrets.values
     hidden = secrets.redaction.stream()
     with _redacted(secrets):
-        process = channel.start(["bash", "-c", RUN, "bash", script], cwd=project, env=env)
+        # Whatever asks a question gets the end of input, as nobody would answer.
+        argv = ["bash", "-c", RUN, "bash", script]
+        process = channel.start(argv, cwd=project, env=env, stdin=False)
 
     def expire() -> None:
         expired.set()
-        process.kill()
+        with suppress(OSError):
+            waited.append(channel.inspect(process.pid)[0])
+            process.kill()
 
     timer = threading.Timer(timeout, expire)
     timer.daemon = True
     timer.start()
+    idle = _Idle(channel, process.pid, lambda text: show(secrets.redaction.text(text)))
+    idle.start()
     try:
         with _redacted(secrets):
             with _Log(log_path, show) as log:
 
                 def take(piece: bytes) -> None:
+                    idle.printed()
                     log.write(piece)
                     kept.extend(piece)
                     del kept[: max(0, len(kept) - _OUTPUT_LIMIT)]
@@ -248,6 +257,7 @@ def run_script(
         raise
     finally:
         timer.cancel()
+        idle.end()
     duration = clock.monotonic() - started
     output = kept.decode("utf-8", "replace")
     if code == 0 and not expired.is_set():
@@ -261,6 +271,8 @@ def run_script(
     )
     if ended.out_of_memory:
         what += f": {OUT_OF_MEMORY}"
+    if "".join(waited):
+        what += f"; it seemed to wait for input: {secrets.redaction.text(waited[0])}"
     advice = (
         f"Full log: {log_path}\nThe cache was not changed. Fix the script, commit it (a workspace "
         "contains only what is committed) and run again."
@@ -274,6 +286,59 @@ def run_script(
         without_tail=f"{script} {what}.\n{advice}",
         shown=not shown.missed,
     )
+
+
+class _Idle:
+    """
+    Tells when a script prints nothing and uses no processor time.
+    """
+
+    def __init__(self, channel: Channel, pid: int, show: Callable[[str], None]) -> None:
+        self._channel = channel
+        self._pid = pid
+        self._show = show
+        self._over = threading.Event()
+        self._printed = clock.monotonic()
+        self._thread = threading.Thread(
+            target=self._watch, name="codex-workspace-idle", daemon=True
+        )
+
+    def start(self) -> None:
+        """
+        Start to watch the script.
+        """
+        self._thread.start()
+
+    def printed(self) -> None:
+        """
+        Note that the script has printed something.
+        """
+        self._printed = clock.monotonic()
+
+    def end(self) -> None:
+        """
+        Stop watching, without waiting for an answer of the workspace.
+        """
+        self._over.set()
+
+    def _watch(self) -> None:
+        told, before = 0.0, -1
+        with suppress(OSError, ValueError):
+            while not self._over.wait(_IDLE / 2):
+                quiet = clock.monotonic() - self._printed
+                if quiet < _IDLE / 2 or told == self._printed:
+                    before = -1
+                    continue
+                waits, ticks = self._channel.inspect(self._pid)
+                if ticks == before and quiet >= _IDLE and not self._over.is_set():
+                    told = self._printed
+                    self._show(_idle(quiet, waits))
+                before = ticks
+
+
+def _idle(seconds: float, waits: str) -> str:
+    reason = f"it seems to wait for input: {waits}" if waits else "it seems to wait"
+    return f"... no output and no processor time for {seconds:.0f} s: {reason}"
 
 
 class _Log:

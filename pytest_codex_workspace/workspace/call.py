@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import threading
@@ -11,19 +12,40 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import WorkspaceLost
 from ..in_container import workspace_agent as wire
+from ..text.printable import printable
 from ..unpatched import clock
 from .process import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PTY_WINDOW", "WINDOW", "Call", "CommandCall", "FileCall", "Sender", "check_size"]
+__all__ = [
+    "ATTENTION",
+    "LONGEST",
+    "PTY_WINDOW",
+    "SILENCE",
+    "WINDOW",
+    "Call",
+    "CommandCall",
+    "FileCall",
+    "Sender",
+    "check_size",
+]
 
 WINDOW = 1 << 20
 """Bytes of unread output with which a started process blocks."""
 
 PTY_WINDOW = 1 << 17
 """The same on a terminal. This much output is still shown after Ctrl-C."""
+
+ATTENTION = 5.0
+"""Seconds after which a waiting call looks after the agent."""
+
+SILENCE = 30.0
+"""Seconds in which an agent answers, whatever its commands do."""
+
+LONGEST = 600.0
+"""Seconds that a request about a file may take in all."""
 
 _STDIN_WINDOW = 1 << 20
 _STDIN_PIECE = 1 << 18
@@ -43,6 +65,22 @@ class Sender(Protocol):
         Send one frame.
         """
 
+    def look_after(self, what: str) -> None:
+        """
+        Ask the agent for a sign of life if it has been silent. After `SILENCE`, end the
+        channel with an error that says *what* waits.
+        """
+
+    def inspect(self, pid: int) -> tuple[str, int]:
+        """
+        Return what a command seems to wait for, and its processor time.
+        """
+
+    def give_up(self, reason: str) -> None:
+        """
+        End the channel because of the agent.
+        """
+
 
 class Call(ABC):
     """
@@ -50,10 +88,21 @@ class Call(ABC):
 
     The thread that reads the channel calls `frame` and `lose`. That thread must never
     wait until it can send, because the agent could be waiting for the thread.
+
+    Every wait has a bound. A command may run for ever, but its agent must answer when
+    it is asked for a sign of life. All other answers must come by themselves.
+
+    Attributes:
+        what: the request in words, for errors.
+        watched: whether silence of the agent ends a wait.
     """
 
     def __init__(self, sender: Sender, number: int) -> None:
         self.number = number
+        self.what = "a request"
+        self.watched = True
+        self._frames = 0
+        self._waited = 0.0
         self._sender = sender
         self._changed = threading.Condition()
         self._ended = False
@@ -74,6 +123,7 @@ class Call(ABC):
             ValueError: the frame is invalid. Other errors have the same meaning.
         """
         with self._changed:
+            self._frames += 1
             if kind == wire.TAKEN:
                 self._credit += wire.TAKEN_COUNT.unpack(payload)[0]
                 if self._credit > _STDIN_WINDOW:
@@ -127,17 +177,64 @@ class Call(ABC):
         Process a frame of this kind of call. The caller holds `_changed`.
         """
 
+    @property
+    def _answer_is_due(self) -> bool:
+        """
+        Whether the agent itself must send the next frame. The caller holds `_changed`.
+        """
+        return False
+
     def _await(self, condition: Callable[[], bool], deadline: float | None = None) -> bool:
         """
         Wait until *condition* is true or *deadline* has passed. The caller holds `_changed`.
+
+        Raises:
+            WorkspaceLost: the workspace has ended, or its agent does not answer.
         """
+        frames, silent, unseen = self._frames, 0.0, 0.0
         while not condition():
             self._check_lost()
-            patience = None if deadline is None else deadline - clock.monotonic()
-            if patience is not None and patience <= 0:
-                return False
+            patience = ATTENTION
+            before = clock.monotonic()
+            if deadline is not None:
+                patience = min(patience, deadline - before)
+                if patience <= 0:
+                    return False
             self._changed.wait(patience)
+            # Not more than was waited for: this process may have been stopped in between.
+            passed = min(clock.monotonic() - before, patience)
+            silent, frames = silent + passed if frames == self._frames else 0.0, self._frames
+            unseen += passed
+            if self.watched and self._answer_is_due:
+                self._waited += passed
+                self._check_answer(silent)
+            if self.watched and unseen >= ATTENTION and not condition():
+                unseen = 0.0
+                self._look_after()
         return True
+
+    def _check_answer(self, silent: float) -> None:
+        if silent >= SILENCE:
+            reason = f"its agent has not answered for {silent:.0f} s: {self.what}"
+        elif self._waited >= LONGEST:
+            reason = f"its agent has not finished after {self._waited:.0f} s: {self.what}"
+        else:
+            return
+        self._without_lock(lambda: self._sender.give_up(reason))
+        self._check_lost()
+
+    def _look_after(self) -> None:
+        self._without_lock(lambda: self._sender.look_after(self.what))
+
+    def _without_lock(self, action: Callable[[], None]) -> None:
+        """
+        Do what may wait for the thread that reads the channel, which may wait for `_changed`.
+        """
+        self._changed.release()
+        try:
+            action()
+        finally:
+            self._changed.acquire()
 
     def _check_lost(self) -> None:
         if self._lost is not None:
@@ -155,9 +252,20 @@ class FileCall(Call):
     def __init__(self, sender: Sender, number: int, limit: int = 0) -> None:
         super().__init__(sender, number)
         self._limit = limit
-        self.data = bytearray()
+        self._data = io.BytesIO()
         self.exceeded = False
         self.values: dict[str, Any] = {}
+
+    @property
+    def data(self) -> bytes:
+        """
+        The data that has arrived. This is not a copy of it.
+        """
+        return self._data.getvalue()
+
+    @property
+    def _answer_is_due(self) -> bool:
+        return not self._ended
 
     def result(self, deadline: float | None = None) -> bool:
         """
@@ -178,9 +286,9 @@ class FileCall(Call):
 
     def _take(self, kind: int, payload: memoryview) -> None:
         if kind == wire.DATA:
-            self.exceeded = self.exceeded or len(self.data) + len(payload) > self._limit
+            self.exceeded = self.exceeded or self._data.tell() + len(payload) > self._limit
             if not self.exceeded:
-                self.data += payload
+                self._data.write(payload)
         elif kind in (wire.DONE, wire.READY):
             self.values = _json(payload)
         else:
@@ -218,6 +326,7 @@ class CommandCall(Call):
         self._unacknowledged = [0, 0]
         self._dropped = False
         self._pid: int | None = None
+        self._starting = False
         self._exit: Exit | None = None
 
     @property
@@ -226,6 +335,10 @@ class CommandCall(Call):
         The process id inside the workspace; 0 if the program did not start.
         """
         return self._pid or 0
+
+    @property
+    def _answer_is_due(self) -> bool:
+        return self._starting
 
     def started(self) -> None:
         """
@@ -236,7 +349,9 @@ class CommandCall(Call):
             WorkspaceLost: the workspace has ended.
         """
         with self._changed:
+            self._starting = True
             self._await(lambda: self._pid is not None or self._ended)
+            self._starting = False
             self._check_error()
 
     def read(self, stream: int) -> bytes:
@@ -312,6 +427,17 @@ class CommandCall(Call):
                 return
         self._sender.send(wire.KILL, self.number, json.dumps({"signal": signal}).encode())
 
+    def waits(self) -> str:
+        """
+        See `ProcessControl.waits`.
+        """
+        try:
+            return self._sender.inspect(self.pid)[0] if self.pid else ""
+        except WorkspaceLost:
+            raise
+        except OSError:
+            return ""
+
     def abandon(self) -> Exit:
         """
         See `ProcessControl.abandon`.
@@ -326,10 +452,14 @@ class CommandCall(Call):
 
     def output(self) -> tuple[bytes, bytes]:
         """
-        Return the unread output of both streams.
+        Return the unread output of both streams, and forget it: an agent may never
+        report the end of an abandoned command.
         """
         with self._changed:
-            return bytes(self._buffers[0]), bytes(self._buffers[1])
+            taken = bytes(self._buffers[0]), bytes(self._buffers[1])
+            for buffer in self._buffers:
+                buffer.clear()
+            return taken
 
     def _take(self, kind: int, payload: memoryview) -> None:
         if kind in (wire.STDOUT, wire.STDERR):
@@ -344,6 +474,7 @@ class CommandCall(Call):
                 float(values["duration"]),
                 truncated=self._dropped or any(values["truncated"]),
                 timed_out=bool(values["timed_out"]),
+                waits=str(values.get("waits", ""))[:_MESSAGE_LENGTH],
             )
             self._exit = self._exit or end
         else:
@@ -420,7 +551,8 @@ def _integer(value: Any) -> int:
 
 def _os_error(values: dict[str, Any]) -> OSError:
     number = getattr(errno, str(values.get("errno")), None)
-    message = str(values.get("message"))[:_MESSAGE_LENGTH]
+    # The path needs no such care: an `OSError` shows its repr.
+    message = printable(str(values.get("message"))[:_MESSAGE_LENGTH])
     if not isinstance(number, int):
         number = errno.EIO
     path = values.get("path")

@@ -1,7 +1,8 @@
 """The host's end of the connection to the agent of a workspace.
 
 The agent's messages are not trusted, because root in the workspace can forge them.
-Every length has a limit, and an invalid message ends the channel.
+Every length has a limit, and an invalid message ends the channel. So does silence:
+commands may run for ever without a word, but the agent answers.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import shlex
 import threading
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -18,13 +21,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import WorkspaceLost
 from ..in_container import workspace_agent as wire
 from ..unpatched import clock
-from .call import PTY_WINDOW, WINDOW, Call, CommandCall, FileCall, check_size
+from .call import (
+    ATTENTION,
+    PTY_WINDOW,
+    SILENCE,
+    WINDOW,
+    Call,
+    CommandCall,
+    FileCall,
+    check_size,
+)
 from .limits import MemoryWatch
 from .process import Exit, Process, to_bytes
 from .result import ExecResult, still_running, timed_out, was_interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..engine.protocol import Stream
     from .process import Pty
@@ -35,9 +47,20 @@ _OUTPUT_LIMIT = 10 << 20
 _FILE_LIMIT = 256 << 20
 _COUNTER_LIMIT = 64 << 10
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
+_NAMES_LIMIT = 64 << 20
+_WRONG_NAME = re.compile(rb"(?:\A|\0)\.{0,2}\0|/|[^\0]\Z")
+_WAITS_LENGTH = 500
 _STDERR_LIMIT = 64 << 10
 _PATIENCE = 5.0
 _CALLS_LIMIT = 1 << 32
+
+_NAMES = {
+    wire.READ: "reading",
+    wire.STAT: "the status of",
+    wire.LIST: "listing",
+    wire.MKDIR: "creating",
+    wire.UNLINK: "removing",
+}
 
 _C = TypeVar("_C", bound=Call)
 
@@ -75,9 +98,12 @@ class Channel:
         self._memory = MemoryWatch(lambda path: self.read_file(path, limit=_COUNTER_LIMIT))
         self._lock = threading.Lock()
         self._calls: dict[int, Call] = {}
-        self._running: dict[CommandCall, tuple[list[str], float, str | None]] = {}
+        self._running: dict[CommandCall, tuple[str | Sequence[str], float, str | None]] = {}
         self._last = 0
         self._closed = False
+        self._heard = clock.monotonic()
+        self._looked = 0.0
+        self._unanswered = 0.0
         self._lost: str | None = None
         self._over = threading.Event()
         self._buffer = bytearray()
@@ -122,9 +148,12 @@ class Channel:
             WorkspaceLost: the container has ended, or its agent does not answer.
         """
         call = self._open(FileCall)
+        # Programs of the image run meanwhile, and the agent waits for them.
+        call.watched = False
         self._request(
             wire.INIT,
             call,
+            "the start of the workspace",
             hosts=hosts,
             resolv=resolv,
             ca_certificate=ca_certificate,
@@ -146,7 +175,7 @@ class Channel:
                 bool(values["ca_installed"]),
                 float(values["ms"]),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise WorkspaceLost(
                 f"the agent of the workspace has another version: it answered "
                 f"{call.values!r:.200}. Run `codex-workspace clean --images`; the next run "
@@ -163,6 +192,7 @@ class Channel:
         input: str | bytes | None = None,  # noqa: A002 -- the public name
         timeout: float | None = None,
         limit: int = _OUTPUT_LIMIT,
+        args: str | Sequence[str] | None = None,
     ) -> ExecResult:
         """
         Run a program to its end.
@@ -175,6 +205,7 @@ class Channel:
             input: standard input; empty by default.
             timeout: seconds after which the process group is killed.
             limit: the largest number of bytes to keep of each stream.
+            args: the command as the user gave it, for the result and its errors.
 
         Raises:
             ExecTimeout: the timeout has passed. The error has the output so far.
@@ -186,7 +217,7 @@ class Channel:
         _check_command(argv, cwd, env or {}, user, timeout)
         call = self._open(lambda sender, number: CommandCall(sender, number, limit))
         began = clock.monotonic()
-        self._running[call] = (list(argv), began, cwd)
+        self._running[call] = (list(argv) if args is None else args, began, cwd)
         deadline = None if timeout is None else began + timeout + _PATIENCE
         try:
             self._execute(call, argv, cwd, env, user, timeout, stdin=input is not None, limit=limit)
@@ -202,9 +233,9 @@ class Channel:
             raise
         finally:
             del self._running[call]
-        result = self.explained(self._result(call, list(argv), end, cwd))
+        result = self.explained(self._result(call, list(argv) if args is None else args, end, cwd))
         if end.timed_out and timeout is not None:
-            raise timed_out(result, timeout)
+            raise timed_out(result, timeout, end.waits)
         return result
 
     def running(self) -> list[str]:
@@ -231,6 +262,7 @@ class Channel:
         check: bool = False,
         limit: int = _OUTPUT_LIMIT,
         pty: Pty | None = None,
+        stdin: bool = True,
     ) -> Process:
         """
         Start a program, and return while it is running. The other arguments are those
@@ -242,6 +274,8 @@ class Channel:
             limit: the largest number of bytes of each stream that `Process.wait` keeps.
             pty: a terminal on which the program runs. All its output is then
                 standard output.
+            stdin: whether there is input at all. Without, the program reads
+                `/dev/null`.
         """
         __tracebackhide__ = True
         _check_command(argv, cwd, env or {}, user, timeout)
@@ -258,7 +292,7 @@ class Channel:
         )
         try:
             self._execute(
-                call, argv, cwd, env, user, timeout, stdin=True, window=window, **terminal
+                call, argv, cwd, env, user, timeout, stdin=stdin, window=window, **terminal
             )
             call.started()
             if input is not None:
@@ -297,8 +331,7 @@ class Channel:
             OSError: the file cannot be read, or is larger than *limit* bytes.
             WorkspaceLost: the workspace's container has ended.
         """
-        call = self._data(wire.READ, path, limit)
-        return bytes(call.data)
+        return self._data(wire.READ, path, limit).data
 
     def write_file(self, path: str, data: bytes) -> None:
         """
@@ -310,7 +343,7 @@ class Channel:
         """
         _check_text(path)
         call = self._open(FileCall)
-        self._request(wire.WRITE, call, path=path)
+        self._request(wire.WRITE, call, f"writing {path[:200]!r}", path=path)
         with suppress(BrokenPipeError):
             call.feed(data, end=True)
         _finish(call, path)
@@ -323,22 +356,28 @@ class Channel:
         if (
             not isinstance(values, list)
             or len(values) != 10
-            or not all(type(value) is int for value in values)
+            or not all(type(value) is int and abs(value) < 1 << 63 for value in values)
+            or not 0 <= values[0] < 1 << 32
         ):
             raise self._forged(f"a status of {values!r:.200}")
         return os.stat_result(values)
 
-    def list_dir(self, path: str) -> list[str]:
+    def list_dir(self, path: str) -> Iterator[str]:
         """
-        Return the names in a directory, sorted.
+        Return the names in a directory, sorted. Each is made when it is asked for:
+        as text, a million names take many times their size.
+
+        Raises:
+            OSError: the directory cannot be read, or its names have more than 64 MiB.
+            WorkspaceLost: the workspace's container has ended.
         """
-        data = bytes(self._data(wire.LIST, path, _FILE_LIMIT).data)
-        names = [name.decode("utf-8", "surrogateescape") for name in data.split(b"\0")[:-1]]
-        for name in names:
-            # Code that copies the listed files must stay inside the directory.
-            if name in ("", ".", "..") or "/" in name:
-                raise self._forged(f"a file name of {name!r:.200}")
-        return names
+        data = self._data(wire.LIST, path, _NAMES_LIMIT).data
+        # Code that copies the listed files must stay inside the directory.
+        if wrong := _WRONG_NAME.search(data):
+            start = data.rfind(b"\0", 0, wrong.end() - 1) + 1
+            name = data[start : start + 200].partition(b"\0")[0]
+            raise self._forged(f"a file name of {os.fsdecode(name)!r}")
+        return _names(data)
 
     def mkdir(self, path: str, *, parents: bool = False, exist_ok: bool = False) -> None:
         """
@@ -352,6 +391,23 @@ class Channel:
         """
         self._request_file(wire.UNLINK, path)
 
+    def inspect(self, pid: int) -> tuple[str, int]:
+        """
+        Return what the command with the process id *pid* seems to wait for, empty if
+        nothing or unknown; and its processor time, in ticks.
+
+        Raises:
+            OSError: the agent cannot tell.
+            WorkspaceLost: the workspace's container has ended.
+        """
+        call = self._open(FileCall)
+        self._request(wire.INSPECT, call, f"inspecting process {pid}", pid=pid)
+        call.result()
+        waits, ticks = call.values.get("waits"), call.values.get("ticks")
+        if not isinstance(waits, str) or type(ticks) is not int:
+            raise self._forged(f"a state of {call.values!r:.200}")
+        return waits[:_WAITS_LENGTH], ticks
+
     def kill_all(self) -> None:
         """
         Kill every process in the workspace except the agent, and wait until all are
@@ -362,7 +418,7 @@ class Channel:
             WorkspaceLost: the workspace's container has ended.
         """
         call = self._open(FileCall)
-        self._request(wire.KILL_ALL, call)
+        self._request(wire.KILL_ALL, call, "killing all processes")
         call.result()
 
     def close(self) -> None:
@@ -380,9 +436,35 @@ class Channel:
         """
         try:
             self._stream.send(wire.HEADER.pack(kind, number, len(payload)) + payload)
-        except OSError:
-            self._over.wait(_PATIENCE)
+        except OSError as error:
+            if not self._over.wait(_PATIENCE):
+                self._end(str(error))
             raise WorkspaceLost(self._lost or "the connection to the workspace broke") from None
+
+    def look_after(self, what: str) -> None:
+        """
+        Ask the agent for a sign of life if it has been silent. After `SILENCE`, end the
+        channel with an error that says *what* waits.
+        """
+        with self._lock:
+            now = clock.monotonic()
+            if self._heard >= self._looked:
+                self._unanswered = 0.0
+            if self._lost is not None or now - max(self._heard, self._looked) < ATTENTION:
+                return
+            # Not more than a turn: this process may have been stopped in between.
+            waited, self._unanswered = self._unanswered, self._unanswered + ATTENTION
+            self._looked = now
+        if waited < SILENCE:
+            self.send(wire.PING, 0)
+        else:
+            self.give_up(f"its agent has not answered for {waited:.0f} s: {what}")
+
+    def give_up(self, reason: str) -> None:
+        """
+        End the channel because of the agent.
+        """
+        self._end(f"{reason}. Its first process may have been stopped, or replaced")
 
     def _open(self, kind: Callable[[Channel, int], _C]) -> _C:
         with self._lock:
@@ -393,7 +475,8 @@ class Channel:
             self._calls[self._last] = call
             return call
 
-    def _request(self, kind: int, call: Call, **values: Any) -> None:
+    def _request(self, kind: int, call: Call, what: str, **values: Any) -> None:
+        call.what = what
         payload = json.dumps(values).encode("ascii")
         if len(payload) > wire.MAX_PAYLOAD:
             self._forget(call)
@@ -417,6 +500,7 @@ class Channel:
         self._request(
             wire.EXEC,
             call,
+            f"the command {shlex.join(argv)[:200]}",
             argv=list(argv),
             cwd=cwd,
             env=dict(env or {}),
@@ -438,21 +522,23 @@ class Channel:
     def _request_file(self, kind: int, path: str, **values: Any) -> FileCall:
         _check_text(path)
         call = self._open(FileCall)
-        self._request(kind, call, path=path, **values)
+        self._request(kind, call, f"{_NAMES[kind]} {path[:200]!r}", path=path, **values)
         _finish(call, path)
         return call
 
     def _data(self, kind: int, path: str, limit: int) -> FileCall:
         _check_text(path)
         call = self._open(lambda sender, number: FileCall(sender, number, limit))
-        self._request(kind, call, path=path)
+        self._request(kind, call, f"{_NAMES[kind]} {path[:200]!r}", path=path)
         if not _finish(call, path):
             self.send(wire.KILL, call.number, b'{"signal": 9}')
-            text = f"larger than {limit} bytes; use Workspace.download"
+            text = f"larger than {limit >> 20} MiB; use Workspace.download"
             raise OSError(EFBIG, text, path)
         return call
 
-    def _result(self, call: CommandCall, args: list[str], end: Exit, cwd: str | None) -> ExecResult:
+    def _result(
+        self, call: CommandCall, args: str | Sequence[str], end: Exit, cwd: str | None
+    ) -> ExecResult:
         stdout, stderr = call.output()
         return ExecResult(
             args, end.code, stdout, stderr, end.duration, end.truncated, self._directory(cwd)
@@ -470,6 +556,7 @@ class Channel:
             while True:
                 kind, data = self._stream.receive()
                 if kind == 1:
+                    self._heard = clock.monotonic()
                     self._decode(data)
                 elif kind == 2:
                     self._stderr += data
@@ -494,6 +581,8 @@ class Channel:
                 if end - body < size:
                     break
                 start = body + size
+                if kind == wire.PONG:
+                    continue
                 with self._lock:
                     call = self._calls.get(number)
                 if call is None:
@@ -527,6 +616,13 @@ class Channel:
     def _last_output(self) -> str:
         words = self._stderr.decode("utf-8", "replace").strip()
         return f"\nlast output on its standard error:\n{words}" if words else ""
+
+
+def _names(data: bytes) -> Iterator[str]:
+    start = 0
+    while (end := data.find(b"\0", start)) >= 0:
+        yield data[start:end].decode("utf-8", "surrogateescape")
+        start = end + 1
 
 
 def _finish(call: FileCall, path: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal, Protocol, Unpack
 
@@ -129,13 +129,12 @@ class Workspace:
             WorkspaceLost: the container has ended.
         """
         __tracebackhide__ = True
-        where = self._cwd(cwd)
-        with self.commands.record(_as_given(cmd), where, user) as finished:
+        where, given = self._cwd(cwd), _as_given(cmd)
+        with self.commands.record(given, where, user) as finished:
             result = self._channel.run(
-                _argv(cmd), cwd=where, env=env, user=user, input=input, timeout=timeout
+                _argv(cmd), args=given, cwd=where, env=env, user=user, input=input, timeout=timeout
             )
             finished(result, "exited")
-        result = replace(result, args=_as_given(cmd))
         return result.check() if check else result
 
     def start(

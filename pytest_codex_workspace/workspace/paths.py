@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Files", "WorkspacePath", "bind"]
 
+_TEXT_LIMIT = 64 << 20
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
@@ -23,9 +24,9 @@ class Files(Protocol):
     Access to the files of a workspace, as its channel provides.
     """
 
-    def read_file(self, path: str) -> bytes:
+    def read_file(self, path: str, *, limit: int = ...) -> bytes:
         """
-        Return the content of a file.
+        Return the content of a file of up to *limit* bytes.
         """
 
     def write_file(self, path: str, data: bytes) -> None:
@@ -38,7 +39,7 @@ class Files(Protocol):
         Return the status of a file; without *follow*, that of a link itself.
         """
 
-    def list_dir(self, path: str) -> list[str]:
+    def list_dir(self, path: str) -> Iterator[str]:
         """
         Return the names in a directory, sorted.
         """
@@ -103,8 +104,13 @@ class WorkspacePath(PurePosixPath):
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """
         Return the content of the file as text, with universal line ends.
+
+        Raises:
+            OSError: the file cannot be read, or is larger than 64 MiB. Text can take four
+                times the memory of its bytes; `read_bytes` reads up to 256 MiB.
         """
-        return io.TextIOWrapper(io.BytesIO(self.read_bytes()), encoding, errors).read()
+        data = self._files.read_file(self._name(), limit=_TEXT_LIMIT)
+        return io.TextIOWrapper(io.BytesIO(data), encoding, errors).read()
 
     def write_bytes(self, data: bytes) -> int:
         """
@@ -162,8 +168,11 @@ class WorkspacePath(PurePosixPath):
     def iterdir(self) -> Iterator[WorkspacePath]:
         """
         Return an iterator over the entries of the directory, sorted by name.
+
+        Raises:
+            OSError: the directory cannot be read, or its names have more than 64 MiB.
         """
-        return iter([self / name for name in self._files.list_dir(self._name())])
+        return map(self.__truediv__, self._files.list_dir(self._name()))
 
     def unlink(self, missing_ok: bool = False) -> None:
         """

@@ -25,12 +25,16 @@ _KILL_PATIENCE = 5.0
 class Exit:
     """
     The end of a command, as the workspace reports it.
+
+    Attributes:
+        waits: what it seemed to wait for when it was killed after its timeout.
     """
 
     code: int
     duration: float
     truncated: bool
     timed_out: bool
+    waits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,11 @@ class ProcessControl(Protocol):
     def kill(self, signal: str | int) -> None:
         """
         Send a signal, by name or number, to the process group.
+        """
+
+    def waits(self) -> str:
+        """
+        Return what the command seems to wait for; empty if nothing or unknown.
         """
 
     def abandon(self) -> Exit:
@@ -204,6 +213,7 @@ class Process:
         self._expired: float | None = None
         self.finished: Callable[[ExecResult, CommandState], None] = _ignore
         self._began = clock.monotonic()
+        self._waits = ""
 
     def __repr__(self) -> str:
         return f"<Process {self.pid} {self.args!r}>"
@@ -243,6 +253,7 @@ class Process:
             WorkspaceLost: the workspace's container ended.
         """
         __tracebackhide__ = True
+        waits = ""
         try:
             end, expired = self._control.wait(_deadline(timeout), self._keep), None
         except BaseException as error:
@@ -251,18 +262,20 @@ class Process:
             raise
         if end is None:
             expired = timeout
+            waits = self._control.waits()
             self._control.kill("KILL")
             end = self._control.wait(_deadline(_KILL_PATIENCE), self._keep)
             if end is None:
                 end = self._control.abandon()
         elif end.timed_out:
-            expired = self._timeout
+            expired, waits = self._timeout, end.waits
         with self._lock:
             if self._result is None:
                 self._result, self._expired = self._explain(self._collect(end)), expired
                 self.finished(self._result, "exited" if expired is None else "timed out")
+                self._waits = waits
         if self._expired is not None:
-            raise timed_out(self._result, self._expired)
+            raise timed_out(self._result, self._expired, self._waits)
         return self._result.check() if self._check else self._result
 
     def kill(self, signal: str | int = "KILL") -> None:

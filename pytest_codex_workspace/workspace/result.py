@@ -114,23 +114,44 @@ class ExecResult:
         return self.args if isinstance(self.args, str) else shlex.join(self.args)
 
     def __repr__(self) -> str:
-        shown = [f"args={self.args!r}", f"exit_code={self.exit_code}"]
-        for name, text in (("stdout", self.stdout_bytes), ("stderr", self.stderr_bytes)):
-            piece = text[:_SHOWN].decode("utf-8", "replace")
-            more = f"... ({len(text)} bytes)" if len(text) > _SHOWN else ""
-            shown.append(f"{name}={piece!r}{more}")
+        # pytest shows the first and the last 118 characters of a `repr`, so the end of the output
+        # comes last: it says why a command failed.
+        shown = [f"exit_code={self.exit_code}", f"args={self._short_command()}"]
         shown.append(f"duration={self.duration:.3f}")
         flags = ("truncated", "out_of_memory")
         shown += [f"{name}=True" for name in flags if getattr(self, name)]
+        streams = [("stdout", self.stdout_bytes), ("stderr", self.stderr_bytes)]
+        for name, output in sorted(streams, key=lambda one: bool(one[1])):
+            if len(output) > 2 * _SHOWN:
+                first, last = _text(output[:_SHOWN]), _text(output[-_SHOWN:])
+                shown.append(f"{name}={first!r} ... ({len(output)} bytes) ... {last!r}")
+            else:
+                shown.append(f"{name}={_text(output)!r}")
         return f"ExecResult({', '.join(shown)})"
 
+    def _short_command(self) -> str:
+        text = repr(self.args if isinstance(self.args, str) else list(self.args))
+        return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
-def timed_out(result: ExecResult, timeout: float) -> ExecTimeout:
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def timed_out(result: ExecResult, timeout: float, waits: str = "") -> ExecTimeout:
     """
     Return the error of a command that was killed after *timeout* seconds.
+
+    Args:
+        result: what it had printed until then.
+        timeout: the limit in seconds.
+        waits: what it seemed to wait for.
     """
     what = f"command exceeded its timeout of {timeout:g} s and was killed"
-    return ExecTimeout(result.describe(what), result=result, timeout=timeout)
+    text = result.describe(what)
+    if waits:
+        text += f"\nit seemed to wait for input: {waits}"
+    return ExecTimeout(text, result=result, timeout=timeout)
 
 
 def was_interrupted(error: BaseException) -> bool:

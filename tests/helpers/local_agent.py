@@ -20,16 +20,20 @@ class LocalStream:
     A `Stream` to an agent that runs as a local process.
     """
 
-    def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, env: dict[str, str] | None = None, program: Path = PROGRAM
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-u", str(PROGRAM), *arguments],
+            [sys.executable, "-I", "-S", "-u", str(program), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=env,
             bufsize=0,
         )
+        os.set_blocking(self.process.stdin.fileno(), False)
         self._lock = threading.Lock()
+        self.stalled = 30.0
         outputs = (self.process.stdout, self.process.stderr)
         self._open = {pipe.fileno(): kind for kind, pipe in enumerate(outputs, 1)}
 
@@ -38,9 +42,11 @@ class LocalStream:
             view = memoryview(data)
             try:
                 while view:
-                    view = view[self.process.stdin.write(view) :]
+                    if not select.select([], [self.process.stdin], [], self.stalled)[1]:
+                        self.process.kill()
+                        raise ConnectionError("the agent reads nothing")
+                    view = view[self.process.stdin.write(view) or 0 :]
             except ValueError:
-                # Another thread has closed it.
                 raise ConnectionError("the agent accepts no more input") from None
 
     def receive(self) -> tuple[int, bytes]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import docker
 import pytest
 
 from pytest_codex_workspace import ExecError, ExecTimeout, WorkspaceLost
+from pytest_codex_workspace.workspace.process import Pty
 
 
 def test_exec_returns_what_happened(plain):
@@ -130,6 +132,78 @@ def test_a_download_cannot_write_elsewhere(plain, tmp_path):
         plain.download("trap", tmp_path / "trap")
 
     assert not (tmp_path / "trap" / "link").exists()
+
+
+def test_two_downloads_together_cannot_lead_elsewhere(plain, tmp_path):
+    """
+    Each of them alone looks harmless.
+    """
+    (tmp_path / "secret").write_text("of the host")
+    to = tmp_path / "to"
+    to.mkdir()
+    plain.exec("mkdir -p d/a && ln -s ghost/../../../secret d/a/leak", check=True)
+    with pytest.raises(Exception, match="leads out of the directory"):
+        plain.download("d", to)
+    plain.exec("ln -sfn . d/a/leak && mkdir d/a/ghost", check=True)
+    plain.download("d", to)
+    plain.exec("rm -r d/a/* && ln -s .. d/a/ghost && ln -s ghost/../secret d/a/leak", check=True)
+    with pytest.raises(Exception, match=r"leads out|exists"):
+        plain.download("d", to)
+
+    links = [path for path in to.rglob("*") if path.is_symlink()]
+    assert links
+    assert all(path.resolve().is_relative_to(to / "d") for path in links)
+
+
+TRAPS = """
+set -eu
+printf 'passwd: trap files\ngroup: trap files\n' >/etc/nsswitch.conf
+python=$(python3 -c 'import os; print(os.path.dirname(os.__file__))')
+libraries=$(dirname "$(ls -d /lib/*/libc.so.6 /lib64/libc.so.6 2>/dev/null | head -1)")
+modules="$python/encodings/utf_16.py $python/encodings/idna.py $python/traceback.py"
+rm -rf $python/encodings/__pycache__ $python/__pycache__/traceback.*
+rm -f $modules
+for trap in $modules $libraries/libnss_trap.so.2; do
+  mkfifo $trap
+  # Opening a FIFO waits for a reader.
+  setsid sh -c "echo >$trap; touch /sprung" >/dev/null 2>&1 &
+done
+"""
+"""Puts a FIFO in the place of libraries and modules, and notes when one is opened."""
+
+
+def test_the_first_process_loads_nothing_of_its_workspace(plain):
+    """
+    Whatever a request needs was loaded before the first command.
+    """
+    plain.exec(TRAPS, check=True)
+
+    assert plain.exec(["true"], user="nobody", timeout=20).ok
+    assert plain.exec(["true"], user="daemon:tty", timeout=20).ok
+    assert plain.start(["true"], user="nobody", pty=Pty()).wait(20).ok
+    with pytest.raises(OSError, match="no user"):
+        plain.exec(["true"], user="n\u00f6body", timeout=20)
+    with pytest.raises(FileNotFoundError):
+        plain.path("/\u00e9").read_bytes()
+    assert not plain.path("/sprung").exists()
+
+
+def test_a_stopped_first_process_is_a_lost_workspace(plain, codex_engine, monkeypatch):
+    """
+    Its container runs, its connection is open, and nothing waits for ever.
+    """
+    for module in ("call", "channel"):
+        for name, value in (("ATTENTION", 0.2), ("SILENCE", 2.0)):
+            monkeypatch.setattr(f"pytest_codex_workspace.workspace.{module}.{name}", value)
+    command = plain.start(["sleep", "600"])
+    client = docker.APIClient(codex_engine.url)
+    client.kill(plain.container, "STOP")
+    client.close()
+
+    with pytest.raises(WorkspaceLost, match=r"has not answered for 2 s: the status of '/tmp'"):
+        plain.path("/tmp").exists()
+    with pytest.raises(WorkspaceLost, match="has not answered"):
+        command.wait()
 
 
 def test_a_killed_container_is_a_lost_workspace(plain, codex_engine):

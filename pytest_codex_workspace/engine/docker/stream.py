@@ -20,6 +20,9 @@ __all__ = ["AttachedStream", "Demultiplexer"]
 _CHUNK = 256 * 1024
 """Bytes read from the socket at a time."""
 
+_STALLED = 30.0
+"""Seconds after which a container that takes no input is given up."""
+
 _END = (0, b"")
 
 _poll = (select.poll,)
@@ -76,6 +79,10 @@ class AttachedStream:
 
     def __init__(self, connection: socket.socket) -> None:
         connection.settimeout(None)
+        # Otherwise, a first process that is stopped would block senders for ever. Receiving has no
+        # limit, because containers are silent for as long as they like.
+        limit = struct.pack("ll", int(_STALLED), int(_STALLED % 1 * 1_000_000))
+        connection.setsockopt(modules.socket.SOL_SOCKET, modules.socket.SO_SNDTIMEO, limit)
         # By what it can do: our class of TLS connections is not that of module `ssl`.
         secure = hasattr(connection, "getpeercert")
         self._wire: Any = _TlsWire(connection) if secure else connection  # type: ignore[arg-type]
@@ -96,7 +103,8 @@ class AttachedStream:
             except (OSError, ValueError):
                 self._shut_down()
                 raise ConnectionError(
-                    "The container accepts no more input: the container or the engine has ended."
+                    "The container accepts no more input: the container or the engine has ended, "
+                    f"or its first process has read nothing for {_STALLED:g} s."
                 ) from None
             except BaseException:
                 # Half a message was sent, so no other message may follow.
@@ -187,11 +195,12 @@ class _TlsWire:
                     sent = self._connection.send(view[:_CHUNK])
                 view = view[sent:]
             except modules.ssl.SSLWantWriteError:
-                self._wait(select.POLLOUT)
+                self._wait(select.POLLOUT, _STALLED)
             except modules.ssl.SSLWantReadError:
-                self._wait(select.POLLIN)
+                self._wait(select.POLLIN, _STALLED)
 
-    def _wait(self, event: int) -> None:
+    def _wait(self, event: int, seconds: float | None = None) -> None:
         poll = _poll[0]()
         poll.register(self._connection, event)
-        poll.poll()
+        if not poll.poll(None if seconds is None else seconds * 1000):
+            raise TimeoutError

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pytest_codex_workspace.errors import ExecTimeout
 from pytest_codex_workspace.in_container import workspace_agent as wire
+from pytest_codex_workspace.workspace.channel import Channel
+from pytest_codex_workspace.workspace.process import Pty
 
 from ...helpers.local_agent import PROGRAM, LocalStream, until_ended
 
@@ -232,3 +236,145 @@ def test_a_window_limits_the_output(agent):
     assert agent.receive() == (wire.STDOUT, b"678")
     agent.send(wire.STDIN_EOF)
     assert agent.until(wire.EXIT)["totals"] == [8, 0]
+
+
+OBSERVED = """
+import sys
+log = open({log!r}, "ab", buffering=0)
+with open({program!r}) as file:
+    code = compile(file.read(), {program!r}, "exec")
+def write(event, arguments):
+    if event in ("import", "open"):
+        log.write(f"{{event}} {{arguments[0]}}\\n".encode())
+sys.addaudithook(write)
+exec(code, {{"__name__": "__main__"}})
+"""
+"""Runs the agent, and writes what it imports and opens."""
+
+
+def _use(channel: Channel, directory: Path) -> None:
+    """
+    Send every request that a host sends, also those that fail.
+    """
+    name = str(directory / "file")
+    user = "daemon:daemon" if os.getuid() == 0 else None
+    channel.run(["true"], user=user, cwd="/", timeout=60)
+    channel.run(["cat"], input="x", user=user and "1:tty", cwd="/")
+    for argv in (["no-such-program"], ["/etc/passwd"], [name]):
+        channel.run(argv)
+    for wrong in ("nobody-here", "daemon:nobody-here", "\u0661"):
+        with pytest.raises(OSError, match="there is no"):
+            channel.run(["true"], user=wrong)
+    with pytest.raises(ExecTimeout):
+        channel.run(["sleep", "60"], timeout=0.01)
+    process = channel.start(["cat"], pty=Pty())
+    process.resize(30, 90)
+    process.send("x\n")
+    process.kill("TERM")
+    process.wait()
+    channel.write_file(name, b"x" * 10)
+    channel.read_file(name)
+    channel.stat(name)
+    assert [*channel.list_dir(str(directory))] == ["file"]
+    channel.mkdir(f"{name}s/a", parents=True, exist_ok=True)
+    channel.unlink(name)
+    with pytest.raises(FileNotFoundError):
+        channel.read_file(f"{name}/\udcff\u00e9")
+    channel.send(wire.PING, 0)
+    channel.inspect(channel.start(["cat"]).pid)
+    channel.kill_all()
+
+
+def test_a_running_agent_loads_nothing(tmp_path):
+    """
+    Commands may have replaced every module and library, so neither is loaded by any request.
+    """
+    log, program, files = tmp_path / "log", tmp_path / "observed.py", tmp_path / "files"
+    program.write_text(OBSERVED.format(log=str(log), program=str(PROGRAM)))
+    files.mkdir()
+    stream = LocalStream(program=program)
+    channel = Channel(stream, describe=lambda: "gone")
+    channel.init()
+    before, started = _mapped(stream.process.pid), log.stat().st_size
+
+    _use(channel, files)
+    after = _mapped(stream.process.pid)
+    done = log.read_bytes()[started:].decode("utf-8", "replace").splitlines()
+    channel.close()
+    stream.end()
+
+    assert [line for line in done if line.startswith("import ")] == []
+    opened = {line.removeprefix("open ") for line in done} - {"None"}
+    opened = {one for one in opened if str(files) not in one}
+    opened = {one for one in opened if not one.startswith(("/dev/", "/proc/"))}
+    assert opened <= {"/etc/passwd", "/etc/group"} | {line for line in opened if line.isdigit()}
+    assert after <= before
+
+
+def _mapped(pid: int) -> set[str]:
+    """
+    Return the files in the memory of a process.
+    """
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {line.split(maxsplit=5)[5] for line in lines if "/" in line}
+
+
+def test_json_in_another_encoding_is_refused(agent):
+    """
+    To read it, Python would load a module.
+    """
+    agent.send(wire.STAT, '{"path": "/"}'.encode("utf-16"))
+
+    assert agent.receive() is None
+    assert b"UnicodeDecodeError" in agent.errors
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ("ann", (1000, 100, [100, 7], b"/home/ann")),
+        ("1000", (1000, 100, [100, 7], b"/home/ann")),
+        ("77", (77, 0, [0], b"/")),
+        ("77:staff", (77, 7, [7], b"/")),
+        ("ann:9", (1000, 9, [9], b"/home/ann")),
+        ("4294967295", None),
+        ("-1", None),
+        ("+", None),
+        ("broken", None),
+        ("ann:", (1000, 100, [100, 7], b"/home/ann")),
+        ("ann:none", None),
+    ],
+)
+def test_accounts_are_read_as_text(monkeypatch, user, expected):
+    """
+    Damaged lines are skipped, and numbers need no entry.
+    """
+    files = {
+        "/etc/passwd": b"::\n+::::::\nbroken:x:a:b:::\nann:x:1000:100:Ann:/home/ann:/bin/sh\n\xff",
+        "/etc/group": b"users:x:100:ann\nstaff:x:7:bob,ann\nodd:x:-1:ann\n",
+    }
+
+    def entries(path: str, width: int) -> Iterator[list[bytes]]:
+        found = [line.split(b":") for line in files[path].split(b"\n")]
+        return iter([fields for fields in found if len(fields) == width and fields[0]])
+
+    monkeypatch.setattr(wire, "_accounts", entries)
+    if expected is None:
+        with pytest.raises(OSError, match="in the workspace"):
+            wire.find_account(user)
+        return
+    account = wire.find_account(user)
+    assert expected == (account.uid, account.gid, account.groups, account.env[b"HOME"])
+
+
+def test_users_are_read_within_bounds(tmp_path, monkeypatch):
+    """
+    Neither a FIFO nor an endless file stops the agent.
+    """
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "sparse").write_bytes(b"ann:x:1:2:::\n")
+    os.truncate(tmp_path / "sparse", 1 << 40)
+
+    assert list(wire._accounts(str(tmp_path / "fifo"), 7)) == []
+    assert list(wire._accounts(str(tmp_path / "nothing"), 7)) == []
+    assert [one[0] for one in wire._accounts(str(tmp_path / "sparse"), 7)] == [b"ann"]

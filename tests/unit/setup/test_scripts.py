@@ -44,6 +44,7 @@ def run(channel, tmp_path):
         path.parent.mkdir()
         path.write_bytes(script)
         shown: list[str] = []
+        go.shown = shown
         log = tmp_path / "logs" / "x.log"
         result = run_script(
             channel,
@@ -104,6 +105,18 @@ def test_a_failure_has_code_log_and_tail(run, tmp_path):
     assert (9, SETUP, "why\n") == (caught.value.exit_code, caught.value.script, caught.value.tail)
     assert tmp_path / "logs" / "x.log" == caught.value.log_path
     assert "The cache was not changed. Fix the script, commit it" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "question", ['read -rp "Continue? " a', "cat", "python3 -c 'input()'", "head -c1 </dev/tty"]
+)
+def test_a_question_gets_the_end_of_input(run, question):
+    """
+    Nobody is there to answer, whatever the input of this process is.
+    """
+    result, _, _ = run(f"{question} 2>/dev/null; echo the script goes on".encode())
+
+    assert result.output.endswith("the script goes on\n")
 
 
 def test_a_script_that_hangs_is_ended(run):
@@ -256,3 +269,22 @@ def test_a_workspace_that_is_lost_at_once_tells_no_secret(secrets, tmp_path):
 
     assert "oh: ***" in str(caught.value)
     assert secrets.values["TOKEN"] not in str(caught.value)
+
+
+ASKS = b"mkfifo asked; echo asking; read answer <asked"
+
+
+@pytest.mark.slow
+def test_a_script_that_waits_for_input_is_told(run, monkeypatch):
+    """
+    It is told once while the script runs, and in the error of its timeout.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.setup.scripts._IDLE", 0.2)
+
+    with pytest.raises(SetupError, match=r"seemed to wait for input: bash \(process") as caught:
+        run(ASKS, timeout=1.5)
+
+    assert caught.value.tail == "asking\n"
+    told = [line for line in run.shown if "no output and no processor time" in line]
+    assert len(told) == 1
+    assert "it seems to wait for input: bash (process" in told[0]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import signal
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
 
 from pytest_codex_workspace.errors import ExecError, ExecTimeout, WorkspaceLost
 from pytest_codex_workspace.in_container import workspace_agent as wire
+from pytest_codex_workspace.unpatched import clock
 from pytest_codex_workspace.workspace.channel import Channel
+from pytest_codex_workspace.workspace.process import Pty
 
 from ...helpers.local_agent import LocalStream, ScriptedStream, frame, until_ended
 
@@ -558,7 +563,7 @@ def test_a_forged_listing_ends_the_channel(scripted, name):
     ]
 
     with pytest.raises(WorkspaceLost, match="a file name of"):
-        channel.list_dir("/somewhere")
+        list(channel.list_dir("/somewhere"))
 
 
 def test_an_interrupted_command_says_what_it_was_doing(channel):
@@ -587,3 +592,280 @@ def test_an_interrupted_command_says_what_it_was_doing(channel):
     assert "sleep 60" in note
     assert "  | the license server" in note
     assert channel.running() == []
+
+
+WAITS = {
+    "reading '/x'": lambda channel: channel.read_file("/x"),
+    "writing '/x'": lambda channel: channel.write_file("/x", b"x"),
+    "writing '/big'": lambda channel: channel.write_file("/big", b"x" * 5 * MIB),
+    "the status of '/x'": lambda channel: channel.stat("/x"),
+    "listing '/x'": lambda channel: channel.list_dir("/x"),
+    "creating '/x'": lambda channel: channel.mkdir("/x"),
+    "removing '/x'": lambda channel: channel.unlink("/x"),
+    "killing all processes": lambda channel: channel.kill_all(),
+    "the command sleep 1": lambda channel: channel.start(["sleep", "1"]),
+}
+"""Requests that the agent itself answers."""
+
+COMMANDS = {
+    "the command true": lambda channel: channel.run(["true"]),
+    "the command cat": lambda channel: channel.run(["cat"], input=b"x" * 5 * MIB),
+}
+
+
+@pytest.fixture
+def impatient(monkeypatch) -> None:
+    """
+    Shorten the time in which an agent must answer.
+    """
+    for module in ("call", "channel"):
+        for name, value in (("ATTENTION", 0.02), ("SILENCE", 0.2)):
+            monkeypatch.setattr(f"pytest_codex_workspace.workspace.{module}.{name}", value)
+    monkeypatch.setattr("pytest_codex_workspace.workspace.call.LONGEST", 1.0)
+
+
+@pytest.mark.parametrize(("what", "call"), [*WAITS.items(), *COMMANDS.items()])
+def test_a_silent_agent_is_a_lost_workspace(scripted, impatient, what, call):
+    """
+    The error says which call had no answer, and for how long.
+    """
+    channel = _channel(scripted)
+
+    with pytest.raises(WorkspaceLost, match=rf"has not answered for \d+ s: {re.escape(what)}"):
+        call(channel)
+    assert channel.lost
+
+
+class AlivePretender(ScriptedStream):
+    """
+    A stream that answers each request for a sign of life, and nothing else.
+    """
+
+    def __init__(self, also: bytes = b"") -> None:
+        super().__init__()
+        self._also = also
+
+    def send(self, data: bytes) -> None:
+        if data[0] == wire.PING:
+            self.say(1, frame(wire.PONG, 0) + self._also)
+
+
+@pytest.mark.parametrize(("what", "call"), WAITS.items())
+def test_a_sign_of_life_is_no_answer(impatient, what, call):
+    """
+    Whoever impersonates the agent cannot make a request last for ever.
+    """
+    channel = _channel(AlivePretender())
+
+    with pytest.raises(WorkspaceLost, match=f"has not answered for .*{re.escape(what)}"):
+        call(channel)
+
+
+def test_an_answer_that_never_ends_is_a_lost_workspace(impatient):
+    """
+    Each piece of it comes in time.
+    """
+    channel = _channel(AlivePretender(frame(wire.DATA, 1, b"x")))
+
+    with pytest.raises(WorkspaceLost, match=r"has not finished after .*reading '/x'"):
+        channel.read_file("/x")
+
+
+@pytest.mark.slow
+def test_a_command_may_be_silent_for_as_long_as_it_runs(impatient, monkeypatch):
+    """
+    Its agent answers meanwhile.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.workspace.channel.SILENCE", 1.0)
+    stream = LocalStream()
+    channel = _channel(stream)
+    channel.init()
+
+    assert channel.run(["sleep", "1.5"]).ok
+    channel.close()
+    stream.end()
+
+
+def test_a_command_that_somebody_pretends_to_run_has_a_timeout(impatient, monkeypatch):
+    """
+    Without one, it is like a command that runs for ever.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.workspace.channel._PATIENCE", 0.1)
+
+    with pytest.raises(ExecTimeout):
+        _channel(AlivePretender()).run(["sleep", "60"], timeout=0.3)
+
+
+@pytest.mark.parametrize(("what", "call"), [*WAITS.items(), *COMMANDS.items()])
+def test_a_stopped_agent_is_a_lost_workspace(impatient, what, call):
+    """
+    Its pipes fill up, and their senders do not wait for ever either.
+    """
+    stream = LocalStream()
+    stream.stalled = 0.1
+    channel = _channel(stream)
+    channel.init()
+    os.kill(stream.process.pid, signal.SIGSTOP)
+
+    with pytest.raises(WorkspaceLost, match=r"has not answered|was removed"):
+        call(channel)
+
+    stream.process.kill()
+    stream.end()
+
+
+def test_a_pause_of_this_process_is_no_silence(scripted, impatient, monkeypatch):
+    """
+    An example is Ctrl-Z. The answers are still in the socket then.
+    """
+    channel = _channel(scripted)
+    seconds = iter(range(0, 10**6, 1000))
+    monkeypatch.setattr(clock, "monotonic", lambda: float(next(seconds)))
+    asked = threading.Event()
+    send = scripted.send
+
+    def count(data: bytes) -> None:
+        send(data)
+        if data[0] == wire.PING:
+            asked.set()
+            scripted.say(1, frame(wire.PONG, 0) + frame(wire.EXIT, 1, END))
+
+    monkeypatch.setattr(scripted, "send", count)
+
+    assert channel.run(["true"]).exit_code == 4
+    assert asked.is_set()
+
+
+def test_an_error_of_the_agent_has_no_control_sequences(scripted):
+    """
+    Otherwise, a report of pytest would send them to the terminal.
+    """
+    channel = _channel(scripted)
+    told = {"errno": "EACCES", "message": "\x1b]0;title\x07\x1b[2Jno\x9b", "path": None}
+    scripted.answers = [frame(wire.ERROR, 1, json.dumps(told).encode())]
+    with pytest.raises(PermissionError) as caught:
+        channel.stat("/x")
+    assert caught.value.strerror == "no"
+
+    told |= {"path": "/\x1b[2J"}
+    scripted.answers = [frame(wire.ERROR, 2, json.dumps(told).encode())]
+    with pytest.raises(PermissionError) as caught:
+        channel.stat("/x")
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [[1 << 40] + [0] * 9, [0] * 9 + [1 << 70], [-1] + [0] * 9])
+def test_a_forged_status_ends_the_channel(scripted, values):
+    """
+    Functions of the standard library would raise odd errors for it.
+    """
+    channel = _channel(scripted)
+    scripted.answers = [frame(wire.DONE, 1, json.dumps({"stat": values}).encode())]
+
+    with pytest.raises(WorkspaceLost, match="a status of"):
+        channel.stat("/x")
+
+
+def test_a_forged_start_is_an_error(scripted):
+    """
+    A number may be larger than any float.
+    """
+    channel = _channel(scripted)
+    ready = b'{"python": "3", "pid": 1, "ca_installed": false, "ms": 1%s}' % (b"0" * 400)
+    scripted.answers = [frame(wire.READY, 1, ready)]
+
+    with pytest.raises(WorkspaceLost, match="another version"):
+        channel.init()
+
+
+def test_names_of_a_directory_take_no_more_memory_than_they_have_bytes(scripted):
+    """
+    There may be a million, and they come one by one.
+    """
+    channel = _channel(scripted)
+    names = b"".join(b"%06d\0" % number for number in range(15_000))
+    scripted.answers = [frame(wire.DATA, 1, names)] * 3 + [frame(wire.DONE, 1, b"{}")]
+    tracemalloc.start()
+    try:
+        found = channel.list_dir("/many")
+        assert (next(found), sum(1 for _ in found)) == ("000000", 3 * 15_000 - 1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 5 * 3 * len(names)
+
+
+def test_names_of_a_directory_have_a_limit(scripted, monkeypatch):
+    """
+    The error is that of a file that is too large.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.workspace.channel._NAMES_LIMIT", 1000)
+    channel = _channel(scripted)
+    scripted.answers = [frame(wire.DATA, 1, b"x\0" * 600)]
+
+    with pytest.raises(OSError, match="larger than") as caught:
+        channel.list_dir("/many")
+    assert caught.value.errno == errno.EFBIG
+
+
+WAITING = {
+    "a pipe that nobody writes to": (["cat"], r"cat \(process \d+\) reads a pipe"),
+    "a pipe behind a shell": (["sh", "-c", "read x; true"], "reads a pipe"),
+    "a FIFO": (["sh", "-c", "mkfifo asked; read x <asked"], "opens a pipe that nobody else"),
+    "a pipe of its own": (["sh", "-c", "mkfifo own; read x <>own"], "reads a pipe"),
+}
+
+
+@pytest.mark.parametrize(("argv", "words"), WAITING.values(), ids=WAITING)
+def test_a_command_that_waits_for_input_is_told(channel, argv, words):
+    """
+    The error of a timeout says so, whoever measured it.
+    """
+    process = channel.start(argv, cwd=_fresh(channel))
+    while not (waits := channel.inspect(process.pid)[0]):
+        assert process.poll() is None
+
+    assert re.search(words, waits)
+    with pytest.raises(ExecTimeout, match=f"seemed to wait for input: .*{words}"):
+        process.wait(timeout=0.01)
+
+
+def test_a_command_on_a_terminal_waits_for_it(channel):
+    """
+    The agent measures this timeout.
+    """
+    process = channel.start(["cat"], pty=Pty(), timeout=1.0)
+
+    with pytest.raises(ExecTimeout, match=r"seemed to wait for input: cat .* reads its terminal"):
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["sleep 60", "sleep 60 | cat", "while :; do :; done", "cat <own & exec 3>own; sleep 60"],
+)
+def test_a_command_that_does_something_else_waits_for_no_input(channel, script):
+    """
+    In a pipeline, most commands read.
+    """
+    with pytest.raises(ExecTimeout) as caught:
+        channel.run(["sh", "-c", f"mkfifo own; {script}"], timeout=0.4, cwd=_fresh(channel))
+
+    assert "seemed to wait" not in str(caught.value)
+
+
+def _fresh(channel: Channel) -> str:
+    made = channel.run(["mktemp", "-d", "-p", "."]).stdout.strip()
+    return f"{channel.run(['pwd']).stdout.strip()}/{made}"
+
+
+def test_a_forged_state_ends_the_channel(scripted):
+    """
+    Its values have the wrong types.
+    """
+    channel = _channel(scripted)
+    scripted.answers = [frame(wire.DONE, 1, b'{"waits": 1, "ticks": "x"}')]
+
+    with pytest.raises(WorkspaceLost, match="a state of"):
+        channel.inspect(1)

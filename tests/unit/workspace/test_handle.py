@@ -119,6 +119,27 @@ def test_a_timeout_ends_the_command(ws):
     assert 0.1 == caught.value.timeout
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda ws, command: ws.exec(command, timeout=0.5),
+        lambda ws, command: ws.start(command).wait(timeout=0.5),
+        lambda ws, command: ws.start(command, timeout=0.5).wait(),
+    ],
+)
+def test_a_timeout_tells_the_command_as_it_was_given(ws, run):
+    """
+    The error has the command, the time, and the end of the output.
+    """
+    command = "seq 100; echo the last word; sleep 60"
+
+    with pytest.raises(ExecTimeout, match=r"0\.5 s.*echo the last word") as caught:
+        run(ws, command)
+
+    assert caught.value.result.args == command
+    assert "| the last word" in str(caught.value)
+
+
 def test_a_command_reads_its_input_and_variables(ws):
     """
     Variables are added to those of the workspace.

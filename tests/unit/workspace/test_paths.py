@@ -219,3 +219,15 @@ def test_a_path_becomes_a_plain_one_in_another_process(project):
 
     assert type(again) is PurePosixPath
     assert again == project / "a"
+
+
+def test_text_has_a_lower_limit_than_bytes(project, tmp_path, monkeypatch):
+    """
+    Text may take four times the memory of its bytes.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.workspace.paths._TEXT_LIMIT", 1000)
+    (tmp_path / "large").write_bytes(bytes(2000))
+
+    assert len((project / "large").read_bytes()) == 2000
+    with pytest.raises(OSError, match="download"):
+        (project / "large").read_text()

@@ -39,6 +39,9 @@ class Control:
         if signal == "KILL" and self._code is not None:
             self._end = Exit(self._code, 0.5, truncated=False, timed_out=False)
 
+    def waits(self) -> str:
+        return "cat reads a pipe"
+
     def abandon(self) -> Exit:
         self._end = Exit(137, 0.0, truncated=False, timed_out=True)
         return self._end

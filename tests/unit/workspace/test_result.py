@@ -98,3 +98,15 @@ def test_results_and_their_errors_can_be_pickled():
         again.stdout,
         again.stderr,
     )
+
+
+@pytest.mark.parametrize("stream", ["stdout_bytes", "stderr_bytes"])
+def test_an_assertion_shows_the_end_of_the_output(stream):
+    """
+    pytest shows both ends of a long `repr`, and the reason of a failure is mostly at the end.
+    """
+    output = b"line of the build\n" * 400 + b"E: the real reason\n"
+    result = ExecResult("for i in $(seq 400); do make; done; " * 20, 1, **{stream: output})
+
+    assert repr(result).startswith("ExecResult(exit_code=1, ")
+    assert "E: the real reason" in repr(result)[-118:]

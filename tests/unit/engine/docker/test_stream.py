@@ -128,3 +128,18 @@ def test_receive_after_the_end_returns_the_end(ends: tuple[AttachedStream, socke
     assert [(0, b"")] * 2 == [stream.receive(), stream.receive()]
     with pytest.raises(ConnectionError):
         stream.send(b"x")
+
+
+def test_a_sender_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The other end is open and reads nothing, as a stopped process does.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.engine.docker.stream._STALLED", 0.05)
+    ours, theirs = socket.socketpair()
+    stream = AttachedStream(ours)
+    with theirs:
+        for _ in range(2):
+            with pytest.raises(ConnectionError, match="read nothing"):
+                stream.send(b"x" * 10_000_000)
+        assert stream.receive() == (0, b"")
+        stream.close()
