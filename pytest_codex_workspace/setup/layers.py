@@ -7,24 +7,33 @@ ready: a setup layer brought to a commit, in which `setup-from-cache-script.sh` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import BinaryIO
 
 from ..cache.store import Build, Layer, LayerLabels, Recipe
 from ..codex import SELECT_RUNTIMES, SETUP, defaulted_runtimes
-from ..errors import ProjectionError, SetupError
+from ..errors import ExecTimeout, ProjectionError, SetupError
 from ..images.content_key import key_of
 from ..network.matching import Phase
 from ..options.config import Config
 from ..projection.archive import Projection
+from ..projection.switch import COMMAND, OBJECTS_MISSING, switch_archive
 from ..reporting.output import Output
+from ..text.phrases import counted
+from ..text.printable import printable
 from ..workspace.launcher import Launcher, Running
+from ..workspace.result import ExecResult
 from .keys import clean_parts, ready_parts, setup_parts
 from .scripts import ScriptRunner
 from .spec import WorkspaceSpec
 
 __all__ = ["LayerBuilder"]
+
+_SAID_LIMIT = 1 << 20
+_SHOWN = 10
 
 
 class LayerBuilder:
@@ -147,6 +156,7 @@ class LayerBuilder:
     def _build_setup(self, spec: WorkspaceSpec, below: Layer | None) -> Iterator[Build]:
         with self._container(_image_of(below), spec, "setup") as running:
             run = self._runner.run(running, "setup", spec)
+            self.settle(running, spec)
             self._runner.write_record(running, "setup", run)
             build = self._finish(running)
             yield Build(build.container, run.log_path)
@@ -185,6 +195,25 @@ class LayerBuilder:
         running.channel.kill_all()
         return Build(running.container)
 
+    def settle(self, running: Running, spec: WorkspaceSpec) -> None:
+        """
+        End a run of `setup-script.sh`: no process is left, and the repository is on the
+        branch `work` at the commit. Files that setup changed stay as they are.
+
+        Codex does so when its cache is new, too; and a workspace is the same whether
+        its setup ran now or at an earlier commit.
+
+        Raises:
+            ProjectionError: the commit cannot be checked out.
+        """
+        running.channel.kill_all()
+        with switch_archive(spec.snapshot) as archive:
+            result = self._check_out(running, archive, COMMAND)
+        if result.exit_code == OBJECTS_MISSING:
+            self._project(running, spec)
+        else:
+            self._tell(result, spec)
+
     def _project(self, running: Running, spec: WorkspaceSpec) -> None:
         snapshot = spec.snapshot
         where = (str(snapshot.path), snapshot.head, len(snapshot.submodules))
@@ -193,12 +222,38 @@ class LayerBuilder:
                 self._projections[where] = Projection.of(snapshot)
             projection = self._projections[where]
             with projection.open() as archive:
-                self._launcher.put(running, projection.unpack_dir, archive)
-            result = running.channel.run(projection.command, cwd="/")
+                result = self._check_out(running, archive, projection.command)
+        self._tell(result, spec)
+
+    def _check_out(self, running: Running, archive: BinaryIO, command: Sequence[str]) -> ExecResult:
+        self._launcher.put(running, Projection.unpack_dir, archive)
+        limit = self._config.setup_timeout
+        try:
+            # Filters of the repository may run here, and git itself may be setup's.
+            return running.channel.run(command, cwd="/", timeout=limit)
+        except ExecTimeout:
+            raise ProjectionError(
+                f"git did not check the commit out within {limit:g} s in the workspace",
+                remedy="See whether a filter of the repository (git config) waits for something.",
+            ) from None
+
+    def _tell(self, result: ExecResult, spec: WorkspaceSpec) -> None:
+        """
+        Report that a commit could not be checked out, or which changes of setup it undid.
+        """
+        snapshot = spec.snapshot
+        at = snapshot.head[:12]
         if not result.ok:
             raise ProjectionError(
-                f"{snapshot.path} at {snapshot.head[:12]} could not be checked out in the "
+                f"{snapshot.path} at {at} could not be checked out in the "
                 f"workspace (the image needs git and python3):\n{result.stderr.strip()[-2000:]}"
+            )
+        paths, more = _lost(result.stdout)
+        if paths:
+            others = f" and {counted(more, 'other')}" if more > 0 else ""
+            self._output.note(
+                f"warning: setup and the commit {at} both change {', '.join(paths)}{others}; "
+                "the workspace has the commit's version (Codex would refuse to switch)"
             )
 
     def _select_runtimes(self, running: Running, spec: WorkspaceSpec) -> None:
@@ -245,6 +300,19 @@ class LayerBuilder:
         return LayerLabels(
             snapshot.identity, snapshot.name, snapshot.head, self._launcher.authority, parts
         )
+
+
+def _lost(said: str) -> tuple[list[str], int]:
+    """
+    Return the paths that `Projection.command` names, and the number of others. What it
+    prints may come from a program that setup has put in place of git or Python.
+    """
+    try:
+        values = json.loads(said[:_SAID_LIMIT])
+        paths = [printable(str(path)[:200]) for path in values["paths"][:_SHOWN]]
+        return paths, int(values["lost"]) - len(paths)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return [], 0
 
 
 def _image_of(layer: Layer | None) -> str:

@@ -143,6 +143,7 @@ class WorkspaceStarter:
             running = launched.running
             run = self._runner.run(running, "setup", spec)
             # Codex keeps files, not processes.
+            self._builder.settle(running, spec)
             running.channel.kill_all()
             self._launcher.enter(running, "test", spec.policy, spec.cassette)
             setup = _result(key, "miss", _History(run, None, run.log_path))
