@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 from ..cache.store import Build, Layer, LayerLabels, Recipe
@@ -27,6 +29,7 @@ from ..text.printable import printable
 from ..workspace.launcher import Launcher, Running
 from ..workspace.result import ExecResult
 from .keys import clean_parts, ready_parts, setup_parts
+from .records import Record, Records
 from .scripts import ScriptRunner
 from .spec import WorkspaceSpec
 
@@ -48,6 +51,9 @@ class LayerBuilder:
         platform: of the engine.
         config: the choice of base image, for errors.
         output: shows each step.
+
+    Attributes:
+        records: of the scripts that led to each layer.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class LayerBuilder:
     ) -> None:
         self._launcher = launcher
         self._runner = runner
+        self.records = Records(launcher, output)
         self._base = base
         self._base_identity = base_identity
         self._platform = platform
@@ -154,23 +161,23 @@ class LayerBuilder:
 
     @contextmanager
     def _build_setup(self, spec: WorkspaceSpec, below: Layer | None) -> Iterator[Build]:
-        with self._container(_image_of(below), spec, "setup") as running:
+        with self._container(_layer_of(below).image, spec, "setup") as running:
             run = self._runner.run(running, "setup", spec)
             self.settle(running, spec)
-            self._runner.write_record(running, "setup", run)
-            build = self._finish(running)
-            yield Build(build.container, run.log_path)
+            yield self._finish(running, Record(run), run.log_path)
 
     @contextmanager
     def _build_ready(self, spec: WorkspaceSpec, below: Layer | None) -> Iterator[Build]:
-        snapshot = spec.snapshot
-        with self._container(_image_of(below), spec, "resume") as running:
-            if below is None or below.head != snapshot.head:
+        snapshot, setup = spec.snapshot, _layer_of(below)
+        with self._container(setup.image, spec, "resume") as running:
+            # Read before anything else runs here, and written again: the record of the
+            # setup is not for other scripts to change.
+            record = self.records.read(setup, running)
+            if setup.head != snapshot.head:
                 self._project(running, spec)
             if snapshot.has_resume:
-                run = self._runner.run(running, "resume", spec)
-                self._runner.write_record(running, "resume", run)
-            yield self._finish(running)
+                record = replace(record, resume=self._runner.run(running, "resume", spec))
+            yield self._finish(running, record)
 
     @contextmanager
     def _container(
@@ -189,11 +196,13 @@ class LayerBuilder:
         finally:
             self._launcher.stop(running)
 
-    @staticmethod
-    def _finish(running: Running) -> Build:
+    def _finish(
+        self, running: Running, record: Record | None = None, log_path: Path | None = None
+    ) -> Build:
         # Codex keeps files, not processes; ended ones cannot write half a file.
         running.channel.kill_all()
-        return Build(running.container)
+        digest = self.records.write(running, record) if record else ""
+        return Build(running.container, log_path, digest)
 
     def settle(self, running: Running, spec: WorkspaceSpec) -> None:
         """
@@ -315,6 +324,6 @@ def _lost(said: str) -> tuple[list[str], int]:
         return [], 0
 
 
-def _image_of(layer: Layer | None) -> str:
+def _layer_of(layer: Layer | None) -> Layer:
     assert layer is not None  # noqa: S101 -- only a clean layer stands on the base image
-    return layer.image
+    return layer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ _PIDS = 4096
 # The last name is what `hostname` prints; git looks it up, which must not count as an outside name.
 _HOSTS = "127.0.0.1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace {hostname}\n"
 _RESOLVER = "nameserver {proxy}\noptions timeout:1 attempts:1\n"
+_TAR_OVERHEAD = 64 << 10
 _DAMAGE = ("overlay mount", "failed to mount", "layer does not exist", "runtime create failed")
 """What engines say of an image whose files are gone from their disk."""
 
@@ -242,6 +245,39 @@ class Launcher:
         Unpack a tar below the directory *path* of the container.
         """
         self._engine.put_archive(running.container, path, archive)
+
+    def read_from_image(self, image: str, path: str, limit: int) -> bytes:
+        """
+        Return the content of a file of *image*, without running anything of the image; empty
+        if there is no such file, or if it is larger than *limit* bytes.
+
+        Raises:
+            EngineError: the engine refused.
+        """
+        engine = self._engine
+        container = engine.create(
+            ContainerSpec(
+                image=image,
+                command=("true",),
+                name=self._identity.name("reading"),
+                labels=self._identity.labels("workspace"),
+            )
+        )
+        try:
+            archive = bytearray()
+            for piece in engine.get_archive(container, path):
+                archive += piece
+                if len(archive) > limit + _TAR_OVERHEAD:
+                    return b""
+        finally:
+            engine.remove(container)
+        try:
+            with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+                member = tar.next()
+                file = tar.extractfile(member) if member and member.isreg() else None
+                return file.read(limit) if file else b""
+        except tarfile.TarError:
+            return b""
 
     def stop(self, running: Running, after: Callable[[], None] | None = None) -> None:
         """
