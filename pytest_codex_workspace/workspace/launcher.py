@@ -30,9 +30,9 @@ __all__ = ["Launcher", "Running", "UnusableImage"]
 
 _AGENT = ("python3", "-I", "-S", "-u", AGENT)
 _PIDS = 4096
-# No ::1: there is no IPv6, and a server told to listen on "localhost" would take it first.
 # The last name is what `hostname` prints; git looks it up, which must not count as an outside name.
-_HOSTS = "127.0.0.1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace {hostname}\n"
+_HOSTS = "127.0.0.1\tlocalhost\n{loopback}{proxy}\tproxy\n{own}\tworkspace {hostname}\n"
+_LOOPBACK_IPV6 = "::1\tlocalhost ip6-localhost ip6-loopback\n"
 _RESOLVER = "nameserver {proxy}\noptions timeout:1 attempts:1\n"
 _TAR_OVERHEAD = 64 << 10
 _DAMAGE = ("overlay mount", "failed to mount", "layer does not exist", "runtime create failed")
@@ -131,6 +131,8 @@ class Launcher:
                 # A holder that was removed is not lent again; another may do.
                 if not self._isolation.is_alive(holder):
                     continue
+                if self._isolation.lacks_ipv6(error):
+                    continue
                 if any(words in str(error).lower() for words in _DAMAGE):
                     raise UnusableImage(image, error) from None
                 raise
@@ -146,6 +148,7 @@ class Launcher:
         cassette: str | None,
     ) -> Running:
         engine, isolation = self._engine, self._isolation
+        loopback = isolation.loopback
         with ExitStack() as undo:
             container = ""
             undo.callback(lambda: isolation.release(holder, container, _nothing))
@@ -157,6 +160,7 @@ class Launcher:
                     labels=self._identity.labels("workspace"),
                     environment=workspace_environment(env),
                     network=f"container:{holder.container}",
+                    sysctls=loopback,
                     cap_drop=("NET_RAW", "NET_ADMIN"),
                     pids_limit=_PIDS,
                 )
@@ -167,6 +171,7 @@ class Launcher:
             engine.start(container)
             channel = Channel(stream, describe=lambda: describe_container(engine, container))
             names = {
+                "loopback": _LOOPBACK_IPV6 if loopback else "",
                 "proxy": isolation.address,
                 "own": holder.address,
                 "hostname": holder.container[:12],
