@@ -156,6 +156,7 @@ class Workspace(Repository):
         super().__init__(path, host_environment(path.parent / "in-container"))
         self.lost: list[str] = []
         self.now = 0.0
+        self.projects = b"/workspace/"
         self.naps: list[float] = []
 
     def bring_to(self, repo: Repository, *, objects: bool = True) -> int:
@@ -172,7 +173,7 @@ class Workspace(Repository):
                 self._unpack(archive, root)
         script = runpy.run_path(f"{root}/codex-projection/apply_projection.py", run_name="script")
         clock = SimpleNamespace(time=lambda: self.now, sleep=self.naps.append)
-        script["main"].__globals__.update(time=clock, TOLD=1000)
+        script["main"].__globals__.update(time=clock, TOLD=1000, PROJECTS=self.projects)
         said, errors = io.StringIO(), io.StringIO()
         with redirect_stdout(said), redirect_stderr(errors):
             code = int(script["main"]([str(self.path)]))
@@ -364,3 +365,27 @@ def test_without_the_objects(repo: Repository, workspace: Workspace) -> None:
     assert workspace.bring_to(repo, objects=False) == OBJECTS_MISSING
 
     assert before == workspace.marks()
+
+
+def test_git_for_every_user(
+    repo: Repository, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    S3: The system's configuration names the project and its submodules once; what else is in it
+    stays.
+    """
+    config = tmp_path / "gitconfig"
+    config.write_text("[user]\n\tname = system\n")
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", str(config))
+    workspace.projects = os.fsencode(tmp_path)
+    repo.submodule("lib").submodule("in ner")
+    Repository(repo.path / "lib", repo.env).commit()
+    repo.commit()
+    for _ in range(2):
+        workspace.bring_to(repo)
+
+    listed = workspace.git("config", "--file", config, "--list").splitlines()
+
+    paths = ["", "/.git", "/lib", "/lib/in ner"]
+    named = [f"safe.directory={workspace.path}{path}" for path in paths]
+    assert ["user.name=system", *named] == listed
