@@ -291,6 +291,8 @@ def _workspace(directory: Path, network: str) -> dict[str, Any]:
     return {
         "entrypoint": ["python3", "-I", "-S", "-u", f"{COMPOSE_DIR}/compose_entry.py"],
         "network_mode": f"service:{network}",
+        # The holder has turned IPv6 off for every interface.
+        "sysctls": {"net.ipv6.conf.lo.disable_ipv6": "0"},
         "cap_drop": ["NET_ADMIN", "NET_RAW"],
         "pids_limit": _PIDS,
         "stdin_open": True,

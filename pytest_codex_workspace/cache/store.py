@@ -44,6 +44,7 @@ class Layer:
         made: whether the call that returned it built it.
         single_use: whether it was built for one workspace and ends with it.
         log_path: what the script printed, if it was built in this session.
+        record: digest of the record of its scripts; empty if there is none.
     """
 
     kind: LayerKind
@@ -54,6 +55,7 @@ class Layer:
     made: bool = False
     single_use: bool = False
     log_path: Path | None = None
+    record: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,12 @@ class Build:
     Attributes:
         container: id of the container.
         log_path: what the script in it printed.
+        record: digest of the record of its scripts, for the image's label.
     """
 
     container: str
     log_path: Path | None = None
+    record: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +331,7 @@ class LayerStore:
         tag = f"{IMAGE}:{recipe.name}"
         before = engine.image(tag)
         owned = self._identity.labels(kind, **{labels.KEY: recipe.key})
-        about = {**owned, **recipe.labels.to_dict()}
+        about = {**owned, **recipe.labels.to_dict(), labels.RECORD: build.record}
         image = engine.commit(build.container, tag=tag, labels=about)
         if kind == "setup":
             engine.tag(image.id, f"{IMAGE}:cached")
@@ -344,7 +348,7 @@ class LayerStore:
         owned = self._identity.labels("temporary", **{labels.KEY: recipe.key})
         # An engine removes parents that have no tag together with their last child.
         tag = f"{IMAGE}:temporary-{secrets.token_hex(6)}"
-        about = {**recipe.labels.to_dict(), **owned}
+        about = {**recipe.labels.to_dict(), **owned, labels.RECORD: build.record}
         image = self._engine.commit(build.container, tag=tag, labels=about)
         return replace(_layer_built(image, recipe, build), single_use=recipe.kind != "clean")
 
@@ -386,7 +390,8 @@ class LayerStore:
 def _layer_found(image: ImageInfo, recipe: Recipe) -> Layer:
     about = image.labels
     head, ca = about.get(labels.HEAD, ""), about.get(labels.CA, "")
-    return Layer(recipe.kind, image.id, recipe.key, head, ca)
+    record = about.get(labels.RECORD, "")
+    return Layer(recipe.kind, image.id, recipe.key, head, ca, record=record)
 
 
 def _layer_built(image: ImageInfo, recipe: Recipe, build: Build) -> Layer:
@@ -395,4 +400,5 @@ def _layer_built(image: ImageInfo, recipe: Recipe, build: Build) -> Layer:
         *(recipe.kind, image.id, recipe.key, about.head, about.ca),
         made=True,
         log_path=build.log_path,
+        record=build.record,
     )

@@ -15,6 +15,7 @@ __all__ = [
     "NAME",
     "PARTS",
     "PID",
+    "RECORD",
     "REPO",
     "SESSION",
     "created",
@@ -49,6 +50,9 @@ PARTS = _PREFIX + "parts"
 
 CA = _PREFIX + "ca"
 """Digest of the CA certificate that an image trusts."""
+
+RECORD = _PREFIX + "record"
+"""Digest of the record of the scripts that led to an image."""
 
 CREATED = _PREFIX + "created"
 """The time of creation in seconds since the epoch, as text."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 __all__ = ["FORMAT", "Hidden", "differing", "fingerprint", "key_of"]
 
-FORMAT = 2
+FORMAT = 3
 """Increased when layers are made in another way, so that older layers are not used."""
 
 
@@ -38,7 +38,7 @@ def fingerprint(parts: Mapping[str, object]) -> dict[str, str]:
 
     Example:
         >>> fingerprint({"name": "demo", "environment": {"A": "1"}})
-        {'format': '2', 'name': 'demo', 'environment.A': '6b86b273ff34'}
+        {'format': '3', 'name': 'demo', 'environment.A': '6b86b273ff34'}
     """
     return dict(_flat({"format": FORMAT, **parts}))
 

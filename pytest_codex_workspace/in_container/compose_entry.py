@@ -36,7 +36,10 @@ else:
 
 __all__ = ["Failure", "WorkspaceEntry", "main"]
 
-_HOSTS = "127.0.0.1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace {hostname}\n"
+_HOSTS = (
+    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+    "{proxy}\tproxy\n{own}\tworkspace {hostname}\n"
+)
 _RESOLVER = "nameserver {proxy}\noptions timeout:1 attempts:1\n"
 _PORT = 8080
 _OURS = ("HOST_REPO", "HOST_REPO_NAME", "CODEX_SKIP_SUBMODULES")

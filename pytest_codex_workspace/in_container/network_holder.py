@@ -214,13 +214,15 @@ def find_leak(interface: str) -> str:
     kept = [name for name in _CAPABILITY_SETS if int(sets.get(name, "0"), 16)]
     if kept:
         return f"capabilities were not dropped: {', '.join(kept)}"
-    try:
-        with open("/proc/net/if_inet6") as table:
-            names = {line.split()[5] for line in table}
-    except FileNotFoundError:
-        return ""
-    if names - {"lo"}:
-        return "IPv6 is enabled: create the container with sysctl net.ipv6.conf.all.disable_ipv6=1"
+    settings = "/proc/sys/net/ipv6/conf"
+    for each in os.listdir(settings) if os.path.isdir(settings) else ():
+        with open(f"{settings}/{each}/disable_ipv6") as setting:
+            # Each workspace turns it on for loopback, and for no other interface.
+            if each != "lo" and setting.read().strip() != "1":
+                return (
+                    f"IPv6 is enabled ({each}): create the container with sysctl "
+                    "net.ipv6.conf.all.disable_ipv6=1"
+                )
     return ""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -41,9 +41,14 @@ _RESOLVER = {
 _SYSCTLS = {
     # Drop packets from everyone but the proxy, including broadcasts of neighbours.
     "net.ipv4.conf.all.rp_filter": "1",
+}
+# Engines apply settings in any order, and that of all interfaces includes lo. So `::1` is left to
+# the workspace's own container, which starts later.
+_NO_IPV6 = {
     "net.ipv6.conf.all.disable_ipv6": "1",
     "net.ipv6.conf.default.disable_ipv6": "1",
 }
+_LOOPBACK_IPV6 = {"net.ipv6.conf.lo.disable_ipv6": "0"}
 
 _RESTART = 30.0
 """Seconds to wait for an engine that is being restarted."""
@@ -118,6 +123,25 @@ class Isolation:
         self._streams = ExitStack()
         self._network: NetworkInfo | None = None
         self._gone = False
+        self._ipv6 = True
+
+    @property
+    def loopback(self) -> Mapping[str, str]:
+        """
+        The settings with which a workspace has IPv6 on its loopback interface, and on no
+        other; empty if the engine's kernel has no IPv6.
+        """
+        return _LOOPBACK_IPV6 if self._ipv6 else {}
+
+    def lacks_ipv6(self, error: EngineError) -> bool:
+        """
+        Return whether a container did not start because there is no IPv6, which from now on
+        is taken into account.
+        """
+        found = self._ipv6 and "disable_ipv6" in str(error)
+        if found:
+            self._ipv6 = False
+        return found
 
     def open(self, settings: ProxySettings) -> None:
         """
@@ -321,6 +345,15 @@ class Isolation:
         return future
 
     def _new_holder(self) -> Holder:
+        while True:
+            try:
+                return self._try_holder({**_SYSCTLS, **(_NO_IPV6 if self._ipv6 else {})})
+            except EngineError as error:
+                # Without the settings, the holder itself makes sure that no interface has IPv6.
+                if not self.lacks_ipv6(error):
+                    raise
+
+    def _try_holder(self, sysctls: Mapping[str, str]) -> Holder:
         engine = self._engine
         assert self._network is not None  # noqa: S101 -- made first
         container = engine.create(
@@ -332,7 +365,7 @@ class Isolation:
                 network=self._network.name,
                 # The engine's own resolver forwards outside names to this address.
                 dns=(self.address,),
-                sysctls=_SYSCTLS,
+                sysctls=sysctls,
                 cap_add=("NET_ADMIN",),
                 pids_limit=16,
                 memory_limit=_HOLDER_MEMORY,

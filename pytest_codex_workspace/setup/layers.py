@@ -7,25 +7,37 @@ ready: a setup layer brought to a commit, in which `setup-from-cache-script.sh` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import BinaryIO
 
 from ..cache.store import Build, Layer, LayerLabels, Recipe
 from ..codex import SELECT_RUNTIMES, SETUP, defaulted_runtimes
-from ..errors import ProjectionError, SetupError
+from ..errors import ExecTimeout, ProjectionError, SetupError
 from ..images.content_key import key_of
 from ..network.matching import Phase
 from ..options.config import Config
 from ..projection.archive import Projection
+from ..projection.switch import COMMAND, OBJECTS_MISSING, switch_archive
 from ..reporting.output import Output
+from ..text.phrases import counted
+from ..text.printable import printable
 from ..workspace.launcher import Launcher, Running
+from ..workspace.result import ExecResult
 from .keys import clean_parts, ready_parts, setup_parts
+from .records import Record, Records
 from .runtime_notes import RuntimeNotes
 from .scripts import ScriptRunner
 from .spec import WorkspaceSpec
 
 __all__ = ["LayerBuilder"]
+
+_SAID_LIMIT = 1 << 20
+_SHOWN = 10
 
 
 class LayerBuilder:
@@ -40,6 +52,9 @@ class LayerBuilder:
         platform: of the engine.
         config: the choice of base image, for errors.
         output: shows each step.
+
+    Attributes:
+        records: of the scripts that led to each layer.
     """
 
     def __init__(
@@ -55,6 +70,7 @@ class LayerBuilder:
     ) -> None:
         self._launcher = launcher
         self._runner = runner
+        self.records = Records(launcher, output)
         self._base = base
         self._base_identity = base_identity
         self._platform = platform
@@ -146,22 +162,23 @@ class LayerBuilder:
 
     @contextmanager
     def _build_setup(self, spec: WorkspaceSpec, below: Layer | None) -> Iterator[Build]:
-        with self._container(_image_of(below), spec, "setup") as running:
+        with self._container(_layer_of(below).image, spec, "setup") as running:
             run = self._runner.run(running, "setup", spec)
-            self._runner.write_record(running, "setup", run)
-            build = self._finish(running)
-            yield Build(build.container, run.log_path)
+            self.settle(running, spec)
+            yield self._finish(running, Record(run), run.log_path)
 
     @contextmanager
     def _build_ready(self, spec: WorkspaceSpec, below: Layer | None) -> Iterator[Build]:
-        snapshot = spec.snapshot
-        with self._container(_image_of(below), spec, "resume") as running:
-            if below is None or below.head != snapshot.head:
+        snapshot, setup = spec.snapshot, _layer_of(below)
+        with self._container(setup.image, spec, "resume") as running:
+            # Read before anything else runs here, and written again: the record of the
+            # setup is not for other scripts to change.
+            record = self.records.read(setup, running)
+            if setup.head != snapshot.head:
                 self._project(running, spec)
             if snapshot.has_resume:
-                run = self._runner.run(running, "resume", spec)
-                self._runner.write_record(running, "resume", run)
-            yield self._finish(running)
+                record = replace(record, resume=self._runner.run(running, "resume", spec))
+            yield self._finish(running, record)
 
     @contextmanager
     def _container(
@@ -180,11 +197,32 @@ class LayerBuilder:
         finally:
             self._launcher.stop(running)
 
-    @staticmethod
-    def _finish(running: Running) -> Build:
+    def _finish(
+        self, running: Running, record: Record | None = None, log_path: Path | None = None
+    ) -> Build:
         # Codex keeps files, not processes; ended ones cannot write half a file.
         running.channel.kill_all()
-        return Build(running.container)
+        digest = self.records.write(running, record) if record else ""
+        return Build(running.container, log_path, digest)
+
+    def settle(self, running: Running, spec: WorkspaceSpec) -> None:
+        """
+        End a run of `setup-script.sh`: no process is left, and the repository is on the
+        branch `work` at the commit. Files that setup changed stay as they are.
+
+        Codex does so when its cache is new, too; and a workspace is the same whether
+        its setup ran now or at an earlier commit.
+
+        Raises:
+            ProjectionError: the commit cannot be checked out.
+        """
+        running.channel.kill_all()
+        with switch_archive(spec.snapshot) as archive:
+            result = self._check_out(running, archive, COMMAND)
+        if result.exit_code == OBJECTS_MISSING:
+            self._project(running, spec)
+        else:
+            self._tell(result, spec)
 
     def _project(self, running: Running, spec: WorkspaceSpec) -> None:
         snapshot = spec.snapshot
@@ -194,12 +232,38 @@ class LayerBuilder:
                 self._projections[where] = Projection.of(snapshot)
             projection = self._projections[where]
             with projection.open() as archive:
-                self._launcher.put(running, projection.unpack_dir, archive)
-            result = running.channel.run(projection.command, cwd="/")
+                result = self._check_out(running, archive, projection.command)
+        self._tell(result, spec)
+
+    def _check_out(self, running: Running, archive: BinaryIO, command: Sequence[str]) -> ExecResult:
+        self._launcher.put(running, Projection.unpack_dir, archive)
+        limit = self._config.setup_timeout
+        try:
+            # Filters of the repository may run here, and git itself may be setup's.
+            return running.channel.run(command, cwd="/", timeout=limit)
+        except ExecTimeout:
+            raise ProjectionError(
+                f"git did not check the commit out within {limit:g} s in the workspace",
+                remedy="See whether a filter of the repository (git config) waits for something.",
+            ) from None
+
+    def _tell(self, result: ExecResult, spec: WorkspaceSpec) -> None:
+        """
+        Report that a commit could not be checked out, or which changes of setup it undid.
+        """
+        snapshot = spec.snapshot
+        at = snapshot.head[:12]
         if not result.ok:
             raise ProjectionError(
-                f"{snapshot.path} at {snapshot.head[:12]} could not be checked out in the "
+                f"{snapshot.path} at {at} could not be checked out in the "
                 f"workspace (the image needs git and python3):\n{result.stderr.strip()[-2000:]}"
+            )
+        paths, more = _lost(result.stdout)
+        if paths:
+            others = f" and {counted(more, 'other')}" if more > 0 else ""
+            self._output.note(
+                f"warning: setup and the commit {at} both change {', '.join(paths)}{others}; "
+                "the workspace has the commit's version (Codex would refuse to switch)"
             )
 
     def _select_runtimes(self, running: Running, spec: WorkspaceSpec) -> None:
@@ -246,6 +310,19 @@ class LayerBuilder:
         )
 
 
-def _image_of(layer: Layer | None) -> str:
+def _lost(said: str) -> tuple[list[str], int]:
+    """
+    Return the paths that `Projection.command` names, and the number of others. What it
+    prints may come from a program that setup has put in place of git or Python.
+    """
+    try:
+        values = json.loads(said[:_SAID_LIMIT])
+        paths = [printable(str(path)[:200]) for path in values["paths"][:_SHOWN]]
+        return paths, int(values["lost"]) - len(paths)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return [], 0
+
+
+def _layer_of(layer: Layer | None) -> Layer:
     assert layer is not None  # noqa: S101 -- only a clean layer stands on the base image
-    return layer.image
+    return layer

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,11 +28,8 @@ from .spec import WorkspaceSpec
 __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
 
 _SCRIPTS: Mapping[Phase, str] = {"setup": SETUP, "resume": RESUME}
-_RECORD = "/opt/codex/{}-record.json"
-_RECORD_LIMIT = 16 * 1024 * 1024
 _OUTPUT_LIMIT = 1024 * 1024
 _TAIL_LINES = 25
-_REQUESTS = 1000
 _LOG_AGE = 7 * 24 * 3600.0
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
@@ -71,35 +67,10 @@ class ScriptRun:
     requests: tuple[Request, ...] = ()
     log_path: Path | None = None
 
-    def to_json(self) -> str:
-        """
-        Return the run as text, which travels inside the image that it led to.
-        """
-        kept = [asdict(request) for request in self.requests[:_REQUESTS]]
-        return json.dumps({"output": self.output, "duration": self.duration, "requests": kept})
-
-    @classmethod
-    def from_json(cls, text: str) -> ScriptRun:
-        """
-        Return the run that `to_json` wrote.
-
-        Raises:
-            ValueError: *text* is something else.
-        """
-        try:
-            values = json.loads(text)
-            return cls(
-                output=str(values["output"]),
-                duration=float(values["duration"]),
-                requests=tuple(Request(**request) for request in values["requests"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not the record of a script's run: {error}") from None
-
 
 class ScriptRunner:
     """
-    Runs the scripts of a specification, and keeps records of the runs.
+    Runs the scripts of a specification.
 
     Args:
         launcher: knows what a container has requested.
@@ -139,28 +110,6 @@ class ScriptRunner:
                 raise
         requests = self._launcher.requests(running)
         return replace(run, requests=tuple(one for one in requests if one.phase == phase))
-
-    @staticmethod
-    def write_record(running: Running, phase: Phase, run: ScriptRun) -> None:
-        """
-        Write the record of *run* to a file of the container. Records travel
-        inside images, so that layers of other machines have them, too.
-        """
-        running.channel.write_file(_RECORD.format(phase), run.to_json().encode("utf-8"))
-
-    @staticmethod
-    def read_record(running: Running, phase: Phase) -> ScriptRun | None:
-        """
-        Return the run of *phase* that led to the image of the container;
-        `None` if there is no valid record of one.
-        """
-        try:
-            data = running.channel.read_file(_RECORD.format(phase), limit=_RECORD_LIMIT)
-            return ScriptRun.from_json(data.decode("utf-8"))
-        except WorkspaceLost:
-            raise
-        except (OSError, ValueError):
-            return None
 
 
 def log_path_of(spec: WorkspaceSpec, what: str) -> Path:

@@ -160,6 +160,7 @@ class WorkspaceStarter:
             running = launched.running
             run = self._runner.run(running, "setup", spec)
             # Codex keeps files, not processes.
+            self._builder.settle(running, spec)
             running.channel.kill_all()
             self._launcher.enter(running, "test", spec.policy, spec.cassette)
             setup = _result(key, "miss", _History(run, None, run.log_path))
@@ -247,14 +248,13 @@ class WorkspaceStarter:
 
     def _history_of(self, spec: WorkspaceSpec, launched: _Launched) -> _History:
         """
-        Return the runs that led to the image of a new container. They are read
+        Return the runs that led to the image of a new container. They are looked up
         once for each image, before any command of a test runs.
         """
         layer = launched.layers[0]
         if layer.image not in self._histories:
-            setup, resume = (
-                self._runner.read_record(launched.running, phase) for phase in ("setup", "resume")
-            )
+            record = self._builder.records.read(layer, launched.running)
+            setup, resume = record.setup, record.resume
             path = layer.log_path
             if path is None:
                 path = log_path_of(spec, layer.image.removeprefix("sha256:")[:12])

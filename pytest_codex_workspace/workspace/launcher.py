@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,10 +31,11 @@ __all__ = ["Launcher", "Running", "UnusableImage"]
 
 _AGENT = ("python3", "-I", "-S", "-u", AGENT)
 _PIDS = 4096
-# No ::1: there is no IPv6, and a server told to listen on "localhost" would take it first.
 # The last name is what `hostname` prints; git looks it up, which must not count as an outside name.
-_HOSTS = "127.0.0.1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace {hostname}\n"
+_HOSTS = "127.0.0.1\tlocalhost\n{loopback}{proxy}\tproxy\n{own}\tworkspace {hostname}\n"
+_LOOPBACK_IPV6 = "::1\tlocalhost ip6-localhost ip6-loopback\n"
 _RESOLVER = "nameserver {proxy}\noptions timeout:1 attempts:1\n"
+_TAR_OVERHEAD = 64 << 10
 _DAMAGE = ("overlay mount", "failed to mount", "layer does not exist", "runtime create failed")
 """What engines say of an image whose files are gone from their disk."""
 
@@ -132,6 +135,8 @@ class Launcher:
                 # A holder that was removed is not lent again; another may do.
                 if not self._isolation.is_alive(holder):
                     continue
+                if self._isolation.lacks_ipv6(error):
+                    continue
                 if any(words in str(error).lower() for words in _DAMAGE):
                     raise UnusableImage(image, error) from None
                 raise
@@ -147,6 +152,7 @@ class Launcher:
         cassette: str | None,
     ) -> Running:
         engine, isolation = self._engine, self._isolation
+        loopback = isolation.loopback
         with ExitStack() as undo:
             container = ""
             undo.callback(lambda: isolation.release(holder, container, _nothing))
@@ -158,6 +164,7 @@ class Launcher:
                     labels=self._identity.labels("workspace"),
                     environment=workspace_environment(env),
                     network=f"container:{holder.container}",
+                    sysctls=loopback,
                     cap_drop=("NET_RAW", "NET_ADMIN"),
                     pids_limit=_PIDS,
                     memory_limit=self._limits.memory,
@@ -170,6 +177,7 @@ class Launcher:
             engine.start(container)
             channel = Channel(stream, describe=lambda: describe_container(engine, container))
             names = {
+                "loopback": _LOOPBACK_IPV6 if loopback else "",
                 "proxy": isolation.address,
                 "own": holder.address,
                 "hostname": holder.container[:12],
@@ -248,6 +256,39 @@ class Launcher:
         Unpack a tar below the directory *path* of the container.
         """
         self._engine.put_archive(running.container, path, archive)
+
+    def read_from_image(self, image: str, path: str, limit: int) -> bytes:
+        """
+        Return the content of a file of *image*, without running anything of the image; empty
+        if there is no such file, or if it is larger than *limit* bytes.
+
+        Raises:
+            EngineError: the engine refused.
+        """
+        engine = self._engine
+        container = engine.create(
+            ContainerSpec(
+                image=image,
+                command=("true",),
+                name=self._identity.name("reading"),
+                labels=self._identity.labels("workspace"),
+            )
+        )
+        try:
+            archive = bytearray()
+            for piece in engine.get_archive(container, path):
+                archive += piece
+                if len(archive) > limit + _TAR_OVERHEAD:
+                    return b""
+        finally:
+            engine.remove(container)
+        try:
+            with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+                member = tar.next()
+                file = tar.extractfile(member) if member and member.isreg() else None
+                return file.read(limit) if file else b""
+        except tarfile.TarError:
+            return b""
 
     def stop(self, running: Running, after: Callable[[], None] | None = None) -> None:
         """

@@ -478,7 +478,9 @@ class _Agent:
         argv, code, output = request["argv"], 0, b""
         if argv[-1].endswith("apply_projection.py"):
             plan = json.loads(self._read("/codex-projection/plan.json") or b"{}")
-            self._note(f"project {plan['head'][:4]}")
+            # After setup, the workspace has the commit already.
+            if plan.get("repository") != "":
+                self._note(f"project {plan['head'][:4]}")
         elif argv[:3] == ["bash", "-c", RUN]:
             code, output = self._script(argv[-1])
         elif argv[:3] == ["bash", "--login", "-c"]:

@@ -272,6 +272,88 @@ def test_two_workspaces_cannot_talk(plain, plain_repo, codex_workspace_factory):
     assert "sent" not in said
 
 
+_LISTEN_6 = """
+import socket, struct
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+    s.bind(("::", 9999))
+    for index, _ in socket.if_nameindex():
+        try:
+            group = struct.pack("16sI", socket.inet_pton(socket.AF_INET6, "ff02::1"), index)
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
+        except OSError:
+            pass
+    with socket.create_server(("::1", 9998), family=socket.AF_INET6):
+        print("listening", flush=True)
+        while True:
+            print("heard", s.recv(100).decode(), flush=True)
+"""
+_SEND_6 = """
+import socket, sys
+eth0 = socket.if_nametoindex("eth0")
+for address in sys.argv[1:]:
+    for device in (b"", b"eth0"):
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            try:
+                with socket.socket(socket.AF_INET6, kind) as s:
+                    s.settimeout(5)
+                    if device:
+                        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+                    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, eth0)
+                    s.connect((address, 9999, 0, eth0 if address[:2] in ("fe", "ff") else 0))
+                    s.send(b"stolen")
+                print("sent", address, device, kind)
+            except OSError:
+                pass
+for kind, protocol in ((socket.SOCK_RAW, 58), (socket.SOCK_DGRAM, 58), (socket.SOCK_RAW, 255)):
+    try:
+        with socket.socket(socket.AF_INET6, kind, protocol) as s:
+            s.sendto(bytes((128, 0, 0, 0, 0, 0, 0, 0)), ("ff02::1", 0, 0, eth0))
+        print("sent", kind, protocol)
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.promise("S12")
+def test_ipv6_is_on_loopback_only(plain, plain_repo, codex_workspace_factory):
+    """
+    S12: `::1` can be used, belongs to one workspace, and is the only IPv6: no address, route or
+    neighbour, and nothing leaves by multicast, raw sockets or sockets bound to the interface.
+    """
+    other = codex_workspace_factory(repo=plain_repo)
+    own = other.exec("hostname -I", check=True).stdout.split()[0]
+    listener = other.start(["python3", "-c", _LISTEN_6])
+    lines = iter(listener.stdout)
+    assert next(lines) == "listening\n"
+    local = ("AF_INET6", "SOCK_STREAM", ("::1", 9998))
+
+    outside = ["ff02::1", "ff05::2", "ff0e::1", "fe80::1", "2001:db8::1", f"::ffff:{own}"]
+    sent = plain.exec(["python3", "-c", _SEND_6, *outside], check=True).stdout
+    refused, accepted = attempt(plain, local), attempt(other, local)
+
+    assert sent == ""
+    assert ["connected"] == accepted
+    assert "refused" in refused[0]
+    assert "::1\tlocalhost ip6-localhost ip6-loopback\n" in plain.path("/etc/hosts").read_text()
+    look_up = "import socket; print(socket.getaddrinfo('localhost', 1)[0][4][0])"
+    assert plain.exec(["python3", "-c", look_up]).stdout == "::1\n"
+    for ws in (plain, other):
+        devices = {
+            line.split()[-1] for line in ws.path("/proc/net/if_inet6").read_text().splitlines()
+        }
+        routes = ws.path("/proc/net/ipv6_route").read_text().splitlines()
+        assert {"lo"} == devices | {line.split()[-1] for line in routes}
+        setting = ws.path("/proc/sys/net/ipv6/conf/eth0/disable_ipv6")
+        assert setting.read_text() == "1\n"
+        with pytest.raises(OSError, match="Read-only"):
+            setting.write_text("0")
+    # Had anything arrived, it would be before this.
+    other.exec(["python3", "-c", "import socket; socket.socket(socket.AF_INET6, "
+                "socket.SOCK_DGRAM).sendto(b'the end', ('::1', 9999))"], check=True)  # fmt: skip
+    assert next(lines) == "heard the end\n"
+    listener.kill()
+
+
 @pytest.mark.promise("S12")
 def test_nothing_answers_to_a_ping(plain, pip_index):
     """

@@ -80,11 +80,11 @@ UNTESTED = {
     ),
     "pytest_codex_workspace/images/debian.py": "tests/unit/images/test_base.py",
     "pytest_codex_workspace/images/proxy.py": "tests/unit/images/test_base.py: TestProxyImage",
-    "pytest_codex_workspace/in_container/apply_projection.py": (
-        "tests/unit/projection/test_archive.py unpacks with it"
-    ),
     "pytest_codex_workspace/options/table.py": "tests/unit/options/test_config.py",
     "pytest_codex_workspace/plugin.py": "tests/plugin",
+    "pytest_codex_workspace/projection/switch.py": (
+        "tests/unit/in_container/test_apply_projection.py applies it"
+    ),
     "pytest_codex_workspace/reporting/terminal.py": (
         "tests/unit/reporting/test_output.py: steps on a terminal"
     ),

@@ -127,6 +127,7 @@ def test_labels_describe_a_layer_and_not_who_built_it():
         labels.PARTS: f'{{"format": "{FORMAT}", "name": "demo"}}',
         labels.SESSION: "",
         labels.PID: "",
+        labels.RECORD: "",
     } == {name: value for name, value in about.items() if name != labels.CREATED}
 
 

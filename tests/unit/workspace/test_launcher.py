@@ -62,10 +62,38 @@ def test_the_real_agent_is_prepared(cache_home):
 
         hosts = running.channel.read_file("/etc/hosts").decode()
         assert f"{session.isolation.address}\tproxy\n" in hosts
+        assert "::1\tlocalhost ip6-localhost ip6-loopback\n" in hosts
         assert f"{running.holder.address}\tworkspace {running.holder.container[:12]}\n" in hosts
         resolver = running.channel.read_file("/etc/resolv.conf").decode()
         assert resolver.startswith(f"nameserver {session.isolation.address}\n")
         session.launcher.stop(running)
+    assert [] == world.leftovers()
+
+
+@pytest.mark.parametrize("refused", ["all", "lo"])
+def test_an_engine_without_ipv6(cache_home, monkeypatch, refused):
+    """
+    A kernel without IPv6 has no such settings. Workspaces then come up without `::1`; no image
+    is taken for broken.
+    """
+    world = World(LocalAgent)
+    start = world.engine.start
+
+    def refuse(container):
+        sysctls = world.engine._containers[container].spec.sysctls
+        for name in sysctls:
+            if f".{refused}.disable_ipv6" in name:
+                path = f"/proc/sys/{name.replace('.', '/')}"
+                raise EngineError(f"OCI runtime create failed: open {path}: no such file")
+        start(container)
+
+    monkeypatch.setattr(world.engine, "start", refuse)
+    with world.session() as session:
+        for _ in range(2):
+            running = launch(session)
+            assert b"::1" not in running.channel.read_file("/etc/hosts")
+            assert {} == dict(world.engine._containers[running.container].spec.sysctls)
+            session.launcher.stop(running)
     assert [] == world.leftovers()
 
 

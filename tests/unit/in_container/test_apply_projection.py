@@ -1,0 +1,391 @@
+"""Tests of bringing a project directory that setup has changed to a commit."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import tarfile
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_codex_workspace.projection.archive import Projection
+from pytest_codex_workspace.projection.repository import open_repository
+from pytest_codex_workspace.projection.switch import OBJECTS_MISSING, switch_archive
+
+from ...helpers.archives import unpack_all
+from ...helpers.repositories import Repository, host_environment
+
+pytestmark = [pytest.mark.needs_git, pytest.mark.slow]
+
+FILES = {
+    ".gitattributes": "*.bat eol=crlf\n*.id ident\n*.bin filter=lfs -text\n",
+    ".gitignore": "*.ignored\n",
+    "README": "1\n",
+    "a": "1\n",
+    "b": "1\n",
+    "dir/c": "1\n",
+    "dir/d": "1\n",
+    "x.bat": "a\nb\n",
+    "x.bin": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+    "x.id": "$Id$\n",
+}
+
+# What setup does; what the commit does; what is lost; the files and the status afterwards. All are
+# tried in one repository, each in a directory of its own with the files above.
+FILE_CASES = {
+    "changed twice": ("echo s >a", {"a": "2\n"}, ["a"], {"a": "2\n"}, []),
+    "changed alike": ("echo 2 >a", {"a": "2\n"}, [], {"a": "2\n"}, []),
+    "changed and removed": ("echo s >a", {"a": None}, ["a"], {"a": None}, []),
+    "removed and changed": ("rm a", {"a": "2\n"}, ["a"], {"a": "2\n"}, []),
+    "removed twice": ("git rm -q a", {"a": None}, [], {"a": None}, []),
+    "only setup removes": ("rm a", {"b": "2\n"}, [], {"a": None}, [" D a"]),
+    "only setup untracks": ("git rm -q --cached a", {"b": "2\n"},
+                            [], {"a": "1\n"}, ["D  a", "?? a"]),
+    "only setup stages": ("echo s >a; git add a", {"b": "2\n"}, [], {"a": "s\n"}, ["M  a"]),
+    "staged and changed": ("echo s >a; git add a", {"a": "2\n"}, ["a"], {"a": "2\n"}, []),
+    "only setup renames": ("git mv a z", {"b": "2\n"}, [], {"z": "1\n"}, ["D  a", "A  z"]),
+    "renamed and changed": ("git mv a z", {"a": "2\n"}, ["a"], {"a": "2\n"}, ["A  z"]),
+    "only setup changes the mode": ("chmod +x a", {"b": "2\n"}, [], {"a": "1\n"}, [" M a"]),
+    "mode and content": ("chmod +x a", {"a": "2\n"}, ["a"], {"a": "2\n"}, []),
+    "untracked in the way": ("echo s >n", {"n": "2\n"}, ["n"], {"n": "2\n"}, []),
+    "untracked and equal": ("echo 2 >n", {"n": "2\n"}, [], {"n": "2\n"}, []),
+    "ignored in the way": ("echo s >n.ignored", {".gitignore": "!*\n", "n.ignored": "2\n"},
+                           ["n.ignored"], {"n.ignored": "2\n"}, []),
+    "directory in the way": ("mkdir n; touch n/x", {"n": "2\n"}, ["n"], {"n": "2\n"}, []),
+    "file above": ("echo s >n", {"n/x": "2\n"}, ["n/x"], {"n/x": "2\n"}, []),
+    "link above": ("rm -r dir; ln -s /etc dir", {"dir/c": "2\n"},
+                   ["dir/c"], {"dir/c": "2\n"}, [" D dir/d"]),
+    "link above what goes": ("rm -r dir; ln -s . dir; echo s >c", {"dir/c": None},
+                             [], {"c": "s\n"}, [" D dir/d", "?? c", "?? dir"]),
+    "file becomes directory": ("rm a; mkdir a; touch a/x", {"b": "2\n"},
+                               [], {"a/x": ""}, [" D a", "?? a/x"]),
+    "file becomes directory, changed": ("rm a; mkdir a; touch a/x", {"a": "2\n"},
+                                        ["a"], {"a": "2\n"}, []),
+    "the commit swaps": ("true", {"a": None, "a/x": "2\n", "dir/c": None, "dir/d": None,
+                         "dir": "2\n"}, [], {"a/x": "2\n", "dir": "2\n"}, []),
+    "the commit swaps what is changed": (
+        "echo s >a; echo s >dir/c; touch dir/x",
+        {"a": None, "a/x": "2\n", "dir/c": None, "dir/d": None, "dir": "2\n"},
+        ["a", "a/x", "dir", "dir/c"], {"a/x": "2\n", "dir": "2\n"}, []),
+    "link becomes file": ("rm link; echo s >link", {"b": "2\n"}, [], {"link": "s\n"}, [" T link"]),
+    "assumed unchanged": ("git update-index --assume-unchanged a; echo s >a", {"a": "2\n"},
+                          ["a"], {"a": "2\n"}, []),
+    "skipped": ("git update-index --skip-worktree a b; echo s >a", {"a": "2\n"},
+                ["a"], {"a": "2\n", "b": "1\n"}, []),
+    "hidden and not changed": ("git update-index --assume-unchanged a; echo s >a", {"b": "2\n"},
+                               [], {"a": "s\n", "b": "2\n"}, []),
+    "line ends": ("sed -i 's/$/\\r/' b", {"b": "2\n"}, ["b"], {"b": "2\n"}, []),
+    "attributes": ("true", {".gitattributes": "a eol=crlf\n", "a": "2\n"},
+                   [], {"a": "2\r\n"}, []),
+    "attributes and a change": ("echo s >a", {".gitattributes": "a eol=crlf\n", "a": "2\n"},
+                                ["a"], {"a": "2\r\n"}, []),
+    "downloaded": ("echo large >x.bin", {"b": "2\n"}, [], {"x.bin": "large\n"}, [" M x.bin"]),
+    "not normalised": ("true", {"odd.bat": "2\r\n"}, [], {"odd.bat": "2\r\n"}, None),
+}  # fmt: skip
+
+# What setup does to the whole repository.
+REPOSITORY_CASES = {
+    "a commit": ("echo s >a; echo s >z; git add .; git commit -qm s", {"b": "2\n"},
+                 [], {"a": "1\n", "z": None}, []),
+    "branches": ("git switch -qc mine; git branch -qD work; git branch work/mine; echo s >a;"
+                 " git stash -q; echo s >b; touch .git/index.lock .git/HEAD.lock", {"a": "2\n"},
+                 [], {"a": "2\n", "b": "s\n"}, [" M b"]),
+    "a merge": ("git switch -qc m; echo m >a; git commit -qam m; git switch -q work;"
+                " echo w >a; echo w >b; git commit -qam w; git merge -q m >/dev/null; true",
+                {"dir/c": "2\n"}, ["a"], {"dir/c": "2\n", "a": "1\n", "b": "1\n"}, []),
+    "a damaged index": ("echo s >b; echo nonsense >.git/index", {"a": "2\n"},
+                        [], {"a": "2\n", "b": "s\n"}, [" M b"]),
+    "no index": ("echo s >b; rm .git/index", {"a": "2\n"},
+                 [], {"a": "2\n", "b": "s\n"}, [" M b"]),
+    "a damaged HEAD": ("echo nonsense >.git/HEAD; echo s >b", {"a": "2\n"},
+                       [], {"a": "2\n", "b": "s\n"}, [" M b"]),
+    "a moved repository": ("mv .git ../elsewhere; echo gitdir: ../elsewhere >.git; echo s >b",
+                           {"a": "2\n"}, [], {"a": "2\n", "b": "s\n"}, [" M b"]),
+    "no repository": ("rm -r .git; echo s >b", {"a": "2\n"},
+                      ["a", "b"], {"a": "2\n", "b": "1\n"}, []),
+    "a new repository": (
+        "echo s >b; rm -r .git; git init -q -b main; git add .; git commit -qm s",
+        {"a": "2\n"}, [], {"a": "2\n", "b": "1\n"}, []),
+    "a hook and settings": ("echo 'exit 1' >.git/hooks/reference-transaction;"
+                            " chmod +x .git/hooks/*; git config core.fsmonitor false;"
+                            " git config core.checkStat minimal",
+                            {"a": "2\n"}, [], {"a": "2\n"}, []),
+    "another work tree": ("git worktree add -q --detach ../other; git checkout -q --detach;"
+                          " git -C ../other switch -q work", {"a": "2\n"}, [], {"a": "2\n"}, []),
+    "sparse": ("git sparse-checkout set --no-cone /a /dir", {"a": "2\n", "b": "2\n"},
+               [], {"a": "2\n", "b": None}, []),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    Create a repository with one commit, and a project directory, for the tests to copy.
+    """
+    place = tmp_path_factory.mktemp("template")
+    repo = Repository(place / "project", host_environment(place / "home"))
+    (repo.path / "link").symlink_to("a")
+    repo.commit(dict(FILES))
+    workspace = Workspace(place / "w")
+    assert workspace.bring_to(repo) == 0
+    return place
+
+
+@pytest.fixture
+def repo(template: Path, tmp_path: Path) -> Repository:
+    """
+    Return a repository with one commit.
+    """
+    place = shutil.copytree(template / "project", tmp_path / "project", symlinks=True)
+    return Repository(Path(place), host_environment(tmp_path / "home"))
+
+
+class Workspace(Repository):
+    """
+    A project directory, and what the program said of it last.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, host_environment(path.parent / "in-container"))
+        self.lost: list[str] = []
+        self.now = 0.0
+        self.projects = b"/workspace/"
+        self.naps: list[float] = []
+
+    def bring_to(self, repo: Repository, *, objects: bool = True) -> int:
+        """
+        Run the program for HEAD of *repo*, and return its exit code.
+        """
+        snapshot = open_repository(repo.path, environ=repo.env)
+        root = self.path.parent / "root"
+        if objects:
+            with Projection.of(snapshot) as projection, projection.open() as archive:
+                self._unpack(archive, root)
+        else:
+            with switch_archive(snapshot) as archive:
+                self._unpack(archive, root)
+        script = runpy.run_path(f"{root}/codex-projection/apply_projection.py", run_name="script")
+        clock = SimpleNamespace(time=lambda: self.now, sleep=self.naps.append)
+        script["main"].__globals__.update(time=clock, TOLD=1000, PROJECTS=self.projects)
+        said, errors = io.StringIO(), io.StringIO()
+        with redirect_stdout(said), redirect_stderr(errors):
+            code = int(script["main"]([str(self.path)]))
+        assert errors.getvalue() == ""
+        self.lost = json.loads(said.getvalue() or '{"paths": []}')["paths"]
+        if code == 0:
+            assert (self.head(), self.git("branch", "--show-current")) == (repo.head(), "work")
+            assert not [*(self.path / ".git").glob("*_HEAD")]
+        return code
+
+    @staticmethod
+    def _unpack(archive: object, root: Path) -> None:
+        with tarfile.open(fileobj=archive) as tar:  # type: ignore[call-overload]
+            unpack_all(tar, root)
+
+    def commit_image(self) -> None:
+        """
+        Do to the files what an image does: other inodes, and times in seconds.
+        """
+        copy = self.path.with_name("copy")
+        shutil.copytree(self.path, copy, symlinks=True)
+        shutil.rmtree(self.path)
+        copy.rename(self.path)
+        for path in self.path.rglob("*"):
+            seconds = int(path.lstat().st_mtime) - 10
+            os.utime(path, (seconds, seconds), follow_symlinks=False)
+
+    def shell(self, script: str) -> str:
+        """
+        Run what a setup script does, and return what it printed.
+        """
+        done = subprocess.run(
+            ["sh", "-c", script], cwd=self.path, env=self.env, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode()
+
+    def status(self) -> list[str]:
+        """
+        Return the lines of `git status`.
+        """
+        options = ("--porcelain", "--untracked-files=all", "--no-renames", "--branch")
+        return self.git("status", *options).splitlines()[1:]
+
+    def marks(self) -> dict[str, tuple[int, int]]:
+        """
+        Return inode and modification time of every file of the project.
+        """
+        return {
+            str(path.relative_to(self.path)): (path.lstat().st_ino, path.lstat().st_mtime_ns)
+            for path in self.path.rglob("*")
+            if ".git" not in path.parts and not path.is_dir()
+        }
+
+
+@pytest.fixture
+def workspace(template: Path, tmp_path: Path) -> Workspace:
+    """
+    Return a project directory at the first commit, in an image.
+    """
+    made = Workspace(Path(shutil.copytree(template / "w", tmp_path / "w", symlinks=True)))
+    made.commit_image()
+    return made
+
+
+def test_only_what_the_commit_changes_is_written(repo: Repository, workspace: Workspace) -> None:
+    """
+    S6: Files that do not differ keep inode and time: plain files, links, files with attributes,
+    files that setup has written again, and files that it has changed.
+    """
+    (workspace.path / "b").write_text("1\n")
+    (workspace.path / "dir/c").write_text("setup\n")
+    os.link(workspace.path / "a", workspace.path / "hard.ignored")
+    before = workspace.marks()
+    (repo.path / "dir/d").chmod(0o755)
+    repo.commit({"README": "2\n", "new": "1\n"})
+
+    workspace.bring_to(repo)
+
+    after = workspace.marks()
+    changed = {name for name in after if before.get(name) != after[name]}
+    assert changed == {"README", "dir/d", "new"}
+    assert workspace.status() == [" M dir/c"]
+    assert (workspace.path / "a").stat().st_nlink == 2
+    assert workspace.lost == []
+
+
+def test_what_is_written_is_newer_than_what_setup_built(
+    repo: Repository, workspace: Workspace
+) -> None:
+    """
+    S6: An image cuts times to seconds; a file of the commit must not be as old as what was built
+    from its old version.
+    """
+    index = workspace.path / ".git/index"
+    for number, (now, naps) in enumerate({2000.25: [0.75], 1999.75: [], 2001.0: []}.items()):
+        repo.commit({"README": f"{number + 2}\n"})
+        os.utime(index, (2000, 2000))
+        workspace.now, workspace.naps = now, []
+
+        workspace.bring_to(repo)
+
+        assert naps == workspace.naps
+
+
+def check(workspace: Workspace, case: Path, files: dict[str, str | None]) -> None:
+    """
+    Check the content of *files* below the directory *case*.
+    """
+    for name, content in files.items():
+        path = workspace.path / case / name
+        found = path.read_bytes().decode() if os.path.lexists(path) else None
+        assert content == found, case / name
+
+
+def test_changes_of_setup_and_of_the_commit(tmp_path: Path) -> None:
+    """
+    S6: What setup changed stays unless the commit changes it, too; then the commit's version is
+    taken, and the file is named.
+    """
+    repo = Repository(tmp_path / "project", host_environment(tmp_path / "home"))
+    places = {case: case.replace(" ", "-").replace(",", "") for case in FILE_CASES}
+    for place in places.values():
+        (repo.path / place).mkdir()
+        (repo.path / place / "link").symlink_to("a")
+    repo.commit({f"{at}/{name}": text for at in places.values() for name, text in FILES.items()})
+    workspace = Workspace(tmp_path / "w")
+    workspace.bring_to(repo)
+    workspace.commit_image()
+    for case, place in places.items():
+        workspace.shell(f"cd {place}; {FILE_CASES[case][0]}")
+    workspace.commit_image()
+    removed = {True: {}, False: {}}
+    for case, place in places.items():
+        for name, content in FILE_CASES[case][1].items():
+            removed[content is None][f"{place}/{name}"] = content
+    repo.commit(removed[True])
+    for parent in {Path(name).parent for name in removed[True]}:
+        with suppress(OSError):
+            (repo.path / parent).rmdir()
+    repo.commit(removed[False])
+
+    assert workspace.bring_to(repo) == 0
+
+    status = workspace.status()
+    for case, place in places.items():
+        _, _, lost, files, expected = FILE_CASES[case]
+        inside = [line for line in status if line[3:].startswith(f"{place}/")]
+        check(workspace, Path(place), files)
+        if expected is not None:
+            assert expected == [line.replace(f"{place}/", "") for line in inside], case
+        assert [f"{place}/{one}" for one in lost] == [
+            one for one in workspace.lost if one.startswith(f"{place}/")
+        ]
+
+
+@pytest.mark.parametrize("case", REPOSITORY_CASES)
+def test_a_repository_in_any_state(repo: Repository, workspace: Workspace, case: str) -> None:
+    """
+    S6: The workspace gets to the commit, whatever setup did to its repository, and then again
+    without any objects.
+    """
+    setup, commit, lost, files, expected = REPOSITORY_CASES[case]
+    workspace.shell(setup)
+    workspace.commit_image()
+    repo.commit(dict(commit))
+
+    assert workspace.bring_to(repo) == 0
+
+    assert lost == workspace.lost
+    check(workspace, Path(), files)
+    assert expected == workspace.status()
+    before = workspace.marks()
+    assert workspace.bring_to(repo, objects=False) == 0
+    assert before == workspace.marks()
+
+
+def test_without_the_objects(repo: Repository, workspace: Workspace) -> None:
+    """
+    S6: A commit that the workspace does not have is reported, and nothing changes.
+    """
+    before = workspace.marks()
+    shutil.move(workspace.path / ".git", workspace.path / "saved.ignored")
+    assert workspace.bring_to(repo, objects=False) == OBJECTS_MISSING
+    shutil.rmtree(workspace.path / ".git", ignore_errors=True)
+    shutil.move(workspace.path / "saved.ignored", workspace.path / ".git")
+    repo.commit({"a": "2\n"})
+
+    assert workspace.bring_to(repo, objects=False) == OBJECTS_MISSING
+
+    assert before == workspace.marks()
+
+
+def test_git_for_every_user(
+    repo: Repository, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    S3: The system's configuration names the project and its submodules once; what else is in it
+    stays.
+    """
+    config = tmp_path / "gitconfig"
+    config.write_text("[user]\n\tname = system\n")
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", str(config))
+    workspace.projects = os.fsencode(tmp_path)
+    repo.submodule("lib").submodule("in ner")
+    Repository(repo.path / "lib", repo.env).commit()
+    repo.commit()
+    for _ in range(2):
+        workspace.bring_to(repo)
+
+    listed = workspace.git("config", "--file", config, "--list").splitlines()
+
+    paths = ["", "/.git", "/lib", "/lib/in ner"]
+    named = [f"safe.directory={workspace.path}{path}" for path in paths]
+    assert ["user.name=system", *named] == listed
