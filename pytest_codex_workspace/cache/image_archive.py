@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from ..text.option_names import spell_option
+
 __all__ = ["ImageArchive", "ImageFound"]
 
 _DESCRIPTION_LIMIT = 16 * 1024 * 1024
@@ -158,7 +160,8 @@ class ImageArchive:
                     raise ValueError(f"it has more than {_MEMBER_LIMIT} members")
                 if total > self._limit:
                     raise ValueError(
-                        f"it unpacks to more than {self._limit} bytes (--cache-size sets the limit)"
+                        f"it unpacks to more than {self._limit} bytes "
+                        f"({spell_option('cache-size')} sets the limit)"
                     )
                 if member.issym() or member.islnk():
                     links[name] = _target(member)

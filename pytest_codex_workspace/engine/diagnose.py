@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import CodexWorkspaceError
+from ..text.option_names import spell_option
 from .protocol import Engine
 
 __all__ = ["describe_container"]
@@ -17,7 +18,7 @@ def describe_container(engine: Engine, container: str) -> str:
         if (info is None or not info.running) and _ran_out_of_memory(engine, container):
             return (
                 "its container was out of memory, and its first process was killed; "
-                "--codex-memory sets the limit"
+                f"{spell_option('memory')} sets the limit"
             )
     except CodexWorkspaceError as error:
         return f"the engine no longer responds: {error}"

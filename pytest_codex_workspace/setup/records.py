@@ -24,6 +24,7 @@ from ..errors import EngineError, WorkspaceLost
 from ..network.messages import request_from
 from ..network.rules.request import Request
 from ..reporting.output import Output
+from ..text.option_names import spell_option
 from ..workspace.launcher import Launcher, Running
 from .scripts import ScriptRun
 
@@ -126,7 +127,7 @@ class Records:
                 self._output.note(
                     f"warning: the {layer.kind} image {layer.key} has lost the record of its "
                     "setup: ws.setup has neither its output nor its requests; "
-                    "--codex-cache=refresh runs setup again"
+                    f"{spell_option('cache', 'refresh')} runs setup again"
                 )
                 self._known[digest] = Record()
         return self._known[digest]

@@ -22,7 +22,7 @@ from ..text.phrases import counted
 from ..unpatched import clock
 from ..workspace.channel import Channel
 from ..workspace.launcher import Launcher, Running
-from ..workspace.result import OUT_OF_MEMORY
+from ..workspace.result import out_of_memory
 from .spec import WorkspaceSpec
 
 __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
@@ -219,7 +219,7 @@ def run_script(
         else f"exited with {code} after {duration:.1f} s"
     )
     if ended.out_of_memory:
-        what += f": {OUT_OF_MEMORY}"
+        what += f": {out_of_memory()}"
     if "".join(waited):
         what += f"; it seemed to wait for input: {secrets.redaction.text(waited[0])}"
     advice = (

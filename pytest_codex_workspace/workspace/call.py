@@ -461,6 +461,13 @@ class CommandCall(Call):
                 buffer.clear()
             return taken
 
+    def so_far(self) -> tuple[bytes, bytes]:
+        """
+        Return the unread output of both streams, and keep it.
+        """
+        with self._changed:
+            return bytes(self._buffers[0]), bytes(self._buffers[1])
+
     def _take(self, kind: int, payload: memoryview) -> None:
         if kind in (wire.STDOUT, wire.STDERR):
             if not self._ended:

@@ -247,7 +247,7 @@ class Channel:
     def _so_far(self, call: CommandCall) -> str:
         argv, began, cwd = self._running[call]
         so_far = Exit(0, clock.monotonic() - began, truncated=False, timed_out=False)
-        return still_running(self._result(call, argv, so_far, cwd))
+        return still_running(self._result(call, argv, so_far, cwd, call.so_far()))
 
     def start(
         self,
@@ -537,9 +537,14 @@ class Channel:
         return call
 
     def _result(
-        self, call: CommandCall, args: str | Sequence[str], end: Exit, cwd: str | None
+        self,
+        call: CommandCall,
+        args: str | Sequence[str],
+        end: Exit,
+        cwd: str | None,
+        output: tuple[bytes, bytes] | None = None,
     ) -> ExecResult:
-        stdout, stderr = call.output()
+        stdout, stderr = output or call.output()
         return ExecResult(
             args, end.code, stdout, stderr, end.duration, end.truncated, self._directory(cwd)
         )

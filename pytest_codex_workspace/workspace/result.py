@@ -9,20 +9,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import CodexWorkspaceError, ExecError, ExecTimeout
+from ..text.option_names import spell_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["OUT_OF_MEMORY", "ExecResult", "still_running", "timed_out", "was_interrupted"]
+__all__ = ["ExecResult", "out_of_memory", "still_running", "timed_out", "was_interrupted"]
 
 _TAIL_LINES = 20
 _TAIL_LENGTH = 4000
 _SHOWN = 200
-
-OUT_OF_MEMORY = (
-    "a process was killed because the workspace had reached its memory limit; --codex-memory sets "
-    "the limit"
-)
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ class ExecResult:
         if self.cwd:
             lines.append(f"in {self.cwd}")
         if self.out_of_memory:
-            lines.append(OUT_OF_MEMORY)
+            lines.append(out_of_memory())
         for name, text in (("stdout", self.stdout_bytes), ("stderr", self.stderr_bytes)):
             tail = text[-_TAIL_LENGTH:].decode("utf-8", "replace").splitlines()[-_TAIL_LINES:]
             if tail:
@@ -136,6 +132,16 @@ class ExecResult:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
+
+
+def out_of_memory() -> str:
+    """
+    Return what is said of a process that the out-of-memory killer ended.
+    """
+    return (
+        "a process was killed because the workspace had reached its memory limit; "
+        f"{spell_option('memory')} sets the limit"
+    )
 
 
 def timed_out(result: ExecResult, timeout: float, waits: str = "") -> ExecTimeout:

@@ -39,7 +39,7 @@ def test_trust_is_given_once_and_can_be_withdrawn(
         captured = capsys.readouterr()
         return captured.out + captured.err
 
-    assert asks in said("compose", where, code=2)
+    assert asks in said("compose", where, code=125)
     assert asks in said("config", where)
     assert f"is not trusted:\n  {asks}" in said("trust", "--show", where)
     assert asks in said("config", where)
@@ -64,7 +64,7 @@ def test_a_file_may_need_no_trust(repo: Repository, capsys: pytest.CaptureFixtur
     repo.commit({FILE: None})
     assert main(["trust", str(repo.path)]) == 0
     assert f"no {FILE} in HEAD" in capsys.readouterr().out
-    assert main(["trust", str(repo.path / "none")]) == 2
+    assert main(["trust", str(repo.path / "none")]) == 125
     assert "does not exist" in capsys.readouterr().err
 
 

@@ -326,8 +326,8 @@ def test_the_configuration_file_is_checked(repo):
     wrong = repository.configuration(config, ConfigError("line 1: unknown key 'imgae'"))
     assert ("error", "line 1: unknown key 'imgae'") == (wrong.status, wrong.text)
     assert "codex-workspace config" in wrong.remedy
-    asked = repository.configuration(config, ConfigError("a", remedy="give --codex-x"))
-    assert ("error", "a", "give --x") == (asked.status, asked.text, asked.remedy)
+    asked = repository.configuration(config, ConfigError("a", remedy="give it"))
+    assert ("error", "a", "give it") == (asked.status, asked.text, asked.remedy)
     changed = repository.configuration(replace(config, notes=("it has changes",)), None)
     assert ("warning", "it has changes") == (changed.status, changed.text)
     ignored = repository.configuration(replace(config, repo_config="ignore"), None)

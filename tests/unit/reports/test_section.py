@@ -7,11 +7,11 @@ from typing import Any
 from pytest_codex_workspace.errors import ProxyError
 from pytest_codex_workspace.network.log import NetworkLog
 from pytest_codex_workspace.network.rules.request import Request
+from pytest_codex_workspace.reports.section import failure_section
 from pytest_codex_workspace.workspace.command_log import CommandLog
 from pytest_codex_workspace.workspace.handle import SetupResult, Workspace
 from pytest_codex_workspace.workspace.paths import bind
 from pytest_codex_workspace.workspace.result import ExecResult
-from pytest_codex_workspace.workspace.summary import failure_section
 
 
 def blocked(phase: str = "test", host: str = "a.example") -> Request:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ..errors import CodexWorkspaceError
 from ..network.problems import describe_problems, problems_of
 from ..text.phrases import counted
-from .command_log import CommandRecord
-from .handle import SetupResult, Workspace
+from ..workspace.command_log import CommandRecord
+from ..workspace.handle import SetupResult, Workspace
 
 __all__ = ["failure_section"]
 
