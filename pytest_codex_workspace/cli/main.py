@@ -87,6 +87,7 @@ def execute(argv: Sequence[str]) -> tuple[int, int | None]:
         if not words:
             parser.print_help(sys.stderr)
             return FAILED, None
+        parser.misplaced(words[0])
         try:
             arguments = parser.parse_args(words, argparse.Namespace(command=command))
         except (BrokenPipeError, OutputError) as error:  # --version
@@ -121,7 +122,7 @@ def flushed(code: int) -> int:
     return code
 
 
-def command_parser() -> argparse.ArgumentParser:
+def command_parser() -> CommandParser:
     """
     Return the parser of the command with all its subcommands.
     """
