@@ -71,7 +71,7 @@ def format_event(event: dict[str, Any]) -> str:
     if event.get("status") is not None:
         words.append(str(event["status"]))
     if event.get("size") is not None:
-        words.append(f"{event['size']} bytes")
+        words.append(f"{event['size']} byte" + ("" if event["size"] == 1 else "s"))
     if event.get("duration") is not None:
         words.append(f"{event['duration']:.2f} s")
     return " ".join(words)

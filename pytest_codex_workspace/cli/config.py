@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ConfigError
 from ..options.table import OPTIONS, Option
 from .options import add_command, add_json, add_options, add_repo
 from .printing import finish, show
@@ -59,6 +60,12 @@ def _config(arguments: argparse.Namespace) -> int:
     from ..options.sources import ResolvedOptions, unknown_variables
 
     resolved = ResolvedOptions.of(vars(arguments), spell="--{}", repo=".", refuse=False)
+    repo = resolved.config.repo
+    if repo is not None and not repo.is_dir():
+        raise ConfigError(
+            f"{repo} is not a directory",
+            remedy="Give the path of a git work tree, or leave it out.",
+        )
     unknown = unknown_variables(os.environ, resolved.config.env)
     if arguments.json:
         return finish(arguments, 0, unknown=unknown, **_data(resolved))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import signal
@@ -12,7 +13,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import NoReturn
 
-from ..errors import CodexWorkspaceError, SetupError
+from ..errors import CodexWorkspaceError, ConfigError, SetupError
 from ..host.signals import EndingSignals
 from ..text.option_names import spelled
 from ..text.printable import printable
@@ -88,6 +89,7 @@ def execute(argv: Sequence[str]) -> tuple[int, int | None]:
         if not words:
             parser.print_help(sys.stderr)
             return FAILED, None
+        parser.misplaced(words[0])
         try:
             arguments = parser.parse_args(words, argparse.Namespace(command=command))
         except (BrokenPipeError, OutputError) as error:  # --version
@@ -100,6 +102,7 @@ def _act(arguments: argparse.Namespace) -> tuple[int, int | None]:
         sys.stdout.reconfigure(errors="replace")
     with EndingSignals() as signals:
         try:
+            _check_directory()
             return flushed(arguments.action(arguments)), None
         except BaseException as error:
             if isinstance(error, SystemExit):
@@ -108,6 +111,19 @@ def _act(arguments: argparse.Namespace) -> tuple[int, int | None]:
                 number: int = signals.received or signal.SIGINT
                 return _interrupted(arguments, number), number
             return _fail(arguments, error), None
+
+
+def _check_directory() -> None:
+    """
+    Check that the current directory exists: neither git nor a relative path works without one.
+    """
+    try:
+        os.getcwd()  # noqa: PTH109 -- Path.cwd is the same
+    except OSError as error:
+        raise ConfigError(
+            f"the current directory cannot be used: {error.strerror}",
+            remedy="It was probably removed; change to another one.",
+        ) from None
 
 
 def flushed(code: int) -> int:
@@ -122,7 +138,7 @@ def flushed(code: int) -> int:
     return code
 
 
-def command_parser() -> argparse.ArgumentParser:
+def command_parser() -> CommandParser:
     """
     Return the parser of the command with all its subcommands.
     """
@@ -230,9 +246,12 @@ def _words(error: OSError) -> str:
     """
     Return an error of the system in words: what it concerns, and what happened.
     """
-    if error.filename is None or not error.strerror:
-        return printable(str(error))
-    return printable(f"{os.fsdecode(error.filename)}: {error.strerror}")
+    text = error.strerror or str(error)
+    if isinstance(error.filename, str | bytes):
+        text = f"{os.fsdecode(error.filename)}: {text}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text += ". Free some space there, or set XDG_CACHE_HOME and TMPDIR to other directories"
+    return printable(text)
 
 
 def _report_bug(error: BaseException) -> str:

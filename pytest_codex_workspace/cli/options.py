@@ -135,11 +135,19 @@ def add_repo(parser: argparse.ArgumentParser, *, resolved: bool = True) -> None:
     action = parser.add_argument(
         "repo",
         nargs="?",
+        type=_not_empty,
         default=default,
         metavar="REPO",
         help="path of the repository (default: $CODEX_WORKSPACE_REPO, or the current directory)",
     )
     complete_with(action, paths="directories")
+
+
+def _not_empty(text: str) -> str:
+    # An unset variable of a script must not mean the current directory.
+    if not text:
+        raise argparse.ArgumentTypeError("it has no value: give a path, or leave it out")
+    return text
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:

@@ -37,6 +37,13 @@ class CommandParser(argparse.ArgumentParser):
             self.error(self._unknown(left[0]))
         return found, left
 
+    def misplaced(self, word: str) -> None:
+        """
+        Refuse an option that stands in front of the command, unless it is one of this parser.
+        """
+        if word.startswith("--") and word not in self._option_string_actions:
+            self.error(self._unknown(word, "; options of a command follow its name"))
+
     def error(self, message: str) -> NoReturn:
         """
         Print the usage and *message*, and exit.
@@ -65,7 +72,7 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"unknown command {value!r}{hint}")
         raise argparse.ArgumentError(action, f"unknown value {value!r}{hint}")
 
-    def _unknown(self, word: str) -> str:
+    def _unknown(self, word: str, otherwise: str = "") -> str:
         if not word.startswith("-"):
             return f"unexpected argument {word!r}"
         # The value may be a secret.
@@ -76,5 +83,5 @@ class CommandParser(argparse.ArgumentParser):
         begun = [one for one in known if one.startswith(ours)] if len(ours) > 3 else []
         hint = did_you_mean(ours, known, first=begun[:3])
         if not hint:
-            hint = f"; `{self.prog} --help` lists the options"
+            hint = otherwise or f"; `{self.prog} --help` lists the options"
         return f"unknown option {name}{hint}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +51,8 @@ Examples:
 """
 
 _PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
+
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 _REGISTRIES = "the registries of pip, npm and apt in the image (known only during a run)"
 
@@ -138,6 +141,8 @@ def _facts(url: str, method: str) -> RequestFacts:
     from ..errors import PolicyError
     from ..network.rules.policy import RequestFacts
 
+    if not _METHOD.fullmatch(method):
+        raise PolicyError(f"{method!r} is not a method", remedy="Give one such as GET or POST.")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

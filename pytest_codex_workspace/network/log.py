@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from ..errors import WorkspaceLost
-from ..text.phrases import counted
+from ..text.phrases import counted, was
 from .matching import BlockedFilters, Filters, Matcher, describe_differences
 from .rules.hosts import host_matches
 from .stubs import Route, fault_fields, stub_fields
@@ -366,7 +366,9 @@ class NetworkLog:
             count = f"{len(found)} of {counted(len(every), 'request')}"
             more = _more(len(found))
             text = "\n".join(lines) + more
-            raise AssertionError(f"expected no blocked request, but {count} were blocked:\n{text}")
+            raise AssertionError(
+                f"expected no blocked request, but {count} {was(len(found))} blocked:\n{text}"
+            )
 
     def assert_only_hosts(self, *hosts: str) -> None:
         """
@@ -385,15 +387,16 @@ class NetworkLog:
         if others:
             names = ", ".join(sorted({request.host for request in others}))
             raise AssertionError(
-                f"expected requests only to {', '.join(hosts) or 'no host'}, but there were "
-                f"requests to {names}:\n{_lines(others)}"
+                f"expected requests only to {', '.join(hosts) or 'no host'}, but "
+                f"{counted(len(others), 'request')} went to {names}:\n{_lines(others)}"
             )
 
 
 def _found(found: list[Request], every: list[Request]) -> str:
     if not found:
         return f"none of {counted(len(every), 'request')} matches" if every else "there were none"
-    return f"{len(found)} of {counted(len(every), 'request')} match:\n{_lines(found)}"
+    match = "matches" if len(found) == 1 else "match"
+    return f"{len(found)} of {counted(len(every), 'request')} {match}:\n{_lines(found)}"
 
 
 def _lines(requests: list[Request]) -> str:

@@ -244,7 +244,10 @@ def _read_options(options: Mapping[str, Any], spell: str) -> Values:
         source = Source("option", called)
         if option.repeatable:
             found |= entries_of(option, value or (), source)
-        elif value not in (None, ""):
+        elif value == "":
+            # An unset variable of a script, as in --image=$IMAGE, must not mean the default.
+            raise ConfigError(f"{called} has no value: give one, or leave out {called}")
+        elif value is not None:
             found[option.key] = Given(value, source)
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["counted", "did_you_mean"]
+__all__ = ["counted", "did_you_mean", "was"]
 
 
 def did_you_mean(name: str, known: Iterable[str], *, first: Iterable[str] = ()) -> str:
@@ -37,3 +37,10 @@ def counted(number: int, noun: str, plural: str = "") -> str:
         plural: the plural, if it is not formed with an s.
     """
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def was(number: int) -> str:
+    """
+    Return the verb for *number* things: `1 request was`, `2 requests were`.
+    """
+    return "was" if number == 1 else "were"

@@ -74,7 +74,7 @@ class Request:
         if self.status is not None:
             parts.append(str(self.status))
         if self.size is not None:
-            parts.append(f"{self.size} bytes")
+            parts.append(f"{self.size} byte{'' if self.size == 1 else 's'}")
         if self.duration is not None:
             parts.append(f"{self.duration:.2f} s")
         reason = f" ({self.reason})" if self.reason else ""

@@ -18,7 +18,7 @@ def shell(line: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     Run a line in which CMD stands for the command.
     """
     return subprocess.run(
-        ["bash", "-c", line.replace("CMD", COMMAND)],
+        ["bash", "-c", line.replace("CMD", COMMAND).replace("PYTHON ", f"{sys.executable} ")],
         cwd=cwd,
         env={**os.environ, **env},
         stdin=subprocess.DEVNULL,
@@ -58,7 +58,7 @@ def test_nothing_comes_before_the_signal():
         (f"CMD clean --json {NO_ENGINE} >/dev/full", 125, "EngineUnavailable"),
         (f"CMD clean {NO_ENGINE} 2>/dev/full", 125, ""),
         (f"CMD clean {NO_ENGINE} >&- 2>&- <&-", 125, ""),
-        ("CMD config <&- | grep -c cache-ttl", 0, ""),
+        ("CMD config <&- >/dev/null", 0, ""),
         # The reader has gone long before the command begins to write.
         ("{ CMD config --schema; echo $? >&2; } | true", 0, "141"),
     ],
@@ -80,8 +80,8 @@ def test_streams_that_cannot_be_used(line, code, said, tmp_path):
 @pytest.mark.parametrize(
     "line",
     [
-        "mkdir gone; cd gone; rmdir ../gone; CMD run",
-        "env -u HOME TMPDIR=/nonexistent COLUMNS=1 TERM=dumb CMD config",
+        "cd gone; PYTHON -c 'import os; os.rmdir(os.getcwd())'; CMD run",
+        "unset HOME; TMPDIR=/nonexistent COLUMNS=1 TERM=dumb CMD config",
         "LC_ALL=C PYTHONCOERCECLOCALE=0 PYTHONUTF8=0 CMD run \u00e4",
         "CMD config $'a\\nb\\xff'",
         f"HOME=/nonexistent CMD build {NO_ENGINE}",
@@ -91,8 +91,10 @@ def test_odd_surroundings(line, tmp_path):
     """
     Whatever is wrong with the place where the command runs, there is no traceback.
     """
+    (tmp_path / "gone").mkdir()
     run = shell(line, tmp_path)
 
     assert run.returncode in (0, 125), run.stderr
+    assert ("the current directory cannot be used" in run.stderr) == ("rmdir" in line)
     assert "Traceback" not in run.stderr
     assert "internal error" not in run.stderr

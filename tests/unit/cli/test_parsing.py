@@ -25,7 +25,11 @@ from pytest_codex_workspace.cli.main import main
         ("doctor --zzzz", "codex-workspace doctor", "`codex-workspace doctor --help` lists"),
         ("exec --from=redy -- true", "codex-workspace exec", "'redy' (did you mean 'ready'?)"),
         ("completion bsh", "codex-workspace completion", "'bsh' (did you mean 'bash'?)"),
+        ("--verson", "codex-workspace [-h]", "unknown option --verson (did you mean '--version'?)"),
+        ("--image=slim run", "codex-workspace [-h]", "; options of a command follow its name"),
         ("run a b", "codex-workspace run", "unexpected argument 'b'"),
+        ("run ", "codex-workspace run", "REPO: it has no value"),
+        ("cassette list ", "codex-workspace cassette list", "REPO: it has no value"),
         ("run --image", "codex-workspace run", "argument --image: expected one argument"),
     ],
 )
@@ -34,7 +38,7 @@ def test_what_is_not_known_is_refused_with_a_suggestion(words, usage, said, caps
     The usage is that of the command that was given, and the exit code is ours.
     """
     with pytest.raises(SystemExit) as caught:
-        main(words.split())
+        main(words.split(" "))
     printed = capsys.readouterr()
 
     assert caught.value.code == 125

@@ -124,6 +124,14 @@ def test_explain_prints_verdict_and_reason(tmp_path, capsys, arguments, code, wo
     assert words in capsys.readouterr().out
 
 
+def test_a_method_is_one_word(capsys):
+    """
+    No request can have another one.
+    """
+    assert 125 == main(["policy", "explain", "https://example.com", "--method=G T"])
+    assert "'G T' is not a method" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("url", ["ssh://git@example.com", "example.com", "https://", "https://[x"])
 def test_a_url_with_another_scheme_is_an_error(capsys, url):
     """

@@ -197,11 +197,26 @@ def test_blocked_requests_are_explained() -> None:
         LOG.assert_nothing_blocked()
 
 
+def test_one_request_is_in_the_singular() -> None:
+    """
+    In each assertion that counts.
+    """
+    (blocked,) = LOG.requests(host="evil.example")
+    log = NetworkLog(lambda: [blocked])
+
+    with pytest.raises(AssertionError, match="1 of 1 request was blocked:"):
+        log.assert_nothing_blocked()
+    with pytest.raises(AssertionError, match=r"but 1 request went to evil\.example:"):
+        log.assert_only_hosts("api.example.org")
+    with pytest.raises(AssertionError, match="1 of 1 request matches:"):
+        log.assert_not_requested(host="evil.example")
+
+
 def test_unexpected_hosts_are_named() -> None:
     """
     `assert_only_hosts` names the hosts that were not expected.
     """
-    with pytest.raises(AssertionError, match=r"there were requests to db\.example, evil\.example:"):
+    with pytest.raises(AssertionError, match=r"requests went to db\.example, evil\.example:"):
         LOG.assert_only_hosts("api.example.org")
 
 

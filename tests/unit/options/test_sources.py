@@ -235,6 +235,34 @@ def test_the_environment_names_the_commands_repository(
     assert first.split() == ["repo", str(repo), "CODEX_WORKSPACE_REPO"]
 
 
+@pytest.mark.parametrize("key", ["image", "rev", "cache", "engine", "upstream_proxy"])
+def test_an_empty_option_is_not_the_default(key: str) -> None:
+    """
+    It is an unset variable of a script. In the environment, an empty variable is as none.
+    """
+    name = key.replace("_", "-")
+    with pytest.raises(ConfigError, match=f"^--{name} has no value: give one, or leave out --"):
+        ResolvedOptions.of({key: ""}, spell="--{}", environ={})
+
+    variable = f"CODEX_WORKSPACE_{key.upper()}"
+    assert ResolvedOptions.of({}, spell="--{}", environ={variable: ""}).values == {}
+
+
+@pytest.mark.parametrize("what", ["a file", "nothing"])
+def test_the_command_needs_a_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    """
+    The options of a repository that does not exist are not printed.
+    """
+    path = tmp_path / "it"
+    if what == "a file":
+        path.touch()
+
+    assert 125 == main(["config", str(path)])
+    assert f"{path} is not a directory" in capsys.readouterr().err
+
+
 def test_a_misspelled_variable_is_told_before_the_command_runs(
     repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_codex_workspace.text.phrases import counted, did_you_mean
+from pytest_codex_workspace.text.phrases import counted, did_you_mean, was
 
 
 def test_the_most_similar_name_is_suggested():
@@ -44,3 +44,4 @@ def test_a_number_decides_between_singular_and_plural(number, noun, plural, text
     Only one thing is in the singular.
     """
     assert text == counted(number, noun, plural)
+    assert was(number) == ("was" if number == 1 else "were")
