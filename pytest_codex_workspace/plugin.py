@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import tomllib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
@@ -17,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import pytest
 
-from .errors import ConfigError, PolicyError
+from .errors import ConfigError, PolicyError, ProjectionError
 from .options.config import Config, check_environment
 from .options.markers import DESCRIPTIONS, Keywords, WorkspaceRequest, read_keywords, read_markers
 from .options.sources import Given, ResolvedOptions, Source, Values, entries_of
-from .options.table import OPTIONS
+from .options.table import OPTIONS, Option
 
 if TYPE_CHECKING:
     from .engine.protocol import Engine
@@ -41,6 +42,12 @@ _SHOWN: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 
 _WORKSPACES: pytest.StashKey[list[Workspace]] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_UNUSABLE: pytest.StashKey[ConfigError | PolicyError] = pytest.StashKey()
+"""Why the variables of the environment cannot be used."""
+
+_SHOWN_REPO = pytest.StashKey[str]()
+"""The repository as it was given."""
+
 _TIMER = pytest.StashKey[threading.Timer]()
 _COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 _KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
@@ -86,9 +93,21 @@ def pytest_configure(config: pytest.Config) -> None:
     for description in DESCRIPTIONS.values():
         config.addinivalue_line("markers", description)
     options = {option.key: config.getoption(f"codex_{option.key}", None) for option in OPTIONS}
+    found = Config()
     try:
-        found = ResolvedOptions.of(options, spell="--codex-{}", ini=_read_ini(config)).config
-    except (ConfigError, PolicyError) as error:
+        ini = _read_ini(config)
+        try:
+            found = ResolvedOptions.of(options, spell="--codex-{}", ini=ini).config
+        except (ConfigError, PolicyError) as error:
+            if ini or any(options.values()):
+                raise
+            # Variables are for the command, too: they may not end runs that use no workspace.
+            config.stash[_UNUSABLE] = error
+        config.stash[_SHOWN_REPO] = str(found.repo)
+        found = _absolute(config, found)
+        if options["repo"] and not _is_worker(config) and not config.option.collectonly:
+            _check_repository(found)
+    except (ConfigError, PolicyError, ProjectionError) as error:
         raise pytest.UsageError(str(error)) from None
     worker = getattr(config, "workerinput", {})
     config.stash[_CONFIG] = replace(found, started=worker.get(_STARTED_KEY, found.started))
@@ -96,18 +115,89 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_KEPT] = []
 
 
+def _absolute(config: pytest.Config, found: Config) -> Config:
+    """
+    Return *found* with absolute paths: a test may go to another directory.
+    """
+    start = config.invocation_params.dir
+    changes: dict[str, Any] = {}
+    if found.repo is not None:
+        with suppress(RuntimeError):
+            changes["repo"] = start / found.repo.expanduser()
+    for option in OPTIONS:
+        value = getattr(found, option.key)
+        if option.name != "repo" and isinstance(value, str) and option.is_path(value):
+            changes[option.key] = str(start / value)
+    return replace(found, **changes)
+
+
+def _check_repository(config: Config) -> None:
+    from .projection.repository import open_repository
+
+    if config.repo is not None:
+        open_repository(config.repo, config.rev, environ=os.environ)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """
+    Check the repository before the first test that uses it, once and not for each test.
+    """
+    config = session.config
+    used = [item for item in session.items if _uses_workspace(item) and not _is_skipped(item)]
+    if not used or _is_worker(config) or config.option.collectonly:
+        return
+    try:
+        if _UNUSABLE in config.stash:
+            raise config.stash[_UNUSABLE]
+        if not all(item.get_closest_marker("codex_repo") for item in used):
+            _check_repository(config.stash[_CONFIG])
+    except (ConfigError, PolicyError, ProjectionError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def _read_ini(config: pytest.Config) -> Values:
     found: Values = {}
     for option in OPTIONS:
         name = f"codex_{option.key}"
-        value = config.getini(name)
         source = Source("ini", name, config.inipath)
+        value = _ini_value(config, option, source)
         if option.repeatable:
             found |= entries_of(option, value, source)
         elif value:
             text = _beside_ini(config, value) if option.is_path(value) else value
             found[option.key] = Given(text, source)
     return found
+
+
+def _ini_value(config: pytest.Config, option: Option, source: Source) -> Any:
+    """
+    Return a text, or the list of texts of a repeatable option. In a TOML file of pytest's own
+    tables, a number is a number and not text, and variables may be a table.
+    """
+    name = f"codex_{option.key}"
+    try:
+        return config.getini(name)
+    except (TypeError, pytest.UsageError):
+        if config.inipath is None or config.inipath.suffix != ".toml":
+            raise
+    table = tomllib.loads(config.inipath.read_text(encoding="utf-8"))
+    value = table.get("pytest", table.get("tool", {}).get("pytest", {})).get(name)
+    if option.repeatable and isinstance(value, Mapping):
+        value = [f"{key}={one}" for key, one in value.items() if _is_plain(one)]
+    if option.repeatable and isinstance(value, list) and all(map(_is_plain, value)):
+        return list(map(str, value))
+    if option.repeatable or not _is_plain(value):
+        kind = "a list of texts" if option.repeatable else "text or a number"
+        raise ConfigError(f"{source.spelled} is {value!r}; it must be {kind}")
+    return str(value)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _beside_ini(config: pytest.Config, path: str) -> str:
@@ -123,8 +213,8 @@ def pytest_report_header(config: pytest.Config) -> str | None:
         return None
     network = found.network if isinstance(found.network, str) else found.network["name"]
     return (
-        f"codex: repo {found.repo} at {found.rev}, image {found.image}, cache {found.cache}, "
-        f"network {network}"
+        f"codex: repo {config.stash[_SHOWN_REPO]} at {found.rev}, image {found.image}, "
+        f"cache {found.cache}, network {network}"
     )
 
 
@@ -435,6 +525,8 @@ class _Starter:
         from .errors import CodexWorkspaceError
 
         request = self._request
+        if _UNUSABLE in request.config.stash:
+            raise request.config.stash[_UNUSABLE]
         try:
             if wanted.repo is None and wanted.rev is None:
                 snapshot = request.getfixturevalue("codex_repo")
