@@ -11,7 +11,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -47,6 +47,9 @@ _UNUSABLE: pytest.StashKey[ConfigError | PolicyError] = pytest.StashKey()
 
 _SHOWN_REPO = pytest.StashKey[str]()
 """The repository as it was given."""
+
+_ENVIRONMENT: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+"""The variables when all tests were collected, before a fixture changed one."""
 
 _TIMER = pytest.StashKey[threading.Timer]()
 _COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
@@ -111,6 +114,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     worker = getattr(config, "workerinput", {})
     config.stash[_CONFIG] = replace(found, started=worker.get(_STARTED_KEY, found.started))
+    config.stash[_ENVIRONMENT] = dict(os.environ)
     config.stash[_COUNTS] = {}
     config.stash[_KEPT] = []
 
@@ -147,6 +151,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     Check the repository before the first test that uses it, once and not for each test.
     """
     config = session.config
+    config.stash[_ENVIRONMENT] = dict(os.environ)
     used = [item for item in session.items if _uses_workspace(item) and not _is_skipped(item)]
     if not used or _is_worker(config) or config.option.collectonly:
         return
@@ -242,7 +247,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
     test and before any of its fixtures changes something. An error is raised again by the fixture.
     """
     if _uses_workspace(item) and not _is_skipped(item) and not item.config.option.setupplan:
-        with suppress(Exception):
+        with suppress(Exception), _as_started(item.config):
             _prepare(item)
     return (yield)
 
@@ -384,7 +389,8 @@ def codex_engine(request: pytest.FixtureRequest, _codex_session: Session) -> Eng
     Return the container engine of this run.
     """
     _refuse_parameter(request)
-    return _codex_session.engine
+    with _as_started(request.config):
+        return _codex_session.engine
 
 
 @pytest.fixture(scope="session")
@@ -393,7 +399,8 @@ def codex_image(request: pytest.FixtureRequest, _codex_session: Session) -> str:
     Return the tag of the base image, built if it was missing or out of date.
     """
     _refuse_parameter(request)
-    return _codex_session.base_tag
+    with _as_started(request.config):
+        return _codex_session.base_tag
 
 
 @pytest.fixture(scope="session")
@@ -402,7 +409,8 @@ def codex_proxy(request: pytest.FixtureRequest, _codex_session: Session) -> Isol
     Return the isolated network of this run and its proxy.
     """
     _refuse_parameter(request)
-    return _codex_session.isolation
+    with _as_started(request.config):
+        return _codex_session.isolation
 
 
 @pytest.fixture(scope="session")
@@ -418,7 +426,8 @@ def codex_repo(request: pytest.FixtureRequest) -> RepositorySnapshot:
             "or @pytest.mark.codex_repo)"
         )
     session: Session = request.getfixturevalue("_codex_session")
-    return session.repository(config.repo, config.rev)
+    with _as_started(request.config):
+        return session.repository(config.repo, config.rev)
 
 
 @pytest.fixture
@@ -535,9 +544,10 @@ class _Starter:
             session: Session = request.getfixturevalue("_codex_session")
             self._session = session
             env = {**self._config.env, **self._env, **wanted.env}
-            policy = self._policy_of(session, wanted)
-            spec = session.spec(snapshot, env, policy=policy, cassette=wanted.cassette)
-            workspace = session.workspace(spec, wanted.state)
+            with _as_started(request.config):
+                policy = self._policy_of(session, wanted)
+                spec = session.spec(snapshot, env, policy=policy, cassette=wanted.cassette)
+                workspace = session.workspace(spec, wanted.state)
         except CodexWorkspaceError as error:
             # The text is sufficient, and our frames would hide it.
             raise error.with_traceback(None) from None
@@ -568,7 +578,8 @@ class _Starter:
 
     def _stop(self, workspace: Workspace, keep: bool) -> None:
         assert self._session is not None  # noqa: S101 -- it made the workspace
-        kept = self._session.stop(workspace, keep=keep)
+        with _as_started(self._request.config):
+            kept = self._session.stop(workspace, keep=keep)
         if kept:
             node = self._request.node
             attempt = node.stash.get(_ATTEMPT, 1)
@@ -582,7 +593,8 @@ class _Starter:
         request = self._request
         repo = wanted.repo or request.getfixturevalue("codex_repo").path
         session: Session = request.getfixturevalue("_codex_session")
-        return session.repository(request.path.parent / repo, wanted.rev or "HEAD")
+        with _as_started(request.config):
+            return session.repository(request.path.parent / repo, wanted.rev or "HEAD")
 
 
 def _session_of(config: pytest.Config) -> Session:
@@ -594,7 +606,8 @@ def _session_of(config: pytest.Config) -> Session:
 
     if _SESSION not in config.stash:
         output = Output(config.stash[_CONFIG].output, _writer(config))
-        config.stash[_SESSION] = Session(config.stash[_CONFIG], output)
+        with _as_started(config):
+            config.stash[_SESSION] = Session(config.stash[_CONFIG], output)
     return config.stash[_SESSION]
 
 
@@ -602,7 +615,39 @@ def _close_session(config: pytest.Config) -> None:
     session = config.stash.get(_SESSION, None)
     if session is not None:
         del config.stash[_SESSION]
-        session.close()
+        with _as_started(config):
+            session.close()
+
+
+@contextmanager
+def _as_started(config: pytest.Config) -> Iterator[None]:
+    """
+    Work with the variables and in the directory that tests were started with. What a test has
+    changed is back afterwards.
+    """
+    first = config.stash[_ENVIRONMENT]
+    # pytest sets the names of the running test.
+    changed = {
+        name: os.environ.get(name)
+        for name in first.keys() | os.environ.keys()
+        if os.environ.get(name) != first.get(name) and not name.startswith("PYTEST_")
+    }
+    with ExitStack() as undo:
+        here = os.open(".", os.O_RDONLY)
+        undo.callback(os.close, here)
+        undo.callback(os.fchdir, here)
+        undo.callback(_set_variables, changed)
+        os.chdir(config.invocation_params.dir)
+        _set_variables({name: first.get(name) for name in changed})
+        yield
+
+
+def _set_variables(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _prepare(item: pytest.Item) -> None:

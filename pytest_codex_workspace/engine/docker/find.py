@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import grp
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from docker.errors import DockerException
 from docker.utils import kwargs_from_env
 
 from ...errors import EngineUnavailable
+from ...unpatched import modules
 from .engine import DockerEngine
 from .transport import ssh_command, unix_path
 
@@ -193,15 +193,15 @@ def _ssh_words(url: str) -> str:
     command = [*ssh_command(url), "docker", "version"]
     advice = f"`{' '.join(command)}` must work without asking for anything"
     try:
-        answer = subprocess.run(
+        answer = modules.subprocess.run(
             command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdin=modules.subprocess.DEVNULL,
+            stdout=modules.subprocess.DEVNULL,
+            stderr=modules.subprocess.PIPE,
             timeout=_SSH_TIMEOUT,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, modules.subprocess.TimeoutExpired) as error:
         return f"{error}; {advice}"
     lines = answer.stderr.decode(errors="replace").strip().splitlines()
     return f"ssh says {lines[-1]!r}; {advice}" if lines else advice
