@@ -69,7 +69,7 @@ _REPOSITORY = "/repository"
 _INSIDE = "proxy-inside"
 _PIDS = 4096
 
-_PROJECTION_FOLDERS = ("in_container", "projection", "text")
+_PROJECTION_FOLDERS = ("in_container", "projection", "text", "unpatched")
 """The folders that make a projection, with the standard library and the files below alone."""
 
 _PROJECTION_FILES = ("codex.py", "errors.py")

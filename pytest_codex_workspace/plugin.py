@@ -12,15 +12,16 @@ import re
 import signal
 import sys
 import threading
+import tomllib
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
 import pytest
 
-from .errors import ConfigError, PolicyError
+from .errors import ConfigError, PolicyError, ProjectionError
 from .options.config import Config, check_environment
 from .options.markers import DESCRIPTIONS, Keywords, WorkspaceRequest, read_keywords, read_markers
 from .options.sources import (
@@ -31,7 +32,7 @@ from .options.sources import (
     entries_of,
     unknown_variables,
 )
-from .options.table import OPTIONS
+from .options.table import OPTIONS, Option
 from .text.phrases import did_you_mean
 
 if TYPE_CHECKING:
@@ -54,6 +55,15 @@ _SHOWN: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 _WORKSPACES: pytest.StashKey[list[Workspace]] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 _ENDS = pytest.StashKey[ExitStack]()
+_UNUSABLE: pytest.StashKey[ConfigError | PolicyError] = pytest.StashKey()
+"""Why the variables of the environment cannot be used."""
+
+_SHOWN_REPO = pytest.StashKey[str]()
+"""The repository as it was given."""
+
+_ENVIRONMENT: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+"""The variables when all tests were collected, before a fixture changed one."""
+
 _TIMER = pytest.StashKey[threading.Timer]()
 _COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 _KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
@@ -103,28 +113,113 @@ def pytest_configure(config: pytest.Config) -> None:
     for description in DESCRIPTIONS.values():
         config.addinivalue_line("markers", description)
     options = {option.key: config.getoption(f"codex_{option.key}", None) for option in OPTIONS}
+    found = Config()
     try:
-        found = ResolvedOptions.of(options, spell="--codex-{}", ini=_read_ini(config)).config
-    except (ConfigError, PolicyError) as error:
+        ini = _read_ini(config)
+        try:
+            found = ResolvedOptions.of(options, spell="--codex-{}", ini=ini).config
+        except (ConfigError, PolicyError) as error:
+            if ini or any(options.values()):
+                raise
+            # Variables are for the command, too: they may not end runs that use no workspace.
+            config.stash[_UNUSABLE] = error
+        config.stash[_SHOWN_REPO] = str(found.repo)
+        found = _absolute(config, found)
+        if options["repo"] and not _is_worker(config) and not config.option.collectonly:
+            _check_repository(found)
+    except (ConfigError, PolicyError, ProjectionError) as error:
         raise pytest.UsageError(str(error)) from None
     worker = getattr(config, "workerinput", {})
     config.stash[_CONFIG] = replace(found, started=worker.get(_STARTED_KEY, found.started))
+    config.stash[_ENVIRONMENT] = dict(os.environ)
     config.stash[_COUNTS] = {}
     config.stash[_KEPT] = []
+
+
+def _absolute(config: pytest.Config, found: Config) -> Config:
+    """
+    Return *found* with absolute paths: a test may go to another directory.
+    """
+    start = config.invocation_params.dir
+    changes: dict[str, Any] = {}
+    if found.repo is not None:
+        with suppress(RuntimeError):
+            changes["repo"] = start / found.repo.expanduser()
+    for option in OPTIONS:
+        value = getattr(found, option.key)
+        if option.name != "repo" and isinstance(value, str) and option.is_path(value):
+            changes[option.key] = str(start / value)
+    return replace(found, **changes)
+
+
+def _check_repository(config: Config) -> None:
+    from .projection.repository import open_repository
+
+    if config.repo is not None:
+        open_repository(config.repo, config.rev, environ=os.environ)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """
+    Check the repository before the first test that uses it, once and not for each test.
+    """
+    config = session.config
+    config.stash[_ENVIRONMENT] = dict(os.environ)
+    used = [item for item in session.items if _uses_workspace(item) and not _is_skipped(item)]
+    if not used or _is_worker(config) or config.option.collectonly:
+        return
+    try:
+        if _UNUSABLE in config.stash:
+            raise config.stash[_UNUSABLE]
+        if not all(item.get_closest_marker("codex_repo") for item in used):
+            _check_repository(config.stash[_CONFIG])
+    except (ConfigError, PolicyError, ProjectionError) as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _read_ini(config: pytest.Config) -> Values:
     found: Values = {}
     for option in OPTIONS:
         name = f"codex_{option.key}"
-        value = config.getini(name)
         source = Source("ini", name, config.inipath)
+        value = _ini_value(config, option, source)
         if option.repeatable:
             found |= entries_of(option, value, source)
         elif value:
             text = _beside_ini(config, value) if option.is_path(value) else value
             found[option.key] = Given(text, source)
     return found
+
+
+def _ini_value(config: pytest.Config, option: Option, source: Source) -> Any:
+    """
+    Return a text, or the list of texts of a repeatable option. In a TOML file of pytest's own
+    tables, a number is a number and not text, and variables may be a table.
+    """
+    name = f"codex_{option.key}"
+    try:
+        return config.getini(name)
+    except (TypeError, pytest.UsageError):
+        if config.inipath is None or config.inipath.suffix != ".toml":
+            raise
+    table = tomllib.loads(config.inipath.read_text(encoding="utf-8"))
+    value = table.get("pytest", table.get("tool", {}).get("pytest", {})).get(name)
+    if option.repeatable and isinstance(value, Mapping):
+        value = [f"{key}={one}" for key, one in value.items() if _is_plain(one)]
+    if option.repeatable and isinstance(value, list) and all(map(_is_plain, value)):
+        return list(map(str, value))
+    if option.repeatable or not _is_plain(value):
+        kind = "a list of texts" if option.repeatable else "text or a number"
+        raise ConfigError(f"{source.spelled} is {value!r}; it must be {kind}")
+    return str(value)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _beside_ini(config: pytest.Config, path: str) -> str:
@@ -141,8 +236,8 @@ def pytest_report_header(config: pytest.Config) -> list[str] | None:
         return None
     network = found.network if isinstance(found.network, str) else found.network["name"]
     line = (
-        f"codex: repo {found.repo} at {found.rev}, image {found.image}, cache {found.cache}, "
-        f"network {network}"
+        f"codex: repo {config.stash[_SHOWN_REPO]} at {found.rev}, image {found.image}, "
+        f"cache {found.cache}, network {network}"
     )
     return [line, *(f"codex: {note}" for note in _notes(config))]
 
@@ -192,7 +287,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
     test and before any of its fixtures changes something. An error is raised again by the fixture.
     """
     if _uses_workspace(item) and not _is_skipped(item) and not item.config.option.setupplan:
-        with suppress(Exception):
+        with suppress(Exception), _as_started(item.config):
             _prepare(item)
     return (yield)
 
@@ -350,7 +445,8 @@ def codex_engine(request: pytest.FixtureRequest, _codex_session: Session) -> Eng
     Return the container engine of this run.
     """
     _refuse_parameter(request)
-    return _codex_session.engine
+    with _as_started(request.config):
+        return _codex_session.engine
 
 
 @pytest.fixture(scope="session")
@@ -359,7 +455,8 @@ def codex_image(request: pytest.FixtureRequest, _codex_session: Session) -> str:
     Return the tag of the base image, built if it was missing or out of date.
     """
     _refuse_parameter(request)
-    return _codex_session.base_tag
+    with _as_started(request.config):
+        return _codex_session.base_tag
 
 
 @pytest.fixture(scope="session")
@@ -368,7 +465,8 @@ def codex_proxy(request: pytest.FixtureRequest, _codex_session: Session) -> Isol
     Return the isolated network of this run and its proxy.
     """
     _refuse_parameter(request)
-    return _codex_session.isolation
+    with _as_started(request.config):
+        return _codex_session.isolation
 
 
 @pytest.fixture(scope="session")
@@ -384,7 +482,8 @@ def codex_repo(request: pytest.FixtureRequest) -> RepositorySnapshot:
             "or @pytest.mark.codex_repo)"
         )
     session: Session = request.getfixturevalue("_codex_session")
-    return session.repository(config.repo, config.rev)
+    with _as_started(request.config):
+        return session.repository(config.repo, config.rev)
 
 
 @pytest.fixture
@@ -491,6 +590,8 @@ class _Starter:
         from .errors import CodexWorkspaceError
 
         request = self._request
+        if _UNUSABLE in request.config.stash:
+            raise request.config.stash[_UNUSABLE]
         try:
             if wanted.repo is None and wanted.rev is None:
                 snapshot = request.getfixturevalue("codex_repo")
@@ -499,9 +600,10 @@ class _Starter:
             session: Session = request.getfixturevalue("_codex_session")
             self._session = session
             env = {**self._config.env, **self._env, **wanted.env}
-            policy = self._policy_of(session, wanted)
-            spec = session.spec(snapshot, env, policy=policy, cassette=wanted.cassette)
-            workspace = session.workspace(spec, wanted.state)
+            with _as_started(request.config):
+                policy = self._policy_of(session, wanted)
+                spec = session.spec(snapshot, env, policy=policy, cassette=wanted.cassette)
+                workspace = session.workspace(spec, wanted.state)
         except CodexWorkspaceError as error:
             # The text is sufficient, and our frames would hide it.
             raise error.with_traceback(None) from None
@@ -532,7 +634,8 @@ class _Starter:
 
     def _stop(self, workspace: Workspace, keep: bool) -> None:
         assert self._session is not None  # noqa: S101 -- it made the workspace
-        kept = self._session.stop(workspace, keep=keep)
+        with _as_started(self._request.config):
+            kept = self._session.stop(workspace, keep=keep)
         if kept:
             node = self._request.node
             attempt = node.stash.get(_ATTEMPT, 1)
@@ -546,7 +649,8 @@ class _Starter:
         request = self._request
         repo = wanted.repo or request.getfixturevalue("codex_repo").path
         session: Session = request.getfixturevalue("_codex_session")
-        return session.repository(request.path.parent / repo, wanted.rev or "HEAD")
+        with _as_started(request.config):
+            return session.repository(request.path.parent / repo, wanted.rev or "HEAD")
 
 
 def _session_of(config: pytest.Config) -> Session:
@@ -564,7 +668,8 @@ def _session_of(config: pytest.Config) -> Session:
         ends.callback(_end_by_signal, signals)
         ends.enter_context(signals)
         output = Output(config.stash[_CONFIG].output, _writer(config))
-        config.stash[_SESSION] = Session(config.stash[_CONFIG], output)
+        with _as_started(config):
+            config.stash[_SESSION] = Session(config.stash[_CONFIG], output)
         ends.callback(config.stash[_SESSION].close)
     return config.stash[_SESSION]
 
@@ -573,7 +678,8 @@ def _close_session(config: pytest.Config) -> None:
     if _SESSION in config.stash:
         ends = config.stash[_ENDS]
         del config.stash[_SESSION], config.stash[_ENDS]
-        ends.close()
+        with _as_started(config):
+            ends.close()
 
 
 def _end_by_signal(signals: EndingSignals) -> None:
@@ -591,6 +697,37 @@ def _die_by(number: int) -> None:
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
     die_by(number)
+
+
+@contextmanager
+def _as_started(config: pytest.Config) -> Iterator[None]:
+    """
+    Work with the variables and in the directory that tests were started with. What a test has
+    changed is back afterwards.
+    """
+    first = config.stash[_ENVIRONMENT]
+    # pytest sets the names of the running test.
+    changed = {
+        name: os.environ.get(name)
+        for name in first.keys() | os.environ.keys()
+        if os.environ.get(name) != first.get(name) and not name.startswith("PYTEST_")
+    }
+    with ExitStack() as undo:
+        here = os.open(".", os.O_RDONLY)
+        undo.callback(os.close, here)
+        undo.callback(os.fchdir, here)
+        undo.callback(_set_variables, changed)
+        os.chdir(config.invocation_params.dir)
+        _set_variables({name: first.get(name) for name in changed})
+        yield
+
+
+def _set_variables(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _prepare(item: pytest.Item) -> None:

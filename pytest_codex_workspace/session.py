@@ -8,10 +8,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from .cache.registry import SharedCache
 from .cache.store import LayerStore
@@ -65,6 +64,26 @@ _CLOSING_ORDER = (
     "engine",
 )
 """What a session closes, in this order, as far as it was opened."""
+
+
+class _part(Generic[T]):  # noqa: N801 -- a decorator
+    """
+    A part of a session. The first thread that asks for it makes it, and others wait: from Python
+    3.12 on, `cached_property` gives each thread an engine and a proxy of its own.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __get__(self, session: Session, owner: type[Session]) -> T:
+        parts, name = vars(session), self._make.__name__
+        # Once it is there, the instance's own attribute comes before this.
+        with session._lock:
+            if name not in parts:
+                parts[name] = self._make(session)
+            part: T = parts[name]
+            return part
 
 
 class Session:
@@ -278,7 +297,7 @@ class Session:
             setup_cassette_digest=self.cassettes.digest(snapshot.path),
         )
 
-    @cached_property
+    @_part
     def engine(self) -> Engine:
         """
         The container engine. What ended sessions left on it is removed.
@@ -300,7 +319,7 @@ class Session:
         for text in remove_session(self.engine, self.identity.id):
             self.output.note(f"{text}; a later run removes it")
 
-    @cached_property
+    @_part
     def isolation(self) -> Isolation:
         """
         The network and the proxy.
@@ -367,7 +386,7 @@ class Session:
         except InvalidUpstream as error:
             raise ProxyError(str(error)) from None
 
-    @cached_property
+    @_part
     def image(self) -> ImageInfo:
         """
         The base image.
@@ -415,7 +434,7 @@ class Session:
             self._failures[part] = error
             raise
 
-    @cached_property
+    @_part
     def base_identity(self) -> str:
         """
         What the base image is built from, known without building it.
@@ -432,7 +451,7 @@ class Session:
         """
         return next((tag for tag in self.image.tags if ":base-" in tag), f"{IMAGE}:latest")
 
-    @cached_property
+    @_part
     def launcher(self) -> Launcher:
         """
         Starts containers on the session's network.
@@ -441,14 +460,14 @@ class Session:
         limits = limits_of(self.engine, config.cpus, config.memory, self.output.note)
         return Launcher(self.engine, self.isolation, self.identity, self.secrets, limits)
 
-    @cached_property
+    @_part
     def runner(self) -> ScriptRunner:
         """
         Runs setup scripts.
         """
         return ScriptRunner(self.launcher, self.config, self.output)
 
-    @cached_property
+    @_part
     def store(self) -> LayerStore:
         """
         The layers of this session.
@@ -476,7 +495,7 @@ class Session:
             output=self.output,
         )
 
-    @cached_property
+    @_part
     def builder(self) -> LayerBuilder:
         """
         Knows how layers are built.
@@ -493,7 +512,7 @@ class Session:
         self._closers["projections"] = builder.close
         return builder
 
-    @cached_property
+    @_part
     def starter(self) -> WorkspaceStarter:
         """
         Starts workspaces.
@@ -508,7 +527,7 @@ class Session:
             cache=self.config.cache,
         )
 
-    @cached_property
+    @_part
     def policies(self) -> PolicyReader:
         """
         Reads the policies that tests and options name.
@@ -528,7 +547,7 @@ class Session:
         """
         return self.policies.read(policy)
 
-    @cached_property
+    @_part
     def cassettes(self) -> Cassettes | None:
         """
         The cassettes that are recorded or replayed, if any.

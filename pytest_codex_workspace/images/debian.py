@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ..errors import EngineError, ImageBuildError
 from ..host.dirs import cache_dir
 from ..host.locks import machine_lock
 from ..reporting.output import Output
+from ..unpatched import modules
 
 __all__ = ["DEBIAN", "ROOTFS", "ensure_debian", "find_debian"]
 
@@ -107,11 +107,11 @@ def _mmdebstrap(command: str, archive: Path, architecture: str, output: Output) 
         str(archive),
     ]
     printed: list[str] = []
-    with subprocess.Popen(
+    with modules.subprocess.Popen(
         argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdin=modules.subprocess.DEVNULL,
+        stdout=modules.subprocess.DEVNULL,
+        stderr=modules.subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
     ) as process:

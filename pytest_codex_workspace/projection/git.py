@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ProjectionError
+from ..unpatched import modules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -182,13 +182,13 @@ def run_git(
         ProjectionError: git is not installed, cannot be run, or timed out.
     """
     try:
-        process = subprocess.Popen(
+        process = modules.subprocess.Popen(
             ["git", *args],
             cwd=cwd,
             env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=modules.subprocess.PIPE,
+            stdout=modules.subprocess.PIPE,
+            stderr=modules.subprocess.PIPE,
             process_group=0,
         )
     except FileNotFoundError:
@@ -214,7 +214,7 @@ def run_git(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        if isinstance(error, subprocess.TimeoutExpired):
+        if isinstance(error, modules.subprocess.TimeoutExpired):
             raise ProjectionError(
                 f"git {_subcommand(args)} did not end within {timeout:g} s and was killed",
                 remedy=f"Run the command in {cwd or Path.cwd()} to see what it waits for.",

@@ -1,8 +1,9 @@
 """
 Copies of standard modules of our own.
 
-Tests replace `socket.socket`, `ssl.SSLContext` and the methods of `http.client.HTTPConnection`, and
-plugins (vcrpy, httpretty, pytest-socket, responses) do that for them. A copy is made from the
+Tests replace `socket.socket`, `ssl.SSLContext`, `subprocess.Popen` and the methods of
+`http.client.HTTPConnection`, and plugins (vcrpy, httpretty, pytest-socket, pytest-subprocess) do
+that for them. A copy is made from the
 module's source, so it has none of these changes, whenever it is made, and gets none later.
 """
 
@@ -12,18 +13,30 @@ import builtins
 import importlib.util
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from . import clock
 
 if TYPE_CHECKING:
     import http.client as http_client
     import socket
     import ssl
+    import subprocess
 
-__all__ = ["http_client", "socket", "ssl"]
+__all__ = ["http_client", "socket", "ssl", "subprocess"]
 
-_NAMES = {"http_client": "http.client", "socket": "socket", "ssl": "ssl"}
+_NAMES = {
+    "http_client": "http.client",
+    "socket": "socket",
+    "ssl": "ssl",
+    "subprocess": "subprocess",
+}
+
+_TIME = ModuleType("time")
+_TIME.__dict__.update(vars(time), sleep=clock.sleep, monotonic=clock.monotonic)
 
 _COPIES: dict[str, ModuleType] = {}
 _LOCK = threading.RLock()
@@ -70,4 +83,6 @@ def _import(
     """
     if name == "socket":
         return _copy(name)
+    if name == "time":
+        return _TIME
     return builtins.__import__(name, globals, locals, fromlist or (), level)

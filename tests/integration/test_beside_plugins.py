@@ -50,6 +50,8 @@ def broken(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
 """
 
@@ -64,6 +66,16 @@ def works(ws):
 
 {mark}
 def test_it({fixture}, codex_workspace): works(codex_workspace)
+"""
+
+OTHER = """
+import os
+
+def test_it(broken, codex_workspace_factory, tmp_path):
+    before = dict(os.environ), os.getcwd()
+    assert codex_workspace_factory(repo="other").path("a").read_text() == "1"
+    assert (dict(os.environ), os.getcwd()) == before
+    assert list(tmp_path.iterdir()) == []
 """
 
 CASES = {
@@ -106,11 +118,13 @@ def test_workspaces_work_beside_other_plugins(tmp_path, engine):
     for number, (name, (mark, fixture)) in enumerate(CASES.items()):
         text = TEST.format(mark=mark, fixture=fixture, cache="hit" if number else "miss")
         (tmp_path / f"test_{number:02}_{name}.py").write_text(text)
+    init_repo(tmp_path / "other", {"a": "1"})
+    (tmp_path / "test_other.py").write_text(OTHER)
     before = time.time()
 
     shown = run(tmp_path)
 
-    assert shown.count("PASSED") == len(CASES)
+    assert shown.count("PASSED") == len(CASES) + 1
     made = [labels.created(one.labels) for one in engine.images({labels.KIND: None})]
     assert max(made) < time.time() + 60
     assert any(one > before - 1 for one in made)

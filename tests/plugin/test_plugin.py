@@ -227,3 +227,148 @@ def test_a_wider_fixture_is_told_how_long_a_workspace_lives(example):
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*ScopeMismatch*", "*A workspace belongs to one test.*"])
+
+
+@pytest.mark.parametrize(
+    ("file", "table"),
+    [
+        ("pyproject.toml", "[tool.pytest]"),
+        ("pytest.toml", "[pytest]"),
+        ("pyproject.toml", "[tool.pytest.ini_options]"),
+    ],
+)
+def test_a_toml_file_may_have_numbers_and_tables(pytester, file, table):
+    """
+    pytest's own tables keep the types of TOML.
+    """
+    own = "" if "ini_options" in table else 'codex_env = {A = "1", B = 2}\n'
+    values = "codex_setup_timeout = 600\ncodex_network_bodies = 1000\ncodex_cache_size = 1000000\n"
+    (pytester.path / file).write_text(f"{table}\n{values}{own}")
+    pytester.makepyfile(
+        f"""
+        from pytest_codex_workspace.plugin import _CONFIG
+        def test_it(request):
+            found = request.config.stash[_CONFIG]
+            assert (600.0, 1000) == (found.setup_timeout, found.network_bodies)
+            assert 1000000 == found.cache_size
+            assert {{"A": "1", "B": "2"}} == found.env or {not own}
+        """
+    )
+
+    pytester.runpytest().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("codex_setup_timeout = true", "*codex_setup_timeout in *is True; it must be text or a*"),
+        ("codex_image = ['slim']", "*codex_image in *is [['slim']; it must be text*"),
+        (
+            "codex_setup_timeout = 0",
+            "*codex_setup_timeout in *must be a number of seconds above 0*",
+        ),
+        ("codex_env = 'A=1'", "*codex_env in *is 'A=1'; it must be a list of texts*"),
+    ],
+)
+def test_a_wrong_value_in_a_toml_file_is_a_usage_error(pytester, line, words):
+    """
+    The error names the option and the file.
+    """
+    (pytester.path / "pytest.toml").write_text(f"[pytest]\n{line}\n")
+
+    result = pytester.runpytest()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([words.replace("[[", "[[]")])
+
+
+@pytest.mark.parametrize("where", ["option", "ini", "variable"])
+@pytest.mark.parametrize("wrong", ["repo", "rev"])
+def test_a_wrong_repository_is_one_usage_error(example, monkeypatch, where, wrong):
+    """
+    It is not one error for each test.
+    """
+    init_repo(example.path / "here", {"a": "1"})
+    example.makepyfile("def test_a(codex_workspace): pass\ndef test_b(codex_workspace): pass")
+    values = {"repo": "nowhere"} if wrong == "repo" else {"repo": "here", "rev": "nobranch"}
+    arguments = []
+    for name, value in values.items():
+        if where == "option":
+            arguments.append(f"--codex-{name}={value}")
+        elif where == "variable":
+            monkeypatch.setenv(f"CODEX_WORKSPACE_{name.upper()}", value)
+    if where == "ini":
+        lines = "".join(f"codex_{name} = {value}\n" for name, value in values.items())
+        example.makeini(f"[pytest]\n{lines}")
+
+    result = example.runpytest(*arguments)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *{list(values.values())[-1]}*"])
+
+
+def test_runs_without_workspaces_ignore_what_is_set_for_others(pytester, monkeypatch):
+    """
+    Variables for the command, and a repository in the ini file, are of no concern to them.
+    """
+    monkeypatch.setenv("CODEX_WORKSPACE_OUTPUT", "jsonl")
+    monkeypatch.setenv("CODEX_WORKSPACE_REPO", "nowhere")
+    pytester.makepyfile("def test_it(): pass")
+
+    pytester.runpytest().assert_outcomes(passed=1)
+
+    pytester.makepyfile("def test_it(codex_workspace): pass")
+    result = pytester.runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*CODEX_WORKSPACE_OUTPUT*jsonl*"])
+
+
+def test_paths_are_those_of_the_directory_that_pytest_was_started_in(pytester, monkeypatch):
+    """
+    A test may go to another one, before the repository and the policy are read.
+    """
+    init_repo(pytester.path / "repo", {"a": "1"})
+    (pytester.path / "mine.yaml").write_text("allow: [example.org]\n")
+    pytester.makepyfile(
+        """
+        import os
+        from pytest_codex_workspace.plugin import _CONFIG
+        def test_it(request, monkeypatch, tmp_path):
+            monkeypatch.chdir(tmp_path)
+            found = request.config.stash[_CONFIG]
+            assert found.repo.is_dir() and os.path.isfile(found.network)
+        """
+    )
+
+    result = pytester.runpytest("--codex-repo=repo", "--codex-network=mine.yaml")
+
+    result.assert_outcomes(passed=1)
+
+
+def test_what_a_fixture_sets_does_not_choose_the_engine(example):
+    """
+    Variables, the directory and the home are those with which the tests were started, also before
+    the first workspace.
+    """
+    repo = init_repo(example.path / "repo", {"a": "1"})
+    example.makeconftest(
+        """
+        import pytest, os
+        @pytest.fixture(scope="session", autouse=True)
+        def other(tmp_path_factory):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("DOCKER_HOST", "unix:///other.sock")
+                patch.setenv("PATH", "/nowhere")
+                gone = tmp_path_factory.mktemp("gone")
+                patch.chdir(gone)
+                gone.rmdir()
+                yield
+        """
+    )
+    example.makepyfile("def test_a(): pass\ndef test_b(codex_workspace): pass")
+
+    result = example.runpytest(f"--codex-repo={repo}", "-p", "no:randomly")
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*no.sock*"])
+    assert "other.sock" not in result.stdout.str()

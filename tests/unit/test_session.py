@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -105,6 +107,29 @@ def test_what_is_not_used_is_not_made(world):
         _ = session.engine
         assert "isolation" not in session.__dict__
     assert [BASE] == [tag for image in world.engine.images({}) for tag in image.tags]
+
+
+def test_threads_share_the_parts(world):
+    """
+    Each part is made once, whichever thread asks first.
+    """
+    made = []
+
+    def connect(url):
+        made.append(url)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.05)  # A second thread that makes one would come here, too.
+        return FakeEngine()
+
+    both = threading.Barrier(2)
+    output = Output("quiet", lambda _: None)
+    with (
+        Session(Config(image=BASE), output, connect=connect) as session,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        found = set(pool.map(lambda _: id(session.engine), range(4)))
+
+    assert len(found) == len(made) == 1
 
 
 def test_a_session_is_closed_in_order(world, monkeypatch):

@@ -6,7 +6,6 @@ import grp
 import os
 import pwd
 import stat
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from docker.utils import kwargs_from_env
 from ...errors import EngineUnavailable
 from ...text.option_names import spell_option
 from ...text.phrases import did_you_mean
+from ...unpatched import modules
 from .engine import DockerEngine
 from .transport import ssh_command, unix_path
 
@@ -226,15 +226,15 @@ def _ssh_words(url: str) -> str:
     command = [*ssh_command(url), "docker", "version"]
     advice = f"`{' '.join(command)}` must work without asking for anything"
     try:
-        answer = subprocess.run(
+        answer = modules.subprocess.run(
             command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdin=modules.subprocess.DEVNULL,
+            stdout=modules.subprocess.DEVNULL,
+            stderr=modules.subprocess.PIPE,
             timeout=_SSH_TIMEOUT,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, modules.subprocess.TimeoutExpired) as error:
         return f"{error}; {advice}"
     lines = answer.stderr.decode(errors="replace").strip().splitlines()
     return f"ssh says {lines[-1]!r}; {advice}" if lines else advice

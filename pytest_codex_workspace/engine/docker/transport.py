@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import urllib.parse
-from subprocess import DEVNULL, Popen
 from typing import TYPE_CHECKING
 
 from docker.utils import parse_host
@@ -134,11 +133,11 @@ def _dial_process(command: list[str]) -> socket.socket:
     # ssh prefers these to its own defaults, and fails with the libraries of another program.
     environ = {k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "SSL_CERT_FILE")}
     try:
-        process = Popen(
+        process = modules.subprocess.Popen(
             command,
             stdin=theirs.fileno(),
             stdout=theirs.fileno(),
-            stderr=DEVNULL,
+            stderr=modules.subprocess.DEVNULL,
             env=environ,
             # Ctrl-C must not end ssh: the clean-up that follows needs the connection.
             start_new_session=True,

@@ -6,7 +6,9 @@ import builtins
 import http.client
 import socket
 import ssl
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -28,6 +30,7 @@ def test_a_copy_shares_no_class_with_the_original():
         (modules.http_client.HTTPConnection, http.client.HTTPConnection),
         (modules.http_client.HTTPResponse, http.client.HTTPResponse),
         (modules.socket.create_connection, socket.create_connection),
+        (modules.subprocess.Popen, subprocess.Popen),
     ):
         assert copy is not original
         assert not isinstance(original, type) or not issubclass(copy, original)
@@ -51,6 +54,11 @@ def test_a_copy_made_late_is_made_from_the_source(monkeypatch: pytest.MonkeyPatc
         left.sendall(b"x")
         assert right.recv(1) == b"x"
     assert modules.http_client.HTTPConnection is not broken
+    monkeypatch.setattr(time, "sleep", broken)
+    monkeypatch.setattr(subprocess, "Popen", broken)
+    command = [sys.executable, "-c", "print(1)"]
+    done = modules.subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert done.stdout == b"1\n"
     modules.ssl.SSLContext(modules.ssl.PROTOCOL_TLS_CLIENT)
     assert socket.AF_INET.__class__ is families
     assert set(sys.modules) == names
