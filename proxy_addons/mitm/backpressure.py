@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
 
 from mitmproxy.proxy import events
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
 from ..state.limits import IDLE_SECONDS, MAX_BUFFERED_BYTES
+from ..state.turns import LARGEST_PIECE
 from .private import limit_read_ahead, unread_bytes
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ __all__ = ["BoundedConnectionHandler", "OnMemoryLimit"]
 OnMemoryLimit = Callable[["WorkspaceConnection"], None]
 """Logs a connection that is closed because its workspace exceeds the memory limit."""
 
-_READ_BYTES = 64 * 1024
 _STEP = 0.05
 """Seconds between checks whether other connections of the workspace have freed memory."""
 
@@ -54,7 +54,7 @@ class BoundedConnectionHandler(ProxyConnectionHandler):
         self._on_memory_limit = on_memory_limit
         self._workspace: RegisteredWorkspace | None = None
         self._progress = asyncio.Event()
-        self._limit_read_ahead(self.client)
+        self._prepare(self.client)
 
     async def handle_client(self) -> None:
         """
@@ -69,10 +69,13 @@ class BoundedConnectionHandler(ProxyConnectionHandler):
         """
         Process an event, then measure what it left in memory.
         """
+        started = time.thread_time()
         await super().server_event(event)
+        if connection := self._registry.connection(self.client):
+            connection.workspace.turn.charge(time.thread_time() - started)
         self._progress.set()
         if isinstance(event, events.OpenConnectionCompleted):
-            self._limit_read_ahead(event.command.connection)
+            self._prepare(event.command.connection)
         if isinstance(event, events.DataReceived):
             self._enforce_memory_limit()
 
@@ -121,7 +124,8 @@ class BoundedConnectionHandler(ProxyConnectionHandler):
             sent, received = each.buffered_bytes()
             requests, responses = requests + sent, responses + received
         for side, transport in self.transports.items():
-            unread = unread_bytes(transport.reader)
+            reader = transport.reader
+            unread = reader.unread() if isinstance(reader, _PacedReader) else unread_bytes(reader)
             unsent = _unsent_bytes(transport.writer)
             if side is self.client:
                 requests, responses = requests + unread, responses + unsent
@@ -151,9 +155,56 @@ class BoundedConnectionHandler(ProxyConnectionHandler):
         if left:
             writer.transport.abort()
 
-    def _limit_read_ahead(self, side: Connection) -> None:
-        if transport := self.transports.get(side):
-            limit_read_ahead(transport.reader, transport.writer, _READ_BYTES)
+    def _prepare(self, side: Connection) -> None:
+        """
+        Read a connection with little read-ahead, and only when it is the workspace's turn.
+        """
+        if (transport := self.transports.get(side)) and transport.reader is not None:
+            limit_read_ahead(transport.reader, transport.writer, LARGEST_PIECE)
+            transport.reader = cast("Any", _PacedReader(transport.reader, self._wait, self._piece))
+
+    async def _wait(self) -> None:
+        if connection := self._registry.connection(self.client):
+            workspace = connection.workspace
+            await workspace.turn.wait(lambda: self._registry.has_others(workspace))
+
+    def _piece(self) -> int:
+        connection = self._registry.connection(self.client)
+        return connection.workspace.turn.piece if connection else LARGEST_PIECE
+
+
+class _PacedReader:
+    """
+    A reader whose data arrives when it is the workspace's turn.
+
+    Args:
+        reader: asyncio's reader, or another one of mitmproxy's.
+        wait: waits for the turn.
+        piece: returns how many bytes may be processed at once.
+    """
+
+    def __init__(
+        self, reader: Any, wait: Callable[[], Awaitable[None]], piece: Callable[[], int]
+    ) -> None:
+        self._reader = reader
+        self._wait = wait
+        self._piece = piece
+        self._held = b""
+
+    def unread(self) -> int:
+        """
+        Return the number of bytes that were read from the socket and not yet processed.
+        """
+        return unread_bytes(self._reader) + len(self._held)
+
+    async def read(self, size: int) -> bytes:
+        """
+        Return some bytes, none at the end.
+        """
+        self._held = await self._reader.read(min(size, self._piece()))
+        await self._wait()
+        data, self._held = self._held, b""
+        return data
 
 
 def _unsent_bytes(writer: Any) -> int:

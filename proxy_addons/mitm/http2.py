@@ -13,10 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from h2.connection import ConnectionState, H2Connection  # type: ignore[import-untyped]
+from h2.exceptions import ProtocolError  # type: ignore[import-untyped]
 from h2.settings import SettingCodes  # type: ignore[import-untyped]
 from mitmproxy.proxy import commands, events
 
-from ..state.limits import CLIENT_WINDOW_BYTES, MAX_STREAMS, MERGED_BYTES, SERVER_WINDOW_BYTES
+from ..state.limits import (
+    CLIENT_WINDOW_BYTES,
+    MAX_IDLE_FRAMES,
+    MAX_STREAMS,
+    MERGED_BYTES,
+    SERVER_WINDOW_BYTES,
+)
 from .private import (
     BufferedH2Connection,
     Http2Client,
@@ -37,6 +44,12 @@ if TYPE_CHECKING:
 __all__ = ["AcknowledgeData", "BoundedHttp2Client", "BoundedHttp2Server"]
 
 _FRAME_BYTES = 16 * 1024
+_DATA = 0
+_HEADS = (1, 9)
+"""The types of the frames HEADERS and CONTINUATION."""
+
+_FRAMES_FOR_DATA = 4
+_BYTES_FOR_A_FRAME = 1024
 _STREAMS_IN_A_WINDOW = 8
 """Blocked streams that use up the window of their connection, and so block the others."""
 
@@ -65,12 +78,33 @@ class _WindowedH2Connection(BufferedH2Connection):
     def __init__(self, config: H2Configuration, window: int) -> None:
         super().__init__(config)
         self.unacknowledged: Counter[int] = Counter()
+        self._idle_frames = MAX_IDLE_FRAMES
         self._window = window * _STREAMS_IN_A_WINDOW
         self.local_settings.initial_window_size = window
         self.local_settings.max_frame_size = self.max_inbound_frame_size = _FRAME_BYTES
         if config.client_side:
             self.local_settings.enable_push = 0
         self.local_settings.acknowledge()
+
+    def _receive_frame(self, frame: Any) -> Any:
+        """
+        Process a frame, unless too many before it carried nothing.
+
+        Raises:
+            ProtocolError: too many did.
+        """
+        if frame.type in _HEADS or (
+            frame.type == _DATA and (frame.data or "END_STREAM" in frame.flags)
+        ):
+            self._allow_frames(_FRAMES_FOR_DATA)
+        elif self._idle_frames == 0:
+            raise ProtocolError(f"more than {MAX_IDLE_FRAMES} frames that carry nothing")
+        else:
+            self._idle_frames -= 1
+        return super()._receive_frame(frame)
+
+    def _allow_frames(self, number: int) -> None:
+        self._idle_frames = min(MAX_IDLE_FRAMES, self._idle_frames + number)
 
     def initiate_connection(self) -> None:
         """
@@ -109,6 +143,8 @@ class _WindowedH2Connection(BufferedH2Connection):
         """
         Send data as mitmproxy does, but merge small pieces that have to wait.
         """
+        # Peers confirm what they receive, some of them each frame and twice.
+        self._allow_frames(_FRAMES_FOR_DATA + len(data) // _BYTES_FOR_A_FRAME)
         waiting = self.stream_buffers.get(stream_id)
         if waiting and len(waiting[-1].data) + len(data) <= MERGED_BYTES:
             data = waiting.pop().data + data

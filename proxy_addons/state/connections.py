@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from .limits import MAX_BUFFERED_BYTES, MAX_CONNECTIONS
+from .turns import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,6 +87,7 @@ class RegisteredWorkspace:
         request_bytes: bytes of its requests in memory.
         response_bytes: bytes of its responses in memory.
         memory_limit_logged: its requests exceeded `MAX_BUFFERED_BYTES`, and the log says so.
+        turn: how long it has to wait for the time that it has used.
     """
 
     address: str
@@ -100,6 +102,7 @@ class RegisteredWorkspace:
     request_bytes: int = 0
     response_bytes: int = 0
     memory_limit_logged: bool = False
+    turn: Turn = field(default_factory=Turn)
 
     @property
     def is_over_memory_limit(self) -> bool:
@@ -287,6 +290,14 @@ class ConnectionRegistry:
         Check whether a workspace has not been released.
         """
         return self._workspaces.get(workspace.address) is workspace
+
+    def has_others(self, workspace: RegisteredWorkspace) -> bool:
+        """
+        Check whether other workspaces have connections.
+        """
+        return any(
+            each.open_connections for each in self._workspaces.values() if each is not workspace
+        )
 
     def connection(self, client: Client) -> WorkspaceConnection | None:
         """

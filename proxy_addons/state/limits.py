@@ -15,6 +15,7 @@ __all__ = [
     "MAX_HEAD_BYTES",
     "MAX_HELLO_BYTES",
     "MAX_HELLO_RECORDS",
+    "MAX_IDLE_FRAMES",
     "MAX_INTERIM_RESPONSES",
     "MAX_LOOKUPS",
     "MAX_STREAMS",
@@ -58,6 +59,12 @@ MERGED_BYTES = 16 * 1024
 
 MAX_STREAMS = 64
 """Concurrent requests on one HTTP/2 connection."""
+
+MAX_IDLE_FRAMES = 1000
+"""
+HTTP/2 frames in a row that carry neither a head nor data: settings, pings, priorities, windows,
+resets and empty pieces. Each piece of data allows a few more.
+"""
 
 CLIENT_WINDOW_BYTES = 256 * 1024
 """Bytes of one request body that an HTTP/2 client may send ahead of the server."""

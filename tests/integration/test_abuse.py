@@ -17,7 +17,7 @@ import pytest
 
 from proxy_addons.state.limits import MAX_CONNECTIONS
 
-from .hostile import BOUND_MB, OTHER, memory, other_is_served
+from .hostile import BOUND_MB, OTHER, head, http2_client, memory, other_is_served
 from .origin import LOCAL, Origin
 from .proxy_process import Running, read_all
 from .runs import until
@@ -304,3 +304,32 @@ def _pieces(choose: random.Random, data: bytes) -> Iterator[bytes]:
         size = choose.randint(1, 40)
         yield data[:size]
         data = data[size:]
+
+
+def _frame(kind: int, payload: bytes = b"", stream: int = 0, flags: int = 0) -> bytes:
+    return (
+        len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+    )
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("kind", [0, 6])
+def test_frames_that_carry_nothing(proxy: Running, kind: int) -> None:
+    """
+    S10: A connection with too many of them ends, and others are served meanwhile.
+    """
+    frame = _frame(0, stream=1) if kind == 0 else _frame(kind, bytes(8))
+    client = http2_client()
+    client.send_headers(1, head("/", "POST"))
+    start = client.data_to_send()
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            secure = stack.enter_context(proxy.secure(alpn="h2"))
+            with contextlib.suppress(OSError):
+                secure.sendall(start + frame * 20_000)
+        other_is_served(proxy)
+        secure.settimeout(20)
+        assert not secure.recv(1 << 20) or read_all(secure) is not None
+
+    assert [one for one in proxy.log if "frames that carry nothing" in one.explanation]
+    assert memory(proxy) < BOUND_MB

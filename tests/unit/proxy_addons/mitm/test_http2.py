@@ -8,6 +8,7 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
+from h2.connection import ConnectionState
 from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
@@ -15,7 +16,12 @@ from mitmproxy.test import tflow
 
 from proxy_addons.mitm.http2 import AcknowledgeData, BoundedHttp2Client, BoundedHttp2Server
 from proxy_addons.mitm.private import RequestData
-from proxy_addons.state.limits import CLIENT_WINDOW_BYTES, MAX_STREAMS, MERGED_BYTES
+from proxy_addons.state.limits import (
+    CLIENT_WINDOW_BYTES,
+    MAX_IDLE_FRAMES,
+    MAX_STREAMS,
+    MERGED_BYTES,
+)
 from pytest_codex_workspace.network.rules.policy import Decision
 
 HEAD = [(":method", "POST"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")]
@@ -178,3 +184,56 @@ def test_data_for_a_stream_that_cannot_begin_is_merged_and_counted() -> None:
 
     assert [each.data for each in parser.stream_queue[1]] == [b"a" + b"b" * 1000]
     assert parser.waiting_upstream(1) == 1001
+
+
+def _frame(kind: int, payload: bytes = b"", stream: int = 0, flags: int = 0) -> bytes:
+    """
+    Return a frame as bytes.
+    """
+    size, head = len(payload).to_bytes(3, "big"), bytes([kind, flags])
+    return size + head + stream.to_bytes(4, "big") + payload
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(_frame(0, stream=1), id="data"),
+        pytest.param(_frame(0, b"\x05" + bytes(5), 1, flags=8), id="padding"),
+        pytest.param(_frame(2, b"\0\0\0\0\1", 3), id="priority"),
+        pytest.param(_frame(3, b"\0\0\0\x08", 1), id="reset"),
+        pytest.param(_frame(4), id="settings"),
+        pytest.param(_frame(6, bytes(8)), id="ping"),
+        pytest.param(_frame(8, b"\0\0\0\1"), id="window"),
+        pytest.param(_frame(9, b"", 1), id="continuation"),
+        pytest.param(_frame(0xEE), id="unknown"),
+    ],
+)
+def test_frames_that_carry_nothing_end_a_connection(frame: bytes) -> None:
+    """
+    Some are part of the protocol; thousands in a row keep the proxy from its work.
+    """
+    connected = Connected()
+    connected.client.send_headers(1, HEAD)
+    connected.exchange()
+    connected.receive(frame * 20_000)
+
+    assert connected.logged
+    assert connected.parser.h2_conn.state_machine.state is ConnectionState.CLOSED
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_an_upload_may_go_on_for_ever(size: int) -> None:
+    """
+    What carries data allows the frames that belong to it.
+    """
+    connected = Connected()
+    connected.client.send_headers(1, HEAD)
+    for _ in range(MAX_IDLE_FRAMES // 2):
+        connected.client.ping(bytes(8))
+        connected.client.increment_flow_control_window(1)
+        connected.client.increment_flow_control_window(1, 1)
+        connected.client.send_data(1, bytes(size))
+        connected.exchange()
+        connected.acknowledge()
+
+    assert connected.logged == []

@@ -67,6 +67,7 @@ OVERRIDDEN = {
     (private.Http1Client, "read_headers"): "event",
     (private.ChunkedReader, "__call__"): "buf",
     (private.BufferedH2Connection, "__init__"): "config",
+    (private.BufferedH2Connection, "_receive_frame"): "frame",
     (private.BufferedH2Connection, "initiate_connection"): "",
     (private.BufferedH2Connection, "acknowledge_received_data"): "acknowledged_size stream_id",
     (private.BufferedH2Connection, "send_data"): "stream_id data end_stream pad_length",
