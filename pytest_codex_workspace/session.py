@@ -26,6 +26,7 @@ from .host import certificates
 from .host.dirs import cache_dir
 from .host.locks import machine_lock
 from .host.own_addresses import own_addresses
+from .host.prune import prune_cache_dir
 from .images import base
 from .images.debian import ensure_debian
 from .images.proxy import ensure_proxy_image, find_proxy_image
@@ -521,3 +522,5 @@ def _sweep_quietly(engine: Engine) -> None:
     # Every run removes leftovers; `codex-workspace clean` reports what fails.
     with suppress(EngineError, EngineUnavailable):
         sweep(engine)
+    with suppress(CodexWorkspaceError):
+        prune_cache_dir(cache_dir())
