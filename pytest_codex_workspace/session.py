@@ -17,10 +17,11 @@ from .cache.registry import SharedCache
 from .cache.store import LayerStore
 from .cache.usage import usage_on
 from .codex import IMAGE
+from .engine import labels
 from .engine.docker.find import find_engine
 from .engine.protocol import Engine, ImageInfo
 from .engine.session_id import Identity
-from .engine.sweep import remove_session, sweep
+from .engine.sweep import remove_image, remove_session, sweep
 from .errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
 from .host import certificates
 from .host.dirs import cache_dir
@@ -52,6 +53,9 @@ from .workspace.limits import limits_of
 __all__ = ["Session"]
 
 T = TypeVar("T")
+
+_KEPT = 50
+"""Images of workspaces that are kept for inspection."""
 
 _CLOSING_ORDER = (
     "workspaces",
@@ -168,11 +172,18 @@ class Session:
                 return None
             tag = f"{IMAGE}:kept-{running.container[:12]}"
             self.engine.commit(running.container, tag=tag, labels=self.identity.labels("kept"))
+            self._remove_old_kept()
         finally:
             last = self.launcher.last_requests(running)
             workspace.network.end([*started.before, *last])
             self._end(started)
         return tag
+
+    def _remove_old_kept(self) -> None:
+        kept = self.engine.images({labels.KIND: "kept"})
+        kept.sort(key=lambda one: labels.created(one.labels))
+        for image in kept[:-_KEPT]:
+            remove_image(self.engine, image)
 
     def _end_all(self) -> None:
         with ExitStack() as ends:

@@ -16,6 +16,7 @@ from ..errors import CodexWorkspaceError, SetupError
 from ..text.phrases import did_you_mean
 from . import (
     build,
+    ca,
     cache,
     cassette,
     clean,
@@ -37,7 +38,7 @@ __all__ = ["command_parser", "main"]
 _GROUPS = {
     "Start a workspace": (run, shell, exec_),
     "Inspect": (doctor, smoke, config, policy),
-    "Images and cache": (build, cache, cassette, clean),
+    "Images and cache": (build, cache, cassette, ca, clean),
     "Other": (compose, completion),
 }
 

@@ -23,7 +23,7 @@ ADDONS = "proxy_addons"
 WIDEST = 12
 """Modules that a folder may have, `__init__` and `__main__` aside."""
 
-WIDER = {f"{PACKAGE}/cli": 18}  # One module for each command, and what they share.
+WIDER = {f"{PACKAGE}/cli": 19}  # One module for each command, and what they share.
 """Folders that may have more, each with its limit."""
 
 UNTESTED = {
@@ -53,9 +53,6 @@ UNTESTED = {
     "pytest_codex_workspace/doctor/package_registries.py": "tests/unit/doctor/test_network.py",
     "pytest_codex_workspace/doctor/result.py": "tests/unit/doctor/test_checks.py",
     "pytest_codex_workspace/doctor/runner.py": "tests/unit/doctor/test_checks.py",
-    "pytest_codex_workspace/engine/diagnose.py": (
-        "tests/integration/test_faults.py: each way in which a container ends"
-    ),
     "pytest_codex_workspace/engine/docker/api.py": (
         "tests/contract, on a real engine, and tests/unit/engine/docker/test_engine.py on a socket"
     ),
