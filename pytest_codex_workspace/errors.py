@@ -89,7 +89,8 @@ class SetupError(CodexWorkspaceError, RuntimeError):
     Attributes:
         script: path of the script inside the repository.
         exit_code: the script's exit code; `None` if it did not end by itself.
-        log_path: file on the host with the whole output of the script.
+        log_path: file on the host with the output of the script; of more than 20 MiB, the first 16
+            and the last 4.
         tail: the last lines of that output.
         shown: whether that output, with its last lines, was shown while the script ran.
         without_tail: the text of the error without those lines.

@@ -16,15 +16,17 @@ from .cache.registry import SharedCache
 from .cache.store import LayerStore
 from .cache.usage import usage_on
 from .codex import IMAGE
+from .engine import labels
 from .engine.docker.find import find_engine
 from .engine.protocol import Engine, ImageInfo
 from .engine.session_id import Identity
-from .engine.sweep import remove_session, sweep
+from .engine.sweep import remove_image, remove_session, sweep
 from .errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
 from .host import certificates
 from .host.dirs import cache_dir
 from .host.locks import machine_lock
 from .host.own_addresses import own_addresses
+from .host.prune import prune_cache_dir
 from .images import base
 from .images.debian import ensure_debian
 from .images.proxy import ensure_proxy_image, find_proxy_image
@@ -51,6 +53,9 @@ from .workspace.limits import limits_of
 __all__ = ["Session"]
 
 T = TypeVar("T")
+
+_KEPT = 50
+"""Images of workspaces that are kept for inspection."""
 
 _CLOSING_ORDER = (
     "workspaces",
@@ -205,6 +210,7 @@ class Session:
                 return None
             tag = f"{IMAGE}:kept-{running.container[:12]}"
             self.engine.commit(running.container, tag=tag, labels=self.identity.labels("kept"))
+            self._remove_old_kept()
         finally:
             last = self.launcher.last_requests(running)
             workspace.network.end([*started.before, *last])
@@ -216,6 +222,12 @@ class Session:
         Return what each command that is waited for has printed so far.
         """
         return [text for one in list(self._live.values()) for text in one.running.channel.running()]
+
+    def _remove_old_kept(self) -> None:
+        kept = self.engine.images({labels.KIND: "kept"})
+        kept.sort(key=lambda one: labels.created(one.labels))
+        for image in kept[:-_KEPT]:
+            remove_image(self.engine, image)
 
     def _end_all(self) -> None:
         with ExitStack() as ends:
@@ -574,3 +586,5 @@ def _sweep_quietly(engine: Engine) -> None:
     # Every run removes leftovers; `codex-workspace clean` reports what fails.
     with suppress(EngineError, EngineUnavailable):
         sweep(engine)
+    with suppress(CodexWorkspaceError):
+        prune_cache_dir(cache_dir())

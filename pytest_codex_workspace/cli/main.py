@@ -19,6 +19,7 @@ from ..text.option_names import spelled
 from ..text.printable import printable
 from . import (
     build,
+    ca,
     cache,
     cassette,
     clean,
@@ -44,7 +45,7 @@ __all__ = ["command_parser", "execute", "flushed", "main"]
 _GROUPS = {
     "Start a workspace": (run, shell, exec_),
     "Inspect": (doctor, smoke, config, trust, policy),
-    "Images and cache": (build, cache, cassette, clean),
+    "Images and cache": (build, cache, cassette, ca, clean),
     "Other": (compose, completion),
 }
 

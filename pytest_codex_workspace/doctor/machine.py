@@ -80,7 +80,10 @@ def authority(now: float | None = None) -> Result | None:
         path = host_certificates.ca_file()
     except CodexWorkspaceError:
         return None  # The check of the cache directory reports that.
-    remove = f"Remove {path}: the next run creates a new one, and images that trust it."
+    remove = (
+        f"Remove {path} (`codex-workspace ca rotate`): the next run creates a new one, and images "
+        "that trust it."
+    )
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         pem = host_certificates.load_ca()
@@ -91,11 +94,9 @@ def authority(now: float | None = None) -> Result | None:
     if pem is None:
         return error(f"{path} does not contain a key and a certificate", remove)
     try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=host_certificates.ca_certificate(pem).decode("ascii"))
-        until = str(context.get_ca_certs()[0]["notAfter"])
+        _, until = host_certificates.validity(host_certificates.ca_certificate(pem))
         left = ssl.cert_time_to_seconds(until) - (clock.wall_time() if now is None else now)
-    except (ssl.SSLError, ValueError, LookupError):
+    except ValueError:
         return error(f"{path} does not contain the certificate of an authority", remove)
     if left <= 0:
         return error(f"{path} expired on {until}", remove)
@@ -111,7 +112,7 @@ def authority(now: float | None = None) -> Result | None:
 
 def cache_directory() -> Result:
     """
-    Check the directory for logs, locks and the certificate authority.
+    Check the directory for logs and locks.
     """
     used, wanted = cache_dir(), preferred_cache_dir()
     if used == wanted:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
+import ssl
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ProxyError
-from .dirs import cache_dir
+from .dirs import cache_dir, data_dir
 
 __all__ = [
     "authority_digest",
@@ -20,8 +23,12 @@ __all__ = [
     "certificates",
     "host_bundle",
     "load_ca",
+    "remove_ca",
     "store_ca",
+    "validity",
 ]
+
+_NAME = "ca.pem"
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 _PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")
@@ -118,7 +125,7 @@ def store_ca(pem: bytes) -> bytes:
         The authority that is stored now.
 
     Raises:
-        ProxyError: *pem* lacks the key or the certificate, or the cache
+        ProxyError: *pem* lacks the key or the certificate, or the data
             directory cannot be written.
     """
     if not _is_whole(pem):
@@ -144,16 +151,57 @@ def store_ca(pem: bytes) -> bytes:
         raise ProxyError(
             f"the proxy's certificate authority cannot be stored in {path.parent}: "
             f"{error.strerror}",
-            remedy="Make that directory writable, or set XDG_CACHE_HOME to one that is.",
+            remedy="Make that directory writable, or set XDG_DATA_HOME to one that is.",
         ) from None
     return pem
 
 
 def ca_file() -> Path:
     """
-    Return the path of this machine's authority.
+    Return the path of this machine's authority. One in the cache directory, where earlier
+    versions kept it, is moved there.
     """
-    return cache_dir() / "ca.pem"
+    path, old = data_dir() / _NAME, cache_dir() / _NAME
+    if old != path and old.exists() and not path.exists():
+        with suppress(OSError):
+            shutil.move(old, path)
+    return path
+
+
+def remove_ca() -> bool:
+    """
+    Remove this machine's authority, so that the next run makes a new one.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        ProxyError: the file cannot be removed.
+    """
+    path = ca_file()
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ProxyError(f"{path} cannot be removed: {error.strerror}") from None
+    return True
+
+
+def validity(certificate: bytes) -> tuple[str, str]:
+    """
+    Return the times between which a certificate in PEM form is valid, as OpenSSL writes them.
+
+    Raises:
+        ValueError: it is not the certificate of an authority.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=certificate.decode("ascii"))
+        about = context.get_ca_certs()[0]
+        return str(about["notBefore"]), str(about["notAfter"])
+    except (ssl.SSLError, LookupError) as error:
+        raise ValueError(f"not the certificate of an authority: {error}") from None
 
 
 def certificates(pem: bytes) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The folder on this machine for what is kept between runs."""
+"""The folders on this machine for what is kept between runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import CodexWorkspaceError
 
-__all__ = ["cache_dir", "preferred_cache_dir"]
+__all__ = ["cache_dir", "data_dir", "preferred_cache_dir"]
 
 
 def cache_dir() -> Path:
@@ -24,7 +24,25 @@ def cache_dir() -> Path:
     Raises:
         CodexWorkspaceError: neither directory can be used.
     """
-    wanted = preferred_cache_dir()
+    return _usable(preferred_cache_dir(), "XDG_CACHE_HOME")
+
+
+def data_dir() -> Path:
+    """
+    Return the directory for what cannot be made again, creating it if needed: people
+    delete caches.
+
+    Returns:
+        `codex-workspace` in `XDG_DATA_HOME` or `~/.local/share`, with mode 0700; if that
+        cannot be written, the same directory as `cache_dir`.
+
+    Raises:
+        CodexWorkspaceError: neither directory can be used.
+    """
+    return _usable(_below("XDG_DATA_HOME", "~/.local/share"), "XDG_DATA_HOME")
+
+
+def _usable(wanted: Path, variable: str) -> Path:
     # In a shared directory, another user may have created this path before, even as a link.
     fallback = Path(tempfile.gettempdir()) / f"codex-workspace-{os.getuid()}"
     if _is_ours(wanted):
@@ -33,7 +51,7 @@ def cache_dir() -> Path:
         return fallback
     raise CodexWorkspaceError(
         f"neither {wanted} nor {fallback} is a directory that this user owns and can write to",
-        remedy="Set XDG_CACHE_HOME to a directory that you can write to.",
+        remedy=f"Set {variable} to a directory that you can write to.",
     )
 
 
@@ -41,8 +59,12 @@ def preferred_cache_dir() -> Path:
     """
     Return the directory that `cache_dir` uses if it can be written.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    home = Path(os.path.expanduser("~/.cache"))  # noqa: PTH111 -- Path's raises without a home
+    return _below("XDG_CACHE_HOME", "~/.cache")
+
+
+def _below(variable: str, default: str) -> Path:
+    base = Path(os.environ.get(variable, ""))
+    home = Path(os.path.expanduser(default))  # noqa: PTH111 -- Path's raises without a home
     return (base if base.is_absolute() else home) / "codex-workspace"
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 from ..codex import RESUME, SETUP
 from ..errors import SetupError, WorkspaceLost
+from ..host.bounded_log import BoundedLog
 from ..host.dirs import cache_dir
 from ..network.matching import Phase
 from ..network.rules.request import Request
@@ -30,10 +30,12 @@ __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
 _SCRIPTS: Mapping[Phase, str] = {"setup": SETUP, "resume": RESUME}
 _OUTPUT_LIMIT = 1024 * 1024
 _TAIL_LINES = 25
-_LOG_AGE = 7 * 24 * 3600.0
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
 _IDLE = 60.0
+_LINES = 20_000
+"""Lines that are shown of one run."""
+
 
 # Codex runs the text of a script in a login shell, so neither its run bit nor
 # its first line matters. Carriage returns are left behind in a copy beside it,
@@ -184,7 +186,7 @@ def run_script(
     idle.start()
     try:
         with _redacted(secrets):
-            with _Log(log_path, show) as log:
+            with BoundedLog(log_path, show) as log:
 
                 def take(piece: bytes) -> None:
                     idle.printed()
@@ -290,55 +292,10 @@ def _idle(seconds: float, waits: str) -> str:
     return f"... no output and no processor time for {seconds:.0f} s: {reason}"
 
 
-class _Log:
-    """
-    A log file. Where it cannot be written, the script runs without one.
-    """
-
-    def __init__(self, path: Path, show: Callable[[str], None]) -> None:
-        self._path = path
-        self._show = show
-        self._file: BinaryIO | None = None
-
-    def __enter__(self) -> _Log:
-        with self._stop_on_error():
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _prune(self._path.parent)
-            self._file = self._path.open("wb", buffering=0)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def write(self, piece: bytes) -> None:
-        with self._stop_on_error():
-            if self._file is not None:
-                self._file.write(piece)
-
-    @contextmanager
-    def _stop_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._show(f"... logging stops here: {self._path}: {error.strerror}")
-            if self._file is not None:
-                self._file.close()
-            self._file = None
-
-
-def _prune(directory: Path) -> None:
-    for path in directory.glob("*.log"):
-        # Another process may be pruning, too.
-        with suppress(OSError):
-            if clock.wall_time() - path.stat().st_mtime > _LOG_AGE:
-                path.unlink()
-
-
 class _Shown:
     """
-    Cuts output into lines and shows them, up to a limit a second. The log has
-    every line.
+    Cuts output into lines and shows them, up to a limit a second and a limit for a
+    script. The log has more of them.
     """
 
     def __init__(self, show: Callable[[str], None], log_path: Path) -> None:
@@ -347,6 +304,7 @@ class _Shown:
         self._rest = b""
         self._second = 0.0
         self._left = 0
+        self._total = _LINES
         self._skipped = 0
         self.missed = False
         """Whether lines were left out."""
@@ -357,9 +315,12 @@ class _Shown:
         if clock.monotonic() - self._second > 1:
             self._show_skipped()
             self._second, self._left = clock.monotonic(), _LINES_A_SECOND
+        # Where output goes to a file, it must not fill the disk either.
+        self._left = min(self._left, self._total)
         for line in lines[: self._left]:
             self._show(line[:_LINE_LIMIT].decode("utf-8", "replace").rstrip("\r"))
         self._skipped += max(0, len(lines) - self._left)
+        self._total -= min(self._left, len(lines))
         self._left = max(0, self._left - len(lines))
 
     def end(self) -> None:

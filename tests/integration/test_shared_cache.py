@@ -57,6 +57,8 @@ class Machine:
         self.engine = find_engine(engine)
         self._command = (*COMMAND, "run", f"--engine={engine}", f"--image={image}")
         self._env = {"XDG_CACHE_HOME": str(home)}
+        if home != cache_dir().parent:
+            self._env["XDG_DATA_HOME"] = str(home / "data")
         self._repo = repo
 
     def run(self, *options: str) -> str:
@@ -142,7 +144,8 @@ def test_a_foreign_setup_trusts_us(machine, registry, repo, tmp_path, small_imag
         f"--codex-repo={repo}",
         f"--codex-cache-registry={registry.address}/fleet",
     )
-    env = {"XDG_CACHE_HOME": str(tmp_path / "other-home")}
+    home = tmp_path / "other-home"
+    env = {"XDG_CACHE_HOME": str(home), "XDG_DATA_HOME": str(home / "data")}
     with running(*PYTEST, *options, "test_it.py", cwd=tmp_path, env=env) as run:
         assert run.end() == 0, run.output
 

@@ -212,6 +212,17 @@ def test_a_workspace_is_kept_as_an_image(world):
     assert "kept" == world.engine.image(tag).labels[labels.KIND]
 
 
+def test_only_the_newest_are_kept(world, monkeypatch):
+    """
+    Each is as large as what its test has written.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.session._KEPT", 1)
+    with world.session() as session:
+        tags = [session.stop(bring_up(session), keep=True) for _ in range(2)]
+
+    assert [False, True] == [world.engine.image(tag) is not None for tag in tags]
+
+
 def test_a_workspace_that_is_gone_is_not_kept(world):
     """
     Somebody removed its container.

@@ -101,7 +101,7 @@ def ask_fish(script, place):
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["ca"], ["cache", "cassette"]),
+        (["ca"], ["cache", "cassette", "ca"]),
         (["cache", "pr"], ["prune"]),
         (["run", "--im"], ["--image"]),
         (["run", "--image", ""], ["universal", "slim"]),
@@ -144,7 +144,7 @@ def test_bash_completes_every_command(ask_bash):
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("ca", ["cache", "cassette"]),
+        ("ca", ["ca", "cache", "cassette"]),
         ("cache pr", ["prune"]),
         ("run --image ", ["universal", "slim"]),
         ("run --image=s", ["--image=slim"]),

@@ -41,6 +41,7 @@ def machine(tmp_path, monkeypatch):
         "PIP_INDEX_URL": "file:///srv/wheels",
         "PIP_CONFIG_FILE": os.devnull,
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
     }
     for name in set(os.environ) - set(environ):
         monkeypatch.delenv(name)
@@ -222,7 +223,7 @@ def test_json_has_one_event_per_line(machine, tmp_path, doctor):
     assert ("ok", "error", "warning") == tuple(by_check[n] for n in ("commit", "syntax", "set -e"))
 
 
-def test_nothing_is_written_except_the_cache_directory(machine, tmp_path):
+def test_nothing_is_written_except_the_own_directories(machine, tmp_path):
     """
     The checks write neither to the repository nor elsewhere in the user's home.
     """
@@ -233,7 +234,8 @@ def test_nothing_is_written_except_the_cache_directory(machine, tmp_path):
     list(run_all(Config(repo=repository.path), machine))
 
     left = sorted(set(tmp_path.rglob("*")) - set(before))
-    assert [tmp_path / "cache", tmp_path / "cache/codex-workspace"] == left
+    own = [tmp_path / name for name in ("cache", "data")]
+    assert sorted([*own, *(one / "codex-workspace" for one in own)]) == left
 
 
 def test_names_in_a_repository_cannot_control_the_terminal(machine, tmp_path, doctor):

@@ -58,7 +58,7 @@ def kept(cache_home, authority):
     Store that authority as the one of this machine.
     """
     certificates.store_ca(authority)
-    return cache_home / "codex-workspace" / "ca.pem"
+    return cache_home.parent / "data" / "codex-workspace" / "ca.pem"
 
 
 @pytest.mark.parametrize(

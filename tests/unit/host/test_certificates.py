@@ -26,8 +26,14 @@ def key(body: str) -> bytes:
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path / "cache" / "codex-workspace"
+
+
+@pytest.fixture
+def own_data(own_cache: Path) -> Path:
+    return own_cache.parent.parent / "data" / "codex-workspace"
 
 
 @pytest.fixture
@@ -83,11 +89,11 @@ class TestCaCertificate:
             key("SECRET") + certificate("AAAA")
         )
 
-    def test_a_pem_without_a_certificate_is_rejected(self, own_cache):
+    def test_a_pem_without_a_certificate_is_rejected(self, own_data):
         """
         The error names the file to remove.
         """
-        with pytest.raises(ProxyError, match=f"no certificate. Remove {own_cache}/ca.pem"):
+        with pytest.raises(ProxyError, match=f"no certificate. Remove {own_data}/ca.pem"):
             certificates.ca_certificate(key("SECRET"))
 
 
@@ -98,7 +104,7 @@ class TestStoredCa:
         """
         assert certificates.load_ca() is None
 
-    def test_a_stored_authority_is_loaded_and_private(self, own_cache):
+    def test_a_stored_authority_is_loaded_and_private(self, own_data):
         """
         Only this user can read the file and its directory, which holds nothing else.
         """
@@ -106,11 +112,11 @@ class TestStoredCa:
 
         assert pem == certificates.store_ca(pem)
         assert pem == certificates.load_ca()
-        (file,) = own_cache.iterdir()
+        (file,) = own_data.iterdir()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert stat.S_IMODE(own_cache.stat().st_mode) == 0o700
+        assert stat.S_IMODE(own_data.stat().st_mode) == 0o700
 
-    def test_the_first_writer_wins(self, own_cache):
+    def test_the_first_writer_wins(self, own_data):
         """
         The second writer gets the authority of the first, and leaves no file.
         """
@@ -119,15 +125,15 @@ class TestStoredCa:
 
         assert first == certificates.store_ca(second)
         assert first == certificates.load_ca()
-        assert len(list(own_cache.iterdir())) == 1
+        assert len(list(own_data.iterdir())) == 1
 
-    def test_an_incomplete_file_is_replaced(self, own_cache):
+    def test_an_incomplete_file_is_replaced(self, own_data):
         """
         A file that lost its certificate is not loaded, and is replaced.
         """
         pem = key("K") + certificate("AAAA")
         certificates.store_ca(pem)
-        (own_cache / "ca.pem").write_bytes(key("K"))
+        (own_data / "ca.pem").write_bytes(key("K"))
 
         assert certificates.load_ca() is None
         assert pem == certificates.store_ca(pem)
@@ -140,6 +146,28 @@ class TestStoredCa:
         """
         with pytest.raises(ProxyError, match="private key"):
             certificates.store_ca(pem)
+
+    def test_one_in_the_cache_directory_is_moved(self, own_cache, own_data):
+        """
+        Earlier versions kept it there, where people delete it.
+        """
+        pem = key("K") + certificate("AAAA")
+        own_cache.mkdir(parents=True)
+        (own_cache / "ca.pem").write_bytes(pem)
+
+        assert pem == certificates.load_ca()
+
+        assert ["ca.pem"] == [one.name for one in own_data.iterdir()]
+        assert [] == list(own_cache.iterdir())
+
+    def test_one_that_is_removed_is_made_again(self, own_data):
+        """
+        The next run makes it.
+        """
+        certificates.store_ca(key("K") + certificate("AAAA"))
+
+        assert [True, False] == [certificates.remove_ca(), certificates.remove_ca()]
+        assert certificates.load_ca() is None
 
 
 class TestCacheDir:

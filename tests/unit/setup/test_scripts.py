@@ -61,6 +61,21 @@ def run(channel, tmp_path):
     return go
 
 
+@pytest.mark.slow
+def test_endless_output_does_not_fill_the_disk(run):
+    """
+    The log has its beginning and its end, and not every line is shown.
+    """
+    result, log, shown = run(b"echo begins; yes | head -c 60000000; echo; echo ends")
+
+    assert log.startswith(b"begins\n")
+    assert log.endswith(b"\nends\n")
+    assert b"left out here" in log
+    assert len(log) < 21 * 1024 * 1024
+    assert len(shown) < 25_000
+    assert result.output.endswith("ends\n")
+
+
 def test_output_is_kept_logged_and_shown(run):
     """
     Both streams are kept in order, and so is a last line without a line end.

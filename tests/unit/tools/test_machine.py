@@ -94,6 +94,9 @@ def test_the_demo_has_fewer_programs_than_the_tests():
     assert not names["demo"] & set(TABLE["test"])
 
 
+XDG = ("CACHE", "CONFIG", "DATA")
+
+
 def test_the_home_directory_and_the_caches_are_its_own(tmp_path: Path):
     """
     Nothing in the home directory of the caller is read or written.
@@ -114,7 +117,7 @@ def test_only_declared_variables_reach_the_command():
         "test", "env", UNDECLARED="x", CODEX_WORKSPACE_IMAGE="x", PYTHONPATH="/x", CI="x"
     )
     names = {line.partition("=")[0] for line in done.stdout.splitlines() if "=" in line}
-    own = {"HOME", "PATH", "PYTHONNOUSERSITE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}
+    own = {"HOME", "PATH", "PYTHONNOUSERSITE"} | {f"XDG_{one}_HOME" for one in XDG}
 
     assert {"CI", *own} <= names
     # The shell adds some of its own.
