@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import io
 import json
 import os
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Projection"]
 
 _ROOT = "codex-projection"
+_BUFFER = 1 << 16
+_SMALL = 1 << 16
 
 
 class Projection:
@@ -34,8 +37,9 @@ class Projection:
 
     The archive holds bare repositories, packed by git, with the commit and its
     history only: no configuration, credentials, hooks, stashes, other branches or
-    remotes of the host. The archive is an unnamed file, which disappears with
-    the process.
+    remotes of the host. The archive is put together while it is read, from unnamed
+    files, which disappear with the process: it is neither in memory nor on the disk
+    a second time.
 
     Example:
         >>> with Projection.of(snapshot) as projection:  # doctest: +SKIP
@@ -46,11 +50,10 @@ class Projection:
     unpack_dir = "/"
     """Directory of the container in which to unpack the archive."""
 
-    def __init__(self, archive: BinaryIO, *, target: str, head: str) -> None:
+    def __init__(self, archive: _Archive, *, target: str, head: str) -> None:
         self._archive = archive
         self._target = target
         self._head = head
-        self._size = os.fstat(archive.fileno()).st_size
 
     @classmethod
     def of(
@@ -86,9 +89,9 @@ class Projection:
                 **copier.copy(snapshot.path, snapshot.common_dir, snapshot.head),
                 "submodules": copier.copy_all(snapshot.path, snapshot.submodules),
             }
-            archive = tempfile.TemporaryFile()  # noqa: SIM115
+            archive = _Archive()
             try:
-                _write_tar(archive, plan, scratch, copier.files())
+                _fill(archive, plan, scratch, copier.files())
             except BaseException:
                 archive.close()
                 raise
@@ -113,7 +116,7 @@ class Projection:
         """
         Size of the archive, in bytes.
         """
-        return self._size
+        return self._archive.size
 
     @property
     def command(self) -> list[str]:
@@ -132,7 +135,7 @@ class Projection:
 
         Readers are independent of each other, also in several threads.
         """
-        return io.BufferedReader(_Reader(self._archive, self._size))
+        return io.BufferedReader(_Reader(self._archive), _BUFFER)
 
     def close(self) -> None:
         """
@@ -152,14 +155,58 @@ class Projection:
         self.close()
 
 
-class _Reader(io.RawIOBase):
+class _Archive:
     """
-    A reader with its own position in a shared file.
+    The pieces of a tar: bytes, and open files.
     """
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self._size = size
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._pieces: list[bytes | BinaryIO] = []
+        self.size = 0
+        self.closed = False
+
+    def add(self, piece: bytes | BinaryIO, size: int) -> None:
+        """
+        Append a piece; a file is closed with the archive.
+        """
+        if size:
+            self._starts.append(self.size)
+            self._pieces.append(piece)
+            self.size += size
+
+    def read(self, at: int, length: int) -> bytes:
+        """
+        Return at most *length* bytes from the position *at*, of one piece only.
+        """
+        if self.closed:
+            raise ValueError("the archive is closed")
+        if not 0 <= at < self.size:
+            return b""
+        number = bisect.bisect_right(self._starts, at) - 1
+        piece, offset = self._pieces[number], at - self._starts[number]
+        if isinstance(piece, bytes):
+            return piece[offset : offset + length]
+        return os.pread(piece.fileno(), length, offset)
+
+    def close(self) -> None:
+        """
+        Close the files, which are gone then.
+        """
+        self.closed = True
+        for piece in self._pieces:
+            if not isinstance(piece, bytes):
+                piece.close()
+        self._pieces.clear()
+
+
+class _Reader(io.RawIOBase):
+    """
+    A reader with its own position in a shared archive.
+    """
+
+    def __init__(self, archive: _Archive) -> None:
+        self._archive = archive
         self._at = 0
 
     def readable(self) -> bool:
@@ -169,22 +216,22 @@ class _Reader(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._archive.size}[whence]
         self._at = max(0, start + offset)
         return self._at
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        data = os.pread(self._file.fileno(), memoryview(buffer).nbytes, self._at)
+        data = self._archive.read(self._at, memoryview(buffer).nbytes)
         memoryview(buffer)[: len(data)] = data
         self._at += len(data)
         return len(data)
 
 
-def _write_tar(
-    archive: BinaryIO, plan: Mapping[str, object], scratch: Path, files: Iterable[Path]
+def _fill(
+    archive: _Archive, plan: Mapping[str, object], scratch: Path, files: Iterable[Path]
 ) -> None:
     """
-    Write all files below one directory, each directory entry before its content.
+    Add all files below one directory, each directory entry before its content.
     """
     script = resources.files("pytest_codex_workspace.in_container") / "apply_projection.py"
     contents: dict[str, bytes | Path] = {
@@ -195,22 +242,31 @@ def _write_tar(
     made = set()
     # The time of a file that was just written: a test may have frozen the time of Python.
     now = int(scratch.stat().st_mtime)
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for name, content in contents.items():
-            path = PurePosixPath(_ROOT, name)
-            for parent in [*reversed(path.parents)][1:]:
-                if parent not in made:
-                    made.add(parent)
-                    entry = tarfile.TarInfo(str(parent))
-                    entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, 0o755, now
-                    tar.addfile(entry)
-            entry = tarfile.TarInfo(str(path))
-            entry.mode, entry.mtime = 0o644, now
-            if isinstance(content, bytes):
-                entry.size = len(content)
-                tar.addfile(entry, io.BytesIO(content))
-            else:
-                entry.size = content.stat().st_size
-                with content.open("rb") as file:
-                    tar.addfile(entry, file)
-    archive.flush()
+
+    def add(entry: tarfile.TarInfo, mode: int, content: bytes | BinaryIO = b"") -> None:
+        entry.mode, entry.mtime = mode, now
+        head = entry.tobuf(tarfile.GNU_FORMAT)
+        archive.add(head, len(head))
+        archive.add(content, entry.size)
+        padding = -entry.size % tarfile.BLOCKSIZE
+        archive.add(bytes(padding), padding)
+
+    for name, content in contents.items():
+        path = PurePosixPath(_ROOT, name)
+        for parent in [*reversed(path.parents)][1:]:
+            if parent not in made:
+                made.add(parent)
+                entry = tarfile.TarInfo(str(parent))
+                entry.type = tarfile.DIRTYPE
+                add(entry, 0o755)
+        entry = tarfile.TarInfo(str(path))
+        if isinstance(content, Path):
+            entry.size = content.stat().st_size
+            # A repository with many submodules has many small files.
+            small = entry.size <= _SMALL
+            add(entry, 0o644, content.read_bytes() if small else content.open("rb", buffering=0))
+        else:
+            entry.size = len(content)
+            add(entry, 0o644, content)
+    end = 2 * tarfile.BLOCKSIZE + -(archive.size + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE
+    archive.add(bytes(end), end)

@@ -22,6 +22,9 @@ __all__ = ["Copier"]
 _PACK_TIMEOUT = 1800.0
 _SEARCH_TIMEOUT = 20.0
 _PACK = (
+    # Git maps whole packs into memory otherwise, and reads whole large files.
+    *("-c", "core.packedGitWindowSize=8m", "-c", "core.packedGitLimit=32m"),
+    *("-c", "core.bigFileThreshold=4m", "-c", "pack.threads=1"),
     "pack-objects",
     "--quiet",
     "--revs",

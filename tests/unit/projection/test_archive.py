@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -445,6 +446,40 @@ class TestArchive:
         projection.close()
         with pytest.raises(ValueError, match="closed"):
             reader.read()
+
+    def test_a_large_repository_is_streamed(self, tmp_path: Path, env: dict[str, str]) -> None:
+        """
+        Neither packing nor reading takes memory in proportion to the repository, here or in git.
+        """
+        large = Repository(tmp_path / "large", env)
+        large.git("config", "core.compression", "0")
+        large.commit({"blob": os.urandom(1 << 23)})
+        calls = tmp_path / "calls"
+        (tmp_path / "bin").mkdir()
+        program = tmp_path / "bin/git"
+        program.write_text(f'#!/bin/sh\necho "$*" >>{calls}\nexec {shutil.which("git")} "$@"\n')
+        program.chmod(0o755)
+        environ = {**env, "PATH": f"{tmp_path / 'bin'}:{env['PATH']}"}
+
+        tracemalloc.start()
+        try:
+            with (
+                Projection.of(
+                    open_repository(large.path, environ=environ), environ=environ
+                ) as made,
+                made.open() as reader,
+            ):
+                pieces = iter(lambda: reader.read(1 << 14), b"")
+                total = sum(len(piece) for piece in pieces)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+        assert total == made.size > 1 << 23
+        assert peak < 1 << 21
+        (packing,) = [line for line in calls.read_text().splitlines() if "pack-objects" in line]
+        for limit in ("packedGitWindowSize=8m", "packedGitLimit=32m", "bigFileThreshold=4m"):
+            assert f"-c core.{limit}" in packing
 
     def test_no_file_is_left_behind(
         self, repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
