@@ -451,14 +451,19 @@ class CommandCall(Call):
 
     def output(self) -> tuple[bytes, bytes]:
         """
-        Return the unread output of both streams, and forget it: an agent may never
-        report the end of an abandoned command.
+        Return the unread output of both streams.
         """
         with self._changed:
-            taken = bytes(self._buffers[0]), bytes(self._buffers[1])
+            return bytes(self._buffers[0]), bytes(self._buffers[1])
+
+    def forget_output(self) -> None:
+        """
+        Free the memory of the output. The agent may never report the end of an abandoned
+        command, which is kept until then.
+        """
+        with self._changed:
             for buffer in self._buffers:
                 buffer.clear()
-            return taken
 
     def _take(self, kind: int, payload: memoryview) -> None:
         if kind in (wire.STDOUT, wire.STDERR):

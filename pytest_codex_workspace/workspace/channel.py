@@ -222,6 +222,7 @@ class Channel:
                 call.abandon()
             raise
         result = self._result(call, list(argv) if args is None else args, end, cwd)
+        call.forget_output()
         if end.timed_out and timeout is not None:
             raise timed_out(result, timeout, end.waits)
         return result
