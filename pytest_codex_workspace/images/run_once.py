@@ -33,7 +33,8 @@ def run_once(
     container = engine.create(
         ContainerSpec(
             image=image_id,
-            command=("bash", "--login", "-c", script),
+            # The input of a container never ends, and a profile of the image may read it.
+            command=("bash", "-c", 'exec bash --login -c "$1" </dev/null', "bash", script),
             name=identity.name(purpose),
             labels=identity.labels("workspace"),
             environment=environment,
