@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ..engine.protocol import Engine
 from ..network.log import NetworkLog
 from ..network.rules.request import Request
+from ..text.printable import printable
 from .channel import Channel
 from .paths import WorkspacePath
 from .process import Process, Pty
@@ -87,7 +88,8 @@ class Workspace:
         self.network = network
 
     def __repr__(self) -> str:
-        return f"<Workspace {self.project} at {self.head[:12]} in {self.container[:12]}>"
+        project = printable(str(self.project))
+        return f"<Workspace {project} at {self.head[:12]} in {self.container[:12]}>"
 
     def exec(
         self,
