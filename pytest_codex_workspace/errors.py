@@ -169,7 +169,7 @@ class ExecTimeout(CodexWorkspaceError, TimeoutError):
 
 class WorkspaceLost(CodexWorkspaceError, ConnectionError):
     """
-    The container of the workspace, or the engine, has ended.
+    The container of the workspace, or the engine, has ended or does not answer.
     """
 
 

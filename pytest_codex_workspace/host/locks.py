@@ -8,12 +8,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import EngineError
 from ..text.printable import printable
 from ..unpatched import clock
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 __all__ = ["machine_lock"]
+
+_HOLDER_LENGTH = 200
+_REPORT = 300.0
+_LONGEST = 4 * 3600.0
+"""Seconds for which one process may hold a lock: a setup may take hours."""
 
 
 @contextmanager
@@ -24,7 +33,11 @@ def machine_lock(path: Path, what: str, report: Callable[[str], None]) -> Iterat
     Args:
         path: the lock file; its directory is created.
         what: the job, for the message of waiting processes.
-        report: takes one line that names the holder, if the lock is not free.
+        report: takes one line that names the holder, if the lock is not free; and another
+            one every few minutes.
+
+    Raises:
+        EngineError: the lock cannot be created, or one process has held it for hours.
     """
     from filelock import FileLock, Timeout
 
@@ -36,7 +49,7 @@ def machine_lock(path: Path, what: str, report: Callable[[str], None]) -> Iterat
         _sign(holder)
     except Timeout:
         report(f"waiting for {_read(holder)} to finish {what} (lock {path})")
-        lock.acquire()
+        _acquire(lock, holder, what, report)
         _sign(holder)
     except OSError as error:
         lock.release()
@@ -48,6 +61,30 @@ def machine_lock(path: Path, what: str, report: Callable[[str], None]) -> Iterat
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: FileLock, holder: Path, what: str, report: Callable[[str], None]) -> None:
+    """
+    Wait for a lock. Several processes may hold it in turn, each for as long as its job takes.
+    """
+    from filelock import Timeout
+
+    waited, who = 0.0, _read(holder)
+    while True:
+        try:
+            lock.acquire(timeout=_REPORT)
+        except Timeout:
+            now = _read(holder)
+            waited, who = (waited + _REPORT if now == who else 0.0), now
+            if waited >= _LONGEST:
+                raise EngineError(
+                    f"{who} has not finished {what} after {waited / 3600:.1f} h",
+                    remedy=f"If that process hangs, end it, which frees the lock "
+                    f"{lock.lock_file}. Then run again.",
+                ) from None
+            report(f"still waiting for {who} to finish {what}")
+        else:
+            return
 
 
 def _sign(holder: Path) -> None:
@@ -62,6 +99,7 @@ def _sign(holder: Path) -> None:
 
 def _read(holder: Path) -> str:
     try:
-        return holder.read_text(encoding="utf-8", errors="replace") or "another process"
+        with holder.open(encoding="utf-8", errors="replace") as file:
+            return printable(file.read(_HOLDER_LENGTH)) or "another process"
     except OSError:
         return "another process"

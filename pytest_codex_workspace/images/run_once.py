@@ -46,7 +46,8 @@ def run_once(
         limited(
             ContainerSpec(
                 image=image_id,
-                command=("bash", "--login", "-c", script),
+                # The input of a container never ends, and a profile of the image may read it.
+                command=("bash", "-c", 'exec bash --login -c "$1" </dev/null', "bash", script),
                 name=identity.name(purpose),
                 labels=identity.labels("workspace"),
                 environment=environment,

@@ -39,8 +39,9 @@ _LINES = 20_000
 
 # Codex runs the text of a script in a login shell, so neither its run bit nor
 # its first line matters. Carriage returns are left behind in a copy beside it,
-# so that what the script finds relative to itself is still there.
-RUN = r"""exec 2>&1
+# so that what the script finds relative to itself is still there. Nobody answers
+# what it asks, so its input has ended.
+RUN = r"""exec 2>&1 </dev/null
 if grep -q $'\r$' "$1"; then
   copy=${1%/*}/.${1##*/}.lf
   trap 'rm -f "$copy"' EXIT
@@ -169,7 +170,6 @@ def run_script(
     env = secrets.values
     hidden = secrets.redaction.stream()
     with _redacted(secrets):
-        # Whatever asks a question gets the end of input, as nobody would answer.
         argv = ["bash", "-c", RUN, "bash", script]
         process = channel.start(argv, cwd=project, env=env, stdin=False)
 

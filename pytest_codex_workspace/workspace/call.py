@@ -452,14 +452,313 @@ class CommandCall(Call):
 
     def output(self) -> tuple[bytes, bytes]:
         """
-        Return the unread output of both streams, and forget it: an agent may never
-        report the end of an abandoned command.
+        Return the unread output of both streams.
         """
         with self._changed:
-            taken = bytes(self._buffers[0]), bytes(self._buffers[1])
+            return bytes(self._buffers[0]), bytes(self._buffers[1])
+
+    def forget_output(self) -> None:
+        """
+        Free the memory of the output. The agent may never report the end of an abandoned
+        command, which is kept until then.
+        """
+        with self._changed:
             for buffer in self._buffers:
                 buffer.clear()
-            return taken
+
+    def _take(self, kind: int, payload: memoryview) -> None:
+        """
+        Process a frame of this kind of call. The caller holds `_changed`.
+        """
+
+    @property
+    def _answer_is_due(self) -> bool:
+        """
+        Whether the agent itself must send the next frame. The caller holds `_changed`.
+        """
+        return False
+
+    def _await(self, condition: Callable[[], bool], deadline: float | None = None) -> bool:
+        """
+        Wait until *condition* is true or *deadline* has passed. The caller holds `_changed`.
+
+        Raises:
+            WorkspaceLost: the workspace has ended, or its agent does not answer.
+        """
+        frames, silent, unseen = self._frames, 0.0, 0.0
+        while not condition():
+            self._check_lost()
+            patience = ATTENTION
+            before = clock.monotonic()
+            if deadline is not None:
+                patience = min(patience, deadline - before)
+                if patience <= 0:
+                    return False
+            self._changed.wait(patience)
+            # Not more than was waited for: this process may have been stopped in between.
+            passed = min(clock.monotonic() - before, patience)
+            silent, frames = silent + passed if frames == self._frames else 0.0, self._frames
+            unseen += passed
+            if self.watched and self._answer_is_due:
+                self._waited += passed
+                self._check_answer(silent)
+            if self.watched and unseen >= ATTENTION and not condition():
+                unseen = 0.0
+                self._look_after()
+        return True
+
+    def _check_answer(self, silent: float) -> None:
+        if silent >= SILENCE:
+            reason = f"its agent has not answered for {silent:.0f} s: {self.what}"
+        elif self._waited >= LONGEST:
+            reason = f"its agent has not finished after {self._waited:.0f} s: {self.what}"
+        else:
+            return
+        self._without_lock(lambda: self._sender.give_up(reason))
+        self._check_lost()
+
+    def _look_after(self) -> None:
+        self._without_lock(lambda: self._sender.look_after(self.what))
+
+    def _without_lock(self, action: Callable[[], None]) -> None:
+        """
+        Do what may wait for the thread that reads the channel, which may wait for `_changed`.
+        """
+        self._changed.release()
+        try:
+            action()
+        finally:
+            self._changed.acquire()
+
+    def _check_lost(self) -> None:
+        if self._lost is not None:
+            raise WorkspaceLost(self._lost)
+
+
+class FileCall(Call):
+    """
+    A request with one answer and optional data.
+
+    Args:
+        limit: the largest number of bytes to keep; the rest is dropped.
+    """
+
+    def __init__(self, sender: Sender, number: int, limit: int = 0) -> None:
+        super().__init__(sender, number)
+        self._limit = limit
+        self._data = io.BytesIO()
+        self.exceeded = False
+        self.values: dict[str, Any] = {}
+
+    @property
+    def data(self) -> bytes:
+        """
+        The data that has arrived. This is not a copy of it.
+        """
+        return self._data.getvalue()
+
+    @property
+    def _answer_is_due(self) -> bool:
+        return not self._ended
+
+    def result(self, deadline: float | None = None) -> bool:
+        """
+        Wait for the answer, which is then in `values` and `data`.
+
+        Returns:
+            Whether the answer came before *deadline* and the data is within the limit.
+
+        Raises:
+            OSError: the agent's error, without a path.
+            WorkspaceLost: the workspace has ended.
+        """
+        with self._changed:
+            arrived = self._await(lambda: self._ended or self.exceeded, deadline)
+            if self._error is not None:
+                raise self._error
+            return arrived and not self.exceeded
+
+    def _take(self, kind: int, payload: memoryview) -> None:
+        if kind == wire.DATA:
+            self.exceeded = self.exceeded or self._data.tell() + len(payload) > self._limit
+            if not self.exceeded:
+                self._data.write(payload)
+        elif kind in (wire.DONE, wire.READY):
+            self.values = _json(payload)
+        else:
+            raise ValueError(f"a frame of type {kind} in answer to a request about a file")
+
+
+class CommandCall(Call):
+    """
+    A command, which a `Process` controls or `Channel.run` waits for.
+
+    Args:
+        keep: the largest number of bytes to keep of each stream; the rest is
+            dropped. With `None`, the process blocks until its output is read.
+        window: the number of unread bytes with which the process blocks.
+        on_terminal: whether the command runs on a terminal, whose input is never
+            closed.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        number: int,
+        keep: int | None,
+        *,
+        window: int = WINDOW,
+        on_terminal: bool = False,
+    ) -> None:
+        super().__init__(sender, number)
+        self._windowed = keep is None
+        self._window = window
+        self._on_terminal = on_terminal
+        self._in_line = False
+        self._keep = keep
+        self._buffers = (bytearray(), bytearray())
+        self._unacknowledged = [0, 0]
+        self._dropped = False
+        self._pid: int | None = None
+        self._starting = False
+        self._exit: Exit | None = None
+
+    @property
+    def pid(self) -> int:
+        """
+        The process id inside the workspace; 0 if the program did not start.
+        """
+        return self._pid or 0
+
+    @property
+    def _answer_is_due(self) -> bool:
+        return self._starting
+
+    def started(self) -> None:
+        """
+        Wait until the command is running.
+
+        Raises:
+            OSError: the command cannot be started.
+            WorkspaceLost: the workspace has ended.
+        """
+        with self._changed:
+            self._starting = True
+            self._await(lambda: self._pid is not None or self._ended)
+            self._starting = False
+            self._check_error()
+
+    def read(self, stream: int) -> bytes:
+        """
+        See `ProcessControl.read`.
+        """
+        buffer = self._buffers[stream]
+        with self._changed:
+            self._await(lambda: bool(buffer) or self._ended)
+            self._check_error()
+            piece = bytes(buffer)
+            buffer.clear()
+        self._acknowledge()
+        return piece
+
+    def poll(self) -> Exit | None:
+        """
+        See `ProcessControl.poll`.
+        """
+        with self._changed:
+            if not self._ended:
+                self._check_lost()
+            self._check_error()
+            return self._exit
+
+    def wait(self, deadline: float | None, keep: int) -> Exit | None:
+        """
+        See `ProcessControl.wait`.
+        """
+        with self._changed:
+            self._keep = keep
+            self._trim()
+        while True:
+            self._acknowledge()
+            with self._changed:
+                arrived = self._await(
+                    lambda: self._ended or self._acknowledgement_is_due(), deadline
+                )
+                self._check_error()
+                if self._ended or not arrived:
+                    return self._exit
+
+    def feed(self, data: bytes, *, end: bool = False, deadline: float | None = None) -> None:
+        """
+        See `ProcessControl.feed`.
+        """
+        if self._on_terminal:
+            if data:
+                self._in_line = data[-1:] not in (b"\n", b"\r")
+            if end:
+                # In the middle of a line, the first Ctrl-D only passes on the unfinished line.
+                data += _END_OF_FILE * (1 + self._in_line)
+            end = False
+        super().feed(data, end=end, deadline=deadline)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """
+        See `ProcessControl.resize`.
+        """
+        check_size(rows, columns)
+        with self._changed:
+            if self._ended or not self._on_terminal:
+                return
+        values = {"rows": rows, "columns": columns}
+        self._sender.send(wire.RESIZE, self.number, json.dumps(values).encode())
+
+    def kill(self, signal: str | int) -> None:
+        """
+        See `ProcessControl.kill`.
+        """
+        with self._changed:
+            if self._ended:
+                return
+        self._sender.send(wire.KILL, self.number, json.dumps({"signal": signal}).encode())
+
+    def waits(self) -> str:
+        """
+        See `ProcessControl.waits`.
+        """
+        try:
+            return self._sender.inspect(self.pid)[0] if self.pid else ""
+        except WorkspaceLost:
+            raise
+        except OSError:
+            return ""
+
+    def abandon(self) -> Exit:
+        """
+        See `ProcessControl.abandon`.
+        """
+        self.kill("KILL")
+        with self._changed:
+            if self._exit is None:
+                self._exit = Exit(_KILLED, 0.0, truncated=False, timed_out=True)
+            self._ended = True
+            self._changed.notify_all()
+            return self._exit
+
+    def output(self) -> tuple[bytes, bytes]:
+        """
+        Return the unread output of both streams.
+        """
+        with self._changed:
+            return bytes(self._buffers[0]), bytes(self._buffers[1])
+
+    def forget_output(self) -> None:
+        """
+        Free the memory of the output. The agent may never report the end of an abandoned
+        command, which is kept until then.
+        """
+        with self._changed:
+            for buffer in self._buffers:
+                buffer.clear()
 
     def so_far(self) -> tuple[bytes, bytes]:
         """

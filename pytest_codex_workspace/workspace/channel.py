@@ -234,6 +234,7 @@ class Channel:
         finally:
             del self._running[call]
         result = self.explained(self._result(call, list(argv) if args is None else args, end, cwd))
+        call.forget_output()
         if end.timed_out and timeout is not None:
             raise timed_out(result, timeout, end.waits)
         return result
@@ -247,7 +248,7 @@ class Channel:
     def _so_far(self, call: CommandCall) -> str:
         argv, began, cwd = self._running[call]
         so_far = Exit(0, clock.monotonic() - began, truncated=False, timed_out=False)
-        return still_running(self._result(call, argv, so_far, cwd, call.so_far()))
+        return still_running(self._result(call, argv, so_far, cwd))
 
     def start(
         self,
@@ -537,14 +538,9 @@ class Channel:
         return call
 
     def _result(
-        self,
-        call: CommandCall,
-        args: str | Sequence[str],
-        end: Exit,
-        cwd: str | None,
-        output: tuple[bytes, bytes] | None = None,
+        self, call: CommandCall, args: str | Sequence[str], end: Exit, cwd: str | None
     ) -> ExecResult:
-        stdout, stderr = output or call.output()
+        stdout, stderr = call.output()
         return ExecResult(
             args, end.code, stdout, stderr, end.duration, end.truncated, self._directory(cwd)
         )

@@ -11,6 +11,7 @@ from ..engine.protocol import Engine
 from ..network.log import NetworkLog
 from ..network.rules.request import Request
 from ..options.markers import Keywords
+from ..text.printable import printable
 from .channel import Channel
 from .command_log import CommandLog
 from .paths import WorkspacePath
@@ -92,7 +93,8 @@ class Workspace:
         self.commands = CommandLog() if commands is None else commands
 
     def __repr__(self) -> str:
-        return f"<Workspace {self.project} at {self.head[:12]} in {self.container[:12]}>"
+        project = printable(str(self.project))
+        return f"<Workspace {project} at {self.head[:12]} in {self.container[:12]}>"
 
     def exec(
         self,

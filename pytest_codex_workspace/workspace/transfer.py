@@ -56,7 +56,13 @@ def pack(host_path: Path, name: str) -> BinaryIO:
     file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 -- for the caller
     try:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            archive.add(host_path.resolve(strict=True), name, filter=_as_root)
+
+            def without_owner(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+                # Otherwise the archive keeps every header until the end.
+                archive.members = []  # type: ignore[attr-defined]
+                return _as_root(member)
+
+            archive.add(host_path.resolve(strict=True), name, filter=without_owner)
         file.seek(0)
     except BaseException:
         file.close()

@@ -183,8 +183,9 @@ def test_a_script_that_floods_is_kept_whole_in_its_log(codex_workspace_factory, 
 def test_scripts_run_as_codex_runs_them(codex_workspace_factory, make_repo):
     """
     S5: Scripts run without the executable bit, with CRLF line ends, and without a `#!` line.
+    Whatever they ask, there is no input.
     """
-    text = b'set -e\r\nif true; then\r\n  dirname "$0"\r\nfi\r\ntouch /root/done\r\n'
+    text = b'set -e\r\nif ! read -r x; then\r\n  dirname "$0"\r\nfi\r\ntouch /root/done\r\n'
     repo = make_repo(**scripts("x"))
     commit(repo, {"codex-workspace-scripts/setup-script.sh": text})
     git(repo, "update-index", "--chmod=-x", "codex-workspace-scripts/setup-script.sh")

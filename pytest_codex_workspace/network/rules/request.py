@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .text import plain
+
 __all__ = ["Request"]
 
 
@@ -78,4 +80,5 @@ class Request:
         if self.duration is not None:
             parts.append(f"{self.duration:.2f} s")
         reason = f" ({self.reason})" if self.reason else ""
-        return f"{' '.join(parts)}, {self.verdict}{reason}"
+        # An image from elsewhere has requests in its record, and names them as it likes.
+        return plain(f"{' '.join(parts)}, {self.verdict}{reason}")

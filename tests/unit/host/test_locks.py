@@ -102,3 +102,25 @@ def test_a_lock_that_cannot_be_created_is_an_error(tmp_path):
         machine_lock(path, "building", print),
     ):
         pass
+
+
+def test_a_lock_that_is_never_released_is_an_error(tmp_path, monkeypatch):
+    """
+    A process that is stopped, for example, keeps its locks. The error names it.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.host.locks._REPORT", 0.01)
+    monkeypatch.setattr("pytest_codex_workspace.host.locks._LONGEST", 0.03)
+    path = tmp_path / "images.lock"
+    process = hold(path)
+    lines: list[str] = []
+    words = rf"process {process.pid} .* has not finished building after .*images\.lock"
+
+    try:
+        with pytest.raises(EngineError, match=words), machine_lock(path, "building", lines.append):
+            pass
+    finally:
+        end(process)
+
+    assert [line.split(" (")[0] for line in lines[1:]] == [
+        f"still waiting for process {process.pid}"
+    ] * 2

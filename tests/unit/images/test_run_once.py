@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 
 from pytest_codex_workspace.engine import labels
@@ -24,11 +27,17 @@ def test_the_output_of_the_script_is_returned():
     engine = FakeEngine(run=run)
     image = engine.add_image("x:1")
 
-    output = run_once(engine, image.id, "echo hello", {"A": "1"}, purpose="runtimes")
+    # The input of the container stays open, and that of the script has ended.
+    script = "echo hello; cat | wc -c"
+    output = run_once(engine, image.id, script, {"A": "1"}, purpose="runtimes")
 
     assert ("\ufffdhello\n", "") == output
     (spec,) = seen
-    assert ("bash", "--login", "-c", "echo hello") == spec.command
+    reader, writer = os.pipe()
+    ran = subprocess.run(spec.command, stdin=reader, capture_output=True, check=True, timeout=20)
+    os.close(reader)
+    os.close(writer)
+    assert ran.stdout.endswith(b"hello\n0\n")
     assert ("none", {"A": "1"}, "workspace") == (
         spec.network,
         spec.environment,

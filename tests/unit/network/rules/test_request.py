@@ -51,3 +51,12 @@ def test_a_request_is_shown_as_one_line(changes: dict[str, Any], line: str) -> N
     """
     assert str(request(**changes)) == line
     assert repr(request(**changes)) == f"<{line}>"
+
+
+def test_a_request_cannot_control_a_terminal() -> None:
+    """
+    The record of an image from elsewhere may have any text.
+    """
+    forged = request(method="\x1b[2J", url="https://x/\n\x9b1m", reason="\x1b]0;a\x07")
+
+    assert str(forged).isprintable()
