@@ -66,7 +66,7 @@ def test_a_damaged_authority_has_a_remedy(cache_home, capsys, damaged):
     path = certificates.ca_file()
     path.write_bytes(damaged)
 
-    assert 2 == main(["ca", "show"])
+    assert 125 == main(["ca", "show"])
     assert "ca rotate" in capsys.readouterr().err
     assert 0 == main(["ca", "rotate"])
     assert not path.exists()

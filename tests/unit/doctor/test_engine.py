@@ -39,7 +39,11 @@ def docker(tmp_path):
 
 
 def found(environ, choice="auto"):
-    return checks.found(in_thread(lambda: locate_engine(choice, environ)), 5)
+    answer = in_thread(lambda: locate_engine(choice, environ))
+    result = checks.found(answer, 5)
+    if answer.exception() is None:
+        answer.result()[0].close()
+    return result
 
 
 def test_the_source_of_the_address_is_reported(docker):
