@@ -286,7 +286,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
     Before the first test that needs it, make what is made once, outside of the time limit of that
     test and before any of its fixtures changes something. An error is raised again by the fixture.
     """
-    if _uses_workspace(item) and not _is_skipped(item) and not item.config.option.setupplan:
+    if (
+        _uses_workspace(item)
+        and not _is_skipped(item)
+        and not item.config.getoption("setupplan", default=False)
+    ):
         with suppress(Exception), _as_started(item.config):
             _prepare(item)
     return (yield)
@@ -323,12 +327,12 @@ def pytest_runtest_makereport(
     """
     Add the state of its workspaces to the report of a failed test, fixture or subtest.
     """
-    if call.excinfo is not None and not item.config.option.fulltrace:
+    if call.excinfo is not None and not item.config.getoption("fulltrace", default=False):
         _cut_frames(call.excinfo.value)
     report = yield
     if report.failed:
         item.stash[_FAILED] = True
-        if "ScopeMismatch" in str(report.longrepr) and "codex_workspace" in str(report.longrepr):
+        if call.when == "setup" and _is_scope_mismatch(item, str(call.excinfo)):
             report.sections.append(("codex workspace", _SCOPE_HINT))
     in_subtest = item.stash.get(_IN_CALL, False)
     for workspace in item.stash.get(_WORKSPACES, ()):
@@ -798,6 +802,10 @@ def _cut_frames(error: BaseException) -> None:
 
 def _module_of(entry: TracebackType) -> str:
     return str(entry.tb_frame.f_globals.get("__name__", ""))
+
+
+def _is_scope_mismatch(item: pytest.Item, text: str) -> bool:
+    return _uses_workspace(item) and "ScopeMismatch" in text
 
 
 def _uses_workspace(item: pytest.Item) -> bool:

@@ -372,3 +372,17 @@ def test_what_a_fixture_sets_does_not_choose_the_engine(example):
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*no.sock*"])
     assert "other.sock" not in result.stdout.str()
+
+
+@pytest.mark.parametrize("without", ["terminal", "setupplan", "setuponly", "faulthandler"])
+def test_other_plugins_may_be_missing(pytester, without):
+    """
+    Their options are missing as well.
+    """
+    pytester.makepyfile("def test_a(): assert 0\ndef test_b(codex_workspace): pass")
+
+    result = pytester.runpytest_subprocess("-p", f"no:{without}", "--junitxml=out.xml")
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED, result.stderr.str()
+    report = (pytester.path / "out.xml").read_text()
+    assert 'errors="0" failures="1" skipped="1" tests="2"' in report

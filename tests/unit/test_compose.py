@@ -189,7 +189,7 @@ def test_the_projector_has_whole_folders(tmp_path):
 
     package = package_dir()
     expected = {Path("codex.py"), Path("errors.py"), Path("__init__.py")}
-    for folder in ("in_container", "projection", "text"):
+    for folder in ("in_container", "projection", "text", "unpatched"):
         expected |= {path.relative_to(package) for path in (package / folder).rglob("*.py")}
     inside = directory / "projector" / package.name
     assert expected == {path.relative_to(inside) for path in inside.rglob("*") if path.is_file()}
