@@ -347,9 +347,10 @@ class _Starter:
         assert self._session is not None  # noqa: S101 -- it made the workspace
         kept = self._session.stop(workspace, keep=keep)
         if kept:
+            program = self._session.engine.version()["name"]
             self._request.config.stash[_KEPT].append(
                 f"codex workspaces: {self._request.node.nodeid} is kept; inspect it with: "
-                f"docker run --rm -it --network none --entrypoint bash {kept} --login"
+                f"{program} run --rm -it --network none --entrypoint bash {kept} --login"
             )
 
     def _other_repository(self, wanted: WorkspaceRequest) -> RepositorySnapshot:

@@ -35,6 +35,11 @@ _EXCLUDES = (
     "path-exclude=/usr/share/man/*",
 )
 
+_KEYRINGS = (
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "/usr/share/keyrings/debian-archive-keyring.pgp",
+)
+
 _STEP = re.compile(r"I: ([a-z].*)")
 
 
@@ -81,10 +86,18 @@ def _import(engine: Engine, output: Output, refusal: str) -> ImageInfo:
             "from Debian's archive, is not installed. On Debian and Ubuntu, run `apt-get install "
             "mmdebstrap debian-archive-keyring`; elsewhere, give the engine access to a registry"
         )
+    keyring = next((path for path in _KEYRINGS if Path(path).is_file()), None)
+    if keyring is None:
+        # Otherwise mmdebstrap trusts whatever this machine's own apt trusts.
+        raise ImageBuildError(
+            f"{DEBIAN} cannot be pulled ({refusal}), and Debian's keys, with which its archive is "
+            f"verified, are not installed ({' or '.join(_KEYRINGS)})",
+            remedy="Run `apt-get install debian-archive-keyring`.",
+        )
     with tempfile.TemporaryDirectory(prefix="codex-workspace-") as directory:
         archive = Path(directory) / "rootfs.tar"
         with output.step(f"making a Debian {_SUITE} root file system with mmdebstrap"):
-            _mmdebstrap(command, archive, _architecture(engine), output)
+            _mmdebstrap(command, archive, _architecture(engine), keyring, output)
         with output.step(f"importing it as {ROOTFS}"), archive.open("rb") as file:
             return engine.import_image(
                 file,
@@ -93,11 +106,14 @@ def _import(engine: Engine, output: Output, refusal: str) -> ImageInfo:
             )
 
 
-def _mmdebstrap(command: str, archive: Path, architecture: str, output: Output) -> None:
+def _mmdebstrap(
+    command: str, archive: Path, architecture: str, keyring: str, output: Output
+) -> None:
     argv = [
         command,
         "--variant=minbase",
         "--include=ca-certificates",
+        f"--keyring={keyring}",
         *(f"--dpkgopt={line}" for line in _EXCLUDES),
         *([f"--architectures={architecture}"] if architecture else []),
         _SUITE,
