@@ -14,6 +14,7 @@ from ..errors import EngineError, ImageBuildError
 from ..host.dirs import cache_dir
 from ..host.locks import machine_lock
 from ..reporting.output import Output
+from .freshness import newest
 
 __all__ = ["DEBIAN", "ROOTFS", "ensure_debian"]
 
@@ -43,13 +44,14 @@ _KEYRINGS = (
 _STEP = re.compile(r"I: ([a-z].*)")
 
 
-def ensure_debian(engine: Engine, output: Output) -> ImageInfo:
+def ensure_debian(engine: Engine, output: Output, *, refresh: bool = False) -> ImageInfo:
     """
     Return the engine's Debian image. Pull or make it if there is none.
 
     Args:
         engine: the engine that gets the image.
         output: takes the progress.
+        refresh: pull it again if it came from a registry.
 
     Raises:
         ImageBuildError: the image cannot be pulled, and mmdebstrap is missing or
@@ -57,7 +59,7 @@ def ensure_debian(engine: Engine, output: Output) -> ImageInfo:
     """
     image = _find(engine)
     if image is not None:
-        return image
+        return newest(engine, DEBIAN, image, output) if refresh else image
     lock = cache_dir() / "locks" / "image-debian.lock"
     with machine_lock(lock, "making the Debian image", output.note):
         return _find(engine) or _make(engine, output)
