@@ -641,12 +641,13 @@ class _Starter:
         with _as_started(self._request.config):
             kept = self._session.stop(workspace, keep=keep)
         if kept:
+            program = self._session.engine.version()["name"]
             node = self._request.node
             attempt = node.stash.get(_ATTEMPT, 1)
             which = f" (attempt {attempt})" if attempt > 1 else ""
             self._request.config.stash[_KEPT].append(
                 f"codex workspaces: {node.nodeid}{which} is kept; inspect it with: "
-                f"docker run --rm -it --network none --entrypoint bash {kept} --login"
+                f"{program} run --rm -it --network none --entrypoint bash {kept} --login"
             )
 
     def _other_repository(self, wanted: WorkspaceRequest) -> RepositorySnapshot:

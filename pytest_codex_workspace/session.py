@@ -42,6 +42,7 @@ from .reporting.output import Output
 from .secrets.secrets import Secrets
 from .setup.layers import LayerBuilder
 from .setup.package_registries import read_registries
+from .setup.scope import scope_of
 from .setup.scripts import ScriptRunner
 from .setup.spec import State, WorkspaceSpec
 from .setup.start import StartedWorkspace, WorkspaceStarter
@@ -299,6 +300,7 @@ class Session:
             secrets=self.secrets,
             setup_policy=self.read_policy(self.config.network_setup),
             policy=policy or self.read_policy(self.config.network),
+            scope=scope_of(self.config.cache_scope, snapshot, self.config.rev, os.environ),
         )
         if self.cassettes is None:
             return spec
@@ -505,6 +507,8 @@ class Session:
             push=config.cache_push == "always",
             ttl=config.cache_ttl,
             output=self.output,
+            # More than the cache may hold would be removed again.
+            limit=config.cache_size,
         )
 
     @_part

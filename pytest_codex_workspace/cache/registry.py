@@ -33,15 +33,24 @@ class SharedCache:
         push: whether new images are sent there.
         ttl: maximum age of an image in seconds.
         output: shows progress and warnings.
+        limit: the largest number of bytes to download for an image.
     """
 
     def __init__(
-        self, engine: Engine, repository: str, *, push: bool, ttl: float, output: Output
+        self,
+        engine: Engine,
+        repository: str,
+        *,
+        push: bool,
+        ttl: float,
+        output: Output,
+        limit: int | None = None,
     ) -> None:
         self._engine = engine
         self._repository = repository
         self._push = push
         self._ttl = ttl
+        self._limit = limit
         self._output = output
         self._down = False
         self._waiting: Step | None = None
@@ -62,7 +71,11 @@ class SharedCache:
             # Most look-ups find no image, so the step is announced only if it takes long.
             with self._output.step(title, announced=False) as step:
                 image = self._engine.pull(
-                    reference, self._output.detail, _PATIENCE, on_advance=step.advance
+                    reference,
+                    self._output.detail,
+                    _PATIENCE,
+                    on_advance=step.advance,
+                    limit=self._limit,
                 )
         except EngineError as error:
             text = str(error)
@@ -137,6 +150,8 @@ class SharedCache:
             return f"it is for {image.architecture}, and this engine is {architecture}"
         if is_old(image, self._ttl):
             return "it is too old"
+        if image.on_build:
+            return "it has ONBUILD instructions"
         return ""
 
     def _reference(self, key: str) -> str:

@@ -24,6 +24,7 @@ from ..reporting.output import Output
 from ..text.option_names import spell_option
 from ..text.units import show_duration, show_size
 from .entries import LayerKind, entries, evict, forget_missing, is_old
+from .origins import Origins
 from .registry import SharedCache
 from .usage import Usage
 
@@ -69,6 +70,7 @@ class LayerLabels:
         head: the commit that its project directory stands at.
         ca: digest of the certificate authority that it trusts.
         parts: what its key was made of, of which labels get the fingerprint.
+        origin: the clone that it was made from, which no label has.
     """
 
     repo: str
@@ -76,6 +78,7 @@ class LayerLabels:
     head: str
     ca: str = ""
     parts: Mapping[str, object] | None = None
+    origin: str = ""
 
     def to_dict(self) -> dict[str, str]:
         """
@@ -172,6 +175,7 @@ class LayerStore:
         self._failed: dict[str, SetupError] = {}
         self._broken: set[str] = set()
         self._grown = False
+        self._origins = Origins(cache_dir() / "origins")
 
     def ensure(self, recipe: Recipe) -> Layer:
         """
@@ -291,7 +295,17 @@ class LayerStore:
         refresh = kind == "setup" and self._config.cache == "refresh"
         if refresh and labels.created(image.labels) < self._config.started:
             return None
+        if kind == "setup":
+            self._warn_of_other_clone(image, recipe)
         return _layer_found(image, recipe)
+
+    def _warn_of_other_clone(self, image: ImageInfo, recipe: Recipe) -> None:
+        made, own = self._origins.of(image.id), recipe.labels.origin
+        if made and own and made != own:
+            self._output.note(
+                f"the cached setup of {recipe.labels.name} was made from another clone, {made}; "
+                "--codex-cache-scope keeps clones apart"
+            )
 
     def _fetch(self, recipe: Recipe) -> Layer | None:
         if self._shared is None or recipe.kind != "setup" or self._config.cache == "refresh":
@@ -335,6 +349,7 @@ class LayerStore:
         image = engine.commit(build.container, tag=tag, labels=about)
         if kind == "setup":
             engine.tag(image.id, f"{IMAGE}:cached")
+            self._origins.note(image.id, recipe.labels.origin)
         self._remove_superseded(kind, recipe.labels.repo, image.id, before)
         if kind == "setup" and self._shared:
             self._shared.push_later(image.id, recipe.key)

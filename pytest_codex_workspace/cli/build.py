@@ -59,7 +59,8 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="build the images even if they are up to date, without the engine's build cache",
+        help="build the images even if they are up to date, without the engine's build cache, and "
+        "from the newest images of the registry",
     )
     add_json(parser)
 

@@ -227,10 +227,13 @@ class Engine(Protocol):
         on_line: Callable[[str], None],
         patience: float | None = None,
         on_advance: OnAdvance | None = None,
+        *,
+        limit: int | None = None,
     ) -> ImageInfo:
         """
         Fetch *reference* from its registry. If the registry is silent for
-        *patience* seconds, `EngineError` is raised. *on_advance* is called with
+        *patience* seconds, or the engine reports that it has sent more than *limit*
+        bytes, `EngineError` is raised and the engine stops. *on_advance* is called with
         the progress, if the engine reports any.
         """
 

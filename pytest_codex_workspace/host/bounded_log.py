@@ -12,7 +12,7 @@ from ..text.units import show_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BoundedLog", "prune_logs", "shorten"]
+__all__ = ["BoundedLog", "prune_logs"]
 
 _HEAD = 16 * 1024 * 1024
 _TAIL = 4 * 1024 * 1024
@@ -91,16 +91,6 @@ class BoundedLog:
             if self._file is not None:
                 self._file.close()
             self._file = None
-
-
-def shorten(text: str, limit: int) -> str:
-    """
-    Return *text*, without its middle if it has more than *limit* characters.
-    """
-    if len(text) <= limit:
-        return text
-    half = limit // 2
-    return text[:half] + _mark(len(text) - 2 * half).decode() + text[-half:]
 
 
 def prune_logs(directory: Path, total: int = _TOTAL) -> None:

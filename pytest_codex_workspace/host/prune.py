@@ -23,10 +23,11 @@ def prune_cache_dir(directory: Path) -> list[Path]:
         The removed files.
     """
     removed = [path for path in _older(directory / "locks", "*.lock", _LOCK_AGE) if _unlock(path)]
-    for path in _older(directory / "registries", "*.json", _ANSWER_AGE):
-        with suppress(OSError):
-            path.unlink()
-            removed.append(path)
+    for name in ("registries", "origins"):
+        for path in _older(directory / name, "*.json", _ANSWER_AGE):
+            with suppress(OSError):
+                path.unlink()
+                removed.append(path)
     return removed
 
 

@@ -20,6 +20,7 @@ from .build import Plan, build_stage, common_context, ensure_image, find_built_i
 from .context import BuildContext
 from .debian import DEBIAN
 from .foreign import check_foreign, with_tools
+from .freshness import newest, tell_of_newer
 
 __all__ = [
     "base_identity",
@@ -49,7 +50,8 @@ def ensure_base_image(
         choice: `universal`, `slim`, or the reference of any image.
         ca_certificate: the CA certificate of the proxy in PEM form, which the image trusts.
         output: takes the progress.
-        rebuild: build the image even if it exists, and without the build cache.
+        rebuild: build the image even if it exists, without the build cache, and from the
+            newest image that the registry has under the name of its base.
         isolation: opens the network in which an image of the user gets the tools that it
             lacks; without it, such an image is an error.
 
@@ -57,7 +59,7 @@ def ensure_base_image(
         ImageBuildError: the build failed, or *choice* names an image that is
             not on the engine and cannot be pulled.
     """
-    plan = base_plan(engine, choice, ca_certificate=ca_certificate, output=output)
+    plan = base_plan(engine, choice, ca_certificate=ca_certificate, output=output, refresh=rebuild)
     if isolation is not None and _flavour(choice) == "custom":
         opened = isolation
         plan = replace(plan, prepared=lambda base: with_tools(engine, opened(), base, output))
@@ -103,16 +105,18 @@ def reference_of(choice: str) -> str | None:
     return {"slim": None, "universal": f"{UNIVERSAL}:latest"}.get(choice, choice)
 
 
-def base_plan(engine: Engine, choice: str, *, ca_certificate: bytes, output: Output) -> Plan:
+def base_plan(
+    engine: Engine, choice: str, *, ca_certificate: bytes, output: Output, refresh: bool = False
+) -> Plan:
     """
     Return the description of the base image. The arguments are those of
-    `ensure_base_image`.
+    `ensure_base_image`; *refresh* is its *rebuild*.
 
     Raises:
         ImageBuildError: *choice* names an image that is not on the engine and
             cannot be pulled.
     """
-    flavour, context, base = _inputs(engine, choice, output)
+    flavour, context, base = _inputs(engine, choice, output, refresh=refresh)
     context.add("ca.crt", certificate_of(ca_certificate))
     return _plan(choice, flavour, context, base)
 
@@ -161,14 +165,16 @@ def base_identity(engine: Engine, choice: str, *, output: Output) -> str:
     return context.key(base=base or DEBIAN)
 
 
-def _inputs(engine: Engine, choice: str, output: Output) -> tuple[str, BuildContext, str | None]:
+def _inputs(
+    engine: Engine, choice: str, output: Output, *, refresh: bool = False
+) -> tuple[str, BuildContext, str | None]:
     flavour = _flavour(choice)
     context = _packaged(flavour).copy()
     base = None
     if flavour == "universal":
-        base = _universal(engine, output)
+        base = _universal(engine, output, refresh=refresh)
     elif flavour == "custom":
-        base = _custom(engine, choice, output)
+        base = _custom(engine, choice, output, refresh=refresh)
     return flavour, context, base
 
 
@@ -188,7 +194,7 @@ def _runs_in_workspace(path: Path) -> bool:
     return path.suffix == ".py" and path.name not in ("network_holder.py", "compose_entry.py")
 
 
-def _universal(engine: Engine, output: Output) -> str:
+def _universal(engine: Engine, output: Output, *, refresh: bool) -> str:
     """
     Return Codex's image, by digest if the engine knows the digest, so that the build
     uses the image that was inspected.
@@ -199,6 +205,7 @@ def _universal(engine: Engine, output: Output) -> str:
         output,
         f"use {spell_option('image', 'slim')}, which needs no registry, or add the image with "
         "`docker load`",
+        refresh=refresh,
     )
     check_foreign(image, f"{UNIVERSAL}:latest")
     return _pinned(image)
@@ -209,22 +216,28 @@ def _pinned(image: ImageInfo) -> str:
     return next(pinned, image.id)
 
 
-def _custom(engine: Engine, choice: str, output: Output) -> str:
+def _custom(engine: Engine, choice: str, output: Output, *, refresh: bool) -> str:
     image = _find_or_pull(
         engine,
         choice,
         output,
         "check the name, build or `docker pull` the image first, or use "
         f"{spell_option('image', 'slim')}{did_you_mean(choice, ('slim', 'universal'))}",
+        refresh=refresh,
     )
     check_foreign(image, choice)
     return image.id
 
 
-def _find_or_pull(engine: Engine, reference: str, output: Output, advice: str) -> ImageInfo:
+def _find_or_pull(
+    engine: Engine, reference: str, output: Output, advice: str, *, refresh: bool
+) -> ImageInfo:
     try:
         image = engine.image(reference)
+        if image is not None and refresh:
+            return newest(engine, reference, image, output)
         if image is not None:
+            tell_of_newer(engine, reference, image, output)
             return image
         with output.step(f"pulling {reference}") as step:
             return engine.pull(reference, output.detail, on_advance=step.advance)

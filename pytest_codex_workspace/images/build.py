@@ -164,7 +164,7 @@ def _run_build(
     stage: str = "",
     rebuild: bool = False,
 ) -> ImageInfo:
-    base = plan.base or ensure_debian(engine, output).id
+    base = plan.base or ensure_debian(engine, output, refresh=rebuild).id
 
     def on_line(line: str) -> None:
         # The other steps are short.

@@ -14,6 +14,7 @@ from ..host.dirs import cache_dir
 from ..host.locks import machine_lock
 from ..reporting.output import Output
 from ..unpatched import modules
+from .freshness import newest
 
 __all__ = ["DEBIAN", "ROOTFS", "ensure_debian", "find_debian"]
 
@@ -35,16 +36,22 @@ _EXCLUDES = (
     "path-exclude=/usr/share/man/*",
 )
 
+_KEYRINGS = (
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "/usr/share/keyrings/debian-archive-keyring.pgp",
+)
+
 _STEP = re.compile(r"I: ([a-z].*)")
 
 
-def ensure_debian(engine: Engine, output: Output) -> ImageInfo:
+def ensure_debian(engine: Engine, output: Output, *, refresh: bool = False) -> ImageInfo:
     """
     Return the engine's Debian image. Pull or make it if there is none.
 
     Args:
         engine: the engine that gets the image.
         output: takes the progress.
+        refresh: pull it again if it came from a registry.
 
     Raises:
         ImageBuildError: the image cannot be pulled, and mmdebstrap is missing or
@@ -52,7 +59,7 @@ def ensure_debian(engine: Engine, output: Output) -> ImageInfo:
     """
     image = find_debian(engine)
     if image is not None:
-        return image
+        return newest(engine, DEBIAN, image, output) if refresh else image
     lock = cache_dir() / "locks" / "image-debian.lock"
     with machine_lock(lock, "making the Debian image", output.note):
         return find_debian(engine) or _make(engine, output)
@@ -84,10 +91,18 @@ def _import(engine: Engine, output: Output, refusal: str) -> ImageInfo:
             "from Debian's archive, is not installed. On Debian and Ubuntu, run `apt-get install "
             "mmdebstrap debian-archive-keyring`; elsewhere, give the engine access to a registry"
         )
+    keyring = next((path for path in _KEYRINGS if Path(path).is_file()), None)
+    if keyring is None:
+        # Otherwise mmdebstrap trusts whatever this machine's own apt trusts.
+        raise ImageBuildError(
+            f"{DEBIAN} cannot be pulled ({refusal}), and Debian's keys, with which its archive is "
+            f"verified, are not installed ({' or '.join(_KEYRINGS)})",
+            remedy="Run `apt-get install debian-archive-keyring`.",
+        )
     with tempfile.TemporaryDirectory(prefix="codex-workspace-") as directory:
         archive = Path(directory) / "rootfs.tar"
         with output.step(f"making a Debian {_SUITE} root file system with mmdebstrap"):
-            _mmdebstrap(command, archive, _architecture(engine), output)
+            _mmdebstrap(command, archive, _architecture(engine), keyring, output)
         with output.step(f"importing it as {ROOTFS}"), archive.open("rb") as file:
             return engine.import_image(
                 file,
@@ -96,11 +111,14 @@ def _import(engine: Engine, output: Output, refusal: str) -> ImageInfo:
             )
 
 
-def _mmdebstrap(command: str, archive: Path, architecture: str, output: Output) -> None:
+def _mmdebstrap(
+    command: str, archive: Path, architecture: str, keyring: str, output: Output
+) -> None:
     argv = [
         command,
         "--variant=minbase",
         "--include=ca-certificates",
+        f"--keyring={keyring}",
         *(f"--dpkgopt={line}" for line in _EXCLUDES),
         *([f"--architectures={architecture}"] if architecture else []),
         _SUITE,

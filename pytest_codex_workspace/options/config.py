@@ -20,6 +20,7 @@ from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoCon
 __all__ = ["Config", "check_environment", "check_variable_name"]
 
 
+_SCOPES = ("repository", "branch", "remote", "path")
 _LEAST_MEMORY = 64 << 20
 _SHORT_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgtKMGT])")
 _LARGEST_BODY = 256 * 1024
@@ -48,6 +49,7 @@ class Config:
     cache: CacheMode = "auto"
     cache_ttl: float = 12 * 3600.0
     cache_size: int = 20_000_000_000
+    cache_scope: str = "repository"
     cache_registry: str = ""
     cache_push: PushWhen = "always"
     network: str | Mapping[str, Any] = "https-only"
@@ -114,6 +116,8 @@ class Config:
             checked["cpus"] = _parse_cpus(checked["cpus"], called("cpus"))
         if "memory" in checked:
             checked["memory"] = _parse_memory(checked["memory"], called("memory"))
+        if "cache_scope" in checked:
+            _check_scope(checked["cache_scope"], called("cache-scope"))
         if "cache_registry" in checked:
             _check_registry(checked["cache_registry"], called("cache-registry"))
         if checked.get("cassette") == "record":
@@ -226,6 +230,11 @@ def _parse_memory(value: str, name: str) -> int:
             "by itself, or 'none'"
         )
     return size
+
+
+def _check_scope(value: str, name: str) -> None:
+    if value not in _SCOPES and not re.fullmatch(r"name:.{1,200}", value):
+        raise ConfigError(f"{name}={value}: must be one of {', '.join(_SCOPES)}, or name:TEXT")
 
 
 def _check_registry(value: str, name: str) -> None:

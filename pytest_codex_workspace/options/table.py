@@ -156,6 +156,15 @@ OPTIONS: tuple[Option, ...] = (
         widens="changes the disk space for layers of all repositories, and which are removed",
     ),
     Option(
+        "cache-scope",
+        "SCOPE",
+        "repository",
+        "clones that share a cached setup: repository (those with the same root commits and "
+        "scripts, forks included), branch, remote (address of origin), path (one clone), or "
+        "name:TEXT (those with the same TEXT)",
+        place=None,
+    ),
+    Option(
         "cache-registry",
         "HOST/REPO",
         "",

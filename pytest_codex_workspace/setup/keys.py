@@ -63,6 +63,8 @@ def setup_parts(spec: WorkspaceSpec, *, base: str, platform: str) -> dict[str, o
         "submodules": bool(snapshot.submodules),
         "environment": dict(spec.env),
         "policy": spec.setup_policy.to_dict(),
+        # As a mapping, of which labels get a digest: a path is not for others to know.
+        **({"scope": {"name": spec.scope}} if spec.scope else {}),
         **({"cassette": spec.setup_cassette_digest} if spec.setup_cassette_digest else {}),
         # A layer is public to whoever reads its labels; a digest could be guessed at.
         **({"secrets": list(secrets.names)} if secrets.names else {}),

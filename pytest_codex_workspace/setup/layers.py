@@ -306,7 +306,8 @@ class LayerBuilder:
     def _labels(self, spec: WorkspaceSpec, parts: dict[str, object] | None = None) -> LayerLabels:
         snapshot = spec.snapshot
         return LayerLabels(
-            snapshot.identity, snapshot.name, snapshot.head, self._launcher.authority, parts
+            *(snapshot.identity, snapshot.name, snapshot.head, self._launcher.authority, parts),
+            origin=str(snapshot.path),
         )
 
 

@@ -38,6 +38,7 @@ class WorkspaceSpec:
         setup_cassette_digest: digest of `setup_cassette` if the cassette is
             replayed, else empty.
         secrets: variables that only its scripts get.
+        scope: what keeps its setup from other clones of the repository; see `scope`.
     """
 
     snapshot: RepositorySnapshot
@@ -48,6 +49,7 @@ class WorkspaceSpec:
     cassette: str | None = None
     setup_cassette_digest: str = ""
     secrets: Secrets = NO_SECRETS
+    scope: str = ""
 
     @property
     def project(self) -> str:

@@ -94,6 +94,8 @@ class FakeImages(FakeState):
         on_line: Callable[[str], None],
         patience: float | None = None,
         on_advance: OnAdvance | None = None,
+        *,
+        limit: int | None = None,
     ) -> ImageInfo:
         """
         Fetch a *pullable* image, or an image that was pushed.

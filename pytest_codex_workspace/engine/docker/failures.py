@@ -48,6 +48,9 @@ _REASONS = {
     errno.ETIMEDOUT: SILENCE,
 }
 
+_WORDS = 2000
+"""The largest number of characters of an engine's message."""
+
 
 def to_engine_error(
     what: str,
@@ -65,10 +68,19 @@ def to_engine_error(
         kind: the error class.
         details: further text after the engine's message.
     """
-    words = words.strip()
+    # A registry's answer can be part of it.
+    words = shortened(words.strip(), _WORDS)
     text = f"The container engine could not {what}: {words or 'the engine gave no reason'}"
     advice = next((a for fragment, a in _ADVICE.items() if fragment in words.lower()), "")
     return kind(text + details, remedy=advice)
+
+
+def shortened(text: str, limit: int) -> str:
+    """
+    Return *text*, without its middle if it has more than *limit* characters.
+    """
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[:half]} [...] {text[-half:]}"
 
 
 def reason(error: BaseException) -> str:

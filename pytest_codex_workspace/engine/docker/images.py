@@ -11,6 +11,7 @@ import docker.auth
 from docker.utils import parse_repository_tag
 
 from ...errors import EngineError, EngineUnavailable, ImageBuildError
+from ...text.units import show_size
 from ..protocol import ImageInfo
 from .api import LONG, label_filter
 from .failures import SILENCE, to_engine_error, translate_errors
@@ -63,6 +64,8 @@ class Images:
         on_line: Callable[[str], None],
         patience: float | None = None,
         on_advance: OnAdvance | None = None,
+        *,
+        limit: int | None = None,
     ) -> ImageInfo:
         """
         Fetch *reference* from its registry.
@@ -70,7 +73,9 @@ class Images:
         what = f"pull the image {reference}"
         repository, tag = parse_repository_tag(reference)
         params = {"fromImage": repository, "tag": tag or "latest"}
-        self._transfer("/images/create", what, reference, params, on_line, patience, on_advance)
+        self._transfer(
+            "/images/create", what, reference, params, on_line, patience, on_advance, limit
+        )
         return image_made(self._api, reference, what)
 
     def registry_digest(self, reference: str, patience: float) -> str:
@@ -238,6 +243,7 @@ class Images:
         on_line: Callable[[str], None],
         patience: float | None,
         on_advance: OnAdvance | None,
+        limit: int | None = None,
     ) -> None:
         """
         Make a call for which the engine contacts a registry.
@@ -258,6 +264,10 @@ class Images:
                 for line in self._api.messages(answer.lines(), what):
                     if line.strip():
                         progress.feed(json.loads(line))
+                    # An engine stops when its client goes.
+                    if limit is not None and progress.downloaded > limit:
+                        progress.error = f"the registry sent more than {show_size(limit)}"
+                        break
         except EngineUnavailable as error:
             if patience is None or SILENCE not in str(error):
                 raise

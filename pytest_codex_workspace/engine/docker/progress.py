@@ -65,6 +65,13 @@ class Progress:
         self._statuses: dict[str, str] = {}
 
     @property
+    def downloaded(self) -> int:
+        """
+        The number of bytes of all layers that were downloaded or announced.
+        """
+        return self._layers.downloaded
+
+    @property
     def tail(self) -> str:
         """
         The last lines that the current step printed.
@@ -129,13 +136,14 @@ class Progress:
 @dataclass(slots=True)
 class _Layer:
     """
-    One layer: its size, known once the transfer begins, and the shares that
-    are transferred and unpacked.
+    One layer: its size, known once the transfer begins, the shares that are
+    transferred and unpacked, and the bytes that were received.
     """
 
     size: int = 0
     transferred: float = 0.0
     unpacked: float = 0.0
+    received: int = 0
 
 
 class _Layers:
@@ -166,6 +174,9 @@ class _Layers:
             layer.transferred = 1.0
         elif status == "Download complete":
             layer.transferred = 1.0
+        if status == "Downloading":
+            # Without an announced size, the bytes so far are all that is known.
+            layer.received = max(layer.received, current, total)
         if total:
             layer.size = max(layer.size, total)
             share = min(1.0, current / total)
@@ -178,6 +189,13 @@ class _Layers:
         if ended:
             self._ended.add(name)
             layer.transferred = layer.unpacked = 1.0
+
+    @property
+    def downloaded(self) -> int:
+        """
+        The number of bytes of all layers that were downloaded or announced.
+        """
+        return sum(one.received for one in self._layers.values())
 
     def advance(self) -> Advance | None:
         """

@@ -175,3 +175,42 @@ def test_transfers_show_their_progress(monkeypatch):
     assert sent.startswith(f"sending setup images to {REPOSITORY}: 100 %, 1 of 1 layer")
     assert fetched.startswith(f"fetching the setup image k from {REPOSITORY}: 100 %")
     assert not [line for line in fleet.said if line.startswith("codex: fetching")]
+
+
+def test_an_image_with_instructions_for_builds_is_not_used():
+    """
+    They would run outside of any workspace.
+    """
+    fleet = Fleet()
+    image = fleet.setup()
+    fleet.engine._images[image].on_build = ("RUN curl evil",)
+    fleet.cache.push_later(image, "k")
+    fleet.cache.close()
+
+    assert fleet.cache.fetch("k") is None
+    assert "it has ONBUILD instructions" in "".join(fleet.warned())
+
+
+def test_a_download_has_a_limit():
+    """
+    The registry decides what it sends.
+    """
+    fleet = Fleet()
+    asked = []
+    cache = SharedCache(
+        fleet.engine,
+        REPOSITORY,
+        push=False,
+        ttl=1.0,
+        output=Output("quiet", print),
+        limit=1000,
+    )
+
+    def pull(_reference, _on_line, _patience, **options):
+        asked.append(options["limit"])
+        raise EngineError("the registry sent more than 1 kB")
+
+    fleet.engine.pull = pull
+
+    assert cache.fetch("k") is None
+    assert [1000] == asked

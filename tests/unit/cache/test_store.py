@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,22 @@ def test_a_layer_is_built_once_and_found_by_others():
     assert made.image == again.image == found.image
     assert ("setup", "h", "ca") == (found.kind, found.head, found.ca)
     assert (["setup-k"], []) == (first.built, second.built)
+
+
+def test_a_setup_of_another_clone_is_named():
+    """
+    A fork with the same scripts has the same key, and may have filled the cache.
+    """
+    first = Bench()
+    recipe = first.recipe()
+    first.store.ensure(replace(recipe, labels=replace(recipe.labels, origin="/fork")))
+    for origin, warned in (("/fork", False), ("/trusted", True)):
+        second = Bench(engine=first.engine)
+        recipe = second.recipe()
+        second.store.ensure(replace(recipe, labels=replace(recipe.labels, origin=origin)))
+
+        said = [line for line in second.shown if "made from another clone, /fork" in line]
+        assert warned == bool(said)
 
 
 def test_the_layer_below_is_built_first():

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pytest_codex_workspace.host.bounded_log import BoundedLog, prune_logs, shorten
+from pytest_codex_workspace.host.bounded_log import BoundedLog, prune_logs
 
 
 def log(path, *pieces, head=10, tail=4):
@@ -76,11 +76,3 @@ def test_old_logs_and_too_many_are_removed(tmp_path):
     prune_logs(tmp_path, total=250)
 
     assert {"new.log", "older.log", "other"} == {path.name for path in tmp_path.iterdir()}
-
-
-def test_long_text_is_shortened_in_the_middle():
-    """
-    Its beginning and its end stay.
-    """
-    assert "abc" == shorten("abc", 3)
-    assert "ab\n... 6 B left out here ...\nij" == shorten("abcdefghij", 4)

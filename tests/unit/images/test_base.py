@@ -480,7 +480,8 @@ class TestDebian:
         The root file system that mmdebstrap makes becomes an image, and the reason is
         reported.
         """
-        fake_mmdebstrap('tar -c -f "$tar" -C / --files-from /dev/null')
+        keyring = fake_mmdebstrap('echo "W: $*" >&2; tar -c -f "$tar" -C / --files-from /dev/null')
+        output = Output("stream", lines.append)
         engine = FakeEngine()
 
         image = debian.ensure_debian(engine, output)
@@ -488,6 +489,19 @@ class TestDebian:
         assert image.tags == (debian.ROOTFS,)
         assert image.labels[labels.KIND] == "rootfs"
         assert "no registry has debian:trixie-slim" in "\n".join(lines)
+        assert f"--keyring={keyring}" in "\n".join(lines)
+
+    def test_without_debians_keys_the_archive_is_not_trusted(
+        self, fake_mmdebstrap, output, monkeypatch
+    ):
+        """
+        Otherwise mmdebstrap would trust what this machine's own apt trusts.
+        """
+        fake_mmdebstrap("exit 0")
+        monkeypatch.setattr(debian, "_KEYRINGS", ("/nowhere/keys.gpg",))
+
+        with pytest.raises(ImageBuildError, match="apt-get install debian-archive-keyring"):
+            debian.ensure_debian(FakeEngine(), output)
 
     def test_a_missing_mmdebstrap_is_an_error(self, output, monkeypatch, tmp_path):
         """
@@ -512,11 +526,15 @@ class TestDebian:
 
     @pytest.fixture
     def fake_mmdebstrap(self, tmp_path, monkeypatch):
-        def make(script: str) -> None:
+        def make(script: str) -> Path:
+            keyring = tmp_path / "keys.gpg"
+            keyring.touch()
+            monkeypatch.setattr(debian, "_KEYRINGS", ("/nowhere/keys.gpg", str(keyring)))
             program = tmp_path / "mmdebstrap"
             program.write_text(f'#!/bin/bash\ntar="${{@: -1}}"\n{script}\n')
             program.chmod(0o755)
             monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+            return keyring
 
         return make
 

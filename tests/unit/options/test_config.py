@@ -55,6 +55,8 @@ def test_values_are_converted():
         ({"cache_ttl": "soon"}, "--codex-cache-ttl=soon: must be a duration above 0"),
         ({"cache_ttl": "0"}, "above 0"),
         ({"cache_size": "much"}, "--codex-cache-size=much: must be a size such as"),
+        ({"cache_scope": "fork"}, "--codex-cache-scope=fork: must be one of repository"),
+        ({"cache_scope": "name:"}, "or name:TEXT"),
         ({"cpus": "many"}, "--codex-cpus=many: must be a number of processors"),
         ({"cpus": "-1"}, "or 'none'"),
         ({"cpus": "nan"}, "or 'none'"),

@@ -254,6 +254,7 @@ def test_each_option_has_one_place_in_the_file() -> None:
         "engine",
         "output",
         "keep",
+        "cache-scope",
         "cpus",
         "memory",
     }

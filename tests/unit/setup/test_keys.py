@@ -42,6 +42,7 @@ def parts(base="b", platform="linux/amd64", **changes):
         ({"setup_policy": Policy(http="allow")}, "policy.http"),
         ({"setup_policy": Policy(allow=("example.org",))}, "policy.allow"),
         ({"setup_cassette_digest": "digest"}, "cassette"),
+        ({"scope": "path /home/me"}, "scope.name"),
     ],
 )
 def test_each_input_of_a_setup_image_changes_its_key(changes, name):
@@ -88,3 +89,4 @@ def test_each_difference_is_one_word():
         "environment.OTHER": "changed",
     } == differing(old, new)
     assert "secret" not in str(old)
+    assert "/home/me" not in str(fingerprint(parts(scope="path /home/me")))

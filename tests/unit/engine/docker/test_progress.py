@@ -108,6 +108,23 @@ def layer(name: str, status: str, current: int = 0, total: int = 0) -> dict[str,
     return {"id": name, "status": status, "progressDetail": detail}
 
 
+def test_what_is_downloaded_is_counted() -> None:
+    """
+    By what is announced, or by what has come. Layers that exist already count nothing.
+    """
+    progress = Progress(lambda _: None)
+    for message in (
+        layer("a", "Already exists"),
+        layer("b", "Downloading", 10, 300),
+        {"id": "c", "status": "Downloading", "progressDetail": {"current": 40}},
+        {"id": "c", "status": "Downloading", "progressDetail": {"current": 50}},
+        layer("b", "Extracting", 900, 900),
+    ):
+        progress.feed(message)
+
+    assert 350 == progress.downloaded
+
+
 def test_the_layers_of_a_pull_are_added_up() -> None:
     """
     Download and unpacking count half each. Layers that exist already count as layers only.
