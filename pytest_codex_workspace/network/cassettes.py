@@ -110,6 +110,7 @@ class Cassettes:
                 _note_use(path, played, self._proxy.played(str(path)))
 
     def _prepare(self, path: Path) -> str:
+        _check_inside(path)
         if not path.exists():
             if self._mode == "record":
                 return ""
@@ -197,6 +198,7 @@ def open_cassette(path: Path) -> Cassette:
     Raises:
         CassetteError: the file is missing or damaged.
     """
+    _check_inside(path)
     try:
         return Cassette(path)
     except InvalidCassette as error:
@@ -205,6 +207,21 @@ def open_cassette(path: Path) -> Cassette:
         ) from None
     except OSError as error:
         raise CassetteError(f"the cassette {path} cannot be read: {error.strerror}") from None
+
+
+def _check_inside(path: Path) -> None:
+    """
+    Check that no link of the work tree leads the cassette *path* out of its repository.
+
+    Raises:
+        CassetteError: it would be read or written elsewhere on this machine.
+    """
+    repository = path.parent.parent.resolve()
+    if not path.resolve().is_relative_to(repository):
+        raise CassetteError(
+            f"{path} leads out of the repository, to {path.resolve()}; replace the link by a "
+            "directory or file"
+        )
 
 
 def prune(path: Path) -> int:
@@ -233,6 +250,7 @@ def prune(path: Path) -> int:
 
 
 def _replace(path: Path, exchanges: Iterable[Exchange], body: Callable[[str], bytes]) -> None:
+    _check_inside(path)
     try:
         path.parent.mkdir(exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")

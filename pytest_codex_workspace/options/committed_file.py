@@ -14,7 +14,7 @@ from .sources import FILE, Values
 
 __all__ = ["CommitReader", "RepositoryFile", "read_committed", "read_from"]
 
-_LARGEST = 128 * 1024
+_LARGEST = 64 * 1024
 
 
 class CommitReader(Protocol):

@@ -58,6 +58,7 @@ class RepositorySnapshot:
         has_setup: whether that directory holds `setup-script.sh`.
         has_resume: whether that directory holds `setup-from-cache-script.sh`.
         submodules: direct submodules; each lists its own submodules.
+        skips_submodules: whether the user has submodules left out.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class RepositorySnapshot:
     has_setup: bool
     has_resume: bool
     submodules: tuple[Submodule, ...]
+    skips_submodules: bool = False
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -184,6 +186,7 @@ def open_repository(
             if modules and not skips_submodules(environ)
             else ()
         ),
+        skips_submodules=skips_submodules(environ),
     )
 
 

@@ -60,7 +60,8 @@ def setup_parts(spec: WorkspaceSpec, *, base: str, platform: str) -> dict[str, o
         "repository": snapshot.identity,
         "name": snapshot.name,
         "scripts": snapshot.scripts_tree,
-        "submodules": bool(snapshot.submodules),
+        # Whether the commit has any is no part of it: a branch without them uses the same setup.
+        "submodules": not snapshot.skips_submodules,
         "environment": dict(spec.env),
         "policy": spec.setup_policy.to_dict(),
         # As a mapping, of which labels get a digest: a path is not for others to know.

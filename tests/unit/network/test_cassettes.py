@@ -133,6 +133,33 @@ def urls(path: Path) -> list[str]:
     return [one.url.removeprefix("https://example.org") for one in open_cassette(path).exchanges]
 
 
+@pytest.mark.parametrize("kind", ["directory", "file", "dangling file"])
+def test_no_link_leads_out_of_the_repository(
+    cassettes_of: Callable[..., Cassettes], tmp_path: Path, kind: str
+) -> None:
+    """
+    A commit can contain a link, and recording would write where it leads.
+    """
+    repo, outside = tmp_path / "repo", tmp_path / "outside"
+    path = path_of(repo, "api")
+    write(outside / "api.jsonl", exchange("/a"))
+    before = (outside / "api.jsonl").read_bytes()
+    repo.mkdir()
+    if kind == "directory":
+        path.parent.symlink_to(outside)
+    else:
+        path.parent.mkdir()
+        path.symlink_to(outside / ("api.jsonl" if kind == "file" else "new.jsonl"))
+
+    for mode in ("record", "replay"):
+        with pytest.raises(CassetteError, match="leads out of the repository"):
+            cassettes_of(mode).open(repo, "api")
+    with pytest.raises(CassetteError, match="leads out of the repository"):
+        prune(path)
+    assert [one.name for one in outside.iterdir()] == ["api.jsonl"]
+    assert (outside / "api.jsonl").read_bytes() == before
+
+
 def test_recorded_exchanges_are_written(
     proxy: RecordingProxy, cassettes_of: Callable[..., Cassettes], notes: list[str], tmp_path: Path
 ) -> None:

@@ -430,6 +430,41 @@ class TestSubmodules:
 
         assert middle.git_dir / "modules/in/ner" == inner.git_dir
 
+    @pytest.mark.promise("S4")
+    @pytest.mark.parametrize("kind", ["worktree", "separate git directory", "reference"])
+    def test_submodules_of_unusual_clones_are_found(
+        self, outer: Repository, tmp_path: Path, kind: str
+    ) -> None:
+        """
+        A linked worktree has git directories of its own for submodules, a git directory may be
+        elsewhere, and a submodule may borrow its objects.
+        """
+        place = tmp_path / "place"
+        git_dir = place / ".git"
+        url = f"file://{outer.path}"
+        if kind == "worktree":
+            outer.git("worktree", "add", "--quiet", "--detach", place)
+            git_dir = outer.path / ".git/worktrees/place"
+        elif kind == "reference":
+            outer.git("clone", "--quiet", "--reference", outer.path, url, place)
+        else:
+            git_dir = tmp_path / "elsewhere"
+            outer.git("clone", "--quiet", f"--separate-git-dir={git_dir}", url, place)
+        clone = Repository(place, outer.env)
+        (middle,) = opened(outer).submodules
+        clone.git("config", "submodule.odd.na me.url", str(middle.git_dir))
+        reference = ("--reference", str(middle.git_dir)) if kind == "reference" else ()
+        clone.git("submodule", "--quiet", "update", "--init", *reference)
+        inner = Repository(place / middle.path, outer.env)
+        inner.git("config", "submodule.in/ner.url", str(middle.submodules[0].git_dir))
+        inner.git("submodule", "--quiet", "update", "--init")
+
+        (found,) = opened(clone).submodules
+
+        assert found.git_dir == git_dir / "modules/odd.na me"
+        assert found.commit == middle.commit
+        assert [one.git_dir for one in found.submodules] == [found.git_dir / "modules/in/ner"]
+
     def test_the_old_layout_is_supported(self, tmp_path: Path, env: dict[str, str]) -> None:
         """
         A submodule may have its git directory inside its work tree.

@@ -37,7 +37,7 @@ def parts(base="b", platform="linux/amd64", **changes):
         ({"identity": "j"}, "repository"),
         ({"name": "other"}, "name"),
         ({"scripts_tree": "u"}, "scripts"),
-        ({"submodules": (None,)}, "submodules"),
+        ({"skips_submodules": True}, "submodules"),
         ({"env": {"A": "1"}}, "environment.A"),
         ({"setup_policy": Policy(http="allow")}, "policy.http"),
         ({"setup_policy": Policy(allow=("example.org",))}, "policy.allow"),
@@ -56,11 +56,18 @@ def test_each_input_of_a_setup_image_changes_its_key(changes, name):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"head": "b" * 40}, {"policy": Policy(offline=True)}, {"path": Path("/s")}]
+    "changes",
+    [
+        {"head": "b" * 40},
+        {"policy": Policy(offline=True)},
+        {"path": Path("/s")},
+        {"submodules": (None,)},
+    ],
 )
 def test_other_values_do_not_change_the_key(changes):
     """
-    Examples are another commit, the network policy of tests, and the path of the clone.
+    Examples are another commit, a commit with submodules where the other has none, the network
+    policy of tests, and the path of the clone.
     """
     assert key_of(parts()) == key_of(parts(**changes))
 
