@@ -97,9 +97,10 @@ def architecture(engine: Engine) -> Result:
 
 def storage(engine: Engine) -> Result:
     """
-    Check how the engine stores layers.
+    Check how the engine stores layers, and report what it does not keep of files.
     """
-    driver = engine.version()["storage"]
+    about = engine.version()
+    driver = about["storage"]
     if driver in ("vfs", "devicemapper"):
         return warning(
             f"{driver}, which copies the whole image for each container"
@@ -107,7 +108,9 @@ def storage(engine: Engine) -> Result:
             else f"{driver}, which is slow and no longer supported",
             'Set "storage-driver" to "overlay2" in /etc/docker/daemon.json.',
         )
-    return ok(driver or "not reported by the engine")
+    attributes = ", no user.* attributes" if about["name"] == "docker" else ""
+    kept = f"cached files have times in whole seconds, no holes{attributes}"
+    return ok(f"{driver or 'not reported by the engine'}; {kept}")
 
 
 def disk(engine: Engine) -> Result:

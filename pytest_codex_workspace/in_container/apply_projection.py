@@ -130,7 +130,7 @@ class Tree:
             raise ObjectsMissing("there is no repository")
         modules = plan["submodules"]
         wanted = {raw(each["path"]): raw(each["name"]) for each in modules}
-        aside = self._clear_submodules(wanted)
+        aside = self._clear_submodules(wanted, head)
         switch = Switch(self, base, head.encode(), branch)
         lost = switch.run()
         for module in modules:
@@ -208,12 +208,13 @@ class Tree:
         options = ("--quiet", "--no-tags", "--update-shallow", *deepen)
         self._git("fetch", *options, bare, "refs/heads/work")
 
-    def _clear_submodules(self, wanted: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    def _clear_submodules(self, wanted: dict[bytes, bytes], head: str) -> dict[bytes, bytes]:
         """
-        Empty the work trees of removed submodules, which git would leave.
+        Empty the work trees of submodules that *head* does not have, which git would leave.
 
-        A submodule that has moved is kept with its ignored files. The result has
-        the temporary paths of moved submodules by name.
+        One that *head* has stays, even if it is not *wanted*: setup has checked it out. A
+        submodule that has moved is kept with its ignored files. The result has the temporary
+        paths of moved submodules by name.
         """
         modules = os.path.join(self.git_dir, b"modules")
         if not os.path.isdir(modules):
@@ -233,9 +234,9 @@ class Tree:
                 aside[name] = os.path.join(self.git_dir, b"moving-%d" % len(aside))
                 os.rename(place, aside[name])
                 continue
+            if path not in wanted and self._git("ls-tree", head, "--", path)[:6] == GITLINK:
+                continue
             remove(place)
-            # A commit may still name it, without it being one to check out.
-            os.mkdir(place)
             if not name.startswith(b".."):
                 remove(os.path.join(modules, name))
                 self._run("config", "--remove-section", b"submodule." + name)

