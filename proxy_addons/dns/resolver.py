@@ -61,7 +61,7 @@ class Resolver:
         self._registry = registry
         self._address = address
         self._record = record
-        self._recent: dict[tuple[str, str], float] = {}
+        self._recent: dict[tuple[str, str, str], float] = {}
         self.tcp = TcpLookups(registry, self.reply, self._log_limit)
         self.sentinels: dict[tuple[str, int], Callable[[], None]] = {}
 
@@ -108,7 +108,7 @@ class Resolver:
 
     def _log_lookup(self, workspace: RegisteredWorkspace, name: str) -> None:
         now = time.monotonic()
-        key = workspace.id, name
+        key = workspace.id, workspace.phase, name
         last = self._recent.pop(key, -_SAME_LOOKUP)
         self._recent[key] = now
         if now - last < _SAME_LOOKUP:

@@ -130,6 +130,8 @@ class Cassettes:
         for one in self._proxy.left_out(str(path)):
             url = self._secrets.redaction.text(one.url)
             self._output.note(f"not recorded, as its response is too large: {one.method} {url}")
+        if lost := self._proxy.lost_exchanges(str(path)):
+            self._output.note(f"{counted(lost, 'exchange')} too many or too large to record")
         if not new and not self._renew_scripts:
             return
         with _lock(path, self._output.note):

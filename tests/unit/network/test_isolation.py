@@ -37,13 +37,14 @@ class Containers:
         if "holder" in spec.name:
             stdin.readline()
             stdout.write(self.holder_answer)
-            if self.holder_answer:
-                stdin.read()
+            for _ in stdin if self.holder_answer else ():
+                stdout.write(b'{"drained": true, "sentinels": 1}\n')
             return 0
         for line in stdin:
             message = json.loads(line)
             self.messages.append(message)
             reply = {"reply": message["id"], "ok": True, "ca_certificate": "PEM", "ca": "KEY+PEM"}
+            reply["free"] = True
             stdout.write(json.dumps(reply).encode() + b"\n")
         return 0
 
@@ -79,7 +80,7 @@ def isolation(engine: FakeEngine) -> Iterator[Isolation]:
     """
     Return a network that has not been opened.
     """
-    made = Isolation(engine, Identity("s1"), engine.add_image("proxy:latest"))
+    made = Isolation(engine, Identity("s1"), engine.add_image("proxy:latest"), print)
     yield made
     made.close()
 
