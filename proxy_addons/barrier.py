@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QUEUE_SECONDS", "BarrierResult", "LogBarrier"]
 
-QUEUE_SECONDS = 20.0
+QUEUE_SECONDS = 60.0
 """Seconds after which it counts as unknown what waits in the queues of the proxy's ports."""
 
 _TICKS = 20
@@ -30,9 +30,6 @@ _IDLE_SECONDS = 0.1
 
 _STEP_SECONDS = 0.002
 _LONGEST_STEP_SECONDS = 0.05
-
-_RETRY_SECONDS = 0.05
-"""Seconds after which a datagram counts as lost."""
 
 Expected = dict[tuple[str, int], Callable[[], None]]
 
@@ -54,8 +51,8 @@ class BarrierResult:
 
 class LogBarrier:
     """
-    Connect to the proxy's own ports behind every earlier connection, send a
-    datagram behind all others, then wait for requests that have not ended yet.
+    Connect to the proxy's own ports behind every earlier connection, read every earlier
+    datagram, then wait for requests that have not ended yet.
 
     Args:
         registry: knows the connections.
@@ -148,7 +145,7 @@ class LogBarrier:
         await asyncio.gather(
             self._connect(self._address, self._registry.sentinels),
             self._connect(self._dns, self._resolver.tcp.sentinels),
-            self._send(),
+            self._resolver.pass_datagrams(),
         )
         for _ in range(_TICKS):
             await asyncio.sleep(0)
@@ -161,18 +158,6 @@ class LogBarrier:
             with _awaiting(sentinel, sentinels) as arrived:
                 await loop.sock_connect(sentinel, to)
                 await arrived.wait()
-
-    async def _send(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sentinel:
-            sentinel.settimeout(0)
-            sentinel.bind((self._dns[0], 0))
-            with _awaiting(sentinel, self._resolver.sentinels) as arrived:
-                # Try again when the queue of the socket is full.
-                while not arrived.is_set():
-                    with contextlib.suppress(BlockingIOError):
-                        sentinel.sendto(b"", self._dns)
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(arrived.wait(), _RETRY_SECONDS)
 
 
 @contextlib.contextmanager

@@ -247,7 +247,7 @@ class ProxyService:
             await asyncio.sleep(_STEP_SECONDS)
         return {"ok": result.complete, "passed": result.passed}
 
-    def free(self, message: HostMessage) -> HostMessage:
+    async def free(self, message: HostMessage) -> HostMessage:
         """
         Check that an address has no owner, and no connection of an earlier one.
 
@@ -255,6 +255,7 @@ class ProxyService:
         the *sentinels* that the host has let the address make.
         """
         address, registry = message["address"], self._assembly.registry
+        await self._resolver.pass_datagrams()
         if registry.workspace(address) is not None or self._open_connections(address):
             return {"ok": True, "free": False}
         ended = registry.last_owner(address)

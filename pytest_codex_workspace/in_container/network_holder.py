@@ -64,8 +64,6 @@ _MOST_PORTS = 10000
 """Ports that may be taken for a minute by connections that have ended; a namespace has 28,000."""
 
 _STEPS = (0.005, 0.2)
-_QUERY_ID = b"\xc0\xde"
-_QUERY = _QUERY_ID + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05proxy\x00\x00\x01\x00\x01"
 
 
 class Netlink:
@@ -333,7 +331,6 @@ def drain(proxy: str, seconds: float, port: int, dns_port: int) -> dict[str, obj
         try:
             made += pass_queue(proxy, port, deadline)
             pass_queue(proxy, dns_port, deadline)
-            pass_datagrams(proxy, dns_port, deadline)
         except OSError as error:
             why = f"the proxy does not answer ({error})"
     if why:
@@ -359,26 +356,6 @@ def pass_queue(proxy: str, port: int, deadline: float) -> int:
             while sentinel.recv(_LINE_LIMIT):
                 pass
     return 1
-
-
-def pass_datagrams(proxy: str, port: int, deadline: float) -> None:
-    """
-    Ask the proxy's resolver for the proxy, and wait for the answer.
-
-    Raises:
-        OSError: there was none before *deadline*.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sentinel:
-        sentinel.connect((proxy, port))
-        while True:
-            # Datagrams are lost where a queue is full.
-            sentinel.settimeout(_STEPS[1])
-            with contextlib.suppress(socket.timeout):
-                sentinel.send(_QUERY)
-                if sentinel.recv(_LINE_LIMIT).startswith(_QUERY_ID):
-                    return
-            if time.monotonic() > deadline:
-                raise TimeoutError("no answer to a look-up")
 
 
 def answer(proxy: str, line: bytes) -> dict[str, object]:

@@ -359,7 +359,7 @@ class Isolation:
             ProxyError: the proxy has ended, or something is left.
             EngineError: the holder has ended.
         """
-        holder.proxy.release(holder.address, 5.0, container, queue=20.0)
+        holder.proxy.release(holder.address, 5.0, container, queue=60.0)
         if not self._is_clean(holder, _LONG_DRAIN_SECONDS):
             raise ProxyError(
                 f"connections that {container[:12]} has made are still on their way to the proxy "

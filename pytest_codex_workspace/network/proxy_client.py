@@ -34,7 +34,7 @@ KEPT_BYTES = 64 << 20
 """Maximum bytes of the messages about the requests, or the exchanges, that are kept together."""
 
 _ANSWER_SECONDS = 30.0
-_QUEUE_SECONDS = 20.0
+_QUEUE_SECONDS = 60.0
 """Seconds that the proxy may take to read what has arrived before; `QUEUE_SECONDS` there."""
 _TAIL_BYTES = 4096
 _PIECE_BYTES = 512 * 1024

@@ -73,7 +73,6 @@ def test_an_idle_workspace_is_not_waited_for() -> None:
 
     assert chain.wait(20)
     assert chain.registry.sentinels == {}
-    assert chain.resolver.sentinels == {}
     assert chain.resolver.tcp.sentinels == {}
 
 
@@ -128,11 +127,14 @@ def test_a_proxy_that_does_not_listen_fails_the_barrier() -> None:
     Nothing can be said about the log then.
     """
     chain = BarrierChain()
-    barrier = LogBarrier(
-        chain.registry, chain.request_logger, chain.resolver, (LOCAL, _free_port()), _free_port()
-    )
 
-    result = asyncio.run(barrier.wait(chain.owner, 1))
+    async def run() -> BarrierResult:
+        async with chain.listening():
+            closed = (LOCAL, _free_port()), _free_port()
+            barrier = LogBarrier(chain.registry, chain.request_logger, chain.resolver, *closed)
+            return await barrier.wait(chain.owner, 1)
+
+    result = asyncio.run(run())
     assert (result.passed, result.complete) == (False, False)
 
 
