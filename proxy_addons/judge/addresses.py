@@ -31,7 +31,8 @@ __all__ = ["AddressGuard", "GuardedEventLoop", "connected_networks"]
 
 logger = logging.getLogger(__name__)
 
-_QUEUE = 4096
+_ACCEPTED_AT_ONCE = 8
+_QUEUE = 1024
 """Connections that may wait to be accepted; the kernel may allow fewer."""
 
 _connecting: ContextVar[tuple[WorkspaceConnection, RequestFacts] | Literal["upstream"] | None] = (
@@ -50,12 +51,13 @@ class GuardedEventLoop(asyncio.SelectorEventLoop):
 
     async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
         """
-        Listen as the base class does, with a longer queue.
+        Listen as the base class does, with a longer queue, and accept fewer at a time.
 
         Where the queue is full, the kernel lets a client believe that it is connected, and tries
         again after seconds: what was sent first would arrive last, and other workspaces wait.
+        They wait as well while a hundred connections, as many as by default, are accepted at once.
         """
-        server = await super().create_server(*args, **options)
+        server = await super().create_server(*args, **{**options, "backlog": _ACCEPTED_AT_ONCE})
         for each in server.sockets:
             with socket.socket(fileno=os.dup(each.fileno())) as same:
                 same.listen(_QUEUE)

@@ -23,7 +23,7 @@ ROUNDS = range(int(os.environ.get("CODEX_FLOODS", "1")))
 """How often each hand-over is flooded."""
 
 CLEAR = Policy(name="clear", http="allow")
-ASK = "curl -sS -m 30 http://{}/"
+ASK = "curl -sS -m 60 http://{}/"
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_hostile_neighbours_cost_only_time(
     honest.network.stub(host="mine.example", text="mine")
     processes = []
     programs = {
-        "flood.example": [AGAIN, "flood.example", "300", "1"],
+        "flood.example": [AGAIN, "flood.example", "60", "0.5"],
         "slow.example": [PENDING],
         "look-up.example": [LOOKUPS],
         "nonsense.example": [NONSENSE],
@@ -183,7 +183,7 @@ def test_hostile_neighbours_cost_only_time(
     assert {request.host for request in late.network} == {"other.example"}
     assert {request.host for request in honest.network} == {"mine.example"}
     waiting = hostile["slow.example"].network.requests(host="slow.example")
-    assert len(waiting) == 200
+    assert len(waiting) == 100
     assert all(len(request.path) < 5000 for request in waiting)
     # Without another wait, as these requests have been waited for.
     assert hostile["slow.example"].network.requests(host="slow.example") == waiting
