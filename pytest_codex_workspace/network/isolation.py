@@ -64,6 +64,9 @@ _DRAIN_SECONDS = 2.0
 _LONG_DRAIN_SECONDS = 60.0
 """Seconds to wait until a namespace is empty: before the next start, and in the background."""
 
+_NEW_DRAIN_SECONDS = 30.0
+"""Seconds to wait until the proxy, which may be busy, has passed its queue for a new holder."""
+
 _ATTEMPTS = 4
 """New holders that are tried; an engine may give one an address that is not free yet."""
 
@@ -459,12 +462,13 @@ class Isolation:
         """
         for _ in range(_ATTEMPTS):
             holder = self._start_holder()
-            if self._is_clean(holder, _DRAIN_SECONDS):
+            if holder.proxy.is_free(holder.address) and self._is_clean(holder, _NEW_DRAIN_SECONDS):
                 return holder
             # While it is parked, the engine gives the next one another address.
             self._park(holder)
         raise EngineError(
-            f"the addresses of {_ATTEMPTS} new network holders are still in use",
+            f"{_ATTEMPTS} new network holders got no address that is free, or the proxy is too busy "
+            "to say so",
             remedy="Wait a minute, or run fewer workspaces that make many connections.",
         )
 

@@ -6,7 +6,7 @@ FLOOD = """\
 import select, socket, sys, time
 
 host, count, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-waiting, sent, until = {}, 0, time.monotonic() + seconds
+waiting, sent = {}, 0
 poll = select.epoll()
 for number in range(count):
     one = socket.socket()
@@ -14,7 +14,7 @@ for number in range(count):
     one.connect_ex(("proxy", 8080))
     poll.register(one, select.EPOLLOUT)
     waiting[one.fileno()] = one, number
-open_ = []
+open_, until = [], time.monotonic() + seconds
 while waiting and time.monotonic() < until:
     for fd, _ in poll.poll(0.1):
         one, number = waiting.pop(fd)
