@@ -9,14 +9,18 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .dns.resolver import Resolver
     from .record.request_log import RequestLogger
-    from .state.connections import ConnectionRegistry
+    from .state.connections import ConnectionRegistry, RegisteredWorkspace, WorkspaceConnection
 
-__all__ = ["LogBarrier"]
+__all__ = ["QUEUE_SECONDS", "BarrierResult", "LogBarrier"]
+
+QUEUE_SECONDS = 60.0
+"""Seconds after which it counts as unknown what waits in the queues of the proxy's ports."""
 
 _TICKS = 20
 """Rounds of the event loop after which received bytes have been processed."""
@@ -25,17 +29,30 @@ _IDLE_SECONDS = 0.1
 """Seconds without progress after which a connection without a request counts as idle."""
 
 _STEP_SECONDS = 0.002
-
-_RETRY_SECONDS = 0.05
-"""Seconds after which a datagram counts as lost."""
+_LONGEST_STEP_SECONDS = 0.05
 
 Expected = dict[tuple[str, int], Callable[[], None]]
 
 
+@dataclass(frozen=True, slots=True)
+class BarrierResult:
+    """
+    What a barrier has found.
+
+    Attributes:
+        passed: everything that had arrived at the proxy was read. Otherwise nothing can be
+            said about the log.
+        complete: every request that was read has ended, too.
+    """
+
+    passed: bool
+    complete: bool
+
+
 class LogBarrier:
     """
-    Connect to the proxy's own ports behind every earlier connection, send a
-    datagram behind all others, then wait for requests that have not ended yet.
+    Connect to the proxy's own ports behind every earlier connection, read every earlier
+    datagram, then wait for requests that have not ended yet.
 
     Args:
         registry: knows the connections.
@@ -59,42 +76,76 @@ class LogBarrier:
         self._address = address
         self._dns = address[0], dns_port
 
-    async def wait(self, address: str, seconds: float) -> bool:
+    async def pass_queues(self, seconds: float = QUEUE_SECONDS) -> bool:
         """
-        Wait for *address*, at most *seconds*.
+        Wait until everything that has arrived at the proxy so far was read, at most *seconds*.
 
         Returns:
-            Whether everything is in the log. An idle connection does not matter, a
-            request that waits for its response does.
+            Whether it was read.
         """
-        deadline = time.monotonic() + seconds
         try:
-            async with asyncio.timeout(max(seconds, 0.05)):
+            async with asyncio.timeout(seconds):
                 await self._pass_queues()
         except OSError:
             return False
-        while not self._settled(address):
-            if time.monotonic() >= deadline:
-                return False
-            await asyncio.sleep(_STEP_SECONDS)
         return True
 
-    def _settled(self, address: str) -> bool:
-        fresh = time.monotonic() - _IDLE_SECONDS
-        return (
-            not self._request_logger.in_flight(address)
-            and self._resolver.tcp.last_activity(address) <= fresh
-            and not any(
-                each.awaits_request and each.last_activity > fresh
-                for each in self._registry.connections(address)
+    async def wait(
+        self, workspace: RegisteredWorkspace, seconds: float, queue_seconds: float = QUEUE_SECONDS
+    ) -> BarrierResult:
+        """
+        Wait for what *workspace* has sent until now.
+
+        An idle connection does not matter, a request without its response does. Each is waited
+        for only once: a later barrier does not wait again for what has already taken *seconds*.
+        What begins after the queues were passed is not waited for, unless it is on a connection
+        that was open by then.
+
+        Args:
+            workspace: who has sent it.
+            seconds: the limit for requests and connections.
+            queue_seconds: the limit for the queues of the proxy's ports.
+        """
+        if not await self.pass_queues(queue_seconds):
+            return BarrierResult(passed=False, complete=False)
+        known = {each.client.id: each for each in self._registry.connections_of(workspace)}
+        lookups_until = time.monotonic() + min(seconds, _IDLE_SECONDS)
+        deadline, step = time.monotonic() + seconds, _STEP_SECONDS
+        while True:
+            now = time.monotonic()
+            starts = [*self._open(workspace, known, now)]
+            lookups = (
+                now < lookups_until
+                and self._resolver.tcp.last_activity(workspace) > now - _IDLE_SECONDS
             )
-        )
+            if not starts and not lookups:
+                return BarrierResult(passed=True, complete=True)
+            patient = any(start + seconds > now for start in starts) or lookups
+            if now >= deadline or not patient:
+                return BarrierResult(passed=True, complete=False)
+            await asyncio.sleep(step)
+            step = min(step * 1.2, _LONGEST_STEP_SECONDS)
+
+    def _open(
+        self, workspace: RegisteredWorkspace, known: dict[str, WorkspaceConnection], now: float
+    ) -> Iterator[float]:
+        """
+        Yield since when a barrier waits for each request and connection that has not ended.
+        """
+        for entry in self._request_logger.open_requests(workspace):
+            if entry.flow.client_conn.id in known:
+                entry.awaited_since = entry.awaited_since or now
+                yield entry.awaited_since
+        for connection in known.values():
+            if connection.awaits_request and connection.last_activity > now - _IDLE_SECONDS:
+                connection.awaited_since = connection.awaited_since or now
+                yield connection.awaited_since
 
     async def _pass_queues(self) -> None:
         await asyncio.gather(
             self._connect(self._address, self._registry.sentinels),
             self._connect(self._dns, self._resolver.tcp.sentinels),
-            self._send(),
+            self._resolver.pass_datagrams(),
         )
         for _ in range(_TICKS):
             await asyncio.sleep(0)
@@ -107,18 +158,6 @@ class LogBarrier:
             with _awaiting(sentinel, sentinels) as arrived:
                 await loop.sock_connect(sentinel, to)
                 await arrived.wait()
-
-    async def _send(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sentinel:
-            sentinel.settimeout(0)
-            sentinel.bind((self._dns[0], 0))
-            with _awaiting(sentinel, self._resolver.sentinels) as arrived:
-                # Try again when the queue of the socket is full.
-                while not arrived.is_set():
-                    with contextlib.suppress(BlockingIOError):
-                        sentinel.sendto(b"", self._dns)
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(arrived.wait(), _RETRY_SECONDS)
 
 
 @contextlib.contextmanager

@@ -14,9 +14,12 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-__all__ = ["HostLink", "OperationHandler"]
+__all__ = ["LINE_BYTES", "HostLink", "OperationHandler"]
 
 logger = logging.getLogger(__name__)
+
+LINE_BYTES = 1_000_000
+"""Bytes in the longest line that is sent. The host accepts a little more."""
 
 HostMessage = dict[str, Any]
 OperationHandler = Callable[[HostMessage], HostMessage | Awaitable[HostMessage]]
@@ -73,8 +76,11 @@ class HostLink:
     def emit(self, message: HostMessage) -> None:
         """
         Send *message* to the host. Messages arrive in the order of the calls.
+
+        A message that cannot be sent costs only its workspace, cassette or caller: an event that
+        says so, or an error, is sent in its place.
         """
-        data = memoryview(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        data = memoryview(_encode(message))
         try:
             while data:
                 data = data[os.write(self._output, data) :]
@@ -127,3 +133,26 @@ class HostLink:
         if not isinstance(error, (ValueError, OSError)):
             logger.error("an operation failed", exc_info=error)
         self.emit({"reply": number, "error": str(error) or type(error).__name__})
+
+
+def _encode(message: HostMessage) -> bytes:
+    """
+    Return *message* as one line that the host accepts.
+    """
+    try:
+        line = _line(message)
+        problem = f"it has {len(line)} bytes" if len(line) > LINE_BYTES else ""
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = f"it cannot be encoded ({error})"
+    if not problem:
+        return line
+    logger.error("a message to the host is not sent: %s", problem[:200])
+    if "reply" in message:
+        text = f"the answer of the proxy cannot be sent: {problem[:200]}"
+        return _line({"reply": message["reply"], "error": text})
+    owner = {key: message[key] for key in ("workspace", "cassette") if key in message}
+    return _line({"event": "lost", **owner})
+
+
+def _line(message: HostMessage) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"

@@ -15,7 +15,7 @@ from pytest_codex_workspace.network.rules.policy import Policy
 from pytest_codex_workspace.network.rules.upstream import UpstreamProxy
 
 from .assembly import Assembly
-from .barrier import LogBarrier
+from .barrier import QUEUE_SECONDS, LogBarrier
 from .certificate_authority import install_authority, remove_key, write_bundle
 from .dns.resolver import Resolver
 from .judge.addresses import connected_networks
@@ -27,14 +27,18 @@ if TYPE_CHECKING:
 
     from .host_link import HostLink, HostMessage
     from .standalone import StandaloneLink
+    from .state.connections import RegisteredWorkspace
 
 __all__ = ["ProxyService"]
 
 _ANY_ADDRESS = "0.0.0.0"  # noqa: S104
-_CLOSING_SECONDS = 1.0
+_CLOSING_SECONDS = 5.0
 _STEP_SECONDS = 0.002
-_MAX_PENDING = 100
-"""Pending requests that are reported."""
+_MAX_PENDING = 1000
+"""Pending requests that are reported, each in a line of its own."""
+
+_MAX_NUMBERS = 50_000
+"""Numbers in one answer."""
 
 
 class ProxyService:
@@ -92,7 +96,7 @@ class ProxyService:
         self._link.add_operations(
             {
                 "register": self.register,
-                "policy": self.set_policy,
+                "policy": self.change_policy,
                 "add_route": self.add_route,
                 "load_cassette": self.load_cassette,
                 "played": self.played,
@@ -100,6 +104,7 @@ class ProxyService:
                 "remove_route": self.remove_route,
                 "barrier": self.barrier,
                 "release": self.release,
+                "free": self.free,
             }
         )
         return {"ok": True, "ca_certificate": assembly.certificate, "ca": new}
@@ -107,10 +112,15 @@ class ProxyService:
     def register(self, message: HostMessage) -> HostMessage:
         """
         Assign an address to a workspace, and set its phase, policy and cassette.
+
+        The connections of an earlier phase are ended.
         """
-        self._assembly.registry.register(message["address"], message["workspace"], message["phase"])
+        address = message["address"]
+        self._assembly.registry.register(address, message["workspace"], message["phase"])
+        self._assembly.disconnect(address)
+        self._resolver.tcp.disconnect(address)
         if "policy" in message:
-            self.set_policy(message)
+            self._set_policy(message)
         if "cassette" in message:
             self.set_cassette(message)
         return {"ok": True}
@@ -141,9 +151,11 @@ class ProxyService:
 
     def played(self, message: HostMessage) -> HostMessage:
         """
-        Return the numbers of the exchanges of a cassette that have been played.
+        Return some numbers of the exchanges of a cassette that have been played.
         """
-        return {"ok": True, "played": sorted(self._played.get(message["cassette"], ()))}
+        numbers, offset = sorted(self._played.get(message["cassette"], ())), int(message["offset"])
+        some = numbers[offset : offset + _MAX_NUMBERS]
+        return {"ok": True, "played": some, "more": offset + len(some) < len(numbers)}
 
     def recorded_body(self, message: HostMessage) -> HostMessage:
         """
@@ -152,56 +164,110 @@ class ProxyService:
         piece = self._assembly.cassette_recorder.read_body(message["sha256"], message["offset"])
         return {"ok": True, "data": base64.b64encode(piece).decode("ascii")}
 
-    def set_policy(self, message: HostMessage) -> HostMessage:
+    async def change_policy(self, message: HostMessage) -> HostMessage:
         """
-        Set the policy of an address.
+        Set the policy of an address for everything that arrives from now on.
         """
+        await self._read_earlier(message)
+        self._set_policy(message)
+        return {"ok": True}
+
+    def _set_policy(self, message: HostMessage) -> None:
         policy = self._policy(message["policy"])
         self._assembly.registry.set_policy(message["address"], policy)
         self._assembly.allow(policy)
         self._assembly.apply_policy_change(message["address"])
+
+    async def add_route(self, message: HostMessage) -> HostMessage:
+        """
+        Add a stub or a fault to an address, for everything that arrives from now on.
+        """
+        route = ProxyRoute.from_message(message["route"])
+        await self._read_earlier(message)
+        self._assembly.registry.add_route(message["address"], route)
         return {"ok": True}
 
-    def add_route(self, message: HostMessage) -> HostMessage:
+    async def remove_route(self, message: HostMessage) -> HostMessage:
         """
-        Add a stub or a fault to an address.
+        Remove a stub or a fault. What has arrived before is still answered by it.
         """
-        self._assembly.registry.add_route(
-            message["address"], ProxyRoute.from_message(message["route"])
-        )
-        return {"ok": True}
-
-    def remove_route(self, message: HostMessage) -> HostMessage:
-        """
-        Remove a stub or a fault.
-        """
+        await self._read_earlier(message)
         self._assembly.registry.remove_route(message["address"], message["route"])
         return {"ok": True}
 
+    async def _read_earlier(self, message: HostMessage) -> None:
+        """
+        Read what has arrived until now, by the rules until now.
+
+        Raises:
+            ValueError: the address does not belong to the workspace, or so much waits that the
+                queues could not be passed.
+        """
+        owner = self._owner(message)
+        if not await self._barrier.pass_queues():
+            raise ValueError(
+                f"so many connections wait that they were not read within {QUEUE_SECONDS:g} s"
+            )
+        if self._owner(message) is not owner:
+            raise ValueError(f"the owner of {owner.address} has changed")
+
+    def _owner(self, message: HostMessage) -> RegisteredWorkspace:
+        return self._assembly.registry.owner(message["address"], message.get("workspace"))
+
     async def barrier(self, message: HostMessage) -> HostMessage:
         """
-        Wait until everything that an address has sent is in the log.
+        Wait until everything that an address has sent is in the log. What is not gets an event
+        of its own.
         """
-        address, seconds = message["address"], float(message.get("timeout", 5.0))
-        if await self._barrier.wait(address, seconds):
-            return {"ok": True}
-        pending = self._assembly.request_logger.pending(address, seconds)
-        return {"ok": False, "pending": pending[:_MAX_PENDING], "more": len(pending[_MAX_PENDING:])}
+        seconds = float(message.get("timeout", 5.0))
+        owner = self._owner(message)
+        result = await self._barrier.wait(owner, seconds)
+        if result.complete or not result.passed:
+            return {"ok": result.complete, "passed": result.passed}
+        pending = self._assembly.request_logger.pending(owner, seconds)
+        for each in pending[:_MAX_PENDING]:
+            self._link.emit({"event": "pending", "barrier": message["id"], **each})
+        return {"ok": False, "passed": True, "more": len(pending[_MAX_PENDING:])}
 
     async def release(self, message: HostMessage) -> HostMessage:
         """
-        Wait as `barrier` does, close the connections of an address, and unregister it.
+        Wait for what an address has sent, close its connections, and unregister it.
         """
-        reply = await self.barrier(message)
         address, registry = message["address"], self._assembly.registry
+        if registry.workspace(address) is None:
+            return {"ok": True, "passed": True}
+        seconds, owner = float(message.get("timeout", 5.0)), self._owner(message)
+        result = await self._barrier.wait(owner, seconds, float(message.get("queue", seconds)))
         registry.unregister(address)
         self._assembly.disconnect(address)
         self._resolver.tcp.disconnect(address)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _CLOSING_SECONDS
-        while registry.connections(address) and loop.time() < deadline:
+        while self._open_connections(address) and loop.time() < deadline:
             await asyncio.sleep(_STEP_SECONDS)
-        return reply
+        return {"ok": result.complete, "passed": result.passed}
+
+    async def free(self, message: HostMessage) -> HostMessage:
+        """
+        Check that an address has no owner, and no connection of an earlier one.
+
+        Connections that came after the end of the last owner are logged as its own, except for
+        the *sentinels* that the host has let the address make.
+        """
+        address, registry = message["address"], self._assembly.registry
+        await self._resolver.pass_datagrams()
+        if registry.workspace(address) is not None or self._open_connections(address):
+            return {"ok": True, "free": False}
+        ended = registry.last_owner(address)
+        if ended and (late := ended.late_connections - int(message.get("sentinels", 0))) > 0:
+            self._assembly.connection_logger.log_late(ended, late)
+        if ended:
+            ended.late_connections = 0
+        return {"ok": True, "free": True}
+
+    def _open_connections(self, address: str) -> int:
+        registry = self._assembly.registry
+        return len(registry.connections(address)) + self._resolver.tcp.count(address)
 
     def _policy(self, data: HostMessage) -> Policy:
         policy = Policy.from_dict(data)

@@ -349,7 +349,7 @@ class Session:
         upstream = self.upstream()
         self.build_ahead()
         image = ensure_proxy_image(self.engine, output=self.output)
-        isolation = Isolation(self.engine, self.identity, image)
+        isolation = Isolation(self.engine, self.identity, image, self.output.note)
         self._closers |= {"releases": isolation.wait_for_cleanup, "isolation": isolation.close}
         settings = ProxySettings(
             ca=certificates.load_ca(),

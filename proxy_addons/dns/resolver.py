@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -35,6 +36,13 @@ _MAX_RECENT = 1000
 _RECEIVE_BUFFER_BYTES = 1 << 20
 """Bytes of queries that may wait for the proxy; the kernel may allow fewer."""
 
+_LARGEST_DATAGRAM_BYTES = 65536
+_LEAST_DATAGRAM_BYTES = 256
+"""Bytes of its queue that the kernel counts for the smallest datagram; Linux counts 768."""
+
+_AT_A_TIME = 500
+"""Datagrams after which others have their turn."""
+
 _TOO_MANY = (
     f"This workspace reached the limit of {MAX_DNS_CONNECTIONS} connections to the resolver; "
     "further connections were closed. This is logged again only after half of them have ended."
@@ -54,16 +62,14 @@ class Resolver:
 
     Attributes:
         tcp: the connections of clients.
-        sentinels: datagrams that a barrier sends, by the address they come from.
     """
 
     def __init__(self, registry: ConnectionRegistry, address: str, record: LogLookup) -> None:
         self._registry = registry
         self._address = address
         self._record = record
-        self._recent: dict[tuple[str, str], float] = {}
+        self._recent: dict[tuple[str, str, str], float] = {}
         self.tcp = TcpLookups(registry, self.reply, self._log_limit)
-        self.sentinels: dict[tuple[str, int], Callable[[], None]] = {}
 
     async def listen(self, host: str, port: int) -> None:
         """
@@ -73,12 +79,33 @@ class Resolver:
             OSError: the port is not available.
         """
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(
+        self._transport, self._datagrams = await loop.create_datagram_endpoint(
             lambda: _Datagrams(self), local_addr=(host, port)
         )
         taken = self._transport.get_extra_info("socket")
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         self._server = await asyncio.start_server(self.tcp.serve, host, port)
+
+    async def pass_datagrams(self) -> None:
+        """
+        Respond to every datagram that has arrived until now.
+
+        A datagram of our own behind them would be lost where a workspace keeps the queue full.
+        """
+        taken = self._transport.get_extra_info("socket")
+        buffer = taken.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        with socket.socket(fileno=os.dup(taken.fileno())) as same:
+            for number in range(buffer // _LEAST_DATAGRAM_BYTES + 1):
+                try:
+                    data, peer = same.recvfrom(_LARGEST_DATAGRAM_BYTES)
+                except (BlockingIOError, InterruptedError):
+                    return
+                except OSError:
+                    # An earlier response could not be delivered.
+                    continue
+                self._datagrams.datagram_received(data, peer)
+                if number % _AT_A_TIME == _AT_A_TIME - 1:
+                    await asyncio.sleep(0)
 
     def reply(self, message: bytes, peer: str) -> bytes | None:
         """
@@ -108,7 +135,7 @@ class Resolver:
 
     def _log_lookup(self, workspace: RegisteredWorkspace, name: str) -> None:
         now = time.monotonic()
-        key = workspace.id, name
+        key = workspace.id, workspace.phase, name
         last = self._recent.pop(key, -_SAME_LOOKUP)
         self._recent[key] = now
         if now - last < _SAME_LOOKUP:
@@ -142,7 +169,5 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if arrived := self._resolver.sentinels.pop(addr[:2], None):
-            arrived()
-        elif reply := self._resolver.reply(data, addr[0]):
+        if reply := self._resolver.reply(data, addr[0]):
             self._transport.sendto(reply, addr)

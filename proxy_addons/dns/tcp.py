@@ -60,8 +60,8 @@ class TcpLookups:
         self._registry = registry
         self._reply = reply
         self._crowded = log_limit
-        self._open: defaultdict[str, set[_Stream]] = defaultdict(set)
-        self._limit_logged: set[str] = set()
+        self._open: defaultdict[RegisteredWorkspace, set[_Stream]] = defaultdict(set)
+        self._limit_logged: set[RegisteredWorkspace] = set()
         self.sentinels: dict[tuple[str, int], Callable[[], None]] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -72,58 +72,70 @@ class TcpLookups:
         try:
             if arrived := self.sentinels.pop(peer, None):
                 arrived()
-            elif self._accepts(peer[0]):
-                await self._serve_stream(reader, _Stream(writer), peer[0])
+            elif workspace := self._accepting(peer[0]):
+                await self._serve_stream(reader, _Stream(writer), workspace)
         finally:
             # Do not wait for a client that does not read its responses.
             writer.transport.abort() if _has_unsent_data(writer) else writer.close()
 
-    def last_activity(self, address: str) -> float:
+    def last_activity(self, workspace: RegisteredWorkspace) -> float:
         """
-        Return when an open connection of *address* was last active, on the monotonic clock;
+        Return when an open connection of a workspace was last active, on the monotonic clock;
         0 if there is none.
         """
-        return max((stream.last_activity for stream in self._open.get(address, ())), default=0.0)
+        return max((stream.last_activity for stream in self._open.get(workspace, ())), default=0.0)
+
+    def count(self, address: str) -> int:
+        """
+        Return how many connections of *address*, of whichever owner, are open.
+        """
+        return sum(len(some) for owner, some in self._open.items() if owner.address == address)
 
     def disconnect(self, address: str) -> None:
         """
         Close every connection of *address*.
         """
-        for stream in self._open.get(address, ()):
-            stream.writer.transport.abort()
+        for owner, streams in self._open.items():
+            if owner.address == address:
+                for stream in streams:
+                    stream.writer.transport.abort()
 
-    def _accepts(self, address: str) -> bool:
-        workspace, count = self._registry.workspace(address), len(self._open.get(address, ()))
-        if workspace is None:
-            return False
-        if count < MAX_DNS_CONNECTIONS:
-            return True
-        if address not in self._limit_logged:
-            self._limit_logged.add(address)
+    def _accepting(self, address: str) -> RegisteredWorkspace | None:
+        workspace = self._registry.workspace(address)
+        if workspace is None or len(self._open.get(workspace, ())) < MAX_DNS_CONNECTIONS:
+            return workspace
+        if workspace not in self._limit_logged:
+            self._limit_logged.add(workspace)
             self._crowded(workspace)
-        return False
+        return None
 
     async def _serve_stream(
-        self, reader: asyncio.StreamReader, stream: _Stream, address: str
+        self, reader: asyncio.StreamReader, stream: _Stream, workspace: RegisteredWorkspace
     ) -> None:
-        self._open[address].add(stream)
+        self._open[workspace].add(stream)
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
                 async with asyncio.timeout(_STREAM_SECONDS):
-                    while await self._respond(reader, stream, address):
+                    while await self._respond(reader, stream, workspace):
                         stream.last_activity = time.monotonic()
         finally:
-            streams = self._open[address]
+            streams = self._open[workspace]
             streams.discard(stream)
             if len(streams) < MAX_DNS_CONNECTIONS // 2:
-                self._limit_logged.discard(address)
+                self._limit_logged.discard(workspace)
             if not streams:
-                del self._open[address]
+                del self._open[workspace]
 
-    async def _respond(self, reader: asyncio.StreamReader, stream: _Stream, address: str) -> bool:
+    async def _respond(
+        self, reader: asyncio.StreamReader, stream: _Stream, workspace: RegisteredWorkspace
+    ) -> bool:
         async with asyncio.timeout(_MESSAGE_SECONDS):
             length = int.from_bytes(await reader.readexactly(2), "big")
-            reply = self._reply(await reader.readexactly(length), address)
+            message = await reader.readexactly(length)
+            if not self._registry.is_registered(workspace):
+                # What is left of an owner is not its successor's.
+                return False
+            reply = self._reply(message, workspace.address)
             if reply is None:
                 return False
             stream.writer.write(len(reply).to_bytes(2, "big") + reply)

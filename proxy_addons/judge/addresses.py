@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import socket
 from contextvars import ContextVar
 from dataclasses import replace
@@ -30,6 +31,10 @@ __all__ = ["AddressGuard", "GuardedEventLoop", "connected_networks"]
 
 logger = logging.getLogger(__name__)
 
+_ACCEPTED_AT_ONCE = 8
+_QUEUE = 1024
+"""Connections that may wait to be accepted; the kernel may allow fewer."""
+
 _connecting: ContextVar[tuple[WorkspaceConnection, RequestFacts] | Literal["upstream"] | None] = (
     ContextVar("_connecting", default=None)
 )
@@ -43,6 +48,20 @@ class GuardedEventLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.lookups = LookupLimiter()
+
+    async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
+        """
+        Listen as the base class does, with a longer queue, and accept fewer at a time.
+
+        Where the queue is full, the kernel lets a client believe that it is connected, and tries
+        again after seconds: what was sent first would arrive last, and other workspaces wait.
+        They wait as well while a hundred connections, as many as by default, are accepted at once.
+        """
+        server = await super().create_server(*args, **{**options, "backlog": _ACCEPTED_AT_ONCE})
+        for each in server.sockets:
+            with socket.socket(fileno=os.dup(each.fileno())) as same:
+                same.listen(_QUEUE)
+        return server
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> list[Any]:
         """
@@ -58,7 +77,7 @@ class GuardedEventLoop(asyncio.SelectorEventLoop):
         if connecting == "upstream":
             return await self.lookups.run("upstream", lookup)
         connection, facts = connecting
-        found = await self.lookups.run(connection.workspace.address, lookup)
+        found = await self.lookups.run(connection.workspace.id, lookup)
         policy = connection.workspace.policy
         addresses = tuple(dict.fromkeys(str(info[4][0]) for info in found))
         decision = decide(replace(facts, addresses=addresses), policy)

@@ -9,9 +9,9 @@ still counts.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any
+from weakref import WeakValueDictionary
 
 from ..state.limits import MAX_LOOKUPS
 
@@ -29,25 +29,24 @@ class LookupLimiter:
     """
 
     def __init__(self) -> None:
-        self._permits: defaultdict[str, asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(MAX_LOOKUPS)
-        )
+        # Kept while somebody holds or awaits a permit, so that ended workspaces leave nothing.
+        self._permits: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def run(
-        self, address: str, lookup: Coroutine[Any, Any, Infos], seconds: float = LOOKUP_SECONDS
+        self, workspace: str, lookup: Coroutine[Any, Any, Infos], seconds: float = LOOKUP_SECONDS
     ) -> Infos:
         """
-        Carry out *lookup* for the workspace at *address*.
+        Carry out *lookup* for a workspace.
 
         Args:
-            address: of the workspace.
+            workspace: who asks for it. Its successor at the same address has permits of its own.
             lookup: the look-up.
             seconds: the time limit, including the wait for a free thread.
 
         Raises:
             OSError: the look-up failed or exceeded the time limit.
         """
-        permit = self._permits[address]
+        permit = self._permits.setdefault(workspace, asyncio.Semaphore(MAX_LOOKUPS))
         try:
             async with asyncio.timeout(seconds):
                 try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mitmproxy import tls
     from mitmproxy.connection import Client
 
-    from ..state.connections import ConnectionRegistry, WorkspaceConnection
+    from ..state.connections import ConnectionRegistry, RegisteredWorkspace, WorkspaceConnection
     from .events import EventWriter
 
 __all__ = ["ConnectionLogger"]
@@ -40,6 +40,10 @@ _TOO_MUCH = (
     f"This workspace exceeded the limit of {MAX_BUFFERED_BYTES >> 20} MB of unfinished requests in "
     "the proxy; a connection that sent more was closed. This is logged again only after half of "
     "them have gone."
+)
+_TOO_LATE = (
+    "Connections of this workspace reached the proxy only after this phase had ended, and were "
+    "closed unread: {}."
 )
 _PROXY = RequestFacts("proxy", method="UNKNOWN", scheme="http", port=8080, encrypted=False)
 """The facts of a connection that has not said where it leads."""
@@ -89,6 +93,14 @@ class ConnectionLogger:
             decision = Decision("failed", None, _TOO_MANY)
             judgement = Judgement(_PROXY, decision, workspace.id, workspace.phase)
             self._events.write_request(judgement, time.time())
+
+    def log_late(self, workspace: RegisteredWorkspace, count: int) -> None:
+        """
+        Log that *count* connections of an owner came after its end, and were closed.
+        """
+        decision = Decision("failed", None, _TOO_LATE.format(count))
+        judgement = Judgement(_PROXY, decision, workspace.id, workspace.phase)
+        self._events.write_request(judgement, time.time())
 
     def log_malformed(self, client: Client, error: str) -> Decision | None:
         """

@@ -31,6 +31,12 @@ class EventWriter:
         self._emit = emit
         self._ids = itertools.count(1)
 
+    def next_number(self) -> int:
+        """
+        Return the id for a request that will be described later.
+        """
+        return next(self._ids)
+
     def write_request(
         self,
         judgement: Judgement,
@@ -62,6 +68,7 @@ class EventWriter:
         size: int | None = None,
         path: str = "",
         ended: float | None = None,
+        number: int | None = None,
         **bodies: str | None,
     ) -> dict[str, Any]:
         """
@@ -74,12 +81,13 @@ class EventWriter:
             size: bytes in the response's body.
             path: redacted path and query.
             ended: Unix time of its end.
+            number: its id; a new one by default.
             bodies: the first bytes of the bodies, in base64.
         """
         facts, decision = judgement.facts, judgement.decision
         host = safe_host(facts.host)
         return {
-            "id": next(self._ids),
+            "id": next(self._ids) if number is None else number,
             "time": started,
             "phase": judgement.phase,
             "method": escape_unprintable(facts.method.encode("utf-8", "replace"))[:32],

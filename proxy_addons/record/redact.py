@@ -52,13 +52,15 @@ _SECRET = re.compile(
 def safe_path(raw: bytes) -> str:
     """
     Return a request's path and query as text, with the value of every parameter
-    replaced whose name looks like that of a secret.
+    replaced whose name looks like that of a secret. It has at most 4096 characters, and `...`
+    if it was cut.
 
     Example:
         >>> safe_path(b"/a?page=2&access_token=abc")
         '/a?page=2&access_token=REDACTED'
     """
-    return _without_secrets(escape_unprintable(raw))
+    # Replacing can make the text longer, so it is cut once more.
+    return _cut(_without_secrets(escape_unprintable(raw)))
 
 
 def safe_host(host: str) -> str:
@@ -133,6 +135,11 @@ def escape_unprintable(raw: bytes) -> str:
     """
     text = _UNPRINTABLE.sub(lambda match: b"%%%02X" % match[0][0], raw[:_LONGEST]).decode("ascii")
     return text if len(text) <= _LONGEST and len(raw) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def _cut(text: str) -> str:
+    # The text may end with the mark of an earlier cut.
+    return text if len(text) <= _LONGEST + 3 else text[:_LONGEST] + "..."
 
 
 def _without_secrets(text: str, depth: int = 0) -> str:

@@ -19,25 +19,34 @@ if TYPE_CHECKING:
     from mitmproxy import http
     from mitmproxy.connection import Client
 
-    from ..state.connections import ConnectionRegistry
+    from ..state.connections import ConnectionRegistry, RegisteredWorkspace
     from .events import EventWriter
 
-__all__ = ["RequestLogger"]
+__all__ = ["OpenRequest", "RequestLogger"]
 
 _SWITCHING_PROTOCOLS = 101
 
 
 @dataclass(slots=True)
-class _OpenRequest:
+class OpenRequest:
     """
     A request that is not in the log yet.
+
+    Attributes:
+        workspace: who sent it.
+        number: the id of its entry in the log.
+        size: bytes in the response's body so far.
+        awaited_since: when a barrier began to wait for it, on the monotonic clock; 0 if none did.
     """
 
     flow: http.HTTPFlow
     judgement: Judgement
     sent: BodyPrefix
     received: BodyPrefix
+    workspace: RegisteredWorkspace
+    number: int
     size: int | None = None
+    awaited_since: float = 0.0
 
     def pass_request(self, data: bytes) -> bytes:
         """
@@ -84,21 +93,19 @@ class RequestLogger:
         self._bodies = bodies
         self._registry = registry
         self._events = events
-        self._open: dict[str, _OpenRequest] = {}
+        self._open: dict[str, OpenRequest] = {}
 
-    def in_flight(self, address: str) -> int:
+    def open_requests(self, workspace: RegisteredWorkspace) -> list[OpenRequest]:
         """
-        Return how many requests of *address* have not ended yet.
+        Return the requests of a workspace that have not ended yet.
         """
-        return sum(
-            1 for each in self._open.values() if each.flow.client_conn.peername[0] == address
-        )
+        return [each for each in self._open.values() if each.workspace is workspace]
 
-    def pending(self, address: str, seconds: float) -> list[dict[str, Any]]:
+    def pending(self, workspace: RegisteredWorkspace, seconds: float) -> list[dict[str, Any]]:
         """
-        Describe the requests and tunnels of *address* that have not ended after *seconds*.
+        Describe the requests and tunnels of a workspace that have not ended after *seconds*.
 
-        Each of them still gets an event of its own when it ends.
+        Each of them still gets an event of its own when it ends, a request one with the same id.
         """
         waiting = Decision("allowed", None, f"There was no response yet after {seconds:g} s.")
         found = [
@@ -106,15 +113,14 @@ class RequestLogger:
                 replace(entry.judgement, decision=waiting),
                 entry.flow.request.timestamp_start,
                 path=safe_path(entry.flow.request.data.path),
+                number=entry.number,
             )
-            for entry in self._open.values()
-            if entry.flow.client_conn.peername[0] == address
+            for entry in self.open_requests(workspace)
         ]
-        for each in self._registry.connections(address):
+        for each in self._registry.connections_of(workspace):
             if each.awaits_request and each.tunnel is not None:
                 host, port = each.tunnel
                 facts = RequestFacts(host, method="CONNECT", port=port)
-                workspace = each.workspace
                 judgement = Judgement(facts, waiting, workspace.id, workspace.phase)
                 found.append(self._events.describe_request(judgement, each.client.timestamp_start))
         return found
@@ -129,9 +135,12 @@ class RequestLogger:
         """
         Note that a request begins.
         """
-        if judgement := Judgement.of(flow):
+        judgement, connection = Judgement.of(flow), self._registry.connection(flow.client_conn)
+        if judgement and connection:
             kept = BodyPrefix(self._bodies), BodyPrefix(self._bodies)
-            entry = self._open[flow.id] = _OpenRequest(flow, judgement, *kept)
+            entry = self._open[flow.id] = OpenRequest(
+                flow, judgement, *kept, connection.workspace, self._events.next_number()
+            )
             if self._bodies and flow.request.stream:
                 flow.request.stream = entry.pass_request
 
@@ -214,6 +223,7 @@ class RequestLogger:
             size=size,
             path=safe_path(flow.request.data.path),
             ended=time.time(),
+            number=entry.number,
             **(entry.bodies() if self._bodies else {}),
         )
 

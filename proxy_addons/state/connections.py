@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .routes import ProxyRoute
 
 __all__ = [
+    "TOO_LATE",
     "TOO_MANY_CONNECTIONS",
     "UNPARSABLE_HELLO",
     "ActiveStream",
@@ -39,6 +40,9 @@ Target = tuple[str, int]
 
 TOO_MANY_CONNECTIONS = "too many connections"
 """The error of a connection beyond the limit."""
+
+TOO_LATE = "not registered"
+"""The error of a connection from an address that has no owner, or whose owner has ended."""
 
 UNPARSABLE_HELLO = "Cannot parse ClientHello: "
 """Start of the error of a connection whose ClientHello cannot be parsed; mitmproxy's words."""
@@ -73,10 +77,14 @@ class MeasuredLayer(Protocol):
         """
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RegisteredWorkspace:
     """
-    The workspace that has an address at present, and its policy.
+    One phase of a workspace that has an address: the owner of everything that comes from there
+    from its registration to its end.
+
+    The next phase and the next workspace get objects of their own, so nothing that is left of
+    an owner can be taken for its successor's.
 
     Attributes:
         routes: its stubs and faults, the newest first.
@@ -88,6 +96,7 @@ class RegisteredWorkspace:
         response_bytes: bytes of its responses in memory.
         memory_limit_logged: its requests exceeded `MAX_BUFFERED_BYTES`, and the log says so.
         turn: how long it has to wait for the time that it has used.
+        late_connections: number of connections that came after its end, and were closed.
     """
 
     address: str
@@ -102,6 +111,7 @@ class RegisteredWorkspace:
     request_bytes: int = 0
     response_bytes: int = 0
     memory_limit_logged: bool = False
+    late_connections: int = 0
     turn: Turn = field(default_factory=Turn)
 
     @property
@@ -131,6 +141,8 @@ class WorkspaceConnection:
         http_layers: layers that keep data in memory.
         measure: returns the bytes of requests and of responses that it keeps.
         request_bytes, response_bytes: the last result of `measure`.
+        awaited_since: when a barrier began to wait for its first request, on the monotonic
+            clock; 0 if none did.
     """
 
     workspace: RegisteredWorkspace
@@ -145,6 +157,7 @@ class WorkspaceConnection:
     measure: Callable[[], tuple[int, int]] | None = None
     request_bytes: int = 0
     response_bytes: int = 0
+    awaited_since: float = 0.0
 
     def update_usage(self) -> None:
         """
@@ -209,22 +222,47 @@ class ConnectionRegistry:
         self.upstream: Target | None = None
         self.sentinels: dict[Target, Callable[[], None]] = {}
         self._workspaces: dict[str, RegisteredWorkspace] = {}
+        self._ended: dict[str, RegisteredWorkspace] = {}
         self._connections: dict[str, WorkspaceConnection] = {}
 
     def register(self, address: str, workspace: str, phase: str) -> None:
         """
-        Assign *address* to *workspace*, or change the phase of that workspace.
+        Assign *address* to *workspace*, or begin another phase of that workspace, with the same
+        policy, routes and cassette. The connections of the phase before are still its own.
 
         Raises:
-            ValueError: the address belongs to another workspace.
+            ValueError: the address belongs to another workspace, or a connection of its last
+                owner is still open.
         """
         present = self._workspaces.get(address)
         if present is None:
-            self._workspaces[address] = RegisteredWorkspace(address, workspace, phase, self.policy)
+            if left := len(self.connections(address)):
+                raise ValueError(f"{left} connections of the last owner of {address} are open")
+            owner = RegisteredWorkspace(address, workspace, phase, self.policy)
         elif present.id == workspace:
-            present.phase = phase
+            owner = RegisteredWorkspace(address, workspace, phase, present.policy)
+            owner.routes = present.routes
+            owner.cassette, owner.player = present.cassette, present.player
         else:
             raise ValueError(f"{address} still belongs to workspace {present.id}; release it first")
+        self._ended.pop(address, None)
+        self._workspaces[address] = owner
+
+    def owner(self, address: str, workspace: str | None = None) -> RegisteredWorkspace:
+        """
+        Return who has *address* now.
+
+        Args:
+            address: a network address.
+            workspace: who must have it; `None` for anybody.
+
+        Raises:
+            ValueError: nobody has it, or another workspace.
+        """
+        found = self._registered(address)
+        if workspace is not None and found.id != workspace:
+            raise ValueError(f"{address} no longer belongs to workspace {workspace}")
+        return found
 
     def set_policy(self, address: str, policy: Policy) -> None:
         """
@@ -275,7 +313,14 @@ class ConnectionRegistry:
         """
         Refuse *address* until it is registered again.
         """
-        self._workspaces.pop(address, None)
+        if ended := self._workspaces.pop(address, None):
+            self._ended[address] = ended
+
+    def last_owner(self, address: str) -> RegisteredWorkspace | None:
+        """
+        Return whose registration ended last, `None` if the address has an owner or never had one.
+        """
+        return self._ended.get(address)
 
     def workspace(self, address: str) -> RegisteredWorkspace | None:
         """
@@ -307,13 +352,19 @@ class ConnectionRegistry:
 
     def connections(self, address: str) -> list[WorkspaceConnection]:
         """
-        Return the open connections of *address*.
+        Return the open connections of *address*, of whichever owner.
         """
         return [
             connection
             for connection in self._connections.values()
             if connection.workspace.address == address
         ]
+
+    def connections_of(self, workspace: RegisteredWorkspace) -> list[WorkspaceConnection]:
+        """
+        Return the open connections of one owner.
+        """
+        return [each for each in self._connections.values() if each.workspace is workspace]
 
     def accepts_requests(self, workspace: RegisteredWorkspace) -> bool:
         """
@@ -328,7 +379,7 @@ class ConnectionRegistry:
         """
         Measure all connections of a workspace.
         """
-        for connection in self.connections(workspace.address):
+        for connection in self.connections_of(workspace):
             connection.update_usage()
 
     def idle(self, seconds: float) -> list[WorkspaceConnection]:
@@ -344,7 +395,8 @@ class ConnectionRegistry:
 
     def client_connected(self, client: Client) -> None:
         """
-        Accept a connection if its address is registered.
+        Accept a connection if its address is registered. It belongs to the owner of this moment
+        for as long as it is open.
         """
         peer = client.peername[:2]
         if arrived := self.sentinels.pop(peer, None):
@@ -357,8 +409,11 @@ class ConnectionRegistry:
             workspace.open_connections += 1
             self._connections[client.id] = WorkspaceConnection(workspace, client)
         else:
-            client.error = "not registered"
-            logger.warning("refused a connection from %s, which is not registered", peer[0])
+            client.error = TOO_LATE
+            if ended := self._ended.get(peer[0]):
+                ended.late_connections += 1
+            else:
+                logger.warning("refused a connection from %s, which is not registered", peer[0])
 
     def remove(self, client: Client) -> None:
         """

@@ -1,11 +1,18 @@
 """The first process of a network holder: removes every route except the one to the proxy.
 
+It also says when nothing of a workspace is left in the namespace.
+
 The holder owns the network namespace that workspaces join. It starts with the
 capability NET_ADMIN and waits for one line of JSON on standard input, `{"proxy":
 address}`. It replaces all IPv4 routes with a single route to that address, drops
 all capabilities, and verifies both. It answers with one line of JSON, `{"ready":
 true, "address": own address}` or `{"error": text}`, and runs until its input ends.
 The program is a single file that needs only the standard library.
+
+Further lines ask it to `{"drain": {"seconds": 2.0, "port": 8080, "dns_port": 53}}`: to wait until
+no socket of the namespace can send anything to the proxy, then to connect to the proxy behind all
+that has been sent. It answers `{"drained": true, "sentinels": 1}` with the number of connections
+that it made to the first port, or `{"drained": false, "sentinels": 0, "why": text}`.
 
 With `--standalone NAME FILE`, the holder reads no input: it looks up the proxy's
 address with the engine's resolver, blocks that resolver as well, creates FILE when
@@ -19,6 +26,7 @@ import ctypes
 import errno
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -49,6 +57,13 @@ _OUTSIDE = "192.0.2.1"
 _LINE_LIMIT = 4096
 _ENGINE_RESOLVER = "127.0.0.11"
 _LOOKUP_SECONDS = 30.0
+
+_SOCKET_TABLES = ("/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6")
+_TIME_WAIT, _CLOSED, _LISTENING = "06", "07", "0A"
+_MOST_PORTS = 10000
+"""Ports that may be taken for a minute by connections that have ended; a namespace has 28,000."""
+
+_STEPS = (0.005, 0.2)
 
 
 class Netlink:
@@ -254,6 +269,111 @@ def prepare(line: bytes) -> dict[str, object]:
         return {"error": f"{error or type(error).__name__} (in the request {line[:200]!r})"}
 
 
+def busy_sockets(proxy: str, tables: tuple[str, ...] = _SOCKET_TABLES) -> str:
+    """
+    Describe the sockets of this namespace that can still send something to the proxy, or that
+    take the ports of the next workspace; empty if there are none.
+
+    Args:
+        proxy: address of the proxy.
+        tables: the kernel's tables of sockets.
+    """
+    # Both address families end with the IPv4 address, as a number in the machine's byte order.
+    address = f"{_NUMBER.unpack(socket.inet_aton(proxy))[0]:08X}"
+    resolver = f"{_NUMBER.unpack(socket.inet_aton(_ENGINE_RESOLVER))[0]:08X}"
+    open_, ended = 0, 0
+    for name in tables:
+        try:
+            with open(name) as table:
+                rows = [line.split() for line in table.readlines()[1:]]
+        except FileNotFoundError:
+            continue
+        for row in rows:
+            local, remote, state, queues = row[1], row[2], row[3], row[4]
+            to_proxy = remote.split(":")[0].endswith(address)
+            if "udp" in name:
+                # The engine's resolver forwards what it has received some time later.
+                unread = local.split(":")[0].endswith(resolver) and not queues.endswith("00000000")
+                open_ += to_proxy or unread
+            elif state == _TIME_WAIT:
+                ended += 1
+            elif to_proxy and state not in (_CLOSED, _LISTENING):
+                open_ += 1
+    if open_:
+        return f"{open_} sockets to the proxy are open"
+    return f"{ended} ports are still taken" if ended > _MOST_PORTS else ""
+
+
+def drain(proxy: str, seconds: float, port: int, dns_port: int) -> dict[str, object]:
+    """
+    Wait until nothing that was sent from this namespace is on its way to the proxy.
+
+    The proxy closes connections of an address without an owner in the order in which they came.
+    So the end of a connection that is made here says that it has seen all earlier ones.
+
+    Args:
+        proxy: address of the proxy.
+        seconds: how long to wait.
+        port: port of the proxy.
+        dns_port: port of its resolver.
+
+    Returns:
+        The answer to send.
+    """
+    deadline = time.monotonic() + seconds
+    made, step, last = 0, _STEPS[0], _STEPS[1]
+    why = busy_sockets(proxy)
+    while why and time.monotonic() < deadline:
+        # The end of input is felt at once.
+        if select.select([0], [], [], step)[0]:
+            break
+        step = min(2 * step, last)
+        why = busy_sockets(proxy)
+    if not why:
+        try:
+            made += pass_queue(proxy, port, deadline)
+            pass_queue(proxy, dns_port, deadline)
+        except OSError as error:
+            why = f"the proxy does not answer ({error})"
+    if why:
+        return {"drained": False, "sentinels": made, "why": why}
+    return {"drained": True, "sentinels": made}
+
+
+def pass_queue(proxy: str, port: int, deadline: float) -> int:
+    """
+    Connect, and wait until the proxy closes the connection.
+
+    Returns:
+        The number of connections that were made.
+
+    Raises:
+        OSError: it was not closed before *deadline*.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sentinel:
+        sentinel.settimeout(max(deadline - time.monotonic(), 0.1))
+        sentinel.connect((proxy, port))
+        sentinel.settimeout(max(deadline - time.monotonic(), 0.1))
+        with contextlib.suppress(ConnectionResetError):
+            while sentinel.recv(_LINE_LIMIT):
+                pass
+    return 1
+
+
+def answer(proxy: str, line: bytes) -> dict[str, object]:
+    """
+    Handle a further request.
+
+    Returns:
+        The answer to send.
+    """
+    try:
+        asked = json.loads(line)["drain"]
+        return drain(proxy, float(asked["seconds"]), int(asked["port"]), int(asked["dns_port"]))
+    except (KeyError, TypeError, ValueError) as error:
+        return {"error": f"{error or type(error).__name__} (in the request {line[:200]!r})"}
+
+
 def look_up(name: str) -> str:
     """
     Look up the address of *name*, which may not be known at once.
@@ -303,26 +423,26 @@ def stand_alone(name: str, ready: str) -> int:
 
 def main() -> int:
     """
-    Handle one request on standard input, then wait for the end of input.
+    Isolate the namespace, then handle requests on standard input until its end.
 
     Returns:
         The exit code.
     """
     if sys.argv[1:2] == ["--standalone"]:
         return stand_alone(*sys.argv[2:])
-    line = b""
-    while b"\n" not in line and len(line) < _LINE_LIMIT:
+    rest, proxy = b"", ""
+    while len(rest) < _LINE_LIMIT:
         piece = os.read(0, _LINE_LIMIT)
         if not piece:
             return 0
-        line += piece
-    answer = prepare(line.split(b"\n", 1)[0])
-    os.write(1, json.dumps(answer).encode() + b"\n")
-    if "error" in answer:
-        return 1
-    while os.read(0, _LINE_LIMIT):
-        pass
-    return 0
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            said = answer(proxy, line) if proxy else prepare(line)
+            os.write(1, json.dumps(said).encode() + b"\n")
+            if not proxy and "error" in said:
+                return 1
+            proxy = proxy or json.loads(line)["proxy"]
+    return 1
 
 
 if __name__ == "__main__":

@@ -135,6 +135,8 @@ class Cassettes:
                 "not recorded, as its response is too large or cannot be kept as text: "
                 f"{one.method} {url}"
             )
+        if lost := self._proxy.lost_exchanges(str(path)):
+            self._output.note(f"{counted(lost, 'exchange')} too many or too large to record")
         if not new and not self._renew_scripts:
             return
         with _lock(path, self._output.note):

@@ -3,25 +3,32 @@
 A holder is a tiny container that owns a network namespace. It removes every
 route except the one to the proxy, drops the capability to change routes, and
 lends its namespace to one workspace after another.
+
+An address has one owner at a time. Between two owners it belongs to nobody, until
+nothing that the first has sent is on its way any more: its container is gone, the
+proxy has closed its connections and refuses others, no socket of the namespace can
+send, and the proxy has seen the end of its queues.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from ..codex import NETWORK_HOLDER, PROXY_PROGRAM
 from ..engine import labels
 from ..engine.diagnose import describe_container
-from ..engine.protocol import ContainerSpec, Engine, ImageInfo, NetworkInfo, Stream
+from ..engine.protocol import ContainerSpec, Engine, ImageInfo, NetworkInfo
 from ..engine.session_id import Identity
 from ..engine.sweep import sweep
 from ..errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
+from ..text.phrases import counted
 from ..unpatched import clock
+from .holder import HolderProgram
 from .proxy_client import ProxyClient
 from .rules.policy import Policy
 from .rules.upstream import UpstreamProxy
@@ -53,6 +60,25 @@ _LOOPBACK_IPV6 = {"net.ipv6.conf.lo.disable_ipv6": "0"}
 _RESTART = 30.0
 """Seconds to wait for an engine that is being restarted."""
 
+_HOLDER_SECONDS = 120.0
+"""Seconds to wait for a new holder."""
+
+_CLEANUP_SECONDS = 300.0
+"""Seconds to wait for the removal of workspaces."""
+
+_DRAIN_SECONDS = 2.0
+_LONG_DRAIN_SECONDS = 60.0
+"""Seconds to wait until a namespace is empty: before the next start, and in the background."""
+
+_NEW_DRAIN_SECONDS = 30.0
+"""Seconds to wait until the proxy, which may be busy, has passed its queue for a new holder."""
+
+_ATTEMPTS = 4
+"""New holders that are tried; an engine may give one an address that is not free yet."""
+
+_MAX_PARKED = 8
+"""Holders that wait in the background until their namespace is empty. Further ones are ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -62,13 +88,13 @@ class Holder:
     Attributes:
         container: id of the container that owns the namespace.
         address: address of the namespace, by which `proxy` identifies a workspace.
-        stream: standard streams of the container; closing them ends it.
+        program: what runs in the container.
         proxy: the proxy that the namespace leads to.
     """
 
     container: str
     address: str
-    stream: Stream
+    program: HolderProgram
     proxy: ProxyClient
 
 
@@ -109,16 +135,28 @@ class Isolation:
         engine: the container engine.
         identity: the session that owns the network.
         image: the proxy image.
+        tell: is told of what fails in the background, in one line.
     """
 
-    def __init__(self, engine: Engine, identity: Identity, image: ImageInfo) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        identity: Identity,
+        image: ImageInfo,
+        tell: Callable[[str], None],
+    ) -> None:
         self._engine = engine
         self._identity = identity
         self._image = image
+        self._tell = tell
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="codex-isolation")
+        # One pool for each purpose: removals that are stuck do not stop new workspaces.
+        self._starting = ThreadPoolExecutor(4, thread_name_prefix="codex-holder")
+        self._removing = ThreadPoolExecutor(4, thread_name_prefix="codex-removal")
+        self._draining = ThreadPoolExecutor(2, thread_name_prefix="codex-drain")
         self._made: list[Future[Holder]] = []
         self._idle: list[Future[Holder]] = []
+        self._parked: list[Holder] = []
         self._releases: list[Future[None]] = []
         self._streams = ExitStack()
         self._network: NetworkInfo | None = None
@@ -197,8 +235,8 @@ class Isolation:
     def _forget(self) -> None:
         for one in self._made:
             if one.done() and one.exception() is None:
-                one.result().stream.close()
-        self._made, self._idle = [], []
+                one.result().program.close()
+        self._made, self._idle, self._parked = [], [], []
         self._streams.close()
         self._streams = ExitStack()
 
@@ -229,7 +267,8 @@ class Isolation:
         self.proxy = ProxyClient(stream, describe=lambda: describe_container(engine, container))
         self._streams.callback(self.proxy.close)
         # Start a holder now: that takes as long as importing mitmproxy, which runs in parallel.
-        self._idle.append(self._make_holder())
+        # Its address had no owner at this proxy.
+        self._idle.append(self._make_holder(first=True))
         settings = self._settings
         self.info = self.proxy.configure(
             ca=settings.ca,
@@ -274,44 +313,130 @@ class Isolation:
         Borrow a network namespace for one workspace.
 
         Raises:
-            EngineError: the holder did not start or could not remove its routes.
+            EngineError: the holder did not start in time, or could not remove its routes.
         """
         with self._lock:
             ready = next((one for one in self._idle if one.done()), None)
             future = ready or (self._idle[0] if self._idle else None)
             if future is not None:
                 self._idle.remove(future)
-        return (future or self._make_holder()).result()
+        try:
+            return (future or self._make_holder()).result(_HOLDER_SECONDS)
+        except FutureTimeout:
+            raise EngineError(
+                f"a network holder did not start within {_HOLDER_SECONDS:g} s",
+                remedy="See whether the engine is overloaded: `docker ps` should answer at once.",
+            ) from None
 
     def release(self, holder: Holder, container: str, after: Callable[[], None]) -> None:
         """
         Remove a workspace in the background and take its namespace back.
 
         Args:
-            holder: the borrowed namespace, kept for another workspace if it still
-                works.
+            holder: the borrowed namespace, kept for another workspace once nothing of this
+                one is left in it.
             container: id of the workspace's container; empty if there is none.
             after: called once the container is removed, or could not be removed.
 
-        `wait_for_cleanup` waits until all of this is done.
+        `wait_for_cleanup` waits until all of this is done. Failures are told.
         """
 
         def work() -> None:
-            try:
-                if container:
-                    self._engine.remove(container)
-                holder.proxy.release(holder.address)
-            finally:
-                after()
-            if self.is_alive(holder):
-                done: Future[Holder] = Future()
-                done.set_result(holder)
-                with self._lock:
-                    self._idle.append(done)
+            removed = self._attempt(
+                f"the workspace {container[:12]} could not be removed",
+                lambda: self._engine.remove(container) if container else None,
+            )
+            self._attempt(f"what {container[:12]} was started from could not be removed", after)
+            self._take_back(holder, container, removed)
 
         with self._lock:
             self._releases = [one for one in self._releases if not one.done()]
-            self._releases.append(self._pool.submit(work))
+            self._releases.append(self._removing.submit(work))
+
+    def _attempt(self, failure: str, work: Callable[[], object]) -> bool:
+        try:
+            work()
+        except Exception as error:
+            self._tell(f"{failure}: {error}")
+            return False
+        return True
+
+    def _take_back(self, holder: Holder, container: str, removed: bool) -> None:
+        """
+        Lend a holder again once nothing of its workspace is left, otherwise end it.
+        """
+        try:
+            # Even if the workspace may still run: it is cut off.
+            holder.proxy.release(holder.address, workspace=container or None)
+            if removed and self._is_clean(holder, _DRAIN_SECONDS):
+                self._lend(holder)
+            elif removed:
+                self._park(holder)
+            else:
+                holder.program.close()
+        except (EngineError, EngineUnavailable, ProxyError):
+            # The holder, the proxy or the engine has ended; whoever starts next says so.
+            holder.program.close()
+
+    def vacate(self, holder: Holder, container: str) -> None:
+        """
+        End everything that a workspace, none of whose processes runs, has on its way, so that
+        the address can begin another phase. Until then it belongs to nobody.
+
+        Raises:
+            ProxyError: the proxy has ended, or something is left.
+            EngineError: the holder has ended.
+        """
+        holder.proxy.release(holder.address, 5.0, container, queue=60.0)
+        if not self._is_clean(holder, _LONG_DRAIN_SECONDS):
+            raise ProxyError(
+                f"connections that {container[:12]} has made are still on their way to the proxy "
+                f"after {_LONG_DRAIN_SECONDS:g} s, so no other phase can begin",
+                remedy="See what the scripts request, and how often.",
+            )
+
+    def _is_clean(self, holder: Holder, seconds: float) -> bool:
+        """
+        Check that nothing of an earlier owner of the address is on its way to the proxy.
+        """
+        drain = holder.program.drain(seconds)
+        return (
+            drain.done
+            and holder.proxy.is_free(holder.address, drain.sentinels)
+            and self.is_alive(holder)
+        )
+
+    def _lend(self, holder: Holder) -> None:
+        done: Future[Holder] = Future()
+        done.set_result(holder)
+        with self._lock:
+            self._idle.append(done)
+
+    def _park(self, holder: Holder) -> None:
+        """
+        Keep a holder, and so its address, until its namespace is empty.
+        """
+        with self._lock:
+            self._parked.append(holder)
+            surplus = self._parked.pop(0) if len(self._parked) > _MAX_PARKED else None
+        if surplus is not None:
+            surplus.program.close()
+
+        def work() -> None:
+            try:
+                clean = self._is_clean(holder, _LONG_DRAIN_SECONDS)
+            except (EngineError, EngineUnavailable, ProxyError):
+                clean = False
+            with self._lock:
+                if holder not in self._parked:
+                    return
+                self._parked.remove(holder)
+            if clean:
+                self._lend(holder)
+            else:
+                holder.program.close()
+
+        self._draining.submit(work)
 
     def is_alive(self, holder: Holder) -> bool:
         """
@@ -322,29 +447,56 @@ class Isolation:
 
     def wait_for_cleanup(self) -> None:
         """
-        Wait until every released workspace is removed, or its removal has failed.
+        Wait until every released workspace is removed, or its removal has failed; at most
+        five minutes.
         """
         with self._lock:
             waiting, self._releases = self._releases, []
-        wait(waiting)
+        if left := wait(waiting, _CLEANUP_SECONDS).not_done:
+            self._tell(
+                f"{counted(len(left), 'workspace')} could not be removed within "
+                f"{_CLEANUP_SECONDS:g} s; a later run removes what is left"
+            )
 
     def close(self) -> None:
         """
         Stop the proxy and the holders.
         """
         self.wait_for_cleanup()
-        self._pool.shutdown()
+        wait(self._made, _HOLDER_SECONDS)
         for one in self._made:
-            if one.exception() is None:
-                one.result().stream.close()
+            if one.done() and one.exception() is None:
+                one.result().program.close()
+        with self._lock:
+            parked, self._parked = self._parked, []
+        for holder in parked:
+            holder.program.close()
+        for pool in (self._starting, self._removing, self._draining):
+            pool.shutdown(wait=False, cancel_futures=True)
         self._streams.close()
 
-    def _make_holder(self) -> Future[Holder]:
-        future = self._pool.submit(self._new_holder)
-        self._made.append(future)
+    def _make_holder(self, *, first: bool = False) -> Future[Holder]:
+        future = self._starting.submit(self._start_holder if first else self._new_holder)
+        with self._lock:
+            self._made.append(future)
         return future
 
     def _new_holder(self) -> Holder:
+        """
+        Start a holder whose address has no owner, and nothing on its way of an earlier one.
+        """
+        for _ in range(_ATTEMPTS):
+            holder = self._start_holder()
+            if holder.proxy.is_free(holder.address) and self._is_clean(holder, _NEW_DRAIN_SECONDS):
+                return holder
+            # While it is parked, the engine gives the next one another address.
+            self._park(holder)
+        raise EngineError(
+            f"{_ATTEMPTS} new network holders got no free address, or the proxy is too busy to say so",
+            remedy="Wait a minute, or run fewer workspaces that make many connections.",
+        )
+
+    def _start_holder(self) -> Holder:
         while True:
             try:
                 return self._try_holder({**_SYSCTLS, **(_NO_IPV6 if self._ipv6 else {})})
@@ -371,15 +523,14 @@ class Isolation:
                 memory_limit=_HOLDER_MEMORY,
             )
         )
-        stream = engine.attach(container)
+        program = HolderProgram(engine.attach(container))
         with ExitStack() as undo:
-            undo.callback(stream.close)
+            undo.callback(program.close)
             engine.start(container)
-            stream.send(json.dumps({"proxy": self.address}).encode() + b"\n")
-            _await_ready(stream)
+            program.isolate(self.address)
             address = self._address(container, "a network holder", EngineError)
             undo.pop_all()
-        return Holder(container, address, stream, self.proxy)
+        return Holder(container, address, program, self.proxy)
 
     def _address(self, container: str, what: str, error: type[CodexWorkspaceError]) -> str:
         info = self._engine.container(container)
@@ -391,16 +542,3 @@ class Isolation:
                 "and the next run rebuilds it"
             )
         return address
-
-
-def _await_ready(stream: Stream) -> None:
-    output = {1: b"", 2: b""}
-    while b"\n" not in output[1]:
-        channel, data = stream.receive()
-        if not channel:
-            said = output[2].decode("utf-8", "replace").strip()
-            raise EngineError(f"a network holder ended before it was ready: {said or 'no output'}")
-        output[channel] = (output[channel] + data)[-65536:]
-    answer = json.loads(output[1].split(b"\n", 1)[0])
-    if not answer.get("ready"):
-        raise EngineError(f"a network holder could not remove its routes: {answer.get('error')}")

@@ -36,11 +36,13 @@ class LiveNetwork:
         proxy: carries changes out.
         address: of the workspace.
         read_policy: reads the policies that tests name.
+        workspace: who must still have the address; `None` for anybody.
     """
 
     proxy: ProxyClient
     address: str
     read_policy: Callable[[PolicyLike], Policy]
+    workspace: str | None = None
 
 
 class NetworkLog:
@@ -116,7 +118,8 @@ class NetworkLog:
 
     def use(self, policy: PolicyLike) -> None:
         """
-        Apply *policy* to all further requests of the workspace.
+        Apply *policy* to all further requests of the workspace. What it has sent before is still
+        judged by the policy before.
 
         Args:
             policy: a `Policy`, a mapping of its fields, or the name or path
@@ -127,7 +130,7 @@ class NetworkLog:
             ProxyError: the proxy has ended.
         """
         live = self._running()
-        live.proxy.policy(live.address, live.read_policy(policy))
+        live.proxy.policy(live.address, live.read_policy(policy), live.workspace)
 
     def stub(
         self,
@@ -295,12 +298,12 @@ class NetworkLog:
 
     def _route(self, matcher: Matcher, fields: dict[str, Any]) -> Route:
         live = self._running()
-        number = live.proxy.add_route(live.address, fields)
+        number = live.proxy.add_route(live.address, fields, live.workspace)
         return Route(number, matcher, lambda: self._sync(), self._remove_route)
 
     def _remove_route(self, number: int) -> None:
         live = self._running()
-        live.proxy.remove_route(live.address, number)
+        live.proxy.remove_route(live.address, number, live.workspace)
 
     def _running(self) -> LiveNetwork:
         if self._live is None:

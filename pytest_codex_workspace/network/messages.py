@@ -1,7 +1,8 @@
 """
 Messages between the proxy and the host: one JSON object per line.
 
-A workspace influences what the proxy sends, so every value is validated.
+A workspace influences what the proxy sends, so every value is validated. Each line is about one
+thing, and is bounded where it is made; a line that makes no sense costs only what it is about.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ _WORDS: Mapping[str, tuple[str | None, ...]] = {
 class LineBuffer:
     """
     Splits a stream into lines and calls *on_line* with each.
+
+    Of a line that is longer than `LINE_LIMIT`, only the beginning is passed on.
     """
 
     def __init__(self, on_line: Callable[[bytes], None]) -> None:
@@ -60,17 +63,13 @@ class LineBuffer:
     def feed(self, data: bytes) -> None:
         """
         Add the next piece of the stream.
-
-        Raises:
-            ValueError: a line is longer than `LINE_LIMIT`.
         """
-        self._rest += data
-        *lines, rest = self._rest.split(b"\n")
-        self._rest = rest
-        if len(rest) > LINE_LIMIT:
-            raise ValueError(f"a line of more than {LINE_LIMIT} bytes")
+        *lines, rest = data.split(b"\n")
         for line in lines:
-            self._on_line(bytes(line))
+            self._rest += line[: LINE_LIMIT - len(self._rest)]
+            whole, self._rest = bytes(self._rest), bytearray()
+            self._on_line(whole)
+        self._rest += rest[: LINE_LIMIT - len(self._rest)]
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

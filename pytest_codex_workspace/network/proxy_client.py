@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..errors import ProxyError
 from .messages import LineBuffer, decode, encode, request_from
 from .rules.cassette import Exchange
+from .rules.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,12 +25,17 @@ if TYPE_CHECKING:
     from .rules.request import Request
     from .rules.upstream import UpstreamProxy
 
-__all__ = ["REQUEST_LIMIT", "Barrier", "ProxyClient", "ProxyInfo"]
+__all__ = ["KEPT_BYTES", "REQUEST_LIMIT", "Barrier", "ProxyClient", "ProxyInfo"]
 
 REQUEST_LIMIT = 100_000
 """Maximum number of requests kept for each workspace; further requests are only counted."""
 
+KEPT_BYTES = 64 << 20
+"""Maximum bytes of the messages about the requests, or the exchanges, that are kept together."""
+
 _ANSWER_SECONDS = 30.0
+_QUEUE_SECONDS = 60.0
+"""Seconds that the proxy may take to read what has arrived before; `QUEUE_SECONDS` there."""
 _TAIL_BYTES = 4096
 _PIECE_BYTES = 512 * 1024
 
@@ -55,19 +61,38 @@ class Barrier:
 
     Attributes:
         complete: whether every request that was sent has ended and is in the log.
-        pending: unfinished requests, with what is known so far; at most 100.
+        pending: unfinished requests, with what is known so far; at most 1000.
         more: number of further unfinished requests.
+        passed: whether everything that had arrived at the proxy was read. If not, there may
+            be requests that are neither in the log nor pending.
     """
 
     complete: bool
     pending: tuple[Request, ...] = ()
     more: int = 0
+    passed: bool = True
 
 
 @dataclass(slots=True)
 class _Requests:
     kept: list[Request] = field(default_factory=list)
+    size: int = 0
     dropped: int = 0
+    damage: str = ""
+
+
+@dataclass(slots=True)
+class _Exchanges:
+    whole: list[Exchange] = field(default_factory=list)
+    left_out: list[Exchange] = field(default_factory=list)
+    size: int = 0
+    lost: int = 0
+
+
+@dataclass(slots=True)
+class _Reply:
+    message: dict[str, Any] | None = None
+    pending: list[Request] = field(default_factory=list)
 
 
 class ProxyClient:
@@ -75,7 +100,10 @@ class ProxyClient:
     Sends commands to the proxy over its standard input and output.
 
     The client is thread-safe. Once the proxy has ended, every method except
-    `requests`, `dropped`, `forget` and `close` raises `ProxyError`.
+    `requests`, `dropped`, `damage`, `forget` and `close` raises `ProxyError`.
+
+    A message that makes no sense costs the workspace, the cassette or the call that it is about,
+    not the proxy. If it does not say, it costs every workspace of this moment its log.
 
     Args:
         stream: the attached streams of the proxy container; closed by `close`.
@@ -87,10 +115,9 @@ class ProxyClient:
         self._describe = describe
         self._changed = threading.Condition()
         self._ids = itertools.count(1)
-        self._replies: dict[int, dict[str, Any] | None] = {}
-        self._requests: defaultdict[str, _Requests] = defaultdict(_Requests)
-        self._exchanges: defaultdict[str, list[Exchange]] = defaultdict(list)
-        self._left_out: defaultdict[str, list[Exchange]] = defaultdict(list)
+        self._replies: dict[int, _Reply] = {}
+        self._requests: dict[str, _Requests] = {}
+        self._exchanges: defaultdict[str, _Exchanges] = defaultdict(_Exchanges)
         self._stderr = b""
         self._failure: str | None = None
         self._closed = False
@@ -189,13 +216,27 @@ class ProxyClient:
             fields["policy"] = policy.to_dict()
         if cassette is not None:
             fields["cassette"] = cassette
+        with self._changed:
+            # What is reported of a workspace that is not known, or no longer, is dropped.
+            self._requests.setdefault(workspace, _Requests())
         self._ask(op="register", **fields)
 
-    def policy(self, address: str, policy: Policy) -> None:
+    def policy(self, address: str, policy: Policy, workspace: str | None = None) -> None:
         """
-        Apply *policy* to requests from *address* until the address is released.
+        Apply *policy* to what *address* sends from now on, until the address is released. What
+        has arrived before is judged by the policy before.
+
+        Args:
+            address: network address of a workspace.
+            policy: the policy.
+            workspace: who must have the address; `None` for anybody.
         """
-        self._ask(op="policy", address=address, policy=policy.to_dict())
+        self._ask(
+            _QUEUE_SECONDS + _ANSWER_SECONDS,
+            op="policy",
+            policy=policy.to_dict(),
+            **_owned(address, workspace),
+        )
 
     def load_cassette(self, cassette: str, content: BinaryIO) -> None:
         """
@@ -211,22 +252,37 @@ class ProxyClient:
         """
         Return the numbers of the exchanges of *cassette* that were replayed.
         """
-        answer = self._ask(op="played", cassette=cassette)
-        return [int(number) for number in answer.get("played", ())]
+        played: list[int] = []
+        while True:
+            answer = self._ask(op="played", cassette=cassette, offset=len(played))
+            some = answer.get("played")
+            if not isinstance(some, list) or not all(type(one) is int for one in some):
+                raise ProxyError("the proxy did not say what was replayed; rebuild its image")
+            played += some
+            if not some or answer.get("more") is not True:
+                return played
 
     def recorded(self, cassette: str) -> list[Exchange]:
         """
         Return the exchanges recorded for *cassette*, in the order in which they ended.
         """
         with self._changed:
-            return list(self._exchanges[cassette])
+            return list(self._exchanges[cassette].whole)
 
     def left_out(self, cassette: str) -> list[Exchange]:
         """
         Return the exchanges of *cassette* that were too large to record.
         """
         with self._changed:
-            return list(self._left_out[cassette])
+            return list(self._exchanges[cassette].left_out)
+
+    def lost_exchanges(self, cassette: str) -> int:
+        """
+        Return how many exchanges of *cassette* were neither kept nor listed, because there were
+        too many, or because nothing could be made of what the proxy reported.
+        """
+        with self._changed:
+            return self._exchanges[cassette].lost
 
     def recorded_body(self, sha256: str) -> bytes:
         """
@@ -240,51 +296,109 @@ class ProxyClient:
                 return bytes(body)
             body += piece
 
-    def add_route(self, address: str, route: Mapping[str, Any]) -> int:
+    def add_route(
+        self, address: str, route: Mapping[str, Any], workspace: str | None = None
+    ) -> int:
         """
-        Add a stub or a fault for *address*, until the address is released.
+        Add a stub or a fault for what *address* sends from now on, until the address is released.
 
         Args:
             address: network address of a workspace.
             route: fields from `stubs.stub_fields` or `stubs.fault_fields`.
+            workspace: who must have the address; `None` for anybody.
 
         Returns:
             The id of the route, which is in `Request.routes` of each request
             that the route handles.
         """
         number = next(self._ids)
-        self._ask(op="add_route", address=address, route={**route, "id": number})
+        self._ask(
+            _QUEUE_SECONDS + _ANSWER_SECONDS,
+            op="add_route",
+            route={**route, "id": number},
+            **_owned(address, workspace),
+        )
         return number
 
-    def remove_route(self, address: str, route: int) -> None:
+    def remove_route(self, address: str, route: int, workspace: str | None = None) -> None:
         """
         Remove the stub or fault with the id *route*.
         """
-        self._ask(op="remove_route", address=address, route=route)
+        self._ask(
+            _QUEUE_SECONDS + _ANSWER_SECONDS,
+            op="remove_route",
+            route=route,
+            **_owned(address, workspace),
+        )
 
-    def barrier(self, address: str, timeout: float = 5.0) -> Barrier:
+    def barrier(self, address: str, timeout: float = 5.0, workspace: str | None = None) -> Barrier:
         """
         Wait until everything that *address* has sent so far is in the log.
+
+        What has been waited for by an earlier call is not waited for again.
 
         Args:
             address: network address of a workspace.
             timeout: seconds to wait for responses from outside.
+            workspace: who must have the address; `None` for anybody.
         """
-        reply = self._ask(timeout + _ANSWER_SECONDS, op="barrier", address=address, timeout=timeout)
-        pending = tuple(request_from(each) for each in reply.get("pending", ()))
-        return Barrier(reply.get("ok") is True, pending, int(reply.get("more", 0)))
+        reply = self._asked(
+            timeout + _QUEUE_SECONDS + _ANSWER_SECONDS,
+            op="barrier",
+            timeout=timeout,
+            **_owned(address, workspace),
+        )
+        message = reply.message or {}
+        return Barrier(
+            message.get("ok") is True,
+            tuple(reply.pending),
+            _count(message.get("more", 0)),
+            passed=message.get("passed", True) is not False,
+        )
 
-    def release(self, address: str, timeout: float = 0.5) -> bool:
+    def release(
+        self,
+        address: str,
+        timeout: float = 0.5,
+        workspace: str | None = None,
+        queue: float | None = None,
+    ) -> bool:
         """
         Wait as `barrier` does, close all connections of *address*, and unregister it.
 
         An address that is not registered is ignored.
 
+        Args:
+            address: network address of a workspace.
+            timeout: seconds to wait for responses from outside.
+            workspace: who must have the address; `None` for anybody.
+            queue: seconds to wait for what has arrived at the proxy and was not read yet;
+                *timeout* by default.
+
         Returns:
             Whether all requests had ended before the connections were closed.
         """
-        reply = self._ask(timeout + _ANSWER_SECONDS, op="release", address=address, timeout=timeout)
+        queue = timeout if queue is None else queue
+        reply = self._ask(
+            timeout + queue + _ANSWER_SECONDS,
+            op="release",
+            timeout=timeout,
+            queue=queue,
+            **_owned(address, workspace),
+        )
         return reply.get("ok") is True
+
+    def is_free(self, address: str, sentinels: int = 0) -> bool:
+        """
+        Check that *address* has no owner, and no connection of an earlier one.
+
+        Args:
+            address: a network address.
+            sentinels: how many connections the address has made for us since it was released.
+                Others that were made since then are logged as its last owner's.
+        """
+        reply = self._ask(op="free", address=address, sentinels=sentinels)
+        return reply.get("free") is True
 
     def ping(self, timeout: float = _ANSWER_SECONDS) -> None:
         """
@@ -299,18 +413,28 @@ class ProxyClient:
         Call `barrier` first to make the list complete.
         """
         with self._changed:
-            return list(self._requests[workspace].kept) if workspace in self._requests else []
+            found = self._requests.get(workspace)
+            return list(found.kept) if found else []
 
     def dropped(self, workspace: str) -> int:
         """
         Return how many requests of *workspace* exceeded the limit and were not kept.
         """
         with self._changed:
-            return self._requests[workspace].dropped if workspace in self._requests else 0
+            found = self._requests.get(workspace)
+            return found.dropped if found else 0
+
+    def damage(self, workspace: str) -> str:
+        """
+        Describe what the proxy reported of *workspace* that made no sense; empty if nothing.
+        """
+        with self._changed:
+            found = self._requests.get(workspace)
+            return found.damage if found else ""
 
     def forget(self, workspace: str) -> None:
         """
-        Discard the requests of *workspace*, to free memory.
+        Discard the requests of *workspace*, and those that are still reported, to free memory.
         """
         with self._changed:
             self._requests.pop(workspace, None)
@@ -326,29 +450,35 @@ class ProxyClient:
 
     def _ask(self, timeout: float = _ANSWER_SECONDS, /, **message: object) -> dict[str, Any]:
         """
-        Send a message and wait for its reply.
+        Send a message and return its reply.
         """
-        number = next(self._ids)
-        reply: dict[str, Any] | None = None
+        return self._asked(timeout, **message).message or {}
+
+    def _asked(self, timeout: float, /, **message: object) -> _Reply:
+        """
+        Send a message and wait for its reply, and the events that belong to it.
+        """
+        number, reply = next(self._ids), _Reply()
         with self._changed:
-            self._replies[number] = None
+            self._replies[number] = reply
             over = self._over()
         try:
             if not over:
                 self._send(encode({"id": number, **message}))
                 with self._changed:
                     self._changed.wait_for(
-                        lambda: self._replies[number] is not None or self._over(), timeout
+                        lambda: reply.message is not None or self._over(), timeout
                     )
-                    reply, over = self._replies[number], self._over()
+                    over = self._over()
         finally:
             with self._changed:
                 del self._replies[number]
-        if reply is None:
+        if reply.message is None:
             what = over or f"it did not respond to {message['op']!r} within {timeout:g} s"
             raise ProxyError(f"the proxy is lost: {what}; {self._circumstances()}")
-        if error := reply.get("error"):
-            raise ProxyError(f"the proxy rejected {message['op']!r}: {error}{self._tail()}")
+        if error := reply.message.get("error"):
+            text = plain(str(error))
+            raise ProxyError(f"the proxy rejected {message['op']!r}: {text}{self._tail()}")
         return reply
 
     def _send(self, data: bytes) -> None:
@@ -386,8 +516,6 @@ class ProxyClient:
                     self._stderr = (self._stderr + data)[-_TAIL_BYTES:]
                 else:
                     break
-        except ValueError as error:
-            failure = f"it sent an invalid message ({error})"
         except Exception as error:
             failure = f"its output cannot be read ({error})"
         with self._changed:
@@ -397,29 +525,92 @@ class ProxyClient:
     def _on_line(self, line: bytes) -> None:
         if not line.strip():
             return
-        message = decode(line)
-        if message.get("event") == "request":
-            workspace, request = message.get("workspace"), request_from(message)
-            if not isinstance(workspace, str):
-                raise ValueError(f"a request of workspace {workspace!r}")
-            with self._changed:
-                requests = self._requests[workspace]
-                if len(requests.kept) < REQUEST_LIMIT:
-                    requests.kept.append(request)
-                else:
-                    requests.dropped += 1
-            return
-        if message.get("event") == "exchange":
-            exchange = Exchange.from_json(message.get("exchange"))
-            kept = self._exchanges if message.get("whole") is True else self._left_out
-            with self._changed:
-                kept[str(message.get("cassette"))].append(exchange)
-            return
+        message: dict[str, Any] = {}
+        try:
+            message = decode(line)
+            self._take(message, len(line))
+        except (ValueError, TypeError, KeyError) as error:
+            self._note_damage(message, plain(str(error))[:200])
+
+    def _take(self, message: dict[str, Any], size: int) -> None:
+        match message.get("event"):
+            case "request":
+                self._keep_request(message.get("workspace"), request_from(message), size)
+            case "exchange":
+                self._keep_exchange(message, size)
+            case "pending":
+                self._keep_pending(message["barrier"], request_from(message))
+            case "lost":
+                raise ValueError("something that the proxy could not send")
+            case None:
+                self._keep_reply(message)
+            case other:
+                raise ValueError(f"an event {other!r}")
+
+    def _keep_request(self, workspace: object, request: Request, size: int) -> None:
+        if not isinstance(workspace, str):
+            raise ValueError("a request of nobody")
+        with self._changed:
+            if (requests := self._requests.get(workspace)) is None:
+                return
+            requests.size += size
+            if len(requests.kept) < REQUEST_LIMIT and requests.size <= KEPT_BYTES:
+                requests.kept.append(request)
+            else:
+                requests.dropped += 1
+
+    def _keep_exchange(self, message: dict[str, Any], size: int) -> None:
+        exchange = Exchange.from_json(message.get("exchange"))
+        with self._changed:
+            exchanges = self._exchanges[str(message["cassette"])]
+            exchanges.size += size
+            if exchanges.size > KEPT_BYTES:
+                exchanges.lost += 1
+            elif message.get("whole") is True:
+                exchanges.whole.append(exchange)
+            else:
+                exchanges.left_out.append(exchange)
+
+    def _keep_pending(self, number: int, request: Request) -> None:
+        with self._changed:
+            if reply := self._replies.get(number):
+                reply.pending.append(request)
+
+    def _keep_reply(self, message: dict[str, Any]) -> None:
         number = message.get("reply")
-        if not isinstance(number, int):
+        if type(number) is not int:
             raise ValueError("a message that is neither an event nor a reply")
         with self._changed:
             # A reply without a waiter arrived after its timeout.
-            if number in self._replies:
-                self._replies[number] = message
+            if reply := self._replies.get(number):
+                reply.message = message
                 self._changed.notify_all()
+
+    def _note_damage(self, message: dict[str, Any], what: str) -> None:
+        """
+        Let what a message is about bear its cost.
+        """
+        with self._changed:
+            if isinstance(cassette := message.get("cassette"), str):
+                self._exchanges[cassette].lost += 1
+                return
+            number = message.get("barrier")
+            if isinstance(number, int) and (reply := self._replies.get(number)):
+                reply.message = {"error": f"it reported {what}"}
+                self._changed.notify_all()
+                return
+            workspace = message.get("workspace")
+            for name, requests in self._requests.items():
+                if workspace == name or not isinstance(workspace, str):
+                    requests.damage = requests.damage or what
+
+
+def _owned(address: str, workspace: str | None) -> dict[str, object]:
+    """
+    Return the fields that say whose address an operation is about.
+    """
+    return {"address": address, **({} if workspace is None else {"workspace": workspace})}
+
+
+def _count(value: object) -> int:
+    return value if type(value) is int and value > 0 else 0

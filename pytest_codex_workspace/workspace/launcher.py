@@ -202,10 +202,17 @@ class Launcher:
         """
         Log the container's requests as those of *phase* from now on, judge
         them by *policy*, and use *cassette* for them if there is one.
+
+        None of its processes may run. What they have requested belongs to the phase before, and
+        is ended with it.
+
+        Raises:
+            ProxyError: the proxy has ended, or something of the phase before is left.
+            EngineError: the holder has ended.
         """
-        proxy = running.holder.proxy
-        proxy.barrier(running.holder.address)
-        proxy.register(running.holder.address, running.container, phase, policy, cassette)
+        holder = running.holder
+        self._isolation.vacate(holder, running.container)
+        holder.proxy.register(holder.address, running.container, phase, policy, cassette)
 
     def network_log(
         self,
@@ -221,7 +228,9 @@ class Launcher:
             read_policy: reads the policies that tests name.
             before: requests of other containers that belong to its log, too.
         """
-        live = LiveNetwork(running.holder.proxy, running.holder.address, read_policy)
+        live = LiveNetwork(
+            running.holder.proxy, running.holder.address, read_policy, running.container
+        )
         return NetworkLog(lambda: [*before, *self.requests(running)], live)
 
     def requests(self, running: Running) -> list[Request]:
@@ -231,20 +240,32 @@ class Launcher:
         says so.
 
         Raises:
-            ProxyError: the proxy has ended, or there were too many requests to keep.
+            ProxyError: the proxy has ended, or the log is not complete.
         """
         proxy = running.holder.proxy
-        barrier = proxy.barrier(running.holder.address)
+        barrier = proxy.barrier(running.holder.address, workspace=running.container)
+        what = f"the log of {running.container[:12]} is incomplete"
+        if not barrier.passed:
+            raise ProxyError(
+                f"{what}: connections have waited for the proxy for too long, so nothing can be "
+                "asserted about it",
+                remedy="See what makes so many connections, in this workspace or in another.",
+            )
+        if damage := proxy.damage(running.container):
+            raise ProxyError(
+                f"{what}: the proxy reported {damage}, so nothing can be asserted about it",
+                remedy="This is a fault of the proxy, unless its image is old: run "
+                "`codex-workspace build` and please report it.",
+            )
         if missing := proxy.dropped(running.container) + barrier.more:
             raise ProxyError(
-                f"the log of {running.container[:12]} is incomplete: "
-                f"{counted(missing, 'request')} exceeded its limit, "
+                f"{what}: {counted(missing, 'request')} exceeded its limit, "
                 "so nothing can be asserted about it"
             )
         ended = proxy.requests(running.container)
         # A pending request may have ended since the proxy looked.
-        known = {(one.time, one.url) for one in ended}
-        pending = (one for one in barrier.pending if (one.time, one.url) not in known)
+        known = {one.id for one in ended}
+        pending = (one for one in barrier.pending if one.id not in known)
         return [self._secrets.hide(one) for one in (*ended, *pending)]
 
     def last_requests(self, running: Running) -> list[Request]:

@@ -235,7 +235,8 @@ class World:
         if program.endswith("network_holder.py"):
             stdin.readline()
             stdout.write(b'{"ready": true}\n')
-            stdin.read()
+            for _ in stdin:
+                stdout.write(b'{"drained": true, "sentinels": 1}\n')
             return 0
         if program == AGENT:
             code = int(self._agent(self, spec, stdout).serve(stdin))
@@ -414,6 +415,8 @@ class _Proxy:
                 self._registered.append((message["phase"], policy, cassette))
             elif message["op"] == "release":
                 self._workspaces.pop(message["address"], None)
+            elif message["op"] == "free":
+                return {"ok": True, "free": message["address"] not in self._workspaces}
         return {"ok": True}
 
     def _say(self, **message: Any) -> None:

@@ -27,6 +27,7 @@ class AddonChain:
         self.events: list[dict[str, Any]] = []
         self.registry = ConnectionRegistry(policy)
         self.registry.register(ADDRESS, "w1", "test")
+        self.owner = self.registry.owner(ADDRESS)
         self.gate = Gate(self.registry)
         writer = EventWriter(self.events.append)
         self.request_logger = RequestLogger(self.registry, writer)

@@ -71,6 +71,14 @@ def event(number: int = 1, workspace: str = "w1", **changes: Any) -> bytes:
     )
 
 
+def know(client: ProxyClient, *workspaces: str) -> None:
+    """
+    Register workspaces.
+    """
+    for number, workspace in enumerate(workspaces):
+        client.register(f"172.30.0.{number}", workspace, "test")
+
+
 @pytest.fixture
 def client_of() -> Iterator[Callable[[Reply], ProxyClient]]:
     """
@@ -111,8 +119,13 @@ def test_requests_arrive_before_the_barrier_ends(
     """
     data = event(1) + event(2, "w2") + event(3)
     client = client_of(
-        lambda message: [(1, data[:50]), (1, data[50:]), (2, b"a warning\n"), ok(message)]
+        lambda message: (
+            [(1, data[:50]), (1, data[50:]), (2, b"a warning\n"), ok(message)]
+            if message["op"] == "barrier"
+            else [ok(message)]
+        )
     )
+    know(client, "w1", "w2")
 
     assert client.barrier("172.30.0.9").complete
     assert [each.id for each in client.requests("w1")] == [1, 3]
@@ -129,7 +142,12 @@ def test_an_incomplete_barrier_reports_pending_requests(
     If requests are still under way, the barrier is incomplete and lists them.
     """
     waiting = asdict(request(explanation="There was no answer yet."))
-    client = client_of(lambda message: [ok(message, ok=False, pending=[waiting], more=2)])
+
+    def reply(message: dict[str, Any]) -> list[tuple[int, bytes]]:
+        one = {"event": "pending", "barrier": message["id"], **waiting}
+        return [(1, json.dumps(one).encode() + b"\n"), ok(message, ok=False, more=2)]
+
+    client = client_of(reply)
 
     barrier = client.barrier("172.30.0.9")
 
@@ -146,12 +164,76 @@ def test_the_number_of_kept_requests_is_limited(
     Requests beyond the limit are counted, but not kept.
     """
     monkeypatch.setattr(proxy_module, "REQUEST_LIMIT", 2)
-    client = client_of(lambda message: [(1, b"".join(map(event, range(5)))), ok(message)])
+    client = client_of(
+        lambda message: (
+            [(1, b"".join(map(event, range(5)))), ok(message)]
+            if message["op"] == "barrier"
+            else [ok(message)]
+        )
+    )
+    know(client, "w1")
     client.barrier("172.30.0.9")
 
     assert len(client.requests("w1")) == 2
     assert client.dropped("w1") == 3
     assert client.dropped("w2") == 0
+
+
+def test_the_size_of_kept_requests_is_limited(
+    client_of: Callable[[Reply], ProxyClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Few long requests take as much memory as many short ones.
+    """
+    monkeypatch.setattr(proxy_module, "KEPT_BYTES", 3 * len(event(1)))
+    client = client_of(lambda message: [(1, b"".join(map(event, range(5)))), ok(message)])
+    know(client, "w1")
+
+    assert len(client.requests("w1")) == 3
+    assert client.dropped("w1") == 2
+
+
+def test_what_is_reported_of_nobody_is_dropped(
+    client_of: Callable[[Reply], ProxyClient],
+) -> None:
+    """
+    What a workspace leaves behind after its end takes no memory.
+    """
+    client = client_of(lambda message: [(1, event(workspace="w1")), ok(message)])
+    know(client, "w1", "w2")
+    client.forget("w1")
+    client.ping()
+
+    assert list(client._requests) == ["w2"]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        event(status="200"),
+        event(status=True),
+        event(verdict="fine"),
+        event(reason="because"),
+        event(id=True),
+        event(routes=[{}]),
+        event(request_body="not base64!"),
+        b'{"event": "request", "workspace": "w1"}\n',
+        b'{"event": "lost", "workspace": "w1"}\n',
+    ],
+)
+def test_a_request_that_makes_no_sense_costs_its_workspace(
+    client_of: Callable[[Reply], ProxyClient], output: bytes
+) -> None:
+    """
+    The log of that workspace is damaged; the proxy and other workspaces are not.
+    """
+    client = client_of(lambda message: [(1, output), ok(message)])
+    know(client, "w1", "w2")
+    client.ping()
+
+    assert client.damage("w1")
+    assert client.damage("w2") == client.damage("w3") == ""
+    assert not client.lost
 
 
 @pytest.mark.parametrize(
@@ -161,27 +243,94 @@ def test_the_number_of_kept_requests_is_limited(
         b"[]\n",
         b'{"neither": 1}\n',
         b'{"event": "request"}\n',
+        b'{"event": "new"}\n',
         b"[" * 100_000 + b"\n",
-        b"x" * (1 << 21),
+        b"x" * (1 << 21) + b"\n",
         b'{"event": "request", "workspace": 1}\n',
-        event(status="200"),
-        event(verdict="fine"),
-        event(reason="because"),
-        event(id=True),
+        b'{"event": "request", "workspace": [1]}\n',
+        b'{"reply": true}\n',
         event(workspace=5),
     ],
 )
-def test_an_invalid_message_is_a_proxy_error(
+def test_a_message_about_nobody_costs_every_log_and_not_the_proxy(
     client_of: Callable[[Reply], ProxyClient], output: bytes
 ) -> None:
     """
-    This call and every later one raise, without a traceback in the reader thread.
+    It may have been a request of any workspace of that moment, not of a later one.
     """
-    client = client_of(lambda _: [(1, output)])
+    client = client_of(
+        lambda message: [(1, output), ok(message)] if message["op"] == "ping" else [ok(message)]
+    )
+    know(client, "w1", "w2")
+    client.ping()
+    know(client, "w3")
 
-    for _ in range(2):
-        with pytest.raises(ProxyError, match="sent an invalid message"):
-            client.ping(timeout=5)
+    assert client.damage("w1")
+    assert client.damage("w2")
+    assert client.damage("w3") == ""
+    assert not client.lost
+
+
+def test_a_pending_request_that_makes_no_sense_costs_its_call(
+    client_of: Callable[[Reply], ProxyClient],
+) -> None:
+    """
+    Whoever reads the log gets an error; the next call works.
+    """
+
+    def reply(message: dict[str, Any]) -> list[tuple[int, bytes]]:
+        one = b'{"event": "pending", "barrier": %d}\n' % message["id"]
+        return [(1, one)] if message["op"] == "barrier" else [ok(message)]
+
+    client = client_of(reply)
+
+    with pytest.raises(ProxyError, match="rejected 'barrier': it reported a request whose id"):
+        client.barrier("172.30.0.9")
+    client.ping()
+
+
+def test_an_exchange_that_makes_no_sense_costs_its_cassette(
+    client_of: Callable[[Reply], ProxyClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It is counted, as are those beyond the limit.
+    """
+    one = {"method": "GET", "url": "https://example.org/", "status": 200}
+    sent = [
+        {"event": "exchange", "cassette": "a", "exchange": one, "whole": True},
+        {"event": "exchange", "cassette": "a", "exchange": {**one, "status": "x"}},
+        {"event": "lost", "cassette": "a"},
+        {"event": "exchange", "cassette": "b", "exchange": one, "whole": False},
+    ]
+    data = b"".join(json.dumps(each).encode() + b"\n" for each in sent)
+    client = client_of(lambda message: [(1, data), ok(message)])
+    know(client, "w1")
+
+    assert [len(client.recorded(name)) for name in "ab"] == [1, 0]
+    assert [len(client.left_out(name)) for name in "ab"] == [0, 1]
+    assert [client.lost_exchanges(name) for name in "ab"] == [2, 0]
+    assert client.damage("w1") == ""
+    monkeypatch.setattr(proxy_module, "KEPT_BYTES", 1)
+    client.ping()
+    assert [client.lost_exchanges(name) for name in "ab"] == [5, 1]
+
+
+def test_long_lists_come_in_pieces(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    No answer is longer than a line may be.
+    """
+    numbers = list(range(7))
+
+    def reply(message: dict[str, Any]) -> list[tuple[int, bytes]]:
+        some = numbers[message["offset"] : message["offset"] + 3]
+        return [ok(message, played=some, more=some[-1] < 6)]
+
+    client = client_of(reply)
+
+    assert client.played("c") == numbers
+    client = client_of(lambda message: [ok(message, played=["1"])])
+    with pytest.raises(ProxyError, match="did not say what was replayed"):
+        client.played("c")
 
 
 def test_a_dead_proxy_is_described(client_of: Callable[[Reply], ProxyClient]) -> None:
@@ -236,7 +385,7 @@ def test_requests_can_be_read_after_close(client_of: Callable[[Reply], ProxyClie
     After `close`, the log can still be read, but commands raise.
     """
     client = client_of(lambda message: [(1, event()), ok(message)])
-    client.ping()
+    know(client, "w1")
     client.close()
     client.close()
 

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 
 from mitmproxy.test import tflow
 
-from proxy_addons.barrier import LogBarrier
+from proxy_addons.barrier import BarrierResult, LogBarrier
 from proxy_addons.dns.resolver import Resolver
-from tests.helpers.flows import ADDRESS, AddonChain
+from tests.helpers.flows import AddonChain
 
 LOCAL = "127.0.0.1"
 
@@ -60,7 +60,7 @@ class BarrierChain(AddonChain):
 
         async def run() -> bool:
             async with self.listening() as barrier:
-                return await barrier.wait(ADDRESS, seconds)
+                return (await barrier.wait(self.owner, seconds)).complete
 
         return asyncio.run(run())
 
@@ -73,7 +73,6 @@ def test_an_idle_workspace_is_not_waited_for() -> None:
 
     assert chain.wait(20)
     assert chain.registry.sentinels == {}
-    assert chain.resolver.sentinels == {}
     assert chain.resolver.tcp.sentinels == {}
 
 
@@ -100,11 +99,11 @@ def test_the_end_of_a_request_ends_the_wait() -> None:
 
     async def run() -> bool:
         async with chain.listening() as barrier:
-            waiting = asyncio.create_task(barrier.wait(ADDRESS, 20))
+            waiting = asyncio.create_task(barrier.wait(chain.owner, 20))
             done, _ = await asyncio.wait([waiting], timeout=0.1)
             assert not done
             chain.disconnect(connection)
-            return await waiting
+            return (await waiting).complete
 
     assert asyncio.run(run())
     assert len(chain.events) == 1
@@ -128,8 +127,45 @@ def test_a_proxy_that_does_not_listen_fails_the_barrier() -> None:
     Nothing can be said about the log then.
     """
     chain = BarrierChain()
-    barrier = LogBarrier(
-        chain.registry, chain.request_logger, chain.resolver, (LOCAL, _free_port()), _free_port()
-    )
 
-    assert not asyncio.run(barrier.wait(ADDRESS, 1))
+    async def run() -> BarrierResult:
+        async with chain.listening():
+            closed = (LOCAL, _free_port()), _free_port()
+            barrier = LogBarrier(chain.registry, chain.request_logger, chain.resolver, *closed)
+            return await barrier.wait(chain.owner, 1)
+
+    result = asyncio.run(run())
+    assert (result.passed, result.complete) == (False, False)
+
+
+def test_what_was_waited_for_is_not_waited_for_again() -> None:
+    """
+    A request that stays open costs the first reader of the log some time, and nobody else any.
+    """
+    chain = BarrierChain()
+    flow = chain.flow(chain.connect(("example.org", 443), sni="example.org"))
+    chain.request(flow)
+    [entry] = chain.request_logger.open_requests(chain.owner)
+    entry.awaited_since = time.monotonic() - 3600
+
+    # The test would take an hour otherwise.
+    assert not chain.wait(3600)
+
+
+def test_what_begins_later_is_not_waited_for() -> None:
+    """
+    A workspace that makes requests all the time does not keep the log from being read.
+    """
+    chain = BarrierChain()
+
+    async def run() -> BarrierResult:
+        async with chain.listening() as barrier:
+            waiting = asyncio.create_task(barrier.wait(chain.owner, 3600))
+            while not chain.resolver.tcp.sentinels:
+                await asyncio.sleep(0)
+            while chain.resolver.tcp.sentinels:
+                await asyncio.sleep(0.001)
+            chain.request(chain.flow(chain.connect(("example.org", 443), sni="example.org")))
+            return await waiting
+
+    assert asyncio.run(run()).complete

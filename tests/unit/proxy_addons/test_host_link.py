@@ -28,6 +28,11 @@ async def slow(message):
 async def fail(message):
     raise OSError("the port is taken")
 
+def large(message):
+    link.emit({"event": "exchange", "cassette": "c", "exchange": "x" * 2_000_000})
+    link.emit({"event": "request", "workspace": "w1", "path": b"bytes"})
+    return {"text": "x" * 2_000_000}
+
 def once(message):
     link.remove_operation("once")
     link.add_operations({"late": lambda message: {"late": True}})
@@ -37,7 +42,7 @@ def once(message):
 async def main():
     link.start({
         "echo": lambda message: {"echo": message["text"]},
-        "slow": slow, "fail": fail, "once": once, "bug": lambda message: 1 / 0,
+        "slow": slow, "fail": fail, "once": once, "large": large, "bug": lambda message: 1 / 0,
     })
     await asyncio.Event().wait()
 
@@ -114,6 +119,16 @@ def test_errors_are_replies(program: Program) -> None:
     assert program.ask("unknown")["error"] == "'unknown' is not available now"
     assert program.ask("bug") == {"reply": 3, "error": "division by zero"}
     assert "ZeroDivisionError" in program.end()
+
+
+def test_what_cannot_be_sent_costs_only_whom_it_is_about(program: Program) -> None:
+    """
+    The host accepts every line, and knows whose report is missing.
+    """
+    assert program.ask("large") == {"event": "lost", "cassette": "c"}
+    assert program.receive() == {"event": "lost", "workspace": "w1"}
+    assert program.receive()["error"].startswith("the answer of the proxy cannot be sent: it has 2")
+    assert program.end().count("a message to the host is not sent") == 3
 
 
 def test_operations_come_and_go(program: Program) -> None:

@@ -7,6 +7,7 @@ import io
 import pytest
 
 from pytest_codex_workspace.errors import EngineError, ProxyError, WorkspaceLost
+from pytest_codex_workspace.network.proxy_client import Barrier
 from pytest_codex_workspace.network.rules.policy import OFFLINE, Policy
 from pytest_codex_workspace.workspace.launcher import UnusableImage
 
@@ -243,6 +244,28 @@ def test_a_log_of_too_many_requests_is_an_error(world, session, monkeypatch):
         world.request(running.container, host)
 
     with pytest.raises(ProxyError, match="2 requests exceeded its limit"):
+        session.launcher.requests(running)
+    session.launcher.stop(running)
+
+
+@pytest.mark.parametrize(
+    ("barrier", "damage", "message"),
+    [
+        (Barrier(complete=False, passed=False), "", "connections have waited for the proxy"),
+        (Barrier(complete=True), "a request whose id is 'x'", "the proxy reported a request"),
+    ],
+)
+def test_a_log_that_may_lack_requests_is_an_error(
+    world, session, monkeypatch, barrier, damage, message
+):
+    """
+    It is not read as if it were complete.
+    """
+    running = launch(session)
+    monkeypatch.setattr(running.holder.proxy, "barrier", lambda *_, **__: barrier)
+    monkeypatch.setattr(running.holder.proxy, "damage", lambda _: damage)
+
+    with pytest.raises(ProxyError, match=f"is incomplete: {message}"):
         session.launcher.requests(running)
     session.launcher.stop(running)
 

@@ -26,6 +26,7 @@ class Served:
         if registered:
             registry.register(LOCAL, "w1", "test")
         self.logged: list[RegisteredWorkspace] = []
+        self.owner = registry.owner(LOCAL) if registered else None
         self.lookups = TcpLookups(registry, self.reply, self.logged.append)
 
     def reply(self, message: bytes, address: str) -> bytes | None:
@@ -67,7 +68,7 @@ def test_several_messages_come_by_one_connection() -> None:
         async with served.listening() as address:
             pair = await asyncio.open_connection(*address)
             answers = [await _ask(pair, message) for message in (b"abc", b"x" * 60_000)]
-            assert served.lookups.last_activity(LOCAL) > 0
+            assert served.lookups.last_activity(served.owner) > 0
             pair[1].close()
             return answers
 
@@ -160,9 +161,9 @@ def test_a_workspace_that_is_released_is_disconnected() -> None:
             with contextlib.suppress(ConnectionError):
                 data = await reader.read()
             writer.close()
-            while served.lookups.last_activity(LOCAL):
+            while served.lookups.last_activity(served.owner):
                 await asyncio.sleep(0)
-            return data, served.lookups.last_activity(LOCAL)
+            return data, served.lookups.last_activity(served.owner)
 
     assert asyncio.run(talk()) == (b"", 0.0)
 

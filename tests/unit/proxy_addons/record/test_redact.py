@@ -90,3 +90,13 @@ def test_recorded_json_has_no_credentials(body: bytes, clean: bytes) -> None:
     The names stay, and the text is still JSON.
     """
     assert safe_json(body) == clean
+
+
+@pytest.mark.parametrize(
+    "raw", [b"/?" + b"pw=a;" * 830, b"/?u=" + b"%2525%3Fpw%3Da" * 290, b"/" + b"\xff" * 9000]
+)
+def test_a_path_is_short_whatever_replacing_makes_of_it(raw: bytes) -> None:
+    """
+    Replacing secrets can make a text longer.
+    """
+    assert len(safe_path(raw)) <= 4096 + len("...")

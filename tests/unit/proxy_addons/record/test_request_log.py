@@ -9,7 +9,7 @@ from mitmproxy.flow import Error
 from proxy_addons.state.judgement import note_server_ended
 from pytest_codex_workspace.network.messages import request_from
 from pytest_codex_workspace.network.rules.policy import Decision
-from tests.helpers.flows import ADDRESS, AddonChain
+from tests.helpers.flows import AddonChain
 
 TUNNEL = ("example.org", 443)
 
@@ -21,7 +21,7 @@ def test_an_allowed_request_has_all_fields() -> None:
     chain = AddonChain()
     flow = chain.flow(chain.connect(TUNNEL), path="/a?token=x&b=1")
     chain.request(flow)
-    assert chain.request_logger.in_flight(ADDRESS) == 1
+    assert len(chain.request_logger.open_requests(chain.owner)) == 1
     flow.response = http.Response.make(200)
     chain.request_logger.responseheaders(flow)
     assert callable(flow.response.stream)
@@ -38,7 +38,7 @@ def test_an_allowed_request_has_all_fields() -> None:
     assert request.url == "https://example.org/a?token=REDACTED&b=1"
     assert (request.verdict, request.reason, request.explanation) == ("allowed", None, "")
     assert request.duration is not None
-    assert chain.request_logger.in_flight(ADDRESS) == 0
+    assert chain.request_logger.open_requests(chain.owner) == []
 
 
 def test_a_refused_request_is_logged_with_its_reason() -> None:
@@ -162,5 +162,5 @@ def test_a_client_that_leaves_ends_its_requests() -> None:
 
     [event] = chain.events
     assert (event["verdict"], event["status"]) == ("allowed", None)
-    assert chain.request_logger.in_flight(ADDRESS) == 0
+    assert chain.request_logger.open_requests(chain.owner) == []
     assert chain.registry.connection(connection.client) is None

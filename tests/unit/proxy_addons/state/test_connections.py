@@ -43,6 +43,60 @@ def test_an_address_belongs_to_one_workspace() -> None:
         chain.registry.set_policy("172.30.0.8", Policy())
 
 
+def test_a_phase_owns_its_connections() -> None:
+    """
+    A connection belongs to the phase in which it was accepted, until it ends.
+    """
+    chain = AddonChain()
+    connection = chain.connect()
+    chain.registry.register(ADDRESS, "w1", "resume")
+    later = chain.connect()
+
+    assert [connection.workspace.phase, later.workspace.phase] == ["test", "resume"]
+    assert chain.registry.connections_of(later.workspace) == [later]
+    assert chain.registry.connections(ADDRESS) == [connection, later]
+
+
+def test_an_address_with_open_connections_gets_no_new_owner() -> None:
+    """
+    What an owner leaves behind must have ended first.
+    """
+    chain = AddonChain()
+    connection = chain.connect()
+    chain.registry.unregister(ADDRESS)
+
+    with pytest.raises(ValueError, match="1 connections of the last owner"):
+        chain.registry.register(ADDRESS, "w2", "test")
+    chain.registry.remove(connection.client)
+    chain.registry.register(ADDRESS, "w2", "test")
+
+
+def test_an_operation_can_name_the_owner() -> None:
+    """
+    So a change cannot reach the next workspace.
+    """
+    registry = AddonChain().registry
+
+    assert registry.owner(ADDRESS, "w1") is registry.workspace(ADDRESS)
+    with pytest.raises(ValueError, match="no longer belongs to workspace w0"):
+        registry.owner(ADDRESS, "w0")
+
+
+def test_connections_after_the_end_are_counted_for_their_owner() -> None:
+    """
+    They are closed, and the next owner knows nothing of them.
+    """
+    registry = AddonChain().registry
+    registry.unregister(ADDRESS)
+    ended = registry.last_owner(ADDRESS)
+    assert ended is not None
+
+    assert _connect(registry).error == "not registered"
+    assert ended.late_connections == 1
+    registry.register(ADDRESS, "w2", "test")
+    assert registry.last_owner(ADDRESS) is None
+
+
 def test_only_a_standalone_proxy_accepts_any_address():
     """
     With a host, an address that is not registered is refused.
