@@ -10,6 +10,7 @@ from typing import Literal, cast
 from ..engine import labels
 from ..engine.protocol import Engine, ImageInfo
 from ..engine.sweep import remove_image
+from ..text.printable import printable
 from ..unpatched import clock
 from .usage import Usage, Use
 
@@ -48,14 +49,15 @@ class Entry:
         """
         The content key of the layer.
         """
-        return self.image.labels.get(labels.KEY, "")
+        return printable(self.image.labels.get(labels.KEY, ""))
 
     @property
     def repository(self) -> str:
         """
         The name of its repository.
         """
-        return self.image.labels.get(labels.NAME, "?")
+        # A label may be anybody's.
+        return printable(self.image.labels.get(labels.NAME, "?"))
 
     @property
     def created(self) -> float:

@@ -29,8 +29,8 @@ SESSION = _PREFIX + "session"
 
 KIND = _PREFIX + "kind"
 """
-The kind of the object. Images are `base`, `compose`, `proxy`, `clean`, `setup`, `ready`,
-`kept` or `temporary`; other objects are `workspace`, `holder`, `proxy` or `network`.
+The kind of the object. Images are `base`, `tools`, `compose`, `proxy`, `clean`, `setup`,
+`ready`, `kept` or `temporary`; other objects are `workspace`, `holder`, `proxy` or `network`.
 """
 
 REPO = _PREFIX + "repo"
@@ -74,6 +74,8 @@ def created(found: Mapping[str, str]) -> float:
     epoch; 0 if that is unknown.
     """
     try:
-        return float(found.get(CREATED, ""))
+        value = float(found.get(CREATED, ""))
     except ValueError:
         return 0.0
+    # A label may be anybody's: dates must be able to show it.
+    return value if 0 <= value < 1e11 else 0.0

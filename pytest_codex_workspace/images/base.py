@@ -62,7 +62,7 @@ def ensure_base_image(
     plan = base_plan(engine, choice, ca_certificate=ca_certificate, output=output, refresh=rebuild)
     if isolation is not None and _flavour(choice) == "custom":
         opened = isolation
-        plan = replace(plan, prepared=lambda base: with_tools(engine, opened(), base, output))
+        plan = replace(plan, prepared=lambda base: with_tools(engine, opened, base, output))
     return ensure_image(engine, plan, output, rebuild=rebuild)
 
 

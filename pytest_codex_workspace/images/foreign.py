@@ -7,10 +7,9 @@ of its programs runs with the network, the credentials or the certificates of th
 from __future__ import annotations
 
 import io
-import secrets
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
@@ -18,18 +17,23 @@ from ..codex import IMAGE
 from ..engine import labels
 from ..engine.protocol import ContainerSpec, Engine, ImageInfo, Stream
 from ..engine.session_id import Identity
+from ..engine.sweep import remove_image
 from ..errors import EngineError, ImageBuildError
 from ..host.resources import resource_dir
 from ..network.isolation import Isolation
 from ..network.rules.policy import HTTPS_ONLY
 from ..reporting.output import Output
 from ..unpatched import clock
+from .content_key import key_of
 
 __all__ = ["check_foreign", "ended_after", "limited", "with_tools"]
 
 _BUILD = "/tmp/codex-build"  # noqa: S108 -- in the container
 _NOTHING_MISSING = 3
 _LINE = 4096
+_KEPT = 5
+"""Images with tools that are kept, so that a new authority does not need a network."""
+
 _TAIL = 30
 _PATIENCE = 20 * 60.0
 """Seconds for the installation of tools."""
@@ -67,23 +71,34 @@ def check_foreign(image: ImageInfo, name: str) -> None:
 
 
 @contextmanager
-def with_tools(engine: Engine, isolation: Isolation, image: str, output: Output) -> Iterator[str]:
+def with_tools(
+    engine: Engine, open_network: Callable[[], Isolation], image: str, output: Output
+) -> Iterator[str]:
     """
     Yield the id of an image like *image* that has bash, git, Python and the trust store's
-    tools: itself, or one that exists until the end of the context.
+    tools: itself, or one that was made of it, now or earlier.
 
     What is missing is installed by the image's own package manager, in a container
     that reaches nothing but the session's proxy.
 
     Args:
         engine: the engine that has the image.
-        isolation: the session's network.
+        open_network: opens the session's network.
         image: id of the image.
         output: takes the progress.
 
     Raises:
         ImageBuildError: a tool is missing and cannot be installed.
     """
+    files = _scripts()
+    key = key_of({"image": image, "files": {name: text.decode() for name, text in files.items()}})
+    # By its name, which is ours to give; any image may have these labels.
+    tag = f"{IMAGE}:tools-{key}"
+    earlier = engine.image(tag)
+    if earlier is not None and earlier.labels.get(labels.KEY) == key:
+        yield earlier.id
+        return
+    isolation = open_network()
     holder = isolation.acquire()
     with ExitStack() as ends:
         container = ""
@@ -104,7 +119,8 @@ def with_tools(engine: Engine, isolation: Isolation, image: str, output: Output)
                     )
                 )
             )
-            engine.put_archive(container, "/", _files(isolation.info.ca_certificate))
+            files["host-ca.pem"] = isolation.info.ca_certificate
+            engine.put_archive(container, "/", _tar(files))
             stream = engine.attach(container)
             ends.callback(stream.close)
             holder.proxy.register(holder.address, container, "setup", _POLICY)
@@ -119,13 +135,11 @@ def with_tools(engine: Engine, isolation: Isolation, image: str, output: Output)
         if code == _NOTHING_MISSING:
             made = image
         elif code == 0:
-            tag = f"{IMAGE}:temporary-{secrets.token_hex(6)}"
             # Without a session: an image built from this one has these labels, too.
-            marks = {labels.KIND: "temporary", labels.SESSION: "", labels.PID: ""}
-            made = engine.commit(
-                container, tag=tag, labels={**marks, labels.CREATED: labels.now()}
-            ).id
-            ends.callback(_remove, engine, tag)
+            marks = {labels.KIND: "tools", labels.KEY: key, labels.CREATED: labels.now()}
+            marks |= {labels.SESSION: "", labels.PID: ""}
+            made = engine.commit(container, tag=tag, labels=marks).id
+            _remove_others(engine)
         else:
             raise ImageBuildError(
                 f"the tools that a workspace needs could not be installed in the base image (exit "
@@ -135,16 +149,18 @@ def with_tools(engine: Engine, isolation: Isolation, image: str, output: Output)
         yield made
 
 
-def _files(authority: bytes) -> io.BytesIO:
+def _scripts() -> dict[str, bytes]:
+    folder = resource_dir("dockerfiles")
+    return {
+        "install_tools.sh": (folder / "foreign" / "install_tools.sh").read_bytes(),
+        "build_env.sh": (folder / "common" / "build_env.sh").read_bytes(),
+    }
+
+
+def _tar(files: Mapping[str, bytes]) -> io.BytesIO:
     """
     Return the files of the installation. Of certificates, it gets the proxy's only.
     """
-    folder = resource_dir("dockerfiles")
-    files = {
-        "install_tools.sh": (folder / "foreign" / "install_tools.sh").read_bytes(),
-        "build_env.sh": (folder / "common" / "build_env.sh").read_bytes(),
-        "host-ca.pem": authority,
-    }
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name, content in files.items():
@@ -218,10 +234,14 @@ def _exit_code(engine: Engine, container: str) -> int | None:
         clock.sleep(0.02)
 
 
-def _remove(engine: Engine, tag: str) -> None:
-    # It stays without a name as long as the image that is built from it.
-    with suppress(EngineError):
-        engine.remove_image(tag)
+def _remove_others(engine: Engine) -> None:
+    """
+    Remove the names of all but the newest. An image stays as long as others are built from it.
+    """
+    found = engine.images({labels.KIND: "tools"})
+    found.sort(key=lambda one: labels.created(one.labels))
+    for one in found[:-_KEPT]:
+        remove_image(engine, one)
 
 
 def _nothing() -> None:

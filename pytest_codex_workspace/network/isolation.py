@@ -492,7 +492,7 @@ class Isolation:
             # While it is parked, the engine gives the next one another address.
             self._park(holder)
         raise EngineError(
-            f"{_ATTEMPTS} new network holders got no free address, or the proxy is too busy to say so",
+            f"{_ATTEMPTS} new network holders got no free address, or the proxy is too busy",
             remedy="Wait a minute, or run fewer workspaces that make many connections.",
         )
 

@@ -132,7 +132,7 @@ def _nearest(
 def _parts_of(entry: Entry) -> dict[str, str]:
     try:
         return {str(k): str(v) for k, v in json.loads(entry.image.labels[labels.PARTS]).items()}
-    except (KeyError, ValueError, AttributeError):
+    except (KeyError, ValueError, AttributeError, RecursionError):
         return {}
 
 

@@ -20,6 +20,7 @@ from pytest_codex_workspace.codex import IMAGE
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.docker.find import find_engine
 from pytest_codex_workspace.engine.protocol import Engine
+from pytest_codex_workspace.errors import EngineError
 from pytest_codex_workspace.host.dirs import cache_dir
 from pytest_codex_workspace.projection.repository import open_repository
 
@@ -391,3 +392,54 @@ def _newest(engine: Engine) -> str:
     setups = engine.images({labels.KIND: "setup"})
     newest = max(setups, key=lambda one: labels.created(one.labels))
     return next(tag for tag in newest.tags if ":setup-" in tag)
+
+
+@pytest.mark.slow
+@pytest.mark.promise("S14")
+def test_a_new_authority_keeps_the_cache(machine, repo, tmp_path, small_image):
+    """
+    S14: After `ca rotate`, the setup is still used, and a workspace trusts the new authority. A
+    clone elsewhere is told whose setup it gets.
+    """
+    own = Machine(machine.engine.url, small_image, tmp_path / "home", repo)
+    assert RAN in own.run()
+    rotate = (*COMMAND, "ca", "rotate")
+    with running(*rotate, cwd=tmp_path, env=own._env) as rotated:
+        assert rotated.end() == 0, rotated.output
+    assert str(tmp_path / "home" / "data" / "codex-workspace" / "ca.pem") in rotated.output
+
+    again = own.run()
+
+    assert USED in again
+    assert "setup begins" not in again
+    fork = tmp_path / "fork" / repo.name
+    shutil.copytree(repo, fork)
+    other = Machine(machine.engine.url, small_image, tmp_path / "home", fork)
+    assert f"was made from another clone, {repo}" in other.run()
+    for one in (own, other):
+        one.engine.close()
+
+
+@pytest.mark.promise("S7")
+def test_a_registry_cannot_send_without_end(codex_engine, registry):
+    """
+    S7: A download ends at its limit.
+    """
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        member = tarfile.TarInfo("noise")
+        member.size = 5_000_000
+        tar.addfile(member, io.BytesIO(os.urandom(member.size)))
+    layer.seek(0)
+    reference = f"{registry.address}/fleet:setup-{secrets.token_hex(12)}"
+    try:
+        codex_engine.import_image(layer, tag=reference, changes=['CMD ["x"]'])
+        codex_engine.push(reference, lambda _: None)
+        codex_engine.remove_image(reference)
+
+        with pytest.raises(EngineError, match="the registry sent more than 1 MB"):
+            codex_engine.pull(reference, lambda _: None, 30.0, limit=1_000_000)
+
+        assert codex_engine.image(reference) is None
+    finally:
+        codex_engine.remove_image(reference)

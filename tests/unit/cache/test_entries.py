@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from pytest_codex_workspace.cache.entries import clear, entries, evict, prune
+from pytest_codex_workspace.cache.entries import clear, entries, evict, is_old, prune
 from pytest_codex_workspace.cache.usage import Usage
 from pytest_codex_workspace.codex import IMAGE
 from pytest_codex_workspace.engine import labels
@@ -161,3 +161,19 @@ def test_the_uses_of_removed_images_are_forgotten(shelf):
     clear(shelf.engine, shelf.usage)
 
     assert 0 == shelf.usage.of(setup).hits
+
+
+def test_labels_that_somebody_else_has_written_do_no_harm():
+    """
+    A name cannot control the terminal, and a time can be shown as a duration.
+    """
+    engine = FakeEngine()
+    for number, created in enumerate(("nan", "inf", "-1", "1e300", "x")):
+        marks = {labels.KIND: "setup", labels.KEY: str(number), labels.CREATED: created}
+        engine.add_image(f"x:{number}", {**marks, labels.NAME: "a\x1b]0;owned\x07"})
+
+    found = entries(engine)
+
+    assert {0.0} == {one.created for one in found}
+    assert not [one for one in found if "\x1b" in one.repository]
+    assert all(is_old(one.image, 3600.0) for one in found)

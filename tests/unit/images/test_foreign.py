@@ -67,14 +67,14 @@ def engine_whose_script_ends_with(code, seen=None):
 def test_tools_are_installed_behind_the_gate():
     """
     The container joins the holder's namespace, has limits, and gets neither an environment nor
-    another certificate than the proxy's. The image with the tools ends with the context.
+    another certificate than the proxy's. The image with the tools is used again.
     """
     seen = []
     engine = engine_whose_script_ends_with(0, seen)
     image = engine.add_image("mine:1")
     isolation = Isolation(engine)
 
-    with foreign.with_tools(engine, isolation, image.id, QUIET) as made:
+    with foreign.with_tools(engine, lambda: isolation, image.id, QUIET) as made:
         (spec,) = seen
         assert spec.network == f"container:{isolation.acquire().container}"
         assert ({}, "0") == (spec.environment, spec.user)
@@ -88,8 +88,9 @@ def test_tools_are_installed_behind_the_gate():
             assert AUTHORITY == tar.extractfile("codex-build/host-ca.pem").read()
         assert not engine.image(made).labels[labels.SESSION]
 
-    assert engine.image(made) is None
-    assert engine.image(image.id) is not None
+    with foreign.with_tools(engine, lambda: None, image.id, QUIET) as again:
+        assert made == again
+    assert 1 == len(seen)
     assert not [one for one in engine.containers({}) if "-tools-" in one.name]
 
 
@@ -100,7 +101,7 @@ def test_an_image_with_tools_is_used_as_it_is():
     engine = engine_whose_script_ends_with(3)
     image = engine.add_image("mine:1")
 
-    with foreign.with_tools(engine, Isolation(engine), image.id, QUIET) as made:
+    with foreign.with_tools(engine, lambda: Isolation(engine), image.id, QUIET) as made:
         assert made == image.id
 
     assert 2 == len(engine._images)
@@ -115,7 +116,7 @@ def test_the_error_has_the_output():
 
     with (
         pytest.raises(ImageBuildError, match=r"exit code 100.*\nE: no .*package") as caught,
-        foreign.with_tools(engine, Isolation(engine), image.id, QUIET),
+        foreign.with_tools(engine, lambda: Isolation(engine), image.id, QUIET),
     ):
         pass
 
@@ -138,6 +139,6 @@ def test_an_installation_that_does_not_end_is_stopped(monkeypatch):
 
     with (
         pytest.raises(ImageBuildError, match="it was stopped after"),
-        foreign.with_tools(engine, Isolation(engine), image.id, QUIET),
+        foreign.with_tools(engine, lambda: Isolation(engine), image.id, QUIET),
     ):
         pass
