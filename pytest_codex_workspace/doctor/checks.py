@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -33,7 +33,7 @@ _TIMEOUT = LIMIT - 2
 
 def run_all(
     config: Config, environ: Mapping[str, str] = os.environ, *, config_error: str = ""
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, None]:
     """
     Run all checks that apply.
 
@@ -61,9 +61,11 @@ def run_all(
         *_of_repository(config, environ),
         *_of_workspace(config, one),
     ]
+    findings = run_checks(checks)
     try:
-        yield from run_checks(checks)
+        yield from findings
     finally:
+        findings.close()
         if one.done() and one.exception() is None:
             one.result().close()
 
@@ -79,7 +81,10 @@ def _of_engine(config: Config, one: Future[Engine]) -> list[Check]:
         "leftovers": engine.leftovers,
         "cache": lambda one: engine.cached_layers(one, config.cache_size, config.cache_ttl),
     }
-    return [Check("engine", name, needs(one, check, _TIMEOUT)) for name, check in found.items()]
+    return [
+        Check("engine", name, needs(one, check, _TIMEOUT), creates=name == "networks")
+        for name, check in found.items()
+    ]
 
 
 def _of_network(config: Config, environ: Mapping[str, str]) -> list[Check]:
@@ -144,4 +149,7 @@ def _of_workspace(config: Config, one: Future[Engine]) -> list[Check]:
         "image": lambda one: workspace.image(one, config.image),
         "runtimes": lambda one: workspace.runtimes(one, config.image, config.env),
     }
-    return [Check("workspace", name, needs(one, check, _TIMEOUT)) for name, check in found.items()]
+    return [
+        Check("workspace", name, needs(one, check, _TIMEOUT), creates=name == "runtimes")
+        for name, check in found.items()
+    ]

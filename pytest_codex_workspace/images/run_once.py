@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..engine.protocol import ContainerSpec, Engine
 from ..engine.session_id import Identity
+from ..engine.sweep import remove_session
 
 __all__ = ["run_once"]
 
@@ -30,15 +31,20 @@ def run_once(
         The end of its standard output, and of its standard error.
     """
     identity = Identity()
-    container = engine.create(
-        ContainerSpec(
-            image=image_id,
-            command=("bash", "--login", "-c", script),
-            name=identity.name(purpose),
-            labels=identity.labels("workspace"),
-            environment=environment,
+    try:
+        container = engine.create(
+            ContainerSpec(
+                image=image_id,
+                command=("bash", "--login", "-c", script),
+                name=identity.name(purpose),
+                labels=identity.labels("workspace"),
+                environment=environment,
+            )
         )
-    )
+    except BaseException:
+        # Interrupted when it existed already.
+        remove_session(engine, identity.id)
+        raise
     try:
         stream = engine.attach(container)
         try:
