@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, PolicyError
@@ -76,15 +77,17 @@ def _doctor(arguments: argparse.Namespace) -> int:
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     statuses: list[Status] = []
     group = ""
-    for finding in run_all(config, problem=problem):
-        statuses.append(finding.result.status)
-        if print_event(arguments, "check", **finding.to_dict()):
-            continue
-        if finding.group != group:
-            group = finding.group
-            show(group)
-        for line in finding_lines(finding, coloured=coloured):
-            show(line)
+    # Whatever ends the command, the checks remove what they have created.
+    with closing(run_all(config, problem=problem)) as findings:
+        for finding in findings:
+            statuses.append(finding.result.status)
+            if print_event(arguments, "check", **finding.to_dict()):
+                continue
+            if finding.group != group:
+                group = finding.group
+                show(group)
+            for line in finding_lines(finding, coloured=coloured):
+                show(line)
     return _finish(arguments, statuses)
 
 

@@ -33,6 +33,9 @@ def main() -> NoReturn:
     except SystemExit as exit_:
         # From the parser, which has printed its help or an error.
         code, number = int(exit_.code or 0), None
+    except KeyboardInterrupt as interrupt:
+        # It came when the command had already ended.
+        code, number = 0, getattr(interrupt, "number", _signal.SIGINT)
     code = flushed(code)
     if number is not None:
         die_by(number)
@@ -42,8 +45,11 @@ def main() -> NoReturn:
 def _thread_failed(failure: Any) -> None:
     import threading
 
+    from ..host.signals import EndingSignals
     from .streams import OutputError
 
+    if EndingSignals.ending:
+        return
     # The next line of the main thread reports that nobody reads the output.
     if not isinstance(failure.exc_value, (BrokenPipeError, OutputError)):
         threading.__excepthook__(failure)

@@ -104,7 +104,10 @@ def _act(arguments: argparse.Namespace) -> tuple[int, int | None]:
     with EndingSignals() as signals:
         try:
             _check_directory()
-            return flushed(arguments.action(arguments)), None
+            code = flushed(arguments.action(arguments))
+            if signals.received is None:
+                return code, None
+            return _interrupted(arguments, signals.received), signals.received
         except BaseException as error:
             if isinstance(error, SystemExit):
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, wait
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def run_all(
     environ: Mapping[str, str] = os.environ,
     *,
     problem: ConfigError | PolicyError | None = None,
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, None]:
     """
     Run all checks that apply.
 
@@ -65,9 +65,11 @@ def run_all(
         *_of_repository(config, environ),
         *_of_workspace(config, one),
     ]
+    findings = run_checks(checks)
     try:
-        yield from run_checks(checks)
+        yield from findings
     finally:
+        findings.close()
         if one.done() and one.exception() is None:
             one.result().close()
 
@@ -83,7 +85,10 @@ def _of_engine(config: Config, one: Future[Engine]) -> list[Check]:
         "leftovers": engine.leftovers,
         "cache": lambda one: engine.cached_layers(one, config.cache_size, config.cache_ttl),
     }
-    return [Check("engine", name, needs(one, check, _TIMEOUT)) for name, check in found.items()]
+    return [
+        Check("engine", name, needs(one, check, _TIMEOUT), creates=name == "networks")
+        for name, check in found.items()
+    ]
 
 
 def _of_network(config: Config, environ: Mapping[str, str]) -> list[Check]:
@@ -158,4 +163,7 @@ def _of_workspace(config: Config, one: Future[Engine]) -> list[Check]:
         "image": lambda one: workspace.image(one, config.image),
         "runtimes": lambda one: workspace.runtimes(one, config.image, config.env),
     }
-    return [Check("workspace", name, needs(one, check, _TIMEOUT)) for name, check in found.items()]
+    return [
+        Check("workspace", name, needs(one, check, _TIMEOUT), creates=name == "runtimes")
+        for name, check in found.items()
+    ]

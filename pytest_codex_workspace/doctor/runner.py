@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,6 +16,9 @@ __all__ = ["LIMIT", "Check", "in_thread", "needs", "run_checks"]
 
 T = TypeVar("T")
 
+_TO_REMOVE = 5.0
+"""Seconds that a check may take to remove what it has created. The next run removes the rest."""
+
 LIMIT = 9.0
 """Time limit for all checks together, in seconds."""
 
@@ -23,12 +26,14 @@ LIMIT = 9.0
 @dataclass(frozen=True, slots=True)
 class Check:
     """
-    A check with its name and group. `run` returns `None` if the check does not apply.
+    A check with its name and group. `run` returns `None` if the check does not apply. One that
+    `creates` something on the engine removes it again, and is waited for even after Ctrl-C.
     """
 
     group: str
     name: str
     run: Callable[[], Result | None]
+    creates: bool = False
 
 
 def in_thread(make: Callable[[], T]) -> Future[T]:
@@ -69,7 +74,7 @@ def needs(
     return run
 
 
-def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Iterator[Finding]:
+def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Generator[Finding, None, None]:
     """
     Run all *checks* at the same time, and yield their findings in the given order.
 
@@ -81,11 +86,16 @@ def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Iterator[Findin
         A finding for each check that applies. A check that raises is an error.
     """
     deadline = clock.monotonic() + limit
-    for check, future in [(check, in_thread(check.run)) for check in checks]:
-        wait([future], max(0.0, deadline - clock.monotonic()))
-        result = _result(future, limit)
-        if result is not None:
-            yield Finding(check.group, check.name, result)
+    running: list[tuple[Check, Future[Result | None]]] = []
+    try:
+        running += ((check, in_thread(check.run)) for check in checks)
+        for check, future in running:
+            wait([future], max(0.0, deadline - clock.monotonic()))
+            result = _result(future, limit)
+            if result is not None:
+                yield Finding(check.group, check.name, result)
+    finally:
+        wait([future for check, future in running if check.creates], _TO_REMOVE)
 
 
 def _result(future: Future[Result | None], limit: float) -> Result | None:

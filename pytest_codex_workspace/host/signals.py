@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -56,6 +57,9 @@ class EndingSignals:
         received: the first signal that arrived, if any.
     """
 
+    ending = False
+    """Whether this process has been asked to end. What its threads still say is of no interest."""
+
     def __init__(
         self,
         numbers: tuple[signal.Signals, ...] = _NUMBERS,
@@ -69,6 +73,7 @@ class EndingSignals:
         self._die = die or die_by
         self._at = 0.0
         self._before: dict[int, Any] = {}
+        self._hook: Callable[[Any], Any] = sys.unraisablehook
 
     def __enter__(self) -> EndingSignals:
         if threading.current_thread() is threading.main_thread():
@@ -76,6 +81,7 @@ class EndingSignals:
                 before = signal.getsignal(number)
                 if before in (signal.SIG_DFL, signal.default_int_handler):
                     self._before[number] = signal.signal(number, self._take)
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,11 +89,24 @@ class EndingSignals:
             if signal.getsignal(number) == self._take:
                 signal.signal(number, before)
         self._before.clear()
+        if sys.unraisablehook == self._unraisable:
+            sys.unraisablehook = self._hook
+
+    def _unraisable(self, failure: Any) -> None:
+        if not isinstance(failure.exc_value, Interrupted):
+            self._hook(failure)
+            return
+        # It came while an object was deleted, where nobody can catch it: again, a little later.
+        self.received = None
+        again = threading.Timer(0.01, os.kill, (os.getpid(), failure.exc_value.number))
+        again.daemon = True
+        again.start()
 
     def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         now = self._clock()
         if self.received is None:
             self.received, self._at = number, now
+            EndingSignals.ending = True
             raise Interrupted(number)
         if number == signal.SIGINT and now - self._at > _REPEATED:
             with suppress(OSError):

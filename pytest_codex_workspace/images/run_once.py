@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..engine.protocol import ContainerSpec, Engine
 from ..engine.session_id import Identity
+from ..engine.sweep import remove_session
 from ..errors import EngineError
 from .foreign import ended_after, limited
 
@@ -42,18 +43,23 @@ def run_once(
         EngineError: the script did not end in time.
     """
     identity = Identity()
-    container = engine.create(
-        limited(
-            ContainerSpec(
-                image=image_id,
-                # The input of a container never ends, and a profile of the image may read it.
-                command=("bash", "-c", 'exec bash --login -c "$1" </dev/null', "bash", script),
-                name=identity.name(purpose),
-                labels=identity.labels("workspace"),
-                environment=environment,
+    try:
+        container = engine.create(
+            limited(
+                ContainerSpec(
+                    image=image_id,
+                    # The input of a container never ends, and a profile of the image may read it.
+                    command=("bash", "-c", 'exec bash --login -c "$1" </dev/null', "bash", script),
+                    name=identity.name(purpose),
+                    labels=identity.labels("workspace"),
+                    environment=environment,
+                )
             )
         )
-    )
+    except BaseException:
+        # Interrupted when it existed already.
+        remove_session(engine, identity.id)
+        raise
     try:
         stream = engine.attach(container)
         try:

@@ -132,6 +132,32 @@ def test_a_hanging_thread_does_not_keep_the_process_alive():
     assert 0 == subprocess.run([sys.executable, "-c", code], timeout=30).returncode
 
 
+def test_what_a_check_creates_is_removed_before_the_end():
+    """
+    Also when the reader has gone, or after Ctrl-C; other checks are not waited for.
+    """
+    removed, go, never = [], threading.Event(), threading.Event()
+
+    def create():
+        go.wait(5)
+        removed.append("network")
+        return ok("it can be created")
+
+    findings = run_checks(
+        [
+            Check("x", "1", lambda: ok("first")),
+            Check("x", "2", create, creates=True),
+            Check("x", "3", lambda: never.wait(60) and None),
+        ]
+    )
+    next(findings)
+    threading.Timer(0.01, go.set).start()
+    findings.close()
+
+    assert removed == ["network"]
+    never.set()
+
+
 def test_a_failure_to_start_a_thread_is_an_error(monkeypatch):
     """
     The machine may be out of threads.
@@ -155,15 +181,14 @@ def test_a_check_without_its_value_has_no_result():
 @pytest.mark.parametrize(
     ("problem", "text", "remedy"),
     [
-        (EngineError("disk full", remedy="Free some: --codex-x"), "disk full", "Free some: --x"),
+        (EngineError("disk full", remedy="Free some: x"), "disk full", "Free some: x"),
         (CodexWorkspaceError("a\nb: c; d", remedy="Set A"), "a\nb: c; d", "Set A"),
         (ProjectionError("git x failed: oh; no"), "git x failed: oh; no", "Fix the cause"),
     ],
 )
 def test_one_of_our_errors_keeps_its_remedy(problem, text, remedy):
     """
-    Message and remedy stay apart, options are spelled as the command has them, and a remedy is
-    always present.
+    Message and remedy stay apart, and a remedy is always present.
     """
     got = from_error(problem)
 

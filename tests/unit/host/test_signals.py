@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -52,6 +53,26 @@ def test_what_others_have_decided_stays(number, handler):
         assert signal.getsignal(number) is handler
     assert signals.received is None
     assert signal.getsignal(number) is handler
+
+
+def test_a_signal_while_an_object_is_deleted_is_raised_later():
+    """
+    An exception that is raised there is printed and lost.
+    """
+
+    class Deleted:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    hook = sys.unraisablehook
+    over = threading.Event()
+    with EndingSignals() as signals:
+        one = Deleted()
+        with pytest.raises(Interrupted):  # noqa: PT012
+            del one
+            over.wait(10)
+    assert signals.received == signal.SIGTERM
+    assert sys.unraisablehook is hook
 
 
 def test_a_handler_that_came_later_stays():

@@ -99,3 +99,22 @@ def test_the_container_is_removed_after_an_error():
         run_once(engine, engine.add_image("x:1").id, "x", {}, purpose="x")
 
     assert [] == engine.containers({})
+
+
+def test_an_interruption_leaves_no_container(monkeypatch):
+    """
+    It is raised when the engine has answered, so the container exists by then.
+    """
+    engine = FakeEngine()
+    image = engine.add_image("x:1")
+    create = engine.create
+
+    def interrupted(spec):
+        create(spec)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "create", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_once(engine, image.id, "true", {}, purpose="x")
+    assert engine.containers({}) == []
