@@ -711,6 +711,17 @@ def _as_started(config: pytest.Config) -> Iterator[None]:
     changed is back afterwards.
     """
     first = config.stash[_ENVIRONMENT]
+    # Files in memory, in place of this machine's: pyfakefs replaces `os` in every module.
+    fakes = sys.modules.get("pyfakefs.fake_filesystem_unittest")
+    patcher = getattr(getattr(fakes, "Patcher", None), "PATCHER", None)
+    if patcher is not None and patcher.fs is not None and patcher.is_patching:
+        patcher.pause()
+        try:
+            with _as_started(config):
+                yield
+        finally:
+            patcher.resume()
+        return
     # pytest sets the names of the running test.
     changed = {
         name: os.environ.get(name)

@@ -88,6 +88,7 @@ CASES = {
     "httpretty": ("", "httpretty_"),
     "freezegun": ("", "freezegun_"),
     "time_machine": ("", "time_machine_"),
+    "pyfakefs": ("", "fs"),
     "broken": ("", "broken"),
     "plain": ("", "request"),
 }
