@@ -92,7 +92,8 @@ class ContainerSpec:
     `network` is the name of a network, `none`, or `container:<id>` to join
     the network namespace of another container. With `auto_remove` the engine
     removes the container when its first process ends. `memory_limit` is in
-    bytes, swap included. An image committed from the container keeps its labels
+    bytes, swap included. With `no_new_privileges`, no program gains rights by
+    being started (`sudo` does not work). An image committed from the container keeps its labels
     and its `environment`: no secrets here.
     """
 
@@ -107,6 +108,7 @@ class ContainerSpec:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     cap_add: Sequence[str] = ()
     cap_drop: Sequence[str] = ()
+    no_new_privileges: bool = False
     pids_limit: int | None = None
     memory_limit: int | None = None
     auto_remove: bool = True

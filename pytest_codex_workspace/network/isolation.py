@@ -190,6 +190,7 @@ class Isolation:
                 network=self._network.name,
                 aliases=("proxy",),
                 cap_drop=("NET_RAW",),
+                no_new_privileges=True,
                 pids_limit=256,
                 memory_limit=_PROXY_MEMORY,
             )
@@ -333,6 +334,7 @@ class Isolation:
                 dns=(self.address,),
                 sysctls=_SYSCTLS,
                 cap_add=("NET_ADMIN",),
+                no_new_privileges=True,
                 pids_limit=16,
             )
         )

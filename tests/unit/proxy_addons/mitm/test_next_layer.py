@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
-import pytest
 from mitmproxy.options import Options
 from mitmproxy.proxy import events
 from mitmproxy.proxy.context import Context
@@ -15,6 +15,9 @@ from proxy_addons.mitm import next_layer
 from proxy_addons.mitm.client_hello import BoundedClientTls
 from proxy_addons.mitm.next_layer import CloseConnectionLayer, LayerSelector
 from tests.helpers.flows import AddonChain
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_a_first_line_in_too_many_segments_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
