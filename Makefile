@@ -22,8 +22,10 @@ test: begin $(VENV)/.ready
 fresh:
 	@$(PYTHON) tools/fresh $(FRESH)
 
+# Bytecode is kept, whatever the environment says: pytest compiles each test file again otherwise,
+# in each of its processes, which takes as long as the tests.
 unit: $(VENV)/.ready
-	$(BIN)/pytest -n 2 -m 'not needs_engine and not slow' tests/unit tests/plugin tests/contract
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --hypothesis-profile=quick -m 'not needs_engine and not slow' tests/unit tests/plugin tests/contract
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -28,6 +28,7 @@ from .record.events import EventWriter
 from .record.request_log import RequestLogger
 from .state.connections import ConnectionRegistry
 from .state.limits import IDLE_SECONDS
+from .state.memory import return_free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,13 +178,15 @@ class Assembly:
 
     async def disconnect_idle(self) -> None:
         """
-        Close connections without a request that are idle, for as long as the proxy runs.
+        Close connections without a request that are idle, and give back free memory, for as
+        long as the proxy runs.
         """
         while True:
             await asyncio.sleep(IDLE_SECONDS / 10)
             for connection in self.registry.idle(IDLE_SECONDS):
                 self.connection_logger.log_idle(connection)
                 self._sockets.cancel(connection.client)
+            return_free_memory()
 
 
 class _Certificates(TlsConfig):

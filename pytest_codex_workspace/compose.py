@@ -224,6 +224,7 @@ def _proxy(image: Mapping[str, Any], directory: Path) -> dict[str, Any]:
         "command": ["python3", "-I", "-u", program, "--standalone", f"{_SETTINGS}/proxy.json"],
         "networks": {"internal": {"aliases": [_INSIDE]}, "egress": {}},
         "cap_drop": ["NET_RAW"],
+        "security_opt": ["no-new-privileges:true"],
         "pids_limit": 256,
         "tmpfs": ["/run"],
         "volumes": [
@@ -250,6 +251,7 @@ def _holder(image: Mapping[str, Any]) -> dict[str, Any]:
         },
         # The holder drops this capability before it becomes ready.
         "cap_add": ["NET_ADMIN"],
+        "security_opt": ["no-new-privileges:true"],
         "pids_limit": 16,
         "tmpfs": ["/run"],
         "depends_on": {"proxy": {"condition": "service_started"}},
@@ -278,6 +280,7 @@ def _projection(
         "cap_drop": ["ALL"],
         # The repository's files may be readable by their owner only.
         "cap_add": ["DAC_READ_SEARCH"],
+        "security_opt": ["no-new-privileges:true"],
         "pids_limit": 256,
         "volumes": [
             *mounts,

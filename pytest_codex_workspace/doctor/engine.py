@@ -36,6 +36,9 @@ _TOO_LOW = 2_000_000_000
 _WITHOUT_VSOCK = 23
 """The first Docker release whose seccomp profile refuses AF_VSOCK (moby/moby#44563)."""
 
+_WITHOUT_IO_URING = 25
+"""The first Docker release whose seccomp profile refuses io_uring (moby/moby#46762)."""
+
 
 def found(engine: Future[tuple[Engine, str]], timeout: float) -> Result:
     """
@@ -73,12 +76,18 @@ def sockets(engine: Engine) -> Result | None:
     major = about["version"].partition(".")[0]
     if about["name"] != "docker" or not major.isdecimal():
         return None
+    if int(major) >= _WITHOUT_IO_URING:
+        return ok("workspaces cannot open AF_VSOCK sockets or use io_uring")
     if int(major) >= _WITHOUT_VSOCK:
-        return ok("workspaces cannot open AF_VSOCK sockets")
+        return warning(
+            f"Docker {about['version']} lets workspaces use io_uring, an interface of the kernel "
+            "with a history of faults that break out of containers",
+            f"Update Docker to {_WITHOUT_IO_URING} or newer if you do not trust the workspaces.",
+        )
     return warning(
         f"Docker {about['version']} lets workspaces open AF_VSOCK sockets; in a virtual machine, "
-        "these reach its host and bypass every network",
-        f"Update Docker to {_WITHOUT_VSOCK} or newer if you do not trust the workspaces.",
+        "these reach its host and bypass every network. It also lets them use io_uring",
+        f"Update Docker to {_WITHOUT_IO_URING} or newer if you do not trust the workspaces.",
     )
 
 

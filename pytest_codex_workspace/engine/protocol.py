@@ -114,8 +114,9 @@ class ContainerSpec:
     the network namespace of another container. With `auto_remove` the engine
     removes the container when its first process ends. `memory_limit` is in
     bytes, swap included; `cpu_limit` is a number of processors. An engine that cannot
-    limit something ignores the limit. An empty `user` is the image's. An image
-    committed from the container keeps its labels and its `environment`: no secrets here.
+    limit something ignores the limit. With `no_new_privileges`, no program gains rights by
+    being started (`sudo` does not work). An empty `user` is the image's. An image committed
+    from the container keeps its labels and its `environment`: no secrets here.
     """
 
     image: str
@@ -129,6 +130,7 @@ class ContainerSpec:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     cap_add: Sequence[str] = ()
     cap_drop: Sequence[str] = ()
+    no_new_privileges: bool = False
     pids_limit: int | None = None
     memory_limit: int | None = None
     cpu_limit: float | None = None

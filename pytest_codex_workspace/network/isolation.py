@@ -253,6 +253,7 @@ class Isolation:
                 network=self._network.name,
                 aliases=("proxy",),
                 cap_drop=("NET_RAW",),
+                no_new_privileges=True,
                 pids_limit=256,
                 memory_limit=_PROXY_MEMORY,
             )
@@ -519,6 +520,7 @@ class Isolation:
                 dns=(self.address,),
                 sysctls=sysctls,
                 cap_add=("NET_ADMIN",),
+                no_new_privileges=True,
                 pids_limit=16,
                 memory_limit=_HOLDER_MEMORY,
             )

@@ -72,14 +72,16 @@ def test_capabilities_and_limits_are_applied(real: Bench) -> None:
     """
     files = "pids.max */pids.max memory.max memory/memory.limit_in_bytes"
     output = real.output(
-        sh(f"grep CapEff /proc/self/status; cd /sys/fs/cgroup; cat {files}"),
+        sh(f"grep -E 'CapEff|NoNewPrivs' /proc/self/status; cd /sys/fs/cgroup; cat {files}"),
         cap_drop=("ALL",),
         cap_add=("NET_ADMIN",),
+        no_new_privileges=True,
         pids_limit=17,
         memory_limit=64 << 20,
     )
 
-    effective, processes, memory = output.split()[1:4]
+    effective, _, confined, processes, memory = output.split()[1:6]
+    assert confined == b"1"
     assert int(effective, 16) == 1 << 12
     assert processes == b"17"
     assert memory == b"%d" % (64 << 20)

@@ -169,6 +169,7 @@ def test_a_missing_secret_is_named_before_anything_is_built(example, monkeypatch
     assert 1 == text.count("EngineUnavailable: ")
 
 
+@pytest.mark.slow
 def test_yaml_is_not_imported_without_a_file(example):
     """
     A repository without a configuration file needs no YAML.

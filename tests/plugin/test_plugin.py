@@ -123,6 +123,7 @@ def test_markers_and_options_are_registered(example):
         assert f"--codex-{name}=" in options
 
 
+@pytest.mark.slow
 def test_a_run_without_workspaces_imports_nothing_heavy(pytester, monkeypatch):
     """
     The plugin must not slow down other test runs.

@@ -134,6 +134,7 @@ def test_only_the_projection_sees_the_repository(printed):
     projection = services["projection"]
     assert projection["volumes"][0]["read_only"] is True
     assert projection["network_mode"] == "none"
+    assert projection["security_opt"] == ["no-new-privileges:true"]
     assert (["ALL"], ["DAC_READ_SEARCH"]) == (projection["cap_drop"], projection["cap_add"])
 
 

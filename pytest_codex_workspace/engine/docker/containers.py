@@ -53,6 +53,7 @@ class Containers(Images):
             "Sysctls": dict(spec.sysctls),
             "CapAdd": list(spec.cap_add),
             "CapDrop": list(spec.cap_drop),
+            "SecurityOpt": ["no-new-privileges"] if spec.no_new_privileges else [],
             "PidsLimit": spec.pids_limit,
             "Memory": spec.memory_limit or 0,
             "MemorySwap": spec.memory_limit or 0,

@@ -55,6 +55,7 @@ def add_layer(engine, name, *, kind="setup", key="k", age=0.0):
     return engine.add_image(f"codex-workspace-emulator:{kind}-{key}", labels=marks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [["--help"], ["run", "--help"], ["cache", "--help"], ["completion", "bash"], ["--version"]],

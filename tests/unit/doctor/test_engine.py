@@ -220,11 +220,12 @@ def test_the_cache_is_compared_with_its_limit(cache_home):
 
 
 @pytest.mark.parametrize(
-    ("release", "status"), [("20.10.24+dfsg1", "warning"), ("23.0.1", "ok"), ("28.2.2", "ok")]
+    ("release", "status"),
+    [("20.10.24+dfsg1", "warning"), ("24.0.7", "warning"), ("25.0.0", "ok"), ("28.2.2", "ok")],
 )
 def test_sockets_that_bypass_namespaces_are_a_warning(tmp_path, release, status):
     """
-    Docker refuses these sockets since version 23.
+    Docker refuses these sockets since version 23, and io_uring since version 25.
     """
     with stub_engine(tmp_path, {**DOCKER, "Version": release, "Arch": "amd64"}) as stub:
         stub.answers["GET /info"] = (200, {"Driver": "overlay2"})
@@ -233,7 +234,8 @@ def test_sockets_that_bypass_namespaces_are_a_warning(tmp_path, release, status)
         engine.close()
 
     assert status == got.status
-    assert "AF_VSOCK" in got.text
+    assert ("AF_VSOCK" in got.text) == (release != "24.0.7")
+    assert "io_uring" in got.text
 
 
 def test_other_engines_get_no_result_for_sockets():

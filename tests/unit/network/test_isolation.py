@@ -36,11 +36,13 @@ class Containers:
         self.taken: set[object] = set()
         """Addresses that are not free."""
         self.messages: list[dict[str, object]] = []
+        self.specs: list[ContainerSpec] = []
 
     def run(self, spec: ContainerSpec, stdin: BinaryIO, stdout: BinaryIO) -> int:
         """
         Run the program of a container until the end of its input.
         """
+        self.specs.append(spec)
         if "holder" in spec.name:
             stdin.readline()
             stdout.write(self.holder_answer)
@@ -148,6 +150,19 @@ def test_a_replaying_proxy_has_no_access(engine: FakeEngine, isolation: Isolatio
 
     [network] = engine.networks({labels.SESSION: "s1"})
     assert networks(engine, isolation.container) == {network.name}
+
+
+def test_no_program_of_the_isolation_gains_rights(
+    isolation: Isolation, containers: Containers
+) -> None:
+    """
+    Nothing in the proxy or in a holder needs set-user-id programs.
+    """
+    isolation.open(settings())
+    isolation.acquire()
+
+    assert {spec.no_new_privileges for spec in containers.specs} == {True}
+    assert len(containers.specs) == 2
 
 
 def test_a_released_namespace_is_used_again(

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[4]
 
 _PROGRAM = """
@@ -20,6 +22,7 @@ print(*sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_the_proxy_starts_without_the_addons_that_it_does_not_use() -> None:
     """
     Neither mitmproxy's web interface nor its other addons are imported: they would take a third

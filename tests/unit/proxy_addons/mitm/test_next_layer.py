@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 from mitmproxy.options import Options
 from mitmproxy.proxy import events
@@ -10,16 +11,20 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import NextLayer
 from mitmproxy.test import tflow
 
+from proxy_addons.mitm import next_layer
 from proxy_addons.mitm.client_hello import BoundedClientTls
 from proxy_addons.mitm.next_layer import CloseConnectionLayer, LayerSelector
-from proxy_addons.state.limits import MAX_FIRST_LINE_SEGMENTS
 from tests.helpers.flows import AddonChain
 
+if TYPE_CHECKING:
+    import pytest
 
-def test_a_first_line_in_too_many_segments_is_refused() -> None:
+
+def test_a_first_line_in_too_many_segments_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Each segment means a look at all segments of the first line, so their number is limited.
     """
+    monkeypatch.setattr(next_layer, "MAX_FIRST_LINE_SEGMENTS", 64)
     chain = AddonChain()
     connection = chain.connect(("example.org", 443))
     context = Context(connection.client, Options())
@@ -36,7 +41,7 @@ def test_a_first_line_in_too_many_segments_is_refused() -> None:
         if nextlayer.layer is not None:
             break
 
-    assert count == MAX_FIRST_LINE_SEGMENTS + 1
+    assert count == 65
     assert isinstance(nextlayer.layer, CloseConnectionLayer)
     assert chain.events[-1]["reason"] == "not-tls"
 

@@ -1,0 +1,8 @@
+"""How much hypothesis tries."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+# `make unit` runs often and tries a part of the examples; `make test` tries all of them.
+settings.register_profile("quick", max_examples=20, database=None)
