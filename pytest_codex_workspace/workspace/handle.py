@@ -189,7 +189,7 @@ class Workspace:
         if target.is_dir():
             target = target / source.resolve().name
         elif not target.parent.is_dir():
-            raise FileNotFoundError(f"no such directory in the workspace: {target.parent}")
+            raise _missing("directory", target.parent)
         with pack(source, target.name) as archive:
             self._engine.put_archive(self.container, str(target.parent), archive)
 
@@ -206,11 +206,16 @@ class Workspace:
         """
         source = self.path(path)
         if not source.exists():
-            raise FileNotFoundError(f"no such file in the workspace: {source}")
+            raise _missing("file", source)
         unpack(self._engine.get_archive(self.container, str(source)), Path(host_path))
 
     def _cwd(self, cwd: str | PurePosixPath | None) -> str:
         return str(self.project if cwd is None else self.project / cwd)
+
+
+def _missing(kind: str, path: PurePosixPath) -> FileNotFoundError:
+    # The name may come from a listing.
+    return FileNotFoundError(f"no such {kind} in the workspace: {printable(str(path))}")
 
 
 def _argv(cmd: Any) -> list[str]:

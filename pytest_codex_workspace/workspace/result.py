@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import ExecError, ExecTimeout
+from ..text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +83,8 @@ class ExecResult:
 
     def describe(self, what: str) -> str:
         """
-        Return *what* happened to the command, and the last lines of its output.
+        Return *what* happened to the command, and the last lines of its output, without
+        control sequences.
         """
         lines = [f"{what}, after {self.duration:.2f} s: {self.command}"]
         if self.cwd:
@@ -94,7 +96,7 @@ class ExecResult:
                 lines += [f"  | {line}" for line in tail]
             else:
                 lines.append(f"nothing on its {name}")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     @property
     def command(self) -> str:

@@ -66,6 +66,9 @@ def _shown(method):
 
 
 DOORS = {
+    "notes about a command": lambda: ExecResult(
+        HOSTILE, 1, HOSTILE.encode("utf-8", "replace")
+    ).describe(HOSTILE),
     "an error of the engine": _error(EngineError),
     "an error of a file": _error(ConfigError),
     "a lost workspace": _error(WorkspaceLost),

@@ -221,3 +221,13 @@ def test_a_download_of_a_link_that_leads_outside_is_refused(ws, tmp_path):
         ws.download("sub", tmp_path / "copy")
     with pytest.raises(FileNotFoundError, match="no such file in the workspace"):
         ws.download("none", tmp_path / "copy")
+
+
+def test_the_error_of_a_listed_name_has_no_control_sequences(ws, tmp_path):
+    """
+    A workspace may name its files as it likes, and remove them in between.
+    """
+    with pytest.raises(FileNotFoundError, match=r"no such file in the workspace: .*/gone$"):
+        ws.download("\x1b[2Jgone", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no such directory in the workspace: .*/gone$"):
+        ws.upload(tmp_path, "\x1b]0;x\x07gone/x")
