@@ -28,6 +28,9 @@ __all__ = ["Launcher", "Running", "UnusableImage"]
 
 _AGENT = ("python3", "-I", "-S", "-u", AGENT)
 _PIDS = 4096
+_HOLDERS = 10
+"""How many holders are tried if each is removed before its workspace is there."""
+
 # No ::1: there is no IPv6, and a server told to listen on "localhost" would take it first.
 # The last name is what `hostname` prints; git looks it up, which must not count as an outside name.
 _HOSTS = "127.0.0.1\tlocalhost\n{proxy}\tproxy\n{own}\tworkspace {hostname}\n"
@@ -118,7 +121,9 @@ class Launcher:
                 files are missing from the engine's disk.
             EngineError: the engine refused.
         """
+        left = _HOLDERS
         while True:
+            left -= 1
             holder = self._isolation.acquire()
             try:
                 return self._launch(holder, image, env, phase, policy, cwd, cassette)
@@ -126,7 +131,7 @@ class Launcher:
                 raise UnusableImage(image, error) from None
             except EngineError as error:
                 # A holder that was removed is not lent again; another may do.
-                if not self._isolation.is_alive(holder):
+                if left and not self._isolation.is_alive(holder):
                     continue
                 if any(words in str(error).lower() for words in _DAMAGE):
                     raise UnusableImage(image, error) from None

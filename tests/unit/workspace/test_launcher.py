@@ -170,6 +170,26 @@ def test_another_holder_takes_the_place_of_one_that_is_gone(world, session):
     session.launcher.stop(second)
 
 
+def test_holders_that_are_always_gone_are_an_error(world, session, monkeypatch):
+    """
+    Somebody removes each of them. A launch does not try for ever.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.workspace.launcher._HOLDERS", 3)
+    tried = []
+
+    def fail(holder, *_):
+        tried.append(holder.container)
+        world.engine.remove(holder.container)
+        session.isolation.release(holder, "", lambda: None)
+        raise EngineError("the holder is gone")
+
+    monkeypatch.setattr(session.launcher, "_launch", fail)
+    with pytest.raises(EngineError, match="the holder is gone"):
+        launch(session)
+
+    assert len(set(tried)) == 3
+
+
 def test_requests_belong_to_the_phase_in_which_they_are_made(world, session):
     """
     A container enters another phase with another policy.
