@@ -304,7 +304,7 @@ class LayerStore:
         if made and own and made != own:
             self._output.note(
                 f"the cached setup of {recipe.labels.name} was made from another clone, {made}; "
-                "--codex-cache-scope keeps clones apart"
+                f"{spell_option('cache-scope')} keeps clones apart"
             )
 
     def _fetch(self, recipe: Recipe) -> Layer | None:

@@ -493,7 +493,8 @@ class Isolation:
             # While it is parked, the engine gives the next one another address.
             self._park(holder)
         raise EngineError(
-            f"{_ATTEMPTS} new network holders got no free address, or the proxy is too busy",
+            f"{_ATTEMPTS} new network holders got no address that is free, or the proxy is too "
+            "busy to say so",
             remedy="Wait a minute, or run fewer workspaces that make many connections.",
         )
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ..errors import ConfigError
 from ..projection.git import inside, reading_environment, run_git
 from ..projection.repository import RepositorySnapshot
+from ..text.option_names import spell_option
 
 __all__ = ["scope_of"]
 
@@ -58,8 +59,8 @@ def _remote(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> str:
     )
     if not address:
         raise ConfigError(
-            f"--codex-cache-scope=remote, but {snapshot.path} has no remote 'origin'",
-            remedy="Use --codex-cache-scope=path, which depends on where the clone is.",
+            f"{spell_option('cache-scope', 'remote')}, but {snapshot.path} has no remote 'origin'",
+            remedy=f"Use {spell_option('cache-scope', 'path')}, which depends on where the clone is.",
         )
     parts = urlsplit(address)
     if parts.hostname and "@" in parts.netloc:

@@ -34,7 +34,7 @@ first argument, on each. End without reading, at the latest after the seconds of
 
 AGAIN = (
     f"import sys, time\nprogram = {FLOOD!r}\nprint('sent', flush=True)\n"
-    "while True: exec(program); time.sleep(0.5)\n"
+    "while True: exec(program); time.sleep(1)\n"
 )
 """The same again and again. The pauses leave the processor to others."""
 
@@ -64,7 +64,7 @@ one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 one.connect(("proxy", 53))
 print("sent", flush=True)
 while True:
-    for _ in range(100):
+    for _ in range(50):
         try:
             one.send(query(b"%d.look-up.example" % random.getrandbits(40)))
         except OSError:
@@ -92,6 +92,6 @@ while True:
     except OSError:
         pass
     one.close()
-    time.sleep(0.05)
+    time.sleep(0.2)
 """
 """Send what is no request, or hardly one, without end."""

@@ -163,7 +163,7 @@ def test_hostile_neighbours_cost_only_time(
     honest.network.stub(host="mine.example", text="mine")
     processes = []
     programs = {
-        "flood.example": [AGAIN, "flood.example", "60", "0.5"],
+        "flood.example": [AGAIN, "flood.example", "40", "0.5"],
         "slow.example": [PENDING],
         "look-up.example": [LOOKUPS],
         "nonsense.example": [NONSENSE],
