@@ -60,7 +60,7 @@ def _remote(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> str:
     if not address:
         raise ConfigError(
             f"{spell_option('cache-scope', 'remote')}, but {snapshot.path} has no remote 'origin'",
-            remedy=f"Use {spell_option('cache-scope', 'path')}, which depends on where the clone is.",
+            remedy=f"Use {spell_option('cache-scope', 'path')}: it depends on where the clone is.",
         )
     parts = urlsplit(address)
     if parts.hostname and "@" in parts.netloc:
