@@ -338,6 +338,9 @@ def test_a_missing_base_image_is_explained(tmp_path):
     assert run.returncode == 125
     assert "ImageBuildError" in run.stderr
     assert "localhost:1/no/such:image" in run.stderr
+    # As this program spells it.
+    assert "--image=slim" in run.stderr
+    assert "--codex-image" not in run.stderr
     assert "Traceback" not in run.stderr
 
 

@@ -181,6 +181,29 @@ def test_exec_passes_bytes_as_they_come(plain_repo):
         run.communicate()
 
 
+def test_exec_with_streams_that_cannot_be_used(plain_repo):
+    """
+    Its own failures have their own exit code, and a command is not disturbed by a standard error
+    or a standard input that is closed.
+    """
+    run = f"{' '.join(COMMAND)} exec {SLIM} --output=quiet {plain_repo} --"
+    line = (
+        f"{run} 'seq 100000' >/dev/full; echo full $? >&2\n"
+        f"{run} 'echo x' >&-; echo closed $? >&2\n"
+        f"{run} 'cat; echo y; echo z >&2; exit 125' <&- 2>&-; echo own $? >&2\n"
+    )
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+
+    assert done.stdout == "y\n"
+    assert done.stderr.splitlines() == [
+        "codex-workspace: OutputError: standard output cannot be written: No space left on device",
+        "full 125",
+        "codex-workspace: OutputError: standard output cannot be written: Bad file descriptor",
+        "closed 125",
+        "own 125",
+    ]
+
+
 def test_exec_on_a_forced_terminal(sit, plain_repo):
     """
     With `--tty`, the command has a terminal, even if this process has none; without `--tty`, it
