@@ -94,7 +94,7 @@ def changes(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
     Check for changes in the work tree that are not committed.
     """
     try:
-        found = find_changes(snapshot.path, environ, timeout=_TIMEOUT, submodules=True)
+        found = find_changes(snapshot.path, environ, timeout=_TIMEOUT)
     except ProjectionError as problem:
         # The check is slow for a large work tree, but a workspace does not need it.
         return replace(from_error(problem), status="warning")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GitResult",
+    "configured",
     "git",
     "inside",
     "isolated_environment",
@@ -98,7 +99,7 @@ def reading_environment(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if name not in _OF_ANOTHER_REPOSITORY and not name.startswith("GIT_TRACE")
     }
-    return _configured({**kept, **_READ_ONLY}, _SAFE)
+    return configured({**kept, **_READ_ONLY}, _SAFE)
 
 
 def isolated_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
@@ -124,7 +125,7 @@ def isolated_environment(environ: Mapping[str, str], home: Path) -> dict[str, st
     }
 
 
-def _configured(env: dict[str, str], values: Mapping[str, str]) -> dict[str, str]:
+def configured(env: dict[str, str], values: Mapping[str, str]) -> dict[str, str]:
     """
     Return *env* with the values of the configuration *values* as well, which take precedence.
     """

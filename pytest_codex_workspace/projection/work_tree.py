@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..codex import CONFIG_FILE, SCRIPTS, SETUP
 from ..errors import ProjectionError
 from .committed_files import CommittedFiles
-from .git import git, reading_environment
+from .git import configured, git, reading_environment, run_git
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Changes", "describe_place", "find_changes", "notes_on"]
 
 _SHOWN = 5
+_FILTERS = r"^filter\..*\.(clean|process|required)$"
+_OWN = ("local", "worktree")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +55,25 @@ class Changes:
         )
 
 
-def find_changes(
-    top: Path, environ: Mapping[str, str], *, timeout: float, submodules: bool = False
-) -> Changes:
+def find_changes(top: Path, environ: Mapping[str, str], *, timeout: float) -> Changes:
     """
-    Compare a work tree with its HEAD.
+    Compare a work tree with its HEAD. Nothing that the repository configures is run.
 
     Args:
         top: top level of the work tree.
         environ: environment for git.
         timeout: limit in seconds.
-        submodules: look for changes in the work trees of submodules, too.
 
     Raises:
         ProjectionError: git failed, or needed more than *timeout* seconds.
     """
+    env = reading_environment(environ)
     listed = git(
         *("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal"),
-        *(() if submodules else ("--ignore-submodules=dirty",)),
+        # Git would run in the work trees of submodules, with their configuration.
+        "--ignore-submodules=dirty",
         cwd=top,
-        env=reading_environment(environ),
+        env=configured(env, _without_own_filters(top, env, timeout)),
         timeout=timeout,
     )
     entries = [entry for entry in os.fsdecode(listed).split("\0") if entry]
@@ -80,6 +81,20 @@ def find_changes(
         tuple(entry[3:] for entry in entries if not entry.startswith("??")),
         tuple(entry[3:] for entry in entries if entry.startswith("??")),
     )
+
+
+def _without_own_filters(top: Path, env: Mapping[str, str], timeout: float) -> dict[str, str]:
+    """
+    Return the configuration that switches off the filters which the repository itself configures.
+    Those of the user's own configuration, such as git-lfs, stay.
+    """
+    options = ("config", "--show-scope", "-z", "--name-only", "--get-regexp", _FILTERS)
+    listed = run_git(*options, cwd=top, env=env, timeout=timeout)
+    if listed.code not in (0, 1):  # 1: there are none.
+        raise ProjectionError(f"git config failed: {listed.stderr}")
+    words = os.fsdecode(listed.stdout).split("\0")
+    names = [name for scope, name in zip(words[::2], words[1::2], strict=False) if scope in _OWN]
+    return {name: "false" if name.endswith(".required") else "" for name in names}
 
 
 def notes_on(

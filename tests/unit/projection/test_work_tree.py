@@ -109,6 +109,41 @@ def test_a_directory_of_a_larger_repository_is_said(repo: Repository) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["clean", "process", "included"])
+def test_no_program_of_the_repository_runs(repo: Repository, tmp_path: Path, kind: str) -> None:
+    """
+    Git would run a filter that the repository configures for each changed file.
+    """
+    ran = tmp_path / "ran"
+    config = repo.path / ".git/config"
+    if kind == "included":
+        repo.git("config", "include.path", str(tmp_path / "more"))
+        config = tmp_path / "more"
+    key = "clean" if kind == "included" else kind
+    for name, value in ((key, f"touch {ran}; cat"), ("required", "true")):
+        repo.git("config", f"--file={config}", f"filter.a.B c.{name}", value)
+    (repo.path / ".git/info/attributes").write_text('a filter="a.B c"\na filter=a.B\n')
+    repo.git("config", f"--file={config}", f"filter.a.B.{key}", f"touch {ran}; cat")
+    (repo.path / "a").write_text("2")
+
+    (line,) = notes_on(repo.path, "HEAD", repo.env, timeout=20)
+
+    assert line.startswith("1 changed file is not")
+    assert not ran.exists()
+
+
+def test_a_filter_of_the_user_runs(repo: Repository, tmp_path: Path) -> None:
+    """
+    Without git-lfs, each of its files would seem to be changed.
+    """
+    home = tmp_path / "home/.gitconfig"
+    repo.git("config", f"--file={home}", "filter.one.clean", "sed s/2/1/")
+    (repo.path / ".git/info/attributes").write_text("a filter=one\n")
+    (repo.path / "a").write_text("2")
+
+    assert notes_on(repo.path, "HEAD", repo.env, timeout=20) == []
+
+
 def test_a_slow_work_tree_holds_nobody_up(repo: Repository) -> None:
     """
     After the limit, nothing is said about changes; doctor says why.
@@ -116,7 +151,7 @@ def test_a_slow_work_tree_holds_nobody_up(repo: Repository) -> None:
     (repo.path / "a").write_text("22")
 
     assert notes_on(repo.path, "HEAD", repo.env, timeout=0) == []
-    with pytest.raises(ProjectionError, match="git status did not end within 0 s"):
+    with pytest.raises(ProjectionError, match="did not end within 0 s"):
         find_changes(repo.path, repo.env, timeout=0)
 
 
