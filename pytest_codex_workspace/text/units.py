@@ -6,6 +6,7 @@ import re
 
 __all__ = ["parse_duration", "parse_size", "show_duration", "show_size"]
 
+_LONGEST = 30
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {
@@ -65,5 +66,6 @@ def show_size(size: int) -> str:
 
 
 def _parts(text: str) -> tuple[float, str]:
-    found = _QUANTITY.fullmatch(text)
+    # Nobody means a number of more digits, which would be infinite in the end.
+    found = _QUANTITY.fullmatch(text) if text.isascii() and len(text) <= _LONGEST else None
     return (float(found[1]), found[2]) if found else (-1.0, "")

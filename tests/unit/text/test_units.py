@@ -56,3 +56,14 @@ def test_durations_and_sizes_are_formatted_in_large_units():
 
     assert ["0 s", "59 s", "1 min", "59 min", "1 h 1 min", "1 d 1 h"] == durations
     assert ["0 B", "999 B", "1 kB", "1.5 MB", "20 GB"] == sizes
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "\u0661", "nan", "inf", "1e9", "-1"])
+def test_numbers_that_nobody_means_are_rejected(number):
+    """
+    They would be infinite, or end in an error far from the option.
+    """
+    with pytest.raises(ValueError, match="must be a duration"):
+        parse_duration(number)
+    with pytest.raises(ValueError, match="must be a size"):
+        parse_size(f"{number}GB")
