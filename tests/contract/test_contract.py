@@ -522,8 +522,11 @@ def test_a_saved_image_can_be_loaded(bench: Bench, tmp_path: Path) -> None:
     assert bench.engine.image(tag) is None
 
     with archive.open("rb") as file:
-        bench.engine.load(file)
+        (loaded,) = bench.engine.load(file)
 
+    assert tag in loaded
+    assert not bench.engine.ran_out_of_memory(image.id)
+    assert bench.engine.capacity.cpus
     found = bench.engine.image(tag)
     # What an id is made of is the engine's own affair.
     assert found is not None

@@ -145,6 +145,7 @@ class FakeImages(FakeState):
                 digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
                 about = json.dumps(
                     {
+                        "id": image.id,
                         "config": {"Labels": image.labels, "OnBuild": image.on_build},
                         "rootfs": {"type": "layers", "diff_ids": [digest]},
                     }
@@ -186,7 +187,7 @@ class FakeImages(FakeState):
                         raise refusal(what, f"invalid diffID for layer 0: expected {digest}")
                     files.unpack("/", io.BytesIO(layer))
                 image = Image(
-                    f"sha256:{hashlib.sha256(config).hexdigest()}",
+                    about.get("id") or f"sha256:{hashlib.sha256(config).hexdigest()}",
                     about["config"]["Labels"],
                     files,
                     on_build=tuple(about["config"].get("OnBuild") or ()),

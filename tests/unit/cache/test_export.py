@@ -167,6 +167,9 @@ def victim(tmp_path):
     An engine with an image of its user, and a file with a setup image.
     """
     source, engine = FakeEngine(), FakeEngine()
+    for number in range(9):
+        # Fake engines count their ids, and these two must not have the same.
+        source.add_image(f"other:{number}")
     add(source)
     engine.add_image("python:3.12", {"of": "user"})
     return engine, saved(source, tmp_path / "file.tar", f"{IMAGE}:setup-k")
