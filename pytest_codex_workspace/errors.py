@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from .text.printable import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from .network.rules.request import Request
     from .workspace.result import ExecResult
 
 __all__ = [
@@ -94,6 +96,8 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         tail: the last lines of that output.
         shown: whether that output, with its last lines, was shown while the script ran.
         without_tail: the text of the error without those lines.
+        where: line and command at which the script ended; empty if it is not known.
+        requests: the first request of each problem on the network while it ran.
     """
 
     def __init__(
@@ -106,6 +110,8 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         tail: str = "",
         without_tail: str = "",
         shown: bool = False,
+        where: str = "",
+        requests: Sequence[Request] = (),
     ) -> None:
         super().__init__(message)
         self.without_tail = printable(without_tail) or str(self)
@@ -114,6 +120,8 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         self.exit_code = exit_code
         self.log_path = log_path
         self.tail = tail
+        self.where = printable(where)
+        self.requests = tuple(requests)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.args[0], self.__dict__)

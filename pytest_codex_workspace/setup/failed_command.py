@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
-__all__ = ["NOTE", "TRAP", "FailedCommand"]
-
-NOTE = "/opt/codex/failed-command"
-"""File in a container in which bash notes a failed command."""
+__all__ = ["FailedCommand", "LastFailure"]
 
 # The script's shell reads this as BASH_ENV, after its profile. The shells that it starts do not.
 # Of what a script can see, `trap -p ERR` and the E in `$-` differ; `$?`, `$_` and PIPESTATUS do
 # not. A trap on ERR of its own replaces this one. Files and not a descriptor, because a daemon
 # would inherit the descriptor and seem to be a part of the script.
-TRAP = r"""rm -f "$BASH_ENV"
-unset BASH_ENV
+_TRAP = r"""unset BASH_ENV
 set -E
 trap 'printf "%s\0%s\0%s\0%.0s" "$?" "$LINENO" "${BASH_SOURCE[0]}" "$_" 2>/dev/null >|NOTE' ERR
 """
-"""Text for BASH_ENV; NOTE stands for the file to write."""
-
 _LIMIT = 200
+_NOTE_LIMIT = 8 << 10
+_SCRIPT_LIMIT = 1 << 20
 _NUMBER = re.compile("[0-9]{1,9}")
 _WORDS = re.compile(r"\w")
 
@@ -65,3 +63,77 @@ class FailedCommand:
         if len(found) > _LIMIT:
             found = f"{found[:_LIMIT]} ..."
         return f"line {self.line}" + (f": {found}" if _WORDS.search(found) else "")
+
+
+class ScriptFiles(Protocol):
+    """
+    The files of a workspace.
+    """
+
+    def read_file(self, path: str, *, limit: int) -> bytes:
+        """
+        Return the content of a file of at most *limit* bytes.
+        """
+
+    def write_file(self, path: str, data: bytes) -> None:
+        """
+        Write a file.
+        """
+
+    def unlink(self, path: str) -> None:
+        """
+        Remove a file.
+        """
+
+
+class LastFailure:
+    """
+    The note of one run of a script. Where it cannot be written, nothing is known.
+
+    Args:
+        files: the files of the workspace.
+        directory: a directory in it for two files, which exist during the run.
+    """
+
+    def __init__(self, files: ScriptFiles, directory: str) -> None:
+        self._files = files
+        self._note = f"{directory}/failed-command"
+        self.bash_env = f"{directory}/on-error.sh"
+
+    def prepare(self) -> None:
+        """
+        Write the file that `bash_env` names, for the variable BASH_ENV of the script's shell.
+        """
+        with suppress(OSError):
+            self._files.write_file(self.bash_env, _TRAP.replace("NOTE", self._note).encode())
+
+    def take(self, exit_code: int, project: str) -> str:
+        """
+        Return where a script ended with *exit_code*, and remove the files.
+
+        Args:
+            exit_code: of the script.
+            project: the directory in which the script ran.
+
+        Returns:
+            Text such as `line 3: curl -f https://example.org/`, with the file if the script
+            sources it; empty if it is not known.
+        """
+        try:
+            found = FailedCommand.parse(self._files.read_file(self._note, limit=_NOTE_LIMIT))
+            if found is None or found.exit_code != exit_code:
+                return ""
+            text = self._text_of(found.file, project)
+            return found.describe(text)
+        except OSError:
+            return ""
+        finally:
+            for path in (self._note, self.bash_env):
+                with suppress(OSError):
+                    self._files.unlink(path)
+
+    def _text_of(self, file: str, project: str) -> str:
+        path = file if file.startswith("/") else f"{project}/{file}"
+        with suppress(OSError):
+            return self._files.read_file(path, limit=_SCRIPT_LIMIT).decode("utf-8", "replace")
+        return ""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..codex import RESUME, SETUP
-from ..errors import SetupError, WorkspaceLost
+from ..codex import INSIDE, RESUME, SETUP
+from ..errors import CodexWorkspaceError, SetupError, WorkspaceLost
 from ..host.bounded_log import BoundedLog
 from ..host.dirs import cache_dir
 from ..network.matching import Phase
+from ..network.problems import describe_problems, problems_of
 from ..network.rules.request import Request
 from ..options.config import Config
 from ..reporting.output import Output
@@ -23,6 +24,7 @@ from ..unpatched import clock
 from ..workspace.channel import Channel
 from ..workspace.launcher import Launcher, Running
 from ..workspace.result import out_of_memory
+from .failed_command import LastFailure
 from .spec import WorkspaceSpec
 
 __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
@@ -30,6 +32,7 @@ __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
 _SCRIPTS: Mapping[Phase, str] = {"setup": SETUP, "resume": RESUME}
 _OUTPUT_LIMIT = 1024 * 1024
 _TAIL_LINES = 25
+_PROBLEMS = 5
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
 _IDLE = 60.0
@@ -42,6 +45,7 @@ _LINES = 20_000
 # so that what the script finds relative to itself is still there. Nobody answers
 # what it asks, so its input has ended.
 RUN = r"""exec 2>&1 </dev/null
+[ -z "${2-}" ] || [ -n "${BASH_ENV-}" ] || export BASH_ENV=$2
 if grep -q $'\r$' "$1"; then
   copy=${1%/*}/.${1##*/}.lf
   trap 'rm -f "$copy"' EXIT
@@ -99,7 +103,7 @@ class ScriptRunner:
             self._output.note(f"{script} gets the secrets {', '.join(spec.secrets.names)}")
         with self._output.step(f"running {script}"):
             try:
-                run = run_script(
+                return run_script(
                     running.channel,
                     script,
                     project=spec.project,
@@ -107,12 +111,14 @@ class ScriptRunner:
                     log_path=log_path_of(spec, f"{running.container[:12]}-{phase}"),
                     show=self._output.script,
                     secrets=spec.secrets,
+                    requests=lambda: self._requests(running, phase),
                 )
             except SetupError as error:
                 error.shown = error.shown and self._output.mode != "quiet"
                 raise
-        requests = self._launcher.requests(running)
-        return replace(run, requests=tuple(one for one in requests if one.phase == phase))
+
+    def _requests(self, running: Running, phase: Phase) -> list[Request]:
+        return [one for one in self._launcher.requests(running) if one.phase == phase]
 
 
 def log_path_of(spec: WorkspaceSpec, what: str) -> Path:
@@ -143,6 +149,8 @@ def run_script(
     log_path: Path,
     show: Callable[[str], None],
     secrets: Secrets = NO_SECRETS,
+    requests: Callable[[], Sequence[Request]] = tuple,
+    inside: str = INSIDE,
 ) -> ScriptRun:
     """
     Run *script* in the project directory with a bash login shell.
@@ -156,6 +164,8 @@ def run_script(
         show: called with each line as it comes.
         secrets: further variables of the script; their values are removed from
             what is shown, logged and returned.
+        requests: returns what the script has requested.
+        inside: a directory of the workspace for files of ours.
 
     Raises:
         SetupError: the script failed or ran longer than *timeout*.
@@ -170,7 +180,9 @@ def run_script(
     env = secrets.values
     hidden = secrets.redaction.stream()
     with _redacted(secrets):
-        argv = ["bash", "-c", RUN, "bash", script]
+        last_failure = LastFailure(channel, inside)
+        last_failure.prepare()
+        argv = ["bash", "-c", RUN, "bash", script, last_failure.bash_env]
         process = channel.start(argv, cwd=project, env=env, stdin=False)
 
     def expire() -> None:
@@ -211,32 +223,54 @@ def run_script(
         idle.end()
     duration = clock.monotonic() - started
     output = kept.decode("utf-8", "replace")
+    where = secrets.redaction.text(last_failure.take(code, project))
     if code == 0 and not expired.is_set():
-        return ScriptRun(output, duration, log_path=log_path)
+        return ScriptRun(output, duration, tuple(requests()), log_path=log_path)
     tail = "".join(output.splitlines(keepends=True)[-_TAIL_LINES:])
     what = (
         f"ran longer than {timeout:g} s and was killed ({spell_option('setup-timeout')} sets the "
         "limit)"
         if expired.is_set()
-        else f"exited with {code} after {duration:.1f} s"
+        else f"exited with {code} after {duration:.1f} s" + (f", at {where}" if where else "")
     )
     if ended.out_of_memory:
         what += f": {out_of_memory()}"
     if "".join(waited):
         what += f"; it seemed to wait for input: {secrets.redaction.text(waited[0])}"
+    wrong, refused = _network_problems(requests)
     advice = (
         f"Full log: {log_path}\nThe cache was not changed. Fix the script, commit it (a workspace "
         "contains only what is committed) and run again."
     )
     raise SetupError(
-        f"{script} {what}.\nLast lines of its output:\n{_indented(tail)}\n{advice}",
+        f"{script} {what}.\n{wrong}Last lines of its output:\n{_indented(tail)}\n{advice}",
         script=script,
         exit_code=None if expired.is_set() else code,
         log_path=log_path,
         tail=tail,
-        without_tail=f"{script} {what}.\n{advice}",
+        without_tail=f"{script} {what}.\n{wrong}{advice}",
         shown=not shown.missed,
+        where=where,
+        requests=refused,
     )
+
+
+def _network_problems(
+    requests: Callable[[], Sequence[Request]],
+) -> tuple[str, tuple[Request, ...]]:
+    """
+    Return what went wrong on the network while a script ran, as text that ends its line and as
+    the first request of each problem.
+    """
+    try:
+        problems = problems_of(requests())
+    except CodexWorkspaceError as error:
+        return f"What it requested is not known: {error.message}\n", ()
+    if not problems:
+        return "", ()
+    lines = "\n".join(f"  {line}" for line in describe_problems(problems, shown=_PROBLEMS))
+    text = f"This went wrong on the network while it ran:\n{lines}\n"
+    return text, tuple(problem.first for problem in problems)
 
 
 class _Idle:

@@ -7,29 +7,60 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace.setup.failed_command import TRAP, FailedCommand
+from pytest_codex_workspace.setup.failed_command import FailedCommand, LastFailure
 
 pytestmark = pytest.mark.needs_bash
 
 
-def run(tmp_path: Path, script: str) -> tuple[subprocess.CompletedProcess[str], bytes]:
+class LocalFiles:
     """
-    Run *script* with the trap, and return the finished process and the note.
+    The files of this machine.
+    """
+
+    def read_file(self, path: str, *, limit: int) -> bytes:
+        """
+        Return the content of a file.
+        """
+        data = Path(path).read_bytes()
+        assert len(data) <= limit
+        return data
+
+    def write_file(self, path: str, data: bytes) -> None:
+        """
+        Write a file.
+        """
+        Path(path).write_bytes(data)
+
+    def unlink(self, path: str) -> None:
+        """
+        Remove a file.
+        """
+        Path(path).unlink()
+
+
+def run(
+    tmp_path: Path, script: str, code: int | None = None
+) -> tuple[subprocess.CompletedProcess[str], str]:
+    """
+    Run *script*, and return the finished process and where it ended.
     """
     (tmp_path / "script.sh").write_text(script)
     (tmp_path / "sourced.sh").write_text("true\nls /nowhere\n")
-    note, env = tmp_path / "note", tmp_path / "env"
-    env.write_text(TRAP.replace("NOTE", str(note)))
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    last = LastFailure(LocalFiles(), str(inside))
+    last.prepare()
     done = subprocess.run(
         ["bash", "script.sh"],
         check=False,
         cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "BASH_ENV": str(env), "LC_ALL": "C"},
+        env={"PATH": "/usr/bin:/bin", "BASH_ENV": last.bash_env, "LC_ALL": "C"},
         capture_output=True,
         text=True,
     )
-    assert not env.exists()
-    return done, note.read_bytes() if note.exists() else b""
+    where = last.take(done.returncode if code is None else code, str(tmp_path))
+    assert list(inside.iterdir()) == []
+    return done, where
 
 
 @pytest.mark.parametrize(
@@ -49,12 +80,17 @@ def test_the_command_that_failed_is_known(tmp_path: Path, script: str, text: str
     """
     Line and command are those of the script, also in a function, subshell or sourced file.
     """
-    done, note = run(tmp_path, script)
-    found = FailedCommand.parse(note)
-    assert found is not None
-    assert done.returncode == found.exit_code
-    assert found.describe((tmp_path / found.file).read_text()) == text
+    done, where = run(tmp_path, script)
+    assert where == text
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("script", ["cd /nowhere\nexit 3\n", "true\n", "trap - ERR\nfalse\n"])
+def test_an_end_that_is_not_noted_is_not_guessed(tmp_path: Path, script: str) -> None:
+    """
+    A command that failed earlier, with another exit code, is not why the script ended.
+    """
+    assert run(tmp_path, script)[1] == ""
 
 
 def test_special_variables_are_kept(tmp_path: Path) -> None:

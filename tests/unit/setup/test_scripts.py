@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 
 import pytest
 
 from pytest_codex_workspace.codex import SETUP
-from pytest_codex_workspace.errors import SecretError, SetupError, WorkspaceLost
+from pytest_codex_workspace.errors import ProxyError, SecretError, SetupError, WorkspaceLost
+from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.secrets.secrets import NO_SECRETS, Secrets
 from pytest_codex_workspace.setup.records import Record
 from pytest_codex_workspace.setup.scripts import ScriptRun, run_script
@@ -39,11 +41,16 @@ def run(channel, tmp_path):
     """
 
     def go(
-        script: bytes, timeout: float = 30.0, secrets: Secrets = NO_SECRETS
+        script: bytes,
+        timeout: float = 30.0,
+        secrets: Secrets = NO_SECRETS,
+        requests: Sequence[Request] = (),
     ) -> tuple[ScriptRun, bytes, list[str]]:
         path = tmp_path / SETUP
         path.parent.mkdir()
         path.write_bytes(script)
+        inside = tmp_path / "inside"
+        inside.mkdir()
         shown: list[str] = []
         go.shown = shown
         log = tmp_path / "logs" / "x.log"
@@ -55,6 +62,8 @@ def run(channel, tmp_path):
             log_path=log,
             show=shown.append,
             secrets=secrets,
+            requests=lambda: requests,
+            inside=str(inside),
         )
         return result, log.read_bytes(), shown
 
@@ -133,6 +142,45 @@ def test_a_question_gets_the_end_of_input(run, question):
     result, _, _ = run(f"{question} 2>/dev/null; echo the script goes on".encode())
 
     assert result.output.endswith("the script goes on\n")
+
+
+def test_a_failure_names_its_line_and_what_was_refused(run):
+    """
+    Both are in the first lines of the error, also of a script that printed nothing. What the
+    network refused has what would allow it.
+    """
+    refused = Request(
+        *(1, 1.0, "setup", "GET", "http", "deb.example", 80, "/k", "http://deb.example/k", 403),
+        *(5, 0.1, "blocked", "plain-http", "Plain HTTP is not allowed. Use https://deb.example."),
+    )
+    with pytest.raises(SetupError) as caught:
+        run(b"set -e\nv=$(false)\necho never\n", requests=[refused] * 3)
+
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith(f"{SETUP} exited with 1 after ")
+    assert lines[0].endswith(" s, at line 2: v=$(false).")
+    assert lines[1:5] == [
+        "This went wrong on the network while it ran:",
+        "  blocked: [setup] GET http://deb.example/k (plain-http), 3 times",
+        "      Plain HTTP is not allowed. Use https://deb.example.",
+        "  to allow what was blocked, add to `network: setup:` in .codex-workspace.yaml:",
+    ]
+    assert ("line 2: v=$(false)", (refused,)) == (caught.value.where, caught.value.requests)
+    assert len(lines) < 30
+    assert "http: allow" in caught.value.without_tail
+
+
+def test_a_failure_whose_requests_are_unknown_is_told(run):
+    """
+    The script's own failure stays the error.
+    """
+
+    class Unknown:
+        def __iter__(self):
+            raise ProxyError("The proxy has ended.")
+
+    with pytest.raises(SetupError, match=r"What it requested is not known: The proxy has ended\."):
+        run(b"exit 3", requests=Unknown())
 
 
 def test_a_script_that_hangs_is_ended(run):
@@ -255,6 +303,9 @@ def test_a_workspace_that_is_lost_at_once_tells_no_secret(secrets, tmp_path):
     """
 
     class LostChannel:
+        def write_file(self, *_args):
+            pass
+
         def start(self, *_args, **_env):
             raise WorkspaceLost(
                 f"last output on its standard error:\noh: {secrets.values['TOKEN']}"
