@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import CodexWorkspaceError, ProxyError
-from ..text.phrases import counted
 from .options import RUN_OPTIONS, add_options, add_repo, config_of
 from .printing import output_on
 from .streams import OutputError
 
 if TYPE_CHECKING:
+    from ..network.rules.request import Request
     from ..reporting.output import Output
     from ..workspace.attach import Streams
     from ..workspace.handle import Workspace
@@ -28,7 +29,9 @@ __all__ = [
     "attach",
     "describe_workspace",
     "in_workspace",
+    "own_requests",
     "own_streams",
+    "report_network",
 ]
 
 FROM = """\
@@ -44,8 +47,6 @@ FROM = """\
 HINT = "leave with exit or ^D; nothing is kept"
 
 SHELL = ("bash", "--login")
-
-_SHOWN = 10
 
 _SETUP = {
     "hit": "the cached setup was used",
@@ -101,22 +102,28 @@ def in_workspace(
     Returns:
         The command's exit code.
     """
+    from ..reports.collector import collecting
     from ..session import Session
 
     config = config_of(arguments, tell=False)
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     output = output_on(sys.stderr, config.output)
-    with Session(config, output) as session:
+    label = shlex.join(command)
+    with (
+        collecting(config.report, config.image, output.note) as report,
+        Session(config, output, report=report) as session,
+    ):
         snapshot = session.repository(config.repo, config.rev)
         session.tell_notes()
-        workspace = session.workspace(session.spec(snapshot, config.env), arguments.state)
+        spec = session.spec(snapshot, config.env)
+        workspace = session.workspace(spec, arguments.state, label=label)
         output.note(
             "; ".join([describe_workspace(workspace, arguments.state), *([hint] if hint else [])])
         )
         code = attach(workspace, command, streams, terminal=terminal)
         if config.output != "quiet":
-            _report_blocked(workspace, output)
-        session.stop(workspace)
+            report_network(workspace, output)
+        session.stop(workspace, label=label)
     return code
 
 
@@ -154,13 +161,34 @@ def own_streams() -> Streams:
     return Streams(stdin=None if sys.stdin is None else 0)
 
 
-def _report_blocked(workspace: Workspace, output: Output) -> None:
+def report_network(workspace: Workspace, output: Output) -> None:
+    """
+    Tell what went wrong on the network: while `setup-script.sh` ran, now or when its result was
+    cached, and in this workspace.
+    """
+    from ..network.problems import describe_problems, problems_of
+
+    setup = workspace.setup
+    if problems := problems_of(setup.requests):
+        when = ", when its result was cached," if setup.cache == "hit" else ""
+        output.note(f"warning: setup-script.sh succeeded{when} but this went wrong on the network:")
+        for line in describe_problems(problems):
+            output.note(f"  {line}")
     try:
-        blocked = workspace.network.blocked
+        own = own_requests(workspace)
     except ProxyError as error:
-        output.note(f"the blocked requests are unknown: {error}")
+        output.note(f"what was requested is unknown: {error}")
         return
-    for request in blocked[:_SHOWN]:
-        output.note(f"blocked: {request}")
-    if len(blocked) > _SHOWN:
-        output.note(f"blocked: {counted(len(blocked) - _SHOWN, 'more request')}")
+    for line in describe_problems(problems_of(own)):
+        output.note(line)
+
+
+def own_requests(workspace: Workspace) -> list[Request]:
+    """
+    Return what the workspace requested, without what `workspace.setup` has already.
+
+    Raises:
+        ProxyError: the log is incomplete.
+    """
+    known = {(one.time, one.url) for one in workspace.setup.requests}
+    return [one for one in workspace.network if (one.time, one.url) not in known]

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..errors import CodexWorkspaceError, ConfigError, SetupError
 from ..host.signals import EndingSignals
@@ -213,7 +213,7 @@ def _fail(arguments: argparse.Namespace, error: BaseException) -> int:
     fields = {}
     if isinstance(error, SetupError):
         text = error.without_tail if shown_on_stderr(arguments, error) else text
-        fields = {"script": error.script, "log_path": error.log_path, "tail": error.tail}
+        fields = _fields_of(error)
     elif isinstance(error, OSError) and not isinstance(error, CodexWorkspaceError):
         text = _words(error)
     elif not isinstance(error, CodexWorkspaceError):
@@ -225,6 +225,14 @@ def _fail(arguments: argparse.Namespace, error: BaseException) -> int:
         return flushed(code)
     discard_output()
     return code
+
+
+def _fields_of(error: SetupError) -> dict[str, Any]:
+    from ..network.problems import problems_of
+
+    names = ("script", "log_path", "tail", "where")
+    problems = [one.to_dict() for one in problems_of(error.requests)]
+    return {name: getattr(error, name) for name in names} | {"problems": problems}
 
 
 def _output_failed(error: OSError) -> int:

@@ -50,6 +50,7 @@ RUN_OPTIONS = (
     "output",
     "setup-timeout",
     "upstream-proxy",
+    "report",
 )
 """The options of commands that start a workspace."""
 

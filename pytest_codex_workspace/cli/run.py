@@ -7,7 +7,15 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .attach import HINT, SHELL, attach, describe_workspace, own_streams
+from .attach import (
+    HINT,
+    SHELL,
+    attach,
+    describe_workspace,
+    own_requests,
+    own_streams,
+    report_network,
+)
 from .exit_codes import EXIT_CODES
 from .options import RUN_OPTIONS, add_command, add_json, add_options, add_repo, config_of
 from .printing import finish, output_of, output_on
@@ -22,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["SUMMARY", "register", "set_up"]
 
 SUMMARY = "set up a repository as Codex would"
+
+_LABEL = "codex-workspace run"
 
 _RUN = f"""\
 Set up a repository in a workspace as Codex would.
@@ -78,15 +88,19 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _session(config: Config, output: Output, then: Callable[[Session, Workspace], int]) -> int:
+    from ..reports.collector import collecting
     from ..session import Session
 
     assert config.repo is not None  # noqa: S101 -- argparse has a default
-    with Session(config, output) as session:
+    with (
+        collecting(config.report, config.image, output.note) as report,
+        Session(config, output, report=report) as session,
+    ):
         snapshot = session.repository(config.repo, config.rev)
         session.tell_notes()
-        workspace = session.workspace(session.spec(snapshot, config.env), "ready")
+        workspace = session.workspace(session.spec(snapshot, config.env), "ready", label=_LABEL)
         code = then(session, workspace)
-        session.stop(workspace)
+        session.stop(workspace, label=_LABEL)
     return code
 
 
@@ -100,8 +114,7 @@ def _report(session: Session, workspace: Workspace, *, shell: bool = False) -> i
     if shell and workspace.setup.cache == "none" and streams.interactive:
         session.output.note(HINT)
         code = attach(workspace, SHELL, streams, terminal=True)
-    for request in workspace.network.blocked:
-        session.output.note(f"blocked: {request}")
+    report_network(workspace, session.output)
     return code
 
 
@@ -109,9 +122,11 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
     """
     Return the fields of the result for programs.
     """
+    from ..network.problems import problems_of
     from ..reporting.events import facts_of
 
     setup = workspace.setup
+    problems = problems_of([*setup.requests, *own_requests(workspace)])
     return {
         "cache": setup.cache,
         "key": setup.key,
@@ -120,4 +135,5 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
         "setup_duration": round(setup.duration, 3),
         "log_path": setup.log_path,
         "blocked": [facts_of(one) for one in workspace.network.blocked],
+        "problems": [one.to_dict() for one in problems],
     }

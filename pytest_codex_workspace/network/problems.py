@@ -42,6 +42,15 @@ class NetworkProblem:
     outcome: Outcome
     policy: Mapping[str, object]
 
+    def to_dict(self) -> dict[str, object]:
+        """
+        Return plain data: the facts of the first request, and what it has in common with the
+        others.
+        """
+        names = ("phase", "method", "url", "host", "port", "verdict", "reason", "explanation")
+        facts = {name: getattr(self.first, name) for name in names}
+        return facts | {"outcome": self.outcome, "count": self.count, "policy": dict(self.policy)}
+
     def __str__(self) -> str:
         """
         Return one line: `blocked: [setup] GET http://example.org/ (plain-http), 3 times`.
