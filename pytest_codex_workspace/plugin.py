@@ -9,13 +9,16 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
 import tomllib
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -34,6 +37,7 @@ from .options.sources import (
 )
 from .options.table import OPTIONS, Option
 from .text.phrases import did_you_mean
+from .unpatched import clock
 
 if TYPE_CHECKING:
     from .engine.protocol import Engine
@@ -42,17 +46,21 @@ if TYPE_CHECKING:
     from .network.policy_reader import PolicyLike
     from .network.rules.policy import Policy
     from .projection.repository import RepositorySnapshot
+    from .reports.collector import Collector
+    from .reports.section import Position
     from .session import Session
-    from .workspace.handle import Workspace, WorkspaceFactory
+    from .workspace.handle import SetupResult, Workspace, WorkspaceFactory
 
 _CONFIG = pytest.StashKey[Config]()
 _ATTEMPT = pytest.StashKey[int]()
 _FAILED = pytest.StashKey[bool]()
 _IN_CALL = pytest.StashKey[bool]()
-_SHOWN: pytest.StashKey[dict[str, int]] = pytest.StashKey()
-"""How many blocked requests of a workspace the reports of subtests have shown."""
+_SHOWN: pytest.StashKey[dict[str, Position]] = pytest.StashKey()
+"""What of each workspace the reports of subtests have shown."""
 
-_WORKSPACES: pytest.StashKey[list[Workspace]] = pytest.StashKey()
+_WORKSPACES: pytest.StashKey[list[tuple[Workspace, str]]] = pytest.StashKey()
+"""The workspaces of a test, and how to start each by hand."""
+
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 _ENDS = pytest.StashKey[ExitStack]()
 _UNUSABLE: pytest.StashKey[ConfigError | PolicyError] = pytest.StashKey()
@@ -67,9 +75,15 @@ _ENVIRONMENT: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 _TIMER = pytest.StashKey[threading.Timer]()
 _COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 _KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
+_SETUPS: pytest.StashKey[dict[str, list[str]]] = pytest.StashKey()
+"""What went wrong on the network during setups that succeeded, by their keys."""
+
+_BEGAN = pytest.StashKey[float]()
 _NOTES: pytest.StashKey[list[str]] = pytest.StashKey()
 _COUNTS_KEY = "codex_workspace_counts"
 _KEPT_KEY = "codex_workspace_kept"
+_SETUPS_KEY = "codex_workspace_setups"
+_PROBLEMS = 5
 _STARTED_KEY = "codex_workspace_started"
 _UNKNOWN_INI = re.compile(r"Unknown config option: (codex_\w+)")
 _misspelled: list[str] = []
@@ -130,10 +144,19 @@ def pytest_configure(config: pytest.Config) -> None:
     except (ConfigError, PolicyError, ProjectionError) as error:
         raise pytest.UsageError(str(error)) from None
     worker = getattr(config, "workerinput", {})
+    if found.report is not None and not _is_worker(config):
+        _start_report(found.report)
     config.stash[_CONFIG] = replace(found, started=worker.get(_STARTED_KEY, found.started))
     config.stash[_ENVIRONMENT] = dict(os.environ)
     config.stash[_COUNTS] = {}
     config.stash[_KEPT] = []
+    config.stash[_SETUPS] = {}
+
+
+def _start_report(directory: Path) -> None:
+    from .reports.collector import Collector
+
+    Collector(directory, "", warnings.warn).begin()
 
 
 def _absolute(config: pytest.Config, found: Config) -> Config:
@@ -145,6 +168,8 @@ def _absolute(config: pytest.Config, found: Config) -> Config:
     if found.repo is not None:
         with suppress(RuntimeError):
             changes["repo"] = start / found.repo.expanduser()
+    if found.report is not None:
+        changes["report"] = start / found.report
     for option in OPTIONS:
         value = getattr(found, option.key)
         if option.name != "repo" and isinstance(value, str) and option.is_path(value):
@@ -305,6 +330,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     item.stash[_FAILED] = False
     item.stash[_WORKSPACES] = []
     item.stash[_SHOWN] = {}
+    item.stash[_BEGAN] = clock.wall_time()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -335,9 +361,11 @@ def pytest_runtest_makereport(
         if call.when == "setup" and _is_scope_mismatch(item, str(call.excinfo)):
             report.sections.append(("codex workspace", _SCOPE_HINT))
     in_subtest = item.stash.get(_IN_CALL, False)
-    for workspace in item.stash.get(_WORKSPACES, ()):
+    for workspace, reproduce in item.stash.get(_WORKSPACES, ()):
         if in_subtest or report.failed:
-            _report_workspace(item, workspace, report, in_subtest=in_subtest)
+            _report_workspace(item, workspace, reproduce, report, in_subtest=in_subtest)
+    if report.when == "teardown" or report.failed:
+        _report_outcome(item, report)
     return report
 
 
@@ -357,6 +385,7 @@ def pytest_testnodedown(node: Any) -> None:
     output = getattr(node, "workeroutput", {})
     _count(node.config, output.get(_COUNTS_KEY, {}))
     node.config.stash[_KEPT].extend(output.get(_KEPT_KEY, ()))
+    node.config.stash[_SETUPS].update(output.get(_SETUPS_KEY, {}))
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -405,6 +434,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if output is not None:
         output[_COUNTS_KEY] = session.config.stash[_COUNTS]
         output[_KEPT_KEY] = session.config.stash[_KEPT]
+        output[_SETUPS_KEY] = session.config.stash[_SETUPS]
 
 
 def pytest_terminal_summary(
@@ -415,6 +445,12 @@ def pytest_terminal_summary(
     """
     for line in config.stash[_KEPT]:
         terminalreporter.write_line(line)
+    for lines in config.stash[_SETUPS].values():
+        for line in lines:
+            terminalreporter.write_line(f"codex workspaces: {line}")
+    collector = _collector(config, lambda line: terminalreporter.write_line(f"codex {line}"))
+    if collector is not None:
+        collector.write()
     for line in (*unknown_variables(os.environ, config.stash[_CONFIG].env), *_misspelled):
         terminalreporter.write_line(f"codex workspaces: {line}")
     counts = config.stash[_COUNTS]
@@ -607,13 +643,25 @@ class _Starter:
             with _as_started(request.config):
                 policy = self._policy_of(session, wanted)
                 spec = session.spec(snapshot, env, policy=policy, cassette=wanted.cassette)
-                workspace = session.workspace(spec, wanted.state)
+                workspace = session.workspace(spec, wanted.state, label=request.node.nodeid)
         except CodexWorkspaceError as error:
             # The text is sufficient, and our frames would hide it.
             raise error.with_traceback(None) from None
         self._started.append(workspace)
-        request.node.stash.setdefault(_WORKSPACES, []).append(workspace)
+        state = {"clean": "clean"}.get(wanted.state, "ready")
+        reproduce = (
+            f"codex-workspace shell {shlex.quote(str(snapshot.path))} "
+            f"--rev={snapshot.head[:12]} --image={shlex.quote(self._config.image)} --from={state}"
+        )
+        request.node.stash.setdefault(_WORKSPACES, []).append((workspace, reproduce))
         _count(request.config, {workspace.setup.cache: 1})
+        _note_setup(request.config, snapshot.name, workspace.setup)
+        request.node.user_properties += [
+            ("codex_repo", snapshot.name),
+            ("codex_commit", workspace.head),
+            ("codex_image", self._config.image),
+            ("codex_cache", workspace.setup.cache),
+        ]
         return workspace
 
     def _policy_of(self, session: Session, wanted: WorkspaceRequest) -> Policy:
@@ -639,10 +687,11 @@ class _Starter:
     def _stop(self, workspace: Workspace, keep: bool) -> None:
         assert self._session is not None  # noqa: S101 -- it made the workspace
         with _as_started(self._request.config):
-            kept = self._session.stop(workspace, keep=keep)
+            node = self._request.node
+            kept = self._session.stop(workspace, keep=keep, label=node.nodeid)
+        node.user_properties.append(("codex_blocked", len(workspace.network.blocked)))
         if kept:
             program = self._session.engine.version()["name"]
-            node = self._request.node
             attempt = node.stash.get(_ATTEMPT, 1)
             which = f" (attempt {attempt})" if attempt > 1 else ""
             self._request.config.stash[_KEPT].append(
@@ -674,9 +723,36 @@ def _session_of(config: pytest.Config) -> Session:
         ends.enter_context(signals)
         output = Output(config.stash[_CONFIG].output, _writer(config))
         with _as_started(config):
-            config.stash[_SESSION] = Session(config.stash[_CONFIG], output)
+            config.stash[_SESSION] = Session(
+                config.stash[_CONFIG], output, report=_collector(config, output.note)
+            )
         ends.callback(config.stash[_SESSION].close)
     return config.stash[_SESSION]
+
+
+def _collector(config: pytest.Config, tell: Callable[[str], None]) -> Collector | None:
+    from .reports.collector import Collector
+
+    found = config.stash[_CONFIG]
+    if found.report is None:
+        return None
+    worker = getattr(config, "workerinput", {}).get("workerid", "")
+    return Collector(found.report, found.image, tell, worker)
+
+
+def _note_setup(config: pytest.Config, name: str, setup: SetupResult) -> None:
+    """
+    Remember what went wrong on the network during a setup that succeeded, once for each.
+    """
+    from .network.problems import problems_of
+
+    problems = problems_of(setup.requests)
+    if problems:
+        title = f"warning: setup-script.sh of {name} succeeded, but on the network went wrong:"
+        lines = [title, *(f"  {problem}" for problem in problems[:_PROBLEMS])]
+        if len(problems) > _PROBLEMS:
+            lines.append(f"  ... {len(problems) - _PROBLEMS} more")
+        config.stash[_SETUPS][setup.key or name] = lines
 
 
 def _close_session(config: pytest.Config) -> None:
@@ -831,28 +907,46 @@ def _count(config: pytest.Config, counts: Mapping[str, int]) -> None:
 
 
 def _report_workspace(
-    item: pytest.Item, workspace: Workspace, report: pytest.TestReport, *, in_subtest: bool
+    item: pytest.Item,
+    workspace: Workspace,
+    reproduce: str,
+    report: pytest.TestReport,
+    *,
+    in_subtest: bool,
 ) -> None:
     """
-    Add a section on *workspace* to the report of a failure: to a subtest's report with what was
-    blocked since the subtest before, to any other report with all that was blocked.
+    Add a section on *workspace* to the report of a failure: to a subtest's report with what
+    happened since the subtest before, to any other report with all of it.
     """
-    from .errors import CodexWorkspaceError
-    from .text.phrases import counted
+    from .reports.section import failure_section, position_in
 
-    lines = [f"{workspace!r}, cache {workspace.setup.cache}"]
-    try:
-        blocked = workspace.network.blocked
-    except CodexWorkspaceError as error:
-        lines.append(f"no network log: {error}")
-    else:
-        if in_subtest:
-            shown = item.stash[_SHOWN]
-            before, shown[workspace.container] = shown.get(workspace.container, 0), len(blocked)
-            blocked = blocked[before:]
-        lines += [counted(len(blocked), "blocked request"), *map(str, blocked[-20:])]
+    since = None
+    if in_subtest:
+        shown = item.stash[_SHOWN]
+        since, shown[workspace.container] = shown.get(workspace.container), position_in(workspace)
     if report.failed:
-        report.sections.append(("codex workspace", "\n".join(lines)))
+        text = failure_section(workspace, reproduce, since)
+        # A part of the failure, which every reporter shows: JUnit and others leave sections out.
+        add = getattr(report.longrepr, "addsection", None)
+        if add is not None:
+            add("codex workspace", text)
+        else:
+            report.sections.append(("codex workspace", text))
+
+
+def _report_outcome(item: pytest.Item, report: pytest.TestReport) -> None:
+    """
+    Add the outcome of a test that used a workspace to the report of the run.
+    """
+    session = item.config.stash.get(_SESSION, None)
+    if session is None or session.report is None or not item.stash.get(_WORKSPACES, ()):
+        return
+    if not report.failed and item.stash[_FAILED]:
+        return  # It was added when it failed.
+    began = item.stash[_BEGAN]
+    message = report.longreprtext.strip().splitlines()[-1:] if report.failed else []
+    outcome = "failed" if report.failed else "passed"
+    session.report.test(item.nodeid, outcome, began, clock.wall_time() - began, "".join(message))
 
 
 def _writer(config: pytest.Config) -> Callable[[str], None]:

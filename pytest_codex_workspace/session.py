@@ -21,7 +21,7 @@ from .engine.docker.find import find_engine
 from .engine.protocol import Engine, ImageInfo
 from .engine.session_id import Identity
 from .engine.sweep import remove_image, remove_session, sweep
-from .errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
+from .errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError, SetupError
 from .host import certificates
 from .host.dirs import cache_dir
 from .host.locks import machine_lock
@@ -39,6 +39,7 @@ from .options.config import Config
 from .projection.repository import RepositorySnapshot, open_repository
 from .projection.work_tree import notes_on
 from .reporting.output import Output
+from .reports.collector import Collector
 from .secrets.secrets import Secrets
 from .setup.layers import LayerBuilder
 from .setup.package_registries import read_registries
@@ -103,6 +104,7 @@ class Session:
         config: the options.
         output: shows progress.
         connect: finds the engine that an option names.
+        report: takes what becomes of each workspace.
 
     Example:
         >>> with Session(config, output) as session:  # doctest: +SKIP
@@ -116,11 +118,13 @@ class Session:
         output: Output,
         *,
         connect: Callable[[str], Engine] = find_engine,
+        report: Collector | None = None,
     ) -> None:
         self.config = config
         self.output = output
         self.secrets = Secrets(config.secret, os.environ)
         self.identity = Identity()
+        self.report = report
         self._connect = connect
         self._lock = threading.RLock()
         self._closers: dict[str, Callable[[], None]] = {"workspaces": self._end_all}
@@ -154,18 +158,24 @@ class Session:
         if errors and not interrupted:
             raise errors[0]
 
-    def workspace(self, spec: WorkspaceSpec, state: State) -> Workspace:
+    def workspace(self, spec: WorkspaceSpec, state: State, *, label: str = "") -> Workspace:
         """
         Start a workspace.
 
         Args:
             spec: what it is made of.
             state: what it starts from.
+            label: what wants it, for the report.
 
         Raises:
             CodexWorkspaceError: one of the parts could not be made.
         """
-        return self._start(spec, state).workspace
+        try:
+            return self._start(spec, state).workspace
+        except SetupError as error:
+            if self.report is not None:
+                self.report.failed_setup(spec.snapshot.name, spec.snapshot.head, label, error)
+            raise
 
     def _start(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
         if spec.runs_scripts(state):
@@ -195,9 +205,14 @@ class Session:
             if spec is not None:
                 self.starter.prepare(spec, state)
 
-    def stop(self, workspace: Workspace, *, keep: bool = False) -> str | None:
+    def stop(self, workspace: Workspace, *, keep: bool = False, label: str = "") -> str | None:
         """
         End a workspace. With *keep*, make an image of its files first.
+
+        Args:
+            workspace: the workspace.
+            keep: whether to make an image.
+            label: what used the workspace, for the report.
 
         Returns:
             Name of the image, if one was made.
@@ -215,6 +230,8 @@ class Session:
         finally:
             last = self.launcher.last_requests(running)
             workspace.network.end([*started.before, *last])
+            if self.report is not None:
+                self.report.workspace(workspace, label)
             self._end(started)
         return tag
 

@@ -59,6 +59,7 @@ class Config:
     engine: str = "auto"
     output: OutputMode = "progress"
     keep: KeepWhen = "never"
+    report: Path | None = None
     setup_timeout: float = 1200.0
     cpus: float = 2.0
     memory: int = 8 * 1024**3
@@ -99,6 +100,8 @@ class Config:
             checked[option.key] = value
         if "repo" in checked:
             checked["repo"] = Path(checked["repo"])
+        if "report" in checked:
+            checked["report"] = Path(checked["report"])
         if "env" in checked:
             checked["env"] = _environment(checked["env"], called("env"))
         if "secret" in checked:

@@ -82,7 +82,7 @@ class Option:
         """
         Check whether *value* is a path. In an ini file, a path starts at its directory.
         """
-        return self.name == "repo" or (
+        return self.name in ("repo", "report") or (
             self.metavar == "POLICY" and value.endswith((".yaml", ".yml"))
         )
 
@@ -240,6 +240,13 @@ OPTIONS: tuple[Option, ...] = (
         "never",
         "keep workspaces as images, for inspection",
         choices=get_args(KeepWhen),
+        place=None,
+    ),
+    Option(
+        "report",
+        "DIR",
+        "",
+        "write a report of all workspaces to DIR: index.html, network.har, report.json and logs",
         place=None,
     ),
     Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..errors import CodexWorkspaceError
 from ..network.problems import describe_problems, problems_of
@@ -10,7 +11,7 @@ from ..text.phrases import counted
 from ..workspace.command_log import CommandRecord
 from ..workspace.handle import SetupResult, Workspace
 
-__all__ = ["failure_section"]
+__all__ = ["Position", "failure_section", "position_in"]
 
 _COMMANDS = 4
 _OUTPUT_LINES = 8
@@ -18,7 +19,32 @@ _PROBLEMS = 4
 _WIDTH = 160
 
 
-def failure_section(workspace: Workspace, reproduce: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Position:
+    """
+    A point in the life of a workspace.
+
+    Attributes:
+        commands: number of commands until then.
+        requests: number of requests until then.
+    """
+
+    commands: int = 0
+    requests: int = 0
+
+
+def position_in(workspace: Workspace) -> Position:
+    """
+    Return the point that the life of *workspace* has reached.
+    """
+    commands = workspace.commands
+    try:
+        return Position(commands.omitted + len(list(commands)), len(workspace.network))
+    except CodexWorkspaceError:
+        return Position(commands.omitted + len(list(commands)))
+
+
+def failure_section(workspace: Workspace, reproduce: str, since: Position | None = None) -> str:
     """
     Return what is known of the workspace of a failed test: its last commands with
     the end of their output, what went wrong on its network, and its setup.
@@ -26,12 +52,17 @@ def failure_section(workspace: Workspace, reproduce: str) -> str:
     Args:
         workspace: the workspace, running or not.
         reproduce: a command line that starts the same workspace by hand.
+        since: leave out what was before this point.
     """
+    since = since or Position()
+    commands = list(workspace.commands)
+    omitted = max(0, workspace.commands.omitted - since.commands)
+    commands = commands[max(0, since.commands - workspace.commands.omitted) :]
     lines = [f"{workspace!r}, cache {workspace.setup.cache}"]
     if workspace.commands.lost:
         lines.append(f"lost: {_cut(workspace.commands.lost)}")
-    lines += _commands(list(workspace.commands), workspace.commands.omitted)
-    lines += _network(workspace)
+    lines += _commands(commands, omitted)
+    lines += _network(workspace, since.requests)
     lines += _setup(workspace.setup)
     lines.append(f"by hand: {reproduce}")
     return "\n".join(lines)
@@ -74,9 +105,9 @@ def _output(record: CommandRecord) -> list[str]:
     return lines
 
 
-def _network(workspace: Workspace) -> list[str]:
+def _network(workspace: Workspace, since: int) -> list[str]:
     try:
-        requests = list(workspace.network)
+        requests = list(workspace.network)[since:]
     except CodexWorkspaceError as error:
         return [f"no network log: {_cut(str(error))}"]
     problems = problems_of(requests)

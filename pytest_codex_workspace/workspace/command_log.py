@@ -87,6 +87,7 @@ class CommandLog:
     The last 100 commands of a workspace. Threads may add commands at the same time.
 
     Attributes:
+        began: seconds since the epoch at which the workspace was ready.
         omitted: number of commands before these.
         lost: why the workspace ended before its time; empty if it did not.
 
@@ -98,6 +99,7 @@ class CommandLog:
         self._redact = redact
         self._lock = threading.Lock()
         self._records: deque[CommandRecord] = deque(maxlen=_COMMANDS)
+        self.began = clock.wall_time()
         self.omitted = 0
         self.lost = ""
 

@@ -29,7 +29,9 @@ def printed(make_repo, cache_home, monkeypatch, capsys):
                 raise EngineUnavailable("nothing answers")
             return engine
 
-        monkeypatch.setattr(session.Session.__init__, "__kwdefaults__", {"connect": find})
+        monkeypatch.setattr(
+            session.Session.__init__, "__kwdefaults__", {"connect": find, "report": None}
+        )
         code = main(["compose", str(make_repo(f"r{os.urandom(3).hex()}")), *words])
         found = capsys.readouterr()
         return code, yaml.safe_load(found.out), found.err

@@ -255,6 +255,7 @@ def test_each_option_has_one_place_in_the_file() -> None:
         "output",
         "keep",
         "cache-scope",
+        "report",
         "cpus",
         "memory",
     }

@@ -1,0 +1,166 @@
+"""Collect the report of a run while its workspaces come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import SetupError
+from ..unpatched import clock
+from .records import PARTS, TestRecord, WorkspaceRecord
+from .report import keep_test, keep_workspace, write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..workspace.handle import Workspace
+
+__all__ = ["Collector", "collecting"]
+
+
+@contextmanager
+def collecting(
+    directory: Path | None, image: str, tell: Callable[[str], None]
+) -> Iterator[Collector | None]:
+    """
+    Collect a report while the context is open, and write it at its end, also after an error.
+
+    Args:
+        directory: the directory of the report; `None` for no report.
+        image: the base image, as the option names it.
+        tell: shows one line to the user.
+
+    Yields:
+        The collector for a `Session`.
+    """
+    if directory is None:
+        yield None
+        return
+    collector = Collector(directory, image, tell)
+    collector.begin()
+    try:
+        yield collector
+    finally:
+        collector.write()
+
+
+class Collector:
+    """
+    Adds to the report of one process. That a report cannot be written is told once,
+    and changes nothing else.
+
+    Args:
+        directory: the directory of the report.
+        image: the base image, as the option names it.
+        tell: shows one line to the user.
+        worker: name of this process of a parallel run; empty for one process.
+    """
+
+    def __init__(
+        self, directory: Path, image: str, tell: Callable[[str], None], worker: str = ""
+    ) -> None:
+        self._directory = directory
+        self._image = image
+        self._tell = tell
+        self._worker = worker
+        self._told = False
+
+    def begin(self) -> None:
+        """
+        Remove what an earlier run has collected.
+        """
+        with self._told_once():
+            for part in (self._directory / PARTS).glob("*.jsonl"):
+                part.unlink()
+
+    def workspace(self, workspace: Workspace, label: str) -> None:
+        """
+        Add a workspace that has ended.
+
+        Args:
+            workspace: the workspace, whose network log is closed.
+            label: id of the test or name of the command that used it.
+        """
+        known = {(one.time, one.url) for one in workspace.setup.requests}
+        record = WorkspaceRecord(
+            test=label,
+            worker=self._worker,
+            repository=workspace.project.name,
+            head=workspace.head,
+            image=self._image,
+            container=workspace.container,
+            cache=workspace.setup.cache,
+            key=workspace.setup.key,
+            began=workspace.commands.began,
+            ended=clock.wall_time(),
+            setup_duration=workspace.setup.duration,
+            lost=workspace.commands.lost,
+            commands=tuple(asdict(one) for one in workspace.commands),
+            omitted=workspace.commands.omitted,
+            setup_requests=workspace.setup.requests,
+            requests=tuple(one for one in workspace.network if (one.time, one.url) not in known),
+        )
+        with self._told_once():
+            keep_workspace(self._directory, record, workspace.setup.log_path)
+
+    def failed_setup(self, repository: str, head: str, label: str, error: SetupError) -> None:
+        """
+        Add a workspace that did not come up, because its setup failed.
+
+        Args:
+            repository: name of the repository.
+            head: full id of the commit.
+            label: id of the test or name of the command that wanted it.
+            error: why it failed.
+        """
+        now = clock.wall_time()
+        record = WorkspaceRecord(
+            test=label,
+            worker=self._worker,
+            repository=repository,
+            head=head,
+            image=self._image,
+            container="",
+            cache="none",
+            key=None,
+            began=now,
+            ended=now,
+            lost=f"{error.without_tail}\n{error.tail}",
+            setup_requests=error.requests,
+        )
+        with self._told_once():
+            keep_workspace(self._directory, record, error.log_path)
+
+    def test(self, label: str, outcome: str, began: float, duration: float, message: str) -> None:
+        """
+        Add the outcome of a test that used a workspace.
+
+        Args:
+            label: id of the test.
+            outcome: `passed`, `failed` or `skipped`.
+            began: seconds since the epoch.
+            duration: seconds.
+            message: the last line of the failure; empty if the test did not fail.
+        """
+        record = TestRecord(label, self._worker, outcome, began, duration, message)
+        with self._told_once():
+            keep_test(self._directory, record)
+
+    def write(self) -> None:
+        """
+        Write the report of all processes, and tell where it is.
+        """
+        with self._told_once():
+            self._tell(f"report: {write_report(self._directory)}")
+
+    @contextmanager
+    def _told_once(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            if not self._told:
+                self._told = True
+                self._tell(f"warning: the report in {self._directory} is incomplete: {error}")
