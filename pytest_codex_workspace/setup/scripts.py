@@ -238,17 +238,20 @@ def run_script(
     if "".join(waited):
         what += f"; it seemed to wait for input: {secrets.redaction.text(waited[0])}"
     wrong, refused = _network_problems(requests)
+    # Beside the output, as its reader looks for the reason there.
+    for line in [f"it {what}", *wrong]:
+        show(f"... {line}")
     advice = (
         f"Full log: {log_path}\nThe cache was not changed. Fix the script, commit it (a workspace "
         "contains only what is committed) and run again."
     )
     raise SetupError(
-        f"{script} {what}.\n{wrong}Last lines of its output:\n{_indented(tail)}\n{advice}",
+        f"{script} {what}.\n{_lines(wrong)}Last lines of its output:\n{_indented(tail)}\n{advice}",
         script=script,
         exit_code=None if expired.is_set() else code,
         log_path=log_path,
         tail=tail,
-        without_tail=f"{script} {what}.\n{wrong}{advice}",
+        without_tail=f"{script} {what}.\n{advice}",
         shown=not shown.missed,
         where=where,
         requests=refused,
@@ -257,20 +260,24 @@ def run_script(
 
 def _network_problems(
     requests: Callable[[], Sequence[Request]],
-) -> tuple[str, tuple[Request, ...]]:
+) -> tuple[list[str], tuple[Request, ...]]:
     """
-    Return what went wrong on the network while a script ran, as text that ends its line and as
-    the first request of each problem.
+    Return what went wrong on the network while a script ran, as lines and as the first
+    request of each problem.
     """
     try:
         problems = problems_of(requests())
     except CodexWorkspaceError as error:
-        return f"What it requested is not known: {error.message}\n", ()
+        return [f"what it requested is not known: {error.message}"], ()
     if not problems:
-        return "", ()
-    lines = "\n".join(f"  {line}" for line in describe_problems(problems, shown=_PROBLEMS))
-    text = f"This went wrong on the network while it ran:\n{lines}\n"
-    return text, tuple(problem.first for problem in problems)
+        return [], ()
+    lines = [f"  {line}" for line in describe_problems(problems, shown=_PROBLEMS)]
+    title = "this went wrong on the network while it ran:"
+    return [title, *lines], tuple(problem.first for problem in problems)
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 class _Idle:

@@ -160,14 +160,17 @@ def test_a_failure_names_its_line_and_what_was_refused(run):
     assert lines[0].startswith(f"{SETUP} exited with 1 after ")
     assert lines[0].endswith(" s, at line 2: v=$(false).")
     assert lines[1:5] == [
-        "This went wrong on the network while it ran:",
+        "this went wrong on the network while it ran:",
         "  blocked: [setup] GET http://deb.example/k (plain-http), 3 times",
         "      Plain HTTP is not allowed. Use https://deb.example.",
         "  to allow what was blocked, add to `network: setup:` in .codex-workspace.yaml:",
     ]
     assert ("line 2: v=$(false)", (refused,)) == (caught.value.where, caught.value.requests)
     assert len(lines) < 30
-    assert "http: allow" in caught.value.without_tail
+    # Both are shown beside the output, too.
+    assert any("at line 2: v=$(false)" in line for line in run.shown)
+    assert any("plain-http" in line for line in run.shown)
+    assert "http: allow" not in caught.value.without_tail
 
 
 def test_a_failure_whose_requests_are_unknown_is_told(run):
@@ -179,7 +182,7 @@ def test_a_failure_whose_requests_are_unknown_is_told(run):
         def __iter__(self):
             raise ProxyError("The proxy has ended.")
 
-    with pytest.raises(SetupError, match=r"What it requested is not known: The proxy has ended\."):
+    with pytest.raises(SetupError, match=r"what it requested is not known: The proxy has ended\."):
         run(b"exit 3", requests=Unknown())
 
 
