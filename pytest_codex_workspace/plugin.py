@@ -688,7 +688,7 @@ class _Starter:
         assert self._session is not None  # noqa: S101 -- it made the workspace
         with _as_started(self._request.config):
             node = self._request.node
-            kept = self._session.stop(workspace, keep=keep, label=node.nodeid)
+            kept = self._session.stop(workspace, keep=keep)
         node.user_properties.append(("codex_blocked", len(workspace.network.blocked)))
         if kept:
             program = self._session.engine.version()["name"]

@@ -131,6 +131,7 @@ class Session:
         self._failures: dict[str, CodexWorkspaceError] = {}
         self._ahead: threading.Thread | None = None
         self._live: dict[str, StartedWorkspace] = {}
+        self._labels: dict[str, str] = {}
 
     def __enter__(self) -> Session:
         return self
@@ -171,11 +172,13 @@ class Session:
             CodexWorkspaceError: one of the parts could not be made.
         """
         try:
-            return self._start(spec, state).workspace
+            workspace = self._start(spec, state).workspace
         except SetupError as error:
             if self.report is not None:
                 self.report.failed_setup(spec.snapshot.name, spec.snapshot.head, label, error)
             raise
+        self._labels[workspace.container] = label
+        return workspace
 
     def _start(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
         if spec.runs_scripts(state):
@@ -205,14 +208,9 @@ class Session:
             if spec is not None:
                 self.starter.prepare(spec, state)
 
-    def stop(self, workspace: Workspace, *, keep: bool = False, label: str = "") -> str | None:
+    def stop(self, workspace: Workspace, *, keep: bool = False) -> str | None:
         """
         End a workspace. With *keep*, make an image of its files first.
-
-        Args:
-            workspace: the workspace.
-            keep: whether to make an image.
-            label: what used the workspace, for the report.
 
         Returns:
             Name of the image, if one was made.
@@ -228,10 +226,6 @@ class Session:
             self.engine.commit(running.container, tag=tag, labels=self.identity.labels("kept"))
             self._remove_old_kept()
         finally:
-            last = self.launcher.last_requests(running)
-            workspace.network.end([*started.before, *last])
-            if self.report is not None:
-                self.report.workspace(workspace, label)
             self._end(started)
         return tag
 
@@ -254,6 +248,16 @@ class Session:
             self._live.clear()
 
     def _end(self, started: StartedWorkspace) -> None:
+        with ExitStack() as end:
+            end.callback(self._remove, started)
+            workspace = started.workspace
+            last = self.launcher.last_requests(started.running)
+            workspace.network.end([*started.before, *last])
+            label = self._labels.pop(workspace.container, "")
+            if self.report is not None:
+                self.report.workspace(workspace, label)
+
+    def _remove(self, started: StartedWorkspace) -> None:
         self.launcher.stop(started.running, lambda: self.store.discard(started.layers))
 
     def repeat_resume(self, spec: WorkspaceSpec) -> list[str]:

@@ -272,7 +272,7 @@ def test_the_command_takes_secrets(make_repo, values, tmp_path, monkeypatch):
         )
 
     refused = run("run", str(repo), "--secret=TOKEN_HOST")
-    assert 2 == refused.returncode
+    assert 125 == refused.returncode
     assert "secrets: TOKEN gives the variable TOKEN of your environment" in refused.stderr
     assert "running codex-workspace-scripts" not in refused.stdout
     assert 0 == run("trust", str(repo)).returncode
