@@ -237,7 +237,7 @@ def test_pruning_needs_a_replay(
     )
 
     assert early.returncode == 125
-    assert "--codex-cassette=replay first" in early.stderr
+    assert "pytest --codex-cassette=replay" in early.stderr
     assert late.returncode == 0, late.stderr
     assert "removed 1 exchange from" in late.stdout
     assert "/a" in listed.stdout
