@@ -12,7 +12,6 @@ from .attach import (
     SHELL,
     attach,
     describe_workspace,
-    own_requests,
     own_streams,
     report_network,
 )
@@ -60,7 +59,7 @@ def register(commands: Commands) -> None:
     """
     parser = add_command(commands, "run", SUMMARY, _RUN, _run, "[REPO]")
     add_repo(parser)
-    add_options(parser, RUN_OPTIONS)
+    add_options(parser, (*RUN_OPTIONS, "report"))
     add_json(parser)
     parser.add_argument("--no-shell", action="store_true", help="never open a shell")
 
@@ -124,6 +123,7 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
     """
     from ..network.problems import problems_of
     from ..reporting.events import facts_of
+    from ..reports.collector import own_requests
 
     setup = workspace.setup
     problems = problems_of([*setup.requests, *own_requests(workspace)])

@@ -17,6 +17,8 @@ __all__ = ["Widening", "in_ci", "opened_by", "widenings"]
 
 OWN_IMAGES = ("universal", "slim")
 
+_DEFAULTS = {option.key: option.default for option in OPTIONS}
+
 
 @dataclass(frozen=True, slots=True)
 class Widening:
@@ -120,7 +122,7 @@ NARROWER: Mapping[str, Callable[[Any], bool]] = {
     "network_setup": _narrower_policy,
     "cassette": lambda value: value != "record",
     "network_bodies": lambda value: _number(value) <= 0,
-    "setup_timeout": lambda value: _number(value) <= 1200,
+    "setup_timeout": lambda value: _number(value) <= float(_DEFAULTS["setup_timeout"]),
 }
 """For each option that a file may only narrow: whether a value does."""
 
