@@ -41,6 +41,12 @@ class Widening:
         """
         return f"line {self.source.line}: {self.name} {self.effect}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """
+        Return plain data, suitable for JSON.
+        """
+        return {"name": self.name, "line": self.source.line, "effect": self.effect}
+
 
 def widenings(values: Values) -> list[Widening]:
     """
