@@ -12,6 +12,7 @@ from .attach import (
     SHELL,
     attach,
     describe_workspace,
+    own_requests,
     own_streams,
     report_network,
 )
@@ -123,7 +124,6 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
     """
     from ..network.problems import problems_of
     from ..reporting.events import facts_of
-    from ..reports.collector import own_requests
 
     setup = workspace.setup
     problems = problems_of([*setup.requests, *own_requests(workspace)])

@@ -16,10 +16,9 @@ from .report import keep_test, keep_workspace, write_report
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..network.rules.request import Request
     from ..workspace.handle import Workspace
 
-__all__ = ["Collector", "collecting", "own_requests"]
+__all__ = ["Collector", "collecting"]
 
 
 @contextmanager
@@ -85,6 +84,7 @@ class Collector:
             workspace: the workspace, whose network log is closed.
             label: id of the test or name of the command that used it.
         """
+        known = {(one.time, one.url) for one in workspace.setup.requests}
         record = WorkspaceRecord(
             test=label,
             worker=self._worker,
@@ -101,7 +101,7 @@ class Collector:
             commands=tuple(asdict(one) for one in workspace.commands),
             omitted=workspace.commands.omitted,
             setup_requests=workspace.setup.requests,
-            requests=tuple(own_requests(workspace)),
+            requests=tuple(one for one in workspace.network if (one.time, one.url) not in known),
         )
         with self._told_once():
             keep_workspace(self._directory, record, workspace.setup.log_path)
@@ -164,14 +164,3 @@ class Collector:
             if not self._told:
                 self._told = True
                 self._tell(f"warning: the report in {self._directory} is incomplete: {error}")
-
-
-def own_requests(workspace: Workspace) -> list[Request]:
-    """
-    Return what the workspace requested, without what `workspace.setup` has already.
-
-    Raises:
-        ProxyError: the log is incomplete.
-    """
-    known = {(one.time, one.url) for one in workspace.setup.requests}
-    return [one for one in workspace.network if (one.time, one.url) not in known]
