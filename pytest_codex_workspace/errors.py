@@ -58,6 +58,9 @@ class CodexWorkspaceError(Exception):
         self.remedy = printable(remedy)
         super().__init__(_joined(self.message, self.remedy))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args[0], self.__dict__)
+
 
 class EngineUnavailable(CodexWorkspaceError, ConnectionError):
     """
@@ -123,9 +126,6 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         self.where = printable(where)
         self.requests = tuple(requests)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.args[0], self.__dict__)
-
 
 class ExecError(CodexWorkspaceError, RuntimeError):
     """
@@ -138,9 +138,6 @@ class ExecError(CodexWorkspaceError, RuntimeError):
     def __init__(self, message: str, *, result: ExecResult) -> None:
         super().__init__(message)
         self.result = result
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.args[0], self.__dict__)
 
 
 class ExecTimeout(CodexWorkspaceError, TimeoutError):
@@ -170,9 +167,6 @@ class ExecTimeout(CodexWorkspaceError, TimeoutError):
         The partial standard error.
         """
         return self.result.stderr
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.args[0], self.__dict__)
 
 
 class WorkspaceLost(CodexWorkspaceError, ConnectionError):
@@ -217,6 +211,19 @@ class CacheMiss(CodexWorkspaceError, LookupError):
     """
 
 
+class ConfigError(CodexWorkspaceError, ValueError):
+    """
+    An option has an invalid value. The text names the option. Control characters
+    are removed from the text, because it may quote a repository's file.
+    """
+
+
+class TransferError(CodexWorkspaceError, ValueError):
+    """
+    A download leads out of its directory, exceeds the limits, or is damaged.
+    """
+
+
 def _joined(message: str, remedy: str) -> str:
     """
     Return both as one text. After a message of several lines, the remedy has its own line.
@@ -232,22 +239,9 @@ def _rebuild(
     kind: type[CodexWorkspaceError], message: str, state: dict[str, object]
 ) -> CodexWorkspaceError:
     """
-    Unpickle an error whose constructor takes keyword arguments.
+    Unpickle an error, whose constructor may take keyword arguments.
     """
     error = kind.__new__(kind)
     Exception.__init__(error, message)
     error.__dict__.update(state)
     return error
-
-
-class ConfigError(CodexWorkspaceError, ValueError):
-    """
-    An option has an invalid value. The text names the option. Control characters
-    are removed from the text, because it may quote a repository's file.
-    """
-
-
-class TransferError(CodexWorkspaceError, ValueError):
-    """
-    A download leads out of its directory, exceeds the limits, or is damaged.
-    """

@@ -70,7 +70,7 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
         default="ready",
         help="state to start from (default: ready)",
     )
-    add_options(parser, RUN_OPTIONS)
+    add_options(parser, (*RUN_OPTIONS, "report"))
 
 
 def describe_workspace(workspace: Workspace, state: str = "ready") -> str:

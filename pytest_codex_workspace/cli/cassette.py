@@ -81,7 +81,7 @@ def register(commands: Commands) -> None:
     )
     add_repo(refresh)
     fixed = {"cache", "cache-push", "cache-registry", "cassette"}
-    add_options(refresh, tuple(set(RUN_OPTIONS) - fixed))
+    add_options(refresh, tuple({*RUN_OPTIONS, "report"} - fixed))
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -129,9 +129,6 @@ def _data(resolved: ResolvedOptions) -> dict[str, Any]:
     return {
         "file": str(file) if file else None,
         "options": options,
-        "untrusted": [
-            {"name": one.name, "line": one.source.line, "effect": one.effect}
-            for one in resolved.untrusted
-        ],
+        "untrusted": [one.to_dict() for one in resolved.untrusted],
         "notes": list(resolved.config.notes),
     }

@@ -6,10 +6,10 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..options.config import Config
+from ..options.config import SCOPES, Config
 from ..options.table import OPTIONS
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ __all__ = [
     "config_of",
     "engine_of",
 ]
+
+Paths = Literal["", "files", "directories"]
 
 RUN_OPTIONS = (
     "rev",
@@ -50,9 +52,8 @@ RUN_OPTIONS = (
     "output",
     "setup-timeout",
     "upstream-proxy",
-    "report",
 )
-"""The options of commands that start a workspace."""
+"""The options of commands that start a workspace. Those that report on it add `report`."""
 
 POLICIES = (
     "https-only",
@@ -61,19 +62,22 @@ POLICIES = (
     "codex-package-managers",
     "open",
 )
-"""The policies that shells complete. A test compares them with `network.policy_file.NAMES`."""
+"""The policies that shells complete. A test compares them with `network.policy_reader.NAMES`."""
 
 _SUGGESTED = {
     "image": ("universal", "slim"),
     "engine": ("auto", "docker", "podman"),
     "upstream-proxy": ("environment", "none"),
-    "cache-scope": ("repository", "branch", "remote", "path"),
+    "cache-scope": SCOPES,
     "cpus": ("2", "4", "none"),
     "memory": ("8GiB", "16GiB", "none"),
     "network": POLICIES,
     "network-setup": POLICIES,
 }
 """Values that shells complete, of options that accept other values too."""
+
+_PATHS: Mapping[str, Paths] = {"POLICY": "files", "DIR": "directories"}
+"""The kind of paths that shells complete, by placeholder."""
 
 
 def add_command(
@@ -188,7 +192,7 @@ def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
             complete_with(
                 action,
                 option.choices or _SUGGESTED.get(option.name, ()),
-                paths="files" if option.metavar == "POLICY" else "",
+                paths=_PATHS.get(option.metavar, ""),
             )
 
 
@@ -196,7 +200,7 @@ def complete_with(
     action: argparse.Action,
     words: Sequence[str] = (),
     *,
-    paths: Literal["", "files", "directories"] = "",
+    paths: Paths = "",
 ) -> None:
     """
     Let shells complete the values of an argument.

@@ -23,7 +23,7 @@ SUMMARY = "check and explain network policies"
 _CHECK = """\
 Check a policy file, and print the resulting policy.
 
-A mistake in the file is reported with its line, and the exit code is 2.
+A mistake in the file is reported with its line, and the exit code is 125.
 
 Examples:
   codex-workspace policy check network.yaml

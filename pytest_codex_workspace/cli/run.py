@@ -60,7 +60,7 @@ def register(commands: Commands) -> None:
     """
     parser = add_command(commands, "run", SUMMARY, _RUN, _run, "[REPO]")
     add_repo(parser)
-    add_options(parser, RUN_OPTIONS)
+    add_options(parser, (*RUN_OPTIONS, "report"))
     add_json(parser)
     parser.add_argument("--no-shell", action="store_true", help="never open a shell")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from ..text.phrases import counted
@@ -51,8 +52,6 @@ def register(commands: Commands) -> None:
 
 
 def _trust(arguments: argparse.Namespace) -> int:
-    import os
-
     from ..host.trusted_files import TrustedFiles
     from ..options.committed_file import read_committed
     from ..options.trust import widenings
@@ -83,5 +82,5 @@ def _trust(arguments: argparse.Namespace) -> int:
             show(f"{name}{' is trusted' if now else ' is not trusted'}:")
         for one in found:
             show(f"  {one}")
-    asked = [{"name": one.name, "line": one.source.line, "effect": one.effect} for one in found]
-    return finish(arguments, 0, file=str(file.path or ""), trusted=now, asks=asked)
+    asks = [one.to_dict() for one in found]
+    return finish(arguments, 0, file=str(file.path or ""), trusted=now, asks=asks)

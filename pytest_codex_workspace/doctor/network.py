@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from ..host.certificates import host_bundle
 from ..network.rules.upstream import InvalidUpstream, UpstreamProxy, choose
+from ..text.urls import without_credentials
 from .package_registries import FindUrls
 from .result import Result, error, ok, warning
 
@@ -105,9 +106,7 @@ def registry(
     asked = [url for url in urls if urlsplit(url).scheme in ("http", "https")]
     if not asked:
         return ok(f"not checked: {tool} has no registry on the network")
-    failed = [
-        f"{_without_credentials(url)} {why}" for url in asked if (why := probe(url, upstream))
-    ]
+    failed = [f"{without_credentials(url)} {why}" for url in asked if (why := probe(url, upstream))]
     if failed:
         return warning(f"configured in {tool}: {'; '.join(failed)}", _BEHIND_A_PROXY)
     return ok(f"{'the registry' if len(asked) == 1 else 'each registry'} of {tool} answers")
@@ -125,7 +124,7 @@ def probe(url: str, upstream: UpstreamProxy | None, timeout: float = TIMEOUT) ->
     opener = urllib.request.build_opener(*handlers)
     try:
         # `registry` passes only http:// and https:// URLs.
-        request = urllib.request.Request(_without_credentials(url), method="HEAD")  # noqa: S310
+        request = urllib.request.Request(without_credentials(url), method="HEAD")  # noqa: S310
         opener.open(request, timeout=timeout).close()
     except urllib.error.HTTPError as answer:
         answer.close()
@@ -159,14 +158,6 @@ def _proxies(url: str, upstream: UpstreamProxy | None) -> dict[str, str]:
         quoted = f"{quote(user, '')}:{quote(password, '')}"
         address = address.replace("://", f"://{quoted}@", 1)
     return {"http": address, "https": address}
-
-
-def _without_credentials(url: str) -> str:
-    """
-    Return *url* without user and password.
-    """
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _why(problem: object) -> str:

@@ -20,6 +20,7 @@ from ..projection.integrity import check_integrity
 from ..projection.repository import RepositorySnapshot, open_repository, skips_submodules
 from ..projection.work_tree import describe_place, find_changes
 from ..text.phrases import counted
+from ..text.urls import without_credentials
 from .result import Result, error, from_error, ok, some, warning
 
 __all__ = [
@@ -171,7 +172,9 @@ def submodule_urls(path: Path, rev: str, environ: Mapping[str, str]) -> Result |
     output = run_git(*inside(snapshot.git_dir), "config", "remote.origin.url", env=env)
     origin = os.fsdecode(output.stdout).strip()
     bad = [
-        f"{name} ({_shown(url)}: {why})" for name, url in urls if (why := unreachable(url, origin))
+        f"{name} ({without_credentials(url)}: {why})"
+        for name, url in urls
+        if (why := unreachable(url, origin))
     ]
     if not bad:
         return ok(f"{counted(len(urls), 'URL')}, all HTTPS")
@@ -209,12 +212,6 @@ def unreachable(url: str, origin: str) -> str | None:
     if "." not in host or host.endswith(_PRIVATE_DOMAINS):
         return "a private host"
     return None
-
-
-def _shown(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    scheme, slashes, _ = head.partition("://")
-    return f"{scheme}{slashes}{tail}" if at and slashes else url
 
 
 def _modules(git_dir: Path, head: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:

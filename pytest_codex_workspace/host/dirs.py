@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import CodexWorkspaceError
 
-__all__ = ["cache_dir", "data_dir", "preferred_cache_dir"]
+__all__ = ["cache_dir", "data_dir", "preferred_cache_dir", "preferred_data_dir"]
 
 
 def cache_dir() -> Path:
@@ -39,7 +39,7 @@ def data_dir() -> Path:
     Raises:
         CodexWorkspaceError: neither directory can be used.
     """
-    return _usable(_below("XDG_DATA_HOME", "~/.local/share"), "XDG_DATA_HOME")
+    return _usable(preferred_data_dir(), "XDG_DATA_HOME")
 
 
 def _usable(wanted: Path, variable: str) -> Path:
@@ -60,6 +60,13 @@ def preferred_cache_dir() -> Path:
     Return the directory that `cache_dir` uses if it can be written.
     """
     return _below("XDG_CACHE_HOME", "~/.cache")
+
+
+def preferred_data_dir() -> Path:
+    """
+    Return the directory that `data_dir` uses if it can be written.
+    """
+    return _below("XDG_DATA_HOME", "~/.local/share")
 
 
 def _below(variable: str, default: str) -> Path:

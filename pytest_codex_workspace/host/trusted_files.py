@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import CodexWorkspaceError
 from ..unpatched import clock
+from .dirs import preferred_data_dir
 
 __all__ = ["TrustedFiles", "trust_dir"]
 
@@ -20,11 +21,10 @@ def trust_dir() -> Path:
     """
     Return the directory that remembers what this user trusts. It may not exist.
 
-    It is not the cache directory, which anybody may empty or share.
+    It is not below the cache directory, which anybody may empty or share, and has no
+    substitute in the temporary directory.
     """
-    base = Path(os.environ.get("XDG_DATA_HOME", ""))
-    home = Path(os.path.expanduser("~/.local/share"))  # noqa: PTH111 -- Path's raises without a home
-    return (base if base.is_absolute() else home) / "codex-workspace" / "trusted"
+    return preferred_data_dir() / "trusted"
 
 
 class TrustedFiles:

@@ -20,7 +20,7 @@ from .build import Plan, build_stage, common_context, ensure_image, find_built_i
 from .context import BuildContext
 from .debian import DEBIAN
 from .foreign import check_foreign, with_tools
-from .freshness import newest, tell_of_newer
+from .freshness import newest, pull_shown, tell_of_newer
 
 __all__ = [
     "base_identity",
@@ -239,8 +239,7 @@ def _find_or_pull(
         if image is not None:
             tell_of_newer(engine, reference, image, output)
             return image
-        with output.step(f"pulling {reference}") as step:
-            return engine.pull(reference, output.detail, on_advance=step.advance)
+        return pull_shown(engine, reference, output)
     except EngineError as error:
         raise ImageBuildError(
             f"the base image {reference} is not on the engine and cannot be pulled: {advice}\n"

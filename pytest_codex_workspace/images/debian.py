@@ -14,7 +14,7 @@ from ..host.dirs import cache_dir
 from ..host.locks import machine_lock
 from ..reporting.output import Output
 from ..unpatched import modules
-from .freshness import newest
+from .freshness import newest, pull_shown
 
 __all__ = ["DEBIAN", "ROOTFS", "ensure_debian", "find_debian"]
 
@@ -75,8 +75,7 @@ def find_debian(engine: Engine) -> ImageInfo | None:
 
 def _make(engine: Engine, output: Output) -> ImageInfo:
     try:
-        with output.step(f"pulling {DEBIAN}") as step:
-            return engine.pull(DEBIAN, output.detail, on_advance=step.advance)
+        return pull_shown(engine, DEBIAN, output)
     except EngineError as error:
         refusal = str(error).splitlines()[0]
     output.note(f"no registry has {DEBIAN} for this engine ({refusal})")

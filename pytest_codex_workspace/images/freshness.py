@@ -15,7 +15,7 @@ from ..host.dirs import cache_dir
 from ..reporting.output import Output
 from ..unpatched import clock
 
-__all__ = ["came_from_registry", "newest", "tell_of_newer"]
+__all__ = ["came_from_registry", "newest", "pull_shown", "tell_of_newer"]
 
 _DAYS = 7
 _PATIENCE = 10.0
@@ -31,6 +31,17 @@ def came_from_registry(image: ImageInfo, reference: str) -> bool:
     return any(one.partition("@")[0] == repository for one in image.digests)
 
 
+def pull_shown(engine: Engine, reference: str, output: Output) -> ImageInfo:
+    """
+    Pull *reference*, and show the progress.
+
+    Raises:
+        EngineError: the image cannot be pulled.
+    """
+    with output.step(f"pulling {reference}") as step:
+        return engine.pull(reference, output.detail, on_advance=step.advance)
+
+
 def newest(engine: Engine, reference: str, image: ImageInfo, output: Output) -> ImageInfo:
     """
     Pull *reference* again if it came from a registry. If that fails, return *image*.
@@ -38,8 +49,7 @@ def newest(engine: Engine, reference: str, image: ImageInfo, output: Output) -> 
     if not came_from_registry(image, reference):
         return image
     try:
-        with output.step(f"pulling {reference}") as step:
-            return engine.pull(reference, output.detail, on_advance=step.advance)
+        return pull_shown(engine, reference, output)
     except EngineError as error:
         output.note(f"warning: {reference} is not refreshed: {error.message}")
         return image

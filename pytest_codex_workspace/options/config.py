@@ -17,10 +17,12 @@ from ..text.units import parse_duration, parse_size
 from ..unpatched import clock
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoConfigMode
 
-__all__ = ["Config", "check_environment", "check_variable_name"]
+__all__ = ["SCOPES", "Config", "check_environment", "check_variable_name"]
 
 
-_SCOPES = ("repository", "branch", "remote", "path")
+SCOPES = ("repository", "branch", "remote", "path")
+"""The values of `cache-scope`, besides `name:TEXT`."""
+
 _LEAST_MEMORY = 64 << 20
 _SHORT_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgtKMGT])")
 _LARGEST_BODY = 256 * 1024
@@ -236,8 +238,8 @@ def _parse_memory(value: str, name: str) -> int:
 
 
 def _check_scope(value: str, name: str) -> None:
-    if value not in _SCOPES and not re.fullmatch(r"name:.{1,200}", value):
-        raise ConfigError(f"{name}={value}: must be one of {', '.join(_SCOPES)}, or name:TEXT")
+    if value not in SCOPES and not re.fullmatch(r"name:.{1,200}", value):
+        raise ConfigError(f"{name}={value}: must be one of {', '.join(SCOPES)}, or name:TEXT")
 
 
 def _check_registry(value: str, name: str) -> None:

@@ -156,7 +156,7 @@ class ResolvedOptions:
         option = spell.format("repo-config")
         lines = "\n".join(f"  {one}" for one in self.untrusted)
         once = (
-            "In CI, trust that `codex-workspace trust` has recorded does not count: give "
+            "in CI, trust that `codex-workspace trust` has recorded does not count: give "
             f"{option}=trust"
             if in_ci(environ)
             else f"run `codex-workspace trust {shlex.quote(str(self.file.top))}` once, or give "
@@ -164,7 +164,7 @@ class ResolvedOptions:
         )
         return ConfigError(
             f"{self.file.path} asks for what only you can allow:\n{lines}",
-            remedy=f"If you trust the repository with that, {once[0].lower()}{once[1:]}. An option "
+            remedy=f"If you trust the repository with that, {once}. An option "
             f"takes precedence over the file's value, and {option}=ignore ignores the file.",
         )
 

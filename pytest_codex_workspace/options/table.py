@@ -238,7 +238,7 @@ OPTIONS: tuple[Option, ...] = (
         "keep",
         "WHEN",
         "never",
-        "keep workspaces as images, for inspection",
+        "keep workspaces as images, for inspection: never, failed (of tests that fail), or always",
         choices=get_args(KeepWhen),
         place=None,
     ),

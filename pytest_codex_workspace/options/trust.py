@@ -17,6 +17,8 @@ __all__ = ["Widening", "in_ci", "opened_by", "widenings"]
 
 OWN_IMAGES = ("universal", "slim")
 
+_DEFAULTS = {option.key: option.default for option in OPTIONS}
+
 
 @dataclass(frozen=True, slots=True)
 class Widening:
@@ -38,6 +40,12 @@ class Widening:
         Return one line for an error.
         """
         return f"line {self.source.line}: {self.name} {self.effect}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """
+        Return plain data, suitable for JSON.
+        """
+        return {"name": self.name, "line": self.source.line, "effect": self.effect}
 
 
 def widenings(values: Values) -> list[Widening]:
@@ -120,7 +128,7 @@ NARROWER: Mapping[str, Callable[[Any], bool]] = {
     "network_setup": _narrower_policy,
     "cassette": lambda value: value != "record",
     "network_bodies": lambda value: _number(value) <= 0,
-    "setup_timeout": lambda value: _number(value) <= 1200,
+    "setup_timeout": lambda value: _number(value) <= float(_DEFAULTS["setup_timeout"]),
 }
 """For each option that a file may only narrow: whether a value does."""
 

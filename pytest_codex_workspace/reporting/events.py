@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from ..network.rules.request import Request
+from ..text.printable import without_surrogates
 from ..unpatched import clock
 from .output import Clock, Output, OutputMode, Step
 
 __all__ = ["EventOutput", "event_line", "facts_of"]
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _PROGRESS_INTERVAL = 1.0
 """The least number of seconds between two progress events of the same step."""
@@ -29,8 +27,7 @@ def event_line(event: str, **fields: Any) -> str:
         ensure_ascii=False,
         default=str,
     )
-    # A file name may hold bytes that are not valid text.
-    return json.dumps(json.loads(_SURROGATE.sub("\ufffd", text)))
+    return json.dumps(json.loads(without_surrogates(text)))
 
 
 def facts_of(request: Request) -> dict[str, Any]:

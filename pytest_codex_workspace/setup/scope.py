@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from ..errors import ConfigError
 from ..projection.git import inside, reading_environment, run_git
 from ..projection.repository import RepositorySnapshot
 from ..text.option_names import spell_option
+from ..text.urls import without_credentials
 
 __all__ = ["scope_of"]
 
@@ -62,10 +62,7 @@ def _remote(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> str:
             f"{spell_option('cache-scope', 'remote')}, but {snapshot.path} has no remote 'origin'",
             remedy=f"Use {spell_option('cache-scope', 'path')}: it depends on where the clone is.",
         )
-    parts = urlsplit(address)
-    if parts.hostname and "@" in parts.netloc:
-        address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return re.sub(r"(\.git)?/*$", "", address)
+    return re.sub(r"(\.git)?/*$", "", without_credentials(address))
 
 
 def _read(snapshot: RepositorySnapshot, environ: Mapping[str, str], *args: str) -> str:

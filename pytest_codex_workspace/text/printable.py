@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["printable"]
+__all__ = ["printable", "without_surrogates"]
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _CONTROL = re.compile(
@@ -20,7 +20,7 @@ def printable(text: str) -> str:
 
     A workspace is not trusted with the user's terminal.
     """
-    text = _SURROGATE.sub("\ufffd", text)
+    text = without_surrogates(text)
     pieces: list[str] = []
     start = 0
     for colour in _COLOUR.finditer(text):
@@ -29,3 +29,10 @@ def printable(text: str) -> str:
     pieces.append(_CONTROL.sub("", text[start:]))
     shown = "".join(pieces)
     return shown + _RESET if start and not shown.endswith(_RESET) else shown
+
+
+def without_surrogates(text: str) -> str:
+    """
+    Return *text* with a mark in place of bytes that are not valid text, as file names may have.
+    """
+    return _SURROGATE.sub("\ufffd", text)

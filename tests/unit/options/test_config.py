@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,17 @@ def test_an_invalid_option_is_an_error_of_this_package():
     assert isinstance(error, CodexWorkspaceError)
     assert isinstance(error, ValueError)
     assert "--codex-image=x: must be a name" == str(error)
+
+
+def test_documents_list_every_option():
+    """
+    The README has a row for each, and docs/configuration.md names those that no file can set.
+    """
+    root = Path(__file__).parents[3]
+    readme = (root / "README.md").read_text()
+    rows = set(re.findall(r"^\| `--codex-([a-z-]+) ", readme, re.MULTILINE))
+    configuration = (root / "docs" / "configuration.md").read_text()
+    (listed,) = re.findall(r"cannot be set in the file: (.*)\.$", configuration, re.MULTILINE)
+
+    assert {option.name for option in OPTIONS} == rows
+    assert {f"`{one.name}`" for one in OPTIONS if one.place is None} == set(listed.split(", "))
