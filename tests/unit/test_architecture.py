@@ -57,9 +57,6 @@ UNTESTED = {
     "pytest_codex_workspace/engine/docker/containers.py": (
         "tests/contract, on a real engine, and tests/unit/engine/docker/test_engine.py on a socket"
     ),
-    "pytest_codex_workspace/engine/docker/failures.py": (
-        "tests/contract, on a real engine, and tests/unit/engine/docker/test_engine.py on a socket"
-    ),
     "pytest_codex_workspace/engine/docker/images.py": (
         "tests/contract, on a real engine, and tests/unit/engine/docker/test_engine.py on a socket"
     ),
