@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import SetupError
 from ..unpatched import clock
-from .records import PARTS, TestRecord, WorkspaceRecord
-from .report import keep_test, keep_workspace, write_report
+from .records import PARTS, TestRecord, WorkspaceRecord, append_part
+from .report import keep_workspace, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,7 +147,7 @@ class Collector:
         """
         record = TestRecord(label, self._worker, outcome, began, duration, message)
         with self._told_once():
-            keep_test(self._directory, record)
+            append_part(self._directory, record)
 
     def write(self) -> None:
         """
