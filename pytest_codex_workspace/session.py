@@ -178,9 +178,7 @@ class Session:
             raise
 
     def _start(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
-        if spec.runs_scripts(state):
-            # A missing secret is reported before minutes are spent on images.
-            _ = spec.secrets.values
+        _check_secrets(spec, state)
         with self._lock:
             self.isolation.revive()
             started = self.starter.start(spec, state)
@@ -195,8 +193,8 @@ class Session:
         Raises:
             CodexWorkspaceError: one of the parts could not be made.
         """
-        if spec is not None and spec.runs_scripts(state):
-            _ = spec.secrets.values
+        if spec is not None:
+            _check_secrets(spec, state)
         with self._lock:
             if not self.config.cache_registry:
                 # Where another machine's setup is found, the base image may not be needed.
@@ -220,20 +218,25 @@ class Session:
         started = self._live.pop(workspace.container, None)
         if started is None:
             return None
-        running = started.running
-        try:
-            if not keep or self.engine.container(running.container) is None:
+        container = started.running.container
+        with ExitStack() as ends:
+            ends.callback(self._end, started)
+            ends.callback(self._record, workspace, started, label)
+            if not keep or self.engine.container(container) is None:
                 return None
-            tag = f"{IMAGE}:kept-{running.container[:12]}"
-            self.engine.commit(running.container, tag=tag, labels=self.identity.labels("kept"))
+            tag = f"{IMAGE}:kept-{container[:12]}"
+            self.engine.commit(container, tag=tag, labels=self.identity.labels("kept"))
             self._remove_old_kept()
-        finally:
-            last = self.launcher.last_requests(running)
-            workspace.network.end([*started.before, *last])
-            if self.report is not None:
-                self.report.workspace(workspace, label)
-            self._end(started)
-        return tag
+            return tag
+
+    def _record(self, workspace: Workspace, started: StartedWorkspace, label: str) -> None:
+        """
+        Freeze the network log of *workspace*, and add the workspace to the report.
+        """
+        last = self.launcher.last_requests(started.running)
+        workspace.network.end([*started.before, *last])
+        if self.report is not None:
+            self.report.workspace(workspace, label)
 
     def running(self) -> list[str]:
         """
@@ -597,6 +600,14 @@ class Session:
         )
         self._closers["cassettes"] = cassettes.save
         return cassettes
+
+
+def _check_secrets(spec: WorkspaceSpec, state: State) -> None:
+    """
+    Raise the error for a missing secret before minutes are spent on images.
+    """
+    if spec.runs_scripts(state):
+        _ = spec.secrets.values
 
 
 def _nothing() -> None:
