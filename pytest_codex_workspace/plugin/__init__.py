@@ -23,14 +23,7 @@ from .items import may_be_skipped, uses_workspace, workspace_request
 from .run import close_session, collector_of, prepare_for, session_of
 from .settings import CONFIG, UNUSABLE, read_settings, register_options, require_repository
 from .starter import Starter
-from .summary import (
-    begin_tally,
-    header_lines,
-    notes_of,
-    remember_warning,
-    tally_of,
-    write_summary,
-)
+from .summary import begin_tally, header_lines, notes_of, tally_of, write_summary
 from .timeouts import cancel_warning, warn_before
 from .workers import STARTED_KEY, is_worker
 
@@ -233,13 +226,6 @@ def pytest_terminal_summary(
     Write how often the cache was used, and which workspaces were kept.
     """
     write_summary(terminalreporter, config)
-
-
-def pytest_warning_recorded(warning_message: Any) -> None:
-    """
-    Remember what to suggest in place of an ini option that pytest does not know.
-    """
-    remember_warning(str(warning_message.message))
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,16 +25,12 @@ __all__ = [
     "begin_tally",
     "header_lines",
     "notes_of",
-    "remember_warning",
     "tally_of",
     "write_summary",
 ]
 
 _PROBLEMS = 5
 _UNKNOWN_INI = re.compile(r"Unknown config option: (codex_\w+)")
-
-_misspelled: list[str] = []
-"""Suggestions for ini options; pytest's hook for warnings gets no `Config` to keep them in."""
 
 
 @dataclass
@@ -61,18 +58,15 @@ class Tally:
         """
         Remember what went wrong on the network during a setup that succeeded, once for each.
         """
-        from ..network.problems import problems_of
+        from ..network.problems import list_problems, problems_of
 
         problems = problems_of(setup.requests)
         if not problems:
             return
-        lines = [
+        self.setups[setup.key or repository] = [
             f"warning: setup-script.sh of {repository} succeeded, but on the network went wrong:",
-            *(f"  {problem}" for problem in problems[:_PROBLEMS]),
+            *(f"  {line}" for line in list_problems(problems, shown=_PROBLEMS)),
         ]
-        if len(problems) > _PROBLEMS:
-            lines.append(f"  ... {len(problems) - _PROBLEMS} more")
-        self.setups[setup.key or repository] = lines
 
     def to_dict(self) -> dict[str, Any]:
         """
@@ -90,16 +84,37 @@ class Tally:
         self.setups.update(other["setups"])
 
 
+class _Misspelled:
+    """
+    What to suggest in place of ini options that pytest does not know. Each run registers its own:
+    the hook does not say to which run a warning belongs.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """
+        Remember a suggestion, if this is such a warning.
+        """
+        found = _UNKNOWN_INI.match(str(warning_message.message))
+        if found:
+            hint = did_you_mean(found[1], INI_NAMES)
+            self.lines.append(f"unknown ini option {found[1]}{hint}")
+
+
 _TALLY = pytest.StashKey[Tally]()
+_MISSPELLED = pytest.StashKey[_Misspelled]()
 _NOTES: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
 def begin_tally(config: pytest.Config) -> None:
     """
-    Forget what an earlier run in this process has left.
+    Begin to collect what the summary needs.
     """
-    _misspelled.clear()
     config.stash[_TALLY] = Tally()
+    config.stash[_MISSPELLED] = _Misspelled()
+    config.pluginmanager.register(config.stash[_MISSPELLED])
 
 
 def tally_of(config: pytest.Config) -> Tally:
@@ -153,7 +168,8 @@ def write_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
     collector = collector_of(config, lambda line: reporter.write_line(f"codex {line}"))
     if collector is not None:
         collector.write()
-    for line in (*unknown_variables(os.environ, config.stash[CONFIG].env), *_misspelled):
+    unknown = unknown_variables(os.environ, config.stash[CONFIG].env)
+    for line in (*unknown, *config.stash[_MISSPELLED].lines):
         reporter.write_line(f"codex workspaces: {line}")
     if tally.counts:
         text = ", ".join(f"{name} {number}" for name, number in sorted(tally.counts.items()))
@@ -162,12 +178,3 @@ def write_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
         if reporter.stats.keys() & {"failed", "error"} or config.get_verbosity() < 0:
             for note in notes_of(config):
                 reporter.write_line(f"codex workspaces: {note}")
-
-
-def remember_warning(text: str) -> None:
-    """
-    Remember what to suggest, if *text* warns of an ini option that pytest does not know.
-    """
-    found = _UNKNOWN_INI.match(text)
-    if found:
-        _misspelled.append(f"unknown ini option {found[1]}{did_you_mean(found[1], INI_NAMES)}")

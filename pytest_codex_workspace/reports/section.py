@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import CodexWorkspaceError
-from ..network.problems import describe_problems, problems_of
+from ..network.problems import describe_problems, list_problems, problems_of
 from ..text.phrases import counted
 from ..workspace.command_log import CommandRecord
 from ..workspace.handle import SetupResult, Workspace
@@ -127,8 +127,7 @@ def _setup(setup: SetupResult) -> list[str]:
         return []
     return [
         "setup-script.sh succeeded, although this went wrong:",
-        *(f"  {_cut(str(problem))}" for problem in problems[:_PROBLEMS]),
-        *([f"  ... {len(problems) - _PROBLEMS} more"] if len(problems) > _PROBLEMS else []),
+        *(f"  {_cut(line)}" for line in list_problems(problems, shown=_PROBLEMS)),
     ]
 
 
