@@ -156,8 +156,11 @@ def pytest_runtest_makereport(
     if call.excinfo is not None and not item.config.getoption("fulltrace", default=False):
         cut_frames(call.excinfo.value)
     report = yield
+    attempt = attempt_of(item)
+    if report.skipped and not attempt.in_call:
+        attempt.skipped = True
     if report.failed:
-        attempt_of(item).failed = True
+        attempt.failed = True
         if call.when == "setup":
             add_scope_hint(item, report, str(call.excinfo))
     add_workspaces(item, report)

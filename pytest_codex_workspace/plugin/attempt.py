@@ -25,6 +25,7 @@ class Attempt:
         number: 1 for the first attempt.
         began: seconds since the epoch.
         failed: whether a phase of the test or a subtest has failed.
+        skipped: whether the test has skipped itself.
         in_call: whether a report is that of a subtest.
         workspaces: the workspaces, and how to start each by hand.
         shown: what of each workspace the reports of subtests have shown, by its container.
@@ -33,6 +34,7 @@ class Attempt:
     number: int = 1
     began: float = field(default_factory=clock.wall_time)
     failed: bool = False
+    skipped: bool = False
     in_call: bool = False
     workspaces: list[tuple[Workspace, str]] = field(default_factory=list)
     shown: dict[str, Position] = field(default_factory=dict)

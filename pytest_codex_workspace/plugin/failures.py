@@ -69,6 +69,6 @@ def add_outcome(item: pytest.Item, report: pytest.TestReport) -> None:
     if not report.failed and attempt.failed:
         return  # It was added when it failed.
     message = report.longreprtext.strip().splitlines()[-1:] if report.failed else []
-    outcome = "failed" if report.failed else "passed"
+    outcome = "failed" if report.failed else "skipped" if attempt.skipped else "passed"
     duration = clock.wall_time() - attempt.began
     session.report.test(item.nodeid, outcome, attempt.began, duration, "".join(message))
