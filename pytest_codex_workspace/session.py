@@ -130,7 +130,7 @@ class Session:
         self._closers: dict[str, Callable[[], None]] = {"workspaces": self._end_all}
         self._failures: dict[str, CodexWorkspaceError] = {}
         self._ahead: threading.Thread | None = None
-        self._live: dict[str, StartedWorkspace] = {}
+        self._live: dict[str, tuple[StartedWorkspace, str]] = {}
 
     def __enter__(self) -> Session:
         return self
@@ -171,18 +171,18 @@ class Session:
             CodexWorkspaceError: one of the parts could not be made.
         """
         try:
-            return self._start(spec, state).workspace
+            return self._start(spec, state, label).workspace
         except SetupError as error:
             if self.report is not None:
                 self.report.failed_setup(spec.snapshot.name, spec.snapshot.head, label, error)
             raise
 
-    def _start(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
+    def _start(self, spec: WorkspaceSpec, state: State, label: str = "") -> StartedWorkspace:
         _check_secrets(spec, state)
         with self._lock:
             self.isolation.revive()
             started = self.starter.start(spec, state)
-            self._live[started.running.container] = started
+            self._live[started.running.container] = started, label
             return started
 
     def prepare(self, spec: WorkspaceSpec | None = None, state: State = "ready") -> None:
@@ -203,25 +203,23 @@ class Session:
             if spec is not None:
                 self.starter.prepare(spec, state)
 
-    def stop(self, workspace: Workspace, *, keep: bool = False, label: str = "") -> str | None:
+    def stop(self, workspace: Workspace, *, keep: bool = False) -> str | None:
         """
         End a workspace. With *keep*, make an image of its files first.
 
         Args:
             workspace: the workspace.
             keep: whether to make an image.
-            label: what used the workspace, for the report.
 
         Returns:
             Name of the image, if one was made.
         """
-        started = self._live.pop(workspace.container, None)
-        if started is None:
+        container = workspace.container
+        live = self._live.pop(container, None)
+        if live is None:
             return None
-        container = started.running.container
         with ExitStack() as ends:
-            ends.callback(self._end, started)
-            ends.callback(self._record, workspace, started, label)
+            ends.callback(self._end, *live)
             if not keep or self.engine.container(container) is None:
                 return None
             tag = f"{IMAGE}:kept-{container[:12]}"
@@ -229,20 +227,12 @@ class Session:
             self._remove_old_kept()
             return tag
 
-    def _record(self, workspace: Workspace, started: StartedWorkspace, label: str) -> None:
-        """
-        Freeze the network log of *workspace*, and add the workspace to the report.
-        """
-        last = self.launcher.last_requests(started.running)
-        workspace.network.end([*started.before, *last])
-        if self.report is not None:
-            self.report.workspace(workspace, label)
-
     def running(self) -> list[str]:
         """
         Return what each command that is waited for has printed so far.
         """
-        return [text for one in list(self._live.values()) for text in one.running.channel.running()]
+        every = list(self._live.values())
+        return [text for started, _ in every for text in started.running.channel.running()]
 
     def _remove_old_kept(self) -> None:
         kept = self.engine.images({labels.KIND: "kept"})
@@ -252,12 +242,21 @@ class Session:
 
     def _end_all(self) -> None:
         with ExitStack() as ends:
-            for started in self._live.values():
-                ends.callback(self._end, started)
+            for live in self._live.values():
+                ends.callback(self._end, *live)
             self._live.clear()
 
-    def _end(self, started: StartedWorkspace) -> None:
-        self.launcher.stop(started.running, lambda: self.store.discard(started.layers))
+    def _end(self, started: StartedWorkspace, label: str) -> None:
+        """
+        End a workspace, whose network log can still be read, and add it to the report.
+        """
+        try:
+            last = self.launcher.last_requests(started.running)
+            started.workspace.network.end([*started.before, *last])
+            if self.report is not None:
+                self.report.workspace(started.workspace, label)
+        finally:
+            self.launcher.stop(started.running, lambda: self.store.discard(started.layers))
 
     def repeat_resume(self, spec: WorkspaceSpec) -> list[str]:
         """

@@ -121,7 +121,7 @@ def in_workspace(
         code = attach(workspace, command, streams, terminal=terminal)
         if config.output != "quiet":
             report_network(workspace, output)
-        session.stop(workspace, label=label)
+        session.stop(workspace)
     return code
 
 

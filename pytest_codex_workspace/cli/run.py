@@ -92,7 +92,7 @@ def _session(config: Config, output: Output, then: Callable[[Session, Workspace]
         session.tell_notes()
         workspace = session.workspace(session.spec(snapshot, config.env), "ready", label=_LABEL)
         code = then(session, workspace)
-        session.stop(workspace, label=_LABEL)
+        session.stop(workspace)
     return code
 
 

@@ -124,7 +124,7 @@ class Starter:
         attempt = attempt_of(node)
         keep = self._config.keep == "always" or (attempt.failed and self._config.keep == "failed")
         with as_started(self._request.config):
-            kept = session.stop(workspace, keep=keep, label=node.nodeid)
+            kept = session.stop(workspace, keep=keep)
         node.user_properties.append(("codex_blocked", len(workspace.network.blocked)))
         if kept:
             program = session.engine.version()["name"]
