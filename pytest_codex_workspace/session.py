@@ -130,8 +130,7 @@ class Session:
         self._closers: dict[str, Callable[[], None]] = {"workspaces": self._end_all}
         self._failures: dict[str, CodexWorkspaceError] = {}
         self._ahead: threading.Thread | None = None
-        self._live: dict[str, StartedWorkspace] = {}
-        self._labels: dict[str, str] = {}
+        self._live: dict[str, tuple[StartedWorkspace, str]] = {}
 
     def __enter__(self) -> Session:
         return self
@@ -172,22 +171,18 @@ class Session:
             CodexWorkspaceError: one of the parts could not be made.
         """
         try:
-            workspace = self._start(spec, state).workspace
+            return self._start(spec, state, label).workspace
         except SetupError as error:
             if self.report is not None:
                 self.report.failed_setup(spec.snapshot.name, spec.snapshot.head, label, error)
             raise
-        self._labels[workspace.container] = label
-        return workspace
 
-    def _start(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
-        if spec.runs_scripts(state):
-            # A missing secret is reported before minutes are spent on images.
-            _ = spec.secrets.values
+    def _start(self, spec: WorkspaceSpec, state: State, label: str = "") -> StartedWorkspace:
+        _check_secrets(spec, state)
         with self._lock:
             self.isolation.revive()
             started = self.starter.start(spec, state)
-            self._live[started.running.container] = started
+            self._live[started.running.container] = started, label
             return started
 
     def prepare(self, spec: WorkspaceSpec | None = None, state: State = "ready") -> None:
@@ -198,8 +193,8 @@ class Session:
         Raises:
             CodexWorkspaceError: one of the parts could not be made.
         """
-        if spec is not None and spec.runs_scripts(state):
-            _ = spec.secrets.values
+        if spec is not None:
+            _check_secrets(spec, state)
         with self._lock:
             if not self.config.cache_registry:
                 # Where another machine's setup is found, the base image may not be needed.
@@ -212,28 +207,32 @@ class Session:
         """
         End a workspace. With *keep*, make an image of its files first.
 
+        Args:
+            workspace: the workspace.
+            keep: whether to make an image.
+
         Returns:
             Name of the image, if one was made.
         """
-        started = self._live.pop(workspace.container, None)
-        if started is None:
+        container = workspace.container
+        live = self._live.pop(container, None)
+        if live is None:
             return None
-        running = started.running
-        try:
-            if not keep or self.engine.container(running.container) is None:
+        with ExitStack() as ends:
+            ends.callback(self._end, *live)
+            if not keep or self.engine.container(container) is None:
                 return None
-            tag = f"{IMAGE}:kept-{running.container[:12]}"
-            self.engine.commit(running.container, tag=tag, labels=self.identity.labels("kept"))
+            tag = f"{IMAGE}:kept-{container[:12]}"
+            self.engine.commit(container, tag=tag, labels=self.identity.labels("kept"))
             self._remove_old_kept()
-        finally:
-            self._end(started)
-        return tag
+            return tag
 
     def running(self) -> list[str]:
         """
         Return what each command that is waited for has printed so far.
         """
-        return [text for one in list(self._live.values()) for text in one.running.channel.running()]
+        every = list(self._live.values())
+        return [text for started, _ in every for text in started.running.channel.running()]
 
     def _remove_old_kept(self) -> None:
         kept = self.engine.images({labels.KIND: "kept"})
@@ -243,22 +242,21 @@ class Session:
 
     def _end_all(self) -> None:
         with ExitStack() as ends:
-            for started in self._live.values():
-                ends.callback(self._end, started)
+            for live in self._live.values():
+                ends.callback(self._end, *live)
             self._live.clear()
 
-    def _end(self, started: StartedWorkspace) -> None:
-        with ExitStack() as end:
-            end.callback(self._remove, started)
-            workspace = started.workspace
+    def _end(self, started: StartedWorkspace, label: str) -> None:
+        """
+        End a workspace, whose network log can still be read, and add it to the report.
+        """
+        try:
             last = self.launcher.last_requests(started.running)
-            workspace.network.end([*started.before, *last])
-            label = self._labels.pop(workspace.container, "")
+            started.workspace.network.end([*started.before, *last])
             if self.report is not None:
-                self.report.workspace(workspace, label)
-
-    def _remove(self, started: StartedWorkspace) -> None:
-        self.launcher.stop(started.running, lambda: self.store.discard(started.layers))
+                self.report.workspace(started.workspace, label)
+        finally:
+            self.launcher.stop(started.running, lambda: self.store.discard(started.layers))
 
     def repeat_resume(self, spec: WorkspaceSpec) -> list[str]:
         """
@@ -601,6 +599,14 @@ class Session:
         )
         self._closers["cassettes"] = cassettes.save
         return cassettes
+
+
+def _check_secrets(spec: WorkspaceSpec, state: State) -> None:
+    """
+    Raise the error for a missing secret before minutes are spent on images.
+    """
+    if spec.runs_scripts(state):
+        _ = spec.secrets.values
 
 
 def _nothing() -> None:

@@ -15,7 +15,6 @@ from .printing import output_on
 from .streams import OutputError
 
 if TYPE_CHECKING:
-    from ..network.rules.request import Request
     from ..reporting.output import Output
     from ..workspace.attach import Streams
     from ..workspace.handle import Workspace
@@ -29,7 +28,6 @@ __all__ = [
     "attach",
     "describe_workspace",
     "in_workspace",
-    "own_requests",
     "own_streams",
     "report_network",
 ]
@@ -167,6 +165,7 @@ def report_network(workspace: Workspace, output: Output) -> None:
     cached, and in this workspace.
     """
     from ..network.problems import describe_problems, problems_of
+    from ..workspace.handle import own_requests
 
     setup = workspace.setup
     if problems := problems_of(setup.requests):
@@ -181,14 +180,3 @@ def report_network(workspace: Workspace, output: Output) -> None:
         return
     for line in describe_problems(problems_of(own)):
         output.note(line)
-
-
-def own_requests(workspace: Workspace) -> list[Request]:
-    """
-    Return what the workspace requested, without what `workspace.setup` has already.
-
-    Raises:
-        ProxyError: the log is incomplete.
-    """
-    known = {(one.time, one.url) for one in workspace.setup.requests}
-    return [one for one in workspace.network if (one.time, one.url) not in known]

@@ -7,15 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .attach import (
-    HINT,
-    SHELL,
-    attach,
-    describe_workspace,
-    own_requests,
-    own_streams,
-    report_network,
-)
+from .attach import HINT, SHELL, attach, describe_workspace, own_streams, report_network
 from .exit_codes import EXIT_CODES
 from .options import RUN_OPTIONS, add_command, add_json, add_options, add_repo, config_of
 from .printing import finish, output_of, output_on
@@ -124,6 +116,7 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
     """
     from ..network.problems import problems_of
     from ..reporting.events import facts_of
+    from ..workspace.handle import own_requests
 
     setup = workspace.setup
     problems = problems_of([*setup.requests, *own_requests(workspace)])

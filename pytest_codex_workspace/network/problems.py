@@ -12,7 +12,14 @@ from ..text.phrases import counted
 from ..text.printable import printable
 from .rules.request import Request
 
-__all__ = ["NetworkProblem", "Outcome", "describe_problems", "policy_entries", "problems_of"]
+__all__ = [
+    "NetworkProblem",
+    "Outcome",
+    "describe_problems",
+    "list_problems",
+    "policy_entries",
+    "problems_of",
+]
 
 Outcome = Literal["blocked", "failed", "unfinished"]
 """`unfinished`: the request was allowed, but its client left before a response."""
@@ -112,6 +119,19 @@ def describe_problems(problems: Sequence[NetworkProblem], *, shown: int = _SHOWN
         lines.append(f"to allow what was blocked, add to `{place}:` in .codex-workspace.yaml:")
         lines += [f"    {field}" for field in fields]
     return lines
+
+
+def list_problems(problems: Sequence[NetworkProblem], *, shown: int) -> list[str]:
+    """
+    Return a line for each problem, without what to do.
+
+    Args:
+        problems: the result of `problems_of`.
+        shown: number of problems to list; the others are counted.
+    """
+    lines = [str(problem) for problem in problems[:shown]]
+    more = len(problems) - shown
+    return [*lines, f"... {more} more"] if more > 0 else lines
 
 
 def policy_entries(problems: Sequence[NetworkProblem]) -> list[tuple[str, list[str]]]:

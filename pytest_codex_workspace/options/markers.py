@@ -122,19 +122,10 @@ def read_keywords(values: Mapping[str, Any]) -> WorkspaceRequest:
         TypeError: a keyword is unknown.
         ConfigError: a value is invalid.
     """
-    known = (
-        "cache_hit",
-        "cache_miss",
-        "repo",
-        "rev",
-        "env",
-        "network",
-        "cassette",
-        "setup",
-    )
+    known = ("cache_hit", "cache_miss", "repo", "rev", "env", "network", "cassette", "setup")
     found: dict[str, Any] = {}
     for key, value in values.items():
-        name = {"path": "repo"}.get(key, key.removeprefix("codex_"))
+        name = "repo" if key == "path" else key.removeprefix("codex_")
         if name not in known:
             raise TypeError(
                 f"codex_workspace_factory() has no keyword {key!r}{did_you_mean(name, known)}; "

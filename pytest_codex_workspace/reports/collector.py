@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import SetupError
 from ..unpatched import clock
-from .records import PARTS, TestRecord, WorkspaceRecord
-from .report import keep_test, keep_workspace, write_report
+from ..workspace.handle import Workspace, own_requests
+from .records import PARTS, TestRecord, WorkspaceRecord, append_part
+from .report import keep_workspace, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from ..workspace.handle import Workspace
 
 __all__ = ["Collector", "collecting"]
 
@@ -84,7 +83,6 @@ class Collector:
             workspace: the workspace, whose network log is closed.
             label: id of the test or name of the command that used it.
         """
-        known = {(one.time, one.url) for one in workspace.setup.requests}
         record = WorkspaceRecord(
             test=label,
             worker=self._worker,
@@ -101,7 +99,7 @@ class Collector:
             commands=tuple(asdict(one) for one in workspace.commands),
             omitted=workspace.commands.omitted,
             setup_requests=workspace.setup.requests,
-            requests=tuple(one for one in workspace.network if (one.time, one.url) not in known),
+            requests=tuple(own_requests(workspace)),
         )
         with self._told_once():
             keep_workspace(self._directory, record, workspace.setup.log_path)
@@ -147,7 +145,7 @@ class Collector:
         """
         record = TestRecord(label, self._worker, outcome, began, duration, message)
         with self._told_once():
-            keep_test(self._directory, record)
+            append_part(self._directory, record)
 
     def write(self) -> None:
         """

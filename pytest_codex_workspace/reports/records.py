@@ -6,7 +6,7 @@ import base64
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -114,20 +114,13 @@ class TestRecord:
     message: str = ""
 
 
-@dataclass(slots=True)
-class _Part:
-    workspaces: list[WorkspaceRecord] = field(default_factory=list)
-    tests: list[TestRecord] = field(default_factory=list)
-
-
-def append_part(directory: Path, worker: str, record: WorkspaceRecord | TestRecord) -> None:
+def append_part(directory: Path, record: WorkspaceRecord | TestRecord) -> None:
     """
     Add a record to the file of this process, so that a run that is killed leaves
     what it had.
 
     Args:
         directory: the directory of the report.
-        worker: name of this process of a parallel run; empty for one process.
         record: the record to add.
 
     Raises:
@@ -140,7 +133,7 @@ def append_part(directory: Path, worker: str, record: WorkspaceRecord | TestReco
     else:
         data = {"kind": "test", **asdict(record)}
     line = json.dumps(data, default=str).encode("ascii") + b"\n"
-    path = parts / f"{worker or 'main'}.jsonl"
+    path = parts / f"{record.worker or 'main'}.jsonl"
     # One write, at the end of the file: a thread cannot cut the line of another.
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:

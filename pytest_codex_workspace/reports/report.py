@@ -22,7 +22,7 @@ from ..text.printable import printable
 from .har import har_of
 from .records import TestRecord, WorkspaceRecord, append_part, read_parts
 
-__all__ = ["FILES", "keep_test", "keep_workspace", "write_report"]
+__all__ = ["FILES", "keep_workspace", "write_report"]
 
 FILES = ("index.html", "network.har", "report.json")
 """The files of a report, besides `logs/` and `parts/`."""
@@ -52,26 +52,15 @@ def keep_workspace(directory: Path, record: WorkspaceRecord, log: Path | None = 
             if not target.exists() and log.stat().st_size <= _LOG_LIMIT:
                 shutil.copyfile(log, target)
             record = replace(record, log=log.name if target.exists() else "")
-    append_part(directory, record.worker, record)
+    append_part(directory, record)
 
 
-def keep_test(directory: Path, record: TestRecord) -> None:
-    """
-    Add the outcome of a test that used a workspace.
-
-    Raises:
-        OSError: the report cannot be written.
-    """
-    append_part(directory, record.worker, record)
-
-
-def write_report(directory: Path, title: str = "Codex workspaces") -> Path:
+def write_report(directory: Path) -> Path:
     """
     Write the files of the report from what has been added by all processes.
 
     Args:
         directory: the directory of the report.
-        title: title of the page.
 
     Returns:
         The page.
@@ -91,7 +80,7 @@ def write_report(directory: Path, title: str = "Codex workspaces") -> Path:
     }
     _write(directory / "report.json", json.dumps(data, default=str))
     page = directory / "index.html"
-    _write(page, _page(title, workspaces, tests))
+    _write(page, _page(workspaces, tests))
     return page
 
 
@@ -105,7 +94,7 @@ def _write(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _page(title: str, workspaces: Sequence[WorkspaceRecord], tests: Sequence[TestRecord]) -> str:
+def _page(workspaces: Sequence[WorkspaceRecord], tests: Sequence[TestRecord]) -> str:
     import jinja2
 
     outcomes = {one.test: one for one in tests}
@@ -120,7 +109,6 @@ def _page(title: str, workspaces: Sequence[WorkspaceRecord], tests: Sequence[Tes
         files(__package__).joinpath("report.html").read_text("utf-8")
     )
     return template.render(
-        title=title,
         subtitle=_subtitle(workspaces),
         facts=[
             *Counter(one.outcome for one in tests).most_common(),
@@ -146,8 +134,7 @@ def _setups(workspaces: Sequence[WorkspaceRecord]) -> list[Request]:
     Return the requests of each setup once: workspaces of one key share it.
     """
     found = {one.key or one.container: one.setup_requests for one in workspaces}
-    own = {(each.time, each.url) for one in workspaces for each in one.requests}
-    return [each for group in found.values() for each in group if (each.time, each.url) not in own]
+    return [each for group in found.values() for each in group]
 
 
 def _subtitle(workspaces: Sequence[WorkspaceRecord]) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import CodexWorkspaceError
-from ..network.problems import describe_problems, problems_of
+from ..network.problems import describe_problems, list_problems, problems_of
 from ..text.phrases import counted
 from ..workspace.command_log import CommandRecord
-from ..workspace.handle import SetupResult, Workspace
+from ..workspace.handle import SetupResult, Workspace, own_requests
 
 __all__ = ["Position", "failure_section", "position_in"]
 
@@ -26,7 +26,7 @@ class Position:
 
     Attributes:
         commands: number of commands until then.
-        requests: number of requests until then.
+        requests: number of its own requests until then, without those of its setup.
     """
 
     commands: int = 0
@@ -37,11 +37,11 @@ def position_in(workspace: Workspace) -> Position:
     """
     Return the point that the life of *workspace* has reached.
     """
-    commands = workspace.commands
+    commands = workspace.commands.omitted + len(list(workspace.commands))
     try:
-        return Position(commands.omitted + len(list(commands)), len(workspace.network))
+        return Position(commands, len(own_requests(workspace)))
     except CodexWorkspaceError:
-        return Position(commands.omitted + len(list(commands)))
+        return Position(commands)
 
 
 def failure_section(workspace: Workspace, reproduce: str, since: Position | None = None) -> str:
@@ -107,7 +107,7 @@ def _output(record: CommandRecord) -> list[str]:
 
 def _network(workspace: Workspace, since: int) -> list[str]:
     try:
-        requests = list(workspace.network)[since:]
+        requests = own_requests(workspace)[since:]
     except CodexWorkspaceError as error:
         return [f"no network log: {_cut(str(error))}"]
     problems = problems_of(requests)
@@ -127,8 +127,7 @@ def _setup(setup: SetupResult) -> list[str]:
         return []
     return [
         "setup-script.sh succeeded, although this went wrong:",
-        *(f"  {_cut(str(problem))}" for problem in problems[:_PROBLEMS]),
-        *([f"  ... {len(problems) - _PROBLEMS} more"] if len(problems) > _PROBLEMS else []),
+        *(f"  {_cut(line)}" for line in list_problems(problems, shown=_PROBLEMS)),
     ]
 
 

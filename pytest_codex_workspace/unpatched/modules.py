@@ -3,8 +3,8 @@ Copies of standard modules of our own.
 
 Tests replace `socket.socket`, `ssl.SSLContext`, `subprocess.Popen` and the methods of
 `http.client.HTTPConnection`, and plugins (vcrpy, httpretty, pytest-socket, pytest-subprocess) do
-that for them. A copy is made from the
-module's source, so it has none of these changes, whenever it is made, and gets none later.
+that for them. A copy is made from the module's source, so it has none of these changes, whenever
+it is made, and gets none later.
 """
 
 from __future__ import annotations

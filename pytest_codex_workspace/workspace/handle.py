@@ -19,7 +19,7 @@ from .process import Process, Pty
 from .result import ExecResult
 from .transfer import pack, unpack
 
-__all__ = ["Command", "SetupResult", "Workspace", "WorkspaceFactory"]
+__all__ = ["Command", "SetupResult", "Workspace", "WorkspaceFactory", "own_requests"]
 
 Command = str | Sequence[str | PurePath]
 """A command: text for a bash login shell, or a program with its arguments."""
@@ -249,3 +249,14 @@ def _argv(cmd: Any) -> list[str]:
     if not argv:
         raise ValueError("the command is empty; give the name of a program")
     return argv
+
+
+def own_requests(workspace: Workspace) -> list[Request]:
+    """
+    Return what the workspace requested, without what `workspace.setup` has already.
+
+    Raises:
+        ProxyError: the log is incomplete.
+    """
+    known = {(one.time, one.url) for one in workspace.setup.requests}
+    return [one for one in workspace.network if (one.time, one.url) not in known]

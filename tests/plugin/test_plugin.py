@@ -9,16 +9,6 @@ from ..conftest import init_repo
 pytestmark = pytest.mark.needs_git
 
 
-@pytest.fixture
-def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """
-    A project whose only test uses a workspace, on a machine without an engine.
-    """
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/no.sock")
-    pytester.makepyfile("def test_it(codex_workspace): pass")
-    return pytester
-
-
 @pytest.mark.promise("S19")
 def test_without_a_repository_tests_are_skipped(example):
     """
@@ -247,9 +237,9 @@ def test_a_toml_file_may_have_numbers_and_tables(pytester, file, table):
     (pytester.path / file).write_text(f"{table}\n{values}{own}")
     pytester.makepyfile(
         f"""
-        from pytest_codex_workspace.plugin import _CONFIG
+        from pytest_codex_workspace.plugin.settings import CONFIG
         def test_it(request):
-            found = request.config.stash[_CONFIG]
+            found = request.config.stash[CONFIG]
             assert (600.0, 1000) == (found.setup_timeout, found.network_bodies)
             assert 1000000 == found.cache_size
             assert {{"A": "1", "B": "2"}} == found.env or {not own}
@@ -333,10 +323,10 @@ def test_paths_are_those_of_the_directory_that_pytest_was_started_in(pytester, m
     pytester.makepyfile(
         """
         import os
-        from pytest_codex_workspace.plugin import _CONFIG
+        from pytest_codex_workspace.plugin.settings import CONFIG
         def test_it(request, monkeypatch, tmp_path):
             monkeypatch.chdir(tmp_path)
-            found = request.config.stash[_CONFIG]
+            found = request.config.stash[CONFIG]
             assert found.repo.is_dir() and os.path.isfile(found.network)
         """
     )
@@ -344,35 +334,6 @@ def test_paths_are_those_of_the_directory_that_pytest_was_started_in(pytester, m
     result = pytester.runpytest("--codex-repo=repo", "--codex-network=mine.yaml")
 
     result.assert_outcomes(passed=1)
-
-
-def test_what_a_fixture_sets_does_not_choose_the_engine(example):
-    """
-    Variables, the directory and the home are those with which the tests were started, also before
-    the first workspace.
-    """
-    repo = init_repo(example.path / "repo", {"a": "1"})
-    example.makeconftest(
-        """
-        import pytest, os
-        @pytest.fixture(scope="session", autouse=True)
-        def other(tmp_path_factory):
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("DOCKER_HOST", "unix:///other.sock")
-                patch.setenv("PATH", "/nowhere")
-                gone = tmp_path_factory.mktemp("gone")
-                patch.chdir(gone)
-                gone.rmdir()
-                yield
-        """
-    )
-    example.makepyfile("def test_a(): pass\ndef test_b(codex_workspace): pass")
-
-    result = example.runpytest(f"--codex-repo={repo}", "-p", "no:randomly")
-
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*no.sock*"])
-    assert "other.sock" not in result.stdout.str()
 
 
 @pytest.mark.parametrize("without", ["terminal", "setupplan", "setuponly", "faulthandler"])

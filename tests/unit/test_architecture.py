@@ -57,9 +57,6 @@ UNTESTED = {
     "pytest_codex_workspace/engine/docker/containers.py": (
         "tests/contract, on a real engine, and tests/unit/engine/docker/test_engine.py on a socket"
     ),
-    "pytest_codex_workspace/engine/docker/failures.py": (
-        "tests/contract, on a real engine, and tests/unit/engine/docker/test_engine.py on a socket"
-    ),
     "pytest_codex_workspace/engine/docker/images.py": (
         "tests/contract, on a real engine, and tests/unit/engine/docker/test_engine.py on a socket"
     ),
@@ -78,7 +75,13 @@ UNTESTED = {
     "pytest_codex_workspace/images/debian.py": "tests/unit/images/test_base.py",
     "pytest_codex_workspace/images/proxy.py": "tests/unit/images/test_base.py: TestProxyImage",
     "pytest_codex_workspace/options/table.py": "tests/unit/options/test_config.py",
-    "pytest_codex_workspace/plugin.py": "tests/plugin",
+    "pytest_codex_workspace/plugin/run.py": "tests/integration/test_life_cycle.py",
+    "pytest_codex_workspace/plugin/starter.py": (
+        "tests/plugin/test_plugin.py and tests/integration/test_configuration.py"
+    ),
+    "pytest_codex_workspace/plugin/terminal.py": "tests/integration/test_concurrency.py",
+    "pytest_codex_workspace/plugin/timeouts.py": "tests/integration/test_reports.py",
+    "pytest_codex_workspace/plugin/workers.py": "tests/integration/test_concurrency.py",
     "pytest_codex_workspace/projection/switch.py": (
         "tests/unit/in_container/test_apply_projection.py applies it"
     ),
@@ -138,7 +141,8 @@ def modules(*tops: str) -> Iterator[Path]:
 
 def mirrored(path: Path) -> Path:
     inside = path.relative_to(PACKAGE) if path.parts[0] == PACKAGE else path
-    return Path("tests/unit") / inside.parent / f"test_{inside.stem}.py"
+    top = "tests" if inside.parts[0] == "plugin" else "tests/unit"
+    return Path(top) / inside.parent / f"test_{inside.stem}.py"
 
 
 def imports_of(path: Path) -> Iterator[str]:

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,8 +42,8 @@ def world(monkeypatch):
     return World()
 
 
-def bring_up(session: Session, state="ready", **changes):
-    return session.workspace(session.spec(snapshot(**changes), {}), state)
+def bring_up(session: Session, state="ready", *, label="", **changes):
+    return session.workspace(session.spec(snapshot(**changes), {}), state, label=label)
 
 
 @pytest.mark.slow
@@ -198,6 +199,21 @@ def test_a_session_can_be_closed_twice(world):
         session.close()
 
     assert [] == world.leftovers()
+
+
+def test_a_workspace_that_an_error_ends_is_in_the_report(world):
+    """
+    It has the label with which it was started, as one that was stopped has.
+    """
+    added = []
+    with suppress(KeyError), world.session() as session:
+        session.report = SimpleNamespace(workspace=lambda *fields: added.append(fields))
+        stopped, left = bring_up(session, label="a"), bring_up(session, label="b")
+        session.stop(stopped)
+        raise KeyError
+
+    assert [(stopped, "a"), (left, "b")] == added
+    assert [] == list(left.network)
 
 
 def test_a_workspace_is_kept_as_an_image(world):

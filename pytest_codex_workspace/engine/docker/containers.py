@@ -27,10 +27,10 @@ __all__ = ["Containers"]
 _CHANGES: Sequence[Literal["changed", "added", "removed"]] = ("changed", "added", "removed")
 """Indexed by the number that the API uses."""
 
-_EVENTS = (5.0, 10.0)
+_EVENTS_TIMEOUT = (5.0, 10.0)
 """Seconds to connect and to answer, for what is asked only for a better message."""
 
-_MEMORY = 24 * 3600
+_EVENTS_AGE = 24 * 3600
 """Seconds of an engine's events that are looked at."""
 
 _REMOVAL = 30.0
@@ -131,7 +131,7 @@ class Containers(Images):
         remember such events for a while after the container is gone.
         """
         what = f"look up the end of the container {container}"
-        answer = self._api.call("GET", "/_ping", what, timeout=_EVENTS)
+        answer = self._api.call("GET", "/_ping", what, timeout=_EVENTS_TIMEOUT)
         # By the engine's own clock; an end in the past would leave out the last second.
         now = email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
         filters = {"container": [container], "event": ["oom"], "type": ["container"]}
@@ -140,11 +140,11 @@ class Containers(Images):
             "/events",
             what,
             params={
-                "since": str(int(now - _MEMORY)),
+                "since": str(int(now - _EVENTS_AGE)),
                 "until": str(int(now + 1)),
                 "filters": json.dumps(filters),
             },
-            timeout=_EVENTS,
+            timeout=_EVENTS_TIMEOUT,
         )
         return bool(answer.text.strip())
 

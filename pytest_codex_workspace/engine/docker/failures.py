@@ -21,19 +21,18 @@ __all__ = ["SILENCE", "reason", "to_engine_error", "translate_errors"]
 SILENCE = "no answer in time"
 """The reason for the failure of a call that took too long."""
 
+_NO_ADDRESS = (
+    "The engine has no network address left. `codex-workspace clean` removes networks of runs "
+    "that were killed; `docker network prune` removes other unused networks."
+)
+
 _ADVICE = {
     "no space left on device": (
         "The engine's disk is full. `codex-workspace clean` removes what this package left behind; "
         "`docker system df` shows what else uses space."
     ),
-    "ipv4 address pool": (
-        "The engine has no network address left. `codex-workspace clean` removes networks of runs "
-        "that were killed; `docker network prune` removes other unused networks."
-    ),
-    "predefined address pools": (
-        "The engine has no network address left. `codex-workspace clean` removes networks of runs "
-        "that were killed; `docker network prune` removes other unused networks."
-    ),
+    "ipv4 address pool": _NO_ADDRESS,
+    "predefined address pools": _NO_ADDRESS,
     "no such image": "Build, import or pull the image first.",
 }
 """Fragments of the engine's messages, in lower case, and what to do about each."""
@@ -89,7 +88,9 @@ def reason(error: BaseException) -> str:
     otherwise the text of the innermost exception.
     """
     chain = list(_chain(error))
-    for one in chain:
+    # The number in an error of TLS is one of OpenSSL's: 1 is not EPERM.
+    system = [one for one in chain if not isinstance(one, modules.ssl.SSLError)]
+    for one in system:
         if isinstance(one, OSError) and one.errno in _REASONS:
             return _REASONS[one.errno]
     if any(isinstance(one, TimeoutError) for one in chain):

@@ -147,7 +147,7 @@ class Images:
         lines: list[str] = []
         progress = Progress(lines.append)
         for line in answer.text.splitlines():
-            progress.feed(json.loads(line))
+            progress.feed_line(line)
         progress.finish()
         if progress.error:
             raise to_engine_error(what, progress.error)
@@ -201,7 +201,7 @@ class Images:
         )
         progress = Progress(lambda _: None)
         for line in answer.text.splitlines():
-            progress.feed(json.loads(line))
+            progress.feed_line(line)
         # The engine reports errors after it has sent the status 200.
         found = _WHOLE_ID.search(answer.text)
         if progress.error or not found:
@@ -262,8 +262,7 @@ class Images:
                 stream=True,
             ) as answer:
                 for line in self._api.messages(answer.lines(), what):
-                    if line.strip():
-                        progress.feed(json.loads(line))
+                    progress.feed_line(line)
                     # An engine stops when its client goes.
                     if limit is not None and progress.downloaded > limit:
                         progress.error = f"the registry sent more than {show_size(limit)}"
@@ -325,8 +324,7 @@ class Images:
             raise ImageBuildError(error.message, remedy=error.remedy) from None
         with answer:
             for line in self._api.messages(answer.lines(), what, ImageBuildError):
-                if line.strip():
-                    progress.feed(json.loads(line))
+                progress.feed_line(line)
         progress.finish()
         if progress.error:
             step = f"\nThe failed step: {progress.step}" if progress.step else ""

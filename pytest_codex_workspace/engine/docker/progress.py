@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import deque
 from collections.abc import Callable
@@ -77,6 +78,13 @@ class Progress:
         The last lines that the current step printed.
         """
         return "\n".join(self._tail)
+
+    def feed_line(self, line: bytes | str) -> None:
+        """
+        Process one message as the engine sends it. An empty line has none.
+        """
+        if line.strip():
+            self.feed(json.loads(line))
 
     def feed(self, message: Mapping[str, Any]) -> None:
         """

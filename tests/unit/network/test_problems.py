@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_codex_workspace.network.problems import describe_problems, problems_of
+from pytest_codex_workspace.network.problems import describe_problems, list_problems, problems_of
 from pytest_codex_workspace.network.rules.policy import (
     HTTPS_ONLY,
     OFFLINE,
@@ -163,3 +163,13 @@ def test_many_problems_are_cut() -> None:
     assert "... and 9 more problems of this kind" in lines
     long = other("failed", "\x1b]0;title\x07gone")
     assert describe_problems(problems_of([long]))[1] == "    gone"
+
+
+def test_problems_are_listed_up_to_a_limit() -> None:
+    """
+    Each has one line, and the rest is counted.
+    """
+    problems = problems_of([judged(OFFLINE, host=f"{n}.test") for n in range(4)])
+
+    assert list(map(str, problems)) == list_problems(problems, shown=4)
+    assert [str(problems[0]), "... 3 more"] == list_problems(problems, shown=1)

@@ -68,17 +68,19 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     """
     late = workspace(20.0, worker="gw1", commands=({"text": "ls"},))
     outcome = TestRecord("test_a.py::test_it", "gw1", "failed", 20.0, 1.5, "boom")
-    for worker, record in (("gw1", late), ("gw1", outcome), ("gw0", workspace())):
-        append_part(tmp_path, worker, record)
+    early = workspace(worker="gw0")
+    for record in (late, outcome, early):
+        append_part(tmp_path, record)
 
-    assert read_parts(tmp_path) == ([workspace(), late], [outcome])
+    assert read_parts(tmp_path) == ([early, late], [outcome])
+    assert {path.stem for path in (tmp_path / PARTS).iterdir()} == {"gw0", "gw1"}
 
 
 def test_what_a_killed_process_left_is_read(tmp_path: Path) -> None:
     """
     Half a line is passed over, and so is what is no record.
     """
-    append_part(tmp_path, "", workspace())
+    append_part(tmp_path, workspace())
     with (tmp_path / PARTS / "main.jsonl").open("ab") as file:
         file.write(b'[]\n{"kind": "later"}\n{"kind": "workspace", "te')
     assert read_parts(tmp_path) == ([workspace()], [])

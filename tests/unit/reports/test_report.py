@@ -6,13 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from pytest_codex_workspace.reports.records import TestRecord
-from pytest_codex_workspace.reports.report import (
-    FILES,
-    keep_test,
-    keep_workspace,
-    write_report,
-)
+from pytest_codex_workspace.reports.records import TestRecord, append_part
+from pytest_codex_workspace.reports.report import FILES, keep_workspace, write_report
 
 from .test_records import request, workspace
 
@@ -31,7 +26,7 @@ def test_a_report_has_every_file(tmp_path: Path) -> None:
     )
     for began in (9.0, 30.0):
         keep_workspace(report, workspace(began, setup_requests=(blocked,)), log)
-    keep_test(report, TestRecord("test_a.py::test_it", "", "failed", 9.0, 1.0, "boom"))
+    append_part(report, TestRecord("test_a.py::test_it", "", "failed", 9.0, 1.0, "boom"))
 
     page = write_report(report)
 

@@ -89,6 +89,18 @@ def test_the_network_of_test_and_setup_is_shown() -> None:
     assert "setup-script.sh succeeded, although this went wrong:\n  blocked: [setup]" in text
 
 
+def test_the_requests_of_a_setup_are_shown_once() -> None:
+    """
+    Where setup ran for this workspace, its network log has the requests of the setup, too.
+    """
+    made = blocked("setup", "s.example")
+    setup = SetupResult("miss", requests=(made,))
+    text = failure_section(workspace(CommandLog(), lambda: [made, blocked()], setup), "x")
+
+    assert "network: 1 request, 1 blocked or failed\n" in text
+    assert 1 == text.count("s.example/")
+
+
 def test_a_section_fits_a_screen() -> None:
     """
     However much went wrong, the section has at most 40 lines, and only the entry to

@@ -9,9 +9,10 @@ from ..conftest import commit, git, init_repo, scripts
 pytestmark = pytest.mark.needs_git
 
 SHOW = """
+from pytest_codex_workspace.plugin.settings import CONFIG
+
 def test_it(request):
-    plugin = request.config.pluginmanager.get_plugin("codex_workspace")
-    config = request.config.stash[plugin._CONFIG]
+    config = request.config.stash[CONFIG]
     print("ENV", sorted(config.env.items()), "SECRET", config.secret, "SETUP", config.network_setup)
 """
 

@@ -1,0 +1,349 @@
+"""The pytest plugin: its hooks and fixtures.
+
+What uses an engine is imported by the first test with a workspace, so that this plugin does not
+slow down runs without one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator, Iterator
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, Unpack
+
+import pytest
+
+from ..errors import ConfigError
+from ..options.markers import DESCRIPTIONS, Keywords, read_keywords, read_markers
+from .as_started import as_started, remember_environment
+from .attempt import attempt_of, begin_attempt
+from .failures import add_outcome, add_scope_hint, add_workspaces
+from .frames import cut_frames
+from .items import may_be_skipped, uses_workspace, workspace_request
+from .run import close_session, collector_of, prepare_for, session_of
+from .settings import CONFIG, UNUSABLE, read_settings, register_options, require_repository
+from .starter import Starter
+from .summary import begin_tally, header_lines, notes_of, tally_of, write_summary
+from .timeouts import cancel_warning, warn_before
+from .workers import STARTED_KEY, is_worker
+
+if TYPE_CHECKING:
+    from ..engine.protocol import Engine
+    from ..network.isolation import Isolation
+    from ..network.policy_reader import PolicyLike
+    from ..projection.repository import RepositorySnapshot
+    from ..session import Session
+    from ..workspace.handle import Workspace, WorkspaceFactory
+
+_TALLY_KEY = "codex_workspace_tally"
+"""Name of what an xdist worker sends to the controller at its end."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """
+    Add every option to the command line and to the ini file.
+    """
+    register_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Check the options before anything runs.
+    """
+    for description in DESCRIPTIONS.values():
+        config.addinivalue_line("markers", description)
+    read_settings(config)
+    remember_environment(config)
+    begin_tally(config)
+    collector = None if is_worker(config) else collector_of(config, warnings.warn)
+    if collector is not None:
+        collector.begin()
+
+
+def pytest_report_header(config: pytest.Config) -> list[str] | None:
+    """
+    Return a line with the repository, the image, the cache mode and the network policy, and
+    what of the work tree is not in workspaces.
+    """
+    return header_lines(config)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """
+    Look for what of the work tree is not in workspaces, before tests make files of their own.
+    """
+    notes_of(session.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """
+    Turn invalid marker arguments of a test with a workspace into a collection error.
+    """
+    made = yield
+    for item in made if isinstance(made, list) else [made]:
+        # The marks of other tests are their project's own, even if one is called cache_hit.
+        if isinstance(item, pytest.Item) and uses_workspace(item):
+            try:
+                read_markers(item.iter_markers())
+            except ConfigError as error:
+                message = f"{item.nodeid}: {error}"
+                raise collector.CollectError(message) from None
+    return made
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """
+    Check the repository before the first test that uses it, once and not for each test.
+    """
+    config = session.config
+    # Before a fixture changes a variable, and after the project's conftest files did.
+    remember_environment(config)
+    used = [item for item in session.items if uses_workspace(item) and not may_be_skipped(item)]
+    if not used or is_worker(config) or config.option.collectonly:
+        return
+    if UNUSABLE in config.stash:
+        raise pytest.UsageError(str(config.stash[UNUSABLE]))
+    if not all(item.get_closest_marker("codex_repo") for item in used):
+        require_repository(config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+    """
+    Before the first test that needs it, make what is made once, outside of the time limit of that
+    test and before any of its fixtures changes something. An error is raised again by the fixture.
+    """
+    if (
+        uses_workspace(item)
+        and not may_be_skipped(item)
+        and not item.config.getoption("setupplan", default=False)
+    ):
+        with suppress(Exception), as_started(item.config):
+            prepare_for(item)
+    return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """
+    Forget an earlier attempt at this test, which a plugin may run again.
+    """
+    begin_attempt(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """
+    Mark the time in which a report is that of a subtest.
+    """
+    __tracebackhide__ = True
+    attempt = attempt_of(item)
+    attempt.in_call = True
+    try:
+        return (yield)
+    finally:
+        attempt.in_call = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """
+    Add the state of its workspaces to the report of a failed test, fixture or subtest.
+    """
+    if call.excinfo is not None and not item.config.getoption("fulltrace", default=False):
+        cut_frames(call.excinfo.value)
+    report = yield
+    attempt = attempt_of(item)
+    if report.skipped and not attempt.in_call:
+        attempt.skipped = True
+    if report.failed:
+        attempt.failed = True
+        if call.when == "setup":
+            add_scope_hint(item, report, str(call.excinfo))
+    add_workspaces(item, report)
+    if report.when == "teardown" or report.failed:
+        add_outcome(item, report)
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """
+    Send the start time of the run to an xdist worker.
+    """
+    node.workerinput[STARTED_KEY] = node.config.stash[CONFIG].started
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """
+    Add the tally of an xdist worker to ours; one that crashed has sent none.
+    """
+    output = getattr(node, "workeroutput", {})
+    if _TALLY_KEY in output:
+        tally_of(node.config).add(output[_TALLY_KEY])
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """
+    Show what is running shortly before pytest-timeout ends the whole process, as its method
+    `thread` does. It prints what was captured.
+    """
+    if settings.method == "thread" and uses_workspace(item):
+        warn_before(item, settings.timeout)
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_cancel_timer(item: pytest.Item) -> None:
+    """
+    Stop waiting for the end of the time.
+    """
+    cancel_warning(item)
+
+
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """
+    Show the line of the test that Ctrl-C interrupted, not ours.
+    """
+    cut_frames(excinfo.value)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """
+    End what no fixture has ended. Send the tally of an xdist worker to the controller.
+    """
+    close_session(session.config)
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_TALLY_KEY] = tally_of(session.config).to_dict()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """
+    Write how often the cache was used, and which workspaces were kept.
+    """
+    write_summary(terminalreporter, config)
+
+
+@pytest.fixture(scope="session")
+def _codex_session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    yield session_of(request.config)
+    close_session(request.config)
+
+
+@pytest.fixture(scope="session")
+def codex_engine(request: pytest.FixtureRequest, _codex_session: Session) -> Engine:
+    """
+    Return the container engine of this run.
+    """
+    _refuse_parameter(request)
+    with as_started(request.config):
+        return _codex_session.engine
+
+
+@pytest.fixture(scope="session")
+def codex_image(request: pytest.FixtureRequest, _codex_session: Session) -> str:
+    """
+    Return the tag of the base image, built if it was missing or out of date.
+    """
+    _refuse_parameter(request)
+    with as_started(request.config):
+        return _codex_session.base_tag
+
+
+@pytest.fixture(scope="session")
+def codex_proxy(request: pytest.FixtureRequest, _codex_session: Session) -> Isolation:
+    """
+    Return the isolated network of this run and its proxy.
+    """
+    _refuse_parameter(request)
+    with as_started(request.config):
+        return _codex_session.isolation
+
+
+@pytest.fixture(scope="session")
+def codex_repo(request: pytest.FixtureRequest) -> RepositorySnapshot:
+    """
+    Return the repository of `--codex-repo` at `--codex-rev`. Skip the test without one.
+    """
+    _refuse_parameter(request)
+    config = request.config.stash[CONFIG]
+    if config.repo is None:
+        pytest.skip(
+            "no repository to project: give --codex-repo=PATH (or codex_repo in the ini file, "
+            "or @pytest.mark.codex_repo)"
+        )
+    session: Session = request.getfixturevalue("_codex_session")
+    with as_started(request.config):
+        return session.repository(config.repo, config.rev)
+
+
+@pytest.fixture
+def codex_env(request: pytest.FixtureRequest) -> dict[str, str]:
+    """
+    Return variables for every workspace. Override this fixture in a `conftest.py`, or give them
+    with `parametrize(..., indirect=True)`.
+    """
+    found: dict[str, str] = getattr(request, "param", {})
+    return found
+
+
+@pytest.fixture
+def codex_network_policy(request: pytest.FixtureRequest) -> PolicyLike:
+    """
+    Return the network policy of every workspace: a policy, its fields, its name, or
+    its path. Override this fixture in a `conftest.py`, or give the policy with
+    `parametrize(..., indirect=True)`.
+    """
+    policy: PolicyLike = getattr(request, "param", request.config.stash[CONFIG].network)
+    return policy
+
+
+@pytest.fixture
+def codex_workspace_factory(
+    request: pytest.FixtureRequest, codex_env: dict[str, str], codex_network_policy: PolicyLike
+) -> Iterator[WorkspaceFactory]:
+    """
+    Return a function that starts workspaces. Its keywords are `rev` and the names of
+    the markers (`cache_hit`, `cache_miss`, `codex_repo`, `codex_env`, `codex_network`,
+    `codex_cassette`, `codex_setup`), with or without `codex_`. Each workspace is
+    removed after the test.
+    """
+    _refuse_parameter(request)
+    with closing(Starter(request, codex_env, codex_network_policy)) as starter:
+
+        def make(**keywords: Unpack[Keywords]) -> Workspace:
+            __tracebackhide__ = True
+            return starter.start(read_keywords(keywords))
+
+        yield make
+
+
+@pytest.fixture
+def codex_workspace(
+    request: pytest.FixtureRequest, codex_env: dict[str, str], codex_network_policy: PolicyLike
+) -> Iterator[Workspace]:
+    """
+    Return a workspace of the repository's HEAD, in the state that the test's markers
+    request, and the parameter of `parametrize(..., indirect=True)`: a dict with the keywords of
+    `codex_workspace_factory`.
+    """
+    __tracebackhide__ = True
+    wanted = workspace_request(request.node)
+    with closing(Starter(request, codex_env, codex_network_policy)) as starter:
+        yield starter.start(wanted)
+
+
+def _refuse_parameter(request: pytest.FixtureRequest) -> None:
+    __tracebackhide__ = True
+    if hasattr(request, "param"):
+        raise ConfigError(
+            f"the fixture {request.fixturename} takes no parameter, but has {request.param!r}: "
+            "of our fixtures, codex_workspace, codex_env and codex_network_policy take one"
+        )

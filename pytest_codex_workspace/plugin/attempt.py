@@ -1,0 +1,58 @@
+"""One attempt at a test: a plugin may run a test again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ..unpatched import clock
+
+if TYPE_CHECKING:
+    from ..reports.section import Position
+    from ..workspace.handle import Workspace
+
+__all__ = ["Attempt", "attempt_of", "begin_attempt"]
+
+
+@dataclass
+class Attempt:
+    """
+    What is known of an attempt while it runs.
+
+    Attributes:
+        number: 1 for the first attempt.
+        began: seconds since the epoch.
+        failed: whether a phase of the test or a subtest has failed.
+        skipped: whether the test has skipped itself.
+        in_call: whether a report is that of a subtest.
+        workspaces: the workspaces, and how to start each by hand.
+        shown: what of each workspace the reports of subtests have shown, by its container.
+    """
+
+    number: int = 1
+    began: float = field(default_factory=clock.wall_time)
+    failed: bool = False
+    skipped: bool = False
+    in_call: bool = False
+    workspaces: list[tuple[Workspace, str]] = field(default_factory=list)
+    shown: dict[str, Position] = field(default_factory=dict)
+
+
+_ATTEMPT = pytest.StashKey[Attempt]()
+
+
+def begin_attempt(item: pytest.Item) -> None:
+    """
+    Forget an earlier attempt at *item*.
+    """
+    earlier = item.stash.get(_ATTEMPT, None)
+    item.stash[_ATTEMPT] = Attempt(earlier.number + 1 if earlier else 1)
+
+
+def attempt_of(item: pytest.Item) -> Attempt:
+    """
+    Return the attempt that runs, or the last one.
+    """
+    return item.stash.setdefault(_ATTEMPT, Attempt())

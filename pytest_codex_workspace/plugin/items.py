@@ -1,0 +1,85 @@
+"""What is known of a test before it runs: its fixtures, markers and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError
+from ..options.markers import WorkspaceRequest, read_keywords, read_markers
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = [
+    "fixtures_of",
+    "is_overridden",
+    "may_be_skipped",
+    "parameters_of",
+    "uses_workspace",
+    "workspace_request",
+]
+
+_FIXTURES = frozenset({"codex_workspace", "codex_workspace_factory"})
+
+
+def fixtures_of(item: pytest.Item) -> Collection[str]:
+    """
+    Return the names of the fixtures that *item* uses, also through other fixtures.
+    """
+    found: Collection[str] = getattr(item, "fixturenames", ())
+    return found
+
+
+def parameters_of(item: pytest.Item) -> Mapping[str, Any]:
+    """
+    Return the values that `parametrize` gives to *item*.
+    """
+    found: Mapping[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    return found
+
+
+def uses_workspace(item: pytest.Item) -> bool:
+    """
+    Return whether *item* uses a fixture that starts workspaces.
+    """
+    return not _FIXTURES.isdisjoint(fixtures_of(item))
+
+
+def is_overridden(item: pytest.Item, fixture: str) -> bool:
+    """
+    Return whether a project has its own *fixture* in place of ours.
+    """
+    found = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).get(fixture, ())
+    return any(one.func.__module__ != __package__ for one in found)
+
+
+def may_be_skipped(item: pytest.Item) -> bool:
+    """
+    Return whether *item* may be skipped: a condition that is text is not evaluated here.
+    """
+    if item.get_closest_marker("skip"):
+        return True
+    return any(any(mark.args) for mark in item.iter_markers("skipif"))
+
+
+def workspace_request(item: pytest.Item) -> WorkspaceRequest:
+    """
+    Return what the markers of *item* and the parameter of `codex_workspace` request.
+
+    Raises:
+        ConfigError: a marker or the parameter is invalid.
+        TypeError: a keyword in the parameter is unknown.
+    """
+    __tracebackhide__ = True
+    wanted = read_markers(item.iter_markers())
+    parameters = parameters_of(item)
+    if "codex_workspace" not in parameters:
+        return wanted
+    keywords = parameters["codex_workspace"]
+    if not isinstance(keywords, Mapping):
+        raise ConfigError(
+            f"the parameter of codex_workspace is {keywords!r}; it must be a dict with "
+            "keywords of codex_workspace_factory, such as {'env': {'NAME': 'value'}}"
+        )
+    return wanted.changed_by(read_keywords(keywords))

@@ -1,0 +1,166 @@
+"""The options of a run: command line, environment, and the ini or TOML file of pytest."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ..errors import ConfigError, PolicyError, ProjectionError
+from ..options.config import Config
+from ..options.sources import Given, ResolvedOptions, Source, Values, entries_of
+from ..options.table import OPTIONS, Option
+from .workers import STARTED_KEY, is_worker, worker_input
+
+__all__ = [
+    "CONFIG",
+    "INI_NAMES",
+    "SHOWN_REPO",
+    "UNUSABLE",
+    "read_settings",
+    "register_options",
+    "require_repository",
+]
+
+CONFIG = pytest.StashKey[Config]()
+
+SHOWN_REPO = pytest.StashKey[str]()
+"""The repository as it was given."""
+
+UNUSABLE: pytest.StashKey[ConfigError | PolicyError] = pytest.StashKey()
+"""Why the variables of the environment cannot be used."""
+
+INI_NAMES: Mapping[str, Option] = {f"codex_{option.key}": option for option in OPTIONS}
+"""The options by their names in an ini file."""
+
+
+def register_options(parser: pytest.Parser) -> None:
+    """
+    Add every option to the command line and to the ini file.
+    """
+    group = parser.getgroup("codex", "Codex workspaces")
+    for name, option in INI_NAMES.items():
+        text = option.help + (f" (default: {option.default})" if option.default else "")
+        group.addoption(
+            f"--codex-{option.name}",
+            dest=name,
+            metavar=option.metavar,
+            action="append" if option.repeatable else "store",
+            default=None,
+            help=text,
+        )
+        if option.repeatable:
+            parser.addini(name, text, type="linelist", default=[])
+        else:
+            parser.addini(name, text, type="string", default="")
+
+
+def read_settings(config: pytest.Config) -> None:
+    """
+    Read the options into the stash of *config*.
+
+    Raises:
+        pytest.UsageError: an option is invalid, or the repository of the command line cannot be
+            projected.
+    """
+    options = {option.key: config.getoption(name, None) for name, option in INI_NAMES.items()}
+    found = Config()
+    try:
+        ini = _read_ini(config)
+        try:
+            found = ResolvedOptions.of(options, spell="--codex-{}", ini=ini).config
+        except (ConfigError, PolicyError) as error:
+            if ini or any(options.values()):
+                raise
+            # Variables are for the command, too: they may not end runs that use no workspace.
+            config.stash[UNUSABLE] = error
+    except (ConfigError, PolicyError, ProjectionError) as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[SHOWN_REPO] = str(found.repo)
+    started = worker_input(config).get(STARTED_KEY, found.started)
+    config.stash[CONFIG] = replace(_absolute(config, found), started=started)
+    if options["repo"] and not is_worker(config) and not config.option.collectonly:
+        require_repository(config)
+
+
+def require_repository(config: pytest.Config) -> None:
+    """
+    Check that the repository of the options can be projected.
+
+    Raises:
+        pytest.UsageError: it cannot.
+    """
+    from ..projection.repository import open_repository
+
+    found = config.stash[CONFIG]
+    try:
+        if found.repo is not None:
+            open_repository(found.repo, found.rev, environ=os.environ)
+    except ProjectionError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _absolute(config: pytest.Config, found: Config) -> Config:
+    """
+    Return *found* with absolute paths: a test may go to another directory.
+    """
+    start = config.invocation_params.dir
+    changes: dict[str, Any] = {}
+    if found.repo is not None:
+        with suppress(RuntimeError):
+            changes["repo"] = start / found.repo.expanduser()
+    if found.report is not None:
+        changes["report"] = start / found.report
+    for option in OPTIONS:
+        value = getattr(found, option.key)
+        if option.name != "repo" and isinstance(value, str) and option.is_path(value):
+            changes[option.key] = str(start / value)
+    return replace(found, **changes)
+
+
+def _read_ini(config: pytest.Config) -> Values:
+    found: Values = {}
+    for name, option in INI_NAMES.items():
+        source = Source("ini", name, config.inipath)
+        value = _ini_value(config, option, source)
+        if option.repeatable:
+            found |= entries_of(option, value, source)
+        elif value:
+            text = _beside_ini(config, value) if option.is_path(value) else value
+            found[option.key] = Given(text, source)
+    return found
+
+
+def _ini_value(config: pytest.Config, option: Option, source: Source) -> Any:
+    """
+    Return a text, or the list of texts of a repeatable option. In a TOML file of pytest's own
+    tables, a number is a number and not text, and variables may be a table.
+    """
+    try:
+        return config.getini(source.name)
+    except (TypeError, pytest.UsageError):
+        if config.inipath is None or config.inipath.suffix != ".toml":
+            raise
+    table = tomllib.loads(config.inipath.read_text(encoding="utf-8"))
+    value = table.get("pytest", table.get("tool", {}).get("pytest", {})).get(source.name)
+    if option.repeatable and isinstance(value, Mapping):
+        value = [f"{key}={one}" for key, one in value.items() if _is_plain(one)]
+    if option.repeatable and isinstance(value, list) and all(map(_is_plain, value)):
+        return list(map(str, value))
+    if option.repeatable or not _is_plain(value):
+        kind = "a list of texts" if option.repeatable else "text or a number"
+        raise ConfigError(f"{source.spelled} is {value!r}; it must be {kind}")
+    return str(value)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _beside_ini(config: pytest.Config, path: str) -> str:
+    return str((config.inipath.parent if config.inipath else config.rootpath) / path)

@@ -1,0 +1,135 @@
+"""Start and stop the workspaces of one fixture."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from ..errors import CodexWorkspaceError
+from ..options.config import check_environment
+from ..options.markers import WorkspaceRequest
+from .as_started import as_started
+from .attempt import attempt_of
+from .settings import CONFIG, UNUSABLE
+from .summary import tally_of
+
+if TYPE_CHECKING:
+    import pytest
+
+    from ..network.policy_reader import PolicyLike
+    from ..network.rules.policy import Policy
+    from ..projection.repository import RepositorySnapshot
+    from ..session import Session
+    from ..workspace.handle import Workspace
+
+__all__ = ["Starter"]
+
+
+class Starter:
+    """
+    Starts workspaces, and stops all of them when it is closed.
+
+    Args:
+        request: the request of the fixture.
+        env: variables for every workspace.
+        policy: network policy of every workspace.
+    """
+
+    def __init__(
+        self, request: pytest.FixtureRequest, env: dict[str, str], policy: PolicyLike
+    ) -> None:
+        self._request = request
+        self._policy = policy
+        self._env = check_environment(env, "the fixture codex_env")
+        self._config = request.config.stash[CONFIG]
+        self._stops = ExitStack()
+
+    def start(self, wanted: WorkspaceRequest) -> Workspace:
+        """
+        Start a workspace.
+
+        Raises:
+            CodexWorkspaceError: one of its parts could not be made.
+        """
+        __tracebackhide__ = True
+        request = self._request
+        if UNUSABLE in request.config.stash:
+            raise request.config.stash[UNUSABLE]
+        try:
+            if wanted.repo is None and wanted.rev is None:
+                snapshot = request.getfixturevalue("codex_repo")
+            else:
+                snapshot = self._other_repository(wanted)
+            session: Session = request.getfixturevalue("_codex_session")
+            env = {**self._config.env, **self._env, **wanted.env}
+            with as_started(request.config):
+                policy = self._policy_of(session, wanted)
+                spec = session.spec(snapshot, env, policy=policy, cassette=wanted.cassette)
+                workspace = session.workspace(spec, wanted.state, label=request.node.nodeid)
+        except CodexWorkspaceError as error:
+            # The text is sufficient, and our frames would hide it.
+            raise error.with_traceback(None) from None
+        self._stops.callback(self._stop, session, workspace)
+        self._note(workspace, snapshot, "clean" if wanted.state == "clean" else "ready")
+        return workspace
+
+    def close(self) -> None:
+        """
+        Stop the workspaces, the last one first.
+        """
+        self._stops.close()
+
+    def _note(self, workspace: Workspace, snapshot: RepositorySnapshot, state: str) -> None:
+        """
+        Note *workspace* where the reports of its test and the summary of the run find it.
+        """
+        node, image = self._request.node, self._config.image
+        reproduce = (
+            f"codex-workspace shell {shlex.quote(str(snapshot.path))} "
+            f"--rev={snapshot.head[:12]} --image={shlex.quote(image)} --from={state}"
+        )
+        attempt_of(node).workspaces.append((workspace, reproduce))
+        tally = tally_of(self._request.config)
+        tally.count(workspace.setup.cache)
+        tally.note_setup(snapshot.name, workspace.setup)
+        node.user_properties += [
+            ("codex_repo", snapshot.name),
+            ("codex_commit", workspace.head),
+            ("codex_image", image),
+            ("codex_cache", workspace.setup.cache),
+        ]
+
+    def _policy_of(self, session: Session, wanted: WorkspaceRequest) -> Policy:
+        beside = self._request.path.parent
+        policy = None
+        for changes in wanted.network:
+            fields = {key: value for key, value in changes.items() if key != "policy"}
+            if "policy" in changes:
+                policy = session.policies.read(changes["policy"], beside)
+            elif policy is None:
+                policy = session.read_policy(self._policy)
+            policy = session.policies.combine(policy, fields, "codex_network")
+        return policy or session.read_policy(self._policy)
+
+    def _other_repository(self, wanted: WorkspaceRequest) -> RepositorySnapshot:
+        request = self._request
+        repo = wanted.repo or request.getfixturevalue("codex_repo").path
+        session: Session = request.getfixturevalue("_codex_session")
+        with as_started(request.config):
+            return session.repository(request.path.parent / repo, wanted.rev or "HEAD")
+
+    def _stop(self, session: Session, workspace: Workspace) -> None:
+        node = self._request.node
+        attempt = attempt_of(node)
+        keep = self._config.keep == "always" or (attempt.failed and self._config.keep == "failed")
+        with as_started(self._request.config):
+            kept = session.stop(workspace, keep=keep)
+        node.user_properties.append(("codex_blocked", len(workspace.network.blocked)))
+        if kept:
+            program = session.engine.version()["name"]
+            which = f" (attempt {attempt.number})" if attempt.number > 1 else ""
+            tally_of(self._request.config).kept.append(
+                f"codex workspaces: {node.nodeid}{which} is kept; inspect it with: "
+                f"{program} run --rm -it --network none --entrypoint bash {kept} --login"
+            )

@@ -1,0 +1,29 @@
+"""Whether a process is a worker of pytest-xdist, and what it gets from its controller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["STARTED_KEY", "is_worker", "worker_input"]
+
+STARTED_KEY = "codex_workspace_started"
+"""Name of the start time of the run in what a worker gets."""
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """
+    Return whether this process is a worker.
+    """
+    return hasattr(config, "workerinput")
+
+
+def worker_input(config: pytest.Config) -> Mapping[str, Any]:
+    """
+    Return what the controller has sent to this worker; nothing in any other process.
+    """
+    found: Mapping[str, Any] = getattr(config, "workerinput", {})
+    return found

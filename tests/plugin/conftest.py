@@ -1,0 +1,15 @@
+"""Shared by the tests of the plugin."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """
+    A project whose only test uses a workspace, on a machine without an engine.
+    """
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/no.sock")
+    pytester.makepyfile("def test_it(codex_workspace): pass")
+    return pytester

@@ -1,0 +1,50 @@
+"""Tests of what is known of one attempt at a test."""
+
+from __future__ import annotations
+
+from pytest_codex_workspace.plugin.attempt import attempt_of, begin_attempt
+
+
+def test_another_attempt_starts_afresh(pytester):
+    """
+    Only their number is remembered.
+    """
+    item = pytester.getitem("def test_func(): pass")
+    begin_attempt(item)
+    first = attempt_of(item)
+    first.failed = True
+    first.shown["container"] = None
+
+    begin_attempt(item)
+    second = attempt_of(item)
+
+    assert (1, 2) == (first.number, second.number)
+    assert (False, {}) == (second.failed, second.shown)
+    assert second is attempt_of(item)
+
+
+def test_how_a_test_ended_is_known_in_its_teardown(pytester):
+    """
+    What is done with its workspaces depends on that.
+    """
+    pytester.makeconftest(
+        """
+        from pytest_codex_workspace.plugin.attempt import attempt_of
+        def pytest_runtest_teardown(item):
+            print(item.name, attempt_of(item).failed, attempt_of(item).skipped)
+        """
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+        def test_passes(): pass
+        def test_fails(): assert 0
+        def test_skips(): pytest.skip()
+        """
+    )
+
+    result = pytester.runpytest("-s")
+
+    result.stdout.fnmatch_lines_random(
+        ["*test_passes False False", "*test_fails True False", "*test_skips False True"]
+    )

@@ -1,0 +1,37 @@
+"""Tests of what is added to the report of a test; tests/integration/test_reports.py has more."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_codex_workspace.plugin.attempt import attempt_of
+from pytest_codex_workspace.plugin.failures import add_outcome
+from pytest_codex_workspace.plugin.run import SESSION
+
+
+@pytest.mark.parametrize(
+    ("failed", "attempt", "expected"),
+    [
+        (False, {}, [("passed", "")]),
+        (False, {"skipped": True}, [("skipped", "")]),
+        (True, {"failed": True}, [("failed", "E: why")]),
+        # Its end is reported after its failure, which has been added.
+        (False, {"failed": True}, []),
+    ],
+)
+def test_each_test_has_one_outcome(pytester, failed, attempt, expected):
+    """
+    With a failure comes its last line.
+    """
+    added = []
+    item = pytester.getitem("def test_func(): pass")
+    collector = SimpleNamespace(test=lambda *fields: added.append((fields[1], fields[4])))
+    item.config.stash[SESSION] = SimpleNamespace(report=collector)
+    vars(attempt_of(item)).update(attempt, workspaces=[(None, "")])
+
+    add_outcome(item, SimpleNamespace(failed=failed, longreprtext="here\nE: why\n"))
+    del item.config.stash[SESSION]
+
+    assert expected == added
