@@ -180,7 +180,7 @@ def run_script(
     env = secrets.values
     hidden = secrets.redaction.stream()
     with _redacted(secrets):
-        last_failure = LastFailure(channel, inside)
+        last_failure = LastFailure(channel, inside, secrets.redaction.text)
         last_failure.prepare()
         argv = ["bash", "-c", RUN, "bash", script, last_failure.bash_env]
         process = channel.start(argv, cwd=project, env=env, stdin=False)
@@ -223,7 +223,7 @@ def run_script(
         idle.end()
     duration = clock.monotonic() - started
     output = kept.decode("utf-8", "replace")
-    where = secrets.redaction.text(last_failure.take(code, project))
+    where = last_failure.take(code, project)
     if code == 0 and not expired.is_set():
         return ScriptRun(output, duration, tuple(requests()), log_path=log_path)
     tail = "".join(output.splitlines(keepends=True)[-_TAIL_LINES:])
