@@ -36,6 +36,9 @@ _PROBLEMS = 5
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
 _IDLE = 60.0
+_KILL_PATIENCE = 5.0
+"""Seconds until the end of a killed script is not waited for any more."""
+
 _LINES = 20_000
 """Lines that are shown of one run."""
 
@@ -173,7 +176,7 @@ def run_script(
         WorkspaceLost: the workspace ended while the script ran.
     """
     started = clock.monotonic()
-    expired = threading.Event()
+    expired, over = threading.Event(), threading.Event()
     waited: list[str] = []
     kept = bytearray()
     shown = _Shown(show, log_path)
@@ -190,6 +193,8 @@ def run_script(
         with suppress(OSError):
             waited.append(channel.inspect(process.pid)[0])
             process.kill()
+            if not over.wait(_KILL_PATIENCE):
+                process.abandon()
 
     timer = threading.Timer(timeout, expire)
     timer.daemon = True
@@ -219,6 +224,7 @@ def run_script(
         process.kill()
         raise
     finally:
+        over.set()
         timer.cancel()
         idle.end()
     duration = clock.monotonic() - started
