@@ -85,7 +85,6 @@ UNTESTED = {
     "pytest_codex_workspace/reporting/terminal.py": (
         "tests/unit/reporting/test_output.py: steps on a terminal"
     ),
-    "pytest_codex_workspace/setup/package_registries.py": "tests/integration/test_policy.py",
     "pytest_codex_workspace/setup/spec.py": "data; tests/unit/setup/test_keys.py makes keys of it",
     "pytest_codex_workspace/setup/verify.py": "tests/integration/test_resume.py",
     "pytest_codex_workspace/smoke.py": "tests/integration/test_smoke.py",
