@@ -237,6 +237,9 @@ class ProxyService:
             return {"ok": True, "passed": True}
         seconds, owner = float(message.get("timeout", 5.0)), self._owner(message)
         result = await self._barrier.wait(owner, seconds, float(message.get("queue", seconds)))
+        if not registry.is_registered(owner):
+            # Another release was quicker, and the address may have its next owner already.
+            return {"ok": result.complete, "passed": result.passed}
         registry.unregister(address)
         self._assembly.disconnect(address)
         self._resolver.tcp.disconnect(address)

@@ -102,9 +102,6 @@ UNTESTED = {
     "proxy_addons/mitm/http_stream.py": (
         "tests/integration/test_backpressure.py and tests/integration/test_abuse.py"
     ),
-    "proxy_addons/service.py": (
-        "tests/integration/test_proxy_process.py, with the proxy in a process"
-    ),
     "proxy_addons/state/limits.py": "numbers; tests/integration/test_abuse.py reaches each of them",
 }
 """Modules without a test of their name, each with the reason."""
