@@ -270,7 +270,10 @@ class LayerBuilder:
     def _select_runtimes(self, running: Running, spec: WorkspaceSpec) -> None:
         argv = ["bash", "--login", "-c", f"[ ! -e {SELECT_RUNTIMES} ] || exec {SELECT_RUNTIMES}"]
         result = running.channel.run(
-            argv, cwd="/", env={"CODEX_ENV_DEFAULTED": defaulted_runtimes(spec.env)}
+            argv,
+            cwd="/",
+            env={"CODEX_ENV_DEFAULTED": defaulted_runtimes(spec.env)},
+            timeout=self._config.setup_timeout,
         )
         printed = (result.stdout + result.stderr).strip()
         if not result.ok:
