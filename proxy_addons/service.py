@@ -122,10 +122,10 @@ class ProxyService:
         if "policy" in message:
             self._set_policy(message)
         if "cassette" in message:
-            self.set_cassette(message)
+            self._set_cassette(message)
         return {"ok": True}
 
-    def set_cassette(self, message: HostMessage) -> HostMessage:
+    def _set_cassette(self, message: HostMessage) -> None:
         """
         Set the cassette of an address: a loaded cassette is played, any other is recorded.
         """
@@ -134,7 +134,6 @@ class ProxyService:
             played = self._played.setdefault(name, set())
             player = CassettePlayer(self._cassettes[name], played)
         self._assembly.registry.set_cassette(message["address"], name, player)
-        return {"ok": True}
 
     def load_cassette(self, message: HostMessage) -> HostMessage:
         """
@@ -238,6 +237,9 @@ class ProxyService:
             return {"ok": True, "passed": True}
         seconds, owner = float(message.get("timeout", 5.0)), self._owner(message)
         result = await self._barrier.wait(owner, seconds, float(message.get("queue", seconds)))
+        if not registry.is_registered(owner):
+            # Another release was quicker, and the address may have its next owner already.
+            return {"ok": result.complete, "passed": result.passed}
         registry.unregister(address)
         self._assembly.disconnect(address)
         self._resolver.tcp.disconnect(address)

@@ -16,6 +16,6 @@ fi
 python3 - <<'PYTHON'
 import sys
 
-if sys.version_info < (3, 7):
-    sys.exit(f"this image has Python {sys.version.split()[0]}; the workspace's agent needs 3.7 or newer")
+if sys.version_info < (3, 8):
+    sys.exit(f"this image has Python {sys.version.split()[0]}; the workspace's agent needs 3.8 or newer")
 PYTHON

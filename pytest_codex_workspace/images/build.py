@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 from ..engine import labels
@@ -53,8 +53,8 @@ class Plan:
 
     `base` is the image to build from; `None` stands for Debian, which is pulled or
     made when it is needed. The programs of a *foreign* base are not ours: they get neither
-    a network nor the variables of this machine. `prepared` gives the image to build from
-    in place of `base` while it is built.
+    a network nor the variables of this machine. `prepared` returns the image to build
+    from in place of `base`.
     """
 
     what: str
@@ -67,7 +67,7 @@ class Plan:
     key: str
     base: str | None = None
     foreign: bool = False
-    prepared: Callable[[str], AbstractContextManager[str]] = nullcontext
+    prepared: Callable[[str], str] = str
 
     @property
     def tag(self) -> str:
@@ -171,11 +171,8 @@ def _run_build(
         show = output.note if _LONG_STEP.match(line) else output.detail
         show(line)
 
-    with (
-        output.step(title) as step,
-        plan.context.open() as archive,
-        plan.prepared(base) as prepared,
-    ):
+    with output.step(title) as step, plan.context.open() as archive:
+        prepared = plan.prepared(base)
         return engine.build(
             archive,
             dockerfile=plan.dockerfile,

@@ -70,12 +70,11 @@ def check_foreign(image: ImageInfo, name: str) -> None:
         )
 
 
-@contextmanager
 def with_tools(
     engine: Engine, open_network: Callable[[], Isolation], image: str, output: Output
-) -> Iterator[str]:
+) -> str:
     """
-    Yield the id of an image like *image* that has bash, git, Python and the trust store's
+    Return the id of an image like *image* that has bash, git, Python and the trust store's
     tools: itself, or one that was made of it, now or earlier.
 
     What is missing is installed by the image's own package manager, in a container
@@ -96,8 +95,7 @@ def with_tools(
     tag = f"{IMAGE}:tools-{key}"
     earlier = engine.image(tag)
     if earlier is not None and earlier.labels.get(labels.KEY) == key:
-        yield earlier.id
-        return
+        return earlier.id
     isolation = open_network()
     holder = isolation.acquire()
     with ExitStack() as ends:
@@ -124,6 +122,7 @@ def with_tools(
             stream = engine.attach(container)
             ends.callback(stream.close)
             holder.proxy.register(holder.address, container, "setup", _POLICY)
+            ends.callback(lambda: holder.proxy.forget(container))
             engine.start(container)
         except EngineError as error:
             raise ImageBuildError(
@@ -133,20 +132,19 @@ def with_tools(
         tail = _read(engine, container, stream, output)
         code = _exit_code(engine, container)
         if code == _NOTHING_MISSING:
-            made = image
-        elif code == 0:
-            # Without a session: an image built from this one has these labels, too.
-            marks = {labels.KIND: "tools", labels.KEY: key, labels.CREATED: labels.now()}
-            marks |= {labels.SESSION: "", labels.PID: ""}
-            made = engine.commit(container, tag=tag, labels=marks).id
-            _remove_others(engine)
-        else:
+            return image
+        if code != 0:
             raise ImageBuildError(
                 f"the tools that a workspace needs could not be installed in the base image (exit "
                 f"code {code}):\n{tail or '(no output)'}",
                 remedy="Add bash, git, Python 3 and ca-certificates to the image yourself.",
             )
-        yield made
+        # Without a session: an image built from this one has these labels, too.
+        marks = {labels.KIND: "tools", labels.KEY: key, labels.CREATED: labels.now()}
+        marks |= {labels.SESSION: "", labels.PID: ""}
+        made = engine.commit(container, tag=tag, labels=marks)
+        _remove_others(engine)
+        return made.id
 
 
 def _scripts() -> dict[str, bytes]:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ..text.phrases import counted
 from ..text.printable import printable
@@ -22,11 +22,17 @@ __all__ = [
 ]
 
 Outcome = Literal["blocked", "failed", "unfinished"]
-"""`unfinished`: the request was allowed, but its client left before a response."""
+"""
+What happened to a request, the most important first. `unfinished`: it was allowed, but its client
+left before a response.
+"""
+
+_Likeness = tuple[Outcome, str, str, int, str]
+"""Outcome, phase, host, port, and why."""
 
 _SHOWN = 10
 _URL_LIMIT = 200
-_ORDER = ("blocked", "failed", "unfinished")
+_ORDER: tuple[Outcome, ...] = get_args(Outcome)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _POLICY = {"setup": "network: setup", "resume": "network: setup", "test": "network: tests"}
 
@@ -82,20 +88,20 @@ def problems_of(requests: Iterable[Request]) -> list[NetworkProblem]:
         One problem for each group: the blocked first, and among those the ones
         that happened last first, because they probably ended the script.
     """
-    groups: dict[tuple[object, ...], list[Request]] = {}
+    groups: dict[_Likeness, list[Request]] = {}
     for request in requests:
         if outcome := _outcome(request):
             why = request.reason or request.explanation
             key = (outcome, request.phase, request.host, request.port, why)
             groups.setdefault(key, []).append(request)
 
-    def rank(group: tuple[tuple[object, ...], list[Request]]) -> tuple[int, float]:
-        return _ORDER.index(str(group[0][0])), -max(each.time for each in group[1])
+    def rank(group: tuple[_Likeness, list[Request]]) -> tuple[int, float]:
+        (outcome, *_), alike = group
+        return _ORDER.index(outcome), -max(each.time for each in alike)
 
     return [
-        NetworkProblem(found[0], len(found), outcome, _policy_for(found[0]))
-        for _, found in sorted(groups.items(), key=rank)
-        if (outcome := _outcome(found[0]))
+        NetworkProblem(alike[0], len(alike), outcome, _policy_for(alike[0]))
+        for (outcome, *_), alike in sorted(groups.items(), key=rank)
     ]
 
 

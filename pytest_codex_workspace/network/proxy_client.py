@@ -231,12 +231,7 @@ class ProxyClient:
             policy: the policy.
             workspace: who must have the address; `None` for anybody.
         """
-        self._ask(
-            _QUEUE_SECONDS + _ANSWER_SECONDS,
-            op="policy",
-            policy=policy.to_dict(),
-            **_owned(address, workspace),
-        )
+        self._change("policy", address, workspace, policy=policy.to_dict())
 
     def load_cassette(self, cassette: str, content: BinaryIO) -> None:
         """
@@ -312,24 +307,14 @@ class ProxyClient:
             that the route handles.
         """
         number = next(self._ids)
-        self._ask(
-            _QUEUE_SECONDS + _ANSWER_SECONDS,
-            op="add_route",
-            route={**route, "id": number},
-            **_owned(address, workspace),
-        )
+        self._change("add_route", address, workspace, route={**route, "id": number})
         return number
 
     def remove_route(self, address: str, route: int, workspace: str | None = None) -> None:
         """
         Remove the stub or fault with the id *route*.
         """
-        self._ask(
-            _QUEUE_SECONDS + _ANSWER_SECONDS,
-            op="remove_route",
-            route=route,
-            **_owned(address, workspace),
-        )
+        self._change("remove_route", address, workspace, route=route)
 
     def barrier(self, address: str, timeout: float = 5.0, workspace: str | None = None) -> Barrier:
         """
@@ -447,6 +432,13 @@ class ProxyClient:
             self._closed = True
         self._stream.close()
         self._reader.join(timeout=10)
+
+    def _change(self, op: str, address: str, workspace: str | None, **fields: object) -> None:
+        """
+        Change how requests of *address* are treated, which the proxy does once what has arrived
+        before was read.
+        """
+        self._ask(_QUEUE_SECONDS + _ANSWER_SECONDS, op=op, **_owned(address, workspace), **fields)
 
     def _ask(self, timeout: float = _ANSWER_SECONDS, /, **message: object) -> dict[str, Any]:
         """

@@ -24,16 +24,26 @@ if TYPE_CHECKING:
 
     from .repository import RepositorySnapshot
 
-__all__ = ["Projection"]
+__all__ = ["COMMAND", "ROOT", "Projection"]
 
-_ROOT = "codex-projection"
+ROOT = "codex-projection"
+"""Directory of the archive, below the one in which it is unpacked."""
+
+COMMAND = ("python3", "-I", f"/{ROOT}/apply_projection.py")
+"""
+Command that applies an archive, unpacked below `/`, in a container.
+
+The command brings the project directory to the commit, and removes the unpacked files. If it
+fails, it prints the reason on standard error.
+"""
+
 _BUFFER = 1 << 16
 _SMALL = 1 << 16
 
 
 class Projection:
     """
-    A commit as an archive, and the command that checks it out in a workspace.
+    A commit as an archive, which `COMMAND` checks out in a workspace.
 
     The archive holds bare repositories, packed by git, with the commit and its
     history only: no configuration, credentials, hooks, stashes, other branches or
@@ -44,7 +54,7 @@ class Projection:
     Example:
         >>> with Projection.of(snapshot) as projection:  # doctest: +SKIP
         ...     engine.put_archive(container, projection.unpack_dir, projection.open())
-        ...     agent.run(projection.command)
+        ...     agent.run(COMMAND)
     """
 
     unpack_dir = "/"
@@ -117,17 +127,6 @@ class Projection:
         Size of the archive, in bytes.
         """
         return self._archive.size
-
-    @property
-    def command(self) -> list[str]:
-        """
-        Command that checks out `head` in a container.
-
-        The archive must have been unpacked there. The command updates the project
-        directory and removes the unpacked files. If it fails, it prints the reason
-        on standard error.
-        """
-        return ["python3", "-I", f"/{_ROOT}/apply_projection.py"]
 
     def open(self) -> BinaryIO:
         """
@@ -252,7 +251,7 @@ def _fill(
         archive.add(bytes(padding), padding)
 
     for name, content in contents.items():
-        path = PurePosixPath(_ROOT, name)
+        path = PurePosixPath(ROOT, name)
         for parent in [*reversed(path.parents)][1:]:
             if parent not in made:
                 made.add(parent)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .submodules import Submodule
 
-__all__ = ["Copier"]
+__all__ = ["Copier", "portable"]
 
 _PACK_TIMEOUT = 1800.0
 _SEARCH_TIMEOUT = 20.0
@@ -91,8 +91,8 @@ class Copier:
         return [
             {
                 **self.copy(parent / module.path, module.git_dir, module.commit),
-                "path": _portable(module.path),
-                "name": _portable(module.name),
+                "path": portable(module.path),
+                "name": portable(module.name),
                 "submodules": self.copy_all(parent / module.path, module.submodules),
             }
             for module in submodules
@@ -118,7 +118,7 @@ class Copier:
         boundary.write_bytes(b"".join(copied))
 
 
-def _portable(text: str) -> str:
+def portable(text: str) -> str:
     """
     Encode a path or name so that the workspace can restore its bytes.
 

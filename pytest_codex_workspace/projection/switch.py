@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 from importlib import resources
 from typing import TYPE_CHECKING, BinaryIO
+
+from .archive import ROOT
+from .pack import portable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,21 +17,14 @@ if TYPE_CHECKING:
     from .repository import RepositorySnapshot
     from .submodules import Submodule
 
-__all__ = ["COMMAND", "OBJECTS_MISSING", "switch_archive"]
-
-COMMAND = ("python3", "-I", "/codex-projection/apply_projection.py")
-"""Command that applies the archive, unpacked below `/`, in a container."""
-
-OBJECTS_MISSING = 3
-"""The exit code of `COMMAND` if the workspace does not have the commit."""
-
-_ROOT = "codex-projection"
+__all__ = ["switch_archive"]
 
 
 def switch_archive(snapshot: RepositorySnapshot) -> BinaryIO:
     """
     Return an archive like that of `Projection`, but without objects: some kilobytes,
-    whatever the size of the repository. It is unpacked and applied in the same way.
+    whatever the size of the repository. It is unpacked and applied in the same way; the
+    exit code is `apply_projection.OBJECTS_MISSING` if the workspace does not have the commit.
 
     Applied after setup, it does what Codex does then: the workspace is on the branch `work` at
     the commit, whatever setup did to the repository.
@@ -44,14 +39,14 @@ def switch_archive(snapshot: RepositorySnapshot) -> BinaryIO:
     }
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        directory = tarfile.TarInfo(_ROOT)
+        directory = tarfile.TarInfo(ROOT)
         directory.type, directory.mode = tarfile.DIRTYPE, 0o755
         tar.addfile(directory)
         for name, content in (
             ("apply_projection.py", script.read_bytes()),
             ("plan.json", json.dumps(plan).encode()),
         ):
-            entry = tarfile.TarInfo(f"{_ROOT}/{name}")
+            entry = tarfile.TarInfo(f"{ROOT}/{name}")
             entry.mode, entry.size = 0o644, len(content)
             tar.addfile(entry, io.BytesIO(content))
     archive.seek(0)
@@ -64,16 +59,9 @@ def _plans(submodules: Iterable[Submodule], object_format: str) -> list[dict[str
             "repository": "",
             "head": module.commit,
             "object_format": object_format,
-            "path": _portable(module.path),
-            "name": _portable(module.name),
+            "path": portable(module.path),
+            "name": portable(module.name),
             "submodules": _plans(module.submodules, object_format),
         }
         for module in submodules
     ]
-
-
-def _portable(text: str) -> str:
-    """
-    Encode a path or name so that the workspace can restore its bytes.
-    """
-    return os.fsencode(text).decode("utf-8", "surrogateescape")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -51,15 +52,18 @@ class FailedCommand:
             return None
         return cls(int(code), int(line), file[:_LIMIT])
 
-    def describe(self, text: str) -> str:
+    def describe(self, text: str, redact: Callable[[str], str] = str) -> str:
         """
         Return one line: `line 3: curl -f https://example.org/`.
 
         Args:
             text: the content of the file.
+            redact: removes secrets from a line.
         """
         lines = text.splitlines()
         found = lines[self.line - 1].strip() if 0 < self.line <= len(lines) else ""
+        # Before the cut, which could split a secret.
+        found = redact(found)
         if len(found) > _LIMIT:
             found = f"{found[:_LIMIT]} ..."
         return f"line {self.line}" + (f": {found}" if _WORDS.search(found) else "")
@@ -93,10 +97,14 @@ class LastFailure:
     Args:
         files: the files of the workspace.
         directory: a directory in it for two files, which exist during the run.
+        redact: removes secrets from text.
     """
 
-    def __init__(self, files: ScriptFiles, directory: str) -> None:
+    def __init__(
+        self, files: ScriptFiles, directory: str, redact: Callable[[str], str] = str
+    ) -> None:
         self._files = files
+        self._redact = redact
         self._note = f"{directory}/failed-command"
         self.bash_env = f"{directory}/on-error.sh"
 
@@ -104,6 +112,9 @@ class LastFailure:
         """
         Write the file that `bash_env` names, for the variable BASH_ENV of the script's shell.
         """
+        # What an earlier script has left in the background may have noted its own end.
+        with suppress(OSError):
+            self._files.unlink(self._note)
         with suppress(OSError):
             self._files.write_file(self.bash_env, _TRAP.replace("NOTE", self._note).encode())
 
@@ -116,15 +127,14 @@ class LastFailure:
             project: the directory in which the script ran.
 
         Returns:
-            Text such as `line 3: curl -f https://example.org/`, with the file if the script
-            sources it; empty if it is not known.
+            Text such as `line 3: curl -f https://example.org/`, without secrets; empty if it
+            is not known. The line may be one of a file that the script sources.
         """
         try:
             found = FailedCommand.parse(self._files.read_file(self._note, limit=_NOTE_LIMIT))
             if found is None or found.exit_code != exit_code:
                 return ""
-            text = self._text_of(found.file, project)
-            return found.describe(text)
+            return found.describe(self._text_of(found.file, project), self._redact)
         except OSError:
             return ""
         finally:

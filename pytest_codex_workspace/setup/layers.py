@@ -8,7 +8,7 @@ ready: a setup layer brought to a commit, in which `setup-from-cache-script.sh` 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,10 +19,11 @@ from ..cache.store import Build, Layer, LayerLabels, Recipe
 from ..codex import SELECT_RUNTIMES, SETUP, defaulted_runtimes
 from ..errors import ExecTimeout, ProjectionError, SetupError
 from ..images.content_key import key_of
+from ..in_container.apply_projection import OBJECTS_MISSING
 from ..network.matching import Phase
 from ..options.config import Config
-from ..projection.archive import Projection
-from ..projection.switch import COMMAND, OBJECTS_MISSING, switch_archive
+from ..projection.archive import COMMAND, Projection
+from ..projection.switch import switch_archive
 from ..reporting.output import Output
 from ..text.phrases import counted
 from ..text.printable import printable
@@ -218,7 +219,7 @@ class LayerBuilder:
         """
         running.channel.kill_all()
         with switch_archive(spec.snapshot) as archive:
-            result = self._check_out(running, archive, COMMAND)
+            result = self._check_out(running, archive)
         if result.exit_code == OBJECTS_MISSING:
             self._project(running, spec)
         else:
@@ -232,15 +233,15 @@ class LayerBuilder:
                 self._projections[where] = Projection.of(snapshot)
             projection = self._projections[where]
             with projection.open() as archive:
-                result = self._check_out(running, archive, projection.command)
+                result = self._check_out(running, archive)
         self._tell(result, spec)
 
-    def _check_out(self, running: Running, archive: BinaryIO, command: Sequence[str]) -> ExecResult:
+    def _check_out(self, running: Running, archive: BinaryIO) -> ExecResult:
         self._launcher.put(running, Projection.unpack_dir, archive)
         limit = self._config.setup_timeout
         try:
             # Filters of the repository may run here, and git itself may be setup's.
-            return running.channel.run(command, cwd="/", timeout=limit)
+            return running.channel.run(COMMAND, cwd="/", timeout=limit)
         except ExecTimeout:
             raise ProjectionError(
                 f"git did not check the commit out within {limit:g} s in the workspace",
@@ -269,7 +270,10 @@ class LayerBuilder:
     def _select_runtimes(self, running: Running, spec: WorkspaceSpec) -> None:
         argv = ["bash", "--login", "-c", f"[ ! -e {SELECT_RUNTIMES} ] || exec {SELECT_RUNTIMES}"]
         result = running.channel.run(
-            argv, cwd="/", env={"CODEX_ENV_DEFAULTED": defaulted_runtimes(spec.env)}
+            argv,
+            cwd="/",
+            env={"CODEX_ENV_DEFAULTED": defaulted_runtimes(spec.env)},
+            timeout=self._config.setup_timeout,
         )
         printed = (result.stdout + result.stderr).strip()
         if not result.ok:
@@ -313,7 +317,7 @@ class LayerBuilder:
 
 def _lost(said: str) -> tuple[list[str], int]:
     """
-    Return the paths that `Projection.command` names, and the number of others. What it
+    Return the paths that the projection's `COMMAND` names, and the number of others. What it
     prints may come from a program that setup has put in place of git or Python.
     """
     try:

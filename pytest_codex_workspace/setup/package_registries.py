@@ -8,7 +8,9 @@ from contextlib import suppress
 
 from ..codex import REGISTRIES
 from ..engine.protocol import ImageInfo
+from ..errors import WorkspaceLost
 from ..host.dirs import cache_dir
+from ..network.rules.hosts import normalise_host
 from ..network.rules.policy import OFFLINE
 from ..reporting.output import Output
 from ..workspace.launcher import Launcher, UnusableImage
@@ -31,17 +33,17 @@ def read_registries(
         output: shows a warning if the image has no list.
     """
     cached = cache_dir() / "registries" / f"{image.id.rpartition(':')[2]}.json"
-    found: dict[str, list[str]]
     with suppress(OSError, ValueError):
-        found = json.loads(cached.read_text("ascii"))
-        return found
+        return _parse(cached.read_bytes())
     try:
         running = launcher.launch(image.id, {}, "setup", policy=OFFLINE, cwd="/")
     except UnusableImage as error:
         raise error.cause from None
     try:
-        found = json.loads(running.channel.read_file(REGISTRIES, limit=_LIMIT))
-    except FileNotFoundError:
+        found = _parse(running.channel.read_file(REGISTRIES, limit=_LIMIT))
+    except WorkspaceLost:
+        raise
+    except (OSError, ValueError):
         output.note(
             f"{image.tags[0] if image.tags else image.id} has no list of package registries, so "
             "the presets do not include package registries"
@@ -53,3 +55,20 @@ def read_registries(
         cached.parent.mkdir(exist_ok=True)
         cached.write_text(json.dumps(found), "ascii")
     return found
+
+
+def _parse(data: bytes) -> dict[str, list[str]]:
+    """
+    Return the hosts in a list, which a foreign image may have written: names, and no patterns
+    of a policy, which could stand for any host.
+
+    Raises:
+        ValueError: *data* is no such list.
+    """
+    try:
+        return {
+            kind: [normalise_host(host) for host in hosts]
+            for kind, hosts in json.loads(data).items()
+        }
+    except (AttributeError, TypeError, RecursionError) as error:
+        raise ValueError(f"not a list of package registries: {error}") from None

@@ -36,6 +36,9 @@ _PROBLEMS = 5
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
 _IDLE = 60.0
+_KILL_PATIENCE = 5.0
+"""Seconds until the end of a killed script is not waited for any more."""
+
 _LINES = 20_000
 """Lines that are shown of one run."""
 
@@ -173,14 +176,14 @@ def run_script(
         WorkspaceLost: the workspace ended while the script ran.
     """
     started = clock.monotonic()
-    expired = threading.Event()
+    expired, over = threading.Event(), threading.Event()
     waited: list[str] = []
     kept = bytearray()
     shown = _Shown(show, log_path)
     env = secrets.values
     hidden = secrets.redaction.stream()
     with _redacted(secrets):
-        last_failure = LastFailure(channel, inside)
+        last_failure = LastFailure(channel, inside, secrets.redaction.text)
         last_failure.prepare()
         argv = ["bash", "-c", RUN, "bash", script, last_failure.bash_env]
         process = channel.start(argv, cwd=project, env=env, stdin=False)
@@ -190,6 +193,8 @@ def run_script(
         with suppress(OSError):
             waited.append(channel.inspect(process.pid)[0])
             process.kill()
+            if not over.wait(_KILL_PATIENCE):
+                process.abandon()
 
     timer = threading.Timer(timeout, expire)
     timer.daemon = True
@@ -219,11 +224,12 @@ def run_script(
         process.kill()
         raise
     finally:
+        over.set()
         timer.cancel()
         idle.end()
     duration = clock.monotonic() - started
     output = kept.decode("utf-8", "replace")
-    where = secrets.redaction.text(last_failure.take(code, project))
+    where = last_failure.take(code, project)
     if code == 0 and not expired.is_set():
         return ScriptRun(output, duration, tuple(requests()), log_path=log_path)
     tail = "".join(output.splitlines(keepends=True)[-_TAIL_LINES:])

@@ -29,6 +29,9 @@ _TRANSIENT = (
 )
 """Directories for temporary files, and files that each container has of its own."""
 
+_DESCRIBE_SECONDS = 600.0
+"""Seconds for `_DESCRIBE`, in whose place the scripts may have put something else."""
+
 _DESCRIBE = r"""
 import hashlib, json, os, stat, sys
 found = {}
@@ -132,7 +135,11 @@ def _described(workspace: Workspace, paths: Sequence[str]) -> Mapping[str, Seque
     if not paths:
         return {}
     result = workspace.exec(
-        ["python3", "-I", "-c", _DESCRIBE], input=json.dumps(paths), cwd="/", check=True
+        ["python3", "-I", "-c", _DESCRIBE],
+        input=json.dumps(paths),
+        cwd="/",
+        check=True,
+        timeout=_DESCRIBE_SECONDS,
     )
     found: Mapping[str, Sequence[Any]] = json.loads(result.stdout)
     return found

@@ -144,7 +144,7 @@ class CommandLog:
             record.state = "lost"
             self.lost = self.lost or self._clean(str(error))
             raise
-        except OSError:
+        except (OSError, TypeError, ValueError):
             record.state = "failed"
             raise
 

@@ -298,6 +298,13 @@ class Process:
             raise ValueError(f"there is no signal {signal}; give one of 1 to 64")
         self._control.kill(signal)
 
+    def abandon(self) -> None:
+        """
+        Kill the process group, and count it as ended: nothing waits for it or reads from it
+        any more.
+        """
+        self._control.abandon()
+
     def send(self, data: str | bytes) -> None:
         """
         Write to standard input. Block while the process does not read its input.

@@ -74,7 +74,6 @@ class StubProjection:
     """
 
     unpack_dir = "/"
-    command = ("python3", "-I", "/codex-projection/apply_projection.py")
 
     def __init__(self, found: RepositorySnapshot) -> None:
         self._head = found.head

@@ -88,7 +88,6 @@ UNTESTED = {
     "pytest_codex_workspace/reporting/terminal.py": (
         "tests/unit/reporting/test_output.py: steps on a terminal"
     ),
-    "pytest_codex_workspace/setup/package_registries.py": "tests/integration/test_policy.py",
     "pytest_codex_workspace/setup/spec.py": "data; tests/unit/setup/test_keys.py makes keys of it",
     "pytest_codex_workspace/setup/verify.py": "tests/integration/test_resume.py",
     "pytest_codex_workspace/smoke.py": "tests/integration/test_smoke.py",
@@ -105,9 +104,6 @@ UNTESTED = {
     ),
     "proxy_addons/mitm/http_stream.py": (
         "tests/integration/test_backpressure.py and tests/integration/test_abuse.py"
-    ),
-    "proxy_addons/service.py": (
-        "tests/integration/test_proxy_process.py, with the proxy in a process"
     ),
     "proxy_addons/state/limits.py": "numbers; tests/integration/test_abuse.py reaches each of them",
 }

@@ -15,9 +15,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from pytest_codex_workspace.in_container.apply_projection import OBJECTS_MISSING
 from pytest_codex_workspace.projection.archive import Projection
 from pytest_codex_workspace.projection.repository import open_repository
-from pytest_codex_workspace.projection.switch import OBJECTS_MISSING, switch_archive
+from pytest_codex_workspace.projection.switch import switch_archive
 
 from ...helpers.archives import unpack_all
 from ...helpers.repositories import Repository, host_environment

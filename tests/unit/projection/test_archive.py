@@ -20,7 +20,7 @@ import pytest
 
 from pytest_codex_workspace.errors import ProjectionError
 from pytest_codex_workspace.in_container import apply_projection
-from pytest_codex_workspace.projection.archive import Projection
+from pytest_codex_workspace.projection.archive import COMMAND, Projection
 from pytest_codex_workspace.projection.repository import open_repository
 
 from ...helpers.archives import unpack_all
@@ -64,7 +64,7 @@ def unpacked(projection: Projection, root: Path) -> str:
     """
     with tarfile.open(fileobj=projection.open()) as tar:
         unpack_all(tar, root)
-    return f"{root}{projection.command[-1]}"
+    return f"{root}{COMMAND[-1]}"
 
 
 def apply(projection: Projection, target: Path) -> tuple[int, str]:
@@ -417,7 +417,7 @@ class TestArchive:
         with Projection.of(open_repository(repo.path, environ=repo.env)) as projection:
             script = unpacked(projection, tmp_path / "root")
             done = subprocess.run(
-                [sys.executable, *projection.command[1:-1], script, tmp_path / "w"],
+                [sys.executable, *COMMAND[1:-1], script, tmp_path / "w"],
                 cwd="/",
                 env={"PATH": os.environ["PATH"]},
                 capture_output=True,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_codex_workspace.secrets.redaction import Redaction
 from pytest_codex_workspace.setup.failed_command import FailedCommand, LastFailure
 
 pytestmark = pytest.mark.needs_bash
@@ -128,3 +129,22 @@ def test_long_commands_are_cut() -> None:
     found = FailedCommand(1, 2, "f")
     assert found.describe("\n" + "a" * 999 + "\nb") == f"line 2: {'a' * 200} ..."
     assert found.describe("a") == "line 2"
+
+
+def test_a_cut_splits_no_secret() -> None:
+    """
+    A secret that begins before the cut and ends behind it is replaced, too.
+    """
+    line = f"{'a' * 196} hunter2222 && login"
+    found = FailedCommand(1, 1, "f").describe(line, Redaction(["hunter2222"]).text)
+    assert found == f"line 1: {'a' * 196} *** ..."
+
+
+def test_a_note_of_an_earlier_script_is_not_read(tmp_path: Path) -> None:
+    """
+    A process that an earlier script left behind may have written one after its end.
+    """
+    (tmp_path / "failed-command").write_text("1\0001\000script.sh\000")
+    last = LastFailure(LocalFiles(), str(tmp_path))
+    last.prepare()
+    assert last.take(1, str(tmp_path)) == ""

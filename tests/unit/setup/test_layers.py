@@ -109,7 +109,8 @@ def test_a_commit_that_cannot_be_checked_out(session, monkeypatch):
     """
     The error has what git said, and no layer is left.
     """
-    monkeypatch.setattr(StubProjection, "command", ("bash", "--login", "-c", "git is missing"))
+    command = ("bash", "--login", "-c", "git is missing")
+    monkeypatch.setattr("pytest_codex_workspace.setup.layers.COMMAND", command)
     world = session.engine._world
     world.shell_results = {"git is missing": (1, b"bash: git: command not found")}
 

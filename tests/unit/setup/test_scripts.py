@@ -186,6 +186,18 @@ def test_a_failure_whose_requests_are_unknown_is_told(run):
         run(b"exit 3", requests=Unknown())
 
 
+def test_a_script_whose_end_is_not_reported_is_ended(run, monkeypatch):
+    """
+    The limit holds although a process cannot be killed, or the agent does not say that it was.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.setup.scripts._KILL_PATIENCE", 0.1)
+    monkeypatch.setattr("pytest_codex_workspace.workspace.process.Process.kill", lambda _: None)
+    with pytest.raises(SetupError, match=r"ran longer than 0\.5 s and was killed"):
+        run(b"echo begins; sleep 300", timeout=0.5)
+
+    assert "begins" in run.shown
+
+
 def test_a_script_that_hangs_is_ended(run):
     """
     Its children end with it, and the error has what it had printed.
@@ -307,6 +319,9 @@ def test_a_workspace_that_is_lost_at_once_tells_no_secret(secrets, tmp_path):
 
     class LostChannel:
         def write_file(self, *_args):
+            pass
+
+        def unlink(self, *_args):
             pass
 
         def start(self, *_args, **_env):

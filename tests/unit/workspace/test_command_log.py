@@ -43,6 +43,7 @@ def test_a_result_may_come_later() -> None:
         (timed_out(ExecResult("x", 137, b"waiting\n"), 2), "timed out", ""),
         (WorkspaceLost("The container was removed."), "lost", "The container was removed."),
         (FileNotFoundError("no such directory"), "failed", ""),
+        (ValueError("the command is empty"), "failed", ""),
     ],
 )
 def test_a_command_that_did_not_end_by_itself(error: Exception, state: str, lost: str) -> None:
