@@ -100,7 +100,7 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         shown: whether that output, with its last lines, was shown while the script ran.
         without_tail: the text of the error without those lines.
         where: line and command at which the script ended; empty if it is not known.
-        requests: the first request of each problem on the network while it ran.
+        requests: the requests that were blocked or failed while it ran, at most the last 500.
     """
 
     def __init__(

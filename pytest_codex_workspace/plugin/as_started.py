@@ -25,7 +25,7 @@ def remember_environment(config: pytest.Config) -> None:
 def as_started(config: pytest.Config) -> Iterator[None]:
     """
     Work with the variables and in the directory that tests were started with. What a test has
-    changed is back afterwards.
+    changed is back afterwards. Variables that begin with `CODEX_` are for us, whoever sets them.
     """
     first = config.stash[_ENVIRONMENT]
     # Files in memory, in place of this machine's: pyfakefs replaces `os` in every module.
@@ -40,10 +40,11 @@ def as_started(config: pytest.Config) -> Iterator[None]:
             patcher.resume()
         return
     # pytest sets the names of the running test.
+    kept = ("PYTEST_", "CODEX_")
     changed = {
         name: os.environ.get(name)
         for name in first.keys() | os.environ.keys()
-        if os.environ.get(name) != first.get(name) and not name.startswith("PYTEST_")
+        if os.environ.get(name) != first.get(name) and not name.startswith(kept)
     }
     with ExitStack() as undo:
         here = os.open(".", os.O_RDONLY)

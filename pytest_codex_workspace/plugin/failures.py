@@ -68,7 +68,8 @@ def add_outcome(item: pytest.Item, report: pytest.TestReport) -> None:
         return
     if not report.failed and attempt.failed:
         return  # It was added when it failed.
-    message = report.longreprtext.strip().splitlines()[-1:] if report.failed else []
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = str(getattr(crash, "message", "")).partition("\n")[0] if report.failed else ""
     outcome = "failed" if report.failed else "skipped" if attempt.skipped else "passed"
     duration = clock.wall_time() - attempt.began
-    session.report.test(item.nodeid, outcome, attempt.began, duration, "".join(message))
+    session.report.test(item.nodeid, outcome, attempt.began, duration, message)

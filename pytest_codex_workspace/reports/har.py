@@ -6,7 +6,7 @@ The format: http://www.softwareishard.com/blog/har-12-spec/
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -27,7 +27,8 @@ _EMPTY: Mapping[str, Any] = {
 
 def har_of(workspaces: Iterable[WorkspaceRecord], version: str) -> dict[str, Any]:
     """
-    Return the archive of all requests, with a page for each workspace.
+    Return the archive of all requests, with a page for each workspace. The requests of a
+    setup that several workspaces share are in the page of the first of them.
 
     Headers are not in the log of requests, so they are not in the archive. A name that was
     looked up has the method `DNS`. Verdict, reason and explanation are in each entry's
@@ -39,6 +40,7 @@ def har_of(workspaces: Iterable[WorkspaceRecord], version: str) -> dict[str, Any
     """
     pages: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
+    setups: set[tuple[float, str]] = set()
     for number, workspace in enumerate(workspaces, 1):
         page = f"workspace-{number}"
         pages.append(
@@ -49,8 +51,9 @@ def har_of(workspaces: Iterable[WorkspaceRecord], version: str) -> dict[str, Any
                 "pageTimings": {},
             }
         )
-        requests: Sequence[Request] = workspace.requests
-        entries += [_entry(page, workspace, each) for each in requests]
+        setup = [one for one in workspace.setup_requests if (one.time, one.url) not in setups]
+        setups |= {(one.time, one.url) for one in setup}
+        entries += [_entry(page, workspace, one) for one in (*setup, *workspace.requests)]
     entries.sort(key=lambda each: str(each["startedDateTime"]))
     creator = {"name": "pytest-codex-workspace", "version": version}
     return {"log": {"version": "1.2", "creator": creator, "pages": pages, "entries": entries}}

@@ -33,6 +33,7 @@ _SCRIPTS: Mapping[Phase, str] = {"setup": SETUP, "resume": RESUME}
 _OUTPUT_LIMIT = 1024 * 1024
 _TAIL_LINES = 25
 _PROBLEMS = 5
+_REQUESTS = 500
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
 _IDLE = 60.0
@@ -268,18 +269,19 @@ def _network_problems(
     requests: Callable[[], Sequence[Request]],
 ) -> tuple[list[str], tuple[Request, ...]]:
     """
-    Return what went wrong on the network while a script ran, as lines and as the first
-    request of each problem.
+    Return what went wrong on the network while a script ran, as lines and as the last
+    requests that had no good end.
     """
     try:
-        problems = problems_of(requests())
+        found = [one for one in requests() if problems_of([one])]
     except CodexWorkspaceError as error:
         return [f"what it requested is not known: {error.message}"], ()
-    if not problems:
+    if not found:
         return [], ()
+    problems = problems_of(found)
     lines = [f"  {line}" for line in describe_problems(problems, shown=_PROBLEMS)]
     title = "this went wrong on the network while it ran:"
-    return [title, *lines], tuple(problem.first for problem in problems)
+    return [title, *lines], tuple(found[-_REQUESTS:])
 
 
 def _lines(lines: Sequence[str]) -> str:

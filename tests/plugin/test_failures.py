@@ -23,7 +23,7 @@ from pytest_codex_workspace.plugin.run import SESSION
 )
 def test_each_test_has_one_outcome(pytester, failed, attempt, expected):
     """
-    With a failure comes its last line.
+    With a failure comes what it says, without what is added to it.
     """
     added = []
     item = pytester.getitem("def test_func(): pass")
@@ -31,7 +31,8 @@ def test_each_test_has_one_outcome(pytester, failed, attempt, expected):
     item.config.stash[SESSION] = SimpleNamespace(report=collector)
     vars(attempt_of(item)).update(attempt, workspaces=[(None, "")])
 
-    add_outcome(item, SimpleNamespace(failed=failed, longreprtext="here\nE: why\n"))
+    crash = SimpleNamespace(message="E: why\nmore")
+    add_outcome(item, SimpleNamespace(failed=failed, longrepr=SimpleNamespace(reprcrash=crash)))
     del item.config.stash[SESSION]
 
     assert expected == added

@@ -58,3 +58,13 @@ def test_an_entry_says_what_was_decided() -> None:
     assert (entry["_phase"], entry["_test"]) == ("test", "test_a.py::test_it")
     assert (entry["response"]["status"], entry["request"]["bodySize"]) == (0, -1)
     assert entry["startedDateTime"] == "1970-01-01T00:00:10.000+00:00"
+
+
+def test_a_shared_setup_is_there_once() -> None:
+    """
+    Its requests are in the page of the first workspace that stands on it.
+    """
+    setup = request(time=2.0, phase="setup")
+    shared = [workspace(began, setup_requests=(setup,), requests=()) for began in (9.0, 12.0)]
+    (entry,) = har_of(shared, "1.0")["log"]["entries"]
+    assert (entry["pageref"], entry["_phase"]) == ("workspace-1", "setup")

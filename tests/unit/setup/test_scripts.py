@@ -165,7 +165,7 @@ def test_a_failure_names_its_line_and_what_was_refused(run):
         "      Plain HTTP is not allowed. Use https://deb.example.",
         "  to allow what was blocked, add to `network: setup:` in .codex-workspace.yaml:",
     ]
-    assert ("line 2: v=$(false)", (refused,)) == (caught.value.where, caught.value.requests)
+    assert ("line 2: v=$(false)", (refused,) * 3) == (caught.value.where, caught.value.requests)
     assert len(lines) < 30
     # Both are shown beside the output, too.
     assert any("at line 2: v=$(false)" in line for line in run.shown)
