@@ -36,6 +36,8 @@ class LocalStream:
         self.stalled = 30.0
         outputs = (self.process.stdout, self.process.stderr)
         self._open = {pipe.fileno(): kind for kind, pipe in enumerate(outputs, 1)}
+        self._reader = 0
+        self._read = threading.Event()
 
     def send(self, data: bytes) -> None:
         with self._lock:
@@ -50,11 +52,13 @@ class LocalStream:
                 raise ConnectionError("the agent accepts no more input") from None
 
     def receive(self) -> tuple[int, bytes]:
+        self._reader = threading.get_ident()
         while self._open:
             for fd in select.select(list(self._open), [], [])[0]:
                 if data := os.read(fd, 65536):
                     return self._open[fd], data
                 del self._open[fd]
+        self._read.set()
         return 0, b""
 
     def close(self) -> None:
@@ -67,6 +71,9 @@ class LocalStream:
         """
         self.close()
         code = self.process.wait(10)
+        # A thread that still reads would read what the next user of the descriptor is sent.
+        if self._reader not in (0, threading.get_ident()):
+            assert self._read.wait(10)
         self.process.stdout.close()
         self.process.stderr.close()
         return code
