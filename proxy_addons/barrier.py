@@ -76,9 +76,11 @@ class LogBarrier:
         self._address = address
         self._dns = address[0], dns_port
 
-    async def pass_queues(self, seconds: float = QUEUE_SECONDS) -> bool:
+    async def pass_queues(
+        self, workspace: RegisteredWorkspace, seconds: float = QUEUE_SECONDS
+    ) -> bool:
         """
-        Wait until everything that has arrived at the proxy so far was read, at most *seconds*.
+        Wait until everything that has arrived from *workspace* so far was read, at most *seconds*.
 
         Returns:
             Whether it was read.
@@ -86,6 +88,7 @@ class LogBarrier:
         try:
             async with asyncio.timeout(seconds):
                 await self._pass_queues()
+                await self._pass_turns(workspace)
         except OSError:
             return False
         return True
@@ -106,7 +109,7 @@ class LogBarrier:
             seconds: the limit for requests and connections.
             queue_seconds: the limit for the queues of the proxy's ports.
         """
-        if not await self.pass_queues(queue_seconds):
+        if not await self.pass_queues(workspace, queue_seconds):
             return BarrierResult(passed=False, complete=False)
         known = {each.client.id: each for each in self._registry.connections_of(workspace)}
         lookups_until = time.monotonic() + min(seconds, _IDLE_SECONDS)
@@ -147,6 +150,16 @@ class LogBarrier:
             self._connect(self._dns, self._resolver.tcp.sentinels),
             self._resolver.pass_datagrams(),
         )
+        for _ in range(_TICKS):
+            await asyncio.sleep(0)
+
+    async def _pass_turns(self, workspace: RegisteredWorkspace) -> None:
+        """
+        Wait for the readers that hold data now, until it is the workspace's turn.
+        """
+        holding = set(workspace.turn.waiting)
+        while not holding.isdisjoint(workspace.turn.waiting):
+            await asyncio.sleep(_STEP_SECONDS)
         for _ in range(_TICKS):
             await asyncio.sleep(0)
 

@@ -203,7 +203,7 @@ class ProxyService:
                 queues could not be passed.
         """
         owner = self._owner(message)
-        if not await self._barrier.pass_queues():
+        if not await self._barrier.pass_queues(owner):
             raise ValueError(
                 f"so many connections wait that they were not read within {QUEUE_SECONDS:g} s"
             )

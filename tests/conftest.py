@@ -128,6 +128,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     waiting = {item.path for item in items if "private" in getattr(item, "fixturenames", ())}
     integration = Path(__file__).parent / "integration"
 
+    # The state machine is the one file of unit tests that takes minutes.
+    waiting.add(Path(__file__).parent / "unit" / "setup" / "test_start.py")
+
     def starts_late(item: pytest.Item) -> int:
         return 0 if item.path in waiting else 1 if item.path.is_relative_to(integration) else 2
 

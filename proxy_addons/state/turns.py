@@ -8,6 +8,7 @@ uses much of it waits in between, so that others are served.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 
@@ -31,12 +32,15 @@ class Turn:
 
     Attributes:
         piece: bytes of one connection that are processed at once: fewer if they take long.
+        waiting: numbers of the readers that hold data until it is the workspace's turn.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._owed_until = 0.0
         self._queue = asyncio.Lock()
+        self._numbers = itertools.count()
+        self.waiting: set[int] = set()
         self.piece = LARGEST_PIECE
 
     def charge(self, seconds: float) -> None:
@@ -62,10 +66,14 @@ class Turn:
         """
         if self._owed() <= _QUICK:
             return
-        async with self._queue:
-            if (owed := self._owed()) <= _QUICK:
-                return
-            await asyncio.sleep(owed if is_contended() else 0)
+        number = next(self._numbers)
+        self.waiting.add(number)
+        try:
+            async with self._queue:
+                if (owed := self._owed()) > _QUICK:
+                    await asyncio.sleep(owed if is_contended() else 0)
+        finally:
+            self.waiting.discard(number)
 
     def _owed(self) -> float:
         return self._owed_until - self._clock()

@@ -160,12 +160,40 @@ def test_what_begins_later_is_not_waited_for() -> None:
 
     async def run() -> BarrierResult:
         async with chain.listening() as barrier:
-            waiting = asyncio.create_task(barrier.wait(chain.owner, 3600))
-            while not chain.resolver.tcp.sentinels:
-                await asyncio.sleep(0)
-            while chain.resolver.tcp.sentinels:
+            first = chain.flow(chain.connect(("example.org", 443), sni="example.org"))
+            chain.request(first)
+            [entry] = chain.request_logger.open_requests(chain.owner)
+            waiting = asyncio.create_task(barrier.wait(chain.owner, 20))
+            while not entry.awaited_since:
                 await asyncio.sleep(0.001)
             chain.request(chain.flow(chain.connect(("example.org", 443), sni="example.org")))
+            chain.request_logger.error(first)
             return await waiting
 
     assert asyncio.run(run()).complete
+
+
+def test_data_that_waits_for_its_turn_is_waited_for() -> None:
+    """
+    A workspace that has used much of the proxy's time is read later than its data arrives.
+    """
+    chain = BarrierChain()
+    turn = chain.owner.turn
+    read: list[str] = []
+
+    async def reader() -> None:
+        await turn.wait(lambda: True)
+        read.append("data")
+
+    async def run() -> list[str]:
+        async with chain.listening() as barrier:
+            turn.charge(0.2)
+            waiting = asyncio.create_task(reader())
+            while not turn.waiting:
+                await asyncio.sleep(0)
+            assert await barrier.pass_queues(chain.owner)
+            found = read.copy()
+            await waiting
+            return found
+
+    assert asyncio.run(run()) == ["data"]
