@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from pytest_codex_workspace import SecretError, SetupError
 from pytest_codex_workspace.engine import labels
-from pytest_codex_workspace.engine.docker.api import OLDEST
-from pytest_codex_workspace.engine.docker.transport import api_client
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.sources import FILE
 from pytest_codex_workspace.reporting.output import Output
@@ -194,7 +193,7 @@ def test_a_secret_is_there_in_setup_and_gone_afterwards(secret_repo, values):
         ]
         assert {"clean", "setup", "ready"} == {one.labels[labels.KIND] for one in layers}
         for layer in layers:
-            with api_client(made.engine.url, tls=None, version=OLDEST) as client:
+            with docker.APIClient(made.engine.url) as client:
                 about = repr([client.inspect_image(layer.id), client.history(layer.id)])
             assert "HTTPS_PROXY" in about
             for value in values:
