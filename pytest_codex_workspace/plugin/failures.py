@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..unpatched import clock
 from .attempt import attempt_of
 from .items import uses_workspace
-from .run import SESSION
+from .run import COLLECTOR
 
 if TYPE_CHECKING:
     import pytest
@@ -63,8 +63,8 @@ def add_outcome(item: pytest.Item, report: pytest.TestReport) -> None:
     """
     Add the outcome of a test that used a workspace to the report of the run.
     """
-    session, attempt = item.config.stash.get(SESSION, None), attempt_of(item)
-    if session is None or session.report is None or not attempt.workspaces:
+    collector, attempt = item.config.stash.get(COLLECTOR, None), attempt_of(item)
+    if collector is None or not attempt.workspaces:
         return
     if not report.failed and attempt.failed:
         return  # It was added when it failed.
@@ -72,4 +72,4 @@ def add_outcome(item: pytest.Item, report: pytest.TestReport) -> None:
     message = str(getattr(crash, "message", "")).partition("\n")[0] if report.failed else ""
     outcome = "failed" if report.failed else "skipped" if attempt.skipped else "passed"
     duration = clock.wall_time() - attempt.began
-    session.report.test(item.nodeid, outcome, attempt.began, duration, message)
+    collector.test(item.nodeid, outcome, attempt.began, duration, message)

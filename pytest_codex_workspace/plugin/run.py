@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from ..reports.collector import Collector
     from ..session import Session
 
-__all__ = ["SESSION", "close_session", "collector_of", "prepare_for", "session_of"]
+__all__ = ["COLLECTOR", "SESSION", "close_session", "collector_of", "prepare_for", "session_of"]
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
+COLLECTOR: pytest.StashKey[Collector | None] = pytest.StashKey()
+"""Takes the outcomes of tests. The last one is known when the session has been closed."""
+
 _ENDS = pytest.StashKey[ExitStack]()
 
 
@@ -44,10 +47,9 @@ def session_of(config: pytest.Config) -> Session:
         ends.callback(_end_by_signal, signals)
         ends.enter_context(signals)
         output = Output(config.stash[CONFIG].output, line_writer(config))
+        collector = config.stash[COLLECTOR] = collector_of(config, output.note)
         with as_started(config):
-            session = Session(
-                config.stash[CONFIG], output, report=collector_of(config, output.note)
-            )
+            session = Session(config.stash[CONFIG], output, report=collector)
         config.stash[SESSION] = session
         ends.callback(session.close)
     return config.stash[SESSION]

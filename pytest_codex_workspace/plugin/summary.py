@@ -58,13 +58,13 @@ class Tally:
         """
         Remember what went wrong on the network during a setup that succeeded, once for each.
         """
-        from ..network.problems import list_problems, problems_of
+        from ..network.problems import list_problems, problems_of, setup_warning
 
         problems = problems_of(setup.requests)
         if not problems:
             return
         self.setups[setup.key or repository] = [
-            f"warning: setup-script.sh of {repository} succeeded, but on the network went wrong:",
+            f"warning: {setup_warning(repository=repository)}",
             *(f"  {line}" for line in list_problems(problems, shown=_PROBLEMS)),
         ]
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_codex_workspace.plugin.attempt import attempt_of
 from pytest_codex_workspace.plugin.failures import add_outcome
-from pytest_codex_workspace.plugin.run import SESSION
+from pytest_codex_workspace.plugin.run import COLLECTOR
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,10 @@ def test_each_test_has_one_outcome(pytester, failed, attempt, expected):
     added = []
     item = pytester.getitem("def test_func(): pass")
     collector = SimpleNamespace(test=lambda *fields: added.append((fields[1], fields[4])))
-    item.config.stash[SESSION] = SimpleNamespace(report=collector)
+    item.config.stash[COLLECTOR] = collector
     vars(attempt_of(item)).update(attempt, workspaces=[(None, "")])
 
     crash = SimpleNamespace(message="E: why\nmore")
     add_outcome(item, SimpleNamespace(failed=failed, longrepr=SimpleNamespace(reprcrash=crash)))
-    del item.config.stash[SESSION]
 
     assert expected == added
