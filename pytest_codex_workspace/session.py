@@ -16,11 +16,10 @@ from .cache.registry import SharedCache
 from .cache.store import LayerStore
 from .cache.usage import usage_on
 from .codex import IMAGE
-from .engine import labels
 from .engine.docker.find import find_engine
 from .engine.protocol import Engine, ImageInfo
 from .engine.session_id import Identity
-from .engine.sweep import remove_image, remove_session, sweep
+from .engine.sweep import keep_newest, remove_session, sweep
 from .errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError, SetupError
 from .host import certificates
 from .host.dirs import cache_dir
@@ -224,7 +223,7 @@ class Session:
                 return None
             tag = f"{IMAGE}:kept-{container[:12]}"
             self.engine.commit(container, tag=tag, labels=self.identity.labels("kept"))
-            self._remove_old_kept()
+            keep_newest(self.engine, "kept", _KEPT)
             return tag
 
     def running(self) -> list[str]:
@@ -233,12 +232,6 @@ class Session:
         """
         every = list(self._live.values())
         return [text for started, _ in every for text in started.running.channel.running()]
-
-    def _remove_old_kept(self) -> None:
-        kept = self.engine.images({labels.KIND: "kept"})
-        kept.sort(key=lambda one: labels.created(one.labels))
-        for image in kept[:-_KEPT]:
-            remove_image(self.engine, image)
 
     def _end_all(self) -> None:
         with ExitStack() as ends:

@@ -119,6 +119,21 @@ def remove_images(engine: Engine, wanted: Mapping[str, str | None]) -> list[str]
     return [line for image in engine.images(wanted) for line in remove_image(engine, image)]
 
 
+def keep_newest(engine: Engine, kind: str, number: int) -> None:
+    """
+    Remove all images of *kind* but the newest, except those in use.
+
+    Args:
+        engine: has the images.
+        kind: value of the label for the kind.
+        number: how many are kept.
+    """
+    found = engine.images({labels.KIND: kind})
+    found.sort(key=lambda one: labels.created(one.labels))
+    for image in found[:-number]:
+        remove_image(engine, image)
+
+
 def remove_image(engine: Engine, image: ImageInfo) -> list[str]:
     """
     Remove one image with our tags, unless it is in use. An image that the user has

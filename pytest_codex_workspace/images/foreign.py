@@ -17,7 +17,7 @@ from ..codex import IMAGE
 from ..engine import labels
 from ..engine.protocol import ContainerSpec, Engine, ImageInfo, Stream
 from ..engine.session_id import Identity
-from ..engine.sweep import remove_image
+from ..engine.sweep import keep_newest
 from ..errors import EngineError, ImageBuildError
 from ..host.resources import resource_dir
 from ..network.isolation import Isolation
@@ -143,7 +143,7 @@ def with_tools(
         marks = {labels.KIND: "tools", labels.KEY: key, labels.CREATED: labels.now()}
         marks |= {labels.SESSION: "", labels.PID: ""}
         made = engine.commit(container, tag=tag, labels=marks)
-        _remove_others(engine)
+        keep_newest(engine, "tools", _KEPT)
         return made.id
 
 
@@ -230,16 +230,6 @@ def _exit_code(engine: Engine, container: str) -> int | None:
         if clock.monotonic() > deadline:
             return None
         clock.sleep(0.02)
-
-
-def _remove_others(engine: Engine) -> None:
-    """
-    Remove the names of all but the newest. An image stays as long as others are built from it.
-    """
-    found = engine.images({labels.KIND: "tools"})
-    found.sort(key=lambda one: labels.created(one.labels))
-    for one in found[:-_KEPT]:
-        remove_image(engine, one)
 
 
 def _nothing() -> None:

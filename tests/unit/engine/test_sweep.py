@@ -8,10 +8,17 @@ import time
 
 import pytest
 
+from pytest_codex_workspace.codex import IMAGE
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.protocol import ContainerSpec
 from pytest_codex_workspace.engine.session_id import Identity
-from pytest_codex_workspace.engine.sweep import left_behind, remove_images, remove_session, sweep
+from pytest_codex_workspace.engine.sweep import (
+    keep_newest,
+    left_behind,
+    remove_images,
+    remove_session,
+    sweep,
+)
 from pytest_codex_workspace.errors import EngineError
 from tests.fakes.engine import FakeEngine
 
@@ -100,3 +107,19 @@ def test_a_network_that_cannot_be_removed_is_reported(engine, monkeypatch):
     monkeypatch.undo()
     assert remove_session(engine, identity.id) == []
     assert engine.networks({labels.SESSION: identity.id}) == []
+
+
+def test_the_newest_of_a_kind_are_kept(engine):
+    """
+    Images of other kinds do not count.
+    """
+    for number in range(4):
+        marks = {labels.KIND: "kept", labels.CREATED: str(number)}
+        engine.add_image(f"{IMAGE}:kept-{number}", marks)
+    engine.add_image(f"{IMAGE}:tools-a", {labels.KIND: "tools"})
+
+    keep_newest(engine, "kept", 2)
+
+    left = sorted(tag for one in engine.images({}) for tag in one.tags)
+    assert [tag.partition(":")[2] for tag in left if ":kept-" in tag] == ["kept-2", "kept-3"]
+    assert f"{IMAGE}:tools-a" in left
