@@ -164,13 +164,12 @@ def report_network(workspace: Workspace, output: Output) -> None:
     Tell what went wrong on the network: while `setup-script.sh` ran, now or when its result was
     cached, and in this workspace.
     """
-    from ..network.problems import describe_problems, problems_of
+    from ..network.problems import describe_problems, problems_of, setup_warning
     from ..workspace.handle import own_requests
 
     setup = workspace.setup
     if problems := problems_of(setup.requests):
-        when = ", when its result was cached," if setup.cache == "hit" else ""
-        output.note(f"warning: setup-script.sh succeeded{when} but this went wrong on the network:")
+        output.note(f"warning: {setup_warning(cached=setup.cache == 'hit')}")
         for line in describe_problems(problems):
             output.note(f"  {line}")
     try:

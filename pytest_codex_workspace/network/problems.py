@@ -10,15 +10,18 @@ from typing import Literal, get_args
 
 from ..text.phrases import counted
 from ..text.printable import printable
+from .rules.policy import DENIED
 from .rules.request import Request
 
 __all__ = [
     "NetworkProblem",
     "Outcome",
     "describe_problems",
+    "is_problem",
     "list_problems",
     "policy_entries",
     "problems_of",
+    "setup_warning",
 ]
 
 Outcome = Literal["blocked", "failed", "unfinished"]
@@ -154,6 +157,26 @@ def policy_entries(problems: Sequence[NetworkProblem]) -> list[tuple[str, list[s
     ]
 
 
+def is_problem(request: Request) -> bool:
+    """
+    Return whether *request* was blocked, failed, or got no response.
+    """
+    return _outcome(request) is not None
+
+
+def setup_warning(*, repository: str = "", cached: bool = False) -> str:
+    """
+    Return the title of the problems of a setup that succeeded.
+
+    Args:
+        repository: the repository, where there are several.
+        cached: whether the setup ran earlier.
+    """
+    whose = f" of {repository}" if repository else ""
+    when = ", when its result was cached" if cached else ""
+    return f"setup-script.sh{whose} succeeded{when}, but this went wrong on the network:"
+
+
 def _outcome(request: Request) -> Outcome | None:
     if request.verdict == "blocked":
         return "blocked"
@@ -169,7 +192,7 @@ def _policy_for(request: Request) -> Mapping[str, object]:
     Return the fields that would allow *request*, as far as one field is sufficient.
     """
     match request.reason:
-        case "host-not-allowed" if "is denied by" not in request.explanation:
+        case "host-not-allowed" if DENIED not in request.explanation:
             return {"allow": [request.host]}
         case "offline" if request.scheme != "dns":
             return {"allow": [request.host]}

@@ -141,7 +141,7 @@ class Collector:
             outcome: `passed`, `failed` or `skipped`.
             began: seconds since the epoch.
             duration: seconds.
-            message: the last line of the failure; empty if the test did not fail.
+            message: what the failure says, in one line; empty if the test did not fail.
         """
         record = TestRecord(label, self._worker, outcome, began, duration, message)
         with self._told_once():

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ..network.rules.request import Request
-from .records import WorkspaceRecord
+from .records import WorkspaceRecord, setups_once
 
 __all__ = ["har_of"]
 
@@ -40,8 +40,7 @@ def har_of(workspaces: Iterable[WorkspaceRecord], version: str) -> dict[str, Any
     """
     pages: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
-    setups: set[tuple[float, str]] = set()
-    for number, workspace in enumerate(workspaces, 1):
+    for number, (workspace, setup) in enumerate(setups_once(workspaces), 1):
         page = f"workspace-{number}"
         pages.append(
             {
@@ -51,8 +50,6 @@ def har_of(workspaces: Iterable[WorkspaceRecord], version: str) -> dict[str, Any
                 "pageTimings": {},
             }
         )
-        setup = [one for one in workspace.setup_requests if (one.time, one.url) not in setups]
-        setups |= {(one.time, one.url) for one in setup}
         entries += [_entry(page, workspace, one) for one in (*setup, *workspace.requests)]
     entries.sort(key=lambda each: str(each["startedDateTime"]))
     creator = {"name": "pytest-codex-workspace", "version": version}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from ..network.rules.request import Request
 from ..text.printable import printable
 
-__all__ = ["PARTS", "TestRecord", "WorkspaceRecord", "append_part", "read_parts"]
+__all__ = ["PARTS", "TestRecord", "WorkspaceRecord", "append_part", "read_parts", "setups_once"]
 
 PARTS = "parts"
 """Folder below the report with one file for each process of the run."""
@@ -101,7 +101,7 @@ class TestRecord:
         outcome: `passed`, `failed` or `skipped`.
         began: seconds since the epoch.
         duration: seconds.
-        message: the last line of the failure; empty if the test did not fail.
+        message: what the failure says, in one line; empty if the test did not fail.
     """
 
     __test__ = False
@@ -160,6 +160,20 @@ def read_parts(directory: Path) -> tuple[list[WorkspaceRecord], list[TestRecord]
         sorted(workspaces, key=lambda each: each.began),
         sorted(tests.values(), key=lambda each: each.began),
     )
+
+
+def setups_once(
+    workspaces: Iterable[WorkspaceRecord],
+) -> Iterator[tuple[WorkspaceRecord, list[Request]]]:
+    """
+    Yield each workspace with those requests of its setup that no workspace before it has:
+    workspaces that start from one image share its setup.
+    """
+    known: set[tuple[float, str]] = set()
+    for workspace in workspaces:
+        new = [one for one in workspace.setup_requests if (one.time, one.url) not in known]
+        known |= {(one.time, one.url) for one in new}
+        yield workspace, new
 
 
 def _lines(parts: Path) -> Iterator[dict[str, Any]]:

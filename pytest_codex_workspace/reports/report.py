@@ -15,12 +15,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..network.problems import policy_entries, problems_of
+from ..network.problems import is_problem, policy_entries, problems_of
 from ..network.rules.request import Request
 from ..text.phrases import counted
 from ..text.printable import printable
 from .har import har_of
-from .records import TestRecord, WorkspaceRecord, append_part, read_parts
+from .records import TestRecord, WorkspaceRecord, append_part, read_parts, setups_once
 
 __all__ = ["FILES", "keep_workspace", "write_report"]
 
@@ -98,7 +98,7 @@ def _page(workspaces: Sequence[WorkspaceRecord], tests: Sequence[TestRecord]) ->
     import jinja2
 
     outcomes = {one.test: one for one in tests}
-    setups = _setups(workspaces)
+    setups = [each for _, new in setups_once(workspaces) for each in new]
     every = [*setups, *(each for one in workspaces for each in one.requests)]
     problems = problems_of(every)
     shown = [
@@ -129,14 +129,6 @@ def _page(workspaces: Sequence[WorkspaceRecord], tests: Sequence[TestRecord]) ->
     )
 
 
-def _setups(workspaces: Sequence[WorkspaceRecord]) -> list[Request]:
-    """
-    Return the requests of each setup once: workspaces of one key share it.
-    """
-    found = {one.key or one.container: one.setup_requests for one in workspaces}
-    return [each for group in found.values() for each in group]
-
-
 def _subtitle(workspaces: Sequence[WorkspaceRecord]) -> str:
     if not workspaces:
         return "No workspace was used."
@@ -152,7 +144,7 @@ def _hosts(requests: Sequence[Request]) -> list[dict[str, Any]]:
     for each in requests:
         row = rows.setdefault(each.host, {"name": each.host, "setup": 0, "tests": 0, "wrong": 0})
         row["tests" if each.phase == "test" else "setup"] += 1
-        row["wrong"] += each.verdict in ("blocked", "failed")
+        row["wrong"] += is_problem(each)
     return sorted(rows.values(), key=lambda row: (-row["wrong"], -row["setup"] - row["tests"]))
 
 

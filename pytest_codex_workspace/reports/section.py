@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import CodexWorkspaceError
-from ..network.problems import describe_problems, list_problems, problems_of
+from ..network.problems import describe_problems, list_problems, problems_of, setup_warning
 from ..text.phrases import counted
 from ..workspace.command_log import CommandRecord
 from ..workspace.handle import SetupResult, Workspace, own_requests
@@ -126,7 +126,7 @@ def _setup(setup: SetupResult) -> list[str]:
     if not problems:
         return []
     return [
-        "setup-script.sh succeeded, although this went wrong:",
+        setup_warning(cached=setup.cache == "hit"),
         *(f"  {_cut(line)}" for line in list_problems(problems, shown=_PROBLEMS)),
     ]
 

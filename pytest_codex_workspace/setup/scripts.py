@@ -13,7 +13,7 @@ from ..errors import CodexWorkspaceError, SetupError, WorkspaceLost
 from ..host.bounded_log import BoundedLog
 from ..host.dirs import cache_dir
 from ..network.matching import Phase
-from ..network.problems import describe_problems, problems_of
+from ..network.problems import describe_problems, is_problem, problems_of
 from ..network.rules.request import Request
 from ..options.config import Config
 from ..reporting.output import Output
@@ -273,7 +273,7 @@ def _network_problems(
     requests that had no good end.
     """
     try:
-        found = [one for one in requests() if problems_of([one])]
+        found = [one for one in requests() if is_problem(one)]
     except CodexWorkspaceError as error:
         return [f"what it requested is not known: {error.message}"], ()
     if not found:

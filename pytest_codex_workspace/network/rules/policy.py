@@ -18,6 +18,7 @@ from .fields import PARSERS, InvalidPolicy, check_list, check_names
 from .hosts import any_matches, is_private, literal_address, normalise_host
 
 __all__ = [
+    "DENIED",
     "HTTPS_ONLY",
     "OFFLINE",
     "OPEN",
@@ -352,9 +353,13 @@ def _port(facts: RequestFacts, policy: Policy) -> _Refusal:
     )
 
 
+DENIED = "is denied by"
+"""Words of the explanation for a host that the policy denies, so that allowing it has no effect."""
+
+
 def _host(facts: RequestFacts, policy: Policy) -> _Refusal:
     if any_matches(policy.deny, facts.host):
-        how = "is denied by"
+        how = DENIED
     elif policy.allow and not any_matches(policy.allow, facts.host):
         how = "is not among the hosts allowed by"
     else:

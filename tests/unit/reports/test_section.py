@@ -86,7 +86,8 @@ def test_the_network_of_test_and_setup_is_shown() -> None:
     assert "  blocked: [test] GET http://a.example/ (plain-http), 3 times\n" in text
     assert "Use https://a.example instead." in text
     assert "    http: allow" in text
-    assert "setup-script.sh succeeded, although this went wrong:\n  blocked: [setup]" in text
+    assert "network:\n  blocked: [setup]" in text
+    assert "setup-script.sh succeeded, when its result was cached, but this went wrong" in text
 
 
 def test_the_requests_of_a_setup_are_shown_once() -> None:
