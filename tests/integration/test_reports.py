@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from pytest_codex_workspace.engine import labels
 
 from ..conftest import init_repo, scripts
-from .runs import PYTEST
+from .runs import COMMAND, PYTEST
 
 
 def run(project: Path, test: str, *arguments: str) -> str:
@@ -134,3 +136,89 @@ def test_only_attempts_that_failed_are_kept(project, engine):
     finally:
         for tag in kept:
             engine.remove_image(tag)
+
+
+SECRET = "hunter2-hunter2"
+RECORDED = """
+import pytest
+
+def test_passes(codex_workspace):
+    assert codex_workspace.exec("true").ok
+
+def test_fails(codex_workspace):
+    codex_workspace.exec("echo the reason; curl -sS http://blocked.example/; exit 3", check=True)
+"""
+
+
+def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
+    """
+    Its files have every test, workspace and request. JUnit has the failure with the network, and
+    properties. No file has the secret that setup printed.
+    """
+    monkeypatch.setenv("TOKEN", SECRET)
+    setup = 'echo "token $TOKEN"\ncurl -sS http://setup.example/\n'
+    init_repo(tmp_path / "repo", scripts(setup))
+    report = tmp_path / "report"
+
+    shown = run(
+        tmp_path,
+        RECORDED,
+        "-n2",
+        "--codex-report=report",
+        "--junitxml=j.xml",
+        "--codex-secret=TOKEN",
+    )
+
+    assert f"codex report: {report / 'index.html'}" in shown
+    assert (
+        "warning: setup-script.sh of repo succeeded, but this went wrong on the network:" in shown
+    )
+    data = json.loads((report / "report.json").read_text())
+    outcomes = {one["test"].partition("::")[2]: one["outcome"] for one in data["tests"]}
+    assert outcomes == {"test_passes": "passed", "test_fails": "failed"}
+    by_test = {one["test"].partition("::")[2]: one for one in data["workspaces"]}
+    assert by_test["test_fails"]["commands"][0]["stdout"].startswith("the reason\n")
+    entries = json.loads((report / "network.har").read_text())["log"]["entries"]
+    hosts = [(one["_phase"], urlsplit(one["request"]["url"]).hostname) for one in entries]
+    assert hosts == [("setup", "setup.example"), ("test", "blocked.example")]
+    junit = (tmp_path / "j.xml").read_text()
+    assert "GET http://blocked.example/ (plain-http)" in junit
+    for name, value in (("codex_repo", "repo"), ("codex_image", "slim"), ("codex_blocked", "1")):
+        assert f'<property name="{name}" value="{value}"' in junit
+    written = [one for one in report.rglob("*") if one.is_file()]
+    assert {"index.html", "network.har", "report.json"} <= {one.name for one in written}
+    assert any(one.parent.name == "logs" for one in written)
+    assert not [one for one in (*written, tmp_path / "j.xml") if SECRET in one.read_text()]
+
+
+def test_a_setup_that_dies_of_a_refused_request_says_so(tmp_path):
+    """
+    So do the terminal, the error, the last event and the report.
+    """
+    init_repo(tmp_path / "repo", scripts("set -e\ncurl -fsS http://gone.example/ >/dev/null\n"))
+    command = [*COMMAND, "run", "--image=slim", "--report=report"]
+
+    plain, events = (
+        subprocess.run(
+            [*command, *more, "repo"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        for more in ((), ("--json",))
+    )
+
+    where = "line 2: curl -fsS http://gone.example/ >/dev/null"
+    assert (plain.returncode, events.returncode) == (22, 22)
+    for text in (plain.stdout, plain.stderr):
+        assert where in text
+        assert "blocked: [setup] GET http://gone.example/ (plain-http)" in text
+        assert "http: allow" in text
+    error = json.loads(events.stdout.splitlines()[-1])
+    [problem] = error["problems"]
+    assert (error["where"], problem["reason"], problem["count"]) == (where, "plain-http", 1)
+    assert problem["policy"] == {"http": "allow"}
+    [workspace] = json.loads((tmp_path / "report" / "report.json").read_text())["workspaces"]
+    assert where in workspace["lost"]
