@@ -17,6 +17,7 @@ from .cache.store import LayerStore
 from .cache.usage import usage_on
 from .codex import IMAGE
 from .engine.docker.find import find_engine
+from .engine.outage import Outage
 from .engine.protocol import Engine, ImageInfo
 from .engine.session_id import Identity
 from .engine.sweep import keep_newest, remove_session, sweep
@@ -126,6 +127,7 @@ class Session:
         self.report = report
         self._connect = connect
         self._lock = threading.RLock()
+        self._outage = Outage()
         self._closers: dict[str, Callable[[], None]] = {"workspaces": self._end_all}
         self._failures: dict[str, CodexWorkspaceError] = {}
         self._ahead: threading.Thread | None = None
@@ -179,8 +181,7 @@ class Session:
     def _start(self, spec: WorkspaceSpec, state: State, label: str = "") -> StartedWorkspace:
         _check_secrets(spec, state)
         with self._lock:
-            self.isolation.revive()
-            started = self.starter.start(spec, state)
+            started = self._restarted(lambda: self.starter.start(spec, state))
             self._live[started.running.container] = started, label
             return started
 
@@ -198,9 +199,24 @@ class Session:
             if not self.config.cache_registry:
                 # Where another machine's setup is found, the base image may not be needed.
                 _ = self.image
+            self._restarted(lambda: self._prepare(spec, state))
+
+    def _prepare(self, spec: WorkspaceSpec | None, state: State) -> None:
+        if spec is not None:
+            self.starter.prepare(spec, state)
+
+    def _restarted(self, make: Callable[[], T]) -> T:
+        """
+        Return what *make* returns, with a network that works: an engine that is restarted in
+        between ends all containers.
+        """
+        _ = self.engine  # The first connection does not wait for an engine.
+
+        def once() -> T:
             self.isolation.revive()
-            if spec is not None:
-                self.starter.prepare(spec, state)
+            return make()
+
+        return self._outage.outlast(once)
 
     def stop(self, workspace: Workspace, *, keep: bool = False) -> str | None:
         """
@@ -342,7 +358,8 @@ class Session:
         return engine
 
     def _remove_own(self) -> None:
-        for text in remove_session(self.engine, self.identity.id):
+        left = self._outage.outlast(lambda: remove_session(self.engine, self.identity.id))
+        for text in left:
             self.output.note(f"{text}; a later run removes it")
 
     @_part
@@ -450,12 +467,14 @@ class Session:
     def _remember_failure(self, part: str, make: Callable[[], T]) -> T:
         """
         Return what *make* returns. What takes minutes to fail is not tried
-        again for each test.
+        again for each test. An engine that is away may come back.
         """
         if part in self._failures:
             raise self._failures[part].with_traceback(None)
         try:
             return make()
+        except EngineUnavailable:
+            raise
         except CodexWorkspaceError as error:
             self._failures[part] = error
             raise

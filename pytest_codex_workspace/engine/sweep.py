@@ -17,9 +17,6 @@ __all__ = ["left_behind", "remove_image", "remove_images", "remove_session", "sw
 _FOREIGN_AGE = 24 * 3600.0
 """Seconds after which an object of a session on another machine counts as left behind."""
 
-
-"""The beginning of the names of our images. In a registry, the tag has the key."""
-
 _PATIENCE = 3.0
 """Seconds to wait until the engine has noticed that a network has no more containers."""
 

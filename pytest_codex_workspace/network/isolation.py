@@ -27,7 +27,6 @@ from ..engine.session_id import Identity
 from ..engine.sweep import sweep
 from ..errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError
 from ..text.phrases import counted
-from ..unpatched import clock
 from .holder import HolderProgram
 from .proxy_client import ProxyClient
 from .rules.policy import Policy
@@ -56,9 +55,6 @@ _NO_IPV6 = {
     "net.ipv6.conf.default.disable_ipv6": "1",
 }
 _LOOPBACK_IPV6 = {"net.ipv6.conf.lo.disable_ipv6": "0"}
-
-_RESTART = 30.0
-"""Seconds to wait for an engine that is being restarted."""
 
 _HOLDER_SECONDS = 120.0
 """Seconds to wait for a new holder."""
@@ -160,7 +156,6 @@ class Isolation:
         self._releases: list[Future[None]] = []
         self._streams = ExitStack()
         self._network: NetworkInfo | None = None
-        self._gone = False
         self._ipv6 = True
 
     @property
@@ -212,25 +207,7 @@ class Isolation:
             self._forget()
             # The next proxy must use the authority that this one may have created.
             self._settings = replace(self._settings, ca=self.info.new_ca or self._settings.ca)
-        self._await_engine()
         self._start()
-
-    def _await_engine(self) -> None:
-        """
-        Wait for an engine that is being restarted, but only once for each outage.
-        """
-        deadline = clock.monotonic() + (0.0 if self._gone else _RESTART)
-        while True:
-            try:
-                self._engine.networks({labels.SESSION: self._identity.id})
-            except EngineUnavailable:
-                self._gone = clock.monotonic() > deadline
-                if self._gone:
-                    raise
-                clock.sleep(0.2)
-            else:
-                self._gone = False
-                return
 
     def _forget(self) -> None:
         for one in self._made:

@@ -14,6 +14,7 @@ from pytest_codex_workspace.codex import IMAGE
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.errors import (
     EngineError,
+    EngineUnavailable,
     ImageBuildError,
     ProxyError,
     WorkspaceLost,
@@ -425,3 +426,60 @@ def test_what_fails_ahead_is_reported_by_the_build_that_needs_it():
         ensure_proxy_image(engine, output=output)
         with pytest.raises(ImageBuildError, match="no network"):
             session.ensure_base_image(CERTIFICATE)
+
+
+class Stopping:
+    """
+    An engine that is stopped while a workspace starts: its containers end, and it refuses some
+    calls before it is back.
+    """
+
+    def __init__(self, engine: FakeEngine, calls: int) -> None:
+        self._engine = engine
+        self._calls = calls
+        self.stopped = False
+
+    def __getattr__(self, name: str):
+        return getattr(self._engine, name)
+
+    def create(self, spec):
+        if self.stopped and self._calls:
+            self._calls -= 1
+            if self._calls == 1:
+                for one in self._engine.containers({labels.SESSION: None}):
+                    self._engine.remove(one.id)
+            raise EngineUnavailable("the engine stopped responding")
+        return self._engine.create(spec)
+
+
+def test_the_engine_is_restarted_while_a_workspace_starts(world):
+    """
+    The engine still answers some requests while it stops. The workspace is started when it is
+    back, with a new proxy.
+    """
+    with world.session() as session:
+        session.stop(bring_up(session))
+        stopping = Stopping(session.engine, calls=3)
+        vars(session)["engine"] = session.isolation._engine = session.launcher._engine = stopping
+        proxy = session.isolation.container
+        stopping.stopped = True
+
+        bring_up(session)
+
+        assert session.isolation.container != proxy
+
+
+def test_an_engine_that_is_away_is_not_a_lasting_failure(world, monkeypatch):
+    """
+    The network could not be opened; when the engine is back, the next workspace has one.
+    """
+    with world.session() as session:
+        failing = iter([EngineUnavailable("away")])
+
+        def ensure(engine, **options):
+            for error in failing:
+                raise error
+            return ensure_proxy_image(engine, **options)
+
+        monkeypatch.setattr("pytest_codex_workspace.session.ensure_proxy_image", ensure)
+        assert bring_up(session).container

@@ -159,9 +159,19 @@ class Client:
         connection = None if fresh else self._take()
         if connection is None:
             connection = modules.http_client.HTTPConnection("localhost", blocksize=_BLOCK)
-            connection.sock = self._dial(connect)
+            connection.sock = self._opened(connect)
         connection.sock.settimeout(answer)
         return connection
+
+    def _opened(self, limit: float | None) -> socket.socket:
+        """
+        Open a connection. If that fails, the idle ones lead to an engine that is stopping.
+        """
+        try:
+            return self._dial(limit)
+        except OSError:
+            self.close()
+            raise
 
     def _take(self) -> http.client.HTTPConnection | None:
         """

@@ -179,3 +179,25 @@ def test_a_refused_upgrade_has_the_reason() -> None:
 
     connection.close()
     assert (status, words) == (404, "gone")
+
+
+def test_idle_connections_end_with_the_socket() -> None:
+    """
+    An engine that is stopping closes its socket first, and goes on to answer on the connections
+    that it has.
+    """
+    server = Server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    gone = False
+
+    def dial(timeout: float | None) -> Any:
+        if gone:
+            raise FileNotFoundError(2, "gone")
+        return server.dial(timeout)
+
+    client = Client(dial)
+    client.request("GET", "/version")
+    gone = True
+    with pytest.raises(FileNotFoundError):
+        client.upgrade("/attach", {}, None)
+    with pytest.raises(FileNotFoundError):
+        client.request("GET", "/version")

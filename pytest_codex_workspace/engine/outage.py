@@ -1,0 +1,57 @@
+"""Engines that are away for a while: they are being updated or restarted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..errors import EngineUnavailable
+from ..unpatched import clock
+
+__all__ = ["Outage"]
+
+T = TypeVar("T")
+
+_RESTART = 60.0
+"""Seconds to wait for an engine. Docker gives containers 15 seconds to end when it is stopped."""
+
+_PAUSE = 0.2
+"""Seconds between two attempts."""
+
+
+class Outage:
+    """
+    Repeats what fails because the engine is away.
+
+    The waiting time is spent once for each outage: until the engine has answered again, later
+    calls fail at once.
+    """
+
+    def __init__(self) -> None:
+        self._given_up = False
+
+    def outlast(self, make: Callable[[], T]) -> T:
+        """
+        Return what *make* returns.
+
+        Args:
+            make: is called again after each `EngineUnavailable`. A part of it may have been done:
+                an engine that is stopping still answers some requests.
+
+        Raises:
+            EngineUnavailable: the engine is still away.
+        """
+        deadline = None
+        while True:
+            try:
+                made = make()
+            except EngineUnavailable:
+                now = clock.monotonic()
+                deadline = now + _RESTART if deadline is None else deadline
+                if self._given_up or now >= deadline:
+                    self._given_up = True
+                    raise
+                clock.sleep(_PAUSE)
+            else:
+                self._given_up = False
+                return made
