@@ -358,8 +358,7 @@ class Session:
         return engine
 
     def _remove_own(self) -> None:
-        left = self._outage.outlast(lambda: remove_session(self.engine, self.identity.id))
-        for text in left:
+        for text in remove_session(self.engine, self.identity.id):
             self.output.note(f"{text}; a later run removes it")
 
     @_part

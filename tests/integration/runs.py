@@ -58,6 +58,15 @@ class Run:
         return self._process.returncode
 
 
+def heed_signals() -> None:
+    """
+    Have signals end a child process: a shell that runs us in the background has SIGINT ignored, and
+    nohup SIGHUP.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def running(*argv: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Run]:
     """
@@ -71,8 +80,7 @@ def running(*argv: str | Path, cwd: Path, env: Mapping[str, str] | None = None) 
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
-        # A shell that runs us in the background has it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=heed_signals,
     )
     try:
         yield Run(process)

@@ -15,7 +15,7 @@ from pytest_codex_workspace.engine.docker.find import find_engine
 from pytest_codex_workspace.projection.repository import open_repository
 
 from ..conftest import init_repo, scripts
-from .runs import objects_of, until
+from .runs import heed_signals, objects_of, until
 
 TEST = """
 import pathlib, time
@@ -61,8 +61,7 @@ def start(project: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # A shell that runs us in the background has it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=heed_signals,
     )
     RUNS.append(run)
     return run
@@ -123,7 +122,7 @@ def test_an_interrupted_command_leaves_nothing(project, engine, line):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=heed_signals,
     )
     RUNS.append(run)
     if line == "starting":

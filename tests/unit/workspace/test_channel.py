@@ -228,9 +228,11 @@ def test_a_command_ends_while_its_daemon_runs(channel):
     """
     Later output of the daemon is dropped, and does not end the daemon.
     """
-    process = channel.run(["sh", "-c", "(sleep 0.3; echo late && echo alive >&3) 3>ok & echo x"])
+    daemon = "until [ -e go ]; do sleep 0.05; done; echo late && echo alive >&3"
+    process = channel.run(["sh", "-c", f"({daemon}) 3>ok & echo x"])
 
     assert process.stdout == "x\n"
+    channel.run(["touch", "go"])
     assert channel.run(["sh", "-c", "while ! [ -s ok ]; do sleep 0.05; done"], timeout=10).ok
 
 
