@@ -62,6 +62,8 @@ class PrivateEngine:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
+                # As in tools/engine.
+                env={**os.environ, "GOGC": "400"},
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )

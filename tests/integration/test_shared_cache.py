@@ -25,7 +25,7 @@ from pytest_codex_workspace.host.dirs import cache_dir
 from pytest_codex_workspace.projection.repository import open_repository
 
 from ..conftest import commit, init_repo, scripts
-from ..helpers.registry import local_registry
+from ..helpers.registry import LocalRegistry, local_registry
 from .runs import COMMAND, PYTEST, running
 
 SETUP = "echo setup begins\nseq 1000 >/root/state\n"
@@ -205,16 +205,7 @@ def test_a_registry_that_says_nothing(machine):
     assert 1 == output.count("warning: shared cache")
 
 
-@pytest.mark.promise("S7")
-@pytest.mark.parametrize("damage", ["layer", "manifest", "another"])
-def test_a_corrupt_image(machine, registry, damage):
-    """
-    S7: An image that does not match its digest, or is another image, is not used; setup runs
-    locally.
-    """
-    shared = f"--cache-registry={registry.address}/fleet"
-    machine.run(shared)
-    (tag,) = registry.tags("fleet")
+def _damage(machine: Machine, registry: LocalRegistry, tag: str, damage: str) -> None:
     manifest = registry.manifest("fleet", tag)
     if damage == "another":
         reference = f"{registry.address}/fleet:{tag}"
@@ -228,13 +219,27 @@ def test_a_corrupt_image(machine, registry, damage):
         layer.write_bytes(layer.read_bytes()[:-20] + bytes(20))
     else:
         manifest.write_text('{"schemaVersion": 2')
-    machine.forget()
 
-    output = machine.run(shared)
 
-    assert RAN in output, output
-    assert "warning: shared cache" in output
-    assert machine.engine.image(f"{IMAGE}:{tag}").labels[labels.KIND] == "setup"
+@pytest.mark.promise("S7")
+def test_a_corrupt_image(machine, registry):
+    """
+    S7: An image that does not match its digest, or is another image, is not used; setup runs
+    locally.
+    """
+    shared = f"--cache-registry={registry.address}/fleet"
+    machine.run(shared)
+    (tag,) = registry.tags("fleet")
+    for damage in ("layer", "manifest", "another"):
+        # A damaged one is replaced in the registry.
+        _damage(machine, registry, tag, damage)
+        machine.forget()
+
+        output = machine.run(shared)
+
+        assert RAN in output, (damage, output)
+        assert "warning: shared cache" in output, damage
+        assert machine.engine.image(f"{IMAGE}:{tag}").labels[labels.KIND] == "setup"
     assert USED in machine.run(shared)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import threading
@@ -18,7 +19,7 @@ from ..conftest import init_repo, scripts
 from .runs import objects_of, running, until
 
 PROCESSES = 4
-WORKSPACES = 200
+WORKSPACES = int(os.environ.get("CODEX_SOAK", "100"))
 KILLS = 6
 
 # Half-way and at the end it tells what the process holds.
