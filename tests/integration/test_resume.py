@@ -147,9 +147,12 @@ def test_submodules_move(codex_workspace_factory, repo, tmp_path):
     assert not later.path("second").exists()
 
 
-IDEMPOTENT = RESUME + """\
+IDEMPOTENT = (
+    RESUME
+    + """\
 mkdir -p /opt/d && cp /etc/hostname /tmp/x && echo same >/opt/d/same
 """
+)
 
 OTHERS = """\
 echo more >>/root/grows
