@@ -61,10 +61,11 @@ def _add_section(report: pytest.TestReport, text: str) -> None:
 
 def add_outcome(item: pytest.Item, report: pytest.TestReport) -> None:
     """
-    Add the outcome of a test that used a workspace to the report of the run.
+    Add the outcome of a test that used a workspace, or failed to get one, to the report of the run.
     """
     collector, attempt = item.config.stash.get(COLLECTOR, None), attempt_of(item)
-    if collector is None or not attempt.workspaces:
+    wanted = attempt.workspaces or (report.failed and uses_workspace(item))
+    if collector is None or not wanted:
         return
     if not report.failed and attempt.failed:
         return  # It was added when it failed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
@@ -12,24 +13,35 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..options.markers import WorkspaceRequest
+from ..unpatched import clock
 from .as_started import as_started
 from .items import fixtures_of, is_overridden, parameters_of, workspace_request
 from .settings import CONFIG
 from .terminal import line_writer
-from .workers import worker_input
+from .workers import is_worker, worker_input
 
 if TYPE_CHECKING:
     from ..host.signals import EndingSignals
     from ..reports.collector import Collector
     from ..session import Session
 
-__all__ = ["COLLECTOR", "SESSION", "close_session", "collector_of", "prepare_for", "session_of"]
+__all__ = [
+    "COLLECTOR",
+    "SESSION",
+    "add_crash",
+    "begin_run_report",
+    "close_session",
+    "prepare_for",
+    "session_of",
+    "write_run_report",
+]
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 COLLECTOR: pytest.StashKey[Collector | None] = pytest.StashKey()
 """Takes the outcomes of tests. The last one is known when the session has been closed."""
 
 _ENDS = pytest.StashKey[ExitStack]()
+_UNWRITTEN = pytest.StashKey[bool]()
 
 
 def session_of(config: pytest.Config) -> Session:
@@ -47,7 +59,7 @@ def session_of(config: pytest.Config) -> Session:
         ends.callback(_end_by_signal, signals)
         ends.enter_context(signals)
         output = Output(config.stash[CONFIG].output, line_writer(config))
-        collector = config.stash[COLLECTOR] = collector_of(config, output.note)
+        collector = config.stash[COLLECTOR] = _collector_of(config, output.note)
         with as_started(config):
             session = Session(config.stash[CONFIG], output, report=collector)
         config.stash[SESSION] = session
@@ -66,10 +78,41 @@ def close_session(config: pytest.Config) -> None:
             ends.close()
 
 
-def collector_of(config: pytest.Config, tell: Callable[[str], None]) -> Collector | None:
+def begin_run_report(config: pytest.Config) -> None:
     """
-    Return what adds to the report of this run, if `--codex-report` asks for one.
+    Remove the report of an earlier run. An xdist worker leaves it to the controller, and a run that
+    only collects has none.
     """
+    if is_worker(config) or config.option.collectonly:
+        return
+    collector = _collector_of(config, warnings.warn)
+    if collector is not None:
+        collector.begin()
+        config.stash[_UNWRITTEN] = True
+
+
+def write_run_report(config: pytest.Config, tell: Callable[[str], None]) -> None:
+    """
+    Write the report of this run, if it has begun and nobody has written it.
+    """
+    if config.stash.get(_UNWRITTEN, False):
+        config.stash[_UNWRITTEN] = False
+        collector = _collector_of(config, tell)
+        if collector is not None:
+            collector.write()
+
+
+def add_crash(config: pytest.Config, test: str, report: pytest.TestReport) -> None:
+    """
+    Add a test that has ended its xdist worker to the report of this run.
+    """
+    collector = _collector_of(config, warnings.warn)
+    if collector is not None:
+        message = str(report.longrepr).partition("\n")[0]
+        collector.test(test, "failed", clock.wall_time(), report.duration, message)
+
+
+def _collector_of(config: pytest.Config, tell: Callable[[str], None]) -> Collector | None:
     found = config.stash[CONFIG]
     if found.report is None:
         return None
