@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..options.markers import DESCRIPTIONS, Keywords, read_keywords, read_markers
 from .as_started import as_started, remember_environment
 from .attempt import attempt_of, begin_attempt
-from .failures import add_outcome, add_scope_hint, add_workspaces
+from .failures import add_outcome, add_scope_hint, add_workspaces, hide_secrets
 from .frames import cut_frames
 from .items import may_be_skipped, uses_workspace, workspace_request
 from .run import (
@@ -170,6 +170,7 @@ def pytest_runtest_makereport(
         if call.when == "setup":
             add_scope_hint(item, report, str(call.excinfo))
     add_workspaces(item, report)
+    hide_secrets(item, report)
     if report.when == "teardown" or report.failed:
         add_outcome(item, report)
     return report

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import signal
 import sys
-import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
@@ -81,11 +80,12 @@ def close_session(config: pytest.Config) -> None:
 def begin_run_report(config: pytest.Config) -> None:
     """
     Remove the report of an earlier run. An xdist worker leaves it to the controller, and a run that
-    only collects has none.
+    only shows something has none.
     """
-    if is_worker(config) or config.option.collectonly:
+    shows = ("collectonly", "showfixtures", "show_fixtures_per_test")
+    if is_worker(config) or any(config.getoption(one, default=False) for one in shows):
         return
-    collector = _collector_of(config, warnings.warn)
+    collector = _collector_of(config, _at_the_end)
     if collector is not None:
         collector.begin()
         config.stash[_UNWRITTEN] = True
@@ -106,10 +106,16 @@ def add_crash(config: pytest.Config, test: str, report: pytest.TestReport) -> No
     """
     Add a test that has ended its xdist worker to the report of this run.
     """
-    collector = _collector_of(config, warnings.warn)
+    collector = _collector_of(config, _at_the_end)
     if collector is not None:
         message = str(report.longrepr).partition("\n")[0]
         collector.test(test, "failed", clock.wall_time(), report.duration, message)
+
+
+def _at_the_end(_: str) -> None:
+    """
+    Leave it to the end of the run to tell what is wrong with the report, where it is read.
+    """
 
 
 def _collector_of(config: pytest.Config, tell: Callable[[str], None]) -> Collector | None:

@@ -6,12 +6,16 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 __all__ = [
     "GENERATOR",
     "append_line",
     "is_foreign",
+    "open_plain_file",
     "own_folder",
     "read_plain_file",
     "replace_file",
@@ -79,18 +83,30 @@ def read_plain_file(path: Path, limit: int) -> bytes:
         OSError: it cannot be read, or is a link.
         ValueError: it is no file, or has more than *limit* bytes.
     """
-    # A pipe would wait for its other end.
+    with open_plain_file(path) as file:
+        # The size may change while it is read.
+        if os.fstat(file.fileno()).st_size > limit or len(data := file.read(limit + 1)) > limit:
+            raise ValueError(f"it is larger than {limit >> 20} MiB")
+    return data
+
+
+@contextmanager
+def open_plain_file(path: Path) -> Iterator[BinaryIO]:
+    """
+    Open the file *path* for reading, if it is one: a pipe would be waited for.
+
+    Raises:
+        OSError: it cannot be read, or is a link.
+        ValueError: it is no file.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is not a file")
+            raise ValueError(f"{path.name} is not a file")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            # The size may change while it is read.
-            if os.fstat(descriptor).st_size > limit or len(data := file.read(limit + 1)) > limit:
-                raise ValueError(f"it is larger than {limit >> 20} MiB")
+            yield file
     finally:
         os.close(descriptor)
-    return data
 
 
 def is_foreign(page: Path) -> bool:

@@ -57,7 +57,8 @@ def har_of(workspaces: Iterable[WorkspaceRecord], version: str) -> dict[str, Any
 
 
 def _entry(page: str, workspace: WorkspaceRecord, request: Request) -> dict[str, Any]:
-    milliseconds = round((request.duration or 0) * 1000, 3)
+    # A clock that was set back in between must not make a time negative.
+    milliseconds = max(0.0, round((request.duration or 0) * 1000, 3))
     reason = f" ({request.reason})" if request.reason else ""
     sent = {
         **_EMPTY,

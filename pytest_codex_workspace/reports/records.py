@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,7 +12,7 @@ from typing import Any
 
 from ..network.rules.request import Request
 from ..text.printable import printable
-from .files import append_line, own_folder
+from .files import append_line, open_plain_file, own_folder
 
 __all__ = [
     "PARTS",
@@ -213,8 +214,10 @@ def setups_once(
 
 
 def _lines(parts: Path) -> Iterator[dict[str, Any]]:
+    if parts.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link", str(parts))
     for path in sorted(parts.glob("*.jsonl")):
-        with path.open("rb") as file:
+        with open_plain_file(path) as file:
             while line := file.readline(_LINE_LIMIT):
                 try:
                     data = json.loads(line)

@@ -122,7 +122,7 @@ def rebuild_report(directory: Path) -> Path:
             raise ReportError(f"{directory} has no report.json", remedy=_GIVE) from None
         try:
             return write_report(directory)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise ReportError(f"{directory} cannot be used: {error}", remedy=_AGAIN) from None
     except OSError as error:
         reason = "it is a symbolic link" if path.is_symlink() else error.strerror

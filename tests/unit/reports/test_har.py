@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import jsonschema
+import pytest
 from mitmproxy.io import FlowReader
 
 from pytest_codex_workspace.reports.har import har_of
 
+from ...helpers.published import check_har
 from .test_records import request, workspace
 
 
@@ -68,3 +72,43 @@ def test_a_shared_setup_is_there_once() -> None:
     shared = [workspace(began, setup_requests=(setup,), requests=()) for began in (9.0, 12.0)]
     (entry,) = har_of(shared, "1.0")["log"]["entries"]
     assert (entry["pageref"], entry["_phase"]) == ("workspace-1", "setup")
+
+
+NOTHING: dict[str, Any] = {"status": None, "size": None, "duration": None, "response_body": None}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {**NOTHING, "method": "DNS", "scheme": "dns", "url": "dns://a.example", "path": ""},
+        {**NOTHING, "method": "CONNECT", "url": "https://a.example:443", "path": ""},
+        {"request_body": None, "response_body": b"\x00\xff", "url": "https://[::1]/?=&a=b&a"},
+        {"method": "\x1b", "url": "\u2028 <not a url", "path": "\ud800", "duration": 0.0},
+        {"duration": -0.001},
+    ],
+)
+def test_the_archive_is_one(changes: dict[str, Any]) -> None:
+    """
+    Checked with the published schema, for every kind of request.
+    """
+    check_har(har_of([workspace(requests=(request(**changes),))], "1.0"))
+    check_har(har_of([], "1.0"))
+
+
+def test_the_schema_refuses_what_is_no_archive() -> None:
+    """
+    Its parts are found.
+    """
+    archive = har_of([workspace()], "1.0")
+    del archive["log"]["entries"][0]["response"]["content"]
+    with pytest.raises(jsonschema.ValidationError, match="content"):
+        check_har(archive)
+
+
+def test_no_time_is_negative() -> None:
+    """
+    The clock may be set back during a request.
+    """
+    (entry,) = har_of([workspace(requests=(request(duration=-1.0),))], "1.0")["log"]["entries"]
+    assert entry["time"] == entry["timings"]["wait"] == 0

@@ -186,11 +186,32 @@ def test_only_a_plain_file_is_read(tmp_path: Path) -> None:
         rebuild_report(tmp_path)
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(ReportError, match="it is not a file"):
+    with pytest.raises(ReportError, match=r"report.json is not a file"):
         rebuild_report(tmp_path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(ReportError, match="it is not a file"):
+    with pytest.raises(ReportError, match=r"report.json is not a file"):
+        rebuild_report(tmp_path)
+
+
+def test_what_a_run_left_is_read_from_plain_files(tmp_path: Path) -> None:
+    """
+    Links could lead to files of the user, and a pipe would be waited for.
+    """
+    append_part(tmp_path, workspace())
+    part = tmp_path / PARTS / "main.jsonl"
+    outside = part.rename(tmp_path / "outside.jsonl")
+    part.symlink_to(outside)
+    with pytest.raises(ReportError, match="symbolic link"):
+        rebuild_report(tmp_path)
+    part.unlink()
+    os.mkfifo(part)
+    with pytest.raises(ReportError, match=r"main.jsonl is not a file"):
+        rebuild_report(tmp_path)
+    part.unlink()
+    (tmp_path / PARTS).rmdir()
+    (tmp_path / PARTS).symlink_to(tmp_path)
+    with pytest.raises(ReportError, match="symbolic link"):
         rebuild_report(tmp_path)
 
 
