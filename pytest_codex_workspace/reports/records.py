@@ -228,7 +228,8 @@ def _lines(parts: Path) -> Iterator[dict[str, Any]]:
 
 
 def _plain(request: Request) -> dict[str, Any]:
-    values = asdict(request)
+    # A report has thousands of them, and `asdict` copies each value.
+    values = {each.name: getattr(request, each.name) for each in fields(request)}
     for name, value in values.items():
         if isinstance(value, str):
             values[name] = printable(value)

@@ -267,7 +267,7 @@ const drawTimeline = () => {
   const ticks = [];
   for (let time = 0; time < last - first; time += step) ticks.push(time);
   const tickText = (time) => (step >= 1 ? `${Math.round(time)} s` : `${time.toFixed(Math.min(3, Math.ceil(-Math.log10(step))))} s`);
-  const axis = make("div", { class: "track" }, ...ticks.map((time) => {
+  const axis = make("div", { class: "track" }, ...ticks.filter((time) => percent(first + time) < 95).map((time) => {
     const label = make("span", { class: "label", text: tickText(time) });
     label.style.left = `${percent(first + time)}%`;
     return label;

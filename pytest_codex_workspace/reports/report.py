@@ -25,8 +25,8 @@ FILES = ("index.html", "network.har", "report.json")
 _LOGS = "logs"
 _LOG_LIMIT = 32 << 20
 _REPORT_LIMIT = 512 << 20
-_GIVE = "Give the directory of --codex-report (pytest) or --report."
-_AGAIN = "Run again with --codex-report, or take the file from where the report was made."
+_GIVE = "Give the directory of `pytest --codex-report` or of a command."
+_AGAIN = "Make the report again, or take the file from where it was made."
 
 
 def begin_report(directory: Path) -> None:

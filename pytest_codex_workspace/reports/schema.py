@@ -21,7 +21,7 @@ SCHEMA = 1
 _LATEST = 253402300799
 """The last second of the year 9999; a date cannot be later."""
 
-_AGAIN = "Run again with --codex-report, or take the file from where the report was made."
+_AGAIN = "Make the report again, or take the file from where it was made."
 _TIME = {"type": "number", "minimum": 0, "maximum": _LATEST}
 _BASE64 = {"type": ["string", "null"], "contentEncoding": "base64"}
 _COMMANDS = {"type": "array", "items": {"$ref": "#/definitions/command"}}
@@ -58,7 +58,7 @@ def report_schema() -> dict[str, Any]:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "report.json",
-        "description": "The report of a run: pytest --codex-report, codex-workspace run --report",
+        "description": "The report of a run of pytest --codex-report or codex-workspace",
         "type": "object",
         "required": ["schema", "version", "workspaces", "tests"],
         "properties": {
@@ -101,7 +101,7 @@ def check_report(path: Path, text: bytes) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(found.get("schema"), int):
         raise ReportError(
             f"{path} is not a report: it has no version of its format",
-            remedy="Give the directory of --codex-report (pytest) or --report.",
+            remedy="Give the directory of `pytest --codex-report` or of a command.",
         )
     if found["schema"] != SCHEMA:
         raise ReportError(
