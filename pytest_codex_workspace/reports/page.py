@@ -15,6 +15,7 @@ from ..network.problems import NetworkProblem, is_problem, policy_entries, probl
 from ..network.rules.request import Request
 from ..text.phrases import counted
 from ..text.printable import printable
+from .har import names_of_hars
 from .records import TestRecord, WorkspaceRecord, setups_once
 
 __all__ = ["render_page"]
@@ -157,8 +158,10 @@ class _Page:
         return lanes
 
     def _rows(self) -> list[dict[str, Any]]:
+        archives = names_of_hars(self._workspaces)
         rows: list[dict[str, Any]] = [
             {"id": name or "workspace", "attempts": [], "workspaces": [], "outcome": ""}
+            | {"har": archives.get(name, "")}
             | {"duration": 0.0, "cache": "", "commands": 0, "requests": 0, "problems": 0}
             for name in self._places
         ]

@@ -222,7 +222,8 @@ const testDetail = (one, place) => {
   const attempts = one.attempts.filter((attempt) => attempt.message).map((attempt, at) =>
     box(one.attempts.length > 1 ? `Attempt ${at + 1}: ${attempt.outcome}` : "What failed", block(attempt.message)));
   return make("div", {}, ...attempts, ...one.workspaces.map((at) => workspaceOf(at, flows)),
-    flows.length ? make("div", { class: "copying" }, button(`Show ${counted(flows.length, "request")} in the network list`, () => showRequests({ test: one.id }))) : null);
+    flows.length ? make("div", { class: "copying" }, button(`Show ${counted(flows.length, "request")} in the network list`, () => showRequests({ test: one.id })),
+      one.har ? make("a", { href: `har/${encodeURIComponent(one.har)}`, text: "HTTP archive" }) : null) : null);
 };
 const nameOf = (id) => { const at = id.indexOf("::"); return at < 0 ? ["", id] : [id.slice(0, at + 2), id.slice(at + 2)]; };
 const testTable = paged({

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import ReportError
 from .files import is_foreign, own_folder, read_plain_file, replace_file
-from .har import har_of
+from .har import har_of, names_of_hars
 from .page import render_page
 from .records import PARTS, TestRecord, WorkspaceRecord, append_part, read_parts
 from .schema import SCHEMA, check_report
@@ -20,8 +20,9 @@ from .schema import SCHEMA, check_report
 __all__ = ["FILES", "begin_report", "keep_workspace", "rebuild_report", "write_report"]
 
 FILES = ("index.html", "network.har", "report.json")
-"""The files of a report, besides `logs/` and `parts/`."""
+"""The files of a report, besides those in `har/`, `logs/` and `parts/`."""
 
+_HARS = "har"
 _LOGS = "logs"
 _LOG_LIMIT = 32 << 20
 _REPORT_LIMIT = 512 << 20
@@ -41,6 +42,9 @@ def begin_report(directory: Path) -> None:
         _refuse_foreign(directory)
     for part in own_folder(directory, PARTS).glob("*.jsonl"):
         part.unlink()
+    if (directory / _HARS).exists():
+        for archive in own_folder(directory, _HARS).glob("*.har"):
+            archive.unlink()
     for name in FILES:
         (directory / name).unlink(missing_ok=True)
 
@@ -85,22 +89,20 @@ def write_report(directory: Path) -> Path:
     """
     _refuse_foreign(directory)
     workspaces, tests = read_parts(directory)
-    ours = version("pytest-codex-workspace")
-    replace_file(directory / "network.har", json.dumps(har_of(workspaces, ours)))
     data = {
         "schema": SCHEMA,
-        "version": ours,
+        "version": version("pytest-codex-workspace"),
         "workspaces": [one.to_dict() for one in workspaces],
         "tests": [asdict(one) for one in tests],
     }
     replace_file(directory / "report.json", json.dumps(data, default=str))
-    return _write_page(directory, workspaces, tests)
+    return _write_views(directory, workspaces, tests)
 
 
 def rebuild_report(directory: Path) -> Path:
     """
-    Write the page again, from `report.json`. Of a run that was killed, write every file from what
-    its processes have left.
+    Write the page and the archives again, from `report.json`. Of a run that was killed, write every
+    file from what its processes have left.
 
     Args:
         directory: the directory of the report.
@@ -132,7 +134,7 @@ def rebuild_report(directory: Path) -> Path:
     found = check_report(path, data)
     try:
         _refuse_foreign(directory)
-        return _write_page(
+        return _write_views(
             directory,
             [WorkspaceRecord.from_dict(one) for one in found["workspaces"]],
             [TestRecord.from_dict(one) for one in found["tests"]],
@@ -141,11 +143,20 @@ def rebuild_report(directory: Path) -> Path:
         raise ReportError(f"{path} cannot be used: {error}", remedy=_AGAIN) from None
 
 
-def _write_page(
+def _write_views(
     directory: Path, workspaces: Sequence[WorkspaceRecord], tests: Sequence[TestRecord]
 ) -> Path:
+    ours = version("pytest-codex-workspace")
+    replace_file(directory / "network.har", json.dumps(har_of(workspaces, ours)))
+    of_tests: dict[str, list[WorkspaceRecord]] = {}
+    for one in workspaces:
+        # The requests of a setup that all tests share are in the archive of the run.
+        of_tests.setdefault(one.test, []).append(replace(one, setup_requests=()))
+    for test, name in names_of_hars(workspaces).items():
+        archive = json.dumps(har_of(of_tests[test], ours))
+        replace_file(own_folder(directory, _HARS) / name, archive)
     page = directory / "index.html"
-    replace_file(page, render_page(workspaces, tests, version("pytest-codex-workspace")))
+    replace_file(page, render_page(workspaces, tests, ours))
     return page
 
 

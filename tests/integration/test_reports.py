@@ -206,6 +206,10 @@ def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
     assert len({one["worker"] for one in data["workspaces"]}) > 1
     archive = json.loads((report / "network.har").read_text())
     check_har(archive)
+    archives = [json.loads(one.read_text()) for one in (report / "har").iterdir()]
+    for one in archives:
+        check_har(one)
+    assert sorted(len(one["log"]["entries"]) for one in archives) == [1, 2]
     entries = archive["log"]["entries"]
     hosts = {(one["_phase"], urlsplit(one["request"]["url"]).hostname) for one in entries}
     assert hosts == {

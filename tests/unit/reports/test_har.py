@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import jsonschema
 import pytest
 from mitmproxy.io import FlowReader
 
-from pytest_codex_workspace.reports.har import har_of
+from pytest_codex_workspace.reports.har import har_of, names_of_hars
 
 from ...helpers.published import check_har
 from .test_records import request, workspace
@@ -112,3 +113,18 @@ def test_no_time_is_negative() -> None:
     """
     (entry,) = har_of([workspace(requests=(request(duration=-1.0),))], "1.0")["log"]["entries"]
     assert entry["time"] == entry["timings"]["wait"] == 0
+
+
+def test_the_archive_of_each_test_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    It is a plain one, whatever the test is called; a test without requests has none.
+    """
+    ids = ["a.py::t[../../x]", "a.py::t[..\\..\\x]", "\ud800" * 300, "\x1b/", ""]
+    workspaces = [workspace(test=one) for one in (*ids, ids[0])]
+    names = names_of_hars([*workspaces, workspace(test="none", requests=())])
+    assert list(names) == ids
+    assert len(set(names.values())) == len(ids)
+    for name in names.values():
+        assert re.fullmatch(r"[A-Za-z0-9-]{1,90}\.har", name)
+    monkeypatch.setattr("pytest_codex_workspace.reports.har._FILES", 2)
+    assert list(names_of_hars(workspaces)) == ids[:2]

@@ -39,7 +39,12 @@ def test_a_report_has_every_file(tmp_path: Path) -> None:
 
     page = write_report(report)
 
-    assert {*FILES, "logs", "parts"} == {path.name for path in report.iterdir()}
+    assert {*FILES, "har", "logs", "parts"} == {path.name for path in report.iterdir()}
+    (archive,) = (report / "har").iterdir()
+    assert archive.name.startswith("test-a-py-test-it-")
+    # Without the setup, which other tests share.
+    assert len(json.loads(archive.read_text())["log"]["entries"]) == 2
+    assert f'"har": "{archive.name}"' in page.read_text()
     assert (report / "logs" / "demo-setup.log").read_text() == "hello\n"
     data = json.loads((report / "report.json").read_text())
     assert (data["schema"], len(data["workspaces"])) == (1, 2)
@@ -114,7 +119,7 @@ def test_what_a_killed_run_left_is_a_report(tmp_path: Path) -> None:
     """
     append_part(tmp_path, workspace())
     rebuild_report(tmp_path)
-    assert {*FILES, PARTS} == {one.name for one in tmp_path.iterdir()}
+    assert {*FILES, "har", PARTS} == {one.name for one in tmp_path.iterdir()}
 
 
 def _changed(**changes: Any) -> str:
@@ -232,8 +237,8 @@ def test_a_run_begins_without_the_report_of_an_earlier_one(tmp_path: Path) -> No
     append_part(tmp_path, workspace())
     write_report(tmp_path)
     begin_report(tmp_path)
-    assert [PARTS] == [one.name for one in tmp_path.iterdir()]
-    assert [] == list((tmp_path / PARTS).iterdir())
+    assert {"har", PARTS} == {one.name for one in tmp_path.iterdir()}
+    assert [] == [*(tmp_path / PARTS).iterdir(), *(tmp_path / "har").iterdir()]
 
 
 def test_a_page_of_somebody_else_stays(tmp_path: Path) -> None:
@@ -281,5 +286,10 @@ def test_nothing_is_written_or_removed_where_a_link_leads(tmp_path: Path) -> Non
     keep_workspace(report, workspace(), log)
     (report / "report.json").symlink_to(outside / "page")
     write_report(report)
+    (next((report / "har").iterdir())).unlink()
+    (report / "har").rmdir()
+    (report / "har").symlink_to(outside)
+    with pytest.raises(OSError, match="symbolic link"):
+        write_report(report)
     assert {one.read_text() for one in outside.iterdir()} == {"mine"}
     assert len(list(outside.iterdir())) == 4
