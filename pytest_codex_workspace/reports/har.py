@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ..network.rules.request import Request
-from .records import WorkspaceRecord, setups_once
+from .records import WorkspaceRecord, process_of, setups_once
 
 __all__ = ["har_of", "names_of_hars"]
 
@@ -90,6 +90,7 @@ def _entry(page: str, workspace: WorkspaceRecord, request: Request) -> dict[str,
     if request.request_body is not None:
         text = request.request_body.decode("utf-8", "replace")
         sent["postData"] = {"mimeType": "", "params": [], "text": text}
+    process = process_of(request)
     return {
         "pageref": page,
         "startedDateTime": _time(request.time),
@@ -110,6 +111,7 @@ def _entry(page: str, workspace: WorkspaceRecord, request: Request) -> dict[str,
         "_verdict": request.verdict,
         "_reason": request.reason,
         "_test": workspace.test,
+        **({"_process": process} if process else {}),
     }
 
 

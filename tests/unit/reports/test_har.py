@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import jsonschema
 import pytest
 from mitmproxy.io import FlowReader
 
+from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.reports.har import har_of, names_of_hars
 
 from ...helpers.published import check_har
@@ -105,6 +107,21 @@ def test_the_schema_refuses_what_is_no_archive() -> None:
     del archive["log"]["entries"][0]["response"]["content"]
     with pytest.raises(jsonschema.ValidationError, match="content"):
         check_har(archive)
+
+
+def test_who_asked_is_in_the_entry() -> None:
+    """
+    Where the log of requests knows it.
+    """
+
+    @dataclass(frozen=True)
+    class Asked(Request):
+        process: str = "npm install"
+
+    one = request()
+    asked = Asked(**{name: getattr(one, name) for name in Request.__slots__ if name != "process"})
+    entries = har_of([workspace(requests=(one, asked))], "1.0")["log"]["entries"]
+    assert [each.get("_process") for each in entries] == [None, "npm install"]
 
 
 def test_no_time_is_negative() -> None:
