@@ -30,6 +30,7 @@ __all__ = [
     "add_crash",
     "begin_run_report",
     "close_session",
+    "collector_of",
     "prepare_for",
     "session_of",
     "write_run_report",
@@ -58,7 +59,7 @@ def session_of(config: pytest.Config) -> Session:
         ends.callback(_end_by_signal, signals)
         ends.enter_context(signals)
         output = Output(config.stash[CONFIG].output, line_writer(config))
-        collector = config.stash[COLLECTOR] = _collector_of(config, output.note)
+        collector = config.stash[COLLECTOR] = collector_of(config, output.note)
         with as_started(config):
             session = Session(config.stash[CONFIG], output, report=collector)
         config.stash[SESSION] = session
@@ -85,7 +86,7 @@ def begin_run_report(config: pytest.Config) -> None:
     shows = ("collectonly", "showfixtures", "show_fixtures_per_test")
     if is_worker(config) or any(config.getoption(one, default=False) for one in shows):
         return
-    collector = _collector_of(config, _at_the_end)
+    collector = collector_of(config, _at_the_end)
     if collector is not None:
         collector.begin()
         config.stash[_UNWRITTEN] = True
@@ -97,7 +98,7 @@ def write_run_report(config: pytest.Config, tell: Callable[[str], None]) -> None
     """
     if config.stash.get(_UNWRITTEN, False):
         config.stash[_UNWRITTEN] = False
-        collector = _collector_of(config, tell)
+        collector = collector_of(config, tell)
         if collector is not None:
             collector.write()
 
@@ -106,7 +107,7 @@ def add_crash(config: pytest.Config, test: str, report: pytest.TestReport) -> No
     """
     Add a test that has ended its xdist worker to the report of this run.
     """
-    collector = _collector_of(config, _at_the_end)
+    collector = collector_of(config, _at_the_end)
     if collector is not None:
         message = str(report.longrepr).partition("\n")[0]
         collector.test(test, "failed", clock.wall_time(), report.duration, message)
@@ -118,7 +119,10 @@ def _at_the_end(_: str) -> None:
     """
 
 
-def _collector_of(config: pytest.Config, tell: Callable[[str], None]) -> Collector | None:
+def collector_of(config: pytest.Config, tell: Callable[[str], None]) -> Collector | None:
+    """
+    Return what adds to the report of this run, if `--codex-report` asks for one.
+    """
     found = config.stash[CONFIG]
     if found.report is None:
         return None

@@ -90,7 +90,6 @@ def _entry(page: str, workspace: WorkspaceRecord, request: Request) -> dict[str,
     if request.request_body is not None:
         text = request.request_body.decode("utf-8", "replace")
         sent["postData"] = {"mimeType": "", "params": [], "text": text}
-    process = process_of(request)
     return {
         "pageref": page,
         "startedDateTime": _time(request.time),
@@ -110,8 +109,8 @@ def _entry(page: str, workspace: WorkspaceRecord, request: Request) -> dict[str,
         "_phase": request.phase,
         "_verdict": request.verdict,
         "_reason": request.reason,
+        "_process": process_of(request),
         "_test": workspace.test,
-        **({"_process": process} if process else {}),
     }
 
 
