@@ -142,7 +142,7 @@ class _Page:
         mine = [each for each in attempts if each.began <= one.ended]
         if mine:
             return mine[-1].outcome
-        return "lost" if one.lost else ""
+        return _fate(one)
 
     def _lanes(self) -> list[dict[str, Any]]:
         left = _OUTPUT
@@ -168,7 +168,7 @@ class _Page:
         for at, one in enumerate(self._workspaces):
             row = rows[self._places[one.test]]
             row["workspaces"].append(at)
-            row["outcome"] = row["outcome"] or ("lost" if one.lost else "")
+            row["outcome"] = row["outcome"] or _fate(one)
             row["duration"] += one.ended - one.began
             caches = [*filter(None, row["cache"].split(", ")), one.cache]
             row["cache"] = ", ".join(dict.fromkeys(caches))
@@ -194,6 +194,16 @@ class _Page:
             found.sort(key=lambda each: (not is_problem(each[0]), each[0].time))
         found = sorted(found[:_REQUESTS], key=lambda each: each[0].time)
         return [_row(request, test, workspace) for request, test, workspace in found]
+
+
+def _fate(one: WorkspaceRecord) -> str:
+    """
+    Return how a workspace ended, where no test says so.
+    """
+    if not one.lost:
+        return ""
+    # Without a container it did not come up.
+    return "lost" if one.container else "failed"
 
 
 def _commands(commands: Iterable[Mapping[str, Any]], left: int) -> tuple[list[Any], int]:

@@ -84,16 +84,19 @@ def test_a_test_has_its_attempts_and_workspaces() -> None:
                 workspace(9.0, test="t", requests=(request(**BLOCKED),)),
                 workspace(12.0, test="t", cache="miss"),
                 workspace(15.0, test="killed", lost="gone"),
+                workspace(16.0, test="codex-workspace run", lost="it failed", container=""),
             ],
             tests,
             "1",
         )
     )
-    first, second = found["tests"]
+    first, second, third = found["tests"]
     assert (first["outcome"], first["cache"], first["problems"]) == ("passed", "hit, miss", 1)
     assert [one["outcome"] for one in first["attempts"]] == ["failed", "passed"]
     assert (second["id"], second["outcome"]) == ("killed", "lost")
-    assert [one["outcome"] for one in found["workspaces"]] == ["failed", "passed", "lost"]
+    assert third["outcome"] == "failed"
+    outcomes = [one["outcome"] for one in found["workspaces"]]
+    assert outcomes == ["failed", "passed", "lost", "failed"]
 
 
 @pytest.mark.parametrize("limit", [3, 1000])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ ROWS = 100
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+def chromium() -> Iterator[webdriver.Chrome]:
     """
     One browser for all tests of this file.
     """
@@ -49,9 +50,13 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chr
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with pytest.MonkeyPatch.context() as patch:
+    with (
+        # Chromium makes a socket there, whose path has to be short.
+        tempfile.TemporaryDirectory("", "chromium-", "/tmp", ignore_cleanup_errors=True) as short,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setenv("NO_PROXY", "localhost,127.0.0.1")
-        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("chromium")))
+        patch.setenv("TMPDIR", short)
         with webdriver.Chrome(options, Service(str(programs[1]))) as driver:
             yield driver
 
