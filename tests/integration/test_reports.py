@@ -266,7 +266,8 @@ def test_an_interrupted_run_has_a_report(tmp_path, number, code):
         assert code == process.end(), process.output
     if number == signal.SIGKILL:
         assert not (tmp_path / "report" / "report.json").exists()
-        subprocess.run([*COMMAND, "report"], cwd=tmp_path, check=True, timeout=60)
+        for command in ("report", "clean"):
+            subprocess.run([*COMMAND, command], cwd=tmp_path, check=True, timeout=120)
 
     data = json.loads((tmp_path / "report" / "report.json").read_text())
     jsonschema.validate(data, report_schema())
