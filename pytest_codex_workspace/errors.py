@@ -32,6 +32,7 @@ __all__ = [
     "PolicyError",
     "ProjectionError",
     "ProxyError",
+    "ReportError",
     "SecretError",
     "SetupError",
     "TransferError",
@@ -190,6 +191,12 @@ class CassetteError(CodexWorkspaceError, ValueError):
 class CacheFileError(CodexWorkspaceError, ValueError):
     """
     A file of cached images cannot be read or written, or has other content.
+    """
+
+
+class ReportError(CodexWorkspaceError, ValueError):
+    """
+    A directory has no report, or one that cannot be read.
     """
 
 

@@ -183,6 +183,8 @@ class Session:
         with self._lock:
             started = self._restarted(lambda: self.starter.start(spec, state))
             self._live[started.running.container] = started, label
+            if self.report is not None:
+                self.report.begun(started.workspace, label)
             return started
 
     def prepare(self, spec: WorkspaceSpec | None = None, state: State = "ready") -> None:

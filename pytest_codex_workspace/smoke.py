@@ -22,6 +22,7 @@ from .workspace.handle import Workspace
 __all__ = ["Outcome", "run_smoke"]
 
 _NAME = "smoke"
+_LABEL = "codex-workspace smoke"
 _STRAY = {
     "untracked.txt": "never added\n",
     "state/ignored": "ignored by .gitignore\n",
@@ -78,7 +79,7 @@ class _Context:
 
     def workspace(self, state: str) -> Workspace:
         spec = self.session.spec(self.session.repository(self.repo), {})
-        return self.session.workspace(spec, state)  # type: ignore[arg-type]
+        return self.session.workspace(spec, state, label=_LABEL)  # type: ignore[arg-type]
 
     def registry(self, ws: Workspace) -> str:
         """
@@ -242,7 +243,7 @@ def _failing(context: _Context) -> str:
     )
     failing = context.session.spec(context.session.repository(script), {})
     try:
-        context.session.stop(context.session.workspace(failing, "ready"))
+        context.session.stop(context.session.workspace(failing, "ready", label=_LABEL))
     except SetupError as error:
         _require(error.exit_code == 7, f"exit code {error.exit_code}")
         _require(error.log_path and "gives up" in error.log_path.read_text(), "the log is missing")
@@ -317,7 +318,7 @@ def _runtime(context: _Context) -> str:
     spec = context.session.spec(
         context.session.repository(context.repo), {"CODEX_ENV_NODE_VERSION": "22"}
     )
-    ws = context.session.workspace(spec, "clean")
+    ws = context.session.workspace(spec, "clean", label=_LABEL)
     output = ws.exec("node --version").stdout.strip()
     context.session.stop(ws)
     _require(output.startswith("v22."), output)

@@ -29,6 +29,7 @@ from . import (
     doctor,
     exec_,
     policy,
+    report,
     run,
     shell,
     smoke,
@@ -44,7 +45,7 @@ __all__ = ["command_parser", "execute", "flushed", "main"]
 
 _GROUPS = {
     "Start a workspace": (run, shell, exec_),
-    "Inspect": (doctor, smoke, config, trust, policy),
+    "Inspect": (doctor, smoke, report, config, trust, policy),
     "Images and cache": (build, cache, cassette, ca, clean),
     "Other": (compose, completion),
 }

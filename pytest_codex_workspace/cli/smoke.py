@@ -40,18 +40,21 @@ def register(commands: Commands) -> None:
     """
     parser = add_command(commands, "smoke", SUMMARY, _SMOKE, _smoke)
     add_json(parser)
-    add_options(parser, tuple(set(RUN_OPTIONS) - {"rev", "env", "cassette", "secret"}))
+    add_options(parser, tuple({*RUN_OPTIONS, "report"} - {"rev", "env", "cassette", "secret"}))
 
 
 def _smoke(arguments: argparse.Namespace) -> int:
+    from ..reports.collector import collecting
     from ..session import Session
     from ..smoke import run_smoke
 
     config = config_of(arguments)
     shown: list[str] = []
     checks = failed = 0
+    output = _output(arguments, config.output, shown)
     with (
-        Session(config, _output(arguments, config.output, shown)) as session,
+        collecting(config.report, config.image, output.note) as report,
+        Session(config, output, report=report) as session,
         tempfile.TemporaryDirectory(prefix="codex-smoke-") as directory,
     ):
         for outcome in run_smoke(session, Path(directory), shown):

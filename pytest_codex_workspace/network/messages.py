@@ -42,6 +42,9 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
     "reason": (str, NoneType),
     "explanation": (str,),
 }
+_LARGEST = 253402300799
+"""No number is larger; as a time, it is the last second of the year 9999."""
+
 _WORDS: Mapping[str, tuple[str | None, ...]] = {
     "phase": PHASES,
     "verdict": VERDICTS,
@@ -107,6 +110,9 @@ def request_from(message: Mapping[str, Any]) -> Request:
         value = message.get(field)
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise ValueError(f"a request whose {field} is {value!r}")
+        # Not a number, infinite, or a time that is no date.
+        if isinstance(value, int | float) and not abs(value) <= _LARGEST:
+            raise ValueError(f"a request whose {field} is {value!r:.50}")
         if field in _WORDS and value not in _WORDS[field]:
             raise ValueError(f"a request whose {field} is {value!r}")
         values[field] = plain(value) if isinstance(value, str) else value

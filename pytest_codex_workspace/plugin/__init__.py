@@ -6,7 +6,7 @@ slow down runs without one.
 
 from __future__ import annotations
 
-import warnings
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Unpack
@@ -17,10 +17,17 @@ from ..errors import ConfigError
 from ..options.markers import DESCRIPTIONS, Keywords, read_keywords, read_markers
 from .as_started import as_started, remember_environment
 from .attempt import attempt_of, begin_attempt
-from .failures import add_outcome, add_scope_hint, add_workspaces
+from .failures import add_outcome, add_scope_hint, add_workspaces, hide_secrets
 from .frames import cut_frames
 from .items import may_be_skipped, uses_workspace, workspace_request
-from .run import close_session, collector_of, prepare_for, session_of
+from .run import (
+    add_crash,
+    begin_run_report,
+    close_session,
+    prepare_for,
+    session_of,
+    write_run_report,
+)
 from .settings import CONFIG, UNUSABLE, read_settings, register_options, require_repository
 from .starter import Starter
 from .summary import begin_tally, header_lines, notes_of, tally_of, write_summary
@@ -55,9 +62,6 @@ def pytest_configure(config: pytest.Config) -> None:
     read_settings(config)
     remember_environment(config)
     begin_tally(config)
-    collector = None if is_worker(config) else collector_of(config, warnings.warn)
-    if collector is not None:
-        collector.begin()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str] | None:
@@ -71,8 +75,10 @@ def pytest_report_header(config: pytest.Config) -> list[str] | None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """
     Look for what of the work tree is not in workspaces, before tests make files of their own.
+    Begin the report before xdist's workers add to it.
     """
     notes_of(session.config)
+    begin_run_report(session.config)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -164,6 +170,7 @@ def pytest_runtest_makereport(
         if call.when == "setup":
             add_scope_hint(item, report, str(call.excinfo))
     add_workspaces(item, report)
+    hide_secrets(item, report)
     if report.when == "teardown" or report.failed:
         add_outcome(item, report)
     return report
@@ -185,6 +192,14 @@ def pytest_testnodedown(node: Any) -> None:
     output = getattr(node, "workeroutput", {})
     if _TALLY_KEY in output:
         tally_of(node.config).add(output[_TALLY_KEY])
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+    """
+    Add the test that ended an xdist worker to the report: the worker itself cannot.
+    """
+    add_crash(sched.config, crashitem, report)
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -229,6 +244,13 @@ def pytest_terminal_summary(
     Write how often the cache was used, and which workspaces were kept.
     """
     write_summary(terminalreporter, config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """
+    Write the report where no summary did: without a terminal, or after an internal error.
+    """
+    write_run_report(config, lambda line: print(f"codex {line}", file=sys.stderr))  # noqa: T201
 
 
 @pytest.fixture(scope="session")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ..unpatched import clock
 from .attempt import attempt_of
 from .items import uses_workspace
-from .run import COLLECTOR
+from .run import COLLECTOR, SESSION
 
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["add_outcome", "add_scope_hint", "add_workspaces"]
+__all__ = ["add_outcome", "add_scope_hint", "add_workspaces", "hide_secrets"]
 
 _TITLE = "codex workspace"
 
@@ -59,12 +60,41 @@ def _add_section(report: pytest.TestReport, text: str) -> None:
         report.sections.append((_TITLE, text))
 
 
+def hide_secrets(item: pytest.Item, report: pytest.TestReport) -> None:
+    """
+    Remove the values of secrets from the report of a test: a setup script may have left one in a
+    file, and a command of the test prints it.
+    """
+    session = item.config.stash.get(SESSION, None)
+    if session is None or not session.secrets.names:
+        return
+    text = session.secrets.redaction.text
+    report.longrepr = _hidden(report.longrepr, text)
+    report.sections = [(text(title), text(content)) for title, content in report.sections]
+    report.user_properties = _hidden(report.user_properties, text)
+
+
+def _hidden(value: Any, text: Callable[[str], str]) -> Any:
+    """
+    Return *value* with every text in it changed, also in the objects that pytest shows.
+    """
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, list | tuple):
+        return type(value)(_hidden(one, text) for one in value)
+    if type(value).__module__.startswith("_pytest."):
+        for name, one in vars(value).items():
+            setattr(value, name, _hidden(one, text))
+    return value
+
+
 def add_outcome(item: pytest.Item, report: pytest.TestReport) -> None:
     """
-    Add the outcome of a test that used a workspace to the report of the run.
+    Add the outcome of a test that used a workspace, or failed to get one, to the report of the run.
     """
     collector, attempt = item.config.stash.get(COLLECTOR, None), attempt_of(item)
-    if collector is None or not attempt.workspaces:
+    wanted = attempt.workspaces or (report.failed and uses_workspace(item))
+    if collector is None or not wanted:
         return
     if not report.failed and attempt.failed:
         return  # It was added when it failed.

@@ -12,24 +12,36 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..options.markers import WorkspaceRequest
+from ..unpatched import clock
 from .as_started import as_started
 from .items import fixtures_of, is_overridden, parameters_of, workspace_request
 from .settings import CONFIG
 from .terminal import line_writer
-from .workers import worker_input
+from .workers import is_worker, worker_input
 
 if TYPE_CHECKING:
     from ..host.signals import EndingSignals
     from ..reports.collector import Collector
     from ..session import Session
 
-__all__ = ["COLLECTOR", "SESSION", "close_session", "collector_of", "prepare_for", "session_of"]
+__all__ = [
+    "COLLECTOR",
+    "SESSION",
+    "add_crash",
+    "begin_run_report",
+    "close_session",
+    "collector_of",
+    "prepare_for",
+    "session_of",
+    "write_run_report",
+]
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 COLLECTOR: pytest.StashKey[Collector | None] = pytest.StashKey()
 """Takes the outcomes of tests. The last one is known when the session has been closed."""
 
 _ENDS = pytest.StashKey[ExitStack]()
+_UNWRITTEN = pytest.StashKey[bool]()
 
 
 def session_of(config: pytest.Config) -> Session:
@@ -64,6 +76,47 @@ def close_session(config: pytest.Config) -> None:
         del config.stash[SESSION], config.stash[_ENDS]
         with as_started(config):
             ends.close()
+
+
+def begin_run_report(config: pytest.Config) -> None:
+    """
+    Remove the report of an earlier run. An xdist worker leaves it to the controller, and a run that
+    only shows something has none.
+    """
+    shows = ("collectonly", "showfixtures", "show_fixtures_per_test")
+    if is_worker(config) or any(config.getoption(one, default=False) for one in shows):
+        return
+    collector = collector_of(config, _at_the_end)
+    if collector is not None:
+        collector.begin()
+        config.stash[_UNWRITTEN] = True
+
+
+def write_run_report(config: pytest.Config, tell: Callable[[str], None]) -> None:
+    """
+    Write the report of this run, if it has begun and nobody has written it.
+    """
+    if config.stash.get(_UNWRITTEN, False):
+        config.stash[_UNWRITTEN] = False
+        collector = collector_of(config, tell)
+        if collector is not None:
+            collector.write()
+
+
+def add_crash(config: pytest.Config, test: str, report: pytest.TestReport) -> None:
+    """
+    Add a test that has ended its xdist worker to the report of this run.
+    """
+    collector = collector_of(config, _at_the_end)
+    if collector is not None:
+        message = str(report.longrepr).partition("\n")[0]
+        collector.test(test, "failed", clock.wall_time(), report.duration, message)
+
+
+def _at_the_end(_: str) -> None:
+    """
+    Leave it to the end of the run to tell what is wrong with the report, where it is read.
+    """
 
 
 def collector_of(config: pytest.Config, tell: Callable[[str], None]) -> Collector | None:

@@ -13,7 +13,7 @@ import pytest
 
 from ..options.sources import unknown_variables
 from ..text.phrases import did_you_mean
-from .run import collector_of
+from .run import write_run_report
 from .settings import CONFIG, INI_NAMES, SHOWN_REPO
 from .workers import is_worker
 
@@ -165,9 +165,7 @@ def write_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
     for lines in tally.setups.values():
         for line in lines:
             reporter.write_line(f"codex workspaces: {line}")
-    collector = collector_of(config, lambda line: reporter.write_line(f"codex {line}"))
-    if collector is not None:
-        collector.write()
+    write_run_report(config, lambda line: reporter.write_line(f"codex {line}"))
     unknown = unknown_variables(os.environ, config.stash[CONFIG].env)
     for line in (*unknown, *config.stash[_MISSPELLED].lines):
         reporter.write_line(f"codex workspaces: {line}")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SetupError
 from ..unpatched import clock
 from ..workspace.handle import Workspace, own_requests
-from .records import PARTS, TestRecord, WorkspaceRecord, append_part
-from .report import keep_workspace, write_report
+from .records import TestRecord, WorkspaceRecord, append_begun, append_part
+from .report import begin_report, keep_workspace, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,11 +69,21 @@ class Collector:
 
     def begin(self) -> None:
         """
-        Remove what an earlier run has collected.
+        Remove the report of an earlier run.
         """
         with self._told_once():
-            for part in (self._directory / PARTS).glob("*.jsonl"):
-                part.unlink()
+            begin_report(self._directory)
+
+    def begun(self, workspace: Workspace, label: str) -> None:
+        """
+        Add a workspace that has just begun, in case that this process does not see its end.
+
+        Args:
+            workspace: the workspace.
+            label: id of the test or name of the command that uses it.
+        """
+        with self._told_once():
+            append_begun(self._directory, self._record(workspace, label))
 
     def workspace(self, workspace: Workspace, label: str) -> None:
         """
@@ -83,7 +93,20 @@ class Collector:
             workspace: the workspace, whose network log is closed.
             label: id of the test or name of the command that used it.
         """
-        record = WorkspaceRecord(
+        record = replace(
+            self._record(workspace, label),
+            ended=clock.wall_time(),
+            lost=workspace.commands.lost,
+            commands=tuple(asdict(one) for one in workspace.commands),
+            omitted=workspace.commands.omitted,
+            setup_requests=workspace.setup.requests,
+            requests=tuple(own_requests(workspace)),
+        )
+        with self._told_once():
+            keep_workspace(self._directory, record, workspace.setup.log_path)
+
+    def _record(self, workspace: Workspace, label: str) -> WorkspaceRecord:
+        return WorkspaceRecord(
             test=label,
             worker=self._worker,
             repository=workspace.project.name,
@@ -93,16 +116,9 @@ class Collector:
             cache=workspace.setup.cache,
             key=workspace.setup.key,
             began=workspace.commands.began,
-            ended=clock.wall_time(),
+            ended=workspace.commands.began,
             setup_duration=workspace.setup.duration,
-            lost=workspace.commands.lost,
-            commands=tuple(asdict(one) for one in workspace.commands),
-            omitted=workspace.commands.omitted,
-            setup_requests=workspace.setup.requests,
-            requests=tuple(own_requests(workspace)),
         )
-        with self._told_once():
-            keep_workspace(self._directory, record, workspace.setup.log_path)
 
     def failed_setup(self, repository: str, head: str, label: str, error: SetupError) -> None:
         """

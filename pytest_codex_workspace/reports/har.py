@@ -6,17 +6,20 @@ The format: http://www.softwareishard.com/blog/har-12-spec/
 from __future__ import annotations
 
 import base64
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ..network.rules.request import Request
-from .records import WorkspaceRecord, setups_once
+from .records import WorkspaceRecord, process_of, setups_once
 
-__all__ = ["har_of"]
+__all__ = ["har_of", "names_of_hars"]
 
 _NOT_KNOWN = -1
+_FILES = 1000
 _EMPTY: Mapping[str, Any] = {
     "cookies": [],
     "headers": [],
@@ -56,8 +59,23 @@ def har_of(workspaces: Iterable[WorkspaceRecord], version: str) -> dict[str, Any
     return {"log": {"version": "1.2", "creator": creator, "pages": pages, "entries": entries}}
 
 
+def names_of_hars(workspaces: Iterable[WorkspaceRecord]) -> dict[str, str]:
+    """
+    Return the name of a file for each test (or command) that requested something, at most 1,000.
+    """
+    tests = dict.fromkeys(one.test for one in workspaces if one.requests)
+    return {test: _name(test) for test in list(tests)[:_FILES]}
+
+
+def _name(test: str) -> str:
+    # Names that differ in other characters, or in their beginning, are told apart by the digest.
+    digest = hashlib.sha256(test.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{re.sub('[^A-Za-z0-9]+', '-', test)[-80:].strip('-')}-{digest}.har"
+
+
 def _entry(page: str, workspace: WorkspaceRecord, request: Request) -> dict[str, Any]:
-    milliseconds = round((request.duration or 0) * 1000, 3)
+    # A clock that was set back in between must not make a time negative.
+    milliseconds = max(0.0, round((request.duration or 0) * 1000, 3))
     reason = f" ({request.reason})" if request.reason else ""
     sent = {
         **_EMPTY,
@@ -91,6 +109,7 @@ def _entry(page: str, workspace: WorkspaceRecord, request: Request) -> dict[str,
         "_phase": request.phase,
         "_verdict": request.verdict,
         "_reason": request.reason,
+        "_process": process_of(request),
         "_test": workspace.test,
     }
 

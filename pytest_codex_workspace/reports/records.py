@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..network.rules.request import Request
 from ..text.printable import printable
+from .files import append_line, open_plain_file, own_folder
 
-__all__ = ["PARTS", "TestRecord", "WorkspaceRecord", "append_part", "read_parts", "setups_once"]
+__all__ = [
+    "PARTS",
+    "TestRecord",
+    "WorkspaceRecord",
+    "append_begun",
+    "append_part",
+    "process_of",
+    "read_parts",
+    "setups_once",
+]
 
 PARTS = "parts"
 """Folder below the report with one file for each process of the run."""
 
 _LINE_LIMIT = 64 << 20
+_NOT_ENDED = "The process that used the workspace ended before the workspace did."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +87,13 @@ class WorkspaceRecord:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> WorkspaceRecord:
         """
-        Return the record that `to_dict` wrote.
+        Return the record that `to_dict` wrote, without fields of a later version.
 
         Raises:
             ValueError: *data* is something else.
         """
         try:
-            values = dict(data)
+            values = _known(cls, data)
             for name in ("setup_requests", "requests"):
                 values[name] = tuple(_request(each) for each in values[name])
             return cls(**{**values, "commands": tuple(values.get("commands", ()))})
@@ -113,6 +124,19 @@ class TestRecord:
     duration: float
     message: str = ""
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TestRecord:
+        """
+        Return the record with these fields, without those of a later version.
+
+        Raises:
+            ValueError: *data* is something else.
+        """
+        try:
+            return cls(**_known(cls, data))
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"not the record of a test: {error}") from None
+
 
 def append_part(directory: Path, record: WorkspaceRecord | TestRecord) -> None:
     """
@@ -126,38 +150,52 @@ def append_part(directory: Path, record: WorkspaceRecord | TestRecord) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    parts = directory / PARTS
-    parts.mkdir(parents=True, exist_ok=True)
     if isinstance(record, WorkspaceRecord):
-        data = {"kind": "workspace", **record.to_dict()}
+        _append(directory, record.worker, {"kind": "workspace", **record.to_dict()})
     else:
-        data = {"kind": "test", **asdict(record)}
+        _append(directory, record.worker, {"kind": "test", **asdict(record)})
+
+
+def append_begun(directory: Path, record: WorkspaceRecord) -> None:
+    """
+    Add a workspace that has just begun: if its process is killed, the report still has it.
+
+    Args:
+        directory: the directory of the report.
+        record: what is known of it.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    _append(directory, record.worker, {"kind": "begun", **record.to_dict()})
+
+
+def _append(directory: Path, worker: str, data: Mapping[str, Any]) -> None:
     line = json.dumps(data, default=str).encode("ascii") + b"\n"
-    path = parts / f"{record.worker or 'main'}.jsonl"
-    # One write, at the end of the file: a thread cannot cut the line of another.
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(descriptor, line)
-    finally:
-        os.close(descriptor)
+    append_line(own_folder(directory, PARTS) / f"{worker or 'main'}.jsonl", line)
 
 
 def read_parts(directory: Path) -> tuple[list[WorkspaceRecord], list[TestRecord]]:
     """
     Return all records of a report, oldest first. A line that a killed process left
-    half written is passed over.
+    half written is passed over, and a workspace that it has not ended is lost.
     """
     workspaces: list[WorkspaceRecord] = []
+    begun: dict[str, WorkspaceRecord] = {}
     tests: dict[tuple[str, float], TestRecord] = {}
     for data in _lines(directory / PARTS):
         kind = data.pop("kind", None)
-        if kind == "workspace":
+        if kind == "begun":
+            one = WorkspaceRecord.from_dict(data)
+            begun[one.container] = replace(one, lost=_NOT_ENDED)
+        elif kind == "workspace":
             workspaces.append(WorkspaceRecord.from_dict(data))
+            begun.pop(workspaces[-1].container, None)
         elif kind == "test":
-            record = TestRecord(**data)
+            record = TestRecord.from_dict(data)
             tests[record.test, record.began] = record
     return (
-        sorted(workspaces, key=lambda each: each.began),
+        sorted([*workspaces, *begun.values()], key=lambda each: each.began),
         sorted(tests.values(), key=lambda each: each.began),
     )
 
@@ -176,9 +214,18 @@ def setups_once(
         yield workspace, new
 
 
+def process_of(request: Request) -> str:
+    """
+    Return the programs that asked, where the log of requests knows them.
+    """
+    return str(getattr(request, "process", "") or "")
+
+
 def _lines(parts: Path) -> Iterator[dict[str, Any]]:
+    if parts.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link", str(parts))
     for path in sorted(parts.glob("*.jsonl")):
-        with path.open("rb") as file:
+        with open_plain_file(path) as file:
             while line := file.readline(_LINE_LIMIT):
                 try:
                     data = json.loads(line)
@@ -189,7 +236,8 @@ def _lines(parts: Path) -> Iterator[dict[str, Any]]:
 
 
 def _plain(request: Request) -> dict[str, Any]:
-    values = asdict(request)
+    # A report has thousands of them, and `asdict` copies each value.
+    values = {each.name: getattr(request, each.name) for each in fields(request)}
     for name, value in values.items():
         if isinstance(value, str):
             values[name] = printable(value)
@@ -199,9 +247,14 @@ def _plain(request: Request) -> dict[str, Any]:
 
 
 def _request(values: Mapping[str, Any]) -> Request:
-    found = dict(values)
+    found = _known(Request, values)
     for name in ("request_body", "response_body"):
         if found.get(name) is not None:
-            found[name] = base64.b64decode(found[name])
+            found[name] = base64.b64decode(found[name], validate=True)
     found["routes"] = tuple(found.get("routes", ()))
     return Request(**found)
+
+
+def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in data.items() if name in names}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
+from typing import Any
 
 from ..codex import workspace_environment
 from ..errors import SecretError
@@ -110,16 +111,15 @@ class Secrets:
         """
         if "values" not in self.__dict__ or not self.names:
             return request
-        text, data = self._redaction.text, self._redaction.data
-        return replace(
-            request,
-            host=text(request.host),
-            path=text(request.path),
-            url=text(request.url),
-            explanation=text(request.explanation),
-            request_body=None if request.request_body is None else data(request.request_body),
-            response_body=None if request.response_body is None else data(request.response_body),
-        )
+        # Every field: a workspace may send a value anywhere.
+        hidden: dict[str, Any] = {}
+        for field in fields(request):
+            value = getattr(request, field.name)
+            if isinstance(value, str):
+                hidden[field.name] = self._redaction.text(value)
+            elif isinstance(value, bytes):
+                hidden[field.name] = self._redaction.data(value)
+        return replace(request, **hidden)
 
 
 class _Value(str):

@@ -20,6 +20,8 @@ def printable(text: str) -> str:
 
     A workspace is not trusted with the user's terminal.
     """
+    if text.isascii() and text.isprintable():
+        return text
     text = without_surrogates(text)
     pieces: list[str] = []
     start = 0

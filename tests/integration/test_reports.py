@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
+import signal
 import subprocess
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+import jsonschema
 import pytest
 
 from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.reports.schema import report_schema
 
 from ..conftest import init_repo, scripts
-from .runs import COMMAND, PYTEST
+from ..helpers.published import check_har, check_junit
+from .runs import COMMAND, PYTEST, running
 
 
 def run(project: Path, test: str, *arguments: str) -> str:
@@ -138,35 +144,52 @@ def test_only_attempts_that_failed_are_kept(project, engine):
             engine.remove_image(tag)
 
 
-SECRET = "hunter2-hunter2"
+SECRET = "hunter2/hunter2&"
+LEAKS = """
+echo "token $TOKEN" | tee leaked
+printenv TOKEN >&2
+curl -sS -H "Authorization: Bearer $TOKEN" -d "token=$TOKEN" \\
+  "http://setup.example/$TOKEN?token=$TOKEN"
+python3 -c 'import os, urllib.parse; print(urllib.parse.quote(os.environ["TOKEN"], safe=""))'
+"""
 RECORDED = """
+import os
 import pytest
 
-def test_passes(codex_workspace):
-    assert codex_workspace.exec("true").ok
+@pytest.fixture
+def leak(codex_workspace):
+    ws = codex_workspace
+    leaked = ws.exec("cat leaked", check=True).stdout
+    ws.network.stub(host="api.example", text=leaked)
+    ws.exec(f"curl -sS -H {leaked.strip()!r} https://api.example/", check=True)
+    return ws
 
-def test_fails(codex_workspace):
-    codex_workspace.exec("echo the reason; curl -sS http://blocked.example/; exit 3", check=True)
+def test_passes(leak):
+    pass
+
+def test_fails(leak):
+    leak.exec("echo the reason; curl -sS http://blocked.example/; cat leaked; exit 3", check=True)
+
+def test_crashes(leak):
+    os._exit(3)
 """
 
 
 def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
     """
-    Its files have every test, workspace and request. JUnit has the failure with the network, and
-    properties. No file has the secret that setup printed.
+    Its files have every test, workspace and request, also of a worker that crashed, and are what
+    the published schemas say. JUnit has the failure with the network, and properties. A secret
+    that everything prints and sends is nowhere.
     """
     monkeypatch.setenv("TOKEN", SECRET)
-    setup = 'echo "token $TOKEN"\ncurl -sS http://setup.example/\n'
-    init_repo(tmp_path / "repo", scripts(setup))
+    init_repo(tmp_path / "repo", scripts(LEAKS))
     report = tmp_path / "report"
 
     shown = run(
         tmp_path,
         RECORDED,
-        "-n2",
-        "--codex-report=report",
-        "--junitxml=j.xml",
-        "--codex-secret=TOKEN",
+        *("-n2", "--codex-report=report", "--junitxml=j.xml", "--max-worker-restart=1"),
+        *("--codex-secret=TOKEN", "--codex-network-bodies=10000"),
     )
 
     assert f"codex report: {report / 'index.html'}" in shown
@@ -174,21 +197,90 @@ def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
         "warning: setup-script.sh of repo succeeded, but this went wrong on the network:" in shown
     )
     data = json.loads((report / "report.json").read_text())
+    jsonschema.validate(data, report_schema())
     outcomes = {one["test"].partition("::")[2]: one["outcome"] for one in data["tests"]}
-    assert outcomes == {"test_passes": "passed", "test_fails": "failed"}
+    assert outcomes == {"test_passes": "passed", "test_fails": "failed", "test_crashes": "failed"}
     by_test = {one["test"].partition("::")[2]: one for one in data["workspaces"]}
-    assert by_test["test_fails"]["commands"][0]["stdout"].startswith("the reason\n")
-    entries = json.loads((report / "network.har").read_text())["log"]["entries"]
-    hosts = [(one["_phase"], urlsplit(one["request"]["url"]).hostname) for one in entries]
-    assert hosts == [("setup", "setup.example"), ("test", "blocked.example")]
+    assert by_test["test_fails"]["commands"][-1]["stdout"].startswith("the reason\n")
+    assert "ended before the workspace did" in by_test["test_crashes"]["lost"]
+    assert len({one["worker"] for one in data["workspaces"]}) > 1
+    archive = json.loads((report / "network.har").read_text())
+    check_har(archive)
+    archives = [json.loads(one.read_text()) for one in (report / "har").iterdir()]
+    for one in archives:
+        check_har(one)
+    assert sorted(len(one["log"]["entries"]) for one in archives) == [1, 2]
+    entries = archive["log"]["entries"]
+    hosts = {(one["_phase"], urlsplit(one["request"]["url"]).hostname) for one in entries}
+    assert hosts == {
+        ("setup", "setup.example"),
+        ("test", "api.example"),
+        ("test", "blocked.example"),
+    }
     junit = (tmp_path / "j.xml").read_text()
+    assert check_junit(junit) >= 10
     assert "GET http://blocked.example/ (plain-http)" in junit
     for name, value in (("codex_repo", "repo"), ("codex_image", "slim"), ("codex_blocked", "1")):
         assert f'<property name="{name}" value="{value}"' in junit
     written = [one for one in report.rglob("*") if one.is_file()]
     assert {"index.html", "network.har", "report.json"} <= {one.name for one in written}
     assert any(one.parent.name == "logs" for one in written)
-    assert not [one for one in (*written, tmp_path / "j.xml") if SECRET in one.read_text()]
+    bodies = [
+        base64.b64decode(request[name]).decode()
+        for one in data["workspaces"]
+        for request in (*one["setup_requests"], *one["requests"])
+        for name in ("request_body", "response_body")
+        if request[name]
+    ]
+    assert "token ***\n" in bodies
+    texts = [shown, *bodies, *(one.read_text() for one in (*written, tmp_path / "j.xml"))]
+    for form in (SECRET, quote(SECRET, safe=""), quote(SECRET), html.escape(SECRET)):
+        assert not [text for text in texts if form in text]
+
+
+INTERRUPTED = """
+def test_first(codex_workspace):
+    assert codex_workspace.exec("true").ok
+
+def test_second(codex_workspace):
+    codex_workspace.exec("curl -s http://blocked.example/; echo waiting")
+    print("now", flush=True)
+    codex_workspace.exec("sleep 600")
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 2), (signal.SIGKILL, -9)], ids=["Ctrl-C", "kill -9"]
+)
+def test_an_interrupted_run_has_a_report(tmp_path, number, code):
+    """
+    With everything until then. After kill -9, the command makes it from what is left.
+    """
+    init_repo(tmp_path / "repo", {"a": "1"})
+    (tmp_path / "test_it.py").write_text(INTERRUPTED)
+    arguments = ("--codex-repo=repo", "--codex-image=slim", "--codex-report=report", "-s")
+
+    with running(*PYTEST, *arguments, "test_it.py", cwd=tmp_path) as process:
+        process.until("now")
+        process.kill(number)
+        assert code == process.end(), process.output
+    if number == signal.SIGKILL:
+        assert not (tmp_path / "report" / "report.json").exists()
+        for command in ("report", "clean"):
+            subprocess.run([*COMMAND, command], cwd=tmp_path, check=True, timeout=120)
+
+    data = json.loads((tmp_path / "report" / "report.json").read_text())
+    jsonschema.validate(data, report_schema())
+    first, second = data["workspaces"]
+    assert [one["outcome"] for one in data["tests"]] == ["passed"]
+    assert (first["lost"], [one["text"] for one in first["commands"]]) == ("", ["true"])
+    assert second["test"] == "test_it.py::test_second"
+    if number == signal.SIGINT:
+        assert [one["host"] for one in second["requests"]] == ["blocked.example"]
+        assert second["commands"][0]["stdout"].endswith("waiting\n")
+    else:
+        assert "ended before the workspace did" in second["lost"]
+    assert "test_second" in (tmp_path / "report" / "index.html").read_text()
 
 
 def test_a_setup_that_dies_of_a_refused_request_says_so(tmp_path):

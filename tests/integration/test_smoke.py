@@ -13,10 +13,12 @@ from .runs import COMMAND, running
 def test_all_checks_pass(codex_engine, tmp_path):
     """
     S18: All checks pass on the example repository, the table shows them, and nothing is left
-    behind.
+    behind but the report.
     """
     with running(
-        *COMMAND, "smoke", "--image=slim", f"--engine={codex_engine.url}", cwd=tmp_path
+        *(*COMMAND, "smoke", "--image=slim", "--report=report"),
+        f"--engine={codex_engine.url}",
+        cwd=tmp_path,
     ) as run:
         assert run.end() == 0, run.output
 
@@ -24,7 +26,10 @@ def test_all_checks_pass(codex_engine, tmp_path):
     assert "FAILED" not in run.output
     passed = {line.split()[0] for line in run.output.splitlines() if " ok " in line}
     assert {f"S{n}" for n in (1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 18)} == passed
-    assert list(tmp_path.iterdir()) == []
+    assert [one.name for one in tmp_path.iterdir()] == ["report"]
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["workspaces"]
+    assert {one["test"] for one in found} == {"codex-workspace smoke"}
+    assert "plain-http" in {each["reason"] for one in found for each in one["requests"]}
 
 
 @pytest.mark.promise("S18")

@@ -142,7 +142,7 @@ def test_a_wheel_works_without_the_checkout(installed, sphinx, tmp_path):
     (suite / "test_sphinx.py").write_text(SUITE)
     command = [
         installed, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers",
-        f"--codex-repo={sphinx}", "--codex-image=slim",
+        f"--codex-repo={sphinx}", "--codex-image=slim", "--codex-report=report",
     ]  # fmt: skip
 
     cold = run(*command, cwd=suite).stdout
@@ -151,5 +151,6 @@ def test_a_wheel_works_without_the_checkout(installed, sphinx, tmp_path):
     for output in (cold, warm):
         assert "6 passed" in output
         assert "building" not in output
+    assert "plain-http" in (suite / "report" / "index.html").read_text()
     assert "running codex-workspace-scripts/setup-script.sh" in cold
     assert "running codex-workspace-scripts/setup-script.sh" not in warm

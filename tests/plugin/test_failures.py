@@ -9,6 +9,7 @@ import pytest
 from pytest_codex_workspace.plugin.attempt import attempt_of
 from pytest_codex_workspace.plugin.failures import add_outcome
 from pytest_codex_workspace.plugin.run import COLLECTOR
+from pytest_codex_workspace.secrets.secrets import Secrets
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,50 @@ def test_each_test_has_one_outcome(pytester, failed, attempt, expected):
     add_outcome(item, SimpleNamespace(failed=failed, longrepr=SimpleNamespace(reprcrash=crash)))
 
     assert expected == added
+
+
+@pytest.mark.parametrize("style", ["long", "short", "line", "native"])
+def test_a_failure_shows_no_secret(pytester, monkeypatch, style):
+    """
+    Neither in the traceback with the values of arguments, nor in captured output, nor in JUnit.
+    """
+    monkeypatch.setattr("tests.plugin.test_failures.SECRETS", Secrets(["T"], {"T": "hunter2!"}))
+    assert SECRETS.values
+    pytester.makeconftest(
+        """
+        from types import SimpleNamespace
+        import pytest
+        from pytest_codex_workspace.plugin.run import SESSION
+        from tests.plugin import test_failures
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_protocol(item):
+            item.config.stash[SESSION] = SimpleNamespace(secrets=test_failures.SECRETS)
+            yield
+            del item.config.stash[SESSION]
+            return True
+        """
+    )
+    pytester.makepyfile(
+        """
+        def test_it(record_property):
+            value = "hun" + "ter2!"
+            record_property("value", value)
+            print(value)
+            def use(argument):
+                raise RuntimeError(f"no {argument}") from ValueError(argument)
+            use(value)
+        """
+    )
+
+    result = pytester.runpytest(
+        "--junitxml=j.xml", "-ojunit_family=xunit1", f"--tb={style}", "-rA", "--showlocals"
+    )
+
+    result.assert_outcomes(failed=1)
+    assert "no ***" in result.stdout.str()
+    for text in (result.stdout.str(), (pytester.path / "j.xml").read_text()):
+        assert "hunter2!" not in text
+
+
+SECRETS = Secrets()

@@ -204,16 +204,20 @@ def test_a_session_can_be_closed_twice(world):
 
 def test_a_workspace_that_an_error_ends_is_in_the_report(world):
     """
-    It has the label with which it was started, as one that was stopped has.
+    It has the label with which it was started, as one that was stopped has. So has its beginning,
+    for a session that does not see its end.
     """
-    added = []
+    begun, added = [], []
     with suppress(KeyError), world.session() as session:
-        session.report = SimpleNamespace(workspace=lambda *fields: added.append(fields))
+        session.report = SimpleNamespace(
+            begun=lambda *fields: begun.append(fields),
+            workspace=lambda *fields: added.append(fields),
+        )
         stopped, left = bring_up(session, label="a"), bring_up(session, label="b")
         session.stop(stopped)
         raise KeyError
 
-    assert [(stopped, "a"), (left, "b")] == added
+    assert [(stopped, "a"), (left, "b")] == begun == added
     assert [] == list(left.network)
 
 

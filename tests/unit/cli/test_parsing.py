@@ -22,7 +22,7 @@ from pytest_codex_workspace.cli.main import main
         ("run --codex-image slim", "codex-workspace run", "(did you mean '--image'?)"),
         ("exec --netwrk=x -- true", "codex-workspace exec", "(did you mean '--network'?)"),
         ("cache list --josn", "codex-workspace cache list", "(did you mean '--json'?)"),
-        ("smoke --report=x", "codex-workspace smoke", "unknown option --report"),
+        ("doctor --report=x", "codex-workspace doctor", "unknown option --report"),
         ("doctor --zzzz", "codex-workspace doctor", "`codex-workspace doctor --help` lists"),
         ("exec --from=redy -- true", "codex-workspace exec", "'redy' (did you mean 'ready'?)"),
         ("completion bsh", "codex-workspace completion", "'bsh' (did you mean 'bash'?)"),

@@ -147,6 +147,10 @@ def test_control_characters_are_escaped() -> None:
         ("host", None),
         ("routes", 3),
         ("routes", ["3"]),
+        ("time", float("nan")),
+        ("time", 1e300),
+        ("duration", float("inf")),
+        ("status", 10**400),
     ],
 )
 def test_an_invalid_field_is_rejected(field: str, value: object) -> None:

@@ -12,6 +12,7 @@ from pytest_codex_workspace.reports.records import (
     PARTS,
     TestRecord,
     WorkspaceRecord,
+    append_begun,
     append_part,
     read_parts,
 )
@@ -100,3 +101,28 @@ def test_other_data_is_refused(data: dict[str, Any]) -> None:
     """
     with pytest.raises(ValueError, match="not the record of a workspace"):
         WorkspaceRecord.from_dict(data)
+
+
+def test_a_workspace_whose_process_was_killed_is_lost(tmp_path: Path) -> None:
+    """
+    It has begun, and nobody has seen its end. One that has ended is there once.
+    """
+    killed, ended = workspace(container="k"), workspace(20.0, container="e", worker="gw1")
+    for one in (killed, ended):
+        append_begun(tmp_path, one)
+    append_part(tmp_path, ended)
+
+    first, second = read_parts(tmp_path)[0]
+
+    assert second == ended
+    assert first.container == "k"
+    assert "ended before the workspace did" in first.lost
+
+
+@pytest.mark.parametrize("data", [{}, 1, {"test": "t"}])
+def test_other_data_is_no_test(data: Any) -> None:
+    """
+    The error says that it is no record.
+    """
+    with pytest.raises(ValueError, match="not the record of a test"):
+        TestRecord.from_dict(data)

@@ -164,3 +164,46 @@ def test_an_unknown_command_prints_the_usage():
 
     assert 2 == done.returncode
     assert "tools/machine install demo|test" in done.stderr
+
+
+def test_a_package_that_the_system_lacks_is_told_and_passed_over(tmp_path: Path):
+    """
+    apt-get would install none of the packages if it is given one that it does not know.
+    """
+    (tmp_path / "tools").mkdir()
+    machine = tmp_path / "tools" / "machine"
+    machine.write_text((ROOT / "tools/machine").read_text())
+    (tmp_path / "tools" / "programs.toml").write_text(
+        "[prerequisites]\n[base]\n[demo]\n"
+        '[test]\nno-such-browser = ["no-browser", "no-other"]\nno-such-shell = "a-shell"\n'
+        "[settings]\nengine = []\n"
+    )
+    for name, text in {
+        "apt-cache": '[ "$2" = a-shell ] && echo "Package: a-shell"',
+        "apt-get": f'echo "apt-get $*" >>{tmp_path}/log',
+        "dpkg-query": ":",
+        "sudo": 'shift; exec "$@"',
+    }.items():
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    # It is asked whether an engine answers.
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to("/bin/true")
+
+    done = subprocess.run(
+        [sys.executable, machine, "install", "test"],
+        env={**os.environ, "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert 0 == done.returncode, done.stderr
+    assert "no package no-browser here: tests that need no-such-browser are skipped" in done.stdout
+    (installed,) = [
+        line for line in (tmp_path / "log").read_text().splitlines() if " install " in line
+    ]
+    assert installed.endswith(" a-shell")
+    assert "no-browser" not in installed
