@@ -91,6 +91,7 @@ def _entry(page: str, workspace: WorkspaceRecord, request: Request) -> dict[str,
         "_phase": request.phase,
         "_verdict": request.verdict,
         "_reason": request.reason,
+        "_process": request.process,
         "_test": workspace.test,
     }
 

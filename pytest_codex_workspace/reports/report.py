@@ -163,7 +163,7 @@ def _lane(one: WorkspaceRecord, test: TestRecord | None) -> dict[str, Any]:
 
 def _row(request: Request, test: str, rule: str) -> dict[str, Any]:
     names = ("time", "phase", "method", "url", "host", "status", "size", "duration", "verdict")
-    values = {name: getattr(request, name) for name in (*names, "reason", "explanation")}
+    values = {name: getattr(request, name) for name in (*names, "reason", "explanation", "process")}
     return values | {"test": test, "rule": rule}
 
 

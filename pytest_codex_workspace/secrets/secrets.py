@@ -117,6 +117,7 @@ class Secrets:
             path=text(request.path),
             url=text(request.url),
             explanation=text(request.explanation),
+            process=text(request.process),
             request_body=None if request.request_body is None else data(request.request_body),
             response_body=None if request.response_body is None else data(request.response_body),
         )
