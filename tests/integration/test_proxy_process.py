@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import struct
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -660,3 +661,41 @@ def test_listening_everywhere() -> None:
         assert client.barrier(LOCAL).complete
     finally:
         client.close()
+
+
+def test_a_refusal_waits_for_its_process_but_not_for_ever(proxy: Running) -> None:
+    """
+    S10: Whoever cannot say it costs its own refusals a moment, and an answer that comes late is
+    not taken for another request. What is allowed is not asked about twice.
+    """
+    over, asked = threading.Event(), []
+
+    def find(protocol: str, client: tuple[str, int], server: tuple[str, int]) -> str:
+        asked.append(client)
+        if len(asked) == 1:
+            over.wait(10)
+            return "late"
+        assert (protocol, server) == ("tcp", (LOCAL, proxy.port))
+        return f"client {client[1]}"
+
+    proxy.client.release(LOCAL)
+    proxy.client.register(LOCAL, proxy.name, "test", find_process=find)
+    for path in ("/first", "/second"):
+        answer = proxy.ask_in_clear(
+            f"GET http://localhost{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        )
+        assert answer.startswith(b"HTTP/1.1 403")
+        over.set()
+    for _ in range(3):
+        connection = proxy.https()
+        connection.request("GET", "/")
+        connection.getresponse().read()
+        connection.close()
+    with proxy.tunnel() as raw:
+        raw.sendall(b"SSH-2.0-x\r\n")
+        assert read_all(raw) == b""
+
+    first, *rest = [each.process for each in proxy.log]
+    assert first == ""
+    assert rest == [f"client {asked[1][1]}", "", "", "", f"client {asked[3][1]}"]
+    assert len(asked) == 4
