@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from ..text.phrases import counted
 from ..text.printable import printable
 from .rules.policy import DENIED
+from .rules.process import shorten_processes
 from .rules.request import Request
 
 __all__ = [
@@ -36,6 +37,7 @@ _Likeness = tuple[Outcome, str, str, int, str]
 
 _SHOWN = 10
 _URL_LIMIT = 200
+_PROCESS_LIMIT = 240
 _ORDER: tuple[Outcome, ...] = get_args(Outcome)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _POLICY = {"setup": "network: setup", "resume": "network: setup", "test": "network: tests"}
@@ -202,7 +204,7 @@ def asked_by(processes: Sequence[str]) -> str:
         return ""
     others = len(processes) - 1
     more = f" (and {counted(others, 'other process', 'other processes')})" if others else ""
-    return printable(f"asked by: {processes[0]}{more}")
+    return printable(f"asked by: {shorten_processes(processes[0], _PROCESS_LIMIT)}{more}")
 
 
 def _processes(requests: Sequence[Request]) -> tuple[str, ...]:

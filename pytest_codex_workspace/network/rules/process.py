@@ -15,7 +15,7 @@ from typing import Protocol
 
 from .text import plain
 
-__all__ = ["ProcessLine", "RedactingStream", "describe_processes"]
+__all__ = ["ProcessLine", "RedactingStream", "describe_processes", "shorten_processes"]
 
 _ARROW = " › "
 _LONGEST_LINE = 120
@@ -73,14 +73,22 @@ def describe_processes(
         redacting: returns a new stream that removes the secret values that are known.
     """
     lines = [_describe(one, redacting()) for one in chain]
-    whole = _ARROW.join(lines)
-    if len(whole) <= _LONGEST:
-        return whole
-    # The script and the last processes say most.
+    return shorten_processes(_ARROW.join(lines), _LONGEST)
+
+
+def shorten_processes(text: str, limit: int) -> str:
+    """
+    Return a description of at most *limit* characters, without some of the processes in the
+    middle: the script and the last processes say most.
+    """
+    if len(text) <= limit:
+        return text
+    lines = text.split(_ARROW)
     last = [lines.pop()]
-    while lines and len(_ARROW.join([lines[0], _GAP, lines[-1], *last])) <= _LONGEST:
+    while lines and len(_ARROW.join([lines[0], _GAP, lines[-1], *last])) <= limit:
         last.insert(0, lines.pop())
-    return _ARROW.join([*lines[:1], _GAP, *last])
+    text = _ARROW.join([*lines[:1], _GAP, *last])
+    return text if len(text) <= limit else text[: limit - 1] + _GAP
 
 
 def _describe(process: ProcessLine, stream: RedactingStream) -> str:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_codex_workspace.network.rules.process import ProcessLine, describe_processes
+from pytest_codex_workspace.network.rules.process import (
+    ProcessLine,
+    describe_processes,
+    shorten_processes,
+)
 from pytest_codex_workspace.secrets.redaction import Redaction
 
 NOTHING = Redaction(())
@@ -96,3 +100,16 @@ def test_long_chains_keep_both_ends() -> None:
     assert len(shown) <= 600
     assert (names[:2], names[-1]) == (["p0", "…"], "p15")
     assert described(ProcessLine(())) == "?"
+
+
+def test_a_description_fits_where_it_is_shown() -> None:
+    """
+    Its ends stay as long as they fit, and it is never longer.
+    """
+    text = "a script › npm install › sh -c build › node build.js"
+
+    assert shorten_processes(text, 100) == text
+    assert shorten_processes(text, 45) == "a script › … › sh -c build › node build.js"
+    assert shorten_processes(text, 30) == "a script › … › node build.js"
+    assert shorten_processes(text, 12) == "a script › …"
+    assert len(shorten_processes("x" * 900, 20)) == 20
