@@ -146,6 +146,7 @@ _DEPTH = 64
 _ANCESTORS = 16
 _COMMAND_LINE = 2048
 # Linux's; `socket` has no names for them in every Python.
+_AF_NETLINK = 16
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _NETLINK_HEAD = 16
@@ -901,7 +902,11 @@ class Agent:
         self.answer(DONE, number, waits=waits, ticks=ticks)
 
     def _owner(self, number: int, request: dict[str, Any]) -> None:
-        found = find_owner(request["protocol"], request["local"], request["remote"])
+        try:
+            found = find_owner(request["protocol"], request["local"], request["remote"])
+        except (ValueError, struct.error):
+            # An address of another kind, or an answer of another kernel.
+            found = []
         self.answer(DONE, number, processes=found)
 
     def _unlink(self, number: int, request: dict[str, Any]) -> None:
@@ -1074,7 +1079,7 @@ def _ask_kernel(local: tuple[str, int], remote: tuple[str, int]) -> tuple[int, i
     )
     head = struct.pack("=IHHII", _NETLINK_HEAD + len(body), _SOCK_DIAG_BY_FAMILY, 1, 1, 0)
     with _Descriptor(
-        _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, _NETLINK_SOCK_DIAG).detach()
+        _socket.socket(_AF_NETLINK, _socket.SOCK_RAW, _NETLINK_SOCK_DIAG).detach()
     ) as fd:
         os.write(fd, head + body)
         os.set_blocking(fd, False)
