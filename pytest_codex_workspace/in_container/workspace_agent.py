@@ -142,6 +142,7 @@ _INSPECTED = 100
 # processes and descriptors there are.
 _SOCKETS_LIMIT = 4 << 20
 _SEARCH_SECONDS = 0.1
+_SEARCH_SHARE = 0.25
 _DEPTH = 64
 _ANCESTORS = 16
 _COMMAND_LINE = 2048
@@ -552,6 +553,7 @@ class Agent:
             INSPECT: self._inspect,
             OWNER: self._owner,
         }
+        self._searches = SearchTime()
         self.null = os.open("/dev/null", os.O_RDWR)
         self._wakeup, wakeup = os.pipe()
         for fd in (self._wakeup, wakeup):
@@ -902,11 +904,15 @@ class Agent:
         self.answer(DONE, number, waits=waits, ticks=ticks)
 
     def _owner(self, number: int, request: dict[str, Any]) -> None:
-        try:
-            found = find_owner(request["protocol"], request["local"], request["remote"])
-        except (ValueError, struct.error):
-            # An address of another kind, or an answer of another kernel.
-            found = []
+        found: list[dict[str, Any]] = []
+        if self._searches.admit(time.monotonic()):
+            began = time.process_time()
+            try:
+                found = find_owner(request["protocol"], request["local"], request["remote"])
+            except (ValueError, struct.error):
+                # An address of another kind, or an answer of another kernel.
+                pass
+            self._searches.spend(time.process_time() - began)
         self.answer(DONE, number, processes=found)
 
     def _unlink(self, number: int, request: dict[str, Any]) -> None:
@@ -972,6 +978,30 @@ def _writes_to(pipe: tuple[int, int], process: str) -> bool:
             if flags and int(flags[0], 8) & os.O_ACCMODE != os.O_RDONLY:
                 return True
     return False
+
+
+class SearchTime:
+    """
+    The processor time for searches, a part of all time: commands and files must not wait for them.
+    """
+
+    def __init__(self) -> None:
+        self._left = _SEARCH_SECONDS
+        self._at = 0.0
+
+    def admit(self, now: float) -> bool:
+        """
+        Return whether there is time for a search at *now*.
+        """
+        gained = (now - self._at) * _SEARCH_SHARE
+        self._left, self._at = min(_SEARCH_SECONDS, self._left + gained), now
+        return self._left > 0
+
+    def spend(self, seconds: float) -> None:
+        """
+        Note that a search took *seconds* of a processor.
+        """
+        self._left -= seconds
 
 
 class SearchTooLong(Exception):

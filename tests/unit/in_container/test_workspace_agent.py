@@ -518,3 +518,21 @@ def test_a_long_command_line_is_cut():
 
     assert [one["cut"] for one in found] == [True, True]
     assert len("".join(found[-1]["args"])) <= 2048
+
+
+def test_searches_take_a_part_of_the_time_only(monkeypatch):
+    """
+    Long ones are followed by a pause in which nobody is found, short ones are not.
+    """
+    monkeypatch.setattr(wire, "_SEARCH_SECONDS", 0.125)
+    time = wire.SearchTime()
+    for number in range(100):
+        assert time.admit(1000 + number / 50)
+        time.spend(0.004)
+
+    found = []
+    for number in range(100):
+        if time.admit(2000 + number / 50):
+            found.append(number)
+            time.spend(0.125)
+    assert 4 <= len(found) <= 6
