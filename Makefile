@@ -38,6 +38,7 @@ lint: $(VENV)/.ready
 bench: engine
 	@$(BIN)/python -m benchmarks.proxy
 	@$(BIN)/python -m benchmarks.report
+	@$(BIN)/python -m benchmarks.refusals
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/bench.py
 
 toolchains: engine

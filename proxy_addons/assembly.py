@@ -25,10 +25,12 @@ from .mitm.patches import patch_connections, patch_http1, patch_http2
 from .record.cassette_recorder import CassetteRecorder
 from .record.connection_log import ConnectionLogger
 from .record.events import EventWriter
+from .record.process_names import ProcessNames
 from .record.request_log import RequestLogger
 from .state.connections import ConnectionRegistry
 from .state.limits import IDLE_SECONDS
 from .state.memory import return_free_memory
+from .state.process_lookup import ProcessLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +87,8 @@ class Assembly:
         self._tls = _Certificates()
         self._server: Any = Proxyserver()  # type: ignore[no-untyped-call]
         self._sockets = ClientSockets(self._server)
+        self.process_lookup = ProcessLookup(emit)
+        names = ProcessNames(self.registry, self.process_lookup, self._sockets.is_open)
         self._master: Any = Master(Options(confdir=str(directory), listen_host=host))
         judges: list[object] = [
             self.registry,
@@ -93,6 +97,7 @@ class Assembly:
             AddressGuard(self.registry),
         ]
         recorders: list[object] = [
+            names,
             self.request_logger,
             self.connection_logger,
             CassetteReplay(self.registry),
@@ -115,6 +120,7 @@ class Assembly:
                 on_failure,
                 self.connection_logger.log_malformed,
                 self.connection_logger.log_tunnel,
+                names.name,
             ),
             self._server,
             self._tls,

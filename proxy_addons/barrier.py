@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .state.limits import PROCESS_LOOKUP_SECONDS
+
 if TYPE_CHECKING:
     from .dns.resolver import Resolver
     from .record.request_log import RequestLogger
@@ -113,10 +115,14 @@ class LogBarrier:
             return BarrierResult(passed=False, complete=False)
         known = {each.client.id: each for each in self._registry.connections_of(workspace)}
         lookups_until = time.monotonic() + min(seconds, _IDLE_SECONDS)
+        # A refusal that is held is logged by then, whatever comes meanwhile.
+        held_until = time.monotonic() + min(seconds, PROCESS_LOOKUP_SECONDS)
         deadline, step = time.monotonic() + seconds, _STEP_SECONDS
         while True:
             now = time.monotonic()
             starts = [*self._open(workspace, known, now)]
+            if workspace.process_lookups and now < held_until:
+                starts.append(now)
             lookups = (
                 now < lookups_until
                 and self._resolver.tcp.last_activity(workspace) > now - _IDLE_SECONDS

@@ -86,7 +86,9 @@ class ProxyService:
         await assembly.start()
         remove_key(self._directory)
         own = host if host != _ANY_ADDRESS else "127.0.0.1"
-        resolver = Resolver(assembly.registry, own, assembly.connection_logger.log_lookup)
+        resolver = Resolver(
+            assembly.registry, own, assembly.connection_logger.log_lookup, assembly.process_lookup
+        )
         dns_port = int(message.get("dns_port", 53))
         await resolver.listen(host, dns_port)
         self._assembly, self._resolver = assembly, resolver
@@ -105,6 +107,7 @@ class ProxyService:
                 "barrier": self.barrier,
                 "release": self.release,
                 "free": self.free,
+                "process": assembly.process_lookup.take,
             }
         )
         return {"ok": True, "ca_certificate": assembly.certificate, "ca": new}
@@ -116,7 +119,12 @@ class ProxyService:
         The connections of an earlier phase are ended.
         """
         address = message["address"]
-        self._assembly.registry.register(address, message["workspace"], message["phase"])
+        self._assembly.registry.register(
+            address,
+            message["workspace"],
+            message["phase"],
+            names_processes=message.get("names_processes") is True,
+        )
         self._assembly.disconnect(address)
         self._resolver.tcp.disconnect(address)
         if "policy" in message:

@@ -10,18 +10,20 @@ import ipaddress
 import os
 import socket
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, cast
 
 from pytest_codex_workspace.network.rules.hosts import is_private
 from pytest_codex_workspace.network.rules.policy import Decision, RequestFacts, decide
 
 from ..state.limits import MAX_DNS_CONNECTIONS
 from .messages import FORMAT_ERROR, NO_ERROR, NO_SUCH_NAME, REFUSED, A, build_response, parse_query
+from .query_source import QuerySource
 from .tcp import TcpLookups
 
 if TYPE_CHECKING:
     from ..state.connections import ConnectionRegistry, RegisteredWorkspace
+    from ..state.process_lookup import ProcessLookup
 
 __all__ = ["Resolver"]
 
@@ -43,12 +45,15 @@ _LEAST_DATAGRAM_BYTES = 256
 _AT_A_TIME = 500
 """Datagrams after which others have their turn."""
 
+_MAX_HELD = 200
+"""Responses that wait until it is known who looks a name up."""
+
 _TOO_MANY = (
     f"This workspace reached the limit of {MAX_DNS_CONNECTIONS} connections to the resolver; "
     "further connections were closed. This is logged again only after half of them have ended."
 )
 
-LogLookup = Callable[[str, str, RequestFacts, Decision], None]
+LogLookup = Callable[[str, str, RequestFacts, Decision, str], None]
 
 
 class Resolver:
@@ -58,13 +63,23 @@ class Resolver:
     Args:
         registry: knows the workspaces.
         address: the address of the name `proxy`.
-        record: logs a look-up with workspace, phase, facts and decision.
+        record: logs a look-up with workspace, phase, facts, decision and process.
+        processes: finds out which process looks a name up; `None` for nobody.
 
     Attributes:
         tcp: the connections of clients.
     """
 
-    def __init__(self, registry: ConnectionRegistry, address: str, record: LogLookup) -> None:
+    def __init__(
+        self,
+        registry: ConnectionRegistry,
+        address: str,
+        record: LogLookup,
+        processes: ProcessLookup | None = None,
+    ) -> None:
+        self._processes = processes
+        self._held: dict[tuple[str, str, str], asyncio.Task[None]] = {}
+        self._held_responses = 0
         self._registry = registry
         self._address = address
         self._record = record
@@ -107,9 +122,14 @@ class Resolver:
                 if number % _AT_A_TIME == _AT_A_TIME - 1:
                     await asyncio.sleep(0)
 
-    def reply(self, message: bytes, peer: str) -> bytes | None:
+    def reply(
+        self, message: bytes, peer: str, source: QuerySource | None = None
+    ) -> bytes | asyncio.Task[bytes] | None:
         """
         Return the response to *message* from the address *peer*, `None` for no response.
+
+        A task has the response in a moment, when the process is known that looks the name up: it
+        goes on, and closes its socket, as soon as it has the response.
         """
         question = parse_query(message)
         if question is None:
@@ -124,26 +144,62 @@ class Resolver:
         workspace = self._registry.workspace(peer)
         if question.name.endswith("." + _OWN_NAME) or self._is_private_reverse(question.name):
             return build_response(question, NO_SUCH_NAME)
-        if workspace is not None:
-            self._log_lookup(workspace, question.name)
-        return build_response(question, REFUSED)
+        response = build_response(question, REFUSED)
+        held = workspace and self._log_lookup(workspace, question.name, source)
+        if not held or self._held_responses >= _MAX_HELD:
+            return response
+        self._held_responses += 1
+        return asyncio.ensure_future(self._after(held, response))
+
+    async def _after(self, held: asyncio.Task[None], response: bytes) -> bytes:
+        try:
+            await asyncio.shield(held)
+        finally:
+            self._held_responses -= 1
+        return response
 
     def _log_limit(self, workspace: RegisteredWorkspace) -> None:
         facts = RequestFacts(_OWN_NAME, method="DNS", scheme="dns", port=_PORT, encrypted=False)
         decision = Decision("failed", None, _TOO_MANY)
-        self._record(workspace.id, workspace.phase, facts, decision)
+        self._record(workspace.id, workspace.phase, facts, decision, "")
 
-    def _log_lookup(self, workspace: RegisteredWorkspace, name: str) -> None:
+    def _log_lookup(
+        self, workspace: RegisteredWorkspace, name: str, source: QuerySource | None
+    ) -> asyncio.Task[None] | None:
+        """
+        Log a look-up.
+
+        Returns:
+            The task that does it in a moment, `None` if it is done.
+        """
         now = time.monotonic()
         key = workspace.id, workspace.phase, name
         last = self._recent.pop(key, -_SAME_LOOKUP)
         self._recent[key] = now
         if now - last < _SAME_LOOKUP:
-            return
+            # The answer to A and that to AAAA go to the same socket.
+            return self._held.get(key)
         while len(self._recent) > _MAX_RECENT:
             del self._recent[next(iter(self._recent))]
         facts = RequestFacts(host=name, method="DNS", scheme="dns", port=_PORT, encrypted=False)
-        self._record(workspace.id, workspace.phase, facts, decide(facts, workspace.policy))
+        decision = decide(facts, workspace.policy)
+        answer = None
+        if self._processes is not None and source is not None:
+            answer = self._processes.ask(workspace, source.protocol, source.client, source.server)
+        if source is None or answer is None:
+            self._record(workspace.id, workspace.phase, facts, decision, "")
+            return None
+
+        async def log(answer: Coroutine[Any, Any, str]) -> None:
+            try:
+                process = await answer
+                process = process if source.is_open() else ""
+                self._record(workspace.id, workspace.phase, facts, decision, process)
+            finally:
+                del self._held[key]
+
+        self._held[key] = task = asyncio.ensure_future(log(answer))
+        return task
 
     def _is_private_reverse(self, name: str) -> bool:
         """
@@ -164,10 +220,21 @@ class Resolver:
 class _Datagrams(asyncio.DatagramProtocol):
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
+        self._later: set[asyncio.Task[bytes]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if reply := self._resolver.reply(data, addr[0]):
+        own = self._transport.get_extra_info("sockname")
+        reply = self._resolver.reply(data, addr[0], QuerySource("udp", addr, own))
+        if isinstance(reply, asyncio.Task):
+            self._later.add(reply)
+            reply.add_done_callback(lambda task: self._send_later(task, addr))
+        elif reply:
             self._transport.sendto(reply, addr)
+
+    def _send_later(self, task: asyncio.Task[bytes], addr: tuple[str, int]) -> None:
+        self._later.discard(task)
+        if not task.cancelled() and not task.exception():
+            self._transport.sendto(task.result(), addr)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..state.limits import MAX_DNS_CONNECTIONS
+from ..state.process_lookup import is_connected
+from .query_source import QuerySource
 
 if TYPE_CHECKING:
     from ..state.connections import ConnectionRegistry, RegisteredWorkspace
@@ -21,7 +23,7 @@ __all__ = ["TcpLookups"]
 _MESSAGE_SECONDS = 5.0
 _STREAM_SECONDS = 30.0
 
-Reply = Callable[[bytes, str], "bytes | None"]
+Reply = Callable[[bytes, str, "QuerySource"], "bytes | asyncio.Task[bytes] | None"]
 
 
 class _Stream:
@@ -35,6 +37,13 @@ class _Stream:
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
         self.last_activity = time.monotonic()
+
+    def source(self) -> QuerySource:
+        """
+        Return where its messages come from.
+        """
+        names = (self.writer.get_extra_info(name)[:2] for name in ("peername", "sockname"))
+        return QuerySource("tcp", *names, lambda: is_connected(self.writer.transport))
 
 
 class TcpLookups:
@@ -135,7 +144,9 @@ class TcpLookups:
             if not self._registry.is_registered(workspace):
                 # What is left of an owner is not its successor's.
                 return False
-            reply = self._reply(message, workspace.address)
+            reply = self._reply(message, workspace.address, stream.source())
+            if isinstance(reply, asyncio.Task):
+                reply = await reply
             if reply is None:
                 return False
             stream.writer.write(len(reply).to_bytes(2, "big") + reply)

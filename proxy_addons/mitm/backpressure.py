@@ -109,7 +109,10 @@ class BoundedConnectionHandler(ProxyConnectionHandler):
 
     async def _wait_while_paused(self, side: Connection) -> None:
         connection = self._registry.connection(self.client)
-        while connection and any(each.is_read_paused(side) for each in connection.http_layers):
+        while connection and (
+            (connection.held is not None and side is self.client)
+            or any(each.is_read_paused(side) for each in connection.http_layers)
+        ):
             self._progress.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._progress.wait(), _STEP)

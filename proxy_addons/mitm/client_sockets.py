@@ -8,6 +8,8 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
+from ..state.process_lookup import is_connected
+
 if TYPE_CHECKING:
     from mitmproxy.addons.proxyserver import Proxyserver
     from mitmproxy.connection import Client
@@ -49,6 +51,13 @@ class ClientSockets:
         transport = self._transport(client)
         if transport and transport.handler:
             transport.handler.cancel("released")
+
+    def is_open(self, client: Client) -> bool:
+        """
+        Check that a connection has been neither reset nor lost.
+        """
+        writer = self._writer(client)
+        return writer is not None and is_connected(writer.transport)
 
     def _writer(self, client: Client) -> Any:
         transport = self._transport(client)

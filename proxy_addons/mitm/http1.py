@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from mitmproxy.proxy.context import Context
     from mitmproxy.proxy.layer import CommandGenerator
 
-    from pytest_codex_workspace.network.rules.policy import Decision
-
     from ..state.responses import OnMalformed
 
 __all__ = ["BoundedChunkedReader", "BoundedHttp1Client", "BoundedHttp1Server"]
@@ -71,15 +69,15 @@ class BoundedHttp1Server(Http1Server):
         if not isinstance(event, events.DataReceived) or self.request is not None:
             return
         if self.state == self.done:
-            decision = self._on_malformed(self.context.client, _UNPARSABLE)
-            yield from self._refuse(decision)
+            yield from self._refuse(_UNPARSABLE)
         elif self.state == self.read_headers and len(self.buf) > MAX_HEAD_BYTES:
             self.state = self.done
             self.buf = Http1Buffer()
-            decision = self._on_malformed(self.context.client, _REQUEST_TOO_LONG)
-            yield from self._refuse(decision)
+            yield from self._refuse(_REQUEST_TOO_LONG)
 
-    def _refuse(self, decision: Decision | None) -> CommandGenerator[None]:
+    def _refuse(self, error: str) -> CommandGenerator[None]:
+        yield responses.RefusalHook(self.context.client)
+        decision = self._on_malformed(self.context.client, error)
         if decision is not None:
             response = responses.blocked_response(decision)
             data = assemble_response(response)  # type: ignore[no-untyped-call]

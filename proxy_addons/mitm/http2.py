@@ -24,6 +24,7 @@ from ..state.limits import (
     MERGED_BYTES,
     SERVER_WINDOW_BYTES,
 )
+from ..state.responses import RefusalHook
 from .private import (
     BufferedH2Connection,
     Http2Client,
@@ -207,6 +208,7 @@ class BoundedHttp2Server(_BoundedHttp2Connection, Http2Server):
         """
         Log the error and end the connection.
         """
+        yield RefusalHook(self.context.client)
         self._on_malformed(self.context.client, message)
         yield from super().protocol_error(message, *rest)
 

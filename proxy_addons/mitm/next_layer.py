@@ -24,7 +24,7 @@ from .http_stream import BoundedHttpStream
 from .sniff import is_http1, is_http2, is_tls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from mitmproxy.proxy.context import Context
 
@@ -57,6 +57,7 @@ class LayerSelector:
         on_failure: responds to a request that fails upstream.
         on_malformed: logs input that is not a request.
         log_tunnel: logs a refused tunnel.
+        name_process: returns what finds out the process of a connection, `None` for nothing.
     """
 
     # mitmproxy warns when there is no addon of this name.
@@ -68,24 +69,26 @@ class LayerSelector:
         on_failure: OnFailure,
         on_malformed: OnMalformed,
         log_tunnel: Callable[..., None],
+        name_process: Callable[[WorkspaceConnection], Awaitable[None] | None],
     ) -> None:
         self._registry = registry
         self._on_failure = on_failure
         self._on_malformed = on_malformed
         self._log_tunnel = log_tunnel
+        self._name_process = name_process
 
-    def next_layer(self, nextlayer: layer.NextLayer) -> None:
+    async def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """
         Select the layer for the bytes that have come, or wait for more.
         """
         try:
             many = len(nextlayer.events) > MAX_FIRST_LINE_SEGMENTS
-            nextlayer.layer = self._select(nextlayer.context, _received(nextlayer), many)
+            nextlayer.layer = await self._select(nextlayer.context, _received(nextlayer), many)
         except Exception:
             logger.exception("a connection is closed because its next layer cannot be selected")
             nextlayer.layer = CloseConnectionLayer(nextlayer.context)
 
-    def _select(self, context: Context, data: bytes, many: bool) -> layer.Layer | None:
+    async def _select(self, context: Context, data: bytes, many: bool) -> layer.Layer | None:
         top = context.layers[-1]
         connection = self._registry.connection(context.client)
         if connection is not None:
@@ -98,14 +101,14 @@ class LayerSelector:
                 outer = ServerTLSLayer(context)
                 outer.child_layer = BoundedClientTls(context)
                 return outer
-            return self._wait_or_close(context, connection, recognised, "not-tls")
+            return await self._wait_or_close(context, connection, recognised, "not-tls")
         if isinstance(top, ClientTLSLayer) and context.client.tls_established:
             recognised = is_http2(data) if context.client.alpn == b"h2" else is_http1(data)
             if recognised is None and many:
                 recognised = False
             if recognised:
                 return self._http(context, HTTPMode.transparent, connection)
-            return self._wait_or_close(context, connection, recognised, "not-http")
+            return await self._wait_or_close(context, connection, recognised, "not-http")
         raise LookupError(f"no layer may follow {top!r}")
 
     def _http(
@@ -113,7 +116,7 @@ class LayerSelector:
     ) -> layer.Layer:
         return BoundedHttpLayer(context, mode, connection, self._on_failure, self._on_malformed)
 
-    def _wait_or_close(
+    async def _wait_or_close(
         self,
         context: Context,
         connection: WorkspaceConnection | None,
@@ -126,6 +129,8 @@ class LayerSelector:
             host, port = connection.tunnel
             facts = RequestFacts(host, method="CONNECT", port=port, payload=payload)
             decision = decide(facts, connection.workspace.policy)
+            if (named := self._name_process(connection)) is not None:
+                await named
             self._log_tunnel(connection, facts, decision)
         return CloseConnectionLayer(context)
 

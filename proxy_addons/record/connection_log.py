@@ -157,16 +157,24 @@ class ConnectionLogger:
         """
         connection.outcome_logged = True
         workspace = connection.workspace
-        judgement = Judgement(facts, decision, workspace.id, workspace.phase)
+        judgement = Judgement(
+            facts, decision, workspace.id, workspace.phase, process=connection.process
+        )
         self._events.write_request(judgement, connection.client.timestamp_start)
 
     def log_lookup(
-        self, workspace: str, phase: str, facts: RequestFacts, decision: Decision
+        self,
+        workspace: str,
+        phase: str,
+        facts: RequestFacts,
+        decision: Decision,
+        process: str = "",
     ) -> None:
         """
         Log the look-up of a name at the proxy's resolver.
         """
-        self._events.write_request(Judgement(facts, decision, workspace, phase), time.time())
+        judgement = Judgement(facts, decision, workspace, phase, process=process)
+        self._events.write_request(judgement, time.time())
 
     def _log_failed_tunnel(self, connection: WorkspaceConnection, explanation: str) -> None:
         if connection.tunnel is None:

@@ -103,5 +103,6 @@ class EventWriter:
             "reason": decision.reason,
             "explanation": plain(decision.explanation),
             "routes": judgement.routes,
+            "process": judgement.process,
             **bodies,
         }

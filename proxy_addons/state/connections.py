@@ -9,10 +9,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from .limits import MAX_BUFFERED_BYTES, MAX_CONNECTIONS
+from .limits import MAX_BUFFERED_BYTES, MAX_CONNECTIONS, PROCESS_LOOKUPS_PER_SECOND
 from .turns import Turn
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
 
     from mitmproxy.connection import Client, Connection
@@ -97,6 +98,11 @@ class RegisteredWorkspace:
         memory_limit_logged: its requests exceeded `MAX_BUFFERED_BYTES`, and the log says so.
         turn: how long it has to wait for the time that it has used.
         late_connections: number of connections that came after its end, and were closed.
+        names_processes: the host can tell which process has a socket.
+        process_lookups: number of its sockets about which the host is being asked.
+        process_credit: how many more may be asked about, as of `process_credit_at`.
+        trusting: kinds of TLS clients that accepted our certificate, each with where it led.
+        distrusting: kinds of TLS clients that refused it.
     """
 
     address: str
@@ -113,6 +119,12 @@ class RegisteredWorkspace:
     memory_limit_logged: bool = False
     late_connections: int = 0
     turn: Turn = field(default_factory=Turn)
+    names_processes: bool = False
+    process_lookups: int = 0
+    process_credit: float = PROCESS_LOOKUPS_PER_SECOND
+    process_credit_at: float = 0.0
+    trusting: set[tuple[int, Target | None]] = field(default_factory=set)
+    distrusting: set[int] = field(default_factory=set)
 
     @property
     def is_over_memory_limit(self) -> bool:
@@ -143,6 +155,10 @@ class WorkspaceConnection:
         request_bytes, response_bytes: the last result of `measure`.
         awaited_since: when a barrier began to wait for its first request, on the monotonic
             clock; 0 if none did.
+        process: the process that has it, and its ancestors; empty if it is not known.
+        was_asked: the host was asked for the process.
+        held: ends with the answer; until then nothing more is read. `None` if nothing waits.
+        tls_client: the kind of its TLS client, until that has shown whether it trusts us.
     """
 
     workspace: RegisteredWorkspace
@@ -158,6 +174,10 @@ class WorkspaceConnection:
     request_bytes: int = 0
     response_bytes: int = 0
     awaited_since: float = 0.0
+    process: str = ""
+    was_asked: bool = False
+    held: asyncio.Future[None] | None = None
+    tls_client: int | None = None
 
     def update_usage(self) -> None:
         """
@@ -225,10 +245,18 @@ class ConnectionRegistry:
         self._ended: dict[str, RegisteredWorkspace] = {}
         self._connections: dict[str, WorkspaceConnection] = {}
 
-    def register(self, address: str, workspace: str, phase: str) -> None:
+    def register(
+        self, address: str, workspace: str, phase: str, *, names_processes: bool = False
+    ) -> None:
         """
         Assign *address* to *workspace*, or begin another phase of that workspace, with the same
         policy, routes and cassette. The connections of the phase before are still its own.
+
+        Args:
+            address: a network address.
+            workspace: id of the workspace.
+            phase: the phase that begins.
+            names_processes: whether the host can tell which process has a socket.
 
         Raises:
             ValueError: the address belongs to another workspace, or a connection of its last
@@ -245,6 +273,7 @@ class ConnectionRegistry:
             owner.cassette, owner.player = present.cassette, present.player
         else:
             raise ValueError(f"{address} still belongs to workspace {present.id}; release it first")
+        owner.names_processes = names_processes
         self._ended.pop(address, None)
         self._workspaces[address] = owner
 

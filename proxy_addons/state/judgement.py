@@ -42,6 +42,7 @@ class Judgement:
         workspace: id of the workspace that sent the request.
         phase: the phase of that workspace when it sent the request.
         routes: ids of the stub and the fault that took part in the response.
+        process: the process that sent the request, and its ancestors; empty if not known.
     """
 
     facts: RequestFacts
@@ -49,6 +50,7 @@ class Judgement:
     workspace: str
     phase: str
     routes: list[int] = field(default_factory=list)
+    process: str = ""
 
     @classmethod
     def attach(

@@ -8,6 +8,7 @@ __all__ = [
     "BACKLOG_BYTES",
     "CLIENT_WINDOW_BYTES",
     "IDLE_SECONDS",
+    "LONGEST_PROCESS",
     "MAX_BUFFERED_BYTES",
     "MAX_CONNECTIONS",
     "MAX_DNS_CONNECTIONS",
@@ -18,9 +19,13 @@ __all__ = [
     "MAX_IDLE_FRAMES",
     "MAX_INTERIM_RESPONSES",
     "MAX_LOOKUPS",
+    "MAX_PROCESS_LOOKUPS",
     "MAX_STREAMS",
+    "MAX_TLS_CLIENTS",
     "MAX_WHOLE_BODY_BYTES",
     "MERGED_BYTES",
+    "PROCESS_LOOKUPS_PER_SECOND",
+    "PROCESS_LOOKUP_SECONDS",
     "SERVER_WINDOW_BYTES",
 ]
 
@@ -80,3 +85,18 @@ MAX_LOOKUPS = 4
 
 MAX_DNS_CONNECTIONS = 16
 """Open connections of one workspace to the resolver. Clients use one."""
+
+PROCESS_LOOKUP_SECONDS = 0.25
+"""Seconds that a refusal is held at most, to find out which process it is for."""
+
+MAX_PROCESS_LOOKUPS = 16
+"""Refusals of one workspace that are held at once; the process of others is not known."""
+
+PROCESS_LOOKUPS_PER_SECOND = 50.0
+"""Refusals of one workspace that are held in a second."""
+
+LONGEST_PROCESS = 1000
+"""Characters that name a process and its ancestors."""
+
+MAX_TLS_CLIENTS = 256
+"""Kinds of TLS clients of one workspace, and their targets, that are told apart."""

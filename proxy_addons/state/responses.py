@@ -5,16 +5,24 @@ The responses that the proxy itself gives, and who asks for them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mitmproxy import http
+from mitmproxy.connection import Client  # noqa: TC002 -- a dataclass
+from mitmproxy.proxy.commands import StartHook
 
 if TYPE_CHECKING:
-    from mitmproxy.connection import Client
-
     from pytest_codex_workspace.network.rules.policy import Decision
 
-__all__ = ["REASON_HEADER", "OnFailure", "OnMalformed", "blocked_response", "failed_response"]
+__all__ = [
+    "REASON_HEADER",
+    "OnFailure",
+    "OnMalformed",
+    "RefusalHook",
+    "blocked_response",
+    "failed_response",
+]
 
 REASON_HEADER = "x-codex-workspace-reason"
 """The header that holds the reason."""
@@ -27,6 +35,15 @@ OnMalformed = Callable[["Client", str], "Decision | None"]
 Logs that a connection sent something that is not a request, with an error message. Returns the
 decision that was logged, `None` if the connection belongs to no workspace.
 """
+
+
+@dataclass
+class RefusalHook(StartHook):
+    """
+    A connection is about to be refused for what it has sent, which is no request.
+    """
+
+    client: Client
 
 
 def blocked_response(decision: Decision) -> http.Response:

@@ -31,6 +31,12 @@ import sys
 import termios
 import time
 
+try:
+    # Importing `socket` would take longer than all of these together.
+    import _socket
+except ImportError:
+    _socket = None  # type: ignore[assignment]
+
 # Importing `typing` would take a quarter of the agent's start-up time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +60,7 @@ __all__ = [
     "LIST",
     "MAX_PAYLOAD",
     "MKDIR",
+    "OWNER",
     "PING",
     "PONG",
     "READ",
@@ -94,6 +101,7 @@ KILL_ALL = 13  # -> DONE
 RESIZE = 14  # JSON: rows, columns; of the terminal of an EXEC with a pty
 PING = 15  # -> PONG, both with the id 0
 INSPECT = 16  # JSON: pid of an EXEC -> DONE with waits, ticks: what it seems to wait for, its time
+OWNER = 17  # JSON: protocol, local, remote (address, port) -> DONE with processes, outermost first
 
 # From the agent.
 READY = 64  # JSON: python, pid, ca_installed, ms
@@ -129,6 +137,22 @@ _SYSTEM_CALLS = {
 """The numbers of read and readv, and of open and openat."""
 
 _INSPECTED = 100
+
+# A search for the owner of a socket gives up beyond these: the workspace chooses how many sockets,
+# processes and descriptors there are.
+_SOCKETS_LIMIT = 4 << 20
+_SEARCH_SECONDS = 0.1
+_SEARCH_SHARE = 0.25
+_DEPTH = 64
+_ANCESTORS = 16
+_COMMAND_LINE = 2048
+# Linux's; `socket` has no names for them in every Python.
+_AF_NETLINK = 16
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_NETLINK_HEAD = 16
+_kernel_answers: list[bool] = []
+"""Not empty once the kernel has found a socket: only then does ENOENT mean that there is none."""
 
 _ACCOUNTS_LIMIT = 4 << 20
 _LARGEST_ID = 0xFFFFFFFE
@@ -527,7 +551,9 @@ class Agent:
             MKDIR: self._mkdir,
             UNLINK: self._unlink,
             INSPECT: self._inspect,
+            OWNER: self._owner,
         }
+        self._searches = SearchTime()
         self.null = os.open("/dev/null", os.O_RDWR)
         self._wakeup, wakeup = os.pipe()
         for fd in (self._wakeup, wakeup):
@@ -657,7 +683,7 @@ class Agent:
         start, end = 0, len(buffer)
         while end - start >= HEADER.size:
             kind, number, size = HEADER.unpack_from(buffer, start)
-            if size > MAX_PAYLOAD or not INIT <= kind <= INSPECT:
+            if size > MAX_PAYLOAD or not INIT <= kind <= OWNER:
                 fail(f"malformed frame: type {kind}, {size} bytes")
             if end - start < HEADER.size + size:
                 break
@@ -877,6 +903,18 @@ class Agent:
         waits, ticks = inspect(request["pid"])
         self.answer(DONE, number, waits=waits, ticks=ticks)
 
+    def _owner(self, number: int, request: dict[str, Any]) -> None:
+        found: list[dict[str, Any]] = []
+        if self._searches.admit(time.monotonic()):
+            began = time.process_time()
+            try:
+                found = find_owner(request["protocol"], request["local"], request["remote"])
+            except (ValueError, struct.error):
+                # An address of another kind, or an answer of another kernel.
+                pass
+            self._searches.spend(time.process_time() - began)
+        self.answer(DONE, number, processes=found)
+
     def _unlink(self, number: int, request: dict[str, Any]) -> None:
         os.unlink(encode(request["path"]))
         self.answer(DONE, number)
@@ -940,6 +978,305 @@ def _writes_to(pipe: tuple[int, int], process: str) -> bool:
             if flags and int(flags[0], 8) & os.O_ACCMODE != os.O_RDONLY:
                 return True
     return False
+
+
+class SearchTime:
+    """
+    The processor time for searches, a part of all time: commands and files must not wait for them.
+    """
+
+    def __init__(self) -> None:
+        self._left = _SEARCH_SECONDS
+        self._at = 0.0
+
+    def admit(self, now: float) -> bool:
+        """
+        Return whether there is time for a search at *now*.
+        """
+        gained = (now - self._at) * _SEARCH_SHARE
+        self._left, self._at = min(_SEARCH_SECONDS, self._left + gained), now
+        return self._left > 0
+
+    def spend(self, seconds: float) -> None:
+        """
+        Note that a search took *seconds* of a processor.
+        """
+        self._left -= seconds
+
+
+class SearchTooLong(Exception):
+    """
+    The search for the owner of a socket takes too long.
+    """
+
+
+def find_owner(
+    protocol: str, local: tuple[str, int], remote: tuple[str, int]
+) -> list[dict[str, Any]]:
+    """
+    Return the process that has the socket between two IPv4 addresses, and its ancestors as far
+    as they live, outermost first; none if it is not known.
+
+    Of processes that have inherited the socket, it is the outermost. Nobody may read what a
+    process has open that has changed its user: such a process is known by its user, and if there
+    are several, the result ends with the last one that all of them descend from.
+
+    Args:
+        protocol: `tcp` or `udp`.
+        local: address and port of the socket.
+        remote: where the socket leads.
+
+    Returns:
+        For each process its `args`, and whether they are `cut`.
+    """
+    deadline = time.monotonic() + _SEARCH_SECONDS
+    try:
+        found = _find_socket(protocol, local, remote)
+        if found is None:
+            return []
+        inode, uid = found
+        holder, hidden = _find_holder(inode, deadline)
+        if holder is not None:
+            chain = _chain(holder)
+            others = (at for at, one in enumerate(chain) if _may_have(one, inode, deadline))
+            chain = chain[: next(others, len(chain)) + 1]
+        elif uid and _find_socket(protocol, local, remote) == found:
+            chain = _common(_chain(one) for one in hidden if _runs_as(one, uid))
+        else:
+            chain = []
+    except SearchTooLong:
+        return []
+    # Both ends say most: the script, and the program.
+    if len(chain) > _ANCESTORS:
+        chain = chain[: _ANCESTORS // 2] + chain[-_ANCESTORS // 2 :]
+    return [_command_line(one) for one in chain]
+
+
+def _find_socket(
+    protocol: str, local: tuple[str, int], remote: tuple[str, int]
+) -> tuple[int, int] | None:
+    """
+    Return inode and user of a socket; `None` if it is not open.
+    """
+    if protocol == "tcp" and _socket is not None:
+        try:
+            return _ask_kernel(local, remote)
+        except OSError as error:
+            if error.errno == errno.ENOENT and _kernel_answers:
+                return None
+            # The kernel may be built without it. Its list takes longer to read.
+    own, peer = _socket_address(local), _socket_address(remote)
+    found = set()
+    mapped = b"0" * 16 + (b"FFFF0000" if sys.byteorder == "little" else b"0000FFFF")
+    for prefix, name in ((b"", protocol), (mapped, f"{protocol}6")):
+        for line in _socket_lines(f"/proc/net/{name}"):
+            if own[8:] not in line:
+                continue
+            fields = line.split()
+            if len(fields) < 10 or fields[9] == b"0":
+                continue
+            here, there = fields[1], fields[2]
+            if protocol == "tcp":
+                same = (here, there) == (prefix + own, prefix + peer)
+            else:
+                # A socket that is bound to no address, or leads to none, may use any.
+                anywhere = b"0" * len(prefix + own[:8])
+                same = here in (prefix + own, anywhere + own[8:]) and there in (
+                    prefix + peer,
+                    anywhere + b":0000",
+                )
+            if same:
+                found.add((int(fields[9]), int(fields[7])))
+    return found.pop() if len(found) == 1 else None
+
+
+def _ask_kernel(local: tuple[str, int], remote: tuple[str, int]) -> tuple[int, int] | None:
+    """
+    Return inode and user of a TCP socket, as sock_diag(7) says; `None` if it is not open.
+
+    Raises:
+        OSError: the kernel does not say.
+    """
+    here, there = (_packed(address) + bytes(12) for address, _ in (local, remote))
+    ports = struct.pack("!HH", local[1], remote[1])
+    anything = 0xFFFFFFFF
+    body = (
+        struct.pack("=BBBBI", _socket.AF_INET, _socket.IPPROTO_TCP, 0, 0, anything)
+        + ports
+        + here
+        + there
+        + struct.pack("=III", 0, anything, anything)
+    )
+    head = struct.pack("=IHHII", _NETLINK_HEAD + len(body), _SOCK_DIAG_BY_FAMILY, 1, 1, 0)
+    with _Descriptor(
+        _socket.socket(_AF_NETLINK, _socket.SOCK_RAW, _NETLINK_SOCK_DIAG).detach()
+    ) as fd:
+        os.write(fd, head + body)
+        os.set_blocking(fd, False)
+        answer = os.read(fd, 4096)
+    _, kind, _, _, _ = struct.unpack_from("=IHHII", answer)
+    if kind == _SOCK_DIAG_BY_FAMILY:
+        _kernel_answers.append(True)
+        del _kernel_answers[1:]
+        uid, inode = struct.unpack_from("=II", answer, _NETLINK_HEAD + 64)
+        return (inode, uid) if inode else None
+    (error,) = struct.unpack_from("=i", answer, _NETLINK_HEAD)
+    raise OSError(-error, os.strerror(-error))
+
+
+class _Descriptor:
+    """
+    A descriptor that is closed at the end of a block.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __enter__(self) -> int:
+        return self._fd
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._fd)
+
+
+def _packed(address: str) -> bytes:
+    return bytes(int(part) for part in address.split("."))
+
+
+def _socket_address(address: tuple[str, int]) -> bytes:
+    """
+    Return an IPv4 address and a port as Linux lists them.
+    """
+    return b"%08X:%04X" % (int.from_bytes(_packed(address[0]), sys.byteorder), address[1])
+
+
+def _socket_lines(path: str) -> list[bytes]:
+    content = b""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return []
+    with _Descriptor(fd):
+        while True:
+            piece = os.read(fd, _FILE_PIECE)
+            if not piece:
+                return content.split(b"\n")[1:]
+            content += piece
+            if len(content) > _SOCKETS_LIMIT:
+                raise SearchTooLong
+
+
+def _find_holder(inode: int, deadline: float) -> tuple[str | None, list[str]]:
+    """
+    Return a process that has a socket, the newest if there are several, and those that cannot
+    be read.
+    """
+    hidden: list[str] = []
+    numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    for number in sorted(numbers, reverse=True):
+        process = str(number)
+        if number != os.getpid():
+            try:
+                if _has_socket(process, inode, deadline):
+                    return process, hidden
+            except PermissionError:
+                hidden.append(process)
+            except OSError:
+                # It has ended.
+                pass
+    return None, hidden
+
+
+def _may_have(process: str, inode: int, deadline: float) -> bool:
+    try:
+        return _has_socket(process, inode, deadline)
+    except OSError:
+        return False
+
+
+def _has_socket(process: str, inode: int, deadline: float) -> bool:
+    directory = f"/proc/{process}/fd"
+    wanted = f"socket:[{inode}]"
+    owner = os.stat(directory)
+    with _Credentials(owner.st_uid, owner.st_gid):
+        for name in os.listdir(directory):
+            if time.monotonic() > deadline:
+                raise SearchTooLong
+            try:
+                if os.readlink(f"{directory}/{name}") == wanted:
+                    return True
+            except FileNotFoundError:
+                pass
+    return False
+
+
+def _common(chains: Iterator[list[str]]) -> list[str]:
+    """
+    Return the beginning that all chains have in common.
+    """
+    common = []
+    for level in zip(*chains):
+        if len(set(level)) > 1:
+            break
+        common.append(level[0])
+    return common
+
+
+class _Credentials:
+    """
+    Read files as their owner: without CAP_SYS_PTRACE, root must not see what another user's
+    process has open.
+
+    The real user stays root, so no process of that user may signal or read the agent.
+    """
+
+    def __init__(self, uid: int, gid: int) -> None:
+        self._ids = uid, gid
+        self._own = os.geteuid(), os.getegid()
+
+    def __enter__(self) -> None:
+        if self._own[0] == 0 and self._ids != self._own:
+            os.setegid(self._ids[1])
+            os.seteuid(self._ids[0])
+
+    def __exit__(self, *error: object) -> None:
+        if (os.geteuid(), os.getegid()) != self._own:
+            os.seteuid(self._own[0])
+            os.setegid(self._own[1])
+
+
+def _runs_as(process: str, uid: int) -> bool:
+    ids = _read_proc(process, "status").partition(b"\nUid:")[2].partition(b"\n")[0].split()
+    return b"%d" % uid in ids
+
+
+def _chain(process: str) -> list[str]:
+    """
+    Return a process and its ancestors below the agent, outermost first.
+    """
+    chain: list[str] = []
+    while process not in ("0", str(os.getpid()), *chain):
+        if len(chain) > _DEPTH:
+            raise SearchTooLong
+        chain.insert(0, process)
+        fields = _read_proc(process, "stat").rpartition(b") ")[2].split()
+        if len(fields) < 2:
+            break
+        process = decode(fields[1])
+    return chain
+
+
+def _command_line(process: str) -> dict[str, Any]:
+    """
+    Return the arguments of a process, whose name stands for those of one that has none left.
+    """
+    line = _read_proc(process, "cmdline")
+    cut = len(line) > _COMMAND_LINE
+    args = line[:_COMMAND_LINE].rstrip(b"\0").split(b"\0")
+    if args == [b""]:
+        name = _read_proc(process, "stat").rpartition(b") ")[0].partition(b"(")[2]
+        args = [name]
+    return {"args": [decode(one) for one in args], "cut": cut}
 
 
 def _read_proc(process: str, name: str) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from ..errors import WorkspaceLost
 from ..text.phrases import counted, was
 from .matching import BlockedFilters, Filters, Matcher, describe_differences
+from .problems import asked_by
 from .rules.hosts import host_matches
 from .stubs import Route, fault_fields, stub_fields
 
@@ -365,7 +366,7 @@ class NetworkLog:
         __tracebackhide__ = True
         every = self._sync()
         if found := [request for request in every if request.verdict == "blocked"]:
-            lines = [f"  {each}\n      {each.explanation}" for each in found[:_SHOWN]]
+            lines = [_explained(each) for each in found[:_SHOWN]]
             count = f"{len(found)} of {counted(len(every), 'request')}"
             more = _more(len(found))
             text = "\n".join(lines) + more
@@ -400,6 +401,11 @@ def _found(found: list[Request], every: list[Request]) -> str:
         return f"none of {counted(len(every), 'request')} matches" if every else "there were none"
     match = "matches" if len(found) == 1 else "match"
     return f"{len(found)} of {counted(len(every), 'request')} {match}:\n{_lines(found)}"
+
+
+def _explained(request: Request) -> str:
+    asked = f"\n      {asked_by([request.process])}" if request.process else ""
+    return f"  {request}\n      {request.explanation}{asked}"
 
 
 def _lines(requests: list[Request]) -> str:

@@ -120,6 +120,11 @@ def request_from(message: Mapping[str, Any]) -> Request:
     if not isinstance(routes, list) or not all(isinstance(one, int) for one in routes):
         raise ValueError(f"a request whose routes are {routes!r}")
     values["routes"] = tuple(routes)
+    # The record of an older image has none.
+    process = message.get("process", "")
+    if not isinstance(process, str):
+        raise ValueError(f"a request whose process is {process!r}")
+    values["process"] = plain(process)
     for field in ("request_body", "response_body"):
         if message.get(field) is not None:
             values[field] = base64.b64decode(message[field], validate=True)

@@ -11,11 +11,13 @@ from typing import Literal, get_args
 from ..text.phrases import counted
 from ..text.printable import printable
 from .rules.policy import DENIED
+from .rules.process import shorten_processes
 from .rules.request import Request
 
 __all__ = [
     "NetworkProblem",
     "Outcome",
+    "asked_by",
     "describe_problems",
     "is_problem",
     "list_problems",
@@ -35,6 +37,7 @@ _Likeness = tuple[Outcome, str, str, int, str]
 
 _SHOWN = 10
 _URL_LIMIT = 200
+_PROCESS_LIMIT = 240
 _ORDER: tuple[Outcome, ...] = get_args(Outcome)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _POLICY = {"setup": "network: setup", "resume": "network: setup", "test": "network: tests"}
@@ -51,12 +54,14 @@ class NetworkProblem:
         outcome: what happened to them.
         policy: policy fields that would allow them, such as
             `{"allow": ["example.org"]}`; empty if no field does.
+        processes: who made them, as far as known, each once.
     """
 
     first: Request
     count: int
     outcome: Outcome
     policy: Mapping[str, object]
+    processes: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, object]:
         """
@@ -65,7 +70,18 @@ class NetworkProblem:
         """
         names = ("phase", "method", "url", "host", "port", "verdict", "reason", "explanation")
         facts = {name: getattr(self.first, name) for name in names}
-        return facts | {"outcome": self.outcome, "count": self.count, "policy": dict(self.policy)}
+        return facts | {
+            "outcome": self.outcome,
+            "count": self.count,
+            "policy": dict(self.policy),
+            "processes": list(self.processes),
+        }
+
+    def asked_by(self) -> str:
+        """
+        Return a line that says who made the requests; empty if nobody is known.
+        """
+        return asked_by(self.processes)
 
     def __str__(self) -> str:
         """
@@ -103,7 +119,7 @@ def problems_of(requests: Iterable[Request]) -> list[NetworkProblem]:
         return _ORDER.index(outcome), -max(each.time for each in alike)
 
     return [
-        NetworkProblem(alike[0], len(alike), outcome, _policy_for(alike[0]))
+        NetworkProblem(alike[0], len(alike), outcome, _policy_for(alike[0]), _processes(alike))
         for (outcome, *_), alike in sorted(groups.items(), key=rank)
     ]
 
@@ -122,6 +138,8 @@ def describe_problems(problems: Sequence[NetworkProblem], *, shown: int = _SHOWN
         lines.append(str(problem))
         if problem.first.explanation:
             lines.append(f"    {printable(problem.first.explanation)}")
+        if asked := problem.asked_by():
+            lines.append(f"    {asked}")
     if len(problems) > shown:
         lines.append(f"... and {counted(len(problems) - shown, 'more problem')} of this kind")
     for place, fields in policy_entries(problems):
@@ -175,6 +193,22 @@ def setup_warning(*, repository: str = "", cached: bool = False) -> str:
     whose = f" of {repository}" if repository else ""
     when = ", when its result was cached" if cached else ""
     return f"setup-script.sh{whose} succeeded{when}, but this went wrong on the network:"
+
+
+def asked_by(processes: Sequence[str]) -> str:
+    """
+    Return a line that says which processes made requests: the first, and how many others. It is
+    empty if none is known.
+    """
+    if not processes:
+        return ""
+    others = len(processes) - 1
+    more = f" (and {counted(others, 'other process', 'other processes')})" if others else ""
+    return printable(f"asked by: {shorten_processes(processes[0], _PROCESS_LIMIT)}{more}")
+
+
+def _processes(requests: Sequence[Request]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.process for one in requests if one.process))
 
 
 def _outcome(request: Request) -> Outcome | None:

@@ -8,6 +8,7 @@ import base64
 import itertools
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,7 +18,7 @@ from .rules.cassette import Exchange
 from .rules.text import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..engine.protocol import Stream
     from .matching import Phase
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from .rules.request import Request
     from .rules.upstream import UpstreamProxy
 
-__all__ = ["KEPT_BYTES", "REQUEST_LIMIT", "Barrier", "ProxyClient", "ProxyInfo"]
+__all__ = ["KEPT_BYTES", "REQUEST_LIMIT", "Barrier", "FindProcess", "ProxyClient", "ProxyInfo"]
 
 REQUEST_LIMIT = 100_000
 """Maximum number of requests kept for each workspace; further requests are only counted."""
@@ -36,8 +37,18 @@ KEPT_BYTES = 64 << 20
 _ANSWER_SECONDS = 30.0
 _QUEUE_SECONDS = 60.0
 """Seconds that the proxy may take to read what has arrived before; `QUEUE_SECONDS` there."""
+_MAX_LOOKUPS = 16
+"""Look-ups of processes of one workspace that are under way; the proxy asks for no more."""
+
 _TAIL_BYTES = 4096
 _PIECE_BYTES = 512 * 1024
+
+
+FindProcess = Callable[[str, "tuple[str, int]", "tuple[str, int]"], str]
+"""
+Returns the process of a workspace that has a socket, after its ancestors; empty if not known. The
+arguments are the protocol (`tcp` or `udp`), and the addresses and ports of both ends.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +101,12 @@ class _Exchanges:
 
 
 @dataclass(slots=True)
+class _Finder:
+    find: FindProcess
+    under_way: int = 0
+
+
+@dataclass(slots=True)
 class _Reply:
     message: dict[str, Any] | None = None
     pending: list[Request] = field(default_factory=list)
@@ -118,6 +135,7 @@ class ProxyClient:
         self._replies: dict[int, _Reply] = {}
         self._requests: dict[str, _Requests] = {}
         self._exchanges: defaultdict[str, _Exchanges] = defaultdict(_Exchanges)
+        self._finders: dict[str, _Finder] = {}
         self._stderr = b""
         self._failure: str | None = None
         self._closed = False
@@ -196,6 +214,7 @@ class ProxyClient:
         phase: Phase,
         policy: Policy | None = None,
         cassette: str | None = None,
+        find_process: FindProcess | None = None,
     ) -> None:
         """
         Assign *address* to *workspace*, or change a registered workspace.
@@ -207,6 +226,8 @@ class ProxyClient:
             policy: policy for further requests; `None` keeps the current one.
             cassette: cassette to record to or replay from; `None` keeps the
                 current one.
+            find_process: finds out, in a thread of its own, who makes a request that is
+                refused; `None` keeps the current one.
 
         Raises:
             ProxyError: the address still belongs to another workspace.
@@ -219,6 +240,10 @@ class ProxyClient:
         with self._changed:
             # What is reported of a workspace that is not known, or no longer, is dropped.
             self._requests.setdefault(workspace, _Requests())
+            if find_process is not None:
+                self._finders[workspace] = _Finder(find_process)
+            if workspace in self._finders:
+                fields["names_processes"] = True
         self._ask(op="register", **fields)
 
     def policy(self, address: str, policy: Policy, workspace: str | None = None) -> None:
@@ -423,6 +448,7 @@ class ProxyClient:
         """
         with self._changed:
             self._requests.pop(workspace, None)
+            self._finders.pop(workspace, None)
 
     def close(self) -> None:
         """
@@ -532,6 +558,8 @@ class ProxyClient:
                 self._keep_exchange(message, size)
             case "pending":
                 self._keep_pending(message["barrier"], request_from(message))
+            case "process":
+                self._find_process(message)
             case "lost":
                 raise ValueError("something that the proxy could not send")
             case None:
@@ -562,6 +590,35 @@ class ProxyClient:
                 exchanges.whole.append(exchange)
             else:
                 exchanges.left_out.append(exchange)
+
+    def _find_process(self, message: dict[str, Any]) -> None:
+        """
+        Answer which process has a socket, once its workspace has said so.
+
+        The proxy waits for a moment only, and takes no answer for an ignored question.
+        """
+        lookup, protocol = message["lookup"], str(message["protocol"])
+        client, server = (_endpoint(message[end]) for end in ("client", "server"))
+        with self._changed:
+            finder = self._finders.get(message["workspace"])
+            if finder is None or finder.under_way >= _MAX_LOOKUPS:
+                return
+            finder.under_way += 1
+
+        def work() -> None:
+            process = ""
+            try:
+                process = finder.find(protocol, client, server)
+            except Exception:  # noqa: S110 -- whatever goes wrong, the process is not known
+                pass
+            finally:
+                with self._changed:
+                    finder.under_way -= 1
+            answer = {"op": "process", "lookup": lookup, "process": process}
+            self._send(encode({"id": next(self._ids), **answer}))
+
+        # Whoever reads the messages of the proxy must not wait for one workspace.
+        threading.Thread(target=work, name="codex-process", daemon=True).start()
 
     def _keep_pending(self, number: int, request: Request) -> None:
         with self._changed:
@@ -606,3 +663,16 @@ def _owned(address: str, workspace: str | None) -> dict[str, object]:
 
 def _count(value: object) -> int:
     return value if type(value) is int and value > 0 else 0
+
+
+def _endpoint(value: object) -> tuple[str, int]:
+    """
+    Return an address and a port.
+
+    Raises:
+        ValueError: *value* is something else.
+    """
+    match value:
+        case [str(address), int(port)]:
+            return address, port
+    raise ValueError(f"an end of a connection that is {value!r}")

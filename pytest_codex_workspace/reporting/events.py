@@ -35,7 +35,7 @@ def facts_of(request: Request) -> dict[str, Any]:
     Return the fields of a request without its bodies.
     """
     names = ("time", "phase", "method", "url", "host", "port", "status", "size", "duration")
-    judgement = ("verdict", "reason", "explanation")
+    judgement = ("verdict", "reason", "explanation", "process")
     return {name: getattr(request, name) for name in (*names, *judgement)}
 
 

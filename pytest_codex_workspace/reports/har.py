@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ..network.rules.request import Request
-from .records import WorkspaceRecord, process_of, setups_once
+from .records import WorkspaceRecord, setups_once
 
 __all__ = ["har_of", "names_of_hars"]
 
@@ -109,7 +109,7 @@ def _entry(page: str, workspace: WorkspaceRecord, request: Request) -> dict[str,
         "_phase": request.phase,
         "_verdict": request.verdict,
         "_reason": request.reason,
-        "_process": process_of(request),
+        "_process": request.process,
         "_test": workspace.test,
     }
 

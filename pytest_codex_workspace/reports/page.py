@@ -16,7 +16,7 @@ from ..network.rules.request import Request
 from ..text.phrases import counted
 from ..text.printable import printable
 from .har import names_of_hars
-from .records import TestRecord, WorkspaceRecord, process_of, setups_once
+from .records import TestRecord, WorkspaceRecord, setups_once
 
 __all__ = ["render_page"]
 
@@ -231,7 +231,7 @@ def _row(request: Request, test: int, workspace: int) -> dict[str, Any]:
     values = {name: getattr(request, name) for name in (*names, "reason", "explanation")}
     problems = problems_of([request])
     return values | {
-        "process": process_of(request),
+        "process": request.process,
         "kind": problems[0].outcome if problems else request.verdict,
         "problem": bool(problems),
         "test": test,
@@ -244,7 +244,7 @@ def _problem(problem: NetworkProblem) -> dict[str, Any]:
     names = ("phase", "method", "url", "host", "verdict", "reason", "explanation")
     values = {name: getattr(problem.first, name) for name in names}
     more = {"outcome": problem.outcome, "count": problem.count}
-    return values | more | {"process": process_of(problem.first)}
+    return values | more | {"process": problem.first.process}
 
 
 def _rule(problems: Sequence[NetworkProblem]) -> str:

@@ -20,7 +20,6 @@ __all__ = [
     "WorkspaceRecord",
     "append_begun",
     "append_part",
-    "process_of",
     "read_parts",
     "setups_once",
 ]
@@ -212,13 +211,6 @@ def setups_once(
         new = [one for one in workspace.setup_requests if (one.time, one.url) not in known]
         known |= {(one.time, one.url) for one in new}
         yield workspace, new
-
-
-def process_of(request: Request) -> str:
-    """
-    Return the programs that asked, where the log of requests knows them.
-    """
-    return str(getattr(request, "process", "") or "")
 
 
 def _lines(parts: Path) -> Iterator[dict[str, Any]]:

@@ -28,6 +28,7 @@ __all__ = [
     "Call",
     "CommandCall",
     "FileCall",
+    "OwnerCall",
     "Sender",
     "check_size",
 ]
@@ -50,6 +51,7 @@ LONGEST = 600.0
 _STDIN_WINDOW = 1 << 20
 _STDIN_PIECE = 1 << 18
 _MESSAGE_LENGTH = 2000
+_OWNER_LENGTH = 256 << 10
 _KILLED = 128 + 9
 _END_OF_FILE = b"\x04"
 _LARGEST_SIZE = 0xFFFF
@@ -293,6 +295,26 @@ class FileCall(Call):
             self.values = _json(payload)
         else:
             raise ValueError(f"a frame of type {kind} in answer to a request about a file")
+
+
+class OwnerCall(FileCall):
+    """
+    A question of the proxy that the agent answers in a frame. Nobody waits for it for long, and a
+    late answer is dropped.
+    """
+
+    @property
+    def has_ended(self) -> bool:
+        """
+        Whether the answer has come.
+        """
+        with self._changed:
+            return self._ended
+
+    def _take(self, kind: int, payload: memoryview) -> None:
+        if kind != wire.DONE or len(payload) > _OWNER_LENGTH:
+            raise ValueError(f"a frame of type {kind}, {len(payload)} bytes, about a process")
+        super()._take(kind, payload)
 
 
 class CommandCall(Call):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import WorkspaceLost
 from ..in_container import workspace_agent as wire
+from ..network.rules.process import ProcessLine
 from ..unpatched import clock
 from .call import (
     ATTENTION,
@@ -29,6 +30,7 @@ from .call import (
     Call,
     CommandCall,
     FileCall,
+    OwnerCall,
     check_size,
 )
 from .limits import MemoryWatch
@@ -51,6 +53,10 @@ _NAMES_LIMIT = 64 << 20
 _WRONG_NAME = re.compile(rb"(?:\A|\0)\.{0,2}\0|/|[^\0]\Z")
 _WAITS_LENGTH = 500
 _STDERR_LIMIT = 64 << 10
+_OWNER_SECONDS = 0.25
+_OWNERS_LIMIT = 16
+_CHAIN_LIMIT = 16
+_LINE_LIMIT = 4096
 _PATIENCE = 5.0
 _CALLS_LIMIT = 1 << 32
 
@@ -99,6 +105,7 @@ class Channel:
         self._lock = threading.Lock()
         self._calls: dict[int, Call] = {}
         self._running: dict[CommandCall, tuple[str | Sequence[str], float, str | None]] = {}
+        self._owners: list[OwnerCall] = []
         self._last = 0
         self._closed = False
         self._heard = clock.monotonic()
@@ -408,6 +415,46 @@ class Channel:
         if not isinstance(waits, str) or type(ticks) is not int:
             raise self._forged(f"a state of {call.values!r:.200}")
         return waits[:_WAITS_LENGTH], ticks
+
+    def owner(
+        self, protocol: str, local: tuple[str, int], remote: tuple[str, int]
+    ) -> list[ProcessLine]:
+        """
+        Return the process that has a socket and its ancestors, outermost first; none if the agent
+        does not know it, or does not say so at once.
+
+        Args:
+            protocol: `tcp` or `udp`.
+            local: address and port of the socket in the workspace.
+            remote: where it leads.
+        """
+        with self._lock:
+            self._owners = [one for one in self._owners if not one.has_ended]
+            if len(self._owners) >= _OWNERS_LIMIT:
+                return []
+        try:
+            call = self._open(OwnerCall)
+            # An agent that is busy with something else has not done anything wrong.
+            call.watched = False
+            with self._lock:
+                self._owners.append(call)
+            ends = {"local": local, "remote": remote}
+            self._request(wire.OWNER, call, "a process", protocol=protocol, **ends)
+            if not call.result(clock.monotonic() + _OWNER_SECONDS):
+                return []
+        except OSError:
+            return []
+        found = call.values.get("processes")
+        if not isinstance(found, list) or len(found) > _CHAIN_LIMIT:
+            raise self._forged(f"processes of {call.values!r:.200}")
+        return [self._process_line(one) for one in found]
+
+    def _process_line(self, value: object) -> ProcessLine:
+        match value:
+            case {"args": [*args], "cut": bool(cut)}:
+                if all(isinstance(one, str) for one in args):
+                    return ProcessLine(tuple(args), cut)
+        raise self._forged(f"a process of {value!r:.200}")
 
     def kill_all(self) -> None:
         """

@@ -20,7 +20,9 @@ from ..network.isolation import Holder, Isolation
 from ..network.log import LiveNetwork, NetworkLog
 from ..network.matching import Phase
 from ..network.policy_reader import PolicyLike
+from ..network.proxy_client import FindProcess
 from ..network.rules.policy import Policy
+from ..network.rules.process import describe_processes
 from ..network.rules.request import Request
 from ..secrets.secrets import NO_SECRETS, Secrets
 from ..text.phrases import counted
@@ -178,9 +180,10 @@ class Launcher:
             )
             stream = engine.attach(container)
             undo.callback(stream.close)
-            holder.proxy.register(holder.address, container, phase, policy, cassette)
-            engine.start(container)
             channel = Channel(stream, describe=lambda: describe_container(engine, container))
+            find = self._process_finder(channel)
+            holder.proxy.register(holder.address, container, phase, policy, cassette, find)
+            engine.start(container)
             names = {
                 "loopback": _LOOPBACK_IPV6 if loopback else "",
                 "proxy": isolation.address,
@@ -195,6 +198,18 @@ class Launcher:
             )
             undo.pop_all()
         return Running(container, holder, channel)
+
+    def _process_finder(self, channel: Channel) -> FindProcess:
+        """
+        Return what tells the proxy who makes a request. It belongs to one container, so that no
+        other can answer for it.
+        """
+
+        def find(protocol: str, local: tuple[str, int], remote: tuple[str, int]) -> str:
+            found = channel.owner(protocol, local, remote)
+            return describe_processes(found, self._secrets.redaction.stream)
+
+        return find
 
     def enter(
         self, running: Running, phase: Phase, policy: Policy, cassette: str | None = None

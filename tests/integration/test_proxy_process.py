@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import struct
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -660,3 +661,46 @@ def test_listening_everywhere() -> None:
         assert client.barrier(LOCAL).complete
     finally:
         client.close()
+
+
+def test_a_refusal_waits_for_its_process_but_not_for_ever(proxy: Running) -> None:
+    """
+    S10: Whoever cannot say it costs its own refusals a moment, and an answer that comes late is
+    not taken for another request. What is allowed is not asked about twice.
+    """
+    over, asked = threading.Event(), []
+
+    def find(protocol: str, client: tuple[str, int], server: tuple[str, int]) -> str:
+        asked.append(client)
+        if len(asked) == 1:
+            over.wait(10)
+            return "late"
+        assert (protocol, server) == ("tcp", (LOCAL, proxy.port))
+        return f"client {client[1]}"
+
+    proxy.client.release(LOCAL)
+    proxy.client.register(LOCAL, proxy.name, "test", find_process=find)
+    for path in ("/first", "/second"):
+        answer = proxy.ask_in_clear(
+            f"GET http://localhost{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        )
+        assert answer.startswith(b"HTTP/1.1 403")
+        over.set()
+    for _ in range(3):
+        connection = proxy.https()
+        connection.request("GET", "/")
+        connection.getresponse().read()
+        connection.close()
+    with proxy.tunnel() as raw:
+        raw.sendall(b"SSH-2.0-x\r\n")
+        assert read_all(raw) == b""
+    assert proxy.ask_in_clear(b"GET  / / /\r\n\r\n").startswith(b"HTTP/1.1 403")
+    with proxy.secure(alpn="h2") as secure:
+        secure.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\1\7" + b"\0" * 6)
+        read_all(secure)
+
+    first, *rest = [each.process for each in proxy.log]
+    assert first == ""
+    assert rest[1:4] == ["", "", ""]
+    assert rest[:1] + rest[4:] == [f"client {each[1]}" for each in (asked[1], *asked[3:])]
+    assert len(asked) == 6

@@ -38,6 +38,9 @@ class Request:
         reason: why the request was blocked or failed; `None` otherwise.
         explanation: what was wrong and what to do.
         routes: ids of the stub and the fault that took part in the answer.
+        process: the process that made a blocked request, or a connection that failed, after its
+            ancestors: `sh -c 'npm install' › npm install › node get.js`. The workspace says so of
+            itself. Empty if not known.
         request_body: beginning of the request body, decompressed and with any
             secrets; `None` unless bodies are kept.
         response_body: beginning of the response body, likewise.
@@ -59,6 +62,7 @@ class Request:
     reason: str | None = None
     explanation: str = ""
     routes: tuple[int, ...] = ()
+    process: str = ""
     request_body: bytes | None = None
     response_body: bytes | None = None
 

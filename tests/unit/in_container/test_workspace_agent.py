@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import os
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -282,6 +285,8 @@ def _use(channel: Channel, directory: Path) -> None:
         channel.read_file(f"{name}/\udcff\u00e9")
     channel.send(wire.PING, 0)
     channel.inspect(channel.start(["cat"]).pid)
+    for protocol in ("tcp", "udp"):
+        channel.owner(protocol, ("127.0.0.1", 9), ("127.0.0.1", 9))
     channel.kill_all()
 
 
@@ -378,3 +383,156 @@ def test_users_are_read_within_bounds(tmp_path, monkeypatch):
     assert list(wire._accounts(str(tmp_path / "fifo"), 7)) == []
     assert list(wire._accounts(str(tmp_path / "nothing"), 7)) == []
     assert [one[0] for one in wire._accounts(str(tmp_path / "sparse"), 7)] == [b"ann"]
+
+
+CLIENT = """\
+import socket, sys
+one = socket.socket(socket.AF_INET, getattr(socket, sys.argv[1]))
+one.connect(("127.0.0.1", int(sys.argv[2]))) if sys.argv[3] == "connected" else None
+one.sendto(b"x", ("127.0.0.1", int(sys.argv[2]))) if sys.argv[1] == "SOCK_DGRAM" else None
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def _client(shell: str, *arguments: object, **options: object) -> Iterator[None]:
+    """
+    Run *shell*, in which `$1` is a client that ends with its input.
+    """
+    argv = ["sh", "-c", shell, "sh", f"{sys.executable} -c '{CLIENT}'"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([*argv, *map(str, arguments)], stdin=pipe, stdout=pipe, **options)
+    assert process.stdout.readline() == b"ready\n"
+    yield
+    process.communicate()
+
+
+def _programs(found: list[dict[str, object]]) -> list[tuple[str, str]]:
+    return [(Path(one["args"][0]).name, one["args"][-1]) for one in found]
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch) -> None:
+    """
+    Search as long as it takes: this machine has more processes than a workspace.
+    """
+    monkeypatch.setattr(wire, "_SEARCH_SECONDS", 60.0)
+
+
+@pytest.fixture(params=["kernel", "list"])
+def way(request, monkeypatch) -> str:
+    """
+    Find TCP sockets by a question to the kernel, or in its list as where there is no such question.
+    """
+    if request.param == "list":
+        monkeypatch.setattr(wire, "_socket", None)
+    return request.param
+
+
+def test_the_owner_of_a_connection_is_found_while_it_is_open(way):
+    """
+    It is named with its ancestors below the agent, and nobody is named once it has ended.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = server.getsockname()
+        with _client('sh -c "$1 SOCK_STREAM $2 connected; true" sh "$@"; true', here[1]):
+            connection, peer = server.accept()
+            found = wire.find_owner("tcp", peer, here)
+            other = wire.find_owner("tcp", (peer[0], here[1]), (here[0], peer[1]))
+        gone = wire.find_owner("tcp", peer, here)
+        connection.close()
+
+    assert [name for name, _ in _programs(found)][:2] == ["sh", "sh"]
+    assert _programs(found)[-1] == (Path(sys.executable).name, "connected")
+    assert not any(one["cut"] for one in found)
+    assert (other, gone) == ([], [])
+
+
+@pytest.mark.parametrize("how", ["connected", "free"])
+def test_the_owner_of_a_datagram_is_found(how):
+    """
+    The socket of a resolver may lead to its server, or anywhere.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        here = server.getsockname()
+        with _client('eval "$1" SOCK_DGRAM $2 $3; true', here[1], how):
+            _, peer = server.recvfrom(9)
+            found = wire.find_owner("udp", peer, here)
+            elsewhere = wire.find_owner("udp", peer, ("10.0.0.1", 53))
+
+    assert found[-1]["args"][-1] == how
+    assert elsewhere == ([] if how == "connected" else found)
+
+
+def test_an_inherited_socket_is_that_of_the_parent():
+    """
+    A child that has it, too, did not make the request.
+    """
+    inherits = CLIENT.replace(
+        "print", "one.set_inheritable(True); import os; os.system('cat'); print"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = server.getsockname()
+        argv = [sys.executable, "-c", inherits, "SOCK_STREAM", str(here[1]), "connected"]
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        connection, peer = server.accept()
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not children.read_text():
+            os.sched_yield()
+        found = wire.find_owner("tcp", peer, here)
+        process.communicate()
+        connection.close()
+
+    assert [one["args"] for one in found] == [argv]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [("_SEARCH_SECONDS", -1.0), ("_SOCKETS_LIMIT", 1), ("_DEPTH", 0)]
+)
+def test_a_search_that_takes_too_long_finds_nobody(limit, value, monkeypatch):
+    """
+    The workspace chooses how many sockets, descriptors and ancestors there are.
+    """
+    monkeypatch.setattr(wire, "_socket", None)
+    monkeypatch.setattr(wire, limit, value)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = server.getsockname()
+        with _client('eval "$1" SOCK_STREAM $2 connected; true', here[1]):
+            connection, peer = server.accept()
+            assert wire.find_owner("tcp", peer, here) == []
+        connection.close()
+
+
+def test_a_long_command_line_is_cut():
+    """
+    Whoever shows it must know, because the rest of a secret may be missing.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = server.getsockname()
+        with _client('eval "$1" SOCK_STREAM $2 connected $3; true', here[1], "x" * 5000):
+            connection, peer = server.accept()
+            found = wire.find_owner("tcp", peer, here)
+        connection.close()
+
+    assert [one["cut"] for one in found] == [True, True]
+    assert len("".join(found[-1]["args"])) <= 2048
+
+
+def test_searches_take_a_part_of_the_time_only(monkeypatch):
+    """
+    Long ones are followed by a pause in which nobody is found, short ones are not.
+    """
+    monkeypatch.setattr(wire, "_SEARCH_SECONDS", 0.125)
+    time = wire.SearchTime()
+    for number in range(100):
+        assert time.admit(1000 + number / 50)
+        time.spend(0.004)
+
+    found = []
+    for number in range(100):
+        if time.admit(2000 + number / 50):
+            found.append(number)
+            time.spend(0.125)
+    assert 4 <= len(found) <= 6

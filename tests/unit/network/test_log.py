@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -195,6 +196,18 @@ def test_blocked_requests_are_explained() -> None:
         AssertionError, match=r"2 of 3 requests were blocked(?s:.*)is not allowed\."
     ):
         LOG.assert_nothing_blocked()
+
+
+def test_blocked_requests_are_shown_with_their_process() -> None:
+    """
+    If it is known.
+    """
+    (blocked,) = LOG.requests(host="evil.example")
+    for process, shown in (("sh › curl x", "\n      asked by: sh › curl x"), ("", "not allowed.")):
+        log = NetworkLog(lambda process=process: [replace(blocked, process=process)])
+        with pytest.raises(AssertionError) as caught:
+            log.assert_nothing_blocked()
+        assert str(caught.value).endswith(shown)
 
 
 def test_one_request_is_in_the_singular() -> None:

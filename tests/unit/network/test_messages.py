@@ -178,3 +178,13 @@ def test_a_missing_field_is_rejected() -> None:
 
     with pytest.raises(ValueError, match="verdict"):
         request_from(event)
+
+
+def test_the_process_of_a_request_is_text_that_may_be_missing() -> None:
+    """
+    Records of older images have none.
+    """
+    assert request_from(message()).process == ""
+    assert request_from(message(process="sh › \x1bx")).process == "sh › \\x1bx"
+    with pytest.raises(ValueError, match="whose process is"):
+        request_from(message(process=["sh"]))

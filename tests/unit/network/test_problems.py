@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -173,3 +174,17 @@ def test_problems_are_listed_up_to_a_limit() -> None:
 
     assert list(map(str, problems)) == list_problems(problems, shown=4)
     assert [str(problems[0]), "... 3 more"] == list_problems(problems, shown=1)
+
+
+def test_a_problem_says_who_asked() -> None:
+    """
+    The first process that is known, and how many others; for programs, all of them.
+    """
+    one = judged(OFFLINE)
+    asked = ["", "sh › pip install x", "sh › pip install x", "node get.js", "curl x"]
+    problems = problems_of([replace(one, process=each) for each in asked])
+    lines = describe_problems(problems)
+
+    assert lines[2] == "    asked by: sh › pip install x (and 2 other processes)"
+    assert problems[0].to_dict()["processes"] == ["sh › pip install x", "node get.js", "curl x"]
+    assert "asked by" not in "".join(describe_problems(problems_of([one])))

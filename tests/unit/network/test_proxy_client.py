@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -392,3 +393,116 @@ def test_requests_can_be_read_after_close(client_of: Callable[[Reply], ProxyClie
     assert len(client.requests("w1")) == 1
     with pytest.raises(ProxyError, match="its session has ended"):
         client.ping()
+
+
+def asking(number: int = 1, workspace: str = "w1", **changes: Any) -> bytes:
+    """
+    Return the question of the proxy who has a socket.
+    """
+    ends = {"client": ["172.30.0.9", 40000], "server": ["172.30.0.2", 8080]}
+    fields = {"event": "process", "workspace": workspace, "lookup": number, "protocol": "tcp"}
+    return json.dumps({**fields, **ends, **changes}).encode() + b"\n"
+
+
+class Asked:
+    """
+    A proxy that asks, and takes the answers.
+    """
+
+    def __init__(self, client_of: Callable[[Reply], ProxyClient], questions: bytes) -> None:
+        self.answers: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._questions = questions
+        self.client = client_of(self._reply)
+
+    def _reply(self, message: dict[str, Any]) -> list[tuple[int, bytes]]:
+        if message["op"] == "process":
+            self.answers.put(message)
+        if message["op"] == "ping":
+            return [(1, self._questions), ok(message)]
+        return [ok(message)]
+
+
+def test_the_workspace_itself_says_who_has_a_socket(
+    client_of: Callable[[Reply], ProxyClient],
+) -> None:
+    """
+    No other is asked, and the next phase is still asked.
+    """
+    asked = Asked(client_of, asking(7))
+    seen: list[object] = []
+    client = asked.client
+    client.register(
+        "172.30.0.9", "w1", "setup", find_process=lambda *ends: seen.append(ends) or "x"
+    )
+    client.register("172.30.0.8", "w2", "test", find_process=lambda *_: "not me")
+    client.register("172.30.0.9", "w1", "test")
+    client.register("172.30.0.7", "w3", "test")
+    client.ping()
+
+    answer = asked.answers.get(timeout=10)
+    assert (answer["lookup"], answer["process"]) == (7, "x")
+    assert seen == [("tcp", ("172.30.0.9", 40000), ("172.30.0.2", 8080))]
+    said = [each.get("names_processes") for each in client._stream.sent if each["op"] == "register"]
+    assert said == [True, True, True, None]
+
+
+def test_a_failing_search_is_an_empty_answer(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    Whatever a workspace does, only its process is not known.
+    """
+    asked = Asked(client_of, asking())
+    asked.client.register("172.30.0.9", "w1", "setup", find_process=lambda *_: 1 / 0)
+    asked.client.ping()
+
+    assert asked.answers.get(timeout=10)["process"] == ""
+
+
+def test_a_workspace_that_does_not_answer_keeps_nobody_waiting(
+    client_of: Callable[[Reply], ProxyClient],
+) -> None:
+    """
+    The proxy's other messages are read meanwhile, and the threads that wait are few.
+    """
+    asked = Asked(client_of, b"".join(asking(number) for number in range(100)))
+    under_way, over = threading.Semaphore(0), threading.Event()
+
+    def find(*_: object) -> str:
+        under_way.release()
+        over.wait(10)
+        return "late"
+
+    asked.client.register("172.30.0.9", "w1", "test", find_process=find)
+    asked.client.ping()
+    for _ in range(16):
+        assert under_way.acquire(timeout=10)
+    asked.client.ping()
+    assert not under_way.acquire(blocking=False)
+    over.set()
+    for _ in range(16):
+        asked.answers.get(timeout=10)
+
+
+def test_an_ended_workspace_is_not_asked(client_of: Callable[[Reply], ProxyClient]) -> None:
+    """
+    Neither is one that nobody knows; the proxy does not wait for an answer for long.
+    """
+    asked = Asked(client_of, asking(1) + asking(2, "w9"))
+    asked.client.register("172.30.0.9", "w1", "test", find_process=lambda *_: "x")
+    asked.client.forget("w1")
+    asked.client.ping()
+
+    assert asked.answers.empty()
+
+
+@pytest.mark.parametrize("change", [{"client": "x"}, {"server": [1, 2]}, {"client": ["a"]}])
+def test_a_question_that_makes_no_sense_costs_its_workspace(
+    client_of: Callable[[Reply], ProxyClient], change: dict[str, Any]
+) -> None:
+    """
+    As every message that cannot be read.
+    """
+    asked = Asked(client_of, asking(**change))
+    asked.client.register("172.30.0.9", "w1", "test", find_process=lambda *_: "x")
+    asked.client.ping()
+
+    assert "an end of a connection" in asked.client.damage("w1")

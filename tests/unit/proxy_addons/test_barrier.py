@@ -197,3 +197,21 @@ def test_data_that_waits_for_its_turn_is_waited_for() -> None:
             return found
 
     assert asyncio.run(run()) == ["data"]
+
+
+def test_a_refusal_that_is_held_is_waited_for() -> None:
+    """
+    It is in the log as soon as its process is known. One that comes later is not waited for.
+    """
+    chain = BarrierChain()
+
+    async def run() -> BarrierResult:
+        async with chain.listening() as barrier:
+            chain.owner.process_lookups = 1
+            waiting = asyncio.create_task(barrier.wait(chain.owner, 20))
+            done, _ = await asyncio.wait([waiting], timeout=0.05)
+            assert not done
+            # Others are held all the time.
+            return await waiting
+
+    assert asyncio.run(run()).complete

@@ -137,14 +137,16 @@ def test_the_facts_of_a_request_do_not_include_its_bodies():
         *(7, 1.5, "test", "GET", "https", "example.org", 443, "/", "https://example.org/"),
         *(403, 10, 0.1, "blocked", "offline", "why"),
         request_body=b"secret",
+        process="sh › curl",
     )
 
     facts = facts_of(request)
 
-    assert ("blocked", "offline", "GET", 403) == (
+    assert ("blocked", "offline", "GET", 403, "sh › curl") == (
         facts["verdict"],
         facts["reason"],
         facts["method"],
         facts["status"],
+        facts["process"],
     )
     assert "secret" not in event_line("result", blocked=[facts])

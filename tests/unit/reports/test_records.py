@@ -37,6 +37,7 @@ def request(**changes: Any) -> Request:
         "duration": 0.5,
         "verdict": "allowed",
         "routes": (1,),
+        "process": "sh › curl",
         "request_body": b"\xff\x00",
         "response_body": b"abc",
     }

@@ -95,13 +95,15 @@ def test_no_traceback_shows_a_value() -> None:
 
 def test_the_network_log_does_not_show_values() -> None:
     """
-    They are removed from hosts, URLs, explanations and bodies. Other fields are unchanged.
+    They are removed from hosts, URLs, explanations, processes and bodies. Other fields are
+    unchanged.
     """
     secrets = Secrets(["TOKEN"], {"TOKEN": "very/secret"})
     request = Request(
         *(1, 2.0, "setup", "GET", "https", "very/secret.test", 443, "/very/secret"),
         *("https://a.test/very%2Fsecret", 200, 3, 0.1, "allowed"),
         explanation="very/secret is odd",
+        process="curl -d very/secret",
         request_body=b"token=very%2Fsecret",
         response_body=b'{"token": "very/secret"}',
     )

@@ -19,7 +19,7 @@ from ...helpers.fake_workspaces import StubProjection, World, _Agent, snapshot, 
 
 REQUEST = Request(
     1, 2.0, "setup", "GET", "https", "h", 443, "/", "https://h/", 200, 3, 0.1, "allowed",
-    request_body=b"\xff\x00", routes=(1, 2),
+    request_body=b"\xff\x00", routes=(1, 2), process="sh › curl",
 )  # fmt: skip
 
 

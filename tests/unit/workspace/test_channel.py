@@ -16,6 +16,7 @@ import pytest
 
 from pytest_codex_workspace.errors import ExecError, ExecTimeout, WorkspaceLost
 from pytest_codex_workspace.in_container import workspace_agent as wire
+from pytest_codex_workspace.network.rules.process import ProcessLine
 from pytest_codex_workspace.unpatched import clock
 from pytest_codex_workspace.workspace.channel import Channel
 from pytest_codex_workspace.workspace.process import Pty
@@ -873,3 +874,77 @@ def test_a_forged_state_ends_the_channel(scripted):
 
     with pytest.raises(WorkspaceLost, match="a state of"):
         channel.inspect(1)
+
+
+ENDS = ("tcp", ("172.30.0.9", 40000), ("172.30.0.2", 8080))
+
+
+def test_the_processes_of_a_socket_are_asked_for(channel):
+    """
+    The answer of a real agent: nobody has this one.
+    """
+    assert channel.owner(*ENDS) == []
+
+
+def test_the_processes_of_a_socket_are_as_the_agent_says(scripted):
+    """
+    The host does not change what it is told, and shows none of it.
+    """
+    channel = _channel(scripted)
+    said = {
+        "processes": [{"args": ["sh", "-c", "\x1b[31m"], "cut": False}, {"args": [], "cut": True}]
+    }
+    scripted.answers = [frame(wire.DONE, 1, json.dumps(said).encode())]
+
+    assert channel.owner(*ENDS) == [
+        ProcessLine(("sh", "-c", "\x1b[31m")),
+        ProcessLine((), cut=True),
+    ]
+
+
+def test_a_silent_agent_is_asked_no_more(scripted, monkeypatch):
+    """
+    Nobody waits for it for long, and a late answer does not end the channel.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.workspace.channel._OWNER_SECONDS", 0.001)
+    channel = _channel(scripted)
+    for _ in range(20):
+        assert channel.owner(*ENDS) == []
+    assert len(channel._owners) == 16
+
+    late = frame(wire.DONE, 1, b'{"processes": []}')
+    scripted.answers = [late, frame(wire.DONE, 17, json.dumps({"stat": [0] * 10}).encode())]
+    channel.stat("/")
+    assert [one.has_ended for one in channel._owners] == [True] + [False] * 15
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        (wire.DONE, 1, b'{"processes": "x"}'),
+        (wire.DONE, 1, b'{"processes": [1]}'),
+        (wire.DONE, 1, b'{"processes": [{"args": [1], "cut": false}]}'),
+        (wire.DONE, 1, b'{"processes": [{"args": ["x"]}]}'),
+        (wire.DONE, 1, json.dumps({"processes": [{"args": [], "cut": False}] * 17}).encode()),
+        (wire.DONE, 1, json.dumps({"processes": ["x" * (900 << 10)]}).encode()),
+        (wire.DATA, 1, b"x" * 10),
+        (wire.DONE, 2, b'{"processes": []}'),
+    ],
+)
+def test_forged_processes_end_the_channel(scripted, forged):
+    """
+    They are too many, too large, of other types, or an answer to another question.
+    """
+    channel = _channel(scripted)
+    scripted.answers = [frame(*forged)]
+
+    assert _owner(channel) == []
+    with pytest.raises(WorkspaceLost, match="may be impersonating the agent"):
+        channel.run(["true"])
+
+
+def _owner(channel: Channel) -> list[ProcessLine]:
+    try:
+        return channel.owner(*ENDS)
+    except WorkspaceLost:
+        return []

@@ -9,7 +9,9 @@ import pytest
 from pytest_codex_workspace.errors import EngineError, ProxyError, WorkspaceLost
 from pytest_codex_workspace.network.proxy_client import Barrier
 from pytest_codex_workspace.network.rules.policy import OFFLINE, Policy
-from pytest_codex_workspace.workspace.launcher import UnusableImage
+from pytest_codex_workspace.network.rules.process import ProcessLine
+from pytest_codex_workspace.secrets.secrets import Secrets
+from pytest_codex_workspace.workspace.launcher import Launcher, UnusableImage
 
 from ...helpers.fake_workspaces import BASE, LocalAgent, World, tar_of
 
@@ -297,3 +299,22 @@ def test_files_are_put_into_a_container(world, session):
 
     assert b"1" == running.channel.read_file("/root/x")
     session.launcher.stop(running)
+
+
+def test_the_processes_of_a_workspace_are_described_without_its_secrets(world, session):
+    """
+    The proxy gets one line, which is then part of the log.
+    """
+
+    class Said:
+        def owner(self, *ends):
+            assert ends == ("tcp", ("172.30.0.9", 40000), ("172.30.0.2", 8080))
+            return [ProcessLine(("/bin/sh", "setup.sh")), ProcessLine(("login", "hunter22-x"))]
+
+    secrets = Secrets(["TOKEN"], {"TOKEN": "hunter22-x"})
+    launcher = Launcher(world.engine, session.isolation, session.identity, secrets)
+    _ = secrets.values
+    find = launcher._process_finder(Said())
+
+    found = find("tcp", ("172.30.0.9", 40000), ("172.30.0.2", 8080))
+    assert found == "sh setup.sh › login ***"

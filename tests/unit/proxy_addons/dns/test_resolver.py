@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
+from typing import Any
 
 import pytest
 from mitmproxy import dns as reference
 
+from proxy_addons.dns.query_source import QuerySource
 from proxy_addons.dns.resolver import Resolver
+from proxy_addons.state.process_lookup import ProcessLookup
 from tests.helpers.flows import ADDRESS, AddonChain
 
 # mitmproxy 12 calls it by another name.
@@ -127,3 +131,50 @@ def test_responses_and_fragments_get_no_response(message: bytes) -> None:
     A response to a response would go on for ever.
     """
     assert resolver()[1].reply(message, ADDRESS) is None
+
+
+def test_a_refused_look_up_is_held_until_its_process_is_known() -> None:
+    """
+    So is the answer to AAAA, which goes to the same socket; both are one entry of the log.
+    """
+    chain = AddonChain()
+    chain.owner.names_processes = True
+    asked: list[dict[str, Any]] = []
+    lookup = ProcessLookup(asked.append, 60)
+    served = Resolver(chain.registry, "172.30.0.2", chain.connection_logger.log_lookup, lookup)
+    source = QuerySource("udp", (ADDRESS, 40000), ("172.30.0.2", 53))
+
+    async def run() -> list[bytes]:
+        held = [served.reply(query("db.example", kind), ADDRESS, source) for kind in (1, 28)]
+        assert not chain.events
+        assert chain.owner.process_lookups == 1
+        lookup.take({"lookup": asked[0]["lookup"], "process": "sh › getent"})
+        return [await each for each in held if isinstance(each, asyncio.Task)]
+
+    assert [code(reply) for reply in asyncio.run(run())] == [5, 5]
+    [event] = chain.events
+    assert (event["host"], event["process"]) == ("db.example", "sh › getent")
+    assert (asked[0]["protocol"], asked[0]["client"]) == ("udp", [ADDRESS, 40000])
+    assert (served._held, served._held_responses) == ({}, 0)
+
+
+def test_look_ups_beyond_the_limit_are_refused_at_once() -> None:
+    """
+    Their process is not known, and neither they nor their answers pile up.
+    """
+    chain = AddonChain()
+    chain.owner.names_processes = True
+    lookup = ProcessLookup(lambda _: None, 0.01)
+    served = Resolver(chain.registry, "172.30.0.2", chain.connection_logger.log_lookup, lookup)
+    source = QuerySource("tcp", (ADDRESS, 40000), ("172.30.0.2", 53), lambda: False)
+
+    async def run() -> None:
+        names = [f"n{number}.example" for number in range(100)]
+        replies = [served.reply(query(name), ADDRESS, source) for name in names * 20]
+        held = [each for each in replies if isinstance(each, asyncio.Task)]
+        assert len(held) == 200
+        await asyncio.gather(*held)
+
+    asyncio.run(run())
+    assert len(chain.events) == 100
+    assert {event["process"] for event in chain.events} == {""}

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 
+from proxy_addons.dns.query_source import QuerySource
 from proxy_addons.dns.tcp import TcpLookups
 from proxy_addons.state.connections import ConnectionRegistry, RegisteredWorkspace
 from proxy_addons.state.limits import MAX_DNS_CONNECTIONS
@@ -29,11 +30,13 @@ class Served:
         self.owner = registry.owner(LOCAL) if registered else None
         self.lookups = TcpLookups(registry, self.reply, self.logged.append)
 
-    def reply(self, message: bytes, address: str) -> bytes | None:
+    def reply(self, message: bytes, address: str, source: QuerySource) -> bytes | None:
         """
         Return the message backwards; no response to an empty one.
         """
         assert address == LOCAL
+        assert (source.protocol, source.client[0], source.server[0]) == ("tcp", LOCAL, LOCAL)
+        assert source.is_open()
         return message[::-1] or None
 
     @contextlib.asynccontextmanager

@@ -21,6 +21,7 @@ from proxy_addons.mitm.private import (
     ResponseProtocolError,
 )
 from proxy_addons.state.limits import MAX_HEAD_BYTES, MAX_INTERIM_RESPONSES
+from proxy_addons.state.responses import RefusalHook
 from pytest_codex_workspace.network.rules.policy import Decision
 
 REFUSED = Decision("blocked", "not-tls", "No.")
@@ -55,7 +56,13 @@ class FromClient:
         Feed bytes, and return the commands that follow.
         """
         client = self.parser.context.client
-        return list(self.parser.handle_event(events.DataReceived(client, data)))
+        found = list(self.parser.handle_event(events.DataReceived(client, data)))
+        if found and isinstance(found[-1], RefusalHook):
+            assert not self.logged
+            # What comes meanwhile waits.
+            assert not list(self.parser.handle_event(events.DataReceived(client, b"more")))
+            found += self.parser.handle_event(events.HookCompleted(found[-1]))
+        return found
 
 
 def test_a_request_within_the_limit_is_parsed() -> None:

@@ -22,6 +22,7 @@ from proxy_addons.state.limits import (
     MAX_STREAMS,
     MERGED_BYTES,
 )
+from proxy_addons.state.responses import RefusalHook
 from pytest_codex_workspace.network.rules.policy import Decision
 
 HEAD = [(":method", "POST"), (":scheme", "https"), (":authority", "a.test"), (":path", "/")]
@@ -59,6 +60,13 @@ class Connected:
         for command in self.parser.handle_event(event):
             if isinstance(command, commands.SendData):
                 self.seen += self.client.receive_data(command.data)
+            elif isinstance(command, RefusalHook):
+                self._refused = command
+        if refused := self._refused:
+            self._refused = None
+            self._handle(events.HookCompleted(refused))
+
+    _refused: RefusalHook | None = None
 
     def receive(self, data: bytes) -> None:
         """

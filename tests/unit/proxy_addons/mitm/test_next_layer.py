@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from tests.helpers.flows import AddonChain
 if TYPE_CHECKING:
     import pytest
 
+    from proxy_addons.state.connections import WorkspaceConnection
+
 
 def test_a_first_line_in_too_many_segments_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """
@@ -28,22 +31,26 @@ def test_a_first_line_in_too_many_segments_is_refused(monkeypatch: pytest.Monkey
     chain = AddonChain()
     connection = chain.connect(("example.org", 443))
     context = Context(connection.client, Options())
-    tunnel = LayerSelector(
-        chain.registry, lambda *_: None, lambda *_: None, chain.connection_logger.log_tunnel
-    )
+
+    async def name(connection: WorkspaceConnection) -> None:
+        connection.process = "sh › ssh"
+
+    nothing = lambda *_: None  # noqa: E731
+    log = chain.connection_logger.log_tunnel
+    tunnel = LayerSelector(chain.registry, nothing, nothing, log, name)
     BoundedClientTls(_below(context))
     context.client.timestamp_tls_setup = 1.0
     nextlayer = NextLayer(context)
     for count in itertools.count(1):
         piece = b"GET /"[count - 1 : count] or b"a"
         nextlayer.events.append(events.DataReceived(context.client, piece))
-        tunnel.next_layer(nextlayer)
+        asyncio.run(tunnel.next_layer(nextlayer))
         if nextlayer.layer is not None:
             break
 
     assert count == 65
     assert isinstance(nextlayer.layer, CloseConnectionLayer)
-    assert chain.events[-1]["reason"] == "not-tls"
+    assert (chain.events[-1]["reason"], chain.events[-1]["process"]) == ("not-tls", "sh › ssh")
 
 
 def _below(context: Context) -> Context:
