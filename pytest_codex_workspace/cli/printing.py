@@ -14,6 +14,7 @@ from ..text.printable import printable
 
 if TYPE_CHECKING:
     from ..errors import SetupError
+    from ..network.rules.request import Request
     from ..reporting.output import Output
 
 __all__ = [
@@ -22,9 +23,14 @@ __all__ = [
     "output_on",
     "print_event",
     "print_removed",
+    "print_requests",
     "show",
     "shown_on_stderr",
 ]
+
+
+_REQUESTS = 10_000
+"""The most requests of a run that are printed as events."""
 
 
 def show(line: str) -> None:
@@ -73,6 +79,20 @@ def print_event(arguments: argparse.Namespace, event: str, **fields: Any) -> boo
 
     show(event_line(event, **fields))
     return True
+
+
+def print_requests(arguments: argparse.Namespace, requests: Sequence[Request]) -> int:
+    """
+    Print an event for each request, with `--json`: of very many, the first.
+
+    Returns:
+        How many were left out.
+    """
+    from ..reporting.events import facts_of
+
+    for one in requests[:_REQUESTS] if getattr(arguments, "json", False) else ():
+        print_event(arguments, "request", **facts_of(one))
+    return max(0, len(requests) - _REQUESTS)
 
 
 def shown_on_stderr(arguments: argparse.Namespace, error: SetupError) -> bool:

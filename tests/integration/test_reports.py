@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from pytest_codex_workspace.engine import labels
 
@@ -222,3 +223,38 @@ def test_a_setup_that_dies_of_a_refused_request_says_so(tmp_path):
     assert problem["policy"] == {"http": "allow"}
     [workspace] = json.loads((tmp_path / "report" / "report.json").read_text())["workspaces"]
     assert where in workspace["lost"]
+
+
+FETCHES = """
+def test_it(codex_workspace):
+    assert codex_workspace.exec(["curl", "-fsS", "-o", "/dev/null", "{url}"]).ok
+    codex_workspace.network.assert_nothing_blocked()
+"""
+
+
+@pytest.mark.promise("S10")
+def test_a_policy_that_is_suggested_for_a_run_is_sufficient(tmp_path, pip_index):
+    """
+    S10: A test fails because its policy refuses a host. With the policy that is suggested for its
+    report, for scripts and tests, it passes, and nothing else does.
+    """
+    url = f"{pip_index}/simple/six/"
+    init_repo(tmp_path / "repo", scripts(f"curl -fsS -o /dev/null -X HEAD --head {url}\n"))
+    refused = run(tmp_path, FETCHES.format(url=url), "--codex-network=offline", "--codex-report=r")
+
+    suggest = [*COMMAND, "policy", "suggest", "r"]
+    suggested = subprocess.run(suggest, cwd=tmp_path, capture_output=True, text=True, check=True)
+    (tmp_path / "policy.yaml").write_text(suggested.stdout)
+    both = ("--codex-network=policy.yaml", "--codex-network-setup=policy.yaml")
+    allowed = run(tmp_path, FETCHES.format(url=url), *both, "--codex-report=r")
+
+    assert "1 failed" in refused
+    assert f"such as HEAD {url}" in suggested.stdout
+    assert "(CONNECT, HEAD; 1 blocked) of setup-script.sh, test_it.py::test_it" in suggested.stdout
+    assert "1 passed" in allowed, allowed
+    # Now that it is known what the tunnel carried, methods are limited, too.
+    again = subprocess.run(suggest, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert yaml.safe_load(again) == {
+        **yaml.safe_load(suggested.stdout),
+        "methods": ["GET", "HEAD"],
+    }
