@@ -56,14 +56,15 @@ def output_of(arguments: argparse.Namespace, mode: OutputMode) -> Output:
 def output_on(stream: TextIO, mode: OutputMode) -> Output:
     """
     Return the output for progress on *stream*: lines, and on a terminal also a
-    status line that is rewritten.
+    status line that is rewritten. A CI service may get lines of its own.
     """
-    from ..reporting.output import Output
+    from ..reporting.ci import service_of
     from ..reporting.terminal import TerminalOutput, is_terminal
 
     if is_terminal(stream):
         return TerminalOutput(mode, stream)
-    return Output(mode, lambda line: print(line, file=stream, flush=True))
+    service = service_of(os.environ)
+    return service.output(mode, lambda line: print(line, file=stream, flush=True))
 
 
 def print_event(arguments: argparse.Namespace, event: str, **fields: Any) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .attach import HINT, SHELL, attach, describe_workspace, own_streams, report_network
+from .ci import ci_run
 from .exit_codes import EXIT_CODES
 from .options import RUN_OPTIONS, add_command, add_json, add_options, add_repo, config_of
 from .printing import finish, output_of, output_on, print_requests
@@ -85,6 +86,7 @@ def _session(config: Config, output: Output, then: Callable[[Session, Workspace]
 
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     with (
+        ci_run(_LABEL, config) as ci,
         collecting(config.report, config.image, output.note) as report,
         Session(config, output, report=report) as session,
     ):
@@ -92,6 +94,8 @@ def _session(config: Config, output: Output, then: Callable[[Session, Workspace]
         session.tell_notes()
         workspace = session.workspace(session.spec(snapshot, config.env), "ready", label=_LABEL)
         code = then(session, workspace)
+        if ci is not None:
+            ci.workspace(workspace)
         session.stop(workspace)
     return code
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..text.phrases import counted
+from .ci import ci_run
 from .options import RUN_OPTIONS, add_command, add_json, add_options, config_of
 from .printing import finish, print_event, show
 
@@ -44,6 +45,7 @@ def register(commands: Commands) -> None:
 
 
 def _smoke(arguments: argparse.Namespace) -> int:
+    from ..reporting.ci import CiFinding
     from ..session import Session
     from ..smoke import run_smoke
 
@@ -51,15 +53,21 @@ def _smoke(arguments: argparse.Namespace) -> int:
     shown: list[str] = []
     checks = failed = 0
     with (
+        ci_run("codex-workspace smoke", config) as ci,
         Session(config, _output(arguments, config.output, shown)) as session,
         tempfile.TemporaryDirectory(prefix="codex-smoke-") as directory,
     ):
         for outcome in run_smoke(session, Path(directory), shown):
             checks += 1
             failed += not outcome.ok
+            if ci is not None and not outcome.ok:
+                title = f"smoke: {outcome.promise} failed: {outcome.text}"
+                ci.account.findings.append(CiFinding("error", title, outcome.seen))
             if not print_event(arguments, "outcome", **asdict(outcome)):
                 mark = "ok" if outcome.ok else "FAILED"
                 show(f"{outcome.promise:<4} {mark:<6} {outcome.text}: {outcome.seen}")
+        if ci is not None:
+            ci.account.facts["checks"] = f"{checks}, {failed} failed"
     text = f"{counted(failed, 'check')} failed" if failed else "all checks passed"
     if not arguments.json:
         show(text)

@@ -11,6 +11,7 @@ from ..options.config import check_environment
 from ..options.markers import WorkspaceRequest
 from .as_started import as_started
 from .attempt import attempt_of
+from .ci import note_failure
 from .settings import CONFIG, UNUSABLE
 from .summary import tally_of
 
@@ -68,6 +69,7 @@ class Starter:
                 spec = session.spec(snapshot, env, policy=policy, cassette=wanted.cassette)
                 workspace = session.workspace(spec, wanted.state, label=request.node.nodeid)
         except CodexWorkspaceError as error:
+            note_failure(request.config, error, wanted, request.path.parent)
             # The text is sufficient, and our frames would hide it.
             raise error.with_traceback(None) from None
         self._stops.callback(self._stop, session, workspace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ import yaml
 from pytest_codex_workspace.engine import labels
 
 from ..conftest import init_repo, scripts
+from ..helpers.ci import commands
 from .runs import COMMAND, PYTEST
 
 
@@ -72,15 +74,23 @@ def pytest_timeout_set_timer(item):
 """
 
 
-def test_failures_show_what_happened_in_their_workspaces(project):
+def test_failures_show_what_happened_in_their_workspaces(project, monkeypatch):
     """
     Setup comes before the time of a test begins. A hung command is shown with its output and
-    without our frames; fixtures and subtests that fail show what was blocked, each its own.
+    without our frames; fixtures and subtests that fail show what was blocked, each its own. In
+    GitLab's log, setup is a section.
     """
     (project / "conftest.py").write_text(CONFTEST)
 
+    monkeypatch.setenv("GITLAB_CI", "true")
+
     shown = run(project, LIMITS, "-s", "--timeout=200")
 
+    # A carriage return is a line end here.
+    begin = re.search(r"section_start:\d+:(\w+)\[collapsed=true]\n\x1b\[0Kcodex: running ", shown)
+    assert begin, shown
+    section = shown[begin.end() : shown.index(f":{begin[1]}\n\x1b[0K\n")]
+    assert section.splitlines()[1] == "  | hello from setup"
     assert 0 < shown.index("hello from setup") < shown.index("the time begins"), shown
     failures = shown[shown.index("= FAILURES =") :]
     hung = failures[failures.index("_ test_hangs _") : failures.index("_ test_parts ")]
@@ -147,17 +157,24 @@ def test_passes(codex_workspace):
     assert codex_workspace.exec("true").ok
 
 def test_fails(codex_workspace):
-    codex_workspace.exec("echo the reason; curl -sS http://blocked.example/; exit 3", check=True)
+    done = codex_workspace.exec("curl -sS http://blocked.example/; echo ::error::evil; exit 3")
+    print(done.stdout, "\\n##[add-mask]evil")
+    codex_workspace.exec("echo the reason; echo '##[error]evil'; exit 3", check=True)
 """
 
 
 def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
     """
     Its files have every test, workspace and request. JUnit has the failure with the network, and
-    properties. No file has the secret that setup printed.
+    properties. No file has the secret that setup printed. For GitHub, the controller writes one
+    summary and annotates, and nothing that a workspace has printed is a command.
     """
     monkeypatch.setenv("TOKEN", SECRET)
-    setup = 'echo "token $TOKEN"\ncurl -sS http://setup.example/\n'
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+    setup = 'echo "token $TOKEN"; echo "::error::$TOKEN"; echo "##[error]x"\n'
+    setup += "curl -sS http://setup.example/\n"
     init_repo(tmp_path / "repo", scripts(setup))
     report = tmp_path / "report"
 
@@ -178,7 +195,13 @@ def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
     outcomes = {one["test"].partition("::")[2]: one["outcome"] for one in data["tests"]}
     assert outcomes == {"test_passes": "passed", "test_fails": "failed"}
     by_test = {one["test"].partition("::")[2]: one for one in data["workspaces"]}
-    assert by_test["test_fails"]["commands"][0]["stdout"].startswith("the reason\n")
+    assert by_test["test_fails"]["commands"][1]["stdout"].startswith("the reason\n")
+    [(level, text)] = commands(shown.splitlines())
+    assert (level, "setup.example" in text) == ("warning", True)
+    summary = (tmp_path / "summary.md").read_text()
+    assert summary.count("<h3>Tests in Codex workspaces</h3>") == 1
+    assert "<code>1 failed, 1 passed</code>" in summary
+    assert "<td><code>test_it.py::test_fails</code></td>" in summary
     entries = json.loads((report / "network.har").read_text())["log"]["entries"]
     hosts = [(one["_phase"], urlsplit(one["request"]["url"]).hostname) for one in entries]
     assert hosts == [("setup", "setup.example"), ("test", "blocked.example")]
@@ -189,13 +212,21 @@ def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
     written = [one for one in report.rglob("*") if one.is_file()]
     assert {"index.html", "network.har", "report.json"} <= {one.name for one in written}
     assert any(one.parent.name == "logs" for one in written)
-    assert not [one for one in (*written, tmp_path / "j.xml") if SECRET in one.read_text()]
+    assert not [
+        one
+        for one in (*written, tmp_path / "j.xml", tmp_path / "summary.md")
+        if SECRET in one.read_text()
+    ]
 
 
-def test_a_setup_that_dies_of_a_refused_request_says_so(tmp_path):
+def test_a_setup_that_dies_of_a_refused_request_says_so(tmp_path, monkeypatch):
     """
-    So do the terminal, the error, the last event and the report.
+    So do the terminal, the error, the last event, the report, and at its line the annotation of
+    GitHub.
     """
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
     init_repo(tmp_path / "repo", scripts("set -e\ncurl -fsS http://gone.example/ >/dev/null\n"))
     command = [*COMMAND, "run", "--image=slim", "--report=report"]
 
@@ -217,12 +248,36 @@ def test_a_setup_that_dies_of_a_refused_request_says_so(tmp_path):
         assert where in text
         assert "blocked: [setup] GET http://gone.example/ (plain-http)" in text
         assert "http: allow" in text
+    for done in (plain, events):
+        [found] = [each for each in done.stderr.splitlines() if each.startswith("::")]
+        assert "file=repo/codex-workspace-scripts/setup-script.sh,line=2::" in found
+        assert "plain-http" in found
+    assert (tmp_path / "summary.md").read_text().count("<h3>codex-workspace run</h3>") == 2
     error = json.loads(events.stdout.splitlines()[-1])
     [problem] = error["problems"]
     assert (error["where"], problem["reason"], problem["count"]) == (where, "plain-http", 1)
     assert problem["policy"] == {"http": "allow"}
     [workspace] = json.loads((tmp_path / "report" / "report.json").read_text())["workspaces"]
     assert where in workspace["lost"]
+
+
+def test_output_of_a_command_is_no_command_of_github(tmp_path, monkeypatch):
+    """
+    It is as the command has written it, between two marks on standard error.
+    """
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    init_repo(tmp_path / "repo", {"a": "1"})
+    evil = "curl -s http://a.example/; echo '::error::a##[error]b'; printf '::error::c' >&2"
+    words = [*COMMAND, "exec", "repo", "--image=slim", "--", evil]
+
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert done.stdout.endswith("\n::error::a##[error]b\n")
+    lines = done.stderr.splitlines()
+    [begin] = [at for at, one in enumerate(lines) if one.startswith("::stop-commands::")]
+    assert "::error::c" in lines[begin + 1 :]
+    [(level, text)] = commands(lines)
+    assert (level, "GET http://a.example/ (plain-http)" in text) == ("warning", True)
 
 
 FETCHES = """
