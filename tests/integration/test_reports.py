@@ -184,6 +184,7 @@ def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
         "-n2",
         "--codex-report=report",
         "--junitxml=j.xml",
+        "-ojunit_logging=system-out",
         "--codex-secret=TOKEN",
     )
 
@@ -209,6 +210,8 @@ def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
     assert "GET http://blocked.example/ (plain-http)" in junit
     for name, value in (("codex_repo", "repo"), ("codex_image", "slim"), ("codex_blocked", "1")):
         assert f'<property name="{name}" value="{value}"' in junit
+    assert 'name="codex_problems" value="blocked: [test] GET http://blocked.example/' in junit
+    assert re.search("<system-out>[^<]*, cache (miss|hit)\nexit code 0 after .*: true\n", junit)
     written = [one for one in report.rglob("*") if one.is_file()]
     assert {"index.html", "network.har", "report.json"} <= {one.name for one in written}
     assert any(one.parent.name == "logs" for one in written)
