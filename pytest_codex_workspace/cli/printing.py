@@ -84,15 +84,19 @@ def print_event(arguments: argparse.Namespace, event: str, **fields: Any) -> boo
 
 def print_requests(arguments: argparse.Namespace, requests: Sequence[Request]) -> int:
     """
-    Print an event for each request, with `--json`: of very many, the first.
+    Print an event for each request, with `--json`: of very many, the first. A quiet command, with
+    `arguments.quiet`, has none.
 
     Returns:
         How many were left out.
     """
     from ..reporting.events import facts_of
 
+    if getattr(arguments, "quiet", False):
+        return len(requests)
     for one in requests[:_REQUESTS] if getattr(arguments, "json", False) else ():
-        print_event(arguments, "request", **facts_of(one))
+        facts = facts_of(one)
+        print_event(arguments, "request", began=facts.pop("time"), **facts)
     return max(0, len(requests) - _REQUESTS)
 
 

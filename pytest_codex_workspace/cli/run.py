@@ -68,6 +68,7 @@ def set_up(config: Config) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     config = config_of(arguments, tell=False)
+    arguments.quiet = config.output == "quiet"
     fields: dict[str, Any] = {}
 
     def up(session: Session, workspace: Workspace) -> int:

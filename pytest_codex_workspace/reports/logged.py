@@ -215,7 +215,13 @@ def _list(values: Mapping[str, Any], name: str, where: str) -> list[Any]:
 def _request(values: Any, where: str) -> Request:
     if not isinstance(values, dict):
         raise ReportError(f"{where}: a request is not an object", remedy=_GIVE)
-    found = {"path": "", "explanation": "", **values}
+    # An event has a time of its own.
+    found = {
+        "path": "",
+        "explanation": "",
+        **values,
+        "time": values.get("began", values.get("time")),
+    }
     try:
         # An event has the address in one.
         parts = urlsplit(str(found["url"]))

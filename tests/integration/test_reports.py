@@ -15,6 +15,7 @@ from pytest_codex_workspace.engine import labels
 
 from ..conftest import init_repo, scripts
 from ..helpers.ci import commands
+from ..helpers.events import read_events
 from .runs import COMMAND, PYTEST
 
 
@@ -256,7 +257,7 @@ def test_a_setup_that_dies_of_a_refused_request_says_so(tmp_path, monkeypatch):
         assert "file=repo/codex-workspace-scripts/setup-script.sh,line=2::" in found
         assert "plain-http" in found
     assert (tmp_path / "summary.md").read_text().count("<h3>codex-workspace run</h3>") == 2
-    error = json.loads(events.stdout.splitlines()[-1])
+    error = read_events(events.stdout.splitlines())[-1]
     [problem] = error["problems"]
     assert (error["where"], problem["reason"], problem["count"]) == (where, "plain-http", 1)
     assert problem["policy"] == {"http": "allow"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import signal
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from pytest_codex_workspace.network.describe import describe_policy
 from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, OPEN, Policy
 from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.reporting.events import event_line, facts_of
+
+from ...helpers.events import read_events
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +187,7 @@ def test_a_policy_is_suggested_for_events(
     assert "plain.example; no others" in capsys.readouterr().out
 
     assert main(["policy", "suggest", str(events), "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    result = read_events([capsys.readouterr().out])[0]
     assert (result["policy"], result["yaml"]) == (
         expected,
         policy.replace("standard input", str(events)),
