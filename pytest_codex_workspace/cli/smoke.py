@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from dataclasses import asdict
@@ -81,11 +82,13 @@ def _output(arguments: argparse.Namespace, mode: OutputMode, shown: list[str]) -
     Return an output that also appends each line to *shown*. Standard output is for the
     results, and with `--json` for events too.
     """
+    from ..reporting.ci import service_of
     from ..reporting.events import EventOutput
-    from ..reporting.output import Output
 
     def write(line: str) -> None:
         shown.append(line)
         print(line, file=None if arguments.json else sys.stderr, flush=True)
 
-    return (EventOutput if arguments.json else Output)(mode, write)
+    return (
+        EventOutput(mode, write) if arguments.json else service_of(os.environ).output(mode, write)
+    )

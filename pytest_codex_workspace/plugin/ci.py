@@ -30,7 +30,10 @@ def begin_ci(config: pytest.Config) -> None:
     """
     Recognise the service, and show the run to it at its end.
     """
-    service = CiService() if is_worker(config) else service_of(os.environ)
+    service = service_of(os.environ)
+    if is_worker(config):
+        config.stash[_SERVICE] = service.among_others()
+        return
     config.stash[_SERVICE] = service
     if type(service) is not CiService:
         config.pluginmanager.register(_SummaryHooks(service))
@@ -66,7 +69,9 @@ def note_failure(
     if type(service_of(os.environ)) is not CiService:
         repo = config.stash[CONFIG].repo if wanted.repo is None else directory / wanted.repo
         finding = finding_of_error(error, repo, os.environ)
-        tally_of(config).failures[f"{finding.title} {finding.file}"] = asdict(finding)
+        tally_of(config).failures[f"{finding.title} {finding.file}:{finding.line}"] = asdict(
+            finding
+        )
 
 
 @dataclass
@@ -177,7 +182,9 @@ def _account(reporter: pytest.TerminalReporter, config: pytest.Config) -> RunAcc
     account.facts["tests"] = ", ".join(
         f"{outcomes.count(one)} {one}" for one in _WORST if one in outcomes
     )
-    account.facts["setup"] = ", ".join(f"cache {n} {c}" for n, c in sorted(tally.counts.items()))
+    if tally.counts:
+        counts = sorted(tally.counts.items())
+        account.facts["setup"] = ", ".join(f"cache {name} {number}" for name, number in counts)
     account.facts["image"] = found.image
     blocked = sum(one.blocked for one in tests.values())
     account.facts["network"] = f"{blocked} requests blocked"

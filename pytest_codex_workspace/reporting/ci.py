@@ -71,6 +71,12 @@ class CiService:
         """
         return Output(mode, write)
 
+    def among_others(self) -> CiService:
+        """
+        Return the service for one of several processes that write into the same log.
+        """
+        return self
+
     def neutral(self, text: str) -> str:
         """
         Return *text* without commands to the service, for text of a workspace.

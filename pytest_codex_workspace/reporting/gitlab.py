@@ -23,6 +23,12 @@ class GitLab(CiService):
     GitLab's CI.
     """
 
+    def among_others(self) -> CiService:
+        """
+        Return one without sections, which would overlap.
+        """
+        return CiService()
+
     def output(self, mode: OutputMode, write: Callable[[str], None]) -> Output:
         """
         Return an output with a section for each step.

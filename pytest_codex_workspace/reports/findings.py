@@ -39,12 +39,13 @@ def finding_of_error(
     """
     if not isinstance(error, SetupError):
         return CiFinding("error", type(error).__name__, str(error))
-    first, _, rest = str(error).partition("\n")
+    # Without the duration: a setup that fails again is the same finding.
+    ended = "failed" if error.exit_code is None else f"exited with {error.exit_code}"
     script = None if repository is None else repository / error.script
     return CiFinding(
         "error",
-        first,
-        rest,
+        f"{error.script} {ended}",
+        str(error),
         file=_in_checkout(script, environ),
         line=_line_of(error.where, script),
     )

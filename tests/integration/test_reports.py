@@ -24,7 +24,8 @@ def run(project: Path, test: str, *arguments: str) -> str:
     return subprocess.run(
         [*PYTEST, "--codex-repo=repo", "--codex-image=slim", *arguments, "test_it.py"],
         cwd=project,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=300,
         check=False,

@@ -41,13 +41,14 @@ def test_a_setup_that_failed_is_an_error_at_its_line(tmp_path: Path, where: str,
     script = tmp_path / "sub" / SCRIPT
     script.parent.mkdir(parents=True)
     script.write_text("set -e\n  curl -f http://a.example\n")
-    error = SetupError(f"{SCRIPT} exited with 22.\nthe\nrest", script=SCRIPT, where=where)
+    text = f"{SCRIPT} exited with 22 after 0.3 s.\nthe rest"
+    error = SetupError(text, script=SCRIPT, exit_code=22, where=where)
     environ = {"GITHUB_WORKSPACE": str(tmp_path)}
 
     found = finding_of_error(error, tmp_path / "sub", environ)
 
     file = f"sub/{SCRIPT}"
-    assert found == CiFinding("error", f"{SCRIPT} exited with 22.", "the\nrest", file, line)
+    assert found == CiFinding("error", f"{SCRIPT} exited with 22", text, file, line)
     elsewhere = {"GITHUB_WORKSPACE": str(tmp_path / "other")}
     assert finding_of_error(error, tmp_path / "sub", elsewhere).file == ""
     assert finding_of_error(error, None, environ).line == 0

@@ -118,7 +118,7 @@ def without_one(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(FACTS, max_size=6), RUN_POLICIES)
 def test_nothing_is_blocked_and_nothing_can_be_left_out(
     asked: list[RequestFacts], policy: Policy
@@ -141,7 +141,7 @@ def test_nothing_is_blocked_and_nothing_can_be_left_out(
 
 
 @pytest.mark.slow
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(FACTS, max_size=6), RUN_POLICIES, st.sampled_from(["https-only", "open"]))
 def test_a_base_gets_only_what_it_lacks(
     asked: list[RequestFacts], policy: Policy, base: str
