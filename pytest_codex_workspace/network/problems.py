@@ -235,7 +235,7 @@ def facts_of_logged(request: Request) -> RequestFacts | None:
             return None
     if request.reason == "websocket" and request.explanation:
         asked = RequestFacts(facts.host, websocket=True)
-        if request.explanation != decide(asked, HTTPS_ONLY).explanation:
+        if not request.explanation.startswith(decide(asked, HTTPS_ONLY).explanation):
             return None  # A server switched protocols, and nobody had asked it to.
     is_nameless = literal_address(request.host) is None and not facts.addresses
     return None if request.reason == "private-address" and is_nameless else facts
