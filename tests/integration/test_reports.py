@@ -9,13 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 
 from pytest_codex_workspace.engine import labels
 
 from ..conftest import init_repo, scripts
-from ..helpers.ci import commands
-from ..helpers.events import read_events
 from .runs import COMMAND, PYTEST
 
 
@@ -24,8 +21,7 @@ def run(project: Path, test: str, *arguments: str) -> str:
     return subprocess.run(
         [*PYTEST, "--codex-repo=repo", "--codex-image=slim", *arguments, "test_it.py"],
         cwd=project,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         timeout=300,
         check=False,
@@ -159,24 +155,17 @@ def test_passes(codex_workspace):
     assert codex_workspace.exec("true").ok
 
 def test_fails(codex_workspace):
-    done = codex_workspace.exec("curl -sS http://blocked.example/; echo ::error::evil; exit 3")
-    print(done.stdout, "\\n##[add-mask]evil")
-    codex_workspace.exec("echo the reason; echo '##[error]evil'; exit 3", check=True)
+    codex_workspace.exec("echo the reason; curl -sS http://blocked.example/; exit 3", check=True)
 """
 
 
 def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
     """
     Its files have every test, workspace and request. JUnit has the failure with the network, and
-    properties. No file has the secret that setup printed. For GitHub, the controller writes one
-    summary and annotates, and nothing that a workspace has printed is a command.
+    properties. No file has the secret that setup printed.
     """
     monkeypatch.setenv("TOKEN", SECRET)
-    monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
-    setup = 'echo "token $TOKEN"; echo "::error::$TOKEN"; echo "##[error]x"\n'
-    setup += "curl -sS http://setup.example/\n"
+    setup = 'echo "token $TOKEN"\ncurl -sS http://setup.example/\n'
     init_repo(tmp_path / "repo", scripts(setup))
     report = tmp_path / "report"
 
@@ -186,7 +175,6 @@ def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
         "-n2",
         "--codex-report=report",
         "--junitxml=j.xml",
-        "-ojunit_logging=system-out",
         "--codex-secret=TOKEN",
     )
 
@@ -198,13 +186,7 @@ def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
     outcomes = {one["test"].partition("::")[2]: one["outcome"] for one in data["tests"]}
     assert outcomes == {"test_passes": "passed", "test_fails": "failed"}
     by_test = {one["test"].partition("::")[2]: one for one in data["workspaces"]}
-    assert by_test["test_fails"]["commands"][1]["stdout"].startswith("the reason\n")
-    [(level, text)] = commands(shown.splitlines())
-    assert (level, "setup.example" in text) == ("warning", True)
-    summary = (tmp_path / "summary.md").read_text()
-    assert summary.count("<h3>Tests in Codex workspaces</h3>") == 1
-    assert "<code>1 failed, 1 passed</code>" in summary
-    assert "<td><code>test_it.py::test_fails</code></td>" in summary
+    assert by_test["test_fails"]["commands"][0]["stdout"].startswith("the reason\n")
     entries = json.loads((report / "network.har").read_text())["log"]["entries"]
     hosts = [(one["_phase"], urlsplit(one["request"]["url"]).hostname) for one in entries]
     assert hosts == [("setup", "setup.example"), ("test", "blocked.example")]
@@ -212,26 +194,16 @@ def test_a_run_has_one_report_of_all_its_workers(tmp_path, monkeypatch):
     assert "GET http://blocked.example/ (plain-http)" in junit
     for name, value in (("codex_repo", "repo"), ("codex_image", "slim"), ("codex_blocked", "1")):
         assert f'<property name="{name}" value="{value}"' in junit
-    assert 'name="codex_problems" value="blocked: [test] GET http://blocked.example/' in junit
-    assert re.search("<system-out>[^<]*, cache (miss|hit)\nexit code 0 after .*: true\n", junit)
     written = [one for one in report.rglob("*") if one.is_file()]
     assert {"index.html", "network.har", "report.json"} <= {one.name for one in written}
     assert any(one.parent.name == "logs" for one in written)
-    assert not [
-        one
-        for one in (*written, tmp_path / "j.xml", tmp_path / "summary.md")
-        if SECRET in one.read_text()
-    ]
+    assert not [one for one in (*written, tmp_path / "j.xml") if SECRET in one.read_text()]
 
 
-def test_a_setup_that_dies_of_a_refused_request_says_so(tmp_path, monkeypatch):
+def test_a_setup_that_dies_of_a_refused_request_says_so(tmp_path):
     """
-    So do the terminal, the error, the last event, the report, and at its line the annotation of
-    GitHub.
+    So do the terminal, the error, the last event and the report.
     """
-    monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
     init_repo(tmp_path / "repo", scripts("set -e\ncurl -fsS http://gone.example/ >/dev/null\n"))
     command = [*COMMAND, "run", "--image=slim", "--report=report"]
 
@@ -253,68 +225,9 @@ def test_a_setup_that_dies_of_a_refused_request_says_so(tmp_path, monkeypatch):
         assert where in text
         assert "blocked: [setup] GET http://gone.example/ (plain-http)" in text
         assert "http: allow" in text
-    for done in (plain, events):
-        [found] = [each for each in done.stderr.splitlines() if each.startswith("::")]
-        assert "file=repo/codex-workspace-scripts/setup-script.sh,line=2::" in found
-        assert "plain-http" in found
-    assert (tmp_path / "summary.md").read_text().count("<h3>codex-workspace run</h3>") == 2
-    error = read_events(events.stdout.splitlines())[-1]
+    error = json.loads(events.stdout.splitlines()[-1])
     [problem] = error["problems"]
     assert (error["where"], problem["reason"], problem["count"]) == (where, "plain-http", 1)
     assert problem["policy"] == {"http": "allow"}
     [workspace] = json.loads((tmp_path / "report" / "report.json").read_text())["workspaces"]
     assert where in workspace["lost"]
-
-
-def test_output_of_a_command_is_no_command_of_github(tmp_path, monkeypatch):
-    """
-    It is as the command has written it, between two marks on standard error.
-    """
-    monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    init_repo(tmp_path / "repo", {"a": "1"})
-    evil = "curl -s http://a.example/; echo '::error::a##[error]b'; printf '::error::c' >&2"
-    words = [*COMMAND, "exec", "repo", "--image=slim", "--", evil]
-
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
-
-    assert done.stdout.endswith("\n::error::a##[error]b\n")
-    lines = done.stderr.splitlines()
-    [begin] = [at for at, one in enumerate(lines) if one.startswith("::stop-commands::")]
-    assert "::error::c" in lines[begin + 1 :]
-    [(level, text)] = commands(lines)
-    assert (level, "GET http://a.example/ (plain-http)" in text) == ("warning", True)
-
-
-FETCHES = """
-def test_it(codex_workspace):
-    assert codex_workspace.exec(["curl", "-fsS", "-o", "/dev/null", "{url}"]).ok
-    codex_workspace.network.assert_nothing_blocked()
-"""
-
-
-@pytest.mark.promise("S10")
-def test_a_policy_that_is_suggested_for_a_run_is_sufficient(tmp_path, pip_index):
-    """
-    S10: A test fails because its policy refuses a host. With the policy that is suggested for its
-    report, for scripts and tests, it passes, and nothing else does.
-    """
-    url = f"{pip_index}/simple/six/"
-    init_repo(tmp_path / "repo", scripts(f"curl -fsS -o /dev/null -X HEAD --head {url}\n"))
-    refused = run(tmp_path, FETCHES.format(url=url), "--codex-network=offline", "--codex-report=r")
-
-    suggest = [*COMMAND, "policy", "suggest", "r"]
-    suggested = subprocess.run(suggest, cwd=tmp_path, capture_output=True, text=True, check=True)
-    (tmp_path / "policy.yaml").write_text(suggested.stdout)
-    both = ("--codex-network=policy.yaml", "--codex-network-setup=policy.yaml")
-    allowed = run(tmp_path, FETCHES.format(url=url), *both, "--codex-report=r")
-
-    assert "1 failed" in refused
-    assert f"such as HEAD {url}" in suggested.stdout
-    assert "(CONNECT, HEAD; 1 blocked) of setup-script.sh, test_it.py::test_it" in suggested.stdout
-    assert "1 passed" in allowed, allowed
-    # Now that it is known what the tunnel carried, methods are limited, too.
-    again = subprocess.run(suggest, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert yaml.safe_load(again) == {
-        **yaml.safe_load(suggested.stdout),
-        "methods": ["GET", "HEAD"],
-    }

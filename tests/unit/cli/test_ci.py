@@ -1,4 +1,4 @@
-"""What the commands show to a CI service; tests/integration/test_reports.py has whole runs."""
+"""What the commands show to a CI service; tests/integration/test_ci.py has whole runs."""
 
 from __future__ import annotations
 
