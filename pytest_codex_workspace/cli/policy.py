@@ -210,7 +210,7 @@ def _nothing_given() -> Exception:
 
     return ReportError(
         "there is no log: standard input is a terminal",
-        remedy="Give the directory of a report, such as that of --codex-report.",
+        remedy="Give the directory of a report.",
     )
 
 

@@ -18,7 +18,7 @@ __all__ = ["LoggedRequest", "RequestLog", "read_log"]
 _SIZE_LIMIT = 256 << 20
 _SCHEMA = 1
 _KINDS = "a report, an HTTP archive of one, or the events that `--json` prints"
-_GIVE = f"Give the directory of --codex-report or --report, or a file: {_KINDS}."
+_GIVE = f"Give the directory of a report, or a file: {_KINDS}."
 _TEXTS = ("phase", "method", "scheme", "host", "path", "url", "verdict", "explanation")
 _PORTS = {"https": 443, "http": 80}
 
