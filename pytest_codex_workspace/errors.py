@@ -102,6 +102,7 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         without_tail: the text of the error without those lines.
         where: line and command at which the script ended; empty if it is not known.
         requests: the requests that were blocked or failed while it ran, at most the last 500.
+        passed: of the other requests, the first of each method, host and port, at most 500.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         shown: bool = False,
         where: str = "",
         requests: Sequence[Request] = (),
+        passed: Sequence[Request] = (),
     ) -> None:
         super().__init__(message)
         self.without_tail = printable(without_tail) or str(self)
@@ -126,6 +128,7 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         self.tail = tail
         self.where = printable(where)
         self.requests = tuple(requests)
+        self.passed = tuple(passed)
 
 
 class ExecError(CodexWorkspaceError, RuntimeError):

@@ -13,8 +13,13 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace.errors import EngineUnavailable
+from pytest_codex_workspace.reporting.ci import VARIABLES
 
 MakeRepo = Callable[..., Path]
+
+# A CI service that runs these tests changes nothing of what they see; some set these themselves.
+for _variable in VARIABLES:
+    os.environ.pop(_variable, None)
 
 _GIT_ENV = {
     "GIT_AUTHOR_NAME": "A",

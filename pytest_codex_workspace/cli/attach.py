@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import CodexWorkspaceError, ProxyError
+from .ci import ci_run
 from .options import RUN_OPTIONS, add_options, add_repo, config_of
 from .printing import output_on
 from .streams import OutputError
@@ -108,6 +109,7 @@ def in_workspace(
     output = output_on(sys.stderr, config.output)
     label = shlex.join(command)
     with (
+        ci_run(f"codex-workspace: {label}", config) as ci,
         collecting(config.report, config.image, output.note) as report,
         Session(config, output, report=report) as session,
     ):
@@ -118,7 +120,13 @@ def in_workspace(
         output.note(
             "; ".join([describe_workspace(workspace, arguments.state), *([hint] if hint else [])])
         )
-        code = attach(workspace, command, streams, terminal=terminal)
+
+        def attached() -> int:
+            return attach(workspace, command, streams, terminal=terminal)
+
+        code = attached() if ci is None else ci.attached(attached)
+        if ci is not None:
+            ci.workspace(workspace)
         if config.output != "quiet":
             report_network(workspace, output)
         session.stop(workspace)

@@ -37,7 +37,7 @@ from . import (
 )
 from .exit_codes import BROKEN_PIPE, FAILED, exit_code_of
 from .parsing import CommandParser
-from .printing import print_event, show, shown_on_stderr
+from .printing import print_event, print_requests, show, shown_on_stderr
 from .streams import OutputError, discard_output
 from .table import table
 
@@ -221,7 +221,10 @@ def _fail(arguments: argparse.Namespace, error: BaseException) -> int:
         kind, text = "internal error", _report_bug(error)
     print(f"codex-workspace: {kind}: {text}", file=sys.stderr)  # noqa: T201
     with suppress(OSError):
-        message = error.without_tail if isinstance(error, SetupError) else text
+        message = text
+        if isinstance(error, SetupError):
+            message = error.without_tail
+            print_requests(arguments, [*error.passed, *error.requests])
         print_event(arguments, "error", type=kind, message=message, exit_code=code, **fields)
         return flushed(code)
     discard_output()

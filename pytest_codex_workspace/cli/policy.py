@@ -1,15 +1,16 @@
-"""`codex-workspace policy`: check and explain network policies."""
+"""`codex-workspace policy`: check, explain and suggest network policies."""
 
 from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .options import POLICIES, add_command, add_group, complete_with
-from .printing import show
+from .options import POLICIES, add_command, add_group, add_json, complete_with
+from .printing import finish, show
 from .table import table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SUMMARY", "register"]
 
-SUMMARY = "check and explain network policies"
+SUMMARY = "check, explain and suggest network policies"
 
 _CHECK = """\
 Check a policy file, and print the resulting policy.
@@ -40,15 +41,37 @@ Examples:
   codex-workspace policy explain https://example.com/ --policy=network.yaml
 """
 
+_SUGGEST = """\
+Suggest the smallest policy under which nothing of an earlier run is blocked.
+
+The run is given by the directory of its report, by a file of it (report.json or
+network.har), or by the events of `run --json`; without any, events are read from
+standard input. Several runs get one policy. It is printed as a policy file for
+--network, with what each entry was for. What no policy allows is a comment.
+
+Hosts are named one by one; ports, methods, plain HTTP, WebSocket and private
+networks are allowed only as they were used. --base extends a policy that allows
+more, and lists what that lacks.
+
+Examples:
+  codex-workspace policy suggest report >network.yaml
+  codex-workspace policy suggest report --phase=tests --base=codex-package-managers
+  codex-workspace run --json | codex-workspace policy suggest
+"""
+
 _POLICY = """\
-Check and explain network policies.
+Check, explain and suggest network policies.
 
 No workspace is started.
 
 Examples:
   codex-workspace policy check network.yaml
   codex-workspace policy explain https://example.com/ --policy=offline
+  codex-workspace policy suggest report
 """
+
+_PHASES = {"all": ("setup", "resume", "test"), "setup": ("setup", "resume"), "tests": ("test",)}
+"""What --phase selects; the configuration has a policy for scripts and one for tests."""
 
 _PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 
@@ -94,6 +117,34 @@ def register(commands: Commands) -> None:
     explain.add_argument(
         "--method", metavar="METHOD", default="GET", help="method of the request (default: GET)"
     )
+    suggest = add_command(
+        below,
+        "suggest",
+        "suggest a policy for what a run has requested",
+        _SUGGEST,
+        _suggest,
+        "[REPORT_DIR | LOG ...]",
+    )
+    logs = suggest.add_argument(
+        "logs",
+        nargs="*",
+        metavar="LOG",
+        help="directory of a report, or a file with requests; - is standard input (default: -)",
+    )
+    complete_with(logs, paths="files")
+    suggest.add_argument(
+        "--base",
+        metavar="NAME",
+        choices=POLICIES,
+        help="extend this policy, and list only what it lacks (default: offline)",
+    )
+    suggest.add_argument(
+        "--phase",
+        choices=tuple(_PHASES),
+        default="all",
+        help="only what scripts (setup) or tests have requested (default: all)",
+    )
+    add_json(suggest)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -123,6 +174,53 @@ def _explain(arguments: argparse.Namespace) -> int:
     if unknown and decision.reason == "host-not-allowed":
         show(f"The policy also allows {_REGISTRIES}.")
     return 1
+
+
+def _suggest(arguments: argparse.Namespace) -> int:
+    from ..network.rules.text import plain
+    from ..reports.logged import read_log
+    from ..reports.suggestion import SMALLEST, suggest
+
+    names = arguments.logs or ["-"]
+    if names == ["-"] and sys.stdin.isatty():
+        raise _nothing_given()
+    logs = [read_log(None if each == "-" else Path(each), sys.stdin.buffer) for each in names]
+    phases = _PHASES[arguments.phase]
+    logged = [one for log in logs for one in log.requests if one.request.phase in phases]
+    is_whole = all(log.is_whole for log in logs)
+    base = arguments.base or (SMALLEST if is_whole else "https-only")
+    policy, unknown = _read(base)
+    suggestion = suggest(logged, base, policy)
+    if not is_whole:
+        suggestion = suggestion.noting(
+            "The log does not have every request that was allowed; a report has."
+        )
+    if unknown:
+        suggestion = suggestion.noting(f"{base} also allows {_REGISTRIES}.")
+    text = suggestion.yaml(_title(suggestion.count, [plain(each) for each in names]))
+    if arguments.json:
+        return finish(arguments, 0, policy=suggestion.fields, yaml=text, **suggestion.to_dict())
+    for line in text.splitlines():
+        show(line)
+    return 0
+
+
+def _nothing_given() -> Exception:
+    from ..errors import ReportError
+
+    return ReportError(
+        "there is no log: standard input is a terminal",
+        remedy="Give the directory of a report.",
+    )
+
+
+def _title(count: int, names: Sequence[str]) -> str:
+    from ..text.phrases import counted
+
+    where = ", ".join("standard input" if each == "-" else each for each in names)
+    if not count:
+        return f"Nothing was requested, so nothing has to be allowed: {where}"
+    return f"Nothing is blocked of {counted(count, 'request')} in {where}, except as noted here."
 
 
 def _read(policy: str | Path) -> tuple[Policy, bool]:

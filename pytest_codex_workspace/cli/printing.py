@@ -14,6 +14,7 @@ from ..text.printable import printable
 
 if TYPE_CHECKING:
     from ..errors import SetupError
+    from ..network.rules.request import Request
     from ..reporting.output import Output
 
 __all__ = [
@@ -22,9 +23,14 @@ __all__ = [
     "output_on",
     "print_event",
     "print_removed",
+    "print_requests",
     "show",
     "shown_on_stderr",
 ]
+
+
+_REQUESTS = 10_000
+"""The most requests of a run that are printed as events."""
 
 
 def show(line: str) -> None:
@@ -50,14 +56,15 @@ def output_of(arguments: argparse.Namespace, mode: OutputMode) -> Output:
 def output_on(stream: TextIO, mode: OutputMode) -> Output:
     """
     Return the output for progress on *stream*: lines, and on a terminal also a
-    status line that is rewritten.
+    status line that is rewritten. A CI service may get lines of its own.
     """
-    from ..reporting.output import Output
+    from ..reporting.ci import service_of
     from ..reporting.terminal import TerminalOutput, is_terminal
 
     if is_terminal(stream):
         return TerminalOutput(mode, stream)
-    return Output(mode, lambda line: print(line, file=stream, flush=True))
+    service = service_of(os.environ)
+    return service.output(mode, lambda line: print(line, file=stream, flush=True))
 
 
 def print_event(arguments: argparse.Namespace, event: str, **fields: Any) -> bool:
@@ -73,6 +80,24 @@ def print_event(arguments: argparse.Namespace, event: str, **fields: Any) -> boo
 
     show(event_line(event, **fields))
     return True
+
+
+def print_requests(arguments: argparse.Namespace, requests: Sequence[Request]) -> int:
+    """
+    Print an event for each request, with `--json`: of very many, the first. A quiet command, with
+    `arguments.quiet`, has none.
+
+    Returns:
+        How many were left out.
+    """
+    from ..reporting.events import facts_of
+
+    if getattr(arguments, "quiet", False):
+        return len(requests)
+    for one in requests[:_REQUESTS] if getattr(arguments, "json", False) else ():
+        facts = facts_of(one)
+        print_event(arguments, "request", began=facts.pop("time"), **facts)
+    return max(0, len(requests) - _REQUESTS)
 
 
 def shown_on_stderr(arguments: argparse.Namespace, error: SetupError) -> bool:

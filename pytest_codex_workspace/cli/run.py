@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .attach import HINT, SHELL, attach, describe_workspace, own_streams, report_network
+from .ci import ci_run
 from .exit_codes import EXIT_CODES
 from .options import RUN_OPTIONS, add_command, add_json, add_options, add_repo, config_of
-from .printing import finish, output_of, output_on
+from .printing import finish, output_of, output_on, print_requests
 
 if TYPE_CHECKING:
     from ..options.config import Config
@@ -67,11 +68,12 @@ def set_up(config: Config) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     config = config_of(arguments, tell=False)
+    arguments.quiet = config.output == "quiet"
     fields: dict[str, Any] = {}
 
     def up(session: Session, workspace: Workspace) -> int:
         if arguments.json:
-            fields.update(_fields(workspace))
+            fields.update(_fields(arguments, workspace))
             return 0
         return _report(session, workspace, shell=not arguments.no_shell)
 
@@ -85,6 +87,7 @@ def _session(config: Config, output: Output, then: Callable[[Session, Workspace]
 
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     with (
+        ci_run(_LABEL, config) as ci,
         collecting(config.report, config.image, output.note) as report,
         Session(config, output, report=report) as session,
     ):
@@ -92,6 +95,8 @@ def _session(config: Config, output: Output, then: Callable[[Session, Workspace]
         session.tell_notes()
         workspace = session.workspace(session.spec(snapshot, config.env), "ready", label=_LABEL)
         code = then(session, workspace)
+        if ci is not None:
+            ci.workspace(workspace)
         session.stop(workspace)
     return code
 
@@ -110,16 +115,17 @@ def _report(session: Session, workspace: Workspace, *, shell: bool = False) -> i
     return code
 
 
-def _fields(workspace: Workspace) -> dict[str, Any]:
+def _fields(arguments: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
     """
-    Return the fields of the result for programs.
+    Return the fields of the result for programs, and print the requests, which come before it.
     """
     from ..network.problems import problems_of
     from ..reporting.events import facts_of
     from ..workspace.handle import own_requests
 
     setup = workspace.setup
-    problems = problems_of([*setup.requests, *own_requests(workspace)])
+    requests = [*setup.requests, *own_requests(workspace)]
+    omitted = print_requests(arguments, requests)
     return {
         "cache": setup.cache,
         "key": setup.key,
@@ -128,5 +134,6 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
         "setup_duration": round(setup.duration, 3),
         "log_path": setup.log_path,
         "blocked": [facts_of(one) for one in workspace.network.blocked],
-        "problems": [one.to_dict() for one in problems],
+        "problems": [one.to_dict() for one in problems_of(requests)],
+        "omitted": omitted,
     }

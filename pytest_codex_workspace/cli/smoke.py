@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..text.phrases import counted
+from .ci import ci_run
 from .options import RUN_OPTIONS, add_command, add_json, add_options, config_of
 from .printing import finish, print_event, show
 
@@ -44,6 +46,7 @@ def register(commands: Commands) -> None:
 
 
 def _smoke(arguments: argparse.Namespace) -> int:
+    from ..reporting.ci import CiFinding
     from ..reports.collector import collecting
     from ..session import Session
     from ..smoke import run_smoke
@@ -53,6 +56,7 @@ def _smoke(arguments: argparse.Namespace) -> int:
     checks = failed = 0
     output = _output(arguments, config.output, shown)
     with (
+        ci_run("codex-workspace smoke", config) as ci,
         collecting(config.report, config.image, output.note) as report,
         Session(config, output, report=report) as session,
         tempfile.TemporaryDirectory(prefix="codex-smoke-") as directory,
@@ -60,9 +64,14 @@ def _smoke(arguments: argparse.Namespace) -> int:
         for outcome in run_smoke(session, Path(directory), shown):
             checks += 1
             failed += not outcome.ok
+            if ci is not None and not outcome.ok:
+                title = f"smoke: {outcome.promise} failed: {outcome.text}"
+                ci.account.findings.append(CiFinding("error", title, outcome.seen))
             if not print_event(arguments, "outcome", **asdict(outcome)):
                 mark = "ok" if outcome.ok else "FAILED"
                 show(f"{outcome.promise:<4} {mark:<6} {outcome.text}: {outcome.seen}")
+        if ci is not None:
+            ci.account.facts["checks"] = f"{checks}, {failed} failed"
     text = f"{counted(failed, 'check')} failed" if failed else "all checks passed"
     if not arguments.json:
         show(text)
@@ -76,11 +85,13 @@ def _output(arguments: argparse.Namespace, mode: OutputMode, shown: list[str]) -
     Return an output that also appends each line to *shown*. Standard output is for the
     results, and with `--json` for events too.
     """
+    from ..reporting.ci import service_of
     from ..reporting.events import EventOutput
-    from ..reporting.output import Output
 
     def write(line: str) -> None:
         shown.append(line)
         print(line, file=None if arguments.json else sys.stderr, flush=True)
 
-    return (EventOutput if arguments.json else Output)(mode, write)
+    return (
+        EventOutput(mode, write) if arguments.json else service_of(os.environ).output(mode, write)
+    )

@@ -7,9 +7,10 @@ import io
 import os
 import select
 import sys
+from collections.abc import Callable
 from typing import Any, TextIO
 
-__all__ = ["OutputError", "discard_output", "open_standard_streams"]
+__all__ = ["NeutralText", "OutputError", "discard_output", "open_standard_streams"]
 
 _PLACEHOLDERS = ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY))
 """
@@ -51,6 +52,36 @@ class _Messages(io.FileIO):
             return len(data)
 
 
+class NeutralText(io.TextIOWrapper):
+    """
+    Text in a log in which a CI service looks for commands. Only `write_as_it_is` writes some.
+
+    Args:
+        raw: where the bytes go.
+        neutral: makes text harmless that begins a line.
+        options: as for the base class.
+    """
+
+    def __init__(self, raw: Any, neutral: Callable[[str], str], **options: Any) -> None:
+        super().__init__(raw, **options)
+        self._neutral = neutral
+        self._begins_line = True
+
+    def write(self, text: str) -> int:
+        # Behind a mark, the text of a line that has begun is not its beginning.
+        shown = self._neutral(text if self._begins_line else f"|{text}")
+        self.write_as_it_is(shown if self._begins_line else shown[1:])
+        return len(text)
+
+    def write_as_it_is(self, text: str) -> None:
+        """
+        Write a line of ours.
+        """
+        super().write(text)
+        if text:
+            self._begins_line = text.endswith(("\n", "\r"))
+
+
 def open_standard_streams() -> None:
     """
     Make all three standard streams usable.
@@ -83,12 +114,14 @@ def discard_output() -> None:
 
 
 def _text(raw: io.FileIO, before: TextIO | None, errors: str) -> TextIO:
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw),
-        encoding=getattr(before, "encoding", None) or "utf-8",
-        errors=errors,
-        line_buffering=True,
-    )
+    buffer = io.BufferedWriter(raw)
+    encoding = getattr(before, "encoding", None) or "utf-8"
+    options: Any = {"encoding": encoding, "errors": errors, "line_buffering": True}
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from ..reporting.github import neutral
+
+        return NeutralText(buffer, neutral, **options)
+    return io.TextIOWrapper(buffer, **options)
 
 
 def _written(file: io.FileIO, data: Any) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +12,8 @@ from typing import Literal, get_args
 
 from ..text.phrases import counted
 from ..text.printable import printable
-from .rules.policy import DENIED
+from .rules.hosts import is_private, literal_address
+from .rules.policy import DENIED, HTTPS_ONLY, OPEN, RequestFacts, decide
 from .rules.process import shorten_processes
 from .rules.request import Request
 
@@ -18,12 +21,16 @@ __all__ = [
     "NetworkProblem",
     "Outcome",
     "asked_by",
+    "beside_host",
     "describe_problems",
+    "facts_of_logged",
     "is_problem",
     "list_problems",
     "policy_entries",
+    "private_networks",
     "problems_of",
     "setup_warning",
+    "yaml_value",
 ]
 
 Outcome = Literal["blocked", "failed", "unfinished"]
@@ -36,10 +43,22 @@ _Likeness = tuple[Outcome, str, str, int, str]
 """Outcome, phase, host, port, and why."""
 
 _SHOWN = 10
+_SWITCHED = 101
+_HTTP_PORT = 80
 _URL_LIMIT = 200
 _PROCESS_LIMIT = 240
 _ORDER: tuple[Outcome, ...] = get_args(Outcome)
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+_PLAIN = re.compile(
+    r"(?:[a-z0-9-]+\.)*[a-z0-9][a-z0-9-]*\.[a-z]{2,}|allow|GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS",
+    re.ASCII,
+)
+"""What YAML reads as text without quotes; a host may be called `no`, `1.5` or `2026-01-01`."""
+
+_RESOLVED = re.compile(r" resolves to ([0-9a-fA-F:., ]+), a private or reserved address", re.ASCII)
+_ANYTHING = OPEN.but(name="anything", private=("0.0.0.0/0", "::/0"))
+_GATEWAY = "proxy"
+"""The proxy's own name, under which connections are logged that have not said where they lead."""
+
 _POLICY = {"setup": "network: setup", "resume": "network: setup", "test": "network: tests"}
 
 
@@ -170,7 +189,7 @@ def policy_entries(problems: Sequence[NetworkProblem]) -> list[tuple[str, list[s
         and lines of YAML.
     """
     return [
-        (place, [f"{name}: {_yaml(value)}" for name, value in fields.items()])
+        (place, [f"{name}: {yaml_value(value)}" for name, value in fields.items()])
         for place, fields in _entries(problems).items()
     ]
 
@@ -221,21 +240,105 @@ def _outcome(request: Request) -> Outcome | None:
     return None
 
 
+def facts_of_logged(request: Request) -> RequestFacts | None:
+    """
+    Return the facts of a request in the log, as far as a policy can judge them again.
+
+    Returns:
+        The facts; `None` for what no policy allows, such as a look-up or a malformed request.
+    """
+    facts = RequestFacts(
+        host=request.host,
+        method=request.method,
+        scheme=request.scheme,
+        port=request.port,
+        encrypted=request.scheme == "https" and request.method != "CONNECT",
+        names=(("name", ""),) if request.reason == "name-mismatch" else (),
+        websocket=request.reason == "websocket" or request.status == _SWITCHED,
+        payload="not-tls" if request.reason == "not-tls" else "http",
+        addresses=_refused_addresses(request),
+    )
+    if request.host == _GATEWAY or not 0 < request.port < 1 << 16:
+        return None
+    if not decide(facts, _ANYTHING).allowed:
+        return None
+    # The explanation is the only place that has the rest.
+    if request.reason == "plain-http":
+        malformed = RequestFacts(facts.host, scheme="http", encrypted=False, payload="malformed")
+        if request.explanation.startswith(decide(malformed, HTTPS_ONLY).explanation):
+            return None
+    if request.reason == "websocket" and request.explanation:
+        asked = RequestFacts(facts.host, websocket=True)
+        if not request.explanation.startswith(decide(asked, HTTPS_ONLY).explanation):
+            return None  # A server switched protocols, and nobody had asked it to.
+    is_nameless = literal_address(request.host) is None and not facts.addresses
+    return None if request.reason == "private-address" and is_nameless else facts
+
+
+def beside_host(facts: RequestFacts) -> dict[str, object]:
+    """
+    Return the fields that `https-only` lacks for *facts*, besides hosts and private networks.
+    """
+    fields: dict[str, object] = {}
+    if facts.websocket:
+        fields["websocket"] = "allow"
+    if not facts.encrypted and facts.method != "CONNECT":
+        fields["http"] = "allow"
+        if facts.port == _HTTP_PORT and facts.scheme == "http":
+            return fields
+    if facts.port not in HTTPS_ONLY.ports:
+        fields["ports"] = [*HTTPS_ONLY.ports, facts.port]
+    return fields
+
+
+def private_networks(address: str) -> tuple[str, ...]:
+    """
+    Return the fewest and smallest networks that open a private address; an IPv6 address may
+    have an IPv4 address inside, which counts as well.
+    """
+    whole = ipaddress.ip_address(address)
+    parts = [str(ipaddress.ip_network(whole))]
+    if isinstance(whole, ipaddress.IPv6Address):
+        inside = [whole.sixtofour, ipaddress.IPv4Address(int(whole) & 0xFFFFFFFF)]
+        parts += [str(ipaddress.ip_network(each)) for each in inside if each is not None]
+    for size in range(1, len(parts)):
+        for chosen in itertools.combinations(parts, size):
+            if not is_private(whole, chosen):
+                return chosen
+    return tuple(parts)
+
+
+def _private(facts: RequestFacts) -> dict[str, object]:
+    literal = literal_address(facts.host)
+    if literal is None or not is_private(literal):
+        return {}
+    return {"private": list(private_networks(str(literal)))}
+
+
+def _refused_addresses(request: Request) -> tuple[str, ...]:
+    """
+    Return the addresses that the explanation of a refused name has.
+    """
+    found = _RESOLVED.search(request.explanation) if request.reason == "private-address" else None
+    addresses = (literal_address(each) for each in found[1].split(", ")) if found else ()
+    return tuple(str(each) for each in addresses if each is not None)
+
+
 def _policy_for(request: Request) -> Mapping[str, object]:
     """
-    Return the fields that would allow *request*, as far as one field is sufficient.
+    Return the fields that would allow *request*, as far as the log has what is needed.
     """
+    facts = facts_of_logged(request)
+    if facts is None or (request.reason == "host-not-allowed" and DENIED in request.explanation):
+        return {}
     match request.reason:
-        case "host-not-allowed" if DENIED not in request.explanation:
-            return {"allow": [request.host]}
-        case "offline" if request.scheme != "dns":
-            return {"allow": [request.host]}
-        case "plain-http" if request.scheme == "http" and request.host != "proxy":
-            return {"http": "allow"}
-        case "websocket":
-            return {"websocket": "allow"}
-        case "port-not-allowed":
-            return {"ports": [443, request.port]}
+        case "host-not-allowed":
+            return {"allow": [request.host], **_private(facts)}
+        case "offline":
+            return {"allow": [request.host], **beside_host(facts), **_private(facts)}
+        case "plain-http" | "websocket" | "port-not-allowed":
+            # Each of these is refused before the next is looked at.
+            return beside_host(facts)
     return {}
 
 
@@ -258,8 +361,13 @@ def _entries(problems: Sequence[NetworkProblem]) -> dict[str, dict[str, object]]
     return places
 
 
-def _yaml(value: object) -> str:
+def yaml_value(value: object) -> str:
+    """
+    Return a value of a policy as YAML on one line, quoted where it would not be text otherwise.
+    """
     if isinstance(value, list):
-        return f"[{', '.join(map(_yaml, value))}]"
+        return f"[{', '.join(map(yaml_value, value))}]"
+    if isinstance(value, int):
+        return str(value)
     text = str(value)
     return text if _PLAIN.fullmatch(text) else json.dumps(text)

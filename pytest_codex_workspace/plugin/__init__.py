@@ -17,21 +17,23 @@ from ..errors import ConfigError
 from ..options.markers import DESCRIPTIONS, Keywords, read_keywords, read_markers
 from .as_started import as_started, remember_environment
 from .attempt import attempt_of, begin_attempt
+from .ci import begin_ci, ci_of
 from .failures import add_outcome, add_scope_hint, add_workspaces, hide_secrets
 from .frames import cut_frames
 from .items import may_be_skipped, uses_workspace, workspace_request
 from .run import (
     add_crash,
     begin_run_report,
+    cancel_warning,
     close_session,
     prepare_for,
     session_of,
+    warn_before,
     write_run_report,
 )
 from .settings import CONFIG, UNUSABLE, read_settings, register_options, require_repository
 from .starter import Starter
 from .summary import begin_tally, header_lines, notes_of, tally_of, write_summary
-from .timeouts import cancel_warning, warn_before
 from .workers import STARTED_KEY, is_worker
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     read_settings(config)
     remember_environment(config)
     begin_tally(config)
+    begin_ci(config)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str] | None:
@@ -69,7 +72,8 @@ def pytest_report_header(config: pytest.Config) -> list[str] | None:
     Return a line with the repository, the image, the cache mode and the network policy, and
     what of the work tree is not in workspaces.
     """
-    return header_lines(config)
+    lines = header_lines(config)
+    return None if lines is None else [ci_of(config).neutral(line) for line in lines]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

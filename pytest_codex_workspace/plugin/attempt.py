@@ -28,6 +28,7 @@ class Attempt:
         skipped: whether the test has skipped itself.
         in_call: whether a report is that of a subtest.
         workspaces: the workspaces, and how to start each by hand.
+        accounts: what was added to the captured output.
         shown: what of each workspace the reports of subtests have shown, by its container.
     """
 
@@ -37,6 +38,7 @@ class Attempt:
     skipped: bool = False
     in_call: bool = False
     workspaces: list[tuple[Workspace, str]] = field(default_factory=list)
+    accounts: list[str] = field(default_factory=list)
     shown: dict[str, Position] = field(default_factory=dict)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..unpatched import clock
@@ -13,9 +13,20 @@ from .run import COLLECTOR, SESSION
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["add_outcome", "add_scope_hint", "add_workspaces", "hide_secrets"]
+    from ..network.rules.request import Request
+    from ..workspace.handle import Workspace
+
+__all__ = [
+    "add_account",
+    "add_outcome",
+    "add_scope_hint",
+    "add_workspaces",
+    "hide_secrets",
+    "network_properties",
+]
 
 _TITLE = "codex workspace"
+_PROBLEMS = 5
 
 _SCOPE_HINT = (
     "A workspace belongs to one test. Give the fixture that asks for it the scope 'function', and "
@@ -49,6 +60,22 @@ def add_workspaces(item: pytest.Item, report: pytest.TestReport) -> None:
             attempt.shown[workspace.container] = position_in(workspace)
         if report.failed:
             _add_section(report, failure_section(workspace, reproduce, since))
+            # It has all of it now.
+            report.sections = [one for one in report.sections if one[1] not in attempt.accounts]
+
+
+def add_account(item: pytest.Item, workspace: Workspace, reproduce: str) -> None:
+    """
+    Add what is known of a workspace of a test that has not failed as captured output. JUnit and
+    other reporters have that; pytest shows it with `-rA`.
+    """
+    from ..reports.section import failure_section
+
+    attempt = attempt_of(item)
+    if not attempt.failed:
+        text = failure_section(workspace, reproduce)
+        attempt.accounts.append(text)
+        item.add_report_section("teardown", "stdout", text)
 
 
 def _add_section(report: pytest.TestReport, text: str) -> None:
@@ -86,6 +113,22 @@ def _hidden(value: Any, text: Callable[[str], str]) -> Any:
         for name, one in vars(value).items():
             setattr(value, name, _hidden(one, text))
     return value
+
+
+def network_properties(requests: Sequence[Request]) -> list[tuple[str, Any]]:
+    """
+    Return properties of a test: the number of its requests and of those that were blocked, and
+    what went wrong.
+    """
+    from ..network.problems import list_problems, problems_of
+
+    blocked = sum(each.verdict == "blocked" for each in requests)
+    problems = list_problems(problems_of(requests), shown=_PROBLEMS)
+    return [
+        ("codex_requests", len(requests)),
+        ("codex_blocked", blocked),
+        *([("codex_problems", "; ".join(problems))] if problems else []),
+    ]
 
 
 def add_outcome(item: pytest.Item, report: pytest.TestReport) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
@@ -29,10 +30,12 @@ __all__ = [
     "SESSION",
     "add_crash",
     "begin_run_report",
+    "cancel_warning",
     "close_session",
     "collector_of",
     "prepare_for",
     "session_of",
+    "warn_before",
     "write_run_report",
 ]
 
@@ -42,6 +45,7 @@ COLLECTOR: pytest.StashKey[Collector | None] = pytest.StashKey()
 
 _ENDS = pytest.StashKey[ExitStack]()
 _UNWRITTEN = pytest.StashKey[bool]()
+_TIMER = pytest.StashKey[threading.Timer]()
 
 
 def session_of(config: pytest.Config) -> Session:
@@ -49,8 +53,8 @@ def session_of(config: pytest.Config) -> Session:
     Return the session of this run. The first call makes it.
     """
     from ..host.signals import EndingSignals
-    from ..reporting.output import Output
     from ..session import Session
+    from .ci import ci_of
 
     if SESSION not in config.stash:
         ends = config.stash[_ENDS] = ExitStack()
@@ -58,7 +62,7 @@ def session_of(config: pytest.Config) -> Session:
         signals = EndingSignals((signal.SIGTERM, signal.SIGHUP))
         ends.callback(_end_by_signal, signals)
         ends.enter_context(signals)
-        output = Output(config.stash[CONFIG].output, line_writer(config))
+        output = ci_of(config).output(config.stash[CONFIG].output, line_writer(config))
         collector = config.stash[COLLECTOR] = collector_of(config, output.note)
         with as_started(config):
             session = Session(config.stash[CONFIG], output, report=collector)
@@ -169,3 +173,28 @@ def _die_by(number: int) -> None:
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
     die_by(number)
+
+
+def warn_before(item: pytest.Item, seconds: float) -> None:
+    """
+    Show what is running shortly before *seconds* have passed and pytest-timeout ends the process.
+    """
+    timer = threading.Timer(seconds * 0.95, _show_running, (item.config,))
+    timer.daemon = True
+    item.stash[_TIMER] = timer
+    timer.start()
+
+
+def cancel_warning(item: pytest.Item) -> None:
+    """
+    Stop waiting for the end of the time.
+    """
+    timer = item.stash.get(_TIMER, None)
+    if timer is not None:
+        timer.cancel()
+
+
+def _show_running(config: pytest.Config) -> None:
+    session = config.stash.get(SESSION, None)
+    for text in session.running() if session is not None else ():
+        print(text, file=sys.stderr)  # noqa: T201 -- captured, and shown with the test

@@ -6,11 +6,14 @@ import shlex
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ..errors import CodexWorkspaceError
+from ..errors import CodexWorkspaceError, SetupError
 from ..options.config import check_environment
 from ..options.markers import WorkspaceRequest
+from ..text.printable import printable
 from .as_started import as_started
 from .attempt import attempt_of
+from .ci import note_failure
+from .failures import add_account, network_properties
 from .settings import CONFIG, UNUSABLE
 from .summary import tally_of
 
@@ -68,6 +71,10 @@ class Starter:
                 spec = session.spec(snapshot, env, policy=policy, cassette=wanted.cassette)
                 workspace = session.workspace(spec, wanted.state, label=request.node.nodeid)
         except CodexWorkspaceError as error:
+            note_failure(request.config, error, wanted, request.path.parent)
+            if isinstance(error, SetupError):
+                self._labels(snapshot, "none", None)
+                request.node.user_properties += network_properties(error.requests)
             # The text is sufficient, and our frames would hide it.
             raise error.with_traceback(None) from None
         self._stops.callback(self._stop, session, workspace)
@@ -93,11 +100,18 @@ class Starter:
         tally = tally_of(self._request.config)
         tally.count(workspace.setup.cache)
         tally.note_setup(snapshot.name, workspace.setup)
-        node.user_properties += [
+        self._labels(snapshot, workspace.setup.cache, workspace.setup.key)
+
+    def _labels(self, snapshot: RepositorySnapshot, cache: str, key: str | None) -> None:
+        """
+        Add what a workspace is made of to the properties of its test.
+        """
+        self._request.node.user_properties += [
             ("codex_repo", snapshot.name),
-            ("codex_commit", workspace.head),
-            ("codex_image", image),
-            ("codex_cache", workspace.setup.cache),
+            ("codex_commit", snapshot.head),
+            ("codex_image", self._config.image),
+            ("codex_cache", cache),
+            *([("codex_key", key)] if key else []),
         ]
 
     def _policy_of(self, session: Session, wanted: WorkspaceRequest) -> Policy:
@@ -125,7 +139,12 @@ class Starter:
         keep = self._config.keep == "always" or (attempt.failed and self._config.keep == "failed")
         with as_started(self._request.config):
             kept = session.stop(workspace, keep=keep)
-        node.user_properties.append(("codex_blocked", len(workspace.network.blocked)))
+        node.user_properties += network_properties(workspace.network.requests())
+        for each, reproduce in attempt.workspaces:
+            if each is workspace:
+                add_account(node, workspace, reproduce)
+        if workspace.commands.lost:
+            node.user_properties.append(("codex_lost", printable(workspace.commands.lost)))
         if kept:
             program = session.engine.version()["name"]
             which = f" (attempt {attempt.number})" if attempt.number > 1 else ""

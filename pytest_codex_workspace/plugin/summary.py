@@ -42,11 +42,13 @@ class Tally:
         counts: how often the cache was hit, missed and so on.
         kept: how to inspect each workspace that was kept.
         setups: what went wrong on the network during setups that succeeded, by their keys.
+        failures: why workspaces did not start: fields of findings, for a CI service.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     setups: dict[str, list[str]] = field(default_factory=dict)
+    failures: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def count(self, name: str, number: int = 1) -> None:
         """
@@ -82,6 +84,7 @@ class Tally:
             self.count(name, number)
         self.kept.extend(other["kept"])
         self.setups.update(other["setups"])
+        self.failures.update(other["failures"])
 
 
 class _Misspelled:

@@ -20,14 +20,15 @@ _PROGRESS_INTERVAL = 1.0
 
 def event_line(event: str, **fields: Any) -> str:
     """
-    Return one event as a line of ASCII, which cannot control a terminal.
+    Return one event as a line of ASCII, which cannot control a terminal or a CI service.
     """
     text = json.dumps(
         {"time": round(clock.wall_time(), 3), "event": event, **fields},
         ensure_ascii=False,
         default=str,
     )
-    return json.dumps(json.loads(without_surrogates(text)))
+    # Whatever it quotes: GitHub's runner looks for commands that begin with this in every line.
+    return json.dumps(json.loads(without_surrogates(text))).replace("##[", "#\\u0023[")
 
 
 def facts_of(request: Request) -> dict[str, Any]:

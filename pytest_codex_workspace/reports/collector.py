@@ -143,7 +143,7 @@ class Collector:
             began=now,
             ended=now,
             lost=f"{error.without_tail}\n{error.tail}",
-            setup_requests=error.requests,
+            setup_requests=sorted((*error.requests, *error.passed), key=lambda one: one.time),
         )
         with self._told_once():
             keep_workspace(self._directory, record, error.log_path)

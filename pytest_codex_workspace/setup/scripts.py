@@ -244,7 +244,7 @@ def run_script(
         what += f": {out_of_memory()}"
     if "".join(waited):
         what += f"; it seemed to wait for input: {secrets.redaction.text(waited[0])}"
-    wrong, refused = _network_problems(requests)
+    wrong, refused, passed = _network_problems(requests)
     # Beside the output, as its reader looks for the reason there.
     for line in [f"it {what}", *wrong]:
         show(f"... {line}")
@@ -262,26 +262,33 @@ def run_script(
         shown=not shown.missed,
         where=where,
         requests=refused,
+        passed=passed,
     )
 
 
 def _network_problems(
     requests: Callable[[], Sequence[Request]],
-) -> tuple[list[str], tuple[Request, ...]]:
+) -> tuple[list[str], tuple[Request, ...], tuple[Request, ...]]:
     """
     Return what went wrong on the network while a script ran, as lines and as the last
-    requests that had no good end.
+    requests that had no good end; and of the others, the first of each kind.
     """
     try:
-        found = [one for one in requests() if is_problem(one)]
+        found = list(requests())
     except CodexWorkspaceError as error:
-        return [f"what it requested is not known: {error.message}"], ()
-    if not found:
-        return [], ()
-    problems = problems_of(found)
+        return [f"what it requested is not known: {error.message}"], (), ()
+    wrong = [one for one in found if is_problem(one)]
+    kinds: dict[tuple[object, ...], Request] = {}
+    for one in found:
+        if not is_problem(one) and len(kinds) < _REQUESTS:
+            kinds.setdefault((one.method, one.scheme, one.host, one.port), one)
+    passed = tuple(kinds.values())
+    if not wrong:
+        return [], (), passed
+    problems = problems_of(wrong)
     lines = [f"  {line}" for line in describe_problems(problems, shown=_PROBLEMS)]
     title = "this went wrong on the network while it ran:"
-    return [title, *lines], tuple(found[-_REQUESTS:])
+    return [title, *lines], tuple(wrong[-_REQUESTS:]), passed
 
 
 def _lines(lines: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import subprocess
 import tarfile
@@ -15,6 +14,7 @@ from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine
 from pytest_codex_workspace.images.base import ensure_base_image
 from pytest_codex_workspace.reporting.output import Output
 
+from ..helpers.events import read_events
 from .runs import COMMAND
 
 # As codex-universal has it: versions in the directories of managers, and a script without a list.
@@ -47,7 +47,7 @@ def events(*words):
     """
     Run `codex-workspace build --json`, and return its events.
     """
-    return [json.loads(line) for line in build(*words, "--json").splitlines()]
+    return read_events(build(*words, "--json").splitlines())
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_programs_of_a_foreign_image_have_no_way_out(codex_engine, codex_image, 
     )
 
     assert 0 == done.returncode, done.stdout + done.stderr
-    made = [one for one in map(json.loads, done.stdout.splitlines()) if "tags" in one][-1]
+    made = [one for one in read_events(done.stdout.splitlines()) if "tags" in one][-1]
     request.addfinalizer(lambda: _forget(codex_engine, made["tags"], codex_image))
     container = codex_engine.create(
         ContainerSpec(image=made["id"], command=("true",), name=f"{name}-spy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 from pytest_codex_workspace.engine import labels
 
 from ..conftest import commit, init_repo, scripts
+from ..helpers.events import read_events
 
 COMMAND = [sys.executable, "-m", "pytest_codex_workspace.cli", "doctor", "--image=slim"]
 
@@ -46,7 +46,7 @@ def doctor(*arguments, **environ):
 
 
 def findings(run):
-    return {(one["group"], one["check"]): one for one in map(json.loads, run.stdout.splitlines())}
+    return {(one["group"], one["check"]): one for one in read_events(run.stdout.splitlines())}
 
 
 def ours(engine):

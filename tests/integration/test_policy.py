@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
+import yaml
 
 from pytest_codex_workspace.errors import PolicyError, WorkspaceLost
 
-from ..conftest import scripts
+from ..conftest import init_repo, scripts
+from .runs import COMMAND, PYTEST
 
 
 def fetch(ws, url: str, *options: str) -> str:
@@ -159,3 +163,48 @@ def test_option_fixture_and_marker(pytester, plain_repo):
 
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["*network offline*"])
+
+
+def tested(project: Path, test: str, *arguments: str) -> str:
+    """
+    Run a test with a report in the directory `r`, and return what pytest prints.
+    """
+    (project / "test_it.py").write_text(test)
+    words = [*PYTEST, "--codex-repo=repo", "--codex-image=slim", "--codex-report=r", *arguments]
+    options = {"cwd": project, "text": True, "timeout": 300, "check": False}
+    return subprocess.run([*words, "test_it.py"], stdout=subprocess.PIPE, **options).stdout
+
+
+FETCHES = """
+def test_it(codex_workspace):
+    assert codex_workspace.exec(["curl", "-fsS", "-o", "/dev/null", "{url}"]).ok
+    codex_workspace.network.assert_nothing_blocked()
+"""
+
+
+@pytest.mark.promise("S10")
+def test_a_policy_that_is_suggested_for_a_run_is_sufficient(tmp_path, pip_index):
+    """
+    S10: A test fails because its policy refuses a host. With the policy that is suggested for its
+    report, for scripts and tests, it passes, and nothing else does.
+    """
+    url = f"{pip_index}/simple/six/"
+    init_repo(tmp_path / "repo", scripts(f"curl -fsS -o /dev/null -X HEAD --head {url}\n"))
+    refused = tested(tmp_path, FETCHES.format(url=url), "--codex-network=offline")
+
+    suggest = [*COMMAND, "policy", "suggest", "r"]
+    suggested = subprocess.run(suggest, cwd=tmp_path, capture_output=True, text=True, check=True)
+    (tmp_path / "policy.yaml").write_text(suggested.stdout)
+    both = ("--codex-network=policy.yaml", "--codex-network-setup=policy.yaml")
+    allowed = tested(tmp_path, FETCHES.format(url=url), *both)
+
+    assert "1 failed" in refused
+    assert f"such as HEAD {url}" in suggested.stdout
+    assert "(CONNECT, HEAD; 1 blocked) of setup-script.sh, test_it.py::test_it" in suggested.stdout
+    assert "1 passed" in allowed, allowed
+    # Now that it is known what the tunnel carried, methods are limited, too.
+    again = subprocess.run(suggest, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert yaml.safe_load(again) == {
+        **yaml.safe_load(suggested.stdout),
+        "methods": ["GET", "HEAD"],
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -77,15 +78,23 @@ def pytest_timeout_set_timer(item):
 """
 
 
-def test_failures_show_what_happened_in_their_workspaces(project):
+def test_failures_show_what_happened_in_their_workspaces(project, monkeypatch):
     """
     Setup comes before the time of a test begins. A hung command is shown with its output and
-    without our frames; fixtures and subtests that fail show what was blocked, each its own.
+    without our frames; fixtures and subtests that fail show what was blocked, each its own. In
+    GitLab's log, setup is a section.
     """
     (project / "conftest.py").write_text(CONFTEST)
 
+    monkeypatch.setenv("GITLAB_CI", "true")
+
     shown = run(project, LIMITS, "-s", "--timeout=200")
 
+    # A carriage return is a line end here.
+    begin = re.search(r"section_start:\d+:(\w+)\[collapsed=true]\n\x1b\[0Kcodex: running ", shown)
+    assert begin, shown
+    section = shown[begin.end() : shown.index(f":{begin[1]}\n\x1b[0K\n")]
+    assert section.splitlines()[1] == "  | hello from setup"
     assert 0 < shown.index("hello from setup") < shown.index("the time begins"), shown
     failures = shown[shown.index("= FAILURES =") :]
     hung = failures[failures.index("_ test_hangs _") : failures.index("_ test_parts ")]

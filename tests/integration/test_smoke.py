@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ..helpers.events import read_events
 from .runs import COMMAND, running
 
 
@@ -41,7 +42,7 @@ def test_failed_checks_are_reported(codex_engine, tmp_path):
     with running(*smoke, "--network=open", "--output=quiet", cwd=tmp_path) as run:
         assert run.end() == 1, run.output
 
-    outcomes = [json.loads(line) for line in run.output.splitlines()]
+    outcomes = read_events(run.output.splitlines())
     broken = [(one["promise"], one["text"]) for one in outcomes if not one["ok"]]
     assert ("S10", "plain HTTP is refused with 403 and a reason") in broken
     assert ("S2", "only committed files are in the workspace") not in broken

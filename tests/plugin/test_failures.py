@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from pytest_codex_workspace.plugin.attempt import attempt_of
-from pytest_codex_workspace.plugin.failures import add_outcome
+from pytest_codex_workspace.plugin.failures import (
+    add_account,
+    add_outcome,
+    add_workspaces,
+    network_properties,
+)
 from pytest_codex_workspace.plugin.run import COLLECTOR
 from pytest_codex_workspace.secrets.secrets import Secrets
+from pytest_codex_workspace.workspace.command_log import CommandLog
+
+from ..unit.reports.test_section import blocked, workspace
 
 
 @pytest.mark.parametrize(
@@ -83,3 +92,40 @@ def test_a_failure_shows_no_secret(pytester, monkeypatch, style):
 
 
 SECRETS = Secrets()
+
+
+def test_a_test_that_did_not_fail_has_the_account_as_output(pytester):
+    """
+    A failure has it in its text, once.
+    """
+    item = pytester.getitem("def test_func(): pass")
+    add_account(item, workspace(CommandLog(), lambda: [blocked()]), "by hand")
+
+    [(when, stream, text)] = item._report_sections
+    assert (when, stream) == ("teardown", "stdout")
+    assert "network: 1 request, 1 blocked or failed" in text
+
+    own = ("Captured stdout teardown", "of the test")
+    report = SimpleNamespace(failed=True, longrepr=None, sections=[own, (own[0], text)])
+    attempt_of(item).workspaces.append((workspace(CommandLog()), "by hand"))
+    add_workspaces(item, report)
+    assert [title for title, _ in report.sections] == [own[0], "codex workspace"]
+
+    attempt_of(item).failed = True
+    add_account(item, workspace(CommandLog()), "by hand")
+    assert len(item._report_sections) == 1
+
+
+def test_the_network_of_a_test_is_in_its_properties():
+    """
+    Numbers, and what went wrong as far as something did.
+    """
+    allowed = replace(blocked(), verdict="allowed", reason=None, explanation="", status=200)
+    many = [blocked(host=f"{n}.example") for n in range(9)]
+
+    assert network_properties([]) == [("codex_requests", 0), ("codex_blocked", 0)]
+    assert network_properties([allowed]) == [("codex_requests", 1), ("codex_blocked", 0)]
+    found = dict(network_properties([allowed, *many]))
+    assert (found["codex_requests"], found["codex_blocked"]) == (10, 9)
+    assert found["codex_problems"].count("; ") == 5
+    assert found["codex_problems"].endswith("; ... 4 more")

@@ -75,12 +75,13 @@ UNTESTED = {
     "pytest_codex_workspace/images/debian.py": "tests/unit/images/test_base.py",
     "pytest_codex_workspace/images/proxy.py": "tests/unit/images/test_base.py: TestProxyImage",
     "pytest_codex_workspace/options/table.py": "tests/unit/options/test_config.py",
-    "pytest_codex_workspace/plugin/run.py": "tests/integration/test_life_cycle.py",
+    "pytest_codex_workspace/plugin/run.py": (
+        "tests/integration/test_life_cycle.py and tests/integration/test_reports.py"
+    ),
     "pytest_codex_workspace/plugin/starter.py": (
         "tests/plugin/test_plugin.py and tests/integration/test_configuration.py"
     ),
     "pytest_codex_workspace/plugin/terminal.py": "tests/integration/test_concurrency.py",
-    "pytest_codex_workspace/plugin/timeouts.py": "tests/integration/test_reports.py",
     "pytest_codex_workspace/plugin/workers.py": "tests/integration/test_concurrency.py",
     "pytest_codex_workspace/projection/switch.py": (
         "tests/unit/in_container/test_apply_projection.py applies it"

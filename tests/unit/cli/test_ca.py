@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 
 import pytest
 from cryptography import x509
@@ -12,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.host import certificates
+
+from ...helpers.events import read_events
 
 
 def issued():
@@ -48,7 +49,7 @@ def test_the_authority_is_shown_and_replaced(cache_home, capsys):
 
     printed = capsys.readouterr().out
     assert "PRIVATE" not in printed
-    about = json.loads(printed)
+    about = read_events([printed])[0]
     assert made.fingerprint(hashes.SHA256()).hex() == about["sha256"]
     assert str(cache_home.parent / "data/codex-workspace/ca.pem") == about["path"]
     assert "Jan  1 00:00:00 2036 GMT" == about["expires"]

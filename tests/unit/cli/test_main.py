@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pytest_codex_workspace.engine.docker import find
 from tests.fakes.engine import FakeEngine
 
 from ...helpers.commands import all_commands, help_of
+from ...helpers.events import read_events
 
 HEAVY = ("docker", "filelock", "requests", "urllib3", "yaml")
 
@@ -37,7 +37,7 @@ def events(capsys):
 
     def run(*words):
         code = main([*words, "--json"])
-        return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return code, read_events(capsys.readouterr().out.splitlines())
 
     return run
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from pytest_codex_workspace.cli.main import main
+
+from ...helpers.events import read_events
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_with_json_the_error_is_an_event(words, capsys):
     """
     with pytest.raises(SystemExit):
         main(words)
-    event = json.loads(capsys.readouterr().out)
+    event = read_events([capsys.readouterr().out])[0]
 
     assert ("error", "UsageError", 125) == (event["event"], event["type"], event["exit_code"])
     assert "did you mean" in event["message"]

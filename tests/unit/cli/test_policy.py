@@ -1,14 +1,21 @@
-"""`codex-workspace policy`: checking a policy, and explaining a request."""
+"""`codex-workspace policy`: checking a policy, explaining a request, and suggesting one."""
 
 from __future__ import annotations
 
+import io
 import signal
+from pathlib import Path
 
 import pytest
+import yaml
 
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.network.describe import describe_policy
 from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, OPEN, Policy
+from pytest_codex_workspace.network.rules.request import Request
+from pytest_codex_workspace.reporting.events import event_line, facts_of
+
+from ...helpers.events import read_events
 
 
 @pytest.fixture(autouse=True)
@@ -148,3 +155,48 @@ def test_an_unknown_policy_is_an_error(capsys):
     """
     assert 125 == main(["policy", "explain", "https://example.com", "--policy=ofline"])
     assert "did you mean 'offline'?" in capsys.readouterr().err
+
+
+def test_a_policy_is_suggested_for_events(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    The events of a run on standard input become a policy file, which `policy check` accepts.
+    """
+    blocked = Request(
+        *(1, 1.0, "setup", "GET", "http", "plain.example", 80, "/", "http://plain.example/"),
+        *(403, None, None, "blocked", "plain-http", "Plain HTTP is not allowed."),
+    )
+    events = tmp_path / "events"
+    events.write_text(event_line("request", **facts_of(blocked)))
+    expected = {
+        "extends": "offline",
+        "allow": ["plain.example"],
+        "methods": ["GET"],
+        "http": "allow",
+    }
+
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(events.read_bytes())))
+    assert main(["policy", "suggest"]) == 0
+    policy = capsys.readouterr().out
+    assert yaml.safe_load(policy) == expected
+    assert "# Nothing is blocked of 1 request in standard input" in policy
+
+    (tmp_path / "p.yaml").write_text(policy)
+    assert main(["policy", "check", str(tmp_path / "p.yaml")]) == 0
+    assert "plain.example; no others" in capsys.readouterr().out
+
+    assert main(["policy", "suggest", str(events), "--json"]) == 0
+    result = read_events([capsys.readouterr().out])[0]
+    assert (result["policy"], result["yaml"]) == (
+        expected,
+        policy.replace("standard input", str(events)),
+    )
+    assert [one["field"] for one in result["entries"]] == ["allow", "methods", "http"]
+
+    assert main(["policy", "suggest", str(events), "--phase=tests"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == {"extends": "offline"}
+    assert main(["policy", "suggest", str(events), "--base=open"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == {"extends": "open"}
+    assert main(["policy", "suggest", str(tmp_path)]) == 125
+    assert "ReportError" in capsys.readouterr().err

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import select
 import threading
 
 import pytest
 
-from pytest_codex_workspace.cli.streams import OutputError, _Messages, _StandardOutput
+from pytest_codex_workspace.cli.streams import (
+    NeutralText,
+    OutputError,
+    _Messages,
+    _StandardOutput,
+    _text,
+)
+from pytest_codex_workspace.reporting.github import neutral
 
 
 @pytest.fixture
@@ -75,3 +83,34 @@ def test_an_output_that_does_not_block_is_waited_for():
         assert file.write(b"y" * 4096) == 4096
     late.join()
     os.close(reader)
+
+
+def test_what_is_printed_holds_no_command_of_a_ci_service(tmp_path):
+    """
+    Wherever the pieces of a line are cut; but what is written as it is does.
+    """
+    with NeutralText(io.BytesIO(), neutral, encoding="utf-8", write_through=True) as stream:
+        print("::error::a", "::warning::b\n::error::c ##[error]d", end="", file=stream)
+        print("::error::e\n", file=stream, flush=True)
+        print(" ::error::f", file=stream)
+        stream.write_as_it_is("::error::ours\n")
+        lines = stream.buffer.getvalue().decode().splitlines()
+
+    assert lines == [
+        "\\::error::a ::warning::b",
+        "\\::error::c ##\\[error]d::error::e",
+        "",
+        " \\::error::f",
+        "::error::ours",
+    ]
+
+
+@pytest.mark.parametrize(("value", "kind"), [("true", NeutralText), ("", io.TextIOWrapper)])
+def test_only_github_has_commands(monkeypatch, value, kind):
+    """
+    Elsewhere, text stays as it is.
+    """
+    monkeypatch.setenv("GITHUB_ACTIONS", value)
+    stream = _text(_Messages(2, "wb", closefd=False), None, "replace")
+    assert type(stream) is kind
+    stream.detach()

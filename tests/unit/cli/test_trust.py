@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from pytest_codex_workspace.cli.main import command_parser, main
 from pytest_codex_workspace.options.sources import FILE
 
+from ...helpers.events import read_events
 from ...helpers.repositories import Repository, host_environment
 
 
@@ -74,7 +74,7 @@ def test_the_result_is_data(repo: Repository, capsys: pytest.CaptureFixture[str]
     """
     assert main(["trust", "--json", str(repo.path)]) == 0
 
-    result = json.loads(capsys.readouterr().out)
+    result = read_events([capsys.readouterr().out])[0]
     assert (result["event"], result["trusted"]) == ("result", True)
     assert [(one["name"], one["line"]) for one in result["asks"]] == [("secrets: TOKEN", 2)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ from pytest_codex_workspace.doctor.runner import Check, in_thread, needs, run_ch
 from pytest_codex_workspace.errors import CodexWorkspaceError, EngineError, ProjectionError
 from pytest_codex_workspace.options.config import Config
 
+from ...helpers.events import read_events
 from ...helpers.repositories import Repository, host_environment
 
 pytestmark = [pytest.mark.needs_bash, pytest.mark.needs_git, pytest.mark.slow]
@@ -235,7 +235,7 @@ def test_json_has_one_event_per_line(machine, tmp_path, doctor):
     code, printed = doctor("--json", repository.path)
 
     assert 1 == code
-    found = [json.loads(line) for line in printed.splitlines()]
+    found = read_events(printed.splitlines())
     fields = ["group", "check", "status", "text", "remedy"]
     assert {"check"} == {one["event"] for one in found[:-1]}
     assert ("result", 1, "error") == tuple(
@@ -318,7 +318,7 @@ def test_an_invalid_configuration_file_is_one_error(tmp_path):
         check=False,
     )
 
-    found = {one["check"]: one for one in map(json.loads, done.stdout.splitlines())}
+    found = {one["check"]: one for one in read_events(done.stdout.splitlines())}
     assert 1 == done.returncode
     assert "error" == found["configuration"]["status"]
     assert "did you mean 'image'" in found["configuration"]["text"]

@@ -95,6 +95,14 @@ CASES = [
     (HTTPS_ONLY, {"scheme": "http", "port": 80, "encrypted": False}),
     (HTTPS_ONLY, {"websocket": True}),
     (HTTPS_ONLY, {"port": 8443}),
+    # One refusal hides the next.
+    (OFFLINE, {"scheme": "http", "port": 8080, "encrypted": False}),
+    (OFFLINE, {"host": "10.1.2.3", "port": 8443}),
+    (Policy(name="p", allow=("example.com",)), {"host": "64:ff9b::a01:203"}),
+    (HTTPS_ONLY, {"scheme": "http", "port": 8080, "encrypted": False}),
+    (HTTPS_ONLY, {"websocket": True, "scheme": "http", "port": 80, "encrypted": False}),
+    # YAML would read other values.
+    *((OFFLINE, {"host": host}) for host in ("no", "1.5", "2026-01-01", "1_0", "null", "_a.b")),
 ]
 
 
@@ -120,6 +128,10 @@ def test_the_entry_to_paste_allows_the_request(policy: Policy, facts: dict[str, 
         (Policy(name="p", deny=("*.example.org",)), {}),
         (HTTPS_ONLY, {"scheme": "dns", "method": "DNS"}),
         (HTTPS_ONLY, {"payload": "not-tls"}),
+        (HTTPS_ONLY, {"payload": "malformed", "encrypted": False, "scheme": "http", "port": 80}),
+        (HTTPS_ONLY, {"host": "proxy", "encrypted": False, "scheme": "http", "port": 80}),
+        (OFFLINE, {"names": (("SNI", "other.example"),), "host": "a b"}),
+        (HTTPS_ONLY, {"port": 0}),
     ],
 )
 def test_no_entry_where_none_would_help(policy: Policy, facts: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from pytest_codex_workspace.errors import ConfigError, PolicyError
 from pytest_codex_workspace.options.sources import FILE, Given, ResolvedOptions, Source
 
 from ...helpers.configuration import read_directory, resolve
+from ...helpers.events import read_events
 from ...helpers.repositories import Repository, host_environment
 
 PLACES = ("file", "ini", "environment", "option")
@@ -195,7 +195,7 @@ def test_the_command_prints_the_sources_as_json(
 
     assert 0 == main(["config", str(repo), "--json"])
     text = capsys.readouterr().out
-    data = json.loads(text)
+    data = read_events([text])[0]
     assert ("result", 0) == (data["event"], data["exit_code"])
 
     assert str(repo / FILE) == data["file"]

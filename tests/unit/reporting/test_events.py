@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from pytest_codex_workspace.engine.protocol import Advance
+from pytest_codex_workspace.network.rules.policy import REASONS, VERDICTS
 from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.reporting.events import EventOutput, event_line, facts_of
+
+from ...helpers.ci import commands
+from ...helpers.events import read_events, schema
 
 
 class Written(list):
@@ -18,7 +24,7 @@ class Written(list):
 
     @property
     def events(self):
-        return [json.loads(line) for line in self]
+        return read_events(self)
 
     @property
     def kinds(self):
@@ -150,3 +156,42 @@ def test_the_facts_of_a_request_do_not_include_its_bodies():
         facts["process"],
     )
     assert "secret" not in event_line("result", blocked=[facts])
+
+
+def test_the_schema_and_the_document_have_the_same_events():
+    """
+    Events, verdicts, reasons, and the fields of a request.
+    """
+    found = schema()
+    kinds = found["properties"]["event"]["enum"]
+    assert kinds == [one["if"]["properties"]["event"]["const"] for one in found["allOf"]]
+    text = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
+    assert set(kinds) == {
+        *re.findall(r"^\| `([a-z-]+)` \|", text.partition("## The last event")[0], re.MULTILINE),
+        *("result", "error"),
+    }
+    request = found["definitions"]["request"]["properties"]
+    assert request["verdict"]["enum"] == list(VERDICTS)
+    assert request["reason"]["anyOf"][0]["enum"] == list(REASONS)
+
+
+def test_no_event_is_a_command_of_a_ci_service():
+    """
+    A runner of GitHub looks for one in each line; what is read is the text as it was.
+    """
+    line = event_line("script", line="a ##[error]b ###[c]")
+
+    assert commands([line]) == []
+    assert "##[" not in line
+    assert json.loads(line)["line"] == "a ##[error]b ###[c]"
+
+
+@pytest.mark.parametrize(
+    "event", [{"event": "note"}, {"event": "x", "text": ""}, {"event": "result", "exit_code": "0"}]
+)
+def test_the_schema_refuses_what_is_no_event(event):
+    """
+    So the tests that use it can fail.
+    """
+    with pytest.raises(AssertionError):
+        read_events([json.dumps({"time": 1.0, **event})])

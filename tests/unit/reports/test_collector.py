@@ -40,13 +40,14 @@ def test_a_setup_that_failed_is_a_workspace_of_the_report(tmp_path: Path) -> Non
     It has the error, the end of the output and the requests.
     """
     blocked = request(verdict="blocked", reason="plain-http")
-    error = SetupError("it failed", script="s", tail="why\n", requests=[blocked])
+    passed = request(time=9.0)
+    error = SetupError("it failed", script="s", tail="why\n", requests=[blocked], passed=[passed])
     with collecting(tmp_path, "slim", print) as collector:
         assert collector is not None
         collector.failed_setup("demo", "a" * 40, "run", error)
     (found,) = json.loads((tmp_path / "report.json").read_text())["workspaces"]
     assert found["lost"] == "it failed\nwhy\n"
-    assert found["setup_requests"][0]["reason"] == "plain-http"
+    assert [each["reason"] for each in found["setup_requests"]] == [None, "plain-http"]
 
 
 def test_no_directory_is_no_report() -> None:

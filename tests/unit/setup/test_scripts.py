@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -171,6 +172,20 @@ def test_a_failure_names_its_line_and_what_was_refused(run):
     assert any("at line 2: v=$(false)" in line for line in run.shown)
     assert any("plain-http" in line for line in run.shown)
     assert "http: allow" not in caught.value.without_tail
+
+
+def test_a_failure_has_what_was_allowed_too(run):
+    """
+    A policy for the next run needs that as well: of requests that are alike, the first.
+    """
+    one = (1, 1.0, "setup", "GET", "https", "a.example", 443, "/1", "https://a.example/1")
+    first = Request(*one, 200, 1, 0.1, "allowed")
+    alike, other = replace(first, id=2, path="/2"), replace(first, id=3, method="POST")
+
+    with pytest.raises(SetupError) as caught:
+        run(b"exit 3", requests=(first, alike, other))
+
+    assert ((), (first, other)) == (caught.value.requests, caught.value.passed)
 
 
 def test_a_failure_whose_requests_are_unknown_is_told(run):

@@ -1,0 +1,102 @@
+"""What the commands show to a CI service."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CodexWorkspaceError
+from .streams import NeutralText
+
+if TYPE_CHECKING:
+    from ..options.config import Config
+    from ..reporting.ci import CiService, RunAccount
+    from ..workspace.handle import Workspace
+
+__all__ = ["CiRun", "ci_run"]
+
+
+class CiRun:
+    """
+    One run of a command.
+
+    Attributes:
+        service: the service.
+        account: what is told at the end.
+    """
+
+    def __init__(self, service: CiService, account: RunAccount, config: Config) -> None:
+        self.service = service
+        self.account = account
+        self._config = config
+
+    def workspace(self, workspace: Workspace) -> None:
+        """
+        Add a workspace that has not ended.
+        """
+        from ..reports.findings import describe_workspace_in
+
+        describe_workspace_in(self.account, workspace, self._config.repo, os.environ)
+
+    def attached(self, action: Callable[[], int]) -> int:
+        """
+        Return what *action* returns, which writes output of a workspace as it is.
+        """
+        with self.service.held(_write):
+            code = action()
+        self.account.facts["exit code"] = str(code)
+        return code
+
+    def failed(self, error: CodexWorkspaceError) -> None:
+        """
+        Add the error that ended the command.
+        """
+        from ..reports.findings import finding_of_error
+
+        finding = finding_of_error(error, self._config.repo, os.environ)
+        self.account.findings.insert(0, finding)
+
+
+@contextmanager
+def ci_run(title: str, config: Config) -> Iterator[CiRun | None]:
+    """
+    Tell the CI service at the end what came of a command.
+
+    Args:
+        title: the command.
+        config: its options.
+
+    Yields:
+        The run; `None` if there is no service.
+    """
+    from ..reporting.ci import CiService, RunAccount, service_of
+
+    service = service_of(os.environ)
+    if type(service) is CiService:
+        yield None
+        return
+    run = CiRun(service, RunAccount(title, {"image": config.image}), config)
+    try:
+        yield run
+    except CodexWorkspaceError as error:
+        run.failed(error)
+        raise
+    except BaseException:
+        run.account.facts["ended"] = "before its time"
+        raise
+    finally:
+        from ..reports.findings import redaction_of
+
+        service.tell(run.account, _write, redaction_of(config.secret, os.environ))
+
+
+def _write(line: str) -> None:
+    """
+    Write a line for the service. It goes to standard error, as standard output may be data.
+    """
+    stream: Any = sys.stderr
+    (stream.write_as_it_is if isinstance(stream, NeutralText) else stream.write)(f"{line}\n")
+    stream.flush()

@@ -1,0 +1,140 @@
+"""What went wrong in workspaces, for a CI service to show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ..codex import SETUP
+from ..errors import CodexWorkspaceError, SetupError
+from ..network.problems import NetworkProblem, describe_problems, problems_of, setup_warning
+from ..reporting.ci import CiFinding, RunAccount
+from ..secrets.redaction import Redaction
+from ..workspace.handle import Workspace, own_requests
+
+__all__ = [
+    "describe_workspace_in",
+    "finding_of_error",
+    "finding_of_problems",
+    "finding_of_setup",
+    "redaction_of",
+]
+
+_LINE = re.compile(r"line (\d{1,9})(?:: (.*))?", re.DOTALL)
+_SCRIPT_LIMIT = 1 << 20
+_PROBLEMS = 5
+
+
+def finding_of_error(
+    error: CodexWorkspaceError, repository: Path | None, environ: Mapping[str, str]
+) -> CiFinding:
+    """
+    Return an error as a finding: that of a setup script at the line at which it ended.
+
+    Args:
+        error: the error.
+        repository: where the script is on this machine.
+        environ: has the directory of the checkout.
+    """
+    if not isinstance(error, SetupError):
+        return CiFinding("error", type(error).__name__, str(error))
+    # Without the duration: a setup that fails again is the same finding.
+    ended = "failed" if error.exit_code is None else f"exited with {error.exit_code}"
+    script = None if repository is None else repository / error.script
+    return CiFinding(
+        "error",
+        f"{error.script} {ended}",
+        str(error),
+        file=_in_checkout(script, environ),
+        line=_line_of(error.where, script),
+    )
+
+
+def finding_of_setup(
+    workspace: Workspace, repository: Path | None, environ: Mapping[str, str]
+) -> CiFinding | None:
+    """
+    Return a warning about a setup that succeeded although requests failed; `None` otherwise.
+    """
+    problems = problems_of(workspace.setup.requests)
+    if not problems:
+        return None
+    title = setup_warning(cached=workspace.setup.cache == "hit")
+    script = None if repository is None else repository / SETUP
+    return CiFinding("warning", title, _described(problems), file=_in_checkout(script, environ))
+
+
+def finding_of_problems(problems: Sequence[NetworkProblem]) -> CiFinding | None:
+    """
+    Return a warning about what went wrong on the network of a workspace; `None` if nothing did.
+    """
+    if not problems:
+        return None
+    return CiFinding("warning", "This went wrong on the network:", _described(problems))
+
+
+def describe_workspace_in(
+    account: RunAccount, workspace: Workspace, repository: Path | None, environ: Mapping[str, str]
+) -> None:
+    """
+    Add what is known of a workspace that has not ended to *account*.
+    """
+    setup = workspace.setup
+    account.facts["repository"] = f"{workspace.project.name} at {workspace.head[:12]}"
+    account.facts["setup"] = f"cache {setup.cache}, {setup.duration:.1f} s"
+    if warning := finding_of_setup(workspace, repository, environ):
+        account.findings.append(warning)
+    try:
+        own = own_requests(workspace)
+    except CodexWorkspaceError as error:
+        account.facts["network"] = f"unknown: {error.message}"
+        return
+    problems = problems_of(own)
+    wrong = sum(problem.count for problem in problems)
+    account.facts["network"] = f"{len(own)} requests, {wrong} blocked or failed"
+    if warning := finding_of_problems(problems):
+        account.findings.append(warning)
+
+
+def redaction_of(names: Sequence[str], environ: Mapping[str, str]) -> Callable[[str], str]:
+    """
+    Return what removes the values of secrets from text.
+    """
+    return Redaction([environ[name] for name in names if environ.get(name)]).text
+
+
+def _described(problems: Sequence[NetworkProblem]) -> str:
+    return "\n".join(describe_problems(problems, shown=_PROBLEMS))
+
+
+def _in_checkout(path: Path | None, environ: Mapping[str, str]) -> str:
+    """
+    Return the path from the top of the checkout; empty if it is not in there.
+    """
+    top = environ.get("GITHUB_WORKSPACE")
+    if path is None or not top:
+        return ""
+    try:
+        return path.resolve().relative_to(Path(top).resolve()).as_posix()
+    except (OSError, ValueError):
+        return ""
+
+
+def _line_of(where: str, script: Path | None) -> int:
+    """
+    Return the number of the line that *where* names, if the script has that line: it may be of
+    another file, or of another commit than the one that is checked out.
+    """
+    found = _LINE.fullmatch(where)
+    if found is None or script is None:
+        return 0
+    try:
+        with script.open("rb") as file:
+            lines = file.read(_SCRIPT_LIMIT).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return 0
+    number = int(found[1])
+    text = (found[2] or "").removesuffix(" ...")
+    is_there = 0 < number <= len(lines) and lines[number - 1].strip().startswith(text)
+    return number if is_there else 0
