@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from .cache.provenance import CachedSetups
 from .cache.registry import SharedCache
 from .cache.store import LayerStore
 from .cache.usage import usage_on
@@ -572,6 +573,7 @@ class Session:
             self.runner,
             read_policy=self.read_policy,
             cache=self.config.cache,
+            cached_setups=CachedSetups(self.output, self.config.started),
         )
 
     @_part

@@ -20,6 +20,7 @@ from .workers import worker_input
 
 if TYPE_CHECKING:
     from ..host.signals import EndingSignals
+    from ..reporting.output import Output
     from ..reports.collector import Collector
     from ..session import Session
 
@@ -37,7 +38,6 @@ def session_of(config: pytest.Config) -> Session:
     Return the session of this run. The first call makes it.
     """
     from ..host.signals import EndingSignals
-    from ..reporting.output import Output
     from ..session import Session
 
     if SESSION not in config.stash:
@@ -46,13 +46,23 @@ def session_of(config: pytest.Config) -> Session:
         signals = EndingSignals((signal.SIGTERM, signal.SIGHUP))
         ends.callback(_end_by_signal, signals)
         ends.enter_context(signals)
-        output = Output(config.stash[CONFIG].output, line_writer(config))
+        output = _output_of(config)
         collector = config.stash[COLLECTOR] = collector_of(config, output.note)
         with as_started(config):
             session = Session(config.stash[CONFIG], output, report=collector)
         config.stash[SESSION] = session
         ends.callback(session.close)
     return config.stash[SESSION]
+
+
+def _output_of(config: pytest.Config) -> Output:
+    from ..host.dirs import cache_dir
+    from ..reporting.output import Output
+    from ..reporting.shared import SharedOutput
+
+    mode, write = config.stash[CONFIG].output, line_writer(config)
+    run = worker_input(config).get("testrunuid")
+    return SharedOutput(mode, write, cache_dir() / "told", run) if run else Output(mode, write)
 
 
 def close_session(config: pytest.Config) -> None:

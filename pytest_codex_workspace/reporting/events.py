@@ -70,6 +70,12 @@ class EventOutput(Output):
         """
         self._progress("note", text=text)
 
+    def tell(self, event: str, text: str, **fields: Any) -> None:
+        """
+        Write one fact as an event of its own.
+        """
+        self._progress(event, text=text, **fields)
+
     def script(self, line: str) -> None:
         """
         Write one line that a setup script printed.

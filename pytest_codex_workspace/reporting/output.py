@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..text.printable import printable
 from ..text.units import show_duration
@@ -117,6 +117,12 @@ class Output:
         """
         if self.mode != "quiet":
             self._write_line(f"codex: {printable(text)}")
+
+    def tell(self, event: str, text: str, **fields: Any) -> None:  # noqa: ARG002 -- for programs
+        """
+        Show one fact, which programs get as an *event* with *fields*.
+        """
+        self.note(text)
 
     def script(self, line: str) -> None:
         """

@@ -30,6 +30,7 @@ def report(output, work=lambda: None):
     Report something of each kind; *work* is done in the step.
     """
     output.note("a note")
+    output.tell("cached-setup", "a fact", key="k")
     with output.step("pulling x") as step:
         step.advance(Advance(1, 3, "layers", 40))
         output.script("a line")
@@ -51,10 +52,11 @@ def test_each_event_has_a_time_and_a_kind():
     lines = Written()
     report(EventOutput("progress", lines.append, clock=lambda: now), work)
 
-    kinds = ["note", "step-started", "progress", "script", "step-ended", "result"]
+    kinds = ["note", "cached-setup", "step-started", "progress", "script", "step-ended", "result"]
     assert kinds == lines.kinds
-    note, started, progress, script, ended, result = lines.events
+    note, fact, started, progress, script, ended, result = lines.events
     assert all(isinstance(one["time"], float) for one in lines.events)
+    assert ("a fact", "k") == (fact["text"], fact["key"])
     assert ("a note", "a line", 0) == (note["text"], script["line"], result["exit_code"])
     assert (1, "pulling x") == (started["step"], started["title"])
     assert {"step": 1, "done": 1, "total": 3, "unit": "layers", "percent": 40} == {
@@ -70,7 +72,10 @@ def test_each_event_has_a_time_and_a_kind():
         ("quiet", ["result"]),
         (
             "stream",
-            ["note", "step-started", "progress", "script", "detail", "step-ended", "result"],
+            [
+                *("note", "cached-setup", "step-started", "progress", "script", "detail"),
+                *("step-ended", "result"),
+            ],
         ),
     ],
 )
