@@ -163,7 +163,7 @@ def pytest_runtest_makereport(
         attempt.failed = True
         if call.when == "setup":
             add_scope_hint(item, report, str(call.excinfo))
-    add_workspaces(item, report)
+    add_workspaces(item, report, call.excinfo.value if call.excinfo else None)
     if report.when == "teardown" or report.failed:
         add_outcome(item, report)
     return report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import ExecError, ExecTimeout
 from ..unpatched import clock
 from .attempt import attempt_of
 from .items import uses_workspace
@@ -31,10 +32,17 @@ def add_scope_hint(item: pytest.Item, report: pytest.TestReport, text: str) -> N
         report.sections.append((_TITLE, _SCOPE_HINT))
 
 
-def add_workspaces(item: pytest.Item, report: pytest.TestReport) -> None:
+def add_workspaces(
+    item: pytest.Item, report: pytest.TestReport, error: BaseException | None
+) -> None:
     """
     Add a section on each workspace to the report of a failure: to a subtest's report with what
     happened since the subtest before, to any other report with all of it.
+
+    Args:
+        item: the test.
+        report: its report.
+        error: what failed. If it has the output of a command, the section does not repeat it.
     """
     attempt = attempt_of(item)
     if not attempt.workspaces or not (attempt.in_call or report.failed):
@@ -47,7 +55,8 @@ def add_workspaces(item: pytest.Item, report: pytest.TestReport) -> None:
             since = attempt.shown.get(workspace.container)
             attempt.shown[workspace.container] = position_in(workspace)
         if report.failed:
-            _add_section(report, failure_section(workspace, reproduce, since))
+            said = str(error) if isinstance(error, ExecError | ExecTimeout) else ""
+            _add_section(report, failure_section(workspace, reproduce, since, said=said))
 
 
 def _add_section(report: pytest.TestReport, text: str) -> None:

@@ -13,18 +13,19 @@ from ..errors import CodexWorkspaceError, SetupError, WorkspaceLost
 from ..host.bounded_log import BoundedLog
 from ..host.dirs import cache_dir
 from ..network.matching import Phase
-from ..network.problems import describe_problems, is_problem, problems_of
+from ..network.problems import describe_problems, is_problem, list_problems, problems_of
 from ..network.rules.request import Request
 from ..options.config import Config
 from ..reporting.output import Output
 from ..secrets.secrets import NO_SECRETS, Secrets
 from ..text.option_names import spell_option
-from ..text.phrases import counted
+from ..text.phrases import counted, cut_middle
+from ..text.questions import NOBODY_ANSWERS, question_in
 from ..unpatched import clock
 from ..workspace.channel import Channel
 from ..workspace.launcher import Launcher, Running
 from ..workspace.result import out_of_memory
-from .failed_command import LastFailure
+from .failed_command import LastFailure, advice_on
 from .spec import WorkspaceSpec
 
 __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
@@ -32,11 +33,19 @@ __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
 _SCRIPTS: Mapping[Phase, str] = {"setup": SETUP, "resume": RESUME}
 _OUTPUT_LIMIT = 1024 * 1024
 _TAIL_LINES = 25
+_WIDTH = 200
+_ERROR_LINES = 26
+"""Lines of an error, which is shown with some more around it, and fits a screen."""
+
 _PROBLEMS = 5
 _REQUESTS = 500
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
 _IDLE = 60.0
+_UNFINISHED = 2.0
+"""Seconds after which a line is shown although it has not ended, as that of a question."""
+
+_TICK = 0.5
 _KILL_PATIENCE = 5.0
 """Seconds until the end of a killed script is not waited for any more."""
 
@@ -200,7 +209,9 @@ def run_script(
     timer = threading.Timer(timeout, expire)
     timer.daemon = True
     timer.start()
-    idle = _Idle(channel, process.pid, lambda text: show(secrets.redaction.text(text)))
+    idle = _Idle(
+        channel, process.pid, lambda text: show(secrets.redaction.text(text)), shown.unfinished
+    )
     idle.start()
     try:
         with _redacted(secrets):
@@ -244,21 +255,27 @@ def run_script(
         what += f": {out_of_memory()}"
     if "".join(waited):
         what += f"; it seemed to wait for input: {secrets.redaction.text(waited[0])}"
+    advice = advice_on(tail)
     wrong, refused = _network_problems(requests)
-    # Beside the output, as its reader looks for the reason there.
-    for line in [f"it {what}", *wrong]:
+    # Beside the output, as its reader looks for the reason there. The error has what to do.
+    seen = list_problems(problems_of(refused), shown=_PROBLEMS)
+    for line in [f"it {what}", *advice, *seen]:
         show(f"... {line}")
-    advice = (
-        f"Full log: {log_path}\nThe cache was not changed. Fix the script, commit it (a workspace "
-        "contains only what is committed) and run again."
-    )
+    # Behind a full stop, the command would seem to end with it.
+    happened = [f"{script} {what}{'' if where and not expired.is_set() else '.'}", *advice, *wrong]
+    todo = [
+        f"Full log: {log_path}",
+        "The cache was not changed. Fix the script, commit it (a workspace contains only what is "
+        "committed) and run again.",
+    ]
+    room = _ERROR_LINES - len(happened) - len(todo) - 1
     raise SetupError(
-        f"{script} {what}.\n{_lines(wrong)}Last lines of its output:\n{_indented(tail)}\n{advice}",
+        "\n".join([*happened, "Last lines of its output:", *_indented(tail, room), *todo]),
         script=script,
         exit_code=None if expired.is_set() else code,
         log_path=log_path,
         tail=tail,
-        without_tail=f"{script} {what}.\n{advice}",
+        without_tail="\n".join([*happened, *todo]),
         shown=not shown.missed,
         where=where,
         requests=refused,
@@ -284,17 +301,20 @@ def _network_problems(
     return [title, *lines], tuple(found[-_REQUESTS:])
 
 
-def _lines(lines: Sequence[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
-
-
 class _Idle:
     """
-    Tells when a script prints nothing and uses no processor time.
+    Tells when a script prints nothing and uses no processor time, and shows a line without an end.
     """
 
-    def __init__(self, channel: Channel, pid: int, show: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        pid: int,
+        show: Callable[[str], None],
+        unfinished: Callable[[], str],
+    ) -> None:
         self._channel = channel
+        self._unfinished = unfinished
         self._pid = pid
         self._show = show
         self._over = threading.Event()
@@ -322,10 +342,15 @@ class _Idle:
         self._over.set()
 
     def _watch(self) -> None:
-        told, before = 0.0, -1
+        told, before, looked = 0.0, -1, clock.monotonic()
         with suppress(OSError, ValueError):
-            while not self._over.wait(_IDLE / 2):
+            while not self._over.wait(min(_TICK, _UNFINISHED, _IDLE / 2)):
                 quiet = clock.monotonic() - self._printed
+                if quiet >= _UNFINISHED and question_in(self._unfinished()):
+                    self._show(f"... it seems to wait for an answer, and {NOBODY_ANSWERS}")
+                if clock.monotonic() - looked < _IDLE / 2:
+                    continue
+                looked = clock.monotonic()
                 if quiet < _IDLE / 2 or told == self._printed:
                     before = -1
                     continue
@@ -357,8 +382,29 @@ class _Shown:
         self._skipped = 0
         self.missed = False
         """Whether lines were left out."""
+        self._lock = threading.Lock()
 
     def feed(self, piece: bytes) -> None:
+        """
+        Take output, and show its complete lines.
+        """
+        with self._lock:
+            self._feed(piece)
+
+    def unfinished(self) -> str:
+        """
+        Show the last line, which has no end yet, and return it; what follows is shown as another.
+        """
+        with self._lock:
+            text = self._rest.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
+            if text.strip() and self._total > 0:
+                self._rest = b""
+                self._total -= 1
+                self._show(text)
+                return text
+            return ""
+
+    def _feed(self, piece: bytes) -> None:
         *lines, self._rest = (self._rest + piece).split(b"\n")
         self._rest = self._rest[-_LINE_LIMIT:]
         if clock.monotonic() - self._second > 1:
@@ -373,6 +419,9 @@ class _Shown:
         self._left = max(0, self._left - len(lines))
 
     def end(self) -> None:
+        """
+        Show what is left.
+        """
         self._show_skipped()
         if self._rest:
             self._show(self._rest.decode("utf-8", "replace"))
@@ -385,5 +434,6 @@ class _Shown:
         self._skipped = 0
 
 
-def _indented(text: str) -> str:
-    return "\n".join(f"  | {line}" for line in text.splitlines()) or "  | (nothing)"
+def _indented(text: str, room: int) -> list[str]:
+    lines = text.splitlines()[-room:]
+    return [f"  | {cut_middle(line, _WIDTH)}" for line in lines] or ["  | (nothing)"]

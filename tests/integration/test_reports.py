@@ -215,7 +215,7 @@ def test_a_setup_that_dies_of_a_refused_request_says_so(tmp_path):
     for text in (plain.stdout, plain.stderr):
         assert where in text
         assert "blocked: [setup] GET http://gone.example/ (plain-http)" in text
-        assert "http: allow" in text
+    assert "http: allow" in plain.stderr
     error = json.loads(events.stdout.splitlines()[-1])
     [problem] = error["problems"]
     assert (error["where"], problem["reason"], problem["count"]) == (where, "plain-http", 1)
