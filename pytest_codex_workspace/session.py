@@ -152,11 +152,12 @@ class Session:
         """
         interrupted = sys.exc_info()[1] is not None
         errors: list[BaseException] = []
-        for part in _CLOSING_ORDER:
-            try:
-                self._closers.pop(part, _nothing)()
-            except BaseException as error:
-                errors.append(error)
+        with self.output.step("removing the workspaces", announced=False):
+            for part in _CLOSING_ORDER:
+                try:
+                    self._closers.pop(part, _nothing)()
+                except BaseException as error:
+                    errors.append(error)
         if errors and not interrupted:
             raise errors[0]
 
@@ -182,7 +183,8 @@ class Session:
     def _start(self, spec: WorkspaceSpec, state: State, label: str = "") -> StartedWorkspace:
         _check_secrets(spec, state)
         with self._lock:
-            started = self._restarted(lambda: self.starter.start(spec, state))
+            with self.output.step(f"starting a workspace of {spec.snapshot.name}", announced=False):
+                started = self._restarted(lambda: self.starter.start(spec, state))
             self._live[started.running.container] = started, label
             return started
 
@@ -239,7 +241,8 @@ class Session:
             if not keep or self.engine.container(container) is None:
                 return None
             tag = f"{IMAGE}:kept-{container[:12]}"
-            self.engine.commit(container, tag=tag, labels=self.identity.labels("kept"))
+            with self.output.step(f"keeping {workspace.project} as an image", announced=False):
+                self.engine.commit(container, tag=tag, labels=self.identity.labels("kept"))
             keep_newest(self.engine, "kept", _KEPT)
             return tag
 
@@ -391,7 +394,8 @@ class Session:
             upstream=upstream,
         )
         if settings.ca is not None:
-            isolation.open(settings)
+            with self.output.step("starting the proxy", announced=False):
+                isolation.open(settings)
             return isolation
         lock = cache_dir() / "locks" / "ca.lock"
         with machine_lock(lock, "this machine's certificate authority", self.output.note):

@@ -349,7 +349,8 @@ class LayerStore:
         before = engine.image(tag)
         owned = self._identity.labels(kind, **{labels.KEY: recipe.key})
         about = {**owned, **recipe.labels.to_dict(), labels.RECORD: build.record}
-        image = engine.commit(build.container, tag=tag, labels=about)
+        with self._saving(recipe):
+            image = engine.commit(build.container, tag=tag, labels=about)
         if kind == "setup":
             engine.tag(image.id, f"{IMAGE}:cached")
             self._origins.note(image.id, recipe.labels.origin)
@@ -367,8 +368,14 @@ class LayerStore:
         # An engine removes parents that have no tag together with their last child.
         tag = f"{IMAGE}:temporary-{secrets.token_hex(6)}"
         about = {**recipe.labels.to_dict(), **owned, labels.RECORD: build.record}
-        image = self._engine.commit(build.container, tag=tag, labels=about)
+        with self._saving(recipe):
+            image = self._engine.commit(build.container, tag=tag, labels=about)
         return replace(_layer_built(image, recipe, build), single_use=recipe.kind != "clean")
+
+    def _saving(self, recipe: Recipe) -> AbstractContextManager[object]:
+        # An engine says nothing while it copies many files.
+        title = f"saving the {recipe.kind} image of {recipe.labels.name}"
+        return self._output.step(title, announced=False)
 
     def _temporary(self) -> list[ImageInfo]:
         """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +55,6 @@ class EventOutput(Output):
         self._numbers: dict[Step, int] = {}
         self._last_progress: dict[Step, float] = {}
         self._count = 0
-        self._guard = threading.Lock()
 
     def event(self, event: str, **fields: Any) -> None:
         """
@@ -113,15 +111,18 @@ class EventOutput(Output):
             "progress",
             step=number,
             done=progress.done,
-            total=progress.total,
+            total=progress.total or None,
             unit=progress.unit,
             percent=progress.percent,
         )
 
     def ticked(self, step: Step) -> None:
         """
-        Write nothing: a program has a clock of its own.
+        Write how far *step* has come, where that is measured. A program has a clock of its own.
         """
+        if step.measure is not None and self.mode != "quiet":
+            step.look()
+            self.advanced(step)
 
     def ended(self, step: Step, *, ok: bool) -> None:
         """

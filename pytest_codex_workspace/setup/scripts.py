@@ -114,7 +114,7 @@ class ScriptRunner:
         script = _SCRIPTS[phase]
         if spec.secrets.names:
             self._output.note(f"{script} gets the secrets {', '.join(spec.secrets.names)}")
-        with self._output.step(f"running {script}"):
+        with self._output.step(f"running {script}") as step:
             try:
                 return run_script(
                     running.channel,
@@ -123,6 +123,7 @@ class ScriptRunner:
                     timeout=self._config.setup_timeout,
                     log_path=log_path_of(spec, f"{running.container[:12]}-{phase}"),
                     show=self._output.script,
+                    latest=lambda line: setattr(step, "latest", line),
                     secrets=spec.secrets,
                     requests=lambda: self._requests(running, phase),
                 )
@@ -161,6 +162,7 @@ def run_script(
     timeout: float,
     log_path: Path,
     show: Callable[[str], None],
+    latest: Callable[[str], object] = len,
     secrets: Secrets = NO_SECRETS,
     requests: Callable[[], Sequence[Request]] = tuple,
     inside: str = INSIDE,
@@ -175,6 +177,7 @@ def run_script(
         timeout: limit in seconds.
         log_path: file for everything that the script prints.
         show: called with each line as it comes.
+        latest: called with the last line, also while it has no end, as that of a progress bar.
         secrets: further variables of the script; their values are removed from
             what is shown, logged and returned.
         requests: returns what the script has requested.
@@ -189,7 +192,7 @@ def run_script(
     expired, over = threading.Event(), threading.Event()
     waited: list[str] = []
     kept = bytearray()
-    shown = _Shown(show, log_path)
+    shown = _Shown(show, log_path, latest)
     env = secrets.values
     hidden = secrets.redaction.stream()
     with _redacted(secrets):
@@ -372,8 +375,11 @@ class _Shown:
     script. The log has more of them.
     """
 
-    def __init__(self, show: Callable[[str], None], log_path: Path) -> None:
+    def __init__(
+        self, show: Callable[[str], None], log_path: Path, latest: Callable[[str], object]
+    ) -> None:
         self._show = show
+        self._latest = latest
         self._log_path = log_path
         self._rest = b""
         self._second = 0.0
@@ -417,6 +423,10 @@ class _Shown:
         self._skipped += max(0, len(lines) - self._left)
         self._total -= min(self._left, len(lines))
         self._left = max(0, self._left - len(lines))
+        last = self._rest.rstrip(b"\r").rpartition(b"\r")[2].strip()
+        last = last or next((one for one in reversed(lines[-_TAIL_LINES:]) if one.strip()), b"")
+        if last:
+            self._latest(last[:_LINE_LIMIT].decode("utf-8", "replace"))
 
     def end(self) -> None:
         """

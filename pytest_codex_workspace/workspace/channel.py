@@ -227,7 +227,7 @@ class Channel:
             end = call.wait(deadline, limit) or call.abandon()
         except BaseException as error:
             if was_interrupted(error):
-                error.add_note(self._so_far(call))
+                error.add_note(self._so_far(call, *self._running[call]))
             with suppress(WorkspaceLost):
                 call.abandon()
             raise
@@ -243,10 +243,12 @@ class Channel:
         """
         Return what each command that is waited for has printed so far.
         """
-        return [self._so_far(call) for call in list(self._running)]
+        found = list(self._running.items())
+        return [self._so_far(call, *facts) for call, facts in found]
 
-    def _so_far(self, call: CommandCall) -> str:
-        argv, began, cwd = self._running[call]
+    def _so_far(
+        self, call: CommandCall, argv: str | Sequence[str], began: float, cwd: str | None
+    ) -> str:
         so_far = Exit(0, clock.monotonic() - began, truncated=False, timed_out=False)
         return still_running(self._result(call, argv, so_far, cwd))
 

@@ -52,7 +52,7 @@ def run(channel, tmp_path):
         inside = tmp_path / "inside"
         inside.mkdir()
         shown: list[str] = []
-        go.shown = shown
+        go.shown, go.latest = shown, []
         log = tmp_path / "logs" / "x.log"
         result = run_script(
             channel,
@@ -61,6 +61,7 @@ def run(channel, tmp_path):
             timeout=timeout,
             log_path=log,
             show=shown.append,
+            latest=go.latest.append,
             secrets=secrets,
             requests=lambda: requests,
             inside=str(inside),
@@ -172,6 +173,15 @@ def test_a_failure_names_its_line_and_what_was_refused(run):
     assert "... blocked: [setup] GET http://deb.example/k (plain-http), 3 times" in run.shown
     assert not any("http: allow" in line for line in run.shown)
     assert "http: allow" in caught.value.without_tail
+
+
+def test_the_last_line_is_told_while_a_script_runs(run):
+    """
+    Also that of a progress bar, which has no line end.
+    """
+    run(b"printf 'one\\n\\n'; sleep 0.2; printf ' 45 %%\\r 50 %%\\r'")
+
+    assert (run.latest[0], run.latest[-1]) == ("one", "50 %")
 
 
 def test_a_failure_whose_requests_are_unknown_is_told(run):
