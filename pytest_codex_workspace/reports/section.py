@@ -67,7 +67,9 @@ def failure_section(
     commands = commands[max(0, since.commands - workspace.commands.omitted) :]
     head = [f"{workspace!r}, cache {workspace.setup.cache}"]
     if workspace.commands.lost:
-        head.append(f"lost: {_cut(workspace.commands.lost)}")
+        # The first sentence; what to do is in the error.
+        why = workspace.commands.lost.removeprefix("the workspace is lost: ").partition(". ")[0]
+        head.append(f"lost: {_cut(why)}")
     room = _ROOM - len(said.splitlines())
     for shown in _PROBLEMS:
         wrong, network = _network(workspace, since.requests, shown)

@@ -143,15 +143,16 @@ def log_path_of(spec: WorkspaceSpec, what: str) -> Path:
 
 
 @contextmanager
-def _redacted(secrets: Secrets) -> Iterator[None]:
+def _lost_with(script: str, secrets: Secrets) -> Iterator[None]:
     """
-    Remove secrets from the error of a lost workspace. Its text has the last output of the agent,
-    and a script can write there.
+    Let the error of a lost workspace say what ran. Remove secrets from it: its text has the last
+    output of the agent, and a script can write there.
     """
     try:
         yield
     except WorkspaceLost as error:
-        raise WorkspaceLost(secrets.redaction.text(str(error))) from None
+        text = secrets.redaction.text(str(error))
+        raise WorkspaceLost(f"{script} was running: {text}") from None
 
 
 def run_script(
@@ -195,7 +196,7 @@ def run_script(
     shown = _Shown(show, log_path, latest)
     env = secrets.values
     hidden = secrets.redaction.stream()
-    with _redacted(secrets):
+    with _lost_with(script, secrets):
         last_failure = LastFailure(channel, inside, secrets.redaction.text)
         last_failure.prepare()
         argv = ["bash", "-c", RUN, "bash", script, last_failure.bash_env]
@@ -217,7 +218,7 @@ def run_script(
     )
     idle.start()
     try:
-        with _redacted(secrets):
+        with _lost_with(script, secrets):
             with BoundedLog(log_path, show) as log:
 
                 def take(piece: bytes) -> None:

@@ -83,6 +83,11 @@ class Ready:
     milliseconds: float
 
 
+_AFTER_LOSS = (
+    "Run it again, in a new workspace; if that is lost, too, see what ends containers here."
+)
+
+
 class Channel:
     """
     Commands and files in one workspace. Many threads may use one channel.
@@ -601,7 +606,8 @@ class Channel:
         if self._closed:
             text = "the workspace is closed"
         else:
-            text = f"the workspace is lost: {reason or self._described()}{self._last_output()}"
+            why = reason or self._described()
+            text = f"the workspace is lost: {why}. {_AFTER_LOSS}{self._last_output()}"
         with self._lock:
             if self._lost is None:
                 self._lost = text

@@ -90,17 +90,21 @@ class ExecResult:
             raise ExecError(self.describe(_ended_by(self.exit_code)), result=self)
         return self
 
-    def describe(self, what: str) -> str:
+    def describe(self, what: str, waits: str = "") -> str:
         """
-        Return *what* happened to the command, and the last lines of its output, without
-        control sequences.
+        Return *what* happened to the command, what it seems to wait for, and the last lines of
+        its output, without control sequences.
         """
         lines = [f"{what}, after {self.duration:.2f} s: {self._first_line()}"]
-        if self.cwd:
-            lines.append(f"in {self.cwd}")
+        out, err = _tail(self.stdout_bytes), _tail(self.stderr_bytes)
+        if waits:
+            lines.append(f"it seemed to wait for input: {waits}")
+        if asked := question_in("".join(out)) or question_in("".join(err)):
+            lines.append(f"it asked {cut_middle(asked, _WIDTH)!r}, and {NOBODY_ANSWERS}")
         if self.out_of_memory:
             lines.append(out_of_memory())
-        out, err = _tail(self.stdout_bytes), _tail(self.stderr_bytes)
+        if self.cwd:
+            lines.append(f"in {self.cwd}")
         for name, tail, other in (("stdout", out, err), ("stderr", err, out)):
             if tail:
                 room = max(_LINES // 2, _LINES - len(other))
@@ -108,8 +112,6 @@ class ExecResult:
                 lines += [f"  | {cut_middle(line.rstrip(), _WIDTH)}" for line in tail[-room:]]
             else:
                 lines.append(f"nothing on its {name}")
-        if asked := question_in("".join(out)) or question_in("".join(err)):
-            lines.append(f"it asked {cut_middle(asked, _WIDTH)!r}, and {NOBODY_ANSWERS}")
         return printable("\n".join(lines))
 
     @property
@@ -172,10 +174,7 @@ def timed_out(result: ExecResult, timeout: float, waits: str = "") -> ExecTimeou
         waits: what it seemed to wait for.
     """
     what = f"command exceeded its timeout of {timeout:g} s and was killed"
-    text = result.describe(what)
-    if waits:
-        text += f"\nit seemed to wait for input: {waits}"
-    return ExecTimeout(text, result=result, timeout=timeout)
+    return ExecTimeout(result.describe(what, waits), result=result, timeout=timeout)
 
 
 def was_interrupted(error: BaseException) -> bool:
