@@ -37,6 +37,7 @@ lint: $(VENV)/.ready
 
 bench: engine
 	@$(BIN)/python -m benchmarks.proxy
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.account
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/bench.py
 
 toolchains: engine

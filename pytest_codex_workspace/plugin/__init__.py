@@ -16,7 +16,7 @@ import pytest
 from ..errors import ConfigError
 from ..options.markers import DESCRIPTIONS, Keywords, read_keywords, read_markers
 from .as_started import as_started, remember_environment
-from .attempt import attempt_of, begin_attempt
+from .attempt import attempt_of, begin_attempt, end_attempts
 from .failures import add_outcome, add_scope_hint, add_workspaces
 from .frames import cut_frames
 from .items import may_be_skipped, uses_workspace, workspace_request
@@ -121,7 +121,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
     ):
         with suppress(Exception), as_started(item.config):
             prepare_for(item)
-    return (yield)
+    try:
+        return (yield)
+    finally:
+        end_attempts(item)
 
 
 @pytest.hookimpl(tryfirst=True)

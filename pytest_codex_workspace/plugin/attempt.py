@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..reports.section import Position
     from ..workspace.handle import Workspace
 
-__all__ = ["Attempt", "attempt_of", "begin_attempt"]
+__all__ = ["Attempt", "attempt_of", "begin_attempt", "end_attempts"]
 
 
 @dataclass
@@ -49,6 +49,14 @@ def begin_attempt(item: pytest.Item) -> None:
     """
     earlier = item.stash.get(_ATTEMPT, None)
     item.stash[_ATTEMPT] = Attempt(earlier.number + 1 if earlier else 1)
+
+
+def end_attempts(item: pytest.Item) -> None:
+    """
+    Forget the workspaces of *item*, which has been reported. pytest keeps all items until the end,
+    and each workspace has the output of commands, and requests.
+    """
+    attempt_of(item).workspaces.clear()
 
 
 def attempt_of(item: pytest.Item) -> Attempt:
