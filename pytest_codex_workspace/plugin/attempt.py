@@ -28,7 +28,8 @@ class Attempt:
         skipped: whether the test has skipped itself.
         in_call: whether a report is that of a subtest.
         workspaces: the workspaces, and how to start each by hand.
-        shown: what of each workspace the reports of subtests have shown, by its container.
+        seen: what had happened in each workspace at the last subtest, by its container.
+        reported: what had happened there at the last report of a failure.
     """
 
     number: int = 1
@@ -37,7 +38,8 @@ class Attempt:
     skipped: bool = False
     in_call: bool = False
     workspaces: list[tuple[Workspace, str]] = field(default_factory=list)
-    shown: dict[str, Position] = field(default_factory=dict)
+    seen: dict[str, Position] = field(default_factory=dict)
+    reported: dict[str, Position] = field(default_factory=dict)
 
 
 _ATTEMPT = pytest.StashKey[Attempt]()

@@ -37,7 +37,7 @@ def add_workspaces(
 ) -> None:
     """
     Add a section on each workspace to the report of a failure: to a subtest's report with what
-    happened since the subtest before, to any other report with all of it.
+    happened since the subtest before, to any other report with what no report has shown.
 
     Args:
         item: the test.
@@ -50,11 +50,13 @@ def add_workspaces(
     from ..reports.section import failure_section, position_in
 
     for workspace, reproduce in attempt.workspaces:
-        since = None
+        container = workspace.container
+        since, now = attempt.reported.get(container), position_in(workspace)
         if attempt.in_call:
-            since = attempt.shown.get(workspace.container)
-            attempt.shown[workspace.container] = position_in(workspace)
+            since = attempt.seen.get(container)
+            attempt.seen[container] = now
         if report.failed:
+            attempt.reported[container] = now
             said = str(error) if isinstance(error, ExecError | ExecTimeout) else ""
             _add_section(report, failure_section(workspace, reproduce, since, said=said))
 

@@ -13,13 +13,13 @@ def test_another_attempt_starts_afresh(pytester):
     begin_attempt(item)
     first = attempt_of(item)
     first.failed = True
-    first.shown["container"] = None
+    first.seen["container"] = None
 
     begin_attempt(item)
     second = attempt_of(item)
 
     assert (1, 2) == (first.number, second.number)
-    assert (False, {}) == (second.failed, second.shown)
+    assert (False, {}) == (second.failed, second.seen)
     assert second is attempt_of(item)
 
 
