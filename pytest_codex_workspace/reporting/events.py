@@ -89,9 +89,16 @@ class EventOutput(Output):
 
     def started(self, step: Step) -> None:
         """
-        Write the start of *step*, with the number that its events share.
+        Write the start of *step*, with the number that its events share; of one that is not
+        announced once its progress is known.
         """
+        if step.announced:
+            self._begin(step)
+
+    def _begin(self, step: Step) -> None:
         with self._guard:
+            if step in self._numbers:
+                return  # Another thread has measured it.
             self._count += 1
             self._numbers[step] = self._count
         self._progress("step-started", step=self._numbers[step], title=step.title)
@@ -100,9 +107,12 @@ class EventOutput(Output):
         """
         Write how far *step* has come, but not more than once a second.
         """
-        progress, number = step.progress, self._numbers.get(step)
-        if progress is None or number is None:
+        progress = step.progress
+        if progress is None:
             return
+        if step not in self._numbers:
+            self._begin(step)
+        number = self._numbers[step]
         now, last = self._clock(), self._last_progress.get(step, float("-inf"))
         if progress.percent != 100 and now - last < _PROGRESS_INTERVAL:
             return
@@ -128,7 +138,9 @@ class EventOutput(Output):
         """
         Write the end of *step*.
         """
-        number = self._numbers.pop(step)
+        number = self._numbers.pop(step, None)
+        if number is None:
+            return
         self._last_progress.pop(step, None)
         self._progress(
             "step-ended",

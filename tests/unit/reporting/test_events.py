@@ -66,6 +66,24 @@ def test_each_event_has_a_time_and_a_kind():
     assert 2.5 == ended["duration"]
 
 
+def test_a_step_that_is_not_announced_is_an_event_when_its_progress_is_known():
+    """
+    What is measured is written, too. Without progress, there is nothing to say.
+    """
+    now = 0.0
+    lines = Written()
+    output = EventOutput("progress", lines.append, clock=lambda: now)
+    for measure in (None, lambda: Advance(3, 0, "bytes")):
+        with output.step("saving", announced=False) as step:
+            step.begin("copying", measure)
+            now += 10
+            output.ticked(step)
+
+    assert lines.kinds == ["step-started", "progress", "step-ended"]
+    assert {one["step"] for one in lines.events} == {1}
+    assert (lines.events[1]["done"], lines.events[1]["total"]) == (3, None)
+
+
 @pytest.mark.parametrize(
     ("mode", "kinds"),
     [
@@ -97,7 +115,7 @@ def test_a_step_that_failed_has_an_end():
     output = EventOutput("progress", lines.append)
     with pytest.raises(ValueError, match="no"), output.step("first"):
         raise ValueError("no")
-    with output.step("second", announced=False):
+    with output.step("second"):
         pass
 
     assert [(1, False), (2, True)] == [
