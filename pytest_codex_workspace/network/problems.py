@@ -35,6 +35,9 @@ _Likeness = tuple[Outcome, str, str, int, str]
 
 _SHOWN = 10
 _URL_LIMIT = 200
+_LONG = 160
+"""Characters of an explanation that is not repeated for each host."""
+
 _ORDER: tuple[Outcome, ...] = get_args(Outcome)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _POLICY = {"setup": "network: setup", "resume": "network: setup", "test": "network: tests"}
@@ -118,10 +121,17 @@ def describe_problems(problems: Sequence[NetworkProblem], *, shown: int = _SHOWN
         shown: number of problems to describe; the others are counted.
     """
     lines: list[str] = []
+    said: set[str] = set()
     for problem in problems[:shown]:
         lines.append(str(problem))
-        if problem.first.explanation:
-            lines.append(f"    {printable(problem.first.explanation)}")
+        text = printable(problem.first.explanation)
+        # A browser has many hosts of its own, and a long explanation would hide the others.
+        alike = text.replace(problem.first.host, "")[:_LONG]
+        if len(text) > _LONG and alike in said:
+            lines.append("    as above")
+        elif text:
+            lines.append(f"    {text}")
+        said.add(alike)
     if len(problems) > shown:
         lines.append(f"... and {counted(len(problems) - shown, 'more problem')} of this kind")
     for place, fields in policy_entries(problems):
