@@ -39,6 +39,7 @@ bench: engine
 	@$(BIN)/python -m benchmarks.proxy
 	@$(BIN)/python -m benchmarks.report
 	@$(BIN)/python -m benchmarks.refusals
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.account
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/bench.py
 
 toolchains: engine

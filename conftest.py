@@ -14,3 +14,8 @@ def pytest_addoption(parser):
         action="store_true",
         help="write what tests/integration/test_toolchains.py finds into docs/toolchains.md",
     )
+    parser.addoption(
+        "--write-golden",
+        action="store_true",
+        help="write the texts of tests/integration/test_golden.py into its folder golden",
+    )

@@ -17,6 +17,7 @@ __all__ = [
     "IMAGE",
     "INSIDE",
     "NETWORK_HOLDER",
+    "NO_REMOTE",
     "PROXY_DIR",
     "PROXY_IMAGE",
     "PROXY_PROGRAM",
@@ -39,6 +40,13 @@ SCRIPTS = "codex-workspace-scripts"
 
 SETUP = f"{SCRIPTS}/setup-script.sh"
 RESUME = f"{SCRIPTS}/setup-from-cache-script.sh"
+
+NO_REMOTE = (
+    "a workspace has no remote, as in Codex",
+    "Compare with a commit that HEAD contains, such as HEAD~1, and download LFS files over HTTPS: "
+    "git fetch, git pull, git lfs pull and names such as origin/main do not work.",
+)
+"""What is said of a script that needs a remote, and what to do."""
 
 UNIVERSAL = "ghcr.io/openai/codex-universal"
 """Codex's own image."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from .cache.provenance import CachedSetups
 from .cache.registry import SharedCache
 from .cache.store import LayerStore
 from .cache.usage import usage_on
@@ -151,11 +152,12 @@ class Session:
         """
         interrupted = sys.exc_info()[1] is not None
         errors: list[BaseException] = []
-        for part in _CLOSING_ORDER:
-            try:
-                self._closers.pop(part, _nothing)()
-            except BaseException as error:
-                errors.append(error)
+        with self.output.step("removing the workspaces", announced=False):
+            for part in _CLOSING_ORDER:
+                try:
+                    self._closers.pop(part, _nothing)()
+                except BaseException as error:
+                    errors.append(error)
         if errors and not interrupted:
             raise errors[0]
 
@@ -181,7 +183,8 @@ class Session:
     def _start(self, spec: WorkspaceSpec, state: State, label: str = "") -> StartedWorkspace:
         _check_secrets(spec, state)
         with self._lock:
-            started = self._restarted(lambda: self.starter.start(spec, state))
+            with self.output.step(f"starting a workspace of {spec.snapshot.name}", announced=False):
+                started = self._restarted(lambda: self.starter.start(spec, state))
             self._live[started.running.container] = started, label
             if self.report is not None:
                 self.report.begun(started.workspace, label)
@@ -240,7 +243,8 @@ class Session:
             if not keep or self.engine.container(container) is None:
                 return None
             tag = f"{IMAGE}:kept-{container[:12]}"
-            self.engine.commit(container, tag=tag, labels=self.identity.labels("kept"))
+            with self.output.step(f"keeping {workspace.project} as an image", announced=False):
+                self.engine.commit(container, tag=tag, labels=self.identity.labels("kept"))
             keep_newest(self.engine, "kept", _KEPT)
             return tag
 
@@ -391,7 +395,8 @@ class Session:
             upstream=upstream,
         )
         if settings.ca is not None:
-            isolation.open(settings)
+            with self.output.step("starting the proxy", announced=False):
+                isolation.open(settings)
             return isolation
         lock = cache_dir() / "locks" / "ca.lock"
         with machine_lock(lock, "this machine's certificate authority", self.output.note):
@@ -573,6 +578,7 @@ class Session:
             self.runner,
             read_policy=self.read_policy,
             cache=self.config.cache,
+            cached_setups=CachedSetups(self.output, self.config.started),
         )
 
     @_part

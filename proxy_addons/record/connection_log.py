@@ -27,8 +27,9 @@ _UNTRUSTED = (
     "The client opened a tunnel to {host}, received the proxy's certificate and sent no request: "
     "it probably does not trust the certificate. Set the variable that this tool reads "
     "(SSL_CERT_FILE, REQUESTS_CA_BUNDLE, PIP_CERT, NODE_EXTRA_CA_CERTS, CURL_CA_BUNDLE, "
-    "GIT_SSL_CAINFO, CARGO_HTTP_CAINFO, DENO_CERT; for Java a trust store) to the file in "
-    "CODEX_PROXY_CERT."
+    "GIT_SSL_CAINFO, CARGO_HTTP_CAINFO, DENO_CERT, GRPC_DEFAULT_SSL_ROOTS_FILE_PATH) to the file "
+    "in CODEX_PROXY_CERT. Java reads a trust store of its own, and Chromium and Firefox an NSS "
+    "store: `certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n codex -i $CODEX_PROXY_CERT`."
 )
 _UNUSED = "The client opened a tunnel to {host} and closed it without sending anything."
 _IDLE = f"The connection was closed because no request came within {IDLE_SECONDS:.0f} s."

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from ..codex import IMAGE
 from ..engine import labels
-from ..engine.protocol import Engine, ImageInfo
+from ..engine.protocol import Advance, Engine, ImageInfo, OnAdvance
 from ..errors import CacheFileError, CodexWorkspaceError, EngineError
 from .entries import Entry, is_old
 from .image_archive import ImageArchive, ImageFound
@@ -24,10 +24,18 @@ __all__ = ["Imported", "export_setups", "import_setups"]
 _KEY = re.compile(r"[0-9a-z]{1,64}")
 
 
-def export_setups(engine: Engine, found: Sequence[Entry], path: Path) -> None:
+def export_setups(
+    engine: Engine, found: Sequence[Entry], path: Path, on_advance: OnAdvance = bool
+) -> None:
     """
     Write the images of *found*, with all their layers, to a file in the format of
     `docker save`. The file is compressed if its name ends in `.gz`.
+
+    Args:
+        engine: has the images.
+        found: what is written.
+        path: the file.
+        on_advance: called with the number of bytes so far.
 
     Raises:
         CacheFileError: the file cannot be written. An existing file is unchanged.
@@ -38,8 +46,11 @@ def export_setups(engine: Engine, found: Sequence[Entry], path: Path) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:
             with os.fdopen(handle, "wb") as file, _compressed(file, path) as target:
+                done = 0
                 for piece in engine.save(names):
                     target.write(piece)
+                    done += len(piece)
+                    on_advance(Advance(done, 0, "bytes"))
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -67,7 +78,9 @@ class Imported:
     added: bool
 
 
-def import_setups(engine: Engine, path: Path, *, ttl: float, limit: int) -> list[Imported]:
+def import_setups(
+    engine: Engine, path: Path, *, ttl: float, limit: int, on_advance: OnAdvance = bool
+) -> list[Imported]:
     """
     Add the setup images of a file that `export_setups` wrote to the engine.
 
@@ -80,6 +93,7 @@ def import_setups(engine: Engine, path: Path, *, ttl: float, limit: int) -> list
         path: the file, plain or compressed by gzip.
         ttl: maximum age of an image in seconds.
         limit: the largest number of bytes that the file unpacks to.
+        on_advance: called with the number of bytes that the engine has read.
 
     Raises:
         CacheFileError: the file cannot be read, or has other content.
@@ -88,7 +102,7 @@ def import_setups(engine: Engine, path: Path, *, ttl: float, limit: int) -> list
     try:
         archive = ImageArchive(path, limit)
         keys = {image.digest: _key_of(image) for image in archive.images}
-        return _load(engine, archive, keys, ttl)
+        return _load(engine, archive, keys, ttl, on_advance)
     except ValueError as error:
         if isinstance(error, CodexWorkspaceError):
             raise
@@ -120,12 +134,16 @@ def _key_of(image: ImageFound) -> str:
 
 
 def _load(
-    engine: Engine, archive: ImageArchive, keys: Mapping[str, str], ttl: float
+    engine: Engine,
+    archive: ImageArchive,
+    keys: Mapping[str, str],
+    ttl: float,
+    on_advance: OnAdvance,
 ) -> list[Imported]:
     new = [one.digest for one in archive.images if engine.image(one.digest) is None]
     reported: list[str] = []
     try:
-        with archive.rewritten() as file:
+        with archive.rewritten(on_advance) as file:
             reported = engine.load(file)
         found = [
             _tagged(engine, image, keys[image.digest], reported, ttl) for image in archive.images

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from ..engine.protocol import Advance, OnAdvance
 from ..text.option_names import spell_option
 
 __all__ = ["ImageArchive", "ImageFound"]
@@ -91,11 +92,15 @@ class ImageArchive:
         except RecursionError:
             raise ValueError("its descriptions are nested too deeply") from None
 
-    def rewritten(self) -> BinaryIO:
+    def rewritten(self, on_advance: OnAdvance = bool) -> BinaryIO:
         """
         Return the same images as a file of the same format, without their tags.
+
+        Args:
+            on_advance: called with the number of bytes that were read so far.
         """
-        return cast("BinaryIO", io.BufferedReader(_Pieces(self._pieces()), _PIECE))
+        pieces = _counted(self._pieces(), on_advance)
+        return cast("BinaryIO", io.BufferedReader(_Pieces(pieces), _PIECE))
 
     def _pieces(self) -> Iterator[bytes]:
         manifest = [
@@ -280,6 +285,14 @@ class _Bounded(io.RawIOBase):
 
     def tell(self) -> int:
         return self._below.tell()
+
+
+def _counted(pieces: Iterator[bytes], on_advance: OnAdvance) -> Iterator[bytes]:
+    done = 0
+    for piece in pieces:
+        yield piece
+        done += len(piece)
+        on_advance(Advance(done, 0, "bytes"))
 
 
 class _Pieces(io.RawIOBase):

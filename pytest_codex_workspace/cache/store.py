@@ -23,6 +23,7 @@ from ..options.config import Config
 from ..reporting.output import Output
 from ..text.option_names import spell_option
 from ..text.units import show_duration, show_size
+from ..unpatched import clock
 from .entries import LayerKind, entries, evict, forget_missing, is_old
 from .origins import Origins
 from .registry import SharedCache
@@ -46,6 +47,7 @@ class Layer:
         single_use: whether it was built for one workspace and ends with it.
         log_path: what the script printed, if it was built in this session.
         record: digest of the record of its scripts; empty if there is none.
+        created: when it was made, in seconds since the epoch; 0 if that is unknown.
     """
 
     kind: LayerKind
@@ -57,6 +59,7 @@ class Layer:
     single_use: bool = False
     log_path: Path | None = None
     record: str = ""
+    created: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +349,8 @@ class LayerStore:
         before = engine.image(tag)
         owned = self._identity.labels(kind, **{labels.KEY: recipe.key})
         about = {**owned, **recipe.labels.to_dict(), labels.RECORD: build.record}
-        image = engine.commit(build.container, tag=tag, labels=about)
+        with self._saving(recipe):
+            image = engine.commit(build.container, tag=tag, labels=about)
         if kind == "setup":
             engine.tag(image.id, f"{IMAGE}:cached")
             self._origins.note(image.id, recipe.labels.origin)
@@ -364,8 +368,14 @@ class LayerStore:
         # An engine removes parents that have no tag together with their last child.
         tag = f"{IMAGE}:temporary-{secrets.token_hex(6)}"
         about = {**recipe.labels.to_dict(), **owned, labels.RECORD: build.record}
-        image = self._engine.commit(build.container, tag=tag, labels=about)
+        with self._saving(recipe):
+            image = self._engine.commit(build.container, tag=tag, labels=about)
         return replace(_layer_built(image, recipe, build), single_use=recipe.kind != "clean")
+
+    def _saving(self, recipe: Recipe) -> AbstractContextManager[object]:
+        # An engine says nothing while it copies many files.
+        title = f"saving the {recipe.kind} image of {recipe.labels.name}"
+        return self._output.step(title, announced=False)
 
     def _temporary(self) -> list[ImageInfo]:
         """
@@ -406,7 +416,11 @@ def _layer_found(image: ImageInfo, recipe: Recipe) -> Layer:
     about = image.labels
     head, ca = about.get(labels.HEAD, ""), about.get(labels.CA, "")
     record = about.get(labels.RECORD, "")
-    return Layer(recipe.kind, image.id, recipe.key, head, ca, record=record)
+    return Layer(
+        *(recipe.kind, image.id, recipe.key, head, ca),
+        record=record,
+        created=labels.created(about),
+    )
 
 
 def _layer_built(image: ImageInfo, recipe: Recipe, build: Build) -> Layer:
@@ -416,4 +430,5 @@ def _layer_built(image: ImageInfo, recipe: Recipe, build: Build) -> Layer:
         made=True,
         log_path=build.log_path,
         record=build.record,
+        created=clock.wall_time(),
     )

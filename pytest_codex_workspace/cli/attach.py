@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from ..reporting.output import Output
     from ..workspace.attach import Streams
     from ..workspace.handle import Workspace
-    from ..workspace.process import Process, Pty
 
 __all__ = [
     "FROM",
@@ -142,15 +140,10 @@ def attach(
     Returns:
         The command's exit code.
     """
-    from ..workspace.attach import known_term, on_pipes, on_terminal
-
-    def start(pty: Pty | None = None) -> Process:
-        return workspace.start(command, pty=pty)
+    from ..workspace.attach import run_attached
 
     try:
-        if terminal:
-            return on_terminal(start, streams, known_term(workspace, os.environ.get("TERM", "")))
-        return on_pipes(start, streams)
+        return run_attached(workspace, command, streams, terminal=terminal)
     except (BrokenPipeError, CodexWorkspaceError):
         raise
     except OSError as error:

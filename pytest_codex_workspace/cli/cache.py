@@ -309,7 +309,8 @@ def _export(arguments: argparse.Namespace) -> int:
                 remedy="Create one with `codex-workspace run`; `codex-workspace cache list` lists "
                 "the existing ones.",
             )
-        export_setups(engine, found, arguments.file)
+        with output_of(arguments, "progress").step(f"writing {arguments.file}") as step:
+            export_setups(engine, found, arguments.file, step.advance)
     for one in found:
         show(f"exported {one.repository} {one.key}")
     show(f"{arguments.file}: {show_size(arguments.file.stat().st_size)}")
@@ -323,7 +324,12 @@ def _import(arguments: argparse.Namespace) -> int:
     config = config_of(arguments)
     ttl = config.cache_ttl
     with _engine(arguments) as (engine, _):
-        for one in import_setups(engine, arguments.file, ttl=ttl, limit=config.cache_size):
+        with output_of(arguments, "progress").step(f"reading {arguments.file}") as step:
+            limit = config.cache_size
+            imported = import_setups(
+                engine, arguments.file, ttl=ttl, limit=limit, on_advance=step.advance
+            )
+        for one in imported:
             if one.added:
                 show(f"imported {one.key}" + (" (expired)" if is_old(one.image, ttl) else ""))
             else:

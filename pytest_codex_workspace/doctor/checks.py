@@ -19,6 +19,7 @@ from . import (
     network,
     package_registries,
     repository,
+    script_commands,
     scripts,
     workspace,
 )
@@ -141,6 +142,9 @@ def _of_repository(config: Config, environ: Mapping[str, str]) -> list[Check]:
         "executable bits": scripts.executable_bits,
         "syntax": lambda found: scripts.syntax(found, environ),
         "set -e": scripts.stops_on_error,
+        "downloads": script_commands.piped_downloads,
+        "remotes": script_commands.remotes,
+        "exports": script_commands.exports,
     }
     return [
         Check("repository", "commit", lambda: repository.commit(opened.result(), environ)),

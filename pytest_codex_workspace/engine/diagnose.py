@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+
 from ..errors import CodexWorkspaceError
 from ..text.option_names import spell_option
 from .protocol import Engine
 
 __all__ = ["describe_container"]
+
+
+_KILLED = 128 + signal.SIGKILL
 
 
 def describe_container(engine: Engine, container: str) -> str:
@@ -26,7 +31,8 @@ def describe_container(engine: Engine, container: str) -> str:
         return "its container is gone: killed, removed, or out of memory"
     if info.running:
         return "its container is running, but its first process does not respond"
-    reason = " (out of memory)" if info.oom_killed else ""
+    reason = " (killed from outside)" if info.exit_code == _KILLED else ""
+    reason = " (out of memory)" if info.oom_killed else reason
     return f"its container ended with exit code {info.exit_code}{reason}"
 
 

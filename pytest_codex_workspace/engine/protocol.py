@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 from ..text.phrases import counted
+from ..text.units import show_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -395,28 +396,33 @@ class Engine(Protocol):
 @dataclass(frozen=True, slots=True)
 class Advance:
     """
-    The progress of a build, a pull or a push.
+    The progress of something that takes long.
 
     Attributes:
-        done: the number of complete layers, or of the current build step.
-        total: the number of all layers or steps.
-        unit: `layers` or `steps`.
+        done: the number of complete layers or files, of bytes, or of the current build step.
+        total: the number of all of them; 0 if that is not known.
+        unit: what is counted.
         percent: the share of the bytes of all layers; `None` if it is not known.
     """
 
     done: int
     total: int
-    unit: Literal["layers", "steps"]
+    unit: Literal["layers", "steps", "bytes", "files"]
     percent: int | None = None
 
     def __str__(self) -> str:
         """
-        Describe the progress: `43 %, 3 of 12 layers`, `step 5 of 12`.
+        Describe the progress: `43 %, 3 of 12 layers`, `step 5 of 12`, `3 MB of 1.2 GB`.
         """
+        if self.unit == "bytes":
+            of = f" of {show_size(self.total)}" if self.total else ""
+            return f"{show_size(self.done)}{of}"
+        if self.unit == "files":
+            return f"{self.done} of {counted(self.total, 'file')}"
         if self.unit == "steps":
             return f"step {self.done} of {self.total}"
         layers = f"{self.done} of {counted(self.total, 'layer')}"
         return layers if self.percent is None else f"{self.percent} %, {layers}"
 
 
-OnAdvance = Callable[[Advance], None]
+OnAdvance = Callable[[Advance], object]

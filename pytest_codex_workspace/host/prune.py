@@ -9,12 +9,13 @@ __all__ = ["prune_cache_dir"]
 
 _LOCK_AGE = 7 * 24 * 3600.0
 _ANSWER_AGE = 90 * 24 * 3600.0
+_RUN_AGE = 24 * 3600.0
 
 
 def prune_cache_dir(directory: Path) -> list[Path]:
     """
-    Remove locks that nobody holds and nobody took for a week, and what was remembered about
-    images three months ago. Nothing fails.
+    Remove locks that nobody holds and nobody took for a week, what was remembered about images
+    three months ago, and about runs a day ago. Nothing fails.
 
     Ages are compared with the newest file beside each, because a test may have changed
     this process's clock.
@@ -23,8 +24,12 @@ def prune_cache_dir(directory: Path) -> list[Path]:
         The removed files.
     """
     removed = [path for path in _older(directory / "locks", "*.lock", _LOCK_AGE) if _unlock(path)]
-    for name in ("registries", "origins"):
-        for path in _older(directory / name, "*.json", _ANSWER_AGE):
+    for name, pattern, age in (
+        ("registries", "*.json", _ANSWER_AGE),
+        ("origins", "*.json", _ANSWER_AGE),
+        ("told", "*", _RUN_AGE),
+    ):
+        for path in _older(directory / name, pattern, age):
             with suppress(OSError):
                 path.unlink()
                 removed.append(path)

@@ -80,6 +80,11 @@ OBJECTS_MISSING = 3
 PROJECTS = b"/workspace/"
 TOLD = 20
 GITLINK = b"160000"
+PROGRESS = "CODEX_PROJECTION_PROGRESS"
+"""If this variable is set, standard error has lines such as `checked out 12 of 345 files`."""
+
+REPORTING = ("checkout", "--progress")
+SAID = 1 << 16
 
 
 class Failure(Exception):
@@ -348,6 +353,8 @@ class Tree:
             **(more or {}),
         }
         try:
+            if args[:2] == REPORTING:
+                return _report_progress(["git", *OPTIONS, *args], self.path, environment)
             return subprocess.run(
                 ["git", *OPTIONS, *args],
                 check=False,
@@ -435,7 +442,8 @@ class Switch:
             # With an index that is up to date, git does not write files that are right.
             self._refresh()
             lost = [path for path in self._unlike_index() if tree.exists(path)]
-        tree._git("checkout", "--quiet", "--force", "--detach", self.head)
+        how = REPORTING if os.environ.get(PROGRESS) else ("checkout", "--quiet")
+        tree._git(*how, "--force", "--detach", self.head, more={b"GIT_PROGRESS_DELAY": b"0"})
         self._point()
         return lost
 
@@ -618,6 +626,39 @@ class Switch:
         now = time.time()
         if int(now) == int(image_made):
             time.sleep(1 - now % 1)
+
+
+def _report_progress(
+    command: list[str | bytes], cwd: bytes, env: dict[bytes, bytes]
+) -> subprocess.CompletedProcess[bytes]:
+    """
+    Run a checkout of git, and write how many files there are, now and then, as git says it.
+    """
+    said = b""
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        rest = b""
+        while True:
+            piece = os.read(process.stderr.fileno(), 4096)
+            *lines, rest = (rest + piece).replace(b"\r", b"\n").split(b"\n")
+            for line in [*lines, *([] if piece else [rest])]:
+                # `Updating files:  12% (4608/38402)`; `Checking out files:` before 2.24.
+                done, slash, total = line.partition(b"(")[2].partition(b")")[0].partition(b"/")
+                if slash and b" files: " in line and done.isdigit() and total.isdigit():
+                    sys.stderr.write(f"checked out {int(done)} of {int(total)} files\n")
+                    sys.stderr.flush()
+                else:
+                    said = (said + line + b"\n")[-SAID:]
+            if not piece:
+                break
+    return subprocess.CompletedProcess(command, process.returncode, b"", said)
 
 
 def trust(tree: Tree, plan: dict[str, Any]) -> None:

@@ -47,6 +47,9 @@ _SWITCHED = 101
 _HTTP_PORT = 80
 _URL_LIMIT = 200
 _PROCESS_LIMIT = 240
+_LONG = 160
+"""Characters of an explanation that is not repeated for each host."""
+
 _ORDER: tuple[Outcome, ...] = get_args(Outcome)
 _PLAIN = re.compile(
     r"(?:[a-z0-9-]+\.)*[a-z0-9][a-z0-9-]*\.[a-z]{2,}|allow|GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS",
@@ -153,10 +156,17 @@ def describe_problems(problems: Sequence[NetworkProblem], *, shown: int = _SHOWN
         shown: number of problems to describe; the others are counted.
     """
     lines: list[str] = []
+    said: set[str] = set()
     for problem in problems[:shown]:
         lines.append(str(problem))
-        if problem.first.explanation:
-            lines.append(f"    {printable(problem.first.explanation)}")
+        text = printable(problem.first.explanation)
+        # A browser has many hosts of its own, and a long explanation would hide the others.
+        alike = text.replace(problem.first.host, "")[:_LONG]
+        if len(text) > _LONG and alike in said:
+            lines.append("    as above")
+        elif text:
+            lines.append(f"    {text}")
+        said.add(alike)
         if asked := problem.asked_by():
             lines.append(f"    {asked}")
     if len(problems) > shown:

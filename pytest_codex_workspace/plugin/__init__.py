@@ -16,7 +16,7 @@ import pytest
 from ..errors import ConfigError
 from ..options.markers import DESCRIPTIONS, Keywords, read_keywords, read_markers
 from .as_started import as_started, remember_environment
-from .attempt import attempt_of, begin_attempt
+from .attempt import attempt_of, begin_attempt, end_attempts
 from .ci import begin_ci, ci_of
 from .failures import add_outcome, add_scope_hint, add_workspaces, hide_secrets
 from .frames import cut_frames
@@ -131,7 +131,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
     ):
         with suppress(Exception), as_started(item.config):
             prepare_for(item)
-    return (yield)
+    try:
+        return (yield)
+    finally:
+        end_attempts(item)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -173,7 +176,7 @@ def pytest_runtest_makereport(
         attempt.failed = True
         if call.when == "setup":
             add_scope_hint(item, report, str(call.excinfo))
-    add_workspaces(item, report)
+    add_workspaces(item, report, call.excinfo.value if call.excinfo else None)
     hide_secrets(item, report)
     if report.when == "teardown" or report.failed:
         add_outcome(item, report)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..reports.section import Position
     from ..workspace.handle import Workspace
 
-__all__ = ["Attempt", "attempt_of", "begin_attempt"]
+__all__ = ["Attempt", "attempt_of", "begin_attempt", "end_attempts"]
 
 
 @dataclass
@@ -29,7 +29,8 @@ class Attempt:
         in_call: whether a report is that of a subtest.
         workspaces: the workspaces, and how to start each by hand.
         accounts: what was added to the captured output.
-        shown: what of each workspace the reports of subtests have shown, by its container.
+        seen: what had happened in each workspace at the last subtest, by its container.
+        reported: what had happened there at the last report of a failure.
     """
 
     number: int = 1
@@ -39,7 +40,8 @@ class Attempt:
     in_call: bool = False
     workspaces: list[tuple[Workspace, str]] = field(default_factory=list)
     accounts: list[str] = field(default_factory=list)
-    shown: dict[str, Position] = field(default_factory=dict)
+    seen: dict[str, Position] = field(default_factory=dict)
+    reported: dict[str, Position] = field(default_factory=dict)
 
 
 _ATTEMPT = pytest.StashKey[Attempt]()
@@ -51,6 +53,14 @@ def begin_attempt(item: pytest.Item) -> None:
     """
     earlier = item.stash.get(_ATTEMPT, None)
     item.stash[_ATTEMPT] = Attempt(earlier.number + 1 if earlier else 1)
+
+
+def end_attempts(item: pytest.Item) -> None:
+    """
+    Forget the workspaces of *item*, which has been reported. pytest keeps all items until the end,
+    and each workspace has the output of commands, and requests.
+    """
+    attempt_of(item).workspaces.clear()
 
 
 def attempt_of(item: pytest.Item) -> Attempt:

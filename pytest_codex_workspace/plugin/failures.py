@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ExecError, ExecTimeout
 from ..unpatched import clock
 from .attempt import attempt_of
 from .items import uses_workspace
@@ -43,10 +44,17 @@ def add_scope_hint(item: pytest.Item, report: pytest.TestReport, text: str) -> N
         report.sections.append((_TITLE, _SCOPE_HINT))
 
 
-def add_workspaces(item: pytest.Item, report: pytest.TestReport) -> None:
+def add_workspaces(
+    item: pytest.Item, report: pytest.TestReport, error: BaseException | None
+) -> None:
     """
     Add a section on each workspace to the report of a failure: to a subtest's report with what
-    happened since the subtest before, to any other report with all of it.
+    happened since the subtest before, to any other report with what no report has shown.
+
+    Args:
+        item: the test.
+        report: its report.
+        error: what failed. If it has the output of a command, the section does not repeat it.
     """
     attempt = attempt_of(item)
     if not attempt.workspaces or not (attempt.in_call or report.failed):
@@ -54,12 +62,15 @@ def add_workspaces(item: pytest.Item, report: pytest.TestReport) -> None:
     from ..reports.section import failure_section, position_in
 
     for workspace, reproduce in attempt.workspaces:
-        since = None
+        container = workspace.container
+        since, now = attempt.reported.get(container), position_in(workspace)
         if attempt.in_call:
-            since = attempt.shown.get(workspace.container)
-            attempt.shown[workspace.container] = position_in(workspace)
+            since = attempt.seen.get(container)
+            attempt.seen[container] = now
         if report.failed:
-            _add_section(report, failure_section(workspace, reproduce, since))
+            attempt.reported[container] = now
+            said = str(error) if isinstance(error, ExecError | ExecTimeout) else ""
+            _add_section(report, failure_section(workspace, reproduce, since, said=said))
             # It has all of it now.
             report.sections = [one for one in report.sections if one[1] not in attempt.accounts]
 

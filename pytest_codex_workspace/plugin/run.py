@@ -22,6 +22,7 @@ from .workers import is_worker, worker_input
 
 if TYPE_CHECKING:
     from ..host.signals import EndingSignals
+    from ..reporting.output import Output
     from ..reports.collector import Collector
     from ..session import Session
 
@@ -54,7 +55,6 @@ def session_of(config: pytest.Config) -> Session:
     """
     from ..host.signals import EndingSignals
     from ..session import Session
-    from .ci import ci_of
 
     if SESSION not in config.stash:
         ends = config.stash[_ENDS] = ExitStack()
@@ -62,13 +62,24 @@ def session_of(config: pytest.Config) -> Session:
         signals = EndingSignals((signal.SIGTERM, signal.SIGHUP))
         ends.callback(_end_by_signal, signals)
         ends.enter_context(signals)
-        output = ci_of(config).output(config.stash[CONFIG].output, line_writer(config))
+        output = _output_of(config)
         collector = config.stash[COLLECTOR] = collector_of(config, output.note)
         with as_started(config):
             session = Session(config.stash[CONFIG], output, report=collector)
         config.stash[SESSION] = session
         ends.callback(session.close)
     return config.stash[SESSION]
+
+
+def _output_of(config: pytest.Config) -> Output:
+    from ..host.dirs import cache_dir
+    from ..reporting.shared import SharedFacts
+    from .ci import ci_of
+
+    output = ci_of(config).output(config.stash[CONFIG].output, line_writer(config))
+    if run := worker_input(config).get("testrunuid"):
+        output.is_news = SharedFacts(cache_dir() / "told", run).is_news
+    return output
 
 
 def close_session(config: pytest.Config) -> None:

@@ -17,7 +17,7 @@ from .git import isolated_environment
 from .pack import Copier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from _typeshed import WriteableBuffer
@@ -67,7 +67,11 @@ class Projection:
 
     @classmethod
     def of(
-        cls, snapshot: RepositorySnapshot, *, environ: Mapping[str, str] | None = None
+        cls,
+        snapshot: RepositorySnapshot,
+        *,
+        environ: Mapping[str, str] | None = None,
+        on_scratch: Callable[[Path], None] | None = None,
     ) -> Projection:
         """
         Pack the commit of *snapshot* from the host's repositories.
@@ -75,12 +79,13 @@ class Projection:
         Args:
             snapshot: the result of `open_repository`.
             environ: environment for git; that of this process if omitted.
+            on_scratch: called with the directory in which the packs grow.
 
         Raises:
             ProjectionError: objects are missing, or git failed.
         """
         try:
-            return cls._pack(snapshot, os.environ if environ is None else environ)
+            return cls._pack(snapshot, os.environ if environ is None else environ, on_scratch)
         except OSError as error:
             raise ProjectionError(
                 f"the projection of {snapshot.path} cannot be written to a temporary directory: "
@@ -88,10 +93,17 @@ class Projection:
             ) from None
 
     @classmethod
-    def _pack(cls, snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Projection:
+    def _pack(
+        cls,
+        snapshot: RepositorySnapshot,
+        environ: Mapping[str, str],
+        on_scratch: Callable[[Path], None] | None,
+    ) -> Projection:
         target = f"/workspace/{snapshot.name}"
         with tempfile.TemporaryDirectory(prefix="codex-projection-") as directory:
             scratch = Path(directory)
+            if on_scratch is not None:
+                on_scratch(scratch)
             env = isolated_environment(environ, scratch)
             copier = Copier(scratch, snapshot.object_format, env)
             plan = {
@@ -128,13 +140,16 @@ class Projection:
         """
         return self._archive.size
 
-    def open(self) -> BinaryIO:
+    def open(self, on_read: Callable[[int], object] = abs) -> BinaryIO:
         """
         Return a new reader of the whole archive.
 
         Readers are independent of each other, also in several threads.
+
+        Args:
+            on_read: called with the number of bytes that were read so far.
         """
-        return io.BufferedReader(_Reader(self._archive), _BUFFER)
+        return io.BufferedReader(_Reader(self._archive, on_read), _BUFFER)
 
     def close(self) -> None:
         """
@@ -204,8 +219,9 @@ class _Reader(io.RawIOBase):
     A reader with its own position in a shared archive.
     """
 
-    def __init__(self, archive: _Archive) -> None:
+    def __init__(self, archive: _Archive, on_read: Callable[[int], object]) -> None:
         self._archive = archive
+        self._on_read = on_read
         self._at = 0
 
     def readable(self) -> bool:
@@ -223,6 +239,7 @@ class _Reader(io.RawIOBase):
         data = self._archive.read(self._at, memoryview(buffer).nbytes)
         memoryview(buffer)[: len(data)] = data
         self._at += len(data)
+        self._on_read(self._at)
         return len(data)
 
 

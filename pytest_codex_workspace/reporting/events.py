@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -57,7 +56,6 @@ class EventOutput(Output):
         self._numbers: dict[Step, int] = {}
         self._last_progress: dict[Step, float] = {}
         self._count = 0
-        self._guard = threading.Lock()
 
     def event(self, event: str, **fields: Any) -> None:
         """
@@ -70,6 +68,12 @@ class EventOutput(Output):
         Write one fact.
         """
         self._progress("note", text=text)
+
+    def tell(self, event: str, text: str, **fields: Any) -> None:
+        """
+        Write one fact as an event of its own.
+        """
+        self._progress(event, text=text, **fields)
 
     def script(self, line: str) -> None:
         """
@@ -86,9 +90,16 @@ class EventOutput(Output):
 
     def started(self, step: Step) -> None:
         """
-        Write the start of *step*, with the number that its events share.
+        Write the start of *step*, with the number that its events share; of one that is not
+        announced once its progress is known.
         """
+        if step.announced:
+            self._begin(step)
+
+    def _begin(self, step: Step) -> None:
         with self._guard:
+            if step in self._numbers:
+                return  # Another thread has measured it.
             self._count += 1
             self._numbers[step] = self._count
         self._progress("step-started", step=self._numbers[step], title=step.title)
@@ -97,9 +108,12 @@ class EventOutput(Output):
         """
         Write how far *step* has come, but not more than once a second.
         """
-        progress, number = step.progress, self._numbers.get(step)
-        if progress is None or number is None:
+        progress = step.progress
+        if progress is None:
             return
+        if step not in self._numbers:
+            self._begin(step)
+        number = self._numbers[step]
         now, last = self._clock(), self._last_progress.get(step, float("-inf"))
         if progress.percent != 100 and now - last < _PROGRESS_INTERVAL:
             return
@@ -108,21 +122,26 @@ class EventOutput(Output):
             "progress",
             step=number,
             done=progress.done,
-            total=progress.total,
+            total=progress.total or None,
             unit=progress.unit,
             percent=progress.percent,
         )
 
     def ticked(self, step: Step) -> None:
         """
-        Write nothing: a program has a clock of its own.
+        Write how far *step* has come, where that is measured. A program has a clock of its own.
         """
+        if step.measure is not None and self.mode != "quiet":
+            step.look()
+            self.advanced(step)
 
     def ended(self, step: Step, *, ok: bool) -> None:
         """
         Write the end of *step*.
         """
-        number = self._numbers.pop(step)
+        number = self._numbers.pop(step, None)
+        if number is None:
+            return
         self._last_progress.pop(step, None)
         self._progress(
             "step-ended",

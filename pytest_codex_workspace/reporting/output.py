@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from ..text.phrases import cut_middle
 from ..text.printable import printable
 from ..text.units import show_duration
 from ..unpatched import clock
@@ -21,11 +22,14 @@ OutputMode = Literal["progress", "stream", "quiet"]
 Clock = Callable[[], float]
 """Seconds from a fixed point in time, never going back."""
 
-_PATIENCE = 10.0
-"""Seconds of silence after which a step reports that it is still running."""
+_PATIENCE = 4.0
+"""
+Seconds of silence after which a step reports that it is still running. With the second until the
+next look, nobody waits for more than 5.
+"""
 
-_LONGEST_PAUSE = 60.0
-"""The largest number of seconds between two such reports."""
+_LATEST = 120
+"""Characters of the last line of output that such a report shows."""
 
 
 class Step:
@@ -38,6 +42,9 @@ class Step:
             steps are reported only if they take long.
         started: when the step began, in seconds of the monotonic clock.
         progress: how far the step has come; `None` if that is unknown.
+        measure: returns the progress where nobody reports it; called now and then by a thread.
+        doing: which part of the step is running.
+        latest: the last line that it printed.
     """
 
     def __init__(
@@ -52,6 +59,9 @@ class Step:
         self.announced = announced
         self.started = clock()
         self.progress: Advance | None = None
+        self.measure: Callable[[], Advance | None] | None = None
+        self.doing = ""
+        self.latest = ""
         self._advanced = advanced
         self._clock = clock
 
@@ -69,11 +79,28 @@ class Step:
         self.progress = progress
         self._advanced(self)
 
+    def look(self) -> None:
+        """
+        Measure the progress.
+        """
+        measure = self.measure
+        if measure is not None:
+            # What is measured may be gone by now.
+            with suppress(OSError):
+                self.progress = measure() or self.progress
+
+    def begin(self, doing: str, measure: Callable[[], Advance | None] | None = None) -> None:
+        """
+        Enter the next part of the step, which has a progress of its own.
+        """
+        self.doing, self.progress, self.measure = doing, None, measure
+
     def __str__(self) -> str:
         """
         Describe the state of the step: `pulling x: 43 %, 3 of 12 layers, 25 s`.
         """
-        parts = [str(self.progress)] if self.progress else []
+        parts = [self.doing, str(self.progress or "")]
+        parts = [" ".join(part for part in parts if part)] if any(parts) else []
         return f"{self.title}: {', '.join([*parts, show_duration(self.duration)])}"
 
 
@@ -110,6 +137,11 @@ class Output:
         self._clock = clock
         self._lock = threading.RLock()
         self._last_write = float("-inf")
+        # Of several steps that run at the same time, the one that began last is reported.
+        self._steps: list[Step] = []
+        self._guard = threading.Lock()
+        # Of several processes of one run, one tells what all of them find.
+        self.is_news: Callable[[str, Mapping[str, Any]], bool] = lambda _event, _fields: True
 
     def note(self, text: str) -> None:
         """
@@ -117,6 +149,13 @@ class Output:
         """
         if self.mode != "quiet":
             self._write_line(f"codex: {printable(text)}")
+
+    def tell(self, event: str, text: str, **fields: Any) -> None:
+        """
+        Show one fact, which programs get as an *event* with *fields*.
+        """
+        if self.is_news(event, fields):
+            self.note(text)
 
     def script(self, line: str) -> None:
         """
@@ -138,6 +177,8 @@ class Output:
         Report a step: its start, that it is still running, and how long it took.
         """
         step = Step(title, self.advanced, announced=announced, clock=self._clock)
+        with self._guard:
+            self._steps.append(step)
         self.started(step)
         over = threading.Event()
         watch = threading.Thread(target=self._watch, args=(step, over), daemon=True)
@@ -149,6 +190,8 @@ class Output:
         finally:
             over.set()
             watch.join()
+            with self._guard:
+                self._steps.remove(step)
             self.ended(step, ok=ok)
 
     def started(self, step: Step) -> None:
@@ -166,12 +209,22 @@ class Output:
     def ticked(self, step: Step) -> None:
         """
         Report that *step* is still running. Called once every `period` by a
-        separate thread. The longer the step runs, the rarer the reports.
+        separate thread.
         """
+        if not self.is_last(step) or self.mode == "quiet":
+            return
         silence = self._clock() - max(self._last_write, step.started)
-        longest_pause = _LONGEST_PAUSE / _PATIENCE * self._patience
-        if silence >= min(longest_pause, max(self._patience, step.duration / 2)):
-            self.note(f"{step} so far")
+        if silence >= self._patience:
+            step.look()
+            latest = cut_middle(" ".join(step.latest.split()), _LATEST)
+            self.note(f"{step} so far" + (f"; last line: {latest}" if latest else ""))
+
+    def is_last(self, step: Step) -> bool:
+        """
+        Return whether no step that is running began after *step*.
+        """
+        with self._guard:
+            return bool(self._steps) and self._steps[-1] is step
 
     def ended(self, step: Step, *, ok: bool) -> None:
         """

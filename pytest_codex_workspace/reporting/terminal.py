@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -49,17 +48,6 @@ class TerminalOutput(Output):
         self._dim = not environ.get("NO_COLOR")
         self._shown = 0
         self._last_drawn = float("-inf")
-        # Of several steps that run at the same time, the last one is shown.
-        self._steps: list[Step] = []
-        self._guard = threading.Lock()
-
-    def started(self, step: Step) -> None:
-        """
-        Show *step* in place of the one that is shown now.
-        """
-        super().started(step)
-        with self._guard:
-            self._steps.append(step)
 
     def advanced(self, step: Step) -> None:
         """
@@ -71,23 +59,21 @@ class TerminalOutput(Output):
         """
         Redraw the line.
         """
+        if self.is_last(step):
+            step.look()
         self._draw(step)
 
     def ended(self, step: Step, *, ok: bool) -> None:
         """
         Erase the line, and write a line that stays.
         """
-        with self._guard:
-            self._steps.remove(step)
         with self._lock:
             self._erase()
             self._stream.flush()
         super().ended(step, ok=ok)
 
     def _draw(self, step: Step) -> None:
-        with self._guard:
-            shown = bool(self._steps) and self._steps[-1] is step
-        if self.mode == "quiet" or not shown:
+        if self.mode == "quiet" or not self.is_last(step):
             return
         with self._lock:
             now = self._clock()

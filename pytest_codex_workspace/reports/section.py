@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import CodexWorkspaceError
 from ..network.problems import describe_problems, list_problems, problems_of, setup_warning
-from ..text.phrases import counted
+from ..text.phrases import counted, cut_middle
 from ..workspace.command_log import CommandRecord
 from ..workspace.handle import SetupResult, Workspace, own_requests
 
@@ -15,8 +15,12 @@ __all__ = ["Position", "failure_section", "position_in"]
 
 _COMMANDS = 4
 _OUTPUT_LINES = 8
-_PROBLEMS = 4
+_PROBLEMS = (4, 3, 2, 1)
+"""Problems that are described, as many as there is room for."""
+
 _WIDTH = 160
+_ROOM = 30
+"""Lines of ours about one failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +48,41 @@ def position_in(workspace: Workspace) -> Position:
         return Position(commands)
 
 
-def failure_section(workspace: Workspace, reproduce: str, since: Position | None = None) -> str:
+def failure_section(
+    workspace: Workspace, reproduce: str, since: Position | None = None, *, said: str = ""
+) -> str:
     """
-    Return what is known of the workspace of a failed test: its last commands with
-    the end of their output, what went wrong on its network, and its setup.
+    Return what is known of the workspace of a failed test: what went wrong on its network, its
+    last commands with the end of their output, and its setup.
 
     Args:
         workspace: the workspace, running or not.
         reproduce: a command line that starts the same workspace by hand.
         since: leave out what was before this point.
+        said: the text of the error above, if it has the output of the last command.
     """
     since = since or Position()
     commands = list(workspace.commands)
     omitted = max(0, workspace.commands.omitted - since.commands)
     commands = commands[max(0, since.commands - workspace.commands.omitted) :]
-    lines = [f"{workspace!r}, cache {workspace.setup.cache}"]
+    head = [f"{workspace!r}, cache {workspace.setup.cache}"]
     if workspace.commands.lost:
-        lines.append(f"lost: {_cut(workspace.commands.lost)}")
-    lines += _commands(commands, omitted)
-    lines += _network(workspace, since.requests)
-    lines += _setup(workspace.setup)
-    lines.append(f"by hand: {reproduce}")
-    return "\n".join(lines)
+        # The first sentence; what to do is in the error.
+        why = workspace.commands.lost.removeprefix("the workspace is lost: ").partition(". ")[0]
+        head.append(f"lost: {_cut(why)}")
+    room = _ROOM - len(said.splitlines())
+    for shown in _PROBLEMS:
+        wrong, network = _network(workspace, since.requests, shown)
+        around = [*head, *wrong, *network, *_setup(workspace.setup, shown), f"by hand: {reproduce}"]
+        ran = _commands(commands, omitted, 0 if said else room - len(around))
+        # The end of a command's output matters more than the third request that was refused.
+        if len(around) + (len(ran) if said else _COMMANDS + _OUTPUT_LINES) <= room:
+            break
+    # The reason comes first, where there is one.
+    return "\n".join([*head, *wrong, *ran, *around[len(head) + len(wrong) :]])
 
 
-def _commands(records: Sequence[CommandRecord], omitted: int) -> list[str]:
+def _commands(records: Sequence[CommandRecord], omitted: int, room: int) -> list[str]:
     lines: list[str] = []
     last = len(records) - 1
     # Of a command in the middle only a failure matters; of the last, the end of its output.
@@ -80,7 +94,7 @@ def _commands(records: Sequence[CommandRecord], omitted: int) -> list[str]:
         record = records[at]
         lines.append(f"{_state(record)}: {_cut(record.text)}")
         if at == last:
-            lines += _output(record)
+            lines += _output(record, room - len(lines) - 2)
     return lines
 
 
@@ -93,10 +107,13 @@ def _state(record: CommandRecord) -> str:
     return text if record.duration is None else f"{text} after {record.duration:.1f} s"
 
 
-def _output(record: CommandRecord) -> list[str]:
+def _output(record: CommandRecord, room: int) -> list[str]:
+    room = min(room, _OUTPUT_LINES)
+    if room < 1:
+        return []
     printed = [("stdout", record.stdout), ("stderr", record.stderr)]
     used = [(name, text.splitlines()) for name, text in printed if text.strip()]
-    each = _OUTPUT_LINES // max(1, len(used))
+    each = max(1, room // max(1, len(used)))
     lines: list[str] = []
     for name, text in used:
         more = " (its end)" if len(text) > each else ""
@@ -105,32 +122,35 @@ def _output(record: CommandRecord) -> list[str]:
     return lines
 
 
-def _network(workspace: Workspace, since: int) -> list[str]:
+def _network(workspace: Workspace, since: int, shown: int) -> tuple[list[str], list[str]]:
+    """
+    Return what went wrong, or what else is to be said.
+    """
     try:
         requests = own_requests(workspace)[since:]
     except CodexWorkspaceError as error:
-        return [f"no network log: {_cut(str(error))}"]
+        return [], [f"no network log: {_cut(str(error))}"]
     problems = problems_of(requests)
     if not problems:
-        return [f"network: {counted(len(requests), 'request')}, none blocked or failed"]
+        return [], [f"network: {counted(len(requests), 'request')}, none blocked or failed"]
     wrong = sum(problem.count for problem in problems)
     return [
         f"network: {counted(len(requests), 'request')}, {wrong} blocked or failed",
         # Not cut: an entry to paste has to be whole.
-        *(f"  {line}" for line in describe_problems(problems, shown=_PROBLEMS)),
-    ]
+        *(f"  {line}" for line in describe_problems(problems, shown=shown)),
+    ], []
 
 
-def _setup(setup: SetupResult) -> list[str]:
+def _setup(setup: SetupResult, shown: int) -> list[str]:
     problems = problems_of(setup.requests)
     if not problems:
         return []
     return [
         setup_warning(cached=setup.cache == "hit"),
-        *(f"  {_cut(line)}" for line in list_problems(problems, shown=_PROBLEMS)),
+        *(f"  {_cut(line)}" for line in list_problems(problems, shown=shown)),
     ]
 
 
 def _cut(text: str) -> str:
     first, *more = text.splitlines() or [""]
-    return f"{first[:_WIDTH]} ..." if more or len(first) > _WIDTH else first
+    return f"{cut_middle(first, _WIDTH)} ..." if more else cut_middle(first, _WIDTH)

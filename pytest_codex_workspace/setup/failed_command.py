@@ -8,7 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["FailedCommand", "LastFailure"]
+from ..codex import NO_REMOTE
+from ..text.phrases import cut_middle
+from ..text.questions import NOBODY_ANSWERS, question_in
+
+__all__ = ["FailedCommand", "LastFailure", "advice_on"]
 
 # The script's shell reads this as BASH_ENV, after its profile. The shells that it starts do not.
 # Of what a script can see, `trap -p ERR` and the E in `$-` differ; `$?`, `$_` and PIPESTATUS do
@@ -23,6 +27,34 @@ _NOTE_LIMIT = 8 << 10
 _SCRIPT_LIMIT = 1 << 20
 _NUMBER = re.compile("[0-9]{1,9}")
 _WORDS = re.compile(r"\w")
+
+
+_NO_REMOTE = re.compile(
+    r"batch request: missing protocol|"
+    r"'(?:origin|upstream)' does not appear to be a git repository|"
+    r"Not a valid object name '?(?:origin|upstream)/|"
+    r"(?:ambiguous argument|bad revision|invalid reference:|pathspec) '?(?:origin|upstream)/|"
+    r"No such remote|No remote repository specified|No configured push destination|"
+    r"no tracking information for the current branch|"
+    r"fatal: couldn't find remote ref|(?:missing|unknown) revision '?(?:origin|upstream)/",
+    re.IGNORECASE,
+)
+"""What git and git-lfs say where there is no remote."""
+
+
+def advice_on(tail: str) -> list[str]:
+    """
+    Return what the last lines of a failed script reveal beyond their words, with what to do.
+
+    Args:
+        tail: the lines, without secrets.
+    """
+    found = []
+    if asked := question_in(tail):
+        found.append(f"it asked {cut_middle(asked, _LIMIT)!r}, and {NOBODY_ANSWERS}")
+    if _NO_REMOTE.search(tail):
+        found.append(f"{NO_REMOTE[0]}. {NO_REMOTE[1]}")
+    return found
 
 
 @dataclass(frozen=True, slots=True)

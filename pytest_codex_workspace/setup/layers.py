@@ -8,6 +8,7 @@ ready: a setup layer brought to a commit, in which `setup-from-cache-script.sh` 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,14 +18,15 @@ from typing import BinaryIO
 
 from ..cache.store import Build, Layer, LayerLabels, Recipe
 from ..codex import SELECT_RUNTIMES, SETUP, defaulted_runtimes
+from ..engine.protocol import Advance
 from ..errors import ExecTimeout, ProjectionError, SetupError
 from ..images.content_key import key_of
-from ..in_container.apply_projection import OBJECTS_MISSING
+from ..in_container.apply_projection import OBJECTS_MISSING, PROGRESS
 from ..network.matching import Phase
 from ..options.config import Config
 from ..projection.archive import COMMAND, Projection
 from ..projection.switch import switch_archive
-from ..reporting.output import Output
+from ..reporting.output import Output, Step
 from ..text.phrases import counted
 from ..text.printable import printable
 from ..workspace.launcher import Launcher, Running
@@ -39,6 +41,8 @@ __all__ = ["LayerBuilder"]
 
 _SAID_LIMIT = 1 << 20
 _SHOWN = 10
+_REPORT = re.compile(r"checked out ([0-9]{1,9}) of ([0-9]{1,9}) files\n?")
+"""What the program in a container says while it checks out."""
 
 
 class LayerBuilder:
@@ -228,20 +232,31 @@ class LayerBuilder:
     def _project(self, running: Running, spec: WorkspaceSpec) -> None:
         snapshot = spec.snapshot
         where = (str(snapshot.path), snapshot.head, len(snapshot.submodules))
-        with self._output.step(f"projecting {snapshot.name} at {snapshot.head[:12]}"):
+        with self._output.step(f"projecting {snapshot.name} at {snapshot.head[:12]}") as step:
             if where not in self._projections:
-                self._projections[where] = Projection.of(snapshot)
+                self._projections[where] = Projection.of(
+                    snapshot, on_scratch=lambda path: step.begin("packing", partial(_packed, path))
+                )
             projection = self._projections[where]
-            with projection.open() as archive:
-                result = self._check_out(running, archive)
+            step.begin("sending")
+
+            def sent(done: int) -> None:
+                step.advance(Advance(done, projection.size, "bytes"))
+
+            with projection.open(sent) as archive:
+                result = self._check_out(running, archive, step)
         self._tell(result, spec)
 
-    def _check_out(self, running: Running, archive: BinaryIO) -> ExecResult:
+    def _check_out(
+        self, running: Running, archive: BinaryIO, step: Step | None = None
+    ) -> ExecResult:
         self._launcher.put(running, Projection.unpack_dir, archive)
+        if step is not None:
+            step.begin("checking out", partial(_checked_out, running))
         limit = self._config.setup_timeout
         try:
             # Filters of the repository may run here, and git itself may be setup's.
-            return running.channel.run(COMMAND, cwd="/", timeout=limit)
+            return running.channel.run(COMMAND, cwd="/", env={PROGRESS: "1"}, timeout=limit)
         except ExecTimeout:
             raise ProjectionError(
                 f"git did not check the commit out within {limit:g} s in the workspace",
@@ -257,7 +272,8 @@ class LayerBuilder:
         if not result.ok:
             raise ProjectionError(
                 f"{snapshot.path} at {at} could not be checked out in the "
-                f"workspace (the image needs git and python3):\n{result.stderr.strip()[-2000:]}"
+                "workspace (the image needs git and python3):\n"
+                f"{_REPORT.sub('', result.stderr).strip()[-2000:]}"
             )
         paths, more = _lost(result.stdout)
         if paths:
@@ -313,6 +329,19 @@ class LayerBuilder:
             *(snapshot.identity, snapshot.name, snapshot.head, self._launcher.authority, parts),
             origin=str(snapshot.path),
         )
+
+
+def _packed(scratch: Path) -> Advance:
+    sizes = (path.stat().st_size for path in scratch.rglob("*") if path.is_file())
+    return Advance(sum(sizes), 0, "bytes")
+
+
+def _checked_out(running: Running) -> Advance | None:
+    """
+    Return what the program in the container says of its progress.
+    """
+    found = _REPORT.findall("\n".join(running.channel.running()))
+    return Advance(int(found[-1][0]), int(found[-1][1]), "files") if found else None
 
 
 def _lost(said: str) -> tuple[list[str], int]:

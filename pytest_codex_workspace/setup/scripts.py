@@ -13,18 +13,19 @@ from ..errors import CodexWorkspaceError, SetupError, WorkspaceLost
 from ..host.bounded_log import BoundedLog
 from ..host.dirs import cache_dir
 from ..network.matching import Phase
-from ..network.problems import describe_problems, is_problem, problems_of
+from ..network.problems import describe_problems, is_problem, list_problems, problems_of
 from ..network.rules.request import Request
 from ..options.config import Config
 from ..reporting.output import Output
 from ..secrets.secrets import NO_SECRETS, Secrets
 from ..text.option_names import spell_option
-from ..text.phrases import counted
+from ..text.phrases import counted, cut_middle
+from ..text.questions import NOBODY_ANSWERS, question_in
 from ..unpatched import clock
 from ..workspace.channel import Channel
 from ..workspace.launcher import Launcher, Running
 from ..workspace.result import out_of_memory
-from .failed_command import LastFailure
+from .failed_command import LastFailure, advice_on
 from .spec import WorkspaceSpec
 
 __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
@@ -32,11 +33,19 @@ __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
 _SCRIPTS: Mapping[Phase, str] = {"setup": SETUP, "resume": RESUME}
 _OUTPUT_LIMIT = 1024 * 1024
 _TAIL_LINES = 25
+_WIDTH = 200
+_ERROR_LINES = 26
+"""Lines of an error, which is shown with some more around it, and fits a screen."""
+
 _PROBLEMS = 5
 _REQUESTS = 500
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
 _IDLE = 60.0
+_UNFINISHED = 2.0
+"""Seconds after which a line is shown although it has not ended, as that of a question."""
+
+_TICK = 0.5
 _KILL_PATIENCE = 5.0
 """Seconds until the end of a killed script is not waited for any more."""
 
@@ -105,7 +114,7 @@ class ScriptRunner:
         script = _SCRIPTS[phase]
         if spec.secrets.names:
             self._output.note(f"{script} gets the secrets {', '.join(spec.secrets.names)}")
-        with self._output.step(f"running {script}"):
+        with self._output.step(f"running {script}") as step:
             try:
                 return run_script(
                     running.channel,
@@ -114,6 +123,7 @@ class ScriptRunner:
                     timeout=self._config.setup_timeout,
                     log_path=log_path_of(spec, f"{running.container[:12]}-{phase}"),
                     show=self._output.script,
+                    latest=lambda line: setattr(step, "latest", line),
                     secrets=spec.secrets,
                     requests=lambda: self._requests(running, phase),
                 )
@@ -133,15 +143,16 @@ def log_path_of(spec: WorkspaceSpec, what: str) -> Path:
 
 
 @contextmanager
-def _redacted(secrets: Secrets) -> Iterator[None]:
+def _lost_with(script: str, secrets: Secrets) -> Iterator[None]:
     """
-    Remove secrets from the error of a lost workspace. Its text has the last output of the agent,
-    and a script can write there.
+    Let the error of a lost workspace say what ran. Remove secrets from it: its text has the last
+    output of the agent, and a script can write there.
     """
     try:
         yield
     except WorkspaceLost as error:
-        raise WorkspaceLost(secrets.redaction.text(str(error))) from None
+        text = secrets.redaction.text(str(error))
+        raise WorkspaceLost(f"{script} was running: {text}") from None
 
 
 def run_script(
@@ -152,6 +163,7 @@ def run_script(
     timeout: float,
     log_path: Path,
     show: Callable[[str], None],
+    latest: Callable[[str], object] = len,
     secrets: Secrets = NO_SECRETS,
     requests: Callable[[], Sequence[Request]] = tuple,
     inside: str = INSIDE,
@@ -166,6 +178,7 @@ def run_script(
         timeout: limit in seconds.
         log_path: file for everything that the script prints.
         show: called with each line as it comes.
+        latest: called with the last line, also while it has no end, as that of a progress bar.
         secrets: further variables of the script; their values are removed from
             what is shown, logged and returned.
         requests: returns what the script has requested.
@@ -180,10 +193,10 @@ def run_script(
     expired, over = threading.Event(), threading.Event()
     waited: list[str] = []
     kept = bytearray()
-    shown = _Shown(show, log_path)
+    shown = _Shown(show, log_path, latest)
     env = secrets.values
     hidden = secrets.redaction.stream()
-    with _redacted(secrets):
+    with _lost_with(script, secrets):
         last_failure = LastFailure(channel, inside, secrets.redaction.text)
         last_failure.prepare()
         argv = ["bash", "-c", RUN, "bash", script, last_failure.bash_env]
@@ -200,10 +213,12 @@ def run_script(
     timer = threading.Timer(timeout, expire)
     timer.daemon = True
     timer.start()
-    idle = _Idle(channel, process.pid, lambda text: show(secrets.redaction.text(text)))
+    idle = _Idle(
+        channel, process.pid, lambda text: show(secrets.redaction.text(text)), shown.unfinished
+    )
     idle.start()
     try:
-        with _redacted(secrets):
+        with _lost_with(script, secrets):
             with BoundedLog(log_path, show) as log:
 
                 def take(piece: bytes) -> None:
@@ -244,21 +259,27 @@ def run_script(
         what += f": {out_of_memory()}"
     if "".join(waited):
         what += f"; it seemed to wait for input: {secrets.redaction.text(waited[0])}"
+    advice = advice_on(tail)
     wrong, refused, passed = _network_problems(requests)
-    # Beside the output, as its reader looks for the reason there.
-    for line in [f"it {what}", *wrong]:
+    # Beside the output, as its reader looks for the reason there. The error has what to do.
+    seen = list_problems(problems_of(refused), shown=_PROBLEMS)
+    for line in [f"it {what}", *advice, *seen]:
         show(f"... {line}")
-    advice = (
-        f"Full log: {log_path}\nThe cache was not changed. Fix the script, commit it (a workspace "
-        "contains only what is committed) and run again."
-    )
+    # Behind a full stop, the command would seem to end with it.
+    happened = [f"{script} {what}{'' if where and not expired.is_set() else '.'}", *advice, *wrong]
+    todo = [
+        f"Full log: {log_path}",
+        "The cache was not changed. Fix the script, commit it (a workspace contains only what is "
+        "committed) and run again.",
+    ]
+    room = _ERROR_LINES - len(happened) - len(todo) - 1
     raise SetupError(
-        f"{script} {what}.\n{_lines(wrong)}Last lines of its output:\n{_indented(tail)}\n{advice}",
+        "\n".join([*happened, "Last lines of its output:", *_indented(tail, room), *todo]),
         script=script,
         exit_code=None if expired.is_set() else code,
         log_path=log_path,
         tail=tail,
-        without_tail=f"{script} {what}.\n{advice}",
+        without_tail="\n".join([*happened, *todo]),
         shown=not shown.missed,
         where=where,
         requests=refused,
@@ -291,17 +312,20 @@ def _network_problems(
     return [title, *lines], tuple(wrong[-_REQUESTS:]), passed
 
 
-def _lines(lines: Sequence[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
-
-
 class _Idle:
     """
-    Tells when a script prints nothing and uses no processor time.
+    Tells when a script prints nothing and uses no processor time, and shows a line without an end.
     """
 
-    def __init__(self, channel: Channel, pid: int, show: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        pid: int,
+        show: Callable[[str], None],
+        unfinished: Callable[[], str],
+    ) -> None:
         self._channel = channel
+        self._unfinished = unfinished
         self._pid = pid
         self._show = show
         self._over = threading.Event()
@@ -329,10 +353,15 @@ class _Idle:
         self._over.set()
 
     def _watch(self) -> None:
-        told, before = 0.0, -1
+        told, before, looked = 0.0, -1, clock.monotonic()
         with suppress(OSError, ValueError):
-            while not self._over.wait(_IDLE / 2):
+            while not self._over.wait(min(_TICK, _UNFINISHED, _IDLE / 2)):
                 quiet = clock.monotonic() - self._printed
+                if quiet >= _UNFINISHED and question_in(self._unfinished()):
+                    self._show(f"... it seems to wait for an answer, and {NOBODY_ANSWERS}")
+                if clock.monotonic() - looked < _IDLE / 2:
+                    continue
+                looked = clock.monotonic()
                 if quiet < _IDLE / 2 or told == self._printed:
                     before = -1
                     continue
@@ -354,8 +383,11 @@ class _Shown:
     script. The log has more of them.
     """
 
-    def __init__(self, show: Callable[[str], None], log_path: Path) -> None:
+    def __init__(
+        self, show: Callable[[str], None], log_path: Path, latest: Callable[[str], object]
+    ) -> None:
         self._show = show
+        self._latest = latest
         self._log_path = log_path
         self._rest = b""
         self._second = 0.0
@@ -364,8 +396,29 @@ class _Shown:
         self._skipped = 0
         self.missed = False
         """Whether lines were left out."""
+        self._lock = threading.Lock()
 
     def feed(self, piece: bytes) -> None:
+        """
+        Take output, and show its complete lines.
+        """
+        with self._lock:
+            self._feed(piece)
+
+    def unfinished(self) -> str:
+        """
+        Show the last line, which has no end yet, and return it; what follows is shown as another.
+        """
+        with self._lock:
+            text = self._rest.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
+            if text.strip() and self._total > 0:
+                self._rest = b""
+                self._total -= 1
+                self._show(text)
+                return text
+            return ""
+
+    def _feed(self, piece: bytes) -> None:
         *lines, self._rest = (self._rest + piece).split(b"\n")
         self._rest = self._rest[-_LINE_LIMIT:]
         if clock.monotonic() - self._second > 1:
@@ -378,8 +431,15 @@ class _Shown:
         self._skipped += max(0, len(lines) - self._left)
         self._total -= min(self._left, len(lines))
         self._left = max(0, self._left - len(lines))
+        last = self._rest.rstrip(b"\r").rpartition(b"\r")[2].strip()
+        last = last or next((one for one in reversed(lines[-_TAIL_LINES:]) if one.strip()), b"")
+        if last:
+            self._latest(last[:_LINE_LIMIT].decode("utf-8", "replace"))
 
     def end(self) -> None:
+        """
+        Show what is left.
+        """
         self._show_skipped()
         if self._rest:
             self._show(self._rest.decode("utf-8", "replace"))
@@ -392,5 +452,6 @@ class _Shown:
         self._skipped = 0
 
 
-def _indented(text: str) -> str:
-    return "\n".join(f"  | {line}" for line in text.splitlines()) or "  | (nothing)"
+def _indented(text: str, room: int) -> list[str]:
+    lines = text.splitlines()[-room:]
+    return [f"  | {cut_middle(line, _WIDTH)}" for line in lines] or ["  | (nothing)"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..cache.entries import LayerKind
+from ..cache.provenance import CachedSetups
 from ..cache.store import Layer, LayerStore
 from ..codex import workspace_environment
 from ..engine.protocol import Engine
@@ -90,6 +91,7 @@ class WorkspaceStarter:
         runner: runs scripts.
         read_policy: reads the policies that tests name.
         cache: the cache mode.
+        cached_setups: tells of a cached setup before it is used.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class WorkspaceStarter:
         *,
         read_policy: Callable[[PolicyLike], Policy],
         cache: CacheMode,
+        cached_setups: CachedSetups,
     ) -> None:
         self._engine = engine
         self._store = store
@@ -110,6 +113,7 @@ class WorkspaceStarter:
         self._runner = runner
         self._read_policy = read_policy
         self._cache = cache
+        self._cached_setups = cached_setups
         self._histories: dict[str, _History] = {}
         self._ahead: set[str] = set()
         """Images that were built by `prepare` and not used yet."""
@@ -231,6 +235,7 @@ class WorkspaceStarter:
             yield self._store.ensure(self._builder.clean(spec))
             return
         setup = self._store.ensure(self._builder.setup(spec))
+        self._cached_setups.tell(spec.snapshot, setup)
         yield setup
         if top == "ready":
             recipe = self._builder.ready(spec, setup)

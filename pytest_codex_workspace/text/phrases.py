@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["counted", "did_you_mean", "was"]
+__all__ = ["counted", "cut_middle", "did_you_mean", "was"]
 
 
 def did_you_mean(name: str, known: Iterable[str], *, first: Iterable[str] = ()) -> str:
@@ -37,6 +37,16 @@ def counted(number: int, noun: str, plural: str = "") -> str:
         plural: the plural, if it is not formed with an s.
     """
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def cut_middle(text: str, length: int) -> str:
+    """
+    Return *text* with a mark in place of its middle, if it is longer than *length*.
+    """
+    if len(text) <= length:
+        return text
+    half = (length - 5) // 2
+    return f"{text[: length - 5 - half]} ... {text[-half:]}"
 
 
 def was(number: int) -> str:

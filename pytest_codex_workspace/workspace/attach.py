@@ -10,7 +10,7 @@ import signal
 import termios
 import threading
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -21,7 +21,7 @@ from .process import Lines, Process, Pty
 if TYPE_CHECKING:
     from .handle import Workspace
 
-__all__ = ["Streams", "known_term", "on_pipes", "on_terminal"]
+__all__ = ["Streams", "known_term", "on_pipes", "on_terminal", "run_attached"]
 
 _READ_SIZE = 1 << 16
 _PATIENCE = 2.0
@@ -68,6 +68,34 @@ class Streams:
                     if rows and columns:
                         return rows, columns
         return 24, 80
+
+
+def run_attached(
+    workspace: Workspace, command: Sequence[str], streams: Streams, *, terminal: bool
+) -> int:
+    """
+    Run a command of a workspace, connected to the user's streams.
+
+    Args:
+        workspace: the workspace.
+        command: program and arguments.
+        streams: the user's side.
+        terminal: whether the command runs on a terminal.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        WorkspaceLost: the workspace has ended.
+        BrokenPipeError: nobody reads the output.
+    """
+
+    def start(pty: Pty | None = None) -> Process:
+        return workspace.start(command, pty=pty)
+
+    if terminal:
+        return on_terminal(start, streams, known_term(workspace, os.environ.get("TERM", "")))
+    return on_pipes(start, streams)
 
 
 def on_terminal(start: Callable[[Pty], Process], streams: Streams, term: str) -> int:

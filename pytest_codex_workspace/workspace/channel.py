@@ -89,6 +89,11 @@ class Ready:
     milliseconds: float
 
 
+_AFTER_LOSS = (
+    "Run it again, in a new workspace; if that is lost, too, see what ends containers here."
+)
+
+
 class Channel:
     """
     Commands and files in one workspace. Many threads may use one channel.
@@ -234,7 +239,7 @@ class Channel:
             end = call.wait(deadline, limit) or call.abandon()
         except BaseException as error:
             if was_interrupted(error):
-                error.add_note(self._so_far(call))
+                error.add_note(self._so_far(call, *self._running[call]))
             with suppress(WorkspaceLost):
                 call.abandon()
             raise
@@ -250,10 +255,12 @@ class Channel:
         """
         Return what each command that is waited for has printed so far.
         """
-        return [self._so_far(call) for call in list(self._running)]
+        found = list(self._running.items())
+        return [self._so_far(call, *facts) for call, facts in found]
 
-    def _so_far(self, call: CommandCall) -> str:
-        argv, began, cwd = self._running[call]
+    def _so_far(
+        self, call: CommandCall, argv: str | Sequence[str], began: float, cwd: str | None
+    ) -> str:
         so_far = Exit(0, clock.monotonic() - began, truncated=False, timed_out=False)
         return still_running(self._result(call, argv, so_far, cwd))
 
@@ -646,7 +653,8 @@ class Channel:
         if self._closed:
             text = "the workspace is closed"
         else:
-            text = f"the workspace is lost: {reason or self._described()}{self._last_output()}"
+            why = reason or self._described()
+            text = f"the workspace is lost: {why}. {_AFTER_LOSS}{self._last_output()}"
         with self._lock:
             if self._lost is None:
                 self._lost = text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
@@ -214,6 +215,28 @@ class Workspace:
         if not source.exists():
             raise _missing("file", source)
         unpack(self._engine.get_archive(self.container, str(source)), Path(host_path))
+
+    def shell(self) -> int:
+        """
+        Open a bash login shell in the project directory, connected to the streams of this
+        process, and wait for its end. It is meant for a debugger: under `pytest --pdb`, the
+        workspace of a failed test is alive.
+
+        Without a terminal, the shell reads commands from standard input.
+
+        Returns:
+            The exit code of the shell.
+
+        Raises:
+            WorkspaceLost: the workspace has ended.
+        """
+        from .attach import Streams, run_attached
+
+        streams = Streams()
+        main = threading.current_thread() is threading.main_thread()
+        return run_attached(
+            self, ("bash", "--login"), streams, terminal=main and streams.interactive
+        )
 
     def _cwd(self, cwd: str | PurePath | None) -> str:
         return str(self.project if cwd is None else self.project / cwd)

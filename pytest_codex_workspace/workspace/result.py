@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING
 
 from ..errors import CodexWorkspaceError, ExecError, ExecTimeout
 from ..text.option_names import spell_option
+from ..text.phrases import cut_middle
 from ..text.printable import printable
+from ..text.questions import NOBODY_ANSWERS, question_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["ExecResult", "out_of_memory", "still_running", "timed_out", "was_interrupted"]
 
-_TAIL_LINES = 20
-_TAIL_LENGTH = 4000
+_LINES = 12
+"""Lines of output that an error shows."""
+
+_WIDTH = 200
+_TAIL_LENGTH = 20_000
 _SHOWN = 200
 
 
@@ -85,21 +90,26 @@ class ExecResult:
             raise ExecError(self.describe(_ended_by(self.exit_code)), result=self)
         return self
 
-    def describe(self, what: str) -> str:
+    def describe(self, what: str, waits: str = "") -> str:
         """
-        Return *what* happened to the command, and the last lines of its output, without
-        control sequences.
+        Return *what* happened to the command, what it seems to wait for, and the last lines of
+        its output, without control sequences.
         """
-        lines = [f"{what}, after {self.duration:.2f} s: {self.command}"]
-        if self.cwd:
-            lines.append(f"in {self.cwd}")
+        lines = [f"{what}, after {self.duration:.2f} s: {self._first_line()}"]
+        out, err = _tail(self.stdout_bytes), _tail(self.stderr_bytes)
+        if waits:
+            lines.append(f"it seemed to wait for input: {waits}")
+        if asked := question_in("".join(out)) or question_in("".join(err)):
+            lines.append(f"it asked {cut_middle(asked, _WIDTH)!r}, and {NOBODY_ANSWERS}")
         if self.out_of_memory:
             lines.append(out_of_memory())
-        for name, text in (("stdout", self.stdout_bytes), ("stderr", self.stderr_bytes)):
-            tail = text[-_TAIL_LENGTH:].decode("utf-8", "replace").splitlines()[-_TAIL_LINES:]
+        if self.cwd:
+            lines.append(f"in {self.cwd}")
+        for name, tail, other in (("stdout", out, err), ("stderr", err, out)):
             if tail:
+                room = max(_LINES // 2, _LINES - len(other))
                 lines.append(f"the end of its {name}:")
-                lines += [f"  | {line}" for line in tail]
+                lines += [f"  | {cut_middle(line.rstrip(), _WIDTH)}" for line in tail[-room:]]
             else:
                 lines.append(f"nothing on its {name}")
         return printable("\n".join(lines))
@@ -127,9 +137,17 @@ class ExecResult:
                 shown.append(f"{name}={_text(output)!r}")
         return f"ExecResult({', '.join(shown)})"
 
+    def _first_line(self) -> str:
+        first, *more = self.command.strip().splitlines() or [""]
+        return cut_middle(first, 2 * _WIDTH) + (" ..." if more else "")
+
     def _short_command(self) -> str:
         text = repr(self.args if isinstance(self.args, str) else list(self.args))
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _tail(data: bytes) -> list[str]:
+    return data[-_TAIL_LENGTH:].decode("utf-8", "replace").splitlines(keepends=True)
 
 
 def _text(data: bytes) -> str:
@@ -156,10 +174,7 @@ def timed_out(result: ExecResult, timeout: float, waits: str = "") -> ExecTimeou
         waits: what it seemed to wait for.
     """
     what = f"command exceeded its timeout of {timeout:g} s and was killed"
-    text = result.describe(what)
-    if waits:
-        text += f"\nit seemed to wait for input: {waits}"
-    return ExecTimeout(text, result=result, timeout=timeout)
+    return ExecTimeout(result.describe(what, waits), result=result, timeout=timeout)
 
 
 def was_interrupted(error: BaseException) -> bool:

@@ -78,9 +78,10 @@ class StubProjection:
     def __init__(self, found: RepositorySnapshot) -> None:
         self._head = found.head
 
-    of = classmethod(lambda cls, found: cls(found))
+    of = classmethod(lambda cls, found, on_scratch=None: cls(found))
+    size = 0
 
-    def open(self) -> BinaryIO:
+    def open(self, on_read: Any = None) -> BinaryIO:
         return tar_of("codex-projection/plan.json", json.dumps({"head": self._head}).encode())
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,23 @@ def set_size(terminal: int, rows: int, columns: int) -> None:
 
 class TerminalUser:
     """
-    Starts `codex-workspace` with *arguments* on a terminal of its own.
+    Starts `codex-workspace`, or another *program*, with *arguments* on a terminal of its own.
     """
 
     def __init__(
-        self, *arguments: str, cwd: Path, size: tuple[int, int] = (30, 100), term: str = "xterm"
+        self,
+        *arguments: str,
+        cwd: Path,
+        size: tuple[int, int] = (30, 100),
+        term: str = "xterm",
+        program: Sequence[str] = COMMAND,
     ) -> None:
         self.master, self._slave = os.openpty()
         set_size(self.master, *size)
         self.modes = self._modes()
         self.seen = ""
         self.run = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*program, *arguments],
             cwd=cwd,
             env={**os.environ, "TERM": term},
             stdin=self._slave,
@@ -62,6 +68,12 @@ class TerminalUser:
 
     def _modes(self) -> list[Any]:
         return termios.tcgetattr(self._slave)
+
+    def modes_now(self) -> list[Any]:
+        """
+        Return the modes of the terminal.
+        """
+        return self._modes()
 
     @property
     def unchanged(self) -> bool:

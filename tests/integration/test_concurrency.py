@@ -11,7 +11,7 @@ import pytest
 
 from pytest_codex_workspace.engine import labels
 
-from ..conftest import init_repo, scripts
+from ..conftest import commit, init_repo, scripts
 from .runs import PYTEST, objects_of, running, until
 
 # The script continues when the test lets it, or at once.
@@ -80,7 +80,8 @@ def test_four_workers(project, codex_engine):
 @pytest.mark.promise("S7")
 def test_two_runs_at_once(project, codex_engine):
     """
-    S7: Of two runs of one repository, the second uses the setup of the first.
+    S7: Of two runs of one repository, the second uses the setup of the first. So does a later
+    run, which says once, and not for each worker, how old the setup is and what changed since.
     """
     suite = (*PYTEST, *OPTIONS, WAITING, "test_it.py")
     with running(*suite, cwd=project) as first:
@@ -94,6 +95,13 @@ def test_two_runs_at_once(project, codex_engine):
     assert "cache hit 3, miss 1" in first.output
     assert "cache hit 4" in second.output
     assert "setup begins" not in second.output
+    assert "the cached setup" not in first.output
+
+    commit(project / "repo", {"package-lock.json": "{}"})
+    with running(*PYTEST, "-n2", *OPTIONS, WAITING, "-k", "0 or 1", cwd=project) as third:
+        assert third.end() == 0, third.output
+    assert third.output.count("the cached setup of repo is used, made ") == 1
+    assert "; package-lock.json has changed since: setup-from-cache" in third.output
 
 
 @pytest.mark.promise("S7")

@@ -57,8 +57,8 @@ def values_of(events: list[dict[str, Any]], event: str, field: str) -> list[Any]
 @pytest.mark.promise("S8", "S16")
 def test_a_run_as_events(run, tmp_path):
     """
-    S16: The events show the whole chain in order. S8: The lines of a script come between the
-    start and the end of its step.
+    S16: The events show the whole chain in order, and the use of the cache before all other steps.
+    S8: The lines of a script come between the start and the end of its step.
     """
     setup = (
         "mkdir node_modules; echo state >node_modules/state\n"
@@ -106,8 +106,13 @@ def test_a_run_as_events(run, tmp_path):
         found = (one["reason"], one["phase"], one["url"])
         assert ("plain-http", "resume", "http://plain.example/from-resume") == found
 
-    code, warm, _ = run("run", repo, SLIM, "--output=quiet")
-    assert (0, ["result"], "hit") == (code, [one["event"] for one in warm], warm[-1]["cache"])
+    commit(repo, {"web/package-lock.json": "{}", "README": "changed"})
+    code, warm, _ = run("run", repo, SLIM)
+    assert (0, "hit") == (code, warm[-1]["cache"])
+    assert [(head, ["web/package-lock.json"])] == [
+        (one["commit"], one["changed"]) for one in warm if one["event"] == "cached-setup"
+    ]
+    assert warm[0]["event"] == "cached-setup"
     assert result["key"] == warm[-1]["key"]
 
     code, (explained,), _ = run("cache", "explain", repo, SLIM)

@@ -44,6 +44,8 @@ def project(tmp_path: Path) -> Path:
 
 
 LIMITS = """
+import unittest
+
 import pytest
 
 @pytest.mark.timeout(20)
@@ -67,6 +69,17 @@ def test_parts(codex_workspace, subtests):
     for name in ("first", "second"):
         with subtests.test(name):
             assert codex_workspace.exec(f"curl -fsS http://{name}.example/").ok
+
+class TestOld(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _workspace(self, codex_workspace):
+        self.ws = codex_workspace
+
+    def test_old(self):
+        with self.subTest("part"):
+            self.ws.exec("curl -fsS http://old-part.example/", check=True)
+        self.ws.exec("curl -fsS http://old-test.example/")
+        self.fail("no")
 """
 
 CONFTEST = """
@@ -81,8 +94,8 @@ def pytest_timeout_set_timer(item):
 def test_failures_show_what_happened_in_their_workspaces(project, monkeypatch):
     """
     Setup comes before the time of a test begins. A hung command is shown with its output and
-    without our frames; fixtures and subtests that fail show what was blocked, each its own. In
-    GitLab's log, setup is a section.
+    without our frames; fixtures, subtests and unittest's tests that fail show what was blocked,
+    each its own, in at most 30 lines. In GitLab's log, setup is a section.
     """
     (project / "conftest.py").write_text(CONFTEST)
 
@@ -106,10 +119,17 @@ def test_failures_show_what_happened_in_their_workspaces(project, monkeypatch):
     reasons = shown.splitlines()
     for place in ("in-setup", "in-teardown"):
         assert any(f"{place}.example" in line and "plain-http" in line for line in reasons)
+    old = failures[failures.index("_ TestOld.test_old ") :]
+    part, whole = (one.partition("\n___")[0] for one in old.split("- codex workspace -")[1:3])
+    assert "old-part.example" in part
+    assert "old-part.example" not in whole
+    assert "old-test.example" in whole
     parts = failures[failures.index("_ test_parts ") :]
     first, second = (part.partition("\n___")[0] for part in parts.split("- codex workspace -")[1:3])
     assert "first.example" in first
     assert "second.example" not in first
+    for section in failures.split("- codex workspace -")[1:]:
+        assert len(section.partition("\n___")[0].splitlines()) <= 31, section
     assert "second.example" in second
     assert "first.example" not in second
 
@@ -316,7 +336,7 @@ def test_a_setup_that_dies_of_a_refused_request_says_so(tmp_path):
     for text in (plain.stdout, plain.stderr):
         assert where in text
         assert "blocked: [setup] GET http://gone.example/ (plain-http)" in text
-        assert "http: allow" in text
+    assert "http: allow" in plain.stderr
     error = json.loads(events.stdout.splitlines()[-1])
     [problem] = error["problems"]
     assert (error["where"], problem["reason"], problem["count"]) == (where, "plain-http", 1)

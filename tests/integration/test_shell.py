@@ -12,6 +12,7 @@ import pytest
 
 from ..conftest import commit, git, init_repo, scripts
 from ..helpers.user import COMMAND, TerminalUser, set_size
+from .runs import PYTEST
 from .test_life_cycle import objects_of, until
 
 PROMPT = r"root@[\w.-]+:/workspace/[\w.-]+# "
@@ -82,6 +83,36 @@ def test_a_shell_is_as_one_on_this_machine(sit, plain_repo, engine):
     assert user.unchanged
     assert "Traceback" not in user.seen
     assert not (plain_repo / "made-inside").exists()
+    assert nothing_left(engine, user.run.pid)
+
+
+DEBUGGED = """
+def test_it(codex_workspace):
+    codex_workspace.path("state").write_text("of the test")
+    assert codex_workspace.exec("exit 3").ok
+"""
+
+
+def test_a_shell_in_the_workspace_of_a_failed_test(sit, plain_repo, tmp_path, engine):
+    """
+    Under --pdb, it shows what the test has left. The debugger goes on after it, with a terminal as
+    before, and nothing is left in the end.
+    """
+    (tmp_path / "test_it.py").write_text(DEBUGGED)
+    options = (f"--codex-repo={plain_repo}", "--codex-image=slim", "--pdb", "test_it.py")
+    user = sit(*options, program=PYTEST)
+
+    user.until(r"\(Pdb\) ")
+    modes = user.modes_now()
+    user.type("codex_workspace.shell()\n")
+    user.until(PROMPT)
+    user.say("cat state; tty", r"\nof the test(?s:.*)/dev/pts/\d+\r\n")
+    user.type("exit 7\n")
+    user.until(r"logout\r\n\S*7\r\n\(Pdb\) ")
+    assert user.modes_now() == modes
+    user.type("quit\n")
+
+    assert user.end() == 2
     assert nothing_left(engine, user.run.pid)
 
 

@@ -13,14 +13,42 @@ def test_another_attempt_starts_afresh(pytester):
     begin_attempt(item)
     first = attempt_of(item)
     first.failed = True
-    first.shown["container"] = None
+    first.seen["container"] = None
 
     begin_attempt(item)
     second = attempt_of(item)
 
     assert (1, 2) == (first.number, second.number)
-    assert (False, {}) == (second.failed, second.shown)
+    assert (False, {}) == (second.failed, second.seen)
     assert second is attempt_of(item)
+
+
+def test_workspaces_are_forgotten_with_their_test(pytester):
+    """
+    Not before its last phase is reported. A session of many tests does not grow with them.
+    """
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_codex_workspace.plugin.attempt import attempt_of
+        items = []
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport(item, call):
+            attempt_of(item).workspaces.append(call.when)
+            items.append(item)
+            print(call.when, attempt_of(item).workspaces)
+            return (yield)
+        def pytest_sessionfinish():
+            print("left", [attempt_of(item).workspaces for item in items])
+        """
+    )
+    pytester.makepyfile("def test_passes(): pass")
+
+    result = pytester.runpytest("-s")
+
+    shown = result.stdout.str()
+    assert "teardown ['setup', 'call', 'teardown']" in shown
+    assert "left [[], [], []]" in shown
 
 
 def test_how_a_test_ended_is_known_in_its_teardown(pytester):

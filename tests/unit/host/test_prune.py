@@ -50,6 +50,17 @@ def test_what_was_remembered_of_images_is_forgotten(tmp_path):
     assert new.exists()
 
 
+def test_what_a_run_has_told_is_forgotten(tmp_path):
+    """
+    After a day, when no worker of that run is left.
+    """
+    old, new = put(tmp_path / "told" / "a", 2), put(tmp_path / "told" / "b", 0)
+
+    assert [old] == prune_cache_dir(tmp_path)
+
+    assert new.exists()
+
+
 def test_an_empty_cache_directory_is_no_error(tmp_path):
     """
     Nothing is created.

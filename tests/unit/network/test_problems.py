@@ -200,3 +200,27 @@ def test_a_problem_says_who_asked() -> None:
     assert lines[2] == "    asked by: sh › pip install x (and 2 other processes)"
     assert problems[0].to_dict()["processes"] == ["sh › pip install x", "node get.js", "curl x"]
     assert "asked by" not in "".join(describe_problems(problems_of([one])))
+
+
+def test_a_long_explanation_is_not_repeated() -> None:
+    """
+    A browser asks many hosts of its own. A short one is told for each host.
+    """
+    long = "The client opened a tunnel to {0}, and " + "so on " * 40 + "({0} has ended)"
+    requests = [
+        judged(HTTPS_ONLY, at=number, scheme="https", host=host)
+        for number, host in enumerate(("a.example", "b.example"), 1)
+    ]
+    requests = [
+        replace(one, verdict="failed", explanation=long.format(one.host)) for one in requests
+    ]
+    plain = [
+        judged(HTTPS_ONLY, at=number, scheme="http", port=80, host=host, encrypted=False)
+        for number, host in enumerate(("c.example", "d.example"), 3)
+    ]
+
+    lines = describe_problems(problems_of([*requests, *plain]))
+
+    assert lines.count("    as above") == 1
+    assert sum("so on so on" in line for line in lines) == 1
+    assert sum("Use https://" in line for line in lines) == 2

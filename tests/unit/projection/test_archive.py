@@ -706,3 +706,25 @@ class TestSubmodules:
         lib = Repository(project(outer, tmp_path / "w").path / "lib", repo.env)
 
         assert lib.git("rev-list", "--count", "HEAD") == "1"
+
+
+def test_each_part_of_a_projection_tells_its_progress(
+    repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Packing by the files in a directory, sending by bytes, and checking out by files, if asked.
+    """
+    monkeypatch.setenv(apply_projection.PROGRESS, "1")
+    scratch: list[Path] = []
+    read: list[int] = []
+    with Projection.of(
+        open_repository(repo.path, environ=repo.env), on_scratch=scratch.append
+    ) as projection:
+        with projection.open(read.append) as archive:
+            archive.read()
+        code, said = apply(projection, tmp_path / "target")
+
+    assert len(scratch) == 1
+    assert read == sorted(read)
+    assert read[-1] == projection.size
+    assert (code, said.splitlines()[-1]) == (0, "checked out 3 of 3 files")

@@ -36,6 +36,7 @@ def report(output, work=lambda: None):
     Report something of each kind; *work* is done in the step.
     """
     output.note("a note")
+    output.tell("cached-setup", "a fact", key="k")
     with output.step("pulling x") as step:
         step.advance(Advance(1, 3, "layers", 40))
         output.script("a line")
@@ -57,10 +58,11 @@ def test_each_event_has_a_time_and_a_kind():
     lines = Written()
     report(EventOutput("progress", lines.append, clock=lambda: now), work)
 
-    kinds = ["note", "step-started", "progress", "script", "step-ended", "result"]
+    kinds = ["note", "cached-setup", "step-started", "progress", "script", "step-ended", "result"]
     assert kinds == lines.kinds
-    note, started, progress, script, ended, result = lines.events
+    note, fact, started, progress, script, ended, result = lines.events
     assert all(isinstance(one["time"], float) for one in lines.events)
+    assert ("a fact", "k") == (fact["text"], fact["key"])
     assert ("a note", "a line", 0) == (note["text"], script["line"], result["exit_code"])
     assert (1, "pulling x") == (started["step"], started["title"])
     assert {"step": 1, "done": 1, "total": 3, "unit": "layers", "percent": 40} == {
@@ -70,13 +72,34 @@ def test_each_event_has_a_time_and_a_kind():
     assert 2.5 == ended["duration"]
 
 
+def test_a_step_that_is_not_announced_is_an_event_when_its_progress_is_known():
+    """
+    What is measured is written, too. Without progress, there is nothing to say.
+    """
+    now = 0.0
+    lines = Written()
+    output = EventOutput("progress", lines.append, clock=lambda: now)
+    for measure in (None, lambda: Advance(3, 0, "bytes")):
+        with output.step("saving", announced=False) as step:
+            step.begin("copying", measure)
+            now += 10
+            output.ticked(step)
+
+    assert lines.kinds == ["step-started", "progress", "step-ended"]
+    assert {one["step"] for one in lines.events} == {1}
+    assert (lines.events[1]["done"], lines.events[1]["total"]) == (3, None)
+
+
 @pytest.mark.parametrize(
     ("mode", "kinds"),
     [
         ("quiet", ["result"]),
         (
             "stream",
-            ["note", "step-started", "progress", "script", "detail", "step-ended", "result"],
+            [
+                *("note", "cached-setup", "step-started", "progress", "script", "detail"),
+                *("step-ended", "result"),
+            ],
         ),
     ],
 )
@@ -98,7 +121,7 @@ def test_a_step_that_failed_has_an_end():
     output = EventOutput("progress", lines.append)
     with pytest.raises(ValueError, match="no"), output.step("first"):
         raise ValueError("no")
-    with output.step("second", announced=False):
+    with output.step("second"):
         pass
 
     assert [(1, False), (2, True)] == [

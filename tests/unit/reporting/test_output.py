@@ -6,6 +6,7 @@ import io
 import re
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -118,22 +119,22 @@ def test_a_step_that_prints_does_not_report_that_it_is_still_running(clock):
     output = Output("progress", lines.append, clock=clock)
 
     with output.step("running x") as step:
-        clock.advance(9)
+        clock.advance(3)
         output.script("a line")
-        clock.advance(9)
+        clock.advance(3)
         output.ticked(step)
         assert ["codex: running x ...", "  | a line"] == lines
         clock.advance(1)
         output.ticked(step)
 
-    assert "codex: running x: 19 s so far" == lines[2]
+    assert "codex: running x: 7 s so far" == lines[2]
 
 
-def test_reports_become_rarer_as_a_step_goes_on(clock):
+def test_nobody_waits_longer_than_five_seconds(clock):
     """
-    A setup of an hour does not fill a page with reports.
+    Not even in a setup of an hour: a program that reads the lines may take silence for a hang.
     """
-    times = []
+    times = [0.0]
     output = Output("progress", lambda line: times.append(clock.now - 1000), clock=clock)
 
     with output.step("running x") as step:
@@ -141,7 +142,62 @@ def test_reports_become_rarer_as_a_step_goes_on(clock):
             clock.advance(1)
             output.ticked(step)
 
-    assert [0, 10, 20, 40, 80, 140, 200, 260, 300] == times
+    assert max(later - sooner for sooner, later in pairwise(times)) <= 5
+
+
+def test_a_step_tells_what_it_does(clock):
+    """
+    Its part with a progress of its own, which may have to be measured, and its last line.
+    """
+    lines: list[str] = []
+    output = Output("progress", lines.append, clock=clock)
+
+    def gone():
+        raise FileNotFoundError
+
+    with output.step("projecting x", announced=False) as step:
+        for doing, measure in (
+            ("packing", lambda: Advance(12_000_000, 0, "bytes")),
+            ("sending", None),
+            ("checking out", lambda: Advance(40, 38_402, "files")),
+            ("ending", gone),
+        ):
+            step.begin(doing, measure)
+            if not measure:
+                step.advance(Advance(12_000_000, 120_000_000, "bytes"))
+            clock.advance(5)
+            output.ticked(step)
+        step.latest = " 45 %\t" + "x" * 500 + " done "
+        clock.advance(5)
+        output.ticked(step)
+
+    assert [
+        "codex: projecting x: packing 12 MB, 5 s so far",
+        "codex: projecting x: sending 12 MB of 120 MB, 10 s so far",
+        "codex: projecting x: checking out 40 of 38402 files, 15 s so far",
+        "codex: projecting x: ending, 20 s so far",
+    ] == lines[:4]
+    assert lines[4].startswith("codex: projecting x: ending, 25 s so far; last line: 45 % xxx")
+    assert lines[4].endswith("xxx done")
+    assert len(lines[4]) < 190
+
+
+def test_of_several_steps_the_last_is_reported(clock):
+    """
+    It is what the others wait for.
+    """
+    lines: list[str] = []
+    output = Output("progress", lines.append, clock=clock)
+
+    with output.step("outer", announced=False) as outer:
+        with output.step("inner", announced=False) as inner:
+            clock.advance(5)
+            output.ticked(outer)
+            output.ticked(inner)
+        clock.advance(5)
+        output.ticked(outer)
+
+    assert ["codex: inner: 5 s so far", "codex: outer: 10 s so far"] == lines
 
 
 def test_a_step_that_is_not_announced_is_reported_when_it_takes_long(clock):
@@ -152,7 +208,7 @@ def test_a_step_that_is_not_announced_is_reported_when_it_takes_long(clock):
     output = Output("progress", lines.append, clock=clock)
 
     with output.step("asking", announced=False) as step:
-        clock.advance(9)
+        clock.advance(3)
         output.ticked(step)
     assert [] == lines
 

@@ -104,19 +104,39 @@ def test_the_requests_of_a_setup_are_shown_once() -> None:
 
 def test_a_section_fits_a_screen() -> None:
     """
-    However much went wrong, the section has at most 40 lines, and only the entry to
-    paste and explanations may be long.
+    However much went wrong, the section has at most 30 lines with the text of the error above it,
+    and only the entry to paste and explanations may be long.
     """
     log = CommandLog()
     for number in range(50):
         ran(log, f"{number} " + "x" * 900, 1, out="o\n" * 99, err="e" * 3000 + "\ne" * 99)
     requests = [blocked(host=f"{number}.{'h' * 300}.example") for number in range(50)]
-    setup = SetupResult("hit", requests=tuple(requests))
+    ran_before = tuple(blocked("setup", f"s{one.host}") for one in requests)
+    setup = SetupResult("hit", requests=ran_before)
 
-    lines = failure_section(workspace(log, lambda: requests, setup), "x").splitlines()
+    own = workspace(log, lambda: requests, setup)
+    lines = failure_section(own, "x").splitlines()
 
-    assert len(lines) <= 40
+    assert 25 < len(lines) <= 30
     assert max(len(line) for line in lines if line.lstrip().startswith(("exit", "|"))) < 200
+    assert lines[1] == "network: 50 requests, 50 blocked or failed"
+    assert "Plain HTTP is not allowed" in lines[3]
+    assert lines[-1] == "by hand: x"
+    said = "\n".join(map(str, range(15)))
+    assert len(failure_section(own, "x", said=said).splitlines()) <= 17
+
+
+def test_output_of_the_error_is_not_repeated() -> None:
+    """
+    It is right above.
+    """
+    log = CommandLog()
+    ran(log, "make", 1, out="the reason\n")
+
+    text = failure_section(workspace(log), "x", said="command exited\n  | the reason")
+
+    assert "exit code 1 after 0.2 s: make\n" in text
+    assert "the reason" not in text
 
 
 def test_a_lost_workspace_and_proxy_are_said() -> None:

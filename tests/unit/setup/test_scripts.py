@@ -53,7 +53,7 @@ def run(channel, tmp_path):
         inside = tmp_path / "inside"
         inside.mkdir()
         shown: list[str] = []
-        go.shown = shown
+        go.shown, go.latest = shown, []
         log = tmp_path / "logs" / "x.log"
         result = run_script(
             channel,
@@ -62,6 +62,7 @@ def run(channel, tmp_path):
             timeout=timeout,
             log_path=log,
             show=shown.append,
+            latest=go.latest.append,
             secrets=secrets,
             requests=lambda: requests,
             inside=str(inside),
@@ -159,7 +160,7 @@ def test_a_failure_names_its_line_and_what_was_refused(run):
 
     lines = str(caught.value).splitlines()
     assert lines[0].startswith(f"{SETUP} exited with 1 after ")
-    assert lines[0].endswith(" s, at line 2: v=$(false).")
+    assert lines[0].endswith(" s, at line 2: v=$(false)")
     assert lines[1:5] == [
         "this went wrong on the network while it ran:",
         "  blocked: [setup] GET http://deb.example/k (plain-http), 3 times",
@@ -168,10 +169,20 @@ def test_a_failure_names_its_line_and_what_was_refused(run):
     ]
     assert ("line 2: v=$(false)", (refused,) * 3) == (caught.value.where, caught.value.requests)
     assert len(lines) < 30
-    # Both are shown beside the output, too.
+    # Both are shown beside the output, too; the error alone says what to do.
     assert any("at line 2: v=$(false)" in line for line in run.shown)
-    assert any("plain-http" in line for line in run.shown)
-    assert "http: allow" not in caught.value.without_tail
+    assert "... blocked: [setup] GET http://deb.example/k (plain-http), 3 times" in run.shown
+    assert not any("http: allow" in line for line in run.shown)
+    assert "http: allow" in caught.value.without_tail
+
+
+def test_the_last_line_is_told_while_a_script_runs(run):
+    """
+    Also that of a progress bar, which has no line end.
+    """
+    run(b"printf 'one\\n\\n'; sleep 0.2; printf ' 45 %%\\r 50 %%\\r'")
+
+    assert (run.latest[0], run.latest[-1]) == ("one", "50 %")
 
 
 def test_a_failure_has_what_was_allowed_too(run):
@@ -360,6 +371,76 @@ def test_a_workspace_that_is_lost_at_once_tells_no_secret(secrets, tmp_path):
 
 
 ASKS = b"mkfifo asked; echo asking; read answer <asked"
+
+
+@pytest.mark.slow
+def test_a_question_without_a_line_end_is_shown(run, monkeypatch):
+    """
+    While nobody answers it, although its line has not ended; and in the error.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.setup.scripts._UNFINISHED", 0.2)
+    question = b"Do you want to continue? [Y/n] "
+
+    with pytest.raises(SetupError, match=r"it asked 'Do you want to continue\? \[Y/n\]', and"):
+        run(b"echo before; printf '" + question + b"'; sleep 60", timeout=1.5)
+
+    assert run.shown[:2] == ["before", question.decode()]
+    assert run.shown[2].startswith("... it seems to wait for an answer, and nobody answers")
+    assert run.shown[3].startswith("... it ran longer than 1.5 s")
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("printf 'Password: '; exit 1", "it asked 'Password:', and nobody answers"),
+        ("echo \"fatal: 'origin' does not appear to be a git repository\"; exit 1", "no remote"),
+        ("echo 'batch request: missing protocol: \"\"'; exit 2", "no remote, as in Codex. Compare"),
+        (
+            "echo 'fatal: Not a valid object name origin/main'; exit 128",
+            "a workspace has no remote",
+        ),
+    ],
+)
+def test_an_error_says_what_its_last_lines_mean(run, script, reason):
+    """
+    A question that nobody answers, or a remote that is not there; with what to do.
+    """
+    with pytest.raises(SetupError) as caught:
+        run(script.encode())
+
+    assert reason in str(caught.value).splitlines()[1]
+    assert reason in caught.value.without_tail
+
+
+def test_an_error_fits_a_screen(run):
+    """
+    With many requests that failed alike and otherwise, and with long lines, whose middle is cut.
+    """
+    requests = [
+        Request(
+            *(
+                1,
+                float(n),
+                "setup",
+                "GET",
+                "http",
+                f"h{n}.example",
+                80,
+                "/",
+                f"http://h{n}.example/",
+            ),
+            *(403, 5, 0.1, "blocked", "plain-http", "Plain HTTP is not allowed."),
+        )
+        for n in range(20)
+    ]
+    with pytest.raises(SetupError) as caught:
+        run(b"seq 100; printf '%3000s!\\n' begin; exit 3", requests=requests)
+
+    lines = str(caught.value).splitlines()
+    assert len(lines) <= 26
+    assert max(map(len, lines)) <= 210
+    assert any(line.startswith("  | ") and " ... " in line and line[-1] == "!" for line in lines)
+    assert "  | 100" in lines
 
 
 @pytest.mark.slow

@@ -42,7 +42,8 @@ def test_the_error_of_a_failure_has_all_details():
     text = str(caught.value)
     assert text.startswith("command exited with 2, after 1.23 s: make 'a b'\nin /workspace/x\n")
     assert "  | line 99\n" in text
-    assert "line 79\n" not in text
+    assert "line 88\n" in text
+    assert "line 87\n" not in text
     assert text.endswith("nothing on its stderr")
     assert caught.value.result is result
 
@@ -77,6 +78,35 @@ def test_long_output_does_not_make_long_errors():
     with pytest.raises(ExecError) as caught:
         result.check()
     assert len(str(caught.value)) < 10_000
+
+
+def test_an_error_fits_a_screen():
+    """
+    Both streams share the room, and the middle of a long line is cut.
+    """
+    output = b"".join(b"line %d %s !\n" % (number, b"x" * 999) for number in range(100))
+    result = ExecResult("x", 1, output, output, cwd="/", out_of_memory=True)
+
+    lines = result.describe("it failed").splitlines()
+
+    assert len(lines) == 17
+    assert max(map(len, lines)) < 210
+    assert all(line.endswith("x !") and " ... " in line for line in lines if "line 9" in line)
+
+
+@pytest.mark.parametrize("stream", ["stdout_bytes", "stderr_bytes"])
+def test_a_question_is_named(stream):
+    """
+    The program may have ended, or wait for an answer until its timeout.
+    """
+    asked = b"Reading lists\nDo you want to continue? [Y/n] "
+    result = ExecResult("apt-get install x", 1, **{stream: asked})
+    words = "it asked 'Do you want to continue? [Y/n]', and nobody answers in a workspace: give the"
+
+    assert words in str(timed_out(result, 1.0))
+    with pytest.raises(ExecError) as caught:
+        result.check()
+    assert words in str(caught.value)
 
 
 def test_results_and_their_errors_can_be_pickled():

@@ -1,0 +1,146 @@
+"""Which files that a setup depends on have changed between two commits."""
+
+from __future__ import annotations
+
+import os
+import re
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from ..codex import SCRIPTS
+from ..errors import ProjectionError
+from .git import git, inside, reading_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .repository import RepositorySnapshot
+
+__all__ = ["changed_dependencies", "declares_dependencies", "is_named"]
+
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_TIMEOUT = 5.0
+_SCRIPT_LIMIT = 1 << 20
+_SCRIPT_FILES = 50
+_WORDS = re.compile(r"[^\s'\"`;|&()<>{}=,:$#!\\]+")
+
+_DECLARATIONS = (
+    # Versions of runtimes
+    *(".nvmrc", ".node-version", ".python-version", ".ruby-version", ".java-version"),
+    *(".go-version", ".tool-versions", ".sdkmanrc", "mise.toml", ".mise.toml"),
+    *("rust-toolchain", "rust-toolchain.toml", "global.json"),
+    # JavaScript
+    *("package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml"),
+    *("pnpm-workspace.yaml", "bun.lock", "bun.lockb", "deno.lock", ".yarnrc.yml", ".npmrc"),
+    # Python
+    *("pyproject.toml", "setup.py", "setup.cfg", "poetry.lock", "uv.lock", "pdm.lock"),
+    *("Pipfile", "Pipfile.lock", "pylock.toml", "pylock.*.toml", "environment.y*ml"),
+    *("requirements*.txt", "requirements*.in", "constraints*.txt", "*requirements.txt"),
+    # Others
+    *("Cargo.toml", "Cargo.lock", "go.mod", "go.sum", "go.work", "go.work.sum"),
+    *("Gemfile", "Gemfile.lock", "*.gemspec", "composer.json", "composer.lock"),
+    *("pom.xml", "build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"),
+    *("gradle.lockfile", "libs.versions.toml", "gradle-wrapper.properties"),
+    *("Package.swift", "Package.resolved", "Podfile.lock", "mix.exs", "mix.lock"),
+    *("pubspec.yaml", "pubspec.lock", "packages.lock.json", "flake.lock", "conanfile.*"),
+)
+"""Names of files that say which packages or runtimes are installed."""
+
+_FOLDERS = ("requirements/*.txt", "requirements/*.in")
+
+
+def changed_dependencies(
+    snapshot: RepositorySnapshot, since: str, environ: Mapping[str, str]
+) -> list[str] | None:
+    """
+    Return the files that have changed between a commit and that of *snapshot*, and that its
+    scripts name or that say which packages are installed.
+
+    Args:
+        snapshot: the repository at the newer commit.
+        since: id of the other commit. It may be anybody's text.
+        environ: environment for git.
+
+    Returns:
+        Paths; `None` if it is not known, such as for a commit that this clone does not have.
+    """
+    if not _COMMIT.fullmatch(since):
+        return None  # git would take `--output=FILE` for an option.
+    env = reading_environment(environ)
+    try:
+        listed = git(
+            *(*inside(snapshot.git_dir), "diff-tree", "-r", "-z", "--name-only", "--no-renames"),
+            *(f"{since}^{{commit}}", snapshot.head),
+            env=env,
+            timeout=_TIMEOUT,
+        )
+        changed = [name for name in os.fsdecode(listed).split("\0") if name]
+        if not changed:
+            return []
+        words = _words_of_scripts(snapshot, env)
+    except ProjectionError:
+        return None
+    return [name for name in changed if declares_dependencies(name) or is_named(name, words)]
+
+
+def declares_dependencies(path: str) -> bool:
+    """
+    Return whether a file of this name says which packages or runtimes are installed.
+    """
+    name = PurePosixPath(path).name
+    return any(fnmatchcase(name, one) for one in _DECLARATIONS) or any(
+        fnmatchcase(path, one) or fnmatchcase(path, f"*/{one}") for one in _FOLDERS
+    )
+
+
+def is_named(path: str, words: Iterable[str]) -> bool:
+    """
+    Return whether one of the *words* of a script names *path*: as it is, seen from a directory
+    above or below the top of the repository, or with a pattern.
+    """
+    for word in words:
+        name = word.removeprefix("./").strip("/")
+        if path == name or f"/{name}".endswith(f"/{path}"):
+            return True
+        # A plain word such as `install` is no name of a file in some directory.
+        if "." not in name and "/" not in name:
+            continue
+        if path.endswith(f"/{name}") or (_is_pattern(name) and fnmatchcase(path, name)):
+            return True
+    return False
+
+
+def _is_pattern(name: str) -> bool:
+    # Of `**/*`, every file would be a member.
+    return any(sign in name for sign in "*?[") and any(one.isalnum() for one in name)
+
+
+def _words_of_scripts(snapshot: RepositorySnapshot, env: Mapping[str, str]) -> set[str]:
+    """
+    Return the words of the scripts, and of what lies beside them.
+    """
+    listed = git(
+        *(*inside(snapshot.git_dir), "ls-tree", "-r", "-z", "--long", "--full-tree"),
+        *(snapshot.head, "--", f"{SCRIPTS}/"),
+        env=env,
+        timeout=_TIMEOUT,
+    )
+    words: set[str] = set()
+    left = _SCRIPT_LIMIT
+    for entry in os.fsdecode(listed).split("\0")[:_SCRIPT_FILES]:
+        facts = entry.partition("\t")[0].split()
+        if len(facts) != 4 or facts[1] != "blob" or not facts[3].isdecimal():
+            continue
+        left -= int(facts[3])
+        if left < 0:
+            break
+        content = git(*inside(snapshot.git_dir), "cat-file", "blob", facts[2], env=env)
+        text = content.decode("utf-8", "surrogateescape")
+        words.update(
+            word
+            for line in text.splitlines()
+            if not line.lstrip().startswith("#")
+            for word in _WORDS.findall(line)
+        )
+    return words

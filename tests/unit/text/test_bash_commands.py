@@ -1,0 +1,94 @@
+"""Tests of reading the commands of a bash script."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace.text.bash_commands import parse_script
+
+
+def shape(text: str) -> list[list[list[str]]]:
+    """
+    Return the words of each command, by pipeline, with what is nested behind its command.
+    """
+    return [
+        [one.words for one in pipeline.commands]
+        for top in parse_script(text)
+        for pipeline in top.all()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a b | c && d; e", [[["a", "b"], ["c"]], [["d"]], [["e"]]]),
+        ("a | \n\n # no\n b\nc", [[["a"], ["b"]], [["c"]]]),
+        ("a \\\n | b", [[["a"], ["b"]]]),
+        ("a |& b & c", [[["a"], ["b"]], [["c"]]]),
+        ("a 'b | c' \"d | e\" f\\|g $'h\\'|'", [[["a", "b | c", "d | e", "f|g", "h\\'|"]]]),
+        ("a # b | c\nd#e", [[["a"]], [["d#e"]]]),
+        ("a <<X | b\nc | d\nX\ne", [[["a"], ["b"]], [["e"]]]),
+        ("a <<-'X' <<Y\nb\n\tX\nc\nY\nd", [[["a"]], [["d"]]]),
+        ("a <<<b 2>&1 >c &>d | e", [[["a"], ["e"]]]),
+        ("a <<X", [[["a"]]]),
+        ('x="$(a "$(b | c)")" d', [[["x=", "d"]], [["a", ""]], [["b"], ["c"]]]),
+        ("a `b | c`", [[["a", ""]], [["b"], ["c"]]]),
+        ("a <(b | c)", [[["a", ""]], [["b"], ["c"]]]),
+        ("(a; b) | c", [[[], ["c"]], [["a"]], [["b"]]]),
+        ("a ${b:-c|d} $((1 | 2))", [[["a", "${b:-c|d}", ""]]]),
+        ("((a | b)) || c", [[["c"]]]),
+        ("case $a in\nb|c) d | e;;\n(f) g;; esac\nh", None),
+        ("f() { a | b; }", [[["{", "a"], ["b"]], [["}"]]]),
+        ("a=(b c) d", [[["a=", "d"]], [["b", "c"]]]),
+        ("a\r\nb\r\n", [[["a"]], [["b"]]]),
+        ("", []),
+    ],
+)
+def test_commands_and_words(text: str, found: list[list[list[str]]] | None) -> None:
+    """
+    What is quoted, a comment or a here-document is no command.
+    """
+    if found is None:
+        assert [["d"], ["e"]] in shape(text)
+        assert [["h"]] == shape(text)[-1]
+        return
+    assert shape(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("sudo -E env A=b bash -s", "bash"),
+        ("sudo -u root timeout -k 5 30s /usr/bin/sh", "sh"),
+        ("if ! A=1 curl x; then", "curl"),
+        ("time nice -n 5 make", "make"),
+        ("A=1 B=2", ""),
+    ],
+)
+def test_the_name_of_the_program(text: str, name: str) -> None:
+    """
+    Behind reserved words, assignments, and programs that start another.
+    """
+    assert parse_script(text)[0].commands[0].name == name
+
+
+def test_lines_are_those_of_the_script() -> None:
+    """
+    Behind quotes, here-documents and continuations of several lines.
+    """
+    text = "a '\n\n'\nb <<X\n1\n2\nX\nc \\\n  d\ne $(\nf\n)\n"
+    found = {
+        one.words[0]: one.line
+        for top in parse_script(text)
+        for pipeline in top.all()
+        for one in pipeline.commands
+    }
+    assert found == {"a": 1, "b": 4, "c": 8, "e": 10, "f": 11}
+
+
+@pytest.mark.parametrize("text", ["$(" * 5000, "a '", 'a "$(b', "${" * 50, "`" * 51, ")))", "a <"])
+def test_what_is_no_script_is_no_error(text: str) -> None:
+    """
+    Anybody may commit anything.
+    """
+    parse_script(text)
