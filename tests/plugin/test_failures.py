@@ -108,7 +108,7 @@ def test_a_test_that_did_not_fail_has_the_account_as_output(pytester):
     own = ("Captured stdout teardown", "of the test")
     report = SimpleNamespace(failed=True, longrepr=None, sections=[own, (own[0], text)])
     attempt_of(item).workspaces.append((workspace(CommandLog()), "by hand"))
-    add_workspaces(item, report)
+    add_workspaces(item, report, None)
     assert [title for title, _ in report.sections] == [own[0], "codex workspace"]
 
     attempt_of(item).failed = True

@@ -31,12 +31,18 @@ class Written(list):
         return [one["event"] for one in self.events]
 
 
+SETUP = {
+    **{"repository": "r", "key": "k", "image": "i", "commit": "c"},
+    **{"created": None, "changed": ["package.json"]},
+}
+
+
 def report(output, work=lambda: None):
     """
     Report something of each kind; *work* is done in the step.
     """
     output.note("a note")
-    output.tell("cached-setup", "a fact", key="k")
+    output.tell("cached-setup", "a fact", **SETUP)
     with output.step("pulling x") as step:
         step.advance(Advance(1, 3, "layers", 40))
         output.script("a line")
