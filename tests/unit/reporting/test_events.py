@@ -32,8 +32,12 @@ class Written(list):
 
 
 SETUP = {
-    **{"repository": "r", "key": "k", "image": "i", "commit": "c"},
-    **{"created": None, "changed": ["package.json"]},
+    "repository": "r",
+    "key": "k",
+    "image": "i",
+    "commit": "c",
+    "created": None,
+    "changed": ["package.json"],
 }
 
 
