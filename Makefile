@@ -7,7 +7,7 @@ MACHINE := $(PYTHON) tools/machine
 .NOTPARALLEL:
 .PHONY: demo test fresh unit lint bench toolchains engine begin clean clean-machine
 
-demo: begin $(VENV)/.ready
+demo: begin $(VENV)/.installed
 	@tools/timed "programs" $(MACHINE) install demo
 	@tools/timed "container engine" tools/engine
 	@$(MACHINE) exec demo tools/demo
@@ -52,9 +52,14 @@ engine: $(VENV)/.ready
 begin:
 	@rm -f .machine/times
 
-$(VENV)/.ready: pyproject.toml tools/venv
-	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV)
+# The demo needs this package; the tests, and who develops it, need more.
+$(VENV)/.installed: pyproject.toml tools/venv
+	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV) .
 	@touch $@
+
+$(VENV)/.ready: pyproject.toml tools/venv
+	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV) '.[dev]'
+	@touch $@ $(VENV)/.installed
 
 clean:
 	rm -rf $(VENV) dist build
