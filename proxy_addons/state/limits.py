@@ -86,7 +86,7 @@ MAX_LOOKUPS = 4
 MAX_DNS_CONNECTIONS = 16
 """Open connections of one workspace to the resolver. Clients use one."""
 
-PROCESS_LOOKUP_SECONDS = 0.25
+PROCESS_LOOKUP_SECONDS = 1.0
 """Seconds that a refusal is held at most, to find out which process it is for."""
 
 MAX_PROCESS_LOOKUPS = 16
