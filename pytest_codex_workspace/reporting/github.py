@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..text.printable import without_colours
 from .ci import CiFinding, CiService, RunAccount, Write
 from .output import Output, OutputMode
 
@@ -31,7 +32,6 @@ _MESSAGE = 4000
 _UNSEEN = r"[^\x20-\x7e\r\n]*+"
 _FIRST = re.compile(rf"(?:^|(?<=\r))([^\x21-\x7e\r\n]*+)(?=:{_UNSEEN}:)", re.MULTILINE)
 _ANYWHERE = re.compile(rf"(#{_UNSEEN}#{_UNSEEN})\[")
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def neutral(text: str) -> str:
@@ -206,7 +206,7 @@ def _cut(text: str) -> str:
 
 
 def _visible(text: str, keep: str = "") -> str:
-    shown = _COLOUR.sub("", text)
+    shown = without_colours(text)
     return "".join(each if each.isprintable() or each in keep else " " for each in shown)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable
 
 from ..text.printable import printable
 from ..unpatched import clock
-from .ci import CiService
+from .ci import CiService, Write
 from .output import Clock, Output, OutputMode, Step
 
 __all__ = ["GitLab", "SectionOutput"]
@@ -29,7 +28,7 @@ class GitLab(CiService):
         """
         return CiService()
 
-    def output(self, mode: OutputMode, write: Callable[[str], None]) -> Output:
+    def output(self, mode: OutputMode, write: Write) -> Output:
         """
         Return an output with a section for each step.
         """
@@ -53,7 +52,7 @@ class SectionOutput(Output):
     def __init__(
         self,
         mode: OutputMode,
-        write: Callable[[str], None],
+        write: Write,
         *,
         wall_time: Clock = clock.wall_time,
         clock: Clock = clock.monotonic,

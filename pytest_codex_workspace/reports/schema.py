@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from ..errors import ReportError
+from ..network.messages import LARGEST_NUMBER
 from ..network.rules.request import Request
 from ..workspace.command_log import CommandRecord, CommandState
 from .records import TestRecord, WorkspaceRecord
@@ -18,23 +19,20 @@ __all__ = ["SCHEMA", "check_report", "report_schema", "report_schema_text"]
 SCHEMA = 1
 """The version of the format. New fields do not change it."""
 
-_LATEST = 253402300799
-"""The last second of the year 9999; a date cannot be later."""
-
 _AGAIN = "Make the report again, or take the file from where it was made."
-_TIME = {"type": "number", "minimum": 0, "maximum": _LATEST}
+_TIME = {"type": "number", "minimum": 0, "maximum": LARGEST_NUMBER}
 _BASE64 = {"type": ["string", "null"], "contentEncoding": "base64"}
 _COMMANDS = {"type": "array", "items": {"$ref": "#/definitions/command"}}
 _REQUESTS = {"type": "array", "items": {"$ref": "#/definitions/request"}}
 _TYPES: Mapping[object, Any] = {
     str: {"type": "string"},
-    int: {"type": "integer", "maximum": _LATEST},
-    float: {"type": "number", "maximum": _LATEST},
+    int: {"type": "integer", "maximum": LARGEST_NUMBER},
+    float: {"type": "number", "maximum": LARGEST_NUMBER},
     str | None: {"type": ["string", "null"]},
-    int | None: {"type": ["integer", "null"], "maximum": _LATEST},
-    float | None: {"type": ["number", "null"], "maximum": _LATEST},
+    int | None: {"type": ["integer", "null"], "maximum": LARGEST_NUMBER},
+    float | None: {"type": ["number", "null"], "maximum": LARGEST_NUMBER},
     bytes | None: _BASE64,
-    tuple[int, ...]: {"type": "array", "items": {"type": "integer", "maximum": _LATEST}},
+    tuple[int, ...]: {"type": "array", "items": {"type": "integer", "maximum": LARGEST_NUMBER}},
     CommandState: {"enum": list(get_args(CommandState))},
     Sequence[Mapping[str, Any]]: _COMMANDS,
     Sequence[Request]: _REQUESTS,

@@ -1,11 +1,11 @@
-"""Small pieces of messages: "did you mean", and numbers with their noun."""
+"""Small pieces of messages: "did you mean", numbers with their noun, and lists."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-__all__ = ["counted", "cut_middle", "did_you_mean", "was"]
+__all__ = ["counted", "cut_middle", "did_you_mean", "first_of", "was"]
 
 
 def did_you_mean(name: str, known: Iterable[str], *, first: Iterable[str] = ()) -> str:
@@ -47,6 +47,14 @@ def cut_middle(text: str, length: int) -> str:
         return text
     half = (length - 5) // 2
     return f"{text[: length - 5 - half]} ... {text[-half:]}"
+
+
+def first_of(names: Sequence[str], shown: int) -> str:
+    """
+    Return the first *shown* of *names*, and how many others there are: `a, b and 3 more`.
+    """
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
 def was(number: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_codex_workspace.text.phrases import counted, did_you_mean, was
+from pytest_codex_workspace.text.phrases import counted, did_you_mean, first_of, was
 
 
 def test_the_most_similar_name_is_suggested():
@@ -45,3 +45,19 @@ def test_a_number_decides_between_singular_and_plural(number, noun, plural, text
     """
     assert text == counted(number, noun, plural)
     assert was(number) == ("was" if number == 1 else "were")
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], ""),
+        (["a", "b"], "a, b"),
+        (["a", "b", "c"], "a, b and 1 more"),
+        (list("abcd"), "a, b and 2 more"),
+    ],
+)
+def test_a_long_list_ends_with_the_number_of_the_others(names, text):
+    """
+    `more` has no plural.
+    """
+    assert text == first_of(names, 2)
