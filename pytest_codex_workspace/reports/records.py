@@ -94,7 +94,7 @@ class WorkspaceRecord:
         try:
             values = _known(cls, data)
             for name in ("setup_requests", "requests"):
-                values[name] = tuple(_request(each) for each in values[name])
+                values[name] = tuple(_request(each) for each in values.get(name, ()))
             return cls(**{**values, "commands": tuple(values.get("commands", ()))})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not the record of a workspace: {error}") from None
