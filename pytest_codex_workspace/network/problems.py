@@ -22,6 +22,7 @@ __all__ = [
     "Outcome",
     "asked_by",
     "beside_host",
+    "count_problems",
     "describe_problems",
     "facts_of_logged",
     "is_problem",
@@ -175,6 +176,18 @@ def describe_problems(problems: Sequence[NetworkProblem], *, shown: int = _SHOWN
         lines.append(f"to allow what was blocked, add to `{place}:` in .codex-workspace.yaml:")
         lines += [f"    {field}" for field in fields]
     return lines
+
+
+def count_problems(requests: Sequence[Request], problems: Sequence[NetworkProblem]) -> str:
+    """
+    Return how many requests there were, and how many went wrong: `3 requests, 1 blocked or failed`.
+
+    Args:
+        requests: the requests.
+        problems: the result of `problems_of` for them.
+    """
+    wrong = sum(problem.count for problem in problems)
+    return f"{counted(len(requests), 'request')}, {wrong or 'none'} blocked or failed"
 
 
 def list_problems(problems: Sequence[NetworkProblem], *, shown: int) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from ..errors import CodexWorkspaceError
 from ..options.markers import WorkspaceRequest
 from ..reporting.ci import CiFinding, CiService, RunAccount, service_of
+from ..text.phrases import counted
 from .items import uses_workspace
 from .settings import CONFIG
 from .summary import tally_of
@@ -187,7 +188,7 @@ def _account(reporter: pytest.TerminalReporter, config: pytest.Config) -> RunAcc
         account.facts["setup"] = ", ".join(f"cache {name} {number}" for name, number in counts)
     account.facts["image"] = found.image
     blocked = sum(one.blocked for one in tests.values())
-    account.facts["network"] = f"{blocked} requests blocked"
+    account.facts["network"] = f"{counted(blocked, 'request')} blocked"
     account.findings += [CiFinding(**one) for one in tally.failures.values()]
     for first, *rest in tally.setups.values():
         text = "\n".join(rest)

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from ..codex import SETUP
 from ..errors import CodexWorkspaceError, SetupError
-from ..network.problems import NetworkProblem, describe_problems, problems_of, setup_warning
+from ..network.problems import (
+    NetworkProblem,
+    count_problems,
+    describe_problems,
+    problems_of,
+    setup_warning,
+)
 from ..reporting.ci import CiFinding, RunAccount
 from ..secrets.redaction import Redaction
 from ..workspace.handle import Workspace, own_requests
@@ -91,8 +97,7 @@ def describe_workspace_in(
         account.facts["network"] = f"unknown: {error.message}"
         return
     problems = problems_of(own)
-    wrong = sum(problem.count for problem in problems)
-    account.facts["network"] = f"{len(own)} requests, {wrong} blocked or failed"
+    account.facts["network"] = count_problems(own, problems)
     if warning := finding_of_problems(problems):
         account.findings.append(warning)
 

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import CodexWorkspaceError
-from ..network.problems import describe_problems, list_problems, problems_of, setup_warning
+from ..network.problems import (
+    count_problems,
+    describe_problems,
+    list_problems,
+    problems_of,
+    setup_warning,
+)
 from ..text.phrases import counted, cut_middle
 from ..workspace.command_log import CommandRecord
 from ..workspace.handle import SetupResult, Workspace, own_requests
@@ -131,11 +137,11 @@ def _network(workspace: Workspace, since: int, shown: int) -> tuple[list[str], l
     except CodexWorkspaceError as error:
         return [], [f"no network log: {_cut(str(error))}"]
     problems = problems_of(requests)
+    summary = f"network: {count_problems(requests, problems)}"
     if not problems:
-        return [], [f"network: {counted(len(requests), 'request')}, none blocked or failed"]
-    wrong = sum(problem.count for problem in problems)
+        return [], [summary]
     return [
-        f"network: {counted(len(requests), 'request')}, {wrong} blocked or failed",
+        summary,
         # Not cut: an entry to paste has to be whole.
         *(f"  {line}" for line in describe_problems(problems, shown=shown)),
     ], []

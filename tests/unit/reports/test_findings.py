@@ -79,7 +79,7 @@ def test_the_network_of_a_workspace_is_told(tmp_path: Path) -> None:
     assert account.facts == {
         "repository": "demo at aaaaaaaaaaaa",
         "setup": "cache hit, 2.0 s",
-        "network": "1 requests, 1 blocked or failed",
+        "network": "1 request, 1 blocked or failed",
     }
     first, second = account.findings
     assert (first.level, first.file) == ("warning", SCRIPT)
