@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ..text.phrases import counted
+from ..text.phrases import counted, cut_end
 from ..text.printable import printable
 from .rules.hosts import is_private, literal_address
 from .rules.policy import DENIED, HTTPS_ONLY, OPEN, RequestFacts, decide
@@ -111,9 +111,7 @@ class NetworkProblem:
         Return one line: `blocked: [setup] GET http://example.org/ (plain-http), 3 times`.
         """
         request = self.first
-        url = request.url
-        if len(url) > _URL_LIMIT:
-            url = f"{url[:_URL_LIMIT]}..."
+        url = cut_end(request.url, _URL_LIMIT)
         reason = f" ({request.reason})" if request.reason else ""
         times = f", {counted(self.count, 'time')}" if self.count > 1 else ""
         line = f"{self.outcome}: [{request.phase}] {request.method} {url}{reason}{times}"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..text.phrases import cut_end
 from ..text.printable import without_colours
 from .ci import CiFinding, CiService, RunAccount, Write
 from .output import Output, OutputMode
@@ -211,8 +212,7 @@ def _visible(text: str, keep: str = "") -> str:
 
 
 def _cell(text: str) -> str:
-    shown = _visible(text[:_CELL]) + ("..." if len(text) > _CELL else "")
-    return html.escape(shown)
+    return html.escape(_visible(cut_end(text, _CELL)))
 
 
 def _code(text: str) -> str:

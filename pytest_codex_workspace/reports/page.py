@@ -13,7 +13,7 @@ from typing import Any
 
 from ..network.problems import NetworkProblem, is_problem, policy_entries, problems_of
 from ..network.rules.request import Request
-from ..text.phrases import first_of
+from ..text.phrases import cut_end, first_of
 from ..text.printable import printable, without_colours
 from .har import names_of_hars
 from .records import TestRecord, WorkspaceRecord, setups_once
@@ -282,7 +282,7 @@ def _shown(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
-    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    short = cut_end(text, _LONGEST)
     if short.isascii() and short.isprintable():
         return short
     plain = without_colours(printable(short))

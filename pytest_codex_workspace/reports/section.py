@@ -13,7 +13,7 @@ from ..network.problems import (
     problems_of,
     setup_warning,
 )
-from ..text.phrases import counted, cut_middle
+from ..text.phrases import counted, first_line
 from ..workspace.command_log import CommandRecord
 from ..workspace.handle import SetupResult, Workspace, own_requests
 
@@ -158,5 +158,4 @@ def _setup(setup: SetupResult, shown: int) -> list[str]:
 
 
 def _cut(text: str) -> str:
-    first, *more = text.splitlines() or [""]
-    return f"{cut_middle(first, _WIDTH)} ..." if more else cut_middle(first, _WIDTH)
+    return first_line(text, _WIDTH)
