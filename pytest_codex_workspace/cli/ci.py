@@ -25,7 +25,7 @@ class CiRun:
 
     Attributes:
         service: the service.
-        account: what is told at the end.
+        account: what is reported at the end.
     """
 
     def __init__(self, service: CiService, account: RunAccount, config: Config) -> None:
@@ -37,15 +37,15 @@ class CiRun:
         """
         Add a workspace that has not ended.
         """
-        from ..reports.findings import describe_workspace_in
+        from ..reports.findings import add_workspace
 
-        describe_workspace_in(self.account, workspace, self._config.repo, os.environ)
+        add_workspace(self.account, workspace, self._config.repo, os.environ)
 
     def attached(self, action: Callable[[], int]) -> int:
         """
-        Return what *action* returns, which writes output of a workspace as it is.
+        Run *action*, which writes output of a workspace unchanged, and return its exit code.
         """
-        with self.service.held(_write):
+        with self.service.without_commands(_write):
             code = action()
         self.account.facts["exit code"] = str(code)
         return code
@@ -63,14 +63,14 @@ class CiRun:
 @contextmanager
 def ci_run(title: str, config: Config) -> Iterator[CiRun | None]:
     """
-    Tell the CI service at the end what came of a command.
+    Report the result of a command to the CI service at its end.
 
     Args:
         title: the command.
         config: its options.
 
     Yields:
-        The run; `None` if there is no service.
+        The run; `None` without a CI service.
     """
     from ..reporting.ci import CiService, RunAccount, service_of
 
@@ -98,5 +98,5 @@ def _write(line: str) -> None:
     Write a line for the service. It goes to standard error, as standard output may be data.
     """
     stream: Any = sys.stderr
-    (stream.write_as_it_is if isinstance(stream, NeutralText) else stream.write)(f"{line}\n")
+    (stream.write_unchanged if isinstance(stream, NeutralText) else stream.write)(f"{line}\n")
     stream.flush()

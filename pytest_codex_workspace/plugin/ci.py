@@ -33,7 +33,7 @@ def begin_ci(config: pytest.Config) -> None:
     """
     service = service_of(os.environ)
     if is_worker(config):
-        config.stash[_SERVICE] = service.among_others()
+        config.stash[_SERVICE] = service.for_worker()
         return
     config.stash[_SERVICE] = service
     if type(service) is not CiService:
@@ -55,12 +55,12 @@ def note_failure(
     config: pytest.Config, error: CodexWorkspaceError, wanted: WorkspaceRequest, directory: Any
 ) -> None:
     """
-    Remember an error for the controller, which tells each once.
+    Remember an error for the controller, which reports each one once.
 
     Args:
         config: of this process.
         error: why a workspace did not start.
-        wanted: what the workspace was to be.
+        wanted: what the test asked for.
         directory: where a path of *wanted* starts.
     """
     from dataclasses import asdict
@@ -113,7 +113,7 @@ class _SummaryHooks:
         self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
     ) -> Generator[None]:
         """
-        Let failures with the output of workspaces be shown, and tell the service afterwards.
+        Let pytest show failures with the output of workspaces, and then report to the service.
         """
         from ..reports.findings import redaction_of
 
@@ -121,7 +121,7 @@ class _SummaryHooks:
             terminalreporter.ensure_newline()
             terminalreporter.write_line(line)
 
-        with self._service.held(write):
+        with self._service.without_commands(write):
             yield
         account = _account(terminalreporter, config)
         if account is not None:
@@ -166,7 +166,7 @@ class _PrintingHooks:
 
     def _printing(self, item: pytest.Item) -> AbstractContextManager[None]:
         service = self._service if uses_workspace(item) else CiService()
-        return service.held(line_writer(item.config))
+        return service.without_commands(line_writer(item.config))
 
 
 def _account(reporter: pytest.TerminalReporter, config: pytest.Config) -> RunAccount | None:

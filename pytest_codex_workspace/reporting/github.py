@@ -1,4 +1,4 @@
-"""Output for GitHub Actions: a job summary, annotations, and no command of a workspace."""
+"""Output for GitHub Actions: a job summary, annotations, and no commands of a workspace."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def summary(account: RunAccount, limit: int = _SUMMARY_LIMIT) -> str:
     """
     Return an account as Markdown of at most *limit* bytes.
 
-    What may be text of a workspace is in one HTML block, without line ends and with every
-    character that HTML reads escaped. So it is neither Markdown nor HTML.
+    Text that may be that of a workspace is in one HTML block, escaped and without line ends, so
+    it is neither Markdown nor HTML.
     """
     parts = [f"<h3>{_cell(account.title)}</h3>"]
     if account.facts:
@@ -115,7 +115,7 @@ def _fitting(rows: list[str], room: int) -> str:
 
 class GitHub(CiService):
     """
-    GitHub Actions, and services that are like it.
+    GitHub Actions, and services that are compatible with it.
 
     Args:
         environ: `GITHUB_ACTIONS` for annotations, `GITHUB_STEP_SUMMARY` for the file of the
@@ -139,24 +139,24 @@ class GitHub(CiService):
         return neutral(text) if self._annotates else text
 
     @contextmanager
-    def held(self, write: Write) -> Iterator[None]:
+    def without_commands(self, write: Write) -> Iterator[None]:
         """
-        Have the runner stop to read commands, until a word that nobody can guess.
+        Stop the runner from following commands, until a token that nobody can guess.
         """
         if not self._annotates:
             yield
             return
-        word = secrets.token_hex(16)
-        write(f"::stop-commands::{word}")
+        token = secrets.token_hex(16)
+        write(f"::stop-commands::{token}")
         try:
             yield
         finally:
             write("")  # What was written may have no line end, and a command begins a line.
-            write(f"::{word}::")
+            write(f"::{token}::")
 
     def tell(self, account: RunAccount, write: Write, redact: Callable[[str], str]) -> None:
         """
-        Add to the summary of the job, and annotate.
+        Add the account to the job summary, and write annotations.
         """
         account = _redacted(account, redact)
         if self._file:

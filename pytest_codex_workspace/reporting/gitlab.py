@@ -22,9 +22,9 @@ class GitLab(CiService):
     GitLab's CI.
     """
 
-    def among_others(self) -> CiService:
+    def for_worker(self) -> CiService:
         """
-        Return one without sections, which would overlap.
+        Return a service without sections, because those of several workers would overlap.
         """
         return CiService()
 

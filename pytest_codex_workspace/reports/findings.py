@@ -20,7 +20,7 @@ from ..secrets.redaction import Redaction
 from ..workspace.handle import Workspace, own_requests
 
 __all__ = [
-    "describe_workspace_in",
+    "add_workspace",
     "finding_of_error",
     "finding_of_problems",
     "finding_of_setup",
@@ -36,7 +36,7 @@ def finding_of_error(
     error: CodexWorkspaceError, repository: Path | None, environ: Mapping[str, str]
 ) -> CiFinding:
     """
-    Return an error as a finding: that of a setup script at the line at which it ended.
+    Return an error as a finding; that of a setup script has the line at which the script ended.
 
     Args:
         error: the error.
@@ -80,11 +80,11 @@ def finding_of_problems(problems: Sequence[NetworkProblem]) -> CiFinding | None:
     return CiFinding("warning", "This went wrong on the network:", _described(problems))
 
 
-def describe_workspace_in(
+def add_workspace(
     account: RunAccount, workspace: Workspace, repository: Path | None, environ: Mapping[str, str]
 ) -> None:
     """
-    Add what is known of a workspace that has not ended to *account*.
+    Add a workspace that has not ended to *account*.
     """
     setup = workspace.setup
     account.facts["repository"] = f"{workspace.project.name} at {workspace.head[:12]}"
@@ -104,7 +104,7 @@ def describe_workspace_in(
 
 def redaction_of(names: Sequence[str], environ: Mapping[str, str]) -> Callable[[str], str]:
     """
-    Return what removes the values of secrets from text.
+    Return a function that removes the values of secrets from text.
     """
     return Redaction([environ[name] for name in names if environ.get(name)]).text
 

@@ -139,7 +139,7 @@ class _Page:
         mine = [each for each in attempts if each.began <= one.ended]
         if mine:
             return mine[-1].outcome
-        return _fate(one)
+        return _outcome_of(one)
 
     def _lanes(self) -> list[dict[str, Any]]:
         left = _OUTPUT
@@ -165,7 +165,7 @@ class _Page:
         for at, one in enumerate(self._workspaces):
             row = rows[self._places[one.test]]
             row["workspaces"].append(at)
-            row["outcome"] = row["outcome"] or _fate(one)
+            row["outcome"] = row["outcome"] or _outcome_of(one)
             row["duration"] += one.ended - one.began
             caches = [*filter(None, row["cache"].split(", ")), one.cache]
             row["cache"] = ", ".join(dict.fromkeys(caches))
@@ -193,7 +193,7 @@ class _Page:
         return [_row(request, test, workspace) for request, test, workspace in found]
 
 
-def _fate(one: WorkspaceRecord) -> str:
+def _outcome_of(one: WorkspaceRecord) -> str:
     """
     Return how a workspace ended, where no test says so.
     """

@@ -10,7 +10,7 @@ from pytest_codex_workspace.errors import EngineUnavailable, ProxyError, SetupEr
 from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.reporting.ci import CiFinding, RunAccount
 from pytest_codex_workspace.reports.findings import (
-    describe_workspace_in,
+    add_workspace,
     finding_of_error,
     redaction_of,
 )
@@ -72,9 +72,7 @@ def test_the_network_of_a_workspace_is_told(tmp_path: Path) -> None:
     setup = SetupResult("hit", duration=2.0, requests=(blocked("setup", "s.example"),))
     environ = {"GITHUB_WORKSPACE": str(tmp_path)}
 
-    describe_workspace_in(
-        account, workspace(CommandLog(), lambda: [blocked()], setup), tmp_path, environ
-    )
+    add_workspace(account, workspace(CommandLog(), lambda: [blocked()], setup), tmp_path, environ)
 
     assert account.facts == {
         "repository": "demo at aaaaaaaaaaaa",
@@ -98,7 +96,7 @@ def test_a_log_that_cannot_be_read_is_told() -> None:
         raise ProxyError("The proxy has ended.")
 
     account = RunAccount("run")
-    describe_workspace_in(account, workspace(CommandLog(), lost), None, {})
+    add_workspace(account, workspace(CommandLog(), lost), None, {})
     assert account.facts["network"] == "unknown: The proxy has ended."
     assert account.findings == []
 
