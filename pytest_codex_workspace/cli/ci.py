@@ -85,7 +85,7 @@ def ci_run(title: str, config: Config) -> Iterator[CiRun | None]:
         run.failed(error)
         raise
     except BaseException:
-        run.account.facts["ended"] = "before its time"
+        run.account.facts["ended"] = "early"
         raise
     finally:
         from ..reports.findings import redaction_of

@@ -44,4 +44,4 @@ def test_a_service_is_told_how_a_command_ended(monkeypatch, tmp_path, capsys):
     summary = (tmp_path / "summary").read_text()
     assert "<h3>exec: ***</h3>" in summary
     assert "<td>exit code</td><td><code>3</code></td>" in summary
-    assert "<td>ended</td><td><code>before its time</code></td>" in summary
+    assert "<td>ended</td><td><code>early</code></td>" in summary
