@@ -21,7 +21,7 @@ __all__ = ["CiRun", "ci_run"]
 
 class CiRun:
     """
-    One run of a command.
+    One run of a command. Without a CI service, nothing is reported.
 
     Attributes:
         service: the service.
@@ -37,6 +37,8 @@ class CiRun:
         """
         Add a workspace that has not ended.
         """
+        if not self.service.is_known:
+            return
         from ..reports.findings import add_workspace
 
         add_workspace(self.account, workspace, self._config.repo, os.environ)
@@ -54,6 +56,8 @@ class CiRun:
         """
         Add the error that ended the command.
         """
+        if not self.service.is_known:
+            return
         from ..reports.findings import finding_of_error
 
         finding = finding_of_error(error, self._config.repo, os.environ)
@@ -61,7 +65,7 @@ class CiRun:
 
 
 @contextmanager
-def ci_run(title: str, config: Config) -> Iterator[CiRun | None]:
+def ci_run(title: str, config: Config) -> Iterator[CiRun]:
     """
     Report the result of a command to the CI service at its end.
 
@@ -70,15 +74,11 @@ def ci_run(title: str, config: Config) -> Iterator[CiRun | None]:
         config: its options.
 
     Yields:
-        The run; `None` without a CI service.
+        The run.
     """
-    from ..reporting.ci import CiService, RunAccount, service_of
+    from ..reporting.ci import RunAccount, service_of
 
-    service = service_of(os.environ)
-    if type(service) is CiService:
-        yield None
-        return
-    run = CiRun(service, RunAccount(title, {"image": config.image}), config)
+    run = CiRun(service_of(os.environ), RunAccount(title, {"image": config.image}), config)
     try:
         yield run
     except CodexWorkspaceError as error:
@@ -88,9 +88,10 @@ def ci_run(title: str, config: Config) -> Iterator[CiRun | None]:
         run.account.facts["ended"] = "early"
         raise
     finally:
-        from ..reports.findings import redaction_of
+        if run.service.is_known:
+            from ..reports.findings import redaction_of
 
-        service.tell(run.account, _write, redaction_of(config.secret, os.environ))
+            run.service.tell(run.account, _write, redaction_of(config.secret, os.environ))
 
 
 def _write(line: str) -> None:

@@ -36,7 +36,7 @@ def begin_ci(config: pytest.Config) -> None:
         config.stash[_SERVICE] = service.for_worker()
         return
     config.stash[_SERVICE] = service
-    if type(service) is not CiService:
+    if service.is_known:
         config.pluginmanager.register(_SummaryHooks(service))
         # What is not captured goes into the log of the service while a test runs.
         live = config.getini("log_cli") or config.getoption("log_cli_level", None)
@@ -67,7 +67,7 @@ def note_failure(
 
     from ..reports.findings import finding_of_error
 
-    if type(service_of(os.environ)) is not CiService:
+    if service_of(os.environ).is_known:
         repo = config.stash[CONFIG].repo if wanted.repo is None else directory / wanted.repo
         finding = finding_of_error(error, repo, os.environ)
         tally_of(config).failures[f"{finding.title} {finding.file}:{finding.line}"] = asdict(

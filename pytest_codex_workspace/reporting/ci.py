@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from .output import Output, OutputMode
 
@@ -62,7 +62,12 @@ class RunAccount:
 class CiService:
     """
     No service: a terminal or a plain log. Subclasses override what a service does differently.
+
+    Attributes:
+        is_known: whether this is a service.
     """
+
+    is_known: ClassVar[bool] = False
 
     def output(self, mode: OutputMode, write: Write) -> Output:
         """

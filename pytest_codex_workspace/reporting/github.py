@@ -122,6 +122,8 @@ class GitHub(CiService):
             summary.
     """
 
+    is_known = True
+
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._annotates = environ.get("GITHUB_ACTIONS") == "true"
         self._file = environ.get("GITHUB_STEP_SUMMARY", "")

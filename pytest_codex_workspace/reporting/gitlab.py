@@ -22,6 +22,8 @@ class GitLab(CiService):
     GitLab's CI.
     """
 
+    is_known = True
+
     def for_worker(self) -> CiService:
         """
         Return a service without sections, because those of several workers would overlap.
