@@ -39,9 +39,9 @@ class CiRun:
         """
         if not self.service.is_known:
             return
-        from ..reports.findings import add_workspace
+        from ..reports.findings import report_workspace
 
-        add_workspace(self.account, workspace, self._config.repo, os.environ)
+        report_workspace(self.account, workspace, self._config.repo, os.environ)
 
     def attached(self, action: Callable[[], int]) -> int:
         """

@@ -20,11 +20,11 @@ from ..secrets.redaction import Redaction
 from ..workspace.handle import Workspace, own_requests
 
 __all__ = [
-    "add_workspace",
     "finding_of_error",
     "finding_of_problems",
     "finding_of_setup",
     "redaction_of",
+    "report_workspace",
 ]
 
 _LINE = re.compile(r"line (\d{1,9})(?:: (.*))?", re.DOTALL)
@@ -80,7 +80,7 @@ def finding_of_problems(problems: Sequence[NetworkProblem]) -> CiFinding | None:
     return CiFinding("warning", "This went wrong on the network:", _described(problems))
 
 
-def add_workspace(
+def report_workspace(
     account: RunAccount, workspace: Workspace, repository: Path | None, environ: Mapping[str, str]
 ) -> None:
     """
