@@ -1,4 +1,4 @@
-"""What it costs to say who asked: refusals with and without the search, taking turns in one run.
+"""The cost of finding the process of a refusal: refusals with and without it, in turns in one run.
 
 Run it with `make bench`, or alone from the repository's root with
 `python -m benchmarks.refusals`. It needs an engine. A client in a workspace measures how long

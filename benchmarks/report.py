@@ -20,6 +20,8 @@ from pytest_codex_workspace.reports.page import render_page
 from pytest_codex_workspace.reports.records import TestRecord, WorkspaceRecord, append_part
 from pytest_codex_workspace.reports.report import write_report
 
+from .bench import show
+
 FLOWS = 5000
 TESTS = 500
 INTERACTIVE = """
@@ -64,15 +66,6 @@ def workspace(number: int, commands: int, requests: int) -> WorkspaceRecord:
         commands=(command,) * commands,
         requests=tuple(request(number * requests + at) for at in range(requests)),
     )
-
-
-def show(what: str, value: float, bound: float, unit: str) -> bool:
-    """
-    Print one line; whether the bound holds.
-    """
-    holds = value <= bound
-    print(f"{what:<78} {value:8.3f}{unit} <= {bound:g}{unit} {'ok' if holds else 'TOO HIGH'}")
-    return holds
 
 
 def page(directory: Path) -> bool:

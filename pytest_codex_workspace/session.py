@@ -184,7 +184,7 @@ class Session:
         _check_secrets(spec, state)
         with self._lock:
             with self.output.step(f"starting a workspace of {spec.snapshot.name}", announced=False):
-                started = self._restarted(lambda: self.starter.start(spec, state))
+                started = self._retried(lambda: self.starter.start(spec, state))
             self._live[started.running.container] = started, label
             if self.report is not None:
                 self.report.begun(started.workspace, label)
@@ -204,13 +204,13 @@ class Session:
             if not self.config.cache_registry:
                 # Where another machine's setup is found, the base image may not be needed.
                 _ = self.image
-            self._restarted(lambda: self._prepare(spec, state))
+            self._retried(lambda: self._prepare(spec, state))
 
     def _prepare(self, spec: WorkspaceSpec | None, state: State) -> None:
         if spec is not None:
             self.starter.prepare(spec, state)
 
-    def _restarted(self, make: Callable[[], T]) -> T:
+    def _retried(self, make: Callable[[], T]) -> T:
         """
         Return what *make* returns, with a network that works: an engine that is restarted in
         between ends all containers.
@@ -221,7 +221,7 @@ class Session:
             self.isolation.revive()
             return make()
 
-        return self._outage.outlast(once)
+        return self._outage.retry(once)
 
     def stop(self, workspace: Workspace, *, keep: bool = False) -> str | None:
         """

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 from ..codex import IMAGE
 from ..engine import labels
-from ..engine.protocol import Advance, Engine, ImageInfo, OnAdvance
+from ..engine.protocol import Engine, ImageInfo, OnAdvance
 from ..errors import CacheFileError, CodexWorkspaceError, EngineError
 from .entries import Entry, is_old
-from .image_archive import ImageArchive, ImageFound
+from .image_archive import ImageArchive, ImageFound, with_progress
 
 __all__ = ["Imported", "export_setups", "import_setups"]
 
@@ -25,7 +25,7 @@ _KEY = re.compile(r"[0-9a-z]{1,64}")
 
 
 def export_setups(
-    engine: Engine, found: Sequence[Entry], path: Path, on_advance: OnAdvance = bool
+    engine: Engine, found: Sequence[Entry], path: Path, on_advance: OnAdvance = lambda _: None
 ) -> None:
     """
     Write the images of *found*, with all their layers, to a file in the format of
@@ -33,7 +33,7 @@ def export_setups(
 
     Args:
         engine: has the images.
-        found: what is written.
+        found: the setups to write.
         path: the file.
         on_advance: called with the number of bytes so far.
 
@@ -46,11 +46,8 @@ def export_setups(
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:
             with os.fdopen(handle, "wb") as file, _compressed(file, path) as target:
-                done = 0
-                for piece in engine.save(names):
+                for piece in with_progress(engine.save(names), on_advance):
                     target.write(piece)
-                    done += len(piece)
-                    on_advance(Advance(done, 0, "bytes"))
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -79,7 +76,7 @@ class Imported:
 
 
 def import_setups(
-    engine: Engine, path: Path, *, ttl: float, limit: int, on_advance: OnAdvance = bool
+    engine: Engine, path: Path, *, ttl: float, limit: int, on_advance: OnAdvance = lambda _: None
 ) -> list[Imported]:
     """
     Add the setup images of a file that `export_setups` wrote to the engine.

@@ -14,7 +14,7 @@ import json
 import posixpath
 import re
 import tarfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -22,7 +22,7 @@ from typing import IO, Any, BinaryIO, cast
 from ..engine.protocol import Advance, OnAdvance
 from ..text.option_names import spell_option
 
-__all__ = ["ImageArchive", "ImageFound"]
+__all__ = ["ImageArchive", "ImageFound", "with_progress"]
 
 _DESCRIPTION_LIMIT = 16 * 1024 * 1024
 """The largest number of bytes of all descriptions."""
@@ -92,14 +92,14 @@ class ImageArchive:
         except RecursionError:
             raise ValueError("its descriptions are nested too deeply") from None
 
-    def rewritten(self, on_advance: OnAdvance = bool) -> BinaryIO:
+    def rewritten(self, on_advance: OnAdvance = lambda _: None) -> BinaryIO:
         """
         Return the same images as a file of the same format, without their tags.
 
         Args:
             on_advance: called with the number of bytes that were read so far.
         """
-        pieces = _counted(self._pieces(), on_advance)
+        pieces = with_progress(self._pieces(), on_advance)
         return cast("BinaryIO", io.BufferedReader(_Pieces(pieces), _PIECE))
 
     def _pieces(self) -> Iterator[bytes]:
@@ -287,7 +287,10 @@ class _Bounded(io.RawIOBase):
         return self._below.tell()
 
 
-def _counted(pieces: Iterator[bytes], on_advance: OnAdvance) -> Iterator[bytes]:
+def with_progress(pieces: Iterable[bytes], on_advance: OnAdvance) -> Iterator[bytes]:
+    """
+    Yield *pieces*, and report the number of bytes after each.
+    """
     done = 0
     for piece in pieces:
         yield piece

@@ -1,4 +1,4 @@
-"""What is said of a cached setup before it is used: its age, its commit, and what changed since."""
+"""Report a cached setup before it is used: its age, its commit, and what changed since."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..projection.changed_files import changed_dependencies
 from ..projection.repository import RepositorySnapshot
 from ..reporting.output import Output
 from ..text.option_names import spell_option
+from ..text.phrases import first_of
 from ..text.units import show_duration
 from ..unpatched import clock
 from .store import Layer
@@ -28,7 +29,7 @@ class CachedSetup:
     Attributes:
         repository: its name.
         commit: the commit at which it ran.
-        same_commit: whether that is the commit of now.
+        same_commit: whether it is the current commit.
         age: seconds since then; `None` if it is not known.
         changed: files that the scripts name, or that say which packages are installed, and that
             have changed since; `None` if it is not known.
@@ -53,8 +54,7 @@ class CachedSetup:
             return f"{line}; what has changed since then is not known in this clone"
         if not self.changed:
             return line
-        more = len(self.changed) - _SHOWN
-        names = ", ".join(self.changed[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        names = first_of(self.changed, _SHOWN)
         verb = "has" if len(self.changed) == 1 else "have"
         again = f"{spell_option('cache', 'refresh')} runs setup-script.sh again"
         if self.resumes:
@@ -64,7 +64,7 @@ class CachedSetup:
 
 class CachedSetups:
     """
-    Tells of each cached setup once in a session.
+    Reports each cached setup once in a session.
 
     Args:
         output: shows the lines.
@@ -78,7 +78,7 @@ class CachedSetups:
 
     def tell(self, snapshot: RepositorySnapshot, layer: Layer) -> None:
         """
-        Say that the setup *layer* is used for a workspace of *snapshot*.
+        Report that the setup *layer* is used for a workspace of *snapshot*.
         """
         # Another worker of this run may have made it.
         if layer.image in self._told or layer.created >= self._started:

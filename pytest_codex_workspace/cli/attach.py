@@ -118,13 +118,8 @@ def in_workspace(
         output.note(
             "; ".join([describe_workspace(workspace, arguments.state), *([hint] if hint else [])])
         )
-
-        def attached() -> int:
-            return attach(workspace, command, streams, terminal=terminal)
-
-        code = attached() if ci is None else ci.attached(attached)
-        if ci is not None:
-            ci.workspace(workspace)
+        code = ci.attached(lambda: attach(workspace, command, streams, terminal=terminal))
+        ci.workspace(workspace)
         if config.output != "quiet":
             report_network(workspace, output)
         session.stop(workspace)

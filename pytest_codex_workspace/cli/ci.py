@@ -21,11 +21,11 @@ __all__ = ["CiRun", "ci_run"]
 
 class CiRun:
     """
-    One run of a command.
+    One run of a command. Without a CI service, nothing is reported.
 
     Attributes:
         service: the service.
-        account: what is told at the end.
+        account: what is reported at the end.
     """
 
     def __init__(self, service: CiService, account: RunAccount, config: Config) -> None:
@@ -37,15 +37,17 @@ class CiRun:
         """
         Add a workspace that has not ended.
         """
-        from ..reports.findings import describe_workspace_in
+        if not self.service.is_known:
+            return
+        from ..reports.findings import report_workspace
 
-        describe_workspace_in(self.account, workspace, self._config.repo, os.environ)
+        report_workspace(self.account, workspace, self._config.repo, os.environ)
 
     def attached(self, action: Callable[[], int]) -> int:
         """
-        Return what *action* returns, which writes output of a workspace as it is.
+        Run *action*, which writes output of a workspace unchanged, and return its exit code.
         """
-        with self.service.held(_write):
+        with self.service.without_commands(_write):
             code = action()
         self.account.facts["exit code"] = str(code)
         return code
@@ -54,6 +56,8 @@ class CiRun:
         """
         Add the error that ended the command.
         """
+        if not self.service.is_known:
+            return
         from ..reports.findings import finding_of_error
 
         finding = finding_of_error(error, self._config.repo, os.environ)
@@ -61,36 +65,33 @@ class CiRun:
 
 
 @contextmanager
-def ci_run(title: str, config: Config) -> Iterator[CiRun | None]:
+def ci_run(title: str, config: Config) -> Iterator[CiRun]:
     """
-    Tell the CI service at the end what came of a command.
+    Report the result of a command to the CI service at its end.
 
     Args:
         title: the command.
         config: its options.
 
     Yields:
-        The run; `None` if there is no service.
+        The run.
     """
-    from ..reporting.ci import CiService, RunAccount, service_of
+    from ..reporting.ci import RunAccount, service_of
 
-    service = service_of(os.environ)
-    if type(service) is CiService:
-        yield None
-        return
-    run = CiRun(service, RunAccount(title, {"image": config.image}), config)
+    run = CiRun(service_of(os.environ), RunAccount(title, {"image": config.image}), config)
     try:
         yield run
     except CodexWorkspaceError as error:
         run.failed(error)
         raise
     except BaseException:
-        run.account.facts["ended"] = "before its time"
+        run.account.facts["ended"] = "early"
         raise
     finally:
-        from ..reports.findings import redaction_of
+        if run.service.is_known:
+            from ..reports.findings import redaction_of
 
-        service.tell(run.account, _write, redaction_of(config.secret, os.environ))
+            run.service.tell(run.account, _write, redaction_of(config.secret, os.environ))
 
 
 def _write(line: str) -> None:
@@ -98,5 +99,5 @@ def _write(line: str) -> None:
     Write a line for the service. It goes to standard error, as standard output may be data.
     """
     stream: Any = sys.stderr
-    (stream.write_as_it_is if isinstance(stream, NeutralText) else stream.write)(f"{line}\n")
+    (stream.write_unchanged if isinstance(stream, NeutralText) else stream.write)(f"{line}\n")
     stream.flush()

@@ -44,14 +44,14 @@ Examples:
 _SUGGEST = """\
 Suggest the smallest policy under which nothing of an earlier run is blocked.
 
-The run is given by the directory of its report, by a file of it (report.json or
-network.har), or by the events of `run --json`; without any, events are read from
-standard input. Several runs get one policy. It is printed as a policy file for
---network, with what each entry was for. What no policy allows is a comment.
+LOG is the directory of a report, a file of it (report.json or network.har), or a
+file with the events of `run --json`. By default, events are read from standard
+input. Several logs make one policy. It is printed as a policy file for
+--network; comments say what each entry is for, and what no policy allows.
 
-Hosts are named one by one; ports, methods, plain HTTP, WebSocket and private
+Hosts are listed one by one; ports, methods, plain HTTP, WebSocket and private
 networks are allowed only as they were used. --base extends a policy that allows
-more, and lists what that lacks.
+more, and lists only what it lacks.
 
 Examples:
   codex-workspace policy suggest report >network.yaml
@@ -123,7 +123,7 @@ def register(commands: Commands) -> None:
         "suggest a policy for what a run has requested",
         _SUGGEST,
         _suggest,
-        "[REPORT_DIR | LOG ...]",
+        "[LOG ...]",
     )
     logs = suggest.add_argument(
         "logs",

@@ -21,8 +21,8 @@ _REPORT = """\
 Make the page of a report again, from its report.json.
 
 DIR is the directory of pytest --codex-report, or of --report. The page is
-written to DIR/index.html, and its path is printed. Of a run that was killed, all
-files are made from what its processes have left in DIR/parts.
+written to DIR/index.html, and its path is printed. If the run was killed, all
+files are made from what its processes left in DIR/parts.
 
 Examples:
   codex-workspace report report

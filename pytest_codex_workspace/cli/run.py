@@ -95,8 +95,7 @@ def _session(config: Config, output: Output, then: Callable[[Session, Workspace]
         session.tell_notes()
         workspace = session.workspace(session.spec(snapshot, config.env), "ready", label=_LABEL)
         code = then(session, workspace)
-        if ci is not None:
-            ci.workspace(workspace)
+        ci.workspace(workspace)
         session.stop(workspace)
     return code
 

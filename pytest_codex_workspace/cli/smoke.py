@@ -64,14 +64,13 @@ def _smoke(arguments: argparse.Namespace) -> int:
         for outcome in run_smoke(session, Path(directory), shown):
             checks += 1
             failed += not outcome.ok
-            if ci is not None and not outcome.ok:
+            if not outcome.ok:
                 title = f"smoke: {outcome.promise} failed: {outcome.text}"
                 ci.account.findings.append(CiFinding("error", title, outcome.seen))
             if not print_event(arguments, "outcome", **asdict(outcome)):
                 mark = "ok" if outcome.ok else "FAILED"
                 show(f"{outcome.promise:<4} {mark:<6} {outcome.text}: {outcome.seen}")
-        if ci is not None:
-            ci.account.facts["checks"] = f"{checks}, {failed} failed"
+        ci.account.facts["checks"] = f"{checks}, {failed} failed"
     text = f"{counted(failed, 'check')} failed" if failed else "all checks passed"
     if not arguments.json:
         show(text)

@@ -54,11 +54,11 @@ class _Messages(io.FileIO):
 
 class NeutralText(io.TextIOWrapper):
     """
-    Text in a log in which a CI service looks for commands. Only `write_as_it_is` writes some.
+    A text stream without commands to the CI service that reads it, except by `write_unchanged`.
 
     Args:
         raw: where the bytes go.
-        neutral: makes text harmless that begins a line.
+        neutral: removes commands from text that begins a line.
         options: as for the base class.
     """
 
@@ -70,12 +70,12 @@ class NeutralText(io.TextIOWrapper):
     def write(self, text: str) -> int:
         # Behind a mark, the text of a line that has begun is not its beginning.
         shown = self._neutral(text if self._begins_line else f"|{text}")
-        self.write_as_it_is(shown if self._begins_line else shown[1:])
+        self.write_unchanged(shown if self._begins_line else shown[1:])
         return len(text)
 
-    def write_as_it_is(self, text: str) -> None:
+    def write_unchanged(self, text: str) -> None:
         """
-        Write a line of ours.
+        Write a line of ours, which may be a command.
         """
         super().write(text)
         if text:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import CodexWorkspaceError
+from ..text.phrases import first_of
 
 __all__ = ["Finding", "Result", "Status", "error", "from_error", "ok", "some", "warning"]
 
@@ -90,5 +91,4 @@ def some(names: Sequence[str]) -> str:
     """
     Return the first of *names*, and how many more there are.
     """
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return first_of(names, _SHOWN)

@@ -1,5 +1,5 @@
 """Checks of single commands of codex-workspace-scripts/: those that fail in a workspace, or fail
-without a word."""
+unnoticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engines that are away for a while: they are being updated or restarted."""
+"""Wait for an engine that is being updated or restarted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PAUSE = 0.2
 
 class Outage:
     """
-    Repeats what fails because the engine is away.
+    Repeats calls that fail because the engine does not answer.
 
     The waiting time is spent once for each outage: until the engine has answered again, later
     calls fail at once.
@@ -30,16 +30,16 @@ class Outage:
     def __init__(self) -> None:
         self._given_up = False
 
-    def outlast(self, make: Callable[[], T]) -> T:
+    def retry(self, make: Callable[[], T]) -> T:
         """
-        Return what *make* returns.
+        Return what *make* returns, as soon as the engine answers.
 
         Args:
-            make: is called again after each `EngineUnavailable`. A part of it may have been done:
-                an engine that is stopping still answers some requests.
+            make: called again after each `EngineUnavailable`. Part of its work may be done
+                already, because an engine that is stopping still answers some requests.
 
         Raises:
-            EngineUnavailable: the engine is still away.
+            EngineUnavailable: the engine still does not answer.
         """
         deadline = None
         while True:

@@ -20,7 +20,7 @@ from .rules.text import plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["LINE_LIMIT", "LineBuffer", "decode", "encode", "request_from"]
+__all__ = ["LARGEST_NUMBER", "LINE_LIMIT", "LineBuffer", "decode", "encode", "request_from"]
 
 LINE_LIMIT = 1 << 20
 """Maximum length of a line, in bytes."""
@@ -42,8 +42,8 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
     "reason": (str, NoneType),
     "explanation": (str,),
 }
-_LARGEST = 253402300799
-"""No number is larger; as a time, it is the last second of the year 9999."""
+LARGEST_NUMBER = 253402300799
+"""No number in a request is larger; as a time, it is the last second of the year 9999."""
 
 _WORDS: Mapping[str, tuple[str | None, ...]] = {
     "phase": PHASES,
@@ -111,7 +111,7 @@ def request_from(message: Mapping[str, Any]) -> Request:
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise ValueError(f"a request whose {field} is {value!r}")
         # Not a number, infinite, or a time that is no date.
-        if isinstance(value, int | float) and not abs(value) <= _LARGEST:
+        if isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER:
             raise ValueError(f"a request whose {field} is {value!r:.50}")
         if field in _WORDS and value not in _WORDS[field]:
             raise ValueError(f"a request whose {field} is {value!r}")

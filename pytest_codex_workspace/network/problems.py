@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ..text.phrases import counted
+from ..text.phrases import counted, cut_end
 from ..text.printable import printable
 from .rules.hosts import is_private, literal_address
 from .rules.policy import DENIED, HTTPS_ONLY, OPEN, RequestFacts, decide
@@ -22,6 +22,7 @@ __all__ = [
     "Outcome",
     "asked_by",
     "beside_host",
+    "count_problems",
     "describe_problems",
     "facts_of_logged",
     "is_problem",
@@ -110,9 +111,7 @@ class NetworkProblem:
         Return one line: `blocked: [setup] GET http://example.org/ (plain-http), 3 times`.
         """
         request = self.first
-        url = request.url
-        if len(url) > _URL_LIMIT:
-            url = f"{url[:_URL_LIMIT]}..."
+        url = cut_end(request.url, _URL_LIMIT)
         reason = f" ({request.reason})" if request.reason else ""
         times = f", {counted(self.count, 'time')}" if self.count > 1 else ""
         line = f"{self.outcome}: [{request.phase}] {request.method} {url}{reason}{times}"
@@ -175,6 +174,18 @@ def describe_problems(problems: Sequence[NetworkProblem], *, shown: int = _SHOWN
         lines.append(f"to allow what was blocked, add to `{place}:` in .codex-workspace.yaml:")
         lines += [f"    {field}" for field in fields]
     return lines
+
+
+def count_problems(requests: Sequence[Request], problems: Sequence[NetworkProblem]) -> str:
+    """
+    Return how many requests there were, and how many went wrong: `3 requests, 1 blocked or failed`.
+
+    Args:
+        requests: the requests.
+        problems: the result of `problems_of` for them.
+    """
+    wrong = sum(problem.count for problem in problems)
+    return f"{counted(len(requests), 'request')}, {wrong or 'none'} blocked or failed"
 
 
 def list_problems(problems: Sequence[NetworkProblem], *, shown: int) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from ..errors import CodexWorkspaceError
 from ..options.markers import WorkspaceRequest
 from ..reporting.ci import CiFinding, CiService, RunAccount, service_of
+from ..text.phrases import counted
 from .items import uses_workspace
 from .settings import CONFIG
 from .summary import tally_of
@@ -32,10 +33,10 @@ def begin_ci(config: pytest.Config) -> None:
     """
     service = service_of(os.environ)
     if is_worker(config):
-        config.stash[_SERVICE] = service.among_others()
+        config.stash[_SERVICE] = service.for_worker()
         return
     config.stash[_SERVICE] = service
-    if type(service) is not CiService:
+    if service.is_known:
         config.pluginmanager.register(_SummaryHooks(service))
         # What is not captured goes into the log of the service while a test runs.
         live = config.getini("log_cli") or config.getoption("log_cli_level", None)
@@ -54,19 +55,19 @@ def note_failure(
     config: pytest.Config, error: CodexWorkspaceError, wanted: WorkspaceRequest, directory: Any
 ) -> None:
     """
-    Remember an error for the controller, which tells each once.
+    Remember an error for the controller, which reports each one once.
 
     Args:
         config: of this process.
         error: why a workspace did not start.
-        wanted: what the workspace was to be.
+        wanted: what the test asked for.
         directory: where a path of *wanted* starts.
     """
     from dataclasses import asdict
 
     from ..reports.findings import finding_of_error
 
-    if type(service_of(os.environ)) is not CiService:
+    if service_of(os.environ).is_known:
         repo = config.stash[CONFIG].repo if wanted.repo is None else directory / wanted.repo
         finding = finding_of_error(error, repo, os.environ)
         tally_of(config).failures[f"{finding.title} {finding.file}:{finding.line}"] = asdict(
@@ -112,7 +113,7 @@ class _SummaryHooks:
         self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
     ) -> Generator[None]:
         """
-        Let failures with the output of workspaces be shown, and tell the service afterwards.
+        Let pytest show failures with the output of workspaces, and then report to the service.
         """
         from ..reports.findings import redaction_of
 
@@ -120,7 +121,7 @@ class _SummaryHooks:
             terminalreporter.ensure_newline()
             terminalreporter.write_line(line)
 
-        with self._service.held(write):
+        with self._service.without_commands(write):
             yield
         account = _account(terminalreporter, config)
         if account is not None:
@@ -165,7 +166,7 @@ class _PrintingHooks:
 
     def _printing(self, item: pytest.Item) -> AbstractContextManager[None]:
         service = self._service if uses_workspace(item) else CiService()
-        return service.held(line_writer(item.config))
+        return service.without_commands(line_writer(item.config))
 
 
 def _account(reporter: pytest.TerminalReporter, config: pytest.Config) -> RunAccount | None:
@@ -187,7 +188,7 @@ def _account(reporter: pytest.TerminalReporter, config: pytest.Config) -> RunAcc
         account.facts["setup"] = ", ".join(f"cache {name} {number}" for name, number in counts)
     account.facts["image"] = found.image
     blocked = sum(one.blocked for one in tests.values())
-    account.facts["network"] = f"{blocked} requests blocked"
+    account.facts["network"] = f"{counted(blocked, 'request')} blocked"
     account.findings += [CiFinding(**one) for one in tally.failures.values()]
     for first, *rest in tally.setups.values():
         text = "\n".join(rest)

@@ -140,7 +140,7 @@ class Projection:
         """
         return self._archive.size
 
-    def open(self, on_read: Callable[[int], object] = abs) -> BinaryIO:
+    def open(self, on_read: Callable[[int], object] = lambda _: None) -> BinaryIO:
         """
         Return a new reader of the whole archive.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ProjectionError
+from ..text.phrases import first_of
 from .borrow import borrow, create_bare
 from .git import inside, isolated_environment, run_git
 
@@ -45,9 +46,7 @@ class Damage:
         """
         if not self.files:
             return f"objects ({self.said})" if self.said else "objects"
-        shown = [f"{path} (object {name})" for path, name in self.files[:_SHOWN]]
-        more = len(self.files) - _SHOWN
-        return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+        return first_of([f"{path} (object {name})" for path, name in self.files], _SHOWN)
 
 
 def check_integrity(

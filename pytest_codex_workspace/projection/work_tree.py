@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..codex import CONFIG_FILE, SCRIPTS, SETUP
 from ..errors import ProjectionError
+from ..text.phrases import first_of
 from .committed_files import CommittedFiles
 from .git import configured, git, reading_environment, run_git
 
@@ -47,11 +48,10 @@ class Changes:
         ]
         names = (*self.changed, *self.untracked)
         last = len(self.untracked or self.changed)
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return (
             f"{', '.join(parts)} {'file' if last == 1 else 'files'} "
             f"{'is' if len(names) == 1 else 'are'} not in the workspace (git add, git commit): "
-            f"{', '.join(names[:_SHOWN])}{more}"
+            f"{first_of(names, _SHOWN)}"
         )
 
 

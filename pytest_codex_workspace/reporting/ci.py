@@ -1,11 +1,11 @@
-"""What a CI service shows of a run, beside its log: the seam to each service."""
+"""What a CI service shows of a run besides its log: the interface to each service."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from .output import Output, OutputMode
 
@@ -42,7 +42,7 @@ class CiFinding:
 @dataclass(slots=True)
 class RunAccount:
     """
-    What is told of a run at its end. All of it may be text of a workspace.
+    The result of a run, for a CI service. All of it may be text of a workspace.
 
     Attributes:
         title: the command, or what ran.
@@ -61,9 +61,13 @@ class RunAccount:
 
 class CiService:
     """
-    No service: a terminal, or a log that nobody interprets. The services override what they do
-    in another way.
+    No service: a terminal or a plain log. Subclasses override what a service does differently.
+
+    Attributes:
+        is_known: whether this is a service.
     """
+
+    is_known: ClassVar[bool] = False
 
     def output(self, mode: OutputMode, write: Write) -> Output:
         """
@@ -71,22 +75,22 @@ class CiService:
         """
         return Output(mode, write)
 
-    def among_others(self) -> CiService:
+    def for_worker(self) -> CiService:
         """
-        Return the service for one of several processes that write into the same log.
+        Return the service for an xdist worker, which writes to the same log as others.
         """
         return self
 
     def neutral(self, text: str) -> str:
         """
-        Return *text* without commands to the service, for text of a workspace.
+        Return *text*, which may quote a workspace, without commands to the service.
         """
         return text
 
     @contextmanager
-    def held(self, write: Write) -> Iterator[None]:
+    def without_commands(self, write: Write) -> Iterator[None]:
         """
-        Let others write text of a workspace: the service follows no command meanwhile.
+        Stop the service from following commands while others write text of a workspace.
 
         Args:
             write: writes a line of ours to the service.
@@ -96,7 +100,7 @@ class CiService:
 
     def tell(self, account: RunAccount, write: Write, redact: Callable[[str], str]) -> None:
         """
-        Show an account of a run that has ended.
+        Show the account of a run that has ended.
 
         Args:
             account: the account.

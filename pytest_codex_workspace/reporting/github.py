@@ -1,4 +1,4 @@
-"""Output for GitHub Actions: a job summary, annotations, and no command of a workspace."""
+"""Output for GitHub Actions: a job summary, annotations, and no commands of a workspace."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..text.phrases import cut_end
+from ..text.printable import without_colours
 from .ci import CiFinding, CiService, RunAccount, Write
 from .output import Output, OutputMode
 
@@ -31,7 +33,6 @@ _MESSAGE = 4000
 _UNSEEN = r"[^\x20-\x7e\r\n]*+"
 _FIRST = re.compile(rf"(?:^|(?<=\r))([^\x21-\x7e\r\n]*+)(?=:{_UNSEEN}:)", re.MULTILINE)
 _ANYWHERE = re.compile(rf"(#{_UNSEEN}#{_UNSEEN})\[")
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def neutral(text: str) -> str:
@@ -59,8 +60,8 @@ def summary(account: RunAccount, limit: int = _SUMMARY_LIMIT) -> str:
     """
     Return an account as Markdown of at most *limit* bytes.
 
-    What may be text of a workspace is in one HTML block, without line ends and with every
-    character that HTML reads escaped. So it is neither Markdown nor HTML.
+    Text that may be that of a workspace is in one HTML block, escaped and without line ends, so
+    it is neither Markdown nor HTML.
     """
     parts = [f"<h3>{_cell(account.title)}</h3>"]
     if account.facts:
@@ -114,12 +115,14 @@ def _fitting(rows: list[str], room: int) -> str:
 
 class GitHub(CiService):
     """
-    GitHub Actions, and services that are like it.
+    GitHub Actions, and services that are compatible with it.
 
     Args:
         environ: `GITHUB_ACTIONS` for annotations, `GITHUB_STEP_SUMMARY` for the file of the
             summary.
     """
+
+    is_known = True
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._annotates = environ.get("GITHUB_ACTIONS") == "true"
@@ -138,24 +141,24 @@ class GitHub(CiService):
         return neutral(text) if self._annotates else text
 
     @contextmanager
-    def held(self, write: Write) -> Iterator[None]:
+    def without_commands(self, write: Write) -> Iterator[None]:
         """
-        Have the runner stop to read commands, until a word that nobody can guess.
+        Stop the runner from following commands, until a token that nobody can guess.
         """
         if not self._annotates:
             yield
             return
-        word = secrets.token_hex(16)
-        write(f"::stop-commands::{word}")
+        token = secrets.token_hex(16)
+        write(f"::stop-commands::{token}")
         try:
             yield
         finally:
             write("")  # What was written may have no line end, and a command begins a line.
-            write(f"::{word}::")
+            write(f"::{token}::")
 
     def tell(self, account: RunAccount, write: Write, redact: Callable[[str], str]) -> None:
         """
-        Add to the summary of the job, and annotate.
+        Add the account to the job summary, and write annotations.
         """
         account = _redacted(account, redact)
         if self._file:
@@ -206,13 +209,12 @@ def _cut(text: str) -> str:
 
 
 def _visible(text: str, keep: str = "") -> str:
-    shown = _COLOUR.sub("", text)
+    shown = without_colours(text)
     return "".join(each if each.isprintable() or each in keep else " " for each in shown)
 
 
 def _cell(text: str) -> str:
-    shown = _visible(text[:_CELL]) + ("..." if len(text) > _CELL else "")
-    return html.escape(shown)
+    return html.escape(_visible(cut_end(text, _CELL)))
 
 
 def _code(text: str) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable
 
 from ..text.printable import printable
 from ..unpatched import clock
-from .ci import CiService
+from .ci import CiService, Write
 from .output import Clock, Output, OutputMode, Step
 
 __all__ = ["GitLab", "SectionOutput"]
@@ -23,13 +22,15 @@ class GitLab(CiService):
     GitLab's CI.
     """
 
-    def among_others(self) -> CiService:
+    is_known = True
+
+    def for_worker(self) -> CiService:
         """
-        Return one without sections, which would overlap.
+        Return a service without sections, because those of several workers would overlap.
         """
         return CiService()
 
-    def output(self, mode: OutputMode, write: Callable[[str], None]) -> Output:
+    def output(self, mode: OutputMode, write: Write) -> Output:
         """
         Return an output with a section for each step.
         """
@@ -53,7 +54,7 @@ class SectionOutput(Output):
     def __init__(
         self,
         mode: OutputMode,
-        write: Callable[[str], None],
+        write: Write,
         *,
         wall_time: Clock = clock.wall_time,
         clock: Clock = clock.monotonic,

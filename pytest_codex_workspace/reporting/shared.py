@@ -1,4 +1,4 @@
-"""Facts that several processes of one run find."""
+"""Facts that several processes of one run find, and that one of them reports."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["SharedFacts"]
 
 class SharedFacts:
     """
-    What the processes of one run have told. The first that finds a fact tells it.
+    The facts that the processes of one run have reported. The first that finds one reports it.
 
     Args:
-        directory: where an empty file for each fact says that it was told. The processes of all
-            runs share the directory, which is created if necessary.
-        run: what the processes of one run have in common, and no other run has.
+        directory: has an empty file for each fact that was reported. The processes of all runs
+            share the directory, which is created if necessary.
+        run: id of the run, the same in all of its processes.
     """
 
     def __init__(self, directory: Path, run: str) -> None:
@@ -29,8 +29,8 @@ class SharedFacts:
 
     def is_news(self, event: str, fields: Mapping[str, Any]) -> bool:
         """
-        Return whether no process has told this fact; from now on it counts as told. Facts with
-        equal *fields* are equal.
+        Return whether no process has reported this fact, and note that it is reported now. Facts
+        with equal *fields* are equal.
         """
         with suppress(OSError):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -41,5 +41,5 @@ class SharedFacts:
         except FileExistsError:
             return False
         except OSError:
-            return True  # Told twice is better than not at all.
+            return True  # Twice is better than not at all.
         return True

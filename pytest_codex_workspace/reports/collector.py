@@ -48,7 +48,7 @@ def collecting(
 
 class Collector:
     """
-    Adds to the report of one process. That a report cannot be written is told once,
+    Adds to the report of one process. If the report cannot be written, that is shown once,
     and changes nothing else.
 
     Args:
@@ -76,7 +76,7 @@ class Collector:
 
     def begun(self, workspace: Workspace, label: str) -> None:
         """
-        Add a workspace that has just begun, in case that this process does not see its end.
+        Add a workspace that has just started, in case this process is killed before its end.
 
         Args:
             workspace: the workspace.

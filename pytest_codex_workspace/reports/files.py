@@ -22,17 +22,17 @@ __all__ = [
 ]
 
 GENERATOR = "pytest-codex-workspace"
-"""What the page names as its maker."""
+"""The generator that the page names."""
 
 _HEAD = 4096
 
 
 def own_folder(directory: Path, name: str) -> Path:
     """
-    Return the folder *name* of the report, made if it is missing.
+    Return the folder *name* of the report. Create it if necessary.
 
     Raises:
-        OSError: it cannot be made, or is a link: nothing is written or removed where it leads.
+        OSError: it cannot be created, or is a link, which is not followed.
     """
     folder = directory / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def own_folder(directory: Path, name: str) -> Path:
 
 def append_line(path: Path, line: bytes) -> None:
     """
-    Add *line* to the file *path*, in one write: a thread cannot cut the line of another.
+    Add *line* to the file *path* in one write, so that lines of several threads do not mix.
 
     Raises:
         OSError: the file cannot be written, or is a link.
@@ -81,7 +81,7 @@ def read_plain_file(path: Path, limit: int) -> bytes:
 
     Raises:
         OSError: it cannot be read, or is a link.
-        ValueError: it is no file, or has more than *limit* bytes.
+        ValueError: it is not a regular file, or has more than *limit* bytes.
     """
     with open_plain_file(path) as file:
         # The size may change while it is read.
@@ -93,11 +93,11 @@ def read_plain_file(path: Path, limit: int) -> bytes:
 @contextmanager
 def open_plain_file(path: Path) -> Iterator[BinaryIO]:
     """
-    Open the file *path* for reading, if it is one: a pipe would be waited for.
+    Open *path* for reading if it is a regular file. Opening a pipe would wait for its writer.
 
     Raises:
         OSError: it cannot be read, or is a link.
-        ValueError: it is no file.
+        ValueError: it is not a regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:

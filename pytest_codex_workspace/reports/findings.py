@@ -8,17 +8,23 @@ from pathlib import Path
 
 from ..codex import SETUP
 from ..errors import CodexWorkspaceError, SetupError
-from ..network.problems import NetworkProblem, describe_problems, problems_of, setup_warning
+from ..network.problems import (
+    NetworkProblem,
+    count_problems,
+    describe_problems,
+    problems_of,
+    setup_warning,
+)
 from ..reporting.ci import CiFinding, RunAccount
 from ..secrets.redaction import Redaction
 from ..workspace.handle import Workspace, own_requests
 
 __all__ = [
-    "describe_workspace_in",
     "finding_of_error",
     "finding_of_problems",
     "finding_of_setup",
     "redaction_of",
+    "report_workspace",
 ]
 
 _LINE = re.compile(r"line (\d{1,9})(?:: (.*))?", re.DOTALL)
@@ -30,7 +36,7 @@ def finding_of_error(
     error: CodexWorkspaceError, repository: Path | None, environ: Mapping[str, str]
 ) -> CiFinding:
     """
-    Return an error as a finding: that of a setup script at the line at which it ended.
+    Return an error as a finding; that of a setup script has the line at which the script ended.
 
     Args:
         error: the error.
@@ -74,11 +80,11 @@ def finding_of_problems(problems: Sequence[NetworkProblem]) -> CiFinding | None:
     return CiFinding("warning", "This went wrong on the network:", _described(problems))
 
 
-def describe_workspace_in(
+def report_workspace(
     account: RunAccount, workspace: Workspace, repository: Path | None, environ: Mapping[str, str]
 ) -> None:
     """
-    Add what is known of a workspace that has not ended to *account*.
+    Add a workspace that has not ended to *account*.
     """
     setup = workspace.setup
     account.facts["repository"] = f"{workspace.project.name} at {workspace.head[:12]}"
@@ -91,15 +97,14 @@ def describe_workspace_in(
         account.facts["network"] = f"unknown: {error.message}"
         return
     problems = problems_of(own)
-    wrong = sum(problem.count for problem in problems)
-    account.facts["network"] = f"{len(own)} requests, {wrong} blocked or failed"
+    account.facts["network"] = count_problems(own, problems)
     if warning := finding_of_problems(problems):
         account.findings.append(warning)
 
 
 def redaction_of(names: Sequence[str], environ: Mapping[str, str]) -> Callable[[str], str]:
     """
-    Return what removes the values of secrets from text.
+    Return a function that removes the values of secrets from text.
     """
     return Redaction([environ[name] for name in names if environ.get(name)]).text
 

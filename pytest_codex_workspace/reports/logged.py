@@ -1,9 +1,9 @@
-"""Read the requests of earlier runs: from reports, archives, events and logs of requests."""
+"""Read the requests of earlier runs from reports, archives, events and logs of requests."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from ..errors import ReportError
 from ..network.rules.request import Request
-from .records import PARTS
-from .schema import SCHEMA
+from .records import WorkspaceRecord, setups_once
+from .report import LARGEST_REPORT, read_report, records_in
 
 __all__ = ["LoggedRequest", "RequestLog", "read_log"]
 
-_SIZE_LIMIT = 256 << 20
+_SIZE_LIMIT = LARGEST_REPORT
 _KINDS = "a report, an HTTP archive of one, or the events that `--json` prints"
 _GIVE = f"Give the directory of a report, or a file: {_KINDS}."
 _TEXTS = ("phase", "method", "scheme", "host", "path", "url", "verdict", "explanation")
@@ -29,7 +29,7 @@ class LoggedRequest:
     A request of an earlier run.
 
     Attributes:
-        request: the request, without its bodies.
+        request: the request.
         owner: id of the test or name of the command; empty if it is not known.
         count: for how many requests it stands.
     """
@@ -68,23 +68,12 @@ def read_log(path: Path | None, stdin: IO[bytes]) -> RequestLog:
     try:
         if path is None:
             return _parsed(_limited(stdin, where), where)
-        if not path.is_dir():
-            return _read(path)
-        whole = path / "report.json"
-        if whole.exists():
-            return _read(whole)
-        parts = sorted((path / PARTS).glob("*.jsonl"))  # Of a run that was killed.
-        if not parts:
-            raise ReportError(f"{where} has no report.json", remedy=_GIVE)
-        logs = [_read(part) for part in parts]
-        return RequestLog([one for log in logs for one in log.requests])
+        if path.is_dir():
+            return RequestLog(list(_of_workspaces(read_report(path)[0])))
+        with path.open("rb") as file:
+            return _parsed(_limited(file, where), where)
     except OSError as error:
         raise ReportError(f"{where} cannot be read: {error.strerror}", remedy=_GIVE) from None
-
-
-def _read(path: Path) -> RequestLog:
-    with path.open("rb") as file:
-        return _parsed(_limited(file, str(path)), str(path))
 
 
 def _limited(file: IO[bytes], where: str) -> bytes:
@@ -103,7 +92,7 @@ def _parsed(data: bytes, where: str) -> RequestLog:
         return _lines(data, where)
     if isinstance(whole, dict) and not _is_line(whole):
         if "workspaces" in whole:
-            return RequestLog(list(_report(whole, where)))
+            return RequestLog(list(_of_workspaces(records_in(where, data)[0])))
         if isinstance(whole.get("log"), dict):
             return RequestLog(list(_archive(whole["log"], where)))
     if isinstance(whole, list):
@@ -121,9 +110,9 @@ def _lines(data: bytes, where: str) -> RequestLog:
     """
     requests: list[LoggedRequest] = []
     wrong: list[LoggedRequest] = []
+    workspaces: list[WorkspaceRecord] = []
     known = 0
     is_run, omitted = False, False
-    seen: set[tuple[float, str]] = set()
     lines = data.split(b"\n")
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -140,12 +129,13 @@ def _lines(data: bytes, where: str) -> RequestLog:
         known += 1
         if value.get("kind") == "workspace":
             is_run = True
-            requests += _workspace(value, place, seen)
+            workspaces.append(_workspace(value, place))
         elif value.get("event") == "request" or ("event" not in value and "verdict" in value):
             requests.append(LoggedRequest(_request(value, place)))
         elif value.get("event") in ("result", "error") and "problems" in value:
             is_run, omitted = True, bool(value.get("omitted"))
             wrong += _wrong(value, place)
+    requests += _of_workspaces(workspaces)
     if requests:
         return RequestLog(requests, is_whole=not omitted)
     if not is_run:
@@ -153,31 +143,21 @@ def _lines(data: bytes, where: str) -> RequestLog:
     return RequestLog(wrong, is_whole=not wrong)
 
 
-def _report(report: Mapping[str, Any], where: str) -> Iterator[LoggedRequest]:
-    if report.get("schema") != SCHEMA:
-        raise ReportError(
-            f"{where} is a report with the schema {report.get('schema')!r}, not {SCHEMA}",
-            remedy="Use the version of pytest-codex-workspace that wrote it.",
-        )
-    seen: set[tuple[float, str]] = set()
-    for workspace in _list(report, "workspaces", where):
-        yield from _workspace(workspace, where, seen)
+def _workspace(value: dict[str, Any], where: str) -> WorkspaceRecord:
+    try:
+        return WorkspaceRecord.from_dict(value)
+    except ValueError as error:
+        raise ReportError(f"{where}: {error}", remedy=_GIVE) from None
 
 
-def _workspace(workspace: Any, where: str, seen: set[tuple[float, str]]) -> Iterator[LoggedRequest]:
+def _of_workspaces(workspaces: Iterable[WorkspaceRecord]) -> Iterator[LoggedRequest]:
     """
-    Yield the requests of a workspace. Those of a setup count once, however many stand on it.
+    Yield the requests of workspaces. Those of a setup count once, however many stand on it.
     """
-    owner = workspace.get("test") if isinstance(workspace, dict) else None
-    if not isinstance(owner, str):
-        raise ReportError(f"{where}: a workspace has no name", remedy=_GIVE)
-    for one in _list(workspace, "setup_requests", where):
-        request = _request(one, where)
-        if (request.time, request.url) not in seen:
-            seen.add((request.time, request.url))
-            yield LoggedRequest(request)
-    for one in _list(workspace, "requests", where):
-        yield LoggedRequest(_request(one, where), owner)
+    for workspace, setup in setups_once(workspaces):
+        yield from map(LoggedRequest, setup)
+        for request in workspace.requests:
+            yield LoggedRequest(request, workspace.test)
 
 
 def _archive(log: Mapping[str, Any], where: str) -> Iterator[LoggedRequest]:

@@ -13,8 +13,8 @@ from typing import Any
 
 from ..network.problems import NetworkProblem, is_problem, policy_entries, problems_of
 from ..network.rules.request import Request
-from ..text.phrases import counted
-from ..text.printable import printable
+from ..text.phrases import cut_end, first_of
+from ..text.printable import printable, without_colours
 from .har import names_of_hars
 from .records import TestRecord, WorkspaceRecord, setups_once
 
@@ -25,7 +25,6 @@ _PROBLEMS = 50
 _OUTPUT = 16 << 20
 _LONGEST = 20_000
 _NO_TEST = -1
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # Marks that change the direction of text could make a host or a command look like another one.
 _HIDDEN = re.compile("[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -106,8 +105,7 @@ class _Page:
 
     def _headline(self) -> str:
         names = sorted({one.repository for one in self._workspaces})
-        more = f" and {counted(len(names) - 2, 'more')}" if len(names) > 2 else ""
-        return f"{', '.join(names[:2])}{more}" if names else "nothing ran"
+        return first_of(names, 2) or "nothing ran"
 
     def _subtitle(self) -> str:
         if not self._workspaces:
@@ -115,10 +113,9 @@ class _Page:
         first = min(one.began for one in self._workspaces)
         when = datetime.fromtimestamp(first, UTC).strftime("%Y-%m-%d %H:%M UTC")
         commits = sorted({one.head[:12] for one in self._workspaces})
-        more = f" and {counted(len(commits) - 3, 'more')}" if len(commits) > 3 else ""
         images = ", ".join(sorted({one.image for one in self._workspaces}))
         took = max(one.ended for one in self._workspaces) - first
-        return f"{when}, {took:.1f} s. Commit {', '.join(commits[:3])}{more}, image {images}."
+        return f"{when}, {took:.1f} s. Commit {first_of(commits, 3)}, image {images}."
 
     def _facts(
         self, every: Sequence[Request], problems: Sequence[NetworkProblem]
@@ -142,7 +139,7 @@ class _Page:
         mine = [each for each in attempts if each.began <= one.ended]
         if mine:
             return mine[-1].outcome
-        return _fate(one)
+        return _outcome_of(one)
 
     def _lanes(self) -> list[dict[str, Any]]:
         left = _OUTPUT
@@ -168,7 +165,7 @@ class _Page:
         for at, one in enumerate(self._workspaces):
             row = rows[self._places[one.test]]
             row["workspaces"].append(at)
-            row["outcome"] = row["outcome"] or _fate(one)
+            row["outcome"] = row["outcome"] or _outcome_of(one)
             row["duration"] += one.ended - one.began
             caches = [*filter(None, row["cache"].split(", ")), one.cache]
             row["cache"] = ", ".join(dict.fromkeys(caches))
@@ -196,7 +193,7 @@ class _Page:
         return [_row(request, test, workspace) for request, test, workspace in found]
 
 
-def _fate(one: WorkspaceRecord) -> str:
+def _outcome_of(one: WorkspaceRecord) -> str:
     """
     Return how a workspace ended, where no test says so.
     """
@@ -285,8 +282,8 @@ def _shown(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
-    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    short = cut_end(text, _LONGEST)
     if short.isascii() and short.isprintable():
         return short
-    plain = _COLOUR.sub("", printable(short))
+    plain = without_colours(printable(short))
     return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", plain)

@@ -49,7 +49,7 @@ class WorkspaceRecord:
         ended: seconds since the epoch.
         setup_duration: seconds that the scripts took.
         log: name of the file with their output, below `logs/`; empty if there is none.
-        lost: why the workspace ended before its time; empty if it did not.
+        lost: why the workspace ended early; empty if it did not.
         commands: the last commands, each with the fields of `CommandRecord`.
         omitted: number of commands before these.
         setup_requests: what `setup-script.sh` requested.
@@ -94,7 +94,7 @@ class WorkspaceRecord:
         try:
             values = _known(cls, data)
             for name in ("setup_requests", "requests"):
-                values[name] = tuple(_request(each) for each in values[name])
+                values[name] = tuple(_request(each) for each in values.get(name, ()))
             return cls(**{**values, "commands": tuple(values.get("commands", ()))})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not the record of a workspace: {error}") from None

@@ -206,10 +206,10 @@ const workspaceOf = (place, flows) => {
   const shown = [...mine.filter((flow) => flow.problem), ...mine.filter((flow) => !flow.problem)].slice(0, FLOWS);
   const parts = [facts([
     ["Repository", `${one.repository} at ${one.head}`], ["Image", one.image], ["Cache", one.cache + (one.key ? `, setup ${one.key}` : "")],
-    ["Lived", `${clock(one.began)} to ${clock(one.ended)} UTC, ${seconds(one.ended - one.began)} s${one.worker ? `, in ${one.worker}` : ""}`],
+    ["Running", `${clock(one.began)} to ${clock(one.ended)} UTC, ${seconds(one.ended - one.began)} s${one.worker ? `, in ${one.worker}` : ""}`],
     ["Setup log", one.log && make("a", { href: `logs/${encodeURIComponent(one.log)}`, text: one.log })],
   ])];
-  if (one.lost) parts.push(box(one.container ? "It ended before its time" : "It did not start", block(one.lost)));
+  if (one.lost) parts.push(box(one.container ? "It ended early" : "It did not start", block(one.lost)));
   if (one.commands.length) {
     parts.push(box("Commands", one.omitted ? make("span", { class: "dim", text: `${counted(one.omitted, "earlier command")} not kept` }) : "",
       ...one.commands.map((command, at) => commandOf(command, at === one.commands.length - 1))));

@@ -1,8 +1,9 @@
-"""Write the report of a run: a page, an HTTP archive, data, and logs."""
+"""Write and read the report of a run: a page, an HTTP archive, data, and logs."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,19 +16,33 @@ from .files import is_foreign, own_folder, read_plain_file, replace_file
 from .har import har_of, names_of_hars
 from .page import render_page
 from .records import PARTS, TestRecord, WorkspaceRecord, append_part, read_parts
-from .schema import SCHEMA, check_report
+from .schema import DAMAGED, FOREIGN, SCHEMA, check_report
 
-__all__ = ["FILES", "begin_report", "keep_workspace", "rebuild_report", "write_report"]
+__all__ = [
+    "FILES",
+    "LARGEST_REPORT",
+    "begin_report",
+    "keep_workspace",
+    "read_report",
+    "rebuild_report",
+    "records_in",
+    "write_report",
+]
 
 FILES = ("index.html", "network.har", "report.json")
 """The files of a report, besides those in `har/`, `logs/` and `parts/`."""
 
+LARGEST_REPORT = 512 << 20
+"""Bytes of the largest `report.json` that is read."""
+
+Records = tuple[list[WorkspaceRecord], list[TestRecord]]
+"""The workspaces and the tests of a report."""
+
+_DATA = "report.json"
+
 _HARS = "har"
 _LOGS = "logs"
 _LOG_LIMIT = 32 << 20
-_REPORT_LIMIT = 512 << 20
-_GIVE = "Give the directory of `pytest --codex-report` or of a command."
-_AGAIN = "Make the report again, or take the file from where it was made."
 
 
 def begin_report(directory: Path) -> None:
@@ -95,8 +110,53 @@ def write_report(directory: Path) -> Path:
         "workspaces": [one.to_dict() for one in workspaces],
         "tests": [asdict(one) for one in tests],
     }
-    replace_file(directory / "report.json", json.dumps(data, default=str))
+    replace_file(directory / _DATA, json.dumps(data, default=str))
     return _write_views(directory, workspaces, tests)
+
+
+def read_report(directory: Path) -> Records:
+    """
+    Return the records of a report: those in `report.json`, or of a run that was killed, what its
+    processes have left.
+
+    Args:
+        directory: the directory of the report.
+
+    Raises:
+        ReportError: the directory has no report, or one that cannot be used.
+    """
+    path = directory / _DATA
+    try:
+        data = read_plain_file(path, LARGEST_REPORT)
+    except FileNotFoundError:
+        return _records_in_parts(directory)
+    except OSError as error:
+        reason = "it is a symbolic link" if path.is_symlink() else error.strerror
+        raise ReportError(f"{path} cannot be read: {reason}", remedy=DAMAGED) from None
+    except ValueError as error:
+        raise ReportError(f"{path} cannot be read: {error}", remedy=DAMAGED) from None
+    return records_in(str(path), data)
+
+
+def records_in(where: str, data: bytes) -> Records:
+    """
+    Return the records in the content of a `report.json`.
+
+    Args:
+        where: the file that has it, for errors.
+        data: the content.
+
+    Raises:
+        ReportError: it is no report, or one that cannot be used.
+    """
+    found = check_report(where, data)
+    try:
+        return (
+            [WorkspaceRecord.from_dict(one) for one in found["workspaces"]],
+            [TestRecord.from_dict(one) for one in found["tests"]],
+        )
+    except ValueError as error:
+        raise ReportError(f"{where} cannot be used: {error}", remedy=DAMAGED) from None
 
 
 def rebuild_report(directory: Path) -> Path:
@@ -115,32 +175,23 @@ def rebuild_report(directory: Path) -> Path:
         OSError: the page cannot be written.
     """
     if not directory.is_dir():
-        raise ReportError(f"{directory} is not a directory", remedy=_GIVE)
-    path = directory / "report.json"
-    try:
-        data = read_plain_file(path, _REPORT_LIMIT)
-    except FileNotFoundError:
-        if not any((directory / PARTS).glob("*.jsonl")):
-            raise ReportError(f"{directory} has no report.json", remedy=_GIVE) from None
-        try:
-            return write_report(directory)
-        except (OSError, ValueError) as error:
-            raise ReportError(f"{directory} cannot be used: {error}", remedy=_AGAIN) from None
-    except OSError as error:
-        reason = "it is a symbolic link" if path.is_symlink() else error.strerror
-        raise ReportError(f"{path} cannot be read: {reason}", remedy=_AGAIN) from None
-    except ValueError as error:
-        raise ReportError(f"{path} cannot be read: {error}", remedy=_AGAIN) from None
-    found = check_report(path, data)
+        raise ReportError(f"{directory} is not a directory", remedy=FOREIGN)
+    was_killed = not os.path.lexists(directory / _DATA)
+    records = read_report(directory)
     try:
         _refuse_foreign(directory)
-        return _write_views(
-            directory,
-            [WorkspaceRecord.from_dict(one) for one in found["workspaces"]],
-            [TestRecord.from_dict(one) for one in found["tests"]],
-        )
+        return write_report(directory) if was_killed else _write_views(directory, *records)
     except ValueError as error:
-        raise ReportError(f"{path} cannot be used: {error}", remedy=_AGAIN) from None
+        raise ReportError(f"{directory} cannot be used: {error}", remedy=DAMAGED) from None
+
+
+def _records_in_parts(directory: Path) -> Records:
+    if not any((directory / PARTS).glob("*.jsonl")):
+        raise ReportError(f"{directory} has no {_DATA}", remedy=FOREIGN)
+    try:
+        return read_parts(directory)
+    except (OSError, ValueError) as error:
+        raise ReportError(f"{directory} cannot be used: {error}", remedy=DAMAGED) from None
 
 
 def _write_views(

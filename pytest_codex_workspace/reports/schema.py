@@ -5,36 +5,38 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from ..errors import ReportError
+from ..network.messages import LARGEST_NUMBER
 from ..network.rules.request import Request
 from ..workspace.command_log import CommandRecord, CommandState
 from .records import TestRecord, WorkspaceRecord
 
-__all__ = ["SCHEMA", "check_report", "report_schema", "report_schema_text"]
+__all__ = ["DAMAGED", "FOREIGN", "SCHEMA", "check_report", "report_schema", "report_schema_text"]
 
 SCHEMA = 1
 """The version of the format. New fields do not change it."""
 
-_LATEST = 253402300799
-"""The last second of the year 9999; a date cannot be later."""
+DAMAGED = "Make the report again, or take the file from where it was made."
+"""The remedy for a report that cannot be read."""
 
-_AGAIN = "Make the report again, or take the file from where it was made."
-_TIME = {"type": "number", "minimum": 0, "maximum": _LATEST}
+FOREIGN = "Give the directory of `pytest --codex-report` or of a command."
+"""The remedy for what is not a report."""
+
+_TIME = {"type": "number", "minimum": 0, "maximum": LARGEST_NUMBER}
 _BASE64 = {"type": ["string", "null"], "contentEncoding": "base64"}
 _COMMANDS = {"type": "array", "items": {"$ref": "#/definitions/command"}}
 _REQUESTS = {"type": "array", "items": {"$ref": "#/definitions/request"}}
 _TYPES: Mapping[object, Any] = {
     str: {"type": "string"},
-    int: {"type": "integer", "maximum": _LATEST},
-    float: {"type": "number", "maximum": _LATEST},
+    int: {"type": "integer", "maximum": LARGEST_NUMBER},
+    float: {"type": "number", "maximum": LARGEST_NUMBER},
     str | None: {"type": ["string", "null"]},
-    int | None: {"type": ["integer", "null"], "maximum": _LATEST},
-    float | None: {"type": ["number", "null"], "maximum": _LATEST},
+    int | None: {"type": ["integer", "null"], "maximum": LARGEST_NUMBER},
+    float | None: {"type": ["number", "null"], "maximum": LARGEST_NUMBER},
     bytes | None: _BASE64,
-    tuple[int, ...]: {"type": "array", "items": {"type": "integer", "maximum": _LATEST}},
+    tuple[int, ...]: {"type": "array", "items": {"type": "integer", "maximum": LARGEST_NUMBER}},
     CommandState: {"enum": list(get_args(CommandState))},
     Sequence[Mapping[str, Any]]: _COMMANDS,
     Sequence[Request]: _REQUESTS,
@@ -83,12 +85,12 @@ def report_schema_text() -> str:
     return json.dumps(report_schema(), indent=2) + "\n"
 
 
-def check_report(path: Path, text: bytes) -> dict[str, Any]:
+def check_report(where: str, text: bytes) -> dict[str, Any]:
     """
     Return the report in *text*.
 
     Args:
-        path: the file that has it, for errors.
+        where: the file that has it, for errors.
         text: its content.
 
     Raises:
@@ -97,21 +99,20 @@ def check_report(path: Path, text: bytes) -> dict[str, Any]:
     try:
         found = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ReportError(f"{path} is damaged: {error}", remedy=_AGAIN) from None
+        raise ReportError(f"{where} is damaged: {error}", remedy=DAMAGED) from None
     if not isinstance(found, dict) or not isinstance(found.get("schema"), int):
         raise ReportError(
-            f"{path} is not a report: it has no version of its format",
-            remedy="Give the directory of `pytest --codex-report` or of a command.",
+            f"{where} is not a report: it has no version of its format", remedy=FOREIGN
         )
     if found["schema"] != SCHEMA:
         raise ReportError(
-            f"{path} has the format {found['schema']}, written by version "
+            f"{where} has the format {found['schema']}, written by version "
             f"{found.get('version', 'unknown')!s:.50}; this version reads the format {SCHEMA}",
             remedy="Use the version of pytest-codex-workspace that wrote it.",
         )
     schema = report_schema()
     if wrong := _check(found, schema, schema["definitions"], "the report"):
-        raise ReportError(f"{path} is damaged: {wrong}", remedy=_AGAIN)
+        raise ReportError(f"{where} is damaged: {wrong}", remedy=DAMAGED)
     return found
 
 

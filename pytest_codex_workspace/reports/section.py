@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import CodexWorkspaceError
-from ..network.problems import describe_problems, list_problems, problems_of, setup_warning
-from ..text.phrases import counted, cut_middle
+from ..network.problems import (
+    count_problems,
+    describe_problems,
+    list_problems,
+    problems_of,
+    setup_warning,
+)
+from ..text.phrases import counted, first_line
 from ..workspace.command_log import CommandRecord
 from ..workspace.handle import SetupResult, Workspace, own_requests
 
@@ -131,11 +137,11 @@ def _network(workspace: Workspace, since: int, shown: int) -> tuple[list[str], l
     except CodexWorkspaceError as error:
         return [], [f"no network log: {_cut(str(error))}"]
     problems = problems_of(requests)
+    summary = f"network: {count_problems(requests, problems)}"
     if not problems:
-        return [], [f"network: {counted(len(requests), 'request')}, none blocked or failed"]
-    wrong = sum(problem.count for problem in problems)
+        return [], [summary]
     return [
-        f"network: {counted(len(requests), 'request')}, {wrong} blocked or failed",
+        summary,
         # Not cut: an entry to paste has to be whole.
         *(f"  {line}" for line in describe_problems(problems, shown=shown)),
     ], []
@@ -152,5 +158,4 @@ def _setup(setup: SetupResult, shown: int) -> list[str]:
 
 
 def _cut(text: str) -> str:
-    first, *more = text.splitlines() or [""]
-    return f"{cut_middle(first, _WIDTH)} ..." if more else cut_middle(first, _WIDTH)
+    return first_line(text, _WIDTH)

@@ -15,7 +15,7 @@ from ..network.rules.hosts import any_matches, is_private, literal_address, norm
 from ..network.rules.policy import Policy, RequestFacts
 from ..network.rules.request import Request
 from ..network.rules.text import plain
-from ..text.phrases import counted
+from ..text.phrases import counted, cut_end
 from ..text.yaml_nodes import LARGEST_FILE
 from .logged import LoggedRequest
 
@@ -389,5 +389,4 @@ def _short(text: str, length: int) -> str:
     """
     Return *text* on one line without anything that ends a comment, cut.
     """
-    shown = plain(text[: length + 1])
-    return shown if len(shown) <= length else f"{shown[:length]}..."
+    return cut_end(plain(text[: length + 1]), length)

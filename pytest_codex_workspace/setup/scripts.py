@@ -38,6 +38,9 @@ _ERROR_LINES = 26
 """Lines of an error, which is shown with some more around it, and fits a screen."""
 
 _PROBLEMS = 5
+_PROBLEM_LINES = 14
+"""Lines about the network in an error; the end of the script's output needs the others."""
+
 _REQUESTS = 500
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
@@ -163,7 +166,7 @@ def run_script(
     timeout: float,
     log_path: Path,
     show: Callable[[str], None],
-    latest: Callable[[str], object] = len,
+    latest: Callable[[str], object] = lambda _: None,
     secrets: Secrets = NO_SECRETS,
     requests: Callable[[], Sequence[Request]] = tuple,
     inside: str = INSIDE,
@@ -307,9 +310,12 @@ def _network_problems(
     if not wrong:
         return [], (), passed
     problems = problems_of(wrong)
-    lines = [f"  {line}" for line in describe_problems(problems, shown=_PROBLEMS)]
+    for shown in range(_PROBLEMS, 0, -1):
+        lines = describe_problems(problems, shown=shown)
+        if len(lines) <= _PROBLEM_LINES:
+            break
     title = "this went wrong on the network while it ran:"
-    return [title, *lines], tuple(wrong[-_REQUESTS:]), passed
+    return [title, *(f"  {line}" for line in lines)], tuple(wrong[-_REQUESTS:]), passed
 
 
 class _Idle:

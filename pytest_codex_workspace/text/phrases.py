@@ -1,11 +1,11 @@
-"""Small pieces of messages: "did you mean", and numbers with their noun."""
+"""Small pieces of messages: "did you mean", numbers with their noun, lists, and short texts."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-__all__ = ["counted", "cut_middle", "did_you_mean", "was"]
+__all__ = ["counted", "cut_end", "cut_middle", "did_you_mean", "first_line", "first_of", "was"]
 
 
 def did_you_mean(name: str, known: Iterable[str], *, first: Iterable[str] = ()) -> str:
@@ -39,6 +39,22 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def cut_end(text: str, length: int) -> str:
+    """
+    Return the first *length* characters of *text*, with a mark if there are more.
+    """
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
+def first_line(text: str, length: int) -> str:
+    """
+    Return the first line of *text*, with a mark if there are more; of a line that is longer than
+    *length*, the middle is left out.
+    """
+    first, *more = text.splitlines() or [""]
+    return cut_middle(first, length) + (" ..." if more else "")
+
+
 def cut_middle(text: str, length: int) -> str:
     """
     Return *text* with a mark in place of its middle, if it is longer than *length*.
@@ -47,6 +63,14 @@ def cut_middle(text: str, length: int) -> str:
         return text
     half = (length - 5) // 2
     return f"{text[: length - 5 - half]} ... {text[-half:]}"
+
+
+def first_of(names: Sequence[str], shown: int) -> str:
+    """
+    Return the first *shown* of *names*, and how many others there are: `a, b and 3 more`.
+    """
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
 def was(number: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["printable", "without_surrogates"]
+__all__ = ["printable", "without_colours", "without_surrogates"]
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _CONTROL = re.compile(
@@ -31,6 +31,13 @@ def printable(text: str) -> str:
     pieces.append(_CONTROL.sub("", text[start:]))
     shown = "".join(pieces)
     return shown + _RESET if start and not shown.endswith(_RESET) else shown
+
+
+def without_colours(text: str) -> str:
+    """
+    Return *text* without the sequences that set colours, which `printable` keeps.
+    """
+    return _COLOUR.sub("", text)
 
 
 def without_surrogates(text: str) -> str:

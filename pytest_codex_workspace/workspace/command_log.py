@@ -89,7 +89,7 @@ class CommandLog:
     Attributes:
         began: seconds since the epoch at which the workspace was ready.
         omitted: number of commands before these.
-        lost: why the workspace ended before its time; empty if it did not.
+        lost: why the workspace ended early; empty if it did not.
 
     Args:
         redact: removes secrets.

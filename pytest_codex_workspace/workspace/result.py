@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CodexWorkspaceError, ExecError, ExecTimeout
 from ..text.option_names import spell_option
-from ..text.phrases import cut_middle
+from ..text.phrases import cut_end, cut_middle, first_line
 from ..text.printable import printable
 from ..text.questions import NOBODY_ANSWERS, question_in
 
@@ -138,12 +138,11 @@ class ExecResult:
         return f"ExecResult({', '.join(shown)})"
 
     def _first_line(self) -> str:
-        first, *more = self.command.strip().splitlines() or [""]
-        return cut_middle(first, 2 * _WIDTH) + (" ..." if more else "")
+        return first_line(self.command.strip(), 2 * _WIDTH)
 
     def _short_command(self) -> str:
         text = repr(self.args if isinstance(self.args, str) else list(self.args))
-        return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        return cut_end(text, _SHOWN)
 
 
 def _tail(data: bytes) -> list[str]:

@@ -47,7 +47,7 @@ class TerminalUser:
     ) -> None:
         self.master, self._slave = os.openpty()
         set_size(self.master, *size)
-        self.modes = self._modes()
+        self.modes = self.modes_now()
         self.seen = ""
         self.run = subprocess.Popen(
             [*program, *arguments],
@@ -66,21 +66,18 @@ class TerminalUser:
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)
 
-    def _modes(self) -> list[Any]:
-        return termios.tcgetattr(self._slave)
-
     def modes_now(self) -> list[Any]:
         """
         Return the modes of the terminal.
         """
-        return self._modes()
+        return termios.tcgetattr(self._slave)
 
     @property
     def unchanged(self) -> bool:
         """
         Whether the terminal has the modes that it had at the start.
         """
-        return self.modes == self._modes()
+        return self.modes == self.modes_now()
 
     def type(self, text: str) -> None:
         """

@@ -93,7 +93,7 @@ def test_what_is_printed_holds_no_command_of_a_ci_service(tmp_path):
         print("::error::a", "::warning::b\n::error::c ##[error]d", end="", file=stream)
         print("::error::e\n", file=stream, flush=True)
         print(" ::error::f", file=stream)
-        stream.write_as_it_is("::error::ours\n")
+        stream.write_unchanged("::error::ours\n")
         lines = stream.buffer.getvalue().decode().splitlines()
 
     assert lines == [

@@ -45,7 +45,7 @@ def test_what_fails_during_an_outage_is_repeated(clock):
     """
     The engine answers again within the waiting time.
     """
-    assert "made" == Outage().outlast(Away(failing=range(50)))
+    assert "made" == Outage().retry(Away(failing=range(50)))
     assert 0 < clock.now < 60
 
 
@@ -56,7 +56,7 @@ def test_an_outage_is_waited_for_once(clock):
     tried = Outage()
     for _ in range(3):
         with pytest.raises(EngineUnavailable, match="away"):
-            tried.outlast(Away(failing=range(10_000)))
+            tried.retry(Away(failing=range(10_000)))
     assert 60 <= clock.now < 61
 
 
@@ -66,10 +66,10 @@ def test_the_next_outage_is_waited_for_again(clock):
     """
     tried = Outage()
     with pytest.raises(EngineUnavailable):
-        tried.outlast(Away(failing=range(10_000)))
-    tried.outlast(Away(failing=range(0)))
+        tried.retry(Away(failing=range(10_000)))
+    tried.retry(Away(failing=range(0)))
 
-    assert "made" == tried.outlast(Away(failing=range(5)))
+    assert "made" == tried.retry(Away(failing=range(5)))
 
 
 def test_the_time_of_work_is_no_waiting_time(clock):
@@ -82,7 +82,7 @@ def test_the_time_of_work_is_no_waiting_time(clock):
         clock.now += 600
         return calls()
 
-    assert "made" == Outage().outlast(slow)
+    assert "made" == Outage().retry(slow)
 
 
 def test_what_the_engine_refuses_is_not_repeated():
@@ -96,5 +96,5 @@ def test_what_the_engine_refuses_is_not_repeated():
         raise EngineError("no")
 
     with pytest.raises(EngineError, match="no"):
-        Outage().outlast(refused)
+        Outage().retry(refused)
     assert [1] == calls

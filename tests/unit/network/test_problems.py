@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_codex_workspace.network.problems import describe_problems, list_problems, problems_of
+from pytest_codex_workspace.network.problems import (
+    count_problems,
+    describe_problems,
+    list_problems,
+    problems_of,
+)
 from pytest_codex_workspace.network.rules.policy import (
     HTTPS_ONLY,
     OFFLINE,
@@ -224,3 +229,12 @@ def test_a_long_explanation_is_not_repeated() -> None:
     assert lines.count("    as above") == 1
     assert sum("so on so on" in line for line in lines) == 1
     assert sum("Use https://" in line for line in lines) == 2
+
+
+def test_requests_are_counted_with_those_that_went_wrong() -> None:
+    """
+    One request is in the singular.
+    """
+    wrong = judged(HTTPS_ONLY, scheme="http", encrypted=False)
+    assert "1 request, 1 blocked or failed" == count_problems([wrong], problems_of([wrong]))
+    assert "0 requests, none blocked or failed" == count_problems([], [])

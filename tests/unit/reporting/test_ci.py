@@ -33,7 +33,7 @@ def test_without_a_service_nothing_is_added():
     """
     lines: list[str] = []
     service = CiService()
-    with service.held(lines.append):
+    with service.without_commands(lines.append):
         service.output("progress", lines.append).script("::error::x")
     service.tell(RunAccount("run", {"a": "b"}), lines.append, str)
 

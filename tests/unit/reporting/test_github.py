@@ -81,7 +81,7 @@ def test_commands_are_stopped_while_others_write() -> None:
     lines: list[str] = []
     service = GitHub({"GITHUB_ACTIONS": "true"})
     for _ in range(2):
-        with service.held(lines.append):
+        with service.without_commands(lines.append):
             lines.append("::error::evil")
             lines.append("::stop-commands::evil\n::evil::")
             lines.append("::error::evil")
@@ -202,7 +202,7 @@ def test_a_summary_without_actions_has_no_annotations(tmp_path: Path) -> None:
     """
     lines: list[str] = []
     service = GitHub({"GITHUB_STEP_SUMMARY": str(tmp_path / "summary")})
-    with service.held(lines.append):
+    with service.without_commands(lines.append):
         pass
     service.tell(evil_account(), lines.append, str)
 

@@ -58,7 +58,7 @@ def test_a_step_of_another_thread_has_no_section(lines: list[str]) -> None:
     thread.join()
     with GitLab().output("quiet", lines.append).step("quiet"):
         pass
-    with GitLab().among_others().output("progress", lines.append).step("of a worker"):
+    with GitLab().for_worker().output("progress", lines.append).step("of a worker"):
         pass
 
     assert [each.partition(":")[0] for each in lines] == ["codex"] * 4

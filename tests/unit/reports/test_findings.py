@@ -10,9 +10,9 @@ from pytest_codex_workspace.errors import EngineUnavailable, ProxyError, SetupEr
 from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.reporting.ci import CiFinding, RunAccount
 from pytest_codex_workspace.reports.findings import (
-    describe_workspace_in,
     finding_of_error,
     redaction_of,
+    report_workspace,
 )
 from pytest_codex_workspace.workspace.command_log import CommandLog
 from pytest_codex_workspace.workspace.handle import SetupResult
@@ -72,14 +72,14 @@ def test_the_network_of_a_workspace_is_told(tmp_path: Path) -> None:
     setup = SetupResult("hit", duration=2.0, requests=(blocked("setup", "s.example"),))
     environ = {"GITHUB_WORKSPACE": str(tmp_path)}
 
-    describe_workspace_in(
+    report_workspace(
         account, workspace(CommandLog(), lambda: [blocked()], setup), tmp_path, environ
     )
 
     assert account.facts == {
         "repository": "demo at aaaaaaaaaaaa",
         "setup": "cache hit, 2.0 s",
-        "network": "1 requests, 1 blocked or failed",
+        "network": "1 request, 1 blocked or failed",
     }
     first, second = account.findings
     assert (first.level, first.file) == ("warning", SCRIPT)
@@ -98,7 +98,7 @@ def test_a_log_that_cannot_be_read_is_told() -> None:
         raise ProxyError("The proxy has ended.")
 
     account = RunAccount("run")
-    describe_workspace_in(account, workspace(CommandLog(), lost), None, {})
+    report_workspace(account, workspace(CommandLog(), lost), None, {})
     assert account.facts["network"] == "unknown: The proxy has ended."
     assert account.findings == []
 

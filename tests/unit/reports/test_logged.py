@@ -115,10 +115,9 @@ def test_events_with_nothing_but_problems_are_told_apart() -> None:
         (b"7", "line 1: this is not a report"),
         (b"[" * 100_000, "this is not JSON"),
         (b"\xff\xfe", "this is not JSON"),
-        (b'{"schema": 9, "workspaces": []}', "with the schema 9, not 1"),
-        (b'{"schema": 1, "workspaces": 3}', "workspaces is missing or not a list"),
-        (b'{"schema": 1, "workspaces": [{}]}', "a workspace has no name"),
-        (b'{"schema": 1, "workspaces": [{"test": ""}]}', "setup_requests is missing"),
+        (b'{"schema": 9, "workspaces": []}', "has the format 9"),
+        (b'{"schema": 1, "workspaces": 3}', "is damaged: the report has no version"),
+        (b'{"kind": "workspace", "test": ""}', "line 1: not the record of a workspace"),
         (b'{"log": {"entries": [{"request": {}, "response": {}}]}}', "not one of ours"),
         (b'{"log": {"entries": [null]}}', "not one of ours"),
         (b'[{"url": "https://[x", "verdict": "allowed"}]', "is damaged"),
@@ -159,6 +158,16 @@ def test_a_directory_without_a_report_is_an_error(tmp_path: Path) -> None:
         read(tmp_path)
     with pytest.raises(ReportError, match="cannot be read: No such file"):
         read(tmp_path / "nowhere")
+
+
+def test_a_report_from_elsewhere_leads_to_no_other_file(report: Path) -> None:
+    """
+    Its directory is read as by `codex-workspace report`.
+    """
+    (report / "report.json").unlink()
+    (report / "report.json").symlink_to("/dev/zero")
+    with pytest.raises(ReportError, match="it is a symbolic link"):
+        read(report)
 
 
 def test_a_huge_log_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

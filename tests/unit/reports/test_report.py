@@ -16,6 +16,7 @@ from pytest_codex_workspace.reports.report import (
     FILES,
     begin_report,
     keep_workspace,
+    read_report,
     rebuild_report,
     write_report,
 )
@@ -169,6 +170,17 @@ def test_a_value_of_another_type_is_refused_wherever_it_is(tmp_path: Path) -> No
         path.write_text(_changed(workspaces=[one]))
         with pytest.raises(ReportError, match=str(path)):
             rebuild_report(tmp_path)
+
+
+def test_fields_that_the_schema_does_not_require_may_be_missing(tmp_path: Path) -> None:
+    """
+    Their defaults are used.
+    """
+    optional = {"setup_requests", "requests", "commands", "omitted", "log", "lost"}
+    one = {name: value for name, value in workspace().to_dict().items() if name not in optional}
+    (tmp_path / "report.json").write_text(_changed(workspaces=[one]))
+    [found], [] = read_report(tmp_path)
+    assert (found.requests, found.commands) == ((), ())
 
 
 def test_a_directory_without_a_report_is_named(tmp_path: Path) -> None:

@@ -412,7 +412,8 @@ def test_an_error_says_what_its_last_lines_mean(run, script, reason):
     assert reason in caught.value.without_tail
 
 
-def test_an_error_fits_a_screen(run):
+@pytest.mark.parametrize("process", ["", "bash setup-script.sh › curl"])
+def test_an_error_fits_a_screen(run, process):
     """
     With many requests that failed alike and otherwise, and with long lines, whose middle is cut.
     """
@@ -430,17 +431,21 @@ def test_an_error_fits_a_screen(run):
                 f"http://h{n}.example/",
             ),
             *(403, 5, 0.1, "blocked", "plain-http", "Plain HTTP is not allowed."),
+            process=process,
         )
         for n in range(20)
     ]
+    script = b"seq 100; echo 'go on? [y/N]'; printf '%3000s!\\n' begin; exit 3"
     with pytest.raises(SetupError) as caught:
-        run(b"seq 100; printf '%3000s!\\n' begin; exit 3", requests=requests)
+        run(script, requests=requests)
 
     lines = str(caught.value).splitlines()
     assert len(lines) <= 26
     assert max(map(len, lines)) <= 210
     assert any(line.startswith("  | ") and " ... " in line and line[-1] == "!" for line in lines)
     assert "  | 100" in lines
+    assert any("network: setup" in line for line in lines)
+    assert sum(line.startswith("  | ") for line in lines) >= 5
 
 
 @pytest.mark.slow

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_codex_workspace.text.phrases import counted, did_you_mean, was
+from pytest_codex_workspace.text.phrases import (
+    counted,
+    cut_end,
+    cut_middle,
+    did_you_mean,
+    first_line,
+    first_of,
+    was,
+)
 
 
 def test_the_most_similar_name_is_suggested():
@@ -45,3 +53,31 @@ def test_a_number_decides_between_singular_and_plural(number, noun, plural, text
     """
     assert text == counted(number, noun, plural)
     assert was(number) == ("was" if number == 1 else "were")
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], ""),
+        (["a", "b"], "a, b"),
+        (["a", "b", "c"], "a, b and 1 more"),
+        (list("abcd"), "a, b and 2 more"),
+    ],
+)
+def test_a_long_list_ends_with_the_number_of_the_others(names, text):
+    """
+    `more` has no plural.
+    """
+    assert text == first_of(names, 2)
+
+
+def test_what_is_left_out_of_a_text_is_marked():
+    """
+    A text that fits is not changed.
+    """
+    assert ("abc", "abc...") == (cut_end("abc", 3), cut_end("abcd", 3))
+    assert ("0123456789", "012 ... 789") == (
+        cut_middle("0123456789", 10),
+        cut_middle("0123456789_789", 11),
+    )
+    assert ("", "a", "a ...") == tuple(first_line(text, 9) for text in ("", "a", "a\nb"))

@@ -7,7 +7,7 @@ import pytest
 from pytest_codex_workspace.cli.printing import show
 from pytest_codex_workspace.errors import ConfigError, EngineError, ExecError, WorkspaceLost
 from pytest_codex_workspace.reporting.output import Output
-from pytest_codex_workspace.text.printable import printable
+from pytest_codex_workspace.text.printable import printable, without_colours
 from pytest_codex_workspace.workspace.result import ExecResult
 
 
@@ -29,6 +29,13 @@ def test_control_sequences_are_removed(text, shown):
     Colours are kept, and surrogates are replaced.
     """
     assert shown == printable(text)
+
+
+def test_colours_can_be_removed_as_well():
+    """
+    A page and a CI service show text without them.
+    """
+    assert "red" == without_colours("\x1b[31mred\x1b[0m")
 
 
 def test_colours_are_reset_at_the_end():
