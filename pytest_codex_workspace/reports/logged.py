@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 
 from ..errors import ReportError
 from ..network.rules.request import Request
+from .files import read_plain_file
 from .records import PARTS
 from .schema import SCHEMA
 
 __all__ = ["LoggedRequest", "RequestLog", "read_log"]
 
 _SIZE_LIMIT = 256 << 20
+_LARGEST_COUNT = 1_000_000_000
 _KINDS = "a report, an HTTP archive of one, or the events that `--json` prints"
 _GIVE = f"Give the directory of a report, or a file: {_KINDS}."
 _TEXTS = ("phase", "method", "scheme", "host", "path", "url", "verdict", "explanation")
@@ -71,15 +73,26 @@ def read_log(path: Path | None, stdin: IO[bytes]) -> RequestLog:
         if not path.is_dir():
             return _read(path)
         whole = path / "report.json"
-        if whole.exists():
-            return _read(whole)
+        if whole.exists() or whole.is_symlink():
+            return _read_of_report(whole)
         parts = sorted((path / PARTS).glob("*.jsonl"))  # Of a run that was killed.
         if not parts:
             raise ReportError(f"{where} has no report.json", remedy=_GIVE)
-        logs = [_read(part) for part in parts]
+        logs = [_read_of_report(part) for part in parts]
         return RequestLog([one for log in logs for one in log.requests])
     except OSError as error:
         raise ReportError(f"{where} cannot be read: {error.strerror}", remedy=_GIVE) from None
+
+
+def _read_of_report(path: Path) -> RequestLog:
+    """
+    Read a file that the user has not named. It may be anybody's artifact, with a link or a pipe.
+    """
+    try:
+        data = read_plain_file(path, _SIZE_LIMIT)
+    except ValueError as error:
+        raise ReportError(f"{path} cannot be read: {error}", remedy=_GIVE) from None
+    return _parsed(data, str(path))
 
 
 def _read(path: Path) -> RequestLog:
@@ -138,8 +151,8 @@ def _lines(data: bytes, where: str) -> RequestLog:
         if not isinstance(value, dict) or not _is_line(value):
             raise ReportError(f"{place}: this is not {_KINDS}", remedy=_GIVE)
         known += 1
+        is_run = is_run or "kind" in value  # Some processes of a run have no workspace.
         if value.get("kind") == "workspace":
-            is_run = True
             requests += _workspace(value, place, seen)
         elif value.get("event") == "request" or ("event" not in value and "verdict" in value):
             requests.append(LoggedRequest(_request(value, place)))
@@ -202,7 +215,8 @@ def _wrong(result: Mapping[str, Any], where: str) -> Iterator[LoggedRequest]:
     """
     for one in _list(result, "problems", where):
         count = one.get("count", 1) if isinstance(one, dict) else 1
-        yield LoggedRequest(_request(one, where), count=count if type(count) is int else 1)
+        known = type(count) is int and 0 < count <= _LARGEST_COUNT
+        yield LoggedRequest(_request(one, where), count=count if known else 1)
 
 
 def _list(values: Mapping[str, Any], name: str, where: str) -> list[Any]:
