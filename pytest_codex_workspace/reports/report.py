@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from ..errors import ReportError
 from .files import is_foreign, own_folder, read_plain_file, replace_file
 from .har import har_of, names_of_hars
 from .page import render_page
 from .records import PARTS, TestRecord, WorkspaceRecord, append_part, read_parts
-from .schema import SCHEMA, check_report
+from .schema import SCHEMA, check_record, check_report
 
 __all__ = ["FILES", "begin_report", "keep_workspace", "rebuild_report", "write_report"]
 
@@ -73,12 +74,15 @@ def keep_workspace(directory: Path, record: WorkspaceRecord, log: Path | None = 
     append_part(directory, record)
 
 
-def write_report(directory: Path) -> Path:
+def write_report(
+    directory: Path, check: Callable[[str, Mapping[str, Any]], None] | None = None
+) -> Path:
     """
     Write the files of the report from what has been added by all processes.
 
     Args:
         directory: the directory of the report.
+        check: checks each record, if others may have written them.
 
     Returns:
         The page.
@@ -88,7 +92,7 @@ def write_report(directory: Path) -> Path:
         ValueError: what was added is damaged, or a page is there that is not ours.
     """
     _refuse_foreign(directory)
-    workspaces, tests = read_parts(directory)
+    workspaces, tests = read_parts(directory, check)
     data = {
         "schema": SCHEMA,
         "version": version("pytest-codex-workspace"),
@@ -123,7 +127,7 @@ def rebuild_report(directory: Path) -> Path:
         if not any((directory / PARTS).glob("*.jsonl")):
             raise ReportError(f"{directory} has no report.json", remedy=_GIVE) from None
         try:
-            return write_report(directory)
+            return write_report(directory, check_record)
         except (OSError, ValueError) as error:
             raise ReportError(f"{directory} cannot be used: {error}", remedy=_AGAIN) from None
     except OSError as error:

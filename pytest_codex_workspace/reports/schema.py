@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -13,7 +14,7 @@ from ..network.rules.request import Request
 from ..workspace.command_log import CommandRecord, CommandState
 from .records import TestRecord, WorkspaceRecord
 
-__all__ = ["SCHEMA", "check_report", "report_schema", "report_schema_text"]
+__all__ = ["SCHEMA", "check_record", "check_report", "report_schema", "report_schema_text"]
 
 SCHEMA = 1
 """The version of the format. New fields do not change it."""
@@ -23,18 +24,19 @@ _LATEST = 253402300799
 
 _AGAIN = "Make the report again, or take the file from where it was made."
 _TIME = {"type": "number", "minimum": 0, "maximum": _LATEST}
+_BOUNDS = {"minimum": -_LATEST, "maximum": _LATEST}
 _BASE64 = {"type": ["string", "null"], "contentEncoding": "base64"}
 _COMMANDS = {"type": "array", "items": {"$ref": "#/definitions/command"}}
 _REQUESTS = {"type": "array", "items": {"$ref": "#/definitions/request"}}
 _TYPES: Mapping[object, Any] = {
     str: {"type": "string"},
-    int: {"type": "integer", "maximum": _LATEST},
-    float: {"type": "number", "maximum": _LATEST},
+    int: {"type": "integer", **_BOUNDS},
+    float: {"type": "number", **_BOUNDS},
     str | None: {"type": ["string", "null"]},
-    int | None: {"type": ["integer", "null"], "maximum": _LATEST},
-    float | None: {"type": ["number", "null"], "maximum": _LATEST},
+    int | None: {"type": ["integer", "null"], **_BOUNDS},
+    float | None: {"type": ["number", "null"], **_BOUNDS},
     bytes | None: _BASE64,
-    tuple[int, ...]: {"type": "array", "items": {"type": "integer", "maximum": _LATEST}},
+    tuple[int, ...]: {"type": "array", "items": {"type": "integer", **_BOUNDS}},
     CommandState: {"enum": list(get_args(CommandState))},
     Sequence[Mapping[str, Any]]: _COMMANDS,
     Sequence[Request]: _REQUESTS,
@@ -113,6 +115,28 @@ def check_report(path: Path, text: bytes) -> dict[str, Any]:
     if wrong := _check(found, schema, schema["definitions"], "the report"):
         raise ReportError(f"{path} is damaged: {wrong}", remedy=_AGAIN)
     return found
+
+
+def check_record(kind: str, data: Mapping[str, Any]) -> None:
+    """
+    Check one record of a report.
+
+    Args:
+        kind: `workspace` or `test`.
+        data: its fields.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    definitions = _definitions()
+    if wrong := _check(data, definitions[kind], definitions, f"a {kind}"):
+        raise ValueError(wrong)
+
+
+@cache
+def _definitions() -> dict[str, Any]:
+    definitions: dict[str, Any] = report_schema()["definitions"]
+    return definitions
 
 
 def _record(kind: type[Any]) -> dict[str, Any]:
