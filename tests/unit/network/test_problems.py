@@ -224,3 +224,16 @@ def test_a_long_explanation_is_not_repeated() -> None:
     assert lines.count("    as above") == 1
     assert sum("so on so on" in line for line in lines) == 1
     assert sum("Use https://" in line for line in lines) == 2
+
+
+def test_an_entry_of_thousands_of_hosts_has_the_first() -> None:
+    """
+    A workspace chooses how many it asks for. What is shown is still an entry that can be pasted.
+    """
+    policy = Policy(name="p", allow=("example.com",))
+    wrong = [judged(policy, at=-n, host=f"h{n}.example") for n in range(3000)]
+    lines = describe_problems(problems_of(wrong), shown=1)
+
+    entry = yaml.safe_load(lines[-1])
+    assert entry == {"allow": [f"h{n}.example" for n in range(100)]}
+    assert lines[-1].endswith("# and 2900 more")
