@@ -353,7 +353,7 @@ class Session:
         Raises:
             EngineUnavailable: no engine answers.
         """
-        engine = self._connect(self.config.engine)
+        engine = self._remember_failure("engine", lambda: self._connect(self.config.engine))
         sweeper = threading.Thread(target=_sweep_quietly, args=(engine,), daemon=True)
         sweeper.start()
         self._closers |= {
@@ -473,16 +473,15 @@ class Session:
     def _remember_failure(self, part: str, make: Callable[[], T]) -> T:
         """
         Return what *make* returns. What takes minutes to fail is not tried
-        again for each test. An engine that is away may come back.
+        again for each test. An engine that has answered may come back.
         """
         if part in self._failures:
             raise self._failures[part].with_traceback(None)
         try:
             return make()
-        except EngineUnavailable:
-            raise
         except CodexWorkspaceError as error:
-            self._failures[part] = error
+            if part == "engine" or not isinstance(error, EngineUnavailable):
+                self._failures[part] = error
             raise
 
     @_part

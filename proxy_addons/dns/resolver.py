@@ -46,7 +46,7 @@ _AT_A_TIME = 500
 """Datagrams after which others have their turn."""
 
 _MAX_HELD = 200
-"""Responses that wait until it is known who looks a name up."""
+"""Responses to one workspace that wait until it is known who looks a name up."""
 
 _TOO_MANY = (
     f"This workspace reached the limit of {MAX_DNS_CONNECTIONS} connections to the resolver; "
@@ -79,7 +79,6 @@ class Resolver:
     ) -> None:
         self._processes = processes
         self._held: dict[tuple[str, str, str], asyncio.Task[None]] = {}
-        self._held_responses = 0
         self._registry = registry
         self._address = address
         self._record = record
@@ -145,17 +144,21 @@ class Resolver:
         if question.name.endswith("." + _OWN_NAME) or self._is_private_reverse(question.name):
             return build_response(question, NO_SUCH_NAME)
         response = build_response(question, REFUSED)
-        held = workspace and self._log_lookup(workspace, question.name, source)
-        if not held or self._held_responses >= _MAX_HELD:
+        if workspace is None:
             return response
-        self._held_responses += 1
-        return asyncio.ensure_future(self._after(held, response))
+        held = self._log_lookup(workspace, question.name, source)
+        if held is None or workspace.held_responses >= _MAX_HELD:
+            return response
+        workspace.held_responses += 1
+        return asyncio.ensure_future(self._after(held, workspace, response))
 
-    async def _after(self, held: asyncio.Task[None], response: bytes) -> bytes:
+    async def _after(
+        self, held: asyncio.Task[None], workspace: RegisteredWorkspace, response: bytes
+    ) -> bytes:
         try:
             await asyncio.shield(held)
         finally:
-            self._held_responses -= 1
+            workspace.held_responses -= 1
         return response
 
     def _log_limit(self, workspace: RegisteredWorkspace) -> None:

@@ -100,6 +100,7 @@ class RegisteredWorkspace:
         late_connections: number of connections that came after its end, and were closed.
         names_processes: the host can tell which process has a socket.
         process_lookups: number of its sockets about which the host is being asked.
+        held_responses: number of responses to look-ups that wait for the answer.
         process_credit: how many more may be asked about, as of `process_credit_at`.
         trusting: kinds of TLS clients that accepted our certificate, each with where it led.
         distrusting: kinds of TLS clients that refused it.
@@ -121,6 +122,7 @@ class RegisteredWorkspace:
     turn: Turn = field(default_factory=Turn)
     names_processes: bool = False
     process_lookups: int = 0
+    held_responses: int = 0
     process_credit: float = PROCESS_LOOKUPS_PER_SECOND
     process_credit_at: float = 0.0
     trusting: set[tuple[int, Target | None]] = field(default_factory=set)

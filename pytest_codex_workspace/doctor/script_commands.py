@@ -22,6 +22,9 @@ _NOTICE = frozenset(
 )
 """Programs that fail if they read nothing."""
 
+_LONGEST = 256 << 10
+"""Bytes of a script that are read. Larger ones have data inside."""
+
 _SET = re.compile(r"([-+])[A-Za-z]*o")
 _REMOTE_REF = re.compile(r"(?<![\w./@:-])(?:refs/remotes/)?(?:origin|upstream)/[\w@{]")
 _NEEDS_REMOTE = frozenset({"fetch", "pull", "push", "ls-remote"})
@@ -75,7 +78,7 @@ def _found(
     return [
         f"{script.path}:{line}: {what}"
         for script in scripts
-        for line, what in find(parse_script(script.content.decode("utf-8", "replace")))
+        for line, what in find(parse_script(script.content[:_LONGEST].decode("utf-8", "replace")))
     ]
 
 

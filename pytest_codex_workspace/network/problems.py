@@ -48,6 +48,7 @@ _SWITCHED = 101
 _HTTP_PORT = 80
 _URL_LIMIT = 200
 _PROCESS_LIMIT = 240
+_VALUES = 100
 _LONG = 160
 """Characters of an explanation that is not repeated for each host."""
 
@@ -207,10 +208,10 @@ def policy_entries(problems: Sequence[NetworkProblem]) -> list[tuple[str, list[s
 
     Returns:
         Pairs of the place in the configuration (`network: setup` or `network: tests`)
-        and lines of YAML.
+        and lines of YAML. Of a very long list, a line has the beginning.
     """
     return [
-        (place, [f"{name}: {yaml_value(value)}" for name, value in fields.items()])
+        (place, [_field(name, value) for name, value in fields.items()])
         for place, fields in _entries(problems).items()
     ]
 
@@ -367,19 +368,32 @@ def _entries(problems: Sequence[NetworkProblem]) -> dict[str, dict[str, object]]
     """
     Merge the fields of all problems, separately for scripts and tests.
     """
-    places: dict[str, dict[str, object]] = {}
+    # A workspace may have asked for 100,000 hosts: values that are known are looked up.
+    places: dict[str, dict[str, dict[object, None]]] = {}
+    single: set[str] = set()
     for problem in problems:
         if not problem.policy:
             continue
         fields = places.setdefault(_POLICY.get(problem.first.phase, "network: tests"), {})
         for name, value in problem.policy.items():
             if isinstance(value, list):
-                merged = fields.setdefault(name, [])
-                assert isinstance(merged, list)  # noqa: S101 -- a field has one type
-                merged.extend(one for one in value if one not in merged)
+                fields.setdefault(name, {}).update(dict.fromkeys(value))
             else:
-                fields[name] = value
-    return places
+                fields[name] = {value: None}
+                single.add(name)
+    return {
+        place: {
+            name: next(iter(values)) if name in single else list(values)
+            for name, values in fields.items()
+        }
+        for place, fields in places.items()
+    }
+
+
+def _field(name: str, value: object) -> str:
+    if isinstance(value, list) and len(value) > _VALUES:
+        return f"{name}: {yaml_value(value[:_VALUES])}  # and {len(value) - _VALUES} more"
+    return f"{name}: {yaml_value(value)}"
 
 
 def yaml_value(value: object) -> str:

@@ -618,7 +618,12 @@ class ProxyClient:
             self._send(encode({"id": next(self._ids), **answer}))
 
         # Whoever reads the messages of the proxy must not wait for one workspace.
-        threading.Thread(target=work, name="codex-process", daemon=True).start()
+        try:
+            threading.Thread(target=work, name="codex-process", daemon=True).start()
+        except RuntimeError:
+            # The system has no more threads. That must not end the session's proxy.
+            with self._changed:
+                finder.under_way -= 1
 
     def _keep_pending(self, number: int, request: Request) -> None:
         with self._changed:

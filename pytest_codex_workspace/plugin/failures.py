@@ -119,9 +119,11 @@ def _hidden(value: Any, text: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return text(value)
     if isinstance(value, list | tuple):
-        return type(value)(_hidden(one, text) for one in value)
+        hidden = [_hidden(one, text) for one in value]
+        # A property may be a named tuple.
+        return hidden if isinstance(value, list) else getattr(value, "_make", tuple)(hidden)
     if type(value).__module__.startswith("_pytest."):
-        for name, one in vars(value).items():
+        for name, one in getattr(value, "__dict__", {}).items():
             setattr(value, name, _hidden(one, text))
     return value
 

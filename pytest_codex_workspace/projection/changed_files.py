@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..codex import SCRIPTS
@@ -13,16 +12,22 @@ from ..errors import ProjectionError
 from .git import git, inside, reading_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from .repository import RepositorySnapshot
 
-__all__ = ["changed_dependencies", "declares_dependencies", "is_named"]
+__all__ = ["NamedFiles", "changed_dependencies", "declares_dependencies"]
 
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _TIMEOUT = 5.0
 _SCRIPT_LIMIT = 1 << 20
 _SCRIPT_FILES = 50
+_LONGEST = 4096
+"""Characters of a path, as far as Linux opens it."""
+
+_DEEPEST = 16
+_MOST_PATTERNS = 50
+_LONGEST_PATTERN = 200
 _WORDS = re.compile(r"[^\s'\"`;|&()<>{}=,:$#!\\]+")
 
 _DECLARATIONS = (
@@ -46,6 +51,9 @@ _DECLARATIONS = (
     *("pubspec.yaml", "pubspec.lock", "packages.lock.json", "flake.lock", "conanfile.*"),
 )
 """Names of files that say which packages or runtimes are installed."""
+
+_NAMES = frozenset(one for one in _DECLARATIONS if "*" not in one)
+_PATTERNS = [one for one in _DECLARATIONS if "*" in one]
 
 _FOLDERS = ("requirements/*.txt", "requirements/*.in")
 
@@ -78,42 +86,68 @@ def changed_dependencies(
         changed = [name for name in os.fsdecode(listed).split("\0") if name]
         if not changed:
             return []
-        words = _words_of_scripts(snapshot, env)
+        named = NamedFiles(_words_of_scripts(snapshot, env))
     except ProjectionError:
         return None
-    return [name for name in changed if declares_dependencies(name) or is_named(name, words)]
+    return [name for name in changed if declares_dependencies(name) or name in named]
 
 
 def declares_dependencies(path: str) -> bool:
     """
     Return whether a file of this name says which packages or runtimes are installed.
     """
-    name = PurePosixPath(path).name
-    return any(fnmatchcase(name, one) for one in _DECLARATIONS) or any(
-        fnmatchcase(path, one) or fnmatchcase(path, f"*/{one}") for one in _FOLDERS
+    name = path.rpartition("/")[2]
+    return (
+        name in _NAMES
+        or any(fnmatchcase(name, one) for one in _PATTERNS)
+        or any(fnmatchcase(path, one) or fnmatchcase(path, f"*/{one}") for one in _FOLDERS)
     )
 
 
-def is_named(path: str, words: Iterable[str]) -> bool:
+class NamedFiles:
     """
-    Return whether one of the *words* of a script names *path*: as it is, seen from a directory
-    above or below the top of the repository, or with a pattern.
+    The files that the words of scripts name: as they are, seen from a directory above or below the
+    top of the repository, or with a pattern.
+
+    An update may have changed 100,000 files, and scripts may have as many words. So words are
+    looked up, and the patterns are few.
+
+    Args:
+        words: the words.
     """
-    for word in words:
-        name = word.removeprefix("./").strip("/")
-        if path == name or f"/{name}".endswith(f"/{path}"):
-            return True
+
+    def __init__(self, words: Iterable[str]) -> None:
+        names = {word.removeprefix("./").strip("/") for word in words if len(word) <= _LONGEST}
         # A plain word such as `install` is no name of a file in some directory.
-        if "." not in name and "/" not in name:
-            continue
-        if path.endswith(f"/{name}") or (_is_pattern(name) and fnmatchcase(path, name)):
-            return True
-    return False
+        self._below = {name for name in names if "." in name or "/" in name}
+        self._above = {end for name in names for end in _ends(name)}
+        self._patterns = sorted(name for name in self._below if _is_pattern(name))[:_MOST_PATTERNS]
+
+    def __contains__(self, path: str) -> bool:
+        return (
+            path in self._above
+            or not self._below.isdisjoint(_ends(path))
+            or any(fnmatchcase(path, one) for one in self._patterns)
+        )
+
+
+def _ends(path: str) -> Iterator[str]:
+    """
+    Yield *path* and what is behind each of its last slashes.
+    """
+    yield path
+    parts = path.split("/")[-_DEEPEST:]
+    for at in range(1, len(parts)):
+        yield "/".join(parts[at:])
 
 
 def _is_pattern(name: str) -> bool:
     # Of `**/*`, every file would be a member.
-    return any(sign in name for sign in "*?[") and any(one.isalnum() for one in name)
+    return (
+        len(name) <= _LONGEST_PATTERN
+        and any(sign in name for sign in "*?[")
+        and any(one.isalnum() for one in name)
+    )
 
 
 def _words_of_scripts(snapshot: RepositorySnapshot, env: Mapping[str, str]) -> set[str]:

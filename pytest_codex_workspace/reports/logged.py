@@ -17,6 +17,7 @@ from .report import LARGEST_REPORT, read_report, records_in
 __all__ = ["LoggedRequest", "RequestLog", "read_log"]
 
 _SIZE_LIMIT = LARGEST_REPORT
+_LARGEST_COUNT = 1_000_000_000
 _KINDS = "a report, an HTTP archive of one, or the events that `--json` prints"
 _GIVE = f"Give the directory of a report, or a file: {_KINDS}."
 _TEXTS = ("phase", "method", "scheme", "host", "path", "url", "verdict", "explanation")
@@ -127,8 +128,8 @@ def _lines(data: bytes, where: str) -> RequestLog:
         if not isinstance(value, dict) or not _is_line(value):
             raise ReportError(f"{place}: this is not {_KINDS}", remedy=_GIVE)
         known += 1
+        is_run = is_run or "kind" in value  # Some processes of a run have no workspace.
         if value.get("kind") == "workspace":
-            is_run = True
             workspaces.append(_workspace(value, place))
         elif value.get("event") == "request" or ("event" not in value and "verdict" in value):
             requests.append(LoggedRequest(_request(value, place)))
@@ -182,7 +183,8 @@ def _wrong(result: Mapping[str, Any], where: str) -> Iterator[LoggedRequest]:
     """
     for one in _list(result, "problems", where):
         count = one.get("count", 1) if isinstance(one, dict) else 1
-        yield LoggedRequest(_request(one, where), count=count if type(count) is int else 1)
+        known = type(count) is int and 0 < count <= _LARGEST_COUNT
+        yield LoggedRequest(_request(one, where), count=count if known else 1)
 
 
 def _list(values: Mapping[str, Any], name: str, where: str) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -174,16 +174,28 @@ def _append(directory: Path, worker: str, data: Mapping[str, Any]) -> None:
     append_line(own_folder(directory, PARTS) / f"{worker or 'main'}.jsonl", line)
 
 
-def read_parts(directory: Path) -> tuple[list[WorkspaceRecord], list[TestRecord]]:
+def read_parts(
+    directory: Path, check: Callable[[str, Mapping[str, Any]], None] | None = None
+) -> tuple[list[WorkspaceRecord], list[TestRecord]]:
     """
     Return all records of a report, oldest first. A line that a killed process left
     half written is passed over, and a workspace that it has not ended is lost.
+
+    Args:
+        directory: the directory of the report.
+        check: raises a `ValueError` for a damaged record, of the kind `workspace` or `test`.
+
+    Raises:
+        OSError: a file cannot be read, or is a link.
+        ValueError: a record is damaged.
     """
     workspaces: list[WorkspaceRecord] = []
     begun: dict[str, WorkspaceRecord] = {}
     tests: dict[tuple[str, float], TestRecord] = {}
     for data in _lines(directory / PARTS):
         kind = data.pop("kind", None)
+        if check is not None and kind in ("begun", "workspace", "test"):
+            check("test" if kind == "test" else "workspace", data)
         if kind == "begun":
             one = WorkspaceRecord.from_dict(data)
             begun[one.container] = replace(one, lost=_NOT_ENDED)

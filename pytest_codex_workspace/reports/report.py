@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from ..errors import ReportError
 from .files import is_foreign, own_folder, read_plain_file, replace_file
 from .har import har_of, names_of_hars
 from .page import render_page
 from .records import PARTS, TestRecord, WorkspaceRecord, append_part, read_parts
-from .schema import DAMAGED, FOREIGN, SCHEMA, check_report
+from .schema import DAMAGED, FOREIGN, SCHEMA, check_record, check_report
 
 __all__ = [
     "FILES",
@@ -88,12 +89,15 @@ def keep_workspace(directory: Path, record: WorkspaceRecord, log: Path | None = 
     append_part(directory, record)
 
 
-def write_report(directory: Path) -> Path:
+def write_report(
+    directory: Path, check: Callable[[str, Mapping[str, Any]], None] | None = None
+) -> Path:
     """
     Write the files of the report from what has been added by all processes.
 
     Args:
         directory: the directory of the report.
+        check: checks each record, if others may have written them.
 
     Returns:
         The page.
@@ -103,7 +107,7 @@ def write_report(directory: Path) -> Path:
         ValueError: what was added is damaged, or a page is there that is not ours.
     """
     _refuse_foreign(directory)
-    workspaces, tests = read_parts(directory)
+    workspaces, tests = read_parts(directory, check)
     data = {
         "schema": SCHEMA,
         "version": version("pytest-codex-workspace"),
@@ -180,7 +184,9 @@ def rebuild_report(directory: Path) -> Path:
     records = read_report(directory)
     try:
         _refuse_foreign(directory)
-        return write_report(directory) if was_killed else _write_views(directory, *records)
+        if was_killed:
+            return write_report(directory, check_record)
+        return _write_views(directory, *records)
     except ValueError as error:
         raise ReportError(f"{directory} cannot be used: {error}", remedy=DAMAGED) from None
 
@@ -189,7 +195,7 @@ def _records_in_parts(directory: Path) -> Records:
     if not any((directory / PARTS).glob("*.jsonl")):
         raise ReportError(f"{directory} has no {_DATA}", remedy=FOREIGN)
     try:
-        return read_parts(directory)
+        return read_parts(directory, check_record)
     except (OSError, ValueError) as error:
         raise ReportError(f"{directory} cannot be used: {error}", remedy=DAMAGED) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from ..errors import ReportError
@@ -13,7 +14,15 @@ from ..network.rules.request import Request
 from ..workspace.command_log import CommandRecord, CommandState
 from .records import TestRecord, WorkspaceRecord
 
-__all__ = ["DAMAGED", "FOREIGN", "SCHEMA", "check_report", "report_schema", "report_schema_text"]
+__all__ = [
+    "DAMAGED",
+    "FOREIGN",
+    "SCHEMA",
+    "check_record",
+    "check_report",
+    "report_schema",
+    "report_schema_text",
+]
 
 SCHEMA = 1
 """The version of the format. New fields do not change it."""
@@ -25,18 +34,19 @@ FOREIGN = "Give the directory of `pytest --codex-report` or of a command."
 """The remedy for what is not a report."""
 
 _TIME = {"type": "number", "minimum": 0, "maximum": LARGEST_NUMBER}
+_BOUNDS = {"minimum": -LARGEST_NUMBER, "maximum": LARGEST_NUMBER}
 _BASE64 = {"type": ["string", "null"], "contentEncoding": "base64"}
 _COMMANDS = {"type": "array", "items": {"$ref": "#/definitions/command"}}
 _REQUESTS = {"type": "array", "items": {"$ref": "#/definitions/request"}}
 _TYPES: Mapping[object, Any] = {
     str: {"type": "string"},
-    int: {"type": "integer", "maximum": LARGEST_NUMBER},
-    float: {"type": "number", "maximum": LARGEST_NUMBER},
+    int: {"type": "integer", **_BOUNDS},
+    float: {"type": "number", **_BOUNDS},
     str | None: {"type": ["string", "null"]},
-    int | None: {"type": ["integer", "null"], "maximum": LARGEST_NUMBER},
-    float | None: {"type": ["number", "null"], "maximum": LARGEST_NUMBER},
+    int | None: {"type": ["integer", "null"], **_BOUNDS},
+    float | None: {"type": ["number", "null"], **_BOUNDS},
     bytes | None: _BASE64,
-    tuple[int, ...]: {"type": "array", "items": {"type": "integer", "maximum": LARGEST_NUMBER}},
+    tuple[int, ...]: {"type": "array", "items": {"type": "integer", **_BOUNDS}},
     CommandState: {"enum": list(get_args(CommandState))},
     Sequence[Mapping[str, Any]]: _COMMANDS,
     Sequence[Request]: _REQUESTS,
@@ -114,6 +124,28 @@ def check_report(where: str, text: bytes) -> dict[str, Any]:
     if wrong := _check(found, schema, schema["definitions"], "the report"):
         raise ReportError(f"{where} is damaged: {wrong}", remedy=DAMAGED)
     return found
+
+
+def check_record(kind: str, data: Mapping[str, Any]) -> None:
+    """
+    Check one record of a report.
+
+    Args:
+        kind: `workspace` or `test`.
+        data: its fields.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    definitions = _definitions()
+    if wrong := _check(data, definitions[kind], definitions, f"a {kind}"):
+        raise ValueError(wrong)
+
+
+@cache
+def _definitions() -> dict[str, Any]:
+    definitions: dict[str, Any] = report_schema()["definitions"]
+    return definitions
 
 
 def _record(kind: type[Any]) -> dict[str, Any]:

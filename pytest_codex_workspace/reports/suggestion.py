@@ -31,8 +31,8 @@ _TEXT = 120
 _ALIKE = 20
 _NOTES = 3
 _MOST_ENTRIES = 10_000
-_PRUNED = 100
-"""Private networks among which superfluous ones are searched; the time grows with their cube."""
+_PRUNED = 50
+"""Private addresses for which the fewest networks are searched; the time grows with their cube."""
 
 
 @dataclass(slots=True)
@@ -319,22 +319,29 @@ class _Needs:
 
     def _networks(self) -> list[PolicyEntry]:
         """
-        Return the private networks that are needed, as few as possible.
+        Return the private networks that are needed, as few as possible unless they are many.
         """
+        groups: dict[tuple[str, ...], EntryUse] = {}
+        for facts, use in self._private.items():
+            groups.setdefault(tuple(_candidates(facts)), EntryUse()).merge(use)
+        uses: dict[str, EntryUse] = {}
+        if len(groups) > _PRUNED:
+            for addresses, use in groups.items():
+                for network in private_networks(_first(addresses)):
+                    uses.setdefault(network, EntryUse()).merge(use)
+            return [PolicyEntry("private", each, use) for each, use in uses.items()]
         networks: list[str] = []
-        for facts in sorted(self._private, key=lambda each: len(_candidates(each))):
-            addresses = _candidates(facts)
+        for addresses in sorted(groups, key=len):
             if not any(_is_open(each, networks) for each in addresses):
-                # The proxy may have no IPv6.
-                first = min(addresses, key=lambda each: ":" in each)
-                networks += [one for one in private_networks(first) if one not in networks]
-        for network in networks if len(networks) <= _PRUNED else ():
+                found = private_networks(_first(addresses))
+                networks += [one for one in found if one not in networks]
+        for network in networks:
             rest = [each for each in networks if each != network]
-            if all(any(_is_open(one, rest) for one in _candidates(each)) for each in self._private):
+            if all(any(_is_open(one, rest) for one in addresses) for addresses in groups):
                 networks = rest
         entries = [PolicyEntry("private", each, EntryUse()) for each in networks]
-        for facts, use in self._private.items():
-            candidates = [ipaddress.ip_address(each) for each in _candidates(facts)]
+        for addresses, use in groups.items():
+            candidates = [ipaddress.ip_address(each) for each in addresses]
             for entry in entries:
                 if any(each in ipaddress.ip_network(str(entry.value)) for each in candidates):
                     entry.use.merge(use)
@@ -359,6 +366,11 @@ def _candidates(facts: RequestFacts) -> list[str]:
     """
     literal = literal_address(facts.host)
     return list(facts.addresses) if literal is None else [str(literal)]
+
+
+def _first(addresses: Sequence[str]) -> str:
+    # The proxy may have no IPv6.
+    return min(addresses, key=lambda each: ":" in each)
 
 
 def _is_literal(facts: RequestFacts) -> bool:

@@ -37,6 +37,9 @@ _WIDTH = 200
 _ERROR_LINES = 26
 """Lines of an error, which is shown with some more around it, and fits a screen."""
 
+_LEAST_OUTPUT = 4
+"""Lines of output that are shown however much went wrong on the network."""
+
 _PROBLEMS = 5
 _PROBLEM_LINES = 14
 """Lines about the network in an error; the end of the script's output needs the others."""
@@ -275,7 +278,7 @@ def run_script(
         "The cache was not changed. Fix the script, commit it (a workspace contains only what is "
         "committed) and run again.",
     ]
-    room = _ERROR_LINES - len(happened) - len(todo) - 1
+    room = max(_LEAST_OUTPUT, _ERROR_LINES - len(happened) - len(todo) - 1)
     raise SetupError(
         "\n".join([*happened, "Last lines of its output:", *_indented(tail, room), *todo]),
         script=script,

@@ -16,6 +16,9 @@ __all__ = ["Pipeline", "ShellCommand", "parse_script"]
 _DEPTH = 40
 """Levels of nesting that are followed; the commands below are left out."""
 
+_MOST = 20
+"""Reserved words before a command. Nobody writes more, and all are looked at for each word."""
+
 _BLANK = " \t\r"
 _ENDS_WORD = frozenset(" \t\r\n;&|()<>")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*(\[[^]]*\])?\+?=")
@@ -191,7 +194,8 @@ class _Scanner:
                 elif word.isdecimal() and self._text[self._at : self._at + 1] in ("<", ">"):
                     continue  # The number of a descriptor.
                 else:
-                    is_first = all(one in _RESERVED for one in current.words)
+                    before = current.words
+                    is_first = len(before) < _MOST and all(one in _RESERVED for one in before)
                     cases += is_first and word == "case"
                     cases -= is_first and word == "esac" and cases > 0
                     current.words.append(word)

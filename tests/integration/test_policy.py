@@ -165,7 +165,7 @@ def test_option_fixture_and_marker(pytester, plain_repo):
     result.stdout.fnmatch_lines(["*network offline*"])
 
 
-def tested(project: Path, test: str, *arguments: str) -> str:
+def run_test(project: Path, test: str, *arguments: str) -> str:
     """
     Run a test with a report in the directory `r`, and return what pytest prints.
     """
@@ -190,13 +190,13 @@ def test_a_policy_that_is_suggested_for_a_run_is_sufficient(tmp_path, pip_index)
     """
     url = f"{pip_index}/simple/six/"
     init_repo(tmp_path / "repo", scripts(f"curl -fsS -o /dev/null -X HEAD --head {url}\n"))
-    refused = tested(tmp_path, FETCHES.format(url=url), "--codex-network=offline")
+    refused = run_test(tmp_path, FETCHES.format(url=url), "--codex-network=offline")
 
     suggest = [*COMMAND, "policy", "suggest", "r"]
     suggested = subprocess.run(suggest, cwd=tmp_path, capture_output=True, text=True, check=True)
     (tmp_path / "policy.yaml").write_text(suggested.stdout)
     both = ("--codex-network=policy.yaml", "--codex-network-setup=policy.yaml")
-    allowed = tested(tmp_path, FETCHES.format(url=url), *both)
+    allowed = run_test(tmp_path, FETCHES.format(url=url), *both)
 
     assert "1 failed" in refused
     assert f"such as HEAD {url}" in suggested.stdout

@@ -71,9 +71,12 @@ def test_a_failure_shows_no_secret(pytester, monkeypatch, style):
     )
     pytester.makepyfile(
         """
+        from collections import namedtuple
+
         def test_it(record_property):
             value = "hun" + "ter2!"
             record_property("value", value)
+            record_property("pair", namedtuple("Pair", "a b")(value, 1))
             print(value)
             def use(argument):
                 raise RuntimeError(f"no {argument}") from ValueError(argument)

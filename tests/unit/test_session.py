@@ -473,6 +473,23 @@ def test_the_engine_is_restarted_while_a_workspace_starts(world):
         assert session.isolation.container != proxy
 
 
+def test_an_engine_that_never_answered_is_asked_once(world):
+    """
+    An address where nothing answers takes seconds, which no other test has to wait.
+    """
+    tried = []
+
+    def connect(choice):
+        tried.append(choice)
+        raise EngineUnavailable("nothing answers")
+
+    with Session(Config(), Output("quiet", lambda _: None), connect=connect) as session:
+        for _ in range(3):
+            with pytest.raises(EngineUnavailable):
+                bring_up(session)
+    assert tried == ["auto"]
+
+
 def test_an_engine_that_is_away_is_not_a_lasting_failure(world, monkeypatch):
     """
     The network could not be opened; when the engine is back, the next workspace has one.

@@ -19,12 +19,16 @@ __all__ = ["ProcessLine", "RedactingStream", "describe_processes", "shorten_proc
 
 _ARROW = " › "
 _LONGEST_LINE = 120
+_LONGEST_READ = 1024
+"""Characters of a command line in which secrets are searched; no more are shown in any case."""
+
 _LONGEST = 600
 _GAP = "…"
 _MARK = "***"
+# The quantifiers are possessive: otherwise, a workspace chooses how long the search takes.
 _NAMED_SECRET = re.compile(
     r"""((?:^|[\s"'&?;,(])[\w-]*(?:token|secret|passw(?:or)?d|passphrase|api[-_]?key|credentials?)"""
-    r"""[\w-]*["']?\s*[=:\s]\s*["']?)[^\s"'&;]+""",
+    r"""[\w-]*+["']?(?:\s*+[=:]\s*+|\s++)["']?)[^\s"'&;]+""",
     re.IGNORECASE,
 )
 _AUTHORIZATION = re.compile(r"\b(authorization\s*[:=]\s*(?:\w+\s+)?|bearer\s+)[^\s\"']+", re.I)
@@ -94,8 +98,9 @@ def shorten_processes(text: str, limit: int) -> str:
 def _describe(process: ProcessLine, stream: RedactingStream) -> str:
     program, *rest = process.args or ("?",)
     text = " ".join([posixpath.basename(program) or program, *rest]).strip()
-    shown = stream.feed(text.encode("utf-8", "surrogateescape"))
-    if not process.cut:
+    cut = process.cut or len(text) > _LONGEST_READ
+    shown = stream.feed(text[:_LONGEST_READ].encode("utf-8", "surrogateescape"))
+    if not cut:
         # Otherwise, what is held back may be the beginning of a secret.
         shown += stream.end()
     clean = shown.decode("utf-8", "backslashreplace").strip()
@@ -103,6 +108,6 @@ def _describe(process: ProcessLine, stream: RedactingStream) -> str:
         clean = pattern.sub(rf"\1{_MARK}", clean)
     clean = _USER_OF_URL.sub(rf"\1{_MARK}@", clean)
     line = plain(clean).replace(_ARROW.strip(), "\\u203a")
-    if len(line) > _LONGEST_LINE or process.cut:
+    if len(line) > _LONGEST_LINE or cut:
         line = line[: _LONGEST_LINE - 1].rstrip() + _GAP
     return line

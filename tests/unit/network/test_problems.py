@@ -238,3 +238,14 @@ def test_requests_are_counted_with_those_that_went_wrong() -> None:
     wrong = judged(HTTPS_ONLY, scheme="http", encrypted=False)
     assert "1 request, 1 blocked or failed" == count_problems([wrong], problems_of([wrong]))
     assert "0 requests, none blocked or failed" == count_problems([], [])
+def test_an_entry_of_thousands_of_hosts_has_the_first() -> None:
+    """
+    A workspace chooses how many it asks for. What is shown is still an entry that can be pasted.
+    """
+    policy = Policy(name="p", allow=("example.com",))
+    wrong = [judged(policy, at=-n, host=f"h{n}.example") for n in range(3000)]
+    lines = describe_problems(problems_of(wrong), shown=1)
+
+    entry = yaml.safe_load(lines[-1])
+    assert entry == {"allow": [f"h{n}.example" for n in range(100)]}
+    assert lines[-1].endswith("# and 2900 more")

@@ -457,6 +457,26 @@ def test_a_failing_search_is_an_empty_answer(client_of: Callable[[Reply], ProxyC
     assert asked.answers.get(timeout=10)["process"] == ""
 
 
+def test_a_system_without_threads_costs_only_the_name(
+    client_of: Callable[[Reply], ProxyClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The messages of the proxy are still read, and the next question has an answer.
+    """
+    asked = Asked(client_of, b"".join(asking(number) for number in range(20)))
+    asked.client.register("172.30.0.9", "w1", "setup", find_process=lambda *_: "x")
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        asked.client.ping()
+    asked.client.ping()
+
+    assert asked.answers.get(timeout=10)["process"] == "x"
+
+
 def test_a_workspace_that_does_not_answer_keeps_nobody_waiting(
     client_of: Callable[[Reply], ProxyClient],
 ) -> None:

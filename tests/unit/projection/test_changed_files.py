@@ -8,9 +8,9 @@ import pytest
 
 from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.projection.changed_files import (
+    NamedFiles,
     changed_dependencies,
     declares_dependencies,
-    is_named,
 )
 from pytest_codex_workspace.projection.repository import open_repository
 
@@ -66,7 +66,7 @@ def test_a_script_names_a_file(path: str, word: str) -> None:
     """
     As it is, from another directory, or with a pattern.
     """
-    assert is_named(path, [word])
+    assert path in NamedFiles([word])
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,24 @@ def test_a_script_does_not_name_a_file(path: str, word: str) -> None:
     """
     A word of a command is no file somewhere, and a pattern of everything names nothing.
     """
-    assert not is_named(path, [word])
+    assert path not in NamedFiles([word])
+
+
+def test_many_changes_and_many_words_take_little_time() -> None:
+    """
+    They are not compared with each other: that would take minutes for an update.
+    """
+    words = [f"tools/step{number}.sh" for number in range(20_000)]
+    words += [
+        "a/" * 2000 + "b",
+        "/" * 3000,
+        "x" * 100_000,
+        *("*a" * 80 + str(n) for n in range(500)),
+    ]
+    named = NamedFiles(words)
+
+    assert sum(f"src/step{number}.sh" in named for number in range(200)) == 0
+    assert sum(f"tools/step{number}.sh" in named for number in range(200)) == 200
 
 
 def test_what_has_changed_since_a_commit(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pytest_codex_workspace.errors import ReportError
 from pytest_codex_workspace.network.problems import problems_of
 from pytest_codex_workspace.reporting.events import event_line, facts_of
 from pytest_codex_workspace.reports.logged import RequestLog, read_log
-from pytest_codex_workspace.reports.records import append_part
+from pytest_codex_workspace.reports.records import TestRecord, append_part
 from pytest_codex_workspace.reports.report import write_report
 
 from .test_records import request, workspace
@@ -63,6 +64,44 @@ def test_every_form_of_a_report_has_the_same_requests(report: Path) -> None:
     [part] = (report / "parts").iterdir()
     part.write_bytes(part.read_bytes()[:-9])
     assert len(read(report).requests) == 2
+
+
+def test_a_process_of_a_killed_run_may_have_no_workspace(report: Path) -> None:
+    """
+    Under pytest-xdist, the controller notes the test that ended a worker.
+    """
+    (report / "report.json").unlink()
+    append_part(report, TestRecord("test_a.py::test_3", "gw7", "failed", began=1.0, duration=1.0))
+
+    assert len(read(report).requests) == 3
+
+
+@pytest.mark.parametrize("name", ["report.json", "parts/main.jsonl"])
+def test_a_report_is_read_from_files(report: Path, name: str) -> None:
+    """
+    A pipe would be waited for, and a link may lead anywhere.
+    """
+    for one in [report / "report.json", *(report / "parts").iterdir()]:
+        one.unlink()
+    target = report / name
+    os.mkfifo(target)
+    with pytest.raises(ReportError, match="is not a file"):
+        read(report)
+    target.unlink()
+    target.symlink_to("/etc/hostname")
+    with pytest.raises(ReportError, match="cannot be read"):
+        read(report)
+
+
+@pytest.mark.parametrize("count", [-5, 10**4000, "x", True])
+def test_a_number_of_problems_is_one(count: Any) -> None:
+    """
+    One that cannot be printed, or takes requests away, counts as one.
+    """
+    problem = {**problems_of([BLOCKED])[0].to_dict(), "scheme": "http", "count": count}
+    line = json.dumps({"event": "result", "problems": [problem]})
+
+    assert [one.count for one in read(None, line.encode()).requests] == [1]
 
 
 def test_events_have_the_requests() -> None:

@@ -123,6 +123,30 @@ def test_what_a_killed_run_left_is_a_report(tmp_path: Path) -> None:
     assert {*FILES, "har", PARTS} == {one.name for one in tmp_path.iterdir()}
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "test", "began": "soon"},
+        {"kind": "test", "test": ["a"]},
+        {"kind": "workspace", "began": None},
+        {"kind": "workspace", "commands": [1]},
+        {"kind": "begun", "container": {}},
+    ],
+)
+def test_what_a_killed_run_left_may_be_damaged(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """
+    It may be anybody's artifact; a type that does not fit ends in an error, not in a traceback.
+    """
+    append_part(tmp_path, workspace())
+    [part] = (tmp_path / PARTS).iterdir()
+    is_test = changes["kind"] == "test"
+    good = asdict(TestRecord("t", "", "passed", 1.0, 1.0)) if is_test else workspace().to_dict()
+    part.write_text(part.read_text() + json.dumps({**good, **changes}) + "\n")
+
+    with pytest.raises(ReportError, match=r"cannot be used: a (test|workspace): "):
+        rebuild_report(tmp_path)
+
+
 def _changed(**changes: Any) -> str:
     data = {"schema": 1, "version": "1", "workspaces": [], "tests": []}
     return json.dumps({**data, **changes})
@@ -144,6 +168,7 @@ def _changed(**changes: Any) -> str:
         (_changed(tests=[{**asdict(TestRecord("t", "", "boiled", 1.0, 1.0))}]), "outcome is 'boil"),
         (_changed(tests=[{**asdict(TestRecord("t", "", "passed", -1.0, 1.0))}]), "began is -1.0"),
         (_changed(tests=[{**asdict(TestRecord("t", "", "passed", 1e20, 1.0))}]), "began is 1e"),
+        (_changed(tests=[{**asdict(TestRecord("t", "", "passed", 1.0, -1e300))}]), "duration is -"),
         (_changed(tests=float("nan")), "NaN is not a number"),
         (_changed(version="1").replace('"tests": []', '"tests": [1e999]'), r"tests\[0\] is inf"),
     ],

@@ -258,3 +258,15 @@ def test_a_policy_that_no_file_may_have_is_refused(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ReportError, match="81 entries"):
         suggest(asked, "offline", OFFLINE).yaml("A run")
     assert suggest(asked, "https-only", HTTPS_ONLY).entries == []
+
+
+def test_many_private_addresses_are_listed_one_by_one() -> None:
+    """
+    The fewest networks for them would take minutes, and a workspace chooses how many they are.
+    """
+    hosts = [f"10.0.{number >> 8}.{number & 255}" for number in range(1000)]
+    every = [logged(RequestFacts(host), HTTPS_ONLY) for host in [*hosts, hosts[0]]]
+
+    found = [each for each in suggest(every, "offline", OFFLINE).entries if each.field == "private"]
+    assert sorted(str(each.value) for each in found) == sorted(f"{host}/32" for host in hosts)
+    assert {each.use.count for each in found} == {1, 2}

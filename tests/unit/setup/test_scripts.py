@@ -448,6 +448,18 @@ def test_an_error_fits_a_screen(run, process):
     assert sum(line.startswith("  | ") for line in lines) >= 5
 
 
+def test_an_error_has_the_end_of_the_output_in_any_case(run, monkeypatch):
+    """
+    However many lines the network needs: neither nothing, nor all but the first lines.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.setup.scripts._ERROR_LINES", 0)
+
+    with pytest.raises(SetupError) as caught:
+        run(b"seq 20; exit 3")
+    shown = [line for line in str(caught.value).splitlines() if line.startswith("  | ")]
+    assert shown == ["  | 17", "  | 18", "  | 19", "  | 20"]
+
+
 @pytest.mark.slow
 def test_a_script_that_waits_for_input_is_told(run, monkeypatch):
     """

@@ -92,3 +92,12 @@ def test_what_is_no_script_is_no_error(text: str) -> None:
     Anybody may commit anything.
     """
     parse_script(text)
+
+
+def test_many_reserved_words_take_no_longer_than_others() -> None:
+    """
+    Whether a word begins a command is not found out by all words before it.
+    """
+    [only] = parse_script("if " * 20_000 + "case " * 10)
+
+    assert len(only.commands[0].words) == 20_010

@@ -113,3 +113,27 @@ def test_a_description_fits_where_it_is_shown() -> None:
     assert shorten_processes(text, 30) == "a script › … › node build.js"
     assert shorten_processes(text, 12) == "a script › …"
     assert len(shorten_processes("x" * 900, 20)) == 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token" + " " * 300_000 + ";",
+        "token" * 60_000,
+        "authorization: " + "a" * 300_000,
+        "://" * 90_000,
+    ],
+)
+def test_a_forged_line_takes_no_time(text: str) -> None:
+    """
+    Who forges the answer of the agent chooses the line; a search that goes back and forth in all
+    of it would take hours, in which nothing else of the process runs.
+    """
+    assert 0 < len(described(*[ProcessLine((text,))] * 16)) <= 600
+
+
+def test_a_secret_behind_many_spaces_is_one() -> None:
+    """
+    The search may not give up for their number.
+    """
+    assert described(line("x --token" + " " * 80 + "hunter2")).endswith("***")

@@ -155,14 +155,17 @@ def test_a_refused_look_up_is_held_until_its_process_is_known() -> None:
     [event] = chain.events
     assert (event["host"], event["process"]) == ("db.example", "sh › getent")
     assert (asked[0]["protocol"], asked[0]["client"]) == ("udp", [ADDRESS, 40000])
-    assert (served._held, served._held_responses) == ({}, 0)
+    assert (served._held, chain.owner.held_responses) == ({}, 0)
 
 
 def test_look_ups_beyond_the_limit_are_refused_at_once() -> None:
     """
-    Their process is not known, and neither they nor their answers pile up.
+    Their process is not known, and neither they nor their answers pile up. Another workspace is
+    served as before.
     """
     chain = AddonChain()
+    other = "172.30.0.8"
+    chain.registry.register(other, "w2", "test", names_processes=True)
     chain.owner.names_processes = True
     lookup = ProcessLookup(lambda _: None, 0.01)
     served = Resolver(chain.registry, "172.30.0.2", chain.connection_logger.log_lookup, lookup)
@@ -173,8 +176,11 @@ def test_look_ups_beyond_the_limit_are_refused_at_once() -> None:
         replies = [served.reply(query(name), ADDRESS, source) for name in names * 20]
         held = [each for each in replies if isinstance(each, asyncio.Task)]
         assert len(held) == 200
-        await asyncio.gather(*held)
+        its = QuerySource("tcp", (other, 40000), ("172.30.0.2", 53), lambda: False)
+        reply = served.reply(query("n0.example"), other, its)
+        assert isinstance(reply, asyncio.Task)
+        await asyncio.gather(*held, reply)
 
     asyncio.run(run())
-    assert len(chain.events) == 100
+    assert len(chain.events) == 101
     assert {event["process"] for event in chain.events} == {""}
