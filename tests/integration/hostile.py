@@ -65,7 +65,14 @@ class RawOrigin:
             thread.join(10)
             assert not thread.is_alive()
 
-    def _start(self, target: Callable[..., None], *args: socket.socket) -> None:
+    def forget(self) -> None:
+        """
+        Begin a new list of what was seen. A connection of an earlier test, which may end later,
+        adds to the earlier list.
+        """
+        self.seen = []
+
+    def _start(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args)
         self._threads.append(thread)
         thread.start()
@@ -75,15 +82,15 @@ class RawOrigin:
             while True:
                 raw, _ = self._socket.accept()
                 self._open.add(raw)
-                self._start(self._one, raw)
+                self._start(self._one, raw, self.seen)
 
-    def _one(self, raw: socket.socket) -> None:
+    def _one(self, raw: socket.socket, seen: list[bytes]) -> None:
         with raw, contextlib.suppress(OSError), self._context.wrap_socket(raw, True) as secure:
             self._open.discard(raw)
             self._open.add(secure)
             try:
                 if said := self._serve(secure):
-                    self.seen.append(said)
+                    seen.append(said)
             finally:
                 self._open.discard(secure)
 

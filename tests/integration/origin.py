@@ -109,6 +109,12 @@ class Origin:
         )
         self.thread.start()
 
+    def forget(self) -> None:
+        """
+        Forget what was seen.
+        """
+        self.seen.clear()
+
     def close(self) -> None:
         self.gate.set()
         self.server.shutdown()

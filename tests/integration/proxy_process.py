@@ -113,7 +113,7 @@ class Running:
         self.client.release(LOCAL)
         self.workspace += 1
         self.client.register(LOCAL, self.name, "test")
-        self.origin.seen.clear()
+        self.origin.forget()
 
     @property
     def name(self) -> str:

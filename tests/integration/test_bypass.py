@@ -116,7 +116,7 @@ def test_another_name_in_the_handshake(proxy: Running, sni: str | None) -> None:
 
     if sni is None or sni == LOCAL:  # Addresses are no SNI; Python sends none.
         assert answer.startswith(b"HTTP/1.1 200")
-        proxy.origin.seen.clear()
+        proxy.origin.forget()
         return
     assert answer.startswith(b"HTTP/1.1 403")
     _refused(proxy, Attempt("sni", b"", "name-mismatch"))

@@ -238,6 +238,8 @@ def test_requests_are_counted_with_those_that_went_wrong() -> None:
     wrong = judged(HTTPS_ONLY, scheme="http", encrypted=False)
     assert "1 request, 1 blocked or failed" == count_problems([wrong], problems_of([wrong]))
     assert "0 requests, none blocked or failed" == count_problems([], [])
+
+
 def test_an_entry_of_thousands_of_hosts_has_the_first() -> None:
     """
     A workspace chooses how many it asks for. What is shown is still an entry that can be pasted.
