@@ -135,8 +135,7 @@ def read_report(directory: Path) -> Records:
     except FileNotFoundError:
         return _records_in_parts(directory)
     except OSError as error:
-        reason = "it is a symbolic link" if path.is_symlink() else error.strerror
-        raise ReportError(f"{path} cannot be read: {reason}", remedy=DAMAGED) from None
+        raise _unreadable(path, error) from None
     except ValueError as error:
         raise ReportError(f"{path} cannot be read: {error}", remedy=DAMAGED) from None
     return records_in(str(path), data)
@@ -196,8 +195,15 @@ def _records_in_parts(directory: Path) -> Records:
         raise ReportError(f"{directory} has no {_DATA}", remedy=FOREIGN)
     try:
         return read_parts(directory, check_record)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise _unreadable(Path(error.filename or directory), error) from None
+    except ValueError as error:
         raise ReportError(f"{directory} cannot be used: {error}", remedy=DAMAGED) from None
+
+
+def _unreadable(path: Path, error: OSError) -> ReportError:
+    reason = "it is a symbolic link" if path.is_symlink() else error.strerror
+    return ReportError(f"{path} cannot be read: {reason}", remedy=DAMAGED)
 
 
 def _write_views(

@@ -89,7 +89,7 @@ def test_a_report_is_read_from_files(report: Path, name: str) -> None:
         read(report)
     target.unlink()
     target.symlink_to("/etc/hostname")
-    with pytest.raises(ReportError, match="cannot be read"):
+    with pytest.raises(ReportError, match="it is a symbolic link"):
         read(report)
 
 
@@ -197,16 +197,6 @@ def test_a_directory_without_a_report_is_an_error(tmp_path: Path) -> None:
         read(tmp_path)
     with pytest.raises(ReportError, match="cannot be read: No such file"):
         read(tmp_path / "nowhere")
-
-
-def test_a_report_from_elsewhere_leads_to_no_other_file(report: Path) -> None:
-    """
-    Its directory is read as by `codex-workspace report`.
-    """
-    (report / "report.json").unlink()
-    (report / "report.json").symlink_to("/dev/zero")
-    with pytest.raises(ReportError, match="it is a symbolic link"):
-        read(report)
 
 
 def test_a_huge_log_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
