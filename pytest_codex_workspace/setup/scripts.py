@@ -270,7 +270,7 @@ def run_script(
     # Beside the output, as its reader looks for the reason there. The error has what to do.
     seen = list_problems(problems_of(refused), shown=_PROBLEMS)
     for line in [f"it {what}", *advice, *seen]:
-        show(f"... {line}")
+        show(line if line.startswith("... ") else f"... {line}")
     # Behind a full stop, the command would seem to end with it.
     happened = [f"{script} {what}{'' if where and not expired.is_set() else '.'}", *advice, *wrong]
     todo = [

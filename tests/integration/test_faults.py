@@ -106,7 +106,7 @@ def test_kill_9(tmp_path, codex_engine, moment):
         found = whole(made, repo, PAUSE="0")
     if moment != "commit":  # The engine may have brought its part to an end.
         assert found == ("hit" if moment == "tests" else "miss")
-    assert until(lambda: not objects_of(codex_engine, pid, "networks"), 10)
+    assert until(lambda: not objects_of(codex_engine, pid, "networks"), 30)
 
 
 def _is_paused(client: docker.APIClient, pid: int) -> bool:

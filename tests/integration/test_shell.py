@@ -394,7 +394,7 @@ def test_kill_9_leaves_no_workspace(sit, plain_repo, engine):
     user.run.kill()
     user.run.wait()
 
-    assert until(lambda: not objects_of(engine, user.run.pid, "containers"), 10)
+    assert until(lambda: not objects_of(engine, user.run.pid, "containers"), 30)
     assert command("clean").returncode == 0
     assert nothing_left(engine, user.run.pid)
 
