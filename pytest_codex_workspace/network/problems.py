@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,8 +10,7 @@ from typing import Literal, get_args
 
 from ..text.phrases import counted, cut_end
 from ..text.printable import printable
-from .rules.hosts import is_private, literal_address
-from .rules.policy import DENIED, HTTPS_ONLY, OPEN, RequestFacts, decide
+from .rules.allowing import policy_for
 from .rules.process import shorten_processes
 from .rules.request import Request
 
@@ -21,14 +18,11 @@ __all__ = [
     "NetworkProblem",
     "Outcome",
     "asked_by",
-    "beside_host",
     "count_problems",
     "describe_problems",
-    "facts_of_logged",
     "is_problem",
     "list_problems",
     "policy_entries",
-    "private_networks",
     "problems_of",
     "setup_warning",
     "yaml_value",
@@ -44,8 +38,6 @@ _Likeness = tuple[Outcome, str, str, int, str]
 """Outcome, phase, host, port, and why."""
 
 _SHOWN = 10
-_SWITCHED = 101
-_HTTP_PORT = 80
 _URL_LIMIT = 200
 _PROCESS_LIMIT = 240
 _VALUES = 100
@@ -58,11 +50,6 @@ _PLAIN = re.compile(
     re.ASCII,
 )
 """What YAML reads as text without quotes; a host may be called `no`, `1.5` or `2026-01-01`."""
-
-_RESOLVED = re.compile(r" resolves to ([0-9a-fA-F:., ]+), a private or reserved address", re.ASCII)
-_ANYTHING = OPEN.but(name="anything", private=("0.0.0.0/0", "::/0"))
-_GATEWAY = "proxy"
-"""The proxy's own name, under which connections are logged that have not said where they lead."""
 
 _POLICY = {"setup": "network: setup", "resume": "network: setup", "test": "network: tests"}
 
@@ -141,7 +128,7 @@ def problems_of(requests: Iterable[Request]) -> list[NetworkProblem]:
         return _ORDER.index(outcome), -max(each.time for each in alike)
 
     return [
-        NetworkProblem(alike[0], len(alike), outcome, _policy_for(alike[0]), _processes(alike))
+        NetworkProblem(alike[0], len(alike), outcome, policy_for(alike[0]), _processes(alike))
         for (outcome, *_), alike in sorted(groups.items(), key=rank)
     ]
 
@@ -262,130 +249,25 @@ def _outcome(request: Request) -> Outcome | None:
     return None
 
 
-def facts_of_logged(request: Request) -> RequestFacts | None:
-    """
-    Return the facts of a request in the log, as far as a policy can judge them again.
-
-    Returns:
-        The facts; `None` for what no policy allows, such as a look-up or a malformed request.
-    """
-    facts = RequestFacts(
-        host=request.host,
-        method=request.method,
-        scheme=request.scheme,
-        port=request.port,
-        encrypted=request.scheme == "https" and request.method != "CONNECT",
-        names=(("name", ""),) if request.reason == "name-mismatch" else (),
-        websocket=request.reason == "websocket" or request.status == _SWITCHED,
-        payload="not-tls" if request.reason == "not-tls" else "http",
-        addresses=_refused_addresses(request),
-    )
-    if request.host == _GATEWAY or not 0 < request.port < 1 << 16:
-        return None
-    if not decide(facts, _ANYTHING).allowed:
-        return None
-    # The explanation is the only place that has the rest.
-    if request.reason == "plain-http":
-        malformed = RequestFacts(facts.host, scheme="http", encrypted=False, payload="malformed")
-        if request.explanation.startswith(decide(malformed, HTTPS_ONLY).explanation):
-            return None
-    if request.reason == "websocket" and request.explanation:
-        asked = RequestFacts(facts.host, websocket=True)
-        if not request.explanation.startswith(decide(asked, HTTPS_ONLY).explanation):
-            return None  # A server switched protocols, and nobody had asked it to.
-    is_nameless = literal_address(request.host) is None and not facts.addresses
-    return None if request.reason == "private-address" and is_nameless else facts
-
-
-def beside_host(facts: RequestFacts) -> dict[str, object]:
-    """
-    Return the fields that `https-only` lacks for *facts*, besides hosts and private networks.
-    """
-    fields: dict[str, object] = {}
-    if facts.websocket:
-        fields["websocket"] = "allow"
-    if not facts.encrypted and facts.method != "CONNECT":
-        fields["http"] = "allow"
-        if facts.port == _HTTP_PORT and facts.scheme == "http":
-            return fields
-    if facts.port not in HTTPS_ONLY.ports:
-        fields["ports"] = [*HTTPS_ONLY.ports, facts.port]
-    return fields
-
-
-def private_networks(address: str) -> tuple[str, ...]:
-    """
-    Return the fewest and smallest networks that open a private address; an IPv6 address may
-    have an IPv4 address inside, which counts as well.
-    """
-    whole = ipaddress.ip_address(address)
-    parts = [str(ipaddress.ip_network(whole))]
-    if isinstance(whole, ipaddress.IPv6Address):
-        inside = [whole.sixtofour, ipaddress.IPv4Address(int(whole) & 0xFFFFFFFF)]
-        parts += [str(ipaddress.ip_network(each)) for each in inside if each is not None]
-    for size in range(1, len(parts)):
-        for chosen in itertools.combinations(parts, size):
-            if not is_private(whole, chosen):
-                return chosen
-    return tuple(parts)
-
-
-def _private(facts: RequestFacts) -> dict[str, object]:
-    literal = literal_address(facts.host)
-    if literal is None or not is_private(literal):
-        return {}
-    return {"private": list(private_networks(str(literal)))}
-
-
-def _refused_addresses(request: Request) -> tuple[str, ...]:
-    """
-    Return the addresses that the explanation of a refused name has.
-    """
-    found = _RESOLVED.search(request.explanation) if request.reason == "private-address" else None
-    addresses = (literal_address(each) for each in found[1].split(", ")) if found else ()
-    return tuple(str(each) for each in addresses if each is not None)
-
-
-def _policy_for(request: Request) -> Mapping[str, object]:
-    """
-    Return the fields that would allow *request*, as far as the log has what is needed.
-    """
-    facts = facts_of_logged(request)
-    if facts is None or (request.reason == "host-not-allowed" and DENIED in request.explanation):
-        return {}
-    match request.reason:
-        case "host-not-allowed":
-            return {"allow": [request.host], **_private(facts)}
-        case "offline":
-            return {"allow": [request.host], **beside_host(facts), **_private(facts)}
-        case "plain-http" | "websocket" | "port-not-allowed":
-            # Each of these is refused before the next is looked at.
-            return beside_host(facts)
-    return {}
-
-
 def _entries(problems: Sequence[NetworkProblem]) -> dict[str, dict[str, object]]:
     """
     Merge the fields of all problems, separately for scripts and tests.
     """
     # A workspace may have asked for 100,000 hosts: values that are known are looked up.
-    places: dict[str, dict[str, dict[object, None]]] = {}
-    single: set[str] = set()
+    places: dict[str, dict[str, object]] = {}
     for problem in problems:
         if not problem.policy:
             continue
         fields = places.setdefault(_POLICY.get(problem.first.phase, "network: tests"), {})
         for name, value in problem.policy.items():
             if isinstance(value, list):
-                fields.setdefault(name, {}).update(dict.fromkeys(value))
+                known = fields.setdefault(name, {})
+                assert isinstance(known, dict)  # noqa: S101 -- a field has one type
+                known.update(dict.fromkeys(value))
             else:
-                fields[name] = {value: None}
-                single.add(name)
+                fields[name] = value
     return {
-        place: {
-            name: next(iter(values)) if name in single else list(values)
-            for name, values in fields.items()
-        }
+        place: {n: list(v) if isinstance(v, dict) else v for n, v in fields.items()}
         for place, fields in places.items()
     }
 

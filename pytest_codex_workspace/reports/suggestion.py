@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import ReportError
-from ..network.problems import beside_host, facts_of_logged, private_networks, yaml_value
+from ..network.problems import yaml_value
+from ..network.rules.allowing import beside_host, facts_of_logged, private_networks
 from ..network.rules.fields import PARSERS
 from ..network.rules.hosts import any_matches, is_private, literal_address, normalise_host
 from ..network.rules.policy import Policy, RequestFacts
