@@ -394,13 +394,14 @@ class Session:
             cassette=self.config.cassette,
             upstream=upstream,
         )
-        if settings.ca is not None:
-            with self.output.step("starting the proxy", announced=False):
-                isolation.open(settings)
-            return isolation
-        lock = cache_dir() / "locks" / "ca.lock"
-        with machine_lock(lock, "this machine's certificate authority", self.output.note):
-            isolation.open(replace(settings, ca=certificates.load_ca()))
+        with ExitStack() as stack:
+            stack.enter_context(self.output.step("starting the proxy", announced=False))
+            if settings.ca is None:
+                lock = cache_dir() / "locks" / "ca.lock"
+                whose = "this machine's certificate authority"
+                stack.enter_context(machine_lock(lock, whose, self.output.note))
+                settings = replace(settings, ca=certificates.load_ca())
+            isolation.open(settings)
             if isolation.info.new_ca is not None:
                 certificates.store_ca(isolation.info.new_ca)
         return isolation

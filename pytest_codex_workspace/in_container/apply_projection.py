@@ -83,7 +83,6 @@ GITLINK = b"160000"
 PROGRESS = "CODEX_PROJECTION_PROGRESS"
 """If this variable is set, standard error has lines such as `checked out 12 of 345 files`."""
 
-REPORTING = ("checkout", "--progress")
 SAID = 1 << 16
 
 
@@ -316,12 +315,16 @@ class Tree:
         return there and not any(self._run(*each).returncode for each in commands)
 
     def _git(
-        self, *args: str | bytes, given: bytes = b"", more: dict[bytes, bytes] | None = None
+        self,
+        *args: str | bytes,
+        given: bytes = b"",
+        more: dict[bytes, bytes] | None = None,
+        reports: bool = False,
     ) -> bytes:
         """
         Run git, check that it succeeds, and return its output.
         """
-        done = self._run(*args, given=given, more=more)
+        done = self._run(*args, given=given, more=more, reports=reports)
         if done.returncode:
             said = done.stderr.decode("utf-8", "replace").strip()
             where = self.path.decode("utf-8", "backslashreplace")
@@ -329,11 +332,15 @@ class Tree:
         return done.stdout
 
     def _run(
-        self, *args: str | bytes, given: bytes = b"", more: dict[bytes, bytes] | None = None
+        self,
+        *args: str | bytes,
+        given: bytes = b"",
+        more: dict[bytes, bytes] | None = None,
+        reports: bool = False,
     ) -> subprocess.CompletedProcess[bytes]:
         """
         Run git with the configuration of the repository only, the input *given*, and
-        *more* variables.
+        *more* variables. If it *reports* its progress, pass that on.
         """
         kept = {name: value for name, value in os.environb.items() if name[:4] != b"GIT_"}
         home = self.source
@@ -353,7 +360,7 @@ class Tree:
             **(more or {}),
         }
         try:
-            if args[:2] == REPORTING:
+            if reports:
                 return _report_progress(["git", *OPTIONS, *args], self.path, environment)
             return subprocess.run(
                 ["git", *OPTIONS, *args],
@@ -442,8 +449,12 @@ class Switch:
             # With an index that is up to date, git does not write files that are right.
             self._refresh()
             lost = [path for path in self._unlike_index() if tree.exists(path)]
-        how = REPORTING if os.environ.get(PROGRESS) else ("checkout", "--quiet")
-        tree._git(*how, "--force", "--detach", self.head, more={b"GIT_PROGRESS_DELAY": b"0"})
+        reports = bool(os.environ.get(PROGRESS))
+        tree._git(
+            *("checkout", "--progress" if reports else "--quiet", "--force", "--detach", self.head),
+            more={b"GIT_PROGRESS_DELAY": b"0"},
+            reports=reports,
+        )
         self._point()
         return lost
 

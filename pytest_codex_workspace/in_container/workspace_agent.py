@@ -151,7 +151,7 @@ _AF_NETLINK = 16
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _NETLINK_HEAD = 16
-_kernel_answers: list[bool] = []
+_kernel_answers: set[str] = set()
 """Not empty once the kernel has found a socket: only then does ENOENT mean that there is none."""
 
 _ACCOUNTS_LIMIT = 4 << 20
@@ -1116,8 +1116,7 @@ def _ask_kernel(local: tuple[str, int], remote: tuple[str, int]) -> tuple[int, i
         answer = os.read(fd, 4096)
     _, kind, _, _, _ = struct.unpack_from("=IHHII", answer)
     if kind == _SOCK_DIAG_BY_FAMILY:
-        _kernel_answers.append(True)
-        del _kernel_answers[1:]
+        _kernel_answers.add("tcp")
         uid, inode = struct.unpack_from("=II", answer, _NETLINK_HEAD + 64)
         return (inode, uid) if inode else None
     (error,) = struct.unpack_from("=i", answer, _NETLINK_HEAD)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def ci_of(config: pytest.Config) -> CiService:
 
 
 def note_failure(
-    config: pytest.Config, error: CodexWorkspaceError, wanted: WorkspaceRequest, directory: Any
+    config: pytest.Config, error: CodexWorkspaceError, wanted: WorkspaceRequest, directory: Path
 ) -> None:
     """
     Remember an error for the controller, which reports each one once.
@@ -63,8 +64,6 @@ def note_failure(
         wanted: what the test asked for.
         directory: where a path of *wanted* starts.
     """
-    from dataclasses import asdict
-
     from ..reports.findings import finding_of_error
 
     if service_of(os.environ).is_known:
@@ -102,7 +101,7 @@ class _Test:
 
 class _SummaryHooks:
     """
-    The hook of a run that a service watches.
+    Reports a run to its service.
     """
 
     def __init__(self, service: CiService) -> None:
@@ -131,38 +130,22 @@ class _SummaryHooks:
 
 class _PrintingHooks:
     """
-    The hooks of a run in which tests print into the log of a service.
+    Stops commands in what tests print into the log of a service.
     """
 
     def __init__(self, service: CiService) -> None:
         self._service = service
 
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
-        """
-        Let fixtures print what a workspace has printed.
-        """
-        __tracebackhide__ = True
-        with self._printing(item):
-            return (yield)
-
-    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
         """
-        Let a test print what a workspace has printed.
+        Let a test, or its fixtures, print what a workspace has printed.
         """
         __tracebackhide__ = True
         with self._printing(item):
             return (yield)
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None]:
-        """
-        Let fixtures print what a workspace has printed.
-        """
-        __tracebackhide__ = True
-        with self._printing(item):
-            return (yield)
+    pytest_runtest_setup = pytest_runtest_teardown = pytest_runtest_call
 
     def _printing(self, item: pytest.Item) -> AbstractContextManager[None]:
         service = self._service if uses_workspace(item) else CiService()

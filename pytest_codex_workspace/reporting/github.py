@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import os
 import re
 import secrets
@@ -75,20 +76,23 @@ def summary(account: RunAccount, limit: int = _SUMMARY_LIMIT) -> str:
         if finding.message:
             text = _visible(_cut(finding.message), keep="\n")
             parts.append(f"<pre>{html.escape(text).replace(chr(10), '&#10;')}</pre>")
-    rows_of = _rows(account)
-    if rows_of:
-        parts.append("")  # The place of the table, which takes what room is left.
     end = "<p>The rest does not fit.</p>"
     room = limit - len(end) - 2
     written: list[str] = []
+    is_whole = True
     for part in parts:
-        text = part or _fitting(rows_of, room)
-        room -= len(text.encode()) + 1
-        if room < 0 or (not part and len(rows_of) > text.count("<tr>")):
-            written += [text] if room >= 0 else []
-            written.append(end)
+        room -= len(part.encode()) + 1
+        is_whole = room >= 0
+        if not is_whole:
             break
-        written.append(text)
+        written.append(part)
+    listed = _rows(account) if is_whole else []
+    if listed:
+        fitting = _fitting(listed, room)
+        is_whole = len(fitting) == len(listed)
+        written += [f"<table>{''.join(fitting)}</table>"] if fitting else []
+    if not is_whole:
+        written.append(end)
     return "\n{}\n\n".format("\n".join(written))
 
 
@@ -102,15 +106,13 @@ def _rows(account: RunAccount) -> list[str]:
     return [f"<tr>{head}</tr>", *(f"<tr>{row}</tr>" for row in body), *last]
 
 
-def _fitting(rows: list[str], room: int) -> str:
+def _fitting(rows: list[str], room: int) -> list[str]:
+    """
+    Return the first rows, as many as a table of *room* bytes has.
+    """
     left = room - len("<table></table>") - 1
-    taken: list[str] = []
-    for row in rows:
-        left -= len(row.encode())
-        if left < 0:
-            break
-        taken.append(row)
-    return f"<table>{''.join(taken)}</table>"
+    sizes = itertools.accumulate(len(row.encode()) for row in rows)
+    return [row for row, size in zip(rows, sizes, strict=True) if size <= left]
 
 
 class GitHub(CiService):
@@ -189,8 +191,7 @@ def _redacted(account: RunAccount, redact: Callable[[str], str]) -> RunAccount:
             for one in account.findings
         ],
         account.columns,
-        [[redact(cell) for cell in row] for row in account.rows[: _ROWS + 1]]
-        + [() for _ in account.rows[_ROWS + 1 :]],
+        [[redact(cell) for cell in row] for row in account.rows],
     )
 
 

@@ -25,6 +25,7 @@ _PROBLEMS = 50
 _OUTPUT = 16 << 20
 _LONGEST = 20_000
 _NO_TEST = -1
+_PARTS = ("css", "js")
 # Marks that change the direction of text could make a host or a command look like another one.
 _HIDDEN = re.compile("[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -57,9 +58,6 @@ def render_page(
         version=version,
         **_shown(page.values()),
     )
-
-
-_PARTS = ("css", "js")
 
 
 def _hash(text: str) -> str:

@@ -88,6 +88,9 @@ def report_schema() -> dict[str, Any]:
     }
 
 
+_schema = cache(report_schema)
+
+
 def report_schema_text() -> str:
     """
     Return the text of the schema file in the distribution.
@@ -120,7 +123,7 @@ def check_report(where: str, text: bytes) -> dict[str, Any]:
             f"{found.get('version', 'unknown')!s:.50}; this version reads the format {SCHEMA}",
             remedy="Use the version of pytest-codex-workspace that wrote it.",
         )
-    schema = report_schema()
+    schema = _schema()
     if wrong := _check(found, schema, schema["definitions"], "the report"):
         raise ReportError(f"{where} is damaged: {wrong}", remedy=DAMAGED)
     return found
@@ -137,15 +140,9 @@ def check_record(kind: str, data: Mapping[str, Any]) -> None:
     Raises:
         ValueError: it is something else.
     """
-    definitions = _definitions()
+    definitions = _schema()["definitions"]
     if wrong := _check(data, definitions[kind], definitions, f"a {kind}"):
         raise ValueError(wrong)
-
-
-@cache
-def _definitions() -> dict[str, Any]:
-    definitions: dict[str, Any] = report_schema()["definitions"]
-    return definitions
 
 
 def _record(kind: type[Any]) -> dict[str, Any]:

@@ -79,13 +79,15 @@ def failure_section(
     room = _ROOM - len(said.splitlines())
     for shown in _PROBLEMS:
         wrong, network = _network(workspace, since.requests, shown)
-        around = [*head, *wrong, *network, *_setup(workspace.setup, shown), f"by hand: {reproduce}"]
-        ran = _commands(commands, omitted, 0 if said else room - len(around))
+        # The reason comes first, where there is one.
+        before = [*head, *wrong]
+        behind = [*network, *_setup(workspace.setup, shown), f"by hand: {reproduce}"]
+        around = len(before) + len(behind)
+        ran = _commands(commands, omitted, 0 if said else room - around)
         # The end of a command's output matters more than the third request that was refused.
-        if len(around) + (len(ran) if said else _COMMANDS + _OUTPUT_LINES) <= room:
+        if around + (len(ran) if said else _COMMANDS + _OUTPUT_LINES) <= room:
             break
-    # The reason comes first, where there is one.
-    return "\n".join([*head, *wrong, *ran, *around[len(head) + len(wrong) :]])
+    return "\n".join([*before, *ran, *behind])
 
 
 def _commands(records: Sequence[CommandRecord], omitted: int, room: int) -> list[str]:

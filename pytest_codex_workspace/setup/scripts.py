@@ -121,6 +121,10 @@ class ScriptRunner:
         if spec.secrets.names:
             self._output.note(f"{script} gets the secrets {', '.join(spec.secrets.names)}")
         with self._output.step(f"running {script}") as step:
+
+            def latest(line: str) -> None:
+                step.latest = line
+
             try:
                 return run_script(
                     running.channel,
@@ -129,7 +133,7 @@ class ScriptRunner:
                     timeout=self._config.setup_timeout,
                     log_path=log_path_of(spec, f"{running.container[:12]}-{phase}"),
                     show=self._output.script,
-                    latest=lambda line: setattr(step, "latest", line),
+                    latest=latest,
                     secrets=spec.secrets,
                     requests=lambda: self._requests(running, phase),
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import signal
 from pathlib import Path
 
 import pytest
@@ -16,16 +15,6 @@ from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.reporting.events import event_line, facts_of
 
 from ...helpers.events import read_events
-
-
-@pytest.fixture(autouse=True)
-def _signals():
-    """
-    Restore the handler of SIGTERM, which the command replaces.
-    """
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(

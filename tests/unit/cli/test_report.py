@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,6 @@ import pytest
 from pytest_codex_workspace.cli.main import main
 
 from ..reports.test_schema import report
-
-
-@pytest.fixture(autouse=True)
-def _signals():
-    """
-    Restore the handler of SIGTERM, which the command replaces.
-    """
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture

@@ -35,7 +35,9 @@ def test_a_first_line_in_too_many_segments_is_refused(monkeypatch: pytest.Monkey
     async def name(connection: WorkspaceConnection) -> None:
         connection.process = "sh › ssh"
 
-    nothing = lambda *_: None  # noqa: E731
+    def nothing(*_: object) -> None:
+        return None
+
     log = chain.connection_logger.log_tunnel
     tunnel = LayerSelector(chain.registry, nothing, nothing, log, name)
     BoundedClientTls(_below(context))
