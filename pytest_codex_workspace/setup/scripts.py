@@ -258,7 +258,6 @@ def run_script(
     where = last_failure.take(code, project)
     if code == 0 and not expired.is_set():
         return ScriptRun(output, duration, tuple(requests()), log_path=log_path)
-    tail = "".join(output.splitlines(keepends=True)[-_TAIL_LINES:])
     what = (
         f"ran longer than {timeout:g} s and was killed ({spell_option('setup-timeout')} sets the "
         "limit)"
@@ -269,6 +268,46 @@ def run_script(
         what += f": {out_of_memory()}"
     if "".join(waited):
         what += f"; it seemed to wait for input: {secrets.redaction.text(waited[0])}"
+    raise _failure(
+        script,
+        what,
+        output,
+        exit_code=None if expired.is_set() else code,
+        where=where,
+        log_path=log_path,
+        requests=requests,
+        show=show,
+        shown=not shown.missed,
+    )
+
+
+def _failure(
+    script: str,
+    what: str,
+    output: str,
+    *,
+    exit_code: int | None,
+    where: str,
+    log_path: Path,
+    requests: Callable[[], Sequence[Request]],
+    show: Callable[[str], None],
+    shown: bool,
+) -> SetupError:
+    """
+    Return the error for a script that failed, and show its reason behind the script's output.
+
+    Args:
+        script: path in the repository.
+        what: how it ended.
+        output: what it printed.
+        exit_code: its exit code; `None` if it was killed at the time limit.
+        where: line and command at which it ended; empty if it is not known.
+        log_path: file with everything that it printed.
+        requests: returns what it has requested.
+        show: called with each line.
+        shown: whether all of its output was shown.
+    """
+    tail = "".join(output.splitlines(keepends=True)[-_TAIL_LINES:])
     advice = advice_on(tail)
     wrong, refused, passed = _network_problems(requests)
     # Beside the output, as its reader looks for the reason there. The error has what to do.
@@ -276,21 +315,22 @@ def run_script(
     for line in [f"it {what}", *advice, *seen]:
         show(line if line.startswith("... ") else f"... {line}")
     # Behind a full stop, the command would seem to end with it.
-    happened = [f"{script} {what}{'' if where and not expired.is_set() else '.'}", *advice, *wrong]
+    stop = "" if where and exit_code is not None else "."
+    happened = [f"{script} {what}{stop}", *advice, *wrong]
     todo = [
         f"Full log: {log_path}",
         "The cache was not changed. Fix the script, commit it (a workspace contains only what is "
         "committed) and run again.",
     ]
     room = max(_LEAST_OUTPUT, _ERROR_LINES - len(happened) - len(todo) - 1)
-    raise SetupError(
+    return SetupError(
         "\n".join([*happened, "Last lines of its output:", *_indented(tail, room), *todo]),
         script=script,
-        exit_code=None if expired.is_set() else code,
+        exit_code=exit_code,
         log_path=log_path,
         tail=tail,
         without_tail="\n".join([*happened, *todo]),
-        shown=not shown.missed,
+        shown=shown,
         where=where,
         requests=refused,
         passed=passed,
