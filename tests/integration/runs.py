@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from pytest_codex_workspace.codex import IMAGE
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.protocol import Engine
 
@@ -112,3 +113,16 @@ def objects_of(engine: Engine, pid: int, what: str) -> list[str]:
         for one in getattr(engine, what)({labels.SESSION: None})
         if one.labels.get(labels.PID, "").endswith(f":{pid}")
     ]
+
+
+def becomes_latest(engine: Engine, image_id: str, ensure: Callable[[], object]) -> bool:
+    """
+    Tell whether *ensure* makes the image `latest`. Sessions of other tests do the same with their
+    images at any moment, so it is called until the image is the one, ten times at most.
+    """
+    for _ in range(10):
+        ensure()
+        latest = engine.image(f"{IMAGE}:latest")
+        if latest is not None and latest.id == image_id:
+            return True
+    return False

@@ -15,7 +15,7 @@ from pytest_codex_workspace.images.base import ensure_base_image
 from pytest_codex_workspace.reporting.output import Output
 
 from ..helpers.events import read_events
-from .runs import COMMAND
+from .runs import COMMAND, becomes_latest
 
 # As codex-universal has it: versions in the directories of managers, and a script without a list.
 LIKE_UNIVERSAL = """\
@@ -105,7 +105,7 @@ def test_the_images_are_built_where_they_are_missing(
     assert f"{PROXY_IMAGE}:latest" in proxy["tags"]
     assert f"{IMAGE}:latest" in workspace["tags"]
     assert ("workspace", base) == (workspace["image"], workspace["choice"])
-    assert workspace["id"] == codex_engine.image(f"{IMAGE}:latest").id
+    assert becomes_latest(codex_engine, workspace["id"], lambda: build(f"--image={base}"))
     assert workspace["size"] > proxy["size"] > 1_000_000
     assert ("result", 0) == (result["event"], result["exit_code"])
     assert f"building the workspace image ({base})" in [one.get("title") for one in steps]

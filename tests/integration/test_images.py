@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pytest_codex_workspace import SetupError
-from pytest_codex_workspace.codex import IMAGE, RUNTIMES
+from pytest_codex_workspace.codex import RUNTIMES
 from pytest_codex_workspace.images import base
 from pytest_codex_workspace.reporting.output import Output
+
+from .runs import becomes_latest
 
 
 @pytest.mark.promise("S1")
@@ -26,15 +28,14 @@ def test_the_image_is_built_when_its_tag_is_missing(codex_engine, codex_image, c
 
     first = codex_engine.image(codex_image)
     assert ensure().id == first.id
-    # Which a session with another image may have had since ours began.
-    assert first.id == codex_engine.image(f"{IMAGE}:latest").id
+    assert becomes_latest(codex_engine, first.id, ensure)
     assert [] == said
 
     codex_engine.remove_image(codex_image)
     again = ensure()
 
     assert any("building" in line for line in said)
-    assert again.id == codex_engine.image(f"{IMAGE}:latest").id
+    assert becomes_latest(codex_engine, again.id, ensure)
     assert codex_image in again.tags
 
 

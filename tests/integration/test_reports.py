@@ -91,6 +91,14 @@ def pytest_timeout_set_timer(item):
 """
 
 
+def sections(failures):
+    """
+    Return our sections of *failures*, each up to the next failure or pytest's summary.
+    """
+    parts = failures.split("- codex workspace -")[1:]
+    return [re.split(r"\n(?:___|===)", part, maxsplit=1)[0] for part in parts]
+
+
 def test_failures_show_what_happened_in_their_workspaces(project, monkeypatch):
     """
     Setup comes before the time of a test begins. A hung command is shown with its output and
@@ -120,16 +128,16 @@ def test_failures_show_what_happened_in_their_workspaces(project, monkeypatch):
     for place in ("in-setup", "in-teardown"):
         assert any(f"{place}.example" in line and "plain-http" in line for line in reasons)
     old = failures[failures.index("_ TestOld.test_old ") :]
-    part, whole = (one.partition("\n___")[0] for one in old.split("- codex workspace -")[1:3])
+    part, whole = sections(old)[:2]
     assert "old-part.example" in part
     assert "old-part.example" not in whole
     assert "old-test.example" in whole
     parts = failures[failures.index("_ test_parts ") :]
-    first, second = (part.partition("\n___")[0] for part in parts.split("- codex workspace -")[1:3])
+    first, second = sections(parts)[:2]
     assert "first.example" in first
     assert "second.example" not in first
-    for section in failures.split("- codex workspace -")[1:]:
-        assert len(section.partition("\n___")[0].splitlines()) <= 31, section
+    for section in sections(failures):
+        assert len(section.splitlines()) <= 31, section
     assert "second.example" in second
     assert "first.example" not in second
 
