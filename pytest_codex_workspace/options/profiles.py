@@ -130,6 +130,7 @@ CODEX = Profile(
         *_SETUP_UNKNOWN,
         "whether tags of the first clone arrive: workspaces have none",
         "how much history the first clone has: workspaces have 100 commits",
+        "whether the maintenance script gets secrets: it does",
         "the headers of a refused request: none is added",
     ),
 )
