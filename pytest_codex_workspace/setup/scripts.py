@@ -160,7 +160,8 @@ class ScriptRunner:
             return channel.run(argv, cwd="/", input=data, timeout=timeout).stdout_bytes
 
         try:
-            search = search_workspace(run, spec.secrets, duration)
+            with self._output.step(f"searching for secrets that {script} left", announced=False):
+                search = search_workspace(run, spec.secrets, duration)
         except (ExecTimeout, OSError) as error:
             if isinstance(error, WorkspaceLost):
                 raise
