@@ -121,7 +121,7 @@ class ScriptRunner:
             SetupError: the script failed.
             SecretError: a secret that it needs is not set.
         """
-        script = _SCRIPTS[phase]
+        script, started = _SCRIPTS[phase], clock.monotonic()
         if spec.secrets.names:
             self._output.note(f"{script} gets the secrets {', '.join(spec.secrets.names)}")
         with self._output.step(f"running {script}") as step:
@@ -144,14 +144,15 @@ class ScriptRunner:
             except SetupError as error:
                 error.shown = error.shown and self._output.mode != "quiet"
                 raise
-        self._tell_left(running.channel, script, spec, run.duration)
+        self._tell_left(running.channel, script, spec, started)
         return run
 
     def _tell_left(
-        self, channel: Channel, script: str, spec: WorkspaceSpec, duration: float
+        self, channel: Channel, script: str, spec: WorkspaceSpec, started: float
     ) -> None:
         """
-        Warn of secrets that a script has left on the disk: images are copied and shared.
+        Warn of secrets that a script has left on the disk since it *started*: images are copied
+        and shared.
         """
         if not spec.secrets.names:
             return
@@ -161,7 +162,7 @@ class ScriptRunner:
 
         try:
             with self._output.step(f"searching for secrets that {script} left", announced=False):
-                search = search_workspace(run, spec.secrets, duration)
+                search = search_workspace(run, spec.secrets, clock.monotonic() - started)
         except (ExecTimeout, OSError) as error:
             if isinstance(error, WorkspaceLost):
                 raise
