@@ -34,9 +34,11 @@ Paths = Literal["", "files", "directories"]
 RUN_OPTIONS = (
     "rev",
     "repo-config",
+    "profile",
     "image",
     "env",
     "secret",
+    "network-secret",
     "cache",
     "cache-ttl",
     "cache-size",
@@ -47,6 +49,7 @@ RUN_OPTIONS = (
     "memory",
     "network",
     "network-setup",
+    "network-methods",
     "cassette",
     "engine",
     "output",
@@ -60,6 +63,7 @@ POLICIES = (
     "offline",
     "codex-common-dependencies",
     "codex-package-managers",
+    "codex-setup",
     "open",
 )
 """The policies that shells complete. A test compares them with `network.policy_reader.NAMES`."""

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..network.rules.fields import PARSERS
 from ..network.rules.upstream import ENVIRONMENT, InvalidUpstream, choose
 from ..reporting.output import OutputMode
 from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
 from ..text.units import parse_duration, parse_size
 from ..unpatched import clock
-from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoConfigMode
+from .profiles import ProfileName
+from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, Methods, PushWhen, RepoConfigMode
 
 __all__ = ["SCOPES", "Config", "check_environment", "check_variable_name"]
 
@@ -35,7 +37,8 @@ class Config:
     """
     A checked set of options.
 
-    `repo` is `None` if none was given; `secret` has names only; a policy is a
+    `repo` is `None` if none was given; `secret` has names only, `network_secret` hosts by
+    name; a policy is a
     name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
     `started` is the start of the run in seconds since the epoch; with
     `renew_cassette`, recording first removes earlier requests of the setup scripts
@@ -45,9 +48,11 @@ class Config:
     repo: Path | None = None
     rev: str = "HEAD"
     repo_config: RepoConfigMode = "read"
+    profile: ProfileName = "seed"
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
     secret: tuple[str, ...] = ()
+    network_secret: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cache: CacheMode = "auto"
     cache_ttl: float = 12 * 3600.0
     cache_size: int = 20_000_000_000
@@ -56,6 +61,7 @@ class Config:
     cache_push: PushWhen = "always"
     network: str | Mapping[str, Any] = "https-only"
     network_setup: str | Mapping[str, Any] = "https-only"
+    network_methods: Methods = "all"
     cassette: CassetteMode = "off"
     network_bodies: int = 0
     engine: str = "auto"
@@ -109,6 +115,11 @@ class Config:
         if "secret" in checked:
             checked["secret"] = _secrets(
                 checked["secret"], checked.get("env", {}), called("secret")
+            )
+        if "network_secret" in checked:
+            others = {**checked.get("env", {}), **dict.fromkeys(checked.get("secret", ()), "")}
+            checked["network_secret"] = _network_secrets(
+                checked["network_secret"], others, called("network-secret")
             )
         if "setup_timeout" in checked:
             checked["setup_timeout"] = _parse_seconds(
@@ -197,6 +208,30 @@ def _secrets(names: Sequence[str], env: Mapping[str, str], name: str) -> tuple[s
                 "one of the two"
             )
     return tuple(dict.fromkeys(names))
+
+
+def _network_secrets(
+    pairs: Sequence[str] | Mapping[str, str], others: Mapping[str, str], name: str
+) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for key, text in _environment(pairs, name).items():
+        if key in others:
+            raise ConfigError(
+                f"{name}={key}: {key} is also a plain variable (env) or a secret; remove one of "
+                "the two"
+            )
+        hosts = [one.strip() for one in text.split(",")]
+        try:
+            parsed = tuple(PARSERS["allow"](one) for one in hosts)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{name}={key}={text}: {error}") from None
+        # All hosts, or all of a top-level domain, is nobody's own.
+        if any("." not in one.removeprefix("*.") for one in parsed):
+            raise ConfigError(
+                f"{name}={key}={text}: name the hosts, such as api.example.com or *.example.com"
+            )
+        found[key] = parsed
+    return found
 
 
 def _parse_bytes(value: str, name: str) -> int:
