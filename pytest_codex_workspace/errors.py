@@ -93,7 +93,7 @@ class SetupError(CodexWorkspaceError, RuntimeError):
     A setup script is missing, has failed, or has exceeded its time limit.
 
     Attributes:
-        script: path of the script inside the repository.
+        script: path of the script inside the repository, or as it was given.
         exit_code: the script's exit code; `None` if it did not end by itself.
         log_path: file on the host with the output of the script; of more than 20 MiB, the first 16
             and the last 4.

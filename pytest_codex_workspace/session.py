@@ -334,6 +334,7 @@ class Session:
             secrets=self.secrets,
             setup_policy=self.read_policy(self.config.network_setup),
             policy=policy or self.read_policy(self.config.network),
+            given=self.config.scripts,
             scope=scope_of(self.config.cache_scope, snapshot, self.config.rev, os.environ),
         )
         if self.cassettes is None:

@@ -339,7 +339,7 @@ def _import(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     with _session(arguments) as (session, _, spec):
-        if not spec.snapshot.has_resume:
+        if not spec.resumes:
             show(f"{spec.snapshot.path} has no setup-from-cache-script.sh, so nothing was checked")
             return 0
         found = session.repeat_resume(spec)

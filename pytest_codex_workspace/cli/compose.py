@@ -86,6 +86,11 @@ def _text(session: Session, config: Config) -> str:
     from ..images.proxy import proxy_plan
 
     assert config.repo is not None  # noqa: S101 -- argparse has a default
+    if config.scripts.texts:
+        session.output.note(
+            "warning: the file runs the scripts of the repository; those of the environment "
+            "variables CODEX_WORKSPACE_SETUP_SCRIPT and _MAINTENANCE_SCRIPT are not used"
+        )
     snapshot = session.repository(config.repo)
     policy = session.read_policy(config.network)
     # As every image of ours, this one trusts the certificate authority of this machine. Before

@@ -37,6 +37,8 @@ RUN_OPTIONS = (
     "image",
     "env",
     "secret",
+    "setup-script",
+    "maintenance-script",
     "cache",
     "cache-ttl",
     "cache-size",
@@ -76,7 +78,12 @@ _SUGGESTED = {
 }
 """Values that shells complete, of options that accept other values too."""
 
-_PATHS: Mapping[str, Paths] = {"POLICY": "files", "DIR": "directories"}
+_PATHS: Mapping[str, Paths] = {
+    "POLICY": "files",
+    "DIR": "directories",
+    "PATH|-": "files",
+    "PATH": "files",
+}
 """The kind of paths that shells complete, by placeholder."""
 
 

@@ -118,7 +118,7 @@ def _of_machine(environ: Mapping[str, str]) -> list[Check]:
 def _of_repository(config: Config, environ: Mapping[str, str]) -> list[Check]:
     path, rev = config.repo or Path(), config.rev
     opened = in_thread(lambda: repository.without_submodules(path, rev, environ))
-    committed = in_thread(lambda: scripts.scripts_at(opened.result(), environ))
+    committed = in_thread(lambda: scripts.scripts_at(opened.result(), environ, config.scripts))
     objects = in_thread(lambda: repository.objects(opened.result(), environ))
 
     def filters(one: RepositorySnapshot) -> Result | None:
@@ -135,7 +135,7 @@ def _of_repository(config: Config, environ: Mapping[str, str]) -> list[Check]:
         "filters": filters,
         "submodules": lambda _: repository.submodules(path, rev, environ),
         "submodule URLs": lambda _: repository.submodule_urls(path, rev, environ),
-        "scripts": lambda one: scripts.presence(one, environ),
+        "scripts": lambda one: scripts.presence(one, environ, config.scripts),
     }
     of_scripts: dict[str, Callable[[list[scripts.Script]], Result]] = {
         "line endings": scripts.line_endings,

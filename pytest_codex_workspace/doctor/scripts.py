@@ -1,4 +1,4 @@
-"""Checks of codex-workspace-scripts/."""
+"""Checks of the setup scripts: of codex-workspace-scripts/, or those that options give."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..codex import RESUME, SCRIPTS, SETUP
+from ..options.script_text import GivenScripts
 from ..projection.git import git, inside, reading_environment
 from ..projection.repository import RepositorySnapshot
+from ..text.option_names import spell_option
 from .result import Result, error, ok, some, warning
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "syntax",
 ]
 
+NONE_GIVEN = GivenScripts()
+
 _TIMEOUT = 5.0
 
 _SET_E = re.compile(
@@ -35,22 +39,34 @@ _SET_E = re.compile(
 @dataclass(frozen=True, slots=True)
 class Script:
     """
-    A script as committed.
+    A script as committed, or as an option gives it.
     """
 
     path: str
-    mode: str
+    mode: str  # Empty if no commit has one.
     content: bytes
 
 
-def scripts_at(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> list[Script]:
+def scripts_at(
+    snapshot: RepositorySnapshot, environ: Mapping[str, str], given: GivenScripts = NONE_GIVEN
+) -> list[Script]:
     """
-    Return the committed scripts among those that Codex runs.
+    Return the scripts that run: those that are *given*, and otherwise the committed ones.
     """
+    found = [Script(one.name, "", one.text) for one in (given.setup, given.maintenance) if one]
+    wanted = () if given.setup else (SETUP,) if given.maintenance else (SETUP, RESUME)
+    return [*_committed(snapshot, environ, wanted), *found]
+
+
+def _committed(
+    snapshot: RepositorySnapshot, environ: Mapping[str, str], wanted: Sequence[str]
+) -> list[Script]:
+    if not wanted:
+        return []
     env = reading_environment(environ)
     listed = git(
         *(*inside(snapshot.git_dir), "ls-tree", "-z", "--full-tree", snapshot.head, "--"),
-        *(SETUP, RESUME),
+        *wanted,
         env=env,
     )
     found = []
@@ -63,10 +79,16 @@ def scripts_at(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> list
     return found
 
 
-def presence(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result:
+def presence(
+    snapshot: RepositorySnapshot, environ: Mapping[str, str], given: GivenScripts = NONE_GIVEN
+) -> Result:
     """
-    Check that the scripts are in the commit, where Codex looks for them.
+    Check that the scripts are in the commit, where this package looks for them.
     """
+    if given.setup:
+        names = [one.name for one in (given.setup, given.maintenance) if one]
+        unused = f"; {SCRIPTS}/ is not used" if snapshot.scripts_tree else ""
+        return ok(f"{' and '.join(names)}{unused}")
     ignored = _ignored(snapshot, environ)
     if ignored:
         return error(
@@ -74,6 +96,12 @@ def presence(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result
             f"Remove the pattern from .gitignore or run git add --force, and commit {SCRIPTS}/.",
         )
     if snapshot.scripts_tree is None:
+        if given.maintenance:
+            return error(
+                f"{given.maintenance.name} is the maintenance script, and there is no setup script",
+                f"Give the setup script with {spell_option('setup-script', 'PATH')}, or commit "
+                f"{SETUP}.",
+            )
         if (snapshot.path / SCRIPTS).is_dir():
             return warning(
                 f"{SCRIPTS}/ is in the work tree, but not in the commit: no script runs",
@@ -82,10 +110,12 @@ def presence(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> Result
         return ok(f"no {SCRIPTS}/: no setup needed")
     if not snapshot.has_setup:
         return error(
-            f"{SCRIPTS}/ is in the commit, but has no setup-script.sh, which Codex requires",
+            f"{SCRIPTS}/ is in the commit, but has no setup-script.sh, which this folder must have",
             f"Add and commit {SETUP}, or remove the directory.",
         )
-    rest = " and setup-from-cache-script.sh" if snapshot.has_resume else ""
+    resume = "setup-from-cache-script.sh" if snapshot.has_resume else ""
+    resume = given.maintenance.name if given.maintenance else resume
+    rest = f" and {resume}" if resume else ""
     return ok(f"setup-script.sh{rest}")
 
 
@@ -118,7 +148,7 @@ def executable_bits(scripts: Sequence[Script]) -> Result:
     """
     Report the executable bit (informational only).
     """
-    found = [one.path for one in scripts if one.mode != "100755"]
+    found = [one.path for one in scripts if one.mode not in ("100755", "")]
     if not found:
         return ok("set")
     return ok(f"not set on {some(found)}, and not needed: bash reads the script")

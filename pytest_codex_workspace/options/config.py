@@ -15,6 +15,7 @@ from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
 from ..text.units import parse_duration, parse_size
 from ..unpatched import clock
+from .script_text import STANDARD_INPUT, GivenScripts, ScriptText, read_script
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoConfigMode
 
 __all__ = ["SCOPES", "Config", "check_environment", "check_variable_name"]
@@ -39,7 +40,8 @@ class Config:
     name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
     `started` is the start of the run in seconds since the epoch; with
     `renew_cassette`, recording first removes earlier requests of the setup scripts
-    from the cassette; `notes` are lines to show about the repository's file.
+    from the cassette; `setup_script` and `maintenance_script` have been read; `notes`
+    are lines to show about the repository's file.
     """
 
     repo: Path | None = None
@@ -48,6 +50,8 @@ class Config:
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
     secret: tuple[str, ...] = ()
+    setup_script: ScriptText | None = None
+    maintenance_script: ScriptText | None = None
     cache: CacheMode = "auto"
     cache_ttl: float = 12 * 3600.0
     cache_size: int = 20_000_000_000
@@ -70,6 +74,13 @@ class Config:
     renew_cassette: bool = False
     notes: tuple[str, ...] = ()
     started: float = field(default_factory=clock.wall_time)
+
+    @property
+    def scripts(self) -> GivenScripts:
+        """
+        The scripts that take the place of those of a repository.
+        """
+        return GivenScripts(self.setup_script, self.maintenance_script)
 
     @classmethod
     def of(
@@ -113,6 +124,14 @@ class Config:
         if "setup_timeout" in checked:
             checked["setup_timeout"] = _parse_seconds(
                 checked["setup_timeout"], called("setup-timeout")
+            )
+        if "setup_script" in checked:
+            checked["setup_script"] = read_script(
+                checked["setup_script"], called("setup-script"), STANDARD_INPUT
+            )
+        if "maintenance_script" in checked:
+            checked["maintenance_script"] = read_script(
+                checked["maintenance_script"], called("maintenance-script")
             )
         for key, parse in (("cache_ttl", parse_duration), ("cache_size", parse_size)):
             if key in checked:

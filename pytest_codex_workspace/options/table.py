@@ -82,9 +82,9 @@ class Option:
         """
         Check whether *value* is a path. In an ini file, a path starts at its directory.
         """
-        return self.name in ("repo", "report") or (
-            self.metavar == "POLICY" and value.endswith((".yaml", ".yml"))
-        )
+        if self.metavar.startswith("PATH") or self.name == "report":
+            return value != "-"
+        return self.metavar == "POLICY" and value.endswith((".yaml", ".yml"))
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -126,6 +126,22 @@ OPTIONS: tuple[Option, ...] = (
         place="secrets",
         from_file="trusted",
         widens="gives the variable {} of your environment to the setup scripts",
+    ),
+    Option(
+        "setup-script",
+        "PATH|-",
+        "",
+        "text that Codex's environment settings have as setup script, to run in place of "
+        "codex-workspace-scripts/; -: standard input",
+        place=None,
+    ),
+    Option(
+        "maintenance-script",
+        "PATH",
+        "",
+        "text that Codex's environment settings have as maintenance script, to run in place of "
+        "codex-workspace-scripts/setup-from-cache-script.sh",
+        place=None,
     ),
     Option(
         "cache",

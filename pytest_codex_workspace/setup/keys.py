@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from ..images.content_key import Hidden
 from .spec import WorkspaceSpec
 
@@ -59,7 +61,7 @@ def setup_parts(spec: WorkspaceSpec, *, base: str, platform: str) -> dict[str, o
         "platform": platform,
         "repository": snapshot.identity,
         "name": snapshot.name,
-        "scripts": snapshot.scripts_tree,
+        **_scripts(spec),
         # Whether the commit has any is no part of it: a branch without them uses the same setup.
         "submodules": not snapshot.skips_submodules,
         "environment": dict(spec.env),
@@ -70,6 +72,22 @@ def setup_parts(spec: WorkspaceSpec, *, base: str, platform: str) -> dict[str, o
         # A layer is public to whoever reads its labels; a digest could be guessed at.
         **({"secrets": list(secrets.names)} if secrets.names else {}),
         **({"secret values": Hidden(secrets.digest(snapshot.identity))} if secrets.names else {}),
+    }
+
+
+def _scripts(spec: WorkspaceSpec) -> dict[str, object]:
+    """
+    Return what the key has of the scripts. Of both, because Codex makes its cache again after a
+    change of the maintenance script, too.
+    """
+    given = {"setup script": spec.given.setup, "maintenance script": spec.given.maintenance}
+    return {
+        **({} if spec.given.setup else {"scripts": spec.snapshot.scripts_tree}),
+        **{
+            name: hashlib.sha256(one.text).hexdigest()
+            for name, one in given.items()
+            if one is not None
+        },
     }
 
 

