@@ -34,6 +34,7 @@ Paths = Literal["", "files", "directories"]
 RUN_OPTIONS = (
     "rev",
     "repo-config",
+    "profile",
     "image",
     "env",
     "secret",
@@ -62,6 +63,7 @@ POLICIES = (
     "offline",
     "codex-common-dependencies",
     "codex-package-managers",
+    "codex-setup",
     "open",
 )
 """The policies that shells complete. A test compares them with `network.policy_reader.NAMES`."""

@@ -15,6 +15,7 @@ from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
 from ..text.units import parse_duration, parse_size
 from ..unpatched import clock
+from .profiles import ProfileName
 from .script_text import STANDARD_INPUT, GivenScripts, ScriptText, read_script
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoConfigMode
 
@@ -47,6 +48,7 @@ class Config:
     repo: Path | None = None
     rev: str = "HEAD"
     repo_config: RepoConfigMode = "read"
+    profile: ProfileName = "seed"
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
     secret: tuple[str, ...] = ()

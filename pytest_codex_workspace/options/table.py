@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..reporting.output import OutputMode
+from .profiles import ProfileName
 
 __all__ = [
     "OPTIONS",
@@ -99,6 +100,17 @@ OPTIONS: tuple[Option, ...] = (
         "do not use it",
         choices=get_args(RepoConfigMode),
         place=None,
+    ),
+    Option(
+        "profile",
+        "NAME",
+        "seed",
+        "rules that workspaces follow where no other option is given: seed (the defaults below), "
+        "codex (setup with internet access, tests offline), or current (Codex since 2026-09-29); "
+        "docs/profiles.md",
+        choices=get_args(ProfileName),
+        from_file="narrower",
+        widens="sets {}",
     ),
     Option(
         "image",
