@@ -37,7 +37,9 @@ from .network.policy_reader import PolicyLike, PolicyReader
 from .network.rules.policy import HTTPS_ONLY, Policy
 from .network.rules.upstream import InvalidUpstream, UpstreamProxy, choose
 from .options.config import Config
-from .projection.repository import RepositorySnapshot, open_repository
+from .options.profiles import profile_named
+from .options.run_notes import describe_history, describe_scripts
+from .projection.repository import RepositorySnapshot, find_tags, open_repository
 from .projection.work_tree import notes_on
 from .reporting.output import Output
 from .reports.collector import Collector
@@ -131,6 +133,7 @@ class Session:
         self._outage = Outage()
         self._closers: dict[str, Callable[[], None]] = {"workspaces": self._end_all}
         self._failures: dict[str, CodexWorkspaceError] = {}
+        self._told: set[tuple[str, str]] = set()
         self._ahead: threading.Thread | None = None
         self._live: dict[str, tuple[StartedWorkspace, str]] = {}
 
@@ -328,13 +331,17 @@ class Session:
             SecretError: a variable is also a secret.
         """
         self.secrets.check_apart(env)
+        config, profile = self.config, profile_named(self.config.profile)
+        self._tell_of(snapshot)
+        tags = find_tags(snapshot, os.environ) if config.git_tags else None
         spec = WorkspaceSpec(
-            snapshot,
+            replace(snapshot, tags=tags, depth=config.git_depth),
             env,
             secrets=self.secrets,
             setup_policy=self.read_policy(self.config.network_setup),
             policy=policy or self.read_policy(self.config.network),
             given=self.config.scripts,
+            keeps_changes=profile.keeps_changes,
             scope=scope_of(self.config.cache_scope, snapshot, self.config.rev, os.environ),
         )
         if self.cassettes is None:
@@ -345,6 +352,22 @@ class Session:
             cassette=self.cassettes.open(snapshot.path, cassette),
             setup_cassette_digest=self.cassettes.digest(snapshot.path),
         )
+
+    def _tell_of(self, snapshot: RepositorySnapshot) -> None:
+        """
+        Show, once for each commit, which scripts of it do not run, and what of its history is not
+        in workspaces.
+        """
+        where = (str(snapshot.path), snapshot.head)
+        if where in self._told or self.output.mode == "quiet":
+            return
+        self._told.add(where)
+        for line in (
+            describe_scripts(self.config, snapshot),
+            describe_history(self.config, snapshot, os.environ),
+        ):
+            if line and self.output.is_news("repository", {"text": line}):
+                self.output.note(line)
 
     @_part
     def engine(self) -> Engine:

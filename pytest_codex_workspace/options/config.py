@@ -39,8 +39,8 @@ class Config:
 
     `repo` is `None` if none was given; `secret` has names only; a policy is a
     name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
-    `started` is the start of the run in seconds since the epoch; with
-    `renew_cassette`, recording first removes earlier requests of the setup scripts
+    `git_depth` is `None` for all; `started` is the start of the run in seconds since the
+    epoch; with `renew_cassette`, recording first removes earlier requests of the setup scripts
     from the cassette; `setup_script` and `maintenance_script` have been read; `notes`
     are lines to show about the repository's file.
     """
@@ -54,6 +54,8 @@ class Config:
     secret: tuple[str, ...] = ()
     setup_script: ScriptText | None = None
     maintenance_script: ScriptText | None = None
+    git_tags: bool = False
+    git_depth: int | None = None
     cache: CacheMode = "auto"
     cache_ttl: float = 12 * 3600.0
     cache_size: int = 20_000_000_000
@@ -135,6 +137,10 @@ class Config:
             checked["maintenance_script"] = read_script(
                 checked["maintenance_script"], called("maintenance-script")
             )
+        if "git_tags" in checked:
+            checked["git_tags"] = checked["git_tags"] == "true"
+        if "git_depth" in checked:
+            checked["git_depth"] = _parse_depth(checked["git_depth"], called("git-depth"))
         for key, parse in (("cache_ttl", parse_duration), ("cache_size", parse_size)):
             if key in checked:
                 checked[key] = _parse_quantity(checked[key], called(key.replace("_", "-")), parse)
@@ -231,6 +237,15 @@ def _parse_quantity(value: str, name: str, parse: Callable[[str], float]) -> flo
         return parse(value)
     except ValueError as error:
         raise ConfigError(f"{name}={value}: {error}") from None
+
+
+def _parse_depth(value: str, name: str) -> int | None:
+    if value == "all":
+        return None
+    # More than git itself accepts means all, too.
+    if not re.fullmatch("[0-9]{1,9}", value) or not int(value):
+        raise ConfigError(f"{name}={value}: must be a number of commits such as 100, or 'all'")
+    return int(value)
 
 
 def _parse_cpus(value: str, name: str) -> float:

@@ -156,6 +156,24 @@ OPTIONS: tuple[Option, ...] = (
         place=None,
     ),
     Option(
+        "git-tags",
+        "true|false",
+        "false",
+        "true: the tags of the commit's history are in workspaces; false: none, as Codex's git "
+        "sync fetches none",
+        choices=("true", "false"),
+        place="git.tags",
+        from_file="free",
+    ),
+    Option(
+        "git-depth",
+        "COMMITS",
+        "all",
+        "commits of history in workspaces, such as 100 (Codex's git sync in 2025), or all",
+        place="git.depth",
+        from_file="free",
+    ),
+    Option(
         "cache",
         "MODE",
         "auto",

@@ -21,11 +21,11 @@ from ..codex import SCRIPTS, SELECT_RUNTIMES, SETUP, defaulted_runtimes
 from ..engine.protocol import Advance
 from ..errors import ExecTimeout, ProjectionError, SetupError
 from ..images.content_key import key_of
-from ..in_container.apply_projection import OBJECTS_MISSING, PROGRESS
+from ..in_container.apply_projection import OBJECTS_MISSING, PROGRESS, REFUSED, REFUSES
 from ..network.matching import Phase
 from ..options.config import Config
 from ..projection.archive import COMMAND, Projection
-from ..projection.switch import switch_archive
+from ..projection.switch import switch_archive, switch_error
 from ..reporting.output import Output, Step
 from ..text.option_names import spell_option
 from ..text.phrases import counted
@@ -83,7 +83,7 @@ class LayerBuilder:
         self._config = config
         self._output = output
         self._notes = RuntimeNotes(base_identity)
-        self._projections: dict[tuple[str, str, int], Projection] = {}
+        self._projections: dict[tuple[object, ...], Projection] = {}
 
     def close(self) -> None:
         """
@@ -181,7 +181,7 @@ class LayerBuilder:
             # setup is not for other scripts to change.
             record = self.records.read(setup, running)
             if setup.head != snapshot.head:
-                self._project(running, spec)
+                self._project(running, spec, sync=True)
             if spec.resumes:
                 record = replace(record, resume=self._runner.run(running, "resume", spec))
             yield self._finish(running, record)
@@ -224,15 +224,21 @@ class LayerBuilder:
         """
         running.channel.kill_all()
         with switch_archive(spec.snapshot) as archive:
-            result = self._check_out(running, archive)
+            result = self._check_out(running, archive, refuses=spec.keeps_changes)
         if result.exit_code == OBJECTS_MISSING:
-            self._project(running, spec)
+            self._project(running, spec, sync=True)
         else:
             self._tell(result, spec)
 
-    def _project(self, running: Running, spec: WorkspaceSpec) -> None:
+    def _project(self, running: Running, spec: WorkspaceSpec, *, sync: bool = False) -> None:
+        """
+        Bring the repository to the commit, after setup with *sync*.
+        """
         snapshot = spec.snapshot
-        where = (str(snapshot.path), snapshot.head, len(snapshot.submodules))
+        where = (
+            *(str(snapshot.path), snapshot.head, len(snapshot.submodules)),
+            *(snapshot.tags, snapshot.depth),
+        )
         with self._output.step(f"projecting {snapshot.name} at {snapshot.head[:12]}") as step:
             if where not in self._projections:
                 self._projections[where] = Projection.of(
@@ -245,11 +251,17 @@ class LayerBuilder:
                 step.advance(Advance(done, projection.size, "bytes"))
 
             with projection.open(sent) as archive:
-                result = self._check_out(running, archive, step)
+                refuses = sync and spec.keeps_changes
+                result = self._check_out(running, archive, step, refuses=refuses)
         self._tell(result, spec)
 
     def _check_out(
-        self, running: Running, archive: BinaryIO, step: Step | None = None
+        self,
+        running: Running,
+        archive: BinaryIO,
+        step: Step | None = None,
+        *,
+        refuses: bool = False,
     ) -> ExecResult:
         self._launcher.put(running, Projection.unpack_dir, archive)
         if step is not None:
@@ -257,7 +269,8 @@ class LayerBuilder:
         limit = self._config.setup_timeout
         try:
             # Filters of the repository may run here, and git itself may be setup's.
-            return running.channel.run(COMMAND, cwd="/", env={PROGRESS: "1"}, timeout=limit)
+            env = {PROGRESS: "1", **({REFUSES: "1"} if refuses else {})}
+            return running.channel.run(COMMAND, cwd="/", env=env, timeout=limit)
         except ExecTimeout:
             raise ProjectionError(
                 f"git did not check the commit out within {limit:g} s in the workspace",
@@ -270,6 +283,8 @@ class LayerBuilder:
         """
         snapshot = spec.snapshot
         at = snapshot.head[:12]
+        if result.exit_code == REFUSED:
+            raise switch_error(at, result.stdout)
         if not result.ok:
             raise ProjectionError(
                 f"{snapshot.path} at {at} could not be checked out in the "

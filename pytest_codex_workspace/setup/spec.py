@@ -70,6 +70,8 @@ class WorkspaceSpec:
         secrets: variables that only its scripts get.
         scope: what keeps its setup from other clones of the repository; see `scope`.
         given: the scripts that take the place of those of the repository.
+        keeps_changes: whether a commit that changes a file that setup changed, too, is an error;
+            otherwise, the commit's version counts.
     """
 
     snapshot: RepositorySnapshot
@@ -82,6 +84,7 @@ class WorkspaceSpec:
     secrets: Secrets = NO_SECRETS
     scope: str = ""
     given: GivenScripts = field(default_factory=GivenScripts)
+    keeps_changes: bool = False
 
     @property
     def project(self) -> str:

@@ -11,8 +11,8 @@ import pytest
 from pytest_codex_workspace.images.content_key import differing, fingerprint, key_of
 from pytest_codex_workspace.network.rules.policy import Policy
 from pytest_codex_workspace.options.script_text import GivenScripts, ScriptText
-from pytest_codex_workspace.projection.repository import RepositorySnapshot
-from pytest_codex_workspace.setup.keys import setup_parts
+from pytest_codex_workspace.projection.repository import RepositorySnapshot, Tag
+from pytest_codex_workspace.setup.keys import clean_parts, ready_parts, setup_parts
 from pytest_codex_workspace.setup.spec import WorkspaceSpec
 
 from ...helpers.fake_workspaces import snapshot
@@ -48,6 +48,9 @@ def parts(base="b", platform="linux/amd64", **changes):
         ({"setup_cassette_digest": "digest"}, "cassette"),
         ({"scope": "path /home/me"}, "scope.name"),
         ({"given": GivenScripts(setup=TEXT)}, "setup script"),
+        ({"keeps_changes": True}, "sync"),
+        ({"tags": ()}, "git tags"),
+        ({"depth": 100}, "git depth"),
         ({"given": GivenScripts(maintenance=TEXT)}, "maintenance script"),
     ],
 )
@@ -76,6 +79,24 @@ def test_other_values_do_not_change_the_key(changes):
     policy of tests, and the path of the clone.
     """
     assert key_of(parts()) == key_of(parts(**changes))
+
+
+def test_tags_belong_to_a_commit_and_not_to_a_setup():
+    """
+    A new tag makes no setup run again, and is in the next workspace.
+    """
+    tagged = [{"tags": (Tag("v1", one * 40, "a" * 40),)} for one in "bc"]
+    setups = [key_of(parts(**one)) for one in tagged]
+    others = [
+        [key_of(make(spec(**one))) for one in tagged]
+        for make in (
+            lambda each: clean_parts(each, base="b", platform="p", authority="a"),
+            lambda each: ready_parts(each, setup="s", authority="a"),
+        )
+    ]
+
+    assert setups[0] == setups[1]
+    assert all(first != second for first, second in others)
 
 
 def test_a_given_setup_script_takes_the_place_of_the_repositorys():

@@ -1,0 +1,97 @@
+"""What is said at the beginning of a run: whose rules apply, and what is not in workspaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ..codex import SCRIPTS
+from ..errors import ProjectionError
+from ..text.option_names import spell_option
+from ..text.phrases import counted
+from .config import Config
+
+if TYPE_CHECKING:
+    from ..projection.repository import RepositorySnapshot
+
+__all__ = ["describe_history", "describe_rules", "describe_scripts"]
+
+_TIMEOUT = 2.0
+
+
+def describe_rules(config: Config) -> str:
+    """
+    Return a line with the profile, and what tests may reach; and where that is more than Codex
+    allows by default, how to get Codex's rules.
+    """
+    network = config.network if isinstance(config.network, str) else config.network["name"]
+    reach = {
+        "https-only": "tests reach every host over HTTPS",
+        "offline": "tests are offline",
+    }.get(network, f"tests reach what the policy {network} allows")
+    if network == "offline":
+        return f"profile {config.profile}: {reach}, as Codex's agent phase by default"
+    whose = "the seed's rule" if network == "https-only" else "your choice"
+    if config.profile != "seed":
+        return f"profile {config.profile}: {reach} ({whose}; Codex's default is offline)"
+    return (
+        f"profile seed: {reach} ({whose}); Codex's agent phase is offline by default: "
+        f"{spell_option('profile', 'codex')}"
+    )
+
+
+def describe_scripts(config: Config, snapshot: RepositorySnapshot) -> str:
+    """
+    Return a line about the scripts of a repository that do not run, because others are given;
+    empty if there are none.
+    """
+    given = config.scripts
+    if given.setup is not None and snapshot.scripts_tree is not None:
+        none = "" if given.maintenance else ", and no maintenance script runs"
+        return f"{given.setup.name} runs in place of {SCRIPTS}/{none}"
+    if given.maintenance is not None and snapshot.has_resume:
+        return f"{given.maintenance.name} runs in place of {SCRIPTS}/setup-from-cache-script.sh"
+    return ""
+
+
+def describe_history(
+    config: Config, snapshot: RepositorySnapshot, environ: Mapping[str, str]
+) -> str:
+    """
+    Return a line about tags and commits that are not in a workspace, because what Codex does is
+    not known and the profile takes the stricter way; empty if there are none.
+    """
+    if config.profile == "seed":
+        return ""
+    # The header of a run without workspaces needs none of this.
+    from ..projection.repository import find_tags
+
+    missing = []
+    options = []
+    with suppress(ProjectionError):
+        if not config.git_tags and (tags := find_tags(snapshot, environ)):
+            missing.append(f"none of {counted(len(tags), 'tag')}")
+            options.append(spell_option("git-tags", "true"))
+        if config.git_depth is not None and _is_longer(snapshot, config.git_depth, environ):
+            missing.append(f"{counted(config.git_depth, 'commit')} of the history")
+            options.append(spell_option("git-depth", "all"))
+    if not missing:
+        return ""
+    return (
+        f"warning: workspaces have {' and '.join(missing)}: what Codex's first clone has is not "
+        "known, and its git sync fetches no tags. `git describe` and versions that are made of "
+        f"tags differ; {' and '.join(options)} if Codex has them"
+    )
+
+
+def _is_longer(snapshot: RepositorySnapshot, depth: int, environ: Mapping[str, str]) -> bool:
+    from ..projection.git import git, inside, reading_environment
+
+    number = git(
+        *(*inside(snapshot.git_dir), "rev-list", "--count", f"--max-count={depth + 1}"),
+        snapshot.head,
+        env=reading_environment(environ),
+        timeout=_TIMEOUT,
+    )
+    return int(number) > depth
