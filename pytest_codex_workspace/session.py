@@ -48,7 +48,7 @@ from .setup.layers import LayerBuilder
 from .setup.package_registries import read_registries
 from .setup.scope import scope_of
 from .setup.scripts import ScriptRunner
-from .setup.spec import State, WorkspaceSpec
+from .setup.spec import State, WorkspaceSpec, as_in_settings
 from .setup.start import StartedWorkspace, WorkspaceStarter
 from .setup.verify import changes_of_second_resume
 from .workspace.handle import Workspace
@@ -333,6 +333,9 @@ class Session:
         self.secrets.check_apart(env)
         config, profile = self.config, profile_named(self.config.profile)
         self._tell_of(snapshot)
+        given = config.scripts
+        if profile.name != "seed":
+            given = as_in_settings(given, snapshot, os.environ)
         tags = find_tags(snapshot, os.environ) if config.git_tags else None
         spec = WorkspaceSpec(
             replace(snapshot, tags=tags, depth=config.git_depth),
@@ -340,7 +343,7 @@ class Session:
             secrets=self.secrets,
             setup_policy=self.read_policy(self.config.network_setup),
             policy=policy or self.read_policy(self.config.network),
-            given=self.config.scripts,
+            given=given,
             keeps_changes=profile.keeps_changes,
             scope=scope_of(self.config.cache_scope, snapshot, self.config.rev, os.environ),
         )

@@ -10,10 +10,13 @@ from ..codex import RESUME, SCRIPTS, SETUP
 from ..network.matching import Phase
 from ..network.rules.policy import HTTPS_ONLY, Policy
 from ..options.script_text import GivenScripts, ScriptText
+from ..projection.committed_files import CommittedFiles
 from ..projection.repository import RepositorySnapshot
 from ..secrets.secrets import NO_SECRETS, Secrets
 
-__all__ = ["PHASES", "SetupScript", "State", "WorkspaceSpec"]
+__all__ = ["PHASES", "SetupScript", "State", "WorkspaceSpec", "as_in_settings"]
+
+_LARGEST_SCRIPT = 1 << 20
 
 State = Literal["ready", "hit", "miss", "setup", "clean"]
 """
@@ -51,6 +54,27 @@ class SetupScript:
         The name without the folder of a repository's scripts.
         """
         return self.name.removeprefix(f"{SCRIPTS}/")
+
+
+def as_in_settings(
+    given: GivenScripts, snapshot: RepositorySnapshot, environ: Mapping[str, str]
+) -> GivenScripts:
+    """
+    Return *given* with the texts of the repository's scripts in place of what is missing: they
+    stand for the texts of Codex's settings, which run outside the repository.
+
+    Raises:
+        ProjectionError: a script is no regular file of the commit.
+    """
+    if given.setup is not None or not (snapshot.has_setup or snapshot.has_resume):
+        return given
+    files = CommittedFiles.of(snapshot.path, snapshot.head, environ)
+
+    def text(path: str) -> ScriptText | None:
+        content = files.read(path, limit=_LARGEST_SCRIPT)
+        return None if content is None else ScriptText(path, content)
+
+    return GivenScripts(text(SETUP), given.maintenance or text(RESUME))
 
 
 @dataclass(frozen=True, slots=True)

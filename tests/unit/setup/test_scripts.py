@@ -437,6 +437,19 @@ def test_a_question_without_a_line_end_is_shown(run, monkeypatch):
             "echo 'fatal: Not a valid object name origin/main'; exit 128",
             "a workspace has no remote",
         ),
+        (
+            "echo 'fatal: No names found, cannot describe anything.'; exit 128",
+            "Codex's git sync fetches none",
+        ),
+        (
+            "echo 'LookupError: setuptools-scm was unable to detect version for /w'; exit 1",
+            "SETUPTOOLS_SCM_PRETEND_VERSION",
+        ),
+        (
+            "echo '/tmp/a1b2c3-setup_script.sh: line 2: /tmp/lib.sh: No such file or directory'; "
+            "exit 1",
+            "it looked for /tmp/lib.sh beside itself, and Codex stores",
+        ),
     ],
 )
 def test_an_error_says_what_its_last_lines_mean(run, script, reason):
