@@ -52,6 +52,7 @@ RUN_OPTIONS = (
     "memory",
     "network",
     "network-setup",
+    "network-methods",
     "cassette",
     "engine",
     "output",

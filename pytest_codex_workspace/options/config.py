@@ -17,7 +17,7 @@ from ..text.units import parse_duration, parse_size
 from ..unpatched import clock
 from .profiles import ProfileName
 from .script_text import STANDARD_INPUT, GivenScripts, ScriptText, read_script
-from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoConfigMode
+from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, Methods, PushWhen, RepoConfigMode
 
 __all__ = ["SCOPES", "Config", "check_environment", "check_variable_name"]
 
@@ -64,6 +64,7 @@ class Config:
     cache_push: PushWhen = "always"
     network: str | Mapping[str, Any] = "https-only"
     network_setup: str | Mapping[str, Any] = "https-only"
+    network_methods: Methods = "all"
     cassette: CassetteMode = "off"
     network_bodies: int = 0
     engine: str = "auto"

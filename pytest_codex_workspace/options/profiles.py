@@ -7,12 +7,23 @@ since 2026-09-29. docs/profiles.md says how each fact is known.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-__all__ = ["CODEX", "CURRENT", "PROFILES", "SEED", "Profile", "ProfileName", "profile_named"]
+__all__ = [
+    "CODEX",
+    "CURRENT",
+    "PROFILES",
+    "SEED",
+    "Profile",
+    "ProfileName",
+    "agent_variables",
+    "profile_named",
+    "runtime_variables",
+]
 
 ProfileName = Literal["seed", "codex", "current"]
 
@@ -60,6 +71,36 @@ class Profile:
     secret: SecretKind = "variable"  # noqa: S105 -- a kind of secret
     refusal: str = ""
     unknown: tuple[str, ...] = ()
+
+    def describe(self) -> list[str]:
+        """
+        Return what the profile sets besides values of options, and what is not known.
+        """
+        lines = [f"profile {self.name}: {self.summary}"]
+        if self.agent:
+            lines.append(f"  variables in tests: {', '.join(self.agent)}")
+        if self.runtimes:
+            versions = (f"{name} {version}" for name, version in self.runtimes.items())
+            lines.append(f"  runtimes: {', '.join(versions)}")
+        depth = "the whole history" if self.depth is None else f"{self.depth} commits of history"
+        lines.append(f"  git: {depth}, {'with' if self.tags else 'no'} tags")
+        if self.keeps_changes:
+            lines.append("  git: a checkout leaves what setup changed, and fails over a conflict")
+        if self.secret == "placeholder":  # noqa: S105 -- a kind of secret
+            lines.append("  secrets: placeholders, which the proxy replaces on HTTPS")
+        if self.refusal:
+            lines.append(f"  body of a refused request: {self.refusal}")
+        return [*lines, *(f"  not known: {one}" for one in self.unknown)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """
+        Return plain data, suitable for JSON.
+        """
+        return {
+            one.name: dict(value) if isinstance(value, Mapping) else value
+            for one in fields(self)
+            if (value := getattr(self, one.name)) is not None
+        }
 
 
 SEED = Profile("seed", "this project's own rules: HTTPS in each phase, and nothing else")
@@ -113,6 +154,23 @@ CURRENT = Profile(
         "the start skill is instructions for an agent and no script: it is not run",
     ),
 )
+
+
+def runtime_variables(profile: Profile) -> dict[str, str]:
+    """
+    Return the variables that select the runtimes of *profile*.
+    """
+    return {f"CODEX_ENV_{name}_VERSION": version for name, version in profile.runtimes.items()}
+
+
+def agent_variables(profile: Profile, env: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the variables of a new workspace's test phase, without those that *env* sets.
+    """
+    return {
+        name: value or str(uuid.uuid4()) for name, value in profile.agent.items() if name not in env
+    }
+
 
 PROFILES: Mapping[str, Profile] = {one.name: one for one in (SEED, CODEX, CURRENT)}
 """All profiles by name."""

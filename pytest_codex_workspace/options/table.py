@@ -14,6 +14,7 @@ __all__ = [
     "CassetteMode",
     "FromFile",
     "KeepWhen",
+    "Methods",
     "Option",
     "PushWhen",
     "RepoConfigMode",
@@ -30,6 +31,9 @@ KeepWhen = Literal["never", "failed", "always"]
 
 
 PushWhen = Literal["always", "never"]
+
+
+Methods = Literal["all", "safe"]
 
 
 RepoConfigMode = Literal["read", "trust", "ignore"]
@@ -254,6 +258,15 @@ OPTIONS: tuple[Option, ...] = (
         choices=get_args(CassetteMode),
         from_file="narrower",
         widens="writes recorded requests and responses into the work tree",
+    ),
+    Option(
+        "network-methods",
+        "METHODS",
+        "all",
+        "HTTP methods after the setup scripts: all, or safe (GET, HEAD and OPTIONS only, as Codex "
+        "can restrict them), where the policy does not name methods itself",
+        choices=get_args(Methods),
+        from_file="free",
     ),
     Option(
         "network-bodies",

@@ -192,7 +192,7 @@ class LayerBuilder:
     ) -> Iterator[Running]:
         running = self._launcher.launch(
             image,
-            spec.env,
+            spec.variables,
             phase,
             policy=spec.policy_in(phase),
             cwd=cwd or spec.project,
@@ -224,7 +224,7 @@ class LayerBuilder:
         """
         running.channel.kill_all()
         with switch_archive(spec.snapshot) as archive:
-            result = self._check_out(running, archive, refuses=spec.keeps_changes)
+            result = self._check_out(running, archive, refuses=spec.profile.keeps_changes)
         if result.exit_code == OBJECTS_MISSING:
             self._project(running, spec, sync=True)
         else:
@@ -251,7 +251,7 @@ class LayerBuilder:
                 step.advance(Advance(done, projection.size, "bytes"))
 
             with projection.open(sent) as archive:
-                refuses = sync and spec.keeps_changes
+                refuses = sync and spec.profile.keeps_changes
                 result = self._check_out(running, archive, step, refuses=refuses)
         self._tell(result, spec)
 

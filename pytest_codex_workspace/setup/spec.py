@@ -9,12 +9,13 @@ from typing import Literal
 from ..codex import RESUME, SCRIPTS, SETUP
 from ..network.matching import Phase
 from ..network.rules.policy import HTTPS_ONLY, Policy
+from ..options.profiles import SEED, Profile, runtime_variables
 from ..options.script_text import GivenScripts, ScriptText
 from ..projection.committed_files import CommittedFiles
 from ..projection.repository import RepositorySnapshot
 from ..secrets.secrets import NO_SECRETS, Secrets
 
-__all__ = ["PHASES", "SetupScript", "State", "WorkspaceSpec", "as_in_settings"]
+__all__ = ["SCRIPT_PHASES", "SetupScript", "State", "WorkspaceSpec", "as_in_settings"]
 
 _LARGEST_SCRIPT = 1 << 20
 
@@ -28,7 +29,7 @@ the cache; `miss` is a clean workspace in which `setup-script.sh` runs now;
 """
 
 
-PHASES: Sequence[Phase] = ("setup", "resume")
+SCRIPT_PHASES: Sequence[Phase] = ("setup", "resume")
 """The phases that have a script, in their order."""
 
 
@@ -94,8 +95,7 @@ class WorkspaceSpec:
         secrets: variables that only its scripts get.
         scope: what keeps its setup from other clones of the repository; see `scope`.
         given: the scripts that take the place of those of the repository.
-        keeps_changes: whether a commit that changes a file that setup changed, too, is an error;
-            otherwise, the commit's version counts.
+        profile: whose rules it follows.
     """
 
     snapshot: RepositorySnapshot
@@ -108,7 +108,14 @@ class WorkspaceSpec:
     secrets: Secrets = NO_SECRETS
     scope: str = ""
     given: GivenScripts = field(default_factory=GivenScripts)
-    keeps_changes: bool = False
+    profile: Profile = SEED
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """
+        The variables of every phase besides Codex's: those of the profile, and `env`.
+        """
+        return {**runtime_variables(self.profile), **self.env}
 
     @property
     def project(self) -> str:

@@ -7,9 +7,10 @@ broken; the stack is then ensured again, until a container comes up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -23,14 +24,16 @@ from ..network.matching import Phase
 from ..network.policy_reader import PolicyLike
 from ..network.rules.policy import Policy
 from ..network.rules.request import Request
+from ..options.profiles import agent_variables
 from ..options.table import CacheMode
+from ..secrets.secrets import NO_SECRETS
 from ..workspace.command_log import CommandLog
 from ..workspace.handle import SetupResult, Workspace
-from ..workspace.launcher import Launcher, Running, UnusableImage
+from ..workspace.launcher import Launcher, PhaseRules, PhaseSwitch, Running, UnusableImage
 from ..workspace.paths import bind
 from .layers import LayerBuilder
 from .scripts import ScriptRun, ScriptRunner, log_path_of
-from .spec import PHASES, State, WorkspaceSpec
+from .spec import SCRIPT_PHASES, State, WorkspaceSpec
 
 __all__ = ["StartedWorkspace", "WorkspaceStarter"]
 
@@ -207,7 +210,7 @@ class WorkspaceStarter:
                         setup_ran = setup_ran or (layer.kind == "setup" and made)
                     running = self._launcher.launch(
                         layers[0].image,
-                        spec.env,
+                        spec.variables,
                         phase,
                         policy=spec.policy_in(phase),
                         cwd=spec.project,
@@ -235,7 +238,7 @@ class WorkspaceStarter:
             yield self._store.ensure(self._builder.clean(spec))
             return
         setup = self._store.ensure(self._builder.setup(spec))
-        names = {phase: one.short_name for phase in PHASES if (one := spec.script(phase))}
+        names = {phase: one.short_name for phase in SCRIPT_PHASES if (one := spec.script(phase))}
         self._cached_setups.tell(
             spec.snapshot,
             setup,
@@ -290,6 +293,12 @@ class WorkspaceStarter:
         before: Sequence[Request] = (),
     ) -> StartedWorkspace:
         running, layer = launched.running, launched.layers[0]
+        variables = agent_variables(spec.profile, spec.env)
+        phases = PhaseSwitch(
+            running,
+            partial(_rules, spec, variables),
+            now=_rules(spec, variables, "test"),
+        )
         workspace = Workspace(
             self._engine,
             running.container,
@@ -297,12 +306,31 @@ class WorkspaceStarter:
             project=spec.project,
             paths=bind(running.channel, spec.project),
             head=layer.head or spec.snapshot.head,
-            env=workspace_environment(spec.env),
+            env=workspace_environment(spec.variables),
             setup=setup,
-            network=self._launcher.network_log(running, self._read_policy, before),
-            commands=CommandLog(spec.secrets.redaction.data),
+            network=self._launcher.network_log(running, self._read_policy, before, phases.use),
+            # The values may be read later, when a phase needs them.
+            commands=CommandLog(lambda data: spec.secrets.redaction.data(data)),
+            phases=phases,
         )
         return StartedWorkspace(workspace, running, launched.layers, before)
+
+
+def _rules(spec: WorkspaceSpec, agent: Mapping[str, str], phase: Phase) -> PhaseRules:
+    """
+    Return what holds in a phase of a workspace of *spec*.
+
+    Raises:
+        SecretError: a secret that the phase has is not set.
+    """
+    scripts = phase != "test"
+    return PhaseRules(
+        phase,
+        spec.policy_in(phase),
+        spec.cassette_in(phase),
+        spec.secrets.values if scripts else agent,
+        spec.secrets if scripts else NO_SECRETS,
+    )
 
 
 def _result(key: str, cache: Literal["hit", "miss", "off"], history: _History) -> SetupResult:

@@ -39,7 +39,8 @@ git status --short >/root/maintenance-status
 LOOK = r"""
 cat /root/stored /root/directory /root/setup-saw /root/maintenance-saw /root/maintenance-status
 cat a b untracked kept.ignored
-git for-each-ref --format='%(refname)'; git remote; git rev-list --count HEAD; git describe --tags --always
+git for-each-ref --format='%(refname)'; git remote; git rev-list --count HEAD
+git describe --tags --always
 """
 
 

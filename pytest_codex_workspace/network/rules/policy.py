@@ -25,6 +25,7 @@ __all__ = [
     "OPEN",
     "POLICIES",
     "REASONS",
+    "SAFE_METHODS",
     "VERDICTS",
     "Decision",
     "InvalidPolicy",
@@ -427,6 +428,9 @@ OPEN = Policy(name="open", http="allow", websocket="allow", ports=())
 
 CODEX_SETUP = Policy(name="codex-setup", http="allow")
 """Any host over HTTPS and plain HTTP, which Codex's setup phase seems to allow."""
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+"""The methods to which Codex can restrict requests."""
 
 POLICIES: Mapping[str, Policy] = {
     each.name: each for each in (HTTPS_ONLY, OFFLINE, OPEN, CODEX_SETUP)

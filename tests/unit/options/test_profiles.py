@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 
 import pytest
@@ -11,10 +12,13 @@ from pytest_codex_workspace.network.rules.policy import Policy
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.profiles import (
     CODEX,
+    CURRENT,
     PROFILES,
     SEED,
     Profile,
+    agent_variables,
     profile_named,
+    runtime_variables,
 )
 from pytest_codex_workspace.options.sources import ResolvedOptions
 from pytest_codex_workspace.options.table import OPTIONS
@@ -75,3 +79,28 @@ def test_an_unknown_profile_is_an_error() -> None:
     """
     with pytest.raises(Exception, match=r"--codex-profile=codxe: .* seed, codex, current .*codex"):
         resolved(profile="codxe")
+
+
+def test_variables_of_tests_are_the_agents() -> None:
+    """
+    Each workspace has an id of its own, and a variable of the user's wins.
+    """
+    first, second = (agent_variables(CODEX, {"CODEX_CI": "0"}) for _ in range(2))
+    assert set(first) == set(CODEX.agent) - {"CODEX_CI"}
+    assert first["CODEX_HOME"] == "/opt/codex"
+    assert len(first["CODEX_THREAD_ID"]) == 36
+    assert first["CODEX_THREAD_ID"] != second["CODEX_THREAD_ID"]
+    assert agent_variables(SEED, {}) == {}
+    assert runtime_variables(SEED) == {}
+
+
+def test_a_profile_describes_what_it_sets() -> None:
+    """
+    `codex-workspace config` prints it: also what is not known.
+    """
+    text = "\n".join(CURRENT.describe())
+    assert text.startswith("profile current: Codex since 2026-09-29")
+    assert "runtimes: NODE 24, RUST 1.95.0, GO 1.25.1, SWIFT 6.2, PHP 8.5" in text
+    assert text.count("not known: ") == len(CURRENT.unknown)
+    assert "variables in tests: CODEX_CI, CODEX_THREAD_ID" in "\n".join(CODEX.describe())
+    assert json.loads(json.dumps(CODEX.to_dict()))["agent"]["CODEX_CI"] == "1"

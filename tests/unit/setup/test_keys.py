@@ -10,6 +10,7 @@ import pytest
 
 from pytest_codex_workspace.images.content_key import differing, fingerprint, key_of
 from pytest_codex_workspace.network.rules.policy import Policy
+from pytest_codex_workspace.options.profiles import CODEX, CURRENT
 from pytest_codex_workspace.options.script_text import GivenScripts, ScriptText
 from pytest_codex_workspace.projection.repository import RepositorySnapshot, Tag
 from pytest_codex_workspace.setup.keys import clean_parts, ready_parts, setup_parts
@@ -48,10 +49,11 @@ def parts(base="b", platform="linux/amd64", **changes):
         ({"setup_cassette_digest": "digest"}, "cassette"),
         ({"scope": "path /home/me"}, "scope.name"),
         ({"given": GivenScripts(setup=TEXT)}, "setup script"),
-        ({"keeps_changes": True}, "sync"),
         ({"tags": ()}, "git tags"),
         ({"depth": 100}, "git depth"),
         ({"given": GivenScripts(maintenance=TEXT)}, "maintenance script"),
+        ({"profile": CODEX}, "profile"),
+        ({"profile": CURRENT}, "environment.CODEX_ENV_NODE_VERSION"),
     ],
 )
 def test_each_input_of_a_setup_image_changes_its_key(changes, name):
@@ -142,3 +144,16 @@ def test_each_difference_is_one_word():
     } == differing(old, new)
     assert "secret" not in str(old)
     assert "/home/me" not in str(fingerprint(parts(scope="path /home/me")))
+
+
+def test_the_seed_has_the_keys_from_before_profiles():
+    """
+    An update runs no setup again: these keys are those of the release before.
+    """
+    assert "830e614f53bc227e0119d341" == key_of(
+        parts(env={"A": "1", "CODEX_ENV_GO_VERSION": "1.2"})
+    )
+    clean = clean_parts(
+        spec(env={"CODEX_ENV_GO_VERSION": "1.2"}), base="b", platform="p", authority="a"
+    )
+    assert "a79a78f562e745af34918af9" == key_of(clean)
