@@ -1,4 +1,4 @@
-"""Running a repository's setup scripts, as Codex runs them."""
+"""Running setup scripts, as Codex runs the texts of its settings."""
 
 from __future__ import annotations
 
