@@ -26,6 +26,8 @@ dirname "$0" >/root/stored
 basename "$0" | cut -c7- >>/root/stored
 pwd >/root/directory
 git rev-parse HEAD >/root/setup-saw
+export LOST=1
+echo export KEPT=1 >>~/.bashrc
 echo of setup >a
 echo of setup >untracked
 echo of setup >kept.ignored
@@ -35,12 +37,15 @@ set -eu
 basename "$0" | cut -c7- >>/root/stored
 git rev-parse HEAD >/root/maintenance-saw
 git status --short >/root/maintenance-status
+sleep 1000 >/dev/null 2>&1 &
 """
 LOOK = r"""
 cat /root/stored /root/directory /root/setup-saw /root/maintenance-saw /root/maintenance-status
 cat a b untracked kept.ignored
 git for-each-ref --format='%(refname)'; git remote; git rev-list --count HEAD
 git describe --tags --always
+echo "lost: ${LOST-no} kept: ${KEPT-no}"; id -un; echo "$HOME"
+pgrep -x sleep || echo no process
 """
 
 
@@ -96,6 +101,7 @@ def test_setup_sees_the_commit_of_the_cache_and_then_git_switches(codex_engine, 
             *("/tmp", "-setup_script.sh", "-maintenance_script.sh", "/workspace/sync", old, new),
             *(" M a", "?? untracked", "of setup", "2", "of setup", "of setup"),
             *("refs/heads/work", "100", new[:7]),
+            *("lost: no kept: 1", "root", "/root", "no process"),
         ]
         with pytest.raises(ProjectionError) as caught:
             start(both)
