@@ -39,7 +39,8 @@ from .network.rules.upstream import InvalidUpstream, UpstreamProxy, choose
 from .options.config import Config
 from .options.profiles import profile_named
 from .options.run_notes import describe_history, describe_scripts
-from .projection.repository import RepositorySnapshot, find_tags, open_repository
+from .options.script_text import GivenScripts
+from .projection.repository import RepositorySnapshot, Tag, find_tags, open_repository
 from .projection.work_tree import notes_on
 from .reporting.output import Output
 from .reports.collector import Collector
@@ -133,7 +134,7 @@ class Session:
         self._outage = Outage()
         self._closers: dict[str, Callable[[], None]] = {"workspaces": self._end_all}
         self._failures: dict[str, CodexWorkspaceError] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._looked: dict[tuple[str, str], tuple[GivenScripts, tuple[Tag, ...] | None]] = {}
         self._ahead: threading.Thread | None = None
         self._live: dict[str, tuple[StartedWorkspace, str]] = {}
 
@@ -332,11 +333,7 @@ class Session:
         """
         self.secrets.check_apart(env)
         config, profile = self.config, profile_named(self.config.profile)
-        self._tell_of(snapshot)
-        given = config.scripts
-        if profile.name != "seed":
-            given = as_in_settings(given, snapshot, os.environ)
-        tags = find_tags(snapshot, os.environ) if config.git_tags else None
+        given, tags = self._look_at(snapshot)
         spec = WorkspaceSpec(
             replace(snapshot, tags=tags, depth=config.git_depth),
             env,
@@ -356,21 +353,26 @@ class Session:
             setup_cassette_digest=self.cassettes.digest(snapshot.path),
         )
 
-    def _tell_of(self, snapshot: RepositorySnapshot) -> None:
+    def _look_at(self, snapshot: RepositorySnapshot) -> tuple[GivenScripts, tuple[Tag, ...] | None]:
         """
-        Show, once for each commit, which scripts of it do not run, and what of its history is not
-        in workspaces.
+        Return the scripts and the tags for workspaces of a commit, as the profile has them. Show,
+        once for each commit, which scripts of it do not run, and what of its history is missing.
         """
         where = (str(snapshot.path), snapshot.head)
-        if where in self._told or self.output.mode == "quiet":
-            return
-        self._told.add(where)
-        for line in (
-            describe_scripts(self.config, snapshot),
-            describe_history(self.config, snapshot, os.environ),
-        ):
-            if line and self.output.is_news("repository", {"text": line}):
-                self.output.note(line)
+        if where not in self._looked:
+            config, scripts = self.config, self.config.scripts
+            if config.profile != "seed":
+                scripts = as_in_settings(scripts, snapshot, os.environ)
+            tags = find_tags(snapshot, os.environ) if config.git_tags else None
+            self._looked[where] = scripts, tags
+            if self.output.mode != "quiet":
+                self._tell(describe_scripts(config, snapshot))
+                self._tell(describe_history(config, snapshot, os.environ))
+        return self._looked[where]
+
+    def _tell(self, line: str) -> None:
+        if line and self.output.is_news("repository", {"text": line}):
+            self.output.note(line)
 
     @_part
     def engine(self) -> Engine:

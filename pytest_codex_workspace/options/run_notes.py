@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -11,11 +12,13 @@ from ..errors import ProjectionError
 from ..text.option_names import spell_option
 from ..text.phrases import counted
 from .config import Config
+from .profiles import profile_named
+from .script_text import FROM_STANDARD_INPUT
 
 if TYPE_CHECKING:
     from ..projection.repository import RepositorySnapshot
 
-__all__ = ["describe_history", "describe_rules", "describe_scripts"]
+__all__ = ["describe_history", "describe_rules", "describe_scripts", "same_rules"]
 
 _TIMEOUT = 2.0
 
@@ -39,6 +42,26 @@ def describe_rules(config: Config) -> str:
         f"profile seed: {reach} ({whose}); Codex's agent phase is offline by default: "
         f"{spell_option('profile', 'codex')}"
     )
+
+
+def same_rules(config: Config) -> list[str]:
+    """
+    Return the options of the command that give a workspace the profile, the scripts and the history
+    of this run; none where they are the usual ones.
+    """
+    profile = profile_named(config.profile)
+    found: dict[str, str] = {"profile": "" if profile.name == "seed" else profile.name}
+    for name, script in (
+        ("setup-script", config.setup_script),
+        ("maintenance-script", config.maintenance_script),
+    ):
+        if script is not None:
+            found[name] = "-" if script.name == FROM_STANDARD_INPUT else script.name
+    if config.git_tags != profile.tags:
+        found["git-tags"] = str(config.git_tags).lower()
+    if config.git_depth != profile.depth:
+        found["git-depth"] = "all" if config.git_depth is None else str(config.git_depth)
+    return [f"--{name}={shlex.quote(value)}" for name, value in found.items() if value]
 
 
 def describe_scripts(config: Config, snapshot: RepositorySnapshot) -> str:

@@ -12,7 +12,17 @@ from pathlib import Path
 
 from ..errors import ConfigError
 
-__all__ = ["STANDARD_INPUT", "GivenScripts", "ScriptText", "StandardInput", "read_script"]
+__all__ = [
+    "FROM_STANDARD_INPUT",
+    "STANDARD_INPUT",
+    "GivenScripts",
+    "ScriptText",
+    "StandardInput",
+    "read_script",
+]
+
+FROM_STANDARD_INPUT = "the script of standard input"
+"""The name of a script without a path."""
 
 _LARGEST = 1 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -119,7 +129,7 @@ def read_script(value: str, option: str, standard_input: StandardInput | None = 
                 f"{given}: standard input cannot be read: {error.strerror}",
                 remedy="Give the path of a file with the script.",
             ) from None
-        return _checked(ScriptText("the script of standard input", content), given, value)
+        return _checked(ScriptText(FROM_STANDARD_INPUT, content), given, value)
     return _checked(ScriptText(value, _read_file(value, given)), given, value)
 
 

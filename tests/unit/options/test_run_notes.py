@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_codex_workspace.options.config import Config
@@ -9,8 +11,9 @@ from pytest_codex_workspace.options.run_notes import (
     describe_history,
     describe_rules,
     describe_scripts,
+    same_rules,
 )
-from pytest_codex_workspace.options.script_text import ScriptText
+from pytest_codex_workspace.options.script_text import FROM_STANDARD_INPUT, ScriptText
 from pytest_codex_workspace.options.sources import ResolvedOptions
 from pytest_codex_workspace.projection.repository import open_repository
 
@@ -42,6 +45,32 @@ def test_where_a_run_is_kinder_than_codex_is_said(options, words):
 
     assert [] == [one for one in words if one not in line]
     assert ("--codex-profile=codex" in line) == ("=codex" in words)
+
+
+@pytest.mark.parametrize(
+    ("options", "command"),
+    [
+        ({}, []),
+        ({"profile": "codex"}, ["--profile=codex"]),
+        (
+            {"profile": "codex", "git_depth": "all", "git_tags": "true"},
+            ["--profile=codex", "--git-tags=true", "--git-depth=all"],
+        ),
+        ({"git_depth": "5"}, ["--git-depth=5"]),
+    ],
+)
+def test_a_workspace_of_a_test_can_be_started_by_hand(options, command):
+    """
+    With the same rules: otherwise it would be another one.
+    """
+    config = ResolvedOptions.of(options, spell="--codex-{}", environ={}).config
+    assert command == same_rules(config)
+
+    given = replace(config, setup_script=replace(TEXT, name="a b.sh"), maintenance_script=TEXT)
+    scripts = ["--setup-script='a b.sh'", "--maintenance-script=s.sh"]
+    assert [one for one in same_rules(given) if "script" in one] == scripts
+    piped = replace(config, setup_script=replace(TEXT, name=FROM_STANDARD_INPUT))
+    assert "--setup-script=-" in same_rules(piped)
 
 
 def test_a_policy_of_a_file_is_called_by_its_name():
