@@ -129,6 +129,8 @@ class World:
         self.shell_results: dict[str, tuple[int, bytes]] = {}
         """Exit code and output of shell commands, by a word in them."""
         self.shell_commands: list[str] = []
+        self.found_secrets = b'{"found": [], "complete": true}'
+        """What the search for secrets in a workspace answers."""
         self.before_create: Callable[[ImageInfo], None] | None = None
         """Called with the image of which a workspace is about to be created."""
         self.on_call: Callable[[str], None] | None = None
@@ -431,6 +433,9 @@ class _Proxy:
             self._stdout.write(data)
 
 
+_SEARCH = "the search for secrets"
+
+
 class _Agent:
     """
     The agent's side of its protocol, on the files of its container.
@@ -461,6 +466,9 @@ class _Agent:
             return
         if kind == wire.STDIN_EOF:
             path, data = self._writes.pop(number)
+            if path == _SEARCH:
+                self._finish(number, 0, self._world.found_secrets)
+                return
             self._write(path, data)
             self._answer(wire.DONE, number)
             return
@@ -493,6 +501,10 @@ class _Agent:
                 self._note(f"project {plan['head'][:4]}")
         elif argv[:3] == ["bash", "-c", RUN]:
             code, output = self._script(argv[4])
+        elif argv[:3] == ["python3", "-I", "-S"]:
+            # It ends once it has read its input.
+            self._writes[number] = _SEARCH, b""
+            return
         elif argv[:3] == ["bash", "--login", "-c"]:
             self._world.shell_commands.append(argv[-1])
             results = self._world.shell_results.items()
@@ -501,6 +513,9 @@ class _Agent:
             raise AssertionError(f"the agent of this test does not know the command {argv}")
         if "window" in request:
             self._answer(wire.STARTED, number, pid=2)
+        self._finish(number, code, output)
+
+    def _finish(self, number: int, code: int, output: bytes) -> None:
         self._send(wire.STDERR if code else wire.STDOUT, number, output)
         self._answer(
             wire.EXIT,
