@@ -90,7 +90,8 @@ class ProjectionError(CodexWorkspaceError, ValueError):
 
 class SetupError(CodexWorkspaceError, RuntimeError):
     """
-    A setup script is missing, has failed, or has exceeded its time limit.
+    A setup script is missing, has failed, or has exceeded its time limit; or it has left the
+    repository so that git refuses to switch to the commit.
 
     Attributes:
         script: path of the script inside the repository, or as it was given.
@@ -118,8 +119,9 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         where: str = "",
         requests: Sequence[Request] = (),
         passed: Sequence[Request] = (),
+        remedy: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, remedy=remedy)
         self.without_tail = printable(without_tail) or str(self)
         self.shown = shown
         self.script = script

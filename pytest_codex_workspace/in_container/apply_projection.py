@@ -223,8 +223,13 @@ class Tree:
         Fetch missing objects, including history that a shallow clone lacked.
         """
         head = plan["head"]
+        tags = [one for _, one in plan.get("tags", ())]
         if not bare:
-            if not self._has([head + "^{tree}", *(one for _, one in plan.get("tags", ()))]):
+            missing = self._missing([head + "^{tree}", *tags])
+            if missing and "depth" in plan and head + "^{tree}" not in missing:
+                # Tags that are older than the history were left out when the others arrived.
+                plan["tags"] = [each for each in plan["tags"] if each[1] not in missing]
+            elif missing:
                 raise ObjectsMissing("the commit or a tag is not in the repository")
             return
         mine = read(os.path.join(self.git_dir, b"shallow"))
@@ -233,18 +238,21 @@ class Tree:
             deepen = ["--unshallow"] if mine else []
             if "depth" in plan:
                 deepen = ["--depth=" + str(plan["depth"])]
-        elif self._has([head + "^{commit}", *(one for _, one in plan.get("tags", ()))]):
+        elif not self._missing([head + "^{commit}", *tags]):
             return
         options = ("--quiet", "--no-tags", "--update-shallow", *deepen)
         self._git("fetch", *options, bare, "refs/heads/work", b"+refs/tags/*:" + FETCHED + b"*")
 
-    def _has(self, names: list[str]) -> bool:
+    def _missing(self, names: list[str]) -> set[str]:
         """
-        Return whether all objects of these names are there.
+        Return the names of objects that are not there.
         """
         given = "".join(name + "\n" for name in names).encode()
         done = self._run("cat-file", "--batch-check=%(objecttype)", given=given)
-        return not done.returncode and b" missing" not in done.stdout
+        said = done.stdout.splitlines()
+        if done.returncode or len(said) != len(names):
+            return set(names)
+        return {name for name, line in zip(names, said) if line.endswith(b" missing")}
 
     def _set_tags(self, plan: dict[str, Any]) -> None:
         """

@@ -9,7 +9,7 @@ import tarfile
 from importlib import resources
 from typing import TYPE_CHECKING, BinaryIO
 
-from ..errors import ProjectionError
+from ..errors import SetupError
 from ..text.phrases import first_of
 from ..text.printable import printable
 from .archive import ROOT
@@ -46,8 +46,7 @@ def switch_archive(snapshot: RepositorySnapshot) -> BinaryIO:
         "repository": "",
         "head": snapshot.head,
         "object_format": snapshot.object_format,
-        # Whatever is too old was left out when the objects arrived.
-        **history_plan(snapshot.tags or (), None),
+        **history_plan(snapshot.tags or (), snapshot.depth),
         "submodules": _plans(snapshot.submodules, snapshot.object_format),
     }
     archive = io.BytesIO()
@@ -66,13 +65,14 @@ def switch_archive(snapshot: RepositorySnapshot) -> BinaryIO:
     return archive
 
 
-def switch_error(commit: str, said: str) -> ProjectionError:
+def switch_error(commit: str, said: str, *, script: str) -> SetupError:
     """
     Return the error for a workspace in which git would not switch to a commit after setup.
 
     Args:
         commit: id of the commit, as it is shown.
         said: what `apply_projection` printed, or whatever setup has put in its place.
+        script: name of the setup script.
     """
     try:
         text = printable(str(json.loads(said[:_SAID_LIMIT])["refused"]))
@@ -104,9 +104,10 @@ def switch_error(commit: str, said: str) -> ProjectionError:
     what_to_do = " ".join(dict.fromkeys(how for _, how in kinds)) or (
         "Let setup leave the repository in a state in which `git switch` works."
     )
-    return ProjectionError(
-        f"setup has left the repository so that git refuses to switch to the commit {commit}: "
+    return SetupError(
+        f"{script} has left the repository so that git refuses to switch to the commit {commit}: "
         f"{happened}. Codex switches after setup in the same way, and stops there",
+        script=script,
         remedy=f"{what_to_do} In Codex, reset the environment's cache once the commit has the "
         "change, so that setup runs there.",
     )

@@ -284,7 +284,8 @@ class LayerBuilder:
         snapshot = spec.snapshot
         at = snapshot.head[:12]
         if result.exit_code == REFUSED:
-            raise switch_error(at, result.stdout)
+            script = spec.script("setup")
+            raise switch_error(at, result.stdout, script=script.name if script else SETUP)
         if not result.ok:
             raise ProjectionError(
                 f"{snapshot.path} at {at} could not be checked out in the "

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace.errors import ProjectionError
+from pytest_codex_workspace.errors import SetupError
 from pytest_codex_workspace.options.sources import ResolvedOptions
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
@@ -103,7 +103,7 @@ def test_setup_sees_the_commit_of_the_cache_and_then_git_switches(codex_engine, 
             *("refs/heads/work", "100", new[:7]),
             *("lost: no kept: 1", "root", "/root", "no process"),
         ]
-        with pytest.raises(ProjectionError) as caught:
+        with pytest.raises(SetupError) as caught:
             start(both)
 
     for words in ("too: a;", "the commit adds or removes: untracked", both[:12], "Codex switches"):

@@ -414,8 +414,10 @@ def test_a_switch_that_loses_nothing_is_gits_own(
     assert bool(refused) == bool(words)
     assert code == (REFUSED if refused else 0)
     if refused:
-        error = switch_error("bbbb", workspace.said)
+        error = switch_error("bbbb", workspace.said, script="s.sh")
         assert words in error.message
+        assert error.script == "s.sh"
+        assert error.remedy in error.without_tail
         assert error.remedy
     else:
         assert workspace.status() == other.status()
@@ -431,7 +433,10 @@ def test_a_repository_that_setup_removed_is_refused(repo: Repository, workspace:
 
     assert workspace.bring_to(repo, refuses=True) == REFUSED
 
-    assert "there is no .git/HEAD any more" in switch_error("bbbb", workspace.said).message
+    assert (
+        "there is no .git/HEAD any more"
+        in switch_error("bbbb", workspace.said, script="s.sh").message
+    )
 
 
 @pytest.mark.parametrize("said", ["", "no JSON", "[1]", '{"refused": 1}', "[" * 100_000])
@@ -439,7 +444,10 @@ def test_what_setup_says_in_gits_place_is_an_error_nevertheless(said: str) -> No
     """
     A program of the workspace may have taken the place of ours.
     """
-    assert "git refuses to switch to the commit bbbb" in switch_error("bbbb", said).message
+    assert (
+        "git refuses to switch to the commit bbbb"
+        in switch_error("bbbb", said, script="s.sh").message
+    )
 
 
 def test_tags_and_depth(repo: Repository, tmp_path: Path) -> None:
@@ -490,6 +498,9 @@ def test_tags_and_depth(repo: Repository, tmp_path: Path) -> None:
     assert every.git("rev-parse", "v4^{commit}") == repo.git("rev-parse", "v4^{commit}")
     assert every.git("tag").split() == ["light", "mine", *(f"v{one}" for one in range(5)), "v5/a"]
     assert every.bring_to(repo, tags=True, objects=False) == 0
+    before = cut.git("for-each-ref")
+    assert cut.bring_to(repo, tags=True, depth=2, objects=False) == 0
+    assert before == cut.git("for-each-ref")
     assert every.git("for-each-ref", "refs/codex-projection") == ""
     repo.git("tag", "-a", "-m", "later", "v6")
     assert every.bring_to(repo, tags=True, objects=False) == OBJECTS_MISSING
