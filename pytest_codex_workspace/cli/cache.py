@@ -106,7 +106,7 @@ Examples:
 """
 
 _VERIFY = """\
-Check that setup-from-cache-script.sh is idempotent.
+Check that setup-from-cache-script.sh (Codex: the maintenance script) is idempotent.
 
 The script runs again in a workspace in which it has run, and each file that it
 adds, changes or removes is printed. The exit code is 1 if there are any.

@@ -84,12 +84,13 @@ def _text(session: Session, config: Config) -> str:
     from ..images.build import proxy_arguments
     from ..images.debian import DEBIAN, find_debian
     from ..images.proxy import proxy_plan
+    from ..options.run_notes import same_rules
 
     assert config.repo is not None  # noqa: S101 -- argparse has a default
-    if config.scripts.texts:
+    if ignored := same_rules(config):
         session.output.note(
-            "warning: the file runs the scripts of the repository; those of the environment "
-            "variables CODEX_WORKSPACE_SETUP_SCRIPT and _MAINTENANCE_SCRIPT are not used"
+            f"warning: the file has the seed's rules and the repository's scripts: not used: "
+            f"{' '.join(ignored)}"
         )
     snapshot = session.repository(config.repo)
     policy = session.read_test_policy(config.network)

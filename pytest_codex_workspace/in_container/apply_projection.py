@@ -526,13 +526,15 @@ class Switch:
 
     def _ask_git(self) -> None:
         """
-        Switch as git does, which refuses to lose changes.
+        Switch as git does, which refuses to lose changes, and leave no remote.
         """
         done = self.tree._run("switch", "--quiet", "--detach", self.head)
         if b"is not a git command" in done.stderr:  # Before git 2.23.
             done = self.tree._run("checkout", "--quiet", "--detach", self.head)
         if done.returncode:
             raise Refused(done.stderr.decode("utf-8", "replace").strip())
+        # Its own remote is the last thing that the sync removes, and setup may have added one.
+        self.tree._run("remote", "remove", "origin")
 
     def _force(self) -> list[bytes]:
         """

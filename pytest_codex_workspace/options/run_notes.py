@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["describe_history", "describe_rules", "describe_scripts", "same_rules"]
 
 _TIMEOUT = 2.0
+_TAG_TOOLS = (
+    "setuptools[-_]scm|hatch-vcs|vcs-versioning|versioneer|versioningit|dunamai|miniver|"
+    "(poetry|uv)-dynamic-versioning|git[- ]describe|source *= *[\"']scm[\"']"
+)
+_TAG_FILES = (
+    *("pyproject.toml", "setup.py", "setup.cfg", "package.json", "build.gradle"),
+    *("build.gradle.kts", "pom.xml", "build.rs", "CMakeLists.txt", "Makefile", f"{SCRIPTS}/"),
+)
 
 
 def describe_rules(config: Config) -> str:
@@ -85,18 +93,22 @@ def describe_history(
     Return a line about tags and commits that are not in a workspace, because what Codex does is
     not known and the profile takes the stricter way; empty if there are none.
     """
-    if config.profile == "seed":
-        return ""
     # The header of a run without workspaces needs none of this.
     from ..projection.repository import find_tags
 
     missing = []
     options = []
     with suppress(ProjectionError):
-        if not config.git_tags and (tags := find_tags(snapshot, environ)):
+        # The seed's rules have always been the same: only what goes wrong with them is told.
+        told = config.profile != "seed" or _makes_versions_of_tags(snapshot, environ)
+        if told and not config.git_tags and (tags := find_tags(snapshot, environ)):
             missing.append(f"none of {counted(len(tags), 'tag')}")
             options.append(spell_option("git-tags", "true"))
-        if config.git_depth is not None and _is_longer(snapshot, config.git_depth, environ):
+        if (
+            config.profile != "seed"
+            and config.git_depth is not None
+            and _is_longer(snapshot, config.git_depth, environ)
+        ):
             missing.append(f"{counted(config.git_depth, 'commit')} of the history")
             options.append(spell_option("git-depth", "all"))
     if not missing:
@@ -106,6 +118,22 @@ def describe_history(
         "known, and its git sync fetches no tags. `git describe` and versions that are made of "
         f"tags differ; {' and '.join(options)} if Codex has them"
     )
+
+
+def _makes_versions_of_tags(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> bool:
+    """
+    Return whether a file of the commit names a tool that makes a version of tags. Without any,
+    most of these tools make a wrong version and no error.
+    """
+    from ..projection.git import inside, reading_environment, run_git
+
+    found = run_git(
+        *(*inside(snapshot.git_dir), "grep", "--quiet", "-I", "--no-recurse-submodules"),
+        *("-E", "-e", _TAG_TOOLS, snapshot.head, "--", *_TAG_FILES),
+        env=reading_environment(environ),
+        timeout=_TIMEOUT,
+    )
+    return found.code == 0
 
 
 def _is_longer(snapshot: RepositorySnapshot, depth: int, environ: Mapping[str, str]) -> bool:

@@ -387,6 +387,12 @@ AS_GIT = {
         {"b": "2\n"},
         "git said: ",
     ),
+    "a remote": (
+        "git remote add origin /nowhere; git update-ref refs/remotes/origin/main HEAD; "
+        "git config branch.work.remote origin; git config branch.work.merge refs/heads/main",
+        {"b": "2\n"},
+        "",
+    ),
     "nothing new": ("echo s >a; touch n; git checkout -q --detach; git branch -D -q work", {}, ""),
 }
 
@@ -421,6 +427,7 @@ def test_a_switch_that_loses_nothing_is_gits_own(
         assert error.remedy
     else:
         assert workspace.status() == other.status()
+        assert workspace.git("for-each-ref", "refs/remotes") == workspace.git("remote") == ""
         for path in other.marks():
             assert (workspace.path / path).read_bytes() == (other.path / path).read_bytes()
 

@@ -112,7 +112,8 @@ def test_scripts_that_do_not_run_are_named(given, repository, words):
 @pytest.mark.needs_git
 def test_what_is_missing_of_the_history_is_told_where_codex_is_not_known(tmp_path):
     """
-    Not under the seed's rules, which have always been the same; and not what is asked for.
+    Not under the seed's rules, which have always been the same, unless a version would be wrong;
+    and not what is asked for.
     """
     repo = Repository(tmp_path / "r", host_environment(tmp_path / "home"))
     for _ in range(3):
@@ -132,3 +133,33 @@ def test_what_is_missing_of_the_history_is_told_where_codex_is_not_known(tmp_pat
     assert told(profile="codex", git_depth=3, git_tags=True) == ""
     repo.git("tag", "-d", "v1")
     assert told(profile="codex") == ""
+
+
+@pytest.mark.needs_git
+@pytest.mark.parametrize(
+    ("file", "text", "warns"),
+    [
+        ("pyproject.toml", 'requires = ["setuptools-scm>=8"]', True),
+        ("pyproject.toml", '[tool.pdm.version]\nsource = "scm"', True),
+        ("setup.py", "use_scm_version=True, setup_requires=['setuptools_scm']", True),
+        ("setup.cfg", "[versioneer]", True),
+        ("codex-workspace-scripts/setup-script.sh", "git describe --tags", True),
+        ("package.json", '{"version": "1"}', False),
+        ("docs/x.md", "setuptools-scm", False),
+    ],
+)
+def test_a_wrong_version_is_told_under_the_seeds_rules_too(tmp_path, file, text, warns):
+    """
+    Tools that make a version of tags make a wrong one without them, and no error.
+    """
+    repo = Repository(tmp_path / "r", host_environment(tmp_path / "home"))
+    repo.commit({file: text})
+    found = open_repository(repo.path, environ=repo.env)
+    assert describe_history(Config(), found, repo.env) == ""
+    repo.git("tag", "v1")
+
+    line = describe_history(Config(), found, repo.env)
+
+    assert bool(line) == warns
+    assert ("none of 1 tag" in line) == warns
+    assert describe_history(Config(git_tags=True), found, repo.env) == ""
