@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["describe_history", "describe_rules", "describe_scripts", "same_rules"]
 
 _TIMEOUT = 2.0
+_SHOWN = 200
 _TAG_TOOLS = (
     "setuptools[-_]scm|hatch-vcs|vcs-versioning|versioneer|versioningit|dunamai|miniver|"
     "(poetry|uv)-dynamic-versioning|git[- ]describe|source *= *[\"']scm[\"']"
@@ -96,44 +97,45 @@ def describe_history(
     # The header of a run without workspaces needs none of this.
     from ..projection.repository import find_tags
 
-    missing = []
-    options = []
+    missing: list[str] = []
+    options: list[str] = []
     with suppress(ProjectionError):
+        tool = _tool_that_reads_tags(snapshot, environ)
         # The seed's rules have always been the same: only what goes wrong with them is told.
-        told = config.profile != "seed" or _makes_versions_of_tags(snapshot, environ)
+        told = config.profile != "seed" or tool
         if told and not config.git_tags and (tags := find_tags(snapshot, environ)):
-            missing.append(f"none of {counted(len(tags), 'tag')}")
+            why = f" ({tool} makes a version of them)" if tool else ""
+            missing.append(f"none of {counted(len(tags), 'tag')}{why}")
+            options += ["set SETUPTOOLS_SCM_PRETEND_VERSION or its like"] if tool else []
             options.append(spell_option("git-tags", "true"))
-        if (
-            config.profile != "seed"
-            and config.git_depth is not None
-            and _is_longer(snapshot, config.git_depth, environ)
-        ):
-            missing.append(f"{counted(config.git_depth, 'commit')} of the history")
+        depth = None if config.profile == "seed" else config.git_depth
+        if depth is not None and _is_longer(snapshot, depth, environ):
+            missing.append(f"{counted(depth, 'commit')} of the history")
             options.append(spell_option("git-depth", "all"))
     if not missing:
         return ""
     return (
         f"warning: workspaces have {' and '.join(missing)}: what Codex's first clone has is not "
         "known, and its git sync fetches no tags. `git describe` and versions that are made of "
-        f"tags differ; {' and '.join(options)} if Codex has them"
+        f"tags differ: {', or '.join(options)} if Codex has them"
     )
 
 
-def _makes_versions_of_tags(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> bool:
+def _tool_that_reads_tags(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> str:
     """
-    Return whether a file of the commit names a tool that makes a version of tags. Without any,
-    most of these tools make a wrong version and no error.
+    Return the first file of the commit that names a tool that makes a version of tags, with the
+    tool; empty if there is none. Without tags, most of these make a wrong version and no error.
     """
     from ..projection.git import inside, reading_environment, run_git
 
     found = run_git(
-        *(*inside(snapshot.git_dir), "grep", "--quiet", "-I", "--no-recurse-submodules"),
+        *(*inside(snapshot.git_dir), "grep", "-I", "--only-matching", "--no-recurse-submodules"),
         *("-E", "-e", _TAG_TOOLS, snapshot.head, "--", *_TAG_FILES),
         env=reading_environment(environ),
         timeout=_TIMEOUT,
     )
-    return found.code == 0
+    first = found.stdout.decode("utf-8", "replace").partition("\n")[0]
+    return first.partition(":")[2].replace(":", ": ")[:_SHOWN]
 
 
 def _is_longer(snapshot: RepositorySnapshot, depth: int, environ: Mapping[str, str]) -> bool:

@@ -128,7 +128,7 @@ def test_what_is_missing_of_the_history_is_told_where_codex_is_not_known(tmp_pat
     both = told(profile="codex", git_depth=2)
     assert "warning: workspaces have none of 1 tag and 2 commits of the history" in both
     assert "not known" in both
-    assert "--codex-git-tags=true and --codex-git-depth=all" in both
+    assert "--codex-git-tags=true, or --codex-git-depth=all" in both
     assert "commits" not in told(profile="codex", git_depth=3)
     assert told(profile="codex", git_depth=3, git_tags=True) == ""
     repo.git("tag", "-d", "v1")
@@ -161,5 +161,6 @@ def test_a_wrong_version_is_told_under_the_seeds_rules_too(tmp_path, file, text,
     line = describe_history(Config(), found, repo.env)
 
     assert bool(line) == warns
-    assert ("none of 1 tag" in line) == warns
+    assert (f"none of 1 tag ({file}: " in line) == warns
+    assert ("SETUPTOOLS_SCM_PRETEND_VERSION" in line) == warns
     assert describe_history(Config(git_tags=True), found, repo.env) == ""
