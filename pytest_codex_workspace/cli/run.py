@@ -69,6 +69,7 @@ def set_up(config: Config) -> int:
     Set up the repository of *config*, print the result, and return the exit code.
     """
     output = output_on(sys.stdout, config.output)
+    _note_rules(config, output)
     return _session(config, output, _report)
 
 
@@ -83,16 +84,23 @@ def _run(arguments: argparse.Namespace) -> int:
             return 0
         return _report(session, workspace, shell=not arguments.no_shell)
 
-    code = _session(config, output_of(arguments, config.output), up)
+    output = output_of(arguments, config.output)
+    if not arguments.json:  # Programs ask `config`.
+        _note_rules(config, output)
+    code = _session(config, output, up)
     return finish(arguments, code, **fields)
 
 
-def _session(config: Config, output: Output, then: Callable[[Session, Workspace], int]) -> int:
+def _note_rules(config: Config, output: Output) -> None:
     from ..options.run_notes import describe_rules
+
+    output.note(describe_rules(config))
+
+
+def _session(config: Config, output: Output, then: Callable[[Session, Workspace], int]) -> int:
     from ..reports.collector import collecting
     from ..session import Session
 
-    output.note(describe_rules(config))
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     with (
         ci_run(_LABEL, config) as ci,
