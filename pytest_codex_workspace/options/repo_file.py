@@ -90,7 +90,7 @@ def shape_of(option: Option) -> Shape:
     if option.choices and option.metavar != "true|false":
         return "choice"
     if option.repeatable:
-        return "variables" if option.metavar == "NAME=VALUE" else "names"
+        return "names" if option.metavar == "NAME" else "variables"
     return _SHAPES.get(option.metavar, "text")
 
 
