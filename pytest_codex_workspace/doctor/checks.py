@@ -24,7 +24,7 @@ from . import (
     workspace,
 )
 from .package_registries import FindUrls
-from .result import Finding, Result
+from .result import NamedResult, Result
 from .runner import LIMIT, Check, in_thread, needs, run_checks
 
 __all__ = ["run_all"]
@@ -38,7 +38,7 @@ def run_all(
     environ: Mapping[str, str] = os.environ,
     *,
     problem: ConfigError | PolicyError | None = None,
-) -> Generator[Finding, None, None]:
+) -> Generator[NamedResult, None, None]:
     """
     Run all checks that apply.
 

@@ -14,7 +14,7 @@ import pytest
 from pytest_codex_workspace.cli.doctor import finding_lines
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.doctor.checks import run_all
-from pytest_codex_workspace.doctor.result import Finding, error, from_error, ok, some, warning
+from pytest_codex_workspace.doctor.result import NamedResult, error, from_error, ok, some, warning
 from pytest_codex_workspace.doctor.runner import Check, in_thread, needs, run_checks
 from pytest_codex_workspace.errors import CodexWorkspaceError, EngineError, ProjectionError
 from pytest_codex_workspace.options.config import Config
@@ -281,8 +281,8 @@ def test_a_finding_is_printed_with_its_status_and_remedy():
     """
     On a terminal, the status is coloured.
     """
-    plain = Finding("g", "name", warning("one\ntwo", "fix it"))
-    red = Finding("g", "n", error("x", "y"))
+    plain = NamedResult("g", "name", warning("one\ntwo", "fix it"))
+    red = NamedResult("g", "n", error("x", "y"))
 
     assert ["  warning  name             one", "           two", "           fix it"] == list(
         finding_lines(plain, coloured=False)
