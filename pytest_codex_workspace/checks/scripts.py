@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import PurePosixPath
 from typing import Literal
@@ -30,6 +30,8 @@ _CONDITIONS = (["if"], ["elif"], ["while"], ["until"], ["!"])
 _GIVES_UP = frozenset({"exit", "return", "false", "die", "fail", "abort", "error", "fatal"})
 
 _INTERPRETERS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "source", "."})
+_SHELLS_WITH_TEXT = frozenset({"bash", "sh", "dash", "zsh", "su", "runuser"})
+_TEXT_OPTION = re.compile(r"-[a-z]*c|--command")
 _INSTALL_HOOKS = ("preinstall", "install", "postinstall", "prepare", "preprepare", "postprepare")
 _TEST_HOOKS = ("pretest", "test", "posttest")
 _RUNNERS = frozenset({"npm", "pnpm", "yarn", "bun"})
@@ -129,6 +131,17 @@ class Script:
                 yield Found(command, pipeline, self.at(command.line), allowed)
             for command in pipeline.commands:
                 yield from self._commands(command.nested, tolerated=allowed)
+                for inner in parse_script(_given_to_shell(command)):
+                    yield from self._at_line_of(command, inner, tolerated=allowed)
+
+    def _at_line_of(
+        self, command: ShellCommand, pipeline: Pipeline, *, tolerated: bool
+    ) -> Iterator[Found]:
+        """
+        Yield the commands of a text that *command* runs, which is on its line.
+        """
+        for found in self._commands([pipeline], tolerated=tolerated):
+            yield replace(found, line=self.at(command.line))
 
 
 def collect_scripts(tree: CommittedTree, tests: Iterable[TestCommand] = ()) -> list[Script]:
@@ -140,6 +153,18 @@ def collect_scripts(tree: CommittedTree, tests: Iterable[TestCommand] = ()) -> l
         tests: the commands of tests that are configured, besides those of the usual files.
     """
     return _Collector(tree).collect(tests)
+
+
+def _given_to_shell(command: ShellCommand) -> str:
+    """
+    Return the text that a shell or su runs: `bash -c TEXT`.
+    """
+    words = command.plain
+    if command.name in _SHELLS_WITH_TEXT and not command.nested:
+        for at, word in enumerate(words[1:-1], 1):
+            if _TEXT_OPTION.fullmatch(word):
+                return words[at + 1]
+    return ""
 
 
 class _Collector:
