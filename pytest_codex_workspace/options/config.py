@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..checks.silence import problem_of_silence
 from ..errors import ConfigError
 from ..network.rules.fields import PARSERS
 from ..network.rules.upstream import ENVIRONMENT, InvalidUpstream, choose
@@ -20,7 +21,7 @@ from .profiles import ProfileName
 from .script_text import STANDARD_INPUT, GivenScripts, ScriptText, read_script
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, Methods, PushWhen, RepoConfigMode
 
-__all__ = ["SCOPES", "Config", "check_environment", "check_variable_name"]
+__all__ = ["SCOPES", "Config", "check_environment", "check_silence", "check_variable_name"]
 
 
 SCOPES = ("repository", "branch", "remote", "path")
@@ -41,10 +42,11 @@ class Config:
     `repo` is `None` if none was given; `secret` has names only, `network_secret` hosts by
     name; a policy is a
     name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
-    `git_depth` is `None` for all; `started` is the start of the run in seconds since the
-    epoch; with `renew_cassette`, recording first removes earlier requests of the setup scripts
-    from the cassette; `setup_script` and `maintenance_script` have been read; `notes`
-    are lines to show about the repository's file.
+    `git_depth` is `None` for all; `silence` has the reason for each id; `started` is the
+    start of the run in seconds since the epoch; with `renew_cassette`, recording first
+    removes earlier requests of the setup scripts from the cassette; `setup_script` and
+    `maintenance_script` have been read; `notes` are lines to show about the repository's
+    file.
     """
 
     repo: Path | None = None
@@ -53,6 +55,7 @@ class Config:
     profile: ProfileName = "seed"
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
+    silence: Mapping[str, str] = field(default_factory=dict)
     secret: tuple[str, ...] = ()
     network_secret: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     setup_script: ScriptText | None = None
@@ -125,6 +128,8 @@ class Config:
             checked["report"] = Path(checked["report"])
         if "env" in checked:
             checked["env"] = _environment(checked["env"], called("env"))
+        if "silence" in checked:
+            checked["silence"] = _silence(checked["silence"], called("silence"))
         if "secret" in checked:
             checked["secret"] = _secrets(
                 checked["secret"], checked.get("env", {}), called("secret")
@@ -210,6 +215,28 @@ def check_variable_name(key: object, name: str) -> None:
     """
     if not isinstance(key, str) or not _NAME.fullmatch(key):
         raise ConfigError(f"{name}: {key!r} is not a valid name of a variable")
+
+
+def check_silence(check: str, reason: str, name: str) -> None:
+    """
+    Check that findings can be silenced by *check*, and that there is a reason.
+
+    Raises:
+        ConfigError: there is no such check, or no reason.
+    """
+    problem = problem_of_silence(check, reason)
+    if problem:
+        raise ConfigError(f"{name}: {problem}")
+
+
+def _silence(pairs: Sequence[str] | Mapping[str, str], name: str) -> dict[str, str]:
+    if isinstance(pairs, Mapping):
+        found = dict(pairs)
+    else:
+        found = {check: reason for check, _, reason in (one.partition("=") for one in pairs)}
+    for check, reason in found.items():
+        check_silence(check, reason, name)
+    return found
 
 
 def _environment(pairs: Sequence[str] | Mapping[str, str], name: str) -> dict[str, str]:

@@ -277,5 +277,5 @@ def test_each_option_has_one_place_in_the_file() -> None:
     assert not set(top_level()) & {*GROUPS, "runtimes"}
     assert {shape_of(one) for one in options} == {
         *("text", "choice", "truth", "count", "number", "quantity", "policy"),
-        *("variables", "names"),
+        *("variables", "names", "reasons"),
     }
