@@ -17,7 +17,7 @@ from .printing import finish, print_event, show
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ..doctor.result import Finding, Status
+    from ..doctor.result import NamedResult, Status
     from .options import Commands
 
 __all__ = ["SUMMARY", "finding_lines", "register"]
@@ -55,6 +55,9 @@ def register(commands: Commands) -> None:
         (
             "rev",
             "repo-config",
+            "profile",
+            "setup-script",
+            "maintenance-script",
             "image",
             "env",
             "cache-ttl",
@@ -92,7 +95,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _finish(arguments: argparse.Namespace, statuses: Sequence[Status]) -> int:
-    from ..doctor.result import Finding, Result
+    from ..doctor.result import NamedResult, Result
 
     warnings, errors = statuses.count("warning"), statuses.count("error")
     text = f"{counted(len(statuses), 'check')}: " + (
@@ -103,11 +106,11 @@ def _finish(arguments: argparse.Namespace, statuses: Sequence[Status]) -> int:
     worst: Status = "error" if errors else "warning" if warnings else "ok"
     remedy = "" if worst == "ok" else "Follow the remedies of the checks above."
     # The fields of a check, so that every line can be read alike.
-    summary = Finding("summary", "all", Result(worst, text, remedy)).to_dict()
+    summary = NamedResult("summary", "all", Result(worst, text, remedy)).to_dict()
     return finish(arguments, 1 if errors else 0, **summary)
 
 
-def finding_lines(finding: Finding, *, coloured: bool) -> Iterable[str]:
+def finding_lines(finding: NamedResult, *, coloured: bool) -> Iterable[str]:
     """
     Yield a line for the check, and below it, indented, further text and the remedy.
     """

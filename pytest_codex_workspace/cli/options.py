@@ -39,6 +39,10 @@ RUN_OPTIONS = (
     "env",
     "secret",
     "network-secret",
+    "git-tags",
+    "git-depth",
+    "setup-script",
+    "maintenance-script",
     "cache",
     "cache-ttl",
     "cache-size",
@@ -73,6 +77,7 @@ _SUGGESTED = {
     "engine": ("auto", "docker", "podman"),
     "upstream-proxy": ("environment", "none"),
     "cache-scope": SCOPES,
+    "git-depth": ("all", "100"),
     "cpus": ("2", "4", "none"),
     "memory": ("8GiB", "16GiB", "none"),
     "network": POLICIES,
@@ -80,7 +85,12 @@ _SUGGESTED = {
 }
 """Values that shells complete, of options that accept other values too."""
 
-_PATHS: Mapping[str, Paths] = {"POLICY": "files", "DIR": "directories"}
+_PATHS: Mapping[str, Paths] = {
+    "POLICY": "files",
+    "DIR": "directories",
+    "PATH|-": "files",
+    "PATH": "files",
+}
 """The kind of paths that shells complete, by placeholder."""
 
 

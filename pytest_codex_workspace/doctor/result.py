@@ -9,7 +9,7 @@ from typing import Literal
 from ..errors import CodexWorkspaceError
 from ..text.phrases import first_of
 
-__all__ = ["Finding", "Result", "Status", "error", "from_error", "ok", "some", "warning"]
+__all__ = ["NamedResult", "Result", "Status", "error", "from_error", "ok", "some", "warning"]
 
 Status = Literal["ok", "warning", "error"]
 """`warning`: a workspace starts, but something may surprise; `error`: no workspace starts."""
@@ -36,7 +36,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class NamedResult:
     """
     A result with the name and the group of its check.
     """

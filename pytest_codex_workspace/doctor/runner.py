@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from ..errors import CodexWorkspaceError
 from ..unpatched import clock
-from .result import Finding, Result, error, from_error, warning
+from .result import NamedResult, Result, error, from_error, warning
 
 __all__ = ["LIMIT", "Check", "in_thread", "needs", "run_checks"]
 
@@ -74,7 +74,7 @@ def needs(
     return run
 
 
-def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Generator[Finding, None, None]:
+def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Generator[NamedResult, None, None]:
     """
     Run all *checks* at the same time, and yield their findings in the given order.
 
@@ -93,7 +93,7 @@ def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Generator[Findi
             wait([future], max(0.0, deadline - clock.monotonic()))
             result = _result(future, limit)
             if result is not None:
-                yield Finding(check.group, check.name, result)
+                yield NamedResult(check.group, check.name, result)
     finally:
         wait([future for check, future in running if check.creates], _TO_REMOVE)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..checks.silence import problem_of_silence
 from ..errors import ConfigError
 from ..network.rules.fields import PARSERS
 from ..network.rules.upstream import ENVIRONMENT, InvalidUpstream, choose
@@ -17,9 +18,10 @@ from ..text.phrases import did_you_mean
 from ..text.units import parse_duration, parse_size
 from ..unpatched import clock
 from .profiles import ProfileName
+from .script_text import STANDARD_INPUT, GivenScripts, ScriptText, read_script
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, Methods, PushWhen, RepoConfigMode
 
-__all__ = ["SCOPES", "Config", "check_environment", "check_variable_name"]
+__all__ = ["SCOPES", "Config", "check_environment", "check_silence", "check_variable_name"]
 
 
 SCOPES = ("repository", "branch", "remote", "path")
@@ -40,9 +42,11 @@ class Config:
     `repo` is `None` if none was given; `secret` has names only, `network_secret` hosts by
     name; a policy is a
     name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
-    `started` is the start of the run in seconds since the epoch; with
-    `renew_cassette`, recording first removes earlier requests of the setup scripts
-    from the cassette; `notes` are lines to show about the repository's file.
+    `git_depth` is `None` for all; `silence` has the reason for each id; `started` is the
+    start of the run in seconds since the epoch; with `renew_cassette`, recording first
+    removes earlier requests of the setup scripts from the cassette; `setup_script` and
+    `maintenance_script` have been read; `notes` are lines to show about the repository's
+    file.
     """
 
     repo: Path | None = None
@@ -51,8 +55,13 @@ class Config:
     profile: ProfileName = "seed"
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
+    silence: Mapping[str, str] = field(default_factory=dict)
     secret: tuple[str, ...] = ()
     network_secret: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    setup_script: ScriptText | None = None
+    maintenance_script: ScriptText | None = None
+    git_tags: bool = False
+    git_depth: int | None = None
     cache: CacheMode = "auto"
     cache_ttl: float = 12 * 3600.0
     cache_size: int = 20_000_000_000
@@ -76,6 +85,13 @@ class Config:
     renew_cassette: bool = False
     notes: tuple[str, ...] = ()
     started: float = field(default_factory=clock.wall_time)
+
+    @property
+    def scripts(self) -> GivenScripts:
+        """
+        The scripts that take the place of those of a repository.
+        """
+        return GivenScripts(self.setup_script, self.maintenance_script)
 
     @classmethod
     def of(
@@ -112,6 +128,8 @@ class Config:
             checked["report"] = Path(checked["report"])
         if "env" in checked:
             checked["env"] = _environment(checked["env"], called("env"))
+        if "silence" in checked:
+            checked["silence"] = _silence(checked["silence"], called("silence"))
         if "secret" in checked:
             checked["secret"] = _secrets(
                 checked["secret"], checked.get("env", {}), called("secret")
@@ -125,6 +143,18 @@ class Config:
             checked["setup_timeout"] = _parse_seconds(
                 checked["setup_timeout"], called("setup-timeout")
             )
+        if "setup_script" in checked:
+            checked["setup_script"] = read_script(
+                checked["setup_script"], called("setup-script"), STANDARD_INPUT
+            )
+        if "maintenance_script" in checked:
+            checked["maintenance_script"] = read_script(
+                checked["maintenance_script"], called("maintenance-script")
+            )
+        if "git_tags" in checked:
+            checked["git_tags"] = checked["git_tags"] == "true"
+        if "git_depth" in checked:
+            checked["git_depth"] = _parse_depth(checked["git_depth"], called("git-depth"))
         for key, parse in (("cache_ttl", parse_duration), ("cache_size", parse_size)):
             if key in checked:
                 checked[key] = _parse_quantity(checked[key], called(key.replace("_", "-")), parse)
@@ -187,6 +217,28 @@ def check_variable_name(key: object, name: str) -> None:
         raise ConfigError(f"{name}: {key!r} is not a valid name of a variable")
 
 
+def check_silence(check: str, reason: str, name: str) -> None:
+    """
+    Check that findings can be silenced by *check*, and that there is a reason.
+
+    Raises:
+        ConfigError: there is no such check, or no reason.
+    """
+    problem = problem_of_silence(check, reason)
+    if problem:
+        raise ConfigError(f"{name}: {problem}")
+
+
+def _silence(pairs: Sequence[str] | Mapping[str, str], name: str) -> dict[str, str]:
+    if isinstance(pairs, Mapping):
+        found = dict(pairs)
+    else:
+        found = {check: reason for check, _, reason in (one.partition("=") for one in pairs)}
+    for check, reason in found.items():
+        check_silence(check, reason, name)
+    return found
+
+
 def _environment(pairs: Sequence[str] | Mapping[str, str], name: str) -> dict[str, str]:
     if isinstance(pairs, Mapping):
         return check_environment(pairs, name)
@@ -245,6 +297,15 @@ def _parse_quantity(value: str, name: str, parse: Callable[[str], float]) -> flo
         return parse(value)
     except ValueError as error:
         raise ConfigError(f"{name}={value}: {error}") from None
+
+
+def _parse_depth(value: str, name: str) -> int | None:
+    if value == "all":
+        return None
+    # More than git itself accepts means all, too.
+    if not re.fullmatch("[0-9]{1,9}", value) or not int(value):
+        raise ConfigError(f"{name}={value}: must be a number of commits such as 100, or 'all'")
+    return int(value)
 
 
 def _parse_cpus(value: str, name: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..checks.finding import CHECKS
 from ..codex import RUNTIMES
 from ..network.policy_reader import NAMES
 from ..network.rules.policy import HTTPS_ONLY
@@ -22,12 +23,19 @@ _TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
 _SHAPES: dict[Shape, dict[str, Any]] = {
     "text": _TEXT,
     "number": {"anyOf": [_NUMBER, {"type": "string", "pattern": r"^\s*\d"}]},
+    "truth": {"type": "boolean"},
+    "count": {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["all"]}]},
     "quantity": {"anyOf": [_NUMBER, {"type": "string", "pattern": r"^\s*\d"}]},
     "policy": {"anyOf": [_TEXT, _POLICY]},
     "variables": {
         "type": "object",
         "propertyNames": {"pattern": _NAME},
         "additionalProperties": {"type": ["string", "number", "boolean"]},
+    },
+    "reasons": {
+        "type": "object",
+        "propertyNames": {"enum": sorted(CHECKS)},
+        "additionalProperties": {"type": "string", "minLength": 1},
     },
     "names": {
         "type": "array",

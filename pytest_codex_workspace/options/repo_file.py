@@ -23,7 +23,7 @@ from ..network.rules.policy import HTTPS_ONLY
 from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
 from ..text.yaml_nodes import InvalidYaml, kind_of, line_of, parse_yaml
-from .config import check_environment, check_variable_name
+from .config import check_environment, check_silence, check_variable_name
 from .sources import Given, Source, Values
 from .table import OPTIONS, Option
 
@@ -43,7 +43,18 @@ POLICY_FIELDS = ("extends", *HTTPS_ONLY.to_dict())
 
 ReadPolicy = Callable[[str], bytes | None]
 
-Shape = Literal["text", "choice", "number", "quantity", "policy", "variables", "names"]
+Shape = Literal[
+    "text",
+    "choice",
+    "truth",
+    "count",
+    "number",
+    "quantity",
+    "policy",
+    "variables",
+    "names",
+    "reasons",
+]
 """The form of an option's value in the file."""
 
 _SHAPES: Mapping[str, Shape] = {
@@ -52,12 +63,17 @@ _SHAPES: Mapping[str, Shape] = {
     "SIZE": "quantity",
     "SECONDS": "number",
     "BYTES": "number",
+    "COMMITS": "count",
+    "true|false": "truth",
     "NAME=VALUE": "variables",
+    "ID=REASON": "reasons",
 }
 _ACCEPTED_KINDS: Mapping[Shape, tuple[str, ...]] = {
     "text": ("text",),
     # In YAML 1.1, some of these words are truth values.
     "choice": ("text",),
+    "truth": ("a truth value",),
+    "count": ("text", "a number"),
     "number": ("text", "a number"),
     "quantity": ("text", "a number"),
 }
@@ -81,10 +97,12 @@ def shape_of(option: Option) -> Shape:
     """
     Return the form of the value of *option* in the file.
     """
-    if option.choices:
+    if option.choices and option.metavar != "true|false":
         return "choice"
     if option.repeatable:
-        return "names" if option.metavar == "NAME" else "variables"
+        if option.metavar == "NAME=HOSTS":
+            return "variables"
+        return _SHAPES.get(option.metavar, "names")
     return _SHAPES.get(option.metavar, "text")
 
 
@@ -190,9 +208,13 @@ class _File:
             return self._variables(option, name, node)
         if shape == "names":
             return self._names(option, name, node)
+        if shape == "reasons":
+            return self._reasons(option, name, node)
         if shape == "policy" and isinstance(node, yaml.MappingNode):
             return self._policy(option, name, node)
         text = self._text(name, node, _ACCEPTED_KINDS.get(shape, ("text",)), shape)
+        if shape == "truth":
+            text = text.lower()
         if shape == "policy" and text not in NAMES:
             return self._policy_file(option, name, node, text)
         return self._give(option.key, text, name, node)
@@ -234,6 +256,19 @@ class _File:
             check_environment({variable: text}, self._source(name, key).spelled)
             self._give(f"{option.key}.{variable}", text, f"{name}.{variable}", key)
 
+    def _reasons(self, option: Option, name: str, node: yaml.Node) -> None:
+        if not isinstance(node, yaml.MappingNode):
+            self._fail(
+                node,
+                f"{name} is {kind_of(node)}; it must be a mapping of ids to reasons, such as "
+                "{git-tags: we do not use versions}",
+            )
+        for key, check, value in _items(node):
+            there = kind_of(value) != "nothing"
+            text = self._text(f"{name}.{check}", value, ("text",)) if there else ""
+            check_silence(check, text, self._source(name, key).spelled)
+            self._give(f"{option.key}.{check}", text, f"{name}.{check}", key)
+
     def _names(self, option: Option, name: str, node: yaml.Node) -> None:
         if not isinstance(node, yaml.SequenceNode):
             self._fail(node, f"{name} is {kind_of(node)}; it must be a list of names")
@@ -274,6 +309,8 @@ class _File:
         if kind not in accepted or not isinstance(node, yaml.ScalarNode):
             if kind == "nothing":
                 self._fail(node, f"{name} has no value; write one, or remove the line")
+            if shape == "truth":
+                self._fail(node, f"{name} is {kind}; it must be true or false")
             if isinstance(node, yaml.ScalarNode) and kind != "tagged":
                 self._fail(node, f"{name} is {kind}; it must be text: write {_quoted(node.value)}")
             must = "a name, a path or a mapping" if shape == "policy" else "a plain value"

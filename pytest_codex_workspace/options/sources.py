@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..codex import CONFIG_FILE, RUNTIMES
 from ..errors import ConfigError, PolicyError
 from ..text.phrases import did_you_mean
-from .config import Config, check_environment, check_variable_name
+from .config import Config, check_environment, check_silence, check_variable_name
 from .profiles import profile_named
 from .table import OPTIONS, Option
 
@@ -189,6 +189,8 @@ def entries_of(option: Option, texts: Sequence[str], source: Source) -> Values:
         name, equals, value = text.partition("=")
         if option.metavar == "NAME":
             check_variable_name(text, source.spelled)
+        elif option.metavar == "ID=REASON":
+            check_silence(name, value, source.spelled)
         elif not equals:
             raise ConfigError(f"{source.spelled}={text}: must have the form NAME=VALUE")
         else:
@@ -276,7 +278,12 @@ def _profile_values(values: Values) -> Values:
         return {}
     profile = profile_named(values["profile"].value)
     source = Source("profile", f"profile {profile.name}")
-    return {key: Given(value, source) for key, value in profile.defaults.items()}
+    found = dict(profile.defaults)
+    if profile.tags:
+        found["git_tags"] = "true"
+    if profile.depth is not None:
+        found["git_depth"] = str(profile.depth)
+    return {key: Given(value, source) for key, value in found.items()}
 
 
 def _config(values: Values) -> Config:

@@ -33,7 +33,7 @@ from ..workspace.launcher import Launcher, PhaseRules, PhaseSwitch, Running, Unu
 from ..workspace.paths import bind
 from .layers import LayerBuilder
 from .scripts import ScriptRun, ScriptRunner, log_path_of
-from .spec import State, WorkspaceSpec
+from .spec import SCRIPT_PHASES, State, WorkspaceSpec
 
 __all__ = ["StartedWorkspace", "WorkspaceStarter"]
 
@@ -238,7 +238,14 @@ class WorkspaceStarter:
             yield self._store.ensure(self._builder.clean(spec))
             return
         setup = self._store.ensure(self._builder.setup(spec))
-        self._cached_setups.tell(spec.snapshot, setup)
+        names = {phase: one.short_name for phase in SCRIPT_PHASES if (one := spec.script(phase))}
+        self._cached_setups.tell(
+            spec.snapshot,
+            setup,
+            setup=names.get("setup", ""),
+            resume=names.get("resume", ""),
+            scripts=spec.given.texts,
+        )
         yield setup
         if top == "ready":
             recipe = self._builder.ready(spec, setup)

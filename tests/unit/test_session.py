@@ -184,6 +184,8 @@ def test_network_secrets(world, monkeypatch):
     The proxy gets the value, and workspaces the placeholder, of which the key depends.
     """
     monkeypatch.setenv("T", "geheim-7")
+    # The repository of the fake workspaces has no files to read.
+    monkeypatch.setattr("pytest_codex_workspace.session.as_in_settings", lambda given, *_: given)
     keys = []
     for hosts in ({}, {"T": ("api.test",)}):
         with world.session(network_secret=hosts, profile="current") as session:

@@ -14,7 +14,7 @@ import pytest
 from pytest_codex_workspace.cli.doctor import finding_lines
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.doctor.checks import run_all
-from pytest_codex_workspace.doctor.result import Finding, error, from_error, ok, some, warning
+from pytest_codex_workspace.doctor.result import NamedResult, error, from_error, ok, some, warning
 from pytest_codex_workspace.doctor.runner import Check, in_thread, needs, run_checks
 from pytest_codex_workspace.errors import CodexWorkspaceError, EngineError, ProjectionError
 from pytest_codex_workspace.options.config import Config
@@ -244,8 +244,9 @@ def test_json_has_one_event_per_line(machine, tmp_path, doctor):
     for one in found:
         assert fields == [name for name in one if name in fields]
         assert (one["status"] == "ok") == (one["remedy"] == "")
-    by_check = {one["check"]: one["status"] for one in found if one["group"] == "repository"}
-    assert ("ok", "error", "warning") == tuple(by_check[n] for n in ("commit", "syntax", "set -e"))
+    by_check = {one["check"]: one["status"] for one in found}
+    names = ("commit", "script-syntax", "findings")
+    assert ("ok", "error", "ok") == tuple(by_check[one] for one in names)
 
 
 def test_nothing_is_written_except_the_own_directories(machine, tmp_path):
@@ -281,8 +282,8 @@ def test_a_finding_is_printed_with_its_status_and_remedy():
     """
     On a terminal, the status is coloured.
     """
-    plain = Finding("g", "name", warning("one\ntwo", "fix it"))
-    red = Finding("g", "n", error("x", "y"))
+    plain = NamedResult("g", "name", warning("one\ntwo", "fix it"))
+    red = NamedResult("g", "n", error("x", "y"))
 
     assert ["  warning  name             one", "           two", "           fix it"] == list(
         finding_lines(plain, coloured=False)

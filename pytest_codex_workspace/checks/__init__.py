@@ -1,0 +1,1 @@
+"""What `codex-workspace check` finds in a repository: findings, and the rules that read files."""

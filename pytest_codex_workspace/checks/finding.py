@@ -1,0 +1,155 @@
+"""A finding about a repository, and the table of all that can be found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+__all__ = ["CHECKS", "LEVELS", "READ", "RUN", "CheckInfo", "Finding", "Level"]
+
+Level = Literal["error", "warning", "note"]
+"""`error`: it will not work in Codex; `warning`: it may not; `note`: good to know."""
+
+LEVELS: tuple[Level, ...] = ("error", "warning", "note")
+"""The levels, the worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckInfo:
+    """
+    A kind of finding.
+
+    Attributes:
+        id: its name for users, who silence findings by it; docs/checks.md has a section for it.
+        level: the level of its findings, unless one says otherwise.
+        title: what is wrong, in a few words.
+    """
+
+    id: str
+    level: Level
+    title: str
+
+
+READ: tuple[CheckInfo, ...] = (
+    CheckInfo("git-tags", "warning", "The version is computed from tags, which may not arrive"),
+    CheckInfo("git-remote", "error", "A command needs a remote"),
+    CheckInfo("git-branch", "error", "A command needs a branch other than the one checked out"),
+    CheckInfo("git-identity", "error", "A command commits, but git has no identity"),
+    CheckInfo("git-history", "warning", "The clone has only a part of the history or its objects"),
+    CheckInfo("git-lfs", "warning", "Files are committed as LFS pointers"),
+    CheckInfo("git-filter", "warning", "Files are committed through a filter of git"),
+    CheckInfo("git-submodule", "error", "A submodule cannot be fetched"),
+    CheckInfo("git-uncommitted", "warning", "Changes are not committed"),
+    CheckInfo("ssh-dependency", "error", "A dependency is fetched over ssh"),
+    CheckInfo("runtime-version", "warning", "The repository needs another version of a runtime"),
+    CheckInfo("runtime-missing", "warning", "A runtime is not in the image"),
+    CheckInfo("docker", "error", "A command needs Docker"),
+    CheckInfo("docker-services", "note", "Services are described for Docker"),
+    CheckInfo("download-host", "warning", "A download is from a host outside Codex's presets"),
+    CheckInfo("browser", "warning", "Tests need a browser"),
+    CheckInfo("trust-store", "warning", "A client has certificates of its own"),
+    CheckInfo("script-missing", "error", "A script is not in the commit"),
+    CheckInfo("script-syntax", "error", "A script is not valid bash"),
+    CheckInfo("script-crlf", "warning", "A script has Windows line endings"),
+    CheckInfo("script-executable", "error", "A script is run, but is not executable"),
+    CheckInfo("script-errors", "warning", "A script continues after a failed command"),
+    CheckInfo("script-location", "warning", "A script looks for the repository beside itself"),
+    CheckInfo("hidden-download", "warning", "The failure of a download is hidden"),
+    CheckInfo("export-lost", "warning", "An exported variable is lost when the script ends"),
+    CheckInfo("daemon", "warning", "A script starts a process that later commands miss"),
+    CheckInfo("prompt", "warning", "A command may ask a question that nobody answers"),
+    CheckInfo("sudo", "warning", "A command needs sudo"),
+    CheckInfo("yarn-global", "error", "Yarn is installed over the one that is there"),
+    CheckInfo("corepack-host", "warning", "Corepack asks a host outside the presets"),
+    CheckInfo("httpx-no-proxy", "error", "httpx before 0.24.1 cannot read NO_PROXY"),
+    CheckInfo("resume-script", "note", "Changed dependencies do not reach a cached setup"),
+)
+"""What is found by reading the commit, without an engine."""
+
+RUN: tuple[CheckInfo, ...] = ()
+"""What is found by running the repository in a workspace."""
+
+CHECKS: Mapping[str, CheckInfo] = MappingProxyType({one.id: one for one in (*READ, *RUN)})
+"""All kinds of findings by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    Something that does not work in Codex, or may not.
+
+    Attributes:
+        id: a key of `CHECKS`.
+        level: how bad it is.
+        what: what was found, in one sentence without a full stop.
+        in_codex: what Codex would do, or that this is not known.
+        remedy: what to do about it.
+        path: the file, from the top of the repository; `None` if there is none.
+        line: the line in that file, from 1; `None` if the whole file is meant.
+        silenced: the reason for which the repository silences this finding; empty if it does not.
+    """
+
+    id: str
+    level: Level
+    what: str
+    in_codex: str
+    remedy: str
+    path: str | None = None
+    line: int | None = None
+    silenced: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        check: str,
+        what: str,
+        in_codex: str,
+        remedy: str,
+        *,
+        path: str | None = None,
+        line: int | None = None,
+        level: Level | None = None,
+    ) -> Finding:
+        """
+        Return a finding with the level of its check, unless *level* says otherwise.
+
+        Args:
+            check: a key of `CHECKS`.
+            what, in_codex, remedy, path, line: as the attributes.
+            level: a level other than the usual one.
+        """
+        usual = CHECKS[check].level
+        return cls(check, level or usual, what, in_codex, remedy, path, line)
+
+    @property
+    def where(self) -> str:
+        """
+        The place as `path:line`; empty if there is none.
+        """
+        if self.path is None:
+            return ""
+        return self.path if self.line is None else f"{self.path}:{self.line}"
+
+    @property
+    def title(self) -> str:
+        """
+        The title of its check.
+        """
+        return CHECKS[self.id].title
+
+    def to_dict(self) -> dict[str, str | int | None]:
+        """
+        Return the finding as plain data for JSON.
+        """
+        return {
+            "id": self.id,
+            "level": self.level,
+            "what": self.what,
+            "in_codex": self.in_codex,
+            "remedy": self.remedy,
+            "path": self.path,
+            "line": self.line,
+            "silenced": self.silenced,
+        }

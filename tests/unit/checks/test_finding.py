@@ -1,0 +1,68 @@
+"""The table of checks, and findings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.checks.finding import CHECKS, LEVELS, READ, RUN, Finding
+
+
+def test_each_id_is_there_once():
+    """
+    No two kinds of findings have one id, and ids are plain words.
+    """
+    every = [*READ, *RUN]
+
+    assert len(every) == len(CHECKS)
+    assert [] == [one.id for one in every if not re.fullmatch(r"[a-z]+(-[a-z]+)*", one.id)]
+    assert {one.level for one in every} <= set(LEVELS)
+    assert [] == [one.id for one in every if one.title.endswith(".") or not one.title]
+
+
+def test_a_finding_has_the_level_of_its_check():
+    """
+    Without a level of its own, a finding has that of its check.
+    """
+    usual = Finding.of("git-tags", "what", "codex", "remedy")
+    other = Finding.of("git-tags", "what", "codex", "remedy", level="note")
+
+    assert "warning" == usual.level == CHECKS["git-tags"].level
+    assert "note" == other.level
+    assert CHECKS["git-tags"].title == usual.title
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "expected"), [(None, None, ""), ("a.py", None, "a.py"), ("a.py", 3, "a.py:3")]
+)
+def test_where(path, line, expected):
+    """
+    The place is written as compilers do.
+    """
+    assert expected == Finding.of("docker", "w", "c", "r", path=path, line=line).where
+
+
+def test_an_unknown_id_is_refused():
+    """
+    What is not in the table cannot be found.
+    """
+    with pytest.raises(KeyError):
+        Finding.of("nonsense", "w", "c", "r")
+
+
+def test_each_id_has_a_section():
+    """
+    docs/checks.md explains each id in a section of its own, and no other.
+    """
+    page = (Path(__file__).parents[3] / "docs" / "checks.md").read_text("utf-8")
+    sections = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+    explained = {
+        one.partition("\n")[0]: one for one in sections if re.match(r"[a-z]+(-[a-z]+)*\n", one)
+    }
+
+    assert len(sections) == len({one.partition("\n")[0] for one in sections})
+    assert set(CHECKS) == set(explained)
+    assert [] == [name for name, text in explained.items() if "**Fix**" not in text]
+    assert [] == [name for name, text in explained.items() if "**In Codex**" not in text]
