@@ -370,6 +370,10 @@ def _uses_tags(found: Found) -> str:
         plain = plain[1:]
     if plain and plain[0] in _COMMANDS and "--snapshot" not in plain and "--version" not in plain:
         return f"`{plain[0]}` finds no tags"
+    if plain[:1] == ["lerna"] and (
+        {"changed", "version", "publish", "diff"}.intersection(plain[1:2]) or "--since" in plain
+    ):
+        return f"`{' '.join(plain[:2])}` compares with the last tag"
     if plain[1:3] in (["-m", "setuptools_scm"], ["-m", "hatchling"]) and plain[2] != "hatchling":
         return "`python -m setuptools_scm` finds no tags"
     return ""
