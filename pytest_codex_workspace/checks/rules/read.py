@@ -65,6 +65,7 @@ CLONE_RULES: tuple[CloneRule, ...] = (
     clone_state.uncommitted_changes,
     clone_state.submodule_addresses,
     clone_state.missing_scripts,
+    clone_state.files_not_committed,
     clone_state.script_syntax,
 )
 """Rules that ask git or bash of this machine."""
