@@ -7,7 +7,8 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from functools import cached_property
+from itertools import islice, zip_longest
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -15,7 +16,16 @@ from ..codex import RESUME, SETUP
 from ..text.bash_commands import Pipeline, ShellCommand, parse_script
 from .tree import CommittedTree
 
-__all__ = ["Found", "Role", "Script", "TestCommand", "collect_scripts", "json_line"]
+__all__ = [
+    "INTERPRETERS",
+    "Found",
+    "Role",
+    "Script",
+    "TestCommand",
+    "collect_scripts",
+    "json_line",
+    "path_from_top",
+]
 
 Role = Literal["setup", "resume", "called", "install", "test", "make"]
 """The scripts of Codex's environment; scripts that others call; what a package manager runs after
@@ -24,13 +34,21 @@ an installation; commands of tests; what a Makefile runs when it is read."""
 _LARGEST = 256 << 10
 """Characters of a script that are parsed. Larger ones have data inside."""
 
+_LONGEST_LINE = 4_000
+"""Characters of a line of a Makefile or justfile."""
+
 _MOST = 60
 """Scripts that are looked at."""
+
+_MOST_COMMANDS = 5_000
+"""Commands of a script that are looked at, and after how many no further script is."""
 
 _CONDITIONS = (["if"], ["elif"], ["while"], ["until"], ["!"])
 _GIVES_UP = frozenset({"exit", "return", "false", "die", "fail", "abort", "error", "fatal"})
 
-_INTERPRETERS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "source", "."})
+INTERPRETERS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "source", "."})
+"""Commands that run a file of commands."""
+
 _SHELLS_WITH_TEXT = frozenset({"bash", "sh", "dash", "zsh", "su", "runuser"})
 _TEXT_OPTION = re.compile(r"-[a-z]*c|--command")
 _INSTALL_HOOKS = ("preinstall", "install", "postinstall", "prepare", "preprepare", "postprepare")
@@ -86,7 +104,7 @@ class Found:
     tolerated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Script:
     """
     A text of commands.
@@ -121,7 +139,11 @@ class Script:
         """
         Yield the commands in the order of the text, those in others after them.
         """
-        yield from self._commands(self.pipelines, tolerated=False)
+        yield from self._every
+
+    @cached_property
+    def _every(self) -> tuple[Found, ...]:
+        return tuple(islice(self._commands(self.pipelines, tolerated=False), _MOST_COMMANDS))
 
     def _commands(self, pipelines: Sequence[Pipeline], *, tolerated: bool) -> Iterator[Found]:
         for pipeline, following in zip_longest(pipelines, pipelines[1:]):
@@ -205,6 +227,7 @@ class _Collector:
         self._found: dict[tuple[str | None, int | None], Script] = {}
         self._packages = {"": _Package(tree, "package.json")}
         self._makefile = _Makefile(tree)
+        self._commands = 0
 
     def collect(
         self, tests: Iterable[TestCommand], given: Mapping[Role, tuple[str, str]]
@@ -242,18 +265,12 @@ class _Collector:
         key = (script.path, script.first)
         if key in self._found or len(self._found) >= _MOST:
             return
-        text = script.text if len(script.text) <= _LARGEST else ""
-        script = Script(
-            script.path,
-            script.role,
-            script.text,
-            script.mode,
-            script.first,
-            script.one_line,
-            parse_script(text),
-        )
+        whole = len(script.text) <= _LARGEST and self._commands < _MOST_COMMANDS
+        pipelines = parse_script(script.text) if whole else []
+        script = replace(script, text=script.text[:_LARGEST], pipelines=pipelines)
         self._found[key] = script
         for found in script.commands():
+            self._commands += 1
             self._follow(script, found.command)
 
     def _follow(self, script: Script, command: ShellCommand) -> None:
@@ -277,7 +294,7 @@ class _Collector:
         Return the path of the script that a command runs, if it is in the commit.
         """
         named = words[0]
-        if named in _INTERPRETERS:
+        if named in INTERPRETERS:
             rest = [one for one in words[1:] if not one.startswith(("-", "+"))]
             if "-c" in words or not rest:
                 return None
@@ -285,7 +302,7 @@ class _Collector:
         elif "/" not in named:
             return None
         for above in ("", str(PurePosixPath(script.path or "").parent)):
-            path = _inside(above, named)
+            path = path_from_top(above, named)
             file = self._tree.files.get(path)
             if file is not None and path.rpartition(".")[2] not in ("py", "js", "rb", "pl", "ts"):
                 return path if self._is_shell(path, named=words[0] != named) else None
@@ -312,6 +329,8 @@ class _Collector:
         path = next((one for one in ("justfile", "Justfile") if one in self._tree.files), "")
         inside = False
         for number, line in enumerate(self._tree.text(path).splitlines(), 1) if path else ():
+            if len(line) > _LONGEST_LINE:
+                continue
             if line[:1] not in (" ", "\t", ""):
                 inside = bool(re.match(rf"@?({'|'.join(_TEST_TARGETS)})\b[^=]*:(?!=)", line))
             elif inside and line.strip():
@@ -365,7 +384,7 @@ def _run_names(words: list[str]) -> list[str]:
     return rest[:1] if words[0] in ("yarn", "pnpm") else []
 
 
-def _inside(above: str, named: str) -> str:
+def path_from_top(above: str, named: str) -> str:
     """
     Return a path from the top; empty if it leads out of it. What is substituted in front of it is
     taken for the top or the folder of the script.
@@ -428,7 +447,9 @@ class _Makefile:
         self._recipes: dict[str, list[tuple[int, str]]] = {}
         self._needs: dict[str, list[str]] = {}
         targets: list[str] = []
-        for number, line in _joined(tree.text(self.path)):
+        for number, line in _joined(tree.text(self.path)[:_LARGEST]):
+            if len(line) > _LONGEST_LINE:
+                continue
             if line.startswith("\t"):
                 if command := line.strip().lstrip("@-+ "):
                     for one in targets:
@@ -436,7 +457,7 @@ class _Makefile:
                 continue
             if line.lstrip().startswith("#"):
                 continue
-            for found in _MAKE_SHELL.finditer(line):
+            for found in islice(_MAKE_SHELL.finditer(line), _MOST):
                 self.shells.append((number, _as_bash(_balanced(line, found.end()))))
             if (assigned := re.match(r"\w+\s*!=\s*(.+)", line)) is not None:
                 self.shells.append((number, _as_bash(assigned[1])))

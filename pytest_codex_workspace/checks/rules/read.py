@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from ...text.phrases import counted, first_of, was
 from ..clone import Clone
 from ..finding import LEVELS, Finding
 from ..repository import CheckedRepository
@@ -63,10 +66,12 @@ CLONE_RULES: tuple[CloneRule, ...] = (
     clone_state.uncommitted_changes,
     clone_state.submodule_addresses,
     clone_state.missing_scripts,
+    clone_state.files_not_committed,
     clone_state.script_syntax,
 )
 """Rules that ask git or bash of this machine."""
 
+_SHOWN = 5
 _MOST = 20
 """Findings of one id that are shown. A hundred calls of `git fetch` are one problem."""
 
@@ -106,6 +111,15 @@ def apply_rules(repo: CheckedRepository) -> Iterator[Finding]:
     """
     for rule in RULES:
         yield from rule(repo)
+    if unread := sorted(repo.tree.unread):
+        yield Finding.of(
+            "not-read",
+            f"{counted(len(unread), 'file')} that the checks would read "
+            f"{was(len(unread))} not: {first_of(unread, _SHOWN)}",
+            "What is in them counts there, and is not known here.",
+            "Split the files if they are manifests; otherwise silence the finding.",
+            path=unread[0],
+        )
 
 
 def arranged(findings: Iterable[Finding]) -> list[Finding]:
@@ -123,9 +137,16 @@ def sort_key(finding: Finding) -> tuple[int, str, str, int]:
     return level, finding.id, finding.path or "", finding.line or 0
 
 
-def _bounded(findings: Iterable[Finding]) -> Iterator[Finding]:
-    count: dict[str, int] = {}
+def _bounded(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """
+    Yield the first findings of each id. The last of many says how many more there are.
+    """
+    count = Counter(one.id for one in findings)
+    seen: Counter[str] = Counter()
     for one in findings:
-        count[one.id] = count.get(one.id, 0) + 1
-        if count[one.id] <= _MOST:
+        seen[one.id] += 1
+        more = count[one.id] - _MOST
+        if seen[one.id] < _MOST or (seen[one.id] == _MOST and not more):
             yield one
+        elif seen[one.id] == _MOST:
+            yield replace(one, what=f"{one.what} (and {more} more findings of this id)")
