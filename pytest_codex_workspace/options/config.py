@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..network.rules.upstream import ENVIRONMENT, InvalidUpstream, choose
@@ -16,6 +16,9 @@ from ..text.phrases import did_you_mean
 from ..text.units import parse_duration, parse_size
 from ..unpatched import clock
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoConfigMode
+
+if TYPE_CHECKING:
+    from .services import ServiceSpec
 
 __all__ = ["SCOPES", "Config", "check_environment", "check_variable_name"]
 
@@ -39,7 +42,8 @@ class Config:
     name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
     `started` is the start of the run in seconds since the epoch; with
     `renew_cassette`, recording first removes earlier requests of the setup scripts
-    from the cassette; `notes` are lines to show about the repository's file.
+    from the cassette; `services` are in the order in which they start; `notes` are lines to
+    show about the repository's file.
     """
 
     repo: Path | None = None
@@ -68,6 +72,7 @@ class Config:
     # The URL may contain a password.
     upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
     renew_cassette: bool = False
+    services: tuple[ServiceSpec, ...] = ()
     notes: tuple[str, ...] = ()
     started: float = field(default_factory=clock.wall_time)
 
@@ -141,6 +146,8 @@ class Config:
             )
         if "upstream_proxy" in checked:
             _check_upstream(checked["upstream_proxy"], called("upstream-proxy"))
+        if "services" in values:
+            checked["services"] = tuple(values["services"].values())
         return cls(**checked)
 
 

@@ -62,6 +62,8 @@ def widenings(values: Values) -> list[Widening]:
         if given.source.kind != "file":
             continue
         name, _, entry = key.partition(".")
+        if name not in by_key:
+            continue  # Services run inside of the workspace, as the tests do.
         effect = _effect(by_key[name], entry, given)
         if effect:
             shown = f"{given.source.name}: {entry}" if name == "secret" else given.source.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..codex import INSIDE, RESUME, SETUP
@@ -18,11 +18,13 @@ from ..network.rules.request import Request
 from ..options.config import Config
 from ..reporting.output import Output
 from ..secrets.secrets import NO_SECRETS, Secrets
+from ..services.daemons import daemon_warning, list_daemons, without_services
 from ..text.option_names import spell_option
 from ..text.phrases import counted, cut_middle
 from ..text.questions import NOBODY_ANSWERS, question_in
 from ..unpatched import clock
 from ..workspace.channel import Channel
+from ..workspace.handle import Daemon
 from ..workspace.launcher import Launcher, Running
 from ..workspace.result import out_of_memory
 from .failed_command import LastFailure, advice_on
@@ -86,12 +88,14 @@ class ScriptRun:
         duration: seconds.
         requests: what it requested.
         log_path: everything that it printed, if it ran on this machine.
+        daemons: what was alive when it ended, servers first.
     """
 
     output: str
     duration: float
     requests: tuple[Request, ...] = ()
     log_path: Path | None = None
+    daemons: tuple[Daemon, ...] = ()
 
 
 class ScriptRunner:
@@ -126,7 +130,7 @@ class ScriptRunner:
                 step.latest = line
 
             try:
-                return run_script(
+                run = run_script(
                     running.channel,
                     script,
                     project=spec.project,
@@ -140,6 +144,19 @@ class ScriptRunner:
             except SetupError as error:
                 error.shown = error.shown and self._output.mode != "quiet"
                 raise
+        return self._with_daemons(running, phase, run, spec)
+
+    def _with_daemons(
+        self, running: Running, phase: Phase, run: ScriptRun, spec: WorkspaceSpec
+    ) -> ScriptRun:
+        """
+        Return *run* with what it left running, and warn of servers that tests will miss.
+        """
+        daemons = list_daemons(running.channel, spec.secrets.redaction)
+        servers = without_services(daemons, spec.services)
+        if warning := daemon_warning(_SCRIPTS[phase], servers, resume=phase == "resume"):
+            self._output.note(f"warning: {warning}")
+        return replace(run, daemons=daemons)
 
     def _requests(self, running: Running, phase: Phase) -> list[Request]:
         return [one for one in self._launcher.requests(running) if one.phase == phase]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..network.matching import Phase
 from ..network.rules.policy import HTTPS_ONLY, Policy
 from ..projection.repository import RepositorySnapshot
 from ..secrets.secrets import NO_SECRETS, Secrets
+
+if TYPE_CHECKING:
+    from ..options.services import ServiceSpec
 
 __all__ = ["State", "WorkspaceSpec"]
 
@@ -39,6 +42,7 @@ class WorkspaceSpec:
             replayed, else empty.
         secrets: variables that only its scripts get.
         scope: what keeps its setup from other clones of the repository; see `scope`.
+        services: what runs in it beside the tests, in the order in which they start.
     """
 
     snapshot: RepositorySnapshot
@@ -50,6 +54,7 @@ class WorkspaceSpec:
     setup_cassette_digest: str = ""
     secrets: Secrets = NO_SECRETS
     scope: str = ""
+    services: tuple[ServiceSpec, ...] = ()
 
     @property
     def project(self) -> str:
@@ -63,6 +68,13 @@ class WorkspaceSpec:
         Return whether setup scripts are part of a workspace in *state*.
         """
         return state != "clean" and self.snapshot.scripts_tree is not None
+
+    def services_in(self, state: State) -> tuple[ServiceSpec, ...]:
+        """
+        Return the services of a workspace in *state*. Before both scripts have run, it has none:
+        what a service needs may not be installed yet.
+        """
+        return () if state in ("clean", "setup") else self.services
 
     def policy_in(self, phase: Phase) -> Policy:
         """
