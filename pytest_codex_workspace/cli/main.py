@@ -88,7 +88,7 @@ def execute(argv: Sequence[str]) -> tuple[int, int | None]:
     """
     with spelled("--{}"):
         words, command = exec_.split_arguments(argv)
-        parser = command_parser()
+        parser = command_parser(words[0] if words else None)
         if not words:
             parser.print_help(sys.stderr)
             return FAILED, None
@@ -151,9 +151,10 @@ def command_names() -> list[str]:
     return [_name(module) for modules in _GROUPS.values() for module in modules]
 
 
-def command_parser() -> CommandParser:
+def command_parser(word: str | None = None) -> CommandParser:
     """
-    Return the parser of the command with all its subcommands.
+    Return the parser of the command with all its subcommands. If *word* is one of them, the others
+    are left out, because their hundreds of options take time.
     """
     parser = _MainParser(prog="codex-workspace", usage="%(prog)s [-h] [--version] COMMAND ...")
     parser.add_argument("--version", action=_Version, help=_OPTIONS[1][1])
@@ -163,9 +164,9 @@ def command_parser() -> CommandParser:
         required=True,
         parser_class=CommandParser,
     )
-    for modules in _GROUPS.values():
-        for module in modules:
-            module.register(commands)
+    modules = [module for group in _GROUPS.values() for module in group]
+    for module in [one for one in modules if _name(one) == word] or modules:
+        module.register(commands)
     return parser
 
 
