@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..workspace.channel import Channel
 
 __all__ = [
+    "LIST_DAEMONS",
     "daemon_warning",
     "daemons_from",
     "explain_refusal",
@@ -35,7 +36,7 @@ _OUTPUT = 1 << 20
 
 # Linux shows the descriptors of a process only to its own user, so the program becomes that user
 # for each look. It runs before anything is saved, and whatever it prints is only text.
-_LIST = r"""
+LIST_DAEMONS = r"""
 import json, os, re, time
 end = time.monotonic() + 5
 def read(path):
@@ -130,7 +131,7 @@ def list_daemons(channel: Channel, redaction: Redaction) -> tuple[Daemon, ...]:
     """
     try:
         result = channel.run(
-            ["python3", "-I", "-S", "-c", _LIST], cwd="/", timeout=_SECONDS, limit=_OUTPUT
+            ["python3", "-I", "-S", "-c", LIST_DAEMONS], cwd="/", timeout=_SECONDS, limit=_OUTPUT
         )
         return daemons_from(json.loads(redaction.data(result.stdout_bytes)))
     except WorkspaceLost:

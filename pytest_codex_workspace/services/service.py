@@ -16,7 +16,7 @@ from .readiness import Readiness, argv_of
 if TYPE_CHECKING:
     from ..options.services import ServiceSpec
     from ..reporting.output import Output
-    from ..secrets.redaction import Redaction
+    from ..secrets.secrets import Secrets
     from ..workspace.channel import Channel
     from ..workspace.process import Process
 
@@ -43,24 +43,24 @@ class Service:
         spec: the declaration.
         channel: its workspace.
         project: the project directory.
-        redaction: removes secrets from its output.
+        secrets: are removed from its output.
 
     Attributes:
         spec: the declaration.
     """
 
-    def __init__(
-        self, spec: ServiceSpec, channel: Channel, project: str, redaction: Redaction
-    ) -> None:
+    def __init__(self, spec: ServiceSpec, channel: Channel, project: str, secrets: Secrets) -> None:
         self.spec = spec
         self._channel = channel
-        self._redaction = redaction
+        # Their values may be read later, when a phase needs them.
+        self._secrets = secrets
         self._readiness = Readiness(spec, channel, project)
         self._output = _OutputTail((spec.ready.output or "").encode())
         self._process: Process | None = None
         self._reader: threading.Thread | None = None
         self._began = 0.0
         self._stopped = False
+        self._suspended = False
 
     def __repr__(self) -> str:
         return f"<Service {self.name} {'running' if self.running else 'not running'}>"
@@ -165,6 +165,26 @@ class Service:
         )
         self._join()
 
+    def suspend(self) -> None:
+        """
+        Note whether the service runs, before every process of the workspace is ended.
+        """
+        # In a phase without services, and after it, they stay as they were.
+        self._suspended = self._suspended or self.running
+        self._stopped = self._stopped or self._suspended
+
+    def resume(self) -> None:
+        """
+        Start the service if it ran when it was suspended.
+
+        Raises:
+            ServiceError: it does not become ready.
+            WorkspaceLost: the workspace has ended.
+        """
+        if self._suspended:
+            self._suspended = False
+            self.start()
+
     def describe_end(self, lines: int = _TAIL) -> list[str]:
         """
         Return what to show if the service has ended by itself: its exit code, and the last lines
@@ -208,7 +228,7 @@ class Service:
         self._reader.start()
 
     def _read(self, process: Process) -> None:
-        hidden = self._redaction.stream()
+        hidden = self._secrets.redaction.stream()
         try:
             while piece := process.stdout.piece():
                 self._output.feed(hidden.feed(piece))
@@ -267,7 +287,7 @@ class Service:
 
     def _error(self, message: str, remedy: str, exit_code: int | None = None) -> ServiceError:
         return ServiceError(
-            self._redaction.text(message),
+            self._secrets.redaction.text(message),
             service=self.name,
             exit_code=exit_code,
             output=self.output,
@@ -346,6 +366,24 @@ class Services(Mapping[str, Service]):
                     step.latest = line
 
                 service.start(said)
+
+    def suspend(self) -> None:
+        """
+        Note which of them run, before every process of the workspace is ended.
+        """
+        for service in self._services.values():
+            service.suspend()
+
+    def resume(self) -> None:
+        """
+        Start those that ran when they were suspended, in their order.
+
+        Raises:
+            ServiceError: one does not become ready.
+            WorkspaceLost: the workspace has ended.
+        """
+        for service in self._services.values():
+            service.resume()
 
 
 class _OutputTail:

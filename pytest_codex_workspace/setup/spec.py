@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..network.matching import Phase
 from ..network.rules.policy import HTTPS_ONLY, Policy
+from ..options.profiles import SEED, Profile, runtime_variables
 from ..projection.repository import RepositorySnapshot
 from ..secrets.secrets import NO_SECRETS, Secrets
 
@@ -43,6 +44,7 @@ class WorkspaceSpec:
         secrets: variables that only its scripts get.
         scope: what keeps its setup from other clones of the repository; see `scope`.
         services: what runs in it beside the tests, in the order in which they start.
+        profile: whose rules it follows.
     """
 
     snapshot: RepositorySnapshot
@@ -55,6 +57,14 @@ class WorkspaceSpec:
     secrets: Secrets = NO_SECRETS
     scope: str = ""
     services: tuple[ServiceSpec, ...] = ()
+    profile: Profile = SEED
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """
+        The variables of every phase besides Codex's: those of the profile, and `env`.
+        """
+        return {**runtime_variables(self.profile), **self.env}
 
     @property
     def project(self) -> str:

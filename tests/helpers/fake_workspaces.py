@@ -31,6 +31,7 @@ from pytest_codex_workspace.in_container import workspace_agent as wire
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.projection.repository import RepositorySnapshot
 from pytest_codex_workspace.reporting.output import Output
+from pytest_codex_workspace.services.daemons import LIST_DAEMONS
 from pytest_codex_workspace.session import Session
 from pytest_codex_workspace.setup.scripts import RUN
 from tests.fakes.engine import FakeEngine
@@ -43,7 +44,6 @@ AGENT = "/opt/codex/workspace_agent.py"
 HISTORY = "/root/history"
 """A file of the workspace that scripts add a line to."""
 
-LIST_DAEMONS = ["python3", "-I", "-S", "-c"]
 MERGED = 'exec 2>&1; exec "$@"'
 
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -136,6 +136,8 @@ class World:
         """What is alive when a script ends."""
         self.services: dict[str, int | None] = {}
         """Exit code of services by command; `None` if they keep running."""
+        self.found_secrets = b'{"found": [], "complete": true}'
+        """What the search for secrets in a workspace answers."""
         self.before_create: Callable[[ImageInfo], None] | None = None
         """Called with the image of which a workspace is about to be created."""
         self.on_call: Callable[[str], None] | None = None
@@ -420,6 +422,12 @@ class _Proxy:
                 self._workspaces[address] = workspace, message["phase"]
                 policy, cassette = message["policy"]["name"], message.get("cassette")
                 self._registered.append((message["phase"], policy, cassette))
+            elif message["op"] == "policy":
+                address = message["address"]
+                workspace, phase = self._workspaces[address]
+                phase = message.get("phase", phase)
+                self._workspaces[address] = workspace, phase
+                self._registered.append((phase, message["policy"]["name"], message.get("cassette")))
             elif message["op"] == "release":
                 self._workspaces.pop(message["address"], None)
             elif message["op"] == "free":
@@ -430,6 +438,9 @@ class _Proxy:
         data = json.dumps(message).encode() + b"\n"
         with self._lock:
             self._stdout.write(data)
+
+
+_SEARCH = "the search for secrets"
 
 
 class _Agent:
@@ -462,6 +473,9 @@ class _Agent:
             return
         if kind == wire.STDIN_EOF:
             path, data = self._writes.pop(number)
+            if path == _SEARCH:
+                self._finish(number, 0, self._world.found_secrets)
+                return
             self._write(path, data)
             self._answer(wire.DONE, number)
             return
@@ -494,7 +508,7 @@ class _Agent:
                 self._note(f"project {plan['head'][:4]}")
         elif argv[:3] == ["bash", "-c", RUN]:
             code, output = self._script(argv[4])
-        elif argv[:4] == LIST_DAEMONS:
+        elif argv[-1] == LIST_DAEMONS:
             output = json.dumps(self._world.daemons).encode()
         elif argv[2] == MERGED:
             self._world.trace.append(f"service:{argv[-1]}")
@@ -504,6 +518,10 @@ class _Agent:
                 return
             del request["window"]
             code = self._world.services[argv[-1]] or 0
+        elif argv[:3] == ["python3", "-I", "-S"]:
+            # It ends once it has read its input.
+            self._writes[number] = _SEARCH, b""
+            return
         elif argv[:3] == ["bash", "--login", "-c"]:
             self._world.shell_commands.append(argv[-1])
             results = self._world.shell_results.items()
@@ -512,6 +530,9 @@ class _Agent:
             raise AssertionError(f"the agent of this test does not know the command {argv}")
         if "window" in request:
             self._answer(wire.STARTED, number, pid=2)
+        self._finish(number, code, output)
+
+    def _finish(self, number: int, code: int, output: bytes) -> None:
         self._send(wire.STDERR if code else wire.STDOUT, number, output)
         self._answer(
             wire.EXIT,
@@ -612,7 +633,7 @@ class LocalAgent:
             script = str(self._root / "codex-projection/apply_projection.py")
             target = str(self._root / "workspace" / project)
             request["argv"] = [*request["argv"][:-1], script, target]
-        if kind == wire.EXEC and request["argv"][:4] == LIST_DAEMONS:
+        if kind == wire.EXEC and request["argv"][-1] == LIST_DAEMONS:
             # The processes of this machine are nobody's daemons.
             request["argv"] = ["echo", "[]"]
         for field_ in ("path", "cwd"):

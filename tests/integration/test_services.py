@@ -67,6 +67,11 @@ def test_services(codex_workspace_factory, codex_repo):
     ws.services["web"].restart()
     assert "resumed" == ws.exec("curl -sS localhost:8000/index.html").stdout.strip()
 
+    with ws.phase("setup"):
+        assert not ws.services["web"].running
+    assert all(one.running for one in ws.services.values())
+    assert 0 == ws.exec("curl -sS localhost:8000").exit_code
+
     # What services need may not be there before both scripts have run.
     assert {} == codex_workspace_factory(setup=False).services
 

@@ -11,7 +11,7 @@ import pytest
 from pytest_codex_workspace.errors import ServiceError
 from pytest_codex_workspace.options.services import ReadyWhen, ServiceSpec
 from pytest_codex_workspace.reporting.output import Output
-from pytest_codex_workspace.secrets.redaction import Redaction
+from pytest_codex_workspace.secrets.secrets import Secrets
 from pytest_codex_workspace.services.service import Service, Services
 from pytest_codex_workspace.workspace.channel import Channel
 
@@ -32,11 +32,13 @@ def make(channel: Channel) -> Iterator[Make]:
     Return a function that declares a service, which is stopped after the test.
     """
     made: list[Service] = []
+    secrets = Secrets(["TOKEN"], {"TOKEN": "hush-hush"})
+    assert secrets.values
 
     def declare(command: Any, **fields: Any) -> Service:
         ready = ReadyWhen(**fields.pop("ready", {}))
         spec = ServiceSpec("db", command, ready, **fields)
-        made.append(Service(spec, channel, "/", Redaction(["hush-hush"])))
+        made.append(Service(spec, channel, "/", secrets))
         return made[-1]
 
     yield declare
@@ -187,6 +189,33 @@ def test_a_service_that_ends_later_is_described(make: Make, tmp_path: Path) -> N
         "the end of its output:",
         "  | panic: two",
     ]
+
+
+def test_a_service_runs_in_its_own_phase_only(make: Make, port: int, channel: Channel) -> None:
+    """
+    Another phase ends every process; afterwards what ran is started again, and nothing else.
+    """
+    db = make(("python3", "-I", "-c", SERVE, str(port)), ready={"port": port})
+    stopped, background = make("exec sleep 600"), make("true", ready={"command": "true"})
+    services = Services([db])
+    for one in (db, stopped, background):
+        one.start()
+    stopped.stop()
+
+    for one in (services, stopped, background):
+        one.suspend()
+    # As ending every process does.
+    channel.run(["bash", "-c", 'kill -KILL "${1##* }"', "bash", db.output.splitlines()[0]])
+    while db.running:
+        pass
+    services.suspend()
+    assert [] == db.describe_end()
+    for one in (services, stopped, background):
+        one.resume()
+
+    assert db.running
+    assert 2 == db.output.count("pid")
+    assert not stopped.running
 
 
 def test_output_is_bounded_and_never_blocks_a_service(make: Make) -> None:
