@@ -105,8 +105,9 @@ print(json.dumps(sorted(daemons, key=lambda one: (not one["at"], not one["held"]
 """
 
 _RESTARTED = re.compile(
-    r"GradleDaemon|KotlinCompileDaemon|bazel|VBCSCompiler|MSBuild\.dll|nailgun|sccache|watchman|"
-    r"buck|sbt-launch|gpg-agent|ssh-agent|dirmngr|keyboxd|nx/src/daemon|turbo.*daemon"
+    r"(?<![\w-])(?:GradleDaemon|KotlinCompileDaemon|bazel|VBCSCompiler|MSBuild\.dll|nailgun|sccache|"
+    r"watchman|buck2?d?|sbt-launch\.jar|gpg-agent|ssh-agent|dirmngr|keyboxd|nx/src/daemon|"
+    r"turbo daemon)(?![\w-])"
 )
 """Helpers of build tools, which are started again by whoever needs them."""
 
@@ -286,7 +287,8 @@ def _declared(server: Daemon) -> str:
 
 
 def _named(servers: Sequence[Daemon]) -> str:
-    return first_of([_shown(one) for one in servers], _SHOWN)
+    # The workers of a server look all the same.
+    return first_of(list(dict.fromkeys(_shown(one) for one in servers)), _SHOWN)
 
 
 def _shown(server: Daemon) -> str:

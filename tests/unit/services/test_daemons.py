@@ -89,6 +89,9 @@ def test_only_servers_that_tests_can_miss_count() -> None:
     assert (REDIS, POSTGRES, NODE) == without_services(every, ())
     by_port = ServiceSpec("a", "start-it", ReadyWhen(port=6379))
     by_name = ServiceSpec("b", ("/usr/lib/postgresql/17/bin/postgres", "-D", "/d"))
+    # No part of a longer name.
+    bucket = Daemon("node", "node /workspace/bucket-list/bazel-like.js", (1,))
+    assert (bucket,) == without_services((bucket,), ())
     other = ServiceSpec("c", "node other.js; not-redis-server")
     assert (NODE,) == without_services(every, (by_port, by_name, other))
     assert (REDIS, POSTGRES, NODE) == without_services(every, (other,))
@@ -115,7 +118,8 @@ def test_a_process_that_keeps_the_output_open_is_named() -> None:
     """
     Codex waits for it, whether it listens or not.
     """
-    held = (replace(SLEEP, held_output=True), replace(REDIS, held_output=True), NODE)
+    worker = replace(SLEEP, held_output=True)
+    held = (worker, worker, replace(REDIS, held_output=True), NODE)
 
     first, second = daemon_warnings("setup-script.sh", held, (REDIS,))
 
