@@ -38,6 +38,7 @@ RUN_OPTIONS = (
     "image",
     "env",
     "secret",
+    "network-secret",
     "cache",
     "cache-ttl",
     "cache-size",

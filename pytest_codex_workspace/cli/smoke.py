@@ -42,7 +42,10 @@ def register(commands: Commands) -> None:
     """
     parser = add_command(commands, "smoke", SUMMARY, _SMOKE, _smoke)
     add_json(parser)
-    add_options(parser, tuple({*RUN_OPTIONS, "report"} - {"rev", "env", "cassette", "secret"}))
+    add_options(
+        parser,
+        tuple({*RUN_OPTIONS, "report"} - {"rev", "env", "cassette", "secret", "network-secret"}),
+    )
 
 
 def _smoke(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
+from ..network.rules.fields import PARSERS
 from ..network.rules.upstream import ENVIRONMENT, InvalidUpstream, choose
 from ..reporting.output import OutputMode
 from ..text.option_names import spell_option
@@ -39,7 +40,8 @@ class Config:
     """
     A checked set of options.
 
-    `repo` is `None` if none was given; `secret` has names only; a policy is a
+    `repo` is `None` if none was given; `secret` has names only, `network_secret` hosts by
+    name; a policy is a
     name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
     `started` is the start of the run in seconds since the epoch; with
     `renew_cassette`, recording first removes earlier requests of the setup scripts
@@ -54,6 +56,7 @@ class Config:
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
     secret: tuple[str, ...] = ()
+    network_secret: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cache: CacheMode = "auto"
     cache_ttl: float = 12 * 3600.0
     cache_size: int = 20_000_000_000
@@ -117,6 +120,11 @@ class Config:
         if "secret" in checked:
             checked["secret"] = _secrets(
                 checked["secret"], checked.get("env", {}), called("secret")
+            )
+        if "network_secret" in checked:
+            others = {**checked.get("env", {}), **dict.fromkeys(checked.get("secret", ()), "")}
+            checked["network_secret"] = _network_secrets(
+                checked["network_secret"], others, called("network-secret")
             )
         if "setup_timeout" in checked:
             checked["setup_timeout"] = _parse_seconds(
@@ -207,6 +215,30 @@ def _secrets(names: Sequence[str], env: Mapping[str, str], name: str) -> tuple[s
                 "one of the two"
             )
     return tuple(dict.fromkeys(names))
+
+
+def _network_secrets(
+    pairs: Sequence[str] | Mapping[str, str], others: Mapping[str, str], name: str
+) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for key, text in _environment(pairs, name).items():
+        if key in others:
+            raise ConfigError(
+                f"{name}={key}: {key} is also a plain variable (env) or a secret; remove one of "
+                "the two"
+            )
+        hosts = [one.strip() for one in text.split(",")]
+        try:
+            parsed = tuple(PARSERS["allow"](one) for one in hosts)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{name}={key}={text}: {error}") from None
+        # All hosts, or all of a top-level domain, is nobody's own.
+        if any("." not in one.removeprefix("*.") for one in parsed):
+            raise ConfigError(
+                f"{name}={key}={text}: name the hosts, such as api.example.com or *.example.com"
+            )
+        found[key] = parsed
+    return found
 
 
 def _parse_bytes(value: str, name: str) -> int:

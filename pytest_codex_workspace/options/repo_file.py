@@ -85,7 +85,7 @@ def shape_of(option: Option) -> Shape:
     if option.choices:
         return "choice"
     if option.repeatable:
-        return "variables" if option.metavar == "NAME=VALUE" else "names"
+        return "names" if option.metavar == "NAME" else "variables"
     return _SHAPES.get(option.metavar, "text")
 
 

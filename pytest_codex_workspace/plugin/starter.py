@@ -91,10 +91,11 @@ class Starter:
         """
         Note *workspace* where the reports of its test and the summary of the run find it.
         """
-        node, image = self._request.node, self._config.image
+        node, image, profile = self._request.node, self._config.image, self._config.profile
         reproduce = (
             f"codex-workspace shell {shlex.quote(str(snapshot.path))} "
             f"--rev={snapshot.head[:12]} --image={shlex.quote(image)} --from={state}"
+            + ("" if profile == "seed" else f" --profile={profile}")
         )
         attempt_of(node).workspaces.append((workspace, reproduce))
         tally = tally_of(self._request.config)
