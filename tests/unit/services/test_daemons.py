@@ -167,3 +167,9 @@ def test_the_server_is_chosen_by_port_or_socket() -> None:
     assert [] == explain_refusal(both, "connect ECONNREFUSED 127.0.0.1:9999")
     assert [] == explain_refusal(both, "AssertionError: 1 != 2 at localhost:5432")
     assert [] == explain_refusal((), "connection refused")
+    for elsewhere in (
+        "curl: (7) Failed to connect to example.com port 443: Could not connect to server",
+        "connect ECONNREFUSED 10.0.0.5:5432",
+        "could not connect to the licence server",
+    ):
+        assert [] == explain_refusal(both, elsewhere)
