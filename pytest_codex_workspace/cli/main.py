@@ -29,6 +29,7 @@ from . import (
     config,
     doctor,
     exec_,
+    init,
     policy,
     report,
     run,
@@ -42,13 +43,13 @@ from .printing import print_event, print_requests, show, shown_on_stderr
 from .streams import OutputError, discard_output
 from .table import table
 
-__all__ = ["command_parser", "execute", "flushed", "main"]
+__all__ = ["command_names", "command_parser", "execute", "flushed", "main"]
 
 _GROUPS = {
     "Start a workspace": (run, shell, exec_),
     "Inspect": (doctor, check, smoke, report, config, trust, policy),
     "Images and cache": (build, cache, cassette, ca, clean),
-    "Other": (compose, completion),
+    "Other": (init, compose, completion),
 }
 
 _DESCRIPTION = """\
@@ -142,6 +143,13 @@ def flushed(code: int) -> int:
     except OSError as error:
         return _output_failed(error)
     return code
+
+
+def command_names() -> list[str]:
+    """
+    Return the names of all commands.
+    """
+    return [_name(module) for modules in _GROUPS.values() for module in modules]
 
 
 def command_parser(word: str | None = None) -> CommandParser:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..checks.silence import problem_of_silence
 from ..errors import ConfigError
@@ -20,6 +20,9 @@ from ..unpatched import clock
 from .profiles import ProfileName
 from .script_text import STANDARD_INPUT, GivenScripts, ScriptText, read_script
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, Methods, PushWhen, RepoConfigMode
+
+if TYPE_CHECKING:
+    from .services import ServiceSpec
 
 __all__ = ["SCOPES", "Config", "check_environment", "check_silence", "check_variable_name"]
 
@@ -45,8 +48,8 @@ class Config:
     `git_depth` is `None` for all; `silence` has the reason for each id; `started` is the
     start of the run in seconds since the epoch; with `renew_cassette`, recording first
     removes earlier requests of the setup scripts from the cassette; `setup_script` and
-    `maintenance_script` have been read; `notes` are lines to show about the repository's
-    file.
+    `maintenance_script` have been read; `services` are in the order in which they start;
+    `notes` are lines to show about the repository's file.
     """
 
     repo: Path | None = None
@@ -83,6 +86,7 @@ class Config:
     # The URL may contain a password.
     upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
     renew_cassette: bool = False
+    services: tuple[ServiceSpec, ...] = ()
     notes: tuple[str, ...] = ()
     started: float = field(default_factory=clock.wall_time)
 
@@ -182,6 +186,8 @@ class Config:
             )
         if "upstream_proxy" in checked:
             _check_upstream(checked["upstream_proxy"], called("upstream-proxy"))
+        if "services" in values:
+            checked["services"] = tuple(values["services"].values())
         return cls(**checked)
 
 

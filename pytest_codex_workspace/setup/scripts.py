@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..codex import INSIDE
@@ -20,11 +20,13 @@ from ..options.config import Config
 from ..reporting.output import Output
 from ..secrets.search import Search, search_workspace
 from ..secrets.secrets import NO_SECRETS, Secrets
+from ..services.daemons import daemon_warnings, list_daemons, without_services
 from ..text.option_names import spell_option
 from ..text.phrases import counted, cut_middle, first_of
 from ..text.questions import NOBODY_ANSWERS, question_in
 from ..unpatched import clock
 from ..workspace.channel import Channel
+from ..workspace.handle import Daemon
 from ..workspace.launcher import Launcher, Running
 from ..workspace.result import out_of_memory
 from .failed_command import LastFailure, advice_on
@@ -91,12 +93,14 @@ class ScriptRun:
         duration: seconds.
         requests: what it requested.
         log_path: everything that it printed, if it ran on this machine.
+        daemons: what was alive when it ended, servers first.
     """
 
     output: str
     duration: float
     requests: tuple[Request, ...] = ()
     log_path: Path | None = None
+    daemons: tuple[Daemon, ...] = ()
 
 
 class ScriptRunner:
@@ -146,8 +150,22 @@ class ScriptRunner:
             except SetupError as error:
                 error.shown = error.shown and self._output.mode != "quiet"
                 raise
+        run = self._with_daemons(running, script.name, phase, run, spec)
         self._tell_left(running.channel, script.name, spec, started)
         return run
+
+    def _with_daemons(
+        self, running: Running, script: str, phase: Phase, run: ScriptRun, spec: WorkspaceSpec
+    ) -> ScriptRun:
+        """
+        Return *run* with what it left running, and warn of servers that tests will miss.
+        """
+        daemons = list_daemons(running.channel, spec.secrets.redaction)
+        servers = without_services(daemons, spec.services)
+        resume = phase == "resume"
+        for warning in daemon_warnings(script, daemons, servers, resume=resume):
+            self._output.note(f"warning: {warning}")
+        return replace(run, daemons=daemons)
 
     def _tell_left(
         self, channel: Channel, script: str, spec: WorkspaceSpec, started: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..codex import RESUME, SCRIPTS, SETUP
 from ..network.matching import Phase
@@ -14,6 +14,9 @@ from ..options.script_text import GivenScripts, ScriptText
 from ..projection.committed_files import CommittedFiles
 from ..projection.repository import RepositorySnapshot
 from ..secrets.secrets import NO_SECRETS, Secrets
+
+if TYPE_CHECKING:
+    from ..options.services import ServiceSpec
 
 __all__ = ["SCRIPT_PHASES", "SetupScript", "State", "WorkspaceSpec", "as_in_settings"]
 
@@ -95,6 +98,7 @@ class WorkspaceSpec:
         secrets: variables that only its scripts get.
         scope: what keeps its setup from other clones of the repository; see `scope`.
         given: the scripts that take the place of those of the repository.
+        services: what runs in it beside the tests, in the order in which they start.
         profile: whose rules it follows.
     """
 
@@ -108,6 +112,7 @@ class WorkspaceSpec:
     secrets: Secrets = NO_SECRETS
     scope: str = ""
     given: GivenScripts = field(default_factory=GivenScripts)
+    services: tuple[ServiceSpec, ...] = ()
     profile: Profile = SEED
 
     @property
@@ -159,6 +164,13 @@ class WorkspaceSpec:
         Whether a script runs before a workspace is ready.
         """
         return self.script("resume") is not None
+
+    def services_in(self, state: State) -> tuple[ServiceSpec, ...]:
+        """
+        Return the services of a workspace in *state*. Before both scripts have run, it has none:
+        what a service needs may not be installed yet.
+        """
+        return () if state in ("clean", "setup") else self.services
 
     def policy_in(self, phase: Phase) -> Policy:
         """

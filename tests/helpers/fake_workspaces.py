@@ -31,6 +31,7 @@ from pytest_codex_workspace.in_container import workspace_agent as wire
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.projection.repository import RepositorySnapshot
 from pytest_codex_workspace.reporting.output import Output
+from pytest_codex_workspace.services.daemons import LIST_DAEMONS
 from pytest_codex_workspace.session import Session
 from pytest_codex_workspace.setup.scripts import RUN
 from tests.fakes.engine import FakeEngine
@@ -42,6 +43,8 @@ BASE = "test-base:1"
 AGENT = "/opt/codex/workspace_agent.py"
 HISTORY = "/root/history"
 """A file of the workspace that scripts add a line to."""
+
+MERGED = 'exec 2>&1; exec "$@"'
 
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 _KEY = "-----BEGIN PRIVATE KEY-----\nMIIC\n-----END PRIVATE KEY-----\n"
@@ -129,6 +132,10 @@ class World:
         self.shell_results: dict[str, tuple[int, bytes]] = {}
         """Exit code and output of shell commands, by a word in them."""
         self.shell_commands: list[str] = []
+        self.daemons: list[dict[str, Any]] = []
+        """What is alive when a script ends."""
+        self.services: dict[str, int | None] = {}
+        """Exit code of services by command; `None` if they keep running."""
         self.found_secrets = b'{"found": [], "complete": true}'
         """What the search for secrets in a workspace answers."""
         self.before_create: Callable[[ImageInfo], None] | None = None
@@ -503,6 +510,16 @@ class _Agent:
                 self._note(f"project {plan['head'][:4]}")
         elif argv[:3] == ["bash", "-c", RUN]:
             code, output = self._script(argv[4])
+        elif argv[-1] == LIST_DAEMONS:
+            output = json.dumps(self._world.daemons).encode()
+        elif argv[2] == MERGED:
+            self._world.trace.append(f"service:{argv[-1]}")
+            self._answer(wire.STARTED, number, pid=3)
+            self._send(wire.STDOUT, number, b"ready\n")
+            if self._world.services[argv[-1]] is None:
+                return
+            del request["window"]
+            code = self._world.services[argv[-1]] or 0
         elif argv[:3] == ["python3", "-I", "-S"]:
             # It ends once it has read its input.
             self._writes[number] = _SEARCH, b""
@@ -620,6 +637,9 @@ class LocalAgent:
             script = str(self._root / "codex-projection/apply_projection.py")
             target = str(self._root / "workspace" / project)
             request["argv"] = [*request["argv"][:-1], script, target]
+        if kind == wire.EXEC and request["argv"][-1] == LIST_DAEMONS:
+            # The processes of this machine are nobody's daemons.
+            request["argv"] = ["echo", "[]"]
         for field_ in ("path", "cwd"):
             if request.get(field_):
                 request[field_] = str(self._root) + request[field_]
