@@ -1,0 +1,180 @@
+"""The dynamic part of `codex-workspace check`: run a repository, and say what was found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..checks.finding import LEVELS, Finding
+from ..codex import CONFIG_FILE
+from ..errors import ProjectionError
+from ..network.policy_reader import PolicyLike
+from ..projection.committed_files import CommittedFiles
+from ..projection.git import git, inside
+from ..session import Session
+from ..setup.spec import WorkspaceSpec
+from ..text.phrases import counted, first_of
+from .agent_rules import agent_findings
+from .network_rules import PRESET_NAMES, NetworkUse, network_findings, network_use
+from .observation import Observation
+from .observe import observe
+from .project_tests import ProjectTests, detect_tests
+from .script_rules import CODEX_LIMIT, script_findings
+
+__all__ = ["Conformance", "check_by_running", "find_tests"]
+
+_FILE_LIMIT = 1 << 20
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Conformance:
+    """
+    What running a repository has shown.
+
+    Attributes:
+        findings: the worst first.
+        seen: what they were made of.
+        scripts: what the scripts have requested.
+        tests: what the project's tests have requested.
+    """
+
+    findings: tuple[Finding, ...]
+    seen: Observation
+    scripts: NetworkUse
+    tests: NetworkUse
+
+    def lines(self) -> Iterator[str]:
+        """
+        Yield a summary for people.
+        """
+        seen = self.seen
+        if seen.setup_duration is not None:
+            share = seen.setup_duration / CODEX_LIMIT
+            yield (
+                f"setup took {seen.setup_duration:.1f} s, {share:.0%} of the {CODEX_LIMIT:.0f} s "
+                "that Codex seems to give it (not documented)"
+            )
+        if seen.resume_duration is not None:
+            yield f"resuming at a newer commit took {seen.resume_duration:.1f} s"
+        yield from _use("the scripts", self.scripts)
+        if seen.test_run is not None and seen.tests is not None:
+            run = seen.test_run
+            policy = seen.policy.name if seen.policy else "offline"
+            yield (
+                f"`{run.command}` (from {seen.tests.source}) {'passed' if run.ok else 'failed'} "
+                f"in {run.duration:.1f} s under the policy {policy!r}"
+            )
+            yield from _use("the tests", self.tests)
+
+    def to_dict(self) -> dict[str, Any]:
+        """
+        Return the facts as plain data, without the findings.
+        """
+        seen, run = self.seen, self.seen.test_run
+        return {
+            "setup_seconds": seen.setup_duration,
+            "resume_seconds": seen.resume_duration,
+            "time_limit": CODEX_LIMIT,
+            "tests": run
+            and {
+                "command": run.command,
+                "source": seen.tests.source if seen.tests else "",
+                "exit_code": run.exit_code,
+                "seconds": run.duration,
+                "policy": seen.policy.name if seen.policy else "",
+            },
+            "network": {
+                name: {
+                    "requests": use.requests,
+                    "hosts": list(use.hosts),
+                    "outside_presets": {key: list(value) for key, value in use.outside.items()},
+                    "smallest_policy": use.smallest.fields,
+                }
+                for name, use in (("scripts", self.scripts), ("tests", self.tests))
+            },
+        }
+
+
+def check_by_running(
+    session: Session,
+    *,
+    network: PolicyLike,
+    test_command: str = "",
+    environ: Mapping[str, str] = os.environ,
+) -> Conformance:
+    """
+    Set up, resume and test the repository of the session's options.
+
+    Args:
+        session: runs the workspaces.
+        network: the policy of the agent phase.
+        test_command: the command of the project's tests; empty to look for one.
+        environ: the environment for git.
+
+    Raises:
+        CodexWorkspaceError: a workspace could not be started.
+    """
+    config = session.config
+    assert config.repo is not None  # noqa: S101 -- whoever calls has asked for one
+    snapshot = session.repository(config.repo, config.rev)
+    spec = session.spec(snapshot, config.env, policy=session.read_policy(network))
+    tests = find_tests(spec, test_command, environ)
+    seen = observe(session, spec, tests=tests, time_limit=config.setup_timeout, environ=environ)
+    return conclude(seen, {name: session.read_policy(name) for name in PRESET_NAMES})
+
+
+def conclude(seen: Observation, presets: Mapping[str, Any]) -> Conformance:
+    """
+    Return what follows from what was seen.
+
+    Args:
+        seen: what was seen.
+        presets: Codex's presets by name.
+    """
+    found = [*script_findings(seen), *network_findings(seen, presets), *agent_findings(seen)]
+    found.sort(key=lambda one: LEVELS.index(one.level))
+    return Conformance(
+        tuple(found),
+        seen,
+        scripts=network_use(seen.requests, presets, ("setup", "resume")),
+        tests=network_use(seen.requests, presets, ("test",)),
+    )
+
+
+def find_tests(
+    spec: WorkspaceSpec, configured: str, environ: Mapping[str, str]
+) -> ProjectTests | None:
+    """
+    Return how the project's tests are run: as configured, or as its files suggest.
+    """
+
+    if configured:
+        return ProjectTests(configured, CONFIG_FILE)
+    files = CommittedFiles.of(spec.snapshot.path, spec.snapshot.head, environ)
+    listed = git(
+        *inside(files.git_dir),
+        *("ls-tree", "-r", "-z", "--name-only", "--full-tree", files.commit),
+        env=files.env,
+    )
+
+    def read(name: str) -> str:
+        try:
+            return (files.read(name, limit=_FILE_LIMIT) or b"").decode("utf-8", "replace")
+        except ProjectionError:
+            return ""
+
+    return detect_tests(os.fsdecode(listed).split("\0"), read)
+
+
+def _use(who: str, use: NetworkUse) -> Iterator[str]:
+    if not use.requests:
+        return
+    yield f"{who} made {counted(use.requests, 'request')}: {first_of(list(use.hosts), _SHOWN)}"
+    for name, outside in use.outside.items():
+        if outside:
+            yield f"  {name} would refuse {first_of(list(outside), _SHOWN)}"
+        else:
+            yield f"  {name} would admit all of them"
