@@ -23,6 +23,7 @@ __all__ = ["PRESET_NAMES", "NetworkUse", "network_findings", "network_use"]
 PRESET_NAMES = ("codex-common-dependencies", "codex-package-managers")
 """Codex's lists of allowed hosts, the one that users see first in front."""
 
+_OK = 200
 _SHOWN = 5
 _URL = 160
 _DISTRUST = "probably does not trust the certificate"
@@ -161,11 +162,14 @@ def network_findings(seen: Observation, presets: Mapping[str, Policy]) -> Iterat
     """
     # Of one kind, one finding for each phase and program: a build tool has many hosts.
     groups: dict[tuple[str, str, str, str], list[NetworkProblem]] = {}
+    answered = {(one.phase, one.host) for one in seen.requests if one.status == _OK}
     for problem in problems_of(seen.requests):
         phase = problem.first.phase
         kind = _kind_of(problem)
         if phase == "test" and _is_refusal(problem):
             continue  # `tests-network` has them.
+        if kind is _TRUST and (phase, problem.first.host) in answered:
+            continue  # A client such as uv opens more connections than it uses.
         if kind is not None:
             program = problem.processes[0] if problem.processes else ""
             groups.setdefault((kind.check, kind.what, phase, program), []).append(problem)

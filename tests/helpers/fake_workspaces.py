@@ -118,7 +118,7 @@ class World:
     """
 
     def __init__(self, agent: Callable[..., Any] | None = None) -> None:
-        self._agent = agent or _Agent
+        self._agent = agent or ScriptedAgent
         self.registered: list[tuple[str, str, str | None]] = []
         """Phase, policy and cassette of each workspace that was registered with a proxy."""
         self.trace: list[str] = []
@@ -425,7 +425,7 @@ class _Proxy:
             self._stdout.write(data)
 
 
-class _Agent:
+class ScriptedAgent:
     """
     The agent's side of its protocol, on the files of its container.
     """
@@ -475,24 +475,13 @@ class _Agent:
         elif kind in (wire.KILL_ALL, wire.UNLINK):
             # What is removed here is of the run of a script, and no test looks for it.
             self._answer(wire.DONE, number)
+        elif kind == wire.STAT:
+            self._answer(wire.DONE, number, stat=[0o100644, 0, 0, 1, 0, 0, 0, 100, 100, 100])
         else:
             raise AssertionError(f"the agent of this test does not know frames of type {kind}")
 
     def _exec(self, number: int, request: dict[str, Any]) -> None:
-        argv, code, output = request["argv"], 0, b""
-        if argv[-1].endswith("apply_projection.py"):
-            plan = json.loads(self._read("/codex-projection/plan.json") or b"{}")
-            # After setup, the workspace has the commit already.
-            if plan.get("repository") != "":
-                self._note(f"project {plan['head'][:4]}")
-        elif argv[:3] == ["bash", "-c", RUN]:
-            code, output = self._script(argv[4])
-        elif argv[:3] == ["bash", "--login", "-c"]:
-            self._world.shell_commands.append(argv[-1])
-            results = self._world.shell_results.items()
-            code, output = next((one for word, one in results if word in argv[-1]), (0, b""))
-        else:
-            raise AssertionError(f"the agent of this test does not know the command {argv}")
+        code, output = self.run(request["argv"])
         if "window" in request:
             self._answer(wire.STARTED, number, pid=2)
         self._send(wire.STDERR if code else wire.STDOUT, number, output)
@@ -505,6 +494,24 @@ class _Agent:
             truncated=[False, False],
             timed_out=False,
         )
+
+    def run(self, argv: list[str]) -> tuple[int, bytes]:
+        """
+        Return exit code and output of a command.
+        """
+        if argv[-1].endswith("apply_projection.py"):
+            plan = json.loads(self._read("/codex-projection/plan.json") or b"{}")
+            # After setup, the workspace has the commit already.
+            if plan.get("repository") != "":
+                self._note(f"project {plan['head'][:4]}")
+            return 0, b""
+        if argv[:3] == ["bash", "-c", RUN]:
+            return self._script(argv[4])
+        if argv[:3] == ["bash", "--login", "-c"]:
+            self._world.shell_commands.append(argv[-1])
+            results = self._world.shell_results.items()
+            return next((one for word, one in results if word in argv[-1]), (0, b""))
+        raise AssertionError(f"the agent of this test does not know the command {argv}")
 
     def _script(self, path: str) -> tuple[int, bytes]:
         script = self._world.scripts[path]

@@ -15,7 +15,7 @@ from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.setup.records import RECORD, Record
 from pytest_codex_workspace.setup.scripts import ScriptRun
 
-from ...helpers.fake_workspaces import StubProjection, World, _Agent, snapshot, tar_of
+from ...helpers.fake_workspaces import ScriptedAgent, StubProjection, World, snapshot, tar_of
 
 REQUEST = Request(
     1, 2.0, "setup", "GET", "https", "h", 443, "/", "https://h/", 200, 3, 0.1, "allowed",
@@ -73,7 +73,7 @@ def test_another_text_is_refused(values):
         Record.from_bytes(b"[" * 100_000)
 
 
-class Forger(_Agent):
+class Forger(ScriptedAgent):
     """
     An agent that setup has replaced: it tells of no request, and changes the file itself.
     """
