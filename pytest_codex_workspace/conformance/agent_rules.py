@@ -10,6 +10,7 @@ from ..text.phrases import cut_middle, first_of
 from ..text.printable import printable
 from ..text.questions import NOBODY_ANSWERS
 from .observation import Observation, TestRun
+from .script_rules import last_words
 
 __all__ = ["agent_findings"]
 
@@ -88,7 +89,7 @@ def _tests(seen: Observation) -> Iterator[Finding]:
         )
     yield Finding.of(
         "tests-fail",
-        f"{_ended(run)} in the agent phase{_last_line(run)}",
+        f"{_ended(run)} in the agent phase{last_words(run.output)}",
         "An agent that runs this command sees the same, and cannot tell what it has broken itself",
         _remedy(seen, run),
     )
@@ -111,11 +112,6 @@ def _remedy(seen: Observation, run: TestRun) -> str:
     if run.exit_code == 127:
         return f"Let setup install it where a login shell finds it.{name}"
     return f"See the other findings for causes; `codex-workspace exec` runs it by hand.{name}"
-
-
-def _last_line(run: TestRun) -> str:
-    lines = [line.strip() for line in printable(run.output).splitlines() if line.strip()]
-    return f": {cut_middle(lines[-1], _LONG)}" if lines else ""
 
 
 def _shell(seen: Observation) -> Iterator[Finding]:

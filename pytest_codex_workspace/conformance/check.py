@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..checks.finding import LEVELS, Finding
 from ..codex import CONFIG_FILE
 from ..errors import ProjectionError
 from ..network.policy_reader import PolicyLike
+from ..options.config import Config
 from ..projection.committed_files import CommittedFiles
 from ..projection.git import git, inside
 from ..session import Session
@@ -23,14 +25,20 @@ from .observe import observe
 from .project_tests import ProjectTests, detect_tests
 from .script_rules import CODEX_LIMIT, script_findings
 
-__all__ = ["Conformance", "check_by_running", "find_tests"]
+__all__ = ["Outcome", "agent_policy", "check_repository", "conclude", "find_tests"]
 
+_OF_TESTS = ("tests-fail", "tests-network", "login-shell")
+_IN_AGENT_PHASE = (*_OF_TESTS, "tests-unknown", "variable-lost", "secret-on-disk")
+_AFTER_SETUP = (
+    *("output-held", "server-lost", "process-lost", "setup-repeat", "setup-differs"),
+    *("resume-fails", "tracked-changes", "untracked-files", *_IN_AGENT_PHASE),
+)
 _FILE_LIMIT = 1 << 20
 _SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Conformance:
+class Outcome:
     """
     What running a repository has shown.
 
@@ -39,12 +47,14 @@ class Conformance:
         seen: what they were made of.
         scripts: what the scripts have requested.
         tests: what the project's tests have requested.
+        unknown: why there can be no finding of a kind, by its id.
     """
 
     findings: tuple[Finding, ...]
     seen: Observation
     scripts: NetworkUse
     tests: NetworkUse
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
     def lines(self) -> Iterator[str]:
         """
@@ -98,19 +108,21 @@ class Conformance:
         }
 
 
-def check_by_running(
+def check_repository(
     session: Session,
     *,
-    network: PolicyLike,
+    repo: Path | None = None,
+    network: PolicyLike | None = None,
     test_command: str = "",
     environ: Mapping[str, str] = os.environ,
-) -> Conformance:
+) -> Outcome:
     """
-    Set up, resume and test the repository of the session's options.
+    Set up, resume and test a repository.
 
     Args:
         session: runs the workspaces.
-        network: the policy of the agent phase.
+        repo: a repository in place of that of the options.
+        network: the policy of the agent phase; by default that of `agent_policy`.
         test_command: the command of the project's tests; empty to look for one.
         environ: the environment for git.
 
@@ -118,15 +130,18 @@ def check_by_running(
         CodexWorkspaceError: a workspace could not be started.
     """
     config = session.config
-    assert config.repo is not None  # noqa: S101 -- whoever calls has asked for one
-    snapshot = session.repository(config.repo, config.rev)
-    spec = session.spec(snapshot, config.env, policy=session.read_policy(network))
+    snapshot = session.repository(repo or config.repo or Path(), config.rev)
+    spec = session.spec(
+        snapshot,
+        config.env,
+        policy=session.read_policy(agent_policy(config) if network is None else network),
+    )
     tests = find_tests(spec, test_command, environ)
     seen = observe(session, spec, tests=tests, time_limit=config.setup_timeout, environ=environ)
     return conclude(seen, {name: session.read_policy(name) for name in PRESET_NAMES})
 
 
-def conclude(seen: Observation, presets: Mapping[str, Any]) -> Conformance:
+def conclude(seen: Observation, presets: Mapping[str, Any]) -> Outcome:
     """
     Return what follows from what was seen.
 
@@ -136,12 +151,32 @@ def conclude(seen: Observation, presets: Mapping[str, Any]) -> Conformance:
     """
     found = [*script_findings(seen), *network_findings(seen, presets), *agent_findings(seen)]
     found.sort(key=lambda one: LEVELS.index(one.level))
-    return Conformance(
+    return Outcome(
         tuple(found),
         seen,
         scripts=network_use(seen.requests, presets, ("setup", "resume")),
         tests=network_use(seen.requests, presets, ("test",)),
+        unknown=_unknown(seen),
     )
+
+
+def agent_policy(config: Config) -> PolicyLike:
+    """
+    Return the policy of the agent phase: that of the options; in place of the default, offline, as
+    Codex's default is.
+    """
+    return "offline" if config.network == Config().network else config.network
+
+
+def _unknown(seen: Observation) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if seen.setup_error is not None:
+        found |= dict.fromkeys(_AFTER_SETUP, "not known: setup failed")
+    if seen.resume_error is not None:
+        found |= dict.fromkeys(_IN_AGENT_PHASE, "not known: resuming failed")
+    if seen.tests is None:
+        found |= dict.fromkeys(_OF_TESTS, "not known: no tests were run")
+    return found
 
 
 def find_tests(

@@ -20,6 +20,8 @@ MOST_FILES = 200000
 MOST_REPORTED = 200
 LARGEST_HASHED = 1 << 20
 SHORTENED = 300
+RESOLVER = "0B00007F:"
+"""127.0.0.11, where the engine itself listens, as Linux lists it."""
 
 _NAMES = """
 node_modules site-packages dist-packages .venv venv .tox .nox __pycache__ .cache target .git .npm
@@ -124,7 +126,7 @@ def _listening() -> dict[str, int]:
             continue
         for line in lines:
             fields = line.split()
-            if len(fields) > 9 and fields[3] == "0A":
+            if len(fields) > 9 and fields[3] == "0A" and not fields[1].startswith(RESOLVER):
                 found[fields[9]] = int(fields[1].rpartition(":")[2], 16)
     return found
 

@@ -9,7 +9,7 @@ from ..checks.finding import Finding, Level
 from ..codex import RESUME, SETUP
 from ..network.problems import NetworkProblem, problems_of
 from ..network.rules.allowing import facts_of_logged
-from ..network.rules.policy import OFFLINE, Policy, decide
+from ..network.rules.policy import OFFLINE, Policy, RequestFacts, decide
 from ..network.rules.request import Request
 from ..reports.logged import LoggedRequest
 from ..reports.suggestion import SMALLEST, Suggestion, suggest
@@ -38,7 +38,7 @@ class NetworkUse:
     Attributes:
         requests: how many there were.
         hosts: the hosts, sorted.
-        outside: for each preset, the hosts that it does not admit.
+        outside: for each preset, the hosts that it does not have.
         smallest: the smallest policy under which nothing of it is refused.
     """
 
@@ -145,7 +145,7 @@ def network_use(
     mine = [one for one in requests if one.phase in phases and one.method != "DNS"]
     outside: dict[str, list[str]] = {}
     for name, preset in presets.items():
-        refused = {one.host for one in mine if not _admits(preset, one)}
+        refused = {one.host for one in mine if not decide(RequestFacts(one.host), preset).allowed}
         outside[name] = sorted(refused)
     logged = [LoggedRequest(one) for one in mine]
     hosts = sorted({one.host for one in mine})

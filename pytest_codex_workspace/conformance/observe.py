@@ -16,6 +16,7 @@ from ..network.rules.request import Request
 from ..session import Session
 from ..setup.spec import WorkspaceSpec
 from ..text.bash_commands import ShellCommand, parse_script
+from ..unpatched import clock
 from ..workspace.channel import Channel
 from ..workspace.handle import Workspace
 from ..workspace.launcher import Running
@@ -36,6 +37,8 @@ _STATUS = (
     *("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=dirty"),
 )
 _PATHS = 200
+_LOOKS = 4
+_BETWEEN_LOOKS = 0.7
 _LONGEST_REPEATED = 300.0
 """Seconds of a run of tests beyond which they are not run again to find out why they failed."""
 
@@ -92,7 +95,6 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
         seen.setup_script = _text(channel, f"{spec.project}/{SETUP}")
         seen.resume_script = _text(channel, f"{spec.project}/{RESUME}")
         began = channel.stat("/etc/resolv.conf").st_mtime  # Written as the container started.
-        _, before = _survivors(channel)  # The engine's resolver listens there, too.
         try:
             run = session.runner.run(running, "setup", spec)
         except SetupError as error:
@@ -100,8 +102,7 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
             seen.requests = _requests(session, running)
             return None
         seen.setup_duration, seen.setup_output = run.duration, run.output
-        seen.survivors, ports = _survivors(channel)
-        seen.ports = [port for port in ports if port not in before]
+        seen.survivors, seen.ports = _survivors(channel)
         session.builder.settle(running, spec)
         seen.setup_status = _status(channel, spec)
         layer = session.store.rebuild(session.builder.setup_from(running, spec, run))
@@ -125,8 +126,9 @@ def _resume_and_test(
     session: Session, spec: WorkspaceSpec, layer: Layer, seen: Observation
 ) -> None:
     def ended(running: Running) -> None:
-        seen.resume_survivors, _ = _survivors(running.channel)
-        seen.resume_status = _status(running.channel, spec)
+        if spec.snapshot.has_resume:
+            seen.resume_survivors, _ = _survivors(running.channel)
+            seen.resume_status = _status(running.channel, spec)
         seen.requests = [*seen.requests, *_requests(session, running)]
 
     try:
@@ -275,6 +277,20 @@ def _only_in_login_shell(workspace: Workspace, command: str) -> list[str]:
 
 
 def _survivors(channel: Channel) -> tuple[list[Survivor], list[int]]:
+    """
+    Return the processes that are alive, and ports of which the owner is not known. A server that
+    the script has just started is given a moment to listen.
+    """
+    for look in range(1, _LOOKS + 1):
+        survivors, ports = _alive(channel)
+        listening = ports or any(one.ports for one in survivors)
+        if listening or not survivors or look == _LOOKS:
+            break
+        clock.sleep(_BETWEEN_LOOKS)
+    return survivors, ports
+
+
+def _alive(channel: Channel) -> tuple[list[Survivor], list[int]]:
     found = _look(channel, "processes")
     survivors = []
     for one in found.get("processes", ()):

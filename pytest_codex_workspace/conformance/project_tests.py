@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..codex import SETUP
+
 __all__ = ["ProjectTests", "detect_tests"]
 
 Read = Callable[[str], str]
@@ -83,9 +85,11 @@ def _python(names: set[str], read: Read) -> Iterator[ProjectTests]:
     if not source:
         return
     command = _PYTEST
-    for lock, runner in (("uv.lock", "uv run"), ("poetry.lock", "poetry run"), ("pdm.lock", "pdm")):
-        if lock in names:
-            command = f"{runner} run pytest" if runner == "pdm" else f"{runner} pytest"
+    script = read(SETUP) if SETUP in names else ""
+    for tool in ("uv", "poetry", "pdm"):
+        # A lock file tells what contributors use; what setup does not install cannot run here.
+        if f"{tool}.lock" in names and (not script or re.search(rf"\b{tool}\b", script)):
+            command = f"{tool} run pytest"
             break
     form, *folders = _VENV
     places = tuple((f"{one}/bin/pytest", form.format(dir=one)) for one in folders)

@@ -9,11 +9,12 @@ from ..checks.finding import Finding
 from ..codex import RESUME, SETUP
 from ..errors import SetupError
 from ..text.phrases import counted, cut_middle, first_line, first_of
+from ..text.printable import printable, without_colours
 from ..text.questions import NOBODY_ANSWERS, question_in
 from ..workspace.result import out_of_memory
 from .observation import Observation, Survivor
 
-__all__ = ["line_of", "script_findings"]
+__all__ = ["CODEX_LIMIT", "last_words", "line_of", "script_findings"]
 
 CODEX_LIMIT = 1200.0
 """Seconds that Codex gives to setup. It is not documented."""
@@ -35,6 +36,13 @@ _ON_DEMAND_ARGS = re.compile(
 """Helpers of build tools, which start again where they are needed."""
 
 _QUESTIONS = 60
+_END = 20_000
+_TAIL = 12
+_ERROR = re.compile(
+    r"\b(?:error|fatal|failed|cannot|can't|could not|not found|no such|denied|refused)\b|^E: ",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile("complete log of this run|npm notice")
 
 
 def script_findings(seen: Observation) -> Iterator[Finding]:
@@ -75,7 +83,7 @@ def _failed(seen: Observation) -> Iterator[Finding]:
             yield _too_long(error, script, seen.time_limit)
             continue
         where = f", at {error.where}" if error.where else ""
-        last = _last_line(error.tail)
+        last = last_words(error.tail)
         yield Finding.of(
             check,
             f"{script} exits with {error.exit_code}{where}{last}",
@@ -233,7 +241,7 @@ def _repeated(seen: Observation) -> Iterator[Finding]:
         yield Finding.of(
             "setup-repeat",
             f"{SETUP} exits with {again.exit_code} when it runs on its own result{where}"
-            f"{_last_line(again.tail)}",
+            f"{last_words(again.tail)}",
             "Codex runs it once in a fresh container; whoever repairs an environment by hand runs "
             "it again",
             "Let it check what is there: `mkdir -p`, `ln -sfn`, `createdb ... || true`.",
@@ -339,9 +347,16 @@ def _some(paths: Sequence[str]) -> str:
     return first_of([cut_middle(one, _LONG) for one in paths], _SHOWN)
 
 
-def _last_line(tail: str) -> str:
-    lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    return f": {cut_middle(lines[-1], _LONG)}" if lines else ""
+def last_words(output: str) -> str:
+    """
+    Return the last line of some output that speaks of an error, otherwise the last one, to be put
+    behind a sentence; empty without output.
+    """
+    lines = printable(without_colours(output[-_END:])).splitlines()
+    lines = [line.strip() for line in lines if line.strip()]
+    said = [line for line in lines[-_TAIL:] if _ERROR.search(line) and not _ASIDE.search(line)]
+    last = (said or lines or [""])[-1]
+    return f": {cut_middle(last, _LONG).rstrip('.')}" if last else ""
 
 
 def _number(where: str) -> int | None:

@@ -80,7 +80,7 @@ def test_two_workspaces_and_one_layer(cache):
     layer = "clean>setup" if cache == "auto" else "temporary>temporary"
     assert world.trace == [
         "base>clean" if cache == "auto" else "base>temporary",
-        *("processes", "setup.sh", "processes", "git", layer, "remember"),
+        *("setup.sh", "processes", "git", layer, "remember"),
         *("setup.sh", "compare"),
         *("resume.sh", "processes", "git", "make test"),
     ]
@@ -125,7 +125,7 @@ def test_setup_that_fails_is_the_end():
     assert isinstance(seen.setup_error, SetupError)
     assert seen.setup_error.exit_code == 3
     assert seen.test_run is None
-    assert world.trace == ["base>clean", "processes", "setup.sh"]
+    assert world.trace == ["base>clean", "setup.sh"]
     assert world.leftovers() == []
 
 

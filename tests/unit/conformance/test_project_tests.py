@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.conformance.project_tests import ProjectTests, detect_tests
 
 NPM = '{"scripts": {"test": "node test.js"}}'
@@ -17,6 +18,14 @@ CASES = {
         "python -m pytest",
     ),
     "uv": ({"pyproject.toml": "", "uv.lock": "", "tests/test_a.py": ""}, "uv run pytest"),
+    "uv that setup uses": (
+        {"setup.py": "", "uv.lock": "", "a_test.py": "", SETUP: "uv sync\n"},
+        "uv run pytest",
+    ),
+    "uv that setup does not use": (
+        {"setup.py": "", "uv.lock": "", "a_test.py": "", SETUP: "pip install -e .\n"},
+        "python -m pytest",
+    ),
     "poetry": ({"pyproject.toml": "", "poetry.lock": "", "a_test.py": ""}, "poetry run pytest"),
     "pdm": ({"pyproject.toml": "", "pdm.lock": "", "a_test.py": ""}, "pdm run pytest"),
     "npm": ({"package.json": NPM}, "npm test"),

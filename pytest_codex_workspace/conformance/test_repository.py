@@ -1,0 +1,67 @@
+"""The findings about a repository as tests, one for each check.
+
+    pytest --pyargs pytest_codex_workspace.conformance --codex-repo=.
+
+A finding that is an error fails its test; a warning is one of pytest's; a note is shown with the
+option -rA. A finding that the repository silences skips its test with the reason.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import pytest
+
+from ..checks.finding import CHECKS, Finding
+from ..session import Session
+from .check import Outcome, check_repository
+
+# They share one check of the repository.
+pytestmark = pytest.mark.xdist_group("pytest_codex_workspace.conformance")
+
+
+class FindingWarning(UserWarning):
+    """
+    A finding of the level `warning`.
+    """
+
+
+@pytest.fixture(scope="session")
+def codex_outcome(request: pytest.FixtureRequest) -> Outcome:
+    """
+    Return what was found in the repository of `--codex-repo`.
+    """
+    session: Session = request.getfixturevalue("_codex_session")
+    if session.config.repo is None:
+        pytest.skip("no repository to check: give --codex-repo=PATH")
+    return check_repository(session)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_check(check: str, codex_outcome: Outcome, request: pytest.FixtureRequest) -> None:
+    """
+    The repository has no finding of this kind.
+    """
+    __tracebackhide__ = True
+    found = [one for one in codex_outcome.findings if one.id == check]
+    active = [one for one in found if not one.silenced]
+    if errors := [one for one in active if one.level == "error"]:
+        pytest.fail(_text(errors), pytrace=False)
+    for one in active:
+        if one.level == "warning":
+            warnings.warn(FindingWarning(_text([one])), stacklevel=1)
+    if notes := [one for one in active if one.level == "note"]:
+        request.node.add_report_section("call", "codex notes", _text(notes))
+    if not active and found:
+        pytest.skip(f"silenced: {found[0].silenced}")
+    if not found and check in codex_outcome.unknown:
+        pytest.skip(codex_outcome.unknown[check])
+
+
+def _text(findings: Sequence[Finding]) -> str:
+    lines = []
+    for one in findings:
+        place = f"{one.where}: " if one.where else ""
+        lines += [f"{place}{one.what}", f"  in Codex: {one.in_codex}", f"  remedy: {one.remedy}"]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Small repositories with one fault each, and the findings that they get."""
