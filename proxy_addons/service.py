@@ -20,6 +20,7 @@ from .certificate_authority import install_authority, remove_key, write_bundle
 from .dns.resolver import Resolver
 from .judge.addresses import connected_networks
 from .state.cassette_player import CassettePlayer
+from .state.responses import use_refusal
 from .state.routes import ProxyRoute
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class ProxyService:
         policy = self._policy(message["policy"])
         bodies = int(message.get("bodies", 0))
         upstream = message.get("upstream")
+        use_refusal(str(message.get("refusal") or ""))
         assembly = Assembly(
             self._directory,
             bundle,
@@ -173,9 +175,14 @@ class ProxyService:
 
     async def change_policy(self, message: HostMessage) -> HostMessage:
         """
-        Set the policy of an address for everything that arrives from now on.
+        Set the policy of an address, and perhaps its phase and its cassette, for everything that
+        arrives from now on. Its stubs and faults stay.
         """
         await self._read_earlier(message)
+        if "phase" in message:
+            self._owner(message).phase = message["phase"]
+        if "cassette" in message:
+            self._set_cassette(message)
         self._set_policy(message)
         return {"ok": True}
 

@@ -34,9 +34,10 @@ from .images.proxy import ensure_proxy_image, find_proxy_image
 from .network.cassettes import Cassettes
 from .network.isolation import Isolation, ProxySettings
 from .network.policy_reader import PolicyLike, PolicyReader
-from .network.rules.policy import HTTPS_ONLY, Policy
+from .network.rules.policy import HTTPS_ONLY, SAFE_METHODS, Policy
 from .network.rules.upstream import InvalidUpstream, UpstreamProxy, choose
 from .options.config import Config
+from .options.profiles import profile_named
 from .projection.repository import RepositorySnapshot, open_repository
 from .projection.work_tree import notes_on
 from .reporting.output import Output
@@ -333,8 +334,9 @@ class Session:
             env,
             secrets=self.secrets,
             setup_policy=self.read_policy(self.config.network_setup),
-            policy=policy or self.read_policy(self.config.network),
+            policy=self.read_test_policy(policy or self.config.network),
             scope=scope_of(self.config.cache_scope, snapshot, self.config.rev, os.environ),
+            profile=profile_named(self.config.profile),
         )
         if self.cassettes is None:
             return spec
@@ -390,6 +392,7 @@ class Session:
             upstream_ca=certificates.host_bundle(),
             policy=HTTPS_ONLY,
             refuse=own_addresses(),
+            refusal=profile_named(self.config.profile).refusal,
             bodies=self.config.network_bodies,
             cassette=self.config.cassette,
             upstream=upstream,
@@ -508,7 +511,13 @@ class Session:
         Starts containers on the session's network.
         """
         config = self.config
-        limits = limits_of(self.engine, config.cpus, config.memory, self.output.note)
+        limits = limits_of(
+            self.engine,
+            config.cpus,
+            config.memory,
+            self.output.note,
+            tells_less=config.profile != "seed",
+        )
         return Launcher(self.engine, self.isolation, self.identity, self.secrets, limits)
 
     @_part
@@ -576,7 +585,7 @@ class Session:
             self.builder,
             self.launcher,
             self.runner,
-            read_policy=self.read_policy,
+            read_policy=self.read_test_policy,
             cache=self.config.cache,
             cached_setups=CachedSetups(self.output, self.config.started),
         )
@@ -600,6 +609,19 @@ class Session:
             PolicyError: the policy is invalid.
         """
         return self.policies.read(policy)
+
+    def read_test_policy(self, policy: PolicyLike) -> Policy:
+        """
+        Return a policy for the test phase, restricted to the methods of the options unless it
+        names methods itself.
+
+        Raises:
+            PolicyError: the policy is invalid.
+        """
+        found = self.read_policy(policy)
+        if self.config.network_methods == "all" or found.methods:
+            return found
+        return found.but(methods=SAFE_METHODS)
 
     @_part
     def cassettes(self) -> Cassettes | None:

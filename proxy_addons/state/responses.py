@@ -22,6 +22,7 @@ __all__ = [
     "RefusalHook",
     "blocked_response",
     "failed_response",
+    "use_refusal",
 ]
 
 REASON_HEADER = "x-codex-workspace-reason"
@@ -46,10 +47,27 @@ class RefusalHook(StartHook):
     client: Client
 
 
+_HOST_REASONS = ("host-not-allowed", "offline")
+"""Refusals for which the body of real workspaces is known."""
+
+_refusal: list[str] = []
+
+
+def use_refusal(body: str) -> None:
+    """
+    Respond to requests to refused hosts with *body*, and without our explanation, as real
+    workspaces do. The log has the explanation. An empty *body* changes nothing.
+    """
+    _refusal[:] = [body] if body else []
+
+
 def blocked_response(decision: Decision) -> http.Response:
     """
     Return the 403 for a blocked request.
     """
+    if _refusal and decision.reason in _HOST_REASONS:
+        headers = {"content-type": "text/plain", "connection": "close"}
+        return http.Response.make(403, _refusal[0].encode("utf-8"), headers)
     return _response(403, "Blocked", decision)
 
 

@@ -87,7 +87,7 @@ def _text(session: Session, config: Config) -> str:
 
     assert config.repo is not None  # noqa: S101 -- argparse has a default
     snapshot = session.repository(config.repo)
-    policy = session.read_policy(config.network)
+    policy = session.read_test_policy(config.network)
     # As every image of ours, this one trusts the certificate authority of this machine. Before
     # there is one, a certificate that is trusted anyway stands in: each Compose project has an
     # authority of its own.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
+from ..options.profiles import profile_named
 from ..options.table import OPTIONS, Option
 from .options import add_command, add_json, add_options, add_repo
 from .printing import finish, show
@@ -25,7 +26,8 @@ _CONFIG = """\
 Print the value of each option and its source.
 
 The source is the command line, an environment variable, .codex-workspace.yaml
-at the top of REPO as it is committed, or the default. Of secrets, only the names
+at the top of REPO as it is committed, the profile, or the default. What a
+profile sets besides options, and what is not known of Codex, follows. Of secrets, only the names
 are printed. What the file may set only with your trust is listed at the end.
 Nothing is started.
 
@@ -72,7 +74,9 @@ def _config(arguments: argparse.Namespace) -> int:
     rows = [(name, _shown(value), str(source)) for name, value, source in _rows(resolved)]
     for line in table(rows, widest=48):
         show(line)
-    for line in (*unknown, *resolved.config.notes):
+    profile = profile_named(resolved.config.profile)
+    described = () if profile.name == "seed" else profile.describe()
+    for line in (*described, *unknown, *resolved.config.notes):
         show(line)
     if resolved.untrusted:
         show(str(resolved.refusal("--{}", os.environ)))
@@ -129,6 +133,7 @@ def _data(resolved: ResolvedOptions) -> dict[str, Any]:
     return {
         "file": str(file) if file else None,
         "options": options,
+        "profile": profile_named(resolved.config.profile).to_dict(),
         "untrusted": [one.to_dict() for one in resolved.untrusted],
         "notes": list(resolved.config.notes),
     }

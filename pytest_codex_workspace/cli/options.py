@@ -34,6 +34,7 @@ Paths = Literal["", "files", "directories"]
 RUN_OPTIONS = (
     "rev",
     "repo-config",
+    "profile",
     "image",
     "env",
     "secret",
@@ -47,6 +48,7 @@ RUN_OPTIONS = (
     "memory",
     "network",
     "network-setup",
+    "network-methods",
     "cassette",
     "engine",
     "output",
@@ -60,6 +62,7 @@ POLICIES = (
     "offline",
     "codex-common-dependencies",
     "codex-package-managers",
+    "codex-setup",
     "open",
 )
 """The policies that shells complete. A test compares them with `network.policy_reader.NAMES`."""

@@ -11,6 +11,7 @@ from ..engine.docker.find import locate_engine
 from ..engine.protocol import Engine
 from ..errors import ConfigError, PolicyError
 from ..options.config import Config
+from ..options.profiles import profile_named
 from ..projection.repository import RepositorySnapshot
 from . import (
     engine,
@@ -163,9 +164,10 @@ def _if_any(
 
 
 def _of_workspace(config: Config, one: Future[Engine]) -> list[Check]:
+    profile = profile_named(config.profile)
     found: dict[str, Callable[[Engine], Result]] = {
         "image": lambda one: workspace.image(one, config.image),
-        "runtimes": lambda one: workspace.runtimes(one, config.image, config.env),
+        "runtimes": lambda one: workspace.runtimes(one, config.image, config.env, profile),
     }
     return [
         Check("workspace", name, needs(one, check, _TIMEOUT), creates=name == "runtimes")

@@ -13,6 +13,7 @@ from ..host import certificates
 from ..images.base import find_base_image, reference_of
 from ..images.debian import DEBIAN, ROOTFS
 from ..images.run_once import run_once
+from ..options.profiles import SEED, Profile, runtime_variables
 from ..reporting.output import Output
 from ..text.units import show_duration
 from ..unpatched import clock
@@ -91,23 +92,25 @@ def _reason(problem: EngineError) -> str:
     return first.partition(" in its registry: ")[2] or first
 
 
-def runtimes(engine: Engine, choice: str, env: Mapping[str, str]) -> Result:
+def runtimes(
+    engine: Engine, choice: str, env: Mapping[str, str], profile: Profile = SEED
+) -> Result:
     """
     Check that the image has the runtimes that `CODEX_ENV_*_VERSION` select, by
     running its own selection in a temporary container.
     """
-    result = _selected(engine, choice, env)
+    result = _selected(engine, choice, env, profile)
     unknown = [name for name in env if name.startswith("CODEX_ENV_") and name not in _VARIABLES]
     if not unknown or result.status == "error":
         return result
     return warning(f"no such runtime: {', '.join(unknown)}", f"Use one of {', '.join(_VARIABLES)}.")
 
 
-def _selected(engine: Engine, choice: str, env: Mapping[str, str]) -> Result:
+def _selected(engine: Engine, choice: str, env: Mapping[str, str], profile: Profile) -> Result:
     built = base_image(engine, choice)
     if built is None:
         return ok("not checked: the workspace image is not built yet")
-    output, errors = _run_selection(engine, built.id, env)
+    output, errors = _run_selection(engine, built.id, env, profile)
     output, _, code = output.rpartition(_ENDED)
     if code.strip() != "0":
         # Without a code, the selection was killed.
@@ -126,10 +129,13 @@ def _selected(engine: Engine, choice: str, env: Mapping[str, str]) -> Result:
 _VARIABLES = tuple(f"CODEX_ENV_{name}_VERSION" for name in RUNTIMES)
 
 
-def _run_selection(engine: Engine, image_id: str, env: Mapping[str, str]) -> tuple[str, str]:
+def _run_selection(
+    engine: Engine, image_id: str, env: Mapping[str, str], profile: Profile
+) -> tuple[str, str]:
     """
     Select runtimes in a container of the image, and return standard output and error.
     """
-    wanted = {k: v for k, v in workspace_environment(env).items() if k in _VARIABLES}
+    every = workspace_environment({**runtime_variables(profile), **env})
+    wanted = {k: v for k, v in every.items() if k in _VARIABLES}
     variables = {**wanted, "CODEX_ENV_DEFAULTED": defaulted_runtimes(env)}
     return run_once(engine, image_id, _RUN, variables, purpose="doctor")

@@ -109,6 +109,7 @@ class ProxySettings:
         cassette: `record`, `replay` or `off`. For `replay`, the proxy is not
             connected to the outside.
         upstream: the upstream proxy; `None` to connect directly.
+        refusal: body of the response to a request to a refused host; empty for our explanation.
     """
 
     ca: bytes | None
@@ -118,6 +119,7 @@ class ProxySettings:
     bodies: int = 0
     cassette: str = "off"
     upstream: UpstreamProxy | None = None
+    refusal: str = ""
 
 
 class Isolation:
@@ -257,6 +259,7 @@ class Isolation:
             bodies=settings.bodies,
             cassette=settings.cassette,
             upstream=settings.upstream,
+            refusal=settings.refusal,
         )
 
     def _existing_network(self) -> NetworkInfo | None:

@@ -38,12 +38,14 @@ class LiveNetwork:
         address: of the workspace.
         read_policy: reads the policies that tests name.
         workspace: who must still have the address; `None` for anybody.
+        use: applies a policy; by default, the proxy is told.
     """
 
     proxy: ProxyClient
     address: str
     read_policy: Callable[[PolicyLike], Policy]
     workspace: str | None = None
+    use: Callable[[Policy], None] | None = None
 
 
 class NetworkLog:
@@ -119,8 +121,8 @@ class NetworkLog:
 
     def use(self, policy: PolicyLike) -> None:
         """
-        Apply *policy* to all further requests of the workspace. What it has sent before is still
-        judged by the policy before.
+        Apply *policy* to all further requests of the workspace, or of the block of
+        `Workspace.phase`. What it has sent before is still judged by the policy before.
 
         Args:
             policy: a `Policy`, a mapping of its fields, or the name or path
@@ -131,7 +133,11 @@ class NetworkLog:
             ProxyError: the proxy has ended.
         """
         live = self._running()
-        live.proxy.policy(live.address, live.read_policy(policy), live.workspace)
+        found = live.read_policy(policy)
+        if live.use is not None:
+            live.use(found)
+        else:
+            live.proxy.policy(live.address, found, live.workspace)
 
     def stub(
         self,

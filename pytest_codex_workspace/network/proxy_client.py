@@ -162,6 +162,7 @@ class ProxyClient:
         bodies: int = 0,
         cassette: str = "off",
         upstream: UpstreamProxy | None = None,
+        refusal: str = "",
         port: int = 8080,
         dns_port: int = 53,
     ) -> ProxyInfo:
@@ -182,6 +183,8 @@ class ProxyClient:
             cassette: `off`, or `record` or `replay` for addresses that are
                 registered with a cassette.
             upstream: the upstream proxy; `None` to connect directly.
+            refusal: body of the response to a request to a refused host; empty for our
+                explanation.
             port: port of the proxy.
             dns_port: port of the resolver.
 
@@ -199,6 +202,7 @@ class ProxyClient:
             bodies=bodies,
             cassette=cassette,
             upstream=upstream.to_dict() if upstream else None,
+            refusal=refusal,
             port=port,
             dns_port=dns_port,
         )
@@ -246,7 +250,15 @@ class ProxyClient:
                 fields["names_processes"] = True
         self._ask(op="register", **fields)
 
-    def policy(self, address: str, policy: Policy, workspace: str | None = None) -> None:
+    def policy(
+        self,
+        address: str,
+        policy: Policy,
+        workspace: str | None = None,
+        *,
+        phase: Phase | None = None,
+        cassette: str | None = None,
+    ) -> None:
         """
         Apply *policy* to what *address* sends from now on, until the address is released. What
         has arrived before is judged by the policy before.
@@ -255,8 +267,12 @@ class ProxyClient:
             address: network address of a workspace.
             policy: the policy.
             workspace: who must have the address; `None` for anybody.
+            phase: phase that further requests belong to; `None` keeps the current one.
+            cassette: cassette of further requests; `None` keeps the current one.
         """
-        self._change("policy", address, workspace, policy=policy.to_dict())
+        more = {"phase": phase, "cassette": cassette}
+        given = {name: value for name, value in more.items() if value is not None}
+        self._change("policy", address, workspace, policy=policy.to_dict(), **given)
 
     def load_cassette(self, cassette: str, content: BinaryIO) -> None:
         """

@@ -15,7 +15,8 @@ from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
 from ..text.units import parse_duration, parse_size
 from ..unpatched import clock
-from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, PushWhen, RepoConfigMode
+from .profiles import ProfileName
+from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, Methods, PushWhen, RepoConfigMode
 
 __all__ = ["SCOPES", "Config", "check_environment", "check_variable_name"]
 
@@ -45,6 +46,7 @@ class Config:
     repo: Path | None = None
     rev: str = "HEAD"
     repo_config: RepoConfigMode = "read"
+    profile: ProfileName = "seed"
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
     secret: tuple[str, ...] = ()
@@ -56,6 +58,7 @@ class Config:
     cache_push: PushWhen = "always"
     network: str | Mapping[str, Any] = "https-only"
     network_setup: str | Mapping[str, Any] = "https-only"
+    network_methods: Methods = "all"
     cassette: CassetteMode = "off"
     network_bodies: int = 0
     engine: str = "auto"

@@ -1,8 +1,8 @@
 """The value of each option and its source.
 
 Precedence: command line, environment, ini file, the repository's
-`.codex-workspace.yaml` in the commit, default. Variables and secrets are merged one by one in
-the same order.
+`.codex-workspace.yaml` in the commit, the profile that one of these chooses, default. Variables
+and secrets are merged one by one in the same order.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..codex import CONFIG_FILE, RUNTIMES
 from ..errors import ConfigError, PolicyError
 from ..text.phrases import did_you_mean
 from .config import Config, check_environment, check_variable_name
+from .profiles import profile_named
 from .table import OPTIONS, Option
 
 if TYPE_CHECKING:
@@ -45,11 +46,11 @@ _BY_NAME = re.compile(r"[\s,]+")
 @dataclass(frozen=True, slots=True)
 class Source:
     """
-    The source of a value: an option, an environment variable, an ini file, or the
-    repository's file.
+    The source of a value: an option, an environment variable, an ini file, the
+    repository's file, or a profile.
     """
 
-    kind: Literal["option", "environment", "ini", "file", "default"]
+    kind: Literal["option", "environment", "ini", "file", "profile", "default"]
     name: str = ""
     path: Path | None = None
     line: int | None = None
@@ -139,6 +140,7 @@ class ResolvedOptions:
         values = {**(file.values if file else {}), **higher}
         if "repo" not in values and repo:
             values["repo"] = Given(repo, _DEFAULT)
+        values = {**_profile_values(values), **values}
         config = replace(_config(values), notes=file.notes if file else ())
         untrusted = _untrusted(file, values, environ) if file and mode != "trust" else ()
         resolved = cls(config, values, file, untrusted)
@@ -264,6 +266,17 @@ def _read_environment(environ: Mapping[str, str]) -> Values:
         elif text:
             found[option.key] = Given(text, source)
     return found
+
+
+def _profile_values(values: Values) -> Values:
+    """
+    Return the values that the chosen profile sets in place of defaults.
+    """
+    if "profile" not in values:
+        return {}
+    profile = profile_named(values["profile"].value)
+    source = Source("profile", f"profile {profile.name}")
+    return {key: Given(value, source) for key, value in profile.defaults.items()}
 
 
 def _config(values: Values) -> Config:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..reporting.output import OutputMode
+from .profiles import ProfileName
 
 __all__ = [
     "OPTIONS",
@@ -13,6 +14,7 @@ __all__ = [
     "CassetteMode",
     "FromFile",
     "KeepWhen",
+    "Methods",
     "Option",
     "PushWhen",
     "RepoConfigMode",
@@ -29,6 +31,9 @@ KeepWhen = Literal["never", "failed", "always"]
 
 
 PushWhen = Literal["always", "never"]
+
+
+Methods = Literal["all", "safe"]
 
 
 RepoConfigMode = Literal["read", "trust", "ignore"]
@@ -99,6 +104,17 @@ OPTIONS: tuple[Option, ...] = (
         "do not use it",
         choices=get_args(RepoConfigMode),
         place=None,
+    ),
+    Option(
+        "profile",
+        "NAME",
+        "seed",
+        "rules that workspaces follow where no other option is given: seed (the defaults below), "
+        "codex (setup with internet access, tests offline), or current (Codex since 2026-09-29); "
+        "docs/profiles.md",
+        choices=get_args(ProfileName),
+        from_file="narrower",
+        widens="sets {}",
     ),
     Option(
         "image",
@@ -208,6 +224,15 @@ OPTIONS: tuple[Option, ...] = (
         choices=get_args(CassetteMode),
         from_file="narrower",
         widens="writes recorded requests and responses into the work tree",
+    ),
+    Option(
+        "network-methods",
+        "METHODS",
+        "all",
+        "HTTP methods after the setup scripts: all, or safe (GET, HEAD and OPTIONS only, as Codex "
+        "can restrict them), where the policy does not name methods itself",
+        choices=get_args(Methods),
+        from_file="free",
     ),
     Option(
         "network-bodies",

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..network.rules.policy import POLICIES, Policy
+from ..network.rules.policy import HTTPS_ONLY, POLICIES, Policy
 from ..network.rules.upstream import UpstreamProxy
+from .profiles import SEED, Profile, profile_named
 from .table import OPTIONS, Option
 
 if TYPE_CHECKING:
@@ -58,11 +59,17 @@ def widenings(values: Values) -> list[Widening]:
     """
     found = []
     by_key = {option.key: option for option in OPTIONS}
+    chosen = values.get("profile")
+    # A profile that the file itself chooses is no choice of the user's.
+    users = profile_named(chosen.value) if chosen and chosen.source.kind != "file" else SEED
     for key, given in values.items():
         if given.source.kind != "file":
             continue
         name, _, entry = key.partition(".")
-        effect = _effect(by_key[name], entry, given)
+        if name == "profile":
+            effect = _effect_of_profile(given.value, values)
+        else:
+            effect = _effect(by_key[name], entry, given, users)
         if effect:
             shown = f"{given.source.name}: {entry}" if name == "secret" else given.source.name
             found.append(Widening(given.source, shown, effect))
@@ -76,27 +83,35 @@ def in_ci(environ: Mapping[str, str]) -> bool:
     return environ.get("CI", "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
-def opened_by(policy: Policy) -> list[str]:
+def opened_by(policy: Policy, than: Policy = HTTPS_ONLY) -> list[str]:
     """
-    Return what a policy opens in comparison with `https-only`, the default.
+    Return what a policy opens in comparison with another one, the default.
     """
     if policy.offline:
         return []
-    return [text for field, judge in FIELDS.items() if (text := judge(getattr(policy, field)))]
+    opened = [f"HTTPS under {policy.name}"] if than.offline else []
+    for field, judge in FIELDS.items():
+        text = judge(getattr(policy, field))
+        if text and (than.offline or text != judge(getattr(than, field))):
+            opened.append(text)
+    return opened
 
 
-def _effect(option: Option, entry: str, given: Given) -> str:
+def _effect(option: Option, entry: str, given: Given, profile: Profile = SEED) -> str:
     """
-    Return what a value of the file would do beyond the default; empty if nothing.
+    Return what a value of the file would do beyond the default, which the user's profile may
+    have set; empty if nothing.
     """
     value = given.value
-    if option.from_file == "free" or (not option.repeatable and value == option.default):
+    default = profile.defaults.get(option.key, option.default)
+    if option.from_file == "free" or (not option.repeatable and value == default):
         return ""
+    if option.metavar == "POLICY":
+        opened = _opened(value, default)
+        return f"opens {', '.join(opened)}" if opened else ""
     narrows = NARROWER.get(option.key)
     if option.from_file == "narrower" and narrows is not None and narrows(value):
         return ""
-    if option.metavar == "POLICY":
-        return f"opens {', '.join(opened_by(_policy(value)))}"
     if option.key == "upstream_proxy" and "@" in value:
         value = UpstreamProxy.parse(value)
     return option.widens.format(entry or value)
@@ -108,11 +123,27 @@ def _policy(value: Any) -> Policy:
     return PolicyReader().read(value)
 
 
-def _narrower_policy(value: Any) -> bool:
+def _opened(value: Any, default: str = "https-only") -> list[str]:
+    than = _policy(default)
     # A preset is a list of hosts, reached as the default reaches any host.
-    if isinstance(value, str) and value not in POLICIES:
-        return True
-    return not opened_by(_policy(value))
+    if isinstance(value, str) and value not in POLICIES and not than.offline:
+        return []
+    return opened_by(_policy(value), than)
+
+
+def _effect_of_profile(name: str, values: Values) -> str:
+    """
+    Return what a profile that the file chooses would do beyond the seed's rules. What is given
+    elsewhere does not come from the profile.
+    """
+    by_key = {option.key: option for option in OPTIONS}
+    effects = [
+        f"{by_key[key].name} to {value}, which {effect}"
+        for key, value in profile_named(name).defaults.items()
+        if values[key].source.kind == "profile"
+        and (effect := _effect(by_key[key], "", values[key]))
+    ]
+    return by_key["profile"].widens.format(" and ".join(effects)) if effects else ""
 
 
 def _number(value: str) -> float:
@@ -124,8 +155,9 @@ def _number(value: str) -> float:
 
 NARROWER: Mapping[str, Callable[[Any], bool]] = {
     "image": lambda value: value in OWN_IMAGES,
-    "network": _narrower_policy,
-    "network_setup": _narrower_policy,
+    "profile": lambda value: value == "seed",
+    "network": lambda value: not _opened(value),
+    "network_setup": lambda value: not _opened(value),
     "cassette": lambda value: value != "record",
     "network_bodies": lambda value: _number(value) <= 0,
     "setup_timeout": lambda value: _number(value) <= float(_DEFAULTS["setup_timeout"]),

@@ -33,8 +33,9 @@ def clean_parts(
         "head": snapshot.head,
         "submodules": len(snapshot.submodules),
         "runtimes": {
-            name: value for name, value in spec.env.items() if name.startswith("CODEX_ENV_")
+            name: value for name, value in spec.variables.items() if name.startswith("CODEX_ENV_")
         },
+        **_profile(spec),
     }
 
 
@@ -62,15 +63,23 @@ def setup_parts(spec: WorkspaceSpec, *, base: str, platform: str) -> dict[str, o
         "scripts": snapshot.scripts_tree,
         # Whether the commit has any is no part of it: a branch without them uses the same setup.
         "submodules": not snapshot.skips_submodules,
-        "environment": dict(spec.env),
+        "environment": spec.variables,
         "policy": spec.setup_policy.to_dict(),
         # As a mapping, of which labels get a digest: a path is not for others to know.
         **({"scope": {"name": spec.scope}} if spec.scope else {}),
+        **_profile(spec),
         **({"cassette": spec.setup_cassette_digest} if spec.setup_cassette_digest else {}),
         # A layer is public to whoever reads its labels; a digest could be guessed at.
         **({"secrets": list(secrets.names)} if secrets.names else {}),
         **({"secret values": Hidden(secrets.digest(snapshot.identity))} if secrets.names else {}),
     }
+
+
+def _profile(spec: WorkspaceSpec) -> dict[str, object]:
+    """
+    Return what the profile adds. The seed adds nothing: keys are those from before profiles.
+    """
+    return {} if spec.profile.name == "seed" else {"profile": spec.profile.name}
 
 
 def ready_parts(spec: WorkspaceSpec, *, setup: str, authority: str) -> dict[str, object]:

@@ -212,7 +212,7 @@ class LayerBuilder:
     ) -> Iterator[Running]:
         running = self._launcher.launch(
             image,
-            spec.env,
+            spec.variables,
             phase,
             policy=spec.policy_in(phase),
             cwd=cwd or spec.project,

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ..network.matching import Phase
 from ..network.rules.policy import HTTPS_ONLY, Policy
+from ..options.profiles import SEED, Profile, runtime_variables
 from ..projection.repository import RepositorySnapshot
 from ..secrets.secrets import NO_SECRETS, Secrets
 
@@ -39,6 +40,7 @@ class WorkspaceSpec:
             replayed, else empty.
         secrets: variables that only its scripts get.
         scope: what keeps its setup from other clones of the repository; see `scope`.
+        profile: whose rules it follows.
     """
 
     snapshot: RepositorySnapshot
@@ -50,6 +52,14 @@ class WorkspaceSpec:
     setup_cassette_digest: str = ""
     secrets: Secrets = NO_SECRETS
     scope: str = ""
+    profile: Profile = SEED
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """
+        The variables of every phase besides Codex's: those of the profile, and `env`.
+        """
+        return {**runtime_variables(self.profile), **self.env}
 
     @property
     def project(self) -> str:

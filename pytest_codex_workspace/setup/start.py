@@ -7,9 +7,10 @@ broken; the stack is then ensured again, until a container comes up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -23,10 +24,12 @@ from ..network.matching import Phase
 from ..network.policy_reader import PolicyLike
 from ..network.rules.policy import Policy
 from ..network.rules.request import Request
+from ..options.profiles import agent_variables
 from ..options.table import CacheMode
+from ..secrets.secrets import NO_SECRETS
 from ..workspace.command_log import CommandLog
 from ..workspace.handle import SetupResult, Workspace
-from ..workspace.launcher import Launcher, Running, UnusableImage
+from ..workspace.launcher import Launcher, PhaseRules, PhaseSwitch, Running, UnusableImage
 from ..workspace.paths import bind
 from .layers import LayerBuilder
 from .scripts import ScriptRun, ScriptRunner, log_path_of
@@ -175,7 +178,7 @@ class WorkspaceStarter:
         """
         running = self._launcher.launch(
             setup.image,
-            spec.env,
+            spec.variables,
             "resume",
             policy=spec.policy_in("resume"),
             cwd=spec.project,
@@ -251,7 +254,7 @@ class WorkspaceStarter:
                         setup_ran = setup_ran or (layer.kind == "setup" and made)
                     running = self._launcher.launch(
                         layers[0].image,
-                        spec.env,
+                        spec.variables,
                         phase,
                         policy=spec.policy_in(phase),
                         cwd=spec.project,
@@ -327,6 +330,12 @@ class WorkspaceStarter:
         before: Sequence[Request] = (),
     ) -> StartedWorkspace:
         running, layer = launched.running, launched.layers[0]
+        variables = agent_variables(spec.profile, spec.env)
+        phases = PhaseSwitch(
+            running,
+            partial(_rules, spec, variables),
+            now=_rules(spec, variables, "test"),
+        )
         workspace = Workspace(
             self._engine,
             running.container,
@@ -334,12 +343,31 @@ class WorkspaceStarter:
             project=spec.project,
             paths=bind(running.channel, spec.project),
             head=layer.head or spec.snapshot.head,
-            env=workspace_environment(spec.env),
+            env=workspace_environment(spec.variables),
             setup=setup,
-            network=self._launcher.network_log(running, self._read_policy, before),
-            commands=CommandLog(spec.secrets.redaction.data),
+            network=self._launcher.network_log(running, self._read_policy, before, phases.use),
+            # The values may be read later, when a phase needs them.
+            commands=CommandLog(lambda data: spec.secrets.redaction.data(data)),
+            phases=phases,
         )
         return StartedWorkspace(workspace, running, launched.layers, before)
+
+
+def _rules(spec: WorkspaceSpec, agent: Mapping[str, str], phase: Phase) -> PhaseRules:
+    """
+    Return what holds in a phase of a workspace of *spec*.
+
+    Raises:
+        SecretError: a secret that the phase has is not set.
+    """
+    scripts = phase != "test"
+    return PhaseRules(
+        phase,
+        spec.policy_in(phase),
+        spec.cassette_in(phase),
+        spec.secrets.values if scripts else agent,
+        spec.secrets if scripts else NO_SECRETS,
+    )
 
 
 def _result(key: str, cache: Literal["hit", "miss", "off"], history: _History) -> SetupResult:

@@ -350,6 +350,8 @@ class CommandCall(Call):
         self._pid: int | None = None
         self._starting = False
         self._exit: Exit | None = None
+        self.hide: Callable[[bytes], bytes] = bytes
+        """Removes from the output what may not be kept."""
 
     @property
     def pid(self) -> int:
@@ -474,10 +476,11 @@ class CommandCall(Call):
 
     def output(self) -> tuple[bytes, bytes]:
         """
-        Return the unread output of both streams.
+        Return the unread output of both streams, without what `hide` removes.
         """
         with self._changed:
-            return bytes(self._buffers[0]), bytes(self._buffers[1])
+            stdout, stderr = bytes(self._buffers[0]), bytes(self._buffers[1])
+        return self.hide(stdout), self.hide(stderr)
 
     def forget_output(self) -> None:
         """

@@ -120,6 +120,8 @@ class Channel:
         self._buffer = bytearray()
         self._stderr = bytearray()
         self._cwd = "/"
+        self._variables: Mapping[str, str] = {}
+        self._hide: Callable[[bytes], bytes] = bytes
         self._reader = threading.Thread(
             target=self._read_frames, name="codex-workspace-channel", daemon=True
         )
@@ -192,6 +194,13 @@ class Channel:
                 f"{call.values!r:.200}. Run `codex-workspace clean --images`; the next run "
                 "rebuilds the images"
             ) from None
+
+    def enter(self, variables: Mapping[str, str], hide: Callable[[bytes], bytes] = bytes) -> None:
+        """
+        Begin a phase: give *variables* to the commands that start from now on, in addition to
+        those of `init`, and remove from what their results have what *hide* removes.
+        """
+        self._variables, self._hide = dict(variables), hide
 
     def run(
         self,
@@ -322,7 +331,7 @@ class Channel:
             keep=limit,
             timeout=timeout,
             check=check,
-            explain=self.explained,
+            explain=lambda result: self.explained(_hidden(result, call.hide)),
         )
 
     def explained(self, result: ExecResult) -> ExecResult:
@@ -551,13 +560,14 @@ class Channel:
         timeout: float | None,
         **more: Any,
     ) -> None:
+        call.hide = self._hide
         self._request(
             wire.EXEC,
             call,
             f"the command {shlex.join(argv)[:200]}",
             argv=list(argv),
             cwd=cwd,
-            env=dict(env or {}),
+            env={**self._variables, **(env or {})},
             user=user,
             timeout=timeout,
             **more,
@@ -678,6 +688,12 @@ def _names(data: bytes) -> Iterator[str]:
     while (end := data.find(b"\0", start)) >= 0:
         yield data[start:end].decode("utf-8", "surrogateescape")
         start = end + 1
+
+
+def _hidden(result: ExecResult, hide: Callable[[bytes], bytes]) -> ExecResult:
+    return replace(
+        result, stdout_bytes=hide(result.stdout_bytes), stderr_bytes=hide(result.stderr_bytes)
+    )
 
 
 def _finish(call: FileCall, path: str) -> bool:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal, Protocol, Unpack
 
 from ..engine.protocol import Engine
+from ..errors import CodexWorkspaceError, WorkspaceLost
 from ..network.log import NetworkLog
+from ..network.matching import PHASES, Phase
 from ..network.rules.request import Request
 from ..options.markers import Keywords
+from ..text.phrases import did_you_mean
 from ..text.printable import printable
 from .channel import Channel
 from .command_log import CommandLog
+from .launcher import PhaseSwitch
 from .paths import WorkspacePath
 from .process import Process, Pty
 from .result import ExecResult
@@ -60,7 +65,6 @@ class Workspace:
 
     Attributes:
         project: the project directory, `/workspace/<repository name>`.
-        env: the variables of every command, without those of the image.
         head: full id of the projected commit.
         setup: the setup of the workspace.
         network: the requests of the workspace, and their verdicts.
@@ -81,13 +85,15 @@ class Workspace:
         setup: SetupResult,
         network: NetworkLog,
         commands: CommandLog | None = None,
+        phases: PhaseSwitch | None = None,
     ) -> None:
+        self._phases = phases
         self._engine = engine
         self._channel = channel
         self._paths = paths
         self.container = container
         self.project = paths(project)
-        self.env = env
+        self._env = env
         self.head = head
         self.setup = setup
         self.network = network
@@ -96,6 +102,62 @@ class Workspace:
     def __repr__(self) -> str:
         project = printable(str(self.project))
         return f"<Workspace {project} at {self.head[:12]} in {self.container[:12]}>"
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """
+        The variables of every command of the current phase, without those of the image, and
+        without secrets.
+        """
+        now = self._phases.now if self._phases else None
+        return {**self._env, **(now.variables if now and not now.secrets.names else {})}
+
+    @contextmanager
+    def phase(self, name: Phase) -> Iterator[Workspace]:
+        """
+        Let the rules of another phase hold for the commands of a block: its network policy, its
+        variables and its secrets. Requests in the block belong to that phase.
+
+        After the block, also after an error, the phase before is back, with the policy that it
+        had. As in Codex, no process lives longer than its phase: what runs in the workspace
+        ends at the beginning of the block, and again at its end. Files stay. Stubs and faults
+        stay, too. Blocks may be nested; those of several threads run one after another.
+
+        In a phase with secrets, their values are removed from the output in results and errors,
+        though not from what is read from a running `Process`.
+
+        Args:
+            name: `setup`, `resume` or `test`. Setup and resume have the same policy and
+                secrets. No script runs.
+
+        Raises:
+            ValueError: there is no such phase.
+            SecretError: a secret is not set.
+            WorkspaceLost: the workspace has ended.
+
+        Example:
+            >>> with ws.phase("setup"):  # doctest: +SKIP
+            ...     ws.exec("pip install --editable .", check=True)
+        """
+        __tracebackhide__ = True
+        if name not in PHASES:
+            raise ValueError(
+                f"there is no phase {name!r}{did_you_mean(str(name), PHASES)}; the phases are "
+                f"{', '.join(PHASES)}"
+            )
+        if self._phases is None:
+            raise WorkspaceLost("this workspace was not started by a session, so has no phases")
+        with self._phases.lock:
+            before, rules = self._phases.now, self._phases.rules(name)
+            try:
+                self._phases.enter(rules)
+                yield self
+            except BaseException:
+                # The first error says what happened; without a workspace, nothing is left to do.
+                with suppress(CodexWorkspaceError, OSError):
+                    self._phases.enter(before)
+                raise
+            self._phases.enter(before)
 
     def exec(
         self,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import tarfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import BinaryIO
 
@@ -29,7 +30,7 @@ from ..text.phrases import counted
 from .channel import Channel
 from .limits import UNLIMITED, Limits
 
-__all__ = ["Launcher", "Running", "UnusableImage"]
+__all__ = ["Launcher", "PhaseRules", "PhaseSwitch", "Running", "UnusableImage"]
 
 _AGENT = ("python3", "-I", "-S", "-u", AGENT)
 _PIDS = 4096
@@ -54,6 +55,81 @@ class Running:
     container: str
     holder: Holder
     channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRules:
+    """
+    What holds in one phase of a workspace.
+
+    Attributes:
+        phase: its name, which its requests have.
+        policy: what may be reached.
+        cassette: the cassette of its requests, if there is one.
+        variables: variables of its commands, in addition to those of every phase.
+        secrets: are removed from the results of its commands.
+    """
+
+    phase: Phase
+    policy: Policy
+    cassette: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Secrets = NO_SECRETS
+
+
+class PhaseSwitch:
+    """
+    Brings a workspace from one phase to another, and knows which one it is in.
+
+    Args:
+        running: the workspace.
+        rules: returns the rules of a phase, by name.
+        now: the phase in which it is.
+    """
+
+    def __init__(
+        self, running: Running, rules: Callable[[Phase], PhaseRules], now: PhaseRules
+    ) -> None:
+        self._running = running
+        self.rules = rules
+        self.now = now
+        self.lock = threading.RLock()
+        self._give(now)
+
+    def use(self, policy: Policy) -> None:
+        """
+        Apply *policy* to what the workspace requests for the rest of the phase.
+        """
+        holder = self._running.holder
+        holder.proxy.policy(holder.address, policy, self._running.container)
+        self.now = replace(self.now, policy=policy)
+
+    def enter(self, rules: PhaseRules) -> None:
+        """
+        End every process of the workspace, and let *rules* hold from now on.
+
+        As in Codex, no process lives longer than its phase, so none keeps a secret or makes
+        requests that another phase forbids.
+
+        Raises:
+            WorkspaceLost: the workspace has ended.
+            ProxyError: the proxy has ended.
+        """
+        holder, channel = self._running.holder, self._running.channel
+        channel.kill_all()
+        holder.proxy.policy(
+            holder.address,
+            rules.policy,
+            self._running.container,
+            phase=rules.phase,
+            cassette=rules.cassette,
+        )
+        self._give(rules)
+        self.now = rules
+
+    def _give(self, rules: PhaseRules) -> None:
+        hide = rules.secrets.redaction.data if rules.secrets.names else bytes
+        self._running.channel.enter(rules.variables, hide)
 
 
 class UnusableImage(Exception):
@@ -226,6 +302,7 @@ class Launcher:
             EngineError: the holder has ended.
         """
         holder = running.holder
+        running.channel.enter({})
         self._isolation.vacate(holder, running.container)
         holder.proxy.register(holder.address, running.container, phase, policy, cassette)
 
@@ -234,6 +311,7 @@ class Launcher:
         running: Running,
         read_policy: Callable[[PolicyLike], Policy],
         before: Sequence[Request] = (),
+        use: Callable[[Policy], None] | None = None,
     ) -> NetworkLog:
         """
         Return the log of the container.
@@ -242,9 +320,10 @@ class Launcher:
             running: the container.
             read_policy: reads the policies that tests name.
             before: requests of other containers that belong to its log, too.
+            use: applies a policy in place of the log itself.
         """
         live = LiveNetwork(
-            running.holder.proxy, running.holder.address, read_policy, running.container
+            running.holder.proxy, running.holder.address, read_policy, running.container, use
         )
         return NetworkLog(lambda: [*before, *self.requests(running)], live)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..engine.protocol import Engine
+from ..text.phrases import counted
 from ..text.units import show_size
 
 __all__ = ["UNLIMITED", "Limits", "MemoryWatch", "limits_of"]
@@ -37,7 +38,14 @@ class Limits:
 UNLIMITED = Limits()
 
 
-def limits_of(engine: Engine, cpus: float, memory: int, note: Callable[[str], None]) -> Limits:
+def limits_of(
+    engine: Engine,
+    cpus: float,
+    memory: int,
+    note: Callable[[str], None],
+    *,
+    tells_less: bool = False,
+) -> Limits:
     """
     Return the limits of workspaces on *engine*: those asked for, as far as its machine has
     that much and it can limit it at all.
@@ -47,8 +55,16 @@ def limits_of(engine: Engine, cpus: float, memory: int, note: Callable[[str], No
         cpus: number of processors; 0 for no limit.
         memory: bytes; 0 for no limit.
         note: takes a line for each limit that the engine cannot keep.
+        tells_less: also say if the machine has less than Codex's.
     """
     have = engine.capacity
+    if tells_less and cpus and 0 < (have.cpus or cpus) < cpus:
+        note(f"the engine's machine has {counted(have.cpus, 'processor')}, not {cpus:g}")
+    if tells_less and memory and 0 < (have.memory or memory) < memory:
+        note(
+            f"the engine's machine has {show_size(have.memory)} of memory, not "
+            f"{show_size(memory)}: what fits into a workspace of Codex may not fit here"
+        )
     if cpus and not have.limits_cpus:
         note("this engine cannot limit processors, so workspaces may use all of them")
     if memory and not have.limits_memory:

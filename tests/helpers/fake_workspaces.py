@@ -413,6 +413,12 @@ class _Proxy:
                 self._workspaces[address] = workspace, message["phase"]
                 policy, cassette = message["policy"]["name"], message.get("cassette")
                 self._registered.append((message["phase"], policy, cassette))
+            elif message["op"] == "policy":
+                address = message["address"]
+                workspace, phase = self._workspaces[address]
+                phase = message.get("phase", phase)
+                self._workspaces[address] = workspace, phase
+                self._registered.append((phase, message["policy"]["name"], message.get("cassette")))
             elif message["op"] == "release":
                 self._workspaces.pop(message["address"], None)
             elif message["op"] == "free":

@@ -86,6 +86,68 @@ def test_a_real_repository_with_the_real_agent(tmp_path):
     assert [] == world.leftovers()
 
 
+@pytest.mark.slow
+def test_phases_of_a_workspace_with_the_real_agent(tmp_path, monkeypatch):
+    """
+    Each phase has its policy, variables and secrets. The phase before is back after its block, with
+    its own policy, also after an error. A process ends with its phase.
+    """
+    monkeypatch.setenv("CODEX_TEST_TOKEN", "geheim-7")
+    repo = init_repo(tmp_path / "demo", {"a": "1"})
+    world = World(LocalAgent)
+    show = 'echo "$CODEX_CI/$CODEX_HOME/${#CODEX_THREAD_ID}/$CODEX_TEST_TOKEN/${#CODEX_TEST_TOKEN}"'
+    options = {"network": "offline", "network_setup": "codex-setup", "profile": "codex"}
+    with world.session(secret=("CODEX_TEST_TOKEN",), **options) as session:
+        spec = session.spec(session.repository(repo), {"CODEX_HOME": "/mine"})
+        ws = session.workspace(spec, "clean")
+        world.registered.clear()
+
+        assert "1//mine/36//0\n" == ws.exec(show).stdout
+        assert ("1", "/mine") == (ws.env["CODEX_CI"], ws.env["CODEX_HOME"])
+        ws.network.use("open")
+        with suppress(KeyError), ws.phase("setup") as same:
+            assert same is ws
+            assert "//mine/0/***/8\n" == ws.exec(show).stdout
+            assert not {"CODEX_CI", "CODEX_TEST_TOKEN"} & set(ws.env)
+            process = ws.start(["sh", "-c", "echo $CODEX_TEST_TOKEN; exec sleep 600"])
+            assert "***\n" == ws.exec(["printenv", "CODEX_TEST_TOKEN"]).stdout
+            with ws.phase("resume"):
+                assert process.wait(20).exit_code == 128 + 9
+                ws.network.use("offline")
+            raise KeyError
+        assert "***\n" == process.wait().stdout
+        assert "1//mine/36//0\n" == ws.exec(show).stdout
+        with pytest.raises(ValueError, match=r"no phase 'tests' .did you mean 'test'"):
+            ws.phase("tests").__enter__()
+        assert "geheim" not in str([*ws.commands])
+    assert [
+        *(("test", "open"), ("setup", "codex-setup"), ("resume", "codex-setup")),
+        *(("resume", "offline"), ("setup", "codex-setup"), ("test", "open")),
+    ] == [(phase, policy) for phase, policy, _ in world.registered]
+    assert [] == world.leftovers()
+
+
+@pytest.mark.parametrize(
+    ("methods", "policy", "expected"),
+    [
+        ("all", "https-only", ()),
+        ("safe", "https-only", ("GET", "HEAD", "OPTIONS")),
+        ("safe", {"methods": ["POST"]}, ("POST",)),
+    ],
+)
+def test_methods_of_tests(world, methods, policy, expected):
+    """
+    The option restricts the policy of tests, but not that of scripts, nor the methods that a
+    policy names itself.
+    """
+    with world.session(network_methods=methods, network=policy) as session:
+        spec = session.spec(snapshot(), {})
+
+        assert expected == spec.policy.methods
+        assert () == spec.setup_policy.methods
+        assert expected == session.read_test_policy(policy).methods
+
+
 def test_leaving_the_context_ends_every_workspace(world):
     """
     Whether it was stopped or not.

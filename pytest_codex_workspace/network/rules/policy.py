@@ -18,12 +18,14 @@ from .fields import PARSERS, InvalidPolicy, check_list, check_names
 from .hosts import any_matches, is_private, literal_address, normalise_host
 
 __all__ = [
+    "CODEX_SETUP",
     "DENIED",
     "HTTPS_ONLY",
     "OFFLINE",
     "OPEN",
     "POLICIES",
     "REASONS",
+    "SAFE_METHODS",
     "VERDICTS",
     "Decision",
     "InvalidPolicy",
@@ -424,7 +426,15 @@ OFFLINE = Policy(name="offline", offline=True)
 OPEN = Policy(name="open", http="allow", websocket="allow", ports=())
 """Any host, port and method, plain HTTP and WebSocket included; private addresses stay refused."""
 
-POLICIES: Mapping[str, Policy] = {each.name: each for each in (HTTPS_ONLY, OFFLINE, OPEN)}
+CODEX_SETUP = Policy(name="codex-setup", http="allow")
+"""Any host over HTTPS and plain HTTP, which Codex's setup phase seems to allow."""
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+"""The methods to which Codex can restrict requests."""
+
+POLICIES: Mapping[str, Policy] = {
+    each.name: each for each in (HTTPS_ONLY, OFFLINE, OPEN, CODEX_SETUP)
+}
 """The built-in policies that do not depend on an image's package registries, by name."""
 
 VERDICTS: tuple[str, ...] = get_args(Verdict)

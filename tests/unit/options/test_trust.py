@@ -42,6 +42,7 @@ WIDER = [
     ("network-setup: {extends: open, http: block}", "network-setup opens WebSocket, every port"),
     ("network: {extends: offline, allow: [a], http: allow}", "network opens plain HTTP"),
     ("network: ours.yaml", "line 1: network opens the private networks 127.0.0.0/8"),
+    ("profile: codex", "line 1: profile sets network-setup to codex-setup, which opens plain HTTP"),
     ("network: {bodies: 1}", "network.bodies keeps bodies of requests"),
     ("cassette: record", "cassette writes recorded requests and responses into the work tree"),
     ("cache: {registry: evil.test/x}", "cache.registry downloads setups from evil.test/x and"),
@@ -121,6 +122,46 @@ def test_what_widens_is_refused(repo: Path, text: str, words: str) -> None:
     assert f"codex-workspace trust {repo}" in said
     assert "--repo-config=trust" in said
     assert "hush" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("network: https-only", "network opens HTTPS under https-only"),
+        ("network: codex-package-managers", "network opens HTTPS under codex-package-managers"),
+        ("network: {extends: offline, allow: [a.test]}", "network opens HTTPS under codex-work"),
+        ("network: {tests: open}", "opens HTTPS under open, plain HTTP, WebSocket, every port"),
+        ("network-setup: {http: allow, websocket: allow}", "network-setup opens WebSocket"),
+        ("network-setup: {http: allow}\nnetwork: offline", ""),
+        ("network-setup: offline\nprofile: seed", ""),
+    ],
+)
+def test_a_file_may_not_widen_the_users_profile(repo: Path, text: str, words: str) -> None:
+    """
+    Under a profile whose tests are offline, the usual default is more than the user has chosen.
+    """
+    found = untrusted(repo, text, profile="codex")
+    assert len(found) == bool(words)
+    assert all(words in one for one in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("profile: seed", {}),
+        ("profile: codex\nnetwork: {setup: https-only}", {}),
+        ("profile: current\nnetwork: {setup: offline, tests: codex-package-managers}", {}),
+        ("profile: codex", {"network_setup": "open"}),
+        ("profile: codex", {"profile": "seed"}),
+    ],
+)
+def test_a_files_profile_needs_no_trust_for_what_it_does_not_decide(
+    repo: Path, text: str, options: dict[str, object]
+) -> None:
+    """
+    A profile is judged by those of its values that apply.
+    """
+    assert untrusted(repo, text, **options) == []
 
 
 def test_all_that_widens_is_named_at_once(repo: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from pytest_codex_workspace.images.content_key import differing, fingerprint, key_of
 from pytest_codex_workspace.network.rules.policy import Policy
+from pytest_codex_workspace.options.profiles import CODEX, CURRENT
 from pytest_codex_workspace.projection.repository import RepositorySnapshot
-from pytest_codex_workspace.setup.keys import setup_parts
+from pytest_codex_workspace.setup.keys import clean_parts, setup_parts
 from pytest_codex_workspace.setup.spec import WorkspaceSpec
 
 from ...helpers.fake_workspaces import snapshot
@@ -43,6 +44,8 @@ def parts(base="b", platform="linux/amd64", **changes):
         ({"setup_policy": Policy(allow=("example.org",))}, "policy.allow"),
         ({"setup_cassette_digest": "digest"}, "cassette"),
         ({"scope": "path /home/me"}, "scope.name"),
+        ({"profile": CODEX}, "profile"),
+        ({"profile": CURRENT}, "environment.CODEX_ENV_NODE_VERSION"),
     ],
 )
 def test_each_input_of_a_setup_image_changes_its_key(changes, name):
@@ -97,3 +100,16 @@ def test_each_difference_is_one_word():
     } == differing(old, new)
     assert "secret" not in str(old)
     assert "/home/me" not in str(fingerprint(parts(scope="path /home/me")))
+
+
+def test_the_seed_has_the_keys_from_before_profiles():
+    """
+    An update runs no setup again: these keys are those of the release before.
+    """
+    assert "830e614f53bc227e0119d341" == key_of(
+        parts(env={"A": "1", "CODEX_ENV_GO_VERSION": "1.2"})
+    )
+    clean = clean_parts(
+        spec(env={"CODEX_ENV_GO_VERSION": "1.2"}), base="b", platform="p", authority="a"
+    )
+    assert "a79a78f562e745af34918af9" == key_of(clean)

@@ -48,6 +48,25 @@ def test_limits_are_what_the_machine_has_at_most(capacity, asked, limits, notes)
 
 
 @pytest.mark.parametrize(
+    ("capacity", "words"),
+    [
+        (Capacity(1, 4 * GIB), ["has 1 processor, not 2", "of memory, not"]),
+        (Capacity(2, 8 * GIB), []),
+        (Capacity(), []),
+    ],
+)
+def test_a_profile_says_what_the_machine_lacks(capacity, words):
+    """
+    What fits into a real workspace may not fit here.
+    """
+    said = []
+    limits_of(Machine(capacity), 2, 8 * GIB, said.append, tells_less=True)
+
+    assert len(words) == len(said)
+    assert all(word in line for word, line in zip(words, said, strict=True))
+
+
+@pytest.mark.parametrize(
     ("path", "form"),
     [
         ("/sys/fs/cgroup/memory.events", "max 3\noom 9\noom_kill {}\noom_group_kill 7\n"),

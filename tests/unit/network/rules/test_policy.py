@@ -165,7 +165,7 @@ def test_a_name_alone_is_the_built_in_policy() -> None:
     """
     assert Policy.from_dict({"name": "offline"}) == OFFLINE
     assert Policy.from_dict({"name": "offline", "ports": [1]}).offline
-    with pytest.raises(InvalidPolicy, match="the built-in policies are https-only, offline"):
+    with pytest.raises(InvalidPolicy, match="the built-in policies are codex-setup, https-only"):
         Policy.named("none")
 
 

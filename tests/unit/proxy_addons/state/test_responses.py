@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from proxy_addons.state.responses import REASON_HEADER, blocked_response, failed_response
+from proxy_addons.state.responses import (
+    REASON_HEADER,
+    blocked_response,
+    failed_response,
+    use_refusal,
+)
 from pytest_codex_workspace.network.rules.policy import Decision
 
 
@@ -37,3 +42,25 @@ def test_an_explanation_that_is_no_text_does_not_break_the_response() -> None:
     response = blocked_response(Decision("blocked", "not-tls", "a\udcff"))
 
     assert response.content.decode("utf-8").endswith("a?\n")
+
+
+@pytest.fixture
+def _real_body():
+    use_refusal("Domain forbidden")
+    yield
+    use_refusal("")
+
+
+@pytest.mark.usefixtures("_real_body")
+def test_a_refused_host_gets_the_body_of_real_workspaces() -> None:
+    """
+    It was seen for hosts. Other refusals are explained, because theirs is not known.
+    """
+    for reason in ("offline", "host-not-allowed"):
+        response = blocked_response(Decision("blocked", reason, "Allow the host."))
+        assert (response.status_code, response.text) == (403, "Domain forbidden")
+        assert REASON_HEADER not in response.headers
+        assert "x-proxy-error" not in response.headers
+    method = blocked_response(Decision("blocked", "method-not-allowed", "Not POST."))
+    assert "Not POST." in method.text
+    assert failed_response(Decision("failed", None, "It broke.")).status_code == 502

@@ -1,0 +1,107 @@
+"""S10, S15: A profile's rules hold in real workspaces, phase by phase."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_codex_workspace.options.sources import ResolvedOptions
+from pytest_codex_workspace.reporting.output import Output
+from pytest_codex_workspace.session import Session
+
+from ..conftest import init_repo, scripts
+
+TOKEN = "kein-wort-davon-7"
+
+SHOW = """\
+env | grep -E '^CODEX_(CI|HOME|THREAD_ID|INTERNAL_ORIGINATOR_OVERRIDE)=' || echo no agent
+echo "secret has ${#CODEX_TEST_TOKEN} characters"
+"""
+
+FETCH = "curl -sS -o /dev/null -w '%{{http_code}}\\n' {}"
+
+
+@contextmanager
+def session(said: list[str], repo: Path, **options: Any) -> Iterator[Session]:
+    """
+    Start a session with options as a user gives them.
+    """
+    values = {"image": "slim", "repo": str(repo), **options}
+    config = ResolvedOptions.of(values, spell="--{}", environ={}).config
+    with Session(config, Output("progress", said.append)) as made:
+        yield made
+
+
+@pytest.mark.promise("S10", "S15")
+@pytest.mark.slow
+def test_the_phases_of_profile_codex(tmp_path, pip_index, monkeypatch):
+    """
+    S10: Scripts have internet access, plain HTTP included, and secrets; tests have neither, but the
+    agent's variables. `phase` brings each back, and what it was before, and ends processes.
+    """
+    monkeypatch.setenv("CODEX_TEST_TOKEN", TOKEN)
+    url = f"{pip_index}/simple/six/"
+    plain = url.replace("https:", "http:")
+    script = f"{SHOW}{FETCH.format(url)}\n{FETCH.format(plain)}\n"
+    repo = init_repo(tmp_path / "repo", scripts(script, script))
+    said: list[str] = []
+    with session(said, repo, profile="codex", secret=["CODEX_TEST_TOKEN"], cache="off") as made:
+        ws = made.workspace(made.spec(made.repository(repo), {}), "ready")
+        lines = ws.setup.output.splitlines()
+        assert lines.count("no agent") == 2
+        assert lines.count(f"secret has {len(TOKEN)} characters") == 2
+        assert lines.count("200") >= 2
+        for phase in ("setup", "resume"):
+            ws.network.assert_requested(phase=phase, scheme="http", verdict="allowed")
+        agent = ws.exec(SHOW).stdout
+        assert "CODEX_HOME=/opt/codex\n" in agent
+        assert "secret has 0 characters" in agent
+        refused = ws.exec(f"curl -sS -i {plain}").stdout
+        assert refused.startswith("HTTP/1.1 403")
+        assert refused.endswith("Domain forbidden")
+        assert "x-proxy-error" not in refused.lower()
+        ws.network.stub(host="stubbed.test", text="from the stub")
+        server = ws.start(["sleep", "600"])
+
+        with ws.phase("setup"):
+            assert server.wait(20).exit_code == 128 + 9
+            assert "no agent" in ws.exec(SHOW).stdout
+            assert ws.exec("echo $CODEX_TEST_TOKEN").stdout == "***\n"
+            assert ws.exec(FETCH.format(plain)).stdout != "403\n"
+            assert ws.exec("curl -s https://stubbed.test/").stdout == "from the stub"
+            # The shell ends, its child does not, and would see the secret for ever.
+            ws.exec("setsid sleep 600 >/dev/null 2>&1 & touch made")
+        assert ws.exec("pgrep -x sleep").exit_code == 1
+        assert ws.path("made").exists()
+        assert ws.exec(SHOW).stdout == agent
+        assert ws.exec(FETCH.format(plain)).stdout == "403\n"
+        ws.network.assert_requested(host="stubbed.test", phase="setup")
+        last = ws.network.requests(scheme="http")[-1]
+        assert (last.phase, last.reason) == ("test", "offline")
+        assert TOKEN not in "\n".join([*said, *map(str, ws.commands), *map(str, ws.network)])
+    assert os.environ["CODEX_TEST_TOKEN"] == TOKEN
+
+
+@pytest.mark.promise("S10", "S15")
+@pytest.mark.slow
+def test_an_option_beats_the_profile(tmp_path, pip_index):
+    """
+    S15: The user's policy and methods hold for tests; runtimes that the image lacks are told.
+    """
+    repo = init_repo(tmp_path / "repo", {"a": "1"})
+    said: list[str] = []
+    url = f"{pip_index}/simple/six/"
+    options = {"network": "codex-package-managers", "network_methods": "safe"}
+    with session(said, repo, profile="current", **options) as made:
+        ws = made.workspace(made.spec(made.repository(repo), {}), "clean")
+        assert ws.exec(FETCH.format(url)).stdout == "200\n"
+        assert ws.exec(FETCH.format(f"-X POST {url}")).stdout == "403\n"
+        assert ws.exec("curl -s https://other.test/").stdout == ""
+        ws.network.assert_blocked(reason="method-not-allowed", method="POST")
+        assert ws.exec("echo $CODEX_ENV_NODE_VERSION $CODEX_ENV_GO_VERSION").stdout == "24 1.25.1\n"
+        assert ws.exec("echo ${CODEX_CI-none}").stdout == "none\n"
