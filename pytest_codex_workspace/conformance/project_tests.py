@@ -150,7 +150,8 @@ def _php(names: set[str], read: Read) -> Iterator[ProjectTests]:
         yield ProjectTests("composer test", "composer.json")
     for name in ("phpunit.xml", "phpunit.xml.dist"):
         if name in names:
-            yield ProjectTests("vendor/bin/phpunit", name)
+            installed = "vendor/bin/phpunit"
+            yield ProjectTests("phpunit", name, ((installed, installed),))
 
 
 def _json(text: str) -> dict[str, Any]:

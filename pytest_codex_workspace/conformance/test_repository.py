@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import pytest
 
 from ..checks.finding import CHECKS, Finding
+from ..errors import CodexWorkspaceError
 from ..session import Session
 from .check import Outcome, check_repository
 
@@ -28,22 +29,38 @@ class FindingWarning(UserWarning):
 
 
 @pytest.fixture(scope="session")
-def codex_outcome(request: pytest.FixtureRequest) -> Outcome:
+def codex_outcome(request: pytest.FixtureRequest) -> Outcome | CodexWorkspaceError:
     """
-    Return what was found in the repository of `--codex-repo`.
+    Return what was found in the repository of `--codex-repo`, or why it could not be checked.
     """
     session: Session = request.getfixturevalue("_codex_session")
     if session.config.repo is None:
         pytest.skip("no repository to check: give --codex-repo=PATH")
-    return check_repository(session)
+    try:
+        return check_repository(session)
+    except CodexWorkspaceError as error:
+        return error
+
+
+def test_it_can_be_checked(codex_outcome: Outcome | CodexWorkspaceError) -> None:
+    """
+    The repository could be read and run. The summary is shown with -rA.
+    """
+    if isinstance(codex_outcome, CodexWorkspaceError):
+        pytest.fail(f"{type(codex_outcome).__name__}: {codex_outcome}", pytrace=False)
+    for line in codex_outcome.lines():
+        print(line)  # noqa: T201
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_check(check: str, codex_outcome: Outcome, request: pytest.FixtureRequest) -> None:
+def test_check(
+    check: str, codex_outcome: Outcome | CodexWorkspaceError, request: pytest.FixtureRequest
+) -> None:
     """
     The repository has no finding of this kind.
     """
-    __tracebackhide__ = True
+    if isinstance(codex_outcome, CodexWorkspaceError):
+        pytest.skip("the repository could not be checked")
     found = [one for one in codex_outcome.findings if one.id == check]
     active = [one for one in found if not one.silenced]
     if errors := [one for one in active if one.level == "error"]:

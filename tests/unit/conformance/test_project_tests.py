@@ -40,7 +40,7 @@ CASES = {
     "rspec": ({"Gemfile": "", ".rspec": ""}, "bundle exec rspec"),
     "rake": ({"Rakefile": "", "a.gemspec": ""}, "rake"),
     "composer": ({"composer.json": '{"scripts": {"test": "phpunit"}}'}, "composer test"),
-    "phpunit": ({"composer.json": "{}", "phpunit.xml.dist": ""}, "vendor/bin/phpunit"),
+    "phpunit": ({"composer.json": "{}", "phpunit.xml.dist": ""}, "phpunit"),
     "make": ({"Makefile": "all:\n\ntest: all\n\ttrue\n"}, "make test"),
     "tox": ({"tox.ini": "[tox]\n"}, "tox"),
     "nox": ({"noxfile.py": ""}, "nox"),
