@@ -16,7 +16,7 @@ import pytest
 from ..checks.finding import CHECKS, Finding
 from ..errors import CodexWorkspaceError
 from ..session import Session
-from .check import Outcome, check_repository
+from .check import Outcome
 
 # They share one check of the repository.
 pytestmark = pytest.mark.xdist_group("pytest_codex_workspace.conformance")
@@ -33,6 +33,8 @@ def codex_outcome(request: pytest.FixtureRequest) -> Outcome | CodexWorkspaceErr
     """
     Return what was found in the repository of `--codex-repo`, or why it could not be checked.
     """
+    from .check import check_repository
+
     session: Session = request.getfixturevalue("_codex_session")
     if session.config.repo is None:
         pytest.skip("no repository to check: give --codex-repo=PATH")

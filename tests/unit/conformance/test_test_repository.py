@@ -13,7 +13,7 @@ from pytest_codex_workspace.errors import EngineUnavailable
 from .conftest import seen
 from .test_network_rules import PRESETS
 
-MODULE = "pytest_codex_workspace.conformance.test_repository"
+PACKAGE = "pytest_codex_workspace.conformance"
 RUN = (
     "--pyargs",
     "pytest_codex_workspace.conformance",
@@ -47,7 +47,7 @@ def run(pytester, monkeypatch, make_repo):
     """
     Return a function that runs the tests of the package with that outcome.
     """
-    monkeypatch.setattr(f"{MODULE}.check_repository", lambda session: outcome())
+    monkeypatch.setattr(f"{PACKAGE}.check.check_repository", lambda session: outcome())
     pytester.makeini("[pytest]\n")
     repo = make_repo()
 
@@ -91,7 +91,7 @@ def test_what_cannot_be_checked_is_one_failure(run, monkeypatch):
     def fail(session: object) -> None:
         raise EngineUnavailable("no engine answers")
 
-    monkeypatch.setattr(f"{MODULE}.check_repository", fail)
+    monkeypatch.setattr(f"{PACKAGE}.check.check_repository", fail)
 
     result = run()
 
