@@ -207,7 +207,10 @@ def find_tests(
 def _use(who: str, use: NetworkUse) -> Iterator[str]:
     if not use.requests:
         return
+    allow = ", ".join(map(str, use.smallest.fields.get("allow", ())[:_SHOWN]))
     yield f"{who} made {counted(use.requests, 'request')}: {first_of(list(use.hosts), _SHOWN)}"
+    if allow and len(use.hosts) <= _SHOWN:
+        yield f"  the smallest list of hosts that admits them is [{allow}]"
     for name, outside in use.outside.items():
         if outside:
             yield f"  {name} would refuse {first_of(list(outside), _SHOWN)}"

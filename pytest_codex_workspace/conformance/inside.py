@@ -39,8 +39,6 @@ SKIPPED_PATHS = frozenset(_PATHS.split())
 SKIPPED_ENDS = (".pyc", ".log", ".lock", ".pid", ".egg-info", ".dist-info", ".sock", "-shm", "-wal")
 """Caches, installed packages, and files that differ each time."""
 
-Content = list[Any]
-
 
 def processes() -> dict[str, Any]:
     """
@@ -54,15 +52,17 @@ def processes() -> dict[str, Any]:
             if one is not None:
                 found[name] = one
     readers = {pipe for one in found.values() for pipe in one["reads"]}
-    sockets = _listening()
+    sockets, named = _listening(), _named_sockets()
     listed = []
     for number, one in found.items():
         ports = sorted({sockets[inode] for inode in one["sockets"] if inode in sockets})
+        paths = sorted({named[inode] for inode in one["sockets"] if inode in named})
         listed.append(
             {
                 "pid": int(number),
                 "args": one["args"],
                 "ports": ports,
+                "paths": paths[:20],
                 # A pipe that none of them reads leads to whoever started the script.
                 "holds": any(pipe not in readers for pipe in one["writes"]),
             }
@@ -131,12 +131,30 @@ def _listening() -> dict[str, int]:
     return found
 
 
-def files(since: float) -> dict[str, Content]:
+def _named_sockets() -> dict[str, str]:
+    """
+    Return the paths at which somebody listens, by the inode of the socket.
+    """
+    found: dict[str, str] = {}
+    try:
+        with open("/proc/net/unix", errors="replace") as file:
+            lines = file.read(1 << 20).splitlines()[1:]
+    except OSError:
+        return found
+    for line in lines:
+        fields = line.split(None, 7)
+        # The flag says that it accepts connections; a name with @ has no file.
+        if len(fields) == 8 and fields[3] == "00010000" and fields[7].startswith("/"):
+            found[fields[6]] = fields[7][:SHORTENED]
+    return found
+
+
+def files(since: float) -> dict[str, list[Any]]:
     """
     Return what stands for the content of the files that changed since a time, by path. Caches and
     installed packages are left out.
     """
-    found: dict[str, Content] = {}
+    found: dict[str, list[Any]] = {}
     waiting = ["/"]
     device = os.lstat("/").st_dev
     while waiting and len(found) < MOST_FILES:
@@ -163,7 +181,7 @@ def files(since: float) -> dict[str, Content]:
     return found
 
 
-def _content(path: str, about: os.stat_result) -> Content:
+def _content(path: str, about: os.stat_result) -> list[Any]:
     if stat.S_ISLNK(about.st_mode):
         try:
             return ["link", os.readlink(path)]
@@ -213,7 +231,7 @@ def compare(since: float, where: str) -> dict[str, Any]:
     return {"changes": listed[:MOST_REPORTED], "more": max(0, len(listed) - MOST_REPORTED)}
 
 
-def _starts_with(path: str, old: Content) -> bool:
+def _starts_with(path: str, old: list[Any]) -> bool:
     """
     Return whether a file has its old content at its beginning: something was added to its end.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,8 @@ from ..network.rules.policy import OFFLINE, Policy, RequestFacts, decide
 from ..network.rules.request import Request
 from ..reports.logged import LoggedRequest
 from ..reports.suggestion import SMALLEST, Suggestion, suggest
-from ..text.phrases import cut_end, first_of
-from ..text.printable import printable
+from ..text.phrases import cut_end, cut_middle, first_of
+from ..text.printable import printable, without_colours
 from .observation import Observation
 from .script_rules import line_of
 
@@ -26,6 +27,11 @@ PRESET_NAMES = ("codex-common-dependencies", "codex-package-managers")
 _OK = 200
 _SHOWN = 5
 _URL = 160
+_UNREACHABLE = re.compile(
+    r"^.*(?:network is unreachable|ENETUNREACH|no route to host|EHOSTUNREACH).*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_DIRECT = ("direct-lookup", "not-https")
 _DISTRUST = "probably does not trust the certificate"
 _WHERE = {"setup": SETUP, "resume": RESUME, "test": "the tests"}
 
@@ -177,8 +183,41 @@ def network_findings(seen: Observation, presets: Mapping[str, Policy]) -> Iterat
         kind = _kind_of(problems[0])
         assert kind is not None  # noqa: S101 -- it is in a group
         yield _finding(seen, kind, phase, program, problems)
+    yield from _unreachable(seen, {phase for check, _, phase, _ in groups if check in _DIRECT})
     yield from _outside_presets(seen, presets)
     yield from _refused_in_tests(seen, presets)
+
+
+def _unreachable(seen: Observation, known: set[str]) -> Iterator[Finding]:
+    """
+    Yield what programs say of connections beside the proxy, which no log has.
+    """
+    run = seen.test_run
+    outputs = {
+        "setup": seen.setup_error.tail if seen.setup_error else seen.setup_output,
+        "resume": seen.resume_error.tail if seen.resume_error else seen.resume_output,
+        "test": run.output if run is not None else "",
+    }
+    failed = {
+        "setup": seen.setup_error is not None,
+        "resume": seen.resume_error is not None,
+        "test": seen.tests_failed,
+    }
+    for phase, output in outputs.items():
+        said = _UNREACHABLE.search(output)
+        if said is None or phase in known:
+            continue
+        kind = _KINDS["direct-dns"]
+        place = _WHERE[phase]
+        line = printable(without_colours(said[0])).strip()
+        yield Finding.of(
+            kind.check,
+            f"{place} connects to something without the proxy: {cut_middle(line, _URL)}",
+            kind.in_codex,
+            kind.remedy,
+            path=None if phase == "test" else place,
+            level=None if failed[phase] else "note",
+        )
 
 
 def _kind_of(problem: NetworkProblem) -> _Kind | None:

@@ -23,11 +23,20 @@ class Survivor:
         args: its command line.
         ports: the TCP ports that it listens on.
         holds: whether it has the script's output open.
+        paths: the sockets with a path on which it listens.
     """
 
     args: tuple[str, ...]
     ports: tuple[int, ...] = ()
     holds: bool = False
+    paths: tuple[str, ...] = ()
+
+    @property
+    def listens(self) -> bool:
+        """
+        Whether it is a server.
+        """
+        return bool(self.ports or self.paths)
 
     @property
     def name(self) -> str:
@@ -89,6 +98,7 @@ class Observation:
         setup_duration: seconds that setup took; `None` if it has not ended well.
         setup_output: what it printed.
         setup_error: why it failed.
+        setup_memory: whether one of its processes was killed for its memory, and it went on.
         survivors: the processes that were alive when setup had ended.
         ports: further ports on which somebody listened then.
         setup_status: what `git status --porcelain` says after setup, by path.
@@ -104,7 +114,8 @@ class Observation:
         tests: how the project's tests are run; `None` if that is not known.
         test_run: their run, in the agent phase.
         with_exports: their run with what setup exports, if the first one failed.
-        exports: names of the variables that setup exports, with the line in its script.
+        exports: names of the variables that setup exports, and of files that it sources, with the
+            line in its script.
         missing: those of them that are not set to the same in the agent phase.
         used: those of them that files of the project mention.
         only_in_login_shell: programs of the test command that a shell without a profile lacks.
@@ -118,6 +129,7 @@ class Observation:
     setup_duration: float | None = None
     setup_output: str = ""
     setup_error: SetupError | None = None
+    setup_memory: bool = False
     survivors: Sequence[Survivor] = ()
     ports: Sequence[int] = ()
     setup_status: Mapping[str, str] = field(default_factory=dict)

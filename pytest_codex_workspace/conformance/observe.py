@@ -102,6 +102,8 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
             seen.requests = _requests(session, running)
             return None
         seen.setup_duration, seen.setup_output = run.duration, run.output
+        # Asked as for a command that failed: a script can go on after that.
+        seen.setup_memory = channel.explained(ExecResult("", 1)).out_of_memory
         seen.survivors, seen.ports = _survivors(channel)
         session.builder.settle(running, spec)
         seen.setup_status = _status(channel, spec)
@@ -206,8 +208,9 @@ def _end(result: ExecResult) -> str:
 
 def exported_by(script: str) -> dict[str, tuple[int, str]]:
     """
-    Return what a script exports at its top level: by name of the variable, the line and its text.
-    A virtual environment that it activates counts as `VIRTUAL_ENV`.
+    Return what a script gives to the rest of its shell, at its top level: by name, the line and its
+    text. The name is that of a variable, or of a file that is sourced; of a virtual environment it
+    is `VIRTUAL_ENV`.
     """
     found: dict[str, tuple[int, str]] = {}
     lines = script.splitlines()
@@ -215,14 +218,20 @@ def exported_by(script: str) -> dict[str, tuple[int, str]]:
         words = command.plain
         text = lines[command.line - 1].strip() if command.line <= len(lines) else ""
         if words[:1] in (["source"], ["."]) and len(words) > 1:
-            if words[1].endswith("/activate"):
-                found["VIRTUAL_ENV"] = command.line, text
+            name = "VIRTUAL_ENV" if words[1].endswith("/activate") else words[1]
+            found[name or "a file"] = command.line, text
+        elif words[:1] == ["eval"] or words[:2] in (["set", "-a"], ["set", "+a"]):
+            found[text] = command.line, text
         elif (words[:1] == ["export"] and "-n" not in words) or words[:2] == ["declare", "-x"]:
             for word in words[1:]:
                 name = word.partition("=")[0]
-                if name.isidentifier() and name.isascii():
+                if _is_name(name):
                     found[name] = command.line, text
     return found
+
+
+def _is_name(word: str) -> bool:
+    return word.isidentifier() and word.isascii()
 
 
 def _top_level(script: str) -> Iterator[ShellCommand]:
@@ -239,7 +248,8 @@ def _look_for_exports(workspace: Workspace, seen: Observation) -> None:
     missing = [
         name
         for name in seen.exports
-        if name not in there or (name == "PATH" and there[name] == _plain_path(workspace))
+        if _is_name(name)
+        and (name not in there or (name == "PATH" and there[name] == _plain_path(workspace)))
     ]
     seen.missing = missing
     if missing:
@@ -283,7 +293,7 @@ def _survivors(channel: Channel) -> tuple[list[Survivor], list[int]]:
     """
     for look in range(1, _LOOKS + 1):
         survivors, ports = _alive(channel)
-        listening = ports or any(one.ports for one in survivors)
+        listening = ports or any(one.listens for one in survivors)
         if listening or not survivors or look == _LOOKS:
             break
         clock.sleep(_BETWEEN_LOOKS)
@@ -297,7 +307,8 @@ def _alive(channel: Channel) -> tuple[list[Survivor], list[int]]:
         with suppress(KeyError, TypeError, ValueError):
             args = tuple(str(word)[:300] for word in one["args"][:20])
             ports = tuple(int(port) for port in one["ports"][:20])
-            survivors.append(Survivor(args, ports, holds=one["holds"] is True))
+            paths = tuple(str(path)[:300] for path in one["paths"][:20])
+            survivors.append(Survivor(args, ports, one["holds"] is True, paths))
     others = [int(port) for port in found.get("ports", ()) if isinstance(port, int)]
     return survivors, others[:20]
 

@@ -25,6 +25,7 @@ _LONG = 160
 _LIMIT_UNVERIFIED = (
     "The whole setup step seems to be limited to about 1200 s (seen, not documented)"
 )
+_MEMORY = "Codex's workspaces have 8 or 16 GiB of memory (documented for the current generation)"
 _ON_DEMAND = re.compile(
     r"^(?:gpg-agent|dirmngr|keyboxd|scdaemon|ssh-agent|dbus-daemon|dbus-launch|watchman|sccache|"
     r"buck2d|eslint_d|dmypy|turbo|nx|rust-analyzer|fsnotifier|adb)$"
@@ -95,12 +96,23 @@ def _failed(seen: Observation) -> Iterator[Finding]:
             line=_number(error.where),
         )
 
+    if seen.setup_memory and seen.setup_error is None:
+        yield Finding.of(
+            "out-of-memory",
+            f"a process of {SETUP} was killed, because the workspace had reached its memory "
+            "limit, and the script went on",
+            _MEMORY,
+            "Let it use less memory, such as with fewer jobs at once, and end where a command "
+            "fails (`set -e`).",
+            path=SETUP,
+        )
+
 
 def _out_of_memory(error: SetupError, script: str) -> Finding:
     return Finding.of(
         "out-of-memory",
         f"a process of {script} was killed, because the workspace had reached its memory limit",
-        "Codex's workspaces have 8 or 16 GiB of memory (documented for the current generation)",
+        _MEMORY,
         "Let it use less memory, such as with fewer jobs at once; "
         "or see with the option `memory` how much it needs.",
         path=script,
@@ -189,12 +201,12 @@ def _held(seen: Observation) -> Iterator[Finding]:
 
 def _lost(seen: Observation) -> Iterator[Finding]:
     for survivors, script, text in _scripts(seen):
-        servers = [one for one in survivors if one.ports and not _declared(one, seen)]
+        servers = [one for one in survivors if one.listens and not _declared(one, seen)]
         names = {one.name for one in servers}
         others = [
             one
             for one in survivors
-            if not one.ports
+            if not one.listens
             and one.name not in names
             and not one.holds
             and not _declared(one, seen)
@@ -211,10 +223,11 @@ def _lost(seen: Observation) -> Iterator[Finding]:
         if servers or (ports and not survivors):
             what = _named(servers) if servers else "a process"
             listed = sorted({port for one in servers for port in one.ports} | set(ports))
+            where = _ports(listed) if listed else first_of(servers[0].paths, _SHOWN)
             failed = ", and the tests failed" if seen.tests_failed else ""
             yield Finding.of(
                 "server-lost",
-                f"{what}, which {script} started, listens on {_ports(listed)} and is gone in the "
+                f"{what}, which {script} started, listens on {where} and is gone in the "
                 f"agent phase{failed}",
                 fate,
                 "Declare it under `services:` in .codex-workspace.yaml, which starts it in each "

@@ -47,10 +47,12 @@ def test_the_summary():
         "setup took 300.0 s, 25% of the 1200 s that Codex seems to give it (not documented)",
         "resuming at a newer commit took 1.0 s",
         "the scripts made 2 requests: other.example, pkg.example",
+        "  the smallest list of hosts that admits them is [other.example, pkg.example]",
         "  codex-common-dependencies would refuse other.example",
         "  codex-package-managers would refuse other.example",
         "`make test` (from Makefile) passed in 1.0 s under the policy 'offline'",
         "the tests made 1 request: pkg.example",
+        "  the smallest list of hosts that admits them is [pkg.example]",
         "  codex-common-dependencies would admit all of them",
         "  codex-package-managers would admit all of them",
     ]

@@ -87,6 +87,18 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         {"requests": [REFUSED], "test_run": FAILED},
         [("tests-network", "error")],
     ),
+    "a connection beside the proxy": (
+        {"setup_output": "a\nconnect: \x1b[1mNetwork is unreachable\nb\n"},
+        [("direct-lookup", "note")],
+    ),
+    "tests that connect beside the proxy": (
+        {"test_run": replace(FAILED, output="Error: connect ENETUNREACH 192.0.2.1:443\n")},
+        [("direct-lookup", "warning")],
+    ),
+    "the same twice": (
+        {"requests": [LOOKUP], "setup_output": "Network is unreachable"},
+        [("direct-lookup", "note")],
+    ),
     "tests ask around the proxy": (
         {"requests": [replace(LOOKUP, phase="test")], "test_run": FAILED},
         [("direct-lookup", "warning")],

@@ -17,7 +17,13 @@ from ...helpers.fake_workspaces import Script, ScriptedAgent, StubProjection, Wo
 
 pytestmark = pytest.mark.usefixtures("cache_home", "_stubs")
 
-SERVER = {"pid": 7, "args": ["redis-server", "*:6379"], "ports": [6379], "holds": False}
+SERVER = {
+    "pid": 7,
+    "args": ["redis-server", "*:6379"],
+    "ports": [6379],
+    "holds": False,
+    "paths": [],
+}
 
 
 class Agent(ScriptedAgent):
@@ -187,6 +193,8 @@ export -n D
 . .venv/bin/activate
   export G="x y"
 source ./lib.sh
+set -a
+eval "$(tool init)"
 """
     found = exported_by(script)
 
@@ -196,5 +204,8 @@ source ./lib.sh
         "C": 3,
         "VIRTUAL_ENV": 7,
         "G": 8,
+        "./lib.sh": 9,
+        "set -a": 10,
+        'eval "$(tool init)"': 11,
     }
     assert found["VIRTUAL_ENV"][1] == ". .venv/bin/activate"

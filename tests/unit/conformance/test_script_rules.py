@@ -70,6 +70,11 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "a server with helpers": ({"survivors": [POSTGRES, WRITER]}, [("server-lost", "warning")]),
     "a server of the other script": ({"resume_survivors": [REDIS]}, [("server-lost", "warning")]),
     "a server of nobody": ({"ports": [8080]}, [("server-lost", "warning")]),
+    "a server with a socket": (
+        {"survivors": [Survivor(("mysqld",), paths=("/run/mysqld.sock",))]},
+        [("server-lost", "warning")],
+    ),
+    "memory, and it went on": ({"setup_memory": True}, [("out-of-memory", "error")]),
     "a declared server": ({"survivors": [REDIS], "services": ["redis-server --save ''"]}, []),
     "a loop": ({"survivors": [LOOP]}, [("process-lost", "note")]),
     "helpers of build tools": ({"survivors": [GRADLE, AGENT]}, []),
