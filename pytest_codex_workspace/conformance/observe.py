@@ -72,7 +72,11 @@ def observe(
         if not spec.runs_scripts("setup"):
             _test_unprepared(session, later, seen)
             return seen
-        session.builder.setup_key(spec)  # An error if the script is not in the commit.
+        try:
+            session.builder.setup_key(spec)
+        except SetupError as error:  # The script is not in the commit.
+            seen.setup_error = error
+            return seen
         layer = _set_up(session, spec, seen)
         if layer is None:
             return seen

@@ -19,6 +19,7 @@ __all__ = ["CODEX_LIMIT", "last_words", "line_of", "script_findings"]
 CODEX_LIMIT = 1200.0
 """Seconds that Codex gives to setup. It is not documented."""
 
+_LONGER = "ran longer than"
 _NEAR = 0.6
 _SHOWN = 5
 _LONG = 160
@@ -80,18 +81,19 @@ def _failed(seen: Observation) -> Iterator[Finding]:
         if out_of_memory() in str(error):
             yield _out_of_memory(error, script)
             continue
-        if error.exit_code is None and "ran longer than" in str(error):
+        if error.exit_code is None and _LONGER in str(error):
             yield _too_long(error, script, seen.time_limit)
             continue
         where = f", at {error.where}" if error.where else ""
         last = last_words(error.tail)
         yield Finding.of(
             check,
-            f"{script} exits with {error.exit_code}{where}{last}",
+            f"{script} {_ended(error)}{where}{last}",
             "The environment does not come up"
             if error is seen.setup_error
             else "A task that starts from the cache does not come up",
-            f"Fix the script, and commit it. The full log is {error.log_path}.",
+            "Fix the script, and commit it."
+            + (f" The full log is {error.log_path}." if error.log_path else ""),
             path=script,
             line=_number(error.where),
         )
@@ -106,6 +108,14 @@ def _failed(seen: Observation) -> Iterator[Finding]:
             "fails (`set -e`).",
             path=SETUP,
         )
+
+
+def _ended(error: SetupError) -> str:
+    if error.exit_code is not None:
+        return f"exits with {error.exit_code}"
+    if _LONGER in str(error):
+        return "does not end within the time limit"
+    return "is not in the commit"
 
 
 def _out_of_memory(error: SetupError, script: str) -> Finding:
@@ -253,7 +263,7 @@ def _repeated(seen: Observation) -> Iterator[Finding]:
         where = f", at {again.where}" if again.where else ""
         yield Finding.of(
             "setup-repeat",
-            f"{SETUP} exits with {again.exit_code} when it runs on its own result{where}"
+            f"{SETUP} {_ended(again)} when it runs on its own result{where}"
             f"{last_words(again.tail)}",
             "Codex runs it once in a fresh container; whoever repairs an environment by hand runs "
             "it again",

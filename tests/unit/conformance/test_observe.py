@@ -135,6 +135,18 @@ def test_setup_that_fails_is_the_end():
     assert world.leftovers() == []
 
 
+def test_a_setup_script_that_is_not_in_the_commit():
+    """
+    Nothing can run, which is a finding and no error.
+    """
+    world = World(Agent)
+
+    seen = run(world, has_setup=False)
+
+    assert "no setup-script.sh" in str(seen.setup_error)
+    assert "setup.sh" not in world.trace
+
+
 def test_resuming_that_fails():
     """
     The tests do not run in a workspace that could not be resumed.

@@ -32,6 +32,14 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         {"setup_error": failure(), "setup_duration": None, "test_run": None},
         [("setup-fails", "error")],
     ),
+    "setup is not there": (
+        {"setup_error": failure("", "is not there", exit_code=None, where="")},
+        [("setup-fails", "error")],
+    ),
+    "setup hangs when it runs again": (
+        {"again_error": failure(what="ran longer than 60 s and was killed", exit_code=None)},
+        [("setup-repeat", "warning")],
+    ),
     "resuming fails": ({"resume_error": failure(script=RESUME)}, [("resume-fails", "error")]),
     "memory": (
         {"setup_error": failure(what=f"exited with 137: {out_of_memory()}")},
