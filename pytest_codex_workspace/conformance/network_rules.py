@@ -174,6 +174,8 @@ def network_findings(seen: Observation, presets: Mapping[str, Policy]) -> Iterat
         kind = _kind_of(problem)
         if phase == "test" and _is_refusal(problem):
             continue  # `tests-network` has them.
+        if problem.first.reason == "direct-dns" and "." not in problem.first.host:
+            continue  # The name of this machine, which mail servers and others look up.
         if kind is _TRUST and (phase, problem.first.host) in answered:
             continue  # A client such as uv opens more connections than it uses.
         if kind is not None:

@@ -37,6 +37,9 @@ _ON_DEMAND_ARGS = re.compile(
 )
 """Helpers of build tools, which start again where they are needed."""
 
+_STARTS = re.compile(r"\bservice\b|\bstart\b|systemctl|daemon|nohup|setsid|init\.d|&\s*$|& *[;)]")
+"""What is in a line that starts something in the background."""
+
 _QUESTIONS = 60
 _END = 20_000
 _TAIL = 12
@@ -356,6 +359,10 @@ def _line(text: str, survivors: Sequence[Survivor]) -> int | None:
         lambda one: one.name,
     ]
     for survivor in survivors:
+        starts = re.compile(rf"(?<![\w-]){re.escape(survivor.name)}")
+        for number, line in enumerate(text.splitlines(), 1):
+            if starts.search(line) and _STARTS.search(line) and not line.lstrip().startswith("#"):
+                return number
         for word in tried:
             if (name := word(survivor)) and (found := line_of(text, name)):
                 return found

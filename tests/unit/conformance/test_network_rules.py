@@ -63,6 +63,7 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "another protocol": ({"requests": [asked(payload="not-tls")]}, [("not-https", "warning")]),
     "another port": ({"requests": [asked(port=8443)]}, [("not-https", "warning")]),
     "a look-up": ({"requests": [LOOKUP]}, [("direct-lookup", "note")]),
+    "a look-up of the own name": ({"requests": [replace(LOOKUP, host="97e9c6f54863")]}, []),
     "a look-up of a script that failed": (
         {"requests": [LOOKUP], "setup_error": failure()},
         [("direct-lookup", "warning")],

@@ -121,9 +121,20 @@ def test_a_finding_names_line_and_process():
     """
     (found,) = script_findings(seen(setup_script=SCRIPT, survivors=[REDIS]))
 
-    assert found.where == f"{SETUP}:3"
+    assert found.where == f"{SETUP}:4"
     assert "`redis-server 127.0.0.1:6379`" in found.what
     assert "port 6379" in found.what
+
+
+def test_the_line_that_starts_a_service_is_named_differently():
+    """
+    A service has the name of its package, and its user has that of its program.
+    """
+    script = "su postgres -c true\n# service postgresql start\nservice postgresql start\n"
+
+    (found,) = script_findings(seen(setup_script=script, survivors=[POSTGRES]))
+
+    assert found.line == 3
 
 
 def test_the_line_of_a_failure_is_that_of_bash():
