@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pytest_codex_workspace.checks.finding import CHECKS
 from pytest_codex_workspace.conformance.check import Outcome, check_repository
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.reporting.output import Output
@@ -15,6 +17,7 @@ from pytest_codex_workspace.session import Session
 
 from ..broken.when_run import BROKEN, CLEAN, Broken, joined
 from ..conftest import init_repo
+from .runs import PYTEST
 
 pytestmark = pytest.mark.slow
 
@@ -77,3 +80,28 @@ def test_a_repository_without_faults_gets_none(session, tmp_path):
     workspace = session.workspace(spec, "ready")
     assert workspace.setup.cache == "hit"
     session.stop(workspace)
+
+
+def test_the_findings_are_tests(host, tmp_path):
+    """
+    Without test code in the repository, whose own tests are not collected.
+    """
+    fault = next(one for one in BROKEN if one.setup.startswith("echo 'Installed.'"))
+    repo = init_repo(tmp_path / "repo", {**fault.content(host), "test_own.py": "assert False\n"})
+
+    done = subprocess.run(
+        [
+            *(*PYTEST, "--pyargs", "pytest_codex_workspace.conformance", "--codex-repo=."),
+            *("--codex-image=slim", "-rA", "-c", os.devnull),
+        ],
+        cwd=repo,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert "FindingWarning: codex-workspace-scripts/setup-script.sh: " in done.stdout
+    assert "changes README.md, which the repository tracks" in done.stdout
+    assert "`make test` (from Makefile) passed" in done.stdout
+    assert f"{len(CHECKS) + 1} passed, 1 warning" in done.stdout
