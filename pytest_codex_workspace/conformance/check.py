@@ -25,7 +25,7 @@ from .observe import observe
 from .project_tests import ProjectTests, detect_tests
 from .script_rules import CODEX_LIMIT, script_findings
 
-__all__ = ["Outcome", "agent_policy", "check_repository", "conclude", "find_tests"]
+__all__ = ["Conformance", "agent_policy", "check_repository", "conclude", "find_tests"]
 
 _OF_TESTS = ("tests-fail", "tests-network", "login-shell")
 _IN_AGENT_PHASE = (*_OF_TESTS, "tests-unknown", "variable-lost", "secret-on-disk")
@@ -38,7 +38,7 @@ _SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Conformance:
     """
     What running a repository has shown.
 
@@ -115,7 +115,7 @@ def check_repository(
     network: PolicyLike | None = None,
     test_command: str = "",
     environ: Mapping[str, str] = os.environ,
-) -> Outcome:
+) -> Conformance:
     """
     Set up, resume and test a repository.
 
@@ -141,7 +141,7 @@ def check_repository(
     return conclude(seen, {name: session.read_policy(name) for name in PRESET_NAMES})
 
 
-def conclude(seen: Observation, presets: Mapping[str, Any]) -> Outcome:
+def conclude(seen: Observation, presets: Mapping[str, Any]) -> Conformance:
     """
     Return what follows from what was seen.
 
@@ -151,7 +151,7 @@ def conclude(seen: Observation, presets: Mapping[str, Any]) -> Outcome:
     """
     found = [*script_findings(seen), *network_findings(seen, presets), *agent_findings(seen)]
     found.sort(key=lambda one: LEVELS.index(one.level))
-    return Outcome(
+    return Conformance(
         tuple(found),
         seen,
         scripts=network_use(seen.requests, presets, ("setup", "resume")),

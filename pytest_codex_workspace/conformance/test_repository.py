@@ -16,7 +16,7 @@ import pytest
 from ..checks.finding import CHECKS, Finding
 from ..errors import CodexWorkspaceError
 from ..session import Session
-from .check import Outcome
+from .check import Conformance
 
 # They share one check of the repository.
 pytestmark = pytest.mark.xdist_group("pytest_codex_workspace.conformance")
@@ -29,7 +29,7 @@ class FindingWarning(UserWarning):
 
 
 @pytest.fixture(scope="session")
-def codex_outcome(request: pytest.FixtureRequest) -> Outcome | CodexWorkspaceError:
+def codex_outcome(request: pytest.FixtureRequest) -> Conformance | CodexWorkspaceError:
     """
     Return what was found in the repository of `--codex-repo`, or why it could not be checked.
     """
@@ -44,7 +44,7 @@ def codex_outcome(request: pytest.FixtureRequest) -> Outcome | CodexWorkspaceErr
         return error
 
 
-def test_it_can_be_checked(codex_outcome: Outcome | CodexWorkspaceError) -> None:
+def test_it_can_be_checked(codex_outcome: Conformance | CodexWorkspaceError) -> None:
     """
     The repository could be read and run. The summary is shown with -rA.
     """
@@ -56,7 +56,7 @@ def test_it_can_be_checked(codex_outcome: Outcome | CodexWorkspaceError) -> None
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_check(
-    check: str, codex_outcome: Outcome | CodexWorkspaceError, request: pytest.FixtureRequest
+    check: str, codex_outcome: Conformance | CodexWorkspaceError, request: pytest.FixtureRequest
 ) -> None:
     """
     The repository has no finding of this kind.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace.checks.finding import CHECKS
-from pytest_codex_workspace.conformance.check import Outcome, check_repository
+from pytest_codex_workspace.conformance.check import Conformance, check_repository
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
@@ -42,7 +42,7 @@ def host(session: Session, tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(session.policies._registries()["python"][0])
 
 
-def checked(session: Session, repo: Path) -> Outcome:
+def checked(session: Session, repo: Path) -> Conformance:
     """
     Check a repository.
     """

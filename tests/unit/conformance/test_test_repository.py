@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_codex_workspace.checks.finding import CHECKS, Finding
-from pytest_codex_workspace.conformance.check import Outcome, conclude
+from pytest_codex_workspace.conformance.check import Conformance, conclude
 from pytest_codex_workspace.errors import EngineUnavailable
 
 from .conftest import seen
@@ -32,7 +32,7 @@ def finding(check: str) -> Finding:
     return Finding.of(check, f"{check} happened", "it fails", "fix it", path="script.sh", line=3)
 
 
-def outcome() -> Outcome:
+def outcome() -> Conformance:
     """
     Return an outcome with a finding of each level, and one that is silenced.
     """
