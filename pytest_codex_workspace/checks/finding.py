@@ -44,6 +44,7 @@ READ: tuple[CheckInfo, ...] = (
     CheckInfo("git-uncommitted", "warning", "Changes are not committed"),
     CheckInfo("ssh-dependency", "error", "A dependency is fetched over ssh"),
     CheckInfo("runtime-version", "warning", "The repository needs another version of a runtime"),
+    CheckInfo("runtime-missing", "warning", "A runtime is not in the image"),
     CheckInfo("docker", "error", "A command needs Docker"),
     CheckInfo("docker-services", "note", "Services are described for Docker"),
     CheckInfo("download-host", "warning", "A download is from a host outside Codex's presets"),

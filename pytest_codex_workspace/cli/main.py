@@ -22,6 +22,7 @@ from . import (
     ca,
     cache,
     cassette,
+    check,
     clean,
     completion,
     compose,
@@ -45,7 +46,7 @@ __all__ = ["command_parser", "execute", "flushed", "main"]
 
 _GROUPS = {
     "Start a workspace": (run, shell, exec_),
-    "Inspect": (doctor, smoke, report, config, trust, policy),
+    "Inspect": (doctor, check, smoke, report, config, trust, policy),
     "Images and cache": (build, cache, cassette, ca, clean),
     "Other": (compose, completion),
 }

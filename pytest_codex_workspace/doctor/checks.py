@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 from ..engine.docker.find import locate_engine
@@ -15,13 +16,11 @@ from ..options.profiles import profile_named
 from ..projection.repository import RepositorySnapshot
 from . import (
     engine,
-    git_filters,
     machine,
     network,
     package_registries,
+    reads,
     repository,
-    script_commands,
-    scripts,
     workspace,
 )
 from .package_registries import FindUrls
@@ -119,48 +118,23 @@ def _of_machine(environ: Mapping[str, str]) -> list[Check]:
 def _of_repository(config: Config, environ: Mapping[str, str]) -> list[Check]:
     path, rev = config.repo or Path(), config.rev
     opened = in_thread(lambda: repository.without_submodules(path, rev, environ))
-    committed = in_thread(lambda: scripts.scripts_at(opened.result(), environ))
     objects = in_thread(lambda: repository.objects(opened.result(), environ))
-
-    def filters(one: RepositorySnapshot) -> Result | None:
-        found = git_filters.filters(one, environ)
-        wait([objects], LIMIT - 2)
-        # Git says the same there, in its own words.
-        return None if objects.done() and objects.exception() else found
-
+    read = in_thread(lambda: reads.findings(config, environ))
     of_commit: dict[str, Callable[[RepositorySnapshot], Result | None]] = {
         "directory": lambda one: repository.place(path, one),
         "changes": lambda one: repository.changes(one, environ),
-        "history": repository.history,
         "objects": lambda _: objects.result(),
-        "filters": filters,
         "submodules": lambda _: repository.submodules(path, rev, environ),
-        "submodule URLs": lambda _: repository.submodule_urls(path, rev, environ),
-        "scripts": lambda one: scripts.presence(one, environ),
-    }
-    of_scripts: dict[str, Callable[[list[scripts.Script]], Result]] = {
-        "line endings": scripts.line_endings,
-        "executable bits": scripts.executable_bits,
-        "syntax": lambda found: scripts.syntax(found, environ),
-        "set -e": scripts.stops_on_error,
-        "downloads": script_commands.piped_downloads,
-        "remotes": script_commands.remotes,
-        "exports": script_commands.exports,
     }
     return [
         Check("repository", "commit", lambda: repository.commit(opened.result(), environ)),
         *(Check("repository", name, needs(opened, check)) for name, check in of_commit.items()),
+        Check("codex", "findings", needs(read, reads.count_findings)),
         *(
-            Check("repository", name, needs(committed, _if_any(check)))
-            for name, check in of_scripts.items()
+            Check("codex", check, needs(read, partial(reads.result_of, check)))
+            for check in reads.SHOWN
         ),
     ]
-
-
-def _if_any(
-    check: Callable[[list[scripts.Script]], Result],
-) -> Callable[[list[scripts.Script]], Result | None]:
-    return lambda found: check(found) if found else None
 
 
 def _of_workspace(config: Config, one: Future[Engine]) -> list[Check]:

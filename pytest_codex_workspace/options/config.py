@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..checks.silence import problem_of_silence
 from ..errors import ConfigError
 from ..network.rules.upstream import ENVIRONMENT, InvalidUpstream, choose
 from ..reporting.output import OutputMode
@@ -18,7 +19,7 @@ from ..unpatched import clock
 from .profiles import ProfileName
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, Methods, PushWhen, RepoConfigMode
 
-__all__ = ["SCOPES", "Config", "check_environment", "check_variable_name"]
+__all__ = ["SCOPES", "Config", "check_environment", "check_silence", "check_variable_name"]
 
 
 SCOPES = ("repository", "branch", "remote", "path")
@@ -37,10 +38,11 @@ class Config:
     A checked set of options.
 
     `repo` is `None` if none was given; `secret` has names only; a policy is a
-    name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
-    `started` is the start of the run in seconds since the epoch; with
-    `renew_cassette`, recording first removes earlier requests of the setup scripts
-    from the cassette; `notes` are lines to show about the repository's file.
+    name, a path or a mapping of fields; `silence` has the reason for each id;
+    durations are in seconds, sizes in bytes; `started` is the start of the run in
+    seconds since the epoch; with `renew_cassette`, recording first removes earlier
+    requests of the setup scripts from the cassette; `notes` are lines to show about
+    the repository's file.
     """
 
     repo: Path | None = None
@@ -49,6 +51,7 @@ class Config:
     profile: ProfileName = "seed"
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
+    silence: Mapping[str, str] = field(default_factory=dict)
     secret: tuple[str, ...] = ()
     cache: CacheMode = "auto"
     cache_ttl: float = 12 * 3600.0
@@ -109,6 +112,8 @@ class Config:
             checked["report"] = Path(checked["report"])
         if "env" in checked:
             checked["env"] = _environment(checked["env"], called("env"))
+        if "silence" in checked:
+            checked["silence"] = _silence(checked["silence"], called("silence"))
         if "secret" in checked:
             checked["secret"] = _secrets(
                 checked["secret"], checked.get("env", {}), called("secret")
@@ -177,6 +182,28 @@ def check_variable_name(key: object, name: str) -> None:
     """
     if not isinstance(key, str) or not _NAME.fullmatch(key):
         raise ConfigError(f"{name}: {key!r} is not a valid name of a variable")
+
+
+def check_silence(check: str, reason: str, name: str) -> None:
+    """
+    Check that findings can be silenced by *check*, and that there is a reason.
+
+    Raises:
+        ConfigError: there is no such check, or no reason.
+    """
+    problem = problem_of_silence(check, reason)
+    if problem:
+        raise ConfigError(f"{name}: {problem}")
+
+
+def _silence(pairs: Sequence[str] | Mapping[str, str], name: str) -> dict[str, str]:
+    if isinstance(pairs, Mapping):
+        found = dict(pairs)
+    else:
+        found = {check: reason for check, _, reason in (one.partition("=") for one in pairs)}
+    for check, reason in found.items():
+        check_silence(check, reason, name)
+    return found
 
 
 def _environment(pairs: Sequence[str] | Mapping[str, str], name: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..checks.finding import CHECKS
 from ..codex import RUNTIMES
 from ..network.policy_reader import NAMES
 from ..network.rules.policy import HTTPS_ONLY
@@ -28,6 +29,11 @@ _SHAPES: dict[Shape, dict[str, Any]] = {
         "type": "object",
         "propertyNames": {"pattern": _NAME},
         "additionalProperties": {"type": ["string", "number", "boolean"]},
+    },
+    "reasons": {
+        "type": "object",
+        "propertyNames": {"enum": sorted(CHECKS)},
+        "additionalProperties": {"type": "string", "minLength": 1},
     },
     "names": {
         "type": "array",

@@ -23,7 +23,7 @@ from ..network.rules.policy import HTTPS_ONLY
 from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
 from ..text.yaml_nodes import InvalidYaml, kind_of, line_of, parse_yaml
-from .config import check_environment, check_variable_name
+from .config import check_environment, check_silence, check_variable_name
 from .sources import Given, Source, Values
 from .table import OPTIONS, Option
 
@@ -43,7 +43,7 @@ POLICY_FIELDS = ("extends", *HTTPS_ONLY.to_dict())
 
 ReadPolicy = Callable[[str], bytes | None]
 
-Shape = Literal["text", "choice", "number", "quantity", "policy", "variables", "names"]
+Shape = Literal["text", "choice", "number", "quantity", "policy", "variables", "names", "reasons"]
 """The form of an option's value in the file."""
 
 _SHAPES: Mapping[str, Shape] = {
@@ -53,6 +53,7 @@ _SHAPES: Mapping[str, Shape] = {
     "SECONDS": "number",
     "BYTES": "number",
     "NAME=VALUE": "variables",
+    "ID=REASON": "reasons",
 }
 _ACCEPTED_KINDS: Mapping[Shape, tuple[str, ...]] = {
     "text": ("text",),
@@ -84,7 +85,7 @@ def shape_of(option: Option) -> Shape:
     if option.choices:
         return "choice"
     if option.repeatable:
-        return "variables" if option.metavar == "NAME=VALUE" else "names"
+        return _SHAPES.get(option.metavar, "names")
     return _SHAPES.get(option.metavar, "text")
 
 
@@ -190,6 +191,8 @@ class _File:
             return self._variables(option, name, node)
         if shape == "names":
             return self._names(option, name, node)
+        if shape == "reasons":
+            return self._reasons(option, name, node)
         if shape == "policy" and isinstance(node, yaml.MappingNode):
             return self._policy(option, name, node)
         text = self._text(name, node, _ACCEPTED_KINDS.get(shape, ("text",)), shape)
@@ -233,6 +236,19 @@ class _File:
             text = self._text(f"{name}.{variable}", value, _ANY_SCALAR)
             check_environment({variable: text}, self._source(name, key).spelled)
             self._give(f"{option.key}.{variable}", text, f"{name}.{variable}", key)
+
+    def _reasons(self, option: Option, name: str, node: yaml.Node) -> None:
+        if not isinstance(node, yaml.MappingNode):
+            self._fail(
+                node,
+                f"{name} is {kind_of(node)}; it must be a mapping of ids to reasons, such as "
+                "{git-tags: we do not use versions}",
+            )
+        for key, check, value in _items(node):
+            there = kind_of(value) != "nothing"
+            text = self._text(f"{name}.{check}", value, ("text",)) if there else ""
+            check_silence(check, text, self._source(name, key).spelled)
+            self._give(f"{option.key}.{check}", text, f"{name}.{check}", key)
 
     def _names(self, option: Option, name: str, node: yaml.Node) -> None:
         if not isinstance(node, yaml.SequenceNode):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..codex import CONFIG_FILE, RUNTIMES
 from ..errors import ConfigError, PolicyError
 from ..text.phrases import did_you_mean
-from .config import Config, check_environment, check_variable_name
+from .config import Config, check_environment, check_silence, check_variable_name
 from .profiles import profile_named
 from .table import OPTIONS, Option
 
@@ -189,6 +189,8 @@ def entries_of(option: Option, texts: Sequence[str], source: Source) -> Values:
         name, equals, value = text.partition("=")
         if option.metavar == "NAME":
             check_variable_name(text, source.spelled)
+        elif option.metavar == "ID=REASON":
+            check_silence(name, value, source.spelled)
         elif not equals:
             raise ConfigError(f"{source.spelled}={text}: must have the form NAME=VALUE")
         else:

@@ -134,6 +134,15 @@ OPTIONS: tuple[Option, ...] = (
         from_file="free",
     ),
     Option(
+        "silence",
+        "ID=REASON",
+        "",
+        "findings of `codex-workspace check` that do not count, by id, with the reason; repeatable",
+        repeatable=True,
+        place="check.silence",
+        from_file="free",
+    ),
+    Option(
         "secret",
         "NAME",
         "",

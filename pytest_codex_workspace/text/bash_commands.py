@@ -39,28 +39,32 @@ class ShellCommand:
         words: its words without quotes. What is substituted is not part of them.
         nested: pipelines of a subshell, and of the substitutions in its words.
         is_group: whether it is a subshell, whose pipelines come first in `nested`.
+        redirected: its redirections, as operator and word: `("2>", "/dev/null")`.
     """
 
     line: int
     words: list[str] = field(default_factory=list)
     nested: list[Pipeline] = field(default_factory=list)
     is_group: bool = False
+    redirected: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def plain(self) -> list[str]:
         """
         The words from the name of the program on: without reserved words, assignments, and
-        programs that start another, such as sudo.
+        programs that start another, such as sudo. A look-up, `command -v NAME`, starts nothing.
         """
         words = iter(self.words)
-        started = False
+        started = ""
         for word in words:
+            if started == "command" and word in ("-v", "-V"):
+                return [started, word, *words]
             if started and word in _WITH_VALUE:
                 next(words, None)
             elif started and (word.startswith("-") or word.rstrip("smhd").isdecimal()):
                 continue
             elif word in _STARTS_OTHERS:
-                started = True
+                started = word
             elif word not in _RESERVED and not _ASSIGNMENT.match(word):
                 return [word, *words]
         return []
@@ -83,10 +87,12 @@ class Pipeline:
         commands: at least one.
         kind: `$(` for a command substitution, `<(` for a process substitution, `(` for a
             subshell; empty otherwise.
+        ends: the operator behind it, `&&`, `||` or `&`; empty for others.
     """
 
     commands: list[ShellCommand]
     kind: str = ""
+    ends: str = ""
 
     def all(self) -> Iterator[Pipeline]:
         """
@@ -112,6 +118,8 @@ class _Scanner:
         self._line = 1
         self._here: list[tuple[str, bool]] = []
         """The ends of here-documents that begin at the next line, and whether tabs are cut."""
+        self._descriptor = ""
+        """The number in front of the next redirection."""
 
     def pipelines(self, kind: str, depth: int) -> list[Pipeline]:
         """
@@ -128,10 +136,10 @@ class _Scanner:
                 commands.append(current)
             current = None
 
-        def end_pipeline() -> None:
+        def end_pipeline(ends: str = "") -> None:
             end_command()
             if commands:
-                found.append(Pipeline(list(commands), kind))
+                found.append(Pipeline(list(commands), kind, ends))
             commands.clear()
 
         while self._at < len(self._text):
@@ -150,15 +158,16 @@ class _Scanner:
                     end_pipeline()
             elif self._next_is("||") or self._next_is("&&") or self._next_is(";"):
                 self._step(1 if char == ";" else 2)
-                end_pipeline()
+                end_pipeline("" if char == ";" else char * 2)
             elif self._next_is("|"):
                 self._step(2 if self._next_is("|&") else 1)
                 end_command()
             elif self._next_is("&>"):
-                self._redirection(depth)
+                current = current or ShellCommand(self._line)
+                self._redirection(current, depth)
             elif char == "&":
                 self._step()
-                end_pipeline()
+                end_pipeline("&")
             elif char == ")":
                 self._step()
                 if not cases and kind:
@@ -180,10 +189,10 @@ class _Scanner:
                 group.nested += self._nested("(", depth)
                 current = group
             elif char in "<>" and not self._next_is("<(") and not self._next_is(">("):
-                nested = self._redirection(depth)
-                if nested:
-                    current = current or ShellCommand(self._line)
-                    current.nested += nested
+                redirected = current or ShellCommand(self._line)
+                # One without a command, such as `> file`, is none.
+                if self._redirection(redirected, depth):
+                    current = redirected
             else:
                 current = current or ShellCommand(self._line)
                 start = self._at
@@ -192,7 +201,8 @@ class _Scanner:
                 if self._at == start:
                     self._step()
                 elif word.isdecimal() and self._text[self._at : self._at + 1] in ("<", ">"):
-                    continue  # The number of a descriptor.
+                    self._descriptor = word
+                    continue
                 else:
                     before = current.words
                     is_first = len(before) < _MOST and all(one in _RESERVED for one in before)
@@ -305,23 +315,30 @@ class _Scanner:
         self._step()
         return inside.pipelines("$(", depth + 1) if depth < _DEPTH else []
 
-    def _redirection(self, depth: int) -> list[Pipeline]:
+    def _redirection(self, command: ShellCommand, depth: int) -> bool:
         """
-        Read an operator and its word. Return the pipelines that are substituted in the word.
+        Read an operator and its word. Return whether pipelines are substituted in the word.
         """
         here = re.compile(r"<<(?!<)(-?)[ \t]*").match(self._text, self._at)
         if here is not None:
             self._step(len(here[0]))
             delimiter, _ = self._word(depth)
             self._here.append((delimiter, bool(here[1])))
-            return []
+            command.redirected.append(("<<", delimiter))
+            return False
+        start = self._at
         while self._at < len(self._text) and self._text[self._at] in "<>&|-":
             if self._next_is("<(") or self._next_is(">("):
                 break
             self._step()
+        operator = self._descriptor + self._text[start : self._at]
+        self._descriptor = ""
         while self._at < len(self._text) and self._text[self._at] in _BLANK:
             self._step()
-        return self._word(depth)[1]
+        word, nested = self._word(depth)
+        command.redirected.append((operator, word))
+        command.nested += nested
+        return bool(nested)
 
     def _skip_here_documents(self) -> None:
         for delimiter, cut in self._here:

@@ -1,1 +1,1 @@
-"""Small repositories with one fault each, and the findings that they get."""
+"""Small repositories with one fault each, as tables of files, and what has to be found in them."""

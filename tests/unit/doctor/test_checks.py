@@ -244,8 +244,9 @@ def test_json_has_one_event_per_line(machine, tmp_path, doctor):
     for one in found:
         assert fields == [name for name in one if name in fields]
         assert (one["status"] == "ok") == (one["remedy"] == "")
-    by_check = {one["check"]: one["status"] for one in found if one["group"] == "repository"}
-    assert ("ok", "error", "warning") == tuple(by_check[n] for n in ("commit", "syntax", "set -e"))
+    by_check = {one["check"]: one["status"] for one in found}
+    names = ("commit", "script-syntax", "findings")
+    assert ("ok", "error", "ok") == tuple(by_check[one] for one in names)
 
 
 def test_nothing_is_written_except_the_own_directories(machine, tmp_path):

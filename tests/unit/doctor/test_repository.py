@@ -6,21 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_codex_workspace.doctor import git_filters, repository
+from pytest_codex_workspace.doctor import repository
 from pytest_codex_workspace.doctor.result import from_error
 from pytest_codex_workspace.errors import ConfigError, ProjectionError
 from pytest_codex_workspace.options.config import Config
-from pytest_codex_workspace.projection.repository import open_repository
 
 from ...helpers.repositories import Repository, fingerprint, host_environment
 
 pytestmark = pytest.mark.needs_git
-
-POINTER = (
-    "version https://git-lfs.github.com/spec/v1\n"
-    f"oid sha256:{'0' * 64}\n"
-    "size 12345\n"
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -98,10 +91,10 @@ def test_a_failure_of_git_is_a_warning(repo, tmp_path):
     (tmp_path / "git").chmod(0o755)
     environ = {**repo.env, "PATH": str(tmp_path)}
 
-    got = [check(snapshot, environ) for check in (repository.changes, git_filters.filters)]
+    found = repository.changes(snapshot, environ)
 
-    assert ["warning", "warning"] == [one.status for one in got]
-    assert all("too much" in one.text + one.remedy for one in got)
+    assert "warning" == found.status
+    assert "too much" in found.text + found.remedy
 
 
 def test_the_checks_run_no_program_of_the_repository(repo, tmp_path):
@@ -130,23 +123,8 @@ def test_the_checks_change_nothing(repo):
     before = fingerprint(repo.path)
 
     repository.changes(opened(repo), repo.env)
-    git_filters.filters(opened(repo), repo.env)
 
     assert before == fingerprint(repo.path)
-
-
-def test_a_shallow_clone_is_a_warning(repo, tmp_path):
-    """
-    A complete clone is ok.
-    """
-    repo.commit({"b": "2"})
-    assert "ok" == repository.history(opened(repo)).status
-    repo.git("clone", "--quiet", "--depth=1", f"file://{repo.path}", tmp_path / "shallow")
-    shallow = Repository(tmp_path / "shallow", repo.env)
-
-    found = repository.history(opened(shallow))
-
-    assert ("warning", True) == (found.status, "--unshallow" in found.remedy)
 
 
 def test_missing_objects_are_an_error(repo):
@@ -163,37 +141,6 @@ def test_missing_objects_are_an_error(repo):
 
 def _of(result):
     return result.status, result.text
-
-
-def test_lfs_pointers_are_a_warning(repo):
-    """
-    A workspace gets the pointers. A file that only mentions a pointer does not count.
-    """
-    repo.commit({"readme": f"see\n{POINTER}", ".gitattributes": "*.bin filter=lfs\n"})
-    found = git_filters.filters(opened(repo), repo.env)
-    assert ("ok", True) == (found.status, "uses LFS" in found.text)
-    repo.git("rm", "--quiet", "--cached", ".gitattributes")
-    repo.commit({".gitattributes": None})
-
-    repo.commit({"data/big.bin": POINTER, "data/small.bin": "small"})
-    found = git_filters.filters(opened(repo), repo.env)
-
-    assert "warning" == found.status
-    assert found.text.startswith("the commit has 1 LFS pointer, and")
-    assert found.text.endswith(": data/big.bin")
-    assert "setup-script.sh" in found.remedy
-
-
-def test_other_filters_are_a_warning(repo):
-    """
-    The filter is found in any directory, and the text names it.
-    """
-    assert "no LFS pointers" == git_filters.filters(opened(repo), repo.env).text
-    repo.commit({"sub/.gitattributes": "*.key filter=crypt diff=crypt\n"})
-
-    found = git_filters.filters(opened(repo), repo.env)
-
-    assert ("warning", True) == (found.status, "(crypt)" in found.text)
 
 
 @pytest.mark.promise("S19")
@@ -227,91 +174,9 @@ def _status(check, repo):
 
 def test_a_repository_without_submodules_passes(repo):
     """
-    There is no finding about URLs.
+    It says so.
     """
     assert ("ok", "none") == _status(repository.submodules, repo)
-    assert repository.submodule_urls(repo.path, "HEAD", repo.env) is None
-
-
-@pytest.mark.parametrize(
-    ("url", "why"),
-    [
-        ("https://example.org/a.git", None),
-        ("https://192.0.2.1/a.git", None),
-        ("ssh://git@example.org/a.git", "ssh"),
-        ("git@example.org:a.git", "ssh"),
-        ("example.org:a.git", "ssh"),
-        ("git://example.org/a.git", "git"),
-        ("http://example.org/a.git", "plain HTTP"),
-        ("file:///srv/a.git", "a directory on this machine"),
-        ("/srv/a.git", "a directory on this machine"),
-        ("https://10.1.2.3/a.git", "a private address"),
-        ("https://git/a.git", "a private host"),
-        ("https://git.corp/a.git", "a private host"),
-        ("nonsense", "not a URL"),
-    ],
-)
-def test_submodule_urls_that_codex_cannot_use(url, why):
-    """
-    Only HTTPS to a public host works.
-    """
-    assert why == repository.unreachable(url, "")
-
-
-@pytest.mark.parametrize(
-    ("origin", "why"),
-    [
-        ("https://example.org/team/a.git", None),
-        ("git@example.org:team/a.git", "ssh"),
-        ("ssh://example.org/team/a.git", "ssh"),
-        ("https://git.internal/team/a.git", "a private host"),
-        ("/srv/a.git", "a directory on this machine"),
-        ("", "relative, but the clone has no origin"),
-    ],
-)
-def test_relative_urls_are_resolved_against_the_origin(origin, why):
-    """
-    This is how `git submodule` reads them.
-    """
-    assert why == repository.unreachable("../b.git", origin)
-
-
-def test_urls_are_read_from_the_commit(repo):
-    """
-    Each has its reason, and passwords are left out.
-    """
-    repo.submodule("lib")
-    repo.git("config", "--file=.gitmodules", "submodule.lib.url", "http://me:secret@example.org/x")
-    repo.commit()
-    (repo.path / ".gitmodules").write_text("")
-
-    found = repository.submodule_urls(repo.path, "HEAD", repo.env)
-
-    assert "warning" == found.status
-    assert "lib (http://example.org/x: plain HTTP)" in found.text
-
-
-def test_urls_of_included_files_are_not_read(repo, tmp_path):
-    """
-    `.gitmodules` of a commit cannot make git read a file of this machine.
-    """
-    (tmp_path / "other").write_text('[submodule "x"]\n\turl = git@host:x\n')
-    repo.commit({".gitmodules": f"[include]\n\tpath = {tmp_path / 'other'}\n"})
-
-    assert repository.submodule_urls(repo.path, "HEAD", repo.env) is None
-
-
-def test_a_submodule_with_an_https_url_passes(repo):
-    """
-    So does a relative URL of an HTTPS origin.
-    """
-    repo.submodule("lib")
-    repo.git("config", "--file=.gitmodules", "submodule.lib.url", "../lib.git")
-    repo.git("config", "remote.origin.url", "https://example.org/team/demo.git")
-    repo.commit()
-
-    assert ("ok", "1 URL, all HTTPS") == _status(repository.submodule_urls, repo)
-    assert open_repository(repo.path, environ=repo.env).submodules
 
 
 def test_the_configuration_file_is_checked(repo):

@@ -262,5 +262,5 @@ def test_each_option_has_one_place_in_the_file() -> None:
     assert {one.name for one in options} == {one.name for one in OPTIONS if one.place is not None}
     assert not set(top_level()) & {*GROUPS, "runtimes"}
     assert {shape_of(one) for one in options} == {
-        *("text", "choice", "number", "quantity", "policy", "variables", "names")
+        *("text", "choice", "number", "quantity", "policy", "variables", "names", "reasons")
     }

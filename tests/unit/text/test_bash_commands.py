@@ -101,3 +101,39 @@ def test_many_reserved_words_take_no_longer_than_others() -> None:
     [only] = parse_script("if " * 20_000 + "case " * 10)
 
     assert len(only.commands[0].words) == 20_010
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a >b 2>>c </dev/null", [(">", "b"), ("2>>", "c"), ("<", "/dev/null")]),
+        ("a &>/dev/null", [("&>", "/dev/null")]),
+        ("a >/dev/null 2>&1 &", [(">", "/dev/null"), ("2>&", "1")]),
+        ("a <<X\nb\nX", [("<<", "X")]),
+        ("a <<<b", [("<<<", "b")]),
+        ("a 2 b", []),
+    ],
+)
+def test_redirections(text: str, found: list[tuple[str, str]]) -> None:
+    """
+    They are kept with the number of their descriptor.
+    """
+    assert found == parse_script(text)[0].commands[0].redirected
+
+
+def test_what_follows_a_pipeline() -> None:
+    """
+    Whether its failure matters, and whether it is waited for, depends on the next operator.
+    """
+    ends = [one.ends for one in parse_script("a && b || c & d; e\n{ f; g; } &")]
+
+    assert ["&&", "||", "&", "", "", "", "", "&"] == ends
+
+
+def test_a_lookup_starts_nothing() -> None:
+    """
+    `command -v` asks for a program; `command` alone runs it.
+    """
+    found = [one.commands[0].name for one in parse_script("command -v a; command b; sudo -E c")]
+
+    assert ["command", "b", "c"] == found

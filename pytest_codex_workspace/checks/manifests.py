@@ -1,0 +1,202 @@
+"""Reading the files in which projects list what they need, as far as the rules look at them."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .scripts import json_line
+from .tree import CommittedTree
+
+__all__ = [
+    "Dependency",
+    "json_of",
+    "line_of_text",
+    "line_with",
+    "node_dependencies",
+    "python_dependencies",
+    "subtable",
+    "texts_of",
+    "toml_of",
+    "without_comment",
+]
+
+_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_REQUIREMENT_FILES = re.compile(
+    r"(^|/)((dev-|test-)?requirements[\w.-]*|constraints[\w.-]*)\.(txt|in)$|(^|/)requirements/[\w.-]+\.(txt|in)$"
+)
+_SETUP_ENTRY = re.compile(r"\s+[\"']?([A-Za-z][\w.-]*)(\[[^]]*\])?\s*([<>=~!;,\"'].*|@.*)?$")
+_NODE_TABLES = ("dependencies", "devDependencies", "optionalDependencies")
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """
+    An entry of a manifest.
+
+    Attributes:
+        name: the name, in lower case; that of Python with `-` for `_` and `.`.
+        wanted: the rest of the entry: versions, or an address.
+        path: the manifest.
+        line: its line there.
+    """
+
+    name: str
+    wanted: str
+    path: str
+    line: int
+
+
+def toml_of(text: str) -> dict[str, Any]:
+    """
+    Return a TOML document; an invalid one is empty.
+    """
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+
+
+def json_of(text: str) -> dict[str, Any]:
+    """
+    Return a JSON document that is a mapping; any other is empty.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def line_with(text: str, pattern: str) -> int | None:
+    """
+    Return the number of the first line in which *pattern* is found.
+    """
+    found = re.compile(pattern, re.MULTILINE).search(text)
+    if found is None:
+        return None
+    # `\s*` at the beginning may have matched empty lines above.
+    start = found.end() - len(found[0].lstrip())
+    return text.count("\n", 0, start) + 1
+
+
+def line_of_text(text: str, value: str) -> int | None:
+    """
+    Return the number of the first line that contains *value*, in quotes if it is anywhere in
+    quotes. Comments do not count.
+    """
+    lines = [without_comment(line) for line in text.splitlines()]
+    for wanted in (f'"{value}"', f"'{value}'", value):
+        for number, line in enumerate(lines, 1):
+            if wanted in line:
+                return number
+    return None
+
+
+def without_comment(line: str, mark: str = "#") -> str:
+    """
+    Return *line* without a comment at its end.
+    """
+    at = re.search(rf"(^|\s){re.escape(mark)}", line)
+    return line[: at.start()] if at else line
+
+
+def subtable(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """
+    Return the mapping below *keys*; empty if there is none.
+    """
+    found: Any = data
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """
+    Yield the texts of a list, or of the lists of a mapping.
+    """
+    if isinstance(value, Mapping):
+        for one in value.values():
+            yield from texts_of(one)
+    elif isinstance(value, list):
+        yield from (one for one in value if isinstance(one, str))
+
+
+def node_dependencies(tree: CommittedTree) -> Iterator[Dependency]:
+    """
+    Yield the dependencies in each package.json.
+    """
+    for path, text in tree.texts(tree.named("package.json")):
+        data = json_of(text)
+        for name in _NODE_TABLES:
+            for package, wanted in subtable(data, name).items():
+                line = json_line(text, name, str(package))
+                yield Dependency(str(package).lower(), str(wanted), path, line)
+
+
+def python_dependencies(tree: CommittedTree) -> Iterator[Dependency]:
+    """
+    Yield the dependencies in requirements files, pyproject.toml, setup.cfg and Pipfile.
+    """
+    wanted = [path for path in tree.suffixed(".txt", ".in") if _REQUIREMENT_FILES.search(path)]
+    for path, text in tree.texts(wanted):
+        for number, line in enumerate(text.splitlines(), 1):
+            yield from _requirement(without_comment(line), path, number)
+    for path, text in tree.texts(tree.named("pyproject.toml")):
+        yield from _of_pyproject(toml_of(text), path, text)
+    for path, text in tree.texts(tree.named("Pipfile")):
+        data = toml_of(text)
+        for name in ("packages", "dev-packages"):
+            yield from _of_table(subtable(data, name), path, text)
+    for path, text in tree.texts(tree.named("setup.cfg", "setup.py")):
+        for number, line in enumerate(text.splitlines(), 1):
+            found = re.match(
+                r"\s+[\"']?([A-Za-z][\w.-]*)(\[[^]]*\])?\s*([<>=~!;,\"'].*|@.*)?$", line
+            )
+            if found and not line.lstrip().startswith("#"):
+                yield Dependency(_plain(found[1]), (found[3] or "").strip("\"', "), path, number)
+
+
+def _of_pyproject(data: Mapping[str, Any], path: str, text: str) -> Iterator[Dependency]:
+    project = subtable(data, "project")
+    lists = [
+        project.get("dependencies"),
+        project.get("optional-dependencies"),
+        data.get("dependency-groups"),
+        subtable(data, "tool", "uv").get("dev-dependencies"),
+        subtable(data, "tool", "pdm").get("dev-dependencies"),
+    ]
+    for one in (each for found in lists for each in texts_of(found)):
+        yield from _requirement(one, path, line_of_text(text, one) or 1)
+    environments = subtable(data, "tool", "hatch", "envs")
+    for name in environments:
+        for one in texts_of(subtable(environments, name).get("dependencies")):
+            yield from _requirement(one, path, line_of_text(text, one) or 1)
+    poetry = subtable(data, "tool", "poetry")
+    tables = [subtable(poetry, "dependencies"), subtable(poetry, "dev-dependencies")]
+    groups = subtable(poetry, "group")
+    tables += [subtable(groups, name, "dependencies") for name in groups]
+    for mapping in tables:
+        yield from _of_table(mapping, path, text)
+
+
+def _of_table(found: Mapping[str, Any], path: str, text: str) -> Iterator[Dependency]:
+    for name, wanted in found.items():
+        line = line_with(text, rf"^\s*[\"']?{re.escape(str(name))}[\"']?\s*=") or 1
+        version = wanted.get("version", "") if isinstance(wanted, Mapping) else wanted
+        yield Dependency(_plain(str(name)), str(version), path, line)
+
+
+def _requirement(text: str, path: str, line: int) -> Iterator[Dependency]:
+    found = _NAME.match(text)
+    if found and not text.lstrip().startswith("-"):
+        rest = re.sub(r"^\[[^]]*\]", "", text[found.end() :].strip()).strip()
+        yield Dependency(_plain(found[1]), rest, path, line)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

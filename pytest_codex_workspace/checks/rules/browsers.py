@@ -1,0 +1,268 @@
+"""Browsers, and clients that look for certificates where Codex has none of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from ..finding import Finding, Level
+from ..manifests import line_with, node_dependencies, python_dependencies, subtable, toml_of
+from ..repository import CheckedRepository
+
+__all__ = ["browser_libraries", "containers_of_tests", "trust_stores"]
+
+_NODE = frozenset(
+    {"playwright", "@playwright/test", "playwright-chromium", "puppeteer", "cypress", "testcafe"}
+    | {"selenium-webdriver", "webdriverio", "@wdio/cli", "nightwatch", "karma-chrome-launcher"}
+    | {"protractor", "taiko", "chromedriver", "@web/test-runner", "@vitest/browser", "geckodriver"}
+    | {"@vitest/browser-playwright", "@playwright/experimental-ct-react", "phantomjs-prebuilt"}
+    | {"karma-firefox-launcher", "codeceptjs", "puppeteer-core", "@storybook/test-runner"}
+)
+_PYTHON = frozenset(
+    {"playwright", "pytest-playwright", "selenium", "splinter", "pyppeteer", "pytest-selenium"}
+    | {"helium", "seleniumbase", "robotframework-seleniumlibrary", "robotframework-browser"}
+    | {"undetected-chromedriver", "webdriver-manager", "selene", "nodriver", "dash-testing"}
+)
+_GRADLE_BROWSER = (
+    r"^(?!\s*//).*(org\.seleniumhq\.selenium|com\.microsoft\.playwright|com\.codeborne:selenide"
+    r"|webdrivermanager)"
+)
+_OTHERS: Mapping[str, str] = {
+    "Gemfile": r"^\s*gem\s+[\"'](selenium-webdriver|cuprite|ferrum|webdrivers|watir|apparition"
+    r"|capybara-playwright-driver)[\"']",
+    "pom.xml": r"<artifactId>\s*(selenium-java|selenium-chrome-driver|selenide|webdrivermanager"
+    r"|playwright)\s*<",
+    "build.gradle": _GRADLE_BROWSER,
+    "build.gradle.kts": _GRADLE_BROWSER,
+    "go.mod": r"^\s*(?:require\s+)?(github\.com/(?:chromedp/chromedp|go-rod/rod|tebeka/selenium"
+    r"|playwright-community/playwright-go))\b",
+    "composer.json": r"\"(laravel/dusk|symfony/panther|php-webdriver/webdriver"
+    r"|facebook/webdriver)\"\s*:",
+    "Cargo.toml": r"^\s*(thirtyfour|fantoccini|headless_chrome|chromiumoxide)\s*[=.]",
+    "mix.exs": r"^[^#]*\{:(wallaby|hound)\b",
+}
+"""Libraries in other manifests, by the name of the file."""
+
+_INSTALLS = (
+    r"playwright install|cypress install|puppeteer browsers install|@puppeteer/browsers install"
+    r"|(apt|apt-get|dnf|yum)\b.*\b(chromium|firefox|google-chrome)|playwright-driver install"
+    r"|rfbrowser init|chromedriver|dusk:chrome-driver"
+)
+
+
+def browser_libraries(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find libraries that drive a browser. The image has none.
+    """
+    installed = repo.prepares(_INSTALLS)
+    for name, path, line in _drivers(repo):
+        if installed:
+            yield Finding.of(
+                "browser",
+                f"{name} drives a browser, which has certificates of its own",
+                "Chromium reads an NSS database and Firefox its profile, not the proxy's "
+                "certificate in the variables: pages over HTTPS are refused.",
+                "Tests of pages on localhost work. For others, accept errors of certificates "
+                "(`ignoreHTTPSErrors`), or add the file of $CODEX_PROXY_CERT with certutil.",
+                path=path,
+                line=line,
+                level="note",
+            )
+        else:
+            yield Finding.of(
+                "browser",
+                f"{name} drives a browser, and no script installs one",
+                "The image has no browser and lacks its libraries; the agent phase is offline by "
+                "default.",
+                "Install it in the setup script, with its libraries: `npx playwright install "
+                "--with-deps chromium`, or `apt-get install -y chromium chromium-driver`.",
+                path=path,
+                line=line,
+            )
+
+
+def _drivers(repo: CheckedRepository) -> Iterator[tuple[str, str, int | None]]:
+    tree = repo.tree
+    # One for each manifest: a test runner and its driver are one thing.
+    seen: set[str] = set()
+    for one in node_dependencies(tree):
+        if one.name in _NODE and one.path not in seen:
+            seen.add(one.path)
+            yield one.name, one.path, one.line
+    for one in python_dependencies(tree):
+        if one.name in _PYTHON and one.path not in seen:
+            seen.add(one.path)
+            yield one.name, one.path, one.line
+    for path, text in tree.texts(tree.named(*_OTHERS)):
+        pattern = re.compile(_OTHERS[path.rpartition("/")[2]], re.MULTILINE)
+        if found := pattern.search(text):
+            yield found[1], path, text.count("\n", 0, found.start(1)) + 1
+
+
+_CONTAINERS: Mapping[str, str] = {
+    "pom.xml": r"<groupId>\s*(org\.testcontainers)\s*<",
+    "build.gradle": r"^(?!\s*//).*(org\.testcontainers)",
+    "build.gradle.kts": r"^(?!\s*//).*(org\.testcontainers)",
+    "libs.versions.toml": r"^[^#]*(org\.testcontainers)",
+    "go.mod": r"^\s*(?:require\s+)?(github\.com/(?:testcontainers/testcontainers-go|ory/dockertest)"
+    r"(?:/v\d+)?)\b",
+    "Cargo.toml": r"^\s*(testcontainers[\w-]*)\s*[=.]",
+    "Gemfile": r"^\s*gem\s+[\"'](testcontainers[\w-]*)[\"']",
+    "mix.exs": r"^[^#]*\{:(testcontainers)\b",
+}
+_COMPOSE = re.compile(r"^(docker-)?compose([.-][\w.-]+)?\.ya?ml$")
+
+
+def containers_of_tests(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find libraries and files that need Docker: testcontainers, Compose, and hooks in images.
+    """
+    tree = repo.tree
+    libraries = [
+        (one.name, one.path, one.line)
+        for one in node_dependencies(tree)
+        if one.name in ("testcontainers", "dockerode") or one.name.startswith("@testcontainers/")
+    ]
+    libraries += [
+        (one.name, one.path, one.line)
+        for one in python_dependencies(tree)
+        if one.name
+        in ("testcontainers", "pytest-docker", "pytest-docker-compose", "docker-services")
+    ]
+    for path, text in tree.texts(tree.named(*_CONTAINERS)):
+        pattern = re.compile(_CONTAINERS[path.rpartition("/")[2]], re.MULTILINE)
+        if found := pattern.search(text):
+            libraries.append((found[1], path, text.count("\n", 0, found.start(1)) + 1))
+    for path, text in tree.texts([*tree.suffixed(".csproj", ".fsproj")]):
+        if line := line_with(text, r"Include=\"(Testcontainers|DotNet\.Testcontainers)[\w.]*\""):
+            libraries.append(("Testcontainers", path, line))
+    seen: set[str] = set()
+    for name, path, line in libraries:
+        if path not in seen:
+            seen.add(path)
+            yield _needs_docker(f"{name} starts containers", path, line, "warning")
+    for path, text in tree.texts(tree.named(".pre-commit-config.yaml")):
+        if line := line_with(text, r"^\s*(-\s+)?language:\s*docker(_image)?\b"):
+            yield _needs_docker("a hook of pre-commit runs in a container", path, line, "warning")
+    for path in (one for one in tree.files if _COMPOSE.match(one)):
+        yield Finding.of(
+            "docker-services",
+            f"{path} describes services for Docker",
+            "There is no Docker in Codex's legacy containers, so nothing starts them.",
+            "If tests need them: install them in the setup script, and declare them under "
+            "`services:` in .codex-workspace.yaml.",
+            path=path,
+            line=1,
+        )
+
+
+def _needs_docker(what: str, path: str, line: int | None, level: Level) -> Finding:
+    return Finding.of(
+        "docker",
+        what,
+        "There is no Docker in Codex's legacy containers; builds of the current generation had it.",
+        "Use a service that the setup script installs, or skip these tests without Docker.",
+        path=path,
+        line=line,
+        level=level,
+    )
+
+
+_JDK = re.compile(
+    r"sdk install java|(apt|apt-get)\b.*\b(openjdk-|default-jdk|temurin-|zulu)|jabba install"
+    r"|(mise|asdf) (use|install)\b.*\bjava|curl.*\b(jdk|graalvm)|install.*graalvm"
+)
+_PROXY_CERT = "$CODEX_PROXY_CERT"
+
+
+def trust_stores(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find clients that do not read the variables which name the proxy's certificate.
+    """
+    tree = repo.tree
+    for one in python_dependencies(tree):
+        if one.name in ("grpcio", "grpclib"):
+            yield _own_store(f"gRPC ({one.name})", _GRPC, one.path, one.line, "note")
+            break
+    for one in node_dependencies(tree):
+        if one.name == "electron":
+            remedy = "Start it with --ignore-certificate-errors-spki-list, or test on localhost."
+            yield _own_store("Electron", remedy, one.path, one.line, "note")
+            break
+    if not repo.sets("DENO_TLS_CA_STORE", "DENO_CERT"):
+        for path in tree.named("deno.json", "deno.jsonc", "deno.lock")[:1]:
+            remedy = "Set DENO_TLS_CA_STORE=system as a variable of the workspace."
+            yield _own_store("Deno", remedy, path, 1, "warning")
+    yield from _of_rust(repo)
+    yield from _of_jvm(repo)
+    if not repo.sets("SSL_CERT_DIR"):
+        for path in tree.suffixed(".csproj", ".fsproj", ".vbproj")[:1]:
+            remedy = (
+                "If NuGet reports `UntrustedRoot`, run update-ca-certificates in the setup script, "
+                f"with the file of {_PROXY_CERT} in /usr/local/share/ca-certificates."
+            )
+            yield _own_store(".NET", remedy, path, 1, "note")
+    for name, what in (("Gemfile", "grpc"), ("composer.json", "grpc/grpc")):
+        for path, text in tree.texts(tree.named(name)):
+            if line := line_with(text, rf"^[^#]*[\"']{what}[\"']"):
+                yield _own_store("gRPC", _GRPC, path, line, "note")
+    for path in tree.named("gleam.toml")[:1]:
+        yield _own_store("Gleam", "Download packages with `mix` or vendor them.", path, 1, "note")
+    for path in tree.named("MODULE.bazel", "WORKSPACE", "WORKSPACE.bazel")[:1]:
+        remedy = (
+            "Add `startup --host_jvm_args=-Djavax.net.ssl.trustStore=FILE` to .bazelrc, with a "
+            "store that keytool makes."
+        )
+        if not any("trustStore" in text for _, text in tree.texts([".bazelrc"])):
+            yield _own_store("Bazel (its own JVM)", remedy, path, 1, "note")
+
+
+_GRPC = "Set GRPC_DEFAULT_SSL_ROOTS_FILE_PATH to the file that $CODEX_PROXY_CERT names."
+
+
+def _of_rust(repo: CheckedRepository) -> Iterator[Finding]:
+    for path, text in repo.tree.texts(repo.tree.named("Cargo.toml")):
+        data = toml_of(text)
+        for group in ("dependencies", "dev-dependencies", "build-dependencies"):
+            for name, wanted in subtable(data, group).items():
+                features = wanted.get("features", []) if isinstance(wanted, dict) else []
+                own = name == "webpki-roots" or (
+                    name == "reqwest"
+                    and any(one in ("rustls-tls", "rustls-tls-webpki-roots") for one in features)
+                )
+                if own:
+                    line = line_with(text, rf"^\s*(?:\[[\w.-]*dependencies\.)?{name}[\]\s=.]")
+                    remedy = "Use the feature `rustls-tls-native-roots`, which reads SSL_CERT_FILE."
+                    yield _own_store(f"{name} with rustls", remedy, path, line, "note")
+
+
+def _of_jvm(repo: CheckedRepository) -> Iterator[Finding]:
+    for script, found in repo.commands("setup", "resume", "called"):
+        if _JDK.search(" ".join(found.command.words)):
+            remedy = (
+                f"Add the certificate: `keytool -importcert -noprompt -cacerts -storepass changeit "
+                f"-alias codex -file {_PROXY_CERT}`."
+            )
+            yield _own_store("a JDK that is not the image's", remedy, script.path, found.line, None)
+    for path, text in repo.tree.texts(repo.tree.named("settings.gradle", "settings.gradle.kts")):
+        if line := line_with(text, r"^(?!\s*//).*org\.gradle\.toolchains\.foojay-resolver"):
+            remedy = (
+                "Name a JDK that is there (11, 17, 21), or import the certificate into the one "
+                "that Gradle downloads."
+            )
+            yield _own_store("a JDK that Gradle downloads", remedy, path, line, "note")
+
+
+def _own_store(
+    client: str, remedy: str, path: str | None, line: int | None, level: Level | None
+) -> Finding:
+    return Finding.of(
+        "trust-store",
+        f"{client} has certificates of its own",
+        "The proxy ends TLS with a certificate that only the variables of the environment and the "
+        "system's store name: a download is refused as not trusted.",
+        remedy,
+        path=path,
+        line=line,
+        level=level,
+    )

@@ -1,0 +1,240 @@
+"""What git and bash of this machine tell: history, work tree, submodules, scripts."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from ...codex import RESUME, SCRIPTS, SETUP
+from ...errors import ProjectionError
+from ...network.rules.hosts import is_private, literal_address
+from ...projection.repository import skips_submodules
+from ...projection.work_tree import find_changes
+from ...text.phrases import counted, first_of
+from ...text.urls import without_credentials
+from ..clone import Clone
+from ..finding import Finding, Level
+from ..repository import CheckedRepository
+
+__all__ = [
+    "clone_history",
+    "missing_scripts",
+    "script_syntax",
+    "submodule_addresses",
+    "uncommitted_changes",
+]
+
+_SHOWN = 5
+_TIMEOUT = 5.0
+_MOST_SYNTAX = 12
+"""Scripts whose syntax is checked: each costs a process."""
+
+_SYNTAX_LINE = re.compile(r"line (\d+):")
+_SCP = re.compile(r"(?:[^/:@]+@)?[^/:]+:(?!//)")
+"""Matches `user@host:path`, which is ssh."""
+
+_PRIVATE_DOMAINS = (".internal", ".local", ".lan", ".corp", ".home", ".localdomain", ".localhost")
+
+
+def clone_history(clone: Clone, _: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find out whether the clone is shallow or partial.
+    """
+    if clone.shallow:
+        yield Finding.of(
+            "git-history",
+            "this is a shallow clone: the workspace has the same incomplete history, and no other "
+            "clone can use its cache",
+            "Codex makes a clone of its own; how much of the history it has differs (100 commits "
+            "were seen).",
+            "Run git fetch --unshallow; in CI, check out the full history.",
+        )
+    partial = r"^(remote\..*\.promisor|extensions\.partialclone)$"
+    asked = clone.ask("config", "--get-regexp", partial)
+    if asked.stdout.strip():
+        yield Finding.of(
+            "git-history",
+            "this is a partial clone: objects that git would fetch later are not in the workspace",
+            "Codex makes a clone of its own, whose objects are all there.",
+            "Run git fetch --refetch --no-filter (git 2.36), or clone again without --filter.",
+        )
+
+
+def uncommitted_changes(clone: Clone, _: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find changes of the work tree that are not in the commit.
+    """
+    if not clone.is_head:
+        return
+    try:
+        found = find_changes(clone.top, clone.environ, timeout=_TIMEOUT)
+    except ProjectionError:
+        # Slow in a large work tree, and no workspace needs it; doctor says so.
+        return
+    names = [*found.changed, *found.untracked]
+    if names:
+        yield Finding.of(
+            "git-uncommitted",
+            f"{counted(len(names), 'file')} of the work tree "
+            f"{'is' if len(names) == 1 else 'are'} changed or new, and not committed: "
+            f"{first_of(names, _SHOWN)}",
+            "Codex gets the commit only.",
+            "Run git add and git commit for the files that the workspace needs.",
+        )
+
+
+def submodule_addresses(clone: Clone, repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find submodules that Codex, which does not have your clone, cannot fetch.
+    """
+    if skips_submodules(clone.environ) or skips_submodules(repo.variables):
+        return
+    text = repo.tree.text(".gitmodules")
+    uses = repo.prepares(r"\bgit (-\S+ )*submodule\b")
+    for name, url, line in _urls(clone, text):
+        reason = _unreachable(url, uses=uses)
+        if reason:
+            why, level = reason
+            yield Finding.of(
+                "git-submodule",
+                f"Codex may not fetch the submodule {name} ({without_credentials(url)}: {why})",
+                "Codex fetches submodules over HTTPS when it clones, without your keys and your "
+                "network; workspaces here copy them from your clone.",
+                "Use https:// URLs in .gitmodules, or set CODEX_SKIP_SUBMODULES=1 to get a "
+                "workspace without submodules.",
+                path=".gitmodules",
+                line=line,
+                level=level,
+            )
+
+
+def _urls(clone: Clone, text: str) -> Iterator[tuple[str, str, int | None]]:
+    if not text:
+        return
+    listed = clone.ask(
+        *("config", "--file=-", "--no-includes", "-z", "--get-regexp", r"^submodule\..*\.url$"),
+        input=text.encode("utf-8", "surrogateescape"),
+    )
+    for entry in os.fsdecode(listed.stdout).split("\0"):
+        key, newline, url = entry.partition("\n")
+        if newline:
+            at = re.search(rf"^\s*url\s*=\s*\"?{re.escape(url)}", text, re.MULTILINE)
+            line = text.count("\n", 0, at.end()) + 1 if at else None
+            yield key.removeprefix("submodule.").removesuffix(".url"), url, line
+
+
+def _unreachable(url: str, *, uses: bool) -> tuple[str, Level] | None:
+    """
+    Return why Codex cannot fetch *url*, and how bad that is; `None` if no reason is known.
+
+    Args:
+        url: the URL in `.gitmodules`.
+        uses: whether a script updates submodules.
+    """
+    if url.startswith(("./", "../")):
+        what = "relative to the remote, which is gone when a script runs"
+        return what, "warning" if uses else "note"
+    if url.startswith(("/", "file:")):
+        return "a directory on this machine", "error"
+    parts = urlsplit(url) if "://" in url else None
+    if parts is None:
+        return ("ssh" if _SCP.match(url) else "not a URL"), "error"
+    if parts.scheme != "https":
+        return {"git+ssh": "ssh", "http": "plain HTTP"}.get(parts.scheme, parts.scheme), "error"
+    host = (parts.hostname or "").lower()
+    literal = literal_address(host)
+    if literal is not None:
+        return ("a private address", "error") if is_private(literal, (), ()) else None
+    if "." not in host or host.endswith(_PRIVATE_DOMAINS):
+        return "a private host", "error"
+    return None
+
+
+def missing_scripts(clone: Clone, repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find scripts that the work tree has, and the commit has not.
+    """
+    tree = repo.tree
+    ignored = _ignored(clone)
+    if ignored:
+        yield Finding.of(
+            "script-missing",
+            f"git ignores {first_of(ignored, _SHOWN)}, so it is not in the workspace",
+            "Codex gets the commit only.",
+            f"Remove the pattern from .gitignore or run git add --force, and commit {SCRIPTS}/.",
+            path=ignored[0],
+        )
+    elif any(path.startswith(f"{SCRIPTS}/") for path in tree.files):
+        if SETUP not in tree.files:
+            yield Finding.of(
+                "script-missing",
+                f"{SCRIPTS}/ is in the commit, but has no setup-script.sh, which this project's "
+                "convention requires",
+                "Codex runs the setup script of its environment's settings; here, it is this file.",
+                f"Add and commit {SETUP}, or remove the directory.",
+            )
+    elif clone.is_head and (clone.top / SCRIPTS).is_dir():
+        yield Finding.of(
+            "script-missing",
+            f"{SCRIPTS}/ is in the work tree, but not in the commit: no script runs",
+            "Codex gets the commit only.",
+            f"Run git add {SCRIPTS} and git commit.",
+            level="warning",
+        )
+
+
+def _ignored(clone: Clone) -> list[str]:
+    if not clone.is_head:
+        return []
+    listed = clone.ask(
+        *("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--"),
+        *(f":(top){SETUP}", f":(top){RESUME}"),
+        in_work_tree=True,
+    )
+    return [name for name in os.fsdecode(listed.stdout).split("\0") if name]
+
+
+def script_syntax(clone: Clone, repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find scripts that this machine's bash cannot read.
+    """
+    bash = shutil.which("bash", path=clone.environ.get("PATH"))
+    scripts = [one for one in repo.preparing if one.mode][:_MOST_SYNTAX]
+    for script in scripts if bash else []:
+        done = subprocess.run(
+            [bash or "", "-n"],
+            input=script.text.replace("\r\n", "\n").encode(),
+            env={**clone.environ, "LC_ALL": "C"},
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+        if not done.returncode:
+            continue
+        message = done.stderr.decode("utf-8", "replace").strip()
+        line = _SYNTAX_LINE.search(message)
+        old = _is_old(bash or "")
+        yield Finding.of(
+            "script-syntax",
+            re.sub(r"^\S*bash: ", f"{script.path}: ", message, flags=re.MULTILINE),
+            "Bash stops at this line, or runs none of the script.",
+            "This machine's bash is older than 4, and workspaces have a newer one. Install a newer "
+            "bash to be sure."
+            if old
+            else "Fix the line and commit.",
+            path=script.path,
+            line=int(line[1]) if line else None,
+            level="warning" if old else "error",
+        )
+
+
+def _is_old(bash: str) -> bool:
+    output = subprocess.run(
+        [bash, "--version"], capture_output=True, timeout=_TIMEOUT, check=False
+    ).stdout
+    number = re.search(rb"version (\d+)", output)
+    return number is not None and int(number[1]) < 4

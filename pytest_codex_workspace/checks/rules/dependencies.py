@@ -1,0 +1,234 @@
+"""Dependencies that Codex cannot fetch, or that do not work behind its proxy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from ..finding import Finding
+from ..manifests import json_of, line_with, node_dependencies, python_dependencies, subtable
+from ..repository import CheckedRepository
+from ..scripts import json_line
+
+__all__ = ["old_httpx", "ssh_dependencies"]
+
+_SSH = re.compile(
+    r"(?:git\+)?ssh://[^\s\"',;)\]}]+|(?<![\w.+-])git(?:ea|lab)?@[\w.-]+:[\w~./-]+|git\+git@[^\s\"']+"
+)
+_MANIFESTS = (
+    "pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "uv.lock", "poetry.lock", "pdm.lock",
+    "environment.yml", "environment.yaml", "Cargo.toml", "Cargo.lock", "Gemfile", "Gemfile.lock",
+    "mix.exs", "Package.swift", "pubspec.yaml", "Podfile", "deps.edn", "rebar.config", "shard.yml",
+    "stack.yaml", "cabal.project", "CMakeLists.txt", "west.yml", "gleam.toml", "elm.json",
+    "requirements.yml", "galaxy.yml", ".pre-commit-config.yaml", "renv.lock", "DESCRIPTION",
+    "WORKSPACE", "MODULE.bazel", ".npmrc", "Cartfile", "glide.yaml", "build.zig.zon",
+)  # fmt: skip
+"""Files in which an address of ssh is that of a dependency."""
+
+_LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock")
+_HOSTED = re.compile(r"git\+ssh://git@(github\.com|gitlab\.com|bitbucket\.org)/")
+"""What npm writes for each dependency of such a host, and fetches over HTTPS."""
+
+_ABOUT = re.compile(
+    r"^\s*[\"']?(repository|homepage|sources?|source_url|url|documentation|issues|changelog|bugs"
+    r"|tracker|issue-tracker|maintainer|download)[\w-]*[\"']?\s*[=:]",
+    re.IGNORECASE,
+)
+"""Lines about the project itself."""
+
+_COMMENTS = {".py": "#", ".toml": "#", ".rb": "#", ".swift": "//", ".edn": ";", ".config": "%"}
+_REQUIREMENTS = re.compile(r"(^|/)[\w.-]*(requirements|constraints)[\w./-]*\.(txt|in)$")
+_IN_CODEX = (
+    "There is no ssh: no key, and only HTTP leaves the container. Git answers `Could not resolve "
+    "hostname` or `Network is unreachable`."
+)
+_HTTPS = (
+    "Use https:// in the manifest, or add to the setup script: git config --global "
+    'url."https://github.com/".insteadOf "git@github.com:" (and "ssh://git@github.com/").'
+)
+_REWRITES = re.compile(
+    r"url\.[\"']?https://\S*\.insteadOf\s+[\"']?(?:ssh:|git@|git\+ssh)", re.IGNORECASE
+)
+_REWRITES_TO_SSH = re.compile(r"url\.[\"']?(?:ssh:|git@)\S*\.insteadOf", re.IGNORECASE)
+
+
+_FETCH = frozenset(
+    {"git", "pip", "pip3", "uv", "npm", "cargo", "poetry", "yarn", "pnpm", "rsync", "go", "bundle"}
+)
+
+
+def ssh_dependencies(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find dependencies that are fetched over ssh, and commands that use it.
+    """
+    if any(
+        _REWRITES.search(" ".join(one.command.words))
+        for s in repo.preparing
+        for one in s.commands()
+    ):
+        return
+    yield from _of_commands(repo)
+    tree = repo.tree
+    requirements = [one for one in tree.suffixed(".txt", ".in") if _REQUIREMENTS.search(one)]
+    for path, text in tree.texts([*tree.named(*_MANIFESTS), *requirements]):
+        if "ssh:" not in text and "@" not in text:
+            continue
+        seen: set[str] = set()
+        for number, line in enumerate(text.splitlines(), 1):
+            found = _SSH.search(_code(line, path))
+            if (
+                found
+                and (path.endswith(".lock") or not _ABOUT.match(line))
+                and found[0] not in seen
+            ):
+                seen.add(found[0])
+                yield _over_ssh(found[0], path, number)
+    for one in node_dependencies(tree):
+        if found := _SSH.match(one.wanted.strip()):
+            yield _over_ssh(found[0], one.path, one.line)
+    for path, text in tree.texts(tree.named(*_LOCKS)):
+        for number, line in enumerate(text.splitlines(), 1):
+            found = _SSH.search(line) if "ssh:" in line or "git@" in line else None
+            if found and not _HOSTED.search(line) and "repository" not in line:
+                yield _over_ssh(found[0], path, number)
+                break
+    yield from _of_composer(repo)
+
+
+def _of_composer(repo: CheckedRepository) -> Iterator[Finding]:
+    for path, text in repo.tree.texts(repo.tree.named("composer.json")):
+        listed = json_of(text).get("repositories")
+        every = list(listed.values()) if isinstance(listed, dict) else listed
+        for one in every if isinstance(every, list) else ():
+            url = str(one.get("url", "")) if isinstance(one, dict) else ""
+            if _SSH.match(url):
+                yield _over_ssh(url, path, line_with(text, re.escape(url).replace("/", r"\\?/")))
+
+
+def _of_commands(repo: CheckedRepository) -> Iterator[Finding]:
+    for script, found in repo.commands():
+        words = found.command.plain
+        if _REWRITES_TO_SSH.search(" ".join(words)):
+            yield _over_ssh("the rewritten address", script.path, found.line)
+        elif found.command.name in ("ssh", "scp", "sftp", "ssh-keyscan") and not found.tolerated:
+            if "-V" not in words:
+                yield _over_ssh(f"`{words[0]}`", script.path, found.line)
+        elif words[:1] in (
+            ["git"],
+            ["pip"],
+            ["pip3"],
+            ["uv"],
+            ["npm"],
+            ["cargo"],
+            ["poetry"],
+            ["yarn"],
+            ["pnpm"],
+            ["rsync"],
+            ["go"],
+        ):
+            address = next((one for one in words[1:] if _SSH.search(one)), "")
+            if address and "insteadOf" not in " ".join(words) and "remote" not in words:
+                yield _over_ssh(address, script.path, found.line)
+            elif words[:3] == ["go", "env", "-w"] and any("GOPRIVATE=" in one for one in words):
+                yield _go_private(script.path, found.line)
+        elif words[:1] == ["export"] and any(one.startswith("GOPRIVATE=") for one in words):
+            yield _go_private(script.path, found.line)
+    if "GOPRIVATE" in repo.variables and "go.mod" in repo.tree.files:
+        yield _go_private("go.mod", 1)
+
+
+def _go_private(path: str | None, line: int | None) -> Finding:
+    return Finding.of(
+        "ssh-dependency",
+        "GOPRIVATE names modules that go fetches with git, with your credentials",
+        "Git has no key and no credentials for a private host; a secret of the setup phase can be "
+        "used over HTTPS only.",
+        "Give git a token over HTTPS in the setup script, and vendor the modules (`go mod "
+        "vendor`) or fetch all of them there.",
+        path=path,
+        line=line,
+        level="warning",
+    )
+
+
+def _over_ssh(address: str, path: str | None, line: int | None) -> Finding:
+    return Finding.of(
+        "ssh-dependency",
+        f"{address} is fetched over ssh",
+        _IN_CODEX,
+        _HTTPS,
+        path=path,
+        line=line,
+    )
+
+
+def _code(line: str, path: str) -> str:
+    if path.endswith((".json", ".lock")):
+        return line
+    mark = next((one for end, one in _COMMENTS.items() if path.endswith(end)), "#")
+    at = re.search(rf"(^|\s){re.escape(mark)}", line)
+    return line[: at.start()] if at else line
+
+
+_FIXED = Version("0.24.1")
+_NEWER = ("0.24.1", "0.25.2", "0.26.0", "0.27.2", "0.28.1", "1.0.0")
+_LOCKED = re.compile(r'^name = "httpx"\s*\nversion = "([^"]+)"', re.MULTILINE)
+
+
+def old_httpx(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find a version of httpx that ends with an error because NO_PROXY contains `::1`.
+    """
+    tree = repo.tree
+    for path, text in tree.texts(tree.named("uv.lock", "poetry.lock", "pdm.lock")):
+        for found in _LOCKED.finditer(text):
+            if _is_old(found[1]):
+                yield _httpx_finding(found[1], path, text.count("\n", 0, found.start()) + 1)
+    for path, text in tree.texts(tree.named("Pipfile.lock")):
+        for group in ("default", "develop"):
+            version = str(subtable(json_of(text), group, "httpx").get("version", "")).lstrip("=")
+            if version and _is_old(version):
+                yield _httpx_finding(version, path, json_line(text, group, "httpx"))
+    for one in python_dependencies(tree):
+        if one.name == "httpx" and _excludes_fixed(one.wanted):
+            yield _httpx_finding(one.wanted, one.path, one.line)
+
+
+def _is_old(version: str) -> bool:
+    try:
+        return Version(version) < _FIXED
+    except InvalidVersion:
+        return False
+
+
+def _excludes_fixed(wanted: str) -> bool:
+    """
+    Check whether a requirement accepts no version in which the error is fixed.
+    """
+    text = wanted.partition(";")[0].strip(" ()")
+    caret = re.fullmatch(r"[~^]\s*0\.(\d+)(?:\.\d+)*", text)
+    if caret:
+        return int(caret[1]) < 24
+    if re.fullmatch(r"\d[\d.]*", text):
+        text = f"=={text}"
+    try:
+        accepted = SpecifierSet(text)
+    except InvalidSpecifier:
+        return False
+    pinned = [one.version for one in accepted if one.operator.startswith("==")]
+    newer = [*_NEWER, "0.24.9", *(one for one in pinned if not _is_old(one.rstrip(".*")))]
+    return bool(text) and not any(accepted.contains(one.rstrip(".*")) for one in newer)
+
+
+def _httpx_finding(version: str, path: str, line: int | None) -> Finding:
+    return Finding.of(
+        "httpx-no-proxy",
+        f"httpx {version} cannot read NO_PROXY with `::1`, which Codex sets",
+        "The first httpx.Client() ends with `InvalidURL: Invalid port: ':1'`.",
+        "Require httpx>=0.24.1, or set NO_PROXY=localhost,127.0.0.1 (and no_proxy) for the tests.",
+        path=path,
+        line=line,
+    )

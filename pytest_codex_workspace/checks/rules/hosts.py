@@ -1,0 +1,176 @@
+"""Downloads from hosts that Codex's presets do not have, and setups that grow old."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from ...network.presets import preset_hosts
+from ...network.rules.hosts import literal_address
+from ..finding import Finding, Level
+from ..manifests import json_of, node_dependencies, without_comment
+from ..repository import CheckedRepository
+from ..scripts import json_line
+
+__all__ = ["outside_presets", "without_resume", "yarn_by_corepack"]
+
+_PRESETS = ("codex-common-dependencies", "codex-package-managers")
+_URL = re.compile(r"https?://[\w.-]+(?::\d+)?[^\s\"'`)>\]]*")
+
+_POSTINSTALL = {
+    "puppeteer": ("storage.googleapis.com", "PUPPETEER_SKIP_DOWNLOAD"),
+    "cypress": ("download.cypress.io", "CYPRESS_INSTALL_BINARY"),
+    "@sentry/cli": ("downloads.sentry-cdn.com", "SENTRYCLI_SKIP_DOWNLOAD"),
+    "prisma": ("binaries.prisma.sh", "PRISMA_ENGINES_MIRROR"),
+    "@prisma/client": ("binaries.prisma.sh", "PRISMA_ENGINES_MIRROR"),
+    "@prisma/engines": ("binaries.prisma.sh", "PRISMA_ENGINES_MIRROR"),
+    "mongodb-memory-server": ("fastdl.mongodb.org", "MONGOMS_SYSTEM_BINARY"),
+    "chromedriver": ("googlechromelabs.github.io", "CHROMEDRIVER_SKIP_DOWNLOAD"),
+    "ngrok": ("bin.equinox.io", ""),
+    "snyk": ("downloads.snyk.io", ""),
+    "grpc-tools": ("node-precompiled-binaries.grpc.io", ""),
+    "@playwright/browser-chromium": ("cdn.playwright.dev", "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD"),
+    "@playwright/browser-firefox": ("cdn.playwright.dev", "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD"),
+    "ffmpeg-ffprobe-static": ("github.com", ""),
+}
+"""Packages that download while npm installs them: the host, and a variable that prevents it."""
+
+
+def outside_presets(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find hooks of pre-commit and of npm that download from hosts outside the presets.
+    """
+    for path, text in repo.tree.texts([".pre-commit-config.yaml"]):
+        for number, line in enumerate(text.splitlines(), 1):
+            found = re.match(r"\s*-?\s*repo:\s*[\"']?(https?://[^\s\"']+)", without_comment(line))
+            if found and (host := _outside(found[1])):
+                yield _host_finding(
+                    f"a hook of pre-commit is downloaded from {host}", path, number, None
+                )
+    for script, one in repo.commands("install"):
+        for word in one.command.words:
+            for url in _URL.findall(word):
+                if host := _outside(url):
+                    what = f"an installation downloads from {host}"
+                    yield _host_finding(what, script.path, one.line, None)
+    seen: set[str] = set()
+    for package in node_dependencies(repo.tree):
+        host, variable = _POSTINSTALL.get(package.name, ("", ""))
+        if (
+            host
+            and host not in seen
+            and _outside(f"https://{host}")
+            and not repo.sets(*([variable] if variable else []))
+        ):
+            seen.add(host)
+            yield _host_finding(
+                f"{package.name} downloads from {host} when it is installed",
+                package.path,
+                package.line,
+                variable,
+            )
+
+
+def _host_finding(what: str, path: str | None, line: int | None, variable: str | None) -> Finding:
+    level: Level | None = None if variable is None else "note"
+    return Finding.of(
+        "download-host",
+        what,
+        "Setup has the internet. In the agent phase it is off by default, and neither of Codex's "
+        "lists of hosts has this one.",
+        "Let the setup script do it (`pre-commit install-hooks`, `npm ci`), or add the host to the "
+        "environment's allowed domains"
+        + (f"; {variable} prevents the download." if variable else "."),
+        path=path,
+        line=line,
+        level=level,
+    )
+
+
+def _outside(url: str) -> str:
+    """
+    Return the host of *url* if no preset has it; empty otherwise.
+    """
+    host = (urlsplit(url).hostname or "").lower()
+    if not host or "." not in host or literal_address(host) is not None:
+        return ""
+    for preset in _PRESETS:
+        for pattern in preset_hosts(preset, {}):
+            suffix = pattern.removeprefix("*")
+            if host == pattern or (pattern.startswith("*.") and host.endswith(suffix)):
+                return ""
+    return host
+
+
+def yarn_by_corepack(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find a version of yarn that corepack downloads from a host of its own.
+    """
+    if repo.sets("COREPACK_NPM_REGISTRY"):
+        return
+    text = repo.tree.text("package.json")
+    manager = json_of(text).get("packageManager")
+    if isinstance(manager, str) and re.match(r"yarn@(?:[2-9]|[1-9]\d)", manager):
+        line = json_line(text, "packageManager")
+        yield _from_yarn(manager.partition("+")[0], "package.json", line)
+        return
+    for script, found in repo.commands("setup", "resume", "called"):
+        words = found.command.plain
+        if words[:1] == ["corepack"] and words[1:2] in (["prepare"], ["use"], ["install"], ["up"]):
+            yarn = next((one for one in words if re.match(r"yarn@(?!1\b|1\.)", one)), "")
+            if yarn:
+                yield _from_yarn(yarn, script.path, found.line)
+        elif words[:3] == ["yarn", "set", "version"] and words[3:4] != ["classic"]:
+            yield _from_yarn("yarn set version", script.path, found.line)
+
+
+def _from_yarn(what: str, path: str | None, line: int | None) -> Finding:
+    return Finding.of(
+        "corepack-host",
+        f"{what}: corepack downloads it from repo.yarnpkg.com, not from the registry of npm",
+        "The host is not in the list `Package managers`, and the agent phase is offline by "
+        "default: the first call of yarn fails there unless setup made it.",
+        "Call yarn in the setup script, or set COREPACK_NPM_REGISTRY to the registry of npm, which "
+        "has the same package.",
+        path=path,
+        line=line,
+    )
+
+
+_LOCKS = (
+    "package-lock.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb", "uv.lock",
+    "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.txt", "Gemfile.lock", "composer.lock",
+    "Cargo.lock", "go.sum", "mix.lock", "Package.resolved",
+)  # fmt: skip
+_INSTALLS = re.compile(
+    r"\b(npm (ci|i|install)|yarn( install)?$|pnpm (i|install)|bun install|pip3? install"
+    r"|uv (sync|pip)|poetry install|pdm (install|sync)|pipenv (install|sync)|bundle install"
+    r"|composer install|cargo (fetch|build)|go mod download|mix deps\.get)"
+)
+
+
+def without_resume(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find a setup that installs locked dependencies without a script that installs those of a newer
+    commit.
+    """
+    if not repo.scripts_of("setup") or repo.scripts_of("resume"):
+        return
+    lock = next((one for one in _LOCKS if one in repo.tree.files), "")
+    if not lock:
+        return
+    for script, found in repo.commands("setup", "called"):
+        if _INSTALLS.search(" ".join(found.command.plain)):
+            yield Finding.of(
+                "resume-script",
+                f"the setup installs what {lock} lists, and no script installs what a newer commit "
+                "lists",
+                "A container of up to 12 hours ago is used again for a newer commit, and runs the "
+                "maintenance script only.",
+                "Add codex-workspace-scripts/setup-from-cache-script.sh (Codex: the maintenance "
+                "script) with the same installation.",
+                path=script.path,
+                line=found.line,
+            )
+            return

@@ -1,0 +1,129 @@
+"""All rules that read a commit: the table, and running them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from ..clone import Clone
+from ..finding import LEVELS, Finding
+from ..repository import CheckedRepository
+from ..scripts import TestCommand
+from . import (
+    browsers,
+    clone_state,
+    dependencies,
+    failures,
+    files,
+    git_commands,
+    hosts,
+    prompts,
+    runtimes,
+    shell_commands,
+    tags,
+)
+
+__all__ = ["RULES", "apply_rules", "arranged", "read_repository", "sort_key"]
+
+Rule = Callable[[CheckedRepository], Iterable[Finding]]
+CloneRule = Callable[[Clone, CheckedRepository], Iterable[Finding]]
+
+RULES: tuple[Rule, ...] = (
+    tags.versions_from_tags,
+    git_commands.uses_of_remotes,
+    git_commands.uses_of_branches,
+    git_commands.commits,
+    files.stored_otherwise,
+    dependencies.ssh_dependencies,
+    dependencies.old_httpx,
+    runtimes.runtime_versions,
+    runtimes.missing_runtimes,
+    shell_commands.uses_of_docker,
+    shell_commands.uses_of_sudo,
+    shell_commands.global_yarn,
+    shell_commands.beside_itself,
+    shell_commands.lost_exports,
+    shell_commands.left_running,
+    browsers.containers_of_tests,
+    browsers.browser_libraries,
+    browsers.trust_stores,
+    files.windows_line_ends,
+    files.not_executable,
+    failures.goes_on,
+    failures.hidden_downloads,
+    prompts.prompts,
+    hosts.outside_presets,
+    hosts.yarn_by_corepack,
+    hosts.without_resume,
+)
+"""Rules that need nothing but the files of the commit."""
+
+CLONE_RULES: tuple[CloneRule, ...] = (
+    clone_state.clone_history,
+    clone_state.uncommitted_changes,
+    clone_state.submodule_addresses,
+    clone_state.missing_scripts,
+    clone_state.script_syntax,
+)
+"""Rules that ask git or bash of this machine."""
+
+_MOST = 20
+"""Findings of one id that are shown. A hundred calls of `git fetch` are one problem."""
+
+
+def read_repository(
+    path: str | Path,
+    rev: str,
+    environ: Mapping[str, str],
+    *,
+    variables: Mapping[str, str] | None = None,
+    tests: Iterable[TestCommand] = (),
+) -> list[Finding]:
+    """
+    Return what is found by reading a commit, without an engine and without running anything of it.
+
+    Args:
+        path: a directory in the repository.
+        rev: the commit.
+        environ: environment for git.
+        variables: the variables of workspaces that the user has set.
+        tests: the configured commands of tests.
+
+    Raises:
+        ProjectionError: there is no such repository or commit, or git failed.
+    """
+    clone = Clone.of(path, rev, environ)
+    repo = CheckedRepository(clone.tree(), variables=variables, tests=tests)
+    found = [one for rule in CLONE_RULES for one in rule(clone, repo)]
+    return arranged([*found, *apply_rules(repo)])
+
+
+def apply_rules(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Yield what the rules find that need nothing but the files of the commit.
+    """
+    for rule in RULES:
+        yield from rule(repo)
+
+
+def arranged(findings: Iterable[Finding]) -> list[Finding]:
+    """
+    Return *findings* in order, each once, and a bounded number of each kind.
+    """
+    return list(_bounded(sorted(dict.fromkeys(findings), key=sort_key)))
+
+
+def sort_key(finding: Finding) -> tuple[int, str, str, int]:
+    """
+    Return the key that sorts findings: the worst first, then by id and place.
+    """
+    level = LEVELS.index(finding.level)
+    return level, finding.id, finding.path or "", finding.line or 0
+
+
+def _bounded(findings: Iterable[Finding]) -> Iterator[Finding]:
+    count: dict[str, int] = {}
+    for one in findings:
+        count[one.id] = count.get(one.id, 0) + 1
+        if count[one.id] <= _MOST:
+            yield one

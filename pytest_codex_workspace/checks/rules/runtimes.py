@@ -1,0 +1,412 @@
+"""Versions of runtimes that the repository asks for, against those of a workspace."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from ..finding import Finding, Level
+from ..manifests import json_of, line_of_text, line_with, subtable, toml_of, without_comment
+from ..repository import CheckedRepository
+from ..scripts import json_line
+from ..version_ranges import Dialect, accepts, numbers_of
+
+__all__ = ["missing_runtimes", "runtime_versions"]
+
+_KNOWN = {
+    "PYTHON": ("3.12", "3.13", "3.11", "3.10", "3.14"),
+    "NODE": ("20", "22", "18", "24"),
+    "RUST": ("1.89.0", "1.88.0", "1.87.0", "1.86.0", "1.85.1", "1.84.1", "1.83.0"),
+    "GO": ("1.24.3", "1.23.8", "1.22.12", "1.25.1"),
+    "SWIFT": ("6.1", "5.10", "6.2"),
+    "RUBY": ("3.4.4", "3.3.8", "3.2.3"),
+    "PHP": ("8.4", "8.3", "8.2", "8.5"),
+    "BUN": ("1.2.14",),
+    "JAVA": ("21", "17", "11", "25"),
+}
+"""Versions that Codex's image was seen with, the default first. Newer images have more."""
+
+_NAMES = {"NODE": "Node", "PHP": "PHP"}
+_LTS = {"hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24", "gallium": "16"}
+
+_TOOLS = {
+    "node": "NODE", "nodejs": "NODE", "python": "PYTHON", "ruby": "RUBY", "golang": "GO",
+    "go": "GO", "rust": "RUST", "java": "JAVA", "php": "PHP", "bun": "BUN", "swift": "SWIFT",
+}  # fmt: skip
+"""The names of runtimes in .tool-versions and mise.toml."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """
+    What a file asks for.
+
+    Attributes:
+        runtime: a key of `codex.RUNTIMES`.
+        wanted: the version or range as the file writes it.
+        path, line: where.
+        level: how bad it is if it does not fit.
+        effect: what happens then.
+        kind: how it is compared: `prefix`, `at-least`, `never`, or the writer of a range: `npm`,
+            `composer`, `python`.
+    """
+
+    runtime: str
+    wanted: str
+    path: str
+    line: int | None
+    level: Level
+    effect: str
+    kind: str = "prefix"
+
+    def fits(self, version: str) -> bool:
+        """
+        Check whether a version of the image does.
+        """
+        if self.kind == "never":
+            return False
+        if self.kind == "prefix":
+            mine, its = numbers_of(self.wanted), numbers_of(version)
+            shared = min(len(mine), len(its))
+            return not mine or mine[:shared] == its[:shared]
+        if self.kind == "at-least":
+            mine, its = numbers_of(self.wanted), numbers_of(version)
+            shared = min(len(mine), len(its))
+            return mine[:shared] <= its[:shared]
+        if self.kind == "python":
+            return _python_accepts(self.wanted, version)
+        dialect: Dialect = "composer" if self.kind == "composer" else "npm"
+        return accepts(self.wanted, version, dialect)
+
+
+def runtime_versions(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find files that ask for another version of a runtime than the one that is selected.
+    """
+    for wish in _wishes(repo):
+        selected = repo.version_of(wish.runtime)
+        if wish.fits(selected):
+            continue
+        name = _NAMES.get(wish.runtime, wish.runtime.capitalize())
+        variable = f"CODEX_ENV_{wish.runtime}_VERSION"
+        known = next((one for one in _KNOWN[wish.runtime] if wish.fits(one)), "")
+        own = wish.wanted if wish.kind == "prefix" else ""
+        yield Finding.of(
+            "runtime-version",
+            f"{wish.path} asks for {name} {wish.wanted}, and {name} {selected} is selected",
+            wish.effect,
+            f"Set {variable}={known} (`runtimes: {{{wish.runtime.lower()}: '{known}'}}` in "
+            ".codex-workspace.yaml, and in Codex's environment)."
+            if known
+            else f"Codex's image was not seen with {name} {own or wish.wanted}: install it in the "
+            f"setup script, or accept one of {', '.join(_KNOWN[wish.runtime])}.",
+            path=wish.path,
+            line=wish.line,
+            level=wish.level,
+        )
+
+
+def _wishes(repo: CheckedRepository) -> Iterator[_Wish]:
+    yield from _node(repo)
+    yield from _python(repo)
+    yield from _rust_and_go(repo)
+    yield from _ruby_and_php(repo)
+    yield from _java(repo)
+    yield from _tools(repo)
+
+
+def _top(repo: CheckedRepository, name: str) -> str:
+    return repo.tree.text(name)
+
+
+def _first_word(text: str) -> tuple[str, int]:
+    for number, line in enumerate(text.splitlines(), 1):
+        word = without_comment(line).strip()
+        if word:
+            return word, number
+    return "", 1
+
+
+_NOT_USED = "Codex selects the version of its environment; it does not read this file."
+
+
+def _node(repo: CheckedRepository) -> Iterator[_Wish]:
+    for path in (".nvmrc", ".node-version"):
+        word, line = _first_word(_top(repo, path))
+        word = word.removeprefix("v")
+        if word.startswith("lts/"):
+            word = _LTS.get(word.removeprefix("lts/"), "")
+        if numbers_of(word):
+            yield _Wish(
+                "NODE", word, path, line, "warning",
+                _NOT_USED + " `nvm use` in a script fails if the version is not installed.",
+            )  # fmt: skip
+    text = _top(repo, "package.json")
+    data = json_of(text)
+    wanted: Any = subtable(data, "engines").get("node")
+    if isinstance(wanted, str):
+        strict = re.search(r"^\s*engine-strict\s*=\s*true", _top(repo, ".npmrc"), re.MULTILINE)
+        fails = bool(strict) or bool({"yarn.lock", "pnpm-lock.yaml"}.intersection(repo.tree.files))
+        effect = (
+            "The package manager refuses to install with another version."
+            if fails
+            else "npm warns (EBADENGINE) and goes on; what the project uses of the newer version "
+            "is missing."
+        )
+        level: Level = "error" if fails else "warning"
+        line = json_line(text, "engines", "node")
+        yield _Wish("NODE", wanted, "package.json", line, level, effect, "npm")
+    wanted = subtable(data, "volta").get("node")
+    if isinstance(wanted, str):
+        line = json_line(text, "volta", "node")
+        yield _Wish("NODE", wanted, "package.json", line, "note", _NOT_USED)
+    manager = data.get("packageManager")
+    if isinstance(manager, str) and manager.startswith("bun@"):
+        line = json_line(text, "packageManager")
+        wanted = manager.removeprefix("bun@").partition("+")[0]
+        yield _Wish("BUN", wanted, "package.json", line, "note", "Bun does not compare.")
+
+
+def _python(repo: CheckedRepository) -> Iterator[_Wish]:
+    word, line = _first_word(_top(repo, ".python-version"))
+    if numbers_of(word):
+        yield _Wish(
+            "PYTHON", word, ".python-version", line, "warning",
+            "pyenv obeys the file: `python` ends with `version ... is not installed` unless the "
+            "image has it; uv downloads it.",
+        )  # fmt: skip
+    word, line = _first_word(_top(repo, "runtime.txt"))
+    wanted: Any
+    if word.startswith("python-"):
+        wanted = word.removeprefix("python-")
+        yield _Wish("PYTHON", wanted, "runtime.txt", line, "note", _NOT_USED)
+    text = _top(repo, "pyproject.toml")
+    data = toml_of(text)
+    refused = "pip, uv and Poetry refuse to install the project with another version."
+    wanted = subtable(data, "project").get("requires-python")
+    if isinstance(wanted, str):
+        line = line_with(text, r"^\s*requires-python\s*=") or 1
+        yield _Wish("PYTHON", wanted, "pyproject.toml", line, "error", refused, "python")
+    wanted = subtable(data, "tool", "poetry", "dependencies").get("python")
+    if isinstance(wanted, str):
+        line = line_with(text, r"^\s*python\s*=") or 1
+        kind = "python" if _is_pep_440(wanted) else "npm"
+        yield _Wish("PYTHON", wanted, "pyproject.toml", line, "error", refused, kind)
+    for path in ("setup.cfg", "setup.py"):
+        text = _top(repo, path)
+        found = re.search(r"^[^#\n]*\bpython_requires\s*=\s*[\"']?([^\"'\n]+)", text, re.MULTILINE)
+        if found:
+            line = text.count("\n", 0, found.start(1)) + 1
+            yield _Wish("PYTHON", found[1].strip(), path, line, "error", refused, "python")
+    text = _top(repo, "Pipfile")
+    required = subtable(toml_of(text), "requires")
+    for name in ("python_version", "python_full_version"):
+        if isinstance(wanted := required.get(name), str):
+            effect = "Pipenv looks for this version, and ends with an error without it."
+            yield _Wish("PYTHON", wanted, "Pipfile", line_of_text(text, name), "error", effect)
+
+
+def _is_pep_440(wanted: str) -> bool:
+    try:
+        SpecifierSet(wanted)
+    except InvalidSpecifier:
+        return False
+    return True
+
+
+def _python_accepts(wanted: str, selected: str) -> bool:
+    try:
+        accepted = SpecifierSet(wanted)
+    except InvalidSpecifier:
+        return True
+    numbers = numbers_of(selected)
+    if len(numbers) > 2 or not numbers:
+        return not numbers or accepted.contains(selected)
+    minor = f"{numbers[0]}.{numbers[1] if len(numbers) > 1 else 12}"
+    return any(accepted.contains(f"{minor}.{patch}") for patch in range(40))
+
+
+def _rust_and_go(repo: CheckedRepository) -> Iterator[_Wish]:
+    downloads = (
+        "rustup downloads the toolchain at the first call of cargo: that works in setup, and not "
+        "in an agent phase without internet."
+    )
+    for path in ("rust-toolchain.toml", "rust-toolchain"):
+        text = _top(repo, path)
+        channel = subtable(toml_of(text), "toolchain").get("channel") or _first_word(text)[0]
+        if not isinstance(channel, str) or channel.startswith("["):
+            continue
+        line = line_of_text(text, channel)
+        if numbers_of(channel) and not channel.startswith("20"):
+            yield _Wish("RUST", channel, path, line, "warning", downloads)
+        elif channel.startswith(("nightly", "beta")):
+            yield _Wish("RUST", channel, path, line, "warning", downloads, "never")
+    text = _top(repo, "Cargo.toml")
+    data = toml_of(text)
+    for group in (subtable(data, "package"), subtable(data, "workspace", "package")):
+        wanted = group.get("rust-version")
+        if isinstance(wanted, str):
+            line = line_with(text, r"^\s*rust-version\s*=")
+            effect = "cargo refuses to compile with an older version."
+            yield _Wish("RUST", wanted, "Cargo.toml", line, "error", effect, "at-least")
+    text = _top(repo, "go.mod")
+    directives: dict[str, tuple[str, int]] = {}
+    for number, text_line in enumerate(text.splitlines(), 1):
+        found = re.match(r"(go|toolchain)\s+(?:go)?(\d[\w.]*)", text_line)
+        if found:
+            directives[found[1]] = (found[2], number)
+    if directives:
+        name = "toolchain" if "toolchain" in directives else "go"
+        wanted, number = directives[name]
+        effect = (
+            "go downloads the newer toolchain (GOTOOLCHAIN=auto): that works in setup, and not in "
+            "an agent phase without internet."
+        )
+        yield _Wish("GO", wanted, "go.mod", number, "warning", effect, "at-least")
+    found = re.match(r"//\s*swift-tools-version:\s*(\d[\d.]*)", _top(repo, "Package.swift"))
+    if found:
+        effect = "swift refuses a package of a newer tools version."
+        yield _Wish("SWIFT", found[1], "Package.swift", 1, "error", effect, "at-least")
+    word, line = _first_word(_top(repo, ".swift-version"))
+    if numbers_of(word):
+        yield _Wish("SWIFT", word, ".swift-version", line, "note", _NOT_USED, "at-least")
+
+
+def _ruby_and_php(repo: CheckedRepository) -> Iterator[_Wish]:
+    word, line = _first_word(_top(repo, ".ruby-version"))
+    wanted: Any = word.removeprefix("ruby-")
+    if numbers_of(wanted):
+        yield _Wish("RUBY", wanted, ".ruby-version", line, "warning", _NOT_USED)
+    text = _top(repo, "Gemfile")
+    found = re.search(r"^\s*ruby\s*\(?\s*[\"']([^\"']+)[\"']", text, re.MULTILINE)
+    if found:
+        number = text.count("\n", 0, found.start(1)) + 1
+        exact = not re.match(r"[<>~=]", found[1])
+        effect = "bundler refuses to run: `Your Ruby version is ..., but your Gemfile specified`."
+        wanted = found[1] if exact else _pessimistic(found[1])
+        kind = "prefix" if exact else "npm"
+        yield _Wish("RUBY", wanted, "Gemfile", number, "error", effect, kind)
+    text = _top(repo, "composer.json")
+    wanted = subtable(json_of(text), "require").get("php")
+    if isinstance(wanted, str):
+        line = json_line(text, "require", "php")
+        effect = "composer refuses to install with another version."
+        yield _Wish("PHP", wanted, "composer.json", line, "error", effect, "composer")
+
+
+def _pessimistic(wanted: str) -> str:
+    """
+    Return a requirement of RubyGems as one of npm: `~> 3.2` is below 4, `~> 3.2.1` below 3.3.
+    """
+    found = re.fullmatch(r"~>\s*(\d+)((?:\.\d+)*)", wanted.strip())
+    if not found:
+        return wanted
+    parts = found[2].count(".")
+    return f"{'^' if parts < 2 else '~'}{found[1]}{found[2]}"
+
+
+def _java(repo: CheckedRepository) -> Iterator[_Wish]:
+    effect = "The compiler of an older JDK refuses the release."
+    text = _top(repo, "pom.xml")
+    found = re.search(
+        r"<(?:maven\.compiler\.(?:release|source|target)|java\.version|release)>\s*(?:1\.)?(\d+)\s*<",
+        text,
+    )
+    if found:
+        number = text.count("\n", 0, found.start(1)) + 1
+        yield _Wish("JAVA", found[1], "pom.xml", number, "error", effect, "at-least")
+    for path in ("build.gradle", "build.gradle.kts"):
+        text = _top(repo, path)
+        found = re.search(
+            r"^(?!\s*//).*(?:JavaLanguageVersion\.of\(|jvmToolchain\(|JavaVersion\.VERSION_)\s*(\d+)",
+            text, re.MULTILINE,
+        )  # fmt: skip
+        if found:
+            number = text.count("\n", 0, found.start(1)) + 1
+            kind = "at-least" if "VERSION_" in found[0] else "prefix"
+            toolchain = (
+                "Gradle looks for this JDK, and downloads it if it may."
+                if kind == "prefix"
+                else effect
+            )
+            level: Level = "note" if kind == "prefix" else "error"
+            yield _Wish("JAVA", found[1], path, number, level, toolchain, kind)
+    word, line = _first_word(_top(repo, ".java-version"))
+    if numbers_of(word):
+        wanted = word.removeprefix("1.")
+        yield _Wish("JAVA", wanted, ".java-version", line, "warning", _NOT_USED)
+    found = re.search(r"^java=(\d+)", _top(repo, ".sdkmanrc"), re.MULTILINE)
+    if found:
+        yield _Wish("JAVA", found[1], ".sdkmanrc", 1, "note", _NOT_USED)
+
+
+def _tools(repo: CheckedRepository) -> Iterator[_Wish]:
+    for number, line in enumerate(_top(repo, ".tool-versions").splitlines(), 1):
+        words = without_comment(line).split()
+        if len(words) >= 2 and words[0] in _TOOLS:
+            yield from _tool(words[0], words[1], ".tool-versions", number)
+    for path in ("mise.toml", ".mise.toml"):
+        text = _top(repo, path)
+        for name, wanted in subtable(toml_of(text), "tools").items():
+            versions = wanted if isinstance(wanted, list) else [wanted]
+            if name in _TOOLS and versions and isinstance(versions[0], str):
+                at = line_with(text, rf"^\s*[\"']?{re.escape(name)}[\"']?\s*=")
+                yield from _tool(name, versions[0], path, at)
+
+
+def _tool(name: str, version: str, path: str, line: int | None) -> Iterator[_Wish]:
+    found = re.search(r"(?:^|-)(\d[\d.]*)", version)
+    if found:
+        wanted = found[1].rstrip(".")
+        yield _Wish(_TOOLS[name], wanted, path, line, "warning", _NOT_USED)
+
+
+_OTHERS = (
+    ("Deno", ("deno.json", "deno.jsonc"), r"\bdeno\b"),
+    ("Dart", ("pubspec.yaml",), r"\b(dart|flutter)\b"),
+    ("Stack or Cabal", ("stack.yaml", "cabal.project"), r"\b(ghcup|stack|cabal|haskell)\b"),
+    ("Zig", ("build.zig",), r"\bzig\b"),
+    ("Crystal", ("shard.yml",), r"\bcrystal\b"),
+    ("sbt", ("build.sbt",), r"\bsbt\b"),
+    ("Leiningen", ("project.clj",), r"\blein\b"),
+    ("the Clojure tools", ("deps.edn",), r"\bclojure\b|\bclj\b"),
+    ("opam", ("dune-project",), r"\bopam\b"),
+    ("Gleam", ("gleam.toml",), r"\bgleam\b"),
+    ("Julia", ("Project.toml",), r"\bjulia\b"),
+    ("Nix", ("flake.nix",), r"\bnix\b"),
+    ("Pixi", ("pixi.toml",), r"\bpixi\b"),
+    ("conda", ("environment.yml", "environment.yaml"), r"\b(conda|mamba|micromamba)\b|Miniforge"),
+    ("just", ("justfile", "Justfile"), r"\bjust\b"),
+    ("Task", ("Taskfile.yml", "Taskfile.yaml"), r"\b(task|go-task)\b"),
+    ("PDM", ("pdm.lock",), r"\bpdm\b"),
+    ("Pipenv", ("Pipfile.lock",), r"\bpipenv\b"),
+    ("Hatch", ("hatch.toml",), r"\bhatch\b"),
+)
+"""Programs that Codex's image does not have, files that need them, and how scripts name them."""
+
+_OPTIONAL = frozenset({"Nix", "just", "Task", "conda", "Pixi"})
+"""A repository may have these files and not need the program."""
+
+
+def missing_runtimes(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find files of programs that the image does not have, and that no script installs.
+    """
+    for name, files, mentioned in _OTHERS:
+        path = next((one for one in files if one in repo.tree.files), "")
+        if path and not any(re.search(mentioned, one.text) for one in repo.preparing):
+            if path == "Project.toml" and "uuid" not in repo.tree.text(path):
+                continue
+            yield Finding.of(
+                "runtime-missing",
+                f"{path} is for {name}, which the image does not have and no script installs",
+                f"`command not found`: codex-universal has no {name.removeprefix('the ')}.",
+                "Install it in the setup script, from a host that Codex's environment allows.",
+                path=path,
+                line=1,
+                level="note" if name in _OPTIONAL else None,
+            )

@@ -1,0 +1,303 @@
+"""Commands of scripts that Codex runs otherwise than a machine of yours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..finding import Finding, Level
+from ..repository import CheckedRepository
+from ..scripts import Found, Script
+
+__all__ = [
+    "beside_itself",
+    "global_yarn",
+    "left_running",
+    "lost_exports",
+    "uses_of_docker",
+    "uses_of_sudo",
+]
+
+_DOCKER = frozenset(
+    {"docker", "docker-compose", "podman", "podman-compose", "nerdctl", "buildah", "minikube"}
+    | {"kind", "k3d", "devcontainer", "dockerd", "act", "earthly", "supabase"}
+)
+_NEEDS_WORD = {
+    "kind": ("create", "load"),
+    "supabase": ("start",),
+    "act": ("-j", "push", "pull_request", "--job"),
+}
+"""Programs that need Docker for some of their commands only."""
+
+_PROFILES = re.compile(r"\.(bashrc|bash_profile|profile|bash_login)\b|/etc/(profile|environment)")
+_OF_INSTALLERS = re.compile(
+    r"DEBIAN_|NEEDRESTART_|PIP_|UV_|npm_config_|NPM_|YARN_|COREPACK_|CARGO_|RUSTUP_|POETRY_|PNPM_"
+    r"|LC_|LANG$|CI$|UCF_|GIT_|HOMEBREW_|MAKEFLAGS|[A-Z]*FLAGS$|CC$|CXX$|BUNDLE_|COMPOSER_|GOFLAGS"
+    r"|NVM_DIR|PYENV_ROOT|PYTHONDONTWRITEBYTECODE|PYTHONUNBUFFERED|TERM$|TZ$|TMPDIR|IFS$|PS4$"
+    r"|PUPPETEER_SKIP|PLAYWRIGHT_SKIP|SETUPTOOLS_SCM_PRETEND|HUSKY"
+)
+"""Variables that matter while something is installed."""
+
+_ON_PATH = re.compile(
+    r"(\.cargo/bin|\.local/bin|/usr/local/go/bin|go/bin|GOPATH\S*/bin|\.bun/bin|\.pyenv|/usr/local/s?bin"
+    r"|/usr/s?bin|(^|=)/s?bin|\.nvm|mise/shims|node_modules/\.bin|^PATH=\$\{?PATH\}?$)"
+)
+"""Folders that Codex's login shells have on PATH, or that the project's tools find themselves."""
+
+_SAYS = frozenset({"echo", "printf", "true", ":", "exit", "export", "declare", "fi", "done", "}"})
+_STARTERS = {
+    "service": ("start", "restart"),
+    "systemctl": ("start", "restart", "enable"),
+    "pg_ctl": ("start", "restart"),
+    "pg_ctlcluster": ("start", "restart"),
+    "pm2": ("start",),
+    "forever": ("start",),
+    "brew": ("services",),
+    "start-stop-daemon": ("--start", "-S"),
+    "redis-server": ("--daemonize",),
+    "mongod": ("--fork",),
+    "rabbitmq-server": ("-detached",),
+    "memcached": ("-d",),
+    "elasticsearch": ("-d", "--daemonize"),
+    "tmux": ("new-session", "new"),
+    "screen": ("-dm", "-dmS", "-d"),
+    "gunicorn": ("--daemon", "-D"),
+    "celery": ("multi", "--detach"),
+    "setsid": (),
+    "supervisord": (),
+    "nginx": (),
+    "apachectl": ("start",),
+    "apache2ctl": ("start",),
+    "initdb": ("--start",),
+}
+"""Programs that leave a process behind, with the words that make them do so."""
+
+_NO_SERVER = frozenset({"-t", "-v", "-V", "-s", "--version", "--help", "-h"})
+_ENDS = frozenset({"kill", "killall", "pkill", "wait", "shutdown"})
+_STOPS = frozenset({"stop", "shutdown", "quit", "delete", "kill", "--stop", "--shutdown"})
+_OUTPUT = re.compile(r"^(1?>{1,2}\|?|&>{1,2}|>&)$")
+
+_SERVICES = (
+    "Start it where it is needed: declare it under `services:` in .codex-workspace.yaml, and in "
+    "Codex start it in the test command."
+)
+
+
+def uses_of_docker(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find commands that need Docker.
+    """
+    for script, found in repo.commands():
+        words = found.command.plain
+        name = found.command.name
+        if name not in _DOCKER or found.tolerated or _asks_for(script, name):
+            continue
+        needed = _NEEDS_WORD.get(name)
+        if needed is not None and not set(needed).intersection(words):
+            continue
+        if script.role == "make":
+            continue
+        yield Finding.of(
+            "docker",
+            f"`{' '.join(words[:2])}` needs Docker",
+            "There is no Docker in Codex's legacy containers: `command not found`. Builds of the "
+            "current generation had it.",
+            "Install what the tests need in the setup script, and start it with the tests; skip "
+            "tests of images with `command -v docker`.",
+            path=script.path,
+            line=found.line,
+        )
+
+
+def _asks_for(script: Script, name: str) -> bool:
+    return any(
+        one.command.name in ("command", "which", "type", "hash") and name in one.command.words
+        for one in script.commands()
+    )
+
+
+def uses_of_sudo(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find uses of sudo, which removes the variables of the proxy.
+    """
+    for script in repo.scripts:
+        for found in script.commands():
+            words = [one for one in found.command.words if one != "!"]
+            if "sudo" not in words[:3] or found.command.name in ("echo", "printf", "command"):
+                continue
+            at = words.index("sudo")
+            if any("=" not in one and one not in ("if", "then", "do", "{") for one in words[:at]):
+                continue
+            keeps = any(one in ("-E", "--preserve-env") for one in words[at + 1 : at + 4])
+            asks = _asks_for(script, "sudo")
+            yield Finding.of(
+                "sudo",
+                "`sudo` removes the variables that name the proxy and its certificate"
+                if not keeps
+                else "`sudo -E` is not needed, and has a PATH of its own",
+                "Everything runs as root. sudo is in codex-universal, but not in each image, and "
+                "resets the environment: a download then fails with `network is unreachable`.",
+                'Leave it out, or use `$SUDO` that is empty for root: `[ "$(id -u)" = 0 ] || '
+                "SUDO=sudo`.",
+                path=script.path,
+                line=found.line,
+                level="note" if keeps or asks else None,
+            )
+
+
+def global_yarn(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find global installations of yarn or pnpm by npm, over the commands that are there.
+    """
+    for script, found in repo.commands():
+        words = found.command.plain
+        if words[:1] != ["npm"] or not {"-g", "--global", "--location=global"}.intersection(words):
+            continue
+        if not {"i", "install", "add", "ci", "in"}.intersection(words[1:3]) or found.tolerated:
+            continue
+        if {"-f", "--force"}.intersection(words):
+            continue
+        names = [one.partition("@")[0] for one in words[2:]]
+        if "yarn" in names:
+            yield Finding.of(
+                "yarn-global",
+                f"`{' '.join(words)}` installs yarn over the command of corepack that is there",
+                "npm ends with EEXIST: /root/.nvm/versions/node/.../bin/yarn is corepack's.",
+                "Leave the line out: yarn is there. Name the version in `packageManager` of "
+                "package.json, or add --force.",
+                path=script.path,
+                line=found.line,
+            )
+
+
+def beside_itself(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find scripts that look for the repository beside themselves.
+    """
+    for script in repo.scripts_of("setup", "resume"):
+        for found in script.commands():
+            words = " ".join(found.command.words)
+            of_file = found.command.name in ("dirname", "realpath", "readlink") and (
+                "$0" in found.command.words or "BASH_SOURCE" in words
+            )
+            if (
+                of_file
+                or "${0%" in words
+                or "${BASH_SOURCE[0]%" in words
+                or "${BASH_SOURCE%" in words
+            ):
+                yield Finding.of(
+                    "script-location",
+                    "the script looks for the repository beside itself",
+                    "Codex stores the text as /tmp/<6 characters>-setup_script.sh and runs it in "
+                    'the repository: `dirname "$0"` is /tmp.',
+                    "Use the working directory, which is the top of the repository, or `git "
+                    "rev-parse --show-toplevel`.",
+                    path=script.path,
+                    line=found.line,
+                )
+                break
+
+
+def lost_exports(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find variables that a script exports for nobody.
+    """
+    own = repo.scripts_of("setup", "resume")
+    if any(_PROFILES.search(one.text) for one in own):
+        return
+    for script in own:
+        every = list(script.commands())
+        for index, found in enumerate(every):
+            for name, value in _exported(found):
+                if _OF_INSTALLERS.match(name) or (name == "PATH" and _ON_PATH.search(value)):
+                    continue
+                rest = every[index + 1 :]
+                last = all(one.command.name in _SAYS or not one.command.name for one in rest)
+                used = any(
+                    re.search(rf"\$\{{?{name}\b", word)
+                    for one in rest
+                    for word in one.command.words
+                )
+                if used and name != "PATH":
+                    continue
+                level: Level = "warning" if last or name == "PATH" else "note"
+                yield Finding.of(
+                    "export-lost",
+                    f"{name} is exported for the rest of the script only"
+                    + (", and nothing follows" if last else ""),
+                    "The setup script has a shell of its own: what it exports is gone when it "
+                    "ends; ~/.bashrc lasts.",
+                    f"Write it to ~/.bashrc (`echo 'export {name}=...' >>~/.bashrc`), or set it as "
+                    "a variable of the environment.",
+                    path=script.path,
+                    line=found.line,
+                    level=level,
+                )
+
+
+def _exported(found: Found) -> Iterator[tuple[str, str]]:
+    words = found.command.plain
+    if (words[:1] == ["export"] and not {"-n", "-f"}.intersection(words)) or (
+        words[:1] in (["declare"], ["typeset"]) and "-x" in words
+    ):
+        for word in words[1:]:
+            name = word.partition("=")[0]
+            if not word.startswith("-") and re.fullmatch(r"[A-Za-z_]\w*", name):
+                yield name, word
+
+
+def left_running(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find processes that a script leaves behind.
+    """
+    for script in repo.preparing:
+        every = list(script.commands())
+        for index, found in enumerate(every):
+            if found.pipeline.commands[-1] is not found.command:
+                continue
+            rest = every[index + 1 :]
+            if found.pipeline.ends == "&":
+                yield from _background(script, found, rest)
+            elif _starts(found) and not any(_stops(one) for one in rest):
+                yield _left_behind(script, found, found.command.name, level=None)
+
+
+def _background(script: Script, found: Found, rest: list[Found]) -> Iterator[Finding]:
+    if any(one.command.name in _ENDS or _stops(one) for one in rest):
+        return
+    name = found.command.name if found.command.name not in ("}", "done") else "a group of commands"
+    holds = not any(_OUTPUT.match(operator) for operator, _ in found.command.redirected)
+    yield _left_behind(script, found, name or "a subshell", level="error" if holds else None)
+
+
+def _left_behind(script: Script, found: Found, name: str, *, level: Level | None) -> Finding:
+    holds = level == "error"
+    return Finding.of(
+        "daemon",
+        f"{name} is left running when the script ends"
+        + (", and holds the script's output open" if holds else ""),
+        "Codex waits until the output is closed, until its time limit ends the setup."
+        if holds
+        else "What setup has started is dead in the task; whether what the maintenance script "
+        "starts is alive is not known.",
+        ("Redirect its output (`>/dev/null 2>&1 &`), and: " if holds else "") + _SERVICES,
+        path=script.path,
+        line=found.line,
+        level=level,
+    )
+
+
+def _starts(found: Found) -> bool:
+    words = found.command.plain
+    name = found.command.name
+    if words and words[0].startswith("/etc/init.d/"):
+        return bool({"start", "restart"}.intersection(words[1:]))
+    needed = _STARTERS.get(name)
+    if needed is None or _NO_SERVER.intersection(words[1:]):
+        return False
+    return not needed or bool(set(needed).intersection(words[1:]))
+
+
+def _stops(found: Found) -> bool:
+    return bool(_STOPS.intersection(found.command.plain))

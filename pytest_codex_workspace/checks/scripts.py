@@ -1,0 +1,397 @@
+"""The commands of a repository: its scripts, what they call, and how it is tested."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import PurePosixPath
+from typing import Literal
+
+from ..codex import RESUME, SETUP
+from ..text.bash_commands import Pipeline, ShellCommand, parse_script
+from .tree import CommittedTree
+
+__all__ = ["Found", "Role", "Script", "TestCommand", "collect_scripts", "json_line"]
+
+Role = Literal["setup", "resume", "called", "install", "test", "make"]
+"""The scripts of Codex's environment; scripts that others call; what a package manager runs after
+an installation; commands of tests; what a Makefile runs when it is read."""
+
+_LARGEST = 256 << 10
+"""Characters of a script that are parsed. Larger ones have data inside."""
+
+_MOST = 60
+"""Scripts that are looked at."""
+
+_CONDITIONS = (["if"], ["elif"], ["while"], ["until"], ["!"])
+_GIVES_UP = frozenset({"exit", "return", "false", "die", "fail", "abort", "error", "fatal"})
+
+_INTERPRETERS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "source", "."})
+_INSTALL_HOOKS = ("preinstall", "install", "postinstall", "prepare", "preprepare", "postprepare")
+_TEST_HOOKS = ("pretest", "test", "posttest")
+_RUNNERS = frozenset({"npm", "pnpm", "yarn", "bun"})
+_TEST_TARGETS = ("test", "tests", "check", "unittest", "unit-test")
+_TARGET = re.compile(r"^([\w./ -]+?)\s*::?(?!=)([^#=]*)(?:#.*)?$")
+_MAKE_VARIABLE = re.compile(r"\$[({](\w+)[)}]")
+_MAKE_SHELL = re.compile(r"\$[({]shell\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class TestCommand:
+    """
+    A command of tests that is configured.
+
+    Attributes:
+        text: the command.
+        path: the file that names it, if any.
+        line: its line there.
+    """
+
+    __test__ = False
+
+    text: str
+    path: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """
+    A command of a script.
+
+    Attributes:
+        command: the command.
+        pipeline: the pipeline that it is a part of.
+        line: its line in the file of the script.
+        tolerated: whether the script goes on if it fails, and is meant to: it is a condition, or
+            another command follows in its place.
+    """
+
+    command: ShellCommand
+    pipeline: Pipeline
+    line: int | None
+    tolerated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """
+    A text of commands.
+
+    Attributes:
+        path: the file that it is, or is in.
+        role: who runs it.
+        text: the commands.
+        mode: mode of the file as git writes it, if the file is a script.
+        first: the line in the file at which the text begins.
+        one_line: whether the text is on one line of the file, whatever its own line ends.
+        pipelines: the parsed commands.
+    """
+
+    path: str | None
+    role: Role
+    text: str
+    mode: str = ""
+    first: int | None = 1
+    one_line: bool = False
+    pipelines: Sequence[Pipeline] = field(default=())
+
+    def at(self, line: int) -> int | None:
+        """
+        Return the line in the file for a *line* of the text.
+        """
+        if self.first is None:
+            return None
+        return self.first if self.one_line else self.first + line - 1
+
+    def commands(self) -> Iterator[Found]:
+        """
+        Yield the commands in the order of the text, those in others after them.
+        """
+        yield from self._commands(self.pipelines, tolerated=False)
+
+    def _commands(self, pipelines: Sequence[Pipeline], *, tolerated: bool) -> Iterator[Found]:
+        for pipeline, following in zip_longest(pipelines, pipelines[1:]):
+            first = pipeline.commands[0].words[:1]
+            allowed = (
+                tolerated
+                or first in _CONDITIONS
+                or (
+                    pipeline.ends == "||"
+                    and following is not None
+                    and following.commands[0].name not in _GIVES_UP
+                )
+            )
+            for command in pipeline.commands:
+                yield Found(command, pipeline, self.at(command.line), allowed)
+            for command in pipeline.commands:
+                yield from self._commands(command.nested, tolerated=allowed)
+
+
+def collect_scripts(tree: CommittedTree, tests: Iterable[TestCommand] = ()) -> list[Script]:
+    """
+    Return the scripts of a repository, each once.
+
+    Args:
+        tree: the files of the commit.
+        tests: the commands of tests that are configured, besides those of the usual files.
+    """
+    return _Collector(tree).collect(tests)
+
+
+class _Collector:
+    def __init__(self, tree: CommittedTree) -> None:
+        self._tree = tree
+        self._found: dict[tuple[str | None, int | None], Script] = {}
+        self._packages = {"": _Package(tree, "package.json")}
+        self._makefile = _Makefile(tree)
+
+    def collect(self, tests: Iterable[TestCommand]) -> list[Script]:
+        self._file(SETUP, "setup")
+        self._file(RESUME, "resume")
+        for one in tests:
+            self._add(Script(one.path, "test", one.text, first=one.line, one_line=True))
+        package = self._packages[""]
+        for name in _INSTALL_HOOKS:
+            self._package_script(package, name, "install")
+        for name in _TEST_HOOKS:
+            self._package_script(package, name, "test")
+        for name in _TEST_TARGETS:
+            self._target(name, "test")
+        for line, text in self._makefile.shells:
+            self._add(Script(self._makefile.path, "make", text, first=line, one_line=True))
+        self._tox()
+        return list(self._found.values())
+
+    def _file(self, path: str, role: Role) -> None:
+        file = self._tree.files.get(path)
+        if file is not None and file.mode != "120000" and (text := self._tree.text(path)):
+            self._add(Script(path, role, text, file.mode))
+
+    def _add(self, script: Script) -> None:
+        key = (script.path, script.first)
+        if key in self._found or len(self._found) >= _MOST:
+            return
+        text = script.text if len(script.text) <= _LARGEST else ""
+        script = Script(
+            script.path,
+            script.role,
+            script.text,
+            script.mode,
+            script.first,
+            script.one_line,
+            parse_script(text),
+        )
+        self._found[key] = script
+        for found in script.commands():
+            self._follow(script, found.command)
+
+    def _follow(self, script: Script, command: ShellCommand) -> None:
+        words = command.plain
+        if not words:
+            return
+        role: Role = script.role if script.role in ("install", "test") else "called"
+        path = self._called(script, words)
+        if path:
+            self._file(path, role)
+        elif words[0] in _RUNNERS:
+            for name in _run_names(words):
+                for hook in (f"pre{name}", name, f"post{name}"):
+                    self._package_script(self._packages[""], hook, role)
+        elif words[0] in ("make", "gmake") and "-C" not in words:
+            for name in words[1:]:
+                self._target(name, role)
+
+    def _called(self, script: Script, words: list[str]) -> str | None:
+        """
+        Return the path of the script that a command runs, if it is in the commit.
+        """
+        named = words[0]
+        if named in _INTERPRETERS:
+            rest = [one for one in words[1:] if not one.startswith(("-", "+"))]
+            if "-c" in words or not rest:
+                return None
+            named = rest[0]
+        elif "/" not in named:
+            return None
+        for above in ("", str(PurePosixPath(script.path or "").parent)):
+            path = _inside(above, named)
+            file = self._tree.files.get(path)
+            if file is not None and path.rpartition(".")[2] not in ("py", "js", "rb", "pl", "ts"):
+                return path if self._is_shell(path, named=words[0] != named) else None
+        return None
+
+    def _is_shell(self, path: str, *, named: bool) -> bool:
+        """
+        Check whether a file is a shell script: it is given to a shell, or says so.
+        """
+        first = self._tree.text(path)[:200].partition("\n")[0]
+        return named or path.endswith(".sh") or bool(re.match(r"#!.*\b(ba|da|z|k)?sh\b", first))
+
+    def _package_script(self, package: _Package, name: str, role: Role) -> None:
+        text = package.scripts.get(name)
+        if text:
+            line = json_line(package.text, "scripts", name)
+            self._add(Script(package.path, role, text, first=line, one_line=True))
+
+    def _target(self, name: str, role: Role) -> None:
+        for line, text in self._makefile.recipes(name):
+            self._add(Script(self._makefile.path, role, text, first=line, one_line=True))
+
+    def _tox(self) -> None:
+        text = self._tree.text("tox.ini")
+        inside = False
+        for number, line in enumerate(text.splitlines(), 1):
+            begun = re.match(r"commands(?:_pre)?\s*=\s*(.*)", line)
+            inside = bool(begun) or (inside and line[:1] in (" ", "\t", ""))
+            command = (begun[1] if begun else line).strip() if inside else ""
+            if command and not command.startswith("#"):
+                plain = re.sub(r"\{[^{}]*\}", "x", command.lstrip("- "))
+                self._add(Script("tox.ini", "test", plain, first=number, one_line=True))
+
+
+def _run_names(words: list[str]) -> list[str]:
+    """
+    Return the scripts of package.json that a command of npm, pnpm, yarn or bun runs.
+    """
+    rest = [one for one in words[1:] if not one.startswith("-")]
+    if rest[:1] in (["run"], ["run-script"]):
+        return rest[1:2]
+    if rest[:1] in (["test"], ["t"]) and words[0] != "bun":
+        return ["test"]
+    # The short form, which npm does not have.
+    return rest[:1] if words[0] in ("yarn", "pnpm") else []
+
+
+def _inside(above: str, named: str) -> str:
+    """
+    Return a path from the top; empty if it leads out of it. What is substituted in front of it is
+    taken for the top or the folder of the script.
+    """
+    named = re.sub(r"^(\$\{?\w+\}?/|\./|/workspace/[^/]+/|/(?=[\w.-]+/))+", "", named).lstrip("/")
+    parts: list[str] = []
+    for part in (*PurePosixPath(above).parts, *PurePosixPath(named).parts):
+        if part == "..":
+            if not parts:
+                return ""
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+class _Package:
+    """
+    The scripts of a package.json.
+    """
+
+    def __init__(self, tree: CommittedTree, path: str) -> None:
+        self.path = path
+        self.text = tree.text(path)
+        self.scripts: dict[str, str] = {}
+        try:
+            data = json.loads(self.text) if self.text else {}
+        except (ValueError, RecursionError):
+            data = {}
+        scripts = data.get("scripts") if isinstance(data, dict) else None
+        if isinstance(scripts, dict):
+            self.scripts = {
+                str(name): text for name, text in scripts.items() if isinstance(text, str)
+            }
+
+
+def json_line(text: str, *keys: str) -> int:
+    """
+    Return the line of a key in a JSON document, found below the keys before it; that of the last
+    key that is found otherwise.
+    """
+    at = 0
+    for key in keys:
+        found = re.compile(rf"{re.escape(json.dumps(key))}\s*:").search(text, at)
+        if found is None:
+            break
+        at = found.start()
+    return text.count("\n", 0, at) + 1
+
+
+class _Makefile:
+    """
+    The targets of a Makefile, as far as they can be known without running make.
+    """
+
+    def __init__(self, tree: CommittedTree) -> None:
+        names = ("GNUmakefile", "makefile", "Makefile")
+        self.path = next((name for name in names if name in tree.files), "Makefile")
+        self.shells: list[tuple[int, str]] = []
+        self._recipes: dict[str, list[tuple[int, str]]] = {}
+        self._needs: dict[str, list[str]] = {}
+        targets: list[str] = []
+        for number, line in _joined(tree.text(self.path)):
+            if line.startswith("\t"):
+                if command := line.strip().lstrip("@-+ "):
+                    for one in targets:
+                        self._recipes[one].append((number, _as_bash(command)))
+                continue
+            if line.lstrip().startswith("#"):
+                continue
+            for found in _MAKE_SHELL.finditer(line):
+                self.shells.append((number, _as_bash(_balanced(line, found.end()))))
+            if (assigned := re.match(r"\w+\s*!=\s*(.+)", line)) is not None:
+                self.shells.append((number, _as_bash(assigned[1])))
+            if (rule := _TARGET.match(line)) is not None:
+                targets = rule[1].split()
+                for one in targets:
+                    self._recipes.setdefault(one, [])
+                    self._needs.setdefault(one, []).extend(rule[2].split())
+            elif line.strip():
+                targets = []
+
+    def recipes(self, name: str) -> list[tuple[int, str]]:
+        """
+        Return the commands of a target and of those that it needs.
+        """
+        found: list[tuple[int, str]] = []
+        names: list[str] = [name]
+        seen: set[str] = set()
+        while names and len(seen) < _MOST:
+            one = names.pop(0)
+            if one not in seen:
+                seen.add(one)
+                found += self._recipes.get(one, [])
+                names += self._needs.get(one, [])
+        return found
+
+
+def _joined(text: str) -> Iterator[tuple[int, str]]:
+    """
+    Yield the lines with their numbers; one that ends in a backslash has the next one with it.
+    """
+    begun, number = "", 0
+    for at, line in enumerate(text.splitlines(), 1):
+        number = number if begun else at
+        if line.endswith("\\"):
+            begun += line[:-1] + " "
+            continue
+        yield number, begun + line
+        begun = ""
+    if begun:
+        yield number, begun
+
+
+def _as_bash(text: str) -> str:
+    """
+    Return a command of a Makefile as bash gets it; variables of make as those of bash.
+    """
+    text = _MAKE_VARIABLE.sub(r"${\1}", _MAKE_SHELL.sub("$(", text.replace("$$", "\0")))
+    return text.replace("\0", "$")
+
+
+def _balanced(text: str, at: int) -> str:
+    level, start = 1, at
+    while at < len(text) and level:
+        level += {"(": 1, "{": 1, ")": -1, "}": -1}.get(text[at], 0)
+        at += 1
+    return text[start : at - 1] if not level else text[start:]

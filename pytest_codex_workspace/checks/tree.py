@@ -1,0 +1,119 @@
+"""The files of a commit, read within bounds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+__all__ = ["CommittedFile", "CommittedTree", "ReadObjects"]
+
+_LARGEST = 4 << 20
+"""Bytes of a file that is read. Lock files are large; larger ones are data."""
+
+_MOST_FILES = 2_000
+_MOST_BYTES = 48 << 20
+"""What is read of one commit, small files that may be LFS pointers aside."""
+
+_ASIDE = frozenset(
+    {"node_modules", "vendor", "third_party", "third-party", "fixtures", "testdata", "test-data"}
+    | {"__fixtures__", "site-packages", "bower_components", "Pods", "examples", "templates"}
+    | {".github", ".gitlab", ".circleci", ".devcontainer"}
+)
+"""Folders with files of other projects or machines, which this project's tests do not use."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedFile:
+    """
+    A file of the commit.
+
+    Attributes:
+        mode: as git writes it: `100755`, `100644`, `120000` for a link.
+        blob: id of its content.
+        size: in bytes.
+    """
+
+    mode: str
+    blob: str
+    size: int
+
+
+ReadObjects = Callable[[Iterable[str]], Mapping[str, bytes]]
+"""Returns the contents of objects by id; one that the clone lacks is left out."""
+
+
+class CommittedTree:
+    """
+    The files of a repository at a commit.
+
+    Attributes:
+        files: all files by path, links included.
+        contents: returns the contents of objects by id. The caller bounds their size.
+        unread: paths that were not read because they, or all together, are too large.
+    """
+
+    def __init__(self, files: Mapping[str, CommittedFile], contents: ReadObjects) -> None:
+        self.files = files
+        self.contents = contents
+        self.unread: set[str] = set()
+        self._texts: dict[str, str] = {}
+        self._bytes = 0
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        self._by_suffix: dict[str, list[str]] = defaultdict(list)
+        for path, file in files.items():
+            above, _, name = path.rpartition("/")
+            if file.mode != "120000" and _ASIDE.isdisjoint(above.split("/")):
+                self._by_name[name].append(path)
+                _, dot, suffix = name.rpartition(".")
+                self._by_suffix[dot + suffix].append(path)
+
+    def named(self, *names: str) -> list[str]:
+        """
+        Return the paths of the files with one of these names, those near the top first. Files of
+        other projects, as in `node_modules/`, are left out.
+        """
+        return _near_first(path for name in names for path in self._by_name.get(name, ()))
+
+    def suffixed(self, *suffixes: str) -> list[str]:
+        """
+        Return the paths of the files with one of these suffixes, those near the top first.
+        """
+        return _near_first(path for one in suffixes for path in self._by_suffix.get(one, ()))
+
+    def texts(self, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """
+        Yield path and text of each file that exists and can be read.
+        """
+        wanted = list(dict.fromkeys(paths))
+        self._read([path for path in wanted if path not in self._texts])
+        for path in wanted:
+            if path in self._texts:
+                yield path, self._texts[path]
+
+    def text(self, path: str) -> str:
+        """
+        Return the text of a file; empty if there is none, or if it is too large.
+        """
+        return next((text for _, text in self.texts([path])), "")
+
+    def _read(self, paths: list[str]) -> None:
+        accepted: list[str] = []
+        for path in paths:
+            file = self.files.get(path)
+            if file is None or file.mode == "120000" or path in self.unread:
+                continue
+            full = len(self._texts) + len(accepted) >= _MOST_FILES
+            if full or file.size > _LARGEST or self._bytes + file.size > _MOST_BYTES:
+                self.unread.add(path)
+                continue
+            self._bytes += file.size
+            accepted.append(path)
+        contents = self.contents({self.files[path].blob for path in accepted})
+        for path in accepted:
+            content = contents.get(self.files[path].blob, b"")
+            self._texts[path] = content.decode("utf-8-sig", "replace")
+
+
+def _near_first(paths: Iterable[str]) -> list[str]:
+    return sorted(paths, key=lambda path: (path.count("/"), path))

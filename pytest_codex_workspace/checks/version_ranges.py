@@ -1,0 +1,108 @@
+"""Ranges of versions as npm, Composer, Cargo and Poetry write them.
+
+A selected version such as `20` or `3.12` stands for all versions that begin with it: which of them
+an image has is not known. So the question is whether a range accepts one of these.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+__all__ = ["Dialect", "accepts", "numbers_of"]
+
+Dialect = Literal["npm", "composer"]
+"""They differ in `~1.2`: below 1.3 for npm, below 2 for Composer."""
+
+_Version = tuple[int, int, int]
+_Interval = tuple[_Version, _Version]
+"""From the first version to below the second."""
+
+_LOWEST: _Version = (0, 0, 0)
+_HIGHEST: _Version = (1 << 30, 0, 0)
+_ONE = re.compile(
+    r"(?P<op>[<>=~^!]*)\s*v?(?P<number>[\dxX*]+(?:\.[\dxX*]+){0,3})(?:[-+@][\w.+-]*)?"
+)
+_HYPHEN = re.compile(r"(\S+)\s+-\s+(\S+)")
+
+
+def numbers_of(text: str) -> tuple[int, ...]:
+    """
+    Return the numbers at the beginning of a version: `v20.11.0` has three, `3.12` two.
+    """
+    found = re.match(r"[v=\s]*(\d+(?:\.\d+)*)", text)
+    return tuple(int(one) for one in found[1].split(".")) if found else ()
+
+
+def accepts(wanted: str, selected: str, dialect: Dialect = "npm") -> bool:
+    """
+    Check whether a range accepts one of the versions that begin with *selected*. What cannot be
+    read accepts everything.
+    """
+    numbers = numbers_of(selected)
+    if not numbers:
+        return True
+    mine = _all_with(numbers)
+    alternatives = re.split(r"\s*\|\|?\s*", wanted.strip())
+    found = [_alternative(one, dialect) for one in alternatives]
+    return any(one is None or _overlaps(_meet(one), mine) for one in found)
+
+
+def _alternative(text: str, dialect: Dialect) -> list[_Interval] | None:
+    """
+    Return intervals that must all be met; `None` for a text that cannot be read.
+    """
+    if text.strip() in ("", "*", "x", "latest", "node", "stable"):
+        return [(_LOWEST, _HIGHEST)]
+    if hyphen := _HYPHEN.fullmatch(text.strip()):
+        low, high = numbers_of(hyphen[1]), numbers_of(hyphen[2])
+        return [(_filled(low), _all_with(high)[1])] if low and high else None
+    intervals = []
+    rest = re.sub(r"([<>=~^!])\s+", r"\1", text.replace(",", " ")).split()
+    for one in rest:
+        found = _ONE.fullmatch(one)
+        if found is None:
+            return None
+        intervals.append(_interval(found["op"], found["number"], dialect))
+    return intervals
+
+
+def _interval(operator: str, number: str, dialect: Dialect) -> _Interval:
+    known: list[int] = []
+    for part in number.split("."):
+        if not part.isdecimal():
+            break
+        known.append(int(part))
+    numbers = tuple(known[:3])
+    if not numbers or operator.startswith("!"):
+        return (_LOWEST, _HIGHEST)
+    low, above = _filled(numbers), _all_with(numbers)[1]
+    if operator.startswith(">"):
+        return (low if "=" in operator else above, _HIGHEST)
+    if operator.startswith("<"):
+        return (_LOWEST, above if "=" in operator else low)
+    if operator.startswith("^"):
+        fixed = next((at for at, one in enumerate(numbers) if one), len(numbers) - 1)
+        return (low, _all_with(numbers[: fixed + 1])[1])
+    if operator.startswith("~"):
+        parts = 2 if dialect == "npm" else max(1, len(numbers) - 1)
+        return (low, _all_with(numbers[:parts])[1])
+    return (low, above)
+
+
+def _filled(numbers: tuple[int, ...]) -> _Version:
+    first, second, third = (*numbers, 0, 0, 0)[:3]
+    return first, second, third
+
+
+def _all_with(numbers: tuple[int, ...]) -> _Interval:
+    numbers = numbers[:3]
+    return _filled(numbers), _filled((*numbers[:-1], numbers[-1] + 1))
+
+
+def _meet(intervals: list[_Interval]) -> _Interval:
+    return max(low for low, _ in intervals), min(high for _, high in intervals)
+
+
+def _overlaps(one: _Interval, other: _Interval) -> bool:
+    return max(one[0], other[0]) < min(one[1], other[1])

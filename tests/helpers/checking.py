@@ -1,0 +1,49 @@
+"""What the rules find in files that are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pytest_codex_workspace.checks.finding import Finding
+from pytest_codex_workspace.checks.repository import CheckedRepository
+from pytest_codex_workspace.checks.rules.read import apply_rules, arranged
+from pytest_codex_workspace.checks.scripts import TestCommand
+from pytest_codex_workspace.codex import SETUP
+
+from ..fakes.trees import memory_tree
+
+__all__ = ["findings_in", "found_by_setup", "found_in"]
+
+
+def findings_in(
+    files: Mapping[str, str | bytes],
+    *,
+    variables: Mapping[str, str] | None = None,
+    tests: Iterable[TestCommand] = (),
+) -> list[Finding]:
+    """
+    Return the findings in *files*.
+    """
+    repo = CheckedRepository(memory_tree(files), variables=variables, tests=tests)
+    return arranged(apply_rules(repo))
+
+
+def found_in(
+    files: Mapping[str, str | bytes],
+    *,
+    variables: Mapping[str, str] | None = None,
+    tests: Iterable[TestCommand] = (),
+) -> list[str]:
+    """
+    Return level, id and place of each finding in *files*.
+    """
+    every = findings_in(files, variables=variables, tests=tests)
+    return [f"{one.level} {one.id} {one.where}".rstrip() for one in every]
+
+
+def found_by_setup(text: str, files: Mapping[str, str | bytes] | None = None) -> list[str]:
+    """
+    Return level, id and line of each finding in a setup script, which stops at errors.
+    """
+    found = found_in({SETUP: f"set -euo pipefail\n{text}\n", **(files or {})})
+    return [one.replace(f" {SETUP}:", " ") for one in found]

@@ -1,0 +1,227 @@
+"""What git and bash of this machine tell."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from pytest_codex_workspace.checks.clone import Clone
+from pytest_codex_workspace.checks.repository import CheckedRepository
+from pytest_codex_workspace.checks.rules import clone_state
+from pytest_codex_workspace.codex import RESUME, SCRIPTS, SETUP
+from pytest_codex_workspace.text.urls import without_credentials
+
+from ....fakes.trees import memory_tree
+from ....helpers.repositories import Repository, fingerprint, host_environment
+
+pytestmark = [pytest.mark.needs_bash, pytest.mark.needs_git]
+
+
+@pytest.fixture
+def repo(tmp_path):
+    made = Repository(tmp_path / "demo", host_environment(tmp_path / "home"))
+    made.commit({"a.txt": "1\n"})
+    return made
+
+
+def found(rule, repository, rev="HEAD"):
+    clone = Clone.of(repository.path, rev, repository.env)
+    return list(rule(clone, CheckedRepository(clone.tree())))
+
+
+def test_a_shallow_clone(repo, tmp_path):
+    """
+    It has a part of the history.
+    """
+    repo.commit({"b": "2"})
+    assert [] == found(clone_state.clone_history, repo)
+    repo.git("clone", "--quiet", "--depth=1", f"file://{repo.path}", tmp_path / "shallow")
+
+    one = found(clone_state.clone_history, Repository(tmp_path / "shallow", repo.env))
+
+    assert ["git-history"] == [each.id for each in one]
+    assert "--unshallow" in one[0].remedy
+
+
+def test_a_partial_clone(repo, tmp_path):
+    """
+    Git would fetch objects later.
+    """
+    repo.git("config", "uploadpack.allowFilter", "true")
+    source = f"file://{repo.path}"
+    repo.git("clone", "--quiet", "--filter=blob:none", source, tmp_path / "partial")
+
+    one = found(clone_state.clone_history, Repository(tmp_path / "partial", repo.env))
+
+    assert ["this is a partial clone"] == [each.what.partition(":")[0] for each in one]
+
+
+def test_changes_of_the_work_tree(repo):
+    """
+    They are counted for HEAD only, and nothing is changed.
+    """
+    assert [] == found(clone_state.uncommitted_changes, repo)
+    (repo.path / "a.txt").write_text("2")
+    (repo.path / "new").write_text("")
+    before = fingerprint(repo.path)
+
+    one = found(clone_state.uncommitted_changes, repo)
+
+    assert "2 files of the work tree are changed or new" in one[0].what
+    assert "a.txt, new" in one[0].what
+    assert [] == found(clone_state.uncommitted_changes, repo, "main")
+    assert before == fingerprint(repo.path)
+
+
+def submodule(url, repo, **changes):
+    content = f'[submodule "lib"]\n\tpath = lib\n\turl = {url}\n'
+    clone = replace(Clone.of(repo.path, "HEAD", repo.env), **changes)
+    checked = CheckedRepository(memory_tree({".gitmodules": content}))
+    return list(clone_state.submodule_addresses(clone, checked))
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://example.org/a.git", None),
+        ("https://192.0.2.1/a.git", None),
+        ("ssh://git@example.org/a.git", "ssh"),
+        ("git@example.org:a.git", "ssh"),
+        ("example.org:a.git", "ssh"),
+        ("git://example.org/a.git", "git"),
+        ("http://example.org/a.git", "plain HTTP"),
+        ("file:///srv/a.git", "a directory on this machine"),
+        ("/srv/a.git", "a directory on this machine"),
+        ("https://10.1.2.3/a.git", "a private address"),
+        ("https://git/a.git", "a private host"),
+        ("https://git.corp/a.git", "a private host"),
+        ("nonsense", "not a URL"),
+        ("../a.git", "relative to the remote, which is gone when a script runs"),
+    ],
+)
+def test_submodule_urls_that_codex_cannot_use(repo, url, why):
+    """
+    Only HTTPS to a public host works.
+    """
+    expected = [] if why is None else [f"({without_credentials(url)}: {why})"]
+
+    one = submodule(url, repo)
+
+    assert expected == [each.what[each.what.index("(") :] for each in one]
+    assert all(each.where == ".gitmodules:3" for each in one)
+
+
+def test_passwords_of_urls_are_left_out(repo):
+    """
+    Each URL has its reason.
+    """
+    one = submodule("http://me:secret@example.org/x", repo)
+
+    assert "(http://example.org/x: plain HTTP)" in one[0].what
+
+
+def test_skipped_submodules(repo):
+    """
+    The user does not want them.
+    """
+    environ = {**repo.env, "CODEX_SKIP_SUBMODULES": "1"}
+
+    assert [] == submodule("git@example.org:a.git", repo, environ=environ)
+
+
+def test_urls_of_included_files_are_not_read(repo, tmp_path):
+    """
+    `.gitmodules` of a commit cannot make git read a file of this machine.
+    """
+    (tmp_path / "other").write_text('[submodule "x"]\n\turl = git@host:x\n')
+    repo.commit({".gitmodules": f"[include]\n\tpath = {tmp_path / 'other'}\n"})
+
+    assert [] == found(clone_state.submodule_addresses, repo)
+
+
+def test_scripts_that_are_missing(repo):
+    """
+    The commit has the setup script, or no folder of scripts.
+    """
+    assert [] == found(clone_state.missing_scripts, repo)
+    (repo.path / SCRIPTS).mkdir()
+    (repo.path / RESUME).write_text("true\n")
+    new = found(clone_state.missing_scripts, repo)
+    assert ["warning"] == [one.level for one in new]
+    assert "not in the commit" in new[0].what
+    repo.commit()
+    without = found(clone_state.missing_scripts, repo)
+    assert ["error"] == [one.level for one in without]
+    assert SETUP in without[0].remedy
+    repo.commit({SETUP: "true\n"})
+    assert [] == found(clone_state.missing_scripts, repo)
+
+
+@pytest.mark.parametrize("pattern", ["codex-workspace-scripts/", "*.sh"])
+def test_scripts_that_git_ignores(repo, pattern):
+    """
+    Either the directory or one file is ignored; one of the two scripts is enough.
+    """
+    repo.commit({SETUP: "true\n"})
+    repo.commit({".gitignore": f"{pattern}\n"})
+    (repo.path / RESUME).write_text("true\n")
+
+    one = found(clone_state.missing_scripts, repo)
+
+    assert [("error", RESUME)] == [(each.level, each.path) for each in one]
+    assert SETUP not in one[0].what
+
+
+def syntax(repo, content, **environ):
+    clone = replace(Clone.of(repo.path, "HEAD", repo.env), environ={**os.environ, **environ})
+    checked = CheckedRepository(memory_tree({SETUP: content}))
+    return list(clone_state.script_syntax(clone, checked))
+
+
+def test_a_syntax_error_has_its_line(repo):
+    """
+    This holds for a script with CRLF too, which is not an error by itself.
+    """
+    one = syntax(repo, "true\r\nif true; then\r\n  fi fi\r\n")
+
+    assert [("error", f"{SETUP}:3")] == [(each.level, each.where) for each in one]
+    assert f"{SETUP}: line 3: syntax error" in one[0].what
+    assert [] == syntax(repo, "if true; then\r\n  true\r\nfi\r\n")
+
+
+def test_checking_syntax_runs_nothing(repo, tmp_path):
+    """
+    Neither the script nor the file named by BASH_ENV runs.
+    """
+    trap = tmp_path / "trap"
+    (tmp_path / "env").write_text(f"touch {trap}\n")
+
+    syntax(repo, f"touch {trap}\n", BASH_ENV=str(tmp_path / "env"))
+
+    assert not trap.exists()
+
+
+def test_syntax_is_not_checked_without_bash(repo, tmp_path):
+    """
+    The workspace has a bash of its own.
+    """
+    assert [] == syntax(repo, "fi\n", PATH=str(tmp_path))
+
+
+def test_an_old_bash_only_warns(repo, tmp_path):
+    """
+    The bash of macOS cannot parse everything that a workspace's bash can.
+    """
+    bash = tmp_path / "bash"
+    bash.write_text(
+        "#!/bin/sh\n"
+        'case "$1" in --version) echo "GNU bash, version 3.2.57(1)";; '
+        '*) echo "bash: line 1: oh" >&2; exit 2;; esac\n'
+    )
+    bash.chmod(0o755)
+
+    one = syntax(repo, "x |& y\n", PATH=str(tmp_path))
+
+    assert [("warning", f"{SETUP}: line 1: oh")] == [(each.level, each.what) for each in one]

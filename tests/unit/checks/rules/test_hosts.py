@@ -1,0 +1,124 @@
+"""Hosts outside the presets, yarn by corepack, and setups that grow old."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace.codex import RESUME, SETUP
+
+from ....helpers.checking import findings_in, found_by_setup, found_in
+
+HOOKS = "repos:\n- repo: {}\n  rev: v1\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("https://git.example.com/hooks", True),
+        ("https://codeberg.org/me/hooks.git", True),
+        ("https://github.com/psf/black", False),
+        ("https://gitlab.com/me/hooks", False),
+        ("local", False),
+        ("meta", False),
+    ],
+)
+def test_hooks_of_pre_commit(address, found):
+    """
+    Those of other hosts are found.
+    """
+    expected = ["warning download-host .pre-commit-config.yaml:2"] if found else []
+
+    assert expected == found_in({".pre-commit-config.yaml": HOOKS.format(address)})
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("curl -fsSLo x https://downloads.example.com/x", True),
+        ("node fetch.js https://cdn.example.com:8443/a", True),
+        ("curl -fsSLo x https://nodejs.org/dist/x", False),
+        ("curl -fsSLo x https://raw.githubusercontent.com/x", False),
+        ("curl http://127.0.0.1:80/", False),
+        ("husky", False),
+    ],
+)
+def test_hooks_of_npm(text, found):
+    """
+    What an installation runs, and downloads.
+    """
+    files = {"package.json": f'{{"scripts": {{\n"postinstall": "{text}"}}}}'}
+
+    assert found is ("warning download-host package.json:2" in found_in(files))
+
+
+def test_packages_that_download():
+    """
+    A note, with the variable that prevents it.
+    """
+    files = {"package.json": '{"dependencies": {\n"prisma": "5",\n"@prisma/client": "5"}}'}
+
+    found = findings_in(files)
+
+    assert [("note", "download-host", 2)] == [(one.level, one.id, one.line) for one in found]
+    assert "PRISMA_ENGINES_MIRROR" in found[0].remedy
+    assert [] == found_in(files, variables={"PRISMA_ENGINES_MIRROR": "https://x"})
+
+
+@pytest.mark.parametrize(
+    ("manager", "found"),
+    [
+        ("yarn@4.5.0", True),
+        ("yarn@3.6.1+sha512.abc", True),
+        ("yarn@2.4.3", True),
+        ("yarn@1.22.22", False),
+        ("pnpm@9.1.0", False),
+        ("npm@10", False),
+    ],
+)
+def test_the_package_manager(manager, found):
+    """
+    Yarn 2 and newer are downloaded from a host of their own.
+    """
+    files = {"package.json": f'{{\n"packageManager": "{manager}"}}'}
+
+    assert (["warning corepack-host package.json:2"] if found else []) == found_in(files)
+    assert [] == found_in(files, variables={"COREPACK_NPM_REGISTRY": "https://x"})
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("corepack prepare yarn@4 --activate", True),
+        ("corepack use yarn@stable", True),
+        ("yarn set version berry", True),
+        ("corepack prepare yarn@1.22.19 --activate", False),
+        ("corepack prepare pnpm@9 --activate", False),
+        ("corepack enable", False),
+        ("yarn set version classic", False),
+    ],
+)
+def test_corepack_in_scripts(text, found):
+    """
+    The same host.
+    """
+    assert found is ("warning corepack-host 2" in found_by_setup(text))
+
+
+@pytest.mark.parametrize(
+    ("setup", "files", "found"),
+    [
+        ("npm ci", {"package-lock.json": "{}"}, True),
+        ("uv sync --frozen", {"uv.lock": ""}, True),
+        ("bash a.sh", {"go.sum": "", "a.sh": "go mod download\n"}, True),
+        ("npm ci", {}, False),
+        ("npm ci", {"package-lock.json": "{}", RESUME: "set -e\nnpm ci\n"}, False),
+        ("make assets", {"package-lock.json": "{}"}, False),
+    ],
+)
+def test_a_setup_that_grows_old(setup, files, found):
+    """
+    A newer commit's lock file is not installed without a script that does it.
+    """
+    every = found_in({SETUP: f"set -e\n{setup}\n", **files})
+
+    assert found is any("resume-script" in one for one in every)

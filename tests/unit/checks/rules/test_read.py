@@ -1,0 +1,105 @@
+"""Whole repositories: the clean one, those with one fault each, and a large one."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from pytest_codex_workspace.checks.finding import READ, Finding
+from pytest_codex_workspace.checks.rules.read import arranged, read_repository
+from pytest_codex_workspace.errors import ProjectionError
+
+from ....broken.reads import BROKEN, CLEAN
+from ....helpers.repositories import Repository, host_environment
+
+pytestmark = [pytest.mark.needs_bash, pytest.mark.needs_git]
+
+
+def seen(findings):
+    return tuple(f"{one.level} {one.id} {one.where}" for one in findings)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """
+    A repository with a branch for each of the broken ones, made by one call of git.
+    """
+    path = tmp_path_factory.mktemp("broken")
+    repo = Repository(path / "shop", host_environment(path / "home"))
+    lines = [*branch("main", CLEAN)]
+    for one in BROKEN:
+        files = {name: text for name, text in {**CLEAN, **one.files}.items() if text is not None}
+        lines += branch(one.name, files)
+    subprocess.run(
+        ["git", "fast-import", "--quiet"],
+        cwd=repo.path,
+        env=repo.env,
+        input=b"".join(lines),
+        check=True,
+    )
+    repo.git("reset", "--quiet", "--hard")
+    return repo
+
+
+def branch(name, files):
+    yield f"commit refs/heads/{name}\ncommitter A <a@example.org> 1700000000 +0000\n".encode()
+    yield b"data 1\nm\n"
+    for path, text in files.items():
+        mode = "100755" if path.startswith("+") else "100644"
+        data = text.encode()
+        yield (
+            f"M {mode} inline {path.removeprefix('+')}\ndata {len(data)}\n".encode() + data + b"\n"
+        )
+
+
+def test_a_clean_repository_has_no_findings(repository):
+    """
+    Comments, strings, here-documents, documents and release scripts are no commands of setup.
+    """
+    assert () == seen(read_repository(repository.path, "HEAD", repository.env))
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda one: one.name)
+def test_each_fault_has_its_finding(repository, broken):
+    """
+    The fault is found where it is, and nothing else is.
+    """
+    findings = read_repository(repository.path, broken.name, repository.env)
+
+    assert broken.found == seen(findings)
+    for one in findings:
+        assert all((one.what, one.in_codex, one.remedy))
+        assert not one.what.endswith(".")
+        assert one.in_codex.endswith(".")
+        assert one.remedy.endswith((".", ")"))
+
+
+def test_each_id_has_a_broken_repository():
+    """
+    An id that no table shows is in tests of its own.
+    """
+    shown = {one.split()[1] for broken in BROKEN for one in broken.found}
+
+    assert {"git-history", "git-uncommitted"} == {one.id for one in READ} - shown
+
+
+def test_no_repository(tmp_path):
+    """
+    What cannot be read is an error of the projection.
+    """
+    with pytest.raises(ProjectionError, match="not in a git repository"):
+        read_repository(tmp_path, "HEAD", host_environment(tmp_path / "home"))
+
+
+def test_findings_are_in_order_and_bounded():
+    """
+    The worst are first, each is there once, and a hundred of one kind are one problem.
+    """
+    many = [Finding.of("docker", "w", "c", "r", path="a", line=n) for n in range(1, 200)]
+    note = Finding.of("docker", "w", "c", "r", level="note")
+
+    found = arranged([note, *many, *many])
+
+    assert 1 == found[0].line
+    assert len(found) < 100

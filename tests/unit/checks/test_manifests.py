@@ -1,0 +1,83 @@
+"""Reading manifests."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace.checks.manifests import (
+    json_of,
+    line_with,
+    node_dependencies,
+    python_dependencies,
+    toml_of,
+    without_comment,
+)
+
+from ...fakes.trees import memory_tree
+
+
+def listed(read, files):
+    return [(one.name, one.wanted, one.path, one.line) for one in read(memory_tree(files))]
+
+
+def test_dependencies_of_python():
+    """
+    In each of the files, with lines.
+    """
+    files = {
+        "requirements/dev.txt": "# a\n-r x.txt\nRuamel_Yaml[x] >= 1  # b\n",
+        "pyproject.toml": '[project]\ndependencies = [\n  "A.b>1",\n]\n[dependency-groups]\n'
+        't = ["c", {include-group = "x"}]\n[tool.poetry.group.d.dependencies]\ne = "^1"\n'
+        'f = {version = "2"}\n[tool.hatch.envs.g]\ndependencies = ["h"]\n',
+        "setup.cfg": "[options]\ninstall_requires =\n    i>=1\n    # j\n",
+        "Pipfile": '[packages]\nk = "*"\n',
+        "notes.txt": "l\n",
+    }
+
+    assert [
+        ("ruamel-yaml", ">= 1", "requirements/dev.txt", 3),
+        ("a-b", ">1", "pyproject.toml", 3),
+        ("c", "", "pyproject.toml", 6),
+        ("h", "", "pyproject.toml", 11),
+        ("e", "^1", "pyproject.toml", 8),
+        ("f", "2", "pyproject.toml", 9),
+        ("k", "*", "Pipfile", 2),
+        ("i", ">=1", "setup.cfg", 3),
+    ] == [one for one in listed(python_dependencies, files) if one[3] != 2 or one[2] == "Pipfile"]
+
+
+def test_dependencies_of_node():
+    """
+    In each package of a workspace.
+    """
+    files = {
+        "package.json": '{"dependencies": {\n"a": "1"},\n"devDependencies": {"B": "2"}}',
+        "packages/x/package.json": '{"dependencies": {"c": 3}}',
+        "node_modules/y/package.json": '{"dependencies": {"d": "4"}}',
+    }
+
+    assert [
+        ("a", "1", "package.json", 2),
+        ("b", "2", "package.json", 3),
+        ("c", "3", "packages/x/package.json", 1),
+    ] == listed(node_dependencies, files)
+
+
+@pytest.mark.parametrize("text", ["", "[", "]", "[[", "a = ", "\0", "[" * 100_000])
+def test_what_is_no_document_is_empty(text):
+    """
+    A repository writes what it wants.
+    """
+    assert {} == toml_of(text)
+    assert {} == json_of(text)
+
+
+def test_lines_and_comments():
+    """
+    White space in front of a match is not the line that is meant.
+    """
+    assert 3 == line_with("a\n\n  b\n", r"^\s*b")
+    assert line_with("a", "b") is None
+    assert "a" == without_comment("a # b")
+    assert "a#b" == without_comment("a#b")
+    assert "" == without_comment("# b")

@@ -1,0 +1,105 @@
+"""Which commands a repository has, and where."""
+
+from __future__ import annotations
+
+from pytest_codex_workspace.checks.scripts import collect_scripts, json_line
+from pytest_codex_workspace.codex import RESUME, SETUP
+
+from ...fakes.trees import memory_tree
+
+
+def collected(files):
+    return [(one.path, one.role, one.first) for one in collect_scripts(memory_tree(files))]
+
+
+def test_scripts_and_what_they_call():
+    """
+    Scripts, targets of make, and scripts of npm, each once, also in a circle.
+    """
+    files = {
+        SETUP: "bash a.sh\nmake deps\nnpm run gen\n",
+        RESUME: 'source "$(dirname "$0")/b.sh"\n',
+        "a.sh": "./b\nbash a.sh\n",
+        "+b": "#!/bin/sh\n:\n",
+        "codex-workspace-scripts/b.sh": ":\n",
+        "Makefile": "deps: more\n\ta\nmore:\n\tb\nother:\n\tc\n",
+        "package.json": '{"scripts": {\n"gen": "x",\n"pregen": "y",\n"other": "z"}}',
+    }
+
+    found = collected(files)
+
+    assert [
+        (SETUP, "setup", 1),
+        ("a.sh", "called", 1),
+        ("b", "called", 1),
+        ("Makefile", "called", 2),
+        ("Makefile", "called", 4),
+        ("package.json", "called", 3),
+        ("package.json", "called", 2),
+        (RESUME, "resume", 1),
+        ("codex-workspace-scripts/b.sh", "called", 1),
+    ] == found
+
+
+def test_paths_that_lead_out_are_not_followed():
+    """
+    Nor is what is not in the commit, a link, or another language.
+    """
+    files = {
+        SETUP: "bash ../x.sh\nbash /etc/x.sh\n./link\n./x.py\nbash -c x.sh\n",
+        "link": "->x",
+        "+x.py": "#!/usr/bin/env python3\n",
+    }
+
+    assert [(SETUP, "setup", 1)] == collected(files)
+
+
+def test_recipes_of_make():
+    """
+    Variables of make are those of bash; `$$` is a dollar.
+    """
+    files = {"Makefile": "test:\n\t@echo $(X) \\\n\t  ${Y} $$(date)\n"}
+    (script,) = collect_scripts(memory_tree(files))
+
+    commands = [one.command.words for one in script.commands()]
+    assert [["echo", "${X}", "${Y}", ""], ["date"]] == commands
+    assert {2} == {one.line for one in script.commands()}
+
+
+def test_failures_that_are_meant():
+    """
+    A condition, or a command that takes the place of another.
+    """
+    text = "if a; then b; fi\nc || d\ne || exit 1\nf && g || h\n! i\nX=$(j || k)\nl | m || true\n"
+    (script,) = collect_scripts(memory_tree({SETUP: text}))
+
+    tolerated = {one.command.name for one in script.commands() if one.tolerated}
+    assert {"a", "c", "g", "i", "j", "l", "m"} == tolerated
+
+
+def test_a_script_with_data_is_not_parsed():
+    """
+    It would take long.
+    """
+    files = {SETUP: "a\n" + "#" * (300 << 10)}
+    (script,) = collect_scripts(memory_tree(files))
+
+    assert [] == list(script.commands())
+
+
+def test_invalid_manifests():
+    """
+    They have no scripts.
+    """
+    for text in ("{", "[]", '{"scripts": []}', '{"scripts": {"test": 1}}', "[" * 100_000):
+        assert [] == collected({"package.json": text})
+
+
+def test_lines_of_json():
+    """
+    A key is looked for below those before it.
+    """
+    text = '{"test": 1,\n"scripts": {\n"test": "x"}}'
+
+    assert 3 == json_line(text, "scripts", "test")
+    assert 2 == json_line(text, "scripts", "missing")

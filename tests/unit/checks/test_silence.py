@@ -1,0 +1,39 @@
+"""Silencing findings."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace.checks.finding import Finding
+from pytest_codex_workspace.checks.silence import problem_of_silence, silenced
+
+
+@pytest.mark.parametrize(
+    ("check", "reason", "problem"),
+    [
+        ("git-tags", "we do not use versions", ""),
+        ("git-tag", "x", "there is no check 'git-tag' (did you mean 'git-tags'?)"),
+        ("nonsense", "x", "there is no check 'nonsense'; docs/checks.md lists them"),
+        ("docker", "", "docker is silenced without a reason"),
+        ("docker", " \n", "docker is silenced without a reason"),
+        ("docker", "x" * 501, "the reason of docker is longer than 500 characters"),
+    ],
+)
+def test_problems(check, reason, problem):
+    """
+    The id must be known, and the reason must say something.
+    """
+    assert problem_of_silence(check, reason).startswith(problem)
+    assert bool(problem) == bool(problem_of_silence(check, reason))
+
+
+def test_silenced_findings_are_kept():
+    """
+    With their reason, in one line.
+    """
+    findings = [Finding.of(check, "w", "c", "r") for check in ("docker", "sudo")]
+
+    found = list(silenced(findings, {"docker": "it is\n not run"}))
+
+    assert ["it is not run", ""] == [one.silenced for one in found]
+    assert findings[1] == found[1]

@@ -1,0 +1,279 @@
+"""Tests of `codex-workspace check`, with real repositories and no engine."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+
+from pytest_codex_workspace.checks.finding import Finding
+from pytest_codex_workspace.cli import check
+from pytest_codex_workspace.cli.main import main
+from pytest_codex_workspace.codex import SETUP
+from pytest_codex_workspace.options.sources import FILE
+
+from ...helpers.events import read_events
+from ...helpers.repositories import Repository, host_environment
+
+pytestmark = pytest.mark.needs_git
+
+BROKEN = {SETUP: "set -e\ngit fetch\n", "compose.yaml": "x\n", ".nvmrc": "22\n"}
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    monkeypatch.delenv("CODEX_WORKSPACE_REPO", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+
+
+@pytest.fixture
+def make(tmp_path):
+    env = host_environment(tmp_path / "home")
+
+    def make(name, files):
+        repo = Repository(tmp_path / name, env)
+        repo.commit(files)
+        return repo
+
+    return make
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*words):
+        code = main(["check", "--reads-only", *map(str, words)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_findings_as_text(make, run):
+    """
+    The worst first, with place, Codex's behaviour and remedy; an error is the exit code 1.
+    """
+    code, printed, errors = run(make("shop", BROKEN).path)
+
+    lines = printed.splitlines()
+    assert (1, "") == (code, errors)
+    assert lines[0].startswith(f"error    git-remote  {SETUP}:2: git fetch needs a remote")
+    assert lines[1].startswith("         In Codex: ")
+    assert lines[2].startswith("         Remedy: ")
+    assert ["error", "warning", "note"] == [one.split()[0] for one in lines[:-1:3]]
+    assert "3 findings: 1 error, 1 warning, 1 note" == lines[-1]
+
+
+def test_a_clean_repository(make, run):
+    """
+    It says so.
+    """
+    code, printed, _ = run(make("shop", {"a": "1"}).path)
+
+    assert 0 == code
+    assert [
+        "nothing found that does not work in Codex",
+        "0 findings: 0 errors, 0 warnings, 0 notes",
+    ] == printed.splitlines()
+
+
+def test_silenced_findings_are_shown_and_do_not_count(make, run):
+    """
+    The file of the repository has their reasons; the command line, too.
+    """
+    file = "check:\n  silence:\n    git-remote: the script runs elsewhere\n"
+    shop = make("shop", {**BROKEN, FILE: file})
+
+    code, printed, _ = run(shop.path, "--silence=docker-services=for people")
+
+    lines = printed.splitlines()
+    assert 0 == code
+    assert "silenced git-remote" in printed
+    assert "         silenced: the script runs elsewhere" in lines
+    assert "         silenced: for people" in lines
+    assert "1 finding: 0 errors, 1 warning, 0 notes; 2 silenced" == lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("file", "problem"),
+    [
+        ("git-tag: x", "line 3: check.silence: there is no check 'git-tag' (did you mean"),
+        ("git-tags: ''", "line 3: check.silence.git-tags has no value"),
+        ("git-tags:", "line 3: check.silence: git-tags is silenced without a reason"),
+        ("git-tags: [x]", "check.silence.git-tags is a list; it must be a plain value"),
+        ("git-tags: true", "check.silence.git-tags is a truth value; it must be text"),
+    ],
+)
+def test_mistakes_in_the_file(make, run, file, problem):
+    """
+    They name the line, and the repository is not checked.
+    """
+    code, _, errors = run(make("shop", {FILE: f"check:\n  silence:\n    {file}\n"}).path)
+
+    assert 125 == code
+    assert problem in errors
+
+
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ("--silence=sudoo=x", "there is no check 'sudoo' (did you mean 'sudo'?)"),
+        ("--silence=sudo", "sudo is silenced without a reason"),
+    ],
+)
+def test_mistakes_on_the_command_line(make, run, word, problem):
+    """
+    They are errors of the same words.
+    """
+    code, _, errors = run(make("shop", {"a": "1"}).path, word)
+
+    assert 125 == code
+    assert f"--silence: {problem}" in errors
+
+
+def test_several_repositories(make, run, tmp_path):
+    """
+    Each is reported; one that cannot be checked does not stop the others.
+    """
+    one, two = make("one", {"a": "1"}), make("two", BROKEN)
+
+    code, printed, errors = run(one.path, tmp_path / "none", two.path, one.path)
+
+    assert 125 == code
+    assert f"codex-workspace: {tmp_path / 'none'}: ProjectionError: " in errors
+    lines = printed.splitlines()
+    assert [f"{one.path}:", f"{tmp_path / 'none'}:", f"{two.path}:"] == [
+        line for line in lines if line.startswith("/")
+    ]
+    assert "not checked" in lines
+    assert (
+        "3 findings: 1 error, 1 warning, 1 note in 3 repositories, 1 of them not checked"
+        == lines[-1]
+    )
+
+
+def test_repositories_of_a_file(make, run, tmp_path, monkeypatch):
+    """
+    Paths are relative to the file; `-` is standard input.
+    """
+    make("one", {"a": "1"})
+    two = make("two", {"b": "1"})
+    (tmp_path / "list").write_text("# ours\none\n\n  two  \n")
+
+    code, printed, _ = run("--from-file", tmp_path / "list", two.path)
+    assert (0, 2) == (code, printed.count("nothing found"))
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{two.path}\n"))
+    assert 0 == run("--from-file=-")[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "cannot be read: No such file"),
+        ("# none\n", "lists no repository"),
+        (b"\xff", "cannot be read"),
+    ],
+)
+def test_a_list_that_cannot_be_used(run, tmp_path, content, problem):
+    """
+    The whole command fails.
+    """
+    if content is not None:
+        (tmp_path / "list").write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    code, _, errors = run("--from-file", tmp_path / "list")
+
+    assert 125 == code
+    assert problem in errors
+
+
+def test_events(make, run, tmp_path):
+    """
+    Findings, one event for each repository, and the result.
+    """
+    shop = make("shop", BROKEN)
+
+    code, printed, _ = run("--json", shop.path, tmp_path / "none", "--silence=git-remote=no")
+
+    events = read_events(printed.splitlines())
+    assert 125 == code
+    assert ["finding"] * 3 + ["repository", "repository", "result"] == [
+        one["event"] for one in events
+    ]
+    remote = next(one for one in events if one.get("id") == "git-remote")
+    assert (SETUP, 2, "no", str(shop.path)) == tuple(
+        remote[k] for k in ("path", "line", "silenced", "repo")
+    )
+    assert [shop.head(), ""] == [one["commit"] for one in events[3:5]]
+    assert (0, 1, 1, 1, 2, 1, 125) == tuple(
+        events[-1][k]
+        for k in ("errors", "warnings", "notes", "silenced", "repositories", "failed", "exit_code")
+    )
+
+
+def test_sarif(make, run, tmp_path):
+    """
+    The file has a run for each repository, and is written even if one fails.
+    """
+    code, _, _ = run(make("a", BROKEN).path, tmp_path / "none", "--sarif", tmp_path / "x.sarif")
+
+    log = json.loads((tmp_path / "x.sarif").read_text())
+    assert (125, 2, 3) == (code, len(log["runs"]), len(log["runs"][0]["results"]))
+    code, _, errors = run(make("b", {"a": "1"}).path, "--sarif", tmp_path / "none/x.sarif")
+    assert 125 == code
+    assert "--sarif=" in errors
+    assert "directory that exists" in errors
+
+
+def test_variables_of_the_user_count(make, run):
+    """
+    They select another version.
+    """
+    shop = make("shop", {".nvmrc": "22\n"})
+
+    assert "runtime-version" in run(shop.path)[1]
+    assert "runtime-version" not in run(shop.path, "--env=CODEX_ENV_NODE_VERSION=22")[1]
+
+
+def test_the_default_is_the_current_directory(make, run, monkeypatch):
+    """
+    Or the variable.
+    """
+    shop = make("shop", BROKEN)
+    monkeypatch.chdir(shop.path)
+    assert 1 == run()[0]
+    monkeypatch.setenv("CODEX_WORKSPACE_REPO", str(make("other", {"a": "1"}).path))
+    assert 0 == run()[0]
+    assert 125 == run("")[0]
+
+
+def test_parts_that_run_something_can_be_left_out():
+    """
+    Each part has to say whether it does.
+    """
+    assert set(check.parts(reads_only=True)) <= set(check.parts(reads_only=False))
+
+
+def test_a_finding_cannot_control_the_terminal(make, run):
+    """
+    A name and a line may contain escape sequences.
+    """
+    shop = make(
+        "shop", {"+\x1b[2Jx.csproj": "1", SETUP: "set -e\ngit diff origin/\x1b]0;x\x07main\n"}
+    )
+
+    assert "\x1b" not in run(shop.path)[1]
+
+
+def test_lines_of_a_finding():
+    """
+    Further lines are indented, and colours are those of the level.
+    """
+    finding = Finding.of("docker", "a\nb", "c.", "r.", path="f", line=1)
+
+    assert [
+        "error    docker  f:1: a", "         b", "         In Codex: c.", "         Remedy: r.",
+    ] == list(check.finding_text(finding, coloured=False))  # fmt: skip
+    assert next(iter(check.finding_text(finding, coloured=True))).startswith("\x1b[31;1merror")

@@ -1,0 +1,71 @@
+"""Doctor: what reading the commit finds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_codex_workspace.checks.finding import Finding
+from pytest_codex_workspace.doctor import reads
+from pytest_codex_workspace.options.config import Config
+
+from ...helpers.repositories import Repository, host_environment
+
+
+def one(check, level=None, line=1):
+    return Finding.of(
+        check, f"what of {check}", "c.", "Do it.", path="a.sh", line=line, level=level
+    )
+
+
+@pytest.mark.parametrize(
+    ("finding", "status", "text"),
+    [
+        (one("git-remote"), "warning", "what of git-remote: a.sh:1"),
+        (one("sudo"), "warning", "what of sudo: a.sh:1"),
+        (one("script-syntax"), "error", "what of script-syntax: a.sh:1"),
+        (one("script-syntax", "warning"), "warning", "what of script-syntax: a.sh:1"),
+        (one("docker-services"), "ok", "what of docker-services: a.sh:1. Do it."),
+        (replace(one("sudo"), silenced="we like it"), "ok", "silenced (we like it): what of sudo"),
+    ],
+)
+def test_results(finding, status, text):
+    """
+    An error is one of the doctor only if no workspace starts because of it.
+    """
+    result = reads.result_of(finding.id, [finding])
+
+    assert (status, True) == (result.status, result.text.startswith(text))
+    assert ("" if status == "ok" else "Do it.") == result.remedy
+
+
+def test_findings_of_one_id_are_one_result():
+    """
+    With all places.
+    """
+    found = [one("sudo", line=1), one("sudo", line=2), one("docker")]
+
+    assert "what of sudo: a.sh:1, a.sh:2" == reads.result_of("sudo", found).text
+    assert reads.result_of("git-tags", found) is None
+    assert "3 findings; `codex-workspace check`" in reads.count_findings(found).text
+    assert "nothing that" in reads.count_findings([]).text
+
+
+@pytest.mark.needs_git
+def test_a_repository(tmp_path):
+    """
+    The variables and reasons of the options count; changes have a check of their own.
+    """
+    repo = Repository(tmp_path / "demo", host_environment(tmp_path / "home"))
+    repo.commit({".nvmrc": "22\n", "compose.yaml": "x\n"})
+    (repo.path / "new").write_text("")
+    config = Config(
+        repo=repo.path,
+        env={"CODEX_ENV_NODE_VERSION": "22"},
+        silence={"docker-services": "for people"},
+    )
+
+    found = reads.findings(config, repo.env)
+
+    assert [("docker-services", "for people")] == [(each.id, each.silenced) for each in found]
