@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,19 @@ def test_an_unknown_id_is_refused():
     """
     with pytest.raises(KeyError):
         Finding.of("nonsense", "w", "c", "r")
+
+
+def test_each_id_has_a_section():
+    """
+    docs/checks.md explains each id in a section of its own, and no other.
+    """
+    page = (Path(__file__).parents[3] / "docs" / "checks.md").read_text("utf-8")
+    sections = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+    explained = {
+        one.partition("\n")[0]: one for one in sections if re.match(r"[a-z]+(-[a-z]+)*\n", one)
+    }
+
+    assert len(sections) == len({one.partition("\n")[0] for one in sections})
+    assert set(CHECKS) == set(explained)
+    assert [] == [name for name, text in explained.items() if "**Fix**" not in text]
+    assert [] == [name for name, text in explained.items() if "**In Codex**" not in text]
