@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..checks.finding import LEVELS, Finding
+from ..checks.rules.read import read_repository, sort_key
+from ..checks.scripts import TestCommand
+from ..checks.silence import silenced
 from ..codex import CONFIG_FILE
 from ..errors import ProjectionError
 from ..network.policy_reader import PolicyLike
@@ -25,7 +28,14 @@ from .observe import observe
 from .project_tests import ProjectTests, detect_tests
 from .script_rules import CODEX_LIMIT, script_findings
 
-__all__ = ["Conformance", "agent_policy", "check_repository", "conclude", "find_tests"]
+__all__ = [
+    "Conformance",
+    "agent_policy",
+    "check_everything",
+    "check_repository",
+    "conclude",
+    "find_tests",
+]
 
 _OF_TESTS = ("tests-fail", "tests-network", "login-shell")
 _IN_AGENT_PHASE = (*_OF_TESTS, "tests-unknown", "variable-lost", "secret-on-disk")
@@ -113,7 +123,7 @@ def check_repository(
     *,
     repo: Path | None = None,
     network: PolicyLike | None = None,
-    test_command: str = "",
+    test_command: str | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Conformance:
     """
@@ -123,7 +133,8 @@ def check_repository(
         session: runs the workspaces.
         repo: a repository in place of that of the options.
         network: the policy of the agent phase; by default that of `agent_policy`.
-        test_command: the command of the project's tests; empty to look for one.
+        test_command: the command of the project's tests, by default that of the options; empty to
+            look for one.
         environ: the environment for git.
 
     Raises:
@@ -136,9 +147,31 @@ def check_repository(
         config.env,
         policy=session.read_policy(agent_policy(config) if network is None else network),
     )
-    tests = find_tests(spec, test_command, environ)
+    configured = config.test_command if test_command is None else test_command
+    tests = find_tests(spec, configured, environ)
     seen = observe(session, spec, tests=tests, time_limit=config.setup_timeout, environ=environ)
     return conclude(seen, {name: session.read_policy(name) for name in PRESET_NAMES})
+
+
+def check_everything(session: Session, environ: Mapping[str, str] = os.environ) -> Conformance:
+    """
+    Read and run the repository of the session's options, and mark what it silences.
+
+    Args:
+        session: runs the workspaces.
+        environ: the environment for git.
+
+    Raises:
+        CodexWorkspaceError: the commit could not be read, or a workspace not be started.
+    """
+    config = session.config
+    tests = [TestCommand(config.test_command, CONFIG_FILE)] if config.test_command else []
+    read = read_repository(
+        config.repo or Path(), config.rev, environ, variables=config.env, tests=tests
+    )
+    ran = check_repository(session, environ=environ)
+    found = sorted(silenced([*read, *ran.findings], config.silence), key=sort_key)
+    return replace(ran, findings=tuple(found))
 
 
 def conclude(seen: Observation, presets: Mapping[str, Any]) -> Conformance:

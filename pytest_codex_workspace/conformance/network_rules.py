@@ -17,7 +17,7 @@ from ..reports.suggestion import SMALLEST, Suggestion, suggest
 from ..text.phrases import cut_end, cut_middle, first_of
 from ..text.printable import printable, without_colours
 from .observation import Observation
-from .script_rules import line_with
+from .script_rules import script_line
 
 __all__ = ["PRESET_NAMES", "NetworkUse", "network_findings", "network_use"]
 
@@ -275,7 +275,7 @@ def _who(program: str, place: str) -> str:
 def _line(script: str, hosts: Sequence[str], program: str) -> int | None:
     words = program.rpartition(" › ")[2].split()
     tried = [*hosts, words[0].rpartition("/")[2] if words else ""]
-    return next((at for one in tried if one and (at := line_with(script, one))), None)
+    return next((at for one in tried if one and (at := script_line(script, one))), None)
 
 
 def _admits(policy: Policy, request: Request) -> bool:

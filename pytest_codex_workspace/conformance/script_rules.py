@@ -14,7 +14,7 @@ from ..text.questions import NOBODY_ANSWERS, question_in
 from ..workspace.result import out_of_memory
 from .observation import Observation, Survivor
 
-__all__ = ["CODEX_LIMIT", "last_words", "line_with", "script_findings"]
+__all__ = ["CODEX_LIMIT", "last_words", "script_findings", "script_line"]
 
 CODEX_LIMIT = 1200.0
 """Seconds that Codex gives to setup. It is not documented."""
@@ -63,7 +63,7 @@ def script_findings(seen: Observation) -> Iterator[Finding]:
     yield from _changed(seen)
 
 
-def line_with(script: str, word: str) -> int | None:
+def script_line(script: str, word: str) -> int | None:
     """
     Return the first line of a script that has a word outside of a comment; `None` if none has.
     """
@@ -296,7 +296,7 @@ def _repeated(seen: Observation) -> Iterator[Finding]:
 
 
 def _mentions(script: str, path: str) -> int | None:
-    return line_with(script, path.rpartition("/")[2])
+    return script_line(script, path.rpartition("/")[2])
 
 
 def _changed(seen: Observation) -> Iterator[Finding]:
@@ -364,7 +364,7 @@ def _line(text: str, survivors: Sequence[Survivor]) -> int | None:
             if starts.search(line) and _STARTS.search(line) and not line.lstrip().startswith("#"):
                 return number
         for word in tried:
-            if (name := word(survivor)) and (found := line_with(text, name)):
+            if (name := word(survivor)) and (found := script_line(text, name)):
                 return found
     return None
 

@@ -33,13 +33,13 @@ def codex_outcome(request: pytest.FixtureRequest) -> Conformance | CodexWorkspac
     """
     Return what was found in the repository of `--codex-repo`, or why it could not be checked.
     """
-    from .check import check_repository
+    from .check import check_everything
 
     session: Session = request.getfixturevalue("_codex_session")
     if session.config.repo is None:
         pytest.skip("no repository to check: give --codex-repo=PATH")
     try:
-        return check_repository(session)
+        return check_everything(session)
     except CodexWorkspaceError as error:
         return error
 

@@ -52,6 +52,7 @@ class Config:
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
     silence: Mapping[str, str] = field(default_factory=dict)
+    test_command: str = ""
     secret: tuple[str, ...] = ()
     cache: CacheMode = "auto"
     cache_ttl: float = 12 * 3600.0

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_codex_workspace.codex import RESUME, SETUP
 from pytest_codex_workspace.conformance.observation import Survivor
-from pytest_codex_workspace.conformance.script_rules import last_words, line_with, script_findings
+from pytest_codex_workspace.conformance.script_rules import last_words, script_findings, script_line
 from pytest_codex_workspace.workspace.result import out_of_memory
 
 from .conftest import FAILED, failure, seen
@@ -167,5 +167,5 @@ def test_words_of_a_script():
     """
     A part of a word is another word.
     """
-    assert line_with("redis-server-x\nnode_modules\nnode x\n", "node") == 3
-    assert line_with("a\n", "b") is None
+    assert script_line("redis-server-x\nnode_modules\nnode x\n", "node") == 3
+    assert script_line("a\n", "b") is None

@@ -47,7 +47,7 @@ def run(pytester, monkeypatch, make_repo):
     """
     Return a function that runs the tests of the package with that outcome.
     """
-    monkeypatch.setattr(f"{PACKAGE}.check.check_repository", lambda session: outcome())
+    monkeypatch.setattr(f"{PACKAGE}.check.check_everything", lambda session: outcome())
     pytester.makeini("[pytest]\n")
     repo = make_repo()
 
@@ -91,7 +91,7 @@ def test_what_cannot_be_checked_is_one_failure(run, monkeypatch):
     def fail(session: object) -> None:
         raise EngineUnavailable("no engine answers")
 
-    monkeypatch.setattr(f"{PACKAGE}.check.check_repository", fail)
+    monkeypatch.setattr(f"{PACKAGE}.check.check_everything", fail)
 
     result = run()
 
