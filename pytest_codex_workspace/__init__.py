@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ProxyError,
         ReportError,
         SecretError,
+        ServiceError,
         SetupError,
         WorkspaceLost,
     )
@@ -57,6 +58,7 @@ __all__ = [
     "Request",
     "Route",
     "SecretError",
+    "ServiceError",
     "SetupError",
     "SetupResult",
     "Workspace",

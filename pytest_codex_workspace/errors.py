@@ -34,6 +34,7 @@ __all__ = [
     "ProxyError",
     "ReportError",
     "SecretError",
+    "ServiceError",
     "SetupError",
     "TransferError",
     "WorkspaceLost",
@@ -177,6 +178,31 @@ class WorkspaceLost(CodexWorkspaceError, ConnectionError):
     """
     The container of the workspace, or the engine, has ended or does not answer.
     """
+
+
+class ServiceError(CodexWorkspaceError, RuntimeError):
+    """
+    A service of the repository did not become ready, or cannot be stopped or started again.
+
+    Attributes:
+        service: its name.
+        exit_code: its exit code; `None` if it has not ended.
+        output: the end of its output.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        service: str,
+        exit_code: int | None = None,
+        output: str = "",
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.service = service
+        self.exit_code = exit_code
+        self.output = output
 
 
 class PolicyError(CodexWorkspaceError, ValueError):

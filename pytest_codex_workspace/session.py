@@ -282,6 +282,8 @@ class Session:
         Raises:
             SetupError: the script fails when it runs again.
         """
+        # What services write would be taken for changes of the script.
+        spec = replace(spec, services=())
         pristine, repeated = self._start(spec, "ready"), self._start(spec, "ready")
         return changes_of_second_resume(
             *(self.engine, self.launcher, self.runner, spec), repeated=repeated, pristine=pristine
@@ -337,6 +339,10 @@ class Session:
             policy=self.read_test_policy(policy or self.config.network),
             scope=scope_of(self.config.cache_scope, snapshot, self.config.rev, os.environ),
             profile=profile_named(self.config.profile),
+            # Those of another repository would look for files that are not there.
+            services=tuple(
+                one for one in self.config.services if one.repository in (None, snapshot.path)
+            ),
         )
         if self.cassettes is None:
             return spec
@@ -588,6 +594,7 @@ class Session:
             read_policy=self.read_test_policy,
             cache=self.config.cache,
             cached_setups=CachedSetups(self.output, self.config.started),
+            output=self.output,
         )
 
     @_part

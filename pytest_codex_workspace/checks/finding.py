@@ -77,6 +77,7 @@ RUN: tuple[CheckInfo, ...] = (
     CheckInfo("output-held", "error", "A process keeps the output of its script open"),
     CheckInfo("server-lost", "warning", "A server is gone in the agent phase"),
     CheckInfo("process-lost", "note", "A process is gone in the agent phase"),
+    CheckInfo("service-fails", "error", "A declared service does not start"),
     CheckInfo("setup-repeat", "warning", "Setup fails on its own result"),
     CheckInfo("setup-differs", "note", "A second setup has another result"),
     CheckInfo("tracked-changes", "warning", "A script changes tracked files"),

@@ -75,7 +75,8 @@ def describe_workspace(workspace: Workspace, state: str = "ready") -> str:
     Return a line about a workspace that is ready, and about its setup.
     """
     setup = "no script has run" if state == "clean" else _SETUP[workspace.setup.cache]
-    return f"{workspace.project} at {workspace.head[:12]} is up: {setup}"
+    text = f"{workspace.project} at {workspace.head[:12]} is up: {setup}"
+    return f"{text}; services: {', '.join(workspace.services)}" if workspace.services else text
 
 
 def in_workspace(
@@ -158,12 +159,20 @@ def own_streams() -> Streams:
 def report_network(workspace: Workspace, output: Output) -> None:
     """
     Tell what went wrong on the network: while `setup-script.sh` ran, now or when its result was
-    cached, and in this workspace.
+    cached, and in this workspace. Tell which servers a cached setup left running, which are gone,
+    and which services have ended.
     """
+    from ..codex import SETUP
     from ..network.problems import describe_problems, problems_of, setup_warning
+    from ..services.daemons import daemon_warning
     from ..workspace.handle import own_requests
 
     setup = workspace.setup
+    if setup.cache == "hit" and (text := daemon_warning(SETUP, setup.missing)):
+        output.note(f"warning: {text}")
+    for service in workspace.services.values():
+        for line in service.describe_end():
+            output.note(line)
     if problems := problems_of(setup.requests):
         output.note(f"warning: {setup_warning(cached=setup.cache == 'hit')}")
         for line in describe_problems(problems):

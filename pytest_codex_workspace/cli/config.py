@@ -98,6 +98,9 @@ def _rows(resolved: ResolvedOptions) -> list[tuple[str, Any, Source]]:
             rows.append((f"{option.name}.{entry}", value or given.value, given.source))
         if not option.repeatable:
             rows.append((option.name, _value(resolved, option), resolved.source(option.key)))
+    for service in resolved.config.services:
+        source = resolved.source(f"services.{service.name}")
+        rows.append((f"services.{service.name}", service.to_dict(), source))
     return rows
 
 

@@ -29,6 +29,7 @@ from . import (
     config,
     doctor,
     exec_,
+    init,
     policy,
     report,
     run,
@@ -42,13 +43,13 @@ from .printing import print_event, print_requests, show, shown_on_stderr
 from .streams import OutputError, discard_output
 from .table import table
 
-__all__ = ["command_parser", "execute", "flushed", "main"]
+__all__ = ["command_names", "command_parser", "execute", "flushed", "main"]
 
 _GROUPS = {
     "Start a workspace": (run, shell, exec_),
     "Inspect": (doctor, check, smoke, report, config, trust, policy),
     "Images and cache": (build, cache, cassette, ca, clean),
-    "Other": (compose, completion),
+    "Other": (init, compose, completion),
 }
 
 _DESCRIPTION = """\
@@ -88,7 +89,7 @@ def execute(argv: Sequence[str]) -> tuple[int, int | None]:
     """
     with spelled("--{}"):
         words, command = exec_.split_arguments(argv)
-        parser = command_parser()
+        parser = command_parser(words[0] if words else None)
         if not words:
             parser.print_help(sys.stderr)
             return FAILED, None
@@ -144,9 +145,17 @@ def flushed(code: int) -> int:
     return code
 
 
-def command_parser() -> CommandParser:
+def command_names() -> list[str]:
     """
-    Return the parser of the command with all its subcommands.
+    Return the names of all commands.
+    """
+    return [_name(module) for modules in _GROUPS.values() for module in modules]
+
+
+def command_parser(word: str | None = None) -> CommandParser:
+    """
+    Return the parser of the command with all its subcommands. If *word* is one of them, the others
+    are left out, because their hundreds of options take time.
     """
     parser = _MainParser(prog="codex-workspace", usage="%(prog)s [-h] [--version] COMMAND ...")
     parser.add_argument("--version", action=_Version, help=_OPTIONS[1][1])
@@ -156,9 +165,9 @@ def command_parser() -> CommandParser:
         required=True,
         parser_class=CommandParser,
     )
-    for modules in _GROUPS.values():
-        for module in modules:
-            module.register(commands)
+    modules = [module for group in _GROUPS.values() for module in group]
+    for module in [one for one in modules if _name(one) == word] or modules:
+        module.register(commands)
     return parser
 
 

@@ -41,7 +41,7 @@ _OF_TESTS = ("tests-fail", "tests-network", "login-shell")
 _IN_AGENT_PHASE = (*_OF_TESTS, "tests-unknown", "variable-lost", "secret-on-disk")
 _AFTER_SETUP = (
     *("output-held", "server-lost", "process-lost", "setup-repeat", "setup-differs"),
-    *("resume-fails", "tracked-changes", "untracked-files", *_IN_AGENT_PHASE),
+    *("resume-fails", "service-fails", "tracked-changes", "untracked-files", *_IN_AGENT_PHASE),
 )
 _FILE_LIMIT = 1 << 20
 _SHOWN = 8
@@ -207,6 +207,8 @@ def _unknown(seen: Observation) -> dict[str, str]:
         found |= dict.fromkeys(_AFTER_SETUP, "not known: setup failed")
     if seen.resume_error is not None:
         found |= dict.fromkeys(_IN_AGENT_PHASE, "not known: resuming failed")
+    if seen.service_error is not None:
+        found |= dict.fromkeys(_IN_AGENT_PHASE, "not known: a service did not start")
     if seen.tests is None:
         found |= dict.fromkeys(_OF_TESTS, "not known: no tests were run")
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from ..errors import SetupError
+from ..errors import ServiceError, SetupError
 from ..network.rules.policy import Policy
 from ..network.rules.request import Request
 from .project_tests import ProjectTests
@@ -121,6 +121,8 @@ class Observation:
         only_in_login_shell: programs of the test command that a shell without a profile lacks.
         secrets: pairs of a secret's name and a path on the disk of the agent phase.
         services: the commands of the services that the repository declares.
+        service_ports: the ports at which they are ready.
+        service_error: why one of them did not start.
     """
 
     setup_script: str = ""
@@ -151,6 +153,8 @@ class Observation:
     only_in_login_shell: Sequence[str] = ()
     secrets: Sequence[tuple[str, str]] = ()
     services: Sequence[str] = ()
+    service_ports: Sequence[int] = ()
+    service_error: ServiceError | None = None
 
     @property
     def tests_failed(self) -> bool:

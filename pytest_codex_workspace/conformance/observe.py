@@ -11,8 +11,9 @@ from typing import Any
 
 from ..cache.store import Layer
 from ..codex import RESUME, SETUP
-from ..errors import CodexWorkspaceError, ExecTimeout, SetupError
+from ..errors import CodexWorkspaceError, ExecTimeout, ServiceError, SetupError
 from ..network.rules.request import Request
+from ..secrets.search import search_workspace
 from ..session import Session
 from ..setup.spec import WorkspaceSpec
 from ..text.bash_commands import ShellCommand, parse_script
@@ -65,7 +66,16 @@ def observe(
     Raises:
         CodexWorkspaceError: a workspace could not be started, or ended early.
     """
-    seen = Observation(time_limit=time_limit, tests=tests, policy=spec.policy)
+    seen = Observation(
+        time_limit=time_limit,
+        tests=tests,
+        policy=spec.policy,
+        services=[
+            one.command if isinstance(one.command, str) else " ".join(one.command)
+            for one in spec.services
+        ],
+        service_ports=[one.ready.port for one in spec.services if one.ready.port],
+    )
     with newer_commit(spec.snapshot, environ) as newer:
         later = replace(spec, snapshot=newer)
         session.prepare(spec, "clean")
@@ -111,6 +121,7 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
         seen.survivors, seen.ports = _survivors(channel)
         session.builder.settle(running, spec)
         seen.setup_status = _status(channel, spec)
+        seen.secrets = _secrets(channel, spec, run.duration)
         layer = session.store.rebuild(session.builder.setup_from(running, spec, run))
         seen.requests = _requests(session, running)
         _look(channel, "remember", str(began), _MEMORY)
@@ -142,13 +153,14 @@ def _resume_and_test(
     except SetupError as error:
         seen.resume_error = error
         return
+    except ServiceError as error:
+        seen.service_error = error
+        return
     try:
         setup = started.workspace.setup
         if spec.snapshot.has_resume:
             seen.resume_duration, seen.resume_output = setup.duration, setup.output
         _test(started.workspace, seen)
-        if spec.secrets.names:
-            seen.secrets = ()
         seen.requests = [*seen.requests, *started.workspace.network.requests(phase="test")]
     finally:
         session.launcher.stop(started.running)
@@ -158,7 +170,11 @@ def _test_unprepared(session: Session, spec: WorkspaceSpec, seen: Observation) -
     """
     Run the tests of a repository that has no scripts.
     """
-    workspace = session.workspace(spec, "clean", label="codex-workspace check")
+    try:
+        workspace = session.workspace(spec, "clean", label="codex-workspace check")
+    except ServiceError as error:
+        seen.service_error = error
+        return
     try:
         _test(workspace, seen)
         seen.requests = workspace.network.requests(phase="test")
@@ -356,6 +372,25 @@ def _parse_status(said: str) -> dict[str, str]:
             if part[0] in "RC":
                 next(parts, None)
     return found
+
+
+def _secrets(channel: Channel, spec: WorkspaceSpec, age: float) -> list[tuple[str, str]]:
+    """
+    Return the secrets that are on the disk, each with a path. They are looked for while the
+    workspace still is in the phase that has them.
+    """
+    if not spec.secrets.names:
+        return []
+
+    def run(argv: list[str], data: bytes, timeout: float) -> bytes:
+        return channel.run(argv, cwd="/", input=data, timeout=timeout).stdout_bytes
+
+    with suppress(ExecTimeout):
+        return [
+            (one.secret, one.path)
+            for one in search_workspace(run, spec.secrets, age).found[:_PATHS]
+        ]
+    return []
 
 
 def _requests(session: Session, running: Running) -> list[Request]:

@@ -37,6 +37,9 @@ _ON_DEMAND_ARGS = re.compile(
 )
 """Helpers of build tools, which start again where they are needed."""
 
+_INTERPRETERS = re.compile(r"(?:python|node|ruby|perl|php|java|deno|bun|bash|sh|dotnet)[\d.]*")
+"""Programs whose name says nothing of what they do."""
+
 _STARTS = re.compile(r"\bservice\b|\bstart\b|systemctl|daemon|nohup|setsid|init\.d|&\s*$|& *[;)]")
 """What is in a line that starts something in the background."""
 
@@ -338,6 +341,10 @@ def _is_helper(survivor: Survivor) -> bool:
 
 
 def _declared(survivor: Survivor, seen: Observation) -> bool:
+    if any(port in seen.service_ports for port in survivor.ports):
+        return True
+    if _INTERPRETERS.fullmatch(survivor.name):
+        return False
     wanted = re.compile(rf"(?<![\w-]){re.escape(survivor.name)}(?![\w])")
     return any(wanted.search(command) for command in seen.services)
 

@@ -190,8 +190,10 @@ def _packaged(flavour: str) -> BuildContext:
 
 
 def _runs_in_workspace(path: Path) -> bool:
-    # Compose mounts compose_entry.py, so that setup scripts cannot change it.
-    return path.suffix == ".py" and path.name not in ("network_holder.py", "compose_entry.py")
+    # Compose mounts compose_entry.py, so that setup scripts cannot change it. The host sends
+    # find_values.py when it is needed.
+    others = ("network_holder.py", "compose_entry.py", "find_values.py")
+    return path.suffix == ".py" and path.name not in others
 
 
 def _universal(engine: Engine, output: Output, *, refresh: bool) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..checks.silence import problem_of_silence
 from ..errors import ConfigError
@@ -18,6 +18,9 @@ from ..text.units import parse_duration, parse_size
 from ..unpatched import clock
 from .profiles import ProfileName
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, Methods, PushWhen, RepoConfigMode
+
+if TYPE_CHECKING:
+    from .services import ServiceSpec
 
 __all__ = ["SCOPES", "Config", "check_environment", "check_silence", "check_variable_name"]
 
@@ -41,8 +44,8 @@ class Config:
     name, a path or a mapping of fields; `silence` has the reason for each id;
     durations are in seconds, sizes in bytes; `started` is the start of the run in
     seconds since the epoch; with `renew_cassette`, recording first removes earlier
-    requests of the setup scripts from the cassette; `notes` are lines to show about
-    the repository's file.
+    requests of the setup scripts from the cassette; `services` are in the order in
+    which they start; `notes` are lines to show about the repository's file.
     """
 
     repo: Path | None = None
@@ -75,6 +78,7 @@ class Config:
     # The URL may contain a password.
     upstream_proxy: str = field(default=ENVIRONMENT, repr=False)
     renew_cassette: bool = False
+    services: tuple[ServiceSpec, ...] = ()
     notes: tuple[str, ...] = ()
     started: float = field(default_factory=clock.wall_time)
 
@@ -150,6 +154,8 @@ class Config:
             )
         if "upstream_proxy" in checked:
             _check_upstream(checked["upstream_proxy"], called("upstream-proxy"))
+        if "services" in values:
+            checked["services"] = tuple(values["services"].values())
         return cls(**checked)
 
 

@@ -10,6 +10,7 @@ from ..codex import RUNTIMES
 from ..network.policy_reader import NAMES
 from ..network.rules.policy import HTTPS_ONLY
 from .repo_file import GROUPS, Shape, shape_of, top_level
+from .services import services_schema
 from .sources import FILE
 from .table import Option
 
@@ -62,6 +63,7 @@ def schema() -> dict[str, Any]:
             {name.lower(): {"type": ["string", "number"], "minLength": 1} for name in RUNTIMES}
         ),
     }
+    properties["services"] = services_schema(_mapping)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": FILE,

@@ -24,6 +24,7 @@ from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
 from ..text.yaml_nodes import InvalidYaml, kind_of, line_of, parse_yaml
 from .config import check_environment, check_silence, check_variable_name
+from .services import read_services
 from .sources import Given, Source, Values
 from .table import OPTIONS, Option
 
@@ -152,12 +153,14 @@ class _File:
         for key, name, value in _items(node):
             if name == "runtimes":
                 self._runtimes(value)
+            elif name == "services":
+                self._services(value)
             elif name in GROUPS:
                 self._group(name, value)
             elif name in options:
                 self._option(options[name], name, value)
             else:
-                self._unknown(key, name, [*options, *GROUPS, "runtimes"])
+                self._unknown(key, name, [*options, *GROUPS, "runtimes", "services"])
         return self._values
 
     def _group(self, name: str, node: yaml.Node) -> None:
@@ -270,6 +273,10 @@ class _File:
             text = self._text(f"runtimes.{name}", value, ("text", "a number"))
             variable = f"CODEX_ENV_{name.upper()}_VERSION"
             self._give(f"env.{variable}", text, f"runtimes.{name}", key)
+
+    def _services(self, node: yaml.Node) -> None:
+        for key, service in read_services(node, self._path):
+            self._give(f"services.{service.name}", service, f"services.{service.name}", key)
 
     def _policy(self, option: Option, name: str, node: yaml.MappingNode) -> None:
         fields, lines = fields_of(node, self._path)

@@ -66,6 +66,8 @@ def widenings(values: Values) -> list[Widening]:
         if given.source.kind != "file":
             continue
         name, _, entry = key.partition(".")
+        if name not in by_key:
+            continue  # Services run inside of the workspace, as the tests do.
         if name == "profile":
             effect = _effect_of_profile(given.value, values)
         else:

@@ -13,6 +13,7 @@ from ..network.problems import (
     problems_of,
     setup_warning,
 )
+from ..services.daemons import explain_refusal
 from ..text.phrases import counted, first_line
 from ..workspace.command_log import CommandRecord
 from ..workspace.handle import SetupResult, Workspace, own_requests
@@ -24,6 +25,8 @@ _OUTPUT_LINES = 8
 _PROBLEMS = (4, 3, 2, 1)
 """Problems that are described, as many as there is room for."""
 
+_SERVICES = 20
+_SERVICE_LINES = 5
 _WIDTH = 160
 _ROOM = 30
 """Lines of ours about one failure."""
@@ -76,6 +79,7 @@ def failure_section(
         # The first sentence; what to do is in the error.
         why = workspace.commands.lost.removeprefix("the workspace is lost: ").partition(". ")[0]
         head.append(f"lost: {_cut(why)}")
+    head += _services(workspace, commands)
     room = _ROOM - len(said.splitlines())
     for shown in _PROBLEMS:
         wrong, network = _network(workspace, since.requests, shown)
@@ -104,6 +108,21 @@ def _commands(records: Sequence[CommandRecord], omitted: int, room: int) -> list
         if at == last:
             lines += _output(record, room - len(lines) - 2)
     return lines
+
+
+def _services(workspace: Workspace, records: Sequence[CommandRecord]) -> list[str]:
+    """
+    Return which services have ended, and which servers of setup the last command that failed
+    seems to miss.
+    """
+    lines = [
+        line if line.startswith("  ") else _cut(line)
+        for name in list(workspace.services)[:_SERVICES]
+        for line in workspace.services[name].describe_end(_SERVICE_LINES)
+    ]
+    failed = [one for one in records if not _succeeded(one)][-_COMMANDS:]
+    printed = "\n".join(f"{one.stdout}\n{one.stderr}" for one in failed)
+    return lines + explain_refusal(workspace.setup.missing, printed)
 
 
 def _succeeded(record: CommandRecord) -> bool:

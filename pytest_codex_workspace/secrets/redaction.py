@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
-__all__ = ["MARK", "SHORTEST", "RedactedStream", "Redaction"]
+__all__ = ["MARK", "SHORTEST", "RedactedStream", "Redaction", "forms_of"]
 
 MARK = "***"
 """The text that replaces a secret."""
@@ -33,7 +33,7 @@ class Redaction:
     """
 
     def __init__(self, values: Iterable[str]) -> None:
-        found = {form for value in values for form in _forms(value)}
+        found = {form for value in values for form in forms_of(value)}
         self._forms = sorted(form for form in found if form)
 
     def stream(self) -> RedactedStream:
@@ -125,7 +125,10 @@ class RedactedStream:
         return sorted(spans)
 
 
-def _forms(value: str) -> set[bytes]:
+def forms_of(value: str) -> set[bytes]:
+    """
+    Return the forms of a value that are replaced.
+    """
     whole = value.strip()
     lines = [line.strip() for line in whole.splitlines()]
     texts = {whole, *(line for line in lines if len(line) >= _SHORTEST_LINE)}

@@ -25,6 +25,7 @@ from ..network.messages import request_from
 from ..network.rules.request import Request
 from ..reporting.output import Output
 from ..text.option_names import spell_option
+from ..workspace.handle import Daemon
 from ..workspace.launcher import Launcher, Running
 from .scripts import ScriptRun
 
@@ -154,7 +155,13 @@ class Records:
 
 def _to_dict(run: ScriptRun, kept: int) -> dict[str, Any]:
     requests = [_portable(request) for request in run.requests[:kept]]
-    return {"output": run.output, "duration": run.duration, "requests": requests}
+    daemons = [asdict(one) for one in run.daemons]
+    return {
+        "output": run.output,
+        "duration": run.duration,
+        "requests": requests,
+        "daemons": daemons,
+    }
 
 
 def _portable(request: Request) -> dict[str, Any]:
@@ -170,6 +177,13 @@ def _run_from(values: Mapping[str, Any]) -> ScriptRun:
     right = isinstance(output, str) and isinstance(requests, list)
     if not right or not all(isinstance(one, dict) for one in requests):
         raise ValueError("an output or requests of another type")
+    daemons = tuple(_daemon_from(one) for one in values.get("daemons", ()))
     if not isinstance(duration, float) or not 0 <= duration < _DAYS:
         raise ValueError(f"a duration of {duration!r:.200}")
-    return ScriptRun(output, duration, tuple(request_from(one) for one in requests[:_REQUESTS]))
+    kept = tuple(request_from(one) for one in requests[:_REQUESTS])
+    return ScriptRun(output, duration, kept, daemons=daemons)
+
+
+def _daemon_from(values: Mapping[str, Any]) -> Daemon:
+    ports, sockets = (tuple(values[name]) for name in ("ports", "sockets"))
+    return Daemon(str(values["name"]), str(values["command"]), ports, sockets)

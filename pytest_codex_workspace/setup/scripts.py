@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..codex import INSIDE, RESUME, SETUP
-from ..errors import CodexWorkspaceError, SetupError, WorkspaceLost
+from ..errors import CodexWorkspaceError, ExecTimeout, SetupError, WorkspaceLost
 from ..host.bounded_log import BoundedLog
 from ..host.dirs import cache_dir
 from ..network.matching import Phase
@@ -17,12 +17,15 @@ from ..network.problems import describe_problems, is_problem, list_problems, pro
 from ..network.rules.request import Request
 from ..options.config import Config
 from ..reporting.output import Output
+from ..secrets.search import Search, search_workspace
 from ..secrets.secrets import NO_SECRETS, Secrets
+from ..services.daemons import daemon_warning, list_daemons, without_services
 from ..text.option_names import spell_option
-from ..text.phrases import counted, cut_middle
+from ..text.phrases import counted, cut_middle, first_of
 from ..text.questions import NOBODY_ANSWERS, question_in
 from ..unpatched import clock
 from ..workspace.channel import Channel
+from ..workspace.handle import Daemon
 from ..workspace.launcher import Launcher, Running
 from ..workspace.result import out_of_memory
 from .failed_command import LastFailure, advice_on
@@ -45,6 +48,9 @@ _PROBLEM_LINES = 14
 """Lines about the network in an error; the end of the script's output needs the others."""
 
 _REQUESTS = 500
+_LEFT = 5
+"""Places of secrets that a warning names."""
+
 _LINE_LIMIT = 4096
 _LINES_A_SECOND = 500
 _IDLE = 60.0
@@ -86,12 +92,14 @@ class ScriptRun:
         duration: seconds.
         requests: what it requested.
         log_path: everything that it printed, if it ran on this machine.
+        daemons: what was alive when it ended, servers first.
     """
 
     output: str
     duration: float
     requests: tuple[Request, ...] = ()
     log_path: Path | None = None
+    daemons: tuple[Daemon, ...] = ()
 
 
 class ScriptRunner:
@@ -126,7 +134,7 @@ class ScriptRunner:
                 step.latest = line
 
             try:
-                return run_script(
+                run = run_script(
                     running.channel,
                     script,
                     project=spec.project,
@@ -140,6 +148,51 @@ class ScriptRunner:
             except SetupError as error:
                 error.shown = error.shown and self._output.mode != "quiet"
                 raise
+        run = self._with_daemons(running, phase, run, spec)
+        self._tell_left(running.channel, script, spec, run.duration)
+        return run
+
+    def _with_daemons(
+        self, running: Running, phase: Phase, run: ScriptRun, spec: WorkspaceSpec
+    ) -> ScriptRun:
+        """
+        Return *run* with what it left running, and warn of servers that tests will miss.
+        """
+        daemons = list_daemons(running.channel, spec.secrets.redaction)
+        servers = without_services(daemons, spec.services)
+        if warning := daemon_warning(_SCRIPTS[phase], servers, resume=phase == "resume"):
+            self._output.note(f"warning: {warning}")
+        return replace(run, daemons=daemons)
+
+    def _tell_left(
+        self, channel: Channel, script: str, spec: WorkspaceSpec, duration: float
+    ) -> None:
+        """
+        Warn of secrets that a script has left on the disk: images are copied and shared.
+        """
+        if not spec.secrets.names:
+            return
+
+        def run(argv: list[str], data: bytes, timeout: float) -> bytes:
+            return channel.run(argv, cwd="/", input=data, timeout=timeout).stdout_bytes
+
+        try:
+            search = search_workspace(run, spec.secrets, duration)
+        except (ExecTimeout, OSError) as error:
+            if isinstance(error, WorkspaceLost):
+                raise
+            search = Search(incomplete=str(error).splitlines()[0])
+        if search.found:
+            places = first_of([str(one) for one in search.found], _LEFT)
+            self._output.note(
+                f"warning: {script} left secrets on the disk, and so in the cached image and its "
+                f"copies: {places}; let the script remove them at its end"
+            )
+        if search.incomplete:
+            self._output.note(
+                f"warning: whether {script} left secrets on the disk is not known: "
+                f"{search.incomplete}"
+            )
 
     def _requests(self, running: Running, phase: Phase) -> list[Request]:
         return [one for one in self._launcher.requests(running) if one.phase == phase]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..network.matching import Phase
 from ..network.rules.policy import HTTPS_ONLY, Policy
 from ..options.profiles import SEED, Profile, runtime_variables
 from ..projection.repository import RepositorySnapshot
 from ..secrets.secrets import NO_SECRETS, Secrets
+
+if TYPE_CHECKING:
+    from ..options.services import ServiceSpec
 
 __all__ = ["State", "WorkspaceSpec"]
 
@@ -40,6 +43,7 @@ class WorkspaceSpec:
             replayed, else empty.
         secrets: variables that only its scripts get.
         scope: what keeps its setup from other clones of the repository; see `scope`.
+        services: what runs in it beside the tests, in the order in which they start.
         profile: whose rules it follows.
     """
 
@@ -52,6 +56,7 @@ class WorkspaceSpec:
     setup_cassette_digest: str = ""
     secrets: Secrets = NO_SECRETS
     scope: str = ""
+    services: tuple[ServiceSpec, ...] = ()
     profile: Profile = SEED
 
     @property
@@ -73,6 +78,13 @@ class WorkspaceSpec:
         Return whether setup scripts are part of a workspace in *state*.
         """
         return state != "clean" and self.snapshot.scripts_tree is not None
+
+    def services_in(self, state: State) -> tuple[ServiceSpec, ...]:
+        """
+        Return the services of a workspace in *state*. Before both scripts have run, it has none:
+        what a service needs may not be installed yet.
+        """
+        return () if state in ("clean", "setup") else self.services
 
     def policy_in(self, phase: Phase) -> Policy:
         """

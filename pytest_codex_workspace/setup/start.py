@@ -19,14 +19,17 @@ from ..cache.provenance import CachedSetups
 from ..cache.store import Layer, LayerStore
 from ..codex import workspace_environment
 from ..engine.protocol import Engine
-from ..errors import EngineError
+from ..errors import EngineError, ServiceError
 from ..network.matching import Phase
 from ..network.policy_reader import PolicyLike
 from ..network.rules.policy import Policy
 from ..network.rules.request import Request
 from ..options.profiles import agent_variables
 from ..options.table import CacheMode
+from ..reporting.output import Output
 from ..secrets.secrets import NO_SECRETS
+from ..services.daemons import without_services
+from ..services.service import Service, Services
 from ..workspace.command_log import CommandLog
 from ..workspace.handle import SetupResult, Workspace
 from ..workspace.launcher import Launcher, PhaseRules, PhaseSwitch, Running, UnusableImage
@@ -95,6 +98,7 @@ class WorkspaceStarter:
         read_policy: reads the policies that tests name.
         cache: the cache mode.
         cached_setups: tells of a cached setup before it is used.
+        output: shows services that take long to start.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class WorkspaceStarter:
         read_policy: Callable[[PolicyLike], Policy],
         cache: CacheMode,
         cached_setups: CachedSetups,
+        output: Output,
     ) -> None:
         self._engine = engine
         self._store = store
@@ -117,6 +122,8 @@ class WorkspaceStarter:
         self._read_policy = read_policy
         self._cache = cache
         self._cached_setups = cached_setups
+        self._output = output
+        self._failed_services: list[tuple[WorkspaceSpec, State, ServiceError]] = []
         self._histories: dict[str, _History] = {}
         self._ahead: set[str] = set()
         """Images that were built by `prepare` and not used yet."""
@@ -130,10 +137,15 @@ class WorkspaceStarter:
             state: what it starts from.
 
         Raises:
-            CodexWorkspaceError: a layer could not be built or started.
+            CodexWorkspaceError: a layer could not be built or started, or a service did not
+                become ready.
         """
+        for failed, when, error in self._failed_services:
+            # The next test gets the same error instead of the same minute.
+            if failed == spec and when == state:
+                raise error.with_traceback(None)
         if not spec.runs_scripts(state):
-            return self._start_clean(spec)
+            return self._start_clean(spec, state)
         if state == "miss":
             return self._start_and_set_up(spec)
         return self._start_set_up(spec, state)
@@ -194,12 +206,13 @@ class WorkspaceStarter:
             history = _History(None, run, run.log_path if run else None)
             head = replace(setup, head=spec.snapshot.head)
             launched = replace(launched, layers=(head,))
-            return self._started(spec, launched, _result(setup.key, "miss", history))
+            result = _result(spec, setup.key, "miss", history)
+            return self._started(spec, "ready", launched, result)
 
-    def _start_clean(self, spec: WorkspaceSpec) -> StartedWorkspace:
+    def _start_clean(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
         launched = self._launch(spec, "clean")
         with self._stopped_on_error(launched):
-            return self._started(spec, launched, SetupResult("none"))
+            return self._started(spec, state, launched, SetupResult("none"))
 
     def _start_and_set_up(self, spec: WorkspaceSpec) -> StartedWorkspace:
         """
@@ -214,8 +227,8 @@ class WorkspaceStarter:
             self._builder.settle(running, spec)
             running.channel.kill_all()
             self._launcher.enter(running, "test", spec.policy, spec.cassette)
-            setup = _result(key, "miss", _History(run, None, run.log_path))
-            return self._started(spec, launched, setup)
+            setup = _result(spec, key, "miss", _History(run, None, run.log_path))
+            return self._started(spec, "miss", launched, setup)
 
     def _start_set_up(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
         """
@@ -225,11 +238,11 @@ class WorkspaceStarter:
         with self._stopped_on_error(launched):
             history = self._history_of(spec, launched)
             cache = self._outcome(state, launched)
-            result = _result(launched.layers[-1].key, cache, history)
+            result = _result(spec, launched.layers[-1].key, cache, history)
             # Setup belongs to the log of the workspace in which it ran, resuming to this one's.
             setup = history.setup.requests if history.setup and cache == "off" else ()
             resume = history.resume.requests if history.resume else ()
-            return self._started(spec, launched, result, (*setup, *resume))
+            return self._started(spec, state, launched, result, (*setup, *resume))
 
     def _outcome(self, state: State, launched: _Launched) -> Literal["hit", "miss", "off"]:
         if self._cache == "off":
@@ -325,17 +338,30 @@ class WorkspaceStarter:
     def _started(
         self,
         spec: WorkspaceSpec,
+        state: State,
         launched: _Launched,
         setup: SetupResult,
         before: Sequence[Request] = (),
     ) -> StartedWorkspace:
         running, layer = launched.running, launched.layers[0]
+        services = Services(
+            [
+                Service(one, running.channel, spec.project, spec.secrets)
+                for one in spec.services_in(state)
+            ]
+        )
         variables = agent_variables(spec.profile, spec.env)
         phases = PhaseSwitch(
             running,
             partial(_rules, spec, variables),
             now=_rules(spec, variables, "test"),
+            services=services,
         )
+        try:
+            services.start(self._output)
+        except ServiceError as error:
+            self._failed_services.append((spec, state, error))
+            raise
         workspace = Workspace(
             self._engine,
             running.container,
@@ -349,6 +375,7 @@ class WorkspaceStarter:
             # The values may be read later, when a phase needs them.
             commands=CommandLog(lambda data: spec.secrets.redaction.data(data)),
             phases=phases,
+            services=services,
         )
         return StartedWorkspace(workspace, running, launched.layers, before)
 
@@ -370,7 +397,10 @@ def _rules(spec: WorkspaceSpec, agent: Mapping[str, str], phase: Phase) -> Phase
     )
 
 
-def _result(key: str, cache: Literal["hit", "miss", "off"], history: _History) -> SetupResult:
+def _result(
+    spec: WorkspaceSpec, key: str, cache: Literal["hit", "miss", "off"], history: _History
+) -> SetupResult:
+    daemons = history.setup.daemons if history.setup else ()
     runs = [run for run in (history.setup, history.resume) if run is not None]
     return SetupResult(
         cache,
@@ -379,6 +409,8 @@ def _result(key: str, cache: Literal["hit", "miss", "off"], history: _History) -
         log_path=history.log_path,
         key=key,
         requests=history.setup.requests if history.setup else (),
+        daemons=daemons,
+        missing=without_services(daemons, spec.services),
     )
 
 

@@ -25,10 +25,81 @@ from .process import Process, Pty
 from .result import ExecResult
 from .transfer import pack, unpack
 
-__all__ = ["Command", "SetupResult", "Workspace", "WorkspaceFactory", "own_requests"]
+__all__ = [
+    "Command",
+    "Daemon",
+    "ServiceHandle",
+    "SetupResult",
+    "Workspace",
+    "WorkspaceFactory",
+    "own_requests",
+]
 
 Command = str | Sequence[str | PurePath]
 """A command: text for a bash login shell, or a program with its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """
+    A process that was alive when a setup script ended.
+
+    Attributes:
+        name: the name of its program.
+        command: its command line, cut after 200 characters.
+        ports: the TCP ports on which it listened.
+        sockets: the paths of the sockets on which it listened.
+    """
+
+    name: str
+    command: str = ""
+    ports: tuple[int, ...] = ()
+    sockets: tuple[str, ...] = ()
+
+
+class ServiceHandle(Protocol):
+    """
+    A service of the repository: `services:` in `.codex-workspace.yaml`.
+    """
+
+    @property
+    def running(self) -> bool:
+        """
+        Whether it runs.
+        """
+
+    @property
+    def exit_code(self) -> int | None:
+        """
+        The exit code of its command; `None` while it runs.
+        """
+
+    @property
+    def output(self) -> str:
+        """
+        The last 64 KiB of its output and its errors.
+        """
+
+    def restart(self) -> None:
+        """
+        Stop it, start it again, and wait until it is ready.
+
+        Raises:
+            ServiceError: it cannot be stopped, or does not become ready.
+        """
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """
+        Send SIGTERM, and SIGKILL after *timeout* seconds. Do nothing if it is not running.
+
+        Raises:
+            ServiceError: its command went to the background, where no signal reaches it.
+        """
+
+    def describe_end(self, lines: int = 12) -> list[str]:
+        """
+        Return what to show if it has ended by itself, with the last *lines* of its output.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +119,8 @@ class SetupResult:
             `None` if the file could not be written.
         key: the key of the setup image.
         requests: the network log of `setup-script.sh`, also after a cache hit.
+        daemons: what was still running when `setup-script.sh` ended, servers first.
+        missing: those of `daemons` that listened, and that no service starts again.
     """
 
     cache: Literal["hit", "miss", "off", "none"]
@@ -57,6 +130,8 @@ class SetupResult:
     log_path: Path | None = None
     key: str | None = None
     requests: tuple[Request, ...] = field(default=(), repr=False)
+    daemons: tuple[Daemon, ...] = field(default=(), repr=False)
+    missing: tuple[Daemon, ...] = field(default=(), repr=False)
 
 
 class Workspace:
@@ -70,6 +145,7 @@ class Workspace:
         network: the requests of the workspace, and their verdicts.
         container: the engine's id of its container.
         commands: the last commands that ran in the workspace.
+        services: the services that `.codex-workspace.yaml` declares, by name.
     """
 
     def __init__(
@@ -85,6 +161,7 @@ class Workspace:
         setup: SetupResult,
         network: NetworkLog,
         commands: CommandLog | None = None,
+        services: Mapping[str, ServiceHandle] | None = None,
         phases: PhaseSwitch | None = None,
     ) -> None:
         self._phases = phases
@@ -98,6 +175,7 @@ class Workspace:
         self.setup = setup
         self.network = network
         self.commands = CommandLog() if commands is None else commands
+        self.services = {} if services is None else services
 
     def __repr__(self) -> str:
         project = printable(str(self.project))

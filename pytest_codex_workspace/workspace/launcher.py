@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from ..codex import AGENT, workspace_environment
 from ..engine.diagnose import describe_container
@@ -30,7 +30,7 @@ from ..text.phrases import counted
 from .channel import Channel
 from .limits import UNLIMITED, Limits
 
-__all__ = ["Launcher", "PhaseRules", "PhaseSwitch", "Running", "UnusableImage"]
+__all__ = ["Launcher", "PhaseRules", "PhaseServices", "PhaseSwitch", "Running", "UnusableImage"]
 
 _AGENT = ("python3", "-I", "-S", "-u", AGENT)
 _PIDS = 4096
@@ -77,6 +77,25 @@ class PhaseRules:
     secrets: Secrets = NO_SECRETS
 
 
+class PhaseServices(Protocol):
+    """
+    What runs in a workspace in the phase `test`, and in no other.
+    """
+
+    def suspend(self) -> None:
+        """
+        Note what runs, before every process is ended.
+        """
+
+    def resume(self) -> None:
+        """
+        Start what ran then.
+
+        Raises:
+            ServiceError: a service does not become ready.
+        """
+
+
 class PhaseSwitch:
     """
     Brings a workspace from one phase to another, and knows which one it is in.
@@ -85,11 +104,17 @@ class PhaseSwitch:
         running: the workspace.
         rules: returns the rules of a phase, by name.
         now: the phase in which it is.
+        services: what runs in the phase `test`.
     """
 
     def __init__(
-        self, running: Running, rules: Callable[[Phase], PhaseRules], now: PhaseRules
+        self,
+        running: Running,
+        rules: Callable[[Phase], PhaseRules],
+        now: PhaseRules,
+        services: PhaseServices | None = None,
     ) -> None:
+        self._services = services
         self._running = running
         self.rules = rules
         self.now = now
@@ -114,8 +139,11 @@ class PhaseSwitch:
         Raises:
             WorkspaceLost: the workspace has ended.
             ProxyError: the proxy has ended.
+            ServiceError: a service does not become ready again.
         """
         holder, channel = self._running.holder, self._running.channel
+        if self._services is not None:
+            self._services.suspend()
         channel.kill_all()
         holder.proxy.policy(
             holder.address,
@@ -126,6 +154,8 @@ class PhaseSwitch:
         )
         self._give(rules)
         self.now = rules
+        if self._services is not None and rules.phase == "test":
+            self._services.resume()
 
     def _give(self, rules: PhaseRules) -> None:
         hide = rules.secrets.redaction.data if rules.secrets.names else bytes

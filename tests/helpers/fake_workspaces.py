@@ -31,6 +31,7 @@ from pytest_codex_workspace.in_container import workspace_agent as wire
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.projection.repository import RepositorySnapshot
 from pytest_codex_workspace.reporting.output import Output
+from pytest_codex_workspace.services.daemons import LIST_DAEMONS
 from pytest_codex_workspace.session import Session
 from pytest_codex_workspace.setup.scripts import RUN
 from tests.fakes.engine import FakeEngine
@@ -42,6 +43,8 @@ BASE = "test-base:1"
 AGENT = "/opt/codex/workspace_agent.py"
 HISTORY = "/root/history"
 """A file of the workspace that scripts add a line to."""
+
+MERGED = 'exec 2>&1; exec "$@"'
 
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 _KEY = "-----BEGIN PRIVATE KEY-----\nMIIC\n-----END PRIVATE KEY-----\n"
@@ -118,7 +121,7 @@ class World:
     """
 
     def __init__(self, agent: Callable[..., Any] | None = None) -> None:
-        self._agent = agent or ScriptedAgent
+        self._agent = agent or _Agent
         self.registered: list[tuple[str, str, str | None]] = []
         """Phase, policy and cassette of each workspace that was registered with a proxy."""
         self.trace: list[str] = []
@@ -129,6 +132,12 @@ class World:
         self.shell_results: dict[str, tuple[int, bytes]] = {}
         """Exit code and output of shell commands, by a word in them."""
         self.shell_commands: list[str] = []
+        self.daemons: list[dict[str, Any]] = []
+        """What is alive when a script ends."""
+        self.services: dict[str, int | None] = {}
+        """Exit code of services by command; `None` if they keep running."""
+        self.found_secrets = b'{"found": [], "complete": true}'
+        """What the search for secrets in a workspace answers."""
         self.before_create: Callable[[ImageInfo], None] | None = None
         """Called with the image of which a workspace is about to be created."""
         self.on_call: Callable[[str], None] | None = None
@@ -431,7 +440,10 @@ class _Proxy:
             self._stdout.write(data)
 
 
-class ScriptedAgent:
+_SEARCH = "the search for secrets"
+
+
+class _Agent:
     """
     The agent's side of its protocol, on the files of its container.
     """
@@ -461,6 +473,9 @@ class ScriptedAgent:
             return
         if kind == wire.STDIN_EOF:
             path, data = self._writes.pop(number)
+            if path == _SEARCH:
+                self._finish(number, 0, self._world.found_secrets)
+                return
             self._write(path, data)
             self._answer(wire.DONE, number)
             return
@@ -487,9 +502,39 @@ class ScriptedAgent:
             raise AssertionError(f"the agent of this test does not know frames of type {kind}")
 
     def _exec(self, number: int, request: dict[str, Any]) -> None:
-        code, output = self.run(request["argv"])
+        argv, code, output = request["argv"], 0, b""
+        if argv[-1].endswith("apply_projection.py"):
+            plan = json.loads(self._read("/codex-projection/plan.json") or b"{}")
+            # After setup, the workspace has the commit already.
+            if plan.get("repository") != "":
+                self._note(f"project {plan['head'][:4]}")
+        elif argv[:3] == ["bash", "-c", RUN]:
+            code, output = self._script(argv[4])
+        elif argv[-1] == LIST_DAEMONS:
+            output = json.dumps(self._world.daemons).encode()
+        elif argv[2] == MERGED:
+            self._world.trace.append(f"service:{argv[-1]}")
+            self._answer(wire.STARTED, number, pid=3)
+            self._send(wire.STDOUT, number, b"ready\n")
+            if self._world.services[argv[-1]] is None:
+                return
+            del request["window"]
+            code = self._world.services[argv[-1]] or 0
+        elif argv[:3] == ["python3", "-I", "-S"]:
+            # It ends once it has read its input.
+            self._writes[number] = _SEARCH, b""
+            return
+        elif argv[:3] == ["bash", "--login", "-c"]:
+            self._world.shell_commands.append(argv[-1])
+            results = self._world.shell_results.items()
+            code, output = next((one for word, one in results if word in argv[-1]), (0, b""))
+        else:
+            raise AssertionError(f"the agent of this test does not know the command {argv}")
         if "window" in request:
             self._answer(wire.STARTED, number, pid=2)
+        self._finish(number, code, output)
+
+    def _finish(self, number: int, code: int, output: bytes) -> None:
         self._send(wire.STDERR if code else wire.STDOUT, number, output)
         self._answer(
             wire.EXIT,
@@ -500,24 +545,6 @@ class ScriptedAgent:
             truncated=[False, False],
             timed_out=False,
         )
-
-    def run(self, argv: list[str]) -> tuple[int, bytes]:
-        """
-        Return exit code and output of a command.
-        """
-        if argv[-1].endswith("apply_projection.py"):
-            plan = json.loads(self._read("/codex-projection/plan.json") or b"{}")
-            # After setup, the workspace has the commit already.
-            if plan.get("repository") != "":
-                self._note(f"project {plan['head'][:4]}")
-            return 0, b""
-        if argv[:3] == ["bash", "-c", RUN]:
-            return self._script(argv[4])
-        if argv[:3] == ["bash", "--login", "-c"]:
-            self._world.shell_commands.append(argv[-1])
-            results = self._world.shell_results.items()
-            return next((one for word, one in results if word in argv[-1]), (0, b""))
-        raise AssertionError(f"the agent of this test does not know the command {argv}")
 
     def _script(self, path: str) -> tuple[int, bytes]:
         script = self._world.scripts[path]
@@ -608,6 +635,9 @@ class LocalAgent:
             script = str(self._root / "codex-projection/apply_projection.py")
             target = str(self._root / "workspace" / project)
             request["argv"] = [*request["argv"][:-1], script, target]
+        if kind == wire.EXEC and request["argv"][-1] == LIST_DAEMONS:
+            # The processes of this machine are nobody's daemons.
+            request["argv"] = ["echo", "[]"]
         for field_ in ("path", "cwd"):
             if request.get(field_):
                 request[field_] = str(self._root) + request[field_]

@@ -15,7 +15,13 @@ from pytest_codex_workspace.codex import IMAGE
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.protocol import Engine
 
-PYTEST = (sys.executable, "-u", "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly")
+# Of the installed plugins, these take longer to load than a run takes, and have no effect on it.
+_WITHOUT = ("hypothesispytest", "fakefs", "recording", "requests_mock", "socket", "time_machine")
+ANY_PYTEST = (
+    *(sys.executable, "-u", "-m", "pytest"),
+    *(word for name in _WITHOUT for word in ("-p", f"no:{name}")),
+)
+PYTEST = (*ANY_PYTEST, "-p", "no:cacheprovider", "-p", "no:randomly")
 COMMAND = (sys.executable, "-u", "-m", "pytest_codex_workspace.cli")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 import tarfile
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from pytest_codex_workspace.engine import labels
 
 from ..conftest import commit, init_repo, scripts
-from .runs import PYTEST, objects_of, running, until
+from .runs import ANY_PYTEST, PYTEST, objects_of, running, until
 
 # The script continues when the test lets it, or at once.
 SLOW = """\
@@ -197,8 +196,7 @@ def others(project: Path) -> Path:
 
 
 def run_others(project: Path, *arguments: str) -> tuple[int, str]:
-    command = (sys.executable, "-u", "-m", "pytest", *OPTIONS)
-    with running(*command, *arguments, "test_others.py", cwd=project) as run:
+    with running(*ANY_PYTEST, *OPTIONS, *arguments, "test_others.py", cwd=project) as run:
         code = run.end()
     return code, run.output
 

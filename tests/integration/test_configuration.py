@@ -24,6 +24,7 @@ from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
 from ..conftest import commit, init_repo, scripts
+from .runs import PYTEST
 
 SECRET = "p4ss'w0rd\nof two lines"
 FILE_TEXT = """\
@@ -45,9 +46,8 @@ def run_pytest(where: Path, *arguments: str) -> str:
     """
     Return the output of a run that passes.
     """
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-s"]
     run = subprocess.run(
-        [*command, "--codex-repo=repo", *arguments], cwd=where, text=True, capture_output=True
+        [*PYTEST, "-s", "--codex-repo=repo", *arguments], cwd=where, text=True, capture_output=True
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout

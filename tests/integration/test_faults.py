@@ -79,7 +79,7 @@ def test_kill_9(tmp_path, codex_engine, moment):
     """
     S7: Whenever a run is killed, the next run has a complete setup, and nothing keeps running.
     """
-    big = "head -c 600000000 /dev/urandom >/root/big\n" if moment == "commit" else ""
+    big = "head -c 300000000 /dev/urandom >/root/big\n" if moment == "commit" else ""
     repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(big + SETUP)})
     (tmp_path / "test_it.py").write_text(SLEEPER)
     pause = "--codex-env=PAUSE=300" if moment == "setup" else "--codex-env=PAUSE=0"
@@ -247,8 +247,15 @@ class Meddler:
     from it.
     """
 
-    def __init__(self, engine: Engine, kind: str) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._kind = ""
+        self.struck = True
+
+    def wait_for(self, kind: str) -> None:
+        """
+        Remove the next image of *kind* that is used.
+        """
         self._kind = kind
         self.struck = False
 
@@ -265,24 +272,31 @@ class Meddler:
 
 
 @pytest.mark.promise("S7")
-@pytest.mark.parametrize("kind", ["clean", "setup", "ready"])
-def test_an_image_goes_before_it_is_used(private: PrivateEngine, small_image, tmp_path, kind):
+def test_an_image_goes_before_it_is_used(private: PrivateEngine, small_image, tmp_path):
     """
     S7: Any image that is removed between look-up and start is rebuilt.
     """
-    repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(SETUP, "true\n")})
+    above = {"clean": ("setup", "ready"), "setup": ("ready",), "ready": ()}
+    repos = {kind: _with_resume(tmp_path / kind / "repo") for kind in above}
     with session(private.url, small_image) as made:
-        assert whole(made, repo) == "miss"
-        # What stands on it would keep it.
-        for above in {"clean": ("setup", "ready"), "setup": ("ready",), "ready": ()}[kind]:
-            remove_layers(made.engine, made, repo, above)
+        for kind, repo in repos.items():
+            assert whole(made, repo) == "miss"
+            # What stands on it would keep it.
+            for each in above[kind]:
+                remove_layers(made.engine, made, repo, each)
     with session(private.url, small_image) as made:
-        meddler = Meddler(made.engine, kind)
+        meddler = Meddler(made.engine)
         made.__dict__["engine"] = meddler
+        for kind, repo in repos.items():
+            meddler.wait_for(kind)
 
-        whole(made, repo)
+            whole(made, repo)
 
-        assert meddler.struck
+            assert meddler.struck, kind
+
+
+def _with_resume(where: Path) -> Path:
+    return init_repo(where, {"a": "1", **scripts(SETUP, "true\n")})
 
 
 def remove_layers(engine: Engine, made: Session, repo: Path, kind: str) -> None:
@@ -294,25 +308,31 @@ def remove_layers(engine: Engine, made: Session, repo: Path, kind: str) -> None:
 
 
 @pytest.mark.promise("S7")
-@pytest.mark.parametrize("damage", ["no-python", "foreign", "disk"])
-@pytest.mark.parametrize("resume", [None, "true\n"], ids=["setup", "ready"])
-def test_a_cached_image_is_broken(private: PrivateEngine, small_image, tmp_path, damage, resume):
+def test_a_cached_image_is_broken(private: PrivateEngine, small_image, tmp_path):
     """
     S7: An image from which no workspace starts is reported and rebuilt, and the second run uses
     the new one.
     """
-    repo = init_repo(tmp_path / "repo", {"a": "1", **scripts(SETUP, resume)})
+    repos = {}
+    for damage in ("no-python", "foreign", "disk"):
+        repos[damage, "ready"] = _with_resume(tmp_path / damage / "ready" / "repo")
+        without = tmp_path / damage / "setup" / "repo"
+        repos[damage, "setup"] = init_repo(without, {"a": "1", **scripts(SETUP)})
     with session(private.url, small_image) as made:
-        assert whole(made, repo) == "miss"
+        for repo in repos.values():
+            assert whole(made, repo) == "miss"
         made.isolation.wait_for_cleanup()
-        tag = _newest(made, repo, "ready" if resume else "setup")
-        _damage(private, made.engine, tag, damage)
+        for (damage, kind), repo in repos.items():
+            _damage(private, made.engine, _newest(made, repo, kind), damage)
     with session(private.url, small_image) as made:
-        whole(made, repo)
-        assert any("rebuilt" in line for line in made.said), made.said
+        for case, repo in repos.items():
+            made.said.clear()
+            whole(made, repo)
+            assert any("rebuilt" in line for line in made.said), (case, made.said)
     with session(private.url, small_image) as made:
-        assert whole(made, repo) == "hit"
-        assert not any("rebuilt" in line for line in made.said)
+        for case, repo in repos.items():
+            assert (case, "hit") == (case, whole(made, repo))
+        assert not any("rebuilt" in line for line in made.said), made.said
 
 
 def _newest(made: Session, repo: Path, kind: str) -> str:

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace.engine import labels
-from pytest_codex_workspace.engine.docker.find import find_engine
 from pytest_codex_workspace.projection.repository import open_repository
 
 from ..conftest import init_repo, scripts
-from .runs import heed_signals, objects_of, until
+from .runs import PYTEST, heed_signals, objects_of, until
 
 TEST = """
 import pathlib, time
@@ -54,9 +53,8 @@ def _end_runs():
 
 def start(project: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
     (project / "test_it.py").write_text(TEST.format(body=body))
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly"]
     run = subprocess.Popen(
-        [*command, "--codex-repo=repo", "--codex-image=slim", *arguments, "test_it.py"],
+        [*PYTEST, "--codex-repo=repo", "--codex-image=slim", *arguments, "test_it.py"],
         cwd=project,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -72,12 +70,19 @@ def start(project: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
 )
 def test_after_each_kind_of_end_nothing_is_left(project, engine, body, code):
     """
-    Nothing is left after a pass, a failure or an interruption.
+    Nothing is left after a pass, a failure or an interruption, but the image of a failed
+    workspace that was to be kept, whose name is in the report.
     """
-    run = start(project, body)
+    run = start(project, body, "--codex-keep=failed")
     output = run.communicate(timeout=300)[0]
 
     assert code == run.returncode, output
+    kept = [
+        tag for image in engine.images({labels.KIND: "kept"}) for tag in image.tags if tag in output
+    ]
+    assert len(kept) == (body == "assert False"), output
+    for tag in kept:
+        engine.remove_image(tag)
     assert objects_of(engine, run.pid, "containers") == []
     assert objects_of(engine, run.pid, "networks") == []
     assert "hello from setup" in output
@@ -138,23 +143,6 @@ def test_an_interrupted_command_leaves_nothing(project, engine, line):
     assert objects_of(engine, run.pid, "networks") == []
 
 
-def test_kill_9_leaves_only_a_network_and_the_next_run_takes_it(project, engine):
-    """
-    Containers end by themselves, and the next run removes the network.
-    """
-    run = start(project, "time.sleep(300)")
-    assert until((project / "started").exists, 300)
-    assert objects_of(engine, run.pid, "containers")
-
-    run.kill()
-    run.communicate()
-
-    assert until(lambda: not objects_of(engine, run.pid, "containers"), 30)
-    # A run beside this test may have taken the network already.
-    subprocess.run([sys.executable, "-m", "pytest_codex_workspace.cli", "clean"], check=True)
-    assert objects_of(engine, run.pid, "networks") == []
-
-
 FORWARDER = """
 import socket, sys, threading
 
@@ -208,46 +196,16 @@ def test_an_engine_that_stops_is_a_lost_workspace(project, engine, tmp_path):
     assert objects_of(engine, run.pid, "networks") == []
 
 
-def test_a_failed_workspace_can_be_kept(project, engine):
+def test_xdist_workers_share_a_refreshed_setup(project):
     """
-    A failed workspace is kept as an image, and the report has the command that opens the image.
-    """
-    run = start(
-        project, "codex_workspace.exec('touch /root/seen'); assert 0", "--codex-keep=failed"
-    )
-    output = run.communicate(timeout=300)[0]
-
-    kept = [
-        tag for image in engine.images({labels.KIND: "kept"}) for tag in image.tags if tag in output
-    ]
-    assert len(kept) == 1, output
-    engine.remove_image(kept[0])
-
-
-def test_a_failed_test_shows_what_was_blocked(project):
-    """
-    The report of a failed test has a section with the blocked requests.
-    """
-    run = start(project, "codex_workspace.exec('curl -s http://gone.example/'); assert 0")
-    output = run.communicate(timeout=300)[0]
-
-    assert "codex workspace" in output
-    assert "gone.example" in output
-    assert "plain-http" in output
-
-
-@pytest.mark.parametrize("mode", ["auto", "refresh"])
-def test_xdist_workers_share_one_setup(project, engine, mode):
-    """
-    Each setup image is built once in a run, and the counts are summed up.
+    With `refresh`, too, a setup image is built once in a run, and the counts are summed up.
     """
     (project / "test_it.py").write_text(
         "import pytest\n@pytest.mark.parametrize('n', range(4))\n"
         "def test_it(codex_workspace, n):\n    assert codex_workspace.exec('true').ok\n"
     )
-    command = [sys.executable, "-m", "pytest", "-n2", "--codex-repo=repo", "--codex-image=slim"]
     run = subprocess.run(
-        [*command, f"--codex-cache={mode}"],
+        [*PYTEST, "-n2", "--codex-repo=repo", "--codex-image=slim", "--codex-cache=refresh"],
         cwd=project,
         capture_output=True,
         text=True,
@@ -337,7 +295,17 @@ def test_a_missing_base_image_is_explained(tmp_path):
     assert "Traceback" not in run.stderr
 
 
-def test_without_a_cache_layers_last_as_long_as_they_are_needed(project):
+def test_a_required_cache(project):
+    """
+    `require` fails on a miss and says how to build the image.
+    """
+    required = start(project, "pass", "--codex-cache=require").communicate(timeout=300)[0]
+
+    assert "CacheMiss" in required
+    assert "--codex-cache=auto" in required
+
+
+def test_without_a_cache_nothing_is_left(project, engine):
     """
     With `off`, a workspace that ends removes its own layers, but not those of the next one.
     """
@@ -346,9 +314,9 @@ def test_without_a_cache_layers_last_as_long_as_they_are_needed(project):
         "def test_2(codex_proxy): codex_proxy.wait_for_cleanup()\n"
         "def test_3(codex_workspace): assert codex_workspace.setup.cache == 'off'\n"
     )
-    command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "--codex-repo=repo"]
+    own = {labels.REPO: open_repository(project / "repo", environ=os.environ).identity}
     run = subprocess.run(
-        [*command, "--codex-image=slim", "--codex-cache=off"],
+        [*PYTEST, "--codex-repo=repo", "--codex-image=slim", "--codex-cache=off"],
         cwd=project,
         capture_output=True,
         text=True,
@@ -356,28 +324,4 @@ def test_without_a_cache_layers_last_as_long_as_they_are_needed(project):
     )
 
     assert run.returncode == 0, run.stdout
-
-
-def test_an_expired_or_required_cache(tmp_path, project):
-    """
-    `require` fails on a miss and says how to build the image; `off` leaves nothing behind.
-    """
-    engine = find_engine()
-    own = {
-        labels.KIND: "setup",
-        labels.REPO: open_repository(project / "repo", environ=os.environ).identity,
-    }
-    before = {image.id for image in engine.images(own)}
-    required = start(project, "pass", "--codex-cache=require").communicate(timeout=300)[0]
-    off = start(
-        project, "assert codex_workspace.setup.cache == 'off'", "--codex-cache=off"
-    ).communicate(timeout=300)[0]
-    after = {image.id for image in engine.images(own)}
-    temporary = engine.images({**own, labels.KIND: "temporary"})
-    engine.close()
-
-    assert "CacheMiss" in required
-    assert "--codex-cache=auto" in required
-    assert "1 passed" in off, off
-    assert before == after
-    assert temporary == []
+    assert engine.images(own) == []

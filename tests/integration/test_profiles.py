@@ -12,6 +12,7 @@ import pytest
 
 from pytest_codex_workspace.options.sources import ResolvedOptions
 from pytest_codex_workspace.reporting.output import Output
+from pytest_codex_workspace.secrets.search import search_container, search_files, search_image
 from pytest_codex_workspace.session import Session
 
 from ..conftest import init_repo, scripts
@@ -105,3 +106,38 @@ def test_an_option_beats_the_profile(tmp_path, pip_index):
         ws.network.assert_blocked(reason="method-not-allowed", method="POST")
         assert ws.exec("echo $CODEX_ENV_NODE_VERSION $CODEX_ENV_GO_VERSION").stdout == "24 1.25.1\n"
         assert ws.exec("echo ${CODEX_CI-none}").stdout == "none\n"
+
+
+@pytest.mark.promise("S5", "S7")
+@pytest.mark.slow
+def test_secrets_prove_themselves(tmp_path, monkeypatch, small_image):
+    """
+    S5, S7: A secret that a script uses is in no layer, label, log or record of its image; one that
+    it leaves on the disk is reported with its path, and found in the exported image.
+    """
+    monkeypatch.setenv("CODEX_TEST_TOKEN", TOKEN)
+    leave = 'mkdir -p ~/.docker && printf "me:%s" "$CODEX_TEST_TOKEN" | base64 >~/.docker/a.json'
+    use = "python3 -c \"import socket; socket.getaddrinfo('$CODEX_TEST_TOKEN.test', 1)\" || true\n"
+    script = f'{use}echo "$CODEX_TEST_TOKEN"\n[ -z "$LEAVE" ] || {{ {leave}; }}\n'
+    repo = init_repo(tmp_path / "repo", scripts(script))
+    said: list[str] = []
+    options = {"image": small_image, "secret": ["CODEX_TEST_TOKEN"], "network_setup": "offline"}
+    with session(said, repo, **options) as made:
+        spec = made.spec(made.repository(repo), {"LEAVE": ""})
+        ws = made.workspace(spec, "setup")
+        assert "***\n" in ws.setup.output
+        image = made.engine.container(ws.container).image
+        assert search_image(made.engine, image, made.secrets).clean
+        assert search_files([ws.setup.log_path, repo], made.secrets).clean
+        assert "left secrets" not in "\n".join(said)
+
+        spec = made.spec(made.repository(repo), {"LEAVE": "1"})
+        ws = made.workspace(spec, "miss")
+        assert [line for line in said if "left secrets" in line] == [
+            "codex: warning: codex-workspace-scripts/setup-script.sh left secrets on the disk, and "
+            "so in the cached image and its copies: CODEX_TEST_TOKEN in /root/.docker/a.json; let "
+            "the script remove them at its end"
+        ]
+        found = search_container(made.engine, ws.container, made.secrets)
+        assert [str(one) for one in found.found] == ["CODEX_TEST_TOKEN in /root/.docker/a.json"]
+        assert not found.incomplete

@@ -32,13 +32,21 @@ SETUP = "echo setup begins\nseq 1000 >/root/state\n"
 RAN, USED = "setup ran and is cached now", "the cached setup was used"
 
 
-@pytest.fixture
-def registry(tmp_path):
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
     """
-    Start a registry on loopback.
+    Start a registry on loopback. Layers that one test has uploaded need not be compressed again.
     """
-    with local_registry(tmp_path / "registry") as running_one:
+    with local_registry(tmp_path_factory.mktemp("registry")) as running_one:
         yield running_one
+
+
+@pytest.fixture
+def fleet() -> str:
+    """
+    Return the name of a repository in the registry for this test alone.
+    """
+    return f"fleet-{secrets.token_hex(4)}"
 
 
 @pytest.fixture
@@ -94,13 +102,13 @@ def machine(codex_engine, small_image, repo) -> Iterator[Machine]:
 
 
 @pytest.mark.promise("S7")
-def test_a_fleet_sets_up_once(machine, registry, repo, tmp_path, small_image):
+def test_a_fleet_sets_up_once(machine, registry, fleet, repo, tmp_path, small_image):
     """
     S7: A machine with another authority uses the setup of the first machine.
     """
-    shared = f"--cache-registry={registry.address}/fleet"
+    shared = f"--cache-registry={registry.address}/{fleet}"
     assert RAN in machine.run(shared)
-    (tag,) = registry.tags("fleet")
+    (tag,) = registry.tags(fleet)
     machine.forget()
     assert machine.engine.image(f"{IMAGE}:{tag}") is None
     other = Machine(machine.engine.url, small_image, tmp_path / "other-home", repo)
@@ -120,11 +128,11 @@ def test_a_fleet_sets_up_once(machine, registry, repo, tmp_path, small_image):
 
 
 @pytest.mark.promise("S14")
-def test_a_foreign_setup_trusts_us(machine, registry, repo, tmp_path, small_image):
+def test_a_foreign_setup_trusts_us(machine, registry, fleet, repo, tmp_path, small_image):
     """
     S14: A client trusts our proxy in an image that was made behind another proxy.
     """
-    machine.run(f"--cache-registry={registry.address}/fleet")
+    machine.run(f"--cache-registry={registry.address}/{fleet}")
     machine.forget()
     (tmp_path / "test_it.py").write_text(
         "def test_it(codex_workspace):\n"
@@ -143,7 +151,7 @@ def test_a_foreign_setup_trusts_us(machine, registry, repo, tmp_path, small_imag
         f"--codex-engine={machine.engine.url}",
         f"--codex-image={small_image}",
         f"--codex-repo={repo}",
-        f"--codex-cache-registry={registry.address}/fleet",
+        f"--codex-cache-registry={registry.address}/{fleet}",
     )
     home = tmp_path / "other-home"
     env = {"XDG_CACHE_HOME": str(home), "XDG_DATA_HOME": str(home / "data")}
@@ -154,13 +162,13 @@ def test_a_foreign_setup_trusts_us(machine, registry, repo, tmp_path, small_imag
 
 
 @pytest.mark.promise("S7")
-def test_read_only(machine, registry):
+def test_read_only(machine, registry, fleet):
     """
     S7: With `--cache-push=never`, the registry is read but not written.
     """
-    machine.run(f"--cache-registry={registry.address}/fleet", "--cache-push=never")
+    machine.run(f"--cache-registry={registry.address}/{fleet}", "--cache-push=never")
 
-    assert [] == registry.tags("fleet")
+    assert [] == registry.tags(fleet)
 
 
 @pytest.mark.promise("S7")
@@ -205,10 +213,10 @@ def test_a_registry_that_says_nothing(machine):
     assert 1 == output.count("warning: shared cache")
 
 
-def _damage(machine: Machine, registry: LocalRegistry, tag: str, damage: str) -> None:
-    manifest = registry.manifest("fleet", tag)
+def _damage(machine: Machine, registry: LocalRegistry, fleet: str, tag: str, damage: str) -> None:
+    manifest = registry.manifest(fleet, tag)
     if damage == "another":
-        reference = f"{registry.address}/fleet:{tag}"
+        reference = f"{registry.address}/{fleet}:{tag}"
         base = min(machine.engine.images({labels.KIND: "base"}), key=lambda one: one.size)
         machine.engine.tag(base.id, reference)
         machine.engine.push(reference, lambda _: None)
@@ -222,17 +230,17 @@ def _damage(machine: Machine, registry: LocalRegistry, tag: str, damage: str) ->
 
 
 @pytest.mark.promise("S7")
-def test_a_corrupt_image(machine, registry):
+def test_a_corrupt_image(machine, registry, fleet):
     """
     S7: An image that does not match its digest, or is another image, is not used; setup runs
     locally.
     """
-    shared = f"--cache-registry={registry.address}/fleet"
+    shared = f"--cache-registry={registry.address}/{fleet}"
     machine.run(shared)
-    (tag,) = registry.tags("fleet")
+    (tag,) = registry.tags(fleet)
     for damage in ("layer", "manifest", "another"):
         # A damaged one is replaced in the registry.
-        _damage(machine, registry, tag, damage)
+        _damage(machine, registry, fleet, tag, damage)
         machine.forget()
 
         output = machine.run(shared)
@@ -244,11 +252,11 @@ def test_a_corrupt_image(machine, registry):
 
 
 @pytest.mark.promise("S7")
-def test_one_that_is_too_old(machine, registry):
+def test_one_that_is_too_old(machine, registry, fleet):
     """
     S7: An image that is too old is not used, and is replaced by the new one.
     """
-    shared = f"--cache-registry={registry.address}/fleet"
+    shared = f"--cache-registry={registry.address}/{fleet}"
     machine.run(shared)
     before = {blob.parent.name for blob in registry.blobs()}
     machine.forget()
@@ -426,7 +434,7 @@ def test_a_new_authority_keeps_the_cache(machine, repo, tmp_path, small_image):
 
 
 @pytest.mark.promise("S7")
-def test_a_registry_cannot_send_without_end(codex_engine, registry):
+def test_a_registry_cannot_send_without_end(codex_engine, registry, fleet):
     """
     S7: A download ends at its limit.
     """
@@ -436,7 +444,7 @@ def test_a_registry_cannot_send_without_end(codex_engine, registry):
         member.size = 5_000_000
         tar.addfile(member, io.BytesIO(os.urandom(member.size)))
     layer.seek(0)
-    reference = f"{registry.address}/fleet:setup-{secrets.token_hex(12)}"
+    reference = f"{registry.address}/{fleet}:setup-{secrets.token_hex(12)}"
     try:
         codex_engine.import_image(layer, tag=reference, changes=['CMD ["x"]'])
         codex_engine.push(reference, lambda _: None)

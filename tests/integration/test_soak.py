@@ -19,7 +19,7 @@ from ..conftest import init_repo, scripts
 from .runs import objects_of, running, until
 
 PROCESSES = 4
-WORKSPACES = int(os.environ.get("CODEX_SOAK", "100"))
+WORKSPACES = int(os.environ.get("CODEX_SOAK", "60"))
 KILLS = 6
 
 # Half-way and at the end it tells what the process holds.

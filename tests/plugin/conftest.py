@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Hypothesis's plugin imports this at the end of each run that pytester starts in this process, and
+# pytester unloads what was not loaded before.
+import hypothesis.internal.observability  # noqa: F401
 import pytest
 
 

@@ -31,6 +31,10 @@ def handle(ws: Workspace, factory: WorkspaceFactory) -> None:
     ws.upload(Path("x"), "y")
     ws.download("y", "x")
     setup: SetupResult = ws.setup
+    ports: list[int] = [port for one in setup.missing for port in one.ports]
+    alive: bool = ws.services["redis"].running or "ready" in ws.services["redis"].output
+    ws.services["redis"].restart()
+    repr((ports, alive))
     log: NetworkLog = ws.network
     found: list[Request] = log.requests(host="example.com", verdict="blocked")
     log.assert_requested(count=1, path__regex="^/")

@@ -23,7 +23,7 @@ ADDONS = "proxy_addons"
 WIDEST = 12
 """Modules that a folder may have, `__init__` and `__main__` aside."""
 
-WIDER = {f"{PACKAGE}/cli": 27}  # One module for each command, and what they share.
+WIDER = {f"{PACKAGE}/cli": 29}  # One module for each command, and what they share.
 """Folders that may have more, each with its limit."""
 
 UNTESTED = {
@@ -110,6 +110,8 @@ UNTESTED = {
 """Modules without a test of their name, each with the reason."""
 
 SHARED_NAMES = {
+    "Found": "a command of a script, and a secret on a disk",
+    "TestCommand": "one that is configured, and one that a draft suggests",
     "Failure": "programs of one file each, which share nothing",
     "certificates": "a check of the doctor has the name of what it looks at",
     "decode": "frames of the agent, lines of the proxy: two protocols",

@@ -24,6 +24,7 @@ def test_every_error_has_the_common_base_class(name):
         ("EngineUnavailable", ConnectionError),
         ("ImageBuildError", RuntimeError),
         ("ProjectionError", ValueError),
+        ("ServiceError", RuntimeError),
         ("SetupError", RuntimeError),
         ("ExecError", RuntimeError),
         ("ExecTimeout", TimeoutError),

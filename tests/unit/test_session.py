@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -125,6 +126,30 @@ def test_phases_of_a_workspace_with_the_real_agent(tmp_path, monkeypatch):
         *(("resume", "offline"), ("setup", "codex-setup"), ("test", "open")),
     ] == [(phase, policy) for phase, policy, _ in world.registered]
     assert [] == world.leftovers()
+
+
+@pytest.mark.parametrize(
+    ("found", "complete", "notes"),
+    [
+        ([], "true", []),
+        ([["T", "content", "/root/.npmrc"]], "true", ["setup-script.sh", "from-cache-script.sh"]),
+        ([], "false", ["not known", "not known"]),
+    ],
+)
+def test_secrets_that_a_script_leaves_on_the_disk(world, monkeypatch, found, complete, notes):
+    """
+    Each script that has them is searched after, once: not when its layer is used again.
+    """
+    monkeypatch.setenv("T", "geheim-7")
+    world.found_secrets = f'{{"found": {json.dumps(found)}, "complete": {complete}}}'.encode()
+    with world.session(secret=("T",)) as session:
+        bring_up(session)
+        bring_up(session)
+
+    shown = [line for line in world.shown if "secrets on the disk" in line]
+    assert len(notes) == len(shown)
+    assert all(word in line for word, line in zip(notes, shown, strict=True))
+    assert all("T in /root/.npmrc; let the script" in line for line in shown if found)
 
 
 @pytest.mark.parametrize(

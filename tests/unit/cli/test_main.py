@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pytest_codex_workspace.cli.main import main
+from pytest_codex_workspace.cli.main import command_parser, main
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.docker import find
 from tests.fakes.engine import FakeEngine
@@ -105,6 +105,22 @@ def test_each_help_begins_with_a_sentence_and_has_an_example(path):
     assert re.match(r"[A-Z][^\n]*\.\n\n" if path else "[A-Z]", rest)
     assert f"codex-workspace {' '.join(path)}" in rest
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_command_is_the_same_without_the_others(capsys):
+    """
+    The parser for one command knows no other, and shows the same help.
+    """
+    whole = command_parser()
+    for name in {path[0] for path in all_commands()}:
+        shown = []
+        for parser in (command_parser(name), whole):
+            with pytest.raises(SystemExit):
+                parser.parse_args([name, "--help"])
+            shown.append(capsys.readouterr().out)
+        assert shown[0] == shown[1]
+    with pytest.raises(SystemExit):
+        command_parser("run").parse_args(["clean"])
 
 
 def test_without_a_command_the_help_is_an_error(capsys):

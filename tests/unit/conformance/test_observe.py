@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from pytest_codex_workspace.conformance.observe import exported_by, observe
 from pytest_codex_workspace.conformance.project_tests import ProjectTests
 from pytest_codex_workspace.errors import SetupError
 
-from ...helpers.fake_workspaces import Script, ScriptedAgent, StubProjection, World, snapshot
+from ...helpers.fake_workspaces import Script, StubProjection, World, _Agent, snapshot
 
 pytestmark = pytest.mark.usefixtures("cache_home", "_stubs")
 
@@ -26,23 +27,27 @@ SERVER = {
 }
 
 
-class Agent(ScriptedAgent):
+class Agent(_Agent):
     """
     An agent that knows what a check asks inside. `World.shell_results` has the answers.
     """
 
-    def run(self, argv: list[str]) -> tuple[int, bytes]:
-        """
-        Return exit code and output of a command.
-        """
+    def _exec(self, number: int, request: dict[str, Any]) -> None:
+        result = self._result(request["argv"])
+        if result is None:
+            super()._exec(number, request)
+        else:
+            self._finish(number, *result)
+
+    def _result(self, argv: list[str]) -> tuple[int, bytes] | None:
         if argv[-2:-1] == ["bash"]:
             return 0, argv[-1].encode()  # Any shell finds the program.
         looks = argv[:3] == ["python3", "-I", "-c"]
-        if looks or argv[0] == "git" or argv[:2] == ["bash", "-lc"]:
-            key = argv[4] if looks else "git" if argv[0] == "git" else argv[-1].strip()
-            self._world.trace.append(key)
-            return self._world.shell_results.get(key, (0, b"{}" if looks else b""))
-        return super().run(argv)
+        if not looks and argv[0] != "git" and argv[:2] != ["bash", "-lc"]:
+            return None
+        key = argv[4] if looks else "git" if argv[0] == "git" else argv[-1].strip()
+        self._world.trace.append(key)
+        return self._world.shell_results.get(key, (0, b"{}" if looks else b""))
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_the_schema_has_every_key_and_no_other() -> None:
     """
     found = schema()
 
-    assert {*top_level(), *GROUPS, "runtimes"} == set(found["properties"])
+    assert {*top_level(), *GROUPS, "runtimes", "services"} == set(found["properties"])
     for name, group in GROUPS.items():
         forms = found["properties"][name].get("anyOf", [found["properties"][name]])
         assert set(group.below) == set(forms[-1]["properties"])

@@ -9,7 +9,7 @@ from pytest_codex_workspace.network.log import NetworkLog
 from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.reports.section import failure_section
 from pytest_codex_workspace.workspace.command_log import CommandLog
-from pytest_codex_workspace.workspace.handle import SetupResult, Workspace
+from pytest_codex_workspace.workspace.handle import Daemon, SetupResult, Workspace
 from pytest_codex_workspace.workspace.paths import bind
 from pytest_codex_workspace.workspace.result import ExecResult
 
@@ -24,7 +24,9 @@ def blocked(phase: str = "test", host: str = "a.example") -> Request:
     )
 
 
-def workspace(commands: CommandLog, requests: Any = list, setup: Any = None) -> Workspace:
+def workspace(
+    commands: CommandLog, requests: Any = list, setup: Any = None, services: Any = None
+) -> Workspace:
     """
     Return a workspace without a container.
     """
@@ -38,6 +40,7 @@ def workspace(commands: CommandLog, requests: Any = list, setup: Any = None) -> 
         setup=setup or SetupResult("hit"),
         network=NetworkLog(requests),
         commands=commands,
+        services=services,
     )
 
 
@@ -152,3 +155,60 @@ def test_a_lost_workspace_and_proxy_are_said() -> None:
     text = failure_section(workspace(log, lost), "x")
     assert "lost: The container was removed.\n" in text
     assert "no network log: The proxy has ended.\n" in text
+
+
+class EndedService:
+    """
+    A service that has ended, if *code* is given.
+    """
+
+    def __init__(self, code: int | None = None) -> None:
+        self.code = code
+
+    def describe_end(self, lines: int) -> list[str]:
+        if self.code is None:
+            return []
+        output = [f"  | line {number}" for number in range(9)][-lines:]
+        return [
+            f"the service db ended with exit code {self.code}",
+            "the end of its output:",
+            *output,
+        ]
+
+
+def test_a_service_that_has_ended_is_named_with_its_last_lines() -> None:
+    """
+    One that runs is not.
+    """
+    log = CommandLog()
+    ran(log, "make test", 1)
+
+    found = failure_section(
+        workspace(log, services={"web": EndedService(), "db": EndedService(139)}), "by hand"
+    )
+
+    assert found.splitlines()[:9] == [
+        "<Workspace /workspace/demo at aaaaaaaaaaaa in cccccccccccc>, cache hit",
+        "the service db ended with exit code 139",
+        "the end of its output:",
+        *(f"  | line {number}" for number in range(4, 9)),
+        "exit code 1 after 0.2 s: make test",
+    ]
+
+
+def test_a_server_of_setup_that_a_command_misses_is_named() -> None:
+    """
+    Only if a command failed, and for that reason.
+    """
+    redis = Daemon("redis-server", "redis-server", (6379,))
+    setup = SetupResult("hit", daemons=(redis,), missing=(redis,))
+    refused = "connect ECONNREFUSED 127.0.0.1:6379"
+    words = "redis-server (port 6379), which setup had started, is gone"
+    for code, err, explained in ((1, refused, True), (0, refused, False), (1, "E: no", False)):
+        log = CommandLog()
+        ran(log, "npm test", code, err=err)
+
+        text = failure_section(workspace(log, setup=setup), "by hand")
+
+        assert explained == (words in text)
+        assert explained == ("services: {redis-server:" in text)

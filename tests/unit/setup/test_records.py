@@ -14,8 +14,9 @@ from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.setup.records import RECORD, Record
 from pytest_codex_workspace.setup.scripts import ScriptRun
+from pytest_codex_workspace.workspace.handle import Daemon
 
-from ...helpers.fake_workspaces import ScriptedAgent, StubProjection, World, snapshot, tar_of
+from ...helpers.fake_workspaces import StubProjection, World, _Agent, snapshot, tar_of
 
 REQUEST = Request(
     1, 2.0, "setup", "GET", "https", "h", 443, "/", "https://h/", 200, 3, 0.1, "allowed",
@@ -27,8 +28,19 @@ def test_a_record_is_read_as_it_was_written():
     """
     Bodies of requests, if they are kept, included. A run is optional.
     """
-    for record in (Record(), Record(ScriptRun("out\udce4", 1.5, (REQUEST,)), ScriptRun("", 0.0))):
+    daemons = (Daemon("db", "db -x", (1, 2), ("/s",)), Daemon("sleep"))
+    run = ScriptRun("out\udce4", 1.5, (REQUEST,), daemons=daemons)
+    for record in (Record(), Record(run, ScriptRun("", 0.0))):
         assert record == Record.from_bytes(record.to_bytes())
+
+
+def test_a_record_of_an_earlier_version_has_no_daemons():
+    """
+    It is used all the same.
+    """
+    data = json.dumps({"setup": RUN, "resume": None}).encode()
+
+    assert Record(ScriptRun("", 1.0)) == Record.from_bytes(data)
 
 
 def test_a_record_has_a_limit(monkeypatch):
@@ -58,6 +70,8 @@ RUN = {"output": "", "duration": 1.0, "requests": []}
         {"setup": {**RUN, "duration": float("nan")}, "resume": None},
         {"setup": {**RUN, "duration": "1"}, "resume": None},
         {"setup": {**RUN, "requests": {}}, "resume": None},
+        {"setup": {**RUN, "daemons": [{"name": "db"}]}, "resume": None},
+        {"setup": {**RUN, "daemons": 1}, "resume": None},
         {"setup": {**RUN, "requests": [{}]}, "resume": None},
         {"setup": {**RUN, "requests": [{"verdict": "allowed"}]}, "resume": None},
         {"setup": {**RUN, "requests": [1]}, "resume": None},
@@ -73,7 +87,7 @@ def test_another_text_is_refused(values):
         Record.from_bytes(b"[" * 100_000)
 
 
-class Forger(ScriptedAgent):
+class Forger(_Agent):
     """
     An agent that setup has replaced: it tells of no request, and changes the file itself.
     """

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +17,12 @@ from pytest_codex_workspace.errors import (
     CodexWorkspaceError,
     EngineError,
     SecretError,
+    ServiceError,
     SetupError,
     WorkspaceLost,
 )
 from pytest_codex_workspace.host.dirs import cache_dir
+from pytest_codex_workspace.options.services import ReadyWhen, ServiceSpec
 from pytest_codex_workspace.unpatched import clock
 
 from ...helpers.fake_workspaces import BASE, HISTORY, StubProjection, World, snapshot
@@ -286,6 +289,74 @@ def test_another_session_is_running_setup(world, state, mode, expected):
 def bring_up_alone(world):
     with world.session() as session:
         bring_up(session)
+
+
+READY = ReadyWhen(output="ready")
+DB = ServiceSpec("db", ("db",), READY, repository=Path("/r"))
+WEB = ServiceSpec("web", ("web",), READY, repository=Path("/r"), after=("db",))
+OTHER = ServiceSpec("other", ("other",), READY, repository=Path("/elsewhere"))
+
+
+def test_services_run_where_both_scripts_have_run(warm):
+    """
+    In the order of their list, and only those of the repository itself. The layers are the same,
+    and none is built with a service running in it.
+    """
+    warm.services = {"db": None, "web": None}
+    with warm.session(services=(DB, OTHER, WEB)) as session:
+        for state in ("ready", "hit", "miss", "setup", "clean"):
+            ws = bring_up(session, state)
+            names = ["db", "web"] if state in ("ready", "hit", "miss") else []
+            assert names == list(ws.services)
+            assert all(one.running for one in ws.services.values())
+            session.stop(ws)
+
+        both = "service:db service:web"
+        assert f"{both} {both} setup.sh {both}" == " ".join(warm.trace)
+        without = session.workspace(session.spec(snapshot(scripts_tree=None), {}), "ready")
+        assert ["db", "web"] == list(without.services)
+        assert "none" == without.setup.cache
+
+
+def test_a_failed_service_ends_its_workspace_and_is_remembered(warm):
+    """
+    The next test gets the same error at once. A workspace with another environment tries again.
+    """
+    warm.services = {"db": 3, "web": None}
+    with warm.session(services=(DB, WEB)) as session:
+        for _ in range(2):
+            with pytest.raises(ServiceError, match="the service db ended with exit code 3"):
+                bring_up(session)
+        assert ["service:db"] == warm.trace
+        assert [] == session.running()
+
+        warm.services["db"] = None
+        spec = session.spec(snapshot(), {"A": "1"})
+        assert session.workspace(spec, "clean").services == {}
+        assert 2 == len(session.workspace(spec, "ready").services)
+
+
+def test_servers_that_setup_left_are_told_and_kept(world):
+    """
+    A warning follows the script. A later run, which uses the cached setup, knows them too.
+    """
+    world.daemons = [
+        {"argv": ["/usr/bin/redis-server", "*:6379"], "at": [6379]},
+        {"argv": ["db"], "at": [5]},
+        {"argv": ["sleep", "9"], "at": []},
+    ]
+    world.services = {"db": None}
+    for cache in ("miss", "hit"):
+        with world.session(services=(DB,)) as session:
+            setup = bring_up(session).setup
+        assert cache == setup.cache
+        assert ["redis-server", "db", "sleep"] == [one.name for one in setup.daemons]
+        assert [(6379,)] == [one.ports for one in setup.missing]
+
+    told = [line for line in world.shown if " left " in line]
+    assert 2 == len(told)
+    assert f"codex: warning: {SETUP} left redis-server (port 6379) running: as in Codex" in told[0]
+    assert f"codex: warning: {RESUME} left redis-server (port 6379) running: whether" in told[1]
 
 
 def test_every_state_and_mode_is_in_every_table():

@@ -1,0 +1,1 @@
+"""Drafts of setup scripts and of `.codex-workspace.yaml`, from lock files and tool files."""

@@ -1,0 +1,111 @@
+"""What a draft consists of. Everything in it names the file that it comes from."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["Draft", "Hint", "Install", "ServiceDraft", "Setting", "TestCommand", "in_folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """
+    Commands that install what a repository needs, in both scripts.
+
+    Attributes:
+        source: the file that asks for it.
+        lines: lines of bash.
+        note: what to know about them; empty if nothing.
+    """
+
+    source: str
+    lines: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """
+    A version of a runtime, or a variable.
+    """
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDraft:
+    """
+    A service that others describe for Docker.
+
+    Attributes:
+        name: its name.
+        package: the Debian package of its program.
+        command: starts it.
+        port: the port on which it listens.
+        source: the file that describes it.
+    """
+
+    name: str
+    package: str
+    command: str
+    port: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """
+    Something that a person has to decide: a comment in `setup-script.sh`.
+
+    Attributes:
+        source: the file that it comes from.
+        text: a sentence.
+        lines: lines of bash that may be needed, as comments.
+    """
+
+    source: str
+    text: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TestCommand:
+    """
+    A command that runs tests of the repository.
+    """
+
+    __test__ = False  # Not a class of tests, whatever pytest makes of its name.
+
+    command: str
+    source: str
+
+
+@dataclass(slots=True)
+class Draft:
+    """
+    All that was found in a tree.
+    """
+
+    installs: list[Install] = field(default_factory=list)
+    runtimes: list[Setting] = field(default_factory=list)
+    env: list[Setting] = field(default_factory=list)
+    services: list[ServiceDraft] = field(default_factory=list)
+    hints: list[Hint] = field(default_factory=list)
+    tests: list[TestCommand] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        has_lines = any(one.lines for one in self.hints)
+        return bool(self.installs or self.runtimes or self.env or self.services or has_lines)
+
+
+def in_folder(folder: str, lines: Sequence[str]) -> tuple[str, ...]:
+    """
+    Return lines of bash that run in a folder, which is empty for the top.
+    """
+    if not folder:
+        return tuple(lines)
+    return (f"(cd {shlex.quote(folder)} && {' && '.join(lines)})",)

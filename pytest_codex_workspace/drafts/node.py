@@ -1,0 +1,150 @@
+"""JavaScript: npm, pnpm, Yarn and Bun, with their workspaces."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .draft import Draft, Hint, Install, TestCommand, in_folder
+from .tree import ProjectFiles
+
+__all__ = ["add_node"]
+
+_LOCKS = {
+    "pnpm-lock.yaml": "pnpm",
+    "yarn.lock": "yarn",
+    "bun.lock": "bun",
+    "bun.lockb": "bun",
+    "package-lock.json": "npm",
+    "npm-shrinkwrap.json": "npm",
+}
+_MANAGER = re.compile(r"(npm|pnpm|yarn|bun)@(\d+)[\w.+-]*")
+_OLD_PNPM = {"5": "7", "6": "8"}
+"""Major versions of pnpm that read older formats of its lock file, which newer ones refuse."""
+
+_NO_TEST = "no test specified"
+_BROWSERS = {
+    "@playwright/test": "npx playwright install --with-deps",
+    "playwright": "npx playwright install --with-deps",
+    "puppeteer": "npx puppeteer browsers install chrome",
+    "cypress": "npx cypress install",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """
+    Lines that get a package manager, the command that installs, what runs scripts, and a note.
+    """
+
+    get: tuple[str, ...]
+    install: str
+    run: str
+    note: str
+
+
+def add_node(tree: ProjectFiles, draft: Draft) -> None:
+    """
+    Add what the JavaScript projects of a tree need.
+    """
+    covered: list[str] = []
+    for folder in tree.folders_with("package.json"):
+        is_below = any(one == "" or folder.startswith(f"{one}/") for one in covered)
+        # A project with a lock file of its own is no member of a workspace further up.
+        if is_below and not any(name in _LOCKS for name in tree.in_folder(folder)):
+            continue
+        if _add_project(tree, folder, draft):
+            covered.append(folder)
+
+
+def _add_project(tree: ProjectFiles, folder: str, draft: Draft) -> bool:
+    """
+    Add the project in a folder. Return whether it also installs those in folders below.
+    """
+    prefix = f"{folder}/" if folder else ""
+    package = tree.json(f"{prefix}package.json")
+    lock = next((name for name in _LOCKS if f"{prefix}{name}" in tree), "")
+    wanted = _MANAGER.fullmatch(str(package.get("packageManager", "")))
+    manager = _LOCKS.get(lock) or (wanted[1] if wanted else "npm")
+    dependencies = _dependencies(package)
+    has_workspaces = bool(package.get("workspaces")) or f"{prefix}pnpm-workspace.yaml" in tree
+    if not lock and not dependencies and not has_workspaces:
+        return False
+    pinned = bool(wanted and wanted[1] == manager)
+    chosen = _choose(tree, prefix, manager, lock, pinned=pinned)
+    source = f"{prefix}{lock or 'package.json'}"
+    lines = (*chosen.get, *in_folder(folder, [chosen.install]))
+    draft.installs.append(Install(source, lines, chosen.note))
+    for name, browser in _BROWSERS.items():
+        if name in dependencies:
+            text = f"{name} needs a browser, from hosts outside of Codex's presets"
+            lines = in_folder(folder, [browser])
+            draft.hints.append(Hint(f"{prefix}package.json", text, lines))
+            break
+    scripts = package.get("scripts")
+    test = scripts.get("test") if isinstance(scripts, dict) else None
+    if isinstance(test, str) and _NO_TEST not in test:
+        command = " && ".join(in_folder(folder, [f"CI=true {chosen.run} test"]))
+        draft.tests.append(TestCommand(command, f"{prefix}package.json"))
+    return has_workspaces
+
+
+def _dependencies(package: object) -> set[str]:
+    found: set[str] = set()
+    for kind in ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies"):
+        listed = package.get(kind) if hasattr(package, "get") else None
+        if isinstance(listed, dict):
+            found |= {str(name) for name in listed}
+    return found
+
+
+def _choose(tree: ProjectFiles, prefix: str, manager: str, lock: str, *, pinned: bool) -> _Chosen:
+    """
+    Return how a package manager is got and run. Corepack runs the version that package.json pins;
+    without one, it is that of the image, unless that cannot read the lock file. `npm install
+    --global yarn` would fail: corepack has its place.
+    """
+    run, note = manager, ""
+    get: tuple[str, ...] = ()
+    if manager in ("pnpm", "yarn"):
+        get = (
+            "corepack enable"
+            if pinned
+            else f"command -v {manager} >/dev/null || npm install --global {manager}",
+        )
+    if manager == "pnpm" and not pinned:
+        head = tree.text(f"{prefix}{lock}")[:4096]
+        found = re.search(r"^lockfileVersion: *['\"]?(\d+)", head, re.M)
+        if found and found[1] in _OLD_PNPM:
+            get, run = (), f"npx --yes pnpm@{_OLD_PNPM[found[1]]}"
+    berry = manager == "yarn" and _is_berry(tree, prefix)
+    if berry and pinned and not _has_release(tree, prefix):
+        note = "corepack gets Yarn from a host of its own, not from the registry"
+    elif berry and not pinned and not _has_release(tree, prefix):
+        get, run = (), "npx --yes @yarnpkg/cli-dist@4"
+    if lock:
+        options = "--immutable" if berry else "--frozen-lockfile"
+        install = "npm ci --no-audit --no-fund" if manager == "npm" else f"{run} install {options}"
+    else:
+        note = "no lock file: newer versions are installed when they are published"
+        install = {
+            "npm": "npm install --no-package-lock --no-audit --no-fund",
+            "pnpm": f"{run} install --no-lockfile",
+            "yarn": f"{run} install --no-lockfile",
+            "bun": "bun install --no-save",
+        }[manager]
+    return _Chosen(get, install, "bun run" if manager == "bun" else run, note)
+
+
+def _is_berry(tree: ProjectFiles, prefix: str) -> bool:
+    return "\n__metadata:" in tree.text(f"{prefix}yarn.lock")[:4096]
+
+
+def _has_release(tree: ProjectFiles, prefix: str) -> bool:
+    """
+    Check whether Yarn itself is committed.
+    """
+    return any(
+        re.fullmatch(r"yarn-[\w.-]+\.c?js", name)
+        for name in tree.in_folder(f"{prefix}.yarn/releases")
+    )

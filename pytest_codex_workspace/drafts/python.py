@@ -1,0 +1,284 @@
+"""Python: uv, Poetry, PDM, Pipenv, and pip with requirements or a project."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from .draft import Draft, Install, Setting, TestCommand, in_folder
+from .tree import ProjectFiles
+
+__all__ = ["add_python"]
+
+_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
+_PROJECTS = ("pyproject.toml", "setup.py", "setup.cfg")
+_FOR_TESTS = ("dev", "develop", "development", "test", "tests", "testing")
+_REQUIREMENTS = re.compile(
+    rf"(?:requirements|reqs)(?:[-_.](?:{'|'.join(_FOR_TESTS)}))?\.txt|"
+    rf"(?:{'|'.join(_FOR_TESTS)})[-_]requirements\.txt"
+)
+_VERSIONED = {
+    "setuptools-scm": "SETUPTOOLS_SCM_PRETEND_VERSION",
+    "setuptools_scm": "SETUPTOOLS_SCM_PRETEND_VERSION",
+    "hatch-vcs": "SETUPTOOLS_SCM_PRETEND_VERSION",
+    "pdm-backend": "PDM_BUILD_SCM_VERSION",
+    "poetry-dynamic-versioning": "POETRY_DYNAMIC_VERSIONING_BYPASS",
+    "versioningit": "VERSIONINGIT_FOR_PACKAGE_INDEX",
+    "pbr": "PBR_VERSION",
+}
+"""Variables that give a version to what computes it from tags."""
+
+_PRETENDED = "0.0.0"
+_MOST_TESTS = 20
+"""Files of tests that are looked at."""
+
+_NEW_PIP = "python -m pip install 'pip>=25.1'"
+"""The first one that knows dependency groups."""
+
+
+def add_python(tree: ProjectFiles, draft: Draft) -> None:
+    """
+    Add what the Python projects of a tree need.
+    """
+    for folder in tree.folders_with(*_LOCKS, *_PROJECTS, *_requirement_names(tree)):
+        _add_project(tree, folder, draft)
+
+
+def _requirement_names(tree: ProjectFiles) -> set[str]:
+    names = {path.rpartition("/")[2] for path in tree.files}
+    return {name for name in names if _REQUIREMENTS.fullmatch(name)}
+
+
+def _add_project(tree: ProjectFiles, folder: str, draft: Draft) -> None:
+    project = _Project(tree, folder)
+    if project.is_member(tree):
+        return
+    install = project.install()
+    if install is None:
+        return
+    draft.installs.append(install)
+    if setting := project.pretended_version():
+        draft.env += [one for one in [setting] if one.name not in {each.name for each in draft.env}]
+    if test := project.test():
+        draft.tests.append(test)
+
+
+class _Project:
+    """
+    A Python project in one folder of a tree.
+    """
+
+    def __init__(self, tree: ProjectFiles, folder: str) -> None:
+        self._tree = tree
+        self._folder = folder
+        self._prefix = f"{folder}/" if folder else ""
+        self._names = frozenset(tree.in_folder(folder))
+        self._toml = tree.toml(f"{self._prefix}pyproject.toml")
+        self._lock = next((name for name in _LOCKS if name in self._names), "")
+        self._runner = ""
+
+    def is_member(self, tree: ProjectFiles) -> bool:
+        """
+        Check whether a uv workspace further up installs this project.
+        """
+        if not self._folder or self._lock:
+            return False
+        parts = self._folder.split("/")
+        above = ["/".join(parts[:depth]) for depth in range(len(parts))]
+        for folder in above:
+            prefix = f"{folder}/" if folder else ""
+            config = _table(tree.toml(f"{prefix}pyproject.toml"), "tool", "uv", "workspace")
+            if config and f"{prefix}uv.lock" in tree:
+                return True
+        return False
+
+    def install(self) -> Install | None:
+        """
+        Return what installs the project; `None` if it is none.
+        """
+        if self._lock == "uv.lock":
+            return self._uv()
+        if self._lock == "poetry.lock":
+            return self._poetry()
+        if self._lock == "pdm.lock":
+            return self._tool("pdm", "pdm sync")
+        if self._lock == "Pipfile.lock":
+            return self._tool("pipenv", "pipenv sync --dev")
+        return self._pip()
+
+    def _uv(self) -> Install:
+        words = ["uv sync --locked"]
+        if _table(self._toml, "tool", "uv", "workspace"):
+            words.append("--all-packages")
+        words += [f"--extra {name}" for name in self._extras()]
+        # uv installs the group dev by itself.
+        words += [f"--group {name}" for name in self._groups() if name != "dev"]
+        return self._tool("uv", " ".join(words), run="uv run --no-sync ")
+
+    def _poetry(self) -> Install:
+        words = ["poetry install --no-interaction"]
+        names = [*self._extras(), *_chosen(_table(self._toml, "tool", "poetry", "extras"))]
+        words += [f"--extras {name}" for name in dict.fromkeys(names)]
+        groups = _table(self._toml, "tool", "poetry", "group")
+        optional = [name for name in _chosen(groups) if _table(groups, name).get("optional")]
+        words += [f"--with {name}" for name in optional]
+        return self._tool("poetry", " ".join(words))
+
+    def _tool(self, tool: str, command: str, *, run: str = "") -> Install:
+        self._runner = run or f"{tool} run "
+        get = f"command -v {tool} >/dev/null || python -m pip install {tool}"
+        return Install(f"{self._prefix}{self._lock}", (get, *in_folder(self._folder, [command])))
+
+    def _pip(self) -> Install | None:
+        files = self._requirements()
+        words = [f"-r {shlex.quote(name)}" for name in files]
+        note, lines = "", []
+        if self._is_package():
+            extras = self._extras()
+            target = f".[{','.join(extras)}]" if extras else "."
+            words.append(f"-e {shlex.quote(target)}")
+            if groups := self._groups():
+                lines.append(_NEW_PIP)
+                words += [f"--group {name}" for name in groups]
+            if not files:
+                note = "no lock file: newer versions are installed when they are published"
+        if not words:
+            return None
+        if self._uses_pytest() and not self._declares_pytest(files):
+            words.append("pytest")
+        if any("--hash=" in self._text(name) for name in files) and len(words) > len(files):
+            # With hashes, pip accepts nothing that has none beside them.
+            lines.append(f"python -m pip install {' '.join(words[: len(files)])}")
+            words = words[len(files) :]
+        lines.append(f"python -m pip install {' '.join(words)}")
+        named = [*files, *([self._project_file()] if self._is_package() else [])]
+        source = ", ".join(f"{self._prefix}{name}" for name in named)
+        return Install(source, in_folder(self._folder, lines), note)
+
+    def _requirements(self) -> list[str]:
+        found = [name for name in self._names if _REQUIREMENTS.fullmatch(name)]
+        # What is for tests often includes the others, whose versions then apply, too.
+        found.sort(key=lambda name: (name != "requirements.txt", name))
+        if found:
+            return found
+        below = self._tree.in_folder(f"{self._prefix}requirements")
+        for names in (_FOR_TESTS, ("base", "main", "requirements", "prod", "production")):
+            if chosen := [name for name in below if name.removesuffix(".txt") in names]:
+                return [f"requirements/{name}" for name in chosen if name.endswith(".txt")]
+        return []
+
+    def _is_package(self) -> bool:
+        if "setup.py" in self._names or "project" in self._toml or "build-system" in self._toml:
+            return True
+        return "setup.cfg" in self._names and "[metadata]" in self._text("setup.cfg")
+
+    def _project_file(self) -> str:
+        return next(name for name in _PROJECTS if name in self._names)
+
+    def _extras(self) -> list[str]:
+        declared = _table(self._toml, "project", "optional-dependencies")
+        if not declared and "[options.extras_require]" in self._text("setup.cfg"):
+            section = self._text("setup.cfg").partition("[options.extras_require]")[2]
+            declared = dict.fromkeys(re.findall(r"^(\w+) *=", section.partition("\n[")[0], re.M))
+        return _chosen(declared)
+
+    def _groups(self) -> list[str]:
+        return _chosen(_table(self._toml, "dependency-groups"))
+
+    def pretended_version(self) -> Setting | None:
+        """
+        Return the variable that replaces tags, if the version is computed from them.
+        """
+        requires = _table(self._toml, "build-system").get("requires")
+        text = " ".join(map(str, requires)) if isinstance(requires, list) else ""
+        text += "".join(re.findall(r"setuptools_scm|pbr", self._text("setup.py")))
+        for name, variable in _VERSIONED.items():
+            if not re.search(rf"(?<![\w-]){name}(?![\w-])", text):
+                continue
+            if name == "pdm-backend" and not _table(self._toml, "tool", "pdm", "version"):
+                continue
+            if name == "versioningit":
+                return None  # Its variable has the name of the package, and another form.
+            return Setting(
+                variable, _PRETENDED, f"{self._prefix}{self._project_file()} uses {name}"
+            )
+        return None
+
+    def test(self) -> TestCommand | None:
+        """
+        Return the command that runs the tests of the project.
+        """
+        if self._uses_pytest():
+            command = f"{self._runner}pytest" if self._runner else "python -m pytest"
+        elif "manage.py" in self._names:
+            command = f"{self._runner}python manage.py test"
+        elif self._test_files():
+            command = f"{self._runner}python -m unittest discover -s {self._test_folder()}"
+        else:
+            return None
+        source = f"{self._prefix}{self._lock or 'tests'}"
+        return TestCommand(" && ".join(in_folder(self._folder, [command])), source)
+
+    def _test_folder(self) -> str:
+        return next(
+            (one for one in ("tests", "test") if self._tree.in_folder(self._below(one))), "."
+        )
+
+    def _test_files(self) -> list[str]:
+        folder = self._test_folder()
+        names = self._tree.in_folder(self._folder if folder == "." else self._below(folder))
+        return [name for name in names if re.fullmatch(r"test_\w+\.py", name)]
+
+    def _below(self, folder: str) -> str:
+        return f"{self._prefix}{folder}"
+
+    def _uses_pytest(self) -> bool:
+        if _table(self._toml, "tool", "pytest") or "pytest.ini" in self._names:
+            return True
+        if any(
+            re.search(r"^\[(tool:)?pytest\]", self._text(name), re.M)
+            for name in ("tox.ini", "setup.cfg")
+        ):
+            return True
+        if self._declares_pytest(self._requirements()):
+            return True
+        folder = self._test_folder()
+        texts = [self._text(f"{folder}/{name}") for name in self._test_files()[:_MOST_TESTS]]
+        if any(texts) and not any("unittest" in text or "django" in text for text in texts):
+            return True
+        return any(
+            path.startswith(self._prefix) and path.rpartition("/")[2] == "conftest.py"
+            for path in self._tree.files
+        )
+
+    def _declares_pytest(self, files: list[str]) -> bool:
+        texts = [self._text(name) for name in (*files, "Pipfile")]
+        chosen = [
+            _table(self._toml, "project", "optional-dependencies").get(name)
+            for name in self._extras()
+        ]
+        chosen += [_table(self._toml, "dependency-groups").get(name) for name in self._groups()]
+        chosen += [_table(self._toml, "project").get("dependencies")]
+        chosen += [_table(self._toml, "tool", name) for name in ("poetry", "pdm", "uv")]
+        texts += [re.sub(r"[\[\]'\"{}]", "\n", str(one)) for one in chosen if one]
+        if "setup.cfg" in self._names:
+            texts.append(self._text("setup.cfg").partition("[options")[2])
+        return any(re.search(r"^[\s,]*pytest\b(?!-)", text, re.M) for text in texts)
+
+    def _text(self, name: str) -> str:
+        return self._tree.text(f"{self._prefix}{name}")
+
+
+def _chosen(names: Mapping[str, Any]) -> list[str]:
+    """
+    Return those of *names* that are for developers and tests.
+    """
+    return [name for name in names if name in _FOR_TESTS]
+
+
+def _table(values: Any, *keys: str) -> Mapping[str, Any]:
+    for key in keys:
+        values = values.get(key) if isinstance(values, Mapping) else None
+    return values if isinstance(values, Mapping) else {}

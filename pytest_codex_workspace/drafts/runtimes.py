@@ -1,0 +1,168 @@
+"""Versions of runtimes that a tree asks for, as far as Codex has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..codex import RUNTIMES
+from .draft import Draft, Hint, Setting
+from .tree import ProjectFiles
+
+__all__ = ["add_runtimes"]
+
+_KNOWN = {
+    "python": ("3.10", "3.11", "3.12", "3.13", "3.14"),
+    "node": ("18", "20", "22", "24"),
+    "java": ("11", "17", "21", "25"),
+}
+"""Versions that Codex's image is known to have. Of other runtimes, only the default is known."""
+
+_TOOLS = {
+    "python": "python",
+    "nodejs": "node",
+    "node": "node",
+    "golang": "go",
+    "go": "go",
+    "ruby": "ruby",
+    "rust": "rust",
+    "java": "java",
+    "php": "php",
+    "bun": "bun",
+}
+_NUMBER = re.compile(r"\D*?(\d+(?:\.\d+){0,2})")
+_CLAUSE = re.compile(r"(~=|==|!=|>=|<=|>|<|\^|~)\s*(\d+)(?:\.(\d+|\*))?(\.\w+)?(?:\.[\w*]+)*")
+
+
+def add_runtimes(tree: ProjectFiles, draft: Draft) -> None:
+    """
+    Add the versions of runtimes that differ from Codex's defaults.
+    """
+    seen: set[str] = set()
+    for runtime, version, source in _asked(tree):
+        if runtime in seen:
+            continue
+        seen.add(runtime)
+        default = RUNTIMES[runtime.upper()]
+        short = _shortened(runtime, version)
+        if short == _shortened(runtime, default):
+            continue
+        known = _KNOWN.get(runtime, ())
+        if short in known:
+            draft.runtimes.append(Setting(runtime, short, source))
+            continue
+        has = f"{', '.join(known)}" if known else f"{default}, and others may be there"
+        text = f"asks for {runtime} {version}, but of Codex's versions is known: {has}"
+        lines = () if known else (f"# runtimes: {{{runtime}: {version}}}",)
+        draft.hints.append(Hint(source, text, lines))
+
+
+def _asked(tree: ProjectFiles) -> Iterator[tuple[str, str, str]]:
+    """
+    Yield runtime, version and source, what takes precedence first.
+    """
+    for line in tree.text(".tool-versions").splitlines():
+        tool, _, version = line.partition("#")[0].strip().partition(" ")
+        if tool in _TOOLS and (found := _NUMBER.match(version)):
+            yield _TOOLS[tool], found[1], ".tool-versions"
+    for name in ("mise.toml", ".mise.toml"):
+        tools = tree.toml(name).get("tools")
+        for tool, version in tools.items() if isinstance(tools, dict) else ():
+            if tool in _TOOLS and (found := _NUMBER.match(str(version))):
+                yield _TOOLS[tool], found[1], name
+    for name, runtime in (
+        (".nvmrc", "node"),
+        (".node-version", "node"),
+        (".python-version", "python"),
+        (".ruby-version", "ruby"),
+        (".java-version", "java"),
+        ("rust-toolchain", "rust"),
+    ):
+        text = tree.text(name).strip()
+        if re.match(r"(v|ruby-)?\d", text) and (found := _NUMBER.match(text)):
+            yield runtime, found[1], name
+    yield from _of_projects(tree)
+
+
+def _of_projects(tree: ProjectFiles) -> Iterator[tuple[str, str, str]]:
+    toolchain = tree.toml("rust-toolchain.toml").get("toolchain")
+    channel = toolchain.get("channel") if isinstance(toolchain, dict) else None
+    if isinstance(channel, str) and re.fullmatch(r"\d+\.\d+(\.\d+)?", channel):
+        yield "rust", channel, "rust-toolchain.toml"
+    for key, name in (("java", ".sdkmanrc"),):
+        if found := re.search(rf"^{key}=(\d+)", tree.text(name), re.M):
+            yield key, found[1], name
+    package = tree.json("package.json")
+    volta, engines = package.get("volta"), package.get("engines")
+    node = volta.get("node") if isinstance(volta, dict) else None
+    if node is None and isinstance(engines, dict):
+        node = engines.get("node")
+    if isinstance(node, str) and (version := _satisfying("node", node)):
+        yield "node", version, "package.json"
+    project = tree.toml("pyproject.toml").get("project")
+    wanted = project.get("requires-python") if isinstance(project, dict) else None
+    if isinstance(wanted, str) and (version := _satisfying("python", wanted)):
+        yield "python", version, "pyproject.toml"
+    if found := re.search(r"^ruby ['\"](\d[\d.]*)['\"]", tree.text("Gemfile"), re.M):
+        yield "ruby", found[1], "Gemfile"
+
+
+def _satisfying(runtime: str, wanted: str) -> str:
+    """
+    Return the version that satisfies *wanted*: Codex's default, or else the newest that it has;
+    empty if none is known to do.
+    """
+    default = _shortened(runtime, RUNTIMES[runtime.upper()])
+    for version in (default, *reversed(_KNOWN[runtime])):
+        if any(_satisfies(version, part) for part in wanted.split("||")):
+            return version
+    return ""
+
+
+def _satisfies(version: str, wanted: str) -> bool:
+    """
+    Check a version of one or two numbers against the clauses of Python or npm.
+    """
+    mine = [int(part) for part in version.split(".")]
+    text = wanted.strip()
+    plain = re.fullmatch(r"v?(\d+)(?:\.(\d+|x|\*))?(?:\.[\dx*]+)?", text)
+    if plain:
+        text = f"=={plain[1]}.{plain[2] or '*'}"
+    clauses = _CLAUSE.findall(text)
+    if not clauses:
+        return text in ("", "*")
+    return all(_holds(mine, *clause) for clause in clauses)
+
+
+def _holds(mine: list[int], operator: str, major: str, minor: str, patch: str) -> bool:
+    theirs = [int(major), *([int(minor)] if minor.isdecimal() else [])]
+    # A version stands for its newest patch: 20 satisfies >=20.3, and 3.12 satisfies >3.12.1.
+    length = min(len(mine), len(theirs))
+    left, right = mine[:length], theirs[:length]
+    if operator == "==":
+        return left == right
+    if operator == "!=":
+        return left != right or bool(patch) or len(theirs) > len(mine)
+    if operator == ">=":
+        return left >= right
+    if operator == "<=":
+        return left <= right
+    if operator == ">":
+        return left > right or (left == right and (bool(patch) or len(theirs) > len(mine)))
+    if operator == "<":
+        return left < right
+    if operator == "^":
+        return left[0] == right[0] and left >= right
+    # ~= 3.10 allows 3.11, ~ 3.10 does not; of one number, both mean the same major version.
+    return left >= right and left[0] == right[0] if operator == "~=" else left == right
+
+
+def _shortened(runtime: str, version: str) -> str:
+    """
+    Return the numbers of a version by which Codex's versions are told apart.
+    """
+    numbers = version.split(".")
+    kept = {"node": 1, "java": 1, "python": 2, "php": 2}.get(runtime, 3)
+    if runtime == "java" and numbers[0] == "1" and len(numbers) > 1:
+        return numbers[1]
+    return ".".join(numbers[:kept])

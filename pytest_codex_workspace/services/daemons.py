@@ -1,0 +1,276 @@
+"""What a setup script left running: servers that are gone in the next workspace."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CodexWorkspaceError, WorkspaceLost
+from ..text.phrases import cut_end, first_of
+from ..text.printable import printable
+from ..workspace.handle import Daemon
+
+if TYPE_CHECKING:
+    from ..options.services import ServiceSpec
+    from ..secrets.redaction import Redaction
+    from ..workspace.channel import Channel
+
+__all__ = [
+    "LIST_DAEMONS",
+    "daemon_warning",
+    "daemons_from",
+    "explain_refusal",
+    "list_daemons",
+    "without_services",
+]
+
+_SECONDS = 10.0
+_MOST = 50
+_ADDRESSES = 20
+_NAME = 60
+_COMMAND = 200
+_SHOWN = 4
+_OUTPUT = 1 << 20
+
+# Linux shows the descriptors of a process only to its own user, so the program becomes that user
+# for each look. It runs before anything is saved, and whatever it prints is only text.
+LIST_DAEMONS = r"""
+import json, os, re, time
+end = time.monotonic() + 5
+def read(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read(4 << 20).decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
+listening = {}
+for table in ("tcp", "tcp6"):
+    for line in read("/proc/net/" + table).splitlines()[1:]:
+        words = line.split()
+        if len(words) > 9 and words[3] == "0A":
+            listening[words[9]] = int(words[1].rpartition(":")[2], 16)
+for line in read("/proc/net/unix").splitlines()[1:]:
+    words = line.split(None, 7)
+    if len(words) == 8 and int(words[3], 16) & 0x10000:
+        listening[words[6]] = words[7]
+parents, found = {}, {}
+for pid in sorted((int(name) for name in os.listdir("/proc") if name.isdigit())):
+    if pid in (1, os.getpid()) or time.monotonic() > end:
+        continue
+    status = read("/proc/%d/status" % pid)
+    fields = dict(re.findall(r"^(\w+):\s*(\S+)", status, re.M))
+    if not fields or fields.get("State", "Z") in "ZX":
+        continue
+    argv = [word for word in read("/proc/%d/cmdline" % pid).split("\0") if word]
+    parents[pid] = int(fields.get("PPid", 0))
+    found[pid] = {"argv": argv[:20] or [fields.get("Name", "?")], "at": []}
+    try:
+        os.setegid(int(fields["Gid"]))
+        os.seteuid(int(fields["Uid"]))
+        for name in os.listdir("/proc/%d/fd" % pid)[:4096]:
+            try:
+                link = os.readlink("/proc/%d/fd/%s" % (pid, name))
+            except OSError:
+                continue
+            if link.startswith("socket:["):
+                at = listening.pop(link[8:-1], None)
+                if at is not None:
+                    found[pid]["at"].append(at)
+    except (OSError, KeyError, ValueError):
+        pass
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+busy = set()
+for pid, one in found.items():
+    while one["at"] and pid in parents:
+        busy.add(pid)
+        pid = parents[pid]
+# Of a tree without a server, the topmost process is named; of others, the servers.
+daemons = [
+    {"argv": one["argv"], "at": one["at"]}
+    for pid, one in found.items()
+    if one["at"] or (pid not in busy and parents[pid] not in found)
+]
+print(json.dumps(sorted(daemons, key=lambda one: not one["at"])[:50]))
+"""
+
+_RESTARTED = re.compile(
+    r"GradleDaemon|KotlinCompileDaemon|bazel|VBCSCompiler|MSBuild\.dll|nailgun|sccache|watchman|"
+    r"buck|sbt-launch|gpg-agent|ssh-agent|dirmngr|keyboxd|nx/src/daemon|turbo.*daemon"
+)
+"""Helpers of build tools, which are started again by whoever needs them."""
+
+_INTERPRETERS = re.compile(r"(python|node|ruby|perl|php|java|deno|bun|bash|sh|dotnet)[\d.]*")
+
+_REFUSED = re.compile(
+    r"connection refused|ECONNREFUSED|connect call failed|errno 111|os error 111|"
+    r"actively refused|could not connect|can(no|')t connect|failed to connect|unable to connect",
+    re.IGNORECASE,
+)
+"""What programs print when nobody listens."""
+
+_ADDRESS = re.compile(
+    r"(?:localhost|127\.0\.0\.1|\[?::1\]?)['\"]?(?:\)?,? port |\)? on port |, ?|:)(\d{1,5})\b"
+)
+
+
+def list_daemons(channel: Channel, redaction: Redaction) -> tuple[Daemon, ...]:
+    """
+    Return the processes of a workspace that are alive, with the ports and sockets on which they
+    listen; servers first. None if it cannot be found out.
+
+    Args:
+        channel: the workspace.
+        redaction: removes secrets from their command lines.
+
+    Raises:
+        WorkspaceLost: the workspace has ended.
+    """
+    try:
+        result = channel.run(
+            ["python3", "-I", "-S", "-c", LIST_DAEMONS], cwd="/", timeout=_SECONDS, limit=_OUTPUT
+        )
+        return daemons_from(json.loads(redaction.data(result.stdout_bytes)))
+    except WorkspaceLost:
+        raise
+    except (CodexWorkspaceError, OSError, ValueError, RecursionError):
+        return ()
+
+
+def daemons_from(values: Any) -> tuple[Daemon, ...]:
+    """
+    Return the daemons that a program of the workspace has listed.
+
+    Raises:
+        ValueError: *values* is something else.
+    """
+    try:
+        return tuple(_daemon(one["argv"], one["at"]) for one in values[:_MOST])
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"not a list of processes: {error}") from None
+
+
+def _daemon(argv: Sequence[str], addresses: Sequence[int | str]) -> Daemon:
+    words = [printable(str(word)).strip() for word in argv[:20]]
+    listed = list(addresses)[:_ADDRESSES]
+    ports = {one for one in listed if type(one) is int and 0 < one < 1 << 16}
+    sockets = {printable(one)[:_COMMAND] for one in listed if isinstance(one, str)}
+    # Many servers write what they do into their command line: `postgres: checkpointer`.
+    name = words[0].partition(" ")[0].rpartition("/")[2].rstrip(":") if words else ""
+    return Daemon(
+        cut_end(name, _NAME) or "?",
+        cut_end(" ".join(words), _COMMAND),
+        tuple(sorted(ports)),
+        tuple(sorted(sockets)),
+    )
+
+
+def without_services(
+    daemons: Iterable[Daemon], services: Iterable[ServiceSpec]
+) -> tuple[Daemon, ...]:
+    """
+    Return those of *daemons* that are servers which tests can miss: not helpers of build tools,
+    and not those that *services* start again.
+    """
+    declared = list(services)
+    ports = {one.ready.port for one in declared}
+    commands = [
+        one.command if isinstance(one.command, str) else " ".join(one.command) for one in declared
+    ]
+    return tuple(
+        one
+        for one in daemons
+        if (one.ports or one.sockets)
+        and not _RESTARTED.search(one.command)
+        and not ports.intersection(one.ports)
+        and not any(_starts(text, one) for text in commands)
+    )
+
+
+def _starts(command: str, daemon: Daemon) -> bool:
+    if _INTERPRETERS.fullmatch(daemon.name):
+        return False
+    return re.search(rf"(?<![\w-]){re.escape(daemon.name)}(?![\w-])", command) is not None
+
+
+def daemon_warning(script: str, servers: Sequence[Daemon], *, resume: bool = False) -> str:
+    """
+    Return a line about *servers* that a script left running; empty if there are none.
+
+    Args:
+        script: path of the script in the repository.
+        servers: from `without_services`.
+        resume: whether it is the script that runs each time.
+    """
+    if not servers:
+        return ""
+    kept = (
+        "whether Codex keeps what that script starts is not known, and a workspace does not"
+        if resume
+        else "as in Codex, files are kept and processes are not"
+    )
+    return f"{script} left {_named(servers)} running: {kept}. {_remedy(servers)}"
+
+
+def explain_refusal(servers: Sequence[Daemon], printed: str) -> list[str]:
+    """
+    Return lines about servers of setup that a failed command seems to miss; empty if it misses
+    none.
+
+    Args:
+        servers: from `without_services`.
+        printed: what the command printed.
+    """
+    if not servers:
+        return []
+    missed = [one for one in servers if any(path in printed for path in one.sockets)]
+    if _REFUSED.search(printed):
+        ports = {int(port) for port in _ADDRESS.findall(printed)}
+        at_port = [one for one in servers if ports.intersection(one.ports)]
+        # Without an address, it could be any of them.
+        missed = missed or at_port or ([] if ports else list(servers))
+    if not missed:
+        return []
+    gone = "is gone" if len(missed) == 1 else "are gone"
+    return [
+        f"{_named(missed)}, which setup had started, {gone}: as in Codex, files are kept and "
+        "processes are not",
+        _remedy(missed),
+    ]
+
+
+def _remedy(servers: Sequence[Daemon]) -> str:
+    declared = ", ".join(_declared(one) for one in servers[:_SHOWN])
+    return (
+        f"To have {'it' if len(servers) == 1 else 'them'} in tests, add to .codex-workspace.yaml: "
+        f"services: {{{declared}}}; for Codex itself, see docs/services.md"
+    )
+
+
+def _declared(server: Daemon) -> str:
+    """
+    Return the entry of a server in `services`.
+    """
+    name, command = server.name, server.name
+    if _INTERPRETERS.fullmatch(name):
+        # The name of an interpreter says nothing, and words behind it may mean something to YAML.
+        name = f"server-{server.ports[0]}" if server.ports else "server"
+        command = json.dumps(server.command)
+    key = re.sub(r"[^A-Za-z0-9_.-]", "-", name).strip("-.") or "server"
+    ready = f"port: {server.ports[0]}" if server.ports else f"path: {server.sockets[0]}"
+    return f"{key}: {{command: {command}, ready: {{{ready}}}}}"
+
+
+def _named(servers: Sequence[Daemon]) -> str:
+    return first_of([_shown(one) for one in servers], _SHOWN)
+
+
+def _shown(server: Daemon) -> str:
+    name = server.name
+    if _INTERPRETERS.fullmatch(name):
+        name = cut_end(server.command, _NAME)
+    at = [f"port {port}" for port in server.ports] or list(server.sockets)
+    return f"{name} ({first_of(at, 3)})"

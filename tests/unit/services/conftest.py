@@ -1,0 +1,36 @@
+"""A workspace for services: an agent that runs as a local process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_codex_workspace.workspace.channel import Channel
+
+from ...helpers.local_agent import LocalStream
+
+
+@pytest.fixture(scope="module")
+def channel() -> Iterator[Channel]:
+    """
+    A channel to an agent that all tests of a file share.
+    """
+    stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent"})
+    channel = Channel(stream, describe=lambda: "it ended")
+    channel.init()
+    yield channel
+    channel.close()
+    stream.end()
+
+
+@pytest.fixture
+def port() -> int:
+    """
+    A port on which nothing listens.
+    """
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        number: int = one.getsockname()[1]
+        return number

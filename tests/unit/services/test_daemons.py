@@ -1,0 +1,149 @@
+"""Tests of what a script left running: found by a real agent, and explained."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.options.services import ReadyWhen, ServiceSpec
+from pytest_codex_workspace.secrets.redaction import Redaction
+from pytest_codex_workspace.services.daemons import (
+    daemon_warning,
+    daemons_from,
+    explain_refusal,
+    list_daemons,
+    without_services,
+)
+from pytest_codex_workspace.workspace.channel import Channel
+from pytest_codex_workspace.workspace.handle import Daemon
+
+REDIS = Daemon("redis-server", "redis-server *:6379", (6379,), ())
+POSTGRES = Daemon(
+    "postgres", "/usr/lib/postgresql/17/bin/postgres -D /d", (5432,), ("/run/pg/.s.PGSQL.5432",)
+)
+NODE = Daemon("node", "node server.js --port 3000", (3000,), ())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="the program is for root, as in a workspace")
+def test_servers_are_found_with_their_ports_and_sockets(channel: Channel, tmp_path: Path) -> None:
+    """
+    A server of another user, too, of which Linux shows root only what its user may see. Secrets on
+    a command line are not kept.
+    """
+    program = (
+        "import os, socket, sys\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "tcp = socket.create_server(('127.0.0.1', 0)); unix = socket.socket(socket.AF_UNIX)\n"
+        "unix.bind('\\0' + sys.argv[1]); unix.listen()\n"
+        "for one in (tcp, unix): os.set_inheritable(one.fileno(), True)\n"
+        "print(tcp.getsockname()[1], flush=True)\n"
+        "os.execv('/bin/sleep', ['sleep-hush', '600'])\n"
+    )
+    process = channel.start(["python3", "-I", "-c", program, f"test-{tmp_path.name}"])
+    number = int(next(process.stdout))
+    try:
+        found = list_daemons(channel, Redaction(["hush"]))
+    finally:
+        process.kill()
+        process.wait()
+
+    mine = [one for one in found if number in one.ports]
+    assert ["sleep-***"] == [one.name for one in mine]
+    assert len(mine[0].sockets) == 1
+    assert found.index(mine[0]) < len([one for one in found if one.ports or one.sockets])
+
+
+def test_what_a_workspace_prints_is_bounded() -> None:
+    """
+    It may print anything.
+    """
+    found = daemons_from([{"argv": ["\x1b[2Jevil" * 99, "x" * 999], "at": [*range(99), "/s", -1]}])
+
+    assert len(found[0].name) < 70
+    assert len(found[0].command) < 210
+    assert "\x1b" not in found[0].name + found[0].command
+    assert len(found[0].ports) < 21
+    assert 50 == len(daemons_from([{"argv": [], "at": []}] * 99))
+    assert "?" == daemons_from([{"argv": [], "at": [True, None, 70000]}])[0].name
+    for wrong in ({}, [1], [{"argv": 1, "at": []}], [{"argv": []}], 7, None):
+        with pytest.raises(ValueError, match="not a list"):
+            daemons_from(wrong)
+    titled = [{"argv": ["postgres: checkpointer"], "at": [5432]}]
+    assert ("postgres", (5432,)) == (daemons_from(titled)[0].name, daemons_from(titled)[0].ports)
+
+
+def test_only_servers_that_tests_can_miss_count() -> None:
+    """
+    Not a helper of a build tool, which its client starts again, and not what a service starts.
+    """
+    gradle = Daemon("java", "java -cp gradle.jar org.gradle.launcher.daemon.GradleDaemon", (40000,))
+    sleep = Daemon("sleep", "sleep 99")
+    every = (REDIS, POSTGRES, NODE, gradle, sleep)
+
+    assert (REDIS, POSTGRES, NODE) == without_services(every, ())
+    by_port = ServiceSpec("a", "start-it", ReadyWhen(port=6379))
+    by_name = ServiceSpec("b", ("/usr/lib/postgresql/17/bin/postgres", "-D", "/d"))
+    other = ServiceSpec("c", "node other.js; not-redis-server")
+    assert (NODE,) == without_services(every, (by_port, by_name, other))
+    assert (REDIS, POSTGRES, NODE) == without_services(every, (other,))
+
+
+def test_the_warning_names_servers_and_the_remedy() -> None:
+    """
+    The entry can be pasted. Of Codex, only what is known is said.
+    """
+    text = daemon_warning("setup-script.sh", (REDIS, NODE))
+
+    assert text == (
+        "setup-script.sh left redis-server (port 6379), node server.js --port 3000 (port 3000) "
+        "running: as in Codex, files are kept and processes are not. To have them in tests, add to "
+        ".codex-workspace.yaml: services: {redis-server: {command: redis-server, ready: {port: "
+        '6379}}, server-3000: {command: "node server.js --port 3000", ready: {port: 3000}}}; for '
+        "Codex itself, see docs/services.md"
+    )
+    assert "is not known" in daemon_warning("resume.sh", (REDIS,), resume=True)
+    assert "" == daemon_warning("setup-script.sh", ())
+
+
+REFUSALS = [
+    "redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379. Connection refused.",
+    "Could not connect to Redis at 127.0.0.1:6379: Connection refused",
+    "Error: connect ECONNREFUSED 127.0.0.1:6379",
+    "dial tcp [::1]:6379: connect: connection refused",
+    "ConnectionRefusedError: [Errno 111] Connect call failed ('127.0.0.1', 6379)",
+    "curl: (7) Failed to connect to localhost port 6379 after 0 ms: Couldn't connect to server",
+    'Error: Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }',
+]
+
+
+@pytest.mark.parametrize("printed", REFUSALS)
+def test_a_refused_connection_to_a_server_of_setup_is_explained(printed: str) -> None:
+    """
+    As clients of several languages print it. Without a port, it may be any server.
+    """
+    lines = explain_refusal((REDIS,), f"...\n{printed}\n")
+
+    assert lines[0].startswith("redis-server (port 6379), which setup had started, is gone:")
+    assert "services: {redis-server: {command: redis-server, ready: {port: 6379}}}" in lines[1]
+
+
+def test_the_server_is_chosen_by_port_or_socket() -> None:
+    """
+    Another port is another matter.
+    """
+    both = (REDIS, POSTGRES)
+    psql = (
+        'psql: error: connection to server at "localhost" (127.0.0.1), port 5432 failed: '
+        "Connection refused"
+    )
+    local = 'connection to server on socket "/run/pg/.s.PGSQL.5432" failed: No such file'
+
+    assert explain_refusal(both, psql)[0].startswith("postgres (port 5432),")
+    assert explain_refusal(both, local)[0].startswith("postgres")
+    assert explain_refusal(both, "connection refused")[0].startswith("redis-server (port 6379), po")
+    assert [] == explain_refusal(both, "connect ECONNREFUSED 127.0.0.1:9999")
+    assert [] == explain_refusal(both, "AssertionError: 1 != 2 at localhost:5432")
+    assert [] == explain_refusal((), "connection refused")
