@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Codex runs this each time it starts from the kept container, at the new commit.
+# The maintenance script of Codex's settings: runs each time the kept container starts, at the new commit.
 set -euo pipefail
 .venv/bin/pip check

@@ -91,10 +91,11 @@ class ProjectionError(CodexWorkspaceError, ValueError):
 
 class SetupError(CodexWorkspaceError, RuntimeError):
     """
-    A setup script is missing, has failed, or has exceeded its time limit.
+    A setup script is missing, has failed, or has exceeded its time limit; or it has left the
+    repository so that git refuses to switch to the commit.
 
     Attributes:
-        script: path of the script inside the repository.
+        script: path of the script inside the repository, or as it was given.
         exit_code: the script's exit code; `None` if it did not end by itself.
         log_path: file on the host with the output of the script; of more than 20 MiB, the first 16
             and the last 4.
@@ -119,8 +120,9 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         where: str = "",
         requests: Sequence[Request] = (),
         passed: Sequence[Request] = (),
+        remedy: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, remedy=remedy)
         self.without_tail = printable(without_tail) or str(self)
         self.shown = shown
         self.script = script

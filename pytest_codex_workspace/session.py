@@ -38,7 +38,9 @@ from .network.rules.policy import HTTPS_ONLY, SAFE_METHODS, Policy
 from .network.rules.upstream import InvalidUpstream, UpstreamProxy, choose
 from .options.config import Config
 from .options.profiles import profile_named
-from .projection.repository import RepositorySnapshot, open_repository
+from .options.run_notes import describe_history, describe_scripts
+from .options.script_text import GivenScripts
+from .projection.repository import RepositorySnapshot, Tag, find_tags, open_repository
 from .projection.work_tree import notes_on
 from .reporting.output import Output
 from .reports.collector import Collector
@@ -47,7 +49,7 @@ from .setup.layers import LayerBuilder
 from .setup.package_registries import read_registries
 from .setup.scope import scope_of
 from .setup.scripts import ScriptRunner
-from .setup.spec import State, WorkspaceSpec
+from .setup.spec import State, WorkspaceSpec, as_in_settings
 from .setup.start import StartedWorkspace, WorkspaceStarter
 from .setup.verify import changes_of_second_resume
 from .workspace.handle import Workspace
@@ -132,6 +134,7 @@ class Session:
         self._outage = Outage()
         self._closers: dict[str, Callable[[], None]] = {"workspaces": self._end_all}
         self._failures: dict[str, CodexWorkspaceError] = {}
+        self._looked: dict[tuple[str, str], tuple[GivenScripts, tuple[Tag, ...] | None]] = {}
         self._ahead: threading.Thread | None = None
         self._live: dict[str, tuple[StartedWorkspace, str]] = {}
 
@@ -331,14 +334,17 @@ class Session:
             SecretError: a variable is also a secret.
         """
         self.secrets.check_apart(env)
+        config, profile = self.config, profile_named(self.config.profile)
+        given, tags = self._look_at(snapshot)
         spec = WorkspaceSpec(
-            snapshot,
+            replace(snapshot, tags=tags, depth=config.git_depth),
             env,
             secrets=self.secrets,
             setup_policy=self.read_policy(self.config.network_setup),
             policy=self.read_test_policy(policy or self.config.network),
+            given=given,
             scope=scope_of(self.config.cache_scope, snapshot, self.config.rev, os.environ),
-            profile=profile_named(self.config.profile),
+            profile=profile,
             # Those of another repository would look for files that are not there.
             services=tuple(
                 one for one in self.config.services if one.repository in (None, snapshot.path)
@@ -352,6 +358,27 @@ class Session:
             cassette=self.cassettes.open(snapshot.path, cassette),
             setup_cassette_digest=self.cassettes.digest(snapshot.path),
         )
+
+    def _look_at(self, snapshot: RepositorySnapshot) -> tuple[GivenScripts, tuple[Tag, ...] | None]:
+        """
+        Return the scripts and the tags for workspaces of a commit, as the profile has them. Show,
+        once for each commit, which scripts of it do not run, and what of its history is missing.
+        """
+        where = (str(snapshot.path), snapshot.head)
+        if where not in self._looked:
+            config, scripts = self.config, self.config.scripts
+            if config.profile != "seed":
+                scripts = as_in_settings(scripts, snapshot, os.environ)
+            tags = find_tags(snapshot, os.environ) if config.git_tags else None
+            self._looked[where] = scripts, tags
+            if self.output.mode != "quiet":
+                self._tell(describe_scripts(config, snapshot))
+                self._tell(describe_history(config, snapshot, os.environ))
+        return self._looked[where]
+
+    def _tell(self, line: str) -> None:
+        if line and self.output.is_news("repository", {"text": line}):
+            self.output.note(line)
 
     @_part
     def engine(self) -> Engine:

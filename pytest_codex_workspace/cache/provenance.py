@@ -33,7 +33,8 @@ class CachedSetup:
         age: seconds since then; `None` if it is not known.
         changed: files that the scripts name, or that say which packages are installed, and that
             have changed since; `None` if it is not known.
-        resumes: whether `setup-from-cache-script.sh` runs before the workspace is ready.
+        setup: name of the setup script.
+        resume: name of the script that runs before the workspace is ready; empty for none.
     """
 
     repository: str
@@ -41,7 +42,8 @@ class CachedSetup:
     same_commit: bool
     age: float | None
     changed: Sequence[str] | None
-    resumes: bool
+    setup: str = "setup-script.sh"
+    resume: str = ""
 
     def __str__(self) -> str:
         """
@@ -56,9 +58,9 @@ class CachedSetup:
             return line
         names = first_of(self.changed, _SHOWN)
         verb = "has" if len(self.changed) == 1 else "have"
-        again = f"{spell_option('cache', 'refresh')} runs setup-script.sh again"
-        if self.resumes:
-            again = f"setup-from-cache-script.sh can follow, or {again}"
+        again = f"{spell_option('cache', 'refresh')} runs {self.setup} again"
+        if self.resume:
+            again = f"{self.resume} can follow, or {again}"
         return f"{line}; {names} {verb} changed since: {again}"
 
 
@@ -76,9 +78,24 @@ class CachedSetups:
         self._started = started
         self._told: set[str] = set()
 
-    def tell(self, snapshot: RepositorySnapshot, layer: Layer) -> None:
+    def tell(
+        self,
+        snapshot: RepositorySnapshot,
+        layer: Layer,
+        *,
+        setup: str,
+        resume: str,
+        scripts: Sequence[bytes] = (),
+    ) -> None:
         """
         Report that the setup *layer* is used for a workspace of *snapshot*.
+
+        Args:
+            snapshot: the repository at its commit.
+            layer: the setup.
+            setup: name of the setup script.
+            resume: name of the script that runs before the workspace is ready; empty for none.
+            scripts: the texts of scripts that are not in the repository.
         """
         # Another worker of this run may have made it.
         if layer.image in self._told or layer.created >= self._started:
@@ -87,17 +104,17 @@ class CachedSetups:
         if self._output.mode == "quiet":
             return
         same = layer.head == snapshot.head
-        changed = [] if same else changed_dependencies(snapshot, layer.head, os.environ)
-        age = clock.wall_time() - layer.created if layer.created else None
-        setup = CachedSetup(
-            *(snapshot.name, layer.head, same, age, changed), resumes=snapshot.has_resume
+        changed = (
+            [] if same else changed_dependencies(snapshot, layer.head, os.environ, scripts=scripts)
         )
+        age = clock.wall_time() - layer.created if layer.created else None
+        cached = CachedSetup(snapshot.name, layer.head, same, age, changed, setup, resume)
         fields: dict[str, Any] = {
-            "repository": setup.repository,
+            "repository": cached.repository,
             "key": layer.key,
             "image": layer.image,
-            "commit": setup.commit,
+            "commit": cached.commit,
             "created": layer.created or None,
             "changed": changed,
         }
-        self._output.tell("cached-setup", str(setup), **fields)
+        self._output.tell("cached-setup", str(cached), **fields)

@@ -34,7 +34,8 @@ __all__ = [
 FROM = """\
 --from selects the state to start from:
   ready  the state that tests start from: setup-script.sh and
-         setup-from-cache-script.sh have run, now or earlier
+         setup-from-cache-script.sh (Codex: the maintenance script) have run, now
+         or earlier
   setup  the cached result of setup-script.sh, at the commit it was made from;
          setup-from-cache-script.sh has not run
   clean  the files of the commit; no script has run

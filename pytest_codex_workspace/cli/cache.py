@@ -106,7 +106,7 @@ Examples:
 """
 
 _VERIFY = """\
-Check that setup-from-cache-script.sh is idempotent.
+Check that setup-from-cache-script.sh (Codex: the maintenance script) is idempotent.
 
 The script runs again in a workspace in which it has run, and each file that it
 adds, changes or removes is printed. The exit code is 1 if there are any.
@@ -339,7 +339,7 @@ def _import(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     with _session(arguments) as (session, _, spec):
-        if not spec.snapshot.has_resume:
+        if not spec.resumes:
             show(f"{spec.snapshot.path} has no setup-from-cache-script.sh, so nothing was checked")
             return 0
         found = session.repeat_resume(spec)

@@ -84,8 +84,14 @@ def _text(session: Session, config: Config) -> str:
     from ..images.build import proxy_arguments
     from ..images.debian import DEBIAN, find_debian
     from ..images.proxy import proxy_plan
+    from ..options.run_notes import same_rules
 
     assert config.repo is not None  # noqa: S101 -- argparse has a default
+    if ignored := same_rules(config):
+        session.output.note(
+            f"warning: the file has the seed's rules and the repository's scripts: not used: "
+            f"{' '.join(ignored)}"
+        )
     snapshot = session.repository(config.repo)
     policy = session.read_test_policy(config.network)
     # As every image of ours, this one trusts the certificate authority of this machine. Before

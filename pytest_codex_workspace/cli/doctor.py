@@ -55,6 +55,9 @@ def register(commands: Commands) -> None:
         (
             "rev",
             "repo-config",
+            "profile",
+            "setup-script",
+            "maintenance-script",
             "image",
             "env",
             "cache-ttl",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from ..codex import RESUME, SETUP
+from ..codex import SELECT_RUNTIMES
 from ..errors import SetupError
 
 __all__ = ["BROKEN_PIPE", "EXIT_CODES", "FAILED", "exit_code_of"]
@@ -28,6 +28,7 @@ def exit_code_of(error: BaseException) -> int:
     """
     Return the exit code for *error*: that of the script that failed, if one did.
     """
-    if isinstance(error, SetupError) and error.script in (SETUP, RESUME) and error.exit_code:
+    # Our own script, which selects the runtimes, is none of the user's.
+    if isinstance(error, SetupError) and error.script != SELECT_RUNTIMES and error.exit_code:
         return error.exit_code
     return FAILED

@@ -38,6 +38,10 @@ RUN_OPTIONS = (
     "image",
     "env",
     "secret",
+    "git-tags",
+    "git-depth",
+    "setup-script",
+    "maintenance-script",
     "cache",
     "cache-ttl",
     "cache-size",
@@ -72,6 +76,7 @@ _SUGGESTED = {
     "engine": ("auto", "docker", "podman"),
     "upstream-proxy": ("environment", "none"),
     "cache-scope": SCOPES,
+    "git-depth": ("all", "100"),
     "cpus": ("2", "4", "none"),
     "memory": ("8GiB", "16GiB", "none"),
     "network": POLICIES,
@@ -79,7 +84,12 @@ _SUGGESTED = {
 }
 """Values that shells complete, of options that accept other values too."""
 
-_PATHS: Mapping[str, Paths] = {"POLICY": "files", "DIR": "directories"}
+_PATHS: Mapping[str, Paths] = {
+    "POLICY": "files",
+    "DIR": "directories",
+    "PATH|-": "files",
+    "PATH": "files",
+}
 """The kind of paths that shells complete, by placeholder."""
 
 

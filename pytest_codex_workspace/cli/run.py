@@ -1,4 +1,4 @@
-"""`codex-workspace run`: set up a repository as Codex would."""
+"""`codex-workspace run`: set up a repository in a workspace."""
 
 from __future__ import annotations
 
@@ -22,17 +22,22 @@ if TYPE_CHECKING:
 
 __all__ = ["SUMMARY", "register", "set_up"]
 
-SUMMARY = "set up a repository as Codex would"
+SUMMARY = "set up a repository in a workspace as Codex's"
 
 _LABEL = "codex-workspace run"
 
 _RUN = f"""\
-Set up a repository in a workspace as Codex would.
+Set up a repository in a workspace as Codex's.
 
 The workspace image is built if it is missing, the proxy starts, the commit is
 copied into a workspace, and codex-workspace-scripts/setup-script.sh runs there.
 The result is saved as an image. A second workspace starts from that image and
-runs setup-from-cache-script.sh.
+runs setup-from-cache-script.sh, the maintenance script.
+
+Codex itself reads no codex-workspace-scripts/: its setup script and its
+maintenance script stand in the environment's settings. --setup-script and
+--maintenance-script run such texts in their place. Codex's agent phase is
+offline by default, and tests here are not: --profile=codex has Codex's rules.
 
 If the repository has no codex-workspace-scripts/, a bash login shell opens in
 the workspace, if this is a terminal and neither --no-shell nor --json is given.
@@ -42,6 +47,7 @@ the workspace, if this is a terminal and neither --no-shell nor --json is given.
 Examples:
   codex-workspace run
   codex-workspace run ../other --image=slim --cache=refresh
+  codex-workspace run --profile=codex --setup-script=setup.txt
   codex-workspace run --network=offline --env=CODEX_ENV_NODE_VERSION=22
   codex-workspace run --json | jq 'select(.event == "result")'
 """
@@ -63,6 +69,7 @@ def set_up(config: Config) -> int:
     Set up the repository of *config*, print the result, and return the exit code.
     """
     output = output_on(sys.stdout, config.output)
+    _note_rules(config, output)
     return _session(config, output, _report)
 
 
@@ -77,8 +84,17 @@ def _run(arguments: argparse.Namespace) -> int:
             return 0
         return _report(session, workspace, shell=not arguments.no_shell)
 
-    code = _session(config, output_of(arguments, config.output), up)
+    output = output_of(arguments, config.output)
+    if not arguments.json:  # Programs ask `config`.
+        _note_rules(config, output)
+    code = _session(config, output, up)
     return finish(arguments, code, **fields)
+
+
+def _note_rules(config: Config, output: Output) -> None:
+    from ..options.run_notes import describe_rules
+
+    output.note(describe_rules(config))
 
 
 def _session(config: Config, output: Output, then: Callable[[Session, Workspace], int]) -> int:

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,13 +36,16 @@ Examples:
 """
 
 
+_NOT_FOR_SMOKE = {"rev", "env", "cassette", "secret", "setup-script", "maintenance-script"}
+
+
 def register(commands: Commands) -> None:
     """
     Add the command.
     """
     parser = add_command(commands, "smoke", SUMMARY, _SMOKE, _smoke)
     add_json(parser)
-    add_options(parser, tuple({*RUN_OPTIONS, "report"} - {"rev", "env", "cassette", "secret"}))
+    add_options(parser, tuple({*RUN_OPTIONS, "report"} - _NOT_FOR_SMOKE))
 
 
 def _smoke(arguments: argparse.Namespace) -> int:
@@ -51,7 +54,8 @@ def _smoke(arguments: argparse.Namespace) -> int:
     from ..session import Session
     from ..smoke import run_smoke
 
-    config = config_of(arguments)
+    # Its repository has scripts of its own.
+    config = replace(config_of(arguments), setup_script=None, maintenance_script=None)
     shown: list[str] = []
     checks = failed = 0
     output = _output(arguments, config.output, shown)

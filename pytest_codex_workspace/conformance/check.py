@@ -182,7 +182,8 @@ def conclude(seen: Observation, presets: Mapping[str, Any]) -> Conformance:
         seen: what was seen.
         presets: Codex's presets by name.
     """
-    found = [*script_findings(seen), *network_findings(seen, presets), *agent_findings(seen)]
+    every = (*script_findings(seen), *network_findings(seen, presets), *agent_findings(seen))
+    found = [_renamed(one, seen.names) for one in every]
     found.sort(key=lambda one: LEVELS.index(one.level))
     return Conformance(
         tuple(found),
@@ -199,6 +200,21 @@ def agent_policy(config: Config) -> PolicyLike:
     Codex's default is.
     """
     return "offline" if config.network == Config().network else config.network
+
+
+def _renamed(finding: Finding, names: Mapping[str, str]) -> Finding:
+    """
+    Return a finding that calls the scripts as the user does. One that an option has given is no
+    file of the repository.
+    """
+    for path, name in names.items():
+        finding = replace(
+            finding,
+            what=finding.what.replace(path, name),
+            path=None if finding.path == path else finding.path,
+            line=None if finding.path == path else finding.line,
+        )
+    return finding
 
 
 def _unknown(seen: Observation) -> dict[str, str]:

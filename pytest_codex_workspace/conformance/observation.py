@@ -92,8 +92,10 @@ class Observation:
     What was seen. A part that could not be looked at has its default.
 
     Attributes:
-        setup_script: text of `setup-script.sh`; empty if there is none.
-        resume_script: text of `setup-from-cache-script.sh`; empty if there is none.
+        setup_script: text of the setup script; empty if there is none.
+        resume_script: text of the maintenance script; empty if there is none.
+        names: what the scripts are called by the user, by their usual paths, if an option has
+            given them.
         time_limit: the limit of a script, in seconds.
         setup_duration: seconds that setup took; `None` if it has not ended well.
         setup_output: what it printed.
@@ -127,6 +129,7 @@ class Observation:
 
     setup_script: str = ""
     resume_script: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
     time_limit: float = 1200.0
     setup_duration: float | None = None
     setup_output: str = ""

@@ -12,6 +12,7 @@ from typing import Any
 from ..cache.store import Layer
 from ..codex import RESUME, SETUP
 from ..errors import CodexWorkspaceError, ExecTimeout, ServiceError, SetupError
+from ..network.matching import Phase
 from ..network.rules.request import Request
 from ..secrets.search import search_workspace
 from ..session import Session
@@ -106,8 +107,8 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
     running = session.starter.launch_clean(spec)
     try:
         channel = running.channel
-        seen.setup_script = _text(channel, f"{spec.project}/{SETUP}")
-        seen.resume_script = _text(channel, f"{spec.project}/{RESUME}")
+        seen.setup_script = _script(channel, spec, "setup", SETUP, seen)
+        seen.resume_script = _script(channel, spec, "resume", RESUME, seen)
         began = channel.stat("/etc/resolv.conf").st_mtime  # Written as the container started.
         try:
             run = session.runner.run(running, "setup", spec)
@@ -143,7 +144,7 @@ def _resume_and_test(
     session: Session, spec: WorkspaceSpec, layer: Layer, seen: Observation
 ) -> None:
     def ended(running: Running) -> None:
-        if spec.snapshot.has_resume:
+        if spec.resumes:
             seen.resume_survivors, _ = _survivors(running.channel)
             seen.resume_status = _status(running.channel, spec)
         seen.requests = [*seen.requests, *_requests(session, running)]
@@ -158,7 +159,7 @@ def _resume_and_test(
         return
     try:
         setup = started.workspace.setup
-        if spec.snapshot.has_resume:
+        if spec.resumes:
             seen.resume_duration, seen.resume_output = setup.duration, setup.output
         _test(started.workspace, seen)
         seen.requests = [*seen.requests, *started.workspace.network.requests(phase="test")]
@@ -399,6 +400,22 @@ def _requests(session: Session, running: Running) -> list[Request]:
     except CodexWorkspaceError as error:
         session.output.note(f"warning: what was requested is not known: {error.message}")
         return []
+
+
+def _script(
+    channel: Channel, spec: WorkspaceSpec, phase: Phase, path: str, seen: Observation
+) -> str:
+    """
+    Return the text of a script, and note what it is called if it is not in the repository.
+    """
+    script = spec.script(phase)
+    if script is None:
+        return ""
+    if script.name != path:
+        seen.names = {**seen.names, path: script.name}
+    if script.text is not None:
+        return script.text.text.decode("utf-8", "replace")
+    return _text(channel, f"{spec.project}/{path}")
 
 
 def _text(channel: Channel, path: str) -> str:

@@ -14,6 +14,10 @@ JSON on standard output names it. Untracked and ignored files stay.
 
 Without bare repositories (a plan that names none), a directory can only be brought to
 a commit that it has. The exit code is 3 if it does not have the commit.
+
+If the variable CODEX_PROJECTION_REFUSES is set, git itself decides, as Codex's sync lets it:
+where `git switch` refuses, the exit code is 4, and a line of JSON on standard output has what git
+said.
 """
 
 # Paths in a repository are bytes, which pathlib does not support.
@@ -30,6 +34,7 @@ import time
 
 TYPE_CHECKING = False  # Importing `typing` would cost more than the rest.
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 __all__ = ["Failure", "Tree", "main"]
@@ -77,13 +82,19 @@ LEFT_OVER = (
     b"sequencer",
 )
 OBJECTS_MISSING = 3
+REFUSED = 4
 PROJECTS = b"/workspace/"
 TOLD = 20
 GITLINK = b"160000"
 PROGRESS = "CODEX_PROJECTION_PROGRESS"
 """If this variable is set, standard error has lines such as `checked out 12 of 345 files`."""
 
+REFUSES = "CODEX_PROJECTION_REFUSES"
+"""If this variable is set, a file that setup and the commit both change is an error."""
+
 SAID = 1 << 16
+REFUSAL = 1 << 14
+FETCHED = b"refs/codex-projection/"
 
 
 class Failure(Exception):
@@ -98,6 +109,12 @@ class ObjectsMissing(Failure):
     """
 
 
+class Refused(Failure):
+    """
+    Git would not switch to the commit.
+    """
+
+
 class Tree:
     """
     A work tree, its git directory, and the directory of bare repositories.
@@ -108,12 +125,15 @@ class Tree:
         self.git_dir = git_dir
         self.source = source
 
-    def bring_to(self, plan: dict[str, Any], branch: str = "") -> list[bytes]:
+    def bring_to(
+        self, plan: dict[str, Any], branch: str = "", refuses: bool = False
+    ) -> list[bytes]:
         """
         Check out the commit of the plan on *branch* or detached, submodules included.
 
         Returns:
-            The paths of files that had other changes, which are lost.
+            The paths of files that had other changes, which are lost. If the switch *refuses* to
+            lose any, there are none of the repository itself.
         """
         os.makedirs(self.path, exist_ok=True)
         self._follow_link()
@@ -125,17 +145,20 @@ class Tree:
             for lock in LOCKS:
                 remove(os.path.join(self.git_dir, lock))
             self._mend_head()
-            self._fetch(bare, head)
+            self._fetch(bare, plan)
             base = self._run("rev-parse", "--quiet", "--verify", "HEAD^{commit}").stdout.strip()
             self._mend_index(base)
+        elif refuses:
+            raise Refused("fatal: not a git repository: there is no .git/HEAD any more")
         elif bare:
             self._create(bare, plan["object_format"])
         else:
             raise ObjectsMissing("there is no repository")
+        self._set_tags(plan)
         modules = plan["submodules"]
         wanted = {raw(each["path"]): raw(each["name"]) for each in modules}
         aside = self._clear_submodules(wanted, head)
-        switch = Switch(self, base, head.encode(), branch)
+        switch = Switch(self, base, head.encode(), branch, refuses)
         lost = switch.run()
         for module in modules:
             kept = switch.keeps(raw(module["path"]))
@@ -195,22 +218,75 @@ class Tree:
         if boundary:
             write(os.path.join(self.git_dir, b"shallow"), boundary)
 
-    def _fetch(self, bare: bytes, head: str) -> None:
+    def _fetch(self, bare: bytes, plan: dict[str, Any]) -> None:
         """
         Fetch missing objects, including history that a shallow clone lacked.
         """
+        head = plan["head"]
+        tags = [one for _, one in plan.get("tags", ())]
         if not bare:
-            if self._run("cat-file", "-e", head + "^{tree}").returncode:
-                raise ObjectsMissing("the commit is not in the repository")
+            missing = self._missing([head + "^{tree}", *tags])
+            if missing and "depth" in plan and head + "^{tree}" not in missing:
+                # Tags that are older than the history were left out when the others arrived.
+                plan["tags"] = [each for each in plan["tags"] if each[1] not in missing]
+            elif missing:
+                raise ObjectsMissing("the commit or a tag is not in the repository")
             return
         mine = read(os.path.join(self.git_dir, b"shallow"))
         deepen = []
         if mine != read(os.path.join(bare, b"shallow")):
             deepen = ["--unshallow"] if mine else []
-        elif not self._run("cat-file", "-e", head + "^{commit}").returncode:
+            if "depth" in plan:
+                deepen = ["--depth=" + str(plan["depth"])]
+        elif not self._missing([head + "^{commit}", *tags]):
             return
         options = ("--quiet", "--no-tags", "--update-shallow", *deepen)
-        self._git("fetch", *options, bare, "refs/heads/work")
+        self._git("fetch", *options, bare, "refs/heads/work", b"+refs/tags/*:" + FETCHED + b"*")
+
+    def _missing(self, names: list[str]) -> set[str]:
+        """
+        Return the names of objects that are not there.
+        """
+        given = "".join(name + "\n" for name in names).encode()
+        done = self._run("cat-file", "--batch-check=%(objecttype)", given=given)
+        said = done.stdout.splitlines()
+        if done.returncode or len(said) != len(names):
+            return set(names)
+        return {name for name, line in zip(names, said) if line.endswith(b" missing")}
+
+    def _set_tags(self, plan: dict[str, Any]) -> None:
+        """
+        Let the tags of the plan be where it says. Those of setup stay, unless they are in the way.
+        """
+        wanted = {b"refs/tags/" + raw(name): one.encode() for name, one in plan.get("tags", ())}
+        if not wanted:
+            return
+        if not self._update_references(wanted):
+            # The tag `v1` of setup would be in the way of the tag `v1/a`, and the other way round.
+            above = {each for one in wanted for each in _above(one)}
+            self._update_references(
+                dict.fromkeys(
+                    one
+                    for one in self._references(b"refs/tags/")
+                    if one in above or not wanted.keys().isdisjoint(_above(one))
+                )
+            )
+            if not self._update_references(wanted):
+                raise Failure("the tags of the commit could not be set")
+        self._update_references(dict.fromkeys(self._references(FETCHED)))
+
+    def _references(self, below: bytes) -> list[bytes]:
+        return self._git("for-each-ref", "--format=%(refname)", below).split()
+
+    def _update_references(self, wanted: Mapping[bytes, bytes | None]) -> bool:
+        """
+        Set references, or delete those for which nothing is *wanted*, and return whether git did.
+        """
+        given = b"".join(
+            b"delete %s\0\0" % name if one is None else b"update %s\0%s\0\0" % (name, one)
+            for name, one in wanted.items()
+        )
+        return not self._run("update-ref", "--no-deref", "-z", "--stdin", given=given).returncode
 
     def _clear_submodules(self, wanted: dict[bytes, bytes], head: str) -> dict[bytes, bytes]:
         """
@@ -392,7 +468,10 @@ class Switch:
     Brings a tree from the commit *base* to *head*, as `git switch` does.
     """
 
-    def __init__(self, tree: Tree, base: bytes, head: bytes, branch: str) -> None:
+    def __init__(
+        self, tree: Tree, base: bytes, head: bytes, branch: str, refuses: bool = False
+    ) -> None:
+        self.refuses = refuses
         self.tree = tree
         self.base = base
         self.head = head
@@ -420,6 +499,14 @@ class Switch:
         fields = listed.stdout.split(b"\0")
         changes = {path: CommitChange(facts) for facts, path in zip(fields[::2], fields[1::2])}
         image_made = self._index_time()
+        if self.refuses:
+            self._refresh()
+            if changes:
+                self._await_second_after(image_made)
+            self._ask_git()
+            self._changes = changes
+            self._point()
+            return []
         self._settle_conflicts()
         if changes:
             self._unhide(changes)
@@ -436,6 +523,18 @@ class Switch:
         self._changes = changes
         self._point()
         return lost
+
+    def _ask_git(self) -> None:
+        """
+        Switch as git does, which refuses to lose changes, and leave no remote.
+        """
+        done = self.tree._run("switch", "--quiet", "--detach", self.head)
+        if b"is not a git command" in done.stderr:  # Before git 2.23.
+            done = self.tree._run("checkout", "--quiet", "--detach", self.head)
+        if done.returncode:
+            raise Refused(done.stderr.decode("utf-8", "replace").strip())
+        # Its own remote is the last thing that the sync removes, and setup may have added one.
+        self.tree._run("remote", "remove", "origin")
 
     def _force(self) -> list[bytes]:
         """
@@ -696,6 +795,14 @@ def trust(tree: Tree, plan: dict[str, Any]) -> None:
             tree._run(*option, "--add", "safe.directory", path, more=more)
 
 
+def _above(reference: bytes) -> list[bytes]:
+    """
+    Return the names of references that cannot exist beside the tag *reference*.
+    """
+    parts = reference.split(b"/")
+    return [b"/".join(parts[:count]) for count in range(3, len(parts))]
+
+
 def raw(text: str) -> bytes:
     """
     Return the bytes of a path or name in the plan.
@@ -748,13 +855,16 @@ def main(arguments: list[str]) -> int:
             write(os.path.join(source, b".gitconfig"), b"[safe]\n\tdirectory = *\n")
             target = os.path.realpath(os.fsencode(arguments[0] if arguments else plan["target"]))
             tree = Tree(target, os.path.join(target, b".git"), source)
-            lost = tree.bring_to(plan, "work")
+            lost = tree.bring_to(plan, "work", refuses=bool(os.environ.get(REFUSES)))
             if target.startswith(PROJECTS):
                 trust(tree, plan)
         finally:
             remove(source)
     except ObjectsMissing:
         return OBJECTS_MISSING
+    except Refused as error:
+        sys.stdout.write(json.dumps({"refused": str(error)[:REFUSAL]}) + "\n")
+        return REFUSED
     except (Failure, OSError) as error:
         sys.stderr.write(f"The commit could not be projected: {error}\n")
         return 1

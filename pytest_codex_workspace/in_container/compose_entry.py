@@ -233,8 +233,8 @@ class WorkspaceEntry:
             return ["bash", "-c", self.settings["run"], "bash", script]
         if words == ["run-setup"] and os.path.isdir(os.path.join(project, directory)):
             raise Failure(
-                f"HEAD has {directory}/, but not the {os.path.basename(script)} that Codex "
-                f"requires there. Add and commit {script}, or remove the directory."
+                f"HEAD has {directory}/, but not the {os.path.basename(script)} that this "
+                f"folder must have. Add and commit {script}, or remove the directory."
             )
         _print(f"HEAD has no {script}: there is nothing to run")
         return []

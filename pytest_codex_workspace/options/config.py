@@ -17,6 +17,7 @@ from ..text.phrases import did_you_mean
 from ..text.units import parse_duration, parse_size
 from ..unpatched import clock
 from .profiles import ProfileName
+from .script_text import STANDARD_INPUT, GivenScripts, ScriptText, read_script
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, Methods, PushWhen, RepoConfigMode
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ class Config:
 
     `repo` is `None` if none was given; `secret` has names only; a policy is a
     name, a path or a mapping of fields; `silence` has the reason for each id;
-    durations are in seconds, sizes in bytes; `started` is the start of the run in
-    seconds since the epoch; with `renew_cassette`, recording first removes earlier
+    durations are in seconds, sizes in bytes; `git_depth` is `None` for all; `started` is
+    the start of the run in seconds since the epoch; `setup_script` and
+    `maintenance_script` have been read; with `renew_cassette`, recording first removes earlier
     requests of the setup scripts from the cassette; `services` are in the order in
     which they start; `notes` are lines to show about the repository's file.
     """
@@ -57,6 +59,10 @@ class Config:
     silence: Mapping[str, str] = field(default_factory=dict)
     test_command: str = ""
     secret: tuple[str, ...] = ()
+    setup_script: ScriptText | None = None
+    maintenance_script: ScriptText | None = None
+    git_tags: bool = False
+    git_depth: int | None = None
     cache: CacheMode = "auto"
     cache_ttl: float = 12 * 3600.0
     cache_size: int = 20_000_000_000
@@ -81,6 +87,13 @@ class Config:
     services: tuple[ServiceSpec, ...] = ()
     notes: tuple[str, ...] = ()
     started: float = field(default_factory=clock.wall_time)
+
+    @property
+    def scripts(self) -> GivenScripts:
+        """
+        The scripts that take the place of those of a repository.
+        """
+        return GivenScripts(self.setup_script, self.maintenance_script)
 
     @classmethod
     def of(
@@ -127,6 +140,18 @@ class Config:
             checked["setup_timeout"] = _parse_seconds(
                 checked["setup_timeout"], called("setup-timeout")
             )
+        if "setup_script" in checked:
+            checked["setup_script"] = read_script(
+                checked["setup_script"], called("setup-script"), STANDARD_INPUT
+            )
+        if "maintenance_script" in checked:
+            checked["maintenance_script"] = read_script(
+                checked["maintenance_script"], called("maintenance-script")
+            )
+        if "git_tags" in checked:
+            checked["git_tags"] = checked["git_tags"] == "true"
+        if "git_depth" in checked:
+            checked["git_depth"] = _parse_depth(checked["git_depth"], called("git-depth"))
         for key, parse in (("cache_ttl", parse_duration), ("cache_size", parse_size)):
             if key in checked:
                 checked[key] = _parse_quantity(checked[key], called(key.replace("_", "-")), parse)
@@ -247,6 +272,15 @@ def _parse_quantity(value: str, name: str, parse: Callable[[str], float]) -> flo
         return parse(value)
     except ValueError as error:
         raise ConfigError(f"{name}={value}: {error}") from None
+
+
+def _parse_depth(value: str, name: str) -> int | None:
+    if value == "all":
+        return None
+    # More than git itself accepts means all, too.
+    if not re.fullmatch("[0-9]{1,9}", value) or not int(value):
+        raise ConfigError(f"{name}={value}: must be a number of commits such as 100, or 'all'")
+    return int(value)
 
 
 def _parse_cpus(value: str, name: str) -> float:

@@ -24,6 +24,8 @@ _TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
 _SHAPES: dict[Shape, dict[str, Any]] = {
     "text": _TEXT,
     "number": {"anyOf": [_NUMBER, {"type": "string", "pattern": r"^\s*\d"}]},
+    "truth": {"type": "boolean"},
+    "count": {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["all"]}]},
     "quantity": {"anyOf": [_NUMBER, {"type": "string", "pattern": r"^\s*\d"}]},
     "policy": {"anyOf": [_TEXT, _POLICY]},
     "variables": {

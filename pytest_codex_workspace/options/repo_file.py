@@ -44,7 +44,18 @@ POLICY_FIELDS = ("extends", *HTTPS_ONLY.to_dict())
 
 ReadPolicy = Callable[[str], bytes | None]
 
-Shape = Literal["text", "choice", "number", "quantity", "policy", "variables", "names", "reasons"]
+Shape = Literal[
+    "text",
+    "choice",
+    "truth",
+    "count",
+    "number",
+    "quantity",
+    "policy",
+    "variables",
+    "names",
+    "reasons",
+]
 """The form of an option's value in the file."""
 
 _SHAPES: Mapping[str, Shape] = {
@@ -53,6 +64,8 @@ _SHAPES: Mapping[str, Shape] = {
     "SIZE": "quantity",
     "SECONDS": "number",
     "BYTES": "number",
+    "COMMITS": "count",
+    "true|false": "truth",
     "NAME=VALUE": "variables",
     "ID=REASON": "reasons",
 }
@@ -60,6 +73,8 @@ _ACCEPTED_KINDS: Mapping[Shape, tuple[str, ...]] = {
     "text": ("text",),
     # In YAML 1.1, some of these words are truth values.
     "choice": ("text",),
+    "truth": ("a truth value",),
+    "count": ("text", "a number"),
     "number": ("text", "a number"),
     "quantity": ("text", "a number"),
 }
@@ -83,7 +98,7 @@ def shape_of(option: Option) -> Shape:
     """
     Return the form of the value of *option* in the file.
     """
-    if option.choices:
+    if option.choices and option.metavar != "true|false":
         return "choice"
     if option.repeatable:
         return _SHAPES.get(option.metavar, "names")
@@ -199,6 +214,8 @@ class _File:
         if shape == "policy" and isinstance(node, yaml.MappingNode):
             return self._policy(option, name, node)
         text = self._text(name, node, _ACCEPTED_KINDS.get(shape, ("text",)), shape)
+        if shape == "truth":
+            text = text.lower()
         if shape == "policy" and text not in NAMES:
             return self._policy_file(option, name, node, text)
         return self._give(option.key, text, name, node)
@@ -297,6 +314,8 @@ class _File:
         if kind not in accepted or not isinstance(node, yaml.ScalarNode):
             if kind == "nothing":
                 self._fail(node, f"{name} has no value; write one, or remove the line")
+            if shape == "truth":
+                self._fail(node, f"{name} is {kind}; it must be true or false")
             if isinstance(node, yaml.ScalarNode) and kind != "tagged":
                 self._fail(node, f"{name} is {kind}; it must be text: write {_quoted(node.value)}")
             must = "a name, a path or a mapping" if shape == "policy" else "a plain value"

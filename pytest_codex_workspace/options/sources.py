@@ -278,7 +278,12 @@ def _profile_values(values: Values) -> Values:
         return {}
     profile = profile_named(values["profile"].value)
     source = Source("profile", f"profile {profile.name}")
-    return {key: Given(value, source) for key, value in profile.defaults.items()}
+    found = dict(profile.defaults)
+    if profile.tags:
+        found["git_tags"] = "true"
+    if profile.depth is not None:
+        found["git_depth"] = str(profile.depth)
+    return {key: Given(value, source) for key, value in found.items()}
 
 
 def _config(values: Values) -> Config:

@@ -87,9 +87,9 @@ class Option:
         """
         Check whether *value* is a path. In an ini file, a path starts at its directory.
         """
-        return self.name in ("repo", "report") or (
-            self.metavar == "POLICY" and value.endswith((".yaml", ".yml"))
-        )
+        if self.metavar.startswith("PATH") or self.name == "report":
+            return value != "-"
+        return self.metavar == "POLICY" and value.endswith((".yaml", ".yml"))
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -160,6 +160,40 @@ OPTIONS: tuple[Option, ...] = (
         place="secrets",
         from_file="trusted",
         widens="gives the variable {} of your environment to the setup scripts",
+    ),
+    Option(
+        "setup-script",
+        "PATH|-",
+        "",
+        "text that Codex's environment settings have as setup script, to run in place of "
+        "codex-workspace-scripts/; -: standard input",
+        place=None,
+    ),
+    Option(
+        "maintenance-script",
+        "PATH",
+        "",
+        "text that Codex's environment settings have as maintenance script, to run in place of "
+        "codex-workspace-scripts/setup-from-cache-script.sh",
+        place=None,
+    ),
+    Option(
+        "git-tags",
+        "true|false",
+        "false",
+        "true: the tags of the commit's history are in workspaces; false: none, as Codex's git "
+        "sync fetches none",
+        choices=("true", "false"),
+        place="git.tags",
+        from_file="free",
+    ),
+    Option(
+        "git-depth",
+        "COMMITS",
+        "all",
+        "commits of history in workspaces, such as 100 (Codex's git sync in 2025), or all",
+        place="git.depth",
+        from_file="free",
     ),
     Option(
         "cache",

@@ -15,6 +15,7 @@ import pytest
 
 from ..errors import ConfigError
 from ..options.markers import DESCRIPTIONS, Keywords, read_keywords, read_markers
+from ..options.script_text import STANDARD_INPUT
 from .as_started import as_started, remember_environment
 from .attempt import attempt_of, begin_attempt, end_attempts
 from .ci import begin_ci, ci_of
@@ -34,7 +35,7 @@ from .run import (
 from .settings import CONFIG, UNUSABLE, read_settings, register_options, require_repository
 from .starter import Starter
 from .summary import begin_tally, header_lines, notes_of, tally_of, write_summary
-from .workers import STARTED_KEY, is_worker
+from .workers import STANDARD_INPUT_KEY, STARTED_KEY, is_worker
 
 if TYPE_CHECKING:
     from ..engine.protocol import Engine
@@ -186,9 +187,10 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """
-    Send the start time of the run to an xdist worker.
+    Send the start time of the run to an xdist worker, and the script of standard input.
     """
     node.workerinput[STARTED_KEY] = node.config.stash[CONFIG].started
+    node.workerinput[STANDARD_INPUT_KEY] = STANDARD_INPUT.content
 
 
 @pytest.hookimpl(optionalhook=True)

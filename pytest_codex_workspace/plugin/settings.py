@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +13,10 @@ import pytest
 
 from ..errors import ConfigError, PolicyError, ProjectionError
 from ..options.config import Config
+from ..options.script_text import STANDARD_INPUT
 from ..options.sources import Given, ResolvedOptions, Source, Values, entries_of
 from ..options.table import OPTIONS, Option
-from .workers import STARTED_KEY, is_worker, worker_input
+from .workers import STANDARD_INPUT_KEY, STARTED_KEY, is_worker, worker_input
 
 __all__ = [
     "CONFIG",
@@ -73,7 +74,8 @@ def read_settings(config: pytest.Config) -> None:
     try:
         ini = _read_ini(config)
         try:
-            found = ResolvedOptions.of(options, spell="--codex-{}", ini=ini).config
+            with _standard_input(config, options, ini):
+                found = ResolvedOptions.of(options, spell="--codex-{}", ini=ini).config
         except (ConfigError, PolicyError) as error:
             if ini or any(options.values()):
                 raise
@@ -86,6 +88,29 @@ def read_settings(config: pytest.Config) -> None:
     config.stash[CONFIG] = replace(_absolute(config, found), started=started)
     if options["repo"] and not is_worker(config) and not config.option.collectonly:
         require_repository(config)
+
+
+@contextmanager
+def _standard_input(
+    config: pytest.Config, options: Mapping[str, Any], ini: Values
+) -> Iterator[None]:
+    """
+    Let standard input be that of the run while the options are read, if one of them asks for it.
+    pytest captures it; a worker gets what its controller has read.
+    """
+    key = "setup_script"
+    given = (options[key], os.environ.get("CODEX_WORKSPACE_SETUP_SCRIPT"))
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if is_worker(config):
+        STANDARD_INPUT.give(worker_input(config).get(STANDARD_INPUT_KEY))
+    elif capture is not None and ("-" in given or (key in ini and ini[key].value == "-")):
+        capture.suspend_global_capture(in_=True)
+        try:
+            yield
+        finally:
+            capture.resume_global_capture()
+        return
+    yield
 
 
 def require_repository(config: pytest.Config) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import CodexWorkspaceError, SetupError
 from ..options.config import check_environment
 from ..options.markers import WorkspaceRequest
+from ..options.run_notes import same_rules
 from ..text.printable import printable
 from .as_started import as_started
 from .attempt import attempt_of
@@ -92,9 +93,12 @@ class Starter:
         Note *workspace* where the reports of its test and the summary of the run find it.
         """
         node, image = self._request.node, self._config.image
-        reproduce = (
-            f"codex-workspace shell {shlex.quote(str(snapshot.path))} "
-            f"--rev={snapshot.head[:12]} --image={shlex.quote(image)} --from={state}"
+        reproduce = " ".join(
+            [
+                f"codex-workspace shell {shlex.quote(str(snapshot.path))}",
+                f"--rev={snapshot.head[:12]} --image={shlex.quote(image)} --from={state}",
+                *same_rules(self._config),
+            ]
         )
         attempt_of(node).workspaces.append((workspace, reproduce))
         tally = tally_of(self._request.config)

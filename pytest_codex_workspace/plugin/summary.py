@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..options.run_notes import describe_rules
 from ..options.sources import unknown_variables
 from ..text.phrases import did_you_mean
 from .run import write_run_report
@@ -143,8 +144,8 @@ def notes_of(config: pytest.Config) -> list[str]:
 
 def header_lines(config: pytest.Config) -> list[str] | None:
     """
-    Return a line with the repository, the image, the cache mode and the network policy, and
-    what of the work tree is not in workspaces.
+    Return a line with the repository, the image, the cache mode and the network policy; a line
+    with the profile; and what of the work tree is not in workspaces.
     """
     found = config.stash[CONFIG]
     if found.repo is None:
@@ -154,7 +155,7 @@ def header_lines(config: pytest.Config) -> list[str] | None:
         f"codex: repo {config.stash[SHOWN_REPO]} at {found.rev}, image {found.image}, "
         f"cache {found.cache}, network {network}"
     )
-    return [line, *(f"codex: {note}" for note in notes_of(config))]
+    return [line, *(f"codex: {note}" for note in (describe_rules(found), *notes_of(config)))]
 
 
 def write_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -108,7 +108,11 @@ class Projection:
             copier = Copier(scratch, snapshot.object_format, env)
             plan = {
                 "target": target,
-                **copier.copy(snapshot.path, snapshot.common_dir, snapshot.head),
+                **copier.copy(
+                    *(snapshot.path, snapshot.common_dir, snapshot.head),
+                    tags=snapshot.tags or (),
+                    depth=snapshot.depth,
+                ),
                 "submodules": copier.copy_all(snapshot.path, snapshot.submodules),
             }
             archive = _Archive()

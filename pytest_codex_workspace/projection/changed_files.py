@@ -59,7 +59,11 @@ _FOLDERS = ("requirements/*.txt", "requirements/*.in")
 
 
 def changed_dependencies(
-    snapshot: RepositorySnapshot, since: str, environ: Mapping[str, str]
+    snapshot: RepositorySnapshot,
+    since: str,
+    environ: Mapping[str, str],
+    *,
+    scripts: Iterable[bytes] = (),
 ) -> list[str] | None:
     """
     Return the files that have changed between a commit and that of *snapshot*, and that its
@@ -69,6 +73,7 @@ def changed_dependencies(
         snapshot: the repository at the newer commit.
         since: id of the other commit. It may be anybody's text.
         environ: environment for git.
+        scripts: the texts of scripts that are not in the repository, beside its own.
 
     Returns:
         Paths; `None` if it is not known, such as for a commit that this clone does not have.
@@ -86,7 +91,9 @@ def changed_dependencies(
         changed = [name for name in os.fsdecode(listed).split("\0") if name]
         if not changed:
             return []
-        named = NamedFiles(_words_of_scripts(snapshot, env))
+        words = _words_of_scripts(snapshot, env)
+        words.update(word for text in scripts for word in _words_of(text))
+        named = NamedFiles(words)
     except ProjectionError:
         return None
     return [name for name in changed if declares_dependencies(name) or name in named]
@@ -170,11 +177,11 @@ def _words_of_scripts(snapshot: RepositorySnapshot, env: Mapping[str, str]) -> s
         if left < 0:
             break
         content = git(*inside(snapshot.git_dir), "cat-file", "blob", facts[2], env=env)
-        text = content.decode("utf-8", "surrogateescape")
-        words.update(
-            word
-            for line in text.splitlines()
-            if not line.lstrip().startswith("#")
-            for word in _WORDS.findall(line)
-        )
+        words.update(_words_of(content))
     return words
+
+
+def _words_of(script: bytes) -> Iterator[str]:
+    for line in script.decode("utf-8", "surrogateescape").splitlines():
+        if not line.lstrip().startswith("#"):
+            yield from _WORDS.findall(line)

@@ -12,12 +12,13 @@ from .git import git, inside, run_git
 from .integrity import Damage, damage_error, find_damage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from .repository import Tag
     from .submodules import Submodule
 
-__all__ = ["Copier", "portable"]
+__all__ = ["Copier", "history_plan", "portable"]
 
 _PACK_TIMEOUT = 1800.0
 _SEARCH_TIMEOUT = 20.0
@@ -52,7 +53,15 @@ class Copier:
         self._env = env
         self._copies: list[Path] = []
 
-    def copy(self, shown: Path, source: Path, commit: str) -> dict[str, object]:
+    def copy(
+        self,
+        shown: Path,
+        source: Path,
+        commit: str,
+        *,
+        tags: Sequence[Tag] = (),
+        depth: int | None = None,
+    ) -> dict[str, object]:
         """
         Copy a commit and its history.
 
@@ -60,6 +69,8 @@ class Copier:
             shown: work tree of the repository, for errors.
             source: git directory to copy from.
             commit: full commit id.
+            tags: the tags to copy, as far as their commits are.
+            depth: the number of commits of history, as for `git clone --depth`; `None` for all.
 
         Returns:
             The entry of this repository in the projection's plan.
@@ -71,10 +82,12 @@ class Copier:
         self._copies.append(bare)
         create_bare(bare, self._object_format, commit)
         env = borrow(bare, source, self._env)
+        if depth is not None and (kept := _cut(bare, commit, depth, env)) is not None:
+            tags = [one for one in tags if one.commit in kept]
         # Unlike a fetch, this does not have to index the pack.
         packed = run_git(
             *(*inside(bare), *_PACK, str(bare / "objects/pack/pack")),
-            input=f"{commit}\n".encode(),
+            input="".join(f"{one}\n" for one in (commit, *(tag.id for tag in tags))).encode(),
             env=env,
             timeout=_PACK_TIMEOUT,
         )
@@ -82,7 +95,16 @@ class Copier:
             raise _why_not_packed(shown, source, bare, commit, packed.stderr, env)
         if (bare / "shallow").exists():
             self._trim(bare)
-        return {"repository": bare.name, "head": commit, "object_format": self._object_format}
+        if tags:
+            listed = sorted((os.fsencode(f"refs/tags/{one.name}"), one.id) for one in tags)
+            lines = [b"%s %s\n" % (each.encode(), name) for name, each in listed]
+            (bare / "packed-refs").write_bytes(b"# pack-refs with: sorted \n" + b"".join(lines))
+        return {
+            "repository": bare.name,
+            "head": commit,
+            "object_format": self._object_format,
+            **(history_plan(tags, depth)),
+        }
 
     def copy_all(self, parent: Path, submodules: tuple[Submodule, ...]) -> list[dict[str, object]]:
         """
@@ -116,6 +138,49 @@ class Copier:
         )
         copied = [line for line in listed.splitlines(keepends=True) if b" " not in line]
         boundary.write_bytes(b"".join(copied))
+
+
+def history_plan(tags: Sequence[Tag], depth: int | None) -> dict[str, object]:
+    """
+    Return what the plan says of tags and depth; nothing where there is nothing special.
+    """
+    return {
+        **({"tags": [[portable(one.name), one.id] for one in tags]} if tags else {}),
+        **({"depth": depth} if depth is not None else {}),
+    }
+
+
+def _cut(bare: Path, commit: str, depth: int, env: Mapping[str, str]) -> set[str] | None:
+    """
+    Let *bare* be a shallow clone of *depth* commits, counted along each line of history, and
+    return these commits; `None` if the whole history is no longer.
+    """
+    asked = 4 * depth
+    while True:
+        # The newest commits, until all of those that are near enough are among them.
+        listed = run_git(
+            *(*inside(bare), "rev-list", "--parents", f"--max-count={asked}", commit), env=env
+        )
+        if listed.code:
+            return None  # What is missing is explained when it cannot be packed.
+        lines = [line.split() for line in listed.stdout.decode("ascii").splitlines()]
+        parents = {words[0]: words[1:] for words in lines}
+        kept, level = {commit}, [commit]
+        for _ in range(depth - 1):
+            if not level or not all(one in parents for one in level):
+                break
+            level = list({above for one in level for above in parents[one]} - kept)
+            kept.update(level)
+        if len(lines) < asked or all(one in parents for one in kept):
+            break
+        asked *= 4
+    boundary = {one for one in level if parents.get(one)}
+    if not boundary:
+        return None
+    shallow = bare / "shallow"
+    before = set(shallow.read_text().split()) if shallow.exists() else set()
+    shallow.write_text("".join(f"{one}\n" for one in sorted(boundary | (before & kept))))
+    return kept
 
 
 def portable(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..codex import RESUME, SCRIPTS, SETUP
 from ..errors import ProjectionError
 from ..text.phrases import did_you_mean
-from .git import inside, reading_environment, run_git, shared_dir
+from .git import git, inside, reading_environment, run_git, shared_dir
 from .integrity import Damage, damage_error
 from .submodules import find_submodules
 
@@ -25,13 +25,26 @@ if TYPE_CHECKING:
 __all__ = [
     "FoundCommit",
     "RepositorySnapshot",
+    "Tag",
     "find_commit",
+    "find_tags",
     "open_repository",
     "project_name",
     "skips_submodules",
 ]
 
 _FACTS = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """
+    A tag: its name, the object that it is, and the commit that it leads to.
+    """
+
+    name: str
+    id: str
+    commit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,8 @@ class RepositorySnapshot:
         has_resume: whether that directory holds `setup-from-cache-script.sh`.
         submodules: direct submodules; each lists its own submodules.
         skips_submodules: whether the user has submodules left out.
+        tags: the tags to project; `None` for none, as from `open_repository`.
+        depth: the number of commits of history to project; `None` for all.
     """
 
     path: Path
@@ -74,6 +89,8 @@ class RepositorySnapshot:
     has_resume: bool
     submodules: tuple[Submodule, ...]
     skips_submodules: bool = False
+    tags: tuple[Tag, ...] | None = None
+    depth: int | None = None
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -188,6 +205,23 @@ def open_repository(
         ),
         skips_submodules=skips_submodules(environ),
     )
+
+
+def find_tags(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> tuple[Tag, ...]:
+    """
+    Return the tags in the history of a commit, and no other: they may be of other branches, which
+    are not projected.
+
+    Raises:
+        ProjectionError: git failed, such as for objects that are missing.
+    """
+    listed = git(
+        *(*inside(snapshot.git_dir), "for-each-ref", f"--merged={snapshot.head}"),
+        *("--format=%(objectname) %(*objectname) %(refname:lstrip=2)", "refs/tags"),
+        env=reading_environment(environ),
+    )
+    lines = (line.split(" ", 2) for line in os.fsdecode(listed).split("\n") if line)
+    return tuple(Tag(name, one, commit or one) for one, commit, name in lines)
 
 
 def skips_submodules(environ: Mapping[str, str]) -> bool:

@@ -138,7 +138,7 @@ def describe_place(directory: Path, top: Path) -> str:
     if own:
         names = " and ".join(f"{below}/{name}" for name in own)
         verb = "is" if len(own) == 1 else "are"
-        line += f"; {names} {verb} not used, as in Codex: only what is at the top"
+        line += f"; {names} {verb} not used: only what is at the top"
     return line
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..codex import SETUP
+from ..codex import SCRIPTS, SETUP
 from ..errors import CodexWorkspaceError, SetupError
 from ..network.problems import (
     NetworkProblem,
@@ -47,7 +47,7 @@ def finding_of_error(
         return CiFinding("error", type(error).__name__, str(error))
     # Without the duration: a setup that fails again is the same finding.
     ended = "failed" if error.exit_code is None else f"exited with {error.exit_code}"
-    script = None if repository is None else repository / error.script
+    script = _on_this_machine(error.script, repository)
     return CiFinding(
         "error",
         f"{error.script} {ended}",
@@ -55,6 +55,16 @@ def finding_of_error(
         file=_in_checkout(script, environ),
         line=_line_of(error.where, script),
     )
+
+
+def _on_this_machine(script: str, repository: Path | None) -> Path | None:
+    """
+    Return the path of a script: of the repository, or as it was given.
+    """
+    if script.startswith(f"{SCRIPTS}/"):
+        return None if repository is None else repository / script
+    given = Path(script).expanduser().absolute()
+    return given if given.is_file() else None
 
 
 def finding_of_setup(

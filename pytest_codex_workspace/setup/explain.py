@@ -82,7 +82,7 @@ def explain(engine: Engine, spec: WorkspaceSpec, *, base_identity: str, ttl: flo
         EngineError: the engine refused.
     """
     snapshot = spec.snapshot
-    if snapshot.scripts_tree is None:
+    if not spec.has_scripts:
         return Explanation(snapshot, "none")
     parts = setup_parts(spec, base=base_identity, platform=engine.platform)
     key = key_of(parts)
@@ -95,7 +95,7 @@ def explain(engine: Engine, spec: WorkspaceSpec, *, base_identity: str, ttl: flo
         return Explanation(snapshot, outcome, key, short, hit)
     image, differences = _nearest(fingerprint(parts), setups)
     scripts: Sequence[str] = ()
-    if image is not None and "scripts" in differences:
+    if image is not None and "scripts" in differences and snapshot.scripts_tree is not None:
         scripts = changed_scripts(spec.snapshot, _parts_of(image).get("scripts", ""))
     return Explanation(snapshot, "miss", key, short, image, differences, scripts)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..codex import NO_REMOTE
+from ..text.option_names import spell_option
 from ..text.phrases import cut_middle
 from ..text.questions import NOBODY_ANSWERS, question_in
 
@@ -42,6 +43,22 @@ _NO_REMOTE = re.compile(
 """What git and git-lfs say where there is no remote."""
 
 
+_NO_TAGS = re.compile(
+    r"No names found, cannot describe anything|No tags can describe|"
+    r"setuptools[-_]scm was unable to detect version|"
+    r"poetry-dynamic-versioning.*no (?:tags|version)",
+    re.IGNORECASE,
+)
+"""What git and tools that make versions of tags say where there are none."""
+
+_BESIDE = re.compile(
+    r"^/tmp/\w{6}-(?:setup|maintenance)_script\.sh: line \d+: (?:cd: |pushd: )?(/tmp/\S+): "
+    r"No such file or directory$",
+    re.MULTILINE,
+)
+"""What bash says where a script looks beside itself, and is not in the repository."""
+
+
 def advice_on(tail: str) -> list[str]:
     """
     Return what the last lines of a failed script reveal beyond their words, with what to do.
@@ -54,6 +71,17 @@ def advice_on(tail: str) -> list[str]:
         found.append(f"it asked {cut_middle(asked, _LIMIT)!r}, and {NOBODY_ANSWERS}")
     if _NO_REMOTE.search(tail):
         found.append(f"{NO_REMOTE[0]}. {NO_REMOTE[1]}")
+    if _NO_TAGS.search(tail):
+        found.append(
+            "it looked for tags, and Codex's git sync fetches none: give the version in a "
+            "variable such as SETUPTOOLS_SCM_PRETEND_VERSION. Whether Codex's first clone has tags "
+            f"is not known; {spell_option('git-tags', 'true')} brings them"
+        )
+    if beside := _BESIDE.search(tail):
+        found.append(
+            f"it looked for {beside[1]} beside itself, and Codex stores the text of its settings "
+            "in /tmp: write paths from the working directory, which is the repository"
+        )
     return found
 
 

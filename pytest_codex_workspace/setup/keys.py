@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from ..images.content_key import Hidden
+from ..projection.repository import RepositorySnapshot
 from .spec import WorkspaceSpec
 
 __all__ = ["clean_parts", "ready_parts", "setup_parts"]
@@ -32,6 +35,8 @@ def clean_parts(
         "name": snapshot.name,
         "head": snapshot.head,
         "submodules": len(snapshot.submodules),
+        **_git(spec),
+        **_tags(snapshot),
         "runtimes": {
             name: value for name, value in spec.variables.items() if name.startswith("CODEX_ENV_")
         },
@@ -60,9 +65,10 @@ def setup_parts(spec: WorkspaceSpec, *, base: str, platform: str) -> dict[str, o
         "platform": platform,
         "repository": snapshot.identity,
         "name": snapshot.name,
-        "scripts": snapshot.scripts_tree,
+        **_scripts(spec),
         # Whether the commit has any is no part of it: a branch without them uses the same setup.
         "submodules": not snapshot.skips_submodules,
+        **_git(spec),
         "environment": spec.variables,
         "policy": spec.setup_policy.to_dict(),
         # As a mapping, of which labels get a digest: a path is not for others to know.
@@ -72,6 +78,22 @@ def setup_parts(spec: WorkspaceSpec, *, base: str, platform: str) -> dict[str, o
         # A layer is public to whoever reads its labels; a digest could be guessed at.
         **({"secrets": list(secrets.names)} if secrets.names else {}),
         **({"secret values": Hidden(secrets.digest(snapshot.identity))} if secrets.names else {}),
+    }
+
+
+def _scripts(spec: WorkspaceSpec) -> dict[str, object]:
+    """
+    Return what the key has of the scripts. Of both, because Codex makes its cache again after a
+    change of the maintenance script, too.
+    """
+    given = {"setup script": spec.given.setup, "maintenance script": spec.given.maintenance}
+    return {
+        **({} if spec.given.setup else {"scripts": spec.snapshot.scripts_tree}),
+        **{
+            name: hashlib.sha256(one.text).hexdigest()
+            for name, one in given.items()
+            if one is not None
+        },
     }
 
 
@@ -91,4 +113,28 @@ def ready_parts(spec: WorkspaceSpec, *, setup: str, authority: str) -> dict[str,
         setup: id of the setup image below.
         authority: digest of the certificate authority that the layer trusts.
     """
-    return {"setup": setup, "head": spec.snapshot.head, "authority": authority}
+    snapshot = spec.snapshot
+    return {
+        "setup": setup,
+        "head": snapshot.head,
+        "authority": authority,
+        **_tags(snapshot),
+    }
+
+
+def _git(spec: WorkspaceSpec) -> dict[str, object]:
+    """
+    Return what is projected of git's history; nothing where that is the usual.
+    """
+    found = {"tags": spec.snapshot.tags is not None, "depth": spec.snapshot.depth}
+    return {f"git {name}": value for name, value in found.items() if value}
+
+
+def _tags(snapshot: RepositorySnapshot) -> dict[str, object]:
+    """
+    Return a digest of the tags, which change while the commit does not.
+    """
+    if not snapshot.tags:
+        return {}
+    listed = "".join(f"{one.id} {one.name}\0" for one in snapshot.tags)
+    return {"tags": hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()}

@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..cache.store import Build, Layer, LayerLabels, Recipe
-from ..codex import SELECT_RUNTIMES, SETUP, defaulted_runtimes
+from ..codex import SCRIPTS, SELECT_RUNTIMES, SETUP, defaulted_runtimes
 from ..engine.protocol import Advance
 from ..errors import ExecTimeout, ProjectionError, SetupError
 from ..images.content_key import key_of
-from ..in_container.apply_projection import OBJECTS_MISSING, PROGRESS
+from ..in_container.apply_projection import OBJECTS_MISSING, PROGRESS, REFUSED, REFUSES
 from ..network.matching import Phase
 from ..options.config import Config
 from ..projection.archive import COMMAND, Projection
-from ..projection.switch import switch_archive
+from ..projection.switch import switch_archive, switch_error
 from ..reporting.output import Output, Step
+from ..text.option_names import spell_option
 from ..text.phrases import counted
 from ..text.printable import printable
 from ..workspace.launcher import Launcher, Running
@@ -82,7 +83,7 @@ class LayerBuilder:
         self._config = config
         self._output = output
         self._notes = RuntimeNotes(base_identity)
-        self._projections: dict[tuple[str, str, int], Projection] = {}
+        self._projections: dict[tuple[object, ...], Projection] = {}
 
     def close(self) -> None:
         """
@@ -139,7 +140,7 @@ class LayerBuilder:
         authority, head = self._launcher.authority, spec.snapshot.head
         # A layer from another machine gets this machine's certificate once, not at each start.
         foreign = setup.ca != authority
-        if not (foreign or setup.head != head or spec.snapshot.has_resume):
+        if not (foreign or setup.head != head or spec.resumes):
             return None
         return Recipe(
             kind="ready",
@@ -174,13 +175,13 @@ class LayerBuilder:
 
     @contextmanager
     def _build_ready(self, spec: WorkspaceSpec, below: Layer | None) -> Iterator[Build]:
-        snapshot, setup = spec.snapshot, _layer_of(below)
+        setup = _layer_of(below)
         with self._container(setup.image, spec, "resume") as running:
             # Read before anything else runs here, and written again: the record of the
             # setup is not for other scripts to change.
             record = self.records.read(setup, running)
             self.bring_to(running, spec, setup)
-            if snapshot.has_resume:
+            if spec.resumes:
                 record = replace(record, resume=self._runner.run(running, "resume", spec))
             yield self._finish(running, record)
 
@@ -192,7 +193,7 @@ class LayerBuilder:
             ProjectionError: the commit cannot be checked out.
         """
         if setup.head != spec.snapshot.head:
-            self._project(running, spec)
+            self._project(running, spec, sync=True)
 
     def setup_from(self, running: Running, spec: WorkspaceSpec, run: ScriptRun) -> Recipe:
         """
@@ -244,15 +245,21 @@ class LayerBuilder:
         """
         running.channel.kill_all()
         with switch_archive(spec.snapshot) as archive:
-            result = self._check_out(running, archive)
+            result = self._check_out(running, archive, refuses=spec.profile.keeps_changes)
         if result.exit_code == OBJECTS_MISSING:
-            self._project(running, spec)
+            self._project(running, spec, sync=True)
         else:
             self._tell(result, spec)
 
-    def _project(self, running: Running, spec: WorkspaceSpec) -> None:
+    def _project(self, running: Running, spec: WorkspaceSpec, *, sync: bool = False) -> None:
+        """
+        Bring the repository to the commit, after setup with *sync*.
+        """
         snapshot = spec.snapshot
-        where = (str(snapshot.path), snapshot.head, len(snapshot.submodules))
+        where = (
+            *(str(snapshot.path), snapshot.head, len(snapshot.submodules)),
+            *(snapshot.tags, snapshot.depth),
+        )
         with self._output.step(f"projecting {snapshot.name} at {snapshot.head[:12]}") as step:
             if where not in self._projections:
                 self._projections[where] = Projection.of(
@@ -265,11 +272,17 @@ class LayerBuilder:
                 step.advance(Advance(done, projection.size, "bytes"))
 
             with projection.open(sent) as archive:
-                result = self._check_out(running, archive, step)
+                refuses = sync and spec.profile.keeps_changes
+                result = self._check_out(running, archive, step, refuses=refuses)
         self._tell(result, spec)
 
     def _check_out(
-        self, running: Running, archive: BinaryIO, step: Step | None = None
+        self,
+        running: Running,
+        archive: BinaryIO,
+        step: Step | None = None,
+        *,
+        refuses: bool = False,
     ) -> ExecResult:
         self._launcher.put(running, Projection.unpack_dir, archive)
         if step is not None:
@@ -277,7 +290,8 @@ class LayerBuilder:
         limit = self._config.setup_timeout
         try:
             # Filters of the repository may run here, and git itself may be setup's.
-            return running.channel.run(COMMAND, cwd="/", env={PROGRESS: "1"}, timeout=limit)
+            env = {PROGRESS: "1", **({REFUSES: "1"} if refuses else {})}
+            return running.channel.run(COMMAND, cwd="/", env=env, timeout=limit)
         except ExecTimeout:
             raise ProjectionError(
                 f"git did not check the commit out within {limit:g} s in the workspace",
@@ -290,6 +304,9 @@ class LayerBuilder:
         """
         snapshot = spec.snapshot
         at = snapshot.head[:12]
+        if result.exit_code == REFUSED:
+            script = spec.script("setup")
+            raise switch_error(at, result.stdout, script=script.name if script else SETUP)
         if not result.ok:
             raise ProjectionError(
                 f"{snapshot.path} at {at} could not be checked out in the "
@@ -324,14 +341,8 @@ class LayerBuilder:
             self._output.note(line)
 
     def _setup_parts(self, spec: WorkspaceSpec) -> dict[str, object]:
-        snapshot = spec.snapshot
-        if not snapshot.has_setup:
-            raise SetupError(
-                f"{snapshot.path} has codex-workspace-scripts/ at {snapshot.head[:12]}, but no "
-                "setup-script.sh in it, which Codex requires. Add and commit "
-                f"{SETUP}, or remove the directory.",
-                script=SETUP,
-            )
+        if spec.script("setup") is None:
+            raise SetupError(_no_setup_script(spec), script=SETUP)
         return setup_parts(spec, base=self._base_identity, platform=self._platform)
 
     def _clean_key(self, spec: WorkspaceSpec) -> str:
@@ -376,6 +387,25 @@ def _lost(said: str) -> tuple[list[str], int]:
         return paths, int(values["lost"]) - len(paths)
     except (KeyError, TypeError, ValueError, OverflowError):
         return [], 0
+
+
+def _no_setup_script(spec: WorkspaceSpec) -> str:
+    snapshot = spec.snapshot
+    at = f"{snapshot.path} at {snapshot.head[:12]}"
+    if snapshot.scripts_tree is None:
+        option = spell_option("setup-script", "PATH")
+        return (
+            f"there is a maintenance script ({spec.given.maintenance.name}), but no setup script: "
+            f"{at} has no {SETUP}. Give the setup script with {option}."
+            if spec.given.maintenance
+            else f"{at} has no {SETUP}."
+        )
+    return (
+        f"{snapshot.path} has {SCRIPTS}/ at {snapshot.head[:12]}, but no setup-script.sh in it, "
+        f"which this folder must have. (The folder is a convention of this package: Codex has its "
+        f"setup script in the environment's settings.) Add and commit {SETUP}, or remove the "
+        "directory."
+    )
 
 
 def _layer_of(layer: Layer | None) -> Layer:

@@ -1,14 +1,15 @@
-"""Running a repository's setup scripts, as Codex runs them."""
+"""Running setup scripts, as Codex runs the texts of its settings."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..codex import INSIDE, RESUME, SETUP
+from ..codex import INSIDE
 from ..errors import CodexWorkspaceError, ExecTimeout, SetupError, WorkspaceLost
 from ..host.bounded_log import BoundedLog
 from ..host.dirs import cache_dir
@@ -29,11 +30,11 @@ from ..workspace.handle import Daemon
 from ..workspace.launcher import Launcher, Running
 from ..workspace.result import out_of_memory
 from .failed_command import LastFailure, advice_on
-from .spec import WorkspaceSpec
+from .spec import SetupScript, WorkspaceSpec
 
 __all__ = ["RUN", "ScriptRun", "ScriptRunner", "log_path_of", "run_script"]
 
-_SCRIPTS: Mapping[Phase, str] = {"setup": SETUP, "resume": RESUME}
+_STORED_IN = "/tmp"  # noqa: S108 -- of the workspace
 _OUTPUT_LIMIT = 1024 * 1024
 _TAIL_LINES = 25
 _WIDTH = 200
@@ -125,10 +126,11 @@ class ScriptRunner:
             SetupError: the script failed.
             SecretError: a secret that it needs is not set.
         """
-        script = _SCRIPTS[phase]
+        script = spec.script(phase)
+        assert script is not None  # noqa: S101 -- who runs a script knows that there is one
         if spec.secrets.names:
-            self._output.note(f"{script} gets the secrets {', '.join(spec.secrets.names)}")
-        with self._output.step(f"running {script}") as step:
+            self._output.note(f"{script.name} gets the secrets {', '.join(spec.secrets.names)}")
+        with self._output.step(f"running {script.name}") as step:
 
             def latest(line: str) -> None:
                 step.latest = line
@@ -148,19 +150,19 @@ class ScriptRunner:
             except SetupError as error:
                 error.shown = error.shown and self._output.mode != "quiet"
                 raise
-        run = self._with_daemons(running, phase, run, spec)
-        self._tell_left(running.channel, script, spec, run.duration)
+        run = self._with_daemons(running, script.name, phase, run, spec)
+        self._tell_left(running.channel, script.name, spec, run.duration)
         return run
 
     def _with_daemons(
-        self, running: Running, phase: Phase, run: ScriptRun, spec: WorkspaceSpec
+        self, running: Running, script: str, phase: Phase, run: ScriptRun, spec: WorkspaceSpec
     ) -> ScriptRun:
         """
         Return *run* with what it left running, and warn of servers that tests will miss.
         """
         daemons = list_daemons(running.channel, spec.secrets.redaction)
         servers = without_services(daemons, spec.services)
-        if warning := daemon_warning(_SCRIPTS[phase], servers, resume=phase == "resume"):
+        if warning := daemon_warning(script, servers, resume=phase == "resume"):
             self._output.note(f"warning: {warning}")
         return replace(run, daemons=daemons)
 
@@ -220,7 +222,7 @@ def _lost_with(script: str, secrets: Secrets) -> Iterator[None]:
 
 def run_script(
     channel: Channel,
-    script: str,
+    script: SetupScript,
     *,
     project: str,
     timeout: float,
@@ -236,7 +238,7 @@ def run_script(
 
     Args:
         channel: the workspace to run it in.
-        script: path in the repository.
+        script: the script.
         project: the project directory.
         timeout: limit in seconds.
         log_path: file for everything that the script prints.
@@ -259,10 +261,12 @@ def run_script(
     shown = _Shown(show, log_path, latest)
     env = secrets.values
     hidden = secrets.redaction.stream()
-    with _lost_with(script, secrets):
+    name = script.name
+    with _lost_with(name, secrets):
+        path = _store(channel, script)
         last_failure = LastFailure(channel, inside, secrets.redaction.text)
         last_failure.prepare()
-        argv = ["bash", "-c", RUN, "bash", script, last_failure.bash_env]
+        argv = ["bash", "-c", RUN, "bash", path, last_failure.bash_env]
         process = channel.start(argv, cwd=project, env=env, stdin=False)
 
     def expire() -> None:
@@ -281,7 +285,7 @@ def run_script(
     )
     idle.start()
     try:
-        with _lost_with(script, secrets):
+        with _lost_with(name, secrets):
             with BoundedLog(log_path, show) as log:
 
                 def take(piece: bytes) -> None:
@@ -322,7 +326,7 @@ def run_script(
     if "".join(waited):
         what += f"; it seemed to wait for input: {secrets.redaction.text(waited[0])}"
     raise _failure(
-        script,
+        name,
         what,
         output,
         exit_code=None if expired.is_set() else code,
@@ -332,6 +336,24 @@ def run_script(
         show=show,
         shown=not shown.missed,
     )
+
+
+def _store(channel: Channel, script: SetupScript) -> str:
+    """
+    Return the path at which bash reads a script, once it is there.
+
+    Codex stores the text of its settings in a file of its own. There, six characters are random;
+    here, they depend on the text, so that equal scripts leave equal workspaces.
+    """
+    if script.text is None:
+        return script.name
+    text = script.text.text
+    path = f"{_STORED_IN}/{hashlib.sha256(text).hexdigest()[:6]}-{script.stored_as}"
+    # What is there, such as a link, may be of an earlier script.
+    with suppress(OSError):
+        channel.unlink(path)
+    channel.write_file(path, text)
+    return path
 
 
 def _failure(
@@ -350,7 +372,7 @@ def _failure(
     Return the error for a script that failed, and show its reason behind the script's output.
 
     Args:
-        script: path in the repository.
+        script: its name.
         what: how it ended.
         output: what it printed.
         exit_code: its exit code; `None` if it was killed at the time limit.

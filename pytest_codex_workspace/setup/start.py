@@ -36,7 +36,7 @@ from ..workspace.launcher import Launcher, PhaseRules, PhaseSwitch, Running, Unu
 from ..workspace.paths import bind
 from .layers import LayerBuilder
 from .scripts import ScriptRun, ScriptRunner, log_path_of
-from .spec import State, WorkspaceSpec
+from .spec import SCRIPT_PHASES, State, WorkspaceSpec
 
 __all__ = ["StartedWorkspace", "WorkspaceStarter"]
 
@@ -199,7 +199,7 @@ class WorkspaceStarter:
         launched = _Launched(running, (setup,), setup_ran=True)
         with self._stopped_on_error(launched):
             self._builder.bring_to(running, spec, setup)
-            run = self._runner.run(running, "resume", spec) if spec.snapshot.has_resume else None
+            run = self._runner.run(running, "resume", spec) if spec.resumes else None
             ended(running)
             running.channel.kill_all()
             self._launcher.enter(running, "test", spec.policy, spec.cassette)
@@ -295,7 +295,14 @@ class WorkspaceStarter:
             yield self._store.ensure(self._builder.clean(spec))
             return
         setup = self._store.ensure(self._builder.setup(spec))
-        self._cached_setups.tell(spec.snapshot, setup)
+        names = {phase: one.short_name for phase in SCRIPT_PHASES if (one := spec.script(phase))}
+        self._cached_setups.tell(
+            spec.snapshot,
+            setup,
+            setup=names.get("setup", ""),
+            resume=names.get("resume", ""),
+            scripts=spec.given.texts,
+        )
         yield setup
         if top == "ready":
             recipe = self._builder.ready(spec, setup)

@@ -547,8 +547,10 @@ class _Agent:
         )
 
     def _script(self, path: str) -> tuple[int, bytes]:
-        script = self._world.scripts[path]
-        self._world.trace.append("setup.sh" if path == SETUP else "resume.sh")
+        given = {"setup_script.sh": SETUP, "maintenance_script.sh": RESUME}
+        name = given.get(path.partition("-")[2] if path.startswith("/tmp/") else "", path)
+        script = self._world.scripts[name]
+        self._world.trace.append("setup.sh" if name == SETUP else "resume.sh")
         script.running.set()
         wait, script.wait = script.wait, None
         if wait is not None and not wait.wait(20):

@@ -341,7 +341,7 @@ def test_a_failing_setup_keeps_its_exit_code(start, make_repo):
     commit(repo, {"codex-workspace-scripts/other": "x"})
     missing = run("run", "--rm", "-T", "workspace", "run-setup")
     assert missing.returncode == 1
-    assert "not the setup-script.sh that Codex requires" in missing.stderr
+    assert "not the setup-script.sh that this folder must have" in missing.stderr
 
 
 @pytest.mark.promise("S15", "S17")

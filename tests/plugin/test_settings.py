@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from ..conftest import commit, git, init_repo, scripts
@@ -201,3 +203,42 @@ def test_misspelled_names_are_told(example, monkeypatch):
         ]
     )
     assert result.ret == 0
+
+
+SHOW_SCRIPT = """
+from pytest_codex_workspace.plugin.settings import CONFIG
+
+def test_it(request):
+    config = request.config.stash[CONFIG]
+    print("SCRIPT", config.setup_script.text, config.maintenance_script)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["-s"], ["-n1"], ["-c", "other.ini"]])
+def test_a_setup_script_is_read_from_standard_input(pytester: pytest.Pytester, more):
+    """
+    Which pytest captures, and which no worker of xdist has.
+    """
+    pytester.makepyfile(SHOW_SCRIPT)
+    pytester.makefile(".ini", other="[pytest]\ncodex_setup_script = -\n")
+    given = [] if "-c" in more else ["--codex-setup-script=-"]
+
+    command = ("-m", "pytest", "-rP", *given, *more)
+    result = pytester.run(sys.executable, *command, stdin=b"make all\n")
+
+    result.stdout.fnmatch_lines(["*SCRIPT b'make all\\n' None*"])
+
+
+def test_a_setup_script_of_an_ini_file_lies_beside_it(pytester: pytest.Pytester):
+    """
+    Wherever pytest is started. One that cannot be used is a usage error with its source.
+    """
+    pytester.makepyfile(SHOW_SCRIPT)
+    pytester.makeini("[pytest]\ncodex_setup_script = s.sh\n")
+    pytester.path.joinpath("s.sh").write_text("make\n")
+
+    result = pytester.runpytest("-rP", "--codex-maintenance-script=none.sh")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--codex-maintenance-script=none.sh: there is no such file*"])
+    pytester.runpytest("-rP").stdout.fnmatch_lines(["*SCRIPT b'make\\n' None*"])

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Codex runs this each time it starts from the kept container, at the new commit.
+# The maintenance script of Codex's settings: runs each time the kept container starts, at the new commit.
 set -euo pipefail
 echo "resume: found $(cat state/setup)"
 git rev-parse HEAD >state/resumed-at

@@ -15,7 +15,8 @@ from pytest_codex_workspace.unpatched import clock
 from ...helpers.fake_workspaces import snapshot
 
 OLD = "b" * 40
-SETUP = CachedSetup("shop", OLD, same_commit=False, age=11000, changed=(), resumes=False)
+NAMES = {"setup": "setup-script.sh", "resume": "setup-from-cache-script.sh"}
+SETUP = CachedSetup("shop", OLD, same_commit=False, age=11000, changed=())
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,10 @@ SETUP = CachedSetup("shop", OLD, same_commit=False, age=11000, changed=(), resum
             "--cache=refresh runs setup-script.sh again",
         ),
         (
-            {"changed": ["a", "b", "c", "d", "e", "f", "g"], "resumes": True},
+            {
+                "changed": ["a", "b", "c", "d", "e", "f", "g"],
+                "resume": "setup-from-cache-script.sh",
+            },
             "made 3 h 3 min ago at commit bbbbbbbbbbbb; a, b, c, d, e and 2 more have changed "
             "since: setup-from-cache-script.sh can follow, or --cache=refresh runs "
             "setup-script.sh again",
@@ -77,7 +81,7 @@ def test_a_cached_setup_is_told_once():
     setups = CachedSetups(output, started)
 
     for found in (layer(), layer(), layer(image="sha256:2", created=started + 1)):
-        setups.tell(snapshot(), found)
+        setups.tell(snapshot(), found, **NAMES)
 
     ((event, text, fields),) = output.facts
     assert event == "cached-setup"
@@ -100,7 +104,7 @@ def test_labels_of_an_image_are_anybodys(tmp_path):
     output = Told()
     own = replace(snapshot(), git_dir=tmp_path)
 
-    CachedSetups(output, 5.0).tell(own, layer(head="--output=x", created=0.0))
+    CachedSetups(output, 5.0).tell(own, layer(head="--output=x", created=0.0), **NAMES)
 
     ((_, text, fields),) = output.facts
     assert "made at commit --output=x; what has changed since then is not known" in text
@@ -113,6 +117,6 @@ def test_nothing_is_told_in_silence():
     """
     output = Told("quiet")
 
-    CachedSetups(output, clock.wall_time()).tell(snapshot(), layer(head=OLD))
+    CachedSetups(output, clock.wall_time()).tell(snapshot(), layer(head=OLD), **NAMES)
 
     assert output.facts == []

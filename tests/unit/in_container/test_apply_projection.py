@@ -10,15 +10,17 @@ import shutil
 import subprocess
 import tarfile
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 
-from pytest_codex_workspace.in_container.apply_projection import OBJECTS_MISSING
+from pytest_codex_workspace.in_container.apply_projection import OBJECTS_MISSING, REFUSED, REFUSES
 from pytest_codex_workspace.projection.archive import Projection
-from pytest_codex_workspace.projection.repository import open_repository
-from pytest_codex_workspace.projection.switch import switch_archive
+from pytest_codex_workspace.projection.repository import find_tags, open_repository
+from pytest_codex_workspace.projection.switch import switch_archive, switch_error
 
 from ...helpers.archives import unpack_all
 from ...helpers.repositories import Repository, host_environment
@@ -156,15 +158,26 @@ class Workspace(Repository):
     def __init__(self, path: Path) -> None:
         super().__init__(path, host_environment(path.parent / "in-container"))
         self.lost: list[str] = []
+        self.said = ""
         self.now = 0.0
         self.projects = b"/workspace/"
         self.naps: list[float] = []
 
-    def bring_to(self, repo: Repository, *, objects: bool = True) -> int:
+    def bring_to(
+        self,
+        repo: Repository,
+        *,
+        objects: bool = True,
+        refuses: bool = False,
+        tags: bool = False,
+        depth: int | None = None,
+    ) -> int:
         """
         Run the program for HEAD of *repo*, and return its exit code.
         """
         snapshot = open_repository(repo.path, environ=repo.env)
+        found = find_tags(snapshot, repo.env) if tags else None
+        snapshot = replace(snapshot, tags=found, depth=depth)
         root = self.path.parent / "root"
         if objects:
             with Projection.of(snapshot) as projection, projection.open() as archive:
@@ -176,10 +189,13 @@ class Workspace(Repository):
         clock = SimpleNamespace(time=lambda: self.now, sleep=self.naps.append)
         script["main"].__globals__.update(time=clock, TOLD=1000, PROJECTS=self.projects)
         said, errors = io.StringIO(), io.StringIO()
-        with redirect_stdout(said), redirect_stderr(errors):
+        environ = {**os.environ, **({REFUSES: "1"} if refuses else {})}
+        patched = patch.dict(os.environ, environ)
+        with patched, redirect_stdout(said), redirect_stderr(errors):
             code = int(script["main"]([str(self.path)]))
         assert errors.getvalue() == ""
-        self.lost = json.loads(said.getvalue() or '{"paths": []}')["paths"]
+        self.said = said.getvalue()
+        self.lost = json.loads(self.said or "{}").get("paths", [])
         if code == 0:
             assert (self.head(), self.git("branch", "--show-current")) == (repo.head(), "work")
             assert not [*(self.path / ".git").glob("*_HEAD")]
@@ -350,6 +366,153 @@ def test_a_repository_in_any_state(repo: Repository, workspace: Workspace, case:
     before = workspace.marks()
     assert workspace.bring_to(repo, objects=False) == 0
     assert before == workspace.marks()
+
+
+AS_GIT = {
+    # What setup does; what the commit does; what the error names.
+    "changed twice": ("echo s >a", {"a": "2\n"}, "too: a."),
+    "changed alike": ("echo 2 >a", {"a": "2\n"}, "too: a."),
+    "changed apart": ("echo s >a; rm b; chmod +x dir/c", {"dir/d": "2\n"}, ""),
+    "staged": ("echo s >a; git add a; git rm -q b; git mv dir/c z", {"dir/d": "2\n"}, ""),
+    "staged and changed": ("echo s >a; git add a", {"a": "2\n"}, "too: a."),
+    "removed and changed": ("rm a", {"a": "2\n"}, ""),
+    "untracked": ("echo s >n; mkdir m; echo s >m/x", {"a": "2\n"}, ""),
+    "untracked in the way": ("echo s >n; echo s >m", {"n": "2\n", "m": "2\n"}, "removes: m, n."),
+    "ignored in the way": ("echo s >n.ignored", {".gitignore": "!*\n", "n.ignored": "2\n"}, ""),
+    "both": ("echo s >n; echo s >a", {"n": "2\n", "a": "2\n"}, "too: a; it made files"),
+    "committed": ("echo s >a; git commit -qam s; git branch -m mine", {"b": "2\n"}, ""),
+    "merging": (
+        "git checkout -qb x; echo x >a; git commit -qam x; git checkout -q work; echo y >a; "
+        "git commit -qam y; git merge -q x || true",
+        {"b": "2\n"},
+        "git said: ",
+    ),
+    "a remote": (
+        "git remote add origin /nowhere; git update-ref refs/remotes/origin/main HEAD; "
+        "git config branch.work.remote origin; git config branch.work.merge refs/heads/main",
+        {"b": "2\n"},
+        "",
+    ),
+    "nothing new": ("echo s >a; touch n; git checkout -q --detach; git branch -D -q work", {}, ""),
+}
+
+
+@pytest.mark.parametrize("case", AS_GIT)
+def test_a_switch_that_loses_nothing_is_gits_own(
+    repo: Repository, workspace: Workspace, tmp_path: Path, case: str
+) -> None:
+    """
+    What `git switch` does in another copy: it refuses the same, and leaves the same. The branch is
+    `work`, and there is no other.
+    """
+    setup, commit, words = AS_GIT[case]
+    workspace.shell(f"git config user.name s; git config user.email s@example.org; {setup}")
+    workspace.commit_image()
+    repo.commit(dict(commit))
+    other = Workspace(Path(shutil.copytree(workspace.path, tmp_path / "by-git", symlinks=True)))
+    other.git("fetch", "--quiet", "--no-tags", repo.path, "HEAD")
+    refused = subprocess.run(
+        ["git", "switch", "-qc", "new", "FETCH_HEAD"], cwd=other.path, env=other.env, check=False
+    ).returncode
+
+    code = workspace.bring_to(repo, refuses=True)
+
+    assert bool(refused) == bool(words)
+    assert code == (REFUSED if refused else 0)
+    if refused:
+        error = switch_error("bbbb", workspace.said, script="s.sh")
+        assert words in error.message
+        assert error.script == "s.sh"
+        assert error.remedy in error.without_tail
+        assert error.remedy
+    else:
+        assert workspace.status() == other.status()
+        assert workspace.git("for-each-ref", "refs/remotes") == workspace.git("remote") == ""
+        for path in other.marks():
+            assert (workspace.path / path).read_bytes() == (other.path / path).read_bytes()
+
+
+def test_a_repository_that_setup_removed_is_refused(repo: Repository, workspace: Workspace) -> None:
+    """
+    Codex's sync would find none, so no other is made.
+    """
+    shutil.rmtree(workspace.path / ".git")
+
+    assert workspace.bring_to(repo, refuses=True) == REFUSED
+
+    assert (
+        "there is no .git/HEAD any more"
+        in switch_error("bbbb", workspace.said, script="s.sh").message
+    )
+
+
+@pytest.mark.parametrize("said", ["", "no JSON", "[1]", '{"refused": 1}', "[" * 100_000])
+def test_what_setup_says_in_gits_place_is_an_error_nevertheless(said: str) -> None:
+    """
+    A program of the workspace may have taken the place of ours.
+    """
+    assert (
+        "git refuses to switch to the commit bbbb"
+        in switch_error("bbbb", said, script="s.sh").message
+    )
+
+
+def test_tags_and_depth(repo: Repository, tmp_path: Path) -> None:
+    """
+    Tags of the history arrive where they are asked for, at a later commit, too, and without
+    objects; setup's own stay. History ends at the depth, as that of a clone of git does.
+    """
+    for number in range(5):
+        repo.commit({"a": f"{number}\n"})
+        repo.git("tag", "-a", "-m", "t", f"v{number}")
+    repo.git("checkout", "-qb", "other", "HEAD~3")
+    repo.commit({"side": "1\n"})
+    repo.git("tag", "elsewhere")
+    repo.git("checkout", "-q", "main")
+    repo.git("merge", "-q", "--no-ff", "-m", "m", "other~1")
+    repo.git("tag", "light/one")
+    none, every, cut = (Workspace(tmp_path / name) for name in ("none", "every", "cut"))
+
+    for workspace, options in (
+        (none, {}),
+        (every, {"tags": True}),
+        (cut, {"tags": True, "depth": 2}),
+    ):
+        workspace.bring_to(repo, **options)
+        workspace.git("fsck", "--strict")
+
+    assert none.git("tag").split() == []
+    assert none.git("describe", "--always") == repo.head()[:7]
+    assert every.git("tag").split() == ["light/one", *(f"v{one}" for one in range(5))]
+    assert every.git("describe") == repo.git("describe")
+    assert cut.git("tag").split() == ["light/one", "v3", "v4"]
+    clone = Repository(tmp_path / "clone", repo.env)
+    clone.git("fetch", "-q", "--depth=2", f"file://{repo.path}", "main")
+    assert cut.git("rev-list", "HEAD") == clone.git("rev-list", "FETCH_HEAD")
+    assert cut.git("rev-parse", "--is-shallow-repository") == "true"
+
+    for workspace in (every, cut):
+        workspace.shell("git tag mine; git tag -f v4 HEAD~1; git tag v5; git tag light/two")
+    repo.commit({"a": "new\n"})
+    repo.git("tag", "v5/a")
+    repo.git("tag", "-d", "light/one")
+    repo.git("tag", "light")
+    every.bring_to(repo, tags=True)
+    cut.bring_to(repo, tags=True, depth=2, refuses=True)
+    clone.git("fetch", "-q", "--depth=2", f"file://{repo.path}", "main")
+
+    assert cut.git("rev-list", "HEAD") == clone.git("rev-list", "FETCH_HEAD")
+    assert every.git("rev-parse", "v4^{commit}") == repo.git("rev-parse", "v4^{commit}")
+    assert every.git("tag").split() == ["light", "mine", *(f"v{one}" for one in range(5)), "v5/a"]
+    assert every.bring_to(repo, tags=True, objects=False) == 0
+    before = cut.git("for-each-ref")
+    assert cut.bring_to(repo, tags=True, depth=2, objects=False) == 0
+    assert before == cut.git("for-each-ref")
+    assert every.git("for-each-ref", "refs/codex-projection") == ""
+    repo.git("tag", "-a", "-m", "later", "v6")
+    assert every.bring_to(repo, tags=True, objects=False) == OBJECTS_MISSING
+    assert every.bring_to(repo, tags=True) == 0
+    assert "v6" in every.git("tag").split()
 
 
 def test_without_the_objects(repo: Repository, workspace: Workspace) -> None:

@@ -193,7 +193,7 @@ def test_the_setup_script_is_required(workspace, make_repo):
     repo = make_repo(**{"codex-workspace-scripts/other": "x"})
 
     with pytest.raises(
-        compose_entry.Failure, match=r"not the setup-script\.sh that Codex requires"
+        compose_entry.Failure, match=r"not the setup-script\.sh that this folder must have"
     ):
         workspace.command(["run-setup"], str(repo))
 

@@ -24,6 +24,7 @@ def test_the_defaults_are_those_in_the_help():
             assert getattr(config, option.key) == getattr(named, option.key)
 
 
+GIT = {"git_tags": "true", "git_depth": "100"}
 LIMITS = [("0.5", "512m"), ("none", "none"), ("0", "0")]
 
 
@@ -36,6 +37,8 @@ def test_values_are_converted():
     assert Path("here") == config.repo
     assert config.env == {"A": "1", "B": "x=y"}
     assert config.setup_timeout == 2.5
+    assert (True, 100) == ((git := Config.of(GIT)).git_tags, git.git_depth)
+    assert (False, None) == (Config().git_tags, Config.of({"git_depth": "all"}).git_depth)
     assert 2700.0 == Config.of({"cache_ttl": "45m"}).cache_ttl
     assert 1_500_000_000 == Config.of({"cache_size": "1.5GB"}).cache_size
     limits = [Config.of({"cpus": one, "memory": two}) for one, two in LIMITS]
@@ -53,6 +56,10 @@ def test_values_are_converted():
         ({"setup_timeout": "soon"}, "--codex-setup-timeout=soon: must be a number of seconds"),
         ({"setup_timeout": "-1"}, "above 0"),
         ({"setup_timeout": "nan"}, "above 0"),
+        ({"git_tags": "yes"}, "--codex-git-tags=yes: must be one of true, false"),
+        ({"git_depth": "0"}, "--codex-git-depth=0: must be a number of commits"),
+        ({"git_depth": "-1"}, "or 'all'"),
+        ({"git_depth": "1e3"}, "or 'all'"),
         ({"cache_ttl": "soon"}, "--codex-cache-ttl=soon: must be a duration above 0"),
         ({"cache_ttl": "0"}, "above 0"),
         ({"cache_size": "much"}, "--codex-cache-size=much: must be a size such as"),

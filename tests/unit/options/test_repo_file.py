@@ -47,6 +47,7 @@ network:
 cache: {mode: off, ttl: 90, size: 5GB, registry: ghcr.io/me/cache, push: never}
 cassette: off
 timeouts: {setup: 60}
+git: {tags: true, depth: 100}
 upstream-proxy: none
 """
 
@@ -69,6 +70,8 @@ def test_a_file_can_set_every_option_of_a_repository(repo: Path) -> None:
             "CODEX_ENV_NODE_VERSION": "22",
         },
         secret=("TOKEN",),
+        git_tags=True,
+        git_depth=100,
         network="offline",
         network_setup={
             "extends": "offline",
@@ -97,6 +100,8 @@ def test_a_file_can_set_every_option_of_a_repository(repo: Path) -> None:
         ("cache: 'off'", {"cache": "off"}),
         ("cache-ttl: 2h", {"cache_ttl": 7200.0}),
         ("setup-timeout: 2.5", {"setup_timeout": 2.5}),
+        ("git: {tags: True, depth: all}", {"git_tags": True, "git_depth": None}),
+        ("git-tags: false\ngit-depth: '7'", {"git_tags": False, "git_depth": 7}),
         ("network: open", {"network": "open"}),
         ("network-setup: offline", {"network_setup": "offline"}),
         ("network: {}", {"network": "https-only"}),
@@ -143,6 +148,13 @@ MISTAKES = [
     ("<<: {image: slim}", "unknown key '<<'"),
     ("engine: docker", "line 1: 'engine' cannot be set by a repository"),
     ("engine: docker", "CODEX_WORKSPACE_ENGINE"),
+    ("setup-script: x.sh", "line 1: 'setup-script' cannot be set by a repository"),
+    ("git: {tags: yes}", "line 1: git.tags is text; it must be true or false"),
+    ("git:\n  tags: 1", "line 2: git.tags is a number; it must be true or false"),
+    ("git: {depth: 0}", "line 1: git.depth=0: must be a number of commits"),
+    ("git: {depth: true}", "line 1: git.depth is a truth value"),
+    ("git: true", "line 1: git is a truth value; it must be a mapping"),
+    ("git: {taggs: true}", "unknown key 'taggs' in git (did you mean 'tags'?)"),
     ("image: [a]", "line 1: image is a list; it must be a plain value"),
     ("image: {a: b}", "image is a mapping; it must be a plain value"),
     ("image: 12", "line 1: image is a number; it must be text: write '12'"),
@@ -258,9 +270,12 @@ def test_each_option_has_one_place_in_the_file() -> None:
         "report",
         "cpus",
         "memory",
+        "setup-script",
+        "maintenance-script",
     }
     assert {one.name for one in options} == {one.name for one in OPTIONS if one.place is not None}
     assert not set(top_level()) & {*GROUPS, "runtimes"}
     assert {shape_of(one) for one in options} == {
-        *("text", "choice", "number", "quantity", "policy", "variables", "names", "reasons")
+        *("text", "choice", "truth", "count", "number", "quantity", "policy"),
+        *("variables", "names", "reasons"),
     }

@@ -105,7 +105,7 @@ def test_a_directory_of_a_larger_repository_is_said(repo: Repository) -> None:
     repo.commit({f"services/api/{SETUP}": "true", "services/api/.codex-workspace.yaml": ""})
     assert notes_on(api, "HEAD", repo.env) == [
         f"{where}; services/api/codex-workspace-scripts/ and services/api/.codex-workspace.yaml "
-        "are not used, as in Codex: only what is at the top"
+        "are not used: only what is at the top"
     ]
 
 

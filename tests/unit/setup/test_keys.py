@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,14 @@ import pytest
 from pytest_codex_workspace.images.content_key import differing, fingerprint, key_of
 from pytest_codex_workspace.network.rules.policy import Policy
 from pytest_codex_workspace.options.profiles import CODEX, CURRENT
-from pytest_codex_workspace.projection.repository import RepositorySnapshot
-from pytest_codex_workspace.setup.keys import clean_parts, setup_parts
+from pytest_codex_workspace.options.script_text import GivenScripts, ScriptText
+from pytest_codex_workspace.projection.repository import RepositorySnapshot, Tag
+from pytest_codex_workspace.setup.keys import clean_parts, ready_parts, setup_parts
 from pytest_codex_workspace.setup.spec import WorkspaceSpec
 
 from ...helpers.fake_workspaces import snapshot
+
+TEXT = ScriptText("s.sh", b"make\n")
 
 
 def spec(**changes) -> WorkspaceSpec:
@@ -44,6 +48,10 @@ def parts(base="b", platform="linux/amd64", **changes):
         ({"setup_policy": Policy(allow=("example.org",))}, "policy.allow"),
         ({"setup_cassette_digest": "digest"}, "cassette"),
         ({"scope": "path /home/me"}, "scope.name"),
+        ({"given": GivenScripts(setup=TEXT)}, "setup script"),
+        ({"tags": ()}, "git tags"),
+        ({"depth": 100}, "git depth"),
+        ({"given": GivenScripts(maintenance=TEXT)}, "maintenance script"),
         ({"profile": CODEX}, "profile"),
         ({"profile": CURRENT}, "environment.CODEX_ENV_NODE_VERSION"),
     ],
@@ -73,6 +81,42 @@ def test_other_values_do_not_change_the_key(changes):
     policy of tests, and the path of the clone.
     """
     assert key_of(parts()) == key_of(parts(**changes))
+
+
+def test_tags_belong_to_a_commit_and_not_to_a_setup():
+    """
+    A new tag makes no setup run again, and is in the next workspace.
+    """
+    tagged = [{"tags": (Tag("v1", one * 40, "a" * 40),)} for one in "bc"]
+    setups = [key_of(parts(**one)) for one in tagged]
+    others = [
+        [key_of(make(spec(**one))) for one in tagged]
+        for make in (
+            lambda each: clean_parts(each, base="b", platform="p", authority="a"),
+            lambda each: ready_parts(each, setup="s", authority="a"),
+        )
+    ]
+
+    assert setups[0] == setups[1]
+    assert all(first != second for first, second in others)
+
+
+def test_a_given_setup_script_takes_the_place_of_the_repositorys():
+    """
+    Its text counts, and neither its name nor what the repository has.
+    """
+    given = GivenScripts(setup=TEXT, maintenance=ScriptText("m.sh", b"true\n"))
+    renamed = replace(given, setup=replace(TEXT, name="other.sh"))
+    usual = key_of(parts(given=given))
+
+    assert usual == key_of(parts(given=renamed))
+    assert usual == key_of(parts(given=given, scripts_tree=None))
+    for changed in (
+        replace(given, setup=replace(TEXT, text=b"make all\n")),
+        replace(given, maintenance=replace(TEXT, text=b"make all\n")),
+        replace(given, maintenance=None),
+    ):
+        assert usual != key_of(parts(given=changed))
 
 
 def test_the_encoding_of_variables_is_unambiguous():

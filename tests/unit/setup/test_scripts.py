@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.errors import ProxyError, SecretError, SetupError, WorkspaceLost
 from pytest_codex_workspace.network.rules.request import Request
+from pytest_codex_workspace.options.script_text import ScriptText
 from pytest_codex_workspace.secrets.secrets import NO_SECRETS, Secrets
+from pytest_codex_workspace.setup import scripts
 from pytest_codex_workspace.setup.records import Record
 from pytest_codex_workspace.setup.scripts import ScriptRun, run_script
+from pytest_codex_workspace.setup.spec import SetupScript
 from pytest_codex_workspace.workspace.channel import Channel
 
 from ...helpers.local_agent import LocalStream
@@ -57,7 +62,7 @@ def run(channel, tmp_path):
         log = tmp_path / "logs" / "x.log"
         result = run_script(
             channel,
-            SETUP,
+            SetupScript(SETUP),
             project=str(tmp_path),
             timeout=timeout,
             log_path=log,
@@ -96,6 +101,39 @@ def test_output_is_kept_logged_and_shown(run):
     assert "one\ntwo\nthree" == result.output
     assert b"one\ntwo\nthree" == log
     assert ["one", "two", "three"] == shown
+
+
+def test_a_given_text_is_stored_as_codex_does(channel, tmp_path, monkeypatch):
+    """
+    Its directory is not the repository, in which it runs nevertheless. What an earlier script has
+    left at its path is replaced; an error has its line and command.
+    """
+    text = b'echo "$0"; pwd\n[ -e stop ] && false\ntrue\n'
+    given = SetupScript("s.sh", "setup_script.sh", ScriptText("s.sh", text))
+    monkeypatch.setattr(scripts, "_STORED_IN", str(tmp_path))
+    name = f"{tmp_path}/{hashlib.sha256(text).hexdigest()[:6]}-setup_script.sh"
+    victim = tmp_path / "victim"
+    victim.write_text("stays")
+    Path(name).symlink_to(victim)
+
+    def go():
+        return run_script(
+            *(channel, given),
+            project=str(tmp_path),
+            timeout=30.0,
+            log_path=tmp_path / "log",
+            show=lambda _: None,
+            inside=str(tmp_path),
+        )
+
+    result = go()
+    assert f"{name}\n{tmp_path}\n" == result.output
+    assert "stays" == victim.read_text()
+
+    given = replace(given, text=ScriptText("s.sh", b"true\nset -e\nls /none\n"))
+    with pytest.raises(SetupError, match=r"^s\.sh exited with 2 .*, at line 3: ls /none") as caught:
+        go()
+    assert "s.sh" == caught.value.script
 
 
 def test_carriage_returns_are_left_behind(run, tmp_path):
@@ -358,7 +396,7 @@ def test_a_workspace_that_is_lost_at_once_tells_no_secret(secrets, tmp_path):
     with pytest.raises(WorkspaceLost) as caught:
         run_script(
             LostChannel(),
-            "x",
+            SetupScript("x"),
             project="/",
             timeout=10,
             log_path=tmp_path / "log",
@@ -398,6 +436,19 @@ def test_a_question_without_a_line_end_is_shown(run, monkeypatch):
         (
             "echo 'fatal: Not a valid object name origin/main'; exit 128",
             "a workspace has no remote",
+        ),
+        (
+            "echo 'fatal: No names found, cannot describe anything.'; exit 128",
+            "Codex's git sync fetches none",
+        ),
+        (
+            "echo 'LookupError: setuptools-scm was unable to detect version for /w'; exit 1",
+            "SETUPTOOLS_SCM_PRETEND_VERSION",
+        ),
+        (
+            "echo '/tmp/a1b2c3-setup_script.sh: line 2: /tmp/lib.sh: No such file or directory'; "
+            "exit 1",
+            "it looked for /tmp/lib.sh beside itself, and Codex stores",
         ),
     ],
 )

@@ -22,6 +22,7 @@ from pytest_codex_workspace.errors import (
     WorkspaceLost,
 )
 from pytest_codex_workspace.host.dirs import cache_dir
+from pytest_codex_workspace.options.script_text import ScriptText
 from pytest_codex_workspace.options.services import ReadyWhen, ServiceSpec
 from pytest_codex_workspace.unpatched import clock
 
@@ -29,6 +30,9 @@ from ...helpers.fake_workspaces import BASE, HISTORY, StubProjection, World, sna
 
 # A few seconds for all states, modes and conditions: `make unit` leaves them out.
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache_home", "_projection")]
+
+PASTED = ScriptText("s.sh", b"make\n")
+NO_SCRIPTS = {"scripts_tree": None, "has_setup": False, "has_resume": False}
 
 TOP = {"ready": "ready", "hit": "ready", "setup": "setup", "miss": "clean", "clean": "clean"}
 """The kind of layer that each state starts from."""
@@ -812,10 +816,43 @@ def test_a_repository_without_scripts(world, state):
 @pytest.mark.parametrize("state", ["ready", "hit", "miss", "setup"])
 def test_a_directory_without_a_setup_script(world, state):
     """
-    Codex requires the script: the error says so before anything is built.
+    The folder must have the script: the error says so before anything is built.
     """
     with world.session() as session, pytest.raises(SetupError, match=r"no setup-script\.sh in it"):
         bring_up(session, state, has_setup=False)
+
+    assert [] == world.trace
+
+
+@pytest.mark.parametrize(
+    ("given", "repository", "ran"),
+    [
+        ({"setup_script": PASTED}, {}, ["setup.sh"]),
+        ({"setup_script": PASTED, "maintenance_script": PASTED}, {}, ["setup.sh", "resume.sh"]),
+        ({"setup_script": PASTED}, NO_SCRIPTS, ["setup.sh"]),
+        ({"maintenance_script": PASTED}, {"has_resume": False}, ["setup.sh", "resume.sh"]),
+    ],
+)
+def test_given_scripts_run_in_place_of_the_repositorys(world, given, repository, ran):
+    """
+    A setup script takes the place of both files: Codex would read neither.
+    """
+    with world.session(**given) as session:
+        ws = bring_up(session, **repository)
+
+        assert "miss" == ws.setup.cache
+    assert ran == [one for one in world.trace if one.endswith(".sh")]
+
+
+def test_a_maintenance_script_needs_a_setup_script(world):
+    """
+    The error names the option that gives one.
+    """
+    with (
+        world.session(maintenance_script=PASTED) as session,
+        pytest.raises(SetupError, match=r"no setup script.*--codex-setup-script=PATH"),
+    ):
+        bring_up(session, **NO_SCRIPTS)
 
     assert [] == world.trace
 
