@@ -163,14 +163,15 @@ def report_network(workspace: Workspace, output: Output) -> None:
     cached, and in this workspace. Tell which servers a cached setup left running, which are gone,
     and which services have ended.
     """
-    from ..codex import SETUP
+    from ..codex import SCRIPTS
     from ..network.problems import describe_problems, problems_of, setup_warning
-    from ..services.daemons import daemon_warning
+    from ..services.daemons import daemon_warnings
     from ..workspace.handle import own_requests
 
     setup = workspace.setup
-    if setup.cache == "hit" and (text := daemon_warning(SETUP, setup.missing)):
-        output.note(f"warning: {text}")
+    if setup.cache == "hit":
+        for text in daemon_warnings(SCRIPTS, setup.daemons, setup.missing):
+            output.note(f"warning: {text}")
     for service in workspace.services.values():
         for line in service.describe_end():
             output.note(line)

@@ -101,27 +101,23 @@ def _dependencies(package: object) -> set[str]:
 def _choose(tree: ProjectFiles, prefix: str, manager: str, lock: str, *, pinned: bool) -> _Chosen:
     """
     Return how a package manager is got and run. Corepack runs the version that package.json pins;
-    without one, it is that of the image, unless that cannot read the lock file. `npm install
-    --global yarn` would fail: corepack has its place.
+    without one, it is that of the image, unless that cannot read the lock file. Nothing is
+    installed in its place: npm refuses to replace the commands of corepack.
     """
     run, note = manager, ""
     get: tuple[str, ...] = ()
-    if manager in ("pnpm", "yarn"):
-        get = (
-            "corepack enable"
-            if pinned
-            else f"command -v {manager} >/dev/null || npm install --global {manager}",
-        )
+    if manager in ("pnpm", "yarn") and pinned:
+        get = ("corepack enable",)
     if manager == "pnpm" and not pinned:
         head = tree.text(f"{prefix}{lock}")[:4096]
         found = re.search(r"^lockfileVersion: *['\"]?(\d+)", head, re.M)
         if found and found[1] in _OLD_PNPM:
-            get, run = (), f"npx --yes pnpm@{_OLD_PNPM[found[1]]}"
+            run = f"npx --yes pnpm@{_OLD_PNPM[found[1]]}"
     berry = manager == "yarn" and _is_berry(tree, prefix)
     if berry and pinned and not _has_release(tree, prefix):
         note = "corepack gets Yarn from a host of its own, not from the registry"
     elif berry and not pinned and not _has_release(tree, prefix):
-        get, run = (), "npx --yes @yarnpkg/cli-dist@4"
+        run = "npx --yes @yarnpkg/cli-dist@4"
     if lock:
         options = "--immutable" if berry else "--frozen-lockfile"
         install = "npm ci --no-audit --no-fund" if manager == "npm" else f"{run} install {options}"

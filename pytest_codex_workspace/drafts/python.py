@@ -202,7 +202,9 @@ class _Project:
             if name == "versioningit":
                 return None  # Its variable has the name of the package, and another form.
             return Setting(
-                variable, _PRETENDED, f"{self._prefix}{self._project_file()} uses {name}"
+                variable,
+                self._tree.version or _PRETENDED,
+                f"{self._prefix}{self._project_file()} uses {name}",
             )
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..codex import RUNTIMES
+from ..codex import CONFIG_FILE, RUNTIMES
 from .draft import Draft, Hint, Setting
 from .tree import ProjectFiles
 
@@ -51,10 +51,14 @@ def add_runtimes(tree: ProjectFiles, draft: Draft) -> None:
         if short in known:
             draft.runtimes.append(Setting(runtime, short, source))
             continue
-        has = f"{', '.join(known)}" if known else f"{default}, and others may be there"
+        has = (
+            ", ".join(known)
+            if known
+            else f"{default}; if others are there, `runtimes: {{{runtime}: {version}}}` in "
+            f"{CONFIG_FILE} chooses one"
+        )
         text = f"asks for {runtime} {version}, but of Codex's versions is known: {has}"
-        lines = () if known else (f"# runtimes: {{{runtime}: {version}}}",)
-        draft.hints.append(Hint(source, text, lines))
+        draft.hints.append(Hint(source, text))
 
 
 def _asked(tree: ProjectFiles) -> Iterator[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import ProjectionError
-from ..projection.git import git, reading_environment
+from ..projection.git import git, reading_environment, run_git
 
 __all__ = ["ProjectFiles", "find_top", "work_tree"]
 
@@ -19,6 +20,7 @@ _LARGEST = 1 << 20
 _DEEPEST = 3
 _MOST = 10
 _TIMEOUT = 60.0
+_VERSION = re.compile(r"\d+(?:\.\d+)+")
 _OTHERS = frozenset(
     (
         *("node_modules", "vendor", "third_party", "site-packages", "docs", "doc"),
@@ -36,9 +38,15 @@ class ProjectFiles:
     Args:
         files: their paths from its top.
         read: returns the text of a file; empty if it cannot be read.
+        version: that of the last tag; empty if there is none.
+
+    Attributes:
+        files: as above, without names that cannot be printed.
+        version: as above.
     """
 
-    def __init__(self, files: Iterable[str], read: Callable[[str], str]) -> None:
+    def __init__(self, files: Iterable[str], read: Callable[[str], str], version: str = "") -> None:
+        self.version = version
         # A name becomes a part of a script and of its comments.
         self.files = frozenset(one for one in files if one.isprintable())
         self._read = read
@@ -127,7 +135,9 @@ def work_tree(top: Path, environ: Mapping[str, str]) -> ProjectFiles:
         return {os.fsdecode(one) for one in found.split(b"\0") if one}
 
     files = listed("--cached", "--others", "--exclude-standard") - listed("--deleted")
-    return ProjectFiles(files, lambda path: _read(top, path))
+    described = run_git("describe", "--tags", "--abbrev=0", cwd=top, env=env, timeout=_TIMEOUT)
+    found = _VERSION.search(os.fsdecode(described.stdout)) if not described.code else None
+    return ProjectFiles(files, lambda path: _read(top, path), found[0] if found else "")
 
 
 def _read(top: Path, path: str) -> str:

@@ -16,7 +16,7 @@ def existing(top: Path, files: Mapping[str, str]) -> list[str]:
     """
     Return the paths of a draft at which something is already, be it a broken link.
     """
-    return [path for path in files if os.path.lexists(top / path)]
+    return [path for path in files if _exists(top, path)]
 
 
 def write_draft(top: Path, files: Mapping[str, str]) -> Iterator[str]:
@@ -33,7 +33,7 @@ def write_draft(top: Path, files: Mapping[str, str]) -> Iterator[str]:
         OSError: a file cannot be written.
     """
     for path, text in files.items():
-        if os.path.lexists(top / path):
+        if _exists(top, path):
             continue
         folder = (top / path).parent
         folder.mkdir(exist_ok=True)
@@ -51,3 +51,9 @@ def write_draft(top: Path, files: Mapping[str, str]) -> Iterator[str]:
         with closing(os.fdopen(descriptor, "w", encoding="utf-8")) as file:
             file.write(text)
         yield path
+
+
+def _exists(top: Path, path: str) -> bool:
+    # With the other ending, it is meant to be the same file.
+    other = path.removesuffix(".yaml") + ".yml" if path.endswith(".yaml") else path
+    return os.path.lexists(top / path) or os.path.lexists(top / other)

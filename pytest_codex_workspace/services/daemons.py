@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LIST_DAEMONS",
-    "daemon_warning",
+    "daemon_warnings",
     "daemons_from",
     "explain_refusal",
     "list_daemons",
@@ -55,9 +55,9 @@ for line in read("/proc/net/unix").splitlines()[1:]:
     words = line.split(None, 7)
     if len(words) == 8 and int(words[3], 16) & 0x10000:
         listening[words[6]] = words[7]
-parents, found = {}, {}
+parents, found, pipes, read_pipes = {}, {}, {}, set()
 for pid in sorted((int(name) for name in os.listdir("/proc") if name.isdigit())):
-    if pid in (1, os.getpid()) or time.monotonic() > end:
+    if pid in (1, os.getpid(), os.getppid()) or time.monotonic() > end:
         continue
     status = read("/proc/%d/status" % pid)
     fields = dict(re.findall(r"^(\w+):\s*(\S+)", status, re.M))
@@ -78,6 +78,12 @@ for pid in sorted((int(name) for name in os.listdir("/proc") if name.isdigit()))
                 at = listening.pop(link[8:-1], None)
                 if at is not None:
                     found[pid]["at"].append(at)
+            elif link.startswith("pipe:["):
+                # The end of a pipe: of its modes, the link has the first one if it is for reading.
+                if os.lstat("/proc/%d/fd/%s" % (pid, name)).st_mode & 0o400:
+                    read_pipes.add(link)
+                elif name in ("1", "2"):
+                    pipes.setdefault(pid, set()).add(link)
     except (OSError, KeyError, ValueError):
         pass
     finally:
@@ -89,12 +95,13 @@ for pid, one in found.items():
         busy.add(pid)
         pid = parents[pid]
 # Of a tree without a server, the topmost process is named; of others, the servers.
-daemons = [
-    {"argv": one["argv"], "at": one["at"]}
-    for pid, one in found.items()
-    if one["at"] or (pid not in busy and parents[pid] not in found)
-]
-print(json.dumps(sorted(daemons, key=lambda one: not one["at"])[:50]))
+daemons = []
+for pid, one in found.items():
+    # A pipe that no process of the workspace reads is that of the script.
+    one["held"] = bool(pipes.get(pid, set()) - read_pipes)
+    if one["at"] or one["held"] or (pid not in busy and parents[pid] not in found):
+        daemons.append(one)
+print(json.dumps(sorted(daemons, key=lambda one: (not one["at"], not one["held"]))[:50]))
 """
 
 _RESTARTED = re.compile(
@@ -148,12 +155,14 @@ def daemons_from(values: Any) -> tuple[Daemon, ...]:
         ValueError: *values* is something else.
     """
     try:
-        return tuple(_daemon(one["argv"], one["at"]) for one in values[:_MOST])
+        return tuple(
+            _daemon(one["argv"], one["at"], held=one.get("held") is True) for one in values[:_MOST]
+        )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a list of processes: {error}") from None
 
 
-def _daemon(argv: Sequence[str], addresses: Sequence[int | str]) -> Daemon:
+def _daemon(argv: Sequence[str], addresses: Sequence[int | str], *, held: bool) -> Daemon:
     words = [printable(str(word)).strip() for word in argv[:20]]
     listed = list(addresses)[:_ADDRESSES]
     ports = {one for one in listed if type(one) is int and 0 < one < 1 << 16}
@@ -165,6 +174,7 @@ def _daemon(argv: Sequence[str], addresses: Sequence[int | str]) -> Daemon:
         cut_end(" ".join(words), _COMMAND),
         tuple(sorted(ports)),
         tuple(sorted(sockets)),
+        held,
     )
 
 
@@ -196,23 +206,34 @@ def _starts(command: str, daemon: Daemon) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(daemon.name)}(?![\w-])", command) is not None
 
 
-def daemon_warning(script: str, servers: Sequence[Daemon], *, resume: bool = False) -> str:
+def daemon_warnings(
+    script: str, daemons: Sequence[Daemon], servers: Sequence[Daemon], *, resume: bool = False
+) -> list[str]:
     """
-    Return a line about *servers* that a script left running; empty if there are none.
+    Return lines about what a script left running: what held its output, for which Codex waits, and
+    the servers that tests will miss.
 
     Args:
         script: path of the script in the repository.
-        servers: from `without_services`.
+        daemons: from `list_daemons`.
+        servers: those from `without_services`.
         resume: whether it is the script that runs each time.
     """
-    if not servers:
-        return ""
-    kept = (
-        "whether Codex keeps what that script starts is not known, and a workspace does not"
-        if resume
-        else "as in Codex, files are kept and processes are not"
-    )
-    return f"{script} left {_named(servers)} running: {kept}. {_remedy(servers)}"
+    lines = []
+    if held := [one for one in daemons if one.held_output]:
+        lines.append(
+            f"{script} ended, but its output was still open in {_named(held)}: Codex waits for "
+            "that until its time limit. Start such a process with its output elsewhere: "
+            "`command >/dev/null 2>&1 &`"
+        )
+    if servers:
+        kept = (
+            "whether Codex keeps what that script starts is not known, and a workspace does not"
+            if resume
+            else "as in Codex, files are kept and processes are not"
+        )
+        lines.append(f"{script} left {_named(servers)} running: {kept}. {_remedy(servers)}")
+    return lines
 
 
 def explain_refusal(servers: Sequence[Daemon], printed: str) -> list[str]:
@@ -236,8 +257,8 @@ def explain_refusal(servers: Sequence[Daemon], printed: str) -> list[str]:
         return []
     gone = "is gone" if len(missed) == 1 else "are gone"
     return [
-        f"{_named(missed)}, which setup had started, {gone}: as in Codex, files are kept and "
-        "processes are not",
+        f"{_named(missed)}, which the scripts had started, {gone}: files are kept, processes are "
+        "not",
         _remedy(missed),
     ]
 
@@ -270,7 +291,7 @@ def _named(servers: Sequence[Daemon]) -> str:
 
 def _shown(server: Daemon) -> str:
     name = server.name
-    if _INTERPRETERS.fullmatch(name):
-        name = cut_end(server.command, _NAME)
     at = [f"port {port}" for port in server.ports] or list(server.sockets)
-    return f"{name} ({first_of(at, 3)})"
+    if _INTERPRETERS.fullmatch(name) or not at:
+        name = cut_end(server.command, _NAME)
+    return f"{name} ({first_of(at, 3)})" if at else name

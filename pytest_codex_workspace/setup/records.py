@@ -186,4 +186,5 @@ def _run_from(values: Mapping[str, Any]) -> ScriptRun:
 
 def _daemon_from(values: Mapping[str, Any]) -> Daemon:
     ports, sockets = (tuple(values[name]) for name in ("ports", "sockets"))
-    return Daemon(str(values["name"]), str(values["command"]), ports, sockets)
+    held = values.get("held_output") is True
+    return Daemon(str(values["name"]), str(values["command"]), ports, sockets, held)

@@ -20,7 +20,7 @@ from ..options.config import Config
 from ..reporting.output import Output
 from ..secrets.search import Search, search_workspace
 from ..secrets.secrets import NO_SECRETS, Secrets
-from ..services.daemons import daemon_warning, list_daemons, without_services
+from ..services.daemons import daemon_warnings, list_daemons, without_services
 from ..text.option_names import spell_option
 from ..text.phrases import counted, cut_middle, first_of
 from ..text.questions import NOBODY_ANSWERS, question_in
@@ -162,7 +162,8 @@ class ScriptRunner:
         """
         daemons = list_daemons(running.channel, spec.secrets.redaction)
         servers = without_services(daemons, spec.services)
-        if warning := daemon_warning(script, servers, resume=phase == "resume"):
+        resume = phase == "resume"
+        for warning in daemon_warnings(script, daemons, servers, resume=resume):
             self._output.note(f"warning: {warning}")
         return replace(run, daemons=daemons)
 

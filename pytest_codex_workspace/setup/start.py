@@ -407,8 +407,9 @@ def _rules(spec: WorkspaceSpec, agent: Mapping[str, str], phase: Phase) -> Phase
 def _result(
     spec: WorkspaceSpec, key: str, cache: Literal["hit", "miss", "off"], history: _History
 ) -> SetupResult:
-    daemons = history.setup.daemons if history.setup else ()
     runs = [run for run in (history.setup, history.resume) if run is not None]
+    # Both scripts may have started the same.
+    daemons = tuple(dict.fromkeys(one for run in runs for one in run.daemons))
     return SetupResult(
         cache,
         output="".join(run.output for run in runs),

@@ -49,12 +49,14 @@ class Daemon:
         command: its command line, cut after 200 characters.
         ports: the TCP ports on which it listened.
         sockets: the paths of the sockets on which it listened.
+        held_output: whether the output of the script was still open in it.
     """
 
     name: str
     command: str = ""
     ports: tuple[int, ...] = ()
     sockets: tuple[str, ...] = ()
+    held_output: bool = False
 
 
 class ServiceHandle(Protocol):
@@ -119,7 +121,7 @@ class SetupResult:
             `None` if the file could not be written.
         key: the key of the setup image.
         requests: the network log of `setup-script.sh`, also after a cache hit.
-        daemons: what was still running when `setup-script.sh` ended, servers first.
+        daemons: what was still running when one of the scripts ended, servers first.
         missing: those of `daemons` that listened, and that no service starts again.
     """
 

@@ -117,7 +117,7 @@ def test_services_run_beside_the_tests(tmp_path: Path) -> None:
     _, dies, missed = out.split("-- codex workspace --")
     assert "the service api ended with exit code 1\n" in dies
     assert "  | panic: the disk of api is full\n" in dies
-    assert "(port 6379), which setup had started, is gone" in missed
+    assert "(port 6379), which the scripts had started, is gone" in missed
     entry = '{server-6379: {command: "python3 -m http.server 6379 --bind 127.0.0.1", ready:'
     assert entry in missed
 

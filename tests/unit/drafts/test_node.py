@@ -10,8 +10,6 @@ from . import commands_of, lines_of, whole
 
 PACKAGE = json.dumps({"dependencies": {"a": "1"}, "scripts": {"test": "jest"}})
 BERRY = "# This file\n\n__metadata:\n  version: 8\n"
-YARN = "command -v yarn >/dev/null || npm install --global yarn"
-PNPM = "command -v pnpm >/dev/null || npm install --global pnpm"
 
 
 def pinned(manager: str, **more: object) -> str:
@@ -26,7 +24,7 @@ INSTALLS = [
     ({"package.json": '{"workspaces": ["a"]}'}, [
         "npm install --no-package-lock --no-audit --no-fund",
     ]),
-    ({"pnpm-lock.yaml": "lockfileVersion: '9.0'\n"}, [PNPM, "pnpm install --frozen-lockfile"]),
+    ({"pnpm-lock.yaml": "lockfileVersion: '9.0'\n"}, ["pnpm install --frozen-lockfile"]),
     ({"pnpm-lock.yaml": "lockfileVersion: '6.0'\n"}, [
         "npx --yes pnpm@8 install --frozen-lockfile",
     ]),
@@ -39,12 +37,12 @@ INSTALLS = [
     ({"package.json": pinned("pnpm@9.1.0+sha512.abc")}, [
         "corepack enable", "pnpm install --no-lockfile",
     ]),
-    ({"yarn.lock": "# yarn lockfile v1\n"}, [YARN, "yarn install --frozen-lockfile"]),
+    ({"yarn.lock": "# yarn lockfile v1\n"}, ["yarn install --frozen-lockfile"]),
     ({"yarn.lock": BERRY, "package.json": pinned("yarn@4.1.0")}, [
         "corepack enable", "yarn install --immutable",
     ]),
     ({"yarn.lock": BERRY, ".yarn/releases/yarn-4.1.0.cjs": ""}, [
-        YARN, "yarn install --immutable",
+        "yarn install --immutable",
     ]),
     ({"yarn.lock": BERRY}, ["npx --yes @yarnpkg/cli-dist@4 install --immutable"]),
     ({"bun.lock": ""}, ["bun install --frozen-lockfile"]),
@@ -71,7 +69,7 @@ def test_a_workspace_is_installed_at_its_root() -> None:
     assert 1 == len(lines_of({**root, "packages/a/package.json": PACKAGE}))
     pnpm = {"pnpm-workspace.yaml": "", "pnpm-lock.yaml": "lockfileVersion: 9\n"}
     files = {"package.json": "{}", **pnpm, "packages/a/package.json": PACKAGE}
-    assert [PNPM, "pnpm install --frozen-lockfile"] == lines_of(files)
+    assert ["pnpm install --frozen-lockfile"] == lines_of(files)
 
     own = {**root, "web/package.json": PACKAGE, "web/pnpm-lock.yaml": "lockfileVersion: 9\n"}
     assert "(cd web && pnpm install --frozen-lockfile)" == lines_of(own)[-1]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_codex_workspace.drafts.detect import draft_of
+from pytest_codex_workspace.drafts.tree import ProjectFiles
+
 from . import commands_of, lines_of, whole
 
 UV = "command -v uv >/dev/null || python -m pip install uv"
@@ -123,6 +126,9 @@ def test_a_version_that_is_computed_from_tags_is_given(requires: str, variable: 
     found = whole({"pyproject.toml": text}).env
 
     assert [variable] * (variable is not None) == [one.name for one in found]
+    files = {"pyproject.toml": text}
+    tagged = draft_of(ProjectFiles(files, files.__getitem__, "1.2"))
+    assert ["1.2"] * len(found) == [one.value for one in tagged.env]
 
 
 def test_strange_files_are_no_reason_to_fail() -> None:

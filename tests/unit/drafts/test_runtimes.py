@@ -67,7 +67,10 @@ def test_versions_that_differ_from_the_defaults_are_chosen(
     [
         ({".python-version": "3.9"}, "asks for python 3.9, but of Codex's versions is known: 3.10"),
         ({".nvmrc": "16"}, "asks for node 16, but of Codex's versions is known: 18, 20, 22, 24"),
-        ({".ruby-version": "ruby-3.2.1"}, "is known: 3.4.4, and others may be there"),
+        (
+            {".ruby-version": "ruby-3.2.1"},
+            "is known: 3.4.4; if others are there, `runtimes: {ruby: 3.2.1}` in",
+        ),
         ({"Gemfile": "ruby '3.2.1'"}, "asks for ruby 3.2.1"),
         ({"rust-toolchain.toml": "[toolchain]\nchannel = '1.80.0'"}, "asks for rust 1.80.0"),
         ({"rust-toolchain": "1.80.0"}, "asks for rust 1.80.0"),

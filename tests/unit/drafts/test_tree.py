@@ -36,12 +36,28 @@ def test_the_files_are_those_that_git_knows_or_would_add(tmp_path: Path) -> None
 
     assert {"a", "sub/b", ".gitignore"} <= tree.files
     assert not {"gone", "ignored"} & tree.files
+    assert "" == tree.version
     assert ("a", "sub/b") == (tree.text("a"), tree.text("sub/b"))
     outside = ProjectFiles(["link", "linked/secret", "pipe", "a"], tree._read)
     assert ["", "", ""] == [outside.text(one) for one in ("link", "linked/secret", "pipe")]
     for where in (tmp_path, tmp_path / "none"):
         with pytest.raises(ProjectionError):
             find_top(where, env)
+
+
+@pytest.mark.needs_git
+def test_the_version_is_that_of_the_last_tag(tmp_path: Path) -> None:
+    """
+    Whatever is around it.
+    """
+    env = host_environment(tmp_path / "home")
+    repo = Repository(tmp_path / "repo", env)
+    repo.commit({"a": ""})
+    assert "" == work_tree(repo.path, env).version
+    repo.git("tag", "app-v1.4.2")
+    repo.commit({"a": "1"})
+
+    assert "1.4.2" == work_tree(repo.path, env).version
 
 
 def test_names_that_could_end_a_comment_are_left_out() -> None:

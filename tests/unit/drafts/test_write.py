@@ -29,6 +29,9 @@ def test_what_exists_is_left_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / RESUME).stat().st_mode & 0o100
     assert not (tmp_path / "elsewhere").exists()
     assert [] == list(write_draft(tmp_path, FILES))
+    (tmp_path / CONFIG_FILE).unlink()
+    (tmp_path / CONFIG_FILE).with_suffix(".yml").touch()
+    assert CONFIG_FILE in existing(tmp_path, FILES)
 
 
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:

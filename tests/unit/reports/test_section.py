@@ -203,7 +203,7 @@ def test_a_server_of_setup_that_a_command_misses_is_named() -> None:
     redis = Daemon("redis-server", "redis-server", (6379,))
     setup = SetupResult("hit", daemons=(redis,), missing=(redis,))
     refused = "connect ECONNREFUSED 127.0.0.1:6379"
-    words = "redis-server (port 6379), which setup had started, is gone"
+    words = "redis-server (port 6379), which the scripts had started, is gone"
     for code, err, explained in ((1, refused, True), (0, refused, False), (1, "E: no", False)):
         log = CommandLog()
         ran(log, "npm test", code, err=err)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pytest_codex_workspace.options.services import ReadyWhen, ServiceSpec
 from pytest_codex_workspace.secrets.redaction import Redaction
 from pytest_codex_workspace.services.daemons import (
-    daemon_warning,
+    daemon_warnings,
     daemons_from,
     explain_refusal,
     list_daemons,
@@ -23,6 +24,7 @@ REDIS = Daemon("redis-server", "redis-server *:6379", (6379,), ())
 POSTGRES = Daemon(
     "postgres", "/usr/lib/postgresql/17/bin/postgres -D /d", (5432,), ("/run/pg/.s.PGSQL.5432",)
 )
+SLEEP = Daemon("sleep", "sleep 99")
 NODE = Daemon("node", "node server.js --port 3000", (3000,), ())
 
 
@@ -51,6 +53,8 @@ def test_servers_are_found_with_their_ports_and_sockets(channel: Channel, tmp_pa
         process.wait()
 
     mine = [one for one in found if number in one.ports]
+    # Its output is read by nobody but us.
+    assert mine[0].held_output
     assert ["sleep-***"] == [one.name for one in mine]
     assert len(mine[0].sockets) == 1
     assert found.index(mine[0]) < len([one for one in found if one.ports or one.sockets])
@@ -80,8 +84,7 @@ def test_only_servers_that_tests_can_miss_count() -> None:
     Not a helper of a build tool, which its client starts again, and not what a service starts.
     """
     gradle = Daemon("java", "java -cp gradle.jar org.gradle.launcher.daemon.GradleDaemon", (40000,))
-    sleep = Daemon("sleep", "sleep 99")
-    every = (REDIS, POSTGRES, NODE, gradle, sleep)
+    every = (REDIS, POSTGRES, NODE, gradle, SLEEP)
 
     assert (REDIS, POSTGRES, NODE) == without_services(every, ())
     by_port = ServiceSpec("a", "start-it", ReadyWhen(port=6379))
@@ -95,7 +98,7 @@ def test_the_warning_names_servers_and_the_remedy() -> None:
     """
     The entry can be pasted. Of Codex, only what is known is said.
     """
-    text = daemon_warning("setup-script.sh", (REDIS, NODE))
+    (text,) = daemon_warnings("setup-script.sh", (), (REDIS, NODE))
 
     assert text == (
         "setup-script.sh left redis-server (port 6379), node server.js --port 3000 (port 3000) "
@@ -104,8 +107,21 @@ def test_the_warning_names_servers_and_the_remedy() -> None:
         '6379}}, server-3000: {command: "node server.js --port 3000", ready: {port: 3000}}}; for '
         "Codex itself, see docs/services.md"
     )
-    assert "is not known" in daemon_warning("resume.sh", (REDIS,), resume=True)
-    assert "" == daemon_warning("setup-script.sh", ())
+    assert "is not known" in daemon_warnings("resume.sh", (), (REDIS,), resume=True)[0]
+    assert [] == daemon_warnings("setup-script.sh", (SLEEP,), ())
+
+
+def test_a_process_that_keeps_the_output_open_is_named() -> None:
+    """
+    Codex waits for it, whether it listens or not.
+    """
+    held = (replace(SLEEP, held_output=True), replace(REDIS, held_output=True), NODE)
+
+    first, second = daemon_warnings("setup-script.sh", held, (REDIS,))
+
+    assert "its output was still open in sleep 99, redis-server (port 6379): Codex waits" in first
+    assert ">/dev/null 2>&1 &" in first
+    assert second.startswith("setup-script.sh left redis-server (port 6379) running: ")
 
 
 REFUSALS = [
@@ -126,7 +142,7 @@ def test_a_refused_connection_to_a_server_of_setup_is_explained(printed: str) ->
     """
     lines = explain_refusal((REDIS,), f"...\n{printed}\n")
 
-    assert lines[0].startswith("redis-server (port 6379), which setup had started, is gone:")
+    assert lines[0].startswith("redis-server (port 6379), which the scripts had started, is gone:")
     assert "services: {redis-server: {command: redis-server, ready: {port: 6379}}}" in lines[1]
 
 

@@ -28,7 +28,7 @@ def test_a_record_is_read_as_it_was_written():
     """
     Bodies of requests, if they are kept, included. A run is optional.
     """
-    daemons = (Daemon("db", "db -x", (1, 2), ("/s",)), Daemon("sleep"))
+    daemons = (Daemon("db", "db -x", (1, 2), ("/s",)), Daemon("sleep", held_output=True))
     run = ScriptRun("out\udce4", 1.5, (REQUEST,), daemons=daemons)
     for record in (Record(), Record(run, ScriptRun("", 0.0))):
         assert record == Record.from_bytes(record.to_bytes())
