@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from ..codex import RESUME, SETUP
 from ..text.bash_commands import Pipeline, ShellCommand, parse_script
@@ -30,10 +31,19 @@ _CONDITIONS = (["if"], ["elif"], ["while"], ["until"], ["!"])
 _GIVES_UP = frozenset({"exit", "return", "false", "die", "fail", "abort", "error", "fatal"})
 
 _INTERPRETERS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "source", "."})
+_SHELLS_WITH_TEXT = frozenset({"bash", "sh", "dash", "zsh", "su", "runuser"})
+_TEXT_OPTION = re.compile(r"-[a-z]*c|--command")
 _INSTALL_HOOKS = ("preinstall", "install", "postinstall", "prepare", "preprepare", "postprepare")
 _TEST_HOOKS = ("pretest", "test", "posttest")
 _RUNNERS = frozenset({"npm", "pnpm", "yarn", "bun"})
 _TEST_TARGETS = ("test", "tests", "check", "unittest", "unit-test")
+_PYTHON_TASKS = (
+    ("tool", "pdm", "scripts"),
+    ("tool", "poe", "tasks"),
+    ("tool", "taskipy", "tasks"),
+    ("tool", "hatch", "envs", "default", "scripts"),
+    ("tool", "pixi", "tasks"),
+)
 _TARGET = re.compile(r"^([\w./ -]+?)\s*::?(?!=)([^#=]*)(?:#.*)?$")
 _MAKE_VARIABLE = re.compile(r"\$[({](\w+)[)}]")
 _MAKE_SHELL = re.compile(r"\$[({]shell\s+")
@@ -129,6 +139,17 @@ class Script:
                 yield Found(command, pipeline, self.at(command.line), allowed)
             for command in pipeline.commands:
                 yield from self._commands(command.nested, tolerated=allowed)
+                for inner in parse_script(_given_to_shell(command)):
+                    yield from self._at_line_of(command, inner, tolerated=allowed)
+
+    def _at_line_of(
+        self, command: ShellCommand, pipeline: Pipeline, *, tolerated: bool
+    ) -> Iterator[Found]:
+        """
+        Yield the commands of a text that *command* runs, which is on its line.
+        """
+        for found in self._commands([pipeline], tolerated=tolerated):
+            yield replace(found, line=self.at(command.line))
 
 
 def collect_scripts(tree: CommittedTree, tests: Iterable[TestCommand] = ()) -> list[Script]:
@@ -140,6 +161,36 @@ def collect_scripts(tree: CommittedTree, tests: Iterable[TestCommand] = ()) -> l
         tests: the commands of tests that are configured, besides those of the usual files.
     """
     return _Collector(tree).collect(tests)
+
+
+def _line_of_task(text: str, task: str) -> int:
+    at = max(text.find(f'"{task}"'), text.find(f"'{task}'"), text.find(json.dumps(task)))
+    return text.count("\n", 0, at) + 1 if at >= 0 else 1
+
+
+def _task_texts(task: Any) -> list[str]:
+    """
+    Return the commands of a task, however it is written.
+    """
+    if isinstance(task, str):
+        return [task]
+    if isinstance(task, list):
+        return [one for one in task if isinstance(one, str)]
+    if isinstance(task, dict):
+        return [text for name in ("cmd", "shell", "script") for text in _task_texts(task.get(name))]
+    return []
+
+
+def _given_to_shell(command: ShellCommand) -> str:
+    """
+    Return the text that a shell or su runs: `bash -c TEXT`.
+    """
+    words = command.plain
+    if command.name in _SHELLS_WITH_TEXT and not command.nested:
+        for at, word in enumerate(words[1:-1], 1):
+            if _TEXT_OPTION.fullmatch(word):
+                return words[at + 1]
+    return ""
 
 
 class _Collector:
@@ -164,6 +215,8 @@ class _Collector:
         for line, text in self._makefile.shells:
             self._add(Script(self._makefile.path, "make", text, first=line, one_line=True))
         self._tox()
+        self._justfile()
+        self._tasks()
         return list(self._found.values())
 
     def _file(self, path: str, role: Role) -> None:
@@ -240,6 +293,38 @@ class _Collector:
     def _target(self, name: str, role: Role) -> None:
         for line, text in self._makefile.recipes(name):
             self._add(Script(self._makefile.path, role, text, first=line, one_line=True))
+
+    def _justfile(self) -> None:
+        path = next((one for one in ("justfile", "Justfile") if one in self._tree.files), "")
+        inside = False
+        for number, line in enumerate(self._tree.text(path).splitlines(), 1) if path else ():
+            if line[:1] not in (" ", "\t", ""):
+                inside = bool(re.match(rf"@?({'|'.join(_TEST_TARGETS)})\b[^=]*:(?!=)", line))
+            elif inside and line.strip():
+                text = re.sub(r"\{\{.*?\}\}", "x", line.strip().lstrip("@-"))
+                self._add(Script(path, "test", text, first=number, one_line=True))
+
+    def _tasks(self) -> None:
+        """
+        Add the task `test` of tools for Python and PHP.
+        """
+        for path, parse, places in (
+            ("pyproject.toml", tomllib.loads, _PYTHON_TASKS),
+            ("composer.json", json.loads, (("scripts",),)),
+            ("deno.json", json.loads, (("tasks",),)),
+        ):
+            text = self._tree.text(path)
+            try:
+                data: Any = parse(text) if text else {}
+            except (ValueError, RecursionError):
+                continue
+            for keys in places:
+                found = data
+                for key in (*keys, "test"):
+                    found = found.get(key) if isinstance(found, dict) else None
+                for one in _task_texts(found):
+                    line = _line_of_task(text, one)
+                    self._add(Script(path, "test", one, first=line, one_line=True))
 
     def _tox(self) -> None:
         text = self._tree.text("tox.ini")

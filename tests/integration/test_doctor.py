@@ -70,8 +70,7 @@ def test_a_healthy_repository_passes_all_checks(healthy, codex_engine, codex_ima
         ("engine", "version"),
         ("repository", "commit"),
         ("repository", "changes"),
-        ("repository", "scripts"),
-        ("repository", "syntax"),
+        ("codex", "findings"),
         ("workspace", "image"),
     ):
         assert "ok" == found[check]["status"], found[check]
@@ -143,7 +142,7 @@ def test_a_submodule_that_is_not_there_can_be_left_out(healthy, codex_image):
     found = findings(missing)
     assert (1, "error") == (missing.returncode, found["repository", "submodules"]["status"])
     assert "CODEX_SKIP_SUBMODULES=1" in found["repository", "submodules"]["remedy"]
-    assert "ssh" in found["repository", "submodule URLs"]["text"]
+    assert "ssh" in found["codex", "git-submodule"]["text"]
     assert 0 == skipped.returncode
 
 

@@ -191,8 +191,11 @@ def trust_stores(repo: CheckedRepository) -> Iterator[Finding]:
             break
     if not repo.sets("DENO_TLS_CA_STORE", "DENO_CERT"):
         for path in tree.named("deno.json", "deno.jsonc", "deno.lock")[:1]:
-            remedy = "Set DENO_TLS_CA_STORE=system as a variable of the workspace."
-            yield _own_store("Deno", remedy, path, 1, "warning")
+            yield _own_store("Deno", _DENO, path, 1, "warning")
+        for script, found in repo.commands():
+            if found.command.name == "deno":
+                yield _own_store("Deno", _DENO, script.path, found.line, "warning")
+                break
     yield from _of_rust(repo)
     yield from _of_jvm(repo)
     if not repo.sets("SSL_CERT_DIR"):
@@ -217,6 +220,7 @@ def trust_stores(repo: CheckedRepository) -> Iterator[Finding]:
             yield _own_store("Bazel (its own JVM)", remedy, path, 1, "note")
 
 
+_DENO = "Set DENO_TLS_CA_STORE=system as a variable of the workspace."
 _GRPC = "Set GRPC_DEFAULT_SSL_ROOTS_FILE_PATH to the file that $CODEX_PROXY_CERT names."
 
 
@@ -237,6 +241,13 @@ def _of_rust(repo: CheckedRepository) -> Iterator[Finding]:
 
 
 def _of_jvm(repo: CheckedRepository) -> Iterator[Finding]:
+    configured = any(".mvn/" in one and "settings" in one for one in repo.tree.files)
+    if "pom.xml" in repo.tree.files and not configured and not repo.prepares(r"settings\.xml"):
+        remedy = (
+            "Name the proxy in ~/.m2/settings.xml, which the setup script writes, if Maven reports "
+            "`Network is unreachable` or `PKIX path building failed`."
+        )
+        yield _own_store("Maven, as every JVM,", remedy, "pom.xml", 1, "note")
     for script, found in repo.commands("setup", "resume", "called"):
         if _JDK.search(" ".join(found.command.words)):
             remedy = (

@@ -14,7 +14,10 @@ __all__ = ["not_executable", "stored_otherwise", "windows_line_ends"]
 
 _SHOWN = 5
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
-_LARGEST_POINTER = 1024
+_SIZES = range(120, 200)
+"""Bytes of a pointer. One with extensions has more, and is looked for where git is told of LFS."""
+
+_SIZES_WITH_LFS = range(100, 1024)
 _FILTER = re.compile(r"\bfilter=([^\s]+)")
 
 
@@ -107,10 +110,11 @@ def stored_otherwise(repo: CheckedRepository) -> Iterator[Finding]:
             if not line.lstrip().startswith("#"):
                 for name in _FILTER.findall(line):
                     named.setdefault(name, (path, number))
+    sizes = _SIZES_WITH_LFS if "lfs" in named else _SIZES
     small = {
         path: file.blob
         for path, file in tree.files.items()
-        if 100 < file.size < _LARGEST_POINTER and file.mode != "120000"
+        if file.size in sizes and file.mode != "120000"
     }
     contents = tree.contents(set(small.values()))
     pointers = [path for path, blob in small.items() if contents.get(blob, b"")[:43] == _POINTER]

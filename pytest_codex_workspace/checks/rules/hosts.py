@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from ...network.presets import preset_hosts
@@ -54,6 +54,9 @@ def outside_presets(repo: CheckedRepository) -> Iterator[Finding]:
                 if host := _outside(url):
                     what = f"an installation downloads from {host}"
                     yield _host_finding(what, script.path, one.line, None)
+    for place, at, url in _indexes(repo):
+        if (host := _outside(url)) and not _USUAL.search(host):
+            yield _host_finding(f"packages are downloaded from {host}", place, at, None)
     seen: set[str] = set()
     for package in node_dependencies(repo.tree):
         host, variable = _POSTINSTALL.get(package.name, ("", ""))
@@ -70,6 +73,48 @@ def outside_presets(repo: CheckedRepository) -> Iterator[Finding]:
                 package.line,
                 variable,
             )
+
+
+_INDEXES: Mapping[str, str] = {
+    ".npmrc": r"^(?:@[\w-]+:)?registry\s*=\s*(\S+)",
+    ".yarnrc": r"^registry\s+\"?([^\s\"]+)",
+    ".yarnrc.yml": r"^\s*npmRegistryServer:\s*[\"']?([^\s\"']+)",
+    "bunfig.toml": r"^\s*registry\s*=\s*\"([^\"]+)",
+    "pip.conf": r"^\s*(?:extra-)?index-url\s*=\s*(\S+)",
+    "Gemfile": r"^\s*source\s*\(?[\"'](http[^\"']+)",
+    "gradle-wrapper.properties": r"^distributionUrl\s*=\s*(\S+)",
+    "maven-wrapper.properties": r"^(?:distribution|wrapper)Url\s*=\s*(\S+)",
+    "NuGet.config": r"<add\s[^>]*value=\"(http[^\"]+)",
+    "nuget.config": r"<add\s[^>]*value=\"(http[^\"]+)",
+    "pyproject.toml": r"^\s*(?:extra-)?(?:index-)?url\s*=\s*\"(http[^\"]+)\"(?=\s*$)",
+    "Pipfile": r"^\s*url\s*=\s*[\"'](http[^\"']+)",
+    "composer.json": r"\"url\"\s*:\s*\"(https?:[^\"]+)",
+}
+"""Addresses of package registries, by the name of the file."""
+
+_OF_PIP = re.compile(r"^\s*(?:--(?:extra-)?index-url|-i|--find-links|-f)[\s=]+(https?://\S+)")
+_SOURCES = re.compile(r"^\s*\[\[?(?:tool\.(?:uv\.index|poetry\.source|pdm\.source)|source)\]")
+_USUAL = re.compile(r"(^|\.)(pypi|pythonhosted|npmjs|debian|packagist)\.(org|com)$")
+"""What Codex's lists name by the client, not by the host."""
+
+
+def _indexes(repo: CheckedRepository) -> Iterator[tuple[str, int, str]]:
+    tree = repo.tree
+    for path, text in tree.texts(tree.named(*_INDEXES)):
+        name = path.rpartition("/")[2]
+        pattern = re.compile(_INDEXES[name])
+        # In these, only a table of sources has addresses of registries.
+        within = name not in ("pyproject.toml", "Pipfile")
+        for number, line in enumerate(text.splitlines(), 1):
+            if not within or (name in ("pyproject.toml", "Pipfile") and line.startswith("[")):
+                within = bool(_SOURCES.match(line))
+            elif found := pattern.search(line):
+                yield path, number, found[1].replace("\\", "")
+    for path, text in tree.texts(tree.suffixed(".txt", ".in")[:200]):
+        if "requirements" in path or "constraints" in path:
+            for number, line in enumerate(text.splitlines(), 1):
+                if found := _OF_PIP.match(line):
+                    yield path, number, found[1]
 
 
 def _host_finding(what: str, path: str | None, line: int | None, variable: str | None) -> Finding:

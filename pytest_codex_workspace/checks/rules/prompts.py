@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..finding import Finding
 from ..repository import CheckedRepository
@@ -33,6 +33,34 @@ _LOGINS = {
 """Commands that log in, and what lets them do so without a question."""
 
 _SHORT = re.compile(r"-[A-Za-z]{2,}")
+
+_NEEDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "terraform": (("apply", "destroy"), ("-auto-approve", "--auto-approve")),
+    "pulumi": (("up", "destroy"), ("-y", "--yes")),
+    "cdk": (("deploy",), ("--require-approval",)),
+    "composer": (("init",), ("-n", "--no-interaction")),
+    "ng": (("new", "add"), ("--defaults", "--skip-confirmation", "--interactive")),
+    "sam": (("--guided", "-g"), ()),
+    "amplify": (("init",), ("-y", "--yes")),
+    "openssl": (("req",), ("-subj", "-batch", "-config", "-in")),
+    "gpg": (("--gen-key", "--full-generate-key", "--quick-gen-key"), ("--batch",)),
+    "keytool": (("-genkey", "-genkeypair", "-importcert", "-import"), ("-noprompt", "-dname")),
+    "createuser": (("-P", "--pwprompt", "--interactive"), ()),
+    "psql": (("-W", "--password"), ()),
+    "mysql": (("-p", "--password"), ()),
+    "adduser": ((), ("--disabled-password", "--disabled-login", "--system", "-D", "--gecos")),
+    "passwd": ((), ("-l", "-d", "-S", "--stdin")),
+    "dpkg-reconfigure": ((), ("-f", "--frontend")),
+    "whiptail": ((), ()),
+    "dialog": ((), ()),
+    "gem": (("uninstall",), ("-x", "-a", "--all", "--executables")),
+    "snap": (("login",), ()),
+    "make": (("menuconfig", "xconfig"), ()),
+    "ssh-copy-id": ((), ()),
+    "flyctl": (("launch",), ("--yes", "-y", "--now")),
+    "eb": (("init",), ()),
+}
+"""For other programs: the words that make them ask (none: always), and those that answer."""
 
 _FEEDERS = frozenset({"yes", "echo", "printf", "cat"})
 
@@ -66,6 +94,8 @@ def _is_fed(found: Found) -> bool:
 
 def _remedy(found: Found) -> str:
     words = found.command.plain
+    if re.fullmatch(r"python[\d.]*", found.command.name) and words[1:2] == ["-m"]:
+        words = words[2:]  # python -m pip
     rules: Sequence[Callable[[Found, list[str]], str]] = (
         _packages, _installers, _logins, _of_git, _others,
     )  # fmt: skip
@@ -84,8 +114,15 @@ def _has(words: Sequence[str], *options: str) -> bool:
     )
 
 
+def _program(found: Found, words: list[str]) -> str:
+    """
+    Return the name of the program, that of the module after `python -m`.
+    """
+    return found.command.name if found.command.plain == words else words[0]
+
+
 def _packages(found: Found, words: list[str]) -> str:
-    name = found.command.name
+    name = _program(found, words)
     if name in ("apt", "apt-get", "aptitude", "yum", "dnf", "microdnf", "zypper"):
         acts = _APT.intersection(words[1:])
         simulated = _has(words, "--dry-run", "--simulate", "--download-only", "-n")
@@ -147,6 +184,14 @@ def _others(found: Found, words: list[str]) -> str:
         return "Give crontab a file."
     if name == "ssh-keygen" and not _has(words, "-N", "-l", "-R", "-F", "-y"):
         return "Add -N '' and -f FILE."
+    if name in _NEEDS:
+        asks, answers = _NEEDS[name]
+        if (not asks or set(asks).intersection(words[1:])) and not (
+            set(answers).intersection(word.partition("=")[0] for word in words[1:])
+        ):
+            return f"Add {answers[0]}." if answers else "Give what it asks for in another way."
+    if name in ("rm", "cp", "mv") and _has(words[1:], "-i") and not _has(words[1:], "-f"):
+        return "Leave out -i."
     if name == "mysql_secure_installation":
         return "Run the statements with mysql -e."
     django = any(one.endswith("manage.py") for one in words[:3]) and _DJANGO.intersection(words)

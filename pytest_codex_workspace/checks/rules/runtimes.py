@@ -33,6 +33,9 @@ _KNOWN = {
 _NAMES = {"NODE": "Node", "PHP": "PHP"}
 _LTS = {"hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24", "gallium": "16"}
 
+_MANAGERS = {"npm": "11", "pnpm": "10", "yarn": "1.22"}
+"""Package managers of Codex's image, beside Node 20 and 22."""
+
 _TOOLS = {
     "node": "NODE", "nodejs": "NODE", "python": "PYTHON", "ruby": "RUBY", "golang": "GO",
     "go": "GO", "rust": "RUST", "java": "JAVA", "php": "PHP", "bun": "BUN", "swift": "SWIFT",
@@ -87,6 +90,8 @@ def runtime_versions(repo: CheckedRepository) -> Iterator[Finding]:
     """
     Find files that ask for another version of a runtime than the one that is selected.
     """
+    yield from _package_managers(repo)
+    yield from _patch_of_python(repo)
     for wish in _wishes(repo):
         selected = repo.version_of(wish.runtime)
         if wish.fits(selected):
@@ -107,6 +112,53 @@ def runtime_versions(repo: CheckedRepository) -> Iterator[Finding]:
             path=wish.path,
             line=wish.line,
             level=wish.level,
+        )
+
+
+def _package_managers(repo: CheckedRepository) -> Iterator[Finding]:
+    text = repo.tree.text("package.json")
+    data = json_of(text)
+    for name, version in _MANAGERS.items():
+        wanted = subtable(data, "engines").get(name)
+        if isinstance(wanted, str) and not accepts(wanted, version):
+            yield Finding.of(
+                "runtime-version",
+                f"package.json asks for {name} {wanted}, and Codex's image has {name} {version}",
+                f"{name} warns (EBADENGINE), or refuses to install.",
+                f"Accept {name} {version}, or install the version in the setup script.",
+                path="package.json",
+                line=json_line(text, "engines", name),
+            )
+    manager = str(data.get("packageManager", ""))
+    name, _, version = manager.partition("+")[0].partition("@")
+    other = name in ("pnpm", "yarn") and not accepts(_MANAGERS[name], version or "0")
+    # Newer versions of yarn have a check of their own.
+    if other and not manager.startswith(("yarn@2", "yarn@3", "yarn@4")) and not repo.prepares(name):
+        yield Finding.of(
+            "runtime-version",
+            f"package.json asks for {name} {version}, and Codex's image has {_MANAGERS[name]}",
+            f"The first call of {name} downloads {version}: that works in setup, and not in an "
+            "agent phase without internet.",
+            f"Call {name} in the setup script.",
+            path="package.json",
+            line=json_line(text, "packageManager"),
+        )
+
+
+def _patch_of_python(repo: CheckedRepository) -> Iterator[Finding]:
+    word, line = _first_word(_top(repo, ".python-version"))
+    selected = numbers_of(repo.version_of("PYTHON"))
+    wanted = numbers_of(word)
+    if len(wanted) == 3 and len(selected) < 3 and wanted[:2] == selected[:2]:
+        yield Finding.of(
+            "runtime-version",
+            f".python-version asks for Python {word} exactly",
+            "pyenv obeys the file: `python` ends with `version ... is not installed` unless the "
+            "image has this patch release, which is not known.",
+            f"Write {wanted[0]}.{wanted[1]}, which stands for all its patch releases.",
+            path=".python-version",
+            line=line,
+            level="note",
         )
 
 

@@ -44,6 +44,12 @@ _ON_PATH = re.compile(
 )
 """Folders that Codex's login shells have on PATH, or that the project's tools find themselves."""
 
+_OF_THE_SHELL = frozenset(
+    {("conda", "activate"), ("mamba", "activate"), ("nvm", "use"), ("rvm", "use"), ("sdk", "use")}
+    | {("pyenv", "shell"), ("rbenv", "shell"), ("fnm", "use"), ("n", "use"), ("asdf", "shell")}
+)
+"""Commands that change the shell which runs them."""
+
 _SAYS = frozenset({"echo", "printf", "true", ":", "exit", "export", "declare", "fi", "done", "}"})
 _STARTERS = {
     "service": ("start", "restart"),
@@ -75,7 +81,8 @@ _STARTERS = {
 _NO_SERVER = frozenset({"-t", "-v", "-V", "-s", "--version", "--help", "-h"})
 _ENDS = frozenset({"kill", "killall", "pkill", "wait", "shutdown"})
 _STOPS = frozenset({"stop", "shutdown", "quit", "delete", "kill", "--stop", "--shutdown"})
-_OUTPUT = re.compile(r"^(1?>{1,2}\|?|&>{1,2}|>&)$")
+_OUTPUT = re.compile(r"1?>{1,2}\|?$")
+_BOTH = re.compile(r"(&>{1,2}|>&)$")
 
 _SERVICES = (
     "Start it where it is needed: declare it under `services:` in .codex-workspace.yaml, and in "
@@ -158,15 +165,18 @@ def global_yarn(repo: CheckedRepository) -> Iterator[Finding]:
         if {"-f", "--force"}.intersection(words):
             continue
         names = [one.partition("@")[0] for one in words[2:]]
-        if "yarn" in names:
+        name = next((one for one in ("yarn", "pnpm") if one in names), "")
+        if name:
             yield Finding.of(
                 "yarn-global",
-                f"`{' '.join(words)}` installs yarn over the command of corepack that is there",
-                "npm ends with EEXIST: /root/.nvm/versions/node/.../bin/yarn is corepack's.",
-                "Leave the line out: yarn is there. Name the version in `packageManager` of "
+                f"`{' '.join(words)}` installs {name} over the command of corepack that is there",
+                f"npm ends with EEXIST: /root/.nvm/versions/node/.../bin/{name} is corepack's.",
+                f"Leave the line out: {name} is there. Name the version in `packageManager` of "
                 "package.json, or add --force.",
                 path=script.path,
                 line=found.line,
+                # Seen of yarn; that of pnpm follows from how the image is made.
+                level=None if name == "yarn" else "warning",
             )
 
 
@@ -207,6 +217,16 @@ def lost_exports(repo: CheckedRepository) -> Iterator[Finding]:
     if any(_PROFILES.search(one.text) for one in own):
         return
     for script in own:
+        for found, what in _lost_at_end(script):
+            yield Finding.of(
+                "export-lost",
+                f"`{what}` changes the shell of the script, and nothing follows",
+                "The setup script has a shell of its own, which ends; ~/.bashrc is read by later "
+                "ones.",
+                f"Write it to ~/.bashrc: `echo '{what}' >>~/.bashrc`.",
+                path=script.path,
+                line=found.line,
+            )
         every = list(script.commands())
         for index, found in enumerate(every):
             for name, value in _exported(found):
@@ -234,6 +254,22 @@ def lost_exports(repo: CheckedRepository) -> Iterator[Finding]:
                     line=found.line,
                     level=level,
                 )
+
+
+def _lost_at_end(script: Script) -> Iterator[tuple[Found, str]]:
+    """
+    Yield the commands behind which nothing follows that needs them: they change the shell only.
+    """
+    every = list(script.commands())
+    for index, found in enumerate(every):
+        words = found.command.plain
+        activates = words[:1] in (["source"], ["."]) and words[1:2] and "activate" in words[1]
+        changes = tuple(words[:2]) in _OF_THE_SHELL or words[:1] == ["alias"]
+        rest = every[index + 1 :]
+        if (activates or changes) and all(
+            one.command.name in _SAYS or not one.command.name for one in rest
+        ):
+            yield found, " ".join(words[:3])
 
 
 def _exported(found: Found) -> Iterator[tuple[str, str]]:
@@ -266,9 +302,23 @@ def left_running(repo: CheckedRepository) -> Iterator[Finding]:
 def _background(script: Script, found: Found, rest: list[Found]) -> Iterator[Finding]:
     if any(one.command.name in _ENDS or _stops(one) for one in rest):
         return
-    name = found.command.name if found.command.name not in ("}", "done") else "a group of commands"
-    holds = not any(_OUTPUT.match(operator) for operator, _ in found.command.redirected)
-    yield _left_behind(script, found, name or "a subshell", level="error" if holds else None)
+    # Of a script that gives its own output away, nothing holds it.
+    away = any(_gives_away(one) for one in script.commands() if one.command.words == ["exec"])
+    name = " ".join(found.command.plain[:3]) or "a subshell"
+    if found.command.plain[:1] in (["}"], ["done"], ["fi"]):
+        name = "a group of commands"
+    level: Level | None = None if away or _gives_away(found) else "error"
+    yield _left_behind(script, found, name, level=level)
+
+
+def _gives_away(found: Found) -> bool:
+    """
+    Check whether both outputs of a command are redirected.
+    """
+    operators = [operator for operator, _ in found.command.redirected]
+    both = any(_BOTH.match(one) for one in operators)
+    out = any(_OUTPUT.match(one) for one in operators)
+    return both or (out and any(one.startswith("2>") for one in operators))
 
 
 def _left_behind(script: Script, found: Found, name: str, *, level: Level | None) -> Finding:

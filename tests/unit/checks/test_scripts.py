@@ -77,6 +77,20 @@ def test_failures_that_are_meant():
     assert {"a", "c", "g", "i", "j", "l", "m"} == tolerated
 
 
+def test_texts_that_a_shell_runs():
+    """
+    They are on the line of the shell; what is substituted in them is not known.
+    """
+    text = "bash -lc 'a && b'\nsu - me -c \"c\"\nbash -c \"$(d)\"\necho -c 'e'\n"
+    (script,) = collect_scripts(memory_tree({SETUP: text}))
+
+    found = [(one.command.name, one.line) for one in script.commands()]
+    assert [("bash", 1), ("a", 1), ("b", 1), ("su", 2), ("c", 2), ("bash", 3), ("d", 3)] == found[
+        :7
+    ]
+    assert [("echo", 4)] == found[7:]
+
+
 def test_a_script_with_data_is_not_parsed():
     """
     It would take long.

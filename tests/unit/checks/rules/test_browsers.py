@@ -108,6 +108,8 @@ def test_no_compose_file(name):
         ({"settings.gradle": "plugins { id 'org.gradle.toolchains.foojay-resolver' }\n"}, "note trust-store settings.gradle:1"),
         ({"MODULE.bazel": "x"}, "note trust-store MODULE.bazel:1"),
         ({SETUP: "set -e\napt-get install -y openjdk-17-jdk\n"}, f"warning trust-store {SETUP}:2"),
+        ({"pom.xml": "<x/>"}, "note trust-store pom.xml:1"),
+        ({SETUP: "set -e\ndeno test\n"}, f"warning trust-store {SETUP}:2"),
         ({SETUP: "set -e\nmise use -g java@17\n"}, f"warning trust-store {SETUP}:2"),
     ],
 )  # fmt: skip
@@ -131,7 +133,8 @@ def test_clients_with_certificates_of_their_own(files, found):
         ({"Cargo.toml": '[dependencies]\nreqwest = "0.12"\n'}, {}),
         ({"package.json": '{"dependencies": {"@grpc/grpc-js": "1"}}'}, {}),
         ({"MODULE.bazel": "x", ".bazelrc": "startup -Djavax.net.ssl.trustStore=x\n"}, {}),
-        ({SETUP: "set -e\necho apt-get install openjdk >x\n", "pom.xml": "<x/>"}, {}),
+        ({SETUP: "set -e\necho apt-get install openjdk >x\n"}, {}),
+        ({"pom.xml": "<x/>", ".mvn/settings.xml": "x"}, {}),
     ],
 )
 def test_clients_that_read_the_certificate(files, variables):

@@ -71,7 +71,7 @@ def test_packages_that_download():
         ("yarn@3.6.1+sha512.abc", True),
         ("yarn@2.4.3", True),
         ("yarn@1.22.22", False),
-        ("pnpm@9.1.0", False),
+        ("pnpm@10.12.0", False),
         ("npm@10", False),
     ],
 )
@@ -83,6 +83,52 @@ def test_the_package_manager(manager, found):
 
     assert (["warning corepack-host package.json:2"] if found else []) == found_in(files)
     assert [] == found_in(files, variables={"COREPACK_NPM_REGISTRY": "https://x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        (".npmrc", "a=b\n@me:registry=https://npm.example.com/\n", 2),
+        (".yarnrc.yml", 'npmRegistryServer: "https://npm.example.com"\n', 1),
+        ("requirements.txt", "a\n--extra-index-url https://pip.example.com/simple\n", 2),
+        ("requirements.txt", "-f https://wheels.example.com/x.html\n", 1),
+        ("pyproject.toml", '[[tool.uv.index]]\nname = "x"\nurl = "https://pip.example.com"\n', 3),
+        ("pyproject.toml", '[[tool.poetry.source]]\nurl = "https://pip.example.com"\n', 2),
+        ("Pipfile", '[[source]]\nurl = "https://pip.example.com"\n', 2),
+        ("Gemfile", "\nsource 'https://gems.example.com'\n", 2),
+        (
+            "gradle/wrapper/gradle-wrapper.properties",
+            "distributionUrl=https\\://gradle.example.com/x.zip\n",
+            1,
+        ),
+        ("nuget.config", '<add key="x" value="https://nuget.example.com/v3" />\n', 1),
+    ],
+)
+def test_registries_of_packages(name, text, line):
+    """
+    In the settings of each package manager.
+    """
+    assert f"warning download-host {name}:{line}" in found_in({name: text})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("requirements.txt", "--extra-index-url https://download.pytorch.org/whl/cpu\n"),
+        ("pyproject.toml", '[project.urls]\nurl = "https://shop.example.com"\n'),
+        ("Gemfile", "source 'https://rubygems.org'\n# source 'https://gems.example.com'\n"),
+        (
+            "gradle/wrapper/gradle-wrapper.properties",
+            "distributionUrl=https\\://services.gradle.org/distributions/x.zip\n",
+        ),
+        (".npmrc", "engine-strict=false\n"),
+    ],
+)
+def test_usual_registries_of_packages(name, text):
+    """
+    Codex's lists have them.
+    """
+    assert [] == found_in({name: text})
 
 
 @pytest.mark.parametrize(

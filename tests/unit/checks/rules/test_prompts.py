@@ -37,6 +37,16 @@ from ....helpers.checking import found_by_setup
         "python3 manage.py createsuperuser --username a",
         "git add -p",
         "mysql_secure_installation",
+        "python3 -m pip uninstall x",
+        "terraform apply",
+        "openssl req -x509 -newkey rsa:2048 -keyout k -out c",
+        "adduser app",
+        "passwd root",
+        "mysql -u root -p shop",
+        "keytool -importcert -file x -keystore y",
+        "gpg --full-generate-key",
+        "bash -c 'apt-get install curl'",
+        "su -c 'apt-get install curl'",
     ],
 )
 def test_a_question(text):
@@ -76,6 +86,14 @@ def test_a_question(text):
         "echo apt-get install x",
         "git add .",
         "npm install login",
+        "python3 -m pip uninstall -y x",
+        "terraform apply -auto-approve",
+        "terraform plan",
+        "openssl req -x509 -subj /CN=x -keyout k",
+        "adduser --disabled-password --gecos '' app",
+        "mysql -u root -psecret shop",
+        "python -m venv x",
+        "bash -c 'apt-get install -y curl'",
     ],
 )
 def test_no_question(text):

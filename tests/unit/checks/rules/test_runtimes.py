@@ -95,6 +95,10 @@ from ....helpers.checking import findings_in, found_in
             "note runtime-version build.gradle.kts:2",
             "JAVA_VERSION=17",
         ),
+        ({".python-version": "3.12.4\n"}, "note runtime-version .python-version:1", "Write 3.12"),
+        ({"package.json": '{"engines": {\n"npm": "^9"}}'}, "warning runtime-version package.json:2", "npm 11"),
+        ({"package.json": '{"engines": {\n"pnpm": "<10"}}'}, "warning runtime-version package.json:2", "pnpm 10"),
+        ({"package.json": '{\n"packageManager": "pnpm@9.1.0"}'}, "warning runtime-version package.json:2", "Call pnpm"),
         ({".java-version": "1.8\n"}, "warning runtime-version .java-version:1", "was not seen"),
         (
             {"Package.swift": "// swift-tools-version: 6.2\n"},
@@ -110,7 +114,7 @@ def test_another_version_is_asked_for(files, found, known):
     """
     The remedy names a version that Codex's image has, or says that none was seen.
     """
-    findings = findings_in(files)
+    findings = [one for one in findings_in(files) if one.id == "runtime-version"]
 
     assert [found] == [f"{one.level} {one.id} {one.where}" for one in findings]
     assert known in findings[0].remedy
@@ -125,10 +129,9 @@ def test_another_version_is_asked_for(files, found, known):
         {".nvmrc": "lts/*\n"},
         {".nvmrc": "node\n"},
         {"package.json": '{"engines": {"node": ">=18.17 <21 || >=22"}}'},
-        {"package.json": '{"engines": {"node": "20.x", "npm": ">=99"}}'},
+        {"package.json": '{"engines": {"node": "20.x", "npm": ">=9", "pnpm": ">=8"}}'},
         {"package.json": '{"engines": {"node": "nonsense ??"}}'},
         {".python-version": "3.12\n"},
-        {".python-version": "3.12.4\n"},
         {"pyproject.toml": '[project]\nrequires-python = ">=3.8,<4"\n'},
         {"pyproject.toml": '[project]\nrequires-python = "!=3.11.*,>=3.9"\n'},
         {"pyproject.toml": '[tool.poetry.dependencies]\npython = "^3.9"\n'},
@@ -142,7 +145,9 @@ def test_another_version_is_asked_for(files, found, known):
         {"Gemfile": 'ruby file: ".ruby-version"\n', ".ruby-version": "3.4.4\n"},
         {"composer.json": '{"require": {"php": ">=8.1", "ext-x": "*"}}'},
         {"composer.json": '{"require": {"php": "^8.1|^9.0"}}'},
-        {"pom.xml": "<java.version>17</java.version>"},
+        {"pom.xml": "<java.version>17</java.version>", ".mvn/settings.xml": "x"},
+        {"package.json": '{"packageManager": "pnpm@9.0.0"}', SETUP: "pnpm install\n"},
+        {"package.json": '{"packageManager": "npm@9.0.0"}'},
         {"Package.swift": "// swift-tools-version:5.9\n"},
         {".tool-versions": "nodejs 20.1.0\nterraform 1.5\npython 3.12.1 3.11.0\n"},
         {"docs/.nvmrc": "10\n"},

@@ -82,6 +82,7 @@ def test_no_sudo(text):
         ("npm i --global yarn@1.22.22", True),
         ("npm install -g pnpm yarn", True),
         ("sudo npm add -g yarn", True),
+        ("bash -lc 'npm install -g yarn'", True),
         ("npm install -g --force yarn", False),
         ("npm install -g yarn || true", False),
         ("npm install -g yarn-deduplicate", False),
@@ -94,6 +95,13 @@ def test_yarn_over_corepack(text, found):
     EEXIST, unless it is forced.
     """
     assert found is ("error yarn-global 2" in found_by_setup(text))
+
+
+def test_pnpm_over_corepack_may_fail():
+    """
+    That follows from how the image is made.
+    """
+    assert ["warning yarn-global 2"] == found_by_setup("npm install -g pnpm@9")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +139,13 @@ def test_a_called_script_may_look_beside_itself():
         ('export PATH="$HOME/.cargo/bin:$PATH"\ncargo fetch', []),
         ("export DEBIAN_FRONTEND=noninteractive\napt-get install -y x", []),
         ("export -n A\nexport -f f", []),
+        ("source .venv/bin/activate", ["warning export-lost 2"]),
+        ("pip install x\n. .venv/bin/activate\necho done", ["warning export-lost 3"]),
+        ("nvm use 20", ["warning export-lost 2"]),
+        ("alias ll='ls -l'", ["warning export-lost 2"]),
+        ("source .venv/bin/activate\npip install x", []),
+        ("source ./lib.sh", []),
+        ("conda activate x\necho 'conda activate x' >>~/.bashrc", []),
         ("export A=1\necho 'export A=1' >>~/.bashrc", []),
         ("echo export A=1", []),
         ("A=1", []),
@@ -163,6 +178,11 @@ def test_exports(text, found):
         ("tmux new-session -d ./serve", "warning daemon 2"),
         ("su postgres -c 'x' && pg_ctl -D d start", "warning daemon 2"),
         ("redis-server 2>/dev/null &", "error daemon 2"),
+        ("redis-server >/dev/null &", "error daemon 2"),
+        ("redis-server >log 2>err &", "warning daemon 2"),
+        ("bash -c 'redis-server &'", "error daemon 2"),
+        ("su - postgres -c 'pg_ctl -D /d start'", "warning daemon 2"),
+        ("exec &>/tmp/log; redis-server &", "warning daemon 2"),
     ],
 )
 def test_processes_that_are_left_running(text, found):
@@ -205,7 +225,7 @@ def test_the_resume_script_is_looked_at_too():
     """
     What it starts may or may not live: not known.
     """
-    found = findings_in({SETUP: "set -e\n", RESUME: "set -e\nredis-server >/dev/null &\n"})
+    found = findings_in({SETUP: "set -e\n", RESUME: "set -e\nredis-server &>/dev/null &\n"})
 
     assert [f"{RESUME}:2"] == [one.where for one in found]
     assert "not known" in found[0].in_codex
