@@ -110,6 +110,7 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
         seen.setup_script = _script(channel, spec, "setup", SETUP, seen)
         seen.resume_script = _script(channel, spec, "resume", RESUME, seen)
         began = channel.stat("/etc/resolv.conf").st_mtime  # Written as the container started.
+        started = clock.monotonic()
         try:
             run = session.runner.run(running, "setup", spec)
         except SetupError as error:
@@ -122,11 +123,12 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
         seen.survivors, seen.ports = _survivors(channel)
         session.builder.settle(running, spec)
         seen.setup_status = _status(channel, spec)
-        seen.secrets = _secrets(channel, spec, run.duration)
+        seen.secrets = _secrets(channel, spec, clock.monotonic() - started)
         layer = session.store.rebuild(session.builder.setup_from(running, spec, run))
         seen.requests = _requests(session, running)
         _look(channel, "remember", str(began), _MEMORY)
-        session.output.note(f"running {SETUP} once more, on its own result")
+        name = seen.names.get(SETUP, SETUP)
+        session.output.note(f"running {name} once more, on its own result")
         try:
             session.runner.run(running, "setup", spec)
         except SetupError as error:

@@ -77,7 +77,6 @@ BROKEN = (
         "the maintenance script needs a remote",
         "resume-fails:error",
         resume="git fetch --quiet origin\n",
-        group="again",
     ),
     _broken(
         "a watcher keeps the output of setup open",
@@ -170,6 +169,22 @@ BROKEN = (
         group="setup",
     ),
     _broken(
+        "setup writes a secret to a file",
+        "secret-on-disk:error",
+        setup='echo "//registry.example/:_authToken=$CODEX_TEST_TOKEN" >~/.npmrc\n',
+        group="setup",
+    ),
+    _broken(
+        "the tests need a program that only login shells find",
+        "login-shell:note",
+        setup=(
+            "mkdir -p /opt/tool/bin\nprintf '#!/bin/sh\\n' >/opt/tool/bin/tool\n"
+            "chmod +x /opt/tool/bin/tool\necho 'PATH=/opt/tool/bin:$PATH' >/etc/profile.d/tool.sh\n"
+        ),
+        files={".codex-workspace.yaml": "check: {test: tool}\n"},
+        group="setup",
+    ),
+    _broken(
         "the tests download",
         "tests-network:error",
         "tests-fail:error",
@@ -201,7 +216,7 @@ BROKEN = (
         "nobody knows how the tests are run",
         "tests-unknown:note",
         files={"Makefile": "all:\n\ttrue\n"},
-        group="setup",
+        group="again",
     ),
 )
 

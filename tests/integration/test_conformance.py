@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pytest_codex_workspace.checks.finding import CHECKS
 from pytest_codex_workspace.conformance.check import Conformance, check_repository
@@ -30,8 +31,11 @@ def session() -> Iterator[Session]:
     """
     Start a session that all repositories here share.
     """
-    with Session(Config(image="slim", setup_timeout=120), Output("quiet", lambda _: None)) as made:
-        yield made
+    config = Config(image="slim", setup_timeout=120, secret=("CODEX_TEST_TOKEN",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CODEX_TEST_TOKEN", "t0ken-that-nobody-else-has")
+        with Session(config, Output("quiet", lambda _: None)) as made:
+            yield made
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,16 @@ def checked(session: Session, repo: Path) -> Conformance:
     """
     Check a repository.
     """
-    return check_repository(session, repo=repo)
+    return check_repository(session, repo=repo, test_command=command_of(repo))
+
+
+def command_of(repo: Path) -> str:
+    """
+    Return the command of the tests that a repository configures; the session's options are those of
+    none.
+    """
+    file = repo / ".codex-workspace.yaml"
+    return str(yaml.safe_load(file.read_text())["check"]["test"]) if file.exists() else ""
 
 
 @pytest.mark.parametrize("broken", BROKEN if ALONE else joined(), ids=lambda one: one.fault)
