@@ -20,6 +20,7 @@ from .certificate_authority import install_authority, remove_key, write_bundle
 from .dns.resolver import Resolver
 from .judge.addresses import connected_networks
 from .state.cassette_player import CassettePlayer
+from .state.network_secrets import use_rules
 from .state.responses import use_refusal
 from .state.routes import ProxyRoute
 
@@ -73,6 +74,7 @@ class ProxyService:
         bodies = int(message.get("bodies", 0))
         upstream = message.get("upstream")
         use_refusal(str(message.get("refusal") or ""))
+        use_rules(message.get("secrets") or ())
         assembly = Assembly(
             self._directory,
             bundle,

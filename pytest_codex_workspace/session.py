@@ -44,6 +44,7 @@ from .projection.repository import RepositorySnapshot, Tag, find_tags, open_repo
 from .projection.work_tree import notes_on
 from .reporting.output import Output
 from .reports.collector import Collector
+from .secrets.network import NetworkSecrets
 from .secrets.secrets import Secrets
 from .setup.layers import LayerBuilder
 from .setup.package_registries import read_registries
@@ -127,6 +128,7 @@ class Session:
         self.config = config
         self.output = output
         self.secrets = Secrets(config.secret, os.environ)
+        self.network_secrets = NetworkSecrets(config.network_secret, os.environ)
         self.identity = Identity()
         self.report = report
         self._connect = connect
@@ -334,11 +336,12 @@ class Session:
             SecretError: a variable is also a secret.
         """
         self.secrets.check_apart(env)
+        self.network_secrets.check_apart(env)
         config, profile = self.config, profile_named(self.config.profile)
         given, tags = self._look_at(snapshot)
         spec = WorkspaceSpec(
             replace(snapshot, tags=tags, depth=config.git_depth),
-            env,
+            {**env, **self.network_secrets.variables},
             secrets=self.secrets,
             setup_policy=self.read_policy(self.config.network_setup),
             policy=self.read_test_policy(policy or self.config.network),
@@ -426,6 +429,7 @@ class Session:
             policy=HTTPS_ONLY,
             refuse=own_addresses(),
             refusal=profile_named(self.config.profile).refusal,
+            secrets=self.network_secrets.rules(),
             bodies=self.config.network_bodies,
             cassette=self.config.cassette,
             upstream=upstream,

@@ -1,5 +1,5 @@
 """
-mitmproxy's treatment of one request, with eight differences:
+mitmproxy's treatment of one request, with nine differences:
 
 - a message whose length is not what its header says goes no further, in either direction;
 - every refusal is a response of ours, never a page of mitmproxy's;
@@ -8,6 +8,7 @@ mitmproxy's treatment of one request, with eight differences:
 - a body of unknown length that comes by HTTP/2 goes on to an HTTP/1 server;
 - an upstream proxy gets plain HTTP as an ordinary proxy request, not a tunnel;
 - trailers of requests are dropped;
+- placeholders of secrets are replaced in what is sent to the server, and only there;
 - the stream can say how much it keeps in memory.
 """
 
@@ -34,6 +35,7 @@ from mitmproxy.proxy.utils import ReceiveBuffer
 from ..state import responses
 from ..state.judgement import Judgement, digest_of, judge_broken_request, note_server_ended
 from ..state.limits import MERGED_BYTES
+from ..state.network_secrets import MaskedStream, rules_for, with_values
 from .private import (
     RequestData,
     RequestEndOfMessage,
@@ -67,6 +69,10 @@ _RESPONSE_ERROR: Any = ResponseProtocolError.code
 _PIECE_BYTES = 64 * 1024
 _LINE_END = re.compile(rb"[\r\n\0]")
 _FRAMING_ERRORS = ("HTTP/1 protocol error: ", "HTTP/2 protocol error: ", "the body ")
+_COMPRESSED = (
+    "the server compressed its response to a request with a secret, although it was asked not to, "
+    "and the secret could not be seen in it"
+)
 _FIELD_BYTES = 150
 """Bytes that Python needs for a header field besides its text."""
 
@@ -123,6 +129,7 @@ class BoundedHttpStream(HttpStream):
         self._request_length = _BodyLength()
         self._response_length = _BodyLength()
         self._is_sent = False
+        self._masked: MaskedStream | None = None
 
     def handle_event(self, event: events.Event) -> CommandGenerator[None]:
         """
@@ -139,6 +146,18 @@ class BoundedHttpStream(HttpStream):
             self._request_length.received += len(event.data)
         elif isinstance(event, ResponseData):
             self._response_length.received += len(event.data)
+            if self._masked is not None:
+                event.data = self._masked.feed(event.data)
+                if not event.data:
+                    return
+        elif isinstance(event, ResponseTrailers) and self._masked is not None:
+            event.trailers.fields = tuple(
+                (name, self._masked.masked(text)) for name, text in event.trailers.fields
+            )
+        elif isinstance(event, ResponseEndOfMessage):
+            held = b"" if self._masked is None else self._masked.end()
+            if held:
+                yield from super().handle_event(ResponseData(self.stream_id, held))
         if is_paused(self) and isinstance(event, (RequestData, ResponseData)):
             queue = paused_events(self)
             last = queue[-1] if queue else None
@@ -148,7 +167,22 @@ class BoundedHttpStream(HttpStream):
         for command in super().handle_event(self._checked(event)):
             if isinstance(command, SendHttp) and isinstance(command.event, RequestHeaders):
                 self._is_sent = True
+                self._insert_values(command.event)
             yield command
+
+    def _insert_values(self, event: RequestHeaders) -> None:
+        """
+        Replace placeholders in what is sent, and not in the flow, which is logged and recorded.
+        """
+        judgement, request = Judgement.of(self.flow), event.request
+        if judgement is None or not judgement.decision.allowed or request.scheme != "https":
+            return
+        facts = judgement.facts
+        rules = rules_for(facts) if (request.host, request.port) == (facts.host, facts.port) else []
+        copy = with_values(request, rules) if rules else None
+        if copy is not None:
+            event.request = copy
+            self._masked = MaskedStream(rules)
 
     def _checked(self, event: events.Event) -> events.Event:
         """
@@ -160,6 +194,11 @@ class BoundedHttpStream(HttpStream):
             if error := self._request_length.error():
                 return RequestProtocolError(self.stream_id, error, _REQUEST_ERROR)
         elif isinstance(event, ResponseHeaders):
+            if self._masked is not None:
+                self._masked.mask_head(event.response)
+                coding = event.response.headers.get("content-encoding", "identity")
+                if coding.strip().lower() != "identity":
+                    return ResponseProtocolError(self.stream_id, _COMPRESSED, _RESPONSE_ERROR)
             if self.flow.request.method.upper() != "HEAD" and event.response.status_code not in (
                 204,
                 304,

@@ -38,6 +38,7 @@ RUN_OPTIONS = (
     "image",
     "env",
     "secret",
+    "network-secret",
     "git-tags",
     "git-depth",
     "setup-script",

@@ -36,7 +36,10 @@ Examples:
 """
 
 
-_NOT_FOR_SMOKE = {"rev", "env", "cassette", "secret", "setup-script", "maintenance-script"}
+_NOT_FOR_SMOKE = {
+    *("rev", "env", "cassette", "secret", "network-secret"),
+    *("setup-script", "maintenance-script"),
+}
 
 
 def register(commands: Commands) -> None:

@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..codex import NETWORK_HOLDER, PROXY_PROGRAM
 from ..engine import labels
@@ -110,6 +111,7 @@ class ProxySettings:
             connected to the outside.
         upstream: the upstream proxy; `None` to connect directly.
         refusal: body of the response to a request to a refused host; empty for our explanation.
+        secrets: placeholders that the proxy replaces, as `ProxyClient.configure` takes them.
     """
 
     ca: bytes | None
@@ -120,6 +122,7 @@ class ProxySettings:
     cassette: str = "off"
     upstream: UpstreamProxy | None = None
     refusal: str = ""
+    secrets: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
 
 class Isolation:
@@ -260,6 +263,7 @@ class Isolation:
             cassette=settings.cassette,
             upstream=settings.upstream,
             refusal=settings.refusal,
+            secrets=settings.secrets,
         )
 
     def _existing_network(self) -> NetworkInfo | None:

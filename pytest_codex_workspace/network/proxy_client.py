@@ -163,6 +163,7 @@ class ProxyClient:
         cassette: str = "off",
         upstream: UpstreamProxy | None = None,
         refusal: str = "",
+        secrets: Sequence[Mapping[str, Any]] = (),
         port: int = 8080,
         dns_port: int = 53,
     ) -> ProxyInfo:
@@ -185,6 +186,8 @@ class ProxyClient:
             upstream: the upstream proxy; `None` to connect directly.
             refusal: body of the response to a request to a refused host; empty for our
                 explanation.
+            secrets: placeholders that the proxy replaces, each with `placeholder`, `value` and
+                `hosts`.
             port: port of the proxy.
             dns_port: port of the resolver.
 
@@ -203,6 +206,7 @@ class ProxyClient:
             cassette=cassette,
             upstream=upstream.to_dict() if upstream else None,
             refusal=refusal,
+            secrets=list(secrets),
             port=port,
             dns_port=dns_port,
         )

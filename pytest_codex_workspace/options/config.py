@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..checks.silence import problem_of_silence
 from ..errors import ConfigError
+from ..network.rules.fields import PARSERS
 from ..network.rules.upstream import ENVIRONMENT, InvalidUpstream, choose
 from ..reporting.output import OutputMode
 from ..text.option_names import spell_option
@@ -41,8 +42,8 @@ class Config:
     """
     A checked set of options.
 
-    `repo` is `None` if none was given; `secret` has names only; a policy is a
-    name, a path or a mapping of fields; `silence` has the reason for each id;
+    `repo` is `None` if none was given; `secret` has names only, `network_secret`
+    hosts by name; a policy is a name, a path or a mapping of fields; `silence` has the reason for each id;
     durations are in seconds, sizes in bytes; `git_depth` is `None` for all; `started` is
     the start of the run in seconds since the epoch; `setup_script` and
     `maintenance_script` have been read; with `renew_cassette`, recording first removes earlier
@@ -59,6 +60,7 @@ class Config:
     silence: Mapping[str, str] = field(default_factory=dict)
     test_command: str = ""
     secret: tuple[str, ...] = ()
+    network_secret: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     setup_script: ScriptText | None = None
     maintenance_script: ScriptText | None = None
     git_tags: bool = False
@@ -135,6 +137,11 @@ class Config:
         if "secret" in checked:
             checked["secret"] = _secrets(
                 checked["secret"], checked.get("env", {}), called("secret")
+            )
+        if "network_secret" in checked:
+            others = {**checked.get("env", {}), **dict.fromkeys(checked.get("secret", ()), "")}
+            checked["network_secret"] = _network_secrets(
+                checked["network_secret"], others, called("network-secret")
             )
         if "setup_timeout" in checked:
             checked["setup_timeout"] = _parse_seconds(
@@ -259,6 +266,30 @@ def _secrets(names: Sequence[str], env: Mapping[str, str], name: str) -> tuple[s
                 "one of the two"
             )
     return tuple(dict.fromkeys(names))
+
+
+def _network_secrets(
+    pairs: Sequence[str] | Mapping[str, str], others: Mapping[str, str], name: str
+) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for key, text in _environment(pairs, name).items():
+        if key in others:
+            raise ConfigError(
+                f"{name}={key}: {key} is also a plain variable (env) or a secret; remove one of "
+                "the two"
+            )
+        hosts = [one.strip() for one in text.split(",")]
+        try:
+            parsed = tuple(PARSERS["allow"](one) for one in hosts)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{name}={key}={text}: {error}") from None
+        # All hosts, or all of a top-level domain, is nobody's own.
+        if any("." not in one.removeprefix("*.") for one in parsed):
+            raise ConfigError(
+                f"{name}={key}={text}: name the hosts, such as api.example.com or *.example.com"
+            )
+        found[key] = parsed
+    return found
 
 
 def _parse_bytes(value: str, name: str) -> int:

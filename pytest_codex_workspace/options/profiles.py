@@ -87,7 +87,7 @@ class Profile:
         if self.keeps_changes:
             lines.append("  git: a checkout leaves what setup changed, and fails over a conflict")
         if self.secret == "placeholder":  # noqa: S105 -- a kind of secret
-            lines.append("  secrets: placeholders, which the proxy replaces on HTTPS")
+            lines.append("  secrets: placeholders, which the proxy replaces (network-secret)")
         if self.refusal:
             lines.append(f"  body of a refused request: {self.refusal}")
         return [*lines, *(f"  not known: {one}" for one in self.unknown)]
@@ -130,6 +130,7 @@ CODEX = Profile(
         *_SETUP_UNKNOWN,
         "whether tags of the first clone arrive: workspaces have none",
         "how much history the first clone has: workspaces have 100 commits",
+        "whether the maintenance script gets secrets: it does",
         "the headers of a refused request: none is added",
     ),
 )
@@ -150,7 +151,8 @@ CURRENT = Profile(
         "whether internet access is off by default in a task: tests are offline",
         "which variables tell that an agent is working: none is set",
         "whether tags and the whole history arrive: workspaces have no tags and 100 commits",
-        "the form of a placeholder: workspaces have one of their own",
+        "the form of a placeholder, and where in a request it is replaced: in header fields only",
+        "whether variables for scripts alone still exist: a secret is one, as for codex",
         "the start skill is instructions for an agent and no script: it is not run",
     ),
 )

@@ -101,7 +101,7 @@ def shape_of(option: Option) -> Shape:
     if option.choices and option.metavar != "true|false":
         return "choice"
     if option.repeatable:
-        return _SHAPES.get(option.metavar, "names")
+        return "names" if option.metavar == "NAME" else _SHAPES.get(option.metavar, "variables")
     return _SHAPES.get(option.metavar, "text")
 
 

@@ -162,6 +162,18 @@ OPTIONS: tuple[Option, ...] = (
         widens="gives the variable {} of your environment to the setup scripts",
     ),
     Option(
+        "network-secret",
+        "NAME=HOSTS",
+        "",
+        "environment variable of this machine whose value only these HOSTS get, separated by "
+        "commas: workspaces have a placeholder, which the proxy replaces in header fields of "
+        "HTTPS requests to them; repeatable",
+        repeatable=True,
+        place="network-secrets",
+        from_file="trusted",
+        widens="sends the variable {} of your environment to hosts that it names",
+    ),
+    Option(
         "setup-script",
         "PATH|-",
         "",

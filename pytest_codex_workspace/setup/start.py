@@ -398,7 +398,8 @@ def _rules(spec: WorkspaceSpec, agent: Mapping[str, str], phase: Phase) -> Phase
     return PhaseRules(
         phase,
         spec.policy_in(phase),
-        spec.cassette_in(phase),
+        # What a test requests is recorded for the test, and not for the scripts.
+        spec.cassette,
         spec.secrets.values if scripts else agent,
         spec.secrets if scripts else NO_SECRETS,
     )

@@ -376,6 +376,7 @@ class _Proxy:
         self._lock = threading.Lock()
         self._workspaces: dict[str, tuple[str, str]] = {}
         self._number = 0
+        self.settings: dict[str, Any] = {}
 
     def serve(self, stdin: BinaryIO) -> int:
         for line in stdin:
@@ -411,6 +412,7 @@ class _Proxy:
 
     def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
         if message["op"] == "configure":
+            self.settings = message
             new = None if message["ca"] else _KEY + _CERTIFICATE
             return {"ok": True, "ca_certificate": _CERTIFICATE, "ca": new}
         with self._lock:

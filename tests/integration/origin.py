@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import ssl
 import threading
@@ -32,6 +33,8 @@ class Handler(BaseHTTPRequestHandler):
         size = self._read_body()
         if self.path == "/echo":
             self._echo()
+        elif self.path.startswith("/headers"):
+            self._send_back()
         elif self.path == "/switch":
             self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
         elif self.path == "/silence":
@@ -46,6 +49,28 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(b"x" * 3_000_000 if self.path == "/big" else f"{size}".encode())
 
     do_POST = do_GET  # noqa: N815
+
+    def _send_back(self) -> None:
+        """
+        Answer with the header fields of the request: in a field, and in two pieces of a body.
+        """
+        text = str(self.headers).encode()
+        self.server.received.append(text)
+        self.send_response(200)
+        self.send_header("X-Authorization", self.headers.get("Authorization", "none"))
+        if self.path.endswith("?gzip"):
+            self.send_header("Content-Encoding", "gzip")
+            text = gzip.compress(text)
+        if self.path.endswith("?chunked"):
+            self.send_header("Transfer-Encoding", "chunked")
+            pieces = [b"%x\r\n%s\r\n" % (len(one), one) for one in (text[:-20], text[-20:], b"")]
+        else:
+            self.send_header("Content-Length", str(len(text)))
+            pieces = [text[:-20], text[-20:]]
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(piece)
+            self.wfile.flush()
 
     def _echo(self) -> None:
         """
@@ -97,6 +122,7 @@ class Origin:
         context.load_cert_chain(file)
         self.server: Any = ThreadingHTTPServer((LOCAL, 0), Handler)
         self.server.seen = self.seen = []
+        self.server.received = self.received = []
         self.server.gate = self.gate = threading.Event()
         self.server.handle_error = lambda *_: None
         if tls:
@@ -114,6 +140,7 @@ class Origin:
         Forget what was seen.
         """
         self.seen.clear()
+        self.received.clear()
 
     def close(self) -> None:
         self.gate.set()

@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ class Running:
         cassette: str = "off",
         upstream: UpstreamProxy | None = None,
         trusts: bytes | None = None,
+        secrets: Sequence[Mapping[str, Any]] = (),
         **changes: Any,
     ) -> None:
         self.origin = origin
@@ -97,6 +99,7 @@ class Running:
             bodies=bodies,
             cassette=cassette,
             upstream=upstream,
+            secrets=secrets,
             port=self.port,
             dns_port=self.dns_port,
         )

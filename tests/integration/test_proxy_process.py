@@ -10,6 +10,7 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -195,7 +196,11 @@ def test_http2(proxy: Running) -> None:
     assert proxy.origin.seen == [("POST", "/upload")]
 
 
-def _http2(secure: ssl.SSLSocket, requests: list[tuple[str, str, bytes]]) -> dict[int, Any]:
+def _http2(
+    secure: ssl.SSLSocket,
+    requests: list[tuple[str, str, bytes]],
+    more: Sequence[tuple[str, str]] = (),
+) -> dict[int, Any]:
     client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
     client.initiate_connection()
     for authority, path, body in requests:
@@ -205,6 +210,7 @@ def _http2(secure: ssl.SSLSocket, requests: list[tuple[str, str, bytes]]) -> dic
             (":scheme", "https"),
             (":authority", authority),
             (":path", path),
+            *more,
         ]
         client.send_headers(stream, headers, end_stream=not body)
         if body:
@@ -704,3 +710,82 @@ def test_a_refusal_waits_for_its_process_but_not_for_ever(proxy: Running) -> Non
     assert rest[1:4] == ["", "", ""]
     assert rest[:1] + rest[4:] == [f"client {each[1]}" for each in (asked[1], *asked[3:])]
     assert len(asked) == 6
+
+
+SECRET = "geheim+/7%"
+PLACEHOLDER = "codex_secret_TOKEN_0123"
+
+
+@pytest.mark.parametrize("cassette", ["off", "record"])
+def test_placeholders_of_secrets(origin: Origin, tmp_path: Path, cassette: str) -> None:
+    """
+    A named host gets the value over HTTPS; it is neither in what comes back, nor in the log with
+    its bodies, nor in a recording. Another host, another port and plain HTTP get the placeholder.
+    """
+    rule = {"placeholder": PLACEHOLDER, "value": SECRET, "hosts": ["localhost"]}
+    other = {**rule, "hosts": ["other.test"], "port": origin.port}
+    plain = Origin(tmp_path, tls=False)
+    (tmp_path / "other").mkdir()
+    beside = Origin(tmp_path / "other")
+    running = Running(
+        origin,
+        tmp_path,
+        bodies=4096,
+        cassette=cassette,
+        http="allow",
+        trusts=origin.certificate + beside.certificate,
+        secrets=[{**rule, "port": origin.port}, {**rule, "port": plain.port}, other],
+        ports=(origin.port, plain.port, beside.port),
+    )
+    try:
+        if cassette == "record":
+            running.client.register(LOCAL, running.name, "test", cassette="c")
+        sent = {"Authorization": f"Bearer {PLACEHOLDER}", "X-Plain": "x", "Accept-Encoding": "gzip"}
+        received: list[bytes] = []
+        for query, status in ((PLACEHOLDER, 200), ("chunked", 200), ("gzip", 502)):
+            connection = running.https()
+            connection.request("POST", f"/headers?{query}", PLACEHOLDER, sent)
+            answer = connection.getresponse()
+            received += [answer.read(), str(answer.headers).encode()]
+            assert answer.status == status, query
+            connection.close()
+        assert b"Bearer **********" in received[0]
+        assert b"X-Authorization: Bearer **********" in received[1]
+        assert received[2].endswith(b"\n\n")
+        assert b"compressed its response" in received[4]
+        assert len(origin.received) == 3
+        assert all(f"Bearer {SECRET}".encode() in one for one in origin.received)
+        assert b"Accept-Encoding: identity" in origin.received[0]
+
+        with running.secure(alpn="h2") as secure:
+            wanted = [(f"localhost:{origin.port}", "/headers", b"")]
+            answers = _http2(secure, wanted, [("authorization", f"Bearer {PLACEHOLDER}")])
+        assert answers[1][0] == "200"
+        assert b"Bearer **********" in answers[1][1]
+        assert f"Bearer {SECRET}".encode() in origin.received[-1]
+        received.append(answers[1][1])
+
+        for to, scheme in ((beside, "https"), (plain, "http")):
+            if scheme == "https":
+                connection = running.https()
+                connection.set_tunnel("localhost", to.port)
+            else:
+                connection = http.client.HTTPConnection(LOCAL, running.port, timeout=20)
+            target = "/headers" if scheme == "https" else f"http://localhost:{to.port}/headers"
+            connection.request("GET", target, headers={**sent, "Host": f"localhost:{to.port}"})
+            received.append(connection.getresponse().read())
+            assert PLACEHOLDER.encode() in received[-1]
+            assert SECRET.encode() not in to.received[0]
+            connection.close()
+
+        log = [*running.log]
+        assert PLACEHOLDER in log[0].path
+        assert PLACEHOLDER.encode() == log[0].request_body
+        recorded = [repr(one) for one in running.client.recorded("c")]
+        assert len(recorded) == (5 if cassette == "record" else 0)
+        for text in [*received, *(repr(one).encode() for one in log), *map(str.encode, recorded)]:
+            assert SECRET.encode() not in text
+    finally:
+        running.client.close()
+        plain.close()
+        beside.close()

@@ -18,12 +18,14 @@ from pytest_codex_workspace.errors import (
     EngineUnavailable,
     ImageBuildError,
     ProxyError,
+    SecretError,
     WorkspaceLost,
 )
 from pytest_codex_workspace.images.debian import DEBIAN
 from pytest_codex_workspace.images.proxy import ensure_proxy_image
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.reporting.output import Output
+from pytest_codex_workspace.secrets.network import placeholder_of
 from pytest_codex_workspace.session import Session
 
 from ..conftest import commit, init_repo, scripts
@@ -150,6 +152,31 @@ def test_secrets_that_a_script_leaves_on_the_disk(world, monkeypatch, found, com
     assert len(notes) == len(shown)
     assert all(word in line for word, line in zip(notes, shown, strict=True))
     assert all("T in /root/.npmrc; let the script" in line for line in shown if found)
+
+
+def test_network_secrets(world, monkeypatch):
+    """
+    The proxy gets the value, and workspaces the placeholder, of which the key depends.
+    """
+    monkeypatch.setenv("T", "geheim-7")
+    # The repository of the fake workspaces has no files to read.
+    monkeypatch.setattr("pytest_codex_workspace.session.as_in_settings", lambda given, *_: given)
+    keys = []
+    for hosts in ({}, {"T": ("api.test",)}):
+        with world.session(network_secret=hosts, profile="current") as session:
+            ws = bring_up(session)
+            keys.append(ws.setup.key)
+    assert ws.env["T"] == placeholder_of("T")
+    assert keys[0] != keys[1]
+    settings = [one.settings for one in world.proxies]
+    assert [[], ["geheim-7"]] == [[one["value"] for one in each["secrets"]] for each in settings]
+    assert ["Domain forbidden"] * 2 == [each["refusal"] for each in settings]
+    monkeypatch.delenv("T")
+    with world.session(network_secret={"T": ("api.test",)}) as session:
+        with pytest.raises(SecretError, match="the network secret T is not set"):
+            bring_up(session)
+        with pytest.raises(SecretError, match="both a network secret and a plain variable"):
+            session.spec(snapshot(), {"T": "x"})
 
 
 @pytest.mark.parametrize(

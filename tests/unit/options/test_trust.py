@@ -32,6 +32,7 @@ upstream-proxy: environment
 
 WIDER = [
     ("image: ghcr.io/me/x", "line 1: image starts from the image ghcr.io/me/x, whose programs"),
+    ("network-secrets: {TOKEN: a.test}", "sends the variable TOKEN of your environment to hosts"),
     ("secrets: [TOKEN]", "line 1: secrets: TOKEN gives the variable TOKEN of your environment"),
     ("network: open", "line 1: network opens plain HTTP, WebSocket, every port"),
     ("network: {http: allow}", "network opens plain HTTP"),
