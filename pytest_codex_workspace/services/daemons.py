@@ -105,19 +105,28 @@ print(json.dumps(sorted(daemons, key=lambda one: (not one["at"], not one["held"]
 """
 
 _RESTARTED = re.compile(
-    r"GradleDaemon|KotlinCompileDaemon|bazel|VBCSCompiler|MSBuild\.dll|nailgun|sccache|watchman|"
-    r"buck|sbt-launch|gpg-agent|ssh-agent|dirmngr|keyboxd|nx/src/daemon|turbo.*daemon"
+    r"(?<![\w-])(?:GradleDaemon|KotlinCompileDaemon|bazel|VBCSCompiler|MSBuild\.dll|nailgun|sccache|"
+    r"watchman|buck2?d?|sbt-launch\.jar|gpg-agent|ssh-agent|dirmngr|keyboxd|nx/src/daemon|"
+    r"turbo daemon)(?![\w-])"
 )
 """Helpers of build tools, which are started again by whoever needs them."""
 
 _INTERPRETERS = re.compile(r"(python|node|ruby|perl|php|java|deno|bun|bash|sh|dotnet)[\d.]*")
 
 _REFUSED = re.compile(
-    r"connection refused|ECONNREFUSED|connect call failed|errno 111|os error 111|"
-    r"actively refused|could not connect|can(no|')t connect|failed to connect|unable to connect",
+    r"connection ?refused|ECONNREFUSED|connect call failed|errno 111|os error 111|actively refused",
     re.IGNORECASE,
 )
 """What programs print when nobody listens."""
+
+_NOT_CONNECTED = re.compile(
+    rf"{_REFUSED.pattern}|could not connect|couldn't connect|can(no|')t connect|failed to connect|"
+    "unable to connect",
+    re.IGNORECASE,
+)
+"""What they also print then, and for other reasons."""
+
+_ANY_PORT = re.compile(r"(?:\bport |[\w\])]:|', ?)\d{2,5}\b")
 
 _ADDRESS = re.compile(
     r"(?:localhost|127\.0\.0\.1|\[?::1\]?)['\"]?(?:\)?,? port |\)? on port |, ?|:)(\d{1,5})\b"
@@ -248,11 +257,12 @@ def explain_refusal(servers: Sequence[Daemon], printed: str) -> list[str]:
     if not servers:
         return []
     missed = [one for one in servers if any(path in printed for path in one.sockets)]
-    if _REFUSED.search(printed):
+    if not missed and _NOT_CONNECTED.search(printed):
         ports = {int(port) for port in _ADDRESS.findall(printed)}
-        at_port = [one for one in servers if ports.intersection(one.ports)]
-        # Without an address, it could be any of them.
-        missed = missed or at_port or ([] if ports else list(servers))
+        missed = [one for one in servers if ports.intersection(one.ports)]
+        refused = [line for line in printed.splitlines() if _REFUSED.search(line)]
+        if not ports and any(not _ANY_PORT.search(line) for line in refused):
+            missed = list(servers)  # Without an address, it could be any of them.
     if not missed:
         return []
     gone = "is gone" if len(missed) == 1 else "are gone"
@@ -286,7 +296,8 @@ def _declared(server: Daemon) -> str:
 
 
 def _named(servers: Sequence[Daemon]) -> str:
-    return first_of([_shown(one) for one in servers], _SHOWN)
+    # The workers of a server look all the same.
+    return first_of(list(dict.fromkeys(_shown(one) for one in servers)), _SHOWN)
 
 
 def _shown(server: Daemon) -> str:

@@ -89,6 +89,9 @@ def test_only_servers_that_tests_can_miss_count() -> None:
     assert (REDIS, POSTGRES, NODE) == without_services(every, ())
     by_port = ServiceSpec("a", "start-it", ReadyWhen(port=6379))
     by_name = ServiceSpec("b", ("/usr/lib/postgresql/17/bin/postgres", "-D", "/d"))
+    # No part of a longer name.
+    bucket = Daemon("node", "node /workspace/bucket-list/bazel-like.js", (1,))
+    assert (bucket,) == without_services((bucket,), ())
     other = ServiceSpec("c", "node other.js; not-redis-server")
     assert (NODE,) == without_services(every, (by_port, by_name, other))
     assert (REDIS, POSTGRES, NODE) == without_services(every, (other,))
@@ -115,7 +118,8 @@ def test_a_process_that_keeps_the_output_open_is_named() -> None:
     """
     Codex waits for it, whether it listens or not.
     """
-    held = (replace(SLEEP, held_output=True), replace(REDIS, held_output=True), NODE)
+    worker = replace(SLEEP, held_output=True)
+    held = (worker, worker, replace(REDIS, held_output=True), NODE)
 
     first, second = daemon_warnings("setup-script.sh", held, (REDIS,))
 
@@ -163,3 +167,9 @@ def test_the_server_is_chosen_by_port_or_socket() -> None:
     assert [] == explain_refusal(both, "connect ECONNREFUSED 127.0.0.1:9999")
     assert [] == explain_refusal(both, "AssertionError: 1 != 2 at localhost:5432")
     assert [] == explain_refusal((), "connection refused")
+    for elsewhere in (
+        "curl: (7) Failed to connect to example.com port 443: Could not connect to server",
+        "connect ECONNREFUSED 10.0.0.5:5432",
+        "could not connect to the licence server",
+    ):
+        assert [] == explain_refusal(both, elsewhere)
