@@ -44,11 +44,11 @@ class Config:
 
     `repo` is `None` if none was given; `secret` has names only, `network_secret`
     hosts by name; a policy is a name, a path or a mapping of fields; `silence` has the
-    reason for each id; durations are in seconds, sizes in bytes; `git_depth` is `None` for all; `started` is
-    the start of the run in seconds since the epoch; `setup_script` and
+    reason for each id; durations are in seconds, sizes in bytes; `git_depth` is `None` for
+    all; `started` is the start of the run in seconds since the epoch; `setup_script` and
     `maintenance_script` have been read; with `renew_cassette`, recording first removes earlier
-    requests of the setup scripts from the cassette; `services` are in the order in
-    which they start; `notes` are lines to show about the repository's file.
+    requests of the setup scripts from the cassette; `services` are in the order in which
+    they start; `notes` are lines to show about the repository's file.
     """
 
     repo: Path | None = None
