@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,9 @@ def _run(config: Config, output: Output) -> Iterable[Finding]:
     from ..conformance.check import check_repository
     from ..session import Session
 
-    with Session(config, output) as session:
+    # A check sets the repository up in any case.
+    mode = "auto" if config.cache == "require" else config.cache
+    with Session(replace(config, cache=mode), output) as session:
         outcome = check_repository(session)
     for line in outcome.lines():
         output.note(line)

@@ -18,9 +18,6 @@ from ..errors import CodexWorkspaceError
 from ..session import Session
 from .check import Conformance
 
-# They share one check of the repository.
-pytestmark = pytest.mark.xdist_group("pytest_codex_workspace.conformance")
-
 
 class FindingWarning(UserWarning):
     """
