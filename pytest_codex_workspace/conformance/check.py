@@ -21,6 +21,7 @@ from ..projection.git import git, inside
 from ..session import Session
 from ..setup.spec import WorkspaceSpec
 from ..text.phrases import counted, first_of
+from ..text.printable import printable, without_colours
 from .agent_rules import agent_findings
 from .network_rules import PRESET_NAMES, NetworkUse, network_findings, network_use
 from .observation import Observation
@@ -183,7 +184,7 @@ def conclude(seen: Observation, presets: Mapping[str, Any]) -> Conformance:
         presets: Codex's presets by name.
     """
     every = (*script_findings(seen), *network_findings(seen, presets), *agent_findings(seen))
-    found = [_renamed(one, seen.names) for one in every]
+    found = [_shown(_renamed(one, seen.names), seen) for one in every]
     found.sort(key=lambda one: LEVELS.index(one.level))
     return Conformance(
         tuple(found),
@@ -200,6 +201,18 @@ def agent_policy(config: Config) -> PolicyLike:
     Codex's default is.
     """
     return "offline" if config.network == Config().network else config.network
+
+
+def _shown(finding: Finding, seen: Observation) -> Finding:
+    """
+    Return a finding on one line, without secrets and control sequences: it has names of files and
+    processes, and what programs printed.
+    """
+    what, remedy = (
+        " ".join(printable(without_colours(seen.redact(text))).split())
+        for text in (finding.what, finding.remedy)
+    )
+    return replace(finding, what=what, remedy=remedy)
 
 
 def _renamed(finding: Finding, names: Mapping[str, str]) -> Finding:

@@ -20,6 +20,7 @@ MOST_FILES = 200000
 MOST_REPORTED = 200
 LARGEST_HASHED = 1 << 20
 SHORTENED = 300
+LONGEST_LINE = 8192
 RESOLVER = "0B00007F:"
 """127.0.0.11, where the engine itself listens, as Linux lists it."""
 
@@ -75,10 +76,12 @@ def _process(number: str) -> dict[str, Any] | None:
     directory = "/proc/" + number
     try:
         with open(directory + "/cmdline", "rb") as file:
-            line = file.read(8192)
+            line = file.read(LONGEST_LINE)
         if not line:
             return None  # A zombie, or a thread of the kernel.
-        args = [part.decode("utf-8", "replace")[:SHORTENED] for part in line.split(b"\0")[:20]]
+        # Not cut within a word: the host could not recognise a secret that is cut.
+        whole = line if len(line) < LONGEST_LINE else line.rpartition(b"\0")[0]
+        args = [part.decode("utf-8", "replace") for part in whole.split(b"\0")[:20]]
         owner = os.stat(directory)
     except OSError:
         return None

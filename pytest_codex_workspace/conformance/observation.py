@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -125,6 +125,7 @@ class Observation:
         services: the commands of the services that the repository declares.
         service_ports: the ports at which they are ready.
         service_error: why one of them did not start.
+        redact: removes secrets from text.
     """
 
     setup_script: str = ""
@@ -158,6 +159,7 @@ class Observation:
     services: Sequence[str] = ()
     service_ports: Sequence[int] = ()
     service_error: ServiceError | None = None
+    redact: Callable[[str], str] = str
 
     @property
     def tests_failed(self) -> bool:

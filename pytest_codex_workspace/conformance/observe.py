@@ -75,6 +75,7 @@ def observe(
             one.command if isinstance(one.command, str) else " ".join(one.command)
             for one in spec.services
         ],
+        redact=lambda text: spec.secrets.redaction.text(text),
         service_ports=[one.ready.port for one in spec.services if one.ready.port],
     )
     with newer_commit(spec.snapshot, environ) as newer:
@@ -120,7 +121,7 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
         seen.setup_duration, seen.setup_output = run.duration, run.output
         # Asked as for a command that failed: a script can go on after that.
         seen.setup_memory = channel.explained(ExecResult("", 1)).out_of_memory
-        seen.survivors, seen.ports = _survivors(channel)
+        seen.survivors, seen.ports = _survivors(channel, seen)
         session.builder.settle(running, spec)
         seen.setup_status = _status(channel, spec)
         seen.secrets = _secrets(channel, spec, clock.monotonic() - started)
@@ -147,7 +148,7 @@ def _resume_and_test(
 ) -> None:
     def ended(running: Running) -> None:
         if spec.resumes:
-            seen.resume_survivors, _ = _survivors(running.channel)
+            seen.resume_survivors, _ = _survivors(running.channel, seen)
             seen.resume_status = _status(running.channel, spec)
         seen.requests = [*seen.requests, *_requests(session, running)]
 
@@ -193,40 +194,40 @@ def _test(workspace: Workspace, seen: Observation) -> None:
     if seen.tests is None:
         return
     command = seen.tests.command_in(lambda path: workspace.path(path).exists())
-    seen.test_run = run = _run(workspace, command, seen.time_limit)
+    seen.test_run = run = _run(workspace, command, seen)
     if run.ok:
         seen.only_in_login_shell = _only_in_login_shell(workspace, command)
         return
     lines = dict.fromkeys(text for _, text in exports.values())
     if lines and run.exit_code is not None and run.duration <= _LONGEST_REPEATED:
         first = "\n".join([*lines, command])
-        seen.with_exports = _run(workspace, first, seen.time_limit)
+        seen.with_exports = _run(workspace, first, seen)
 
 
-def _run(workspace: Workspace, command: str, limit: float) -> TestRun:
+def _run(workspace: Workspace, command: str, seen: Observation) -> TestRun:
     try:
-        result = workspace.exec(f"{command}\n", timeout=limit)
+        result = workspace.exec(f"{command}\n", timeout=seen.time_limit)
     except ExecTimeout as error:
         result = error.result
         waits = str(error).partition("it seemed to wait for input: ")[2].partition("\n")[0]
-        return TestRun(command, None, result.duration, _end(result), waits)
+        return TestRun(command, None, result.duration, _end(result, seen), waits)
     return TestRun(
         command,
         result.exit_code,
         result.duration,
-        _end(result),
+        _end(result, seen),
         out_of_memory=result.out_of_memory,
     )
 
 
-def _end(result: ExecResult) -> str:
+def _end(result: ExecResult, seen: Observation) -> str:
     """
     Return the end of the output, the stream last whose last line says most.
     """
     streams = [result.stderr, result.stdout]
     if result.exit_code in (126, 127):
         streams.reverse()
-    return "\n".join(one[-_OUTPUT:] for one in streams if one.strip())
+    return "\n".join(seen.redact(one)[-_OUTPUT:] for one in streams if one.strip())
 
 
 def exported_by(script: str) -> dict[str, tuple[int, str]]:
@@ -309,13 +310,13 @@ def _only_in_login_shell(workspace: Workspace, command: str) -> list[str]:
     return [name for name in found[0] if name not in found[1]]
 
 
-def _survivors(channel: Channel) -> tuple[list[Survivor], list[int]]:
+def _survivors(channel: Channel, seen: Observation) -> tuple[list[Survivor], list[int]]:
     """
     Return the processes that are alive, and ports of which the owner is not known. A server that
     the script has just started is given a moment to listen.
     """
     for look in range(1, _LOOKS + 1):
-        survivors, ports = _alive(channel)
+        survivors, ports = _alive(channel, seen)
         listening = ports or any(one.listens for one in survivors)
         if listening or not survivors or look == _LOOKS:
             break
@@ -323,12 +324,12 @@ def _survivors(channel: Channel) -> tuple[list[Survivor], list[int]]:
     return survivors, ports
 
 
-def _alive(channel: Channel) -> tuple[list[Survivor], list[int]]:
+def _alive(channel: Channel, seen: Observation) -> tuple[list[Survivor], list[int]]:
     found = _look(channel, "processes")
     survivors = []
     for one in found.get("processes", ()):
         with suppress(KeyError, TypeError, ValueError):
-            args = tuple(str(word)[:300] for word in one["args"][:20])
+            args = tuple(seen.redact(str(word))[:300] for word in one["args"][:20])
             ports = tuple(int(port) for port in one["ports"][:20])
             paths = tuple(str(path)[:300] for path in one["paths"][:20])
             survivors.append(Survivor(args, ports, one["holds"] is True, paths))

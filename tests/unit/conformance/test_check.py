@@ -8,6 +8,7 @@ import pytest
 
 from pytest_codex_workspace.checks.finding import CHECKS, RUN
 from pytest_codex_workspace.conformance.check import agent_policy, conclude
+from pytest_codex_workspace.conformance.observation import Survivor
 from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, OFFLINE
 from pytest_codex_workspace.options.config import Config
 
@@ -33,6 +34,23 @@ def test_the_worst_comes_first():
         ("untracked-files", "note"),
     ]
     assert all(one.id in CHECKS for one in outcome.findings)
+
+
+def test_what_a_workspace_says_is_one_line_without_secrets():
+    """
+    A process, a file or a tool may be called anything.
+    """
+    found = seen(
+        survivors=[Survivor(("evil\x1b[2J", "--token=s3cret"), (80,))],
+        setup_status={"a\nb\x07": " M"},
+        redact=lambda text: text.replace("s3cret", "***"),
+    )
+
+    server, changed = conclude(found, PRESETS).findings
+
+    assert "`evil --token=***`" in server.what
+    assert "changes a b, which" in changed.what
+    assert all(one.what.isprintable() for one in (server, changed))
 
 
 def test_the_summary():
