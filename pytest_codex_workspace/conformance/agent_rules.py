@@ -16,6 +16,35 @@ __all__ = ["agent_findings"]
 
 _LONG = 200
 _SHOWN = 5
+_BUILD_ONLY = frozenset(
+    [
+        "PATH",
+        "VIRTUAL_ENV",
+        "HOME",
+        "USER",
+        "SHELL",
+        "TERM",
+        "LANG",
+        "TMPDIR",
+        "PS1",
+        "MAKEFLAGS",
+        "CC",
+        "CXX",
+        "CFLAGS",
+        "CXXFLAGS",
+        "LDFLAGS",
+        "CPPFLAGS",
+        "LD_LIBRARY_PATH",
+        "PKG_CONFIG_PATH",
+        "PYTHONPATH",
+        "NODE_PATH",
+        "JAVA_HOME",
+        "GOPATH",
+        "GOFLAGS",
+    ]
+)
+"""Variables that any file may mention: whether tests need them shows when they fail."""
+
 _OF_INSTALLERS = ("DEBIAN_", "NEEDRESTART_", "PIP_", "UV_", "POETRY_", "npm_config_", "LC_", "UCF_")
 
 
@@ -31,7 +60,7 @@ def agent_findings(seen: Observation) -> Iterator[Finding]:
 
 def _variables(seen: Observation) -> Iterator[Finding]:
     proven = seen.with_exports is not None and seen.with_exports.ok
-    names = list(seen.missing) if proven else list(seen.used)
+    names = list(seen.missing) if proven else [one for one in seen.used if one not in _BUILD_ONLY]
     names = [name for name in names if not name.startswith(_OF_INSTALLERS) and name != "CI"]
     if proven:
         names = names or list(seen.exports)

@@ -39,6 +39,12 @@ _STATUS = (
     *("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=dirty"),
 )
 _PATHS = 200
+_NOT_CODE = tuple(
+    f":!{path}"
+    for path in ("codex-workspace-scripts", "*.md", "*.rst", "docs", "doc", ".github", ".gitlab*")
+)
+"""Where a variable can be mentioned and nobody needs it."""
+
 _LOOKS = 4
 _BETWEEN_LOOKS = 0.7
 _LONGEST_REPEATED = 300.0
@@ -279,7 +285,7 @@ def _look_for_exports(workspace: Workspace, seen: Observation) -> None:
     if missing:
         asked = [part for name in missing for part in ("-e", name)]
         found = workspace.exec(
-            ["git", "grep", "-I", "-h", "-w", "-o", *asked, "--", ":!codex-workspace-scripts"],
+            ["git", "grep", "-I", "-h", "-w", "-o", *asked, "--", *_NOT_CODE],
             timeout=_SECONDS,
         )
         words = set(found.stdout.split())

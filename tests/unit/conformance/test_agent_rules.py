@@ -37,6 +37,14 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         {"exports": {"A": 2}, "missing": ["A"], "used": ["A"]},
         [("variable-lost", "warning")],
     ),
+    "the path, and an environment that setup activates": (
+        {
+            "exports": {"PATH": 2, "VIRTUAL_ENV": 3},
+            "missing": ["PATH", "VIRTUAL_ENV"],
+            "used": ["PATH", "VIRTUAL_ENV"],
+        },
+        [],
+    ),
     "a variable for installers": (
         {"exports": {"PIP_X": 2}, "missing": ["PIP_X"], "used": ["PIP_X"]},
         [],
