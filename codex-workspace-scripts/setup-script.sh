@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# In Codex, this text stands in the environment's settings as setup script. It runs once, with network, and keeps what it leaves behind.
+# In Codex, this text stands in the environment's settings as setup script. It runs once, with network, and what it leaves is kept.
 set -euo pipefail
 python3 -m venv .venv
 .venv/bin/pip install --quiet --editable . hypothesis pytest-randomly pytest-timeout

@@ -20,6 +20,7 @@ class CheckedRepository:
     Attributes:
         tree: the files of the commit.
         variables: the variables of workspaces that the user has set.
+        given: name and text of scripts that run in place of those of the repository.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class CheckedRepository:
         *,
         variables: Mapping[str, str] | None = None,
         tests: Iterable[TestCommand] = (),
+        given: Mapping[Role, tuple[str, str]] | None = None,
     ) -> None:
         """
         Take the files, and read scripts only when a rule asks for them.
@@ -36,9 +38,11 @@ class CheckedRepository:
             tree: the files of the commit.
             variables: the variables of workspaces that the user has set.
             tests: the configured commands of tests.
+            given: name and text of scripts that run in place of those of the repository.
         """
         self.tree = tree
         self.variables = dict(variables or {})
+        self.given = dict(given or {})
         self._tests = tuple(tests)
 
     @cached_property
@@ -46,7 +50,7 @@ class CheckedRepository:
         """
         The scripts of the repository, and the commands of its tests.
         """
-        return collect_scripts(self.tree, self._tests)
+        return collect_scripts(self.tree, self._tests, self.given)
 
     def scripts_of(self, *roles: Role) -> list[Script]:
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import PurePosixPath
@@ -152,15 +152,21 @@ class Script:
             yield replace(found, line=self.at(command.line))
 
 
-def collect_scripts(tree: CommittedTree, tests: Iterable[TestCommand] = ()) -> list[Script]:
+def collect_scripts(
+    tree: CommittedTree,
+    tests: Iterable[TestCommand] = (),
+    given: Mapping[Role, tuple[str, str]] | None = None,
+) -> list[Script]:
     """
     Return the scripts of a repository, each once.
 
     Args:
         tree: the files of the commit.
         tests: the commands of tests that are configured, besides those of the usual files.
+        given: name and text of scripts that run in place of those of the repository: with a
+            setup script, none of those runs.
     """
-    return _Collector(tree).collect(tests)
+    return _Collector(tree).collect(tests, given or {})
 
 
 def _line_of_task(text: str, task: str) -> int:
@@ -200,9 +206,17 @@ class _Collector:
         self._packages = {"": _Package(tree, "package.json")}
         self._makefile = _Makefile(tree)
 
-    def collect(self, tests: Iterable[TestCommand]) -> list[Script]:
-        self._file(SETUP, "setup")
-        self._file(RESUME, "resume")
+    def collect(
+        self, tests: Iterable[TestCommand], given: Mapping[Role, tuple[str, str]]
+    ) -> list[Script]:
+        own: tuple[tuple[str, Role], ...] = ((SETUP, "setup"), (RESUME, "resume"))
+        for path, role in own:
+            if role in given:
+                # As those of the repository, bash reads it.
+                name, text = given[role]
+                self._add(Script(name, role, text, "100755"))
+            elif "setup" not in given:
+                self._file(path, role)
         for one in tests:
             self._add(Script(one.path, "test", one.text, first=one.line, one_line=True))
         package = self._packages[""]

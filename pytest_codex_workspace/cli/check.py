@@ -81,8 +81,14 @@ def _read(config: Config, _: Output) -> Iterable[Finding]:
     from ..checks.scripts import TestCommand
 
     tests = [TestCommand(config.test_command, CONFIG_FILE)] if config.test_command else []
-    repo = config.repo or Path()
-    return read_repository(repo, config.rev, os.environ, variables=config.env, tests=tests)
+    return read_repository(
+        config.repo or Path(),
+        config.rev,
+        os.environ,
+        variables=config.env,
+        tests=tests,
+        given=config.scripts.by_role,
+    )
 
 
 def _run(config: Config, output: Output) -> Iterable[Finding]:

@@ -168,7 +168,12 @@ def check_everything(session: Session, environ: Mapping[str, str] = os.environ) 
     config = session.config
     tests = [TestCommand(config.test_command, CONFIG_FILE)] if config.test_command else []
     read = read_repository(
-        config.repo or Path(), config.rev, environ, variables=config.env, tests=tests
+        config.repo or Path(),
+        config.rev,
+        environ,
+        variables=config.env,
+        tests=tests,
+        given=config.scripts.by_role,
     )
     ran = check_repository(session, environ=environ)
     found = sorted(silenced([*read, *ran.findings], config.silence), key=sort_key)

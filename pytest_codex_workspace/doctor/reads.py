@@ -32,7 +32,9 @@ def findings(config: Config, environ: Mapping[str, str]) -> list[Finding]:
         ProjectionError: it cannot be read.
     """
     path = config.repo or Path()
-    found = read_repository(path, config.rev, environ, variables=config.env)
+    found = read_repository(
+        path, config.rev, environ, variables=config.env, given=config.scripts.by_role
+    )
     return [one for one in silenced(found, config.silence) if one.id not in _OWN]
 
 

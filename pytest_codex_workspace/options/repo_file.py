@@ -101,7 +101,9 @@ def shape_of(option: Option) -> Shape:
     if option.choices and option.metavar != "true|false":
         return "choice"
     if option.repeatable:
-        return "names" if option.metavar == "NAME" else _SHAPES.get(option.metavar, "variables")
+        if option.metavar == "NAME=HOSTS":
+            return "variables"
+        return _SHAPES.get(option.metavar, "names")
     return _SHAPES.get(option.metavar, "text")
 
 

@@ -9,8 +9,12 @@ import stat
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..checks.scripts import Role
 
 __all__ = [
     "FROM_STANDARD_INPUT",
@@ -53,6 +57,17 @@ class GivenScripts:
 
     setup: ScriptText | None = None
     maintenance: ScriptText | None = None
+
+    @property
+    def by_role(self) -> dict[Role, tuple[str, str]]:
+        """
+        Name and text of each, as the checks of a repository take them.
+        """
+        roles: tuple[tuple[Role, ScriptText | None], ...] = (
+            ("setup", self.setup),
+            ("resume", self.maintenance),
+        )
+        return {role: (one.name, one.text.decode()) for role, one in roles if one is not None}
 
     @property
     def texts(self) -> tuple[bytes, ...]:

@@ -113,6 +113,7 @@ SHARED_NAMES = {
     "Found": "a command of a script, and a secret on a disk",
     "TestCommand": "one that is configured, and one that a draft suggests",
     "Failure": "programs of one file each, which share nothing",
+    "Found": "a command of a script, a value of a secret: each is what its module finds",
     "certificates": "a check of the doctor has the name of what it looks at",
     "decode": "frames of the agent, lines of the proxy: two protocols",
     "encode": "frames of the agent, lines of the proxy: two protocols",

@@ -14,6 +14,7 @@ from ...errors import ProjectionError
 from ...network.rules.hosts import is_private, literal_address
 from ...projection.repository import skips_submodules
 from ...projection.work_tree import find_changes
+from ...text.option_names import spell_option
 from ...text.phrases import counted, first_of
 from ...text.urls import without_credentials
 from ..clone import Clone
@@ -159,6 +160,17 @@ def missing_scripts(clone: Clone, repo: CheckedRepository) -> Iterator[Finding]:
     Find scripts that the work tree has, and the commit has not.
     """
     tree = repo.tree
+    if "setup" in repo.given:
+        return
+    if "resume" in repo.given and SETUP not in tree.files:
+        yield Finding.of(
+            "script-missing",
+            f"{repo.given['resume'][0]} is the maintenance script, and there is no setup script",
+            "Codex runs the maintenance script in a container that the setup script has made.",
+            f"Give the setup script with {spell_option('setup-script', 'PATH')}, or commit "
+            f"{SETUP}.",
+        )
+        return
     ignored = _ignored(clone)
     if ignored:
         yield Finding.of(

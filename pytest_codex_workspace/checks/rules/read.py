@@ -8,7 +8,7 @@ from pathlib import Path
 from ..clone import Clone
 from ..finding import LEVELS, Finding
 from ..repository import CheckedRepository
-from ..scripts import TestCommand
+from ..scripts import Role, TestCommand
 from . import (
     browsers,
     clone_state,
@@ -78,6 +78,7 @@ def read_repository(
     *,
     variables: Mapping[str, str] | None = None,
     tests: Iterable[TestCommand] = (),
+    given: Mapping[Role, tuple[str, str]] | None = None,
 ) -> list[Finding]:
     """
     Return what is found by reading a commit, without an engine and without running anything of it.
@@ -88,12 +89,13 @@ def read_repository(
         environ: environment for git.
         variables: the variables of workspaces that the user has set.
         tests: the configured commands of tests.
+        given: name and text of scripts that run in place of those of the repository.
 
     Raises:
         ProjectionError: there is no such repository or commit, or git failed.
     """
     clone = Clone.of(path, rev, environ)
-    repo = CheckedRepository(clone.tree(), variables=variables, tests=tests)
+    repo = CheckedRepository(clone.tree(), variables=variables, tests=tests, given=given)
     found = [one for rule in CLONE_RULES for one in rule(clone, repo)]
     return arranged([*found, *apply_rules(repo)])
 

@@ -9,6 +9,7 @@ import pytest
 from pytest_codex_workspace.checks.finding import Finding
 from pytest_codex_workspace.doctor import reads
 from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.options.script_text import ScriptText
 
 from ...helpers.repositories import Repository, host_environment
 
@@ -69,3 +70,36 @@ def test_a_repository(tmp_path):
     found = reads.findings(config, repo.env)
 
     assert [("docker-services", "for people")] == [(each.id, each.silenced) for each in found]
+
+
+SETUP = "codex-workspace-scripts/setup-script.sh"
+RESUME = "codex-workspace-scripts/setup-from-cache-script.sh"
+
+
+@pytest.mark.needs_bash
+@pytest.mark.needs_git
+def test_given_scripts_are_read_in_place_of_the_committed_ones(tmp_path):
+    """
+    Those that run are checked, by every rule that reads scripts, and no others.
+    """
+    repo = Repository(tmp_path / "demo", host_environment(tmp_path / "home"))
+    broken = "sudo true\nif\n"
+    repo.commit({SETUP: broken, RESUME: broken})
+    fine = ScriptText("fine.sh", b"set -euo pipefail\nmake\n")
+    bad = ScriptText("bad.sh", broken.encode())
+
+    def look(**given):
+        found = reads.findings(Config(repo=repo.path, **given), repo.env)
+        return {(each.id, each.path) for each in found if each.level != "note"}
+
+    own = look()
+    assert {("script-syntax", SETUP), ("script-syntax", RESUME)} <= own
+    assert look(setup_script=fine) == set()
+    assert look(setup_script=fine, maintenance_script=fine) == set()
+    assert ("script-syntax", "bad.sh") in look(setup_script=bad)
+    assert ("sudo", "bad.sh") in look(setup_script=fine, maintenance_script=bad)
+    only = look(maintenance_script=fine)
+    assert only == {one for one in own if one[1] != RESUME}
+    repo.commit({SETUP: None, RESUME: None, "a": "1"})
+    assert look(maintenance_script=fine) == {("script-missing", None)}
+    assert look(setup_script=fine) == set()
