@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .codex import CERTIFICATE, IMAGE, REGISTRIES, SETUP, workspace_environment
+from .engine import labels
 from .errors import CodexWorkspaceError, SetupError
 from .host.resources import resource_dir
 from .network.rules.request import Request
@@ -34,7 +35,7 @@ _AUTHOR = (
 )
 _DIRECT = """
 import socket, sys, time
-for host, port in [("192.0.2.1", 443), ("169.254.169.254", 80), (sys.argv[1], 80)]:
+for host, port in [("192.0.2.1", 443), *((host, 80) for host in sys.argv[1:])]:
     began = time.monotonic()
     try:
         socket.create_connection((host, port), 5).close()
@@ -134,7 +135,7 @@ def _checks(context: _Context, clean: Workspace, cached: Workspace) -> list[_Che
         ("S10", "HTTPS passes through the proxy", lambda: _https(context, clean)),
         ("S10", "plain HTTP is refused with 403 and a reason", lambda: _http(context, clean)),
         ("S11", "WebSocket is refused", lambda: _websocket(context, clean)),
-        ("S12", "a connection around the proxy fails at once", lambda: _direct(clean)),
+        ("S12", "a connection around the proxy fails at once", lambda: _direct(context, clean)),
         ("S12", "a DNS look-up of an outside name is refused and logged", lambda: _look_up(clean)),
         ("S13", "the environment variables are those of Codex", lambda: _variables(clean)),
         ("S14", "the proxy's certificate is trusted, and its key is absent", lambda: _trust(clean)),
@@ -281,11 +282,15 @@ def _websocket(context: _Context, ws: Workspace) -> str:
     return "403, websocket"
 
 
-def _direct(ws: Workspace) -> str:
-    gateway = ws.exec("hostname -I", check=True).stdout.split()[0].rsplit(".", 1)[0] + ".1"
-    output = ws.exec(["python3", "-c", _DIRECT, gateway], timeout=60).stdout
-    _require(output.count("True") == 3, output.replace("\n", "; "))
-    return "outside, metadata address and gateway are unreachable"
+def _direct(context: _Context, ws: Workspace) -> str:
+    session = context.session
+    (network,) = session.engine.networks({labels.SESSION: session.identity.id})
+    hosts = ["169.254.169.254", *session.engine.host_addresses(network.id)]
+    output = ws.exec(["python3", "-c", _DIRECT, *hosts], timeout=60).stdout
+    _require(output.count("True") == 1 + len(hosts), output.replace("\n", "; "))
+    if len(hosts) == 1:
+        return "outside and metadata address are unreachable, and the host has no address"
+    return "outside, metadata address and the host's address are unreachable"
 
 
 def _look_up(ws: Workspace) -> str:

@@ -382,6 +382,12 @@ class Engine(Protocol):
         Connect a container to a second network.
         """
 
+    def host_addresses(self, network: str) -> list[str]:
+        """
+        Return the addresses of the engine's machine on a network. It has none on an internal
+        network of most engines, whose first address a container may have then.
+        """
+
     def networks(self, labels: Mapping[str, str | None]) -> list[NetworkInfo]:
         """
         Return the networks with all *labels*.

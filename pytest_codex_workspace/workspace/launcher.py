@@ -134,7 +134,8 @@ class PhaseSwitch:
         End every process of the workspace, and let *rules* hold from now on.
 
         As in Codex, no process lives longer than its phase, so none keeps a secret or makes
-        requests that another phase forbids.
+        requests that another phase forbids. If the rules cannot be applied, the workspace ends:
+        its next command would have those of another phase.
 
         Raises:
             WorkspaceLost: the workspace has ended.
@@ -142,16 +143,20 @@ class PhaseSwitch:
             ServiceError: a service does not become ready again.
         """
         holder, channel = self._running.holder, self._running.channel
-        if self._services is not None:
-            self._services.suspend()
-        channel.kill_all()
-        holder.proxy.policy(
-            holder.address,
-            rules.policy,
-            self._running.container,
-            phase=rules.phase,
-            cassette=rules.cassette,
-        )
+        try:
+            if self._services is not None:
+                self._services.suspend()
+            channel.kill_all()
+            holder.proxy.policy(
+                holder.address,
+                rules.policy,
+                self._running.container,
+                phase=rules.phase,
+                cassette=rules.cassette,
+            )
+        except BaseException:
+            channel.close()
+            raise
         self._give(rules)
         self.now = rules
         if self._services is not None and rules.phase == "test":

@@ -124,6 +124,14 @@ class FakeEngine(FakeContainers):
                 raise refusal(what, f"network {network} not found")
             found.networks.append(target.name)
 
+    def host_addresses(self, network: str) -> list[str]:
+        """
+        Return the host's addresses on a network: this engine's has none.
+        """
+        if self._find_network(network) is None:
+            raise refusal(f"inspect the network {network}", f"network {network} not found")
+        return []
+
     def networks(self, labels: Mapping[str, str | None]) -> list[NetworkInfo]:
         """
         Return the networks with all *labels*.

@@ -10,10 +10,13 @@ import threading
 
 import pytest
 
+from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.engine.protocol import Engine
 from pytest_codex_workspace.errors import ProxyError
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
+from pytest_codex_workspace.workspace.handle import Workspace
 
 _CONNECT = """
 import json, socket, sys
@@ -47,9 +50,18 @@ def addresses_of_this_machine() -> list[str]:
     return [line.split()[3].split("/")[0] for line in found.splitlines() if " lo " not in line]
 
 
+def hosts_of(engine: Engine, ws: Workspace) -> list[str]:
+    """
+    Return the addresses of the engine's machine on the network of a workspace.
+    """
+    session = engine.container(ws.container).labels[labels.SESSION]
+    (network,) = engine.networks({labels.SESSION: session})
+    return engine.host_addresses(network.id)
+
+
 @pytest.mark.promise("S12")
 def test_every_direct_connection_fails_at_once(
-    plain, plain_repo, codex_workspace_factory, pip_index
+    codex_engine, plain, plain_repo, codex_workspace_factory, pip_index
 ):
     """
     S12: Connections to the internet, the host, the bridge and another workspace fail over TCP,
@@ -60,8 +72,8 @@ def test_every_direct_connection_fails_at_once(
         pass  # It can be reached from here, so the refusal below is ours.
     other = codex_workspace_factory(repo=plain_repo)
     own = other.exec("hostname -I", check=True).stdout.split()[0]
-    gateway = own.rsplit(".", 1)[0] + ".1"
-    hosts = {*addresses_of_this_machine(), gateway, own, outside, "169.254.169.254"}
+    near = hosts_of(codex_engine, plain)
+    hosts = {*addresses_of_this_machine(), *near, own, outside, "169.254.169.254"}
     targets = [
         *(("AF_INET", "SOCK_STREAM", (host, port)) for host in hosts for port in (80, 443)),
         *(("AF_INET", "SOCK_DGRAM", (host, 53)) for host in hosts),
@@ -355,12 +367,12 @@ def test_ipv6_is_on_loopback_only(plain, plain_repo, codex_workspace_factory):
 
 
 @pytest.mark.promise("S12")
-def test_nothing_answers_to_a_ping(plain, pip_index):
+def test_nothing_answers_to_a_ping(codex_engine, plain, pip_index):
     """
     S12: ICMP fails at once, with every kind of socket that a process can open for it.
     """
     outside = socket.gethostbyname(pip_index.removeprefix("https://"))
-    gateway = plain.exec("hostname -I", check=True).stdout.split()[0].rsplit(".", 1)[0] + ".1"
+    targets = [outside, *hosts_of(codex_engine, plain)]
     script = (
         "import socket, sys, time\n"
         "for target in sys.argv[1:]:\n"
@@ -372,9 +384,9 @@ def test_nothing_answers_to_a_ping(plain, pip_index):
         " except OSError as error: print('failed', time.monotonic() - began < 0.2)\n"
     )
 
-    said = plain.exec(["python3", "-c", script, outside, gateway], check=True).stdout
+    said = plain.exec(["python3", "-c", script, *targets], check=True).stdout
 
-    assert said == "failed True\n" * 2
+    assert said == "failed True\n" * len(targets)
 
 
 @pytest.mark.promise("S12")

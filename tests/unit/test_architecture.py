@@ -110,7 +110,6 @@ UNTESTED = {
 """Modules without a test of their name, each with the reason."""
 
 SHARED_NAMES = {
-    "Found": "a command of a script, and a secret on a disk",
     "TestCommand": "one that is configured, and one that a draft suggests",
     "Failure": "programs of one file each, which share nothing",
     "Found": "a command of a script, a value of a secret: each is what its module finds",

@@ -56,6 +56,21 @@ class Networks:
             body={"Container": container, **endpoint},
         )
 
+    def host_addresses(self, network: str) -> list[str]:
+        """
+        Return the addresses of the engine's machine on a network. Docker 28 names a gateway of an
+        internal network whose address it gives to a container.
+        """
+        what = f"inspect the network {network}"
+        about = self._api.call("GET", f"/networks/{network}", what).json()
+        gateways = (one.get("Gateway") for one in (about.get("IPAM") or {}).get("Config") or ())
+        of_containers = {
+            one.get(f"IPv{version}Address", "").partition("/")[0]
+            for one in (about.get("Containers") or {}).values()
+            for version in (4, 6)
+        }
+        return [one for one in gateways if one and one not in of_containers]
+
     def networks(self, labels: Mapping[str, str | None]) -> list[NetworkInfo]:
         """
         Return the networks with all *labels*.

@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ...unpatched import modules
+from ...unpatched.clock import monotonic
 
 if TYPE_CHECKING:
     import socket
@@ -22,6 +23,9 @@ _CHUNK = 256 * 1024
 
 _STALLED = 30.0
 """Seconds after which a container that takes no input is given up."""
+
+_SETTLING = 1.0
+"""Seconds that the engine may take to pass on what was sent last, once the stream is closed."""
 
 _END = (0, b"")
 
@@ -90,6 +94,7 @@ class AttachedStream:
         self._sending = threading.Lock()
         self._receiving = threading.Lock()
         self._closed = False
+        self._sent = 0.0
         self._demultiplexer = Demultiplexer()
         self._pieces: Iterator[tuple[int, bytes]] = iter(())
 
@@ -98,6 +103,7 @@ class AttachedStream:
         Write all of *data* to standard input, not interleaved with other threads.
         """
         with self._sending:
+            self._sent = monotonic()
             try:
                 self._wire.sendall(data)
             except (OSError, ValueError):
@@ -134,6 +140,8 @@ class AttachedStream:
         End standard input and the connection, and wake threads that wait for it.
         """
         self._closed = True
+        if monotonic() - self._sent < _SETTLING:
+            self._settle()
         self._shut_down()
         # Both threads have been woken. Only now may the descriptor be used again.
         with self._sending, self._receiving:
@@ -141,6 +149,30 @@ class AttachedStream:
                 return
             self._drain()
             self._connection.close()
+
+    def _settle(self) -> None:
+        """
+        End standard input, and wait until the container has ended. Docker 28 drops the input that
+        it still has when the connection is closed.
+        """
+        try:
+            _socket.socket.shutdown(self._connection, _socket.SHUT_WR)
+            poll = _poll[0]()
+            poll.register(self._connection, select.POLLIN | getattr(select, "POLLRDHUP", 0))
+            deadline = monotonic() + _SETTLING
+            while (left := deadline - monotonic()) > 0:
+                events = poll.poll(left * 1000)
+                if not events or events[0][1] & ~select.POLLIN:
+                    return
+                # Output that nobody reads could keep the container from its end.
+                if self._receiving.acquire(blocking=False):
+                    try:
+                        if not _socket.socket.recv(self._connection, _CHUNK):
+                            return
+                    finally:
+                        self._receiving.release()
+        except (OSError, ValueError):
+            return
 
     def _shut_down(self) -> None:
         try:
