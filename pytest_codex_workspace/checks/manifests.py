@@ -30,6 +30,9 @@ _REQUIREMENT_FILES = re.compile(
     r"(^|/)((dev-|test-)?requirements[\w.-]*|constraints[\w.-]*)\.(txt|in)$|(^|/)requirements/[\w.-]+\.(txt|in)$"
 )
 _SETUP_ENTRY = re.compile(r"\s+[\"']?([A-Za-z][\w.-]*)(\[[^]]*\])?\s*([<>=~!;,\"'].*|@.*)?$")
+_JSON_KEY = re.compile(r'"([^"\\]+)"\s*:')
+_QUOTED = re.compile(r"[\"']([^\"'\n]+)[\"']")
+_TOML_KEY = re.compile(r"^[ \t]*[\"']?([\w.-]+)[\"']?[ \t]*=")
 _NODE_TABLES = ("dependencies", "devDependencies", "optionalDependencies")
 
 
@@ -133,8 +136,10 @@ def node_dependencies(tree: CommittedTree) -> Iterator[Dependency]:
     for path, text in tree.texts(tree.named("package.json")):
         data = json_of(text)
         for name in _NODE_TABLES:
-            for package, wanted in subtable(data, name).items():
-                line = json_line(text, name, str(package))
+            entries = subtable(data, name)
+            lines = _lines(text, _JSON_KEY, json_line(text, name)) if entries else {}
+            for package, wanted in entries.items():
+                line = lines.get(str(package), 1)
                 yield Dependency(str(package).lower(), str(wanted), path, line)
 
 
@@ -170,12 +175,13 @@ def _of_pyproject(data: Mapping[str, Any], path: str, text: str) -> Iterator[Dep
         subtable(data, "tool", "uv").get("dev-dependencies"),
         subtable(data, "tool", "pdm").get("dev-dependencies"),
     ]
+    lines = _lines(text, _QUOTED)
     for one in (each for found in lists for each in texts_of(found)):
-        yield from _requirement(one, path, line_of_text(text, one) or 1)
+        yield from _requirement(one, path, lines.get(one, 1))
     environments = subtable(data, "tool", "hatch", "envs")
     for name in environments:
         for one in texts_of(subtable(environments, name).get("dependencies")):
-            yield from _requirement(one, path, line_of_text(text, one) or 1)
+            yield from _requirement(one, path, lines.get(one, 1))
     poetry = subtable(data, "tool", "poetry")
     tables = [subtable(poetry, "dependencies"), subtable(poetry, "dev-dependencies")]
     groups = subtable(poetry, "group")
@@ -185,8 +191,9 @@ def _of_pyproject(data: Mapping[str, Any], path: str, text: str) -> Iterator[Dep
 
 
 def _of_table(found: Mapping[str, Any], path: str, text: str) -> Iterator[Dependency]:
+    lines = _lines(text, _TOML_KEY) if found else {}
     for name, wanted in found.items():
-        line = line_with(text, rf"^\s*[\"']?{re.escape(str(name))}[\"']?\s*=") or 1
+        line = lines.get(str(name), 1)
         version = wanted.get("version", "") if isinstance(wanted, Mapping) else wanted
         yield Dependency(_plain(str(name)), str(version), path, line)
 
@@ -196,6 +203,19 @@ def _requirement(text: str, path: str, line: int) -> Iterator[Dependency]:
     if found and not text.lstrip().startswith("-"):
         rest = re.sub(r"^\[[^]]*\]", "", text[found.end() :].strip()).strip()
         yield Dependency(_plain(found[1]), rest, path, line)
+
+
+def _lines(text: str, pattern: re.Pattern[str], first: int = 1) -> dict[str, int]:
+    """
+    Return the line of each text that *pattern* finds, from the line *first* on: in one pass, since
+    a manifest may have very many.
+    """
+    found: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if number >= first:
+            for one in pattern.finditer(without_comment(line)):
+                found.setdefault(one[1], number)
+    return found
 
 
 def _plain(name: str) -> str:

@@ -7,7 +7,8 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from functools import cached_property
+from itertools import islice, zip_longest
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -24,8 +25,14 @@ an installation; commands of tests; what a Makefile runs when it is read."""
 _LARGEST = 256 << 10
 """Characters of a script that are parsed. Larger ones have data inside."""
 
+_LONGEST_LINE = 4_000
+"""Characters of a line of a Makefile or justfile."""
+
 _MOST = 60
 """Scripts that are looked at."""
+
+_MOST_COMMANDS = 5_000
+"""Commands of a script that are looked at, and after how many no further script is."""
 
 _CONDITIONS = (["if"], ["elif"], ["while"], ["until"], ["!"])
 _GIVES_UP = frozenset({"exit", "return", "false", "die", "fail", "abort", "error", "fatal"})
@@ -86,7 +93,7 @@ class Found:
     tolerated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Script:
     """
     A text of commands.
@@ -121,7 +128,11 @@ class Script:
         """
         Yield the commands in the order of the text, those in others after them.
         """
-        yield from self._commands(self.pipelines, tolerated=False)
+        yield from self._every
+
+    @cached_property
+    def _every(self) -> tuple[Found, ...]:
+        return tuple(islice(self._commands(self.pipelines, tolerated=False), _MOST_COMMANDS))
 
     def _commands(self, pipelines: Sequence[Pipeline], *, tolerated: bool) -> Iterator[Found]:
         for pipeline, following in zip_longest(pipelines, pipelines[1:]):
@@ -205,6 +216,7 @@ class _Collector:
         self._found: dict[tuple[str | None, int | None], Script] = {}
         self._packages = {"": _Package(tree, "package.json")}
         self._makefile = _Makefile(tree)
+        self._commands = 0
 
     def collect(
         self, tests: Iterable[TestCommand], given: Mapping[Role, tuple[str, str]]
@@ -242,18 +254,12 @@ class _Collector:
         key = (script.path, script.first)
         if key in self._found or len(self._found) >= _MOST:
             return
-        text = script.text if len(script.text) <= _LARGEST else ""
-        script = Script(
-            script.path,
-            script.role,
-            script.text,
-            script.mode,
-            script.first,
-            script.one_line,
-            parse_script(text),
-        )
+        whole = len(script.text) <= _LARGEST and self._commands < _MOST_COMMANDS
+        pipelines = parse_script(script.text) if whole else []
+        script = replace(script, text=script.text[:_LARGEST], pipelines=pipelines)
         self._found[key] = script
         for found in script.commands():
+            self._commands += 1
             self._follow(script, found.command)
 
     def _follow(self, script: Script, command: ShellCommand) -> None:
@@ -312,6 +318,8 @@ class _Collector:
         path = next((one for one in ("justfile", "Justfile") if one in self._tree.files), "")
         inside = False
         for number, line in enumerate(self._tree.text(path).splitlines(), 1) if path else ():
+            if len(line) > _LONGEST_LINE:
+                continue
             if line[:1] not in (" ", "\t", ""):
                 inside = bool(re.match(rf"@?({'|'.join(_TEST_TARGETS)})\b[^=]*:(?!=)", line))
             elif inside and line.strip():
@@ -428,7 +436,9 @@ class _Makefile:
         self._recipes: dict[str, list[tuple[int, str]]] = {}
         self._needs: dict[str, list[str]] = {}
         targets: list[str] = []
-        for number, line in _joined(tree.text(self.path)):
+        for number, line in _joined(tree.text(self.path)[:_LARGEST]):
+            if len(line) > _LONGEST_LINE:
+                continue
             if line.startswith("\t"):
                 if command := line.strip().lstrip("@-+ "):
                     for one in targets:
@@ -436,7 +446,7 @@ class _Makefile:
                 continue
             if line.lstrip().startswith("#"):
                 continue
-            for found in _MAKE_SHELL.finditer(line):
+            for found in islice(_MAKE_SHELL.finditer(line), _MOST):
                 self.shells.append((number, _as_bash(_balanced(line, found.end()))))
             if (assigned := re.match(r"\w+\s*!=\s*(.+)", line)) is not None:
                 self.shells.append((number, _as_bash(assigned[1])))

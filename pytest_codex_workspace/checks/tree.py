@@ -15,6 +15,9 @@ _MOST_FILES = 2_000
 _MOST_BYTES = 48 << 20
 """What is read of one commit, small files that may be LFS pointers aside."""
 
+_MOST_LINES = 500_000
+"""Lines that are looked at. Each rule goes through them."""
+
 _ASIDE = frozenset(
     {"node_modules", "vendor", "third_party", "third-party", "fixtures", "testdata", "test-data"}
     | {"__fixtures__", "site-packages", "bower_components", "Pods", "examples", "templates"}
@@ -59,6 +62,7 @@ class CommittedTree:
         self.unread: set[str] = set()
         self._texts: dict[str, str] = {}
         self._bytes = 0
+        self._lines = 0
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_suffix: dict[str, list[str]] = defaultdict(list)
         for path, file in files.items():
@@ -112,6 +116,11 @@ class CommittedTree:
         contents = self.contents({self.files[path].blob for path in accepted})
         for path in accepted:
             content = contents.get(self.files[path].blob, b"")
+            self._lines += content.count(b"\n")
+            if self._lines > _MOST_LINES:
+                self._lines -= content.count(b"\n")
+                self.unread.add(path)
+                continue
             self._texts[path] = content.decode("utf-8-sig", "replace")
 
 

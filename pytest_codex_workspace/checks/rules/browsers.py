@@ -24,22 +24,22 @@ _PYTHON = frozenset(
     | {"undetected-chromedriver", "webdriver-manager", "selene", "nodriver", "dash-testing"}
 )
 _GRADLE_BROWSER = (
-    r"^(?!\s*//).*(org\.seleniumhq\.selenium|com\.microsoft\.playwright|com\.codeborne:selenide"
+    r"^(?![ \t]*//).*(org\.seleniumhq\.selenium|com\.microsoft\.playwright|com\.codeborne:selenide"
     r"|webdrivermanager)"
 )
 _OTHERS: Mapping[str, str] = {
-    "Gemfile": r"^\s*gem\s+[\"'](selenium-webdriver|cuprite|ferrum|webdrivers|watir|apparition"
+    "Gemfile": r"^[ \t]*gem\s+[\"'](selenium-webdriver|cuprite|ferrum|webdrivers|watir|apparition"
     r"|capybara-playwright-driver)[\"']",
     "pom.xml": r"<artifactId>\s*(selenium-java|selenium-chrome-driver|selenide|webdrivermanager"
     r"|playwright)\s*<",
     "build.gradle": _GRADLE_BROWSER,
     "build.gradle.kts": _GRADLE_BROWSER,
-    "go.mod": r"^\s*(?:require\s+)?(github\.com/(?:chromedp/chromedp|go-rod/rod|tebeka/selenium"
+    "go.mod": r"^[ \t]*(?:require\s+)?(github\.com/(?:chromedp/chromedp|go-rod/rod|tebeka/selenium"
     r"|playwright-community/playwright-go))\b",
     "composer.json": r"\"(laravel/dusk|symfony/panther|php-webdriver/webdriver"
     r"|facebook/webdriver)\"\s*:",
-    "Cargo.toml": r"^\s*(thirtyfour|fantoccini|headless_chrome|chromiumoxide)\s*[=.]",
-    "mix.exs": r"^[^#]*\{:(wallaby|hound)\b",
+    "Cargo.toml": r"^[ \t]*(thirtyfour|fantoccini|headless_chrome|chromiumoxide)\s*[=.]",
+    "mix.exs": r"^[^#\n]*\{:(wallaby|hound)\b",
 }
 """Libraries in other manifests, by the name of the file."""
 
@@ -101,14 +101,14 @@ def _drivers(repo: CheckedRepository) -> Iterator[tuple[str, str, int | None]]:
 
 _CONTAINERS: Mapping[str, str] = {
     "pom.xml": r"<groupId>\s*(org\.testcontainers)\s*<",
-    "build.gradle": r"^(?!\s*//).*(org\.testcontainers)",
-    "build.gradle.kts": r"^(?!\s*//).*(org\.testcontainers)",
-    "libs.versions.toml": r"^[^#]*(org\.testcontainers)",
-    "go.mod": r"^\s*(?:require\s+)?(github\.com/(?:testcontainers/testcontainers-go|ory/dockertest)"
-    r"(?:/v\d+)?)\b",
-    "Cargo.toml": r"^\s*(testcontainers[\w-]*)\s*[=.]",
-    "Gemfile": r"^\s*gem\s+[\"'](testcontainers[\w-]*)[\"']",
-    "mix.exs": r"^[^#]*\{:(testcontainers)\b",
+    "build.gradle": r"^(?![ \t]*//).*(org\.testcontainers)",
+    "build.gradle.kts": r"^(?![ \t]*//).*(org\.testcontainers)",
+    "libs.versions.toml": r"^[^#\n]*(org\.testcontainers)",
+    "go.mod": r"^[ \t]*(?:require\s+)?"
+    r"(github\.com/(?:testcontainers/testcontainers-go|ory/dockertest)(?:/v\d+)?)\b",
+    "Cargo.toml": r"^[ \t]*(testcontainers[\w-]*)\s*[=.]",
+    "Gemfile": r"^[ \t]*gem\s+[\"'](testcontainers[\w-]*)[\"']",
+    "mix.exs": r"^[^#\n]*\{:(testcontainers)\b",
 }
 _COMPOSE = re.compile(r"^(docker-)?compose([.-][\w.-]+)?\.ya?ml$")
 
@@ -142,7 +142,7 @@ def containers_of_tests(repo: CheckedRepository) -> Iterator[Finding]:
             seen.add(path)
             yield _needs_docker(f"{name} starts containers", path, line, "warning")
     for path, text in tree.texts(tree.named(".pre-commit-config.yaml")):
-        if line := line_with(text, r"^\s*(-\s+)?language:\s*docker(_image)?\b"):
+        if line := line_with(text, r"^[ \t]*(-\s+)?language:\s*docker(_image)?\b"):
             yield _needs_docker("a hook of pre-commit runs in a container", path, line, "warning")
     for path in (one for one in tree.files if _COMPOSE.match(one)):
         yield Finding.of(
@@ -207,7 +207,7 @@ def trust_stores(repo: CheckedRepository) -> Iterator[Finding]:
             yield _own_store(".NET", remedy, path, 1, "note")
     for name, what in (("Gemfile", "grpc"), ("composer.json", "grpc/grpc")):
         for path, text in tree.texts(tree.named(name)):
-            if line := line_with(text, rf"^[^#]*[\"']{what}[\"']"):
+            if line := line_with(text, rf"^[^#\n]*[\"']{what}[\"']"):
                 yield _own_store("gRPC", _GRPC, path, line, "note")
     for path in tree.named("gleam.toml")[:1]:
         yield _own_store("Gleam", "Download packages with `mix` or vendor them.", path, 1, "note")
@@ -235,7 +235,7 @@ def _of_rust(repo: CheckedRepository) -> Iterator[Finding]:
                     and any(one in ("rustls-tls", "rustls-tls-webpki-roots") for one in features)
                 )
                 if own:
-                    line = line_with(text, rf"^\s*(?:\[[\w.-]*dependencies\.)?{name}[\]\s=.]")
+                    line = line_with(text, rf"^[ \t]*(?:\[[\w.-]*dependencies\.)?{name}[\]\s=.]")
                     remedy = "Use the feature `rustls-tls-native-roots`, which reads SSL_CERT_FILE."
                     yield _own_store(f"{name} with rustls", remedy, path, line, "note")
 
@@ -256,7 +256,7 @@ def _of_jvm(repo: CheckedRepository) -> Iterator[Finding]:
             )
             yield _own_store("a JDK that is not the image's", remedy, script.path, found.line, None)
     for path, text in repo.tree.texts(repo.tree.named("settings.gradle", "settings.gradle.kts")):
-        if line := line_with(text, r"^(?!\s*//).*org\.gradle\.toolchains\.foojay-resolver"):
+        if line := line_with(text, r"^(?![ \t]*//).*org\.gradle\.toolchains\.foojay-resolver"):
             remedy = (
                 "Name a JDK that is there (11, 17, 21), or import the certificate into the one "
                 "that Gradle downloads."

@@ -31,6 +31,7 @@ __all__ = [
 
 _SHOWN = 5
 _TIMEOUT = 5.0
+_MOST_SUBMODULES = 200
 _MOST_SYNTAX = 12
 """Scripts whose syntax is checked: each costs a process."""
 
@@ -120,10 +121,10 @@ def _urls(clone: Clone, text: str) -> Iterator[tuple[str, str, int | None]]:
         *("config", "--file=-", "--no-includes", "-z", "--get-regexp", r"^submodule\..*\.url$"),
         input=text.encode("utf-8", "surrogateescape"),
     )
-    for entry in os.fsdecode(listed.stdout).split("\0"):
+    for entry in os.fsdecode(listed.stdout).split("\0")[:_MOST_SUBMODULES]:
         key, newline, url = entry.partition("\n")
         if newline:
-            at = re.search(rf"^\s*url\s*=\s*\"?{re.escape(url)}", text, re.MULTILINE)
+            at = re.search(rf"^[ \t]*url\s*=\s*\"?{re.escape(url)}", text, re.MULTILINE)
             line = text.count("\n", 0, at.end()) + 1 if at else None
             yield key.removeprefix("submodule.").removesuffix(".url"), url, line
 
@@ -219,7 +220,7 @@ def script_syntax(clone: Clone, repo: CheckedRepository) -> Iterator[Finding]:
     for script in scripts if bash else []:
         done = subprocess.run(
             [bash or "", "-n"],
-            input=script.text.replace("\r\n", "\n").encode(),
+            input=repo.tree.text(script.path or "").replace("\r\n", "\n").encode(),
             env={**clone.environ, "LC_ALL": "C"},
             capture_output=True,
             timeout=_TIMEOUT,

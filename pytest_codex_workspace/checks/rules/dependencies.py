@@ -33,7 +33,7 @@ _HOSTED = re.compile(r"git\+ssh://git@(github\.com|gitlab\.com|bitbucket\.org)/"
 """What npm writes for each dependency of such a host, and fetches over HTTPS."""
 
 _ABOUT = re.compile(
-    r"^\s*[\"']?(repository|homepage|sources?|source_url|url|documentation|issues|changelog|bugs"
+    r"^[ \t]*[\"']?(repository|homepage|sources?|source_url|url|documentation|issues|changelog|bugs"
     r"|tracker|issue-tracker|maintainer|download)[\w-]*[\"']?\s*[=:]",
     re.IGNORECASE,
 )

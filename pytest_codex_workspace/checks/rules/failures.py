@@ -22,7 +22,8 @@ _NOTICE = frozenset(
 """Programs that fail if they read nothing."""
 
 _SET_E = re.compile(
-    r"^(?:.*(?:;|&&)\s*)?\s*set\b(?:\s+[+-]?\w+)*?\s+-(?:[A-Za-z]*e[A-Za-z]*\b|[A-Za-z]*o\s+errexit\b)",
+    r"^(?:.*(?:;|&&)[ \t]*)?[ \t]*set\b(?:[ \t]+[+-]?\w+)*?[ \t]+"
+    r"-(?:[A-Za-z]*e[A-Za-z]*\b|[A-Za-z]*o[ \t]+errexit\b)",
     re.MULTILINE,
 )
 _SET = re.compile(r"([-+])[A-Za-z]*o")

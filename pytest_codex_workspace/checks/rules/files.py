@@ -63,6 +63,11 @@ def not_executable(repo: CheckedRepository) -> Iterator[Finding]:
     """
     files = repo.tree.files
     seen: set[str] = set()
+    if any(
+        "chmod" in found.command.words and not {"find", "xargs"}.isdisjoint(found.command.words)
+        for _, found in repo.commands()
+    ):
+        return
     made = {
         word.removeprefix("./")
         for _, found in repo.commands()

@@ -19,7 +19,7 @@ _NEEDS_REMOTE_OF_LFS = frozenset({"fetch", "pull", "push"})
 _REMOTE_CONFIGS = {
     "nx.json": re.compile(r'"(?:defaultBase|base)"\s*:\s*"((?:origin|upstream)/[^"]+)"'),
     "lerna.json": re.compile(r'"(?:since)"\s*:\s*"((?:origin|upstream)/[^"]+)"'),
-    "pyproject.toml": re.compile(r'^\s*compare[_-]branch\s*=\s*"((?:origin|upstream)/[^"]+)"'),
+    "pyproject.toml": re.compile(r'^[ \t]*compare[_-]branch\s*=\s*"((?:origin|upstream)/[^"]+)"'),
 }
 """Options of test tools that name a branch of a remote, by file."""
 
@@ -151,20 +151,19 @@ def commits(repo: CheckedRepository) -> Iterator[Finding]:
         return
     if any(_IDENTITY.search(one.text) for one in repo.preparing):
         return
-    for script, found in repo.commands():
-        if _IDENTITY.search(script.text):
-            continue
-        words = git_words(found.command)
-        if words and not found.tolerated and _commits(words):
-            yield Finding.of(
-                "git-identity",
-                f"git {words[0]} needs to know who you are, and nothing has told git",
-                "Codex has no user.name and user.email: git asks who you are, and fails.",
-                "Set them in the script: `git config user.email you@example.com` and `git config "
-                "user.name You`.",
-                path=script.path,
-                line=found.line,
-            )
+    for script in repo.scripts:
+        for found in () if _IDENTITY.search(script.text) else script.commands():
+            words = git_words(found.command)
+            if words and not found.tolerated and _commits(words):
+                yield Finding.of(
+                    "git-identity",
+                    f"git {words[0]} needs to know who you are, and nothing has told git",
+                    "Codex has no user.name and user.email: git asks who you are, and fails.",
+                    "Set them in the script: `git config user.email you@example.com` and `git "
+                    "config user.name You`.",
+                    path=script.path,
+                    line=found.line,
+                )
 
 
 def _commits(words: list[str]) -> bool:

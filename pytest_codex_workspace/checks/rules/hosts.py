@@ -43,7 +43,9 @@ def outside_presets(repo: CheckedRepository) -> Iterator[Finding]:
     """
     for path, text in repo.tree.texts([".pre-commit-config.yaml"]):
         for number, line in enumerate(text.splitlines(), 1):
-            found = re.match(r"\s*-?\s*repo:\s*[\"']?(https?://[^\s\"']+)", without_comment(line))
+            found = re.match(
+                r"[ \t]*(?:-[ \t]+)?repo:[ \t]*[\"']?(https?://[^\s\"']+)", without_comment(line)
+            )
             if found and (host := _outside(found[1])):
                 yield _host_finding(
                     f"a hook of pre-commit is downloaded from {host}", path, number, None
@@ -78,22 +80,22 @@ def outside_presets(repo: CheckedRepository) -> Iterator[Finding]:
 _INDEXES: Mapping[str, str] = {
     ".npmrc": r"^(?:@[\w-]+:)?registry\s*=\s*(\S+)",
     ".yarnrc": r"^registry\s+\"?([^\s\"]+)",
-    ".yarnrc.yml": r"^\s*npmRegistryServer:\s*[\"']?([^\s\"']+)",
-    "bunfig.toml": r"^\s*registry\s*=\s*\"([^\"]+)",
-    "pip.conf": r"^\s*(?:extra-)?index-url\s*=\s*(\S+)",
-    "Gemfile": r"^\s*source\s*\(?[\"'](http[^\"']+)",
+    ".yarnrc.yml": r"^[ \t]*npmRegistryServer:\s*[\"']?([^\s\"']+)",
+    "bunfig.toml": r"^[ \t]*registry\s*=\s*\"([^\"]+)",
+    "pip.conf": r"^[ \t]*(?:extra-)?index-url\s*=\s*(\S+)",
+    "Gemfile": r"^[ \t]*source\s*\(?[\"'](http[^\"']+)",
     "gradle-wrapper.properties": r"^distributionUrl\s*=\s*(\S+)",
     "maven-wrapper.properties": r"^(?:distribution|wrapper)Url\s*=\s*(\S+)",
-    "NuGet.config": r"<add\s[^>]*value=\"(http[^\"]+)",
-    "nuget.config": r"<add\s[^>]*value=\"(http[^\"]+)",
-    "pyproject.toml": r"^\s*(?:extra-)?(?:index-)?url\s*=\s*\"(http[^\"]+)\"(?=\s*$)",
-    "Pipfile": r"^\s*url\s*=\s*[\"'](http[^\"']+)",
+    "NuGet.config": r"<add\s[^>]{0,300}value=\"(http[^\"]+)",
+    "nuget.config": r"<add\s[^>]{0,300}value=\"(http[^\"]+)",
+    "pyproject.toml": r"^[ \t]*(?:extra-)?(?:index-)?url\s*=\s*\"(http[^\"]+)\"(?=\s*$)",
+    "Pipfile": r"^[ \t]*url\s*=\s*[\"'](http[^\"']+)",
     "composer.json": r"\"url\"\s*:\s*\"(https?:[^\"]+)",
 }
 """Addresses of package registries, by the name of the file."""
 
-_OF_PIP = re.compile(r"^\s*(?:--(?:extra-)?index-url|-i|--find-links|-f)[\s=]+(https?://\S+)")
-_SOURCES = re.compile(r"^\s*\[\[?(?:tool\.(?:uv\.index|poetry\.source|pdm\.source)|source)\]")
+_OF_PIP = re.compile(r"^[ \t]*(?:--(?:extra-)?index-url|-i|--find-links|-f)[\s=]+(https?://\S+)")
+_SOURCES = re.compile(r"^[ \t]*\[\[?(?:tool\.(?:uv\.index|poetry\.source|pdm\.source)|source)\]")
 _USUAL = re.compile(r"(^|\.)(pypi|pythonhosted|npmjs|debian|packagist)\.(org|com)$")
 """What Codex's lists name by the client, not by the host."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..clone import Clone
@@ -123,9 +125,16 @@ def sort_key(finding: Finding) -> tuple[int, str, str, int]:
     return level, finding.id, finding.path or "", finding.line or 0
 
 
-def _bounded(findings: Iterable[Finding]) -> Iterator[Finding]:
-    count: dict[str, int] = {}
+def _bounded(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """
+    Yield the first findings of each id. The last of many says how many more there are.
+    """
+    count = Counter(one.id for one in findings)
+    seen: Counter[str] = Counter()
     for one in findings:
-        count[one.id] = count.get(one.id, 0) + 1
-        if count[one.id] <= _MOST:
+        seen[one.id] += 1
+        more = count[one.id] - _MOST
+        if seen[one.id] < _MOST or (seen[one.id] == _MOST and not more):
             yield one
+        elif seen[one.id] == _MOST:
+            yield replace(one, what=f"{one.what} (and {more} more findings of this id)")

@@ -201,7 +201,7 @@ def _node(repo: CheckedRepository) -> Iterator[_Wish]:
     data = json_of(text)
     wanted: Any = subtable(data, "engines").get("node")
     if isinstance(wanted, str):
-        strict = re.search(r"^\s*engine-strict\s*=\s*true", _top(repo, ".npmrc"), re.MULTILINE)
+        strict = re.search(r"^[ \t]*engine-strict\s*=\s*true", _top(repo, ".npmrc"), re.MULTILINE)
         fails = bool(strict) or bool({"yarn.lock", "pnpm-lock.yaml"}.intersection(repo.tree.files))
         effect = (
             "The package manager refuses to install with another version."
@@ -241,11 +241,11 @@ def _python(repo: CheckedRepository) -> Iterator[_Wish]:
     refused = "pip, uv and Poetry refuse to install the project with another version."
     wanted = subtable(data, "project").get("requires-python")
     if isinstance(wanted, str):
-        line = line_with(text, r"^\s*requires-python\s*=") or 1
+        line = line_with(text, r"^[ \t]*requires-python\s*=") or 1
         yield _Wish("PYTHON", wanted, "pyproject.toml", line, "error", refused, "python")
     wanted = subtable(data, "tool", "poetry", "dependencies").get("python")
     if isinstance(wanted, str):
-        line = line_with(text, r"^\s*python\s*=") or 1
+        line = line_with(text, r"^[ \t]*python\s*=") or 1
         kind = "python" if _is_pep_440(wanted) else "npm"
         yield _Wish("PYTHON", wanted, "pyproject.toml", line, "error", refused, kind)
     for path in ("setup.cfg", "setup.py"):
@@ -302,7 +302,7 @@ def _rust_and_go(repo: CheckedRepository) -> Iterator[_Wish]:
     for group in (subtable(data, "package"), subtable(data, "workspace", "package")):
         wanted = group.get("rust-version")
         if isinstance(wanted, str):
-            line = line_with(text, r"^\s*rust-version\s*=")
+            line = line_with(text, r"^[ \t]*rust-version\s*=")
             effect = "cargo refuses to compile with an older version."
             yield _Wish("RUST", wanted, "Cargo.toml", line, "error", effect, "at-least")
     text = _top(repo, "go.mod")
@@ -334,7 +334,7 @@ def _ruby_and_php(repo: CheckedRepository) -> Iterator[_Wish]:
     if numbers_of(wanted):
         yield _Wish("RUBY", wanted, ".ruby-version", line, "warning", _NOT_USED)
     text = _top(repo, "Gemfile")
-    found = re.search(r"^\s*ruby\s*\(?\s*[\"']([^\"']+)[\"']", text, re.MULTILINE)
+    found = re.search(r"^[ \t]*ruby\s*\(?\s*[\"']([^\"']+)[\"']", text, re.MULTILINE)
     if found:
         number = text.count("\n", 0, found.start(1)) + 1
         exact = not re.match(r"[<>~=]", found[1])
@@ -374,9 +374,11 @@ def _java(repo: CheckedRepository) -> Iterator[_Wish]:
     for path in ("build.gradle", "build.gradle.kts"):
         text = _top(repo, path)
         found = re.search(
-            r"^(?!\s*//).*(?:JavaLanguageVersion\.of\(|jvmToolchain\(|JavaVersion\.VERSION_)\s*(\d+)",
-            text, re.MULTILINE,
-        )  # fmt: skip
+            r"^(?![ \t]*//).*"
+            r"(?:JavaLanguageVersion\.of\(|jvmToolchain\(|JavaVersion\.VERSION_)[ \t]*(\d+)",
+            text,
+            re.MULTILINE,
+        )
         if found:
             number = text.count("\n", 0, found.start(1)) + 1
             kind = "at-least" if "VERSION_" in found[0] else "prefix"
@@ -406,7 +408,7 @@ def _tools(repo: CheckedRepository) -> Iterator[_Wish]:
         for name, wanted in subtable(toml_of(text), "tools").items():
             versions = wanted if isinstance(wanted, list) else [wanted]
             if name in _TOOLS and versions and isinstance(versions[0], str):
-                at = line_with(text, rf"^\s*[\"']?{re.escape(name)}[\"']?\s*=")
+                at = line_with(text, rf"^[ \t]*[\"']?{re.escape(name)}[\"']?\s*=")
                 yield from _tool(name, versions[0], path, at)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..finding import Finding, Level
 from ..repository import CheckedRepository
@@ -43,6 +43,8 @@ _ON_PATH = re.compile(
     r"|/usr/s?bin|(^|=)/s?bin|\.nvm|mise/shims|node_modules/\.bin|^PATH=\$\{?PATH\}?$)"
 )
 """Folders that Codex's login shells have on PATH, or that the project's tools find themselves."""
+
+_MOST_EXPORTS = 100
 
 _OF_THE_SHELL = frozenset(
     {("conda", "activate"), ("mamba", "activate"), ("nvm", "use"), ("rvm", "use"), ("sdk", "use")}
@@ -94,32 +96,36 @@ def uses_of_docker(repo: CheckedRepository) -> Iterator[Finding]:
     """
     Find commands that need Docker.
     """
-    for script, found in repo.commands():
-        words = found.command.plain
-        name = found.command.name
-        if name not in _DOCKER or found.tolerated or _asks_for(script, name):
-            continue
-        needed = _NEEDS_WORD.get(name)
-        if needed is not None and not set(needed).intersection(words):
-            continue
-        if script.role == "make":
-            continue
-        yield Finding.of(
-            "docker",
-            f"`{' '.join(words[:2])}` needs Docker",
-            "There is no Docker in Codex's legacy containers: `command not found`. Builds of the "
-            "current generation had it.",
-            "Install what the tests need in the setup script, and start it with the tests; skip "
-            "tests of images with `command -v docker`.",
-            path=script.path,
-            line=found.line,
-        )
+    for script in repo.scripts:
+        asked = _asked_for(script) if script.role != "make" else frozenset()
+        for found in script.commands() if script.role != "make" else ():
+            words = found.command.plain
+            name = found.command.name
+            needed = _NEEDS_WORD.get(name, words)
+            if name not in _DOCKER or found.tolerated or name in asked:
+                continue
+            if set(needed).intersection(words):
+                yield Finding.of(
+                    "docker",
+                    f"`{' '.join(words[:2])}` needs Docker",
+                    "There is no Docker in Codex's legacy containers: `command not found`. Builds "
+                    "of the current generation had it.",
+                    "Install what the tests need in the setup script, and start it with the tests; "
+                    "skip tests of images with `command -v docker`.",
+                    path=script.path,
+                    line=found.line,
+                )
 
 
-def _asks_for(script: Script, name: str) -> bool:
-    return any(
-        one.command.name in ("command", "which", "type", "hash") and name in one.command.words
+def _asked_for(script: Script) -> frozenset[str]:
+    """
+    Return the words of commands that ask whether a program is there.
+    """
+    return frozenset(
+        word
         for one in script.commands()
+        if one.command.name in ("command", "which", "type", "hash")
+        for word in one.command.words
     )
 
 
@@ -128,6 +134,7 @@ def uses_of_sudo(repo: CheckedRepository) -> Iterator[Finding]:
     Find uses of sudo, which removes the variables of the proxy.
     """
     for script in repo.scripts:
+        asks = "sudo" in _asked_for(script)
         for found in script.commands():
             words = [one for one in found.command.words if one != "!"]
             if "sudo" not in words[:3] or found.command.name in ("echo", "printf", "command"):
@@ -136,7 +143,6 @@ def uses_of_sudo(repo: CheckedRepository) -> Iterator[Finding]:
             if any("=" not in one and one not in ("if", "then", "do", "{") for one in words[:at]):
                 continue
             keeps = any(one in ("-E", "--preserve-env") for one in words[at + 1 : at + 4])
-            asks = _asks_for(script, "sudo")
             yield Finding.of(
                 "sudo",
                 "`sudo` removes the variables that name the proxy and its certificate"
@@ -228,32 +234,31 @@ def lost_exports(repo: CheckedRepository) -> Iterator[Finding]:
                 line=found.line,
             )
         every = list(script.commands())
-        for index, found in enumerate(every):
-            for name, value in _exported(found):
-                if _OF_INSTALLERS.match(name) or (name == "PATH" and _ON_PATH.search(value)):
-                    continue
-                rest = every[index + 1 :]
-                last = all(one.command.name in _SAYS or not one.command.name for one in rest)
-                used = any(
-                    re.search(rf"\$\{{?{name}\b", word)
-                    for one in rest
-                    for word in one.command.words
-                )
-                if used and name != "PATH":
-                    continue
-                level: Level = "warning" if last or name == "PATH" else "note"
-                yield Finding.of(
-                    "export-lost",
-                    f"{name} is exported for the rest of the script only"
-                    + (", and nothing follows" if last else ""),
-                    "The setup script has a shell of its own: what it exports is gone when it "
-                    "ends; ~/.bashrc lasts.",
-                    f"Write it to ~/.bashrc (`echo 'export {name}=...' >>~/.bashrc`), or set it as "
-                    "a variable of the environment.",
-                    path=script.path,
-                    line=found.line,
-                    level=level,
-                )
+        busy = _last_that(every, _acts)
+        exported = [(i, one, *each) for i, one in enumerate(every) for each in _exported(one)]
+        for index, found, name, value in exported[:_MOST_EXPORTS]:
+            if _OF_INSTALLERS.match(name) or (name == "PATH" and _ON_PATH.search(value)):
+                continue
+            rest = every[index + 1 :]
+            last = index >= busy
+            used = any(
+                re.search(rf"\$\{{?{name}\b", word) for one in rest for word in one.command.words
+            )
+            if used and name != "PATH":
+                continue
+            level: Level = "warning" if last or name == "PATH" else "note"
+            yield Finding.of(
+                "export-lost",
+                f"{name} is exported for the rest of the script only"
+                + (", and nothing follows" if last else ""),
+                "The setup script has a shell of its own: what it exports is gone when it "
+                "ends; ~/.bashrc lasts.",
+                f"Write it to ~/.bashrc (`echo 'export {name}=...' >>~/.bashrc`), or set it as "
+                "a variable of the environment.",
+                path=script.path,
+                line=found.line,
+                level=level,
+            )
 
 
 def _lost_at_end(script: Script) -> Iterator[tuple[Found, str]]:
@@ -261,15 +266,31 @@ def _lost_at_end(script: Script) -> Iterator[tuple[Found, str]]:
     Yield the commands behind which nothing follows that needs them: they change the shell only.
     """
     every = list(script.commands())
-    for index, found in enumerate(every):
+    busy = _last_that(every, lambda one: _acts(one) and not _changes_shell(one))
+    for found in every[max(busy, 0) :]:
         words = found.command.plain
-        activates = words[:1] in (["source"], ["."]) and words[1:2] and "activate" in words[1]
-        changes = tuple(words[:2]) in _OF_THE_SHELL or words[:1] == ["alias"]
-        rest = every[index + 1 :]
-        if (activates or changes) and all(
-            one.command.name in _SAYS or not one.command.name for one in rest
-        ):
+        if _changes_shell(found):
             yield found, " ".join(words[:3])
+
+
+def _changes_shell(found: Found) -> bool:
+    words = found.command.plain
+    activates = words[:1] in (["source"], ["."]) and words[1:2] and "activate" in words[1]
+    return bool(activates) or tuple(words[:2]) in _OF_THE_SHELL or words[:1] == ["alias"]
+
+
+def _acts(found: Found) -> bool:
+    """
+    Check whether a command does something, and does not only say something.
+    """
+    return bool(found.command.name) and found.command.name not in _SAYS
+
+
+def _last_that(every: list[Found], matches: Callable[[Found], bool]) -> int:
+    """
+    Return the position of the last command that matches; -1 if none does.
+    """
+    return next((at for at in range(len(every) - 1, -1, -1) if matches(every[at])), -1)
 
 
 def _exported(found: Found) -> Iterator[tuple[str, str]]:
@@ -289,26 +310,25 @@ def left_running(repo: CheckedRepository) -> Iterator[Finding]:
     """
     for script in repo.preparing:
         every = list(script.commands())
+        stopped = _last_that(every, _stops)
+        ended = max(stopped, _last_that(every, lambda one: one.command.name in _ENDS))
+        # Of a script that gives its own output away, nothing holds it.
+        away = any(_gives_away(one) for one in every if one.command.words == ["exec"])
         for index, found in enumerate(every):
             if found.pipeline.commands[-1] is not found.command:
                 continue
-            rest = every[index + 1 :]
             if found.pipeline.ends == "&":
-                yield from _background(script, found, rest)
-            elif _starts(found) and not any(_stops(one) for one in rest):
+                if index >= ended:
+                    yield _background(script, found, holds=not (away or _gives_away(found)))
+            elif _starts(found) and index >= stopped:
                 yield _left_behind(script, found, found.command.name, level=None)
 
 
-def _background(script: Script, found: Found, rest: list[Found]) -> Iterator[Finding]:
-    if any(one.command.name in _ENDS or _stops(one) for one in rest):
-        return
-    # Of a script that gives its own output away, nothing holds it.
-    away = any(_gives_away(one) for one in script.commands() if one.command.words == ["exec"])
+def _background(script: Script, found: Found, *, holds: bool) -> Finding:
     name = " ".join(found.command.plain[:3]) or "a subshell"
     if found.command.plain[:1] in (["}"], ["done"], ["fi"]):
         name = "a group of commands"
-    level: Level | None = None if away or _gives_away(found) else "error"
-    yield _left_behind(script, found, name, level=level)
+    return _left_behind(script, found, name, level="error" if holds else None)
 
 
 def _gives_away(found: Found) -> bool:

@@ -206,7 +206,7 @@ def _of_python(repo: CheckedRepository) -> Iterator[_Use]:
         }
         found: dict[str, tuple[_Tool, int | None]] = {}
         if "setuptools-scm" in names and _scm_sets_version(data):
-            line = line_with(text, r"^\s*\[tool\.setuptools[-_]scm\]") or line_of_text(
+            line = line_with(text, r"^[ \t]*\[tool\.setuptools[-_]scm\]") or line_of_text(
                 text, names["setuptools-scm"]
             )
             found["scm"] = (_SETUPTOOLS_SCM, line)
@@ -214,12 +214,14 @@ def _of_python(repo: CheckedRepository) -> Iterator[_Use]:
             if name in names and not (name == "hatch-vcs" and not _hatch_uses_vcs(data)):
                 found[name] = (tool, line_of_text(text, names[name]))
         if "versioneer" in names or "versioneer" in subtable(data, "tool"):
-            line = line_with(text, r"^\s*\[tool\.versioneer\]") or line_of_text(text, "versioneer")
+            line = line_with(text, r"^[ \t]*\[tool\.versioneer\]") or line_of_text(
+                text, "versioneer"
+            )
             found["versioneer"] = (_VERSIONEER, line)
         if subtable(data, "tool", "pdm", "version").get("source") == "scm":
-            found["pdm"] = (_PDM, line_with(text, r"^\s*source\s*=\s*[\"']scm"))
+            found["pdm"] = (_PDM, line_with(text, r"^[ \t]*source\s*=\s*[\"']scm"))
         if subtable(data, "tool", "poetry-dynamic-versioning").get("enable") is True:
-            line = line_with(text, r"^\s*\[tool\.poetry-dynamic-versioning\]")
+            line = line_with(text, r"^[ \t]*\[tool\.poetry-dynamic-versioning\]")
             found["poetry-dynamic-versioning"] = (_PYTHON["poetry-dynamic-versioning"], line)
         provider = subtable(data, "tool", "scikit-build", "metadata", "version").get("provider")
         if provider == "scikit_build_core.metadata.setuptools_scm":
@@ -287,7 +289,7 @@ def _of_cargo(repo: CheckedRepository) -> Iterator[_Use]:
         )
         names = {name for one in tables for name in one}
         for name in sorted(names.intersection(_CARGO)):
-            line = line_with(text, rf"^\s*(?:\[[\w.-]*dependencies\.)?{re.escape(name)}[\]\s=.]")
+            line = line_with(text, rf"^[ \t]*(?:\[[\w.-]*dependencies\.)?{re.escape(name)}[\]\s=.]")
             yield _CARGO[name], path, line, None
 
 
@@ -299,12 +301,13 @@ def _of_java(repo: CheckedRepository) -> Iterator[_Use]:
     )  # fmt: skip
     for path, text in tree.texts(gradle):
         for pattern, tool in _GRADLE.items():
-            if line := line_with(text, rf"^(?!\s*(?://|#)).*\b(?:{pattern})\b"):
+            if line := line_with(text, rf"^(?![ \t]*(?://|#)).*\b(?:{pattern})\b"):
                 yield tool, path, line, None
     for path, text in tree.texts(tree.named("pom.xml", "extensions.xml")):
         for pattern, tool in _MAVEN.items():
             if line := line_with(text, rf"<artifactId>\s*{pattern}\s*<"):
-                yield tool, path, line, None
+                # That one only writes what it finds into a file.
+                yield tool, path, line, "note" if tool.name == "git-commit-id" else None
     for path, text in tree.texts(tree.named("plugins.sbt")):
         for number, line_text in enumerate(text.splitlines(), 1):
             found = _SBT.search(line_text.partition("//")[0])
@@ -317,10 +320,12 @@ def _of_dotnet(repo: CheckedRepository) -> Iterator[_Use]:
     named = tree.named("Directory.Build.props", "Directory.Packages.props")
     for path, text in tree.texts([*tree.suffixed(".csproj", ".fsproj", ".vbproj"), *named]):
         for name, tool in _DOTNET.items():
-            if line := line_with(text, rf"<PackageReference\s+[^>]*Include=\"{re.escape(name)}\""):
+            if line := line_with(
+                text, rf"<PackageReference[ \t]+[^>\n]{{0,300}}Include=\"{re.escape(name)}\""
+            ):
                 yield tool, path, line, None
     for path in tree.named("GitVersion.yml", "GitVersion.yaml"):
-        if not line_with(tree.text(path), r"^\s*next-version\s*:"):
+        if not line_with(tree.text(path), r"^[ \t]*next-version\s*:"):
             yield _DOTNET["GitVersion.MsBuild"], path, 1, None
 
 
@@ -365,6 +370,10 @@ def _uses_tags(found: Found) -> str:
         plain = plain[1:]
     if plain and plain[0] in _COMMANDS and "--snapshot" not in plain and "--version" not in plain:
         return f"`{plain[0]}` finds no tags"
+    if plain[:1] == ["lerna"] and (
+        {"changed", "version", "publish", "diff"}.intersection(plain[1:2]) or "--since" in plain
+    ):
+        return f"`{' '.join(plain[:2])}` compares with the last tag"
     if plain[1:3] in (["-m", "setuptools_scm"], ["-m", "hatchling"]) and plain[2] != "hatchling":
         return "`python -m setuptools_scm` finds no tags"
     return ""

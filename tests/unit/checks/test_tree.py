@@ -41,6 +41,17 @@ def test_large_files_are_not_read(monkeypatch):
     assert {"b", "c"} == tree.unread
 
 
+def test_many_lines_are_not_read(monkeypatch):
+    """
+    Each rule goes through all of them.
+    """
+    monkeypatch.setattr(module, "_MOST_LINES", 5)
+    tree = memory_tree({"a": "\n" * 3, "b": "\n" * 4, "c": "\n\n"})
+
+    assert ["a", "c"] == [path for path, _ in tree.texts(["a", "b", "c"])]
+    assert {"b"} == tree.unread
+
+
 def test_many_files_are_not_read(monkeypatch):
     """
     A repository cannot make the check read without end.

@@ -36,6 +36,8 @@ def test_line_endings():
         ("chmod -R +x tools/\ntools/x.sh", False),
         ("chmod +x tools/*.sh\ntools/x.sh", False),
         ("./made/by/make", False),
+        ("git ls-files '*.sh' | xargs chmod +x\ntools/x.sh", False),
+        ("find . -name '*.sh' -exec chmod +x {} +\ntools/x.sh", False),
         ("./ok.sh", False),
     ],
 )

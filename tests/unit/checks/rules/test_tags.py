@@ -179,6 +179,8 @@ def test_what_gives_a_version(variables, setup):
         ("npx semantic-release --dry-run", "warning"),
         ("python -m setuptools_scm", "warning"),
         ("dotnet-gitversion", "warning"),
+        ("npx lerna changed", "warning"),
+        ("lerna run test --since", "warning"),
         ("goreleaser build", "warning"),
     ],
 )
@@ -198,6 +200,7 @@ def test_commands_that_need_tags(text, level):
         "if git describe; then true; fi",
         "git log --oneline 1.txt",
         "echo git describe",
+        "npx lerna run test",
         "goreleaser build --snapshot",
         "npm install foo@1.2.3",
     ],
