@@ -16,6 +16,7 @@ import pytest
 from ..checks.finding import CHECKS, Finding
 from ..errors import CodexWorkspaceError
 from ..session import Session
+from ..text.option_names import spell_option
 from .check import Conformance
 
 
@@ -34,7 +35,7 @@ def codex_outcome(request: pytest.FixtureRequest) -> Conformance | CodexWorkspac
 
     session: Session = request.getfixturevalue("_codex_session")
     if session.config.repo is None:
-        pytest.skip("no repository to check: give --codex-repo=PATH")
+        pytest.skip(f"no repository to check: give {spell_option('repo', 'PATH')}")
     try:
         return check_everything(session)
     except CodexWorkspaceError as error:
