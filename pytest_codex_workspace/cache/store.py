@@ -205,6 +205,23 @@ class LayerStore:
                 self._known[recipe.name] = replace(layer, made=False)
             return layer
 
+    def rebuild(self, recipe: Recipe) -> Layer:
+        """
+        Build the layer of *recipe* now, in place of one that is there.
+
+        Raises:
+            CacheMiss: it is a setup layer, and the cache mode is `require`.
+        """
+        with self._lock:
+            if self._config.cache == "off":
+                return self._build(recipe)
+            lock = cache_dir() / "locks" / f"{recipe.name}.lock"
+            with machine_lock(lock, f"the {recipe.kind} image {recipe.key}", self._output.note):
+                layer = self._build(recipe)
+            self._failed.pop(recipe.name, None)
+            self._known[recipe.name] = replace(layer, made=False)
+            return layer
+
     def forget_missing(self) -> bool:
         """
         Forget layers whose images were removed from the engine, so that they

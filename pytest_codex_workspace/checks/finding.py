@@ -69,7 +69,35 @@ READ: tuple[CheckInfo, ...] = (
 )
 """What is found by reading the commit, without an engine."""
 
-RUN: tuple[CheckInfo, ...] = ()
+RUN: tuple[CheckInfo, ...] = (
+    CheckInfo("setup-fails", "error", "Setup fails"),
+    CheckInfo("resume-fails", "error", "Resuming at a newer commit fails"),
+    CheckInfo("time-limit", "warning", "A script takes too long"),
+    CheckInfo("out-of-memory", "error", "The memory of the workspace does not suffice"),
+    CheckInfo("prompt-unanswered", "warning", "A question was asked that nobody answers"),
+    CheckInfo("output-held", "error", "A process keeps the output of its script open"),
+    CheckInfo("server-lost", "warning", "A server is gone in the agent phase"),
+    CheckInfo("process-lost", "note", "A process is gone in the agent phase"),
+    CheckInfo("service-fails", "error", "A declared service does not start"),
+    CheckInfo("setup-repeat", "warning", "Setup fails on its own result"),
+    CheckInfo("setup-differs", "note", "A second setup has another result"),
+    CheckInfo("tracked-changes", "warning", "A script changes tracked files"),
+    CheckInfo("untracked-files", "note", "A script leaves files that git does not ignore"),
+    CheckInfo("plain-http", "warning", "Plain HTTP is used"),
+    CheckInfo("websocket", "warning", "A WebSocket is used"),
+    CheckInfo("not-https", "warning", "A connection is not HTTPS on port 443"),
+    CheckInfo("direct-lookup", "warning", "A program ignores the proxy"),
+    CheckInfo("distrusted-certificate", "warning", "A program distrusts the proxy's certificate"),
+    CheckInfo("blocked-request", "warning", "A request of a script was refused"),
+    CheckInfo("unreachable-host", "note", "A host could not be reached"),
+    CheckInfo("setup-hosts", "note", "Setup needs hosts outside of Codex's presets"),
+    CheckInfo("tests-fail", "error", "The project's tests fail in the agent phase"),
+    CheckInfo("tests-network", "error", "The project's tests need the network"),
+    CheckInfo("tests-unknown", "note", "No test command was found"),
+    CheckInfo("variable-lost", "warning", "A variable that setup exported is missing"),
+    CheckInfo("login-shell", "note", "A program is on PATH in login shells only"),
+    CheckInfo("secret-on-disk", "error", "A secret is left on the disk"),
+)
 """What is found by running the repository in a workspace."""
 
 CHECKS: Mapping[str, CheckInfo] = MappingProxyType({one.id: one for one in (*READ, *RUN)})

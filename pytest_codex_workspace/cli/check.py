@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..codex import CONFIG_FILE
 from ..errors import CodexWorkspaceError, ConfigError
 from ..text.phrases import counted
 from .exit_codes import FAILED
@@ -30,8 +32,12 @@ _CHECK = """\
 Find what will not work in Codex.
 
 The commit is read: its scripts, the files of its package managers and its git
-settings. Each finding has a file and a line, what Codex would do, and a remedy.
-docs/checks.md explains each kind of finding by its id.
+settings. Then it runs: setup in a clean workspace, and again on the result;
+resuming at a newer commit; and the project's own tests, offline unless --network
+is something else than its default. docs/conformance.md has more about the runs.
+
+Each finding has a file and a line where there is one, what Codex would do, and a
+remedy. docs/checks.md explains each kind of finding by its id.
 
 A finding is an error (it will not work), a warning (it may not) or a note. A
 repository silences findings by id, with a reason, in .codex-workspace.yaml:
@@ -72,17 +78,33 @@ def parts(*, reads_only: bool) -> list[Part]:
 
 def _read(config: Config, _: Output) -> Iterable[Finding]:
     from ..checks.rules.read import read_repository
+    from ..checks.scripts import TestCommand
 
+    tests = [TestCommand(config.test_command, CONFIG_FILE)] if config.test_command else []
     return read_repository(
         config.repo or Path(),
         config.rev,
         os.environ,
         variables=config.env,
+        tests=tests,
         given=config.scripts.by_role,
     )
 
 
-_PARTS: tuple[tuple[Part, bool], ...] = ((_read, False),)
+def _run(config: Config, output: Output) -> Iterable[Finding]:
+    from ..conformance.check import check_repository
+    from ..session import Session
+
+    # A check sets the repository up in any case.
+    mode = "auto" if config.cache == "require" else config.cache
+    with Session(replace(config, cache=mode), output) as session:
+        outcome = check_repository(session)
+    for line in outcome.lines():
+        output.note(line)
+    return outcome.findings
+
+
+_PARTS: tuple[tuple[Part, bool], ...] = ((_read, False), (_run, True))
 """All parts, each with whether it runs the repository."""
 
 
@@ -112,7 +134,7 @@ def register(commands: Commands) -> None:
     )
     action = parser.add_argument("--sarif", metavar="FILE", help="also write SARIF 2.1.0 to FILE")
     complete_with(action, paths="files")
-    add_options(parser, (*RUN_OPTIONS, "silence"))
+    add_options(parser, (*RUN_OPTIONS, "silence", "test-command"))
     add_json(parser)
 
 
@@ -170,18 +192,23 @@ def _checked(arguments: argparse.Namespace, repo: Path) -> CheckedTarget:
     from ..checks.silence import silenced
     from ..projection.repository import find_commit
 
+    findings: list[Finding] = []
+    top, commit, failure = repo, "", ""
+    reasons: Mapping[str, str] = {}
     try:
         config = config_of(argparse.Namespace(**{**vars(arguments), "repo": str(repo)}))
+        reasons = config.silence
         found = find_commit(repo, config.rev, environ=os.environ)
+        top, commit = found.top, found.id
         output = output_of(arguments, config.output)
-        findings: list[Finding] = []
         for part in parts(reads_only=arguments.reads_only):
             findings += part(config, output)
-        marked = sorted(silenced(findings, config.silence), key=sort_key)
-        return CheckedTarget(found.top, found.id, marked)
     except CodexWorkspaceError as error:
+        # What was found by reading counts, also where no engine answers.
+        failure = str(error)
         print(f"codex-workspace: {repo}: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
-        return CheckedTarget(repo, "", (), str(error))
+    marked = sorted(silenced(findings, reasons), key=sort_key)
+    return CheckedTarget(top, commit, marked, failure)
 
 
 def _print(arguments: argparse.Namespace, target: CheckedTarget, *, named: bool) -> None:
@@ -198,7 +225,7 @@ def _print(arguments: argparse.Namespace, target: CheckedTarget, *, named: bool)
     if print_event(arguments, "repository", **shown, failure=target.failure or None):
         return
     if target.failure:
-        show("not checked")
+        show("not run" if target.findings else "not checked")
     elif not target.findings:
         show("nothing found that does not work in Codex")
     elif named:

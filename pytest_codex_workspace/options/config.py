@@ -42,14 +42,13 @@ class Config:
     """
     A checked set of options.
 
-    `repo` is `None` if none was given; `secret` has names only, `network_secret` hosts by
-    name; a policy is a
-    name, a path or a mapping of fields; durations are in seconds, sizes in bytes;
-    `git_depth` is `None` for all; `silence` has the reason for each id; `started` is the
-    start of the run in seconds since the epoch; with `renew_cassette`, recording first
-    removes earlier requests of the setup scripts from the cassette; `setup_script` and
-    `maintenance_script` have been read; `services` are in the order in which they start;
-    `notes` are lines to show about the repository's file.
+    `repo` is `None` if none was given; `secret` has names only, `network_secret`
+    hosts by name; a policy is a name, a path or a mapping of fields; `silence` has the
+    reason for each id; durations are in seconds, sizes in bytes; `git_depth` is `None` for
+    all; `started` is the start of the run in seconds since the epoch; `setup_script` and
+    `maintenance_script` have been read; with `renew_cassette`, recording first removes earlier
+    requests of the setup scripts from the cassette; `services` are in the order in which
+    they start; `notes` are lines to show about the repository's file.
     """
 
     repo: Path | None = None
@@ -59,6 +58,7 @@ class Config:
     image: str = "universal"
     env: Mapping[str, str] = field(default_factory=dict)
     silence: Mapping[str, str] = field(default_factory=dict)
+    test_command: str = ""
     secret: tuple[str, ...] = ()
     network_secret: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     setup_script: ScriptText | None = None

@@ -134,6 +134,15 @@ OPTIONS: tuple[Option, ...] = (
         from_file="free",
     ),
     Option(
+        "test-command",
+        "COMMAND",
+        "",
+        "command of the project's own tests, for `codex-workspace check`; by default, it is taken "
+        "from files such as package.json",
+        place="check.test",
+        from_file="free",
+    ),
+    Option(
         "silence",
         "ID=REASON",
         "",

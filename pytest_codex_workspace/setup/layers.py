@@ -35,7 +35,7 @@ from ..workspace.result import ExecResult
 from .keys import clean_parts, ready_parts, setup_parts
 from .records import Record, Records
 from .runtime_notes import RuntimeNotes
-from .scripts import ScriptRunner
+from .scripts import ScriptRun, ScriptRunner
 from .spec import WorkspaceSpec
 
 __all__ = ["LayerBuilder"]
@@ -175,16 +175,37 @@ class LayerBuilder:
 
     @contextmanager
     def _build_ready(self, spec: WorkspaceSpec, below: Layer | None) -> Iterator[Build]:
-        snapshot, setup = spec.snapshot, _layer_of(below)
+        setup = _layer_of(below)
         with self._container(setup.image, spec, "resume") as running:
             # Read before anything else runs here, and written again: the record of the
             # setup is not for other scripts to change.
             record = self.records.read(setup, running)
-            if setup.head != snapshot.head:
-                self._project(running, spec, sync=True)
+            self.bring_to(running, spec, setup)
             if spec.resumes:
                 record = replace(record, resume=self._runner.run(running, "resume", spec))
             yield self._finish(running, record)
+
+    def bring_to(self, running: Running, spec: WorkspaceSpec, setup: Layer) -> None:
+        """
+        Bring a container of the layer *setup* to the commit, as Codex does before it resumes.
+
+        Raises:
+            ProjectionError: the commit cannot be checked out.
+        """
+        if setup.head != spec.snapshot.head:
+            self._project(running, spec, sync=True)
+
+    def setup_from(self, running: Running, spec: WorkspaceSpec, run: ScriptRun) -> Recipe:
+        """
+        Return the recipe of the setup layer whose files are those of *running*, a container in
+        which `setup-script.sh` has run and that is settled. It goes on to live.
+        """
+
+        @contextmanager
+        def build(_below: Layer | None) -> Iterator[Build]:
+            yield self._finish(running, Record(run), run.log_path)
+
+        return replace(self.setup(spec), build=build)
 
     @contextmanager
     def _container(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -163,6 +163,51 @@ class WorkspaceStarter:
         for layer in self._ensure(spec, "ready" if cached else "clean"):
             if layer.made:
                 self._ahead.add(layer.image)
+
+    def launch_clean(self, spec: WorkspaceSpec) -> Running:
+        """
+        Start a container of the clean layer for setup, in which no script has run.
+
+        Raises:
+            CodexWorkspaceError: the layer could not be built or started.
+        """
+        return self._launch(spec, "clean", "setup").running
+
+    def resume(
+        self, spec: WorkspaceSpec, setup: Layer, ended: Callable[[Running], object]
+    ) -> StartedWorkspace:
+        """
+        Start a workspace from *setup* as Codex resumes: go to the commit, and run
+        `setup-from-cache-script.sh` in the workspace itself. No layer is made of it.
+
+        Args:
+            spec: what it is made of.
+            setup: the setup layer.
+            ended: called when the script has ended, with the processes that it has left.
+
+        Raises:
+            CodexWorkspaceError: the workspace could not be started, or the script failed.
+        """
+        running = self._launcher.launch(
+            setup.image,
+            spec.variables,
+            "resume",
+            policy=spec.policy_in("resume"),
+            cwd=spec.project,
+            cassette=spec.cassette_in("resume"),
+        )
+        launched = _Launched(running, (setup,), setup_ran=True)
+        with self._stopped_on_error(launched):
+            self._builder.bring_to(running, spec, setup)
+            run = self._runner.run(running, "resume", spec) if spec.resumes else None
+            ended(running)
+            running.channel.kill_all()
+            self._launcher.enter(running, "test", spec.policy, spec.cassette)
+            history = _History(None, run, run.log_path if run else None)
+            head = replace(setup, head=spec.snapshot.head)
+            launched = replace(launched, layers=(head,))
+            result = _result(spec, setup.key, "miss", history)
+            return self._started(spec, "ready", launched, result)
 
     def _start_clean(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
         launched = self._launch(spec, "clean")

@@ -290,3 +290,27 @@ def test_lines_of_a_finding():
         "error    docker  f:1: a", "         b", "         In Codex: c.", "         Remedy: r.",
     ] == list(check.finding_text(finding, coloured=False))  # fmt: skip
     assert next(iter(check.finding_text(finding, coloured=True))).startswith("\x1b[31;1merror")
+
+
+def test_what_was_read_counts_where_no_engine_answers(make, capsys):
+    """
+    The findings of the commit are shown, and the repository was not run.
+    """
+    code = main(["check", str(make("shop", BROKEN).path)])
+
+    printed, errors = capsys.readouterr()
+    assert 125 == code
+    assert "error    git-remote" in printed
+    assert "\nnot run\n" in printed
+    assert "EngineUnavailable" in errors
+
+
+def test_the_command_of_the_tests_is_read_with_the_repository(make, run):
+    """
+    The rules look at it as at any other script.
+    """
+    file = "check:\n  test: docker compose up -d && make check\n"
+
+    _, printed, _ = run(make("shop", {"a": "1", FILE: file}).path)
+
+    assert "error    docker" in printed

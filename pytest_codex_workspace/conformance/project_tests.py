@@ -1,0 +1,174 @@
+"""How a project's own tests are run: as configured, or as its files suggest."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..codex import SETUP
+
+__all__ = ["ProjectTests", "detect_tests"]
+
+Read = Callable[[str], str]
+"""Returns the text of a file; empty if it cannot be read."""
+
+_TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
+_MAKE_TARGET = re.compile(r"^test\s*:(?!=)", re.MULTILINE)
+_NO_TESTS = "no test specified"
+_PYTEST = "python -m pytest"
+_VENV = ("{dir}/bin/python -m pytest", ".venv", "venv")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectTests:
+    """
+    The command of a project's tests.
+
+    Attributes:
+        command: text for a bash login shell, in the project directory.
+        source: where it is from: `.codex-workspace.yaml`, or the file that suggests it.
+        places: further commands by a path in the workspace: if the path exists, its command is
+            run in place of `command`.
+    """
+
+    command: str
+    source: str
+    places: tuple[tuple[str, str], ...] = ()
+
+    def command_in(self, exists: Callable[[str], bool]) -> str:
+        """
+        Return the command for a workspace, of which *exists* tells whether it has a path.
+        """
+        return next((command for path, command in self.places if exists(path)), self.command)
+
+
+def detect_tests(files: Collection[str], read: Read) -> ProjectTests | None:
+    """
+    Return how the tests of a project are run, as far as its files tell.
+
+    Args:
+        files: paths of all files of the commit.
+        read: returns the text of one of them.
+    """
+    names = set(files)
+    return next(_candidates(names, read), None)
+
+
+def _candidates(names: set[str], read: Read) -> Iterator[ProjectTests]:
+    yield from _python(names, read)
+    yield from _node(names, read)
+    if "Cargo.toml" in names:
+        yield ProjectTests("cargo test", "Cargo.toml")
+    if "go.mod" in names:
+        yield ProjectTests("go test ./...", "go.mod")
+    yield from _java(names)
+    yield from _ruby(names)
+    yield from _php(names, read)
+    for name in ("GNUmakefile", "makefile", "Makefile"):
+        if name in names and _MAKE_TARGET.search(read(name)):
+            yield ProjectTests("make test", name)
+    if "tox.ini" in names:
+        yield ProjectTests("tox", "tox.ini")
+    if "noxfile.py" in names:
+        yield ProjectTests("nox", "noxfile.py")
+
+
+def _python(names: set[str], read: Read) -> Iterator[ProjectTests]:
+    project = names & {"pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini"}
+    if not project and not any(name.startswith("requirements") for name in names):
+        return
+    source = _pytest_source(names, read)
+    if not source:
+        return
+    command = _PYTEST
+    script = read(SETUP) if SETUP in names else ""
+    for tool in ("uv", "poetry", "pdm"):
+        # A lock file tells what contributors use; what setup does not install cannot run here.
+        if f"{tool}.lock" in names and (not script or re.search(rf"\b{tool}\b", script)):
+            command = f"{tool} run pytest"
+            break
+    form, *folders = _VENV
+    places = tuple((f"{one}/bin/pytest", form.format(dir=one)) for one in folders)
+    yield ProjectTests(command, source, places)
+
+
+def _pytest_source(names: set[str], read: Read) -> str:
+    """
+    Return the file that says that pytest runs the tests; empty if none does.
+    """
+    for name in ("pytest.ini", ".pytest.ini", "conftest.py"):
+        if name in names:
+            return name
+    tool = _table(_toml(read("pyproject.toml")) if "pyproject.toml" in names else {}, "tool")
+    if "pytest" in tool:
+        return "pyproject.toml"
+    for name, section in (("setup.cfg", "[tool:pytest]"), ("tox.ini", "[pytest]")):
+        if name in names and section in read(name):
+            return name
+    return next((name for name in sorted(names) if _TEST_FILE.search(name)), "")
+
+
+def _node(names: set[str], read: Read) -> Iterator[ProjectTests]:
+    if "package.json" not in names:
+        return
+    script = _table(_json(read("package.json")), "scripts").get("test")
+    if not isinstance(script, str) or not script.strip() or _NO_TESTS in script:
+        return
+    managers = (
+        ("pnpm-lock.yaml", "pnpm test"),
+        ("yarn.lock", "yarn test"),
+        ("bun.lock", "bun run test"),
+        ("bun.lockb", "bun run test"),
+    )
+    command = next((command for lock, command in managers if lock in names), "npm test")
+    yield ProjectTests(command, "package.json")
+
+
+def _java(names: set[str]) -> Iterator[ProjectTests]:
+    if "pom.xml" in names:
+        yield ProjectTests("./mvnw -B -o test" if "mvnw" in names else "mvn -B -o test", "pom.xml")
+    for name in ("build.gradle", "build.gradle.kts"):
+        if name in names:
+            program = "./gradlew" if "gradlew" in names else "gradle"
+            yield ProjectTests(f"{program} --offline test", name)
+
+
+def _ruby(names: set[str]) -> Iterator[ProjectTests]:
+    start = "bundle exec " if "Gemfile" in names else ""
+    if ".rspec" in names or any(name.startswith("spec/") for name in names):
+        yield ProjectTests(f"{start}rspec", ".rspec" if ".rspec" in names else "spec/")
+    elif "Rakefile" in names and ("Gemfile" in names or any(n.endswith(".gemspec") for n in names)):
+        yield ProjectTests(f"{start}rake", "Rakefile")
+
+
+def _php(names: set[str], read: Read) -> Iterator[ProjectTests]:
+    if "composer.json" in names and "test" in _table(_json(read("composer.json")), "scripts"):
+        yield ProjectTests("composer test", "composer.json")
+    for name in ("phpunit.xml", "phpunit.xml.dist"):
+        if name in names:
+            installed = "vendor/bin/phpunit"
+            yield ProjectTests("phpunit", name, ((installed, installed),))
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _toml(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _table(values: dict[str, Any], name: str) -> dict[str, Any]:
+    found = values.get(name)
+    return found if isinstance(found, dict) else {}

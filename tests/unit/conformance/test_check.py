@@ -1,0 +1,122 @@
+"""What is concluded, and what users get of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_codex_workspace.checks.finding import CHECKS, RUN
+from pytest_codex_workspace.conformance.check import agent_policy, conclude
+from pytest_codex_workspace.conformance.observation import Survivor
+from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, OFFLINE
+from pytest_codex_workspace.options.config import Config
+
+from .conftest import FAILED, failure, seen
+from .test_network_rules import OK, OTHER, PRESETS, REFUSED
+
+IDS = {one.id for one in RUN}
+
+
+def test_the_worst_comes_first():
+    """
+    Findings of all kinds are in the order of their levels.
+    """
+    outcome = conclude(
+        seen(test_run=FAILED, setup_status={"a": "??"}, setup_duration=800.0, requests=[REFUSED]),
+        PRESETS,
+    )
+
+    assert [(one.id, one.level) for one in outcome.findings] == [
+        ("tests-network", "error"),
+        ("tests-fail", "error"),
+        ("time-limit", "warning"),
+        ("untracked-files", "note"),
+    ]
+    assert all(one.id in CHECKS for one in outcome.findings)
+
+
+def test_what_a_workspace_says_is_one_line_without_secrets():
+    """
+    A process, a file or a tool may be called anything.
+    """
+    found = seen(
+        survivors=[Survivor(("evil\x1b[2J", "--token=s3cret"), (80,))],
+        setup_status={"a\nb\x07": " M"},
+        redact=lambda text: text.replace("s3cret", "***"),
+    )
+
+    server, changed = conclude(found, PRESETS).findings
+
+    assert "`evil --token=***`" in server.what
+    assert "changes a b, which" in changed.what
+    assert all(one.what.isprintable() for one in (server, changed))
+
+
+def test_the_summary():
+    """
+    It says how near the time limit is, what was contacted, and which preset would do.
+    """
+    found = seen(setup_duration=300.0, requests=[OK, OTHER, REFUSED], policy=OFFLINE)
+
+    outcome = conclude(found, PRESETS)
+
+    assert list(outcome.lines()) == [
+        "setup took 300.0 s, 25% of the 1200 s that Codex seems to give it (not documented)",
+        "resuming at a newer commit took 1.0 s",
+        "the scripts made 2 requests: other.example, pkg.example",
+        "  the smallest list of hosts that admits them is [other.example, pkg.example]",
+        "  codex-common-dependencies would refuse other.example",
+        "  codex-package-managers would refuse other.example",
+        "`make test` (from Makefile) passed in 1.0 s under the policy 'offline'",
+        "the tests made 1 request: pkg.example",
+        "  the smallest list of hosts that admits them is [pkg.example]",
+        "  codex-common-dependencies would admit all of them",
+        "  codex-package-managers would admit all of them",
+    ]
+    facts = json.loads(json.dumps(outcome.to_dict()))
+    assert facts["tests"]["exit_code"] == 0
+    assert facts["network"]["scripts"]["smallest_policy"]["allow"] == [
+        "other.example",
+        "pkg.example",
+    ]
+
+
+def test_nothing_ran():
+    """
+    A repository whose setup fails has no tests, and says what is not known.
+    """
+    outcome = conclude(seen(setup_error=failure(), setup_duration=None, test_run=None), PRESETS)
+
+    assert [one.id for one in outcome.findings] == ["setup-fails"]
+    assert outcome.unknown["tests-fail"] == "not known: setup failed"
+    assert set(outcome.unknown) < IDS
+    assert outcome.to_dict()["tests"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "unknown"),
+    [
+        ({}, set()),
+        ({"tests": None, "test_run": None}, {"tests-fail", "tests-network", "login-shell"}),
+        ({"resume_error": failure()}, {"variable-lost", "tests-fail"}),
+    ],
+)
+def test_what_is_not_known(changes, unknown):
+    """
+    What did not run cannot be without a finding.
+    """
+    found = set(conclude(seen(**changes), PRESETS).unknown)
+
+    assert unknown <= found
+    assert found <= IDS
+    assert bool(found) == bool(unknown)
+
+
+def test_the_agent_phase_is_offline_unless_another_policy_is_chosen():
+    """
+    Codex has no internet access there by default.
+    """
+    assert agent_policy(Config()) == "offline"
+    assert agent_policy(Config(network="codex-package-managers")) == "codex-package-managers"
+    assert HTTPS_ONLY.name == Config().network

@@ -1,0 +1,228 @@
+"""The runs of a check on the fake engine: what happens in which workspace, and what is kept."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_codex_workspace.codex import RESUME, SETUP
+from pytest_codex_workspace.conformance.observe import exported_by, observe
+from pytest_codex_workspace.conformance.project_tests import ProjectTests
+from pytest_codex_workspace.errors import SetupError
+
+from ...helpers.fake_workspaces import Script, StubProjection, World, _Agent, snapshot
+
+pytestmark = pytest.mark.usefixtures("cache_home", "_stubs")
+
+SERVER = {
+    "pid": 7,
+    "args": ["redis-server", "*:6379"],
+    "ports": [6379],
+    "holds": False,
+    "paths": [],
+}
+
+
+class Agent(_Agent):
+    """
+    An agent that knows what a check asks inside. `World.shell_results` has the answers.
+    """
+
+    def _exec(self, number: int, request: dict[str, Any]) -> None:
+        result = self._result(request["argv"])
+        if result is None:
+            super()._exec(number, request)
+        else:
+            self._finish(number, *result)
+
+    def _result(self, argv: list[str]) -> tuple[int, bytes] | None:
+        if argv[-2:-1] == ["bash"]:
+            return 0, argv[-1].encode()  # Any shell finds the program.
+        looks = argv[:3] == ["python3", "-I", "-c"]
+        if not looks and argv[0] != "git" and argv[:2] != ["bash", "-lc"]:
+            return None
+        key = argv[4] if looks else "git" if argv[0] == "git" else argv[-1].strip()
+        self._world.trace.append(key)
+        return self._world.shell_results.get(key, (0, b"{}" if looks else b""))
+
+
+@pytest.fixture
+def _stubs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_codex_workspace.setup.layers.Projection", StubProjection)
+    monkeypatch.setattr(
+        "pytest_codex_workspace.setup.layers.switch_archive",
+        lambda found: StubProjection(found).open(),
+    )
+
+    @contextmanager
+    def newer(found, environ):
+        yield replace(found, head="b" * 40)
+
+    monkeypatch.setattr("pytest_codex_workspace.conformance.observe.newer_commit", newer)
+
+
+def run(world: World, tests: ProjectTests | None = None, cache: str = "auto", **changes: object):
+    """
+    Run a check, and return what was seen.
+    """
+    with world.session(cache) as session:
+        spec = session.spec(snapshot(**changes), {}, policy=session.read_policy("offline"))
+        return observe(session, spec, tests=tests, time_limit=60, environ={})
+
+
+@pytest.mark.parametrize("cache", ["auto", "off"])
+def test_two_workspaces_and_one_layer(cache):
+    """
+    Setup runs twice in one workspace, and the layer is made of the first run. The other one resumes
+    from it at the newer commit, where the tests run in the agent phase.
+    """
+    world = World(Agent)
+    world.shell_results["processes"] = 0, json.dumps({"processes": [SERVER]}).encode()
+    world.shell_results["git"] = 0, b" M tracked\0?? new\0"
+    changes = {"changes": [["added", "/root/x"]]}
+    world.shell_results["compare"] = 0, json.dumps(changes).encode()
+
+    seen = run(world, ProjectTests("make test", "Makefile"), cache)
+
+    layer = "clean>setup" if cache == "auto" else "temporary>temporary"
+    assert world.trace == [
+        "base>clean" if cache == "auto" else "base>temporary",
+        *("setup.sh", "processes", "git", layer, "remember"),
+        *("setup.sh", "compare"),
+        *("resume.sh", "processes", "git", "make test"),
+    ]
+    assert [(phase, policy) for phase, policy, _ in world.registered[-4:]] == [
+        ("setup", "https-only"),
+        ("setup", "https-only"),
+        ("resume", "https-only"),
+        ("test", "offline"),
+    ]
+    assert [one.ports for one in seen.survivors] == [(6379,)]
+    assert seen.setup_status == {"tracked": " M", "new": "??"}
+    assert seen.again_changes == [("added", "/root/x")]
+    assert seen.test_run.ok
+    assert world.leftovers() == []
+    assert world.layers() == (["clean", "setup"] if cache == "auto" else [])
+
+
+def test_a_check_sets_up_although_it_is_cached():
+    """
+    What is cached was set up at another time; the new layer takes the place of the old one.
+    """
+    world = World(Agent)
+    run(world)
+    first = world.newest("setup").id
+
+    run(world)
+
+    assert world.trace.count("setup.sh") == 4
+    assert world.newest("setup").id != first
+    assert world.layers() == ["clean", "setup"]
+
+
+def test_setup_that_fails_is_the_end():
+    """
+    Nothing resumes from a setup that failed, and nothing is left of it.
+    """
+    world = World(Agent)
+    world.scripts[SETUP] = Script("no\n", code=3)
+
+    seen = run(world, ProjectTests("make test", "Makefile"))
+
+    assert isinstance(seen.setup_error, SetupError)
+    assert seen.setup_error.exit_code == 3
+    assert seen.test_run is None
+    assert world.trace == ["base>clean", "setup.sh"]
+    assert world.leftovers() == []
+
+
+def test_a_setup_script_that_is_not_in_the_commit():
+    """
+    Nothing can run, which is a finding and no error.
+    """
+    world = World(Agent)
+
+    seen = run(world, has_setup=False)
+
+    assert "no setup-script.sh" in str(seen.setup_error)
+    assert "setup.sh" not in world.trace
+
+
+def test_resuming_that_fails():
+    """
+    The tests do not run in a workspace that could not be resumed.
+    """
+    world = World(Agent)
+    world.scripts[RESUME] = Script("no\n", code=4)
+
+    seen = run(world, ProjectTests("make test", "Makefile"))
+
+    assert seen.resume_error.exit_code == 4
+    assert "make test" not in world.trace
+    assert world.leftovers() == []
+
+
+def test_a_repository_without_scripts():
+    """
+    Its tests run in a workspace with its files.
+    """
+    world = World(Agent)
+
+    seen = run(world, ProjectTests("make test", "Makefile"), scripts_tree=None, has_setup=False)
+
+    assert world.trace[-1] == "make test"
+    assert "setup.sh" not in world.trace
+    assert seen.test_run.ok
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"[]", b"{", b'{"processes": [{"pid": 1}, 7, "x"]}', b"1e999"]
+)
+def test_what_is_said_inside_is_not_trusted(said):
+    """
+    A script may replace Python, whose answers then are ignored.
+    """
+    world = World(Agent)
+    for word in ("processes", "remember", "compare"):
+        world.shell_results[word] = 0, said
+
+    seen = run(world)
+
+    assert list(seen.survivors) == []
+    assert list(seen.again_changes) == []
+
+
+def test_exports_are_found_in_the_text():
+    """
+    Those of the script itself count, and a virtual environment that it activates.
+    """
+    script = """\
+set -e
+export A=1 B
+declare -x C=2
+export -n D
+# export E=1
+(export F=1)
+. .venv/bin/activate
+  export G="x y"
+source ./lib.sh
+set -a
+eval "$(tool init)"
+"""
+    found = exported_by(script)
+
+    assert {name: line for name, (line, _) in found.items()} == {
+        "A": 2,
+        "B": 2,
+        "C": 3,
+        "VIRTUAL_ENV": 7,
+        "G": 8,
+        "./lib.sh": 9,
+        "set -a": 10,
+        'eval "$(tool init)"': 11,
+    }
+    assert found["VIRTUAL_ENV"][1] == ". .venv/bin/activate"

@@ -1,0 +1,171 @@
+"""What the runs of scripts lead to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_codex_workspace.codex import RESUME, SETUP
+from pytest_codex_workspace.conformance.observation import Survivor
+from pytest_codex_workspace.conformance.script_rules import last_words, script_findings, script_line
+from pytest_codex_workspace.workspace.result import out_of_memory
+
+from .conftest import FAILED, failure, seen
+
+SCRIPT = (
+    "set -e\n# redis-server is needed\napt-get install redis-server\nredis-server --daemonize yes\n"
+)
+REDIS = Survivor(("redis-server", "127.0.0.1:6379"), (6379,))
+POSTGRES = Survivor(("/usr/lib/postgresql/15/bin/postgres", "-D", "/data"), (5432,))
+WRITER = Survivor(("postgres: walwriter ",))
+LOOP = Survivor(("sleep", "1000"))
+HOLDER = Survivor(("node", "watch.js"), (), holds=True)
+GRADLE = Survivor(
+    ("java", "-cp", "x.jar", "org.gradle.launcher.daemon.bootstrap.GradleDaemon"), (4,)
+)
+AGENT = Survivor(("gpg-agent", "--daemon"))
+
+CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
+    "nothing": ({}, []),
+    "setup fails": (
+        {"setup_error": failure(), "setup_duration": None, "test_run": None},
+        [("setup-fails", "error")],
+    ),
+    "setup is not there": (
+        {"setup_error": failure("", "is not there", exit_code=None, where="")},
+        [("setup-fails", "error")],
+    ),
+    "setup hangs when it runs again": (
+        {"again_error": failure(what="ran longer than 60 s and was killed", exit_code=None)},
+        [("setup-repeat", "warning")],
+    ),
+    "resuming fails": ({"resume_error": failure(script=RESUME)}, [("resume-fails", "error")]),
+    "memory": (
+        {"setup_error": failure(what=f"exited with 137: {out_of_memory()}")},
+        [("out-of-memory", "error")],
+    ),
+    "too long": (
+        {"setup_error": failure(what="ran longer than 60 s and was killed", exit_code=None)},
+        [("time-limit", "error")],
+    ),
+    "waits for input": (
+        {
+            "setup_error": failure(
+                what="ran longer than 60 s and was killed; it seemed to wait for input: read",
+                exit_code=None,
+            )
+        },
+        [("prompt-unanswered", "error")],
+    ),
+    "near the limit": ({"setup_duration": 720.0}, [("time-limit", "warning")]),
+    "not near the limit": ({"setup_duration": 719.0}, []),
+    "over the limit": ({"setup_duration": 1300.0}, [("time-limit", "error")]),
+    "a question, answered by the end of input": (
+        {"setup_output": "Install? [y/N] Abort.\n" + "later\n" * 9},
+        [("prompt-unanswered", "warning")],
+    ),
+    "a question that ended it": (
+        {"setup_error": failure("Do you want to continue? [Y/n] Abort.\n")},
+        [("setup-fails", "error"), ("prompt-unanswered", "error")],
+    ),
+    "output is held": ({"survivors": [HOLDER]}, [("output-held", "error")]),
+    "a server": ({"survivors": [REDIS]}, [("server-lost", "warning")]),
+    "a server that tests seem to miss": (
+        {"survivors": [REDIS], "test_run": FAILED},
+        [("server-lost", "error")],
+    ),
+    "a server with helpers": ({"survivors": [POSTGRES, WRITER]}, [("server-lost", "warning")]),
+    "a server of the other script": ({"resume_survivors": [REDIS]}, [("server-lost", "warning")]),
+    "a server of nobody": ({"ports": [8080]}, [("server-lost", "warning")]),
+    "a server with a socket": (
+        {"survivors": [Survivor(("mysqld",), paths=("/run/mysqld.sock",))]},
+        [("server-lost", "warning")],
+    ),
+    "memory, and it went on": ({"setup_memory": True}, [("out-of-memory", "error")]),
+    "a declared server": ({"survivors": [REDIS], "services": ["redis-server --save ''"]}, []),
+    "a loop": ({"survivors": [LOOP]}, [("process-lost", "note")]),
+    "helpers of build tools": ({"survivors": [GRADLE, AGENT]}, []),
+    "fails again": ({"again_error": failure()}, [("setup-repeat", "warning")]),
+    "differs": (
+        {"again_changes": [("longer", "/root/.bashrc"), ("added", "/root/x-2")]},
+        [("setup-differs", "note"), ("setup-differs", "note")],
+    ),
+    "tracked files": ({"setup_status": {"lock": " M"}}, [("tracked-changes", "warning")]),
+    "a removed file": ({"setup_status": {"gone": " D"}}, [("tracked-changes", "warning")]),
+    "untracked files": ({"setup_status": {".nvmrc": "??"}}, [("untracked-files", "note")]),
+    "each script has its own": (
+        {"setup_status": {"a": "??"}, "resume_status": {"a": "??", "b": " M"}},
+        [("untracked-files", "note"), ("tracked-changes", "warning")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_findings(name):
+    """
+    Each observation leads to its findings, each with a place and something to do.
+    """
+    changes, wanted = CASES[name]
+
+    found = list(script_findings(seen(**changes)))
+
+    assert [(one.id, one.level) for one in found] == wanted
+    assert all(one.path in (SETUP, RESUME) and one.in_codex and one.remedy for one in found)
+    assert not any(one.what.endswith((".", "\n")) for one in found)
+
+
+def test_a_finding_names_line_and_process():
+    """
+    The line is the one that seems to have started the process, not a comment.
+    """
+    (found,) = script_findings(seen(setup_script=SCRIPT, survivors=[REDIS]))
+
+    assert found.where == f"{SETUP}:4"
+    assert "`redis-server 127.0.0.1:6379`" in found.what
+    assert "port 6379" in found.what
+
+
+def test_the_line_that_starts_a_service_is_named_differently():
+    """
+    A service has the name of its package, and its user has that of its program.
+    """
+    script = "su postgres -c true\n# service postgresql start\nservice postgresql start\n"
+
+    (found,) = script_findings(seen(setup_script=script, survivors=[POSTGRES]))
+
+    assert found.line == 3
+
+
+def test_the_line_of_a_failure_is_that_of_bash():
+    """
+    What the script printed last is the reason.
+    """
+    (found,) = script_findings(seen(setup_error=failure(), setup_duration=None))
+
+    assert found.where == f"{SETUP}:2"
+    assert found.what.endswith("at line 2: cp a: no such file")
+
+
+@pytest.mark.parametrize(
+    ("output", "last"),
+    [
+        ("", ""),
+        ("a\n\nb\n", ": b"),
+        ("npm error no such version.\nnpm notice x\nnpm error A complete log of this run\n", None),
+        ("\x1b[31mfailed\x1b[0m\n=== 1 s ===\n", ": failed"),
+    ],
+)
+def test_the_last_words_are_those_of_the_error(output, last):
+    """
+    Tools print where their log is after the reason.
+    """
+    assert last_words(output) == (": npm error no such version" if last is None else last)
+
+
+def test_words_of_a_script():
+    """
+    A part of a word is another word.
+    """
+    assert script_line("redis-server-x\nnode_modules\nnode x\n", "node") == 3
+    assert script_line("a\n", "b") is None
