@@ -23,7 +23,7 @@ ADDONS = "proxy_addons"
 WIDEST = 12
 """Modules that a folder may have, `__init__` and `__main__` aside."""
 
-WIDER = {f"{PACKAGE}/cli": 29}  # One module for each command, and what they share.
+WIDER = {f"{PACKAGE}/cli": 28}  # One module for each command, and what they share.
 """Folders that may have more, each with its limit."""
 
 UNTESTED = {
