@@ -12,37 +12,98 @@ import os
 import stat
 import sys
 import time
+import zlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
 __all__ = ["find_in_pieces", "main"]
 
 PIECE = 1 << 20
+_UNPACKED = 256 << 20
+"""The largest number of bytes that are unpacked of one file."""
+
+_RATIO = 20
+"""How many times larger than packed it may be. Text is 3 to 10 times, a bomb 1000 times larger."""
+
 _FOUND = 1000
 _FILES = 1000000
 _SKIPPED = (b"/proc", b"/sys", b"/dev")
 
 
+class _Finder:
+    """
+    Looks for values in data that comes in pieces. `found` has the names of those that were there.
+    """
+
+    def __init__(self, values: Mapping[str, Sequence[bytes]]) -> None:
+        self.found: set[str] = set()
+        self._values = values
+        self._longest = max((len(one) for some in values.values() for one in some), default=1)
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> None:
+        data = self._rest + piece
+        for name, some in self._values.items():
+            if name not in self.found and any(one in data for one in some):
+                self.found.add(name)
+        # A value may begin in one piece and end in the next.
+        self._rest = data[-(self._longest - 1) :] if self._longest > 1 else b""
+
+
+class _Unpacker:
+    """
+    Unpacks gzip, and zlib as in the objects of git, and passes on what is in it.
+    """
+
+    def __init__(self, feed: Callable[[bytes], None]) -> None:
+        self._feed = feed
+        self._left = _UNPACKED
+        self._allowed = PIECE
+        # Either header is recognised.
+        self._stream: Any = zlib.decompressobj(47)
+
+    def feed(self, data: bytes) -> None:
+        self._allowed += _RATIO * len(data)
+        try:
+            while data and min(self._left, self._allowed) > 0:
+                piece = self._stream.decompress(data, min(PIECE, self._left, self._allowed))
+                self._left -= len(piece)
+                self._allowed -= len(piece)
+                self._feed(piece)
+                data = self._stream.unconsumed_tail
+        except zlib.error:
+            data = b"broken"
+        if data:
+            # What is left out cannot be skipped.
+            self._left = 0
+
+
 def find_in_pieces(pieces: Iterable[bytes], values: Mapping[str, Sequence[bytes]]) -> set[str]:
     """
-    Return the names in *values* of which a value is in the pieces together.
+    Return the names in *values* of which a value is in the pieces together: as they are, or
+    unpacked, if they are gzip or zlib as a whole.
     """
-    longest = max((len(one) for some in values.values() for one in some), default=1)
-    found: set[str] = set()
-    rest = b""
-    for piece in pieces:
-        data = rest + piece
-        for name, some in values.items():
-            if name not in found and any(one in data for one in some):
-                found.add(name)
-        if len(found) == len(values):
+    finder, unpacker = _Finder(values), None
+    for number, piece in enumerate(pieces):
+        finder.feed(piece)
+        if not number and _is_packed(piece):
+            inside = _Finder(values)
+            inside.found = finder.found
+            unpacker = _Unpacker(inside.feed)
+        if unpacker is not None:
+            unpacker.feed(piece)
+        if len(finder.found) == len(values):
             break
-        # A value may begin in one piece and end in the next.
-        rest = data[-(longest - 1) :] if longest > 1 else b""
-    return found
+    return finder.found
+
+
+def _is_packed(start: bytes) -> bool:
+    if start[:2] == b"\x1f\x8b":
+        return True
+    return start[:1] == b"\x78" and len(start) > 1 and (start[0] * 256 + start[1]) % 31 == 0
 
 
 def _changed_files(

@@ -1,8 +1,9 @@
 """Looking for the values of secrets where they must not be: in workspaces, images and files.
 
 A value is found as it is, in the forms of `Redaction` (URLs, JSON, shells, single lines), in
-Base64 wherever it begins, and in hexadecimal. What is compressed or encrypted inside of a file is
-not looked into, except for gzip around a whole file or layer.
+Base64 wherever it begins, and in hexadecimal. Files that are gzip or zlib as a whole, such as
+loose objects of git, are unpacked (256 MiB of each). What is compressed or encrypted otherwise is
+not looked into.
 """
 
 from __future__ import annotations
@@ -263,7 +264,7 @@ def search_files(paths: Iterable[Path], secrets: Secrets) -> Search:
                 found |= {Found(name, "link", shown) for name in link}
                 continue
             inside = find_in_pieces(_read(path), values)
-        except (OSError, EOFError) as error:
+        except OSError as error:
             problems.append(f"{shown} cannot be read: {error}")
             continue
         found |= {Found(name, "content", shown) for name in inside}
@@ -392,10 +393,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 def _read(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        source: BinaryIO = file
-        if file.peek(2)[:2] == _GZIP:
-            source = cast("BinaryIO", gzip.GzipFile(fileobj=file))
-        yield from _until_end(source)
+        yield from _until_end(file)
 
 
 def _limited(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:

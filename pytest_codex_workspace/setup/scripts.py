@@ -122,7 +122,7 @@ class ScriptRunner:
             SetupError: the script failed.
             SecretError: a secret that it needs is not set.
         """
-        script = spec.script(phase)
+        script, started = spec.script(phase), clock.monotonic()
         assert script is not None  # noqa: S101 -- who runs a script knows that there is one
         if spec.secrets.names:
             self._output.note(f"{script.name} gets the secrets {', '.join(spec.secrets.names)}")
@@ -146,14 +146,15 @@ class ScriptRunner:
             except SetupError as error:
                 error.shown = error.shown and self._output.mode != "quiet"
                 raise
-        self._tell_left(running.channel, script.name, spec, run.duration)
+        self._tell_left(running.channel, script.name, spec, started)
         return run
 
     def _tell_left(
-        self, channel: Channel, script: str, spec: WorkspaceSpec, duration: float
+        self, channel: Channel, script: str, spec: WorkspaceSpec, started: float
     ) -> None:
         """
-        Warn of secrets that a script has left on the disk: images are copied and shared.
+        Warn of secrets that a script has left on the disk since it *started*: images are copied
+        and shared.
         """
         if not spec.secrets.names:
             return
@@ -162,7 +163,8 @@ class ScriptRunner:
             return channel.run(argv, cwd="/", input=data, timeout=timeout).stdout_bytes
 
         try:
-            search = search_workspace(run, spec.secrets, duration)
+            with self._output.step(f"searching for secrets that {script} left", announced=False):
+                search = search_workspace(run, spec.secrets, clock.monotonic() - started)
         except (ExecTimeout, OSError) as error:
             if isinstance(error, WorkspaceLost):
                 raise

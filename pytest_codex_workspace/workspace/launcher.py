@@ -109,21 +109,26 @@ class PhaseSwitch:
         End every process of the workspace, and let *rules* hold from now on.
 
         As in Codex, no process lives longer than its phase, so none keeps a secret or makes
-        requests that another phase forbids.
+        requests that another phase forbids. If the rules cannot be applied, the workspace ends:
+        its next command would have those of another phase.
 
         Raises:
             WorkspaceLost: the workspace has ended.
             ProxyError: the proxy has ended.
         """
         holder, channel = self._running.holder, self._running.channel
-        channel.kill_all()
-        holder.proxy.policy(
-            holder.address,
-            rules.policy,
-            self._running.container,
-            phase=rules.phase,
-            cassette=rules.cassette,
-        )
+        try:
+            channel.kill_all()
+            holder.proxy.policy(
+                holder.address,
+                rules.policy,
+                self._running.container,
+                phase=rules.phase,
+                cassette=rules.cassette,
+            )
+        except BaseException:
+            channel.close()
+            raise
         self._give(rules)
         self.now = rules
 

@@ -154,6 +154,31 @@ def test_secrets_that_a_script_leaves_on_the_disk(world, monkeypatch, found, com
     assert all("T in /root/.npmrc; let the script" in line for line in shown if found)
 
 
+@pytest.mark.parametrize("last", [1, 2])
+def test_a_phase_that_cannot_begin_ends_the_workspace(world, monkeypatch, last):
+    """
+    Otherwise, the next command would have the network policy and the secrets of another phase.
+    """
+    with world.session() as session:
+        ws = bring_up(session)
+        proxy, calls = session.isolation.proxy, []
+        change = proxy.policy
+
+        def policy(*arguments, **more):
+            calls.append(more["phase"])
+            if len(calls) == last:
+                raise ProxyError("it is overloaded")
+            change(*arguments, **more)
+
+        monkeypatch.setattr(proxy, "policy", policy)
+        with pytest.raises(ProxyError, match="it is overloaded"), ws.phase("setup"):
+            assert last == 2
+        assert ["setup", "test"][:last] == calls
+        with pytest.raises(WorkspaceLost):
+            ws.exec("true")
+    assert [] == world.leftovers()
+
+
 def test_network_secrets(world, monkeypatch):
     """
     The proxy gets the value, and workspaces the placeholder, of which the key depends.

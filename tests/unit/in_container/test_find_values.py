@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
 import sys
+import zlib
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +33,34 @@ def test_a_value_is_found_wherever_the_data_is_split(data: bytes, cuts: list[int
     expected = {name for name, some in VALUES.items() if any(one in data for one in some)}
 
     assert find_in_pieces(pieces, VALUES) == expected
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress], ids=["gzip", "zlib"])
+@pytest.mark.parametrize("size", [7, 1 << 20])
+def test_a_file_that_is_packed_as_a_whole_is_unpacked(pack, size: int) -> None:
+    """
+    Git keeps its objects so, and many logs are kept so.
+    """
+    data = pack(bytes(5000) + b"abab" + os.urandom(500).replace(b"b", b"-"))
+    assert b"abab" not in data
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+
+    assert find_in_pieces(pieces, {"A": [b"abab"]}) == {"A"}
+
+
+def test_what_only_looks_packed_is_searched_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Broken data is no error, and a bomb is not unpacked without an end.
+    """
+    monkeypatch.setattr(find_values, "PIECE", 1 << 12)
+    values = {"A": [b"abab"]}
+    assert find_in_pieces([b"\x1f\x8bnothing", b"abab"], values) == {"A"}
+    assert find_in_pieces([b"\x78\x9c", b"abab"], values) == {"A"}
+    assert find_in_pieces([b"x"], values) == set()
+    for zeros, found in ((1 << 10, {"A"}), (1 << 20, set())):
+        assert find_in_pieces([gzip.compress(bytes(zeros) + b"abab")], values) == found
+    monkeypatch.setattr(find_values, "_UNPACKED", 1 << 9)
+    assert find_in_pieces([gzip.compress(bytes(1 << 10) + b"abab")], values) == set()
 
 
 def search(root: Path, **changes: object) -> dict[str, object]:

@@ -118,6 +118,7 @@ def test_a_clean_image_is_proved_clean() -> None:
         (tar_of({"a": b"b" * 5000})[:2000], 1 << 20, "cannot be read"),
         (tar_of({"a": b"b" * 5000}), 4000, "larger than the limit"),
     ],
+    ids=["zstd", "half of gzip", "half of a tar", "too large"],
 )
 def test_what_cannot_be_searched_proves_nothing(layer: bytes, limit: int, words: str) -> None:
     """
@@ -238,6 +239,7 @@ def test_a_workspace() -> None:
         b'{"found": [["OTHER", "content", "/a"]], "complete": true}',
         b'{"found": [["TOKEN", "else", "/a"]], "complete": true}',
     ],
+    ids=["nothing", "nested", "a list", "no places", "no secret", "no kind"],
 )
 def test_an_answer_without_sense_proves_nothing(answer: bytes) -> None:
     """
