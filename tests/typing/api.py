@@ -51,6 +51,9 @@ def handle(ws: Workspace, factory: WorkspaceFactory) -> None:
     log.assert_blocked("plain-http", host__in=["a.example", "b.example"], port=80)
     ws.exec(["ls", Path("src")], cwd=Path("src"))
     ws.start(["ls", PurePosixPath("src")], cwd=PurePosixPath("src"))
+    with ws.phase("setup") as same:
+        in_setup: Workspace = same
+    repr(in_setup)
     other: Workspace = factory(cache_hit=True)
     factory(repo=Path(), env={"A": "1"}, network={"allow": ["example.org"]}, codex_setup=False)
     shown: tuple[object, ...] = (code, out, raw, lines, text, setup.cache, found, other.head)
@@ -62,6 +65,7 @@ def misspelled(ws: Workspace, factory: WorkspaceFactory) -> None:
     Each line is an error: mypy reports an `ignore` that is not needed.
     """
     ws.network.requests(hots="example.org")  # type: ignore[call-arg]
+    ws.phase("tests")  # type: ignore[arg-type]
     ws.network.requests(host__regx="example")  # type: ignore[call-arg]
     ws.network.requests(scheme="ftp")  # type: ignore[arg-type]
     ws.network.assert_requested(verdict="alowed")  # type: ignore[arg-type]

@@ -34,6 +34,9 @@ _T = TypeVar("_T")
 OLDEST = "1.41"
 """The oldest supported API version, that of Docker 20.10."""
 
+_LIBPOD = "4.0.0"
+"""The version of Podman's own API, for the few calls that Docker's cannot express."""
+
 LONG = None
 """The time limit of long calls: none."""
 
@@ -182,7 +185,8 @@ class Api:
         self._client.close()
 
     def _path(self, path: str) -> str:
-        return f"/v{self.version}{urllib.parse.quote(path, safe='/:@')}"
+        version = _LIBPOD if path.startswith("/libpod/") else self.version
+        return f"/v{version}{urllib.parse.quote(path, safe='/:@')}"
 
     def pieces(self, answer: Answer, what: str) -> Iterator[bytes]:
         """

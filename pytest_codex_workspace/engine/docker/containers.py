@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from docker.utils import parse_repository_tag
 
+from ...errors import EngineError
 from ...unpatched import clock
 from ..protocol import Change, ContainerInfo
 from .api import LONG, label_filter
@@ -108,7 +109,13 @@ class Containers(Images):
         Return the container with this name or id; `None` if there is none.
         """
         path, what = f"/containers/{container}/json", f"look up the container {container}"
-        answer = self._api.call("GET", path, what, allow={404})
+        try:
+            answer = self._api.call("GET", path, what, allow={404})
+        except EngineError as error:
+            # Podman's answer of a container that is removed meanwhile has status 500.
+            if "no such container" in str(error):
+                return None
+            raise
         if answer.status_code == 404:
             return None
         about = answer.json()

@@ -28,8 +28,11 @@ class Networks:
         """
         Create a bridge network; on an *internal* network, the host has no address.
         """
+        what = f"create the network {name}"
+        if internal and self._api.podman:
+            return self._create_podman_network(what, name, labels)
         options = {}
-        if internal and not self._api.podman:
+        if internal:
             # The host's own services would be reachable at the bridge's address.
             options["com.docker.network.bridge.inhibit_ipv4"] = "true"
         body = {
@@ -40,9 +43,25 @@ class Networks:
             "Labels": dict(labels),
             "Options": options,
         }
-        what = f"create the network {name}"
         answer = self._api.call("POST", "/networks/create", what, body=body, finish=True)
         return NetworkInfo(answer.json()["Id"], name, dict(labels))
+
+    def _create_podman_network(
+        self, what: str, name: str, labels: Mapping[str, str]
+    ) -> NetworkInfo:
+        """
+        Create an internal network without Podman's resolver: it answers for the network's own names
+        only, and replaces the resolvers of a container that is on another network as well.
+        """
+        body = {
+            "name": name,
+            "driver": "bridge",
+            "internal": True,
+            "dns_enabled": False,
+            "labels": dict(labels),
+        }
+        answer = self._api.call("POST", "/libpod/networks/create", what, body=body, finish=True)
+        return NetworkInfo(answer.json()["id"], name, dict(labels))
 
     def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
         """
@@ -69,7 +88,8 @@ class Networks:
             for one in (about.get("Containers") or {}).values()
             for version in (4, 6)
         }
-        return [one for one in gateways if one and one not in of_containers]
+        # Podman spells an address that is missing as Go does.
+        return [one for one in gateways if one and one != "<nil>" and one not in of_containers]
 
     def networks(self, labels: Mapping[str, str | None]) -> list[NetworkInfo]:
         """
