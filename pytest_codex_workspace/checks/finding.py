@@ -64,6 +64,7 @@ READ: tuple[CheckInfo, ...] = (
     CheckInfo("yarn-global", "error", "Yarn is installed over the one that is there"),
     CheckInfo("corepack-host", "warning", "Corepack asks a host outside the presets"),
     CheckInfo("httpx-no-proxy", "error", "httpx before 0.24.1 cannot read NO_PROXY"),
+    CheckInfo("not-read", "note", "Files are too large to be read"),
     CheckInfo("resume-script", "note", "Changed dependencies do not reach a cached setup"),
 )
 """What is found by reading the commit, without an engine."""

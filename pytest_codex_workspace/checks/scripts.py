@@ -16,7 +16,16 @@ from ..codex import RESUME, SETUP
 from ..text.bash_commands import Pipeline, ShellCommand, parse_script
 from .tree import CommittedTree
 
-__all__ = ["Found", "Role", "Script", "TestCommand", "collect_scripts", "json_line"]
+__all__ = [
+    "INTERPRETERS",
+    "Found",
+    "Role",
+    "Script",
+    "TestCommand",
+    "collect_scripts",
+    "json_line",
+    "path_from_top",
+]
 
 Role = Literal["setup", "resume", "called", "install", "test", "make"]
 """The scripts of Codex's environment; scripts that others call; what a package manager runs after
@@ -37,7 +46,9 @@ _MOST_COMMANDS = 5_000
 _CONDITIONS = (["if"], ["elif"], ["while"], ["until"], ["!"])
 _GIVES_UP = frozenset({"exit", "return", "false", "die", "fail", "abort", "error", "fatal"})
 
-_INTERPRETERS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "source", "."})
+INTERPRETERS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "source", "."})
+"""Commands that run a file of commands."""
+
 _SHELLS_WITH_TEXT = frozenset({"bash", "sh", "dash", "zsh", "su", "runuser"})
 _TEXT_OPTION = re.compile(r"-[a-z]*c|--command")
 _INSTALL_HOOKS = ("preinstall", "install", "postinstall", "prepare", "preprepare", "postprepare")
@@ -283,7 +294,7 @@ class _Collector:
         Return the path of the script that a command runs, if it is in the commit.
         """
         named = words[0]
-        if named in _INTERPRETERS:
+        if named in INTERPRETERS:
             rest = [one for one in words[1:] if not one.startswith(("-", "+"))]
             if "-c" in words or not rest:
                 return None
@@ -291,7 +302,7 @@ class _Collector:
         elif "/" not in named:
             return None
         for above in ("", str(PurePosixPath(script.path or "").parent)):
-            path = _inside(above, named)
+            path = path_from_top(above, named)
             file = self._tree.files.get(path)
             if file is not None and path.rpartition(".")[2] not in ("py", "js", "rb", "pl", "ts"):
                 return path if self._is_shell(path, named=words[0] != named) else None
@@ -373,7 +384,7 @@ def _run_names(words: list[str]) -> list[str]:
     return rest[:1] if words[0] in ("yarn", "pnpm") else []
 
 
-def _inside(above: str, named: str) -> str:
+def path_from_top(above: str, named: str) -> str:
     """
     Return a path from the top; empty if it leads out of it. What is substituted in front of it is
     taken for the top or the folder of the script.

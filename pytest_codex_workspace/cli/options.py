@@ -265,7 +265,12 @@ def config_of(arguments: argparse.Namespace, *, tell: bool = True, **fixed: Any)
     """
     from ..options.sources import ResolvedOptions
 
-    config = ResolvedOptions.of({**vars(arguments), **fixed}, spell="--{}").config
+    config = ResolvedOptions.of(
+        {**vars(arguments), **fixed},
+        spell="--{}",
+        # What only reads the repository gives it nothing that needs trust.
+        refuse=not getattr(arguments, "reads_only", False),
+    ).config
     _warn(config)
     if tell and config.output != "quiet":
         for note in config.notes:

@@ -20,9 +20,11 @@ from ...text.urls import without_credentials
 from ..clone import Clone
 from ..finding import Finding, Level
 from ..repository import CheckedRepository
+from ..scripts import INTERPRETERS, path_from_top
 
 __all__ = [
     "clone_history",
+    "files_not_committed",
     "missing_scripts",
     "script_syntax",
     "submodule_addresses",
@@ -198,6 +200,60 @@ def missing_scripts(clone: Clone, repo: CheckedRepository) -> Iterator[Finding]:
             f"Run git add {SCRIPTS} and git commit.",
             level="warning",
         )
+
+
+_MADE = frozenset(
+    {".venv", "venv", "env", ".env", "node_modules", "target", "build", "dist", ".tox", ".nox"}
+    | {"vendor", "_build", "out", "bin", "tmp", ".git"}
+)
+"""Folders that setup makes; the work tree has them because you have run it."""
+
+
+_MAKERS = frozenset({"cp", "mv", "touch", "tee", "curl", "wget", "ln", "[", "[[", "test"})
+
+
+def files_not_committed(clone: Clone, repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find files that a script runs or reads, and that only the work tree has.
+    """
+    made: set[str] = set()
+    for script, found in repo.commands("setup", "resume", "called") if clone.is_head else ():
+        made.update(word for operator, word in found.command.redirected if ">" in operator)
+        if found.command.name in _MAKERS:
+            # One that is asked for may be missing.
+            made.update(found.command.plain[1:])
+            continue
+        name = _needed_file(found.command.plain)
+        known = name in made or name.removeprefix("./") in made
+        path = path_from_top("", name) if name and not known else ""
+        if not path or path in repo.tree.files or not _MADE.isdisjoint(path.split("/")[:-1]):
+            continue
+        if not found.tolerated and (clone.top / path).is_file():
+            yield Finding.of(
+                "script-missing",
+                f"{path} is used, and is in the work tree, but not in the commit",
+                "Codex gets the commit only: `No such file or directory`.",
+                f"Run git add --force {path} and git commit, or let the script make it.",
+                path=script.path,
+                line=found.line,
+            )
+
+
+def _needed_file(words: list[str]) -> str:
+    """
+    Return the file that a command runs or reads; empty if it is not known.
+    """
+    if words[:1] and words[0] in INTERPRETERS:
+        rest = [one for one in words[1:] if not one.startswith(("-", "+"))]
+        return rest[0] if rest and "-c" not in words else ""
+    if words[:1] and words[0].startswith("./"):
+        return words[0]
+    for at, word in enumerate(words[:-1]):
+        if word in ("-r", "--requirement", "--env-file") and words[0].endswith(
+            ("pip", "pip3", "uv")
+        ):
+            return words[at + 1]
+    return ""
 
 
 def _ignored(clone: Clone) -> list[str]:

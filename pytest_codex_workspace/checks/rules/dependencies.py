@@ -55,6 +55,9 @@ _REWRITES = re.compile(
 _REWRITES_TO_SSH = re.compile(r"url\.[\"']?(?:ssh:|git@)\S*\.insteadOf", re.IGNORECASE)
 
 
+_PRIVATE_MODULE = re.compile(
+    r"[ \t]*(?:require[ \t]+)?([\w-]+(?:\.[\w-]+)*\.(?:internal|corp|local|lan|intranet))/\S+ v"
+)
 _FETCH = frozenset(
     {"git", "pip", "pip3", "uv", "npm", "cargo", "poetry", "yarn", "pnpm", "rsync", "go", "bundle"}
 )
@@ -138,12 +141,19 @@ def _of_commands(repo: CheckedRepository) -> Iterator[Finding]:
             yield _go_private(script.path, found.line)
     if "GOPRIVATE" in repo.variables and "go.mod" in repo.tree.files:
         yield _go_private("go.mod", 1)
+    for path, text in repo.tree.texts(["go.mod"]):
+        for number, line in enumerate(text.splitlines(), 1):
+            if module := _PRIVATE_MODULE.match(line):
+                yield _go_private(path, number, f"{module[1]} is a private host, whose modules go")
+                break
 
 
-def _go_private(path: str | None, line: int | None) -> Finding:
+def _go_private(
+    path: str | None, line: int | None, what: str = "GOPRIVATE names modules that go"
+) -> Finding:
     return Finding.of(
         "ssh-dependency",
-        "GOPRIVATE names modules that go fetches with git, with your credentials",
+        f"{what} fetches with git, with your credentials",
         "Git has no key and no credentials for a private host; a secret of the setup phase can be "
         "used over HTTPS only.",
         "Give git a token over HTTPS in the setup script, and vendor the modules (`go mod "

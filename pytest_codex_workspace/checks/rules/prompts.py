@@ -184,7 +184,8 @@ def _others(found: Found, words: list[str]) -> str:
         return "Give crontab a file."
     if name == "ssh-keygen" and not _has(words, "-N", "-l", "-R", "-F", "-y"):
         return "Add -N '' and -f FILE."
-    if name in _NEEDS:
+    to_group = name == "adduser" and sum(not one.startswith("-") for one in words[1:]) == 2
+    if name in _NEEDS and not to_group:
         asks, answers = _NEEDS[name]
         if (not asks or set(asks).intersection(words[1:])) and not (
             set(answers).intersection(word.partition("=")[0] for word in words[1:])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ...text.phrases import counted, first_of, was
 from ..clone import Clone
 from ..finding import LEVELS, Finding
 from ..repository import CheckedRepository
@@ -65,10 +66,12 @@ CLONE_RULES: tuple[CloneRule, ...] = (
     clone_state.uncommitted_changes,
     clone_state.submodule_addresses,
     clone_state.missing_scripts,
+    clone_state.files_not_committed,
     clone_state.script_syntax,
 )
 """Rules that ask git or bash of this machine."""
 
+_SHOWN = 5
 _MOST = 20
 """Findings of one id that are shown. A hundred calls of `git fetch` are one problem."""
 
@@ -108,6 +111,15 @@ def apply_rules(repo: CheckedRepository) -> Iterator[Finding]:
     """
     for rule in RULES:
         yield from rule(repo)
+    if unread := sorted(repo.tree.unread):
+        yield Finding.of(
+            "not-read",
+            f"{counted(len(unread), 'file')} that the checks would read "
+            f"{was(len(unread))} not: {first_of(unread, _SHOWN)}",
+            "What is in them counts there, and is not known here.",
+            "Split the files if they are manifests; otherwise silence the finding.",
+            path=unread[0],
+        )
 
 
 def arranged(findings: Iterable[Finding]) -> list[Finding]:

@@ -55,7 +55,6 @@ _OF_THE_SHELL = frozenset(
 _SAYS = frozenset({"echo", "printf", "true", ":", "exit", "export", "declare", "fi", "done", "}"})
 _STARTERS = {
     "service": ("start", "restart"),
-    "systemctl": ("start", "restart", "enable"),
     "pg_ctl": ("start", "restart"),
     "pg_ctlcluster": ("start", "restart"),
     "pm2": ("start",),
@@ -79,6 +78,8 @@ _STARTERS = {
     "initdb": ("--start",),
 }
 """Programs that leave a process behind, with the words that make them do so."""
+
+_OF_SYSTEMD = frozenset({"systemctl", "loginctl", "journalctl", "snap"})
 
 _NO_SERVER = frozenset({"-t", "-v", "-V", "-s", "--version", "--help", "-h"})
 _ENDS = frozenset({"kill", "killall", "pkill", "wait", "shutdown"})
@@ -317,7 +318,9 @@ def left_running(repo: CheckedRepository) -> Iterator[Finding]:
         for index, found in enumerate(every):
             if found.pipeline.commands[-1] is not found.command:
                 continue
-            if found.pipeline.ends == "&":
+            if found.command.name in _OF_SYSTEMD and not found.tolerated:
+                yield _without_systemd(script, found)
+            elif found.pipeline.ends == "&":
                 if index >= ended:
                     yield _background(script, found, holds=not (away or _gives_away(found)))
             elif _starts(found) and index >= stopped:
@@ -339,6 +342,18 @@ def _gives_away(found: Found) -> bool:
     both = any(_BOTH.match(one) for one in operators)
     out = any(_OUTPUT.match(one) for one in operators)
     return both or (out and any(one.startswith("2>") for one in operators))
+
+
+def _without_systemd(script: Script, found: Found) -> Finding:
+    return Finding.of(
+        "daemon",
+        f"`{' '.join(found.command.plain[:3])}` needs systemd, which does not run in a container",
+        "The first process is not systemd: `System has not been booted with systemd`.",
+        f"Start the program itself, or with `service NAME start`. {_SERVICES}",
+        path=script.path,
+        line=found.line,
+        level="error",
+    )
 
 
 def _left_behind(script: Script, found: Found, name: str, *, level: Level | None) -> Finding:

@@ -132,6 +132,19 @@ def test_mistakes_on_the_command_line(make, run, word, problem):
     assert f"--silence: {problem}" in errors
 
 
+def test_a_file_without_trust_is_read(make, run, monkeypatch, tmp_path):
+    """
+    Nothing runs that could use what it asks for.
+    """
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    shop = make("shop", {FILE: "secrets: [TOKEN]\nimage: example.org/evil\n", ".nvmrc": "22\n"})
+
+    code, printed, errors = run(shop.path)
+
+    assert (0, "") == (code, errors)
+    assert "runtime-version" in printed
+
+
 def test_several_repositories(make, run, tmp_path):
     """
     Each is reported; one that cannot be checked does not stop the others.

@@ -225,3 +225,57 @@ def test_an_old_bash_only_warns(repo, tmp_path):
     one = syntax(repo, "x |& y\n", PATH=str(tmp_path))
 
     assert [("warning", f"{SETUP}: line 1: oh")] == [(each.level, each.what) for each in one]
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("bash tools/x.sh", "tools/x.sh"),
+        ("./tools/x.sh --all", "tools/x.sh"),
+        ("source .env", ".env"),
+        (". ./.env", ".env"),
+        ("pip install -r dev.txt", "dev.txt"),
+    ],
+)
+def test_a_file_that_only_the_work_tree_has(repo, line, path):
+    """
+    A script needs it, and git ignores it or does not know it.
+    """
+    repo.commit({SETUP: f"set -e\n{line}\n", ".gitignore": ".env\n"})
+    (repo.path / "tools").mkdir()
+    for name in ("tools/x.sh", ".env", "dev.txt"):
+        (repo.path / name).write_text("")
+
+    one = found(clone_state.files_not_committed, repo)
+
+    assert [("error", f"{SETUP}:2")] == [(each.level, each.where) for each in one]
+    assert path in one[0].what
+    repo.git("add", "--force", path)
+    repo.commit()
+    assert [] == found(clone_state.files_not_committed, repo)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cp .env.example .env\n. .env",
+        "echo A=1 >.env\nsource .env",
+        "source .venv/bin/activate",
+        "./gone.sh",
+        "bash ../x.sh",
+        "[ -f .env ] && source .env",
+        "if test -e .env; then . ./.env; fi",
+        "source .env || true",
+        "bash -c dev.txt",
+    ],
+)
+def test_a_file_that_a_script_makes_or_nobody_has(repo, line):
+    """
+    Nothing is known to be missing.
+    """
+    repo.commit({SETUP: f"set -e\n{line}\n"})
+    (repo.path / ".venv/bin").mkdir(parents=True)
+    for name in (".venv/bin/activate", ".env", "dev.txt"):
+        (repo.path / name).write_text("")
+
+    assert [] == found(clone_state.files_not_committed, repo)

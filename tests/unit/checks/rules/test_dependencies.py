@@ -87,6 +87,22 @@ def test_commands_that_use_ssh(text, level):
     assert f"{level} ssh-dependency 2" in found_by_setup(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("module a\nrequire git.acme.internal/lib v1.0.0\n", ["warning ssh-dependency go.mod:2"]),
+        ("require (\n\tgo.corp/x/y v0.1.0 // indirect\n)\n", ["warning ssh-dependency go.mod:2"]),
+        ("require (\n\tgit.acme.corp/y v0.1.0\n)\n", ["warning ssh-dependency go.mod:2"]),
+        ("require github.com/internal/x v1.0.0\n", []),
+    ],
+)
+def test_private_modules_of_go(text, found):
+    """
+    A host that only a company's network knows.
+    """
+    assert found == found_in({"go.mod": text})
+
+
 def test_addresses_that_a_script_rewrites():
     """
     This is the remedy.

@@ -89,6 +89,7 @@ def test_a_question(text):
         "python3 -m pip uninstall -y x",
         "terraform apply -auto-approve",
         "terraform plan",
+        "adduser app docker",
         "openssl req -x509 -subj /CN=x -keyout k",
         "adduser --disabled-password --gecos '' app",
         "mysql -u root -psecret shop",

@@ -98,7 +98,7 @@ def test_each_id_has_a_broken_repository():
     """
     shown = {one.split()[1] for broken in BROKEN for one in broken.found}
 
-    assert {"git-history", "git-uncommitted"} == {one.id for one in READ} - shown
+    assert {"git-history", "git-uncommitted", "not-read"} == {one.id for one in READ} - shown
 
 
 def test_no_repository(tmp_path):
@@ -107,6 +107,15 @@ def test_no_repository(tmp_path):
     """
     with pytest.raises(ProjectionError, match="not in a git repository"):
         read_repository(tmp_path, "HEAD", host_environment(tmp_path / "home"))
+
+
+def test_files_that_are_not_read():
+    """
+    What is in them is not known, and the finding says so.
+    """
+    found = findings_in({"package.json": " " * (5 << 20), "README.md": " " * (5 << 20)})
+
+    assert ["note not-read package.json"] == list(seen(found))
 
 
 def test_findings_are_in_order_and_bounded():
