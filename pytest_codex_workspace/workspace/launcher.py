@@ -143,9 +143,9 @@ class PhaseSwitch:
             ServiceError: a service does not become ready again.
         """
         holder, channel = self._running.holder, self._running.channel
+        if self._services is not None:
+            self._services.suspend()
         try:
-            if self._services is not None:
-                self._services.suspend()
             channel.kill_all()
             holder.proxy.policy(
                 holder.address,

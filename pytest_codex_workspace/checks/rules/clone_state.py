@@ -274,9 +274,11 @@ def script_syntax(clone: Clone, repo: CheckedRepository) -> Iterator[Finding]:
     bash = shutil.which("bash", path=clone.environ.get("PATH"))
     scripts = [one for one in repo.preparing if one.mode][:_MOST_SYNTAX]
     for script in scripts if bash else []:
+        # Of a file, the rules get the beginning only; a script that an option gives is no file.
+        text = repo.tree.text(script.path or "") or script.text
         done = subprocess.run(
             [bash or "", "-n"],
-            input=repo.tree.text(script.path or "").replace("\r\n", "\n").encode(),
+            input=text.replace("\r\n", "\n").encode(),
             env={**clone.environ, "LC_ALL": "C"},
             capture_output=True,
             timeout=_TIMEOUT,
