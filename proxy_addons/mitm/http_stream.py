@@ -35,7 +35,7 @@ from mitmproxy.proxy.utils import ReceiveBuffer
 from ..state import responses
 from ..state.judgement import Judgement, digest_of, judge_broken_request, note_server_ended
 from ..state.limits import MERGED_BYTES
-from ..state.network_secrets import MaskedStream, rules_for, with_values
+from ..state.network_secrets import MaskedStream, hides, rules_for, with_values
 from .private import (
     RequestData,
     RequestEndOfMessage,
@@ -69,10 +69,11 @@ _RESPONSE_ERROR: Any = ResponseProtocolError.code
 _PIECE_BYTES = 64 * 1024
 _LINE_END = re.compile(rb"[\r\n\0]")
 _FRAMING_ERRORS = ("HTTP/1 protocol error: ", "HTTP/2 protocol error: ", "the body ")
-_COMPRESSED = (
-    "the server compressed its response to a request with a secret, although it was asked not to, "
-    "and the secret could not be seen in it"
+_HIDDEN = (
+    "the server compressed its response, or switched to another protocol, although it was asked "
+    "not to, and a secret that this host gets could not be seen in it"
 )
+_MALFORMED = "the server's response is malformed"
 _FIELD_BYTES = 150
 """Bytes that Python needs for a header field besides its text."""
 
@@ -151,9 +152,13 @@ class BoundedHttpStream(HttpStream):
                 if not event.data:
                     return
         elif isinstance(event, ResponseTrailers) and self._masked is not None:
+            masked = self._masked.masked
             event.trailers.fields = tuple(
-                (name, self._masked.masked(text)) for name, text in event.trailers.fields
+                (masked(name), masked(text)) for name, text in event.trailers.fields
             )
+        elif isinstance(event, ResponseProtocolError) and self._masked is not None:
+            # The message may quote what the server has sent.
+            event = ResponseProtocolError(self.stream_id, _MALFORMED, event.code)
         elif isinstance(event, ResponseEndOfMessage):
             held = b"" if self._masked is None else self._masked.end()
             if held:
@@ -179,9 +184,9 @@ class BoundedHttpStream(HttpStream):
             return
         facts = judgement.facts
         rules = rules_for(facts) if (request.host, request.port) == (facts.host, facts.port) else []
-        copy = with_values(request, rules) if rules else None
-        if copy is not None:
-            event.request = copy
+        if rules:
+            # Also without a placeholder: the host may send back what it got in another request.
+            event.request = with_values(request, rules)
             self._masked = MaskedStream(rules)
 
     def _checked(self, event: events.Event) -> events.Event:
@@ -195,10 +200,9 @@ class BoundedHttpStream(HttpStream):
                 return RequestProtocolError(self.stream_id, error, _REQUEST_ERROR)
         elif isinstance(event, ResponseHeaders):
             if self._masked is not None:
+                if hides(event.response):
+                    return ResponseProtocolError(self.stream_id, _HIDDEN, _RESPONSE_ERROR)
                 self._masked.mask_head(event.response)
-                coding = event.response.headers.get("content-encoding", "identity")
-                if coding.strip().lower() != "identity":
-                    return ResponseProtocolError(self.stream_id, _COMPRESSED, _RESPONSE_ERROR)
             if self.flow.request.method.upper() != "HEAD" and event.response.status_code not in (
                 204,
                 304,

@@ -3,7 +3,7 @@ Values that the proxy puts in place of placeholders, for the hosts that the user
 
 A workspace has the placeholder only. The value is in what the proxy sends to such a host, and
 nowhere else: not in the log, not in a cassette, and not in what the workspace receives, even if
-the host sends it back.
+the host sends it back, as it is, in this response or in a later one.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
     from pytest_codex_workspace.network.rules.policy import RequestFacts
 
-__all__ = ["MaskedStream", "PlaceholderRule", "rules_for", "use_rules", "with_values"]
+__all__ = ["MaskedStream", "PlaceholderRule", "hides", "rules_for", "use_rules", "with_values"]
 
-_DROPPED = ("range", "if-range")
-"""Fields with which a client could ask for a value piece by piece."""
+_DROPPED = ("range", "if-range", "te", "a-im", "sec-websocket-extensions")
+"""Fields with which a client could ask for a value piece by piece, or compressed."""
+
+_PLAIN = {"", "identity", "chunked"}
+"""Codings of a response in which a value is seen."""
 
 _KEPT = ("host", "content-length", "transfer-encoding", "connection")
 """Fields that say where a request goes, and how long it is."""
@@ -72,28 +75,38 @@ def rules_for(facts: RequestFacts) -> list[PlaceholderRule]:
     return [one for one in _rules if facts.port == one.port and any_matches(one.hosts, facts.host)]
 
 
-def with_values(request: http.Request, rules: Iterable[PlaceholderRule]) -> http.Request | None:
+def with_values(request: http.Request, rules: Iterable[PlaceholderRule]) -> http.Request:
     """
     Return a copy of *request* with values in its header fields, which asks for an uncompressed
-    and whole response; `None` if it contains no placeholder.
+    and whole response.
     """
-    used = False
     fields = []
     for name, text in request.headers.fields:
         new = text
         if name.lower().decode("latin-1") not in _KEPT:
             for rule in rules:
                 new = new.replace(rule.placeholder, rule.value)
-        used = used or new != text
         fields.append((name, new))
-    if not used:
-        return None
     copy = request.copy()
     copy.headers.fields = tuple(fields)
     for name in _DROPPED:
         copy.headers.pop(name, None)
     copy.headers["accept-encoding"] = "identity"
     return copy
+
+
+def hides(response: http.Response) -> bool:
+    """
+    Return whether a value could not be seen in *response*: it is compressed, or becomes another
+    protocol.
+    """
+    codings = ",".join(
+        response.headers.get(name, "") for name in ("content-encoding", "transfer-encoding")
+    )
+    return (
+        response.status_code == 101
+        or not {one.strip().lower() for one in codings.split(",")} <= _PLAIN
+    )
 
 
 class MaskedStream:

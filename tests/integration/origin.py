@@ -56,6 +56,18 @@ class Handler(BaseHTTPRequestHandler):
         """
         text = str(self.headers).encode()
         self.server.received.append(text)
+        if self.path.endswith("?broken"):
+            value = self.headers.get("Authorization", "none").encode()
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + value + b"\r\n\r\n")
+            self.close_connection = True
+            return
+        if self.path.endswith("?cut"):
+            self.wfile.write(b"HTTP/1.1 " + self.headers.get("Authorization", "none").encode())
+            self.close_connection = True
+            return
+        if self.path.endswith("?last"):
+            # Of an earlier request.
+            text = self.server.received[0]
         self.send_response(200)
         self.send_header("X-Authorization", self.headers.get("Authorization", "none"))
         if self.path.endswith("?gzip"):

@@ -13,6 +13,7 @@ from mitmproxy import http
 from proxy_addons.state.network_secrets import (
     MaskedStream,
     PlaceholderRule,
+    hides,
     rules_for,
     use_rules,
     with_values,
@@ -63,21 +64,21 @@ def test_values_are_in_a_copy_of_the_request() -> None:
     """
     In header fields that do not say where the request goes, and neither in its path nor its body.
     """
-    headers = http.Headers(authorization="Bearer P-1", range="bytes=0-1")
+    headers = http.Headers(authorization="Bearer P-1", range="bytes=0-1", te="gzip")
     headers["x-two"] = "P-2,P-2"
     request = http.Request.make("POST", "https://api.test/P-1?q=P-2", b"P-1", headers)
     request.headers["host"] = "P-1.test"
     copy = with_values(request, RULES)
 
-    assert copy is not None
     assert dict(copy.headers)["authorization"] == "Bearer abab"
     assert copy.headers["x-two"] == "ab,ab"
     assert copy.headers["host"] == "P-1.test"
     assert copy.headers["accept-encoding"] == "identity"
     assert "range" not in copy.headers
+    assert "te" not in copy.headers
     assert (copy.path, copy.content) == ("/P-1?q=P-2", b"P-1")
     assert request.headers["authorization"] == "Bearer P-1"
-    assert with_values(request, RULES[2:]) is None
+    assert with_values(request, RULES[2:]).headers["accept-encoding"] == "identity"
     assert "abab" not in repr(RULES)
 
 
@@ -107,6 +108,27 @@ def test_nothing_is_held_back_without_need() -> None:
     assert stream.feed(b"event: x\n\n") == b"event: x\n\n"
     assert stream.feed(b"a") == b""
     assert stream.feed(b"c") == b"ac"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "hidden"),
+    [
+        (200, {}, False),
+        (200, {"content-encoding": "identity", "transfer-encoding": "Chunked"}, False),
+        (200, {"content-encoding": "gzip"}, True),
+        (200, {"content-encoding": "identity, br"}, True),
+        (200, {"transfer-encoding": "gzip, chunked"}, True),
+        (101, {"upgrade": "websocket"}, True),
+    ],
+)
+def test_a_response_may_hide_a_value(status: int, headers: dict[str, str], hidden: bool) -> None:
+    """
+    It is compressed in either of two fields, or becomes another protocol.
+    """
+    response = http.Response.make(status, b"")
+    response.headers = http.Headers([(k.encode(), v.encode()) for k, v in headers.items()])
+
+    assert hides(response) is hidden
 
 
 def test_the_head_of_a_response_is_masked() -> None:
