@@ -157,7 +157,7 @@ def _found(values: Mapping[str, list[bytes]], name: object, what: object, path: 
         raise ValueError("not a place of a secret")
     if what not in ("content", "name", "link"):
         raise ValueError("not a kind of place")
-    return Found(name, cast("Where", what), _path(path, values))
+    return Found(name, what, _path(path, values))
 
 
 def search_image(
