@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
 from ..cache.store import Layer
 from ..codex import RESUME, SETUP
-from ..errors import CodexWorkspaceError, ExecTimeout, ServiceError, SetupError
+from ..errors import CodexWorkspaceError, ExecTimeout, ServiceError, SetupError, WorkspaceLost
 from ..network.matching import Phase
 from ..network.rules.request import Request
 from ..secrets.search import search_workspace
@@ -333,13 +333,13 @@ def _survivors(channel: Channel, seen: Observation) -> tuple[list[Survivor], lis
 def _alive(channel: Channel, seen: Observation) -> tuple[list[Survivor], list[int]]:
     found = _look(channel, "processes")
     survivors = []
-    for one in found.get("processes", ()):
-        with suppress(KeyError, TypeError, ValueError):
+    for one in _list(found.get("processes")):
+        with suppress(KeyError, TypeError, ValueError, OverflowError):
             args = tuple(seen.redact(str(word))[:300] for word in one["args"][:20])
             ports = tuple(int(port) for port in one["ports"][:20])
             paths = tuple(str(path)[:300] for path in one["paths"][:20])
             survivors.append(Survivor(args, ports, one["holds"] is True, paths))
-    others = [int(port) for port in found.get("ports", ()) if isinstance(port, int)]
+    others = [port for port in _list(found.get("ports")) if type(port) is int]
     return survivors, others[:20]
 
 
@@ -348,7 +348,7 @@ def _look(channel: Channel, *words: str) -> dict[str, Any]:
     Return what the program inside says. What it cannot say, because a script has replaced the
     workspace's Python, is not known.
     """
-    with suppress(ExecTimeout, ValueError, RecursionError):
+    with _unless_it_cannot(), suppress(ValueError, RecursionError):
         result = channel.run(["python3", "-I", "-c", _PROGRAM, *words], cwd="/", timeout=_SECONDS)
         found = json.loads(result.stdout)
         if isinstance(found, dict):
@@ -356,16 +356,37 @@ def _look(channel: Channel, *words: str) -> dict[str, Any]:
     return {}
 
 
+@contextmanager
+def _unless_it_cannot() -> Iterator[None]:
+    """
+    Pass over a command that a workspace cannot run, or not in time: there may be no room for
+    another process.
+
+    Raises:
+        WorkspaceLost: the workspace has ended.
+    """
+    try:
+        yield
+    except WorkspaceLost:
+        raise
+    except (ExecTimeout, OSError):
+        pass
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _pairs(values: object) -> list[tuple[str, str]]:
-    found = values if isinstance(values, list) else []
-    return [(str(one[0]), str(one[1])) for one in found if isinstance(one, list) and len(one) == 2]
+    pairs = [one for one in _list(values) if isinstance(one, list) and len(one) == 2]
+    return [(str(first), str(second)) for first, second in pairs]
 
 
 def _status(channel: Channel, spec: WorkspaceSpec) -> dict[str, str]:
     """
     Return what git says of the files of the project, by path.
     """
-    with suppress(ExecTimeout):
+    with _unless_it_cannot():
         said = channel.run(_STATUS, cwd=spec.project, timeout=_SECONDS)
         return _parse_status(said.stdout) if said.ok else {}
     return {}
@@ -395,7 +416,7 @@ def _secrets(channel: Channel, spec: WorkspaceSpec, age: float) -> list[tuple[st
     def run(argv: list[str], data: bytes, timeout: float) -> bytes:
         return channel.run(argv, cwd="/", input=data, timeout=timeout).stdout_bytes
 
-    with suppress(ExecTimeout):
+    with _unless_it_cannot():
         return [
             (one.secret, one.path)
             for one in search_workspace(run, spec.secrets, age).found[:_PATHS]

@@ -136,18 +136,28 @@ def search_workspace(run: Run, secrets: Secrets, age: float, root: str = "/") ->
     argv = ["python3", "-I", "-S", "-c", program.read_text("utf-8")]
     try:
         answer = json.loads(run(argv, json.dumps(request).encode("ascii"), 2 * _SECONDS))
-        found = [Found(name, what, _path(path, values)) for name, what, path in answer["found"]]
+        found = [_found(values, *place) for place in answer["found"]]
         complete = answer["complete"]
     except (KeyError, TypeError, ValueError, RecursionError):
-        return Search(incomplete="Python in the workspace did not answer as expected")
-    if any(
-        one.secret not in values or one.what not in ("content", "name", "link") for one in found
-    ):
         return Search(incomplete="Python in the workspace did not answer as expected")
     left = (
         "" if complete is True else f"not all files could be searched in {_SECONDS:g} s and 4 GiB"
     )
     return Search(_sorted(found), left)
+
+
+def _found(values: Mapping[str, list[bytes]], name: object, what: object, path: object) -> Found:
+    """
+    Return a place that a program of the workspace has named.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(name, str) or name not in values or not isinstance(path, str):
+        raise ValueError("not a place of a secret")
+    if what not in ("content", "name", "link"):
+        raise ValueError("not a kind of place")
+    return Found(name, what, _path(path, values))
 
 
 def search_image(

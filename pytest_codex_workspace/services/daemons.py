@@ -113,6 +113,15 @@ _RESTARTED = re.compile(
 
 _INTERPRETERS = re.compile(r"(python|node|ruby|perl|php|java|deno|bun|bash|sh|dotnet)[\d.]*")
 
+_KEY = 50
+_NO_TEXT = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
+"""What YAML reads as something other than text. What begins with a letter may be none else."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./ -]+")
+"""A command that means nothing else to a shell."""
+
+_NO_ASCII = re.compile(r"[^ -~]")
+
 _REFUSED = re.compile(
     r"connection ?refused|ECONNREFUSED|connect call failed|errno 111|os error 111|actively refused",
     re.IGNORECASE,
@@ -274,25 +283,47 @@ def explain_refusal(servers: Sequence[Daemon], printed: str) -> list[str]:
 
 
 def _remedy(servers: Sequence[Daemon]) -> str:
-    declared = ", ".join(_declared(one) for one in servers[:_SHOWN])
+    declared: dict[str, str] = {}
+    for one in servers[:_SHOWN]:
+        key, entry = _declared(one)
+        names = (key, *(f"{key}-{number}" for number in range(2, _SHOWN + 1)))
+        free = next(name for name in names if declared.get(name, entry) == entry)
+        declared[free] = entry
+    entries = ", ".join(f"{key}: {entry}" for key, entry in declared.items())
     return (
         f"To have {'it' if len(servers) == 1 else 'them'} in tests, add to .codex-workspace.yaml: "
-        f"services: {{{declared}}}; for Codex itself, see docs/services.md"
+        f"services: {{{entries}}}; for Codex itself, see docs/services.md"
     )
 
 
-def _declared(server: Daemon) -> str:
+def _declared(server: Daemon) -> tuple[str, str]:
     """
-    Return the entry of a server in `services`.
+    Return the name and the entry of a server in `services`. A process gives itself any name and its
+    sockets any path, which must not mean anything else to YAML, or to a shell.
     """
     name, command = server.name, server.name
     if _INTERPRETERS.fullmatch(name):
-        # The name of an interpreter says nothing, and words behind it may mean something to YAML.
+        # The name of an interpreter says nothing.
         name = f"server-{server.ports[0]}" if server.ports else "server"
-        command = json.dumps(server.command)
-    key = re.sub(r"[^A-Za-z0-9_.-]", "-", name).strip("-.") or "server"
-    ready = f"port: {server.ports[0]}" if server.ports else f"path: {server.sockets[0]}"
-    return f"{key}: {{command: {command}, ready: {{{ready}}}}}"
+        command = server.command
+    key = re.sub(r"[^A-Za-z0-9_.-]", "-", name)[:_KEY].strip("-.") or "server"
+    if not key[0].isalpha() or key.lower() in _NO_TEXT:
+        key = f"server-{key}"
+    if _PLAIN.fullmatch(command):
+        text = _quoted(command)
+    else:
+        text = f"[{', '.join(_quoted(word) for word in command.split())}]"
+    ready = f"port: {server.ports[0]}" if server.ports else f"path: {_quoted(server.sockets[0])}"
+    return key, f"{{command: {text}, ready: {{{ready}}}}}"
+
+
+def _quoted(text: str) -> str:
+    """
+    Return *text* in double quotes, as YAML reads it.
+    """
+    # JSON writes a character above U+FFFF as two, which YAML does not put together.
+    quoted = json.dumps(text, ensure_ascii=False)
+    return _NO_ASCII.sub(lambda one: f"\\U{ord(one[0]):08x}", quoted)
 
 
 def _named(servers: Sequence[Daemon]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import ExecTimeout, WorkspaceLost
 from ..text.phrases import cut_middle
 from ..text.printable import printable
+from ..unpatched import clock
 
 if TYPE_CHECKING:
     from ..options.services import ServiceSpec
@@ -23,6 +24,7 @@ _TABLE_LIMIT = 16 << 20
 _TRY = 30.0
 """The longest time that one run of a readiness command may take, in seconds."""
 
+_RECENT, _NEXT_SECOND = 3.0, 1.01
 _OUTPUT = 64 << 10
 _WIDTH = 160
 
@@ -38,6 +40,13 @@ class _FileState:
     modified: float
     changed: float
     is_socket: bool
+
+    @property
+    def is_recent(self) -> bool:
+        """
+        Whether it may have changed in this second. The clock of the engine may differ a little.
+        """
+        return not self.is_socket and abs(clock.wall_time() - self.changed) < _RECENT
 
 
 class Readiness:
@@ -68,6 +77,9 @@ class Readiness:
         ready = self._spec.ready
         if ready.path is not None:
             self._before = self._file()
+            # Written again within the same second, as its process id is, it would look the same.
+            if self._before is not None and self._before.is_recent:
+                clock.sleep(_NEXT_SECOND)
         if ready.port is not None and is_listening(self._channel, ready.port):
             return f"another process listens on port {ready.port} already"
         return ""

@@ -169,9 +169,14 @@ class Service:
         """
         Note whether the service runs, before every process of the workspace is ended.
         """
+        if self.running:
+            self._suspended = True
         # In a phase without services, and after it, they stay as they were.
-        self._suspended = self._suspended or self.running
-        self._stopped = self._stopped or self._suspended
+        if self._suspended:
+            self._stopped = True
+            # What is ended with the phase says nothing about the next start. A command that went
+            # to the background would seem to run as long as the file is there that it had made.
+            self._process = None
 
     def resume(self) -> None:
         """

@@ -39,6 +39,7 @@ from .result import ExecResult, still_running, timed_out, was_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from ..engine.protocol import Stream
     from .process import Pty
@@ -120,8 +121,9 @@ class Channel:
         self._buffer = bytearray()
         self._stderr = bytearray()
         self._cwd = "/"
-        self._variables: Mapping[str, str] = {}
-        self._hide: Callable[[bytes], bytes] = bytes
+        # One value, so that no command has the variables of one phase and what hides another's.
+        self._phase: tuple[Mapping[str, str], Callable[[bytes], bytes]] = ({}, bytes)
+        self._begins = threading.RLock()
         self._reader = threading.Thread(
             target=self._read_frames, name="codex-workspace-channel", daemon=True
         )
@@ -200,7 +202,16 @@ class Channel:
         Begin a phase: give *variables* to the commands that start from now on, in addition to
         those of `init`, and remove from what their results have what *hide* removes.
         """
-        self._variables, self._hide = dict(variables), hide
+        with self._begins:
+            self._phase = dict(variables), hide
+
+    def holding_commands(self) -> AbstractContextManager[object]:
+        """
+        Return a context in which no other thread begins a command: not between two phases, where
+        it would have the variables of one and the network of another. It waits for the end of the
+        context.
+        """
+        return self._begins
 
     def run(
         self,
@@ -560,18 +571,19 @@ class Channel:
         timeout: float | None,
         **more: Any,
     ) -> None:
-        call.hide = self._hide
-        self._request(
-            wire.EXEC,
-            call,
-            f"the command {shlex.join(argv)[:200]}",
-            argv=list(argv),
-            cwd=cwd,
-            env={**self._variables, **(env or {})},
-            user=user,
-            timeout=timeout,
-            **more,
-        )
+        with self._begins:
+            variables, call.hide = self._phase
+            self._request(
+                wire.EXEC,
+                call,
+                f"the command {shlex.join(argv)[:200]}",
+                argv=list(argv),
+                cwd=cwd,
+                env={**variables, **(env or {})},
+                user=user,
+                timeout=timeout,
+                **more,
+            )
 
     def _feed(self, call: CommandCall, data: bytes) -> None:
         def feed() -> None:

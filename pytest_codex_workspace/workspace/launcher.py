@@ -126,8 +126,10 @@ class PhaseSwitch:
         Apply *policy* to what the workspace requests for the rest of the phase.
         """
         holder = self._running.holder
-        holder.proxy.policy(holder.address, policy, self._running.container)
-        self.now = replace(self.now, policy=policy)
+        # Another thread may be between two phases.
+        with self._running.channel.holding_commands():
+            holder.proxy.policy(holder.address, policy, self._running.container)
+            self.now = replace(self.now, policy=policy)
 
     def enter(self, rules: PhaseRules) -> None:
         """
@@ -143,22 +145,24 @@ class PhaseSwitch:
             ServiceError: a service does not become ready again.
         """
         holder, channel = self._running.holder, self._running.channel
-        if self._services is not None:
-            self._services.suspend()
         try:
-            channel.kill_all()
-            holder.proxy.policy(
-                holder.address,
-                rules.policy,
-                self._running.container,
-                phase=rules.phase,
-                cassette=rules.cassette,
-            )
+            if self._services is not None:
+                self._services.suspend()
+            # What another thread begins meanwhile would outlive its phase, or have its secrets.
+            with channel.holding_commands():
+                channel.kill_all()
+                holder.proxy.policy(
+                    holder.address,
+                    rules.policy,
+                    self._running.container,
+                    phase=rules.phase,
+                    cassette=rules.cassette,
+                )
+                self._give(rules)
+                self.now = rules
         except BaseException:
             channel.close()
             raise
-        self._give(rules)
-        self.now = rules
         if self._services is not None and rules.phase == "test":
             self._services.resume()
 

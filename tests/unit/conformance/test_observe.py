@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pytest_codex_workspace.codex import RESUME, SETUP
+from pytest_codex_workspace.conformance import observe as observe_module
 from pytest_codex_workspace.conformance.observe import exported_by, observe
 from pytest_codex_workspace.conformance.project_tests import ProjectTests
-from pytest_codex_workspace.errors import SetupError
+from pytest_codex_workspace.errors import ExecTimeout, SetupError, WorkspaceLost
+from pytest_codex_workspace.secrets.secrets import Secrets
+from pytest_codex_workspace.workspace.result import ExecResult
 
 from ...helpers.fake_workspaces import Script, StubProjection, World, _Agent, snapshot
 
 pytestmark = pytest.mark.usefixtures("cache_home", "_stubs")
 
+DONE = ExecResult("true", 0, b"", b"", 0.0, False, "/")
 SERVER = {
     "pid": 7,
     "args": ["redis-server", "*:6379"],
@@ -180,7 +186,13 @@ def test_a_repository_without_scripts():
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"[]", b"{", b'{"processes": [{"pid": 1}, 7, "x"]}', b"1e999"]
+    "said",
+    [
+        *[b"", b"[]", b"{", b'{"processes": [{"pid": 1}, 7, "x"]}', b"1e999"],
+        b'{"processes": 7, "ports": 7, "changes": 7}',
+        b'{"processes": [{"args": [], "ports": [1e999], "paths": [], "holds": true}]}',
+        b'{"ports": [[], {}, true, 1e999], "changes": [[1], {"a": 1}, "ab"]}',
+    ],
 )
 def test_what_is_said_inside_is_not_trusted(said):
     """
@@ -194,6 +206,40 @@ def test_what_is_said_inside_is_not_trusted(said):
 
     assert list(seen.survivors) == []
     assert list(seen.again_changes) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "known"),
+    [
+        (OSError(errno.EAGAIN, "no further process"), True),
+        (FileNotFoundError(errno.ENOENT, "no such directory"), True),
+        (ExecTimeout("late", result=DONE, timeout=1.0), True),
+        (WorkspaceLost("gone"), False),
+    ],
+)
+@pytest.mark.parametrize("look", ["processes", "status", "secrets"])
+def test_what_cannot_be_run_inside_is_not_known(error, known, look):
+    """
+    A script may have used up the processes, which is no error of a check. A workspace that has
+    ended is one.
+    """
+
+    class Channel:
+        def run(self, *_, **__):
+            raise error
+
+    spec = SimpleNamespace(secrets=Secrets(["T"], {"T": "long-value"}), project="/workspace/x")
+    looks = {
+        "processes": lambda: observe_module._look(Channel(), "processes"),
+        "status": lambda: observe_module._status(Channel(), spec),
+        "secrets": lambda: observe_module._secrets(Channel(), spec, 1.0),
+    }
+
+    if known:
+        assert not looks[look]()
+    else:
+        with pytest.raises(WorkspaceLost):
+            looks[look]()
 
 
 def test_exports_are_found_in_the_text():

@@ -238,8 +238,19 @@ def test_a_workspace() -> None:
         b'{"found": 3, "complete": true}',
         b'{"found": [["OTHER", "content", "/a"]], "complete": true}',
         b'{"found": [["TOKEN", "else", "/a"]], "complete": true}',
+        b'{"found": [[["TOKEN"], "content", "/a"]], "complete": true}',
+        b'{"found": [["TOKEN", ["content"], "/a"]], "complete": true}',
+        b'{"found": [["TOKEN", "content", {"a": "/a"}]], "complete": true}',
+        b'{"found": [["TOKEN", "content"]], "complete": true}',
+        b'{"found": [7], "complete": true}',
+        b'{"found": {"TOKEN": 1}, "complete": true}',
+        b"\xff",
     ],
-    ids=["nothing", "nested", "a list", "no places", "no secret", "no kind"],
+    ids=[
+        *["nothing", "nested", "a list", "no places", "no secret", "no kind"],
+        *["a list as name", "a list as kind", "no path", "two words", "a number", "an object"],
+        "no text",
+    ],
 )
 def test_an_answer_without_sense_proves_nothing(answer: bytes) -> None:
     """

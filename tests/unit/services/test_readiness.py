@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_codex_workspace.options.services import ReadyWhen, ServiceSpec
 from pytest_codex_workspace.services.readiness import Readiness, argv_of, is_listening
+from pytest_codex_workspace.unpatched import clock
 from pytest_codex_workspace.workspace.channel import Channel
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def readiness(channel: Channel, project: Path = Path("/"), **ready: Any) -> Readiness:
@@ -50,7 +54,9 @@ def test_a_port_is_ready_once_something_listens_on_it(channel: Channel, port: in
         assert is_listening(channel, port)
 
 
-def test_a_file_that_setup_left_says_nothing(channel: Channel, tmp_path: Path) -> None:
+def test_a_file_that_setup_left_says_nothing(
+    channel: Channel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     A new file counts, and one that has changed. A relative path starts at the directory of the
     service.
@@ -60,10 +66,31 @@ def test_a_file_that_setup_left_says_nothing(channel: Channel, tmp_path: Path) -
     (tmp_path / "up").write_text("1")
     assert "" == missing(found)
 
+    monkeypatch.setattr(clock, "sleep", lambda _: None)
     again = readiness(channel, tmp_path, path="up")
     assert "up is as it was before the start" == missing(again)
     (tmp_path / "up").write_text("12")
     assert "" == missing(again)
+
+
+def test_a_start_waits_for_the_next_second_after_a_file_was_written(
+    channel: Channel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A file of the same length that is written within one second would look as before.
+    """
+    slept: list[float] = []
+    monkeypatch.setattr(clock, "sleep", slept.append)
+    (tmp_path / "up").write_text("1")
+    readiness(channel, tmp_path, path="up")
+    assert len(slept) == 1
+    assert slept[0] > 1
+
+    now = clock.wall_time()
+    monkeypatch.setattr(clock, "wall_time", lambda: now + 5)
+    readiness(channel, tmp_path, path="up")
+    readiness(channel, tmp_path, path="absent")
+    assert len(slept) == 1
 
 
 def test_a_socket_counts_while_somebody_listens(channel: Channel, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pytest_codex_workspace.errors import ServiceError
 from pytest_codex_workspace.options.services import ReadyWhen, ServiceSpec
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.secrets.secrets import Secrets
+from pytest_codex_workspace.services.readiness import is_listening
 from pytest_codex_workspace.services.service import Service, Services
 from pytest_codex_workspace.workspace.channel import Channel
 
@@ -206,7 +207,7 @@ def test_a_service_runs_in_its_own_phase_only(make: Make, port: int, channel: Ch
         one.suspend()
     # As ending every process does.
     channel.run(["bash", "-c", 'kill -KILL "${1##* }"', "bash", db.output.splitlines()[0]])
-    while db.running:
+    while is_listening(channel, port):
         pass
     services.suspend()
     assert [] == db.describe_end()
@@ -216,6 +217,32 @@ def test_a_service_runs_in_its_own_phase_only(make: Make, port: int, channel: Ch
     assert db.running
     assert 2 == db.output.count("pid")
     assert not stopped.running
+
+
+@pytest.mark.parametrize("kind", ["output", pytest.param("path", marks=pytest.mark.slow)])
+def test_a_service_in_the_background_is_started_again_after_a_phase(
+    make: Make, tmp_path: Path, kind: str
+) -> None:
+    """
+    What it left says nothing: its output, and the file of its process id, which has the same
+    length each time. The other phase may have started it by itself.
+    """
+    file, log = str(tmp_path / "pid"), tmp_path / "log"
+    ready = {"output": "up", "path": file}[kind]
+    env = {"FILE": file, "LOG": str(log)}
+    db = make('echo begun >>"$LOG"; echo 12345 >"$FILE"; echo up', ready={kind: ready}, env=env)
+    db.start()
+
+    db.suspend()
+    assert not db.running
+    assert [] == db.describe_end()
+    if kind == "output":
+        db.start()
+        db.suspend()
+    db.resume()
+
+    assert db.running
+    assert (3 if kind == "output" else 2) == log.read_text().count("begun")
 
 
 def test_output_is_bounded_and_never_blocks_a_service(make: Make) -> None:

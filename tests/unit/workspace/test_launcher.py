@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import io
+import itertools
+import threading
+from contextlib import nullcontext
 
 import pytest
 
 from pytest_codex_workspace.errors import EngineError, ProxyError, WorkspaceLost
+from pytest_codex_workspace.in_container import workspace_agent as wire
 from pytest_codex_workspace.network.proxy_client import Barrier
 from pytest_codex_workspace.network.rules.policy import OFFLINE, Policy
 from pytest_codex_workspace.network.rules.process import ProcessLine
 from pytest_codex_workspace.secrets.secrets import Secrets
-from pytest_codex_workspace.workspace.launcher import Launcher, UnusableImage
+from pytest_codex_workspace.workspace.launcher import (
+    Launcher,
+    PhaseRules,
+    PhaseSwitch,
+    UnusableImage,
+)
 
-from ...helpers.fake_workspaces import BASE, LocalAgent, World, tar_of
+from ...helpers.fake_workspaces import BASE, LocalAgent, World, _Agent, tar_of
 
 pytestmark = pytest.mark.usefixtures("cache_home")
 
@@ -234,6 +243,123 @@ def test_requests_belong_to_the_phase_in_which_they_are_made(world, session):
     assert ["setup one.example", "test two.example"] == found
     assert [("setup", "one", None), ("test", "two", "/c.jsonl")] == world.registered
     session.launcher.stop(running)
+
+
+class _PhaseAgent(_Agent):
+    """
+    An agent that notes the variables of each command, and when everything is ended.
+    """
+
+    def _frame(self, kind, number, payload):
+        if kind == wire.KILL_ALL:
+            self._world.trace.append("kill")
+        super()._frame(kind, number, payload)
+
+    def _exec(self, number, request):
+        self._world.trace.append(request["env"])
+        self._finish(number, 0, b"old new")
+
+
+def rules(phase, name):
+    secrets = Secrets(["T"], {"T": f"{name}-value"})
+    assert secrets.values
+    return PhaseRules(phase, Policy(name=name), None, {"T": name}, secrets)
+
+
+@pytest.mark.parametrize("error", [None, ProxyError("ended")])
+def test_commands_of_other_threads_wait_for_the_border_of_a_phase(cache_home, monkeypatch, error):
+    """
+    What begins after everything was ended has the variables of the next phase, also if its thread
+    came before the proxy had the policy. A policy from another thread comes after, too. Nothing
+    runs if the next phase does not begin.
+    """
+    world = World(_PhaseAgent)
+    results, threads = [], []
+    with world.session() as session:
+        running = launch(session)
+        switch = PhaseSwitch(running, lambda _: None, now=rules("setup", "old"))
+        proxy = running.holder.proxy
+
+        def run():
+            try:
+                results.append(running.channel.run(["true"]).exit_code)
+            except WorkspaceLost as lost:
+                results.append(type(lost))
+
+        def policy(address, given, container, **more):
+            if threads:
+                return
+            assert ["kill"] == world.trace[-1:]
+            threads.append(threading.Thread(target=run))
+            threads.append(threading.Thread(target=switch.use, args=(Policy(name="mine"),)))
+            for one in threads:
+                one.start()
+                one.join(0.1)
+            assert all(one.is_alive() for one in threads)
+            if error:
+                raise error
+
+        monkeypatch.setattr(proxy, "policy", policy)
+        with nullcontext() if error is None else pytest.raises(ProxyError):
+            switch.enter(rules("test", "new"))
+        for one in threads:
+            one.join(10)
+
+        now = "setup" if error else "test"
+        assert (now, "mine") == (switch.now.phase, switch.now.policy.name)
+        assert [WorkspaceLost if error else 0] == results
+        assert ["kill"] + ([] if error else [{"T": "new"}]) == world.trace[-2 + bool(error) :]
+        session.launcher.stop(running)
+
+
+def test_a_command_has_the_variables_and_the_secrets_of_one_phase(cache_home):
+    """
+    Both belong together, also if a phase begins while a command is being sent.
+    """
+    names = itertools.count()
+
+    class Changing(list):
+        def __iter__(self):
+            name = str(next(names))
+            channel.enter({"T": name}, lambda _: name.encode())
+            return super().__iter__()
+
+    world = World(_PhaseAgent)
+    with world.session() as session:
+        running = launch(session)
+        channel = running.channel
+        process = channel.start(Changing(["true"]), stdin=False)
+
+        assert process.wait().stdout == world.trace[-1]["T"]
+        session.launcher.stop(running)
+
+
+@pytest.mark.parametrize("step", ["suspend", "kill_all"])
+def test_an_interrupted_change_of_phase_ends_the_workspace(cache_home, monkeypatch, step):
+    """
+    Otherwise, what the test does next would have the secrets of the phase before.
+    """
+
+    class Interrupting:
+        def suspend(self):
+            if step == "suspend":
+                raise KeyboardInterrupt
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with World(_PhaseAgent).session() as session:
+        running = launch(session)
+        before = rules("setup", "old")
+        switch = PhaseSwitch(running, lambda _: None, now=before, services=Interrupting())
+        monkeypatch.setattr(running.channel, "kill_all", interrupt)
+
+        with pytest.raises(KeyboardInterrupt):
+            switch.enter(rules("test", "new"))
+
+        assert running.channel.lost
+        assert switch.now is before
+        session.launcher.stop(running)
 
 
 def test_a_log_of_too_many_requests_is_an_error(world, session, monkeypatch):
