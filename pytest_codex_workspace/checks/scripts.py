@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 from ..codex import RESUME, SETUP
 from ..text.bash_commands import Pipeline, ShellCommand, parse_script
+from ..text.toml_tables import read_toml
 from .tree import CommittedTree
 
 __all__ = [
@@ -342,7 +342,7 @@ class _Collector:
         Add the task `test` of tools for Python and PHP.
         """
         for path, parse, places in (
-            ("pyproject.toml", tomllib.loads, _PYTHON_TASKS),
+            ("pyproject.toml", read_toml, _PYTHON_TASKS),
             ("composer.json", json.loads, (("scripts",),)),
             ("deno.json", json.loads, (("tasks",),)),
         ):

@@ -6,13 +6,13 @@ import json
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import ProjectionError
 from ..projection.git import git, reading_environment, run_git
+from ..text.toml_tables import read_toml
 
 __all__ = ["ProjectFiles", "find_top", "work_tree"]
 
@@ -80,8 +80,8 @@ class ProjectFiles:
         Return the table in a TOML file; empty if there is none.
         """
         try:
-            return tomllib.loads(self.text(path))
-        except (ValueError, RecursionError):
+            return read_toml(self.text(path))
+        except ValueError:
             return {}
 
     def folders_with(self, *names: str) -> list[str]:
