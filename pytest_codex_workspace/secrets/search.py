@@ -138,11 +138,12 @@ def search_workspace(run: Run, secrets: Secrets, age: float, root: str = "/") ->
         answer = json.loads(run(argv, json.dumps(request).encode("ascii"), 2 * _SECONDS))
         found = [Found(name, what, _path(path, values)) for name, what, path in answer["found"]]
         complete = answer["complete"]
+        expected = all(
+            one.secret in values and one.what in ("content", "name", "link") for one in found
+        )
     except (KeyError, TypeError, ValueError, RecursionError):
-        return Search(incomplete="Python in the workspace did not answer as expected")
-    if any(
-        one.secret not in values or one.what not in ("content", "name", "link") for one in found
-    ):
+        expected = False
+    if not expected:
         return Search(incomplete="Python in the workspace did not answer as expected")
     left = (
         "" if complete is True else f"not all files could be searched in {_SECONDS:g} s and 4 GiB"

@@ -238,8 +238,9 @@ def test_a_workspace() -> None:
         b'{"found": 3, "complete": true}',
         b'{"found": [["OTHER", "content", "/a"]], "complete": true}',
         b'{"found": [["TOKEN", "else", "/a"]], "complete": true}',
+        b'{"found": [[["TOKEN"], "content", "/a"]], "complete": true}',
     ],
-    ids=["nothing", "nested", "a list", "no places", "no secret", "no kind"],
+    ids=["nothing", "nested", "a list", "no places", "no secret", "no kind", "no name"],
 )
 def test_an_answer_without_sense_proves_nothing(answer: bytes) -> None:
     """

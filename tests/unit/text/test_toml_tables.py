@@ -38,10 +38,19 @@ def test_tables():
         "a = " + "{a = " * 100_000,
         "a = ",
     ],
-    ids=(
-        "key table array inline behind-text quoted many-in-table many nested-arrays nested-tables "
-        "invalid"
-    ).split(),
+    ids=[
+        "key",
+        "table",
+        "array",
+        "inline",
+        "behind-text",
+        "quoted",
+        "many-in-table",
+        "many",
+        "nested-arrays",
+        "nested-tables",
+        "invalid",
+    ],
 )
 def test_what_cannot_be_read(text):
     """
