@@ -153,5 +153,5 @@ def _read(top: Path, path: str) -> str:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return ""
             return file.read(_LARGEST).decode("utf-8", "replace")
-    except OSError:
+    except (OSError, RuntimeError):  # Of a circle of links.
         return ""
