@@ -62,7 +62,7 @@ _PYTHON_TASKS = (
     ("tool", "hatch", "envs", "default", "scripts"),
     ("tool", "pixi", "tasks"),
 )
-_TARGET = re.compile(r"^([\w./ -]+?)\s*::?(?!=)([^#=]*)(?:#.*)?$")
+_TARGET = re.compile(r"^([\w./ \t-]+)::?(?!=)([^#=]*)(?:#.*)?$")
 _MAKE_VARIABLE = re.compile(r"\$[({](\w+)[)}]")
 _MAKE_SHELL = re.compile(r"\$[({]shell\s+")
 
@@ -334,7 +334,7 @@ class _Collector:
             if line[:1] not in (" ", "\t", ""):
                 inside = bool(re.match(rf"@?({'|'.join(_TEST_TARGETS)})\b[^=]*:(?!=)", line))
             elif inside and line.strip():
-                text = re.sub(r"\{\{.*?\}\}", "x", line.strip().lstrip("@-"))
+                text = re.sub(r"\{\{[^{}]*\}\}", "x", line.strip().lstrip("@-"))
                 self._add(Script(path, "test", text, first=number, one_line=True))
 
     def _tasks(self) -> None:

@@ -17,7 +17,7 @@ Read = Callable[[str], str]
 """Returns the text of a file; empty if it cannot be read."""
 
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
-_MAKE_TARGET = re.compile(r"^test\s*:(?!=)", re.MULTILINE)
+_MAKE_TARGET = re.compile(r"^test[ \t]*:(?!=)", re.MULTILINE)
 _NO_TESTS = "no test specified"
 _PYTEST = "python -m pytest"
 _VENV = ("{dir}/bin/python -m pytest", ".venv", "venv")

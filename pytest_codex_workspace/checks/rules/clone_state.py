@@ -102,7 +102,7 @@ def submodule_addresses(clone: Clone, repo: CheckedRepository) -> Iterator[Findi
     if skips_submodules(clone.environ) or skips_submodules(repo.variables):
         return
     text = repo.tree.text(".gitmodules")
-    uses = repo.prepares(r"\bgit (-\S+ )*submodule\b")
+    uses = repo.prepares(r"\bgit (-\S+ ){0,10}submodule\b")
     for name, url, line in _urls(clone, text):
         reason = _unreachable(url, uses=uses)
         if reason:

@@ -50,9 +50,9 @@ _HTTPS = (
     'url."https://github.com/".insteadOf "git@github.com:" (and "ssh://git@github.com/").'
 )
 _REWRITES = re.compile(
-    r"url\.[\"']?https://\S*\.insteadOf\s+[\"']?(?:ssh:|git@|git\+ssh)", re.IGNORECASE
+    r"url\.[\"']?https://\S{0,300}\.insteadOf\s+[\"']?(?:ssh:|git@|git\+ssh)", re.IGNORECASE
 )
-_REWRITES_TO_SSH = re.compile(r"url\.[\"']?(?:ssh:|git@)\S*\.insteadOf", re.IGNORECASE)
+_REWRITES_TO_SSH = re.compile(r"url\.[\"']?(?:ssh:|git@)\S{0,300}\.insteadOf", re.IGNORECASE)
 
 
 _PRIVATE_MODULE = re.compile(

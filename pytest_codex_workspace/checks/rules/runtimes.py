@@ -338,7 +338,7 @@ def _ruby_and_php(repo: CheckedRepository) -> Iterator[_Wish]:
     if numbers_of(wanted):
         yield _Wish("RUBY", wanted, ".ruby-version", line, "warning", _NOT_USED)
     text = _top(repo, "Gemfile")
-    found = re.search(r"^[ \t]*ruby\s*\(?\s*[\"']([^\"']+)[\"']", text, re.MULTILINE)
+    found = re.search(r"^[ \t]*ruby[ \t]*(?:\([ \t]*)?[\"']([^\"']+)[\"']", text, re.MULTILINE)
     if found:
         number = text.count("\n", 0, found.start(1)) + 1
         exact = not re.match(r"[<>~=]", found[1])

@@ -39,17 +39,8 @@ def test_tables():
         "a = ",
     ],
     ids=[
-        "key",
-        "table",
-        "array",
-        "inline",
-        "behind-text",
-        "quoted",
-        "many-in-table",
-        "many",
-        "nested-arrays",
-        "nested-tables",
-        "invalid",
+        *("key", "table", "array", "inline", "behind-text", "quoted", "many-in-table", "many"),
+        *("nested-arrays", "nested-tables", "invalid"),
     ],
 )
 def test_what_cannot_be_read(text):
