@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import lru_cache
 from typing import Any
@@ -11,6 +12,9 @@ __all__ = ["read_toml"]
 _MOST_WORK = 20_000_000
 """Steps, each of which takes some ten nanoseconds. A file that people or tools write needs a few
 thousand."""
+
+_LONG_NUMBER = re.compile(r"(?<![0-9A-Za-z_])0[xob][0-9A-Fa-f_]{500}")
+"""Python reads such a number, and then refuses to write it."""
 
 
 def read_toml(text: str) -> dict[str, Any]:
@@ -32,6 +36,8 @@ def _read(text: str) -> dict[str, Any] | str:
     """
     Return the tables, or why there are none. Several rules look at the same few files.
     """
+    if _LONG_NUMBER.search(text):
+        return "a number has too many digits"
     if _work(text) > _MOST_WORK:
         return "the keys have too many parts"
     try:

@@ -36,11 +36,12 @@ def test_tables():
         ("a" + ".a" * 1_000 + " = 1\n") * 2_000,
         "a = " + "[" * 100_000,
         "a = " + "{a = " * 100_000,
+        f"a = 0x{'f' * 5_000}",
         "a = ",
     ],
     ids=[
         *("key", "table", "array", "inline", "behind-text", "quoted", "many-in-table", "many"),
-        *("nested-arrays", "nested-tables", "invalid"),
+        *("nested-arrays", "nested-tables", "long-number", "invalid"),
     ],
 )
 def test_what_cannot_be_read(text):
