@@ -157,8 +157,8 @@ class Finding:
             level: a level other than the usual one.
         """
         usual = CHECKS[check].level
-        texts = (cut_middle(one, _LONGEST) for one in (what, in_codex, remedy))
-        return cls(check, level or usual, *texts, path, line)
+        what, in_codex, remedy = (cut_middle(one, _LONGEST) for one in (what, in_codex, remedy))
+        return cls(check, level or usual, what, in_codex, remedy, path, line)
 
     @property
     def where(self) -> str:
