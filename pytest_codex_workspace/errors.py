@@ -262,6 +262,14 @@ class TransferError(CodexWorkspaceError, ValueError):
     """
 
 
+def unexpected(error: Exception) -> str:
+    """
+    Return what to say of an error that nobody has thought of.
+    """
+    text = printable(f"{type(error).__name__}: {error}")
+    return f"a bug of ours: {text}; please report it"
+
+
 def _joined(message: str, remedy: str) -> str:
     """
     Return both as one text. After a message of several lines, the remedy has its own line.

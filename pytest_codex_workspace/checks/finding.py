@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from ..text.phrases import cut_middle
+
 __all__ = ["CHECKS", "LEVELS", "READ", "RUN", "CheckInfo", "Finding", "Level"]
 
 Level = Literal["error", "warning", "note"]
@@ -14,6 +16,10 @@ Level = Literal["error", "warning", "note"]
 
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 """The levels, the worst first."""
+
+
+_LONGEST = 2000
+"""Characters of each text of a finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,8 @@ class Finding:
         level: Level | None = None,
     ) -> Finding:
         """
-        Return a finding with the level of its check, unless *level* says otherwise.
+        Return a finding with the level of its check, unless *level* says otherwise. Its texts are
+        cut in their middle: a repository may have names and lines of any length.
 
         Args:
             check: a key of `CHECKS`.
@@ -150,6 +157,7 @@ class Finding:
             level: a level other than the usual one.
         """
         usual = CHECKS[check].level
+        what, in_codex, remedy = (cut_middle(one, _LONGEST) for one in (what, in_codex, remedy))
         return cls(check, level or usual, what, in_codex, remedy, path, line)
 
     @property

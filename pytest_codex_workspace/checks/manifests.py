@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..text.toml_tables import read_toml
 from .scripts import json_line
 from .tree import CommittedTree
 
@@ -59,8 +59,8 @@ def toml_of(text: str) -> dict[str, Any]:
     Return a TOML document; an invalid one is empty.
     """
     try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError):
+        return read_toml(text)
+    except ValueError:
         return {}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 from ..codex import RESUME, SETUP
 from ..text.bash_commands import Pipeline, ShellCommand, parse_script
+from ..text.toml_tables import read_toml
 from .tree import CommittedTree
 
 __all__ = [
@@ -62,7 +62,7 @@ _PYTHON_TASKS = (
     ("tool", "hatch", "envs", "default", "scripts"),
     ("tool", "pixi", "tasks"),
 )
-_TARGET = re.compile(r"^([\w./ -]+?)\s*::?(?!=)([^#=]*)(?:#.*)?$")
+_TARGET = re.compile(r"^([\w./ \t-]+)::?(?!=)([^#=]*)(?:#.*)?$")
 _MAKE_VARIABLE = re.compile(r"\$[({](\w+)[)}]")
 _MAKE_SHELL = re.compile(r"\$[({]shell\s+")
 
@@ -334,7 +334,7 @@ class _Collector:
             if line[:1] not in (" ", "\t", ""):
                 inside = bool(re.match(rf"@?({'|'.join(_TEST_TARGETS)})\b[^=]*:(?!=)", line))
             elif inside and line.strip():
-                text = re.sub(r"\{\{.*?\}\}", "x", line.strip().lstrip("@-"))
+                text = re.sub(r"\{\{[^{}]*\}\}", "x", line.strip().lstrip("@-"))
                 self._add(Script(path, "test", text, first=number, one_line=True))
 
     def _tasks(self) -> None:
@@ -342,7 +342,7 @@ class _Collector:
         Add the task `test` of tools for Python and PHP.
         """
         for path, parse, places in (
-            ("pyproject.toml", tomllib.loads, _PYTHON_TASKS),
+            ("pyproject.toml", read_toml, _PYTHON_TASKS),
             ("composer.json", json.loads, (("scripts",),)),
             ("deno.json", json.loads, (("tasks",),)),
         ):

@@ -20,6 +20,10 @@ _Interval = tuple[_Version, _Version]
 
 _LOWEST: _Version = (0, 0, 0)
 _HIGHEST: _Version = (1 << 30, 0, 0)
+_LONGEST = 1000
+"""Characters of a range. Longer ones are nobody's, and would take long."""
+
+_DIGITS = 9
 _ONE = re.compile(
     r"(?P<op>[<>=~^!]*)\s*v?(?P<number>[\dxX*]+(?:\.[\dxX*]+){0,3})(?:[-+@][\w.+-]*)?"
 )
@@ -28,10 +32,12 @@ _HYPHEN = re.compile(r"(\S+)\s+-\s+(\S+)")
 
 def numbers_of(text: str) -> tuple[int, ...]:
     """
-    Return the numbers at the beginning of a version: `v20.11.0` has three, `3.12` two.
+    Return the numbers at the beginning of a version: `v20.11.0` has three, `3.12` two. There are
+    none in what cannot be a version, because a number has too many digits.
     """
-    found = re.match(r"[v=\s]*(\d+(?:\.\d+)*)", text)
-    return tuple(int(one) for one in found[1].split(".")) if found else ()
+    found = re.match(r"[v=\s]*([0-9]+(?:\.[0-9]+)*)", text[:_LONGEST])
+    parts = found[1].split(".") if found else []
+    return () if any(len(one) > _DIGITS for one in parts) else tuple(map(int, parts))
 
 
 def accepts(wanted: str, selected: str, dialect: Dialect = "npm") -> bool:
@@ -40,7 +46,7 @@ def accepts(wanted: str, selected: str, dialect: Dialect = "npm") -> bool:
     read accepts everything.
     """
     numbers = numbers_of(selected)
-    if not numbers:
+    if not numbers or len(wanted) > _LONGEST:
         return True
     mine = _all_with(numbers)
     alternatives = re.split(r"\s*\|\|?\s*", wanted.strip())
@@ -70,7 +76,7 @@ def _alternative(text: str, dialect: Dialect) -> list[_Interval] | None:
 def _interval(operator: str, number: str, dialect: Dialect) -> _Interval:
     known: list[int] = []
     for part in number.split("."):
-        if not part.isdecimal():
+        if not part.isdecimal() or len(part) > _DIGITS:
             break
         known.append(int(part))
     numbers = tuple(known[:3])

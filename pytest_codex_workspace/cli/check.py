@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..codex import CONFIG_FILE
-from ..errors import CodexWorkspaceError, ConfigError
+from ..errors import CodexWorkspaceError, ConfigError, unexpected
 from ..text.phrases import counted
+from ..text.printable import printable
 from .exit_codes import FAILED
 from .options import RUN_OPTIONS, add_command, add_json, add_options, complete_with, config_of
 from .printing import finish, output_of, print_event, show
+from .streams import OutputError
 
 if TYPE_CHECKING:
     from ..checks.finding import Finding
@@ -207,6 +210,13 @@ def _checked(arguments: argparse.Namespace, repo: Path) -> CheckedTarget:
         # What was found by reading counts, also where no engine answers.
         failure = str(error)
         print(f"codex-workspace: {repo}: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+    except (BrokenPipeError, OutputError):
+        raise
+    except Exception as error:
+        # The other repositories are checked, whatever is in this one.
+        failure = unexpected(error)
+        trace = printable("".join(traceback.format_exception(error)))
+        print(f"codex-workspace: {repo}: {failure}\n{trace}", file=sys.stderr)  # noqa: T201
     marked = sorted(silenced(findings, reasons), key=sort_key)
     return CheckedTarget(top, commit, marked, failure)
 

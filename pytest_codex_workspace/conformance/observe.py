@@ -39,6 +39,9 @@ _STATUS = (
     *("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=dirty"),
 )
 _PATHS = 200
+_PROCESSES = 200
+_ANSWER = 2 << 20
+_WORD = 4096
 _NOT_CODE = tuple(
     f":!{path}"
     for path in ("codex-workspace-scripts", "*.md", "*.rst", "docs", "doc", ".github", ".gitlab*")
@@ -333,37 +336,31 @@ def _survivors(channel: Channel, seen: Observation) -> tuple[list[Survivor], lis
 def _alive(channel: Channel, seen: Observation) -> tuple[list[Survivor], list[int]]:
     found = _look(channel, "processes")
     survivors = []
-    for one in _list(found.get("processes")):
-        with suppress(KeyError, TypeError, ValueError, OverflowError):
-            args = tuple(seen.redact(str(word))[:300] for word in one["args"][:20])
-            ports = tuple(int(port) for port in one["ports"][:20])
-            paths = tuple(str(path)[:300] for path in one["paths"][:20])
-            survivors.append(Survivor(args, ports, one["holds"] is True, paths))
-    others = [port for port in _list(found.get("ports")) if type(port) is int]
-    return survivors, others[:20]
+    for one in _list(found.get("processes"), _PROCESSES):
+        if isinstance(one, dict) and _list(one.get("args")):
+            args = tuple(seen.redact(str(word)[:_WORD])[:300] for word in _list(one.get("args")))
+            paths = tuple(str(path)[:300] for path in _list(one.get("paths")))
+            holds = one.get("holds") is True
+            survivors.append(Survivor(args, _ports(one.get("ports")), holds, paths))
+    return survivors, list(_ports(found.get("ports")))
 
 
-def _look(channel: Channel, *words: str) -> dict[str, Any]:
+def _list(value: object, most: int = 20) -> list[Any]:
     """
-    Return what the program inside says. What it cannot say, because a script has replaced the
-    workspace's Python, is not known.
+    Return a list of what is said inside, or none.
     """
-    with _unless_it_cannot(), suppress(ValueError, RecursionError):
-        result = channel.run(["python3", "-I", "-c", _PROGRAM, *words], cwd="/", timeout=_SECONDS)
-        found = json.loads(result.stdout)
-        if isinstance(found, dict):
-            return found
-    return {}
+    return value[:most] if isinstance(value, list) else []
+
+
+def _ports(value: object) -> tuple[int, ...]:
+    return tuple(one for one in _list(value) if type(one) is int and 0 < one < 1 << 16)
 
 
 @contextmanager
-def _unless_it_cannot() -> Iterator[None]:
+def _not_known() -> Iterator[None]:
     """
-    Pass over a command that a workspace cannot run, or not in time: there may be no room for
-    another process.
-
-    Raises:
-        WorkspaceLost: the workspace has ended.
+    Go on behind this block if a script has changed the workspace so that it cannot be asked, but
+    not if the workspace is gone.
     """
     try:
         yield
@@ -373,21 +370,32 @@ def _unless_it_cannot() -> Iterator[None]:
         pass
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _look(channel: Channel, *words: str) -> dict[str, Any]:
+    """
+    Return what the program inside says. What it cannot say, because a script has replaced the
+    workspace's Python, is not known.
+    """
+    with _not_known(), suppress(ValueError, RecursionError):
+        result = channel.run(
+            ["python3", "-I", "-c", _PROGRAM, *words], cwd="/", timeout=_SECONDS, limit=_ANSWER
+        )
+        found = json.loads(result.stdout)
+        if isinstance(found, dict):
+            return found
+    return {}
 
 
 def _pairs(values: object) -> list[tuple[str, str]]:
-    pairs = [one for one in _list(values) if isinstance(one, list) and len(one) == 2]
-    return [(str(first), str(second)) for first, second in pairs]
+    found = [one for one in _list(values, _PATHS) if isinstance(one, list) and len(one) == 2]
+    return [(str(one[0])[:_WORD], str(one[1])[:_WORD]) for one in found]
 
 
 def _status(channel: Channel, spec: WorkspaceSpec) -> dict[str, str]:
     """
     Return what git says of the files of the project, by path.
     """
-    with _unless_it_cannot():
-        said = channel.run(_STATUS, cwd=spec.project, timeout=_SECONDS)
+    with _not_known():
+        said = channel.run(_STATUS, cwd=spec.project, timeout=_SECONDS, limit=_ANSWER)
         return _parse_status(said.stdout) if said.ok else {}
     return {}
 
@@ -416,7 +424,7 @@ def _secrets(channel: Channel, spec: WorkspaceSpec, age: float) -> list[tuple[st
     def run(argv: list[str], data: bytes, timeout: float) -> bytes:
         return channel.run(argv, cwd="/", input=data, timeout=timeout).stdout_bytes
 
-    with _unless_it_cannot():
+    with _not_known():
         return [
             (one.secret, one.path)
             for one in search_workspace(run, spec.secrets, age).found[:_PATHS]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ..codex import SETUP
+from ..text.toml_tables import read_toml
 
 __all__ = ["ProjectTests", "detect_tests"]
 
@@ -17,7 +17,7 @@ Read = Callable[[str], str]
 """Returns the text of a file; empty if it cannot be read."""
 
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
-_MAKE_TARGET = re.compile(r"^test\s*:(?!=)", re.MULTILINE)
+_MAKE_TARGET = re.compile(r"^test[ \t]*:(?!=)", re.MULTILINE)
 _NO_TESTS = "no test specified"
 _PYTEST = "python -m pytest"
 _VENV = ("{dir}/bin/python -m pytest", ".venv", "venv")
@@ -164,8 +164,8 @@ def _json(text: str) -> dict[str, Any]:
 
 def _toml(text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError):
+        return read_toml(text)
+    except ValueError:
         return {}
 
 

@@ -8,15 +8,17 @@ option -rA. A finding that the repository silences skips its test with the reaso
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Sequence
 
 import pytest
 
 from ..checks.finding import CHECKS, Finding
-from ..errors import CodexWorkspaceError
+from ..errors import CodexWorkspaceError, unexpected
 from ..session import Session
 from ..text.option_names import spell_option
+from ..text.printable import printable
 from .check import Conformance
 
 
@@ -27,7 +29,7 @@ class FindingWarning(UserWarning):
 
 
 @pytest.fixture(scope="session")
-def codex_outcome(request: pytest.FixtureRequest) -> Conformance | CodexWorkspaceError:
+def codex_outcome(request: pytest.FixtureRequest) -> Conformance | Exception:
     """
     Return what was found in the repository of `--codex-repo`, or why it could not be checked.
     """
@@ -38,28 +40,31 @@ def codex_outcome(request: pytest.FixtureRequest) -> Conformance | CodexWorkspac
         pytest.skip(f"no repository to check: give {spell_option('repo', 'PATH')}")
     try:
         return check_everything(session)
-    except CodexWorkspaceError as error:
+    except Exception as error:
         return error
 
 
-def test_it_can_be_checked(codex_outcome: Conformance | CodexWorkspaceError) -> None:
+def test_it_can_be_checked(codex_outcome: Conformance | Exception) -> None:
     """
     The repository could be read and run. The summary is shown with -rA.
     """
     if isinstance(codex_outcome, CodexWorkspaceError):
         pytest.fail(f"{type(codex_outcome).__name__}: {codex_outcome}", pytrace=False)
+    if isinstance(codex_outcome, Exception):
+        trace = printable("".join(traceback.format_exception(codex_outcome)))
+        pytest.fail(f"{unexpected(codex_outcome)}\n{trace}", pytrace=False)
     for line in codex_outcome.lines():
         print(line)  # noqa: T201
 
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_check(
-    check: str, codex_outcome: Conformance | CodexWorkspaceError, request: pytest.FixtureRequest
+    check: str, codex_outcome: Conformance | Exception, request: pytest.FixtureRequest
 ) -> None:
     """
     The repository has no finding of this kind.
     """
-    if isinstance(codex_outcome, CodexWorkspaceError):
+    if isinstance(codex_outcome, Exception):
         pytest.skip("the repository could not be checked")
     found = [one for one in codex_outcome.findings if one.id == check]
     active = [one for one in found if not one.silenced]

@@ -267,7 +267,7 @@ class _Project:
         texts += [re.sub(r"[\[\]'\"{}]", "\n", str(one)) for one in chosen if one]
         if "setup.cfg" in self._names:
             texts.append(self._text("setup.cfg").partition("[options")[2])
-        return any(re.search(r"^[\s,]*pytest\b(?!-)", text, re.M) for text in texts)
+        return any(re.search(r"^[ \t,]*pytest\b(?!-)", text, re.M) for text in texts)
 
     def _text(self, name: str) -> str:
         return self._tree.text(f"{self._prefix}{name}")

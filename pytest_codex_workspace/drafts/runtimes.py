@@ -31,7 +31,9 @@ _TOOLS = {
     "bun": "bun",
 }
 _NUMBER = re.compile(r"\D*?(\d+(?:\.\d+){0,2})")
-_CLAUSE = re.compile(r"(~=|==|!=|>=|<=|>|<|\^|~)\s*(\d+)(?:\.(\d+|\*))?(\.\w+)?(?:\.[\w*]+)*")
+_CLAUSE = re.compile(
+    r"(~=|==|!=|>=|<=|>|<|\^|~)\s*(\d{1,9})(?:\.(\d{1,9}|\*))?(\.\w+)?(?:\.[\w*]+)*"
+)
 
 
 def add_runtimes(tree: ProjectFiles, draft: Draft) -> None:

@@ -9,15 +9,15 @@ from .tree import ProjectFiles
 
 __all__ = ["add_surroundings"]
 
-_APT = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*install\s+([^\n;&|]+)")
+_APT = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+){0,10}install\s+([^\n;&|]+)")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _CI = re.compile(
     r"\.github/workflows/[^/]+\.ya?ml|\.gitlab-ci\.yml|\.circleci/config\.yml|\.travis\.yml|"
     r"azure-pipelines\.yml|(?:\.devcontainer/)?Dockerfile(?:\.[\w.-]+)?|[\w.-]+\.Dockerfile"
 )
 _COMPOSE = re.compile(r"(?:docker-)?compose(?:[.-][\w-]+)?\.ya?ml|\.github/workflows/[^/]+\.ya?ml")
-_IMAGE = re.compile(r"^\s*(?:-\s*)?image:\s*['\"]?([\w.:/@-]+)", re.M)
-_TARGET = re.compile(r"^([A-Za-z][\w.-]*)\s*:(?!=)", re.M)
+_IMAGE = re.compile(r"^[ \t]*(?:-[ \t]*)?image:[ \t]*['\"]?([\w.:/@-]+)", re.M)
+_TARGET = re.compile(r"^([A-Za-z][\w.-]*)[ \t]*:(?!=)", re.M)
 _TARGETS = ("test", "tests", "check", "setup", "install", "deps", "bootstrap", "lint", "services")
 _MOST = 30
 

@@ -6,13 +6,13 @@ import json
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import ProjectionError
 from ..projection.git import git, reading_environment, run_git
+from ..text.toml_tables import read_toml
 
 __all__ = ["ProjectFiles", "find_top", "work_tree"]
 
@@ -80,8 +80,8 @@ class ProjectFiles:
         Return the table in a TOML file; empty if there is none.
         """
         try:
-            return tomllib.loads(self.text(path))
-        except (ValueError, RecursionError):
+            return read_toml(self.text(path))
+        except ValueError:
             return {}
 
     def folders_with(self, *names: str) -> list[str]:
@@ -153,5 +153,5 @@ def _read(top: Path, path: str) -> str:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return ""
             return file.read(_LARGEST).decode("utf-8", "replace")
-    except OSError:
+    except (OSError, RuntimeError):  # Of a circle of links.
         return ""

@@ -215,13 +215,20 @@ def find_tags(snapshot: RepositorySnapshot, environ: Mapping[str, str]) -> tuple
     Raises:
         ProjectionError: git failed, such as for objects that are missing.
     """
+    env, place = reading_environment(environ), inside(snapshot.git_dir)
     listed = git(
-        *(*inside(snapshot.git_dir), "for-each-ref", f"--merged={snapshot.head}"),
-        *("--format=%(objectname) %(*objectname) %(refname:lstrip=2)", "refs/tags"),
-        env=reading_environment(environ),
+        *(*place, "for-each-ref", f"--merged={snapshot.head}"),
+        *("--format=%(objectname) %(refname:lstrip=2)", "refs/tags"),
+        env=env,
     )
-    lines = (line.split(" ", 2) for line in os.fsdecode(listed).split("\n") if line)
-    return tuple(Tag(name, one, commit or one) for one, commit, name in lines)
+    lines = [line.split(" ", 1) for line in os.fsdecode(listed).split("\n") if line]
+    if not lines:
+        return ()
+    # `%(*objectname)` is the next tag, for a tag of a tag, in git before 2.45.
+    asked = "".join(f"{one}^{{commit}}\n" for one, _ in lines).encode()
+    found = git(*place, "cat-file", "--batch-check=%(objectname)", env=env, input=asked)
+    commits = found.decode().splitlines()
+    return tuple(Tag(name, one, commit) for (one, name), commit in zip(lines, commits, strict=True))
 
 
 def skips_submodules(environ: Mapping[str, str]) -> bool:

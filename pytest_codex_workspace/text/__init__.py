@@ -1,1 +1,1 @@
-"""Text: what a terminal can show, quantities, YAML with line numbers."""
+"""Text: what a terminal can show, quantities, TOML in bounded time, YAML with line numbers."""

@@ -9,13 +9,14 @@ __all__ = ["without_credentials"]
 
 def without_credentials(url: str) -> str:
     """
-    Return *url* without user and password. Anything but a URL is returned unchanged.
-
-    Raises:
-        ValueError: *url* is invalid.
+    Return *url* without user and password. Anything but a URL is returned unchanged; of what only
+    looks like one, nothing is left in front of the last @.
     """
     if "://" not in url:
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("://")[0] + "://" + url.partition("://")[2].rpartition("@")[2]
     host = parts.netloc.rpartition("@")[2]
     return url if host == parts.netloc else parts._replace(netloc=host).geturl()

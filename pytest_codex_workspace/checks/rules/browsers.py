@@ -45,8 +45,8 @@ _OTHERS: Mapping[str, str] = {
 
 _INSTALLS = (
     r"playwright install|cypress install|puppeteer browsers install|@puppeteer/browsers install"
-    r"|(apt|apt-get|dnf|yum)\b.*\b(chromium|firefox|google-chrome)|playwright-driver install"
-    r"|rfbrowser init|chromedriver|dusk:chrome-driver"
+    r"|^.{0,99}?(apt|apt-get|dnf|yum)\b.*\b(chromium|firefox|google-chrome)"
+    r"|playwright-driver install|rfbrowser init|chromedriver|dusk:chrome-driver"
 )
 
 
@@ -169,8 +169,9 @@ def _needs_docker(what: str, path: str, line: int | None, level: Level) -> Findi
 
 
 _JDK = re.compile(
-    r"sdk install java|(apt|apt-get)\b.*\b(openjdk-|default-jdk|temurin-|zulu)|jabba install"
-    r"|(mise|asdf) (use|install)\b.*\bjava|curl.*\b(jdk|graalvm)|install.*graalvm"
+    r"sdk install java|^.{0,99}?(apt|apt-get)\b.*\b(openjdk-|default-jdk|temurin-|zulu)"
+    r"|jabba install|^.{0,99}?(mise|asdf) (use|install)\b.*\bjava|^.{0,99}?curl.*\b(jdk|graalvm)"
+    r"|^.{0,99}?install.*graalvm"
 )
 _PROXY_CERT = "$CODEX_PROXY_CERT"
 

@@ -37,7 +37,11 @@ _MOST_SUBMODULES = 200
 _MOST_SYNTAX = 12
 """Scripts whose syntax is checked: each costs a process."""
 
-_SYNTAX_LINE = re.compile(r"line (\d+):")
+_MOST_SAID = 3
+_LONGEST_SAID = 160
+"""What is shown of bash's message, which repeats the line of the script."""
+
+_SYNTAX_LINE = re.compile(r"line (\d{1,9}):")
 _SCP = re.compile(r"(?:[^/:@]+@)?[^/:]+:(?!//)")
 """Matches `user@host:path`, which is ssh."""
 
@@ -98,7 +102,7 @@ def submodule_addresses(clone: Clone, repo: CheckedRepository) -> Iterator[Findi
     if skips_submodules(clone.environ) or skips_submodules(repo.variables):
         return
     text = repo.tree.text(".gitmodules")
-    uses = repo.prepares(r"\bgit (-\S+ )*submodule\b")
+    uses = repo.prepares(r"\bgit (-\S+ ){0,10}submodule\b")
     for name, url, line in _urls(clone, text):
         reason = _unreachable(url, uses=uses)
         if reason:
@@ -126,7 +130,7 @@ def _urls(clone: Clone, text: str) -> Iterator[tuple[str, str, int | None]]:
     for entry in os.fsdecode(listed.stdout).split("\0")[:_MOST_SUBMODULES]:
         key, newline, url = entry.partition("\n")
         if newline:
-            at = re.search(rf"^[ \t]*url\s*=\s*\"?{re.escape(url)}", text, re.MULTILINE)
+            at = re.search(rf"^[ \t]*url[ \t]*=[ \t]*\"?{re.escape(url)}", text, re.MULTILINE)
             line = text.count("\n", 0, at.end()) + 1 if at else None
             yield key.removeprefix("submodule.").removesuffix(".url"), url, line
 
@@ -144,7 +148,10 @@ def _unreachable(url: str, *, uses: bool) -> tuple[str, Level] | None:
         return what, "warning" if uses else "note"
     if url.startswith(("/", "file:")):
         return "a directory on this machine", "error"
-    parts = urlsplit(url) if "://" in url else None
+    try:
+        parts = urlsplit(url) if "://" in url else None
+    except ValueError:
+        return "not a valid URL", "error"
     if parts is None:
         return ("ssh" if _SCP.match(url) else "not a URL"), "error"
     if parts.scheme != "https":
@@ -228,7 +235,7 @@ def files_not_committed(clone: Clone, repo: CheckedRepository) -> Iterator[Findi
         path = path_from_top("", name) if name and not known else ""
         if not path or path in repo.tree.files or not _MADE.isdisjoint(path.split("/")[:-1]):
             continue
-        if not found.tolerated and (clone.top / path).is_file():
+        if not found.tolerated and _is_file(clone, path):
             yield Finding.of(
                 "script-missing",
                 f"{path} is used, and is in the work tree, but not in the commit",
@@ -237,6 +244,16 @@ def files_not_committed(clone: Clone, repo: CheckedRepository) -> Iterator[Findi
                 path=script.path,
                 line=found.line,
             )
+
+
+def _is_file(clone: Clone, path: str) -> bool:
+    """
+    Check whether the work tree has a file. A word of a script can be too long for a name.
+    """
+    try:
+        return (clone.top / path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _needed_file(words: list[str]) -> str:
@@ -276,22 +293,27 @@ def script_syntax(clone: Clone, repo: CheckedRepository) -> Iterator[Finding]:
     for script in scripts if bash else []:
         # Of a file, the rules get the beginning only; a script that an option gives is no file.
         text = repo.tree.text(script.path or "") or script.text
-        done = subprocess.run(
-            [bash or "", "-n"],
-            input=text.replace("\r\n", "\n").encode(),
-            env={**clone.environ, "LC_ALL": "C"},
-            capture_output=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
-        if not done.returncode:
+        message = _said_of_syntax(clone, bash or "", text)
+        if message is None:
+            yield Finding.of(
+                "script-syntax",
+                f"bash needs more than {_TIMEOUT:g} s to read {script.path}, so it is not known "
+                "whether it is valid",
+                "Bash would need as long before it runs anything.",
+                "Make the script shorter.",
+                path=script.path,
+                level="warning",
+            )
+        if not message:
             continue
-        message = done.stderr.decode("utf-8", "replace").strip()
         line = _SYNTAX_LINE.search(message)
         old = _is_old(bash or "")
         yield Finding.of(
             "script-syntax",
-            re.sub(r"^\S*bash: ", f"{script.path}: ", message, flags=re.MULTILINE),
+            "\n".join(
+                re.sub(r"^\S*bash: ", f"{script.path}: ", one[:_LONGEST_SAID])
+                for one in message.splitlines()[:_MOST_SAID]
+            ),
             "Bash stops at this line, or runs none of the script.",
             "This machine's bash is older than 4, and workspaces have a newer one. Install a newer "
             "bash to be sure."
@@ -301,6 +323,25 @@ def script_syntax(clone: Clone, repo: CheckedRepository) -> Iterator[Finding]:
             line=int(line[1]) if line else None,
             level="warning" if old else "error",
         )
+
+
+def _said_of_syntax(clone: Clone, bash: str, text: str) -> str | None:
+    """
+    Return what bash says of a script that it cannot read; `None` if it takes too long.
+    """
+    try:
+        done = subprocess.run(
+            [bash, "-n"],
+            input=text.replace("\r\n", "\n").encode("utf-8", "replace"),
+            env={**clone.environ, "LC_ALL": "C"},
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    said = done.stderr.decode("utf-8", "replace").strip()
+    return (said or "bash cannot read it") if done.returncode else ""
 
 
 def _is_old(bash: str) -> bool:

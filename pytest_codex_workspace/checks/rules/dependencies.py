@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from ..finding import Finding
 from ..manifests import json_of, line_with, node_dependencies, python_dependencies, subtable
@@ -50,9 +50,9 @@ _HTTPS = (
     'url."https://github.com/".insteadOf "git@github.com:" (and "ssh://git@github.com/").'
 )
 _REWRITES = re.compile(
-    r"url\.[\"']?https://\S*\.insteadOf\s+[\"']?(?:ssh:|git@|git\+ssh)", re.IGNORECASE
+    r"url\.[\"']?https://\S{0,300}\.insteadOf\s+[\"']?(?:ssh:|git@|git\+ssh)", re.IGNORECASE
 )
-_REWRITES_TO_SSH = re.compile(r"url\.[\"']?(?:ssh:|git@)\S*\.insteadOf", re.IGNORECASE)
+_REWRITES_TO_SSH = re.compile(r"url\.[\"']?(?:ssh:|git@)\S{0,300}\.insteadOf", re.IGNORECASE)
 
 
 _PRIVATE_MODULE = re.compile(
@@ -183,6 +183,9 @@ def _code(line: str, path: str) -> str:
     return line[: at.start()] if at else line
 
 
+_LONGEST = 1000
+"""Characters of a requirement. Longer ones are nobody's, and would take long."""
+
 _FIXED = Version("0.24.1")
 _NEWER = ("0.24.1", "0.25.2", "0.26.0", "0.27.2", "0.28.1", "1.0.0")
 _LOCKED = re.compile(r'^name = "httpx"\s*\nversion = "([^"]+)"', re.MULTILINE)
@@ -210,7 +213,7 @@ def old_httpx(repo: CheckedRepository) -> Iterator[Finding]:
 def _is_old(version: str) -> bool:
     try:
         return Version(version) < _FIXED
-    except InvalidVersion:
+    except ValueError:  # No version, or a number of too many digits.
         return False
 
 
@@ -218,19 +221,19 @@ def _excludes_fixed(wanted: str) -> bool:
     """
     Check whether a requirement accepts no version in which the error is fixed.
     """
-    text = wanted.partition(";")[0].strip(" ()")
-    caret = re.fullmatch(r"[~^]\s*0\.(\d+)(?:\.\d+)*", text)
+    text = wanted[:_LONGEST].partition(";")[0].strip(" ()")
+    caret = re.fullmatch(r"[~^]\s*0\.(\d{1,9})(?:\.\d+)*", text)
     if caret:
         return int(caret[1]) < 24
     if re.fullmatch(r"\d[\d.]*", text):
         text = f"=={text}"
     try:
         accepted = SpecifierSet(text)
-    except InvalidSpecifier:
+        pinned = [one.version for one in accepted if one.operator.startswith("==")]
+        newer = [*_NEWER, "0.24.9", *(one for one in pinned if not _is_old(one.rstrip(".*")))]
+        return bool(text) and not any(accepted.contains(one.rstrip(".*")) for one in newer)
+    except ValueError:  # No requirement, or a number of too many digits.
         return False
-    pinned = [one.version for one in accepted if one.operator.startswith("==")]
-    newer = [*_NEWER, "0.24.9", *(one for one in pinned if not _is_old(one.rstrip(".*")))]
-    return bool(text) and not any(accepted.contains(one.rstrip(".*")) for one in newer)
 
 
 def _httpx_finding(version: str, path: str, line: int | None) -> Finding:

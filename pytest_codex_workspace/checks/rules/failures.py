@@ -22,8 +22,8 @@ _NOTICE = frozenset(
 """Programs that fail if they read nothing."""
 
 _SET_E = re.compile(
-    r"^(?:.*(?:;|&&)[ \t]*)?[ \t]*set\b(?:[ \t]+[+-]?\w+)*?[ \t]+"
-    r"-(?:[A-Za-z]*e[A-Za-z]*\b|[A-Za-z]*o[ \t]+errexit\b)",
+    r"^(?:.*(?:;|&&))?[ \t]*set\b(?:[ \t]+[+-]?\w+)*?[ \t]+"
+    r"-(?:[A-Za-z]{0,20}e[A-Za-z]{0,20}\b|[A-Za-z]{0,20}o[ \t]+errexit\b)",
     re.MULTILINE,
 )
 _SET = re.compile(r"([-+])[A-Za-z]*o")

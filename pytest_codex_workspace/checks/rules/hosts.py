@@ -139,7 +139,10 @@ def _outside(url: str) -> str:
     """
     Return the host of *url* if no preset has it; empty otherwise.
     """
-    host = (urlsplit(url).hostname or "").lower()
+    try:
+        host = (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
     if not host or "." not in host or literal_address(host) is not None:
         return ""
     for preset in _PRESETS:

@@ -149,7 +149,7 @@ def _installers(found: Found, words: list[str]) -> str:
         "sh.rustup.rs" in before or name.startswith("rustup-init")
     ):
         return "" if _has(words, "-y") else "Add -y: `curl ... | sh -s -- -y`."
-    if re.search(r"(Mini(conda|forge)|Anaconda|Mambaforge)\S*\.sh$", " ".join(words[:3])):
+    if re.search(r"(Mini(conda|forge)|Anaconda|Mambaforge)\S{0,99}\.sh$", " ".join(words[:3])):
         return "" if _has(words, "-b") else "Add -b."
     return ""
 

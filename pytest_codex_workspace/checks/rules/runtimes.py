@@ -30,6 +30,9 @@ _KNOWN = {
 }
 """Versions that Codex's image was seen with, the default first. Newer images have more."""
 
+_LONGEST = 1000
+"""Characters of a requirement. Longer ones are nobody's, and would take long."""
+
 _NAMES = {"NODE": "Node", "PHP": "PHP"}
 _LTS = {"hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24", "gallium": "16"}
 
@@ -271,15 +274,16 @@ def _is_pep_440(wanted: str) -> bool:
 
 
 def _python_accepts(wanted: str, selected: str) -> bool:
+    numbers = numbers_of(selected)
+    if len(wanted) > _LONGEST or not numbers:
+        return True
+    minor = f"{numbers[0]}.{numbers[1] if len(numbers) > 1 else 12}"
+    all_of_it = [selected] if len(numbers) > 2 else [f"{minor}.{patch}" for patch in range(40)]
     try:
         accepted = SpecifierSet(wanted)
-    except InvalidSpecifier:
+        return any(accepted.contains(one) for one in all_of_it)
+    except ValueError:  # Also of a number of too many digits.
         return True
-    numbers = numbers_of(selected)
-    if len(numbers) > 2 or not numbers:
-        return not numbers or accepted.contains(selected)
-    minor = f"{numbers[0]}.{numbers[1] if len(numbers) > 1 else 12}"
-    return any(accepted.contains(f"{minor}.{patch}") for patch in range(40))
 
 
 def _rust_and_go(repo: CheckedRepository) -> Iterator[_Wish]:
@@ -334,7 +338,7 @@ def _ruby_and_php(repo: CheckedRepository) -> Iterator[_Wish]:
     if numbers_of(wanted):
         yield _Wish("RUBY", wanted, ".ruby-version", line, "warning", _NOT_USED)
     text = _top(repo, "Gemfile")
-    found = re.search(r"^[ \t]*ruby\s*\(?\s*[\"']([^\"']+)[\"']", text, re.MULTILINE)
+    found = re.search(r"^[ \t]*ruby[ \t]*(?:\([ \t]*)?[\"']([^\"']+)[\"']", text, re.MULTILINE)
     if found:
         number = text.count("\n", 0, found.start(1)) + 1
         exact = not re.match(r"[<>~=]", found[1])

@@ -39,7 +39,7 @@ _OF_INSTALLERS = re.compile(
 """Variables that matter while something is installed."""
 
 _ON_PATH = re.compile(
-    r"(\.cargo/bin|\.local/bin|/usr/local/go/bin|go/bin|GOPATH\S*/bin|\.bun/bin|\.pyenv|/usr/local/s?bin"
+    r"(\.cargo/bin|\.local/bin|/usr/local/go/bin|go/bin|GOPATH\S{0,100}/bin|\.bun/bin|\.pyenv|/usr/local/s?bin"
     r"|/usr/s?bin|(^|=)/s?bin|\.nvm|mise/shims|node_modules/\.bin|^PATH=\$\{?PATH\}?$)"
 )
 """Folders that Codex's login shells have on PATH, or that the project's tools find themselves."""

@@ -159,7 +159,7 @@ _DESCRIBING = (
 """Files of build systems that may call git."""
 
 _DESCRIBE = re.compile(
-    r"""(?:\bgit|GIT_EXECUTABLE\})["']?[\s,]+(?:--?\w[\w-]*["'\s,]+)*["']?describe\b|\.git\.describe\("""
+    r"""(?:\bgit|GIT_EXECUTABLE\})["']?[\s,]+(?:--?\w[\w-]*["'\s,]+){0,10}["']?describe\b|\.git\.describe\("""
 )
 _SLASHES = (".rs", ".gradle", ".kts", ".zig")
 

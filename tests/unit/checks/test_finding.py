@@ -66,3 +66,16 @@ def test_each_id_has_a_section():
     assert set(CHECKS) == set(explained)
     assert [] == [name for name, text in explained.items() if "**Fix**" not in text]
     assert [] == [name for name, text in explained.items() if "**In Codex**" not in text]
+
+
+def test_the_texts_have_a_bound():
+    """
+    They may repeat what is in a repository.
+    """
+    long = "x" * 1_000_000
+
+    one = Finding.of("docker", f"first {long} last", long, long)
+
+    assert one.what.startswith("first ")
+    assert one.what.endswith(" last")
+    assert len(one.what + one.in_codex + one.remedy) <= 6_000

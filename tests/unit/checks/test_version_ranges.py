@@ -77,6 +77,15 @@ def test_any_text_has_an_answer(wanted, selected):
     assert accepts(wanted, selected) in (True, False)
 
 
+@pytest.mark.parametrize("text", ["9" * 5000, ">=" + "9" * 5000, "1." + "9" * 5000, ">=1 " * 5000])
+def test_versions_that_nobody_has(text):
+    """
+    Python refuses to read very long numbers.
+    """
+    assert accepts(text, "20") in (True, False)
+    assert numbers_of(text) in ((), (1,))
+
+
 def test_numbers():
     """
     Those at the beginning.

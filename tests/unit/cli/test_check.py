@@ -305,6 +305,56 @@ def test_what_was_read_counts_where_no_engine_answers(make, capsys):
     assert "EngineUnavailable" in errors
 
 
+def test_an_error_of_ours_concerns_one_repository(make, run, monkeypatch, tmp_path):
+    """
+    The others are checked, and what was found is written.
+    """
+    parts = check.parts(reads_only=True)
+
+    def fail(config, output):
+        if config.repo.name == "odd":
+            raise IndexError("out of \x1b[2Jrange")
+        return []
+
+    monkeypatch.setattr(check, "parts", lambda *, reads_only: [*parts, fail])
+    paths = [make("odd", BROKEN).path, make("shop", {"a": "1"}).path]
+
+    code, printed, errors = run(*paths, f"--sarif={tmp_path / 'found.sarif'}")
+
+    assert 125 == code
+    assert "error    git-remote" in printed
+    assert "nothing found that does not work" in printed
+    assert "odd: a bug of ours: IndexError: out of range; please report it" in errors
+    assert "\x1b" not in errors
+    assert "Traceback" in errors
+    runs = json.loads((tmp_path / "found.sarif").read_text())["runs"]
+    assert ["IndexError" in json.dumps(one) for one in runs] == [True, False]
+
+
+@pytest.mark.needs_bash
+def test_hostile_texts_are_read(make, run):
+    """
+    Nothing in a commit ends the check with an error of ours.
+    """
+    long = "9" * 5000
+    files = {
+        SETUP: f"curl https://[x/\nbash {'a' * 5000}\ngit clone https://[x\n",
+        ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = https://me:secret@[x\n',
+        ".nvmrc": long,
+        ".python-version": f"3.{long}",
+        "package.json": json.dumps(
+            {"engines": {"node": long}, "scripts": {"install": "x https://[/"}}
+        ),
+        "pyproject.toml": f"{'a.' * 100_000}a = 1",
+    }
+
+    code, printed, errors = run(make("shop", files).path)
+
+    assert (1, "") == (code, errors)
+    assert "not a valid URL" in printed
+    assert "secret" not in printed
+
+
 def test_the_command_of_the_tests_is_read_with_the_repository(make, run):
     """
     The rules look at it as at any other script.

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from contextlib import contextmanager
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from pytest_codex_workspace.codex import RESUME, SETUP
-from pytest_codex_workspace.conformance import observe as observe_module
+from pytest_codex_workspace.conformance import observe as observing
 from pytest_codex_workspace.conformance.observe import exported_by, observe
 from pytest_codex_workspace.conformance.project_tests import ProjectTests
-from pytest_codex_workspace.errors import ExecTimeout, SetupError, WorkspaceLost
-from pytest_codex_workspace.secrets.secrets import Secrets
-from pytest_codex_workspace.workspace.result import ExecResult
+from pytest_codex_workspace.errors import SetupError, WorkspaceLost
 
 from ...helpers.fake_workspaces import Script, StubProjection, World, _Agent, snapshot
 
 pytestmark = pytest.mark.usefixtures("cache_home", "_stubs")
 
-DONE = ExecResult("true", 0, b"", b"", 0.0, False, "/")
 SERVER = {
     "pid": 7,
     "args": ["redis-server", "*:6379"],
@@ -188,10 +184,12 @@ def test_a_repository_without_scripts():
 @pytest.mark.parametrize(
     "said",
     [
-        *[b"", b"[]", b"{", b'{"processes": [{"pid": 1}, 7, "x"]}', b"1e999"],
-        b'{"processes": 7, "ports": 7, "changes": 7}',
-        b'{"processes": [{"args": [], "ports": [1e999], "paths": [], "holds": true}]}',
-        b'{"ports": [[], {}, true, 1e999], "changes": [[1], {"a": 1}, "ab"]}',
+        *(b"", b"[]", b"{", b"1e999", b"[" * 100_000),
+        b'{"processes": [{"pid": 1}, 7, "x"]}',
+        b'{"processes": 5, "ports": 5, "changes": 5}',
+        b'{"processes": null, "ports": null, "changes": null}',
+        b'{"processes": {"a": 1}, "ports": [1e999, "1", true, -1], "changes": [7, [1]]}',
+        b'{"processes": [{"args": 5, "ports": [1e999], "holds": 5, "paths": 5}]}',
     ],
 )
 def test_what_is_said_inside_is_not_trusted(said):
@@ -205,41 +203,42 @@ def test_what_is_said_inside_is_not_trusted(said):
     seen = run(world)
 
     assert list(seen.survivors) == []
+    assert list(seen.ports) == []
     assert list(seen.again_changes) == []
 
 
-@pytest.mark.parametrize(
-    ("error", "known"),
-    [
-        (OSError(errno.EAGAIN, "no further process"), True),
-        (FileNotFoundError(errno.ENOENT, "no such directory"), True),
-        (ExecTimeout("late", result=DONE, timeout=1.0), True),
-        (WorkspaceLost("gone"), False),
-    ],
-)
-@pytest.mark.parametrize("look", ["processes", "status", "secrets"])
-def test_what_cannot_be_run_inside_is_not_known(error, known, look):
+def test_much_that_is_said_inside_is_cut():
     """
-    A script may have used up the processes, which is no error of a check. A workspace that has
-    ended is one.
+    A hostile answer has a bound in each of its dimensions.
     """
+    world = World(Agent)
+    one = {**SERVER, "args": ["x" * 900], "ports": [*range(1, 50), 1e999]}
+    told = {"processes": [one] * 900, "ports": [*range(1, 90)]}
+    world.shell_results["processes"] = 0, json.dumps(told).encode()
+    world.shell_results["compare"] = 0, json.dumps({"changes": [["added", "/x"]] * 900}).encode()
 
-    class Channel:
-        def run(self, *_, **__):
-            raise error
+    seen = run(world)
 
-    spec = SimpleNamespace(secrets=Secrets(["T"], {"T": "long-value"}), project="/workspace/x")
-    looks = {
-        "processes": lambda: observe_module._look(Channel(), "processes"),
-        "status": lambda: observe_module._status(Channel(), spec),
-        "secrets": lambda: observe_module._secrets(Channel(), spec, 1.0),
-    }
+    assert 200 == len(seen.survivors)
+    assert {(300, 20)} == {(len(one.args[0]), len(one.ports)) for one in seen.survivors}
+    assert (20, 200) == (len(seen.ports), len(seen.again_changes))
 
-    if known:
-        assert not looks[look]()
-    else:
-        with pytest.raises(WorkspaceLost):
-            looks[look]()
+
+@pytest.mark.parametrize("ask", ["_look", "_status", "_secrets"])
+def test_a_workspace_that_cannot_be_asked(ask):
+    """
+    What a script has broken is not known; a lost workspace ends the check.
+    """
+    secrets = Mock(names=["TOKEN"], values={"TOKEN": "v" * 20})
+    spec = Mock(secrets=secrets, project="/workspace/demo")
+    words = {"_look": ("processes",), "_status": (spec,), "_secrets": (spec, 1.0)}[ask]
+    channel = Mock()
+
+    channel.run.side_effect = OSError("no further process")
+    assert not getattr(observing, ask)(channel, *words)
+    channel.run.side_effect = WorkspaceLost("it has ended")
+    with pytest.raises(WorkspaceLost):
+        getattr(observing, ask)(channel, *words)
 
 
 def test_exports_are_found_in_the_text():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -97,6 +98,18 @@ def test_what_cannot_be_checked_is_one_failure(run, monkeypatch):
 
     result.assert_outcomes(failed=1, skipped=len(CHECKS))
     result.stdout.fnmatch_lines(["EngineUnavailable: no engine answers"])
+
+
+def test_an_error_of_ours_is_one_failure(run, monkeypatch):
+    """
+    It says where, and what to do.
+    """
+    monkeypatch.setattr(f"{PACKAGE}.check.check_everything", Mock(side_effect=IndexError("x")))
+
+    result = run()
+
+    result.assert_outcomes(failed=1, skipped=len(CHECKS))
+    result.stdout.fnmatch_lines(["a bug of ours: IndexError: x; please report it", "Traceback *"])
 
 
 def test_without_a_repository(pytester, monkeypatch):

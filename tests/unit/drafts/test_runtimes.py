@@ -96,3 +96,23 @@ def test_a_channel_is_no_version(channel: str) -> None:
     draft = whole({"rust-toolchain.toml": f"[toolchain]\nchannel = '{channel}'"})
 
     assert [] == draft.runtimes + draft.hints
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("package.json", '{"engines": {"node": ">=%s"}}'),
+        ("package.json", '{"engines": {"node": "%s"}}'),
+        ("pyproject.toml", '[project]\nrequires-python = ">=3.%s"\n'),
+        (".nvmrc", "%s"),
+        (".python-version", "3.%s"),
+        ("pom.xml", "<release>%s</release>"),
+        (".java-version", "%s"),
+        ("Gemfile", "ruby '%s'"),
+    ],
+)
+def test_numbers_of_very_many_digits(path: str, text: str) -> None:
+    """
+    Python does not read them; a draft is made all the same.
+    """
+    whole({path: text % ("9" * 5000)})

@@ -71,3 +71,17 @@ def test_targets_of_a_makefile_are_named() -> None:
     draft = whole({"Makefile": makefile, "go.mod": ""})
     assert ["go test ./..."] == [one.command for one in draft.tests]
     assert [] == whole({"Makefile": "all:\n"}).hints
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("Dockerfile", "apt " + "-apt " * 150_000),
+        ("compose.yaml", "\n" * 500_000),
+    ],
+)
+def test_repetitions_take_linear_time(path: str, text: str) -> None:
+    """
+    No pattern begins anew at each of them: that would take minutes.
+    """
+    assert not whole({path: text}).services

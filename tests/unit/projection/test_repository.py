@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_codex_workspace.errors import ProjectionError
-from pytest_codex_workspace.projection.repository import open_repository
+from pytest_codex_workspace.projection.repository import Tag, find_tags, open_repository
 
 from ...helpers.repositories import Repository, host_environment
 
@@ -66,6 +66,23 @@ def refusal(path: str | Path, env: dict[str, str], rev: str = "HEAD") -> str:
         open_repository(path, rev, environ=env)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     return str(caught.value)
+
+
+def test_each_tag_leads_to_a_commit(repo: Repository) -> None:
+    """
+    A tag may be one of another tag.
+    """
+    repo.git("tag", "plain")
+    repo.git("tag", "-a", "-m", "one", "one")
+    repo.git("tag", "-a", "-m", "two", "two", "one")
+    repo.git("tag", "-a", "-m", "three", "three", "two")
+    snapshot = open_repository(repo.path, environ=repo.env)
+
+    expected = [
+        Tag(name, repo.git("rev-parse", f"refs/tags/{name}"), repo.head())
+        for name in ("one", "plain", "three", "two")
+    ]
+    assert expected == list(find_tags(snapshot, repo.env))
 
 
 def test_a_subdirectory_opens_its_repository(repo: Repository) -> None:

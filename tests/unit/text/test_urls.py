@@ -22,3 +22,10 @@ def test_user_and_password_are_removed(url: str, expected: str) -> None:
     An @ elsewhere stays, and so does an address in the form of ssh.
     """
     assert expected == without_credentials(url)
+
+
+def test_what_is_no_valid_url_shows_no_password_either() -> None:
+    """
+    It may come from a repository.
+    """
+    assert without_credentials("https://me:secret@[x/") == "https://[x/"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -98,6 +100,7 @@ def submodule(url, repo, **changes):
         ("https://git/a.git", "a private host"),
         ("https://git.corp/a.git", "a private host"),
         ("nonsense", "not a URL"),
+        ("https://[x", "not a valid URL"),
         ("../a.git", "relative to the remote, which is gone when a script runs"),
     ],
 )
@@ -189,6 +192,38 @@ def test_a_syntax_error_has_its_line(repo):
     assert [("error", f"{SETUP}:3")] == [(each.level, each.where) for each in one]
     assert f"{SETUP}: line 3: syntax error" in one[0].what
     assert [] == syntax(repo, "if true; then\r\n  true\r\nfi\r\n")
+
+
+def test_the_message_of_bash_is_cut(repo):
+    """
+    Bash repeats the line, which may be long and have any number of errors.
+    """
+    one = syntax(repo, f"fi {'x' * 100_000}\n")
+
+    assert 1 == len(one)
+    assert len(one[0].what) < 600
+
+
+def test_a_script_that_bash_reads_too_long(repo, monkeypatch):
+    """
+    Whether it is valid is not known.
+    """
+    late = Mock(side_effect=subprocess.TimeoutExpired("bash", 5))
+    monkeypatch.setattr(clone_state.subprocess, "run", late)
+
+    one = syntax(repo, "true\n")
+
+    assert ["warning"] == [each.level for each in one]
+    assert "not known" in one[0].what
+
+
+def test_a_word_that_is_too_long_for_a_name(repo):
+    """
+    No file of the work tree has it.
+    """
+    repo.commit({SETUP: f"bash {'a' * 5000}\nbash tools/{'a' * 5000}/x.sh\n"})
+
+    assert [] == found(clone_state.files_not_committed, repo)
 
 
 def test_checking_syntax_runs_nothing(repo, tmp_path):

@@ -18,6 +18,7 @@ HOOKS = "repos:\n- repo: {}\n  rev: v1\n"
         ("https://codeberg.org/me/hooks.git", True),
         ("https://github.com/psf/black", False),
         ("https://gitlab.com/me/hooks", False),
+        ("https://[x/", False),
         ("local", False),
         ("meta", False),
     ],

