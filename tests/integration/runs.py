@@ -17,11 +17,13 @@ from pytest_codex_workspace.engine.protocol import Engine
 
 # Of the installed plugins, these take longer to load than a run takes, and have no effect on it.
 _WITHOUT = ("hypothesispytest", "fakefs", "recording", "requests_mock", "socket", "time_machine")
+_PLAIN = ("-p", "no:cacheprovider", "-p", "no:randomly")
+EVERY_PLUGIN = (sys.executable, "-u", "-m", "pytest", *_PLAIN)
 ANY_PYTEST = (
     *(sys.executable, "-u", "-m", "pytest"),
     *(word for name in _WITHOUT for word in ("-p", f"no:{name}")),
 )
-PYTEST = (*ANY_PYTEST, "-p", "no:cacheprovider", "-p", "no:randomly")
+PYTEST = (*ANY_PYTEST, *_PLAIN)
 COMMAND = (sys.executable, "-u", "-m", "pytest_codex_workspace.cli")
 
 

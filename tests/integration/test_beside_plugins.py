@@ -11,7 +11,7 @@ import pytest
 from pytest_codex_workspace.engine import labels
 
 from ..conftest import init_repo, scripts
-from .runs import PYTEST
+from .runs import EVERY_PLUGIN
 
 CONFTEST = """
 import datetime, http.client, os, socket, ssl, subprocess, threading, time
@@ -97,7 +97,14 @@ CASES = {
 
 def run(project: Path, *arguments: str) -> str:
     done = subprocess.run(
-        [*PYTEST, "-v", "--codex-repo=repo", "--codex-image=slim", "--timeout=100", *arguments],
+        [
+            *EVERY_PLUGIN,
+            "-v",
+            "--codex-repo=repo",
+            "--codex-image=slim",
+            "--timeout=100",
+            *arguments,
+        ],
         cwd=project,
         capture_output=True,
         text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -113,7 +114,8 @@ def test_phases_of_a_workspace_with_the_real_agent(tmp_path, monkeypatch):
             assert "//mine/0/***/8\n" == ws.exec(show).stdout
             assert not {"CODEX_CI", "CODEX_TEST_TOKEN"} & set(ws.env)
             process = ws.start(["sh", "-c", "echo $CODEX_TEST_TOKEN; exec sleep 600"])
-            assert "***\n" == ws.exec(["printenv", "CODEX_TEST_TOKEN"]).stdout
+            program = "import os; print(os.environ['CODEX_TEST_TOKEN'])"
+            assert "***\n" == ws.exec([sys.executable, "-c", program]).stdout
             with ws.phase("resume"):
                 assert process.wait(20).exit_code == 128 + 9
                 ws.network.use("offline")
