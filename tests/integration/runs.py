@@ -10,10 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pytest_codex_workspace.codex import IMAGE
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.protocol import Engine
+from pytest_codex_workspace.options.sources import ResolvedOptions
+from pytest_codex_workspace.reporting.output import Output
+from pytest_codex_workspace.session import Session
 
 # Of the installed plugins, these take longer to load than a run takes, and have no effect on it.
 _WITHOUT = ("hypothesispytest", "fakefs", "recording", "requests_mock", "socket", "time_machine")
@@ -98,6 +102,17 @@ def running(*argv: str | Path, cwd: Path, env: Mapping[str, str] | None = None) 
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+@contextmanager
+def session_of(said: list[str], **options: Any) -> Iterator[Session]:
+    """
+    Start a session with *options* as a user gives them, whose output is added to *said*.
+    """
+    given = {"image": "slim", **options}
+    config = ResolvedOptions.of(given, spell="--codex-{}", environ={}).config
+    with Session(config, Output("progress", said.append)) as made:
+        yield made
 
 
 def until(condition: Callable[[], object], seconds: float) -> bool:

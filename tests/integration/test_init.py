@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import yaml
 from pytest_codex_workspace.codex import CONFIG_FILE
 
 from ..conftest import commit, init_repo
+from .runs import COMMAND
 
 NPM_LOCK = """\
 {"name": "shop", "version": "1.0.0", "lockfileVersion": 3, "requires": true, "packages": {
@@ -109,8 +109,9 @@ def test_a_draft_sets_up_a_repository_of_four_package_managers(tmp_path: Path) -
     repo = init_repo(tmp_path / "repo", FILES)
 
     def run(*words: str) -> str:
-        command = [sys.executable, "-m", "pytest_codex_workspace.cli", *words]
-        done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*COMMAND, *words], cwd=repo, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

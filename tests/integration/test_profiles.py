@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pytest_codex_workspace.options.sources import ResolvedOptions
-from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.secrets.search import search_container, search_files, search_image
-from pytest_codex_workspace.session import Session
 
 from ..conftest import init_repo, scripts
+from .runs import session_of
 
 TOKEN = "kein-wort-davon-7"
 
@@ -25,17 +19,6 @@ echo "secret has ${#CODEX_TEST_TOKEN} characters"
 """
 
 FETCH = "curl -sS -o /dev/null -w '%{{http_code}}\\n' {}"
-
-
-@contextmanager
-def session(said: list[str], repo: Path, **options: Any) -> Iterator[Session]:
-    """
-    Start a session with options as a user gives them.
-    """
-    values = {"image": "slim", "repo": str(repo), **options}
-    config = ResolvedOptions.of(values, spell="--{}", environ={}).config
-    with Session(config, Output("progress", said.append)) as made:
-        yield made
 
 
 @pytest.mark.promise("S10", "S15")
@@ -51,7 +34,7 @@ def test_the_phases_of_profile_codex(tmp_path, pip_index, monkeypatch):
     script = f"{SHOW}{FETCH.format(url)}\n{FETCH.format(plain)}\n"
     repo = init_repo(tmp_path / "repo", scripts(script, script))
     said: list[str] = []
-    with session(said, repo, profile="codex", secret=["CODEX_TEST_TOKEN"], cache="off") as made:
+    with session_of(said, profile="codex", secret=["CODEX_TEST_TOKEN"], cache="off") as made:
         ws = made.workspace(made.spec(made.repository(repo), {}), "ready")
         lines = ws.setup.output.splitlines()
         assert lines.count("no agent") == 2
@@ -98,7 +81,7 @@ def test_an_option_beats_the_profile(tmp_path, pip_index):
     said: list[str] = []
     url = f"{pip_index}/simple/six/"
     options = {"network": "codex-package-managers", "network_methods": "safe"}
-    with session(said, repo, profile="current", **options) as made:
+    with session_of(said, profile="current", **options) as made:
         ws = made.workspace(made.spec(made.repository(repo), {}), "clean")
         assert ws.exec(FETCH.format(url)).stdout == "200\n"
         assert ws.exec(FETCH.format(f"-X POST {url}")).stdout == "403\n"
@@ -122,7 +105,7 @@ def test_secrets_prove_themselves(tmp_path, monkeypatch, small_image):
     repo = init_repo(tmp_path / "repo", scripts(script))
     said: list[str] = []
     options = {"image": small_image, "secret": ["CODEX_TEST_TOKEN"], "network_setup": "offline"}
-    with session(said, repo, **options) as made:
+    with session_of(said, **options) as made:
         spec = made.spec(made.repository(repo), {"LEAVE": ""})
         ws = made.workspace(spec, "setup")
         assert "***\n" in ws.setup.output

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from pytest_codex_workspace.options.sources import FILE
 
 from ..conftest import commit, init_repo, scripts
+from .runs import COMMAND, PYTEST
 
 SETUP = """\
 set -eu
@@ -98,9 +98,7 @@ def test_a_server_of_setup_is_missed(codex_workspace):
 
 
 def run(*command: str, where: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *command], cwd=where, text=True, capture_output=True, check=False
-    )
+    return subprocess.run(command, cwd=where, text=True, capture_output=True, check=False)
 
 
 @pytest.mark.slow
@@ -115,10 +113,7 @@ def test_services_run_beside_the_tests(tmp_path: Path) -> None:
     repo = init_repo(tmp_path / "repo", files)
     (tmp_path / "test_it.py").write_text(textwrap.dedent(TEST))
 
-    done = run(
-        *("pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "--codex-repo=repo"),
-        where=tmp_path,
-    )
+    done = run(*PYTEST, "--codex-repo=repo", where=tmp_path)
 
     out = done.stdout
     assert "2 failed, 1 passed" in out, out + done.stderr
@@ -136,7 +131,7 @@ def test_services_run_beside_the_tests(tmp_path: Path) -> None:
     name, _, value = entry.partition(": ")
     commit(repo, {FILE: f"{SERVICES}  {name}: {value}\n"})
     command = ("exec", "repo", "--", "curl -sS http://127.0.0.1:6379/")
-    done = run("pytest_codex_workspace.cli", *command, where=tmp_path)
+    done = run(*COMMAND, *command, where=tmp_path)
     assert (0, True) == (done.returncode, "api.py" in done.stdout), done.stderr
     assert "services: web, api, server-6379" in done.stderr
     assert "warning" not in done.stderr

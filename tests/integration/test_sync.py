@@ -5,19 +5,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pytest_codex_workspace.errors import SetupError
-from pytest_codex_workspace.options.sources import ResolvedOptions
-from pytest_codex_workspace.reporting.output import Output
-from pytest_codex_workspace.session import Session
 
 from ..conftest import commit, git, init_repo, scripts
+from .runs import COMMAND, session_of
 
 SETUP = r"""
 set -eu
@@ -66,17 +61,6 @@ def repo(tmp_path: Path) -> Path:
     return made
 
 
-@contextmanager
-def session(codex_engine, shown: list[str], **options: str) -> Iterator[Session]:
-    """
-    Return a session with options of its own.
-    """
-    given = {"image": "slim", "engine": codex_engine.url, **options}
-    config = ResolvedOptions.of(given, spell="--codex-{}", environ={}).config
-    with Session(config, Output("progress", shown.append)) as made:
-        yield made
-
-
 @pytest.mark.slow
 @pytest.mark.promise("S5", "S6")
 def test_setup_sees_the_commit_of_the_cache_and_then_git_switches(codex_engine, repo):
@@ -89,7 +73,7 @@ def test_setup_sees_the_commit_of_the_cache_and_then_git_switches(codex_engine, 
     new = commit(repo, {"b": "2\n"})
     both = commit(repo, {"a": "2\n", "untracked": "2\n"})
     shown: list[str] = []
-    with session(codex_engine, shown, profile="codex") as made:
+    with session_of(shown, engine=codex_engine.url, profile="codex") as made:
 
         def start(rev: str):
             return made.workspace(made.spec(made.repository(repo, rev), {}), "ready")
@@ -122,7 +106,7 @@ def test_tags_and_history_can_be_asked_for(codex_engine, repo):
     """
     both = commit(repo, {"a": "2\n"})
     shown: list[str] = []
-    with session(codex_engine, shown, git_tags="true", git_depth="all") as made:
+    with session_of(shown, engine=codex_engine.url, git_tags="true", git_depth="all") as made:
         old = made.workspace(made.spec(made.repository(repo, f"{both}~1"), {}), "ready")
         assert old.exec("git describe --tags", check=True).stdout.startswith("v0-101-g")
         ws = made.workspace(made.spec(made.repository(repo, both), {}), "ready")
@@ -145,9 +129,8 @@ def test_the_text_of_the_settings_comes_from_standard_input(codex_engine, tmp_pa
 
     def run(text: str, *options: str) -> subprocess.CompletedProcess[str]:
         environ = {**os.environ, "CODEX_WORKSPACE_ENGINE": codex_engine.url}
-        command = (sys.executable, "-m", "pytest_codex_workspace.cli", "run", str(repo))
         return subprocess.run(
-            [*command, "--image=slim", "--setup-script=-", *options],
+            [*COMMAND, "run", repo, "--image=slim", "--setup-script=-", *options],
             input=text,
             env=environ,
             capture_output=True,
