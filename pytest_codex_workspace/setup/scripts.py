@@ -94,6 +94,7 @@ class ScriptRun:
         requests: what it requested.
         log_path: everything that it printed, if it ran on this machine.
         daemons: what was alive when it ended, servers first.
+        ports: further ports on which somebody listened then.
     """
 
     output: str
@@ -101,6 +102,7 @@ class ScriptRun:
     requests: tuple[Request, ...] = ()
     log_path: Path | None = None
     daemons: tuple[Daemon, ...] = ()
+    ports: tuple[int, ...] = ()
 
 
 class ScriptRunner:
@@ -160,12 +162,12 @@ class ScriptRunner:
         """
         Return *run* with what it left running, and warn of servers that tests will miss.
         """
-        daemons = list_daemons(running.channel, spec.secrets.redaction)
-        servers = without_services(daemons, spec.services)
+        left = list_daemons(running.channel, spec.secrets.redaction)
+        servers = without_services(left.daemons, spec.services)
         resume = phase == "resume"
-        for warning in daemon_warnings(script, daemons, servers, resume=resume):
+        for warning in daemon_warnings(script, left.daemons, servers, resume=resume):
             self._output.note(f"warning: {warning}")
-        return replace(run, daemons=daemons)
+        return replace(run, daemons=left.daemons, ports=left.ports)
 
     def _tell_left(
         self, channel: Channel, script: str, spec: WorkspaceSpec, started: float
