@@ -14,7 +14,6 @@ from ..codex import RESUME, SETUP
 from ..errors import CodexWorkspaceError, ExecTimeout, ServiceError, SetupError, WorkspaceLost
 from ..network.matching import Phase
 from ..network.rules.request import Request
-from ..secrets.search import search_workspace
 from ..services.daemons import Left, list_daemons
 from ..session import Session
 from ..setup.scripts import ScriptRun
@@ -116,7 +115,6 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
         seen.setup_script = _script(channel, spec, "setup", SETUP, seen)
         seen.resume_script = _script(channel, spec, "resume", RESUME, seen)
         began = channel.stat("/etc/resolv.conf").st_mtime  # Written as the container started.
-        started = clock.monotonic()
         try:
             run = session.runner.run(running, "setup", spec)
         except SetupError as error:
@@ -129,14 +127,14 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
         seen.left = _with_late_servers(channel, spec, run)
         session.builder.settle(running, spec)
         seen.setup_status = _status(channel, spec)
-        seen.secrets = _secrets(channel, spec, clock.monotonic() - started)
+        seen.secrets = [(one.secret, one.path) for one in run.secrets.found[:_PATHS]]
         layer = session.store.rebuild(session.builder.setup_from(running, spec, run))
         seen.requests = _requests(session, running)
         _look(channel, "remember", str(began), _MEMORY)
         name = seen.names.get(SETUP, SETUP)
         session.output.note(f"running {name} once more, on its own result")
         try:
-            session.runner.run(running, "setup", spec)
+            session.runner.run(running, "setup", spec, again=True)
         except SetupError as error:
             seen.again_error = error
             return layer
@@ -384,25 +382,6 @@ def _parse_status(said: str) -> dict[str, str]:
             if part[0] in "RC":
                 next(parts, None)
     return found
-
-
-def _secrets(channel: Channel, spec: WorkspaceSpec, age: float) -> list[tuple[str, str]]:
-    """
-    Return the secrets that are on the disk, each with a path. They are looked for while the
-    workspace still is in the phase that has them.
-    """
-    if not spec.secrets.names:
-        return []
-
-    def run(argv: list[str], data: bytes, timeout: float) -> bytes:
-        return channel.run(argv, cwd="/", input=data, timeout=timeout).stdout_bytes
-
-    with _not_known():
-        return [
-            (one.secret, one.path)
-            for one in search_workspace(run, spec.secrets, age).found[:_PATHS]
-        ]
-    return []
 
 
 def _requests(session: Session, running: Running) -> list[Request]:

@@ -18,7 +18,7 @@ from ..network.problems import describe_problems, is_problem, list_problems, pro
 from ..network.rules.request import Request
 from ..options.config import Config
 from ..reporting.output import Output
-from ..secrets.search import Search, search_workspace
+from ..secrets.search import NOTHING_FOUND, Search, search_workspace
 from ..secrets.secrets import NO_SECRETS, Secrets
 from ..services.daemons import daemon_warnings, list_daemons, without_services
 from ..text.option_names import spell_option
@@ -95,6 +95,7 @@ class ScriptRun:
         log_path: everything that it printed, if it ran on this machine.
         daemons: what was alive when it ended, servers first.
         ports: further ports on which somebody listened then.
+        secrets: where it left secrets on the disk.
     """
 
     output: str
@@ -103,6 +104,7 @@ class ScriptRun:
     log_path: Path | None = None
     daemons: tuple[Daemon, ...] = ()
     ports: tuple[int, ...] = ()
+    secrets: Search = NOTHING_FOUND
 
 
 class ScriptRunner:
@@ -120,9 +122,17 @@ class ScriptRunner:
         self._config = config
         self._output = output
 
-    def run(self, running: Running, phase: Phase, spec: WorkspaceSpec) -> ScriptRun:
+    def run(
+        self, running: Running, phase: Phase, spec: WorkspaceSpec, *, again: bool = False
+    ) -> ScriptRun:
         """
         Run the script of *phase*: `setup` or `resume`.
+
+        Args:
+            running: the workspace.
+            phase: the phase.
+            spec: has the script.
+            again: whether it has run there before, so that what it leaves is known.
 
         Raises:
             SetupError: the script failed.
@@ -152,9 +162,11 @@ class ScriptRunner:
             except SetupError as error:
                 error.shown = error.shown and self._output.mode != "quiet"
                 raise
+        if again:
+            return run
         run = self._with_daemons(running, script.name, phase, run, spec)
-        self._tell_left(running.channel, script.name, spec, started)
-        return run
+        search = self._search_left(running.channel, script.name, spec, started)
+        return replace(run, secrets=search)
 
     def _with_daemons(
         self, running: Running, script: str, phase: Phase, run: ScriptRun, spec: WorkspaceSpec
@@ -169,15 +181,15 @@ class ScriptRunner:
             self._output.note(f"warning: {warning}")
         return replace(run, daemons=left.daemons, ports=left.ports)
 
-    def _tell_left(
+    def _search_left(
         self, channel: Channel, script: str, spec: WorkspaceSpec, started: float
-    ) -> None:
+    ) -> Search:
         """
-        Warn of secrets that a script has left on the disk since it *started*: images are copied
-        and shared.
+        Return which secrets a script has left on the disk since it *started*, and warn of them:
+        images are copied and shared.
         """
         if not spec.secrets.names:
-            return
+            return NOTHING_FOUND
 
         def run(argv: list[str], data: bytes, timeout: float) -> bytes:
             return channel.run(argv, cwd="/", input=data, timeout=timeout).stdout_bytes
@@ -200,6 +212,7 @@ class ScriptRunner:
                 f"warning: whether {script} left secrets on the disk is not known: "
                 f"{search.incomplete}"
             )
+        return search
 
     def _requests(self, running: Running, phase: Phase) -> list[Request]:
         return [one for one in self._launcher.requests(running) if one.phase == phase]

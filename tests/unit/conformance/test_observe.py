@@ -49,6 +49,8 @@ class Agent(_Agent):
             return 0, argv[-1].encode()  # Any shell finds the program.
         if argv[-1] == LIST_PROCESSES:
             return self._told("processes", b'{"processes": [], "ports": []}')
+        if argv[:3] == ["python3", "-I", "-S"]:
+            self._world.trace.append("secrets")
         looks = argv[:3] == ["python3", "-I", "-c"]
         if not looks and argv[0] != "git" and argv[:2] != ["bash", "-lc"]:
             return None
@@ -82,11 +84,17 @@ def told(*processes: dict[str, Any], ports: Iterable[int] = ()) -> bytes:
     return json.dumps({"processes": processes, "ports": [*ports]}).encode()
 
 
-def run(world: World, tests: ProjectTests | None = None, cache: str = "auto", **changes: object):
+def run(
+    world: World,
+    tests: ProjectTests | None = None,
+    cache: str = "auto",
+    secret: tuple[str, ...] = (),
+    **changes: object,
+):
     """
     Run a check, and return what was seen.
     """
-    with world.session(cache) as session:
+    with world.session(cache, secret=secret) as session:
         spec = session.spec(snapshot(**changes), {}, policy=session.read_policy("offline"))
         return observe(session, spec, tests=tests, time_limit=60, environ={})
 
@@ -109,7 +117,7 @@ def test_two_workspaces_and_one_layer(cache):
     assert world.trace == [
         "base>clean" if cache == "auto" else "base>temporary",
         *("setup.sh", "processes", "git", layer, "remember"),
-        *("setup.sh", "processes", "compare"),
+        *("setup.sh", "compare"),
         *("resume.sh", "processes", "git", "make test"),
     ]
     assert [(phase, policy) for phase, policy, _ in world.registered[-4:]] == [
@@ -124,6 +132,23 @@ def test_two_workspaces_and_one_layer(cache):
     assert seen.test_run.ok
     assert world.leftovers() == []
     assert world.layers() == (["clean", "setup"] if cache == "auto" else [])
+
+
+def test_secrets_that_setup_leaves(monkeypatch):
+    """
+    They are searched once after each script, which takes seconds.
+    """
+    monkeypatch.setenv("T", "geheim-7")
+    world = World(Agent)
+    world.found_secrets = b'{"found": [["T", "content", "/root/.npmrc"]], "complete": true}'
+
+    seen = run(world, secret=("T",))
+
+    assert seen.secrets == [("T", "/root/.npmrc")]
+    assert [one for one in world.trace if one in ("setup.sh", "resume.sh", "secrets")] == [
+        *("setup.sh", "secrets", "setup.sh"),
+        *("resume.sh", "secrets"),
+    ]
 
 
 def test_a_check_sets_up_although_it_is_cached():
@@ -257,14 +282,12 @@ def test_a_server_that_starts_late(monkeypatch):
     assert world.trace[1:6] == ["setup.sh", *["processes"] * 3, "git"]
 
 
-@pytest.mark.parametrize("ask", ["_look", "_status", "_secrets"])
+@pytest.mark.parametrize("ask", ["_look", "_status"])
 def test_a_workspace_that_cannot_be_asked(ask):
     """
     What a script has broken is not known; a lost workspace ends the check.
     """
-    secrets = Mock(names=["TOKEN"], values={"TOKEN": "v" * 20})
-    spec = Mock(secrets=secrets, project="/workspace/demo")
-    words = {"_look": ("processes",), "_status": (spec,), "_secrets": (spec, 1.0)}[ask]
+    words = {"_look": ("compare",), "_status": (Mock(project="/workspace/demo"),)}[ask]
     channel = Mock()
 
     channel.run.side_effect = OSError("no further process")
