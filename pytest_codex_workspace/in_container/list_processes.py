@@ -1,4 +1,5 @@
-"""Lists what runs in a workspace, and where it listens. The host sends this program there.
+"""Lists what runs in a workspace, and where it listens. The host sends this program there, and
+reads the tables of a workspace by it.
 
 The output is JSON: `processes` has the command line of each, as `argv`, the ports and sockets on
 which it listens, as `at`, and whether it holds the output of a script, as `held`; `ports` has
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-__all__ = ["list_processes", "main"]
+__all__ = ["PORT_TABLES", "SOCKET_TABLE", "list_processes", "main", "ports_in", "sockets_in"]
 
+PORT_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+SOCKET_TABLE = "/proc/net/unix"
 _SECONDS = 5.0
 _MOST = 50
 _DESCRIPTORS = 4096
@@ -130,21 +133,46 @@ def _give_addresses(processes: Iterable[_Process]) -> list[int]:
     Return the ports that are left.
     """
     listening: dict[str, int | str] = {}
-    for table in ("tcp", "tcp6"):
-        for line in _read("/proc/net/" + table, _TABLE).splitlines()[1:]:
-            words = line.split()
-            if len(words) > 9 and words[3] == _LISTENS and not words[1].startswith(_RESOLVER):
-                listening[words[9]] = int(words[1].rpartition(":")[2], 16)
-    for line in _read("/proc/net/unix", _TABLE).splitlines()[1:]:
-        words = line.split(None, 7)
-        if len(words) == 8 and int(words[3], 16) & _ACCEPTS:
-            listening[words[6]] = words[7]
+    for table in PORT_TABLES:
+        listening.update(ports_in(_read(table, _TABLE)))
+    listening.update(sockets_in(_read(SOCKET_TABLE, _TABLE)))
     known: set[int | str] = set()
     for one in processes:
         one.at = [listening.pop(inode) for inode in sorted(one.sockets) if inode in listening]
         known.update(one.at)
     left = {port for port in listening.values() if isinstance(port, int) and port not in known}
     return sorted(left)
+
+
+def ports_in(table: str) -> dict[str, int]:
+    """
+    Return the ports on which somebody listens, by inode, of the text of a table in PORT_TABLES.
+    """
+    found = {}
+    for line in table.splitlines()[1:]:
+        words = line.split()
+        if len(words) > 9 and words[3] == _LISTENS and not words[1].startswith(_RESOLVER):
+            found[words[9]] = _hexadecimal(words[1].rpartition(":")[2])
+    return found
+
+
+def sockets_in(table: str) -> dict[str, str]:
+    """
+    Return the paths at which somebody listens, by inode, of the text of SOCKET_TABLE.
+    """
+    found = {}
+    for line in table.splitlines()[1:]:
+        words = line.split(None, 7)
+        if len(words) == 8 and _hexadecimal(words[3]) & _ACCEPTS:
+            found[words[6]] = words[7]
+    return found
+
+
+def _hexadecimal(text: str) -> int:
+    try:
+        return int(text[:16], 16)
+    except ValueError:
+        return 0
 
 
 def _read(path: str, limit: int) -> str:

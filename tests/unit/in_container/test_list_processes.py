@@ -133,3 +133,25 @@ def test_a_secret_that_is_cut_is_left_out(ended: ExitStack) -> None:
     found, _ = listed(one.pid for one in long)
 
     assert [one["argv"] for one in found] == [["bash", "-c", "read", "a" * 8000], ["bash"]]
+
+
+def test_who_listens_is_in_the_tables_of_the_kernel() -> None:
+    """
+    Not what is connected, nor the engine's own resolver; a table may have been replaced.
+    """
+    ports = (
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
+        "   0: 0100007F:18EB 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 11 1\n"
+        "   1: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000 0 0 12 1\n"
+        "   2: 0B00007F:9C41 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 13 1\n"
+        "   3: evil 0 0A\n   4: evil:evil 0 0A 0 0 0 0 0 14 1\n"
+    )
+    sockets = (
+        "Num       RefCount Protocol Flags    Type St Inode Path\n"
+        "0: 00000002 00000000 00010000 0001 01 21 /run/a b.sock\n"
+        "0: 00000003 00000000 00000000 0001 03 22 /run/connected.sock\n"
+        "0: 00000002 00000000 00010000 0001 01 23\n0: 0 0 evil 0 0 24 /run/evil.sock\n"
+    )
+
+    assert list_processes.ports_in(ports) == {"11": 6379, "14": 0}
+    assert list_processes.sockets_in(sockets) == {"21": "/run/a b.sock"}
