@@ -212,8 +212,7 @@ def _run(workspace: Workspace, command: str, seen: Observation) -> TestRun:
         result = workspace.exec(f"{command}\n", timeout=seen.time_limit)
     except ExecTimeout as error:
         result = error.result
-        waits = str(error).partition("it seemed to wait for input: ")[2].partition("\n")[0]
-        return TestRun(command, None, result.duration, _end(result, seen), waits)
+        return TestRun(command, None, result.duration, _end(result, seen), error.waits)
     return TestRun(
         command,
         result.exit_code,

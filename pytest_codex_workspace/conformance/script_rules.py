@@ -13,7 +13,6 @@ from ..text.phrases import counted, cut_middle, first_line, first_of
 from ..text.printable import printable, without_colours
 from ..text.questions import NOBODY_ANSWERS, question_in
 from ..workspace.handle import Daemon
-from ..workspace.result import out_of_memory
 from .observation import Observation
 
 __all__ = ["CODEX_LIMIT", "last_words", "script_findings", "script_line"]
@@ -21,7 +20,6 @@ __all__ = ["CODEX_LIMIT", "last_words", "script_findings", "script_line"]
 CODEX_LIMIT = 1200.0
 """Seconds that Codex gives to setup. It is not documented."""
 
-_LONGER = "ran longer than"
 _NEAR = 0.6
 _SHOWN = 5
 _LONG = 160
@@ -73,10 +71,10 @@ def _failed(seen: Observation) -> Iterator[Finding]:
     ):
         if error is None:
             continue
-        if out_of_memory() in str(error):
+        if error.out_of_memory:
             yield _out_of_memory(error, script)
             continue
-        if error.exit_code is None and _LONGER in str(error):
+        if error.timed_out:
             yield _too_long(error, script, seen.time_limit)
             continue
         where = f", at {error.where}" if error.where else ""
@@ -108,7 +106,7 @@ def _failed(seen: Observation) -> Iterator[Finding]:
 def _ended(error: SetupError) -> str:
     if error.exit_code is not None:
         return f"exits with {error.exit_code}"
-    if _LONGER in str(error):
+    if error.timed_out:
         return "does not end within the time limit"
     return "is not in the commit"
 
@@ -126,14 +124,13 @@ def _out_of_memory(error: SetupError, script: str) -> Finding:
 
 
 def _too_long(error: SetupError, script: str, limit: float) -> Finding:
-    asked = str(error).partition("it seemed to wait for input: ")[2].partition("\n")[0]
-    waited = f"; it seemed to wait for input: {asked}" if asked else ""
+    waited = f"; it seemed to wait for input: {error.waits}" if error.waits else ""
     return Finding.of(
-        "prompt-unanswered" if asked else "time-limit",
+        "prompt-unanswered" if error.waits else "time-limit",
         f"{script} did not end within {limit:g} s and was killed{waited}",
         _LIMIT_UNVERIFIED,
         NOBODY_ANSWERS
-        if asked
+        if error.waits
         else "Install less, use packages that are built already, or find out what it waits for.",
         path=script,
         line=_number(error.where),

@@ -341,13 +341,16 @@ def run_script(
     )
     if ended.out_of_memory:
         what += f": {out_of_memory()}"
-    if "".join(waited):
-        what += f"; it seemed to wait for input: {secrets.redaction.text(waited[0])}"
+    waits = secrets.redaction.text("".join(waited))
+    if waits:
+        what += f"; it seemed to wait for input: {waits}"
     raise _failure(
         name,
         what,
         output,
         exit_code=None if expired.is_set() else code,
+        waits=waits,
+        out_of_memory=ended.out_of_memory,
         where=where,
         log_path=log_path,
         requests=requests,
@@ -380,6 +383,8 @@ def _failure(
     output: str,
     *,
     exit_code: int | None,
+    waits: str,
+    out_of_memory: bool,
     where: str,
     log_path: Path,
     requests: Callable[[], Sequence[Request]],
@@ -394,6 +399,8 @@ def _failure(
         what: how it ended.
         output: what it printed.
         exit_code: its exit code; `None` if it was killed at the time limit.
+        waits: what it seemed to wait for then.
+        out_of_memory: whether the engine killed a process for its memory.
         where: line and command at which it ended; empty if it is not known.
         log_path: file with everything that it printed.
         requests: returns what it has requested.
@@ -427,6 +434,9 @@ def _failure(
         where=where,
         requests=refused,
         passed=passed,
+        timed_out=exit_code is None,
+        waits=waits,
+        out_of_memory=out_of_memory,
     )
 
 

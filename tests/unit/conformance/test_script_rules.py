@@ -11,7 +11,6 @@ from pytest_codex_workspace.conformance.script_rules import last_words, script_f
 from pytest_codex_workspace.options.services import ServiceSpec
 from pytest_codex_workspace.services.daemons import Left
 from pytest_codex_workspace.workspace.handle import Daemon
-from pytest_codex_workspace.workspace.result import out_of_memory
 
 from .conftest import FAILED, failure, seen
 
@@ -45,26 +44,25 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         [("setup-fails", "error")],
     ),
     "setup hangs when it runs again": (
-        {"again_error": failure(what="ran longer than 60 s and was killed", exit_code=None)},
+        {"again_error": failure(exit_code=None, timed_out=True)},
         [("setup-repeat", "warning")],
     ),
     "resuming fails": ({"resume_error": failure(script=RESUME)}, [("resume-fails", "error")]),
     "memory": (
-        {"setup_error": failure(what=f"exited with 137: {out_of_memory()}")},
+        {"setup_error": failure(exit_code=137, out_of_memory=True)},
         [("out-of-memory", "error")],
     ),
     "too long": (
-        {"setup_error": failure(what="ran longer than 60 s and was killed", exit_code=None)},
+        {"setup_error": failure(exit_code=None, timed_out=True)},
         [("time-limit", "error")],
     ),
     "waits for input": (
-        {
-            "setup_error": failure(
-                what="ran longer than 60 s and was killed; it seemed to wait for input: read",
-                exit_code=None,
-            )
-        },
+        {"setup_error": failure(exit_code=None, timed_out=True, waits="read")},
         [("prompt-unanswered", "error")],
+    ),
+    "only says so": (
+        {"setup_error": failure("it seemed to wait for input: x; ran longer than 60 s\n")},
+        [("setup-fails", "error")],
     ),
     "near the limit": ({"setup_duration": 720.0}, [("time-limit", "warning")]),
     "not near the limit": ({"setup_duration": 719.0}, []),

@@ -275,6 +275,8 @@ def test_a_script_that_hangs_is_ended(run):
     assert "waiting\n" == caught.value.tail
     # The code would be that of our own signal.
     assert caught.value.exit_code is None
+    assert caught.value.timed_out
+    assert not caught.value.out_of_memory
 
 
 @pytest.mark.parametrize(("line", "shown"), [("seq 30", True), ("seq 1000000", False)])
@@ -525,6 +527,7 @@ def test_a_script_that_waits_for_input_is_told(run, monkeypatch):
         run(ASKS, timeout=1.5)
 
     assert caught.value.tail == "asking\n"
+    assert caught.value.waits.startswith("bash (process")
     told = [line for line in run.shown if "no output and no processor time" in line]
     assert len(told) == 1
     assert "it seems to wait for input: bash (process" in told[0]
