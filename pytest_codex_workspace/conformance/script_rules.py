@@ -15,7 +15,7 @@ from ..text.questions import NOBODY_ANSWERS, question_in
 from ..workspace.handle import Daemon
 from .observation import Observation
 
-__all__ = ["CODEX_LIMIT", "last_words", "script_findings", "script_line"]
+__all__ = ["CODEX_LIMIT", "MEMORY", "last_words", "script_findings", "script_line"]
 
 CODEX_LIMIT = 1200.0
 """Seconds that Codex gives to setup. It is not documented."""
@@ -26,7 +26,7 @@ _LONG = 160
 _LIMIT_UNVERIFIED = (
     "The whole setup step seems to be limited to about 1200 s (seen, not documented)"
 )
-_MEMORY = "Codex's workspaces have 8 or 16 GiB of memory (documented for the current generation)"
+MEMORY = "Codex's workspaces have 8 or 16 GiB of memory (documented for the current generation)"
 _STARTS = re.compile(r"\bservice\b|\bstart\b|systemctl|daemon|nohup|setsid|init\.d|&\s*$|& *[;)]")
 """What is in a line that starts something in the background."""
 
@@ -96,7 +96,7 @@ def _failed(seen: Observation) -> Iterator[Finding]:
             "out-of-memory",
             f"a process of {SETUP} was killed, because the workspace had reached its memory "
             "limit, and the script went on",
-            _MEMORY,
+            MEMORY,
             "Let it use less memory, such as with fewer jobs at once, and end where a command "
             "fails (`set -e`).",
             path=SETUP,
@@ -115,7 +115,7 @@ def _out_of_memory(error: SetupError, script: str) -> Finding:
     return Finding.of(
         "out-of-memory",
         f"a process of {script} was killed, because the workspace had reached its memory limit",
-        _MEMORY,
+        MEMORY,
         "Let it use less memory, such as with fewer jobs at once; "
         "or see with the option `memory` how much it needs.",
         path=script,
