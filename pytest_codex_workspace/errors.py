@@ -105,6 +105,9 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         where: line and command at which the script ended; empty if it is not known.
         requests: the requests that were blocked or failed while it ran, at most the last 500.
         passed: of the other requests, the first of each method, host and port, at most 500.
+        timed_out: whether the script was killed at its time limit.
+        waits: what it seemed to wait for then.
+        out_of_memory: whether the engine killed a process for its memory.
     """
 
     def __init__(
@@ -120,6 +123,9 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         where: str = "",
         requests: Sequence[Request] = (),
         passed: Sequence[Request] = (),
+        timed_out: bool = False,
+        waits: str = "",
+        out_of_memory: bool = False,
         remedy: str = "",
     ) -> None:
         super().__init__(message, remedy=remedy)
@@ -132,6 +138,9 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         self.where = printable(where)
         self.requests = tuple(requests)
         self.passed = tuple(passed)
+        self.timed_out = timed_out
+        self.waits = printable(waits)
+        self.out_of_memory = out_of_memory
 
 
 class ExecError(CodexWorkspaceError, RuntimeError):
@@ -154,12 +163,16 @@ class ExecTimeout(CodexWorkspaceError, TimeoutError):
     Attributes:
         result: the output of the command until then.
         timeout: the limit in seconds.
+        waits: what it seemed to wait for.
     """
 
-    def __init__(self, message: str, *, result: ExecResult, timeout: float) -> None:
+    def __init__(
+        self, message: str, *, result: ExecResult, timeout: float, waits: str = ""
+    ) -> None:
         super().__init__(message)
         self.result = result
         self.timeout = timeout
+        self.waits = printable(waits)
 
     @property
     def stdout(self) -> str:

@@ -10,7 +10,7 @@ from ..text.phrases import cut_middle, first_line, first_of
 from ..text.printable import printable
 from ..text.questions import NOBODY_ANSWERS
 from .observation import Observation, TestRun
-from .script_rules import last_words
+from .script_rules import MEMORY, last_words
 
 __all__ = ["agent_findings"]
 
@@ -114,7 +114,7 @@ def _tests(seen: Observation) -> Iterator[Finding]:
             "out-of-memory",
             f"a process of `{run.command}` was killed, because the workspace had reached its "
             "memory limit",
-            "Codex's workspaces have 8 or 16 GiB of memory (documented for the current generation)",
+            MEMORY,
             "Run fewer tests at once; or see with the option `memory` how much they need.",
         )
     elif run.waits:

@@ -254,7 +254,6 @@ def find_tests(
     """
     Return how the project's tests are run: as configured, or as its files suggest.
     """
-
     if configured:
         return ProjectTests(configured, CONFIG_FILE)
     files = CommittedFiles.of(spec.snapshot.path, spec.snapshot.head, environ)

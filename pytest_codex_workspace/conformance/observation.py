@@ -4,55 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from ..errors import ServiceError, SetupError
 from ..network.rules.policy import Policy
 from ..network.rules.request import Request
+from ..options.services import ServiceSpec
+from ..services.daemons import NOTHING_LEFT, Left
 from .project_tests import ProjectTests
 
-__all__ = ["Observation", "Survivor", "TestRun"]
-
-
-@dataclass(frozen=True, slots=True)
-class Survivor:
-    """
-    A process that was alive when a script had ended.
-
-    Attributes:
-        args: its command line.
-        ports: the TCP ports that it listens on.
-        holds: whether it has the script's output open.
-        paths: the sockets with a path on which it listens.
-    """
-
-    args: tuple[str, ...]
-    ports: tuple[int, ...] = ()
-    holds: bool = False
-    paths: tuple[str, ...] = ()
-
-    @property
-    def listens(self) -> bool:
-        """
-        Whether it is a server.
-        """
-        return bool(self.ports or self.paths)
-
-    @property
-    def name(self) -> str:
-        """
-        The name of its program, without the directory.
-        """
-        # A daemon may call itself `postgres: writer process`, or `nginx: master process`.
-        words = self.args[0].split() if self.args else []
-        return PurePosixPath(words[0]).name.rstrip(":") if words else "a process"
-
-    @property
-    def command(self) -> str:
-        """
-        Its command line as one line of text.
-        """
-        return " ".join(self.args)
+__all__ = ["Observation", "TestRun"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +61,14 @@ class Observation:
         setup_output: what it printed.
         setup_error: why it failed.
         setup_memory: whether one of its processes was killed for its memory, and it went on.
-        survivors: the processes that were alive when setup had ended.
-        ports: further ports on which somebody listened then.
+        left: what was alive when setup had ended.
         setup_status: what `git status --porcelain` says after setup, by path.
         again_error: why setup failed when it ran on its own result.
         again_changes: pairs of what happened and a path: what that second run changed.
         resume_error: why `setup-from-cache-script.sh` failed.
         resume_duration: seconds that it took; `None` if it has not ended well.
         resume_output: what it printed.
-        resume_survivors: the processes that were alive when it had ended.
+        resume_left: what was alive when it had ended.
         resume_status: as `setup_status`, after it.
         requests: of all phases.
         policy: the policy of the test phase.
@@ -122,8 +81,7 @@ class Observation:
         used: those of them that files of the project mention.
         only_in_login_shell: programs of the test command that a shell without a profile lacks.
         secrets: pairs of a secret's name and a path on the disk of the agent phase.
-        services: the commands of the services that the repository declares.
-        service_ports: the ports at which they are ready.
+        services: those that the repository declares.
         service_error: why one of them did not start.
         redact: removes secrets from text.
     """
@@ -136,15 +94,14 @@ class Observation:
     setup_output: str = ""
     setup_error: SetupError | None = None
     setup_memory: bool = False
-    survivors: Sequence[Survivor] = ()
-    ports: Sequence[int] = ()
+    left: Left = NOTHING_LEFT
     setup_status: Mapping[str, str] = field(default_factory=dict)
     again_error: SetupError | None = None
     again_changes: Sequence[tuple[str, str]] = ()
     resume_error: SetupError | None = None
     resume_duration: float | None = None
     resume_output: str = ""
-    resume_survivors: Sequence[Survivor] = ()
+    resume_left: Left = NOTHING_LEFT
     resume_status: Mapping[str, str] = field(default_factory=dict)
     requests: Sequence[Request] = ()
     policy: Policy | None = None
@@ -156,8 +113,7 @@ class Observation:
     used: Sequence[str] = ()
     only_in_login_shell: Sequence[str] = ()
     secrets: Sequence[tuple[str, str]] = ()
-    services: Sequence[str] = ()
-    service_ports: Sequence[int] = ()
+    services: Sequence[ServiceSpec] = ()
     service_error: ServiceError | None = None
     redact: Callable[[str], str] = str
 

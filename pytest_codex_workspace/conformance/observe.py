@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from importlib.resources import files
+from importlib import resources
 from typing import Any
 
 from ..cache.store import Layer
@@ -14,8 +14,9 @@ from ..codex import RESUME, SETUP
 from ..errors import CodexWorkspaceError, ExecTimeout, ServiceError, SetupError, WorkspaceLost
 from ..network.matching import Phase
 from ..network.rules.request import Request
-from ..secrets.search import search_workspace
+from ..services.daemons import Left, list_daemons
 from ..session import Session
+from ..setup.scripts import ScriptRun
 from ..setup.spec import WorkspaceSpec
 from ..text.bash_commands import ShellCommand, parse_script
 from ..unpatched import clock
@@ -24,12 +25,11 @@ from ..workspace.handle import Workspace
 from ..workspace.launcher import Running
 from ..workspace.result import ExecResult
 from .newer_commit import newer_commit
-from .observation import Observation, Survivor, TestRun
+from .observation import Observation, TestRun
 from .project_tests import ProjectTests
 
 __all__ = ["exported_by", "observe"]
 
-_PROGRAM = files(__package__).joinpath("inside.py").read_text(encoding="utf-8")
 _SECONDS = 120.0
 _SCRIPT_LIMIT = 1 << 20
 _OUTPUT = 200_000
@@ -39,7 +39,6 @@ _STATUS = (
     *("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=dirty"),
 )
 _PATHS = 200
-_PROCESSES = 200
 _ANSWER = 2 << 20
 _WORD = 4096
 _NOT_CODE = tuple(
@@ -48,7 +47,7 @@ _NOT_CODE = tuple(
 )
 """Where a variable can be mentioned and nobody needs it."""
 
-_LOOKS = 4
+_MORE_LOOKS = 3
 _BETWEEN_LOOKS = 0.7
 _LONGEST_REPEATED = 300.0
 """Seconds of a run of tests beyond which they are not run again to find out why they failed."""
@@ -80,12 +79,8 @@ def observe(
         time_limit=time_limit,
         tests=tests,
         policy=spec.policy,
-        services=[
-            one.command if isinstance(one.command, str) else " ".join(one.command)
-            for one in spec.services
-        ],
+        services=spec.services,
         redact=lambda text: spec.secrets.redaction.text(text),
-        service_ports=[one.ready.port for one in spec.services if one.ready.port],
     )
     with newer_commit(spec.snapshot, environ) as newer:
         later = replace(spec, snapshot=newer)
@@ -120,7 +115,6 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
         seen.setup_script = _script(channel, spec, "setup", SETUP, seen)
         seen.resume_script = _script(channel, spec, "resume", RESUME, seen)
         began = channel.stat("/etc/resolv.conf").st_mtime  # Written as the container started.
-        started = clock.monotonic()
         try:
             run = session.runner.run(running, "setup", spec)
         except SetupError as error:
@@ -130,17 +124,17 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
         seen.setup_duration, seen.setup_output = run.duration, run.output
         # Asked as for a command that failed: a script can go on after that.
         seen.setup_memory = channel.explained(ExecResult("", 1)).out_of_memory
-        seen.survivors, seen.ports = _survivors(channel, seen)
+        seen.left = _with_late_servers(channel, spec, run)
         session.builder.settle(running, spec)
         seen.setup_status = _status(channel, spec)
-        seen.secrets = _secrets(channel, spec, clock.monotonic() - started)
+        seen.secrets = [(one.secret, one.path) for one in run.secrets.found[:_PATHS]]
         layer = session.store.rebuild(session.builder.setup_from(running, spec, run))
         seen.requests = _requests(session, running)
         _look(channel, "remember", str(began), _MEMORY)
         name = seen.names.get(SETUP, SETUP)
         session.output.note(f"running {name} once more, on its own result")
         try:
-            session.runner.run(running, "setup", spec)
+            session.runner.run(running, "setup", spec, again=True)
         except SetupError as error:
             seen.again_error = error
             return layer
@@ -155,9 +149,9 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
 def _resume_and_test(
     session: Session, spec: WorkspaceSpec, layer: Layer, seen: Observation
 ) -> None:
-    def ended(running: Running) -> None:
-        if spec.resumes:
-            seen.resume_survivors, _ = _survivors(running.channel, seen)
+    def ended(running: Running, run: ScriptRun | None) -> None:
+        if run is not None:
+            seen.resume_left = _with_late_servers(running.channel, spec, run)
             seen.resume_status = _status(running.channel, spec)
         seen.requests = [*seen.requests, *_requests(session, running)]
 
@@ -218,8 +212,7 @@ def _run(workspace: Workspace, command: str, seen: Observation) -> TestRun:
         result = workspace.exec(f"{command}\n", timeout=seen.time_limit)
     except ExecTimeout as error:
         result = error.result
-        waits = str(error).partition("it seemed to wait for input: ")[2].partition("\n")[0]
-        return TestRun(command, None, result.duration, _end(result, seen), waits)
+        return TestRun(command, None, result.duration, _end(result, seen), error.waits)
     return TestRun(
         command,
         result.exit_code,
@@ -319,41 +312,17 @@ def _only_in_login_shell(workspace: Workspace, command: str) -> list[str]:
     return [name for name in found[0] if name not in found[1]]
 
 
-def _survivors(channel: Channel, seen: Observation) -> tuple[list[Survivor], list[int]]:
+def _with_late_servers(channel: Channel, spec: WorkspaceSpec, run: ScriptRun) -> Left:
     """
-    Return the processes that are alive, and ports of which the owner is not known. A server that
-    the script has just started is given a moment to listen.
+    Return what a run left. A server that the script has just started is given a moment to listen.
     """
-    for look in range(1, _LOOKS + 1):
-        survivors, ports = _alive(channel, seen)
-        listening = ports or any(one.listens for one in survivors)
-        if listening or not survivors or look == _LOOKS:
+    left = Left(run.daemons, run.ports)
+    for _ in range(_MORE_LOOKS):
+        if not left.daemons or left.has_servers:
             break
         clock.sleep(_BETWEEN_LOOKS)
-    return survivors, ports
-
-
-def _alive(channel: Channel, seen: Observation) -> tuple[list[Survivor], list[int]]:
-    found = _look(channel, "processes")
-    survivors = []
-    for one in _list(found.get("processes"), _PROCESSES):
-        if isinstance(one, dict) and _list(one.get("args")):
-            args = tuple(seen.redact(str(word)[:_WORD])[:300] for word in _list(one.get("args")))
-            paths = tuple(str(path)[:300] for path in _list(one.get("paths")))
-            holds = one.get("holds") is True
-            survivors.append(Survivor(args, _ports(one.get("ports")), holds, paths))
-    return survivors, list(_ports(found.get("ports")))
-
-
-def _list(value: object, most: int = 20) -> list[Any]:
-    """
-    Return a list of what is said inside, or none.
-    """
-    return value[:most] if isinstance(value, list) else []
-
-
-def _ports(value: object) -> tuple[int, ...]:
-    return tuple(one for one in _list(value) if type(one) is int and 0 < one < 1 << 16)
+        left = list_daemons(channel, spec.secrets.redaction)
+    return left
 
 
 @contextmanager
@@ -376,9 +345,9 @@ def _look(channel: Channel, *words: str) -> dict[str, Any]:
     workspace's Python, is not known.
     """
     with _not_known(), suppress(ValueError, RecursionError):
-        result = channel.run(
-            ["python3", "-I", "-c", _PROGRAM, *words], cwd="/", timeout=_SECONDS, limit=_ANSWER
-        )
+        program = resources.files("pytest_codex_workspace.in_container") / "compare_files.py"
+        argv = ["python3", "-I", "-c", program.read_text("utf-8"), *words]
+        result = channel.run(argv, cwd="/", timeout=_SECONDS, limit=_ANSWER)
         found = json.loads(result.stdout)
         if isinstance(found, dict):
             return found
@@ -386,7 +355,8 @@ def _look(channel: Channel, *words: str) -> dict[str, Any]:
 
 
 def _pairs(values: object) -> list[tuple[str, str]]:
-    found = [one for one in _list(values, _PATHS) if isinstance(one, list) and len(one) == 2]
+    listed = values[:_PATHS] if isinstance(values, list) else []
+    found = [one for one in listed if isinstance(one, list) and len(one) == 2]
     return [(str(one[0])[:_WORD], str(one[1])[:_WORD]) for one in found]
 
 
@@ -411,25 +381,6 @@ def _parse_status(said: str) -> dict[str, str]:
             if part[0] in "RC":
                 next(parts, None)
     return found
-
-
-def _secrets(channel: Channel, spec: WorkspaceSpec, age: float) -> list[tuple[str, str]]:
-    """
-    Return the secrets that are on the disk, each with a path. They are looked for while the
-    workspace still is in the phase that has them.
-    """
-    if not spec.secrets.names:
-        return []
-
-    def run(argv: list[str], data: bytes, timeout: float) -> bytes:
-        return channel.run(argv, cwd="/", input=data, timeout=timeout).stdout_bytes
-
-    with _not_known():
-        return [
-            (one.secret, one.path)
-            for one in search_workspace(run, spec.secrets, age).found[:_PATHS]
-        ]
-    return []
 
 
 def _requests(session: Session, running: Running) -> list[Request]:

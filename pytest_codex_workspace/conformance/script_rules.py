@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..checks.finding import Finding
 from ..codex import RESUME, SETUP
 from ..errors import SetupError
+from ..services.daemons import Left, is_declared, is_helper, without_services
 from ..text.phrases import counted, cut_middle, first_line, first_of
 from ..text.printable import printable, without_colours
 from ..text.questions import NOBODY_ANSWERS, question_in
-from ..workspace.result import out_of_memory
-from .observation import Observation, Survivor
+from ..workspace.handle import Daemon
+from .observation import Observation
 
-__all__ = ["CODEX_LIMIT", "last_words", "script_findings", "script_line"]
+__all__ = ["CODEX_LIMIT", "MEMORY", "last_words", "script_findings", "script_line"]
 
 CODEX_LIMIT = 1200.0
 """Seconds that Codex gives to setup. It is not documented."""
 
-_LONGER = "ran longer than"
 _NEAR = 0.6
 _SHOWN = 5
 _LONG = 160
 _LIMIT_UNVERIFIED = (
     "The whole setup step seems to be limited to about 1200 s (seen, not documented)"
 )
-_MEMORY = "Codex's workspaces have 8 or 16 GiB of memory (documented for the current generation)"
-_ON_DEMAND = re.compile(
-    r"^(?:gpg-agent|dirmngr|keyboxd|scdaemon|ssh-agent|dbus-daemon|dbus-launch|watchman|sccache|"
-    r"buck2d|eslint_d|dmypy|turbo|nx|rust-analyzer|fsnotifier|adb)$"
-)
-_ON_DEMAND_ARGS = re.compile(
-    r"GradleDaemon|GradleWorkerMain|KotlinCompileDaemon|A-server\.jar|VBCSCompiler|MSBuild\.dll|"
-    r"zinc|sbt-launch|mvnd|turbo daemon|nx/src/daemon"
-)
-"""Helpers of build tools, which start again where they are needed."""
-
-_INTERPRETERS = re.compile(r"(?:python|node|ruby|perl|php|java|deno|bun|bash|sh|dotnet)[\d.]*")
-"""Programs whose name says nothing of what they do."""
-
+MEMORY = "Codex's workspaces have 8 or 16 GiB of memory (documented for the current generation)"
 _STARTS = re.compile(r"\bservice\b|\bstart\b|systemctl|daemon|nohup|setsid|init\.d|&\s*$|& *[;)]")
 """What is in a line that starts something in the background."""
 
@@ -84,10 +71,10 @@ def _failed(seen: Observation) -> Iterator[Finding]:
     ):
         if error is None:
             continue
-        if out_of_memory() in str(error):
+        if error.out_of_memory:
             yield _out_of_memory(error, script)
             continue
-        if error.exit_code is None and _LONGER in str(error):
+        if error.timed_out:
             yield _too_long(error, script, seen.time_limit)
             continue
         where = f", at {error.where}" if error.where else ""
@@ -109,7 +96,7 @@ def _failed(seen: Observation) -> Iterator[Finding]:
             "out-of-memory",
             f"a process of {SETUP} was killed, because the workspace had reached its memory "
             "limit, and the script went on",
-            _MEMORY,
+            MEMORY,
             "Let it use less memory, such as with fewer jobs at once, and end where a command "
             "fails (`set -e`).",
             path=SETUP,
@@ -119,7 +106,7 @@ def _failed(seen: Observation) -> Iterator[Finding]:
 def _ended(error: SetupError) -> str:
     if error.exit_code is not None:
         return f"exits with {error.exit_code}"
-    if _LONGER in str(error):
+    if error.timed_out:
         return "does not end within the time limit"
     return "is not in the commit"
 
@@ -128,7 +115,7 @@ def _out_of_memory(error: SetupError, script: str) -> Finding:
     return Finding.of(
         "out-of-memory",
         f"a process of {script} was killed, because the workspace had reached its memory limit",
-        _MEMORY,
+        MEMORY,
         "Let it use less memory, such as with fewer jobs at once; "
         "or see with the option `memory` how much it needs.",
         path=script,
@@ -137,14 +124,13 @@ def _out_of_memory(error: SetupError, script: str) -> Finding:
 
 
 def _too_long(error: SetupError, script: str, limit: float) -> Finding:
-    asked = str(error).partition("it seemed to wait for input: ")[2].partition("\n")[0]
-    waited = f"; it seemed to wait for input: {asked}" if asked else ""
+    waited = f"; it seemed to wait for input: {error.waits}" if error.waits else ""
     return Finding.of(
-        "prompt-unanswered" if asked else "time-limit",
+        "prompt-unanswered" if error.waits else "time-limit",
         f"{script} did not end within {limit:g} s and was killed{waited}",
         _LIMIT_UNVERIFIED,
         NOBODY_ANSWERS
-        if asked
+        if error.waits
         else "Install less, use packages that are built already, or find out what it waits for.",
         path=script,
         line=_number(error.where),
@@ -199,8 +185,8 @@ def _question(output: str) -> str:
 
 
 def _held(seen: Observation) -> Iterator[Finding]:
-    for survivors, script, text in _scripts(seen):
-        holding = [one for one in survivors if one.holds]
+    for left, script, text in _scripts(seen):
+        holding = [one for one in left.daemons if one.held_output]
         if holding:
             yield Finding.of(
                 "output-held",
@@ -216,30 +202,29 @@ def _held(seen: Observation) -> Iterator[Finding]:
 
 
 def _lost(seen: Observation) -> Iterator[Finding]:
-    for survivors, script, text in _scripts(seen):
-        servers = [one for one in survivors if one.listens and not _declared(one, seen)]
+    for left, script, text in _scripts(seen):
+        servers = without_services(left.daemons, seen.services)
         names = {one.name for one in servers}
         others = [
             one
-            for one in survivors
+            for one in left.daemons
             if not one.listens
+            and not one.held_output
             and one.name not in names
-            and not one.holds
-            and not _declared(one, seen)
+            and not is_helper(one)
+            and not is_declared(one, seen.services)
         ]
-        ports = tuple(seen.ports) if script == SETUP else ()
-        servers = [one for one in servers if not _is_helper(one)]
-        others = [one for one in others if not _is_helper(one)]
+        ports = left.ports if script == SETUP else ()
         fate = (
             "Files that setup writes stay, its processes do not"
             if script == SETUP
             else "Whether what the maintenance script starts is alive for the agent is not known; "
             "here it is not"
         )
-        if servers or (ports and not survivors):
+        if servers or (ports and not left.daemons):
             what = _named(servers) if servers else "a process"
             listed = sorted({port for one in servers for port in one.ports} | set(ports))
-            where = _ports(listed) if listed else first_of(servers[0].paths, _SHOWN)
+            where = _ports(listed) if listed else first_of(list(servers[0].sockets), _SHOWN)
             failed = ", and the tests failed" if seen.tests_failed else ""
             yield Finding.of(
                 "server-lost",
@@ -331,47 +316,30 @@ def _changed(seen: Observation) -> Iterator[Finding]:
             )
 
 
-def _scripts(seen: Observation) -> Iterable[tuple[Sequence[Survivor], str, str]]:
-    yield seen.survivors, SETUP, seen.setup_script
-    yield seen.resume_survivors, RESUME, seen.resume_script
+def _scripts(seen: Observation) -> Iterable[tuple[Left, str, str]]:
+    yield seen.left, SETUP, seen.setup_script
+    yield seen.resume_left, RESUME, seen.resume_script
 
 
-def _is_helper(survivor: Survivor) -> bool:
-    return bool(_ON_DEMAND.match(survivor.name) or _ON_DEMAND_ARGS.search(survivor.command))
-
-
-def _declared(survivor: Survivor, seen: Observation) -> bool:
-    if any(port in seen.service_ports for port in survivor.ports):
-        return True
-    if _INTERPRETERS.fullmatch(survivor.name):
-        return False
-    wanted = re.compile(rf"(?<![\w-]){re.escape(survivor.name)}(?![\w])")
-    return any(wanted.search(command) for command in seen.services)
-
-
-def _named(survivors: Sequence[Survivor]) -> str:
-    named = list(dict.fromkeys(first_line(one.command, _LONG) or "a process" for one in survivors))
+def _named(daemons: Sequence[Daemon]) -> str:
+    named = list(dict.fromkeys(first_line(one.command, _LONG) or "a process" for one in daemons))
     more = len(named) - 2
     shown = " and ".join(f"`{one}`" for one in named[:2])
     return f"{shown} and {counted(more, 'other process', 'other processes')}" if more > 0 else shown
 
 
-def _line(text: str, survivors: Sequence[Survivor]) -> int | None:
+def _line(text: str, daemons: Sequence[Daemon]) -> int | None:
     """
     Return the line of a script that seems to have started one of the processes.
     """
-    tried: list[Callable[[Survivor], str]] = [
-        lambda one: one.args[-1].rpartition("/")[2] if len(one.args) > 1 else "",
-        lambda one: one.args[1].rpartition("/")[2] if len(one.args) > 1 else "",
-        lambda one: one.name,
-    ]
-    for survivor in survivors:
-        starts = re.compile(rf"(?<![\w-]){re.escape(survivor.name)}")
+    for daemon in daemons:
+        starts = re.compile(rf"(?<![\w-]){re.escape(daemon.name)}")
         for number, line in enumerate(text.splitlines(), 1):
             if starts.search(line) and _STARTS.search(line) and not line.lstrip().startswith("#"):
                 return number
-        for word in tried:
-            if (name := word(survivor)) and (found := script_line(text, name)):
+        words = daemon.command.split()[1:]
+        for word in (*words[-1:], *words[:1], daemon.name):
+            if (name := word.rpartition("/")[2]) and (found := script_line(text, name)):
                 return found
     return None
 

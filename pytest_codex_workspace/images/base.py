@@ -190,10 +190,9 @@ def _packaged(flavour: str) -> BuildContext:
 
 
 def _runs_in_workspace(path: Path) -> bool:
-    # Compose mounts compose_entry.py, so that setup scripts cannot change it. The host sends
-    # find_values.py when it is needed.
-    others = ("network_holder.py", "compose_entry.py", "find_values.py")
-    return path.suffix == ".py" and path.name not in others
+    # Compose mounts its entry, so that setup scripts cannot change it. The host sends programs
+    # that look around when they are needed.
+    return path.name in ("__init__.py", "apply_projection.py", "workspace_agent.py")
 
 
 def _universal(engine: Engine, output: Output, *, refresh: bool) -> str:

@@ -89,6 +89,13 @@ class ServiceSpec:
     after: tuple[str, ...] = ()
     repository: Path | None = None
 
+    @property
+    def command_line(self) -> str:
+        """
+        Its command as text for people.
+        """
+        return _words(self.command)
+
     def to_dict(self) -> dict[str, Any]:
         """
         Return the fields that differ from the defaults as plain data.

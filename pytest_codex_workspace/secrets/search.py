@@ -30,6 +30,7 @@ from .redaction import MARK, forms_of
 from .secrets import Secrets
 
 __all__ = [
+    "NOTHING_FOUND",
     "Found",
     "Search",
     "search_container",
@@ -105,6 +106,9 @@ class Search:
         return not self.found and not self.incomplete
 
 
+NOTHING_FOUND = Search()
+
+
 def search_workspace(run: Run, secrets: Secrets, age: float, root: str = "/") -> Search:
     """
     Search the files of a workspace that have changed lately, by a program in the workspace.
@@ -124,7 +128,7 @@ def search_workspace(run: Run, secrets: Secrets, age: float, root: str = "/") ->
     """
     values = _values(secrets)
     if not values:
-        return Search()
+        return NOTHING_FOUND
     program = resources.files("pytest_codex_workspace.in_container") / "find_values.py"
     request = {
         "values": {name: [one.hex() for one in some] for name, some in values.items()},

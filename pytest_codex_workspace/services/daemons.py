@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CodexWorkspaceError, WorkspaceLost
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
     from ..workspace.channel import Channel
 
 __all__ = [
-    "LIST_DAEMONS",
+    "NOTHING_LEFT",
+    "Left",
     "daemon_warnings",
     "daemons_from",
     "explain_refusal",
+    "is_declared",
+    "is_helper",
     "list_daemons",
     "without_services",
 ]
@@ -29,87 +34,21 @@ __all__ = [
 _SECONDS = 10.0
 _MOST = 50
 _ADDRESSES = 20
+_WORDS = 200
 _NAME = 60
 _COMMAND = 200
 _SHOWN = 4
-_OUTPUT = 1 << 20
+_OUTPUT = 4 << 20
 
-# Linux shows the descriptors of a process only to its own user, so the program becomes that user
-# for each look. It runs before anything is saved, and whatever it prints is only text.
-LIST_DAEMONS = r"""
-import json, os, re, time
-end = time.monotonic() + 5
-def read(path):
-    try:
-        with open(path, "rb") as file:
-            return file.read(4 << 20).decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
-listening = {}
-for table in ("tcp", "tcp6"):
-    for line in read("/proc/net/" + table).splitlines()[1:]:
-        words = line.split()
-        if len(words) > 9 and words[3] == "0A":
-            listening[words[9]] = int(words[1].rpartition(":")[2], 16)
-for line in read("/proc/net/unix").splitlines()[1:]:
-    words = line.split(None, 7)
-    if len(words) == 8 and int(words[3], 16) & 0x10000:
-        listening[words[6]] = words[7]
-parents, found, pipes, read_pipes = {}, {}, {}, set()
-for pid in sorted((int(name) for name in os.listdir("/proc") if name.isdigit())):
-    if pid in (1, os.getpid(), os.getppid()) or time.monotonic() > end:
-        continue
-    status = read("/proc/%d/status" % pid)
-    fields = dict(re.findall(r"^(\w+):\s*(\S+)", status, re.M))
-    if not fields or fields.get("State", "Z") in "ZX":
-        continue
-    argv = [word for word in read("/proc/%d/cmdline" % pid).split("\0") if word]
-    parents[pid] = int(fields.get("PPid", 0))
-    found[pid] = {"argv": argv[:20] or [fields.get("Name", "?")], "at": []}
-    try:
-        os.setegid(int(fields["Gid"]))
-        os.seteuid(int(fields["Uid"]))
-        for name in os.listdir("/proc/%d/fd" % pid)[:4096]:
-            try:
-                link = os.readlink("/proc/%d/fd/%s" % (pid, name))
-            except OSError:
-                continue
-            if link.startswith("socket:["):
-                at = listening.pop(link[8:-1], None)
-                if at is not None:
-                    found[pid]["at"].append(at)
-            elif link.startswith("pipe:["):
-                # The end of a pipe: of its modes, the link has the first one if it is for reading.
-                if os.lstat("/proc/%d/fd/%s" % (pid, name)).st_mode & 0o400:
-                    read_pipes.add(link)
-                elif name in ("1", "2"):
-                    pipes.setdefault(pid, set()).add(link)
-    except (OSError, KeyError, ValueError):
-        pass
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-busy = set()
-for pid, one in found.items():
-    while one["at"] and pid in parents:
-        busy.add(pid)
-        pid = parents[pid]
-# Of a tree without a server, the topmost process is named; of others, the servers.
-daemons = []
-for pid, one in found.items():
-    # A pipe that no process of the workspace reads is that of the script.
-    one["held"] = bool(pipes.get(pid, set()) - read_pipes)
-    if one["at"] or one["held"] or (pid not in busy and parents[pid] not in found):
-        daemons.append(one)
-print(json.dumps(sorted(daemons, key=lambda one: (not one["at"], not one["held"]))[:50]))
-"""
-
-_RESTARTED = re.compile(
-    r"(?<![\w-])(?:GradleDaemon|KotlinCompileDaemon|bazel|VBCSCompiler|MSBuild\.dll|nailgun|sccache|"
-    r"watchman|buck2?d?|sbt-launch\.jar|gpg-agent|ssh-agent|dirmngr|keyboxd|nx/src/daemon|"
-    r"turbo daemon)(?![\w-])"
+_HELPERS = re.compile(
+    r"gpg-agent|dirmngr|keyboxd|scdaemon|ssh-agent|dbus-daemon|dbus-launch|watchman|sccache|"
+    r"buck2?d?|bazel(?:\(.*)?|eslint_d|dmypy|turbo|nx|rust-analyzer|fsnotifier|adb"
 )
-"""Helpers of build tools, which are started again by whoever needs them."""
+_HELPERS_ARGS = re.compile(
+    r"(?<![\w-])(?:GradleDaemon|GradleWorkerMain|KotlinCompileDaemon|A-server\.jar|VBCSCompiler|"
+    r"MSBuild\.dll|nailgun|zinc|sbt-launch|mvnd|nx/src/daemon|turbo daemon)(?![\w-])"
+)
+"""Helpers of build tools, which are started again by whoever needs them, by name and arguments."""
 
 _INTERPRETERS = re.compile(r"(python|node|ruby|perl|php|java|deno|bun|bash|sh|dotnet)[\d.]*")
 
@@ -142,58 +81,95 @@ _ADDRESS = re.compile(
 )
 
 
-def list_daemons(channel: Channel, redaction: Redaction) -> tuple[Daemon, ...]:
+@dataclass(frozen=True, slots=True)
+class Left:
     """
-    Return the processes of a workspace that are alive, with the ports and sockets on which they
-    listen; servers first. None if it cannot be found out.
+    What is alive in a workspace.
+
+    Attributes:
+        daemons: the processes that say most, servers first.
+        ports: further TCP ports on which somebody listens.
+    """
+
+    daemons: tuple[Daemon, ...] = ()
+    ports: tuple[int, ...] = ()
+
+    @property
+    def has_servers(self) -> bool:
+        """
+        Whether something listens.
+        """
+        return bool(self.ports) or any(one.listens for one in self.daemons)
+
+
+NOTHING_LEFT = Left()
+
+
+def list_daemons(channel: Channel, redaction: Redaction) -> Left:
+    """
+    Return what is alive in a workspace; nothing if it cannot be found out.
 
     Args:
         channel: the workspace.
-        redaction: removes secrets from their command lines.
+        redaction: removes secrets from command lines.
 
     Raises:
         WorkspaceLost: the workspace has ended.
     """
+    program = resources.files("pytest_codex_workspace.in_container") / "list_processes.py"
+    argv = ["python3", "-I", "-S", "-c", program.read_text("utf-8")]
     try:
-        result = channel.run(
-            ["python3", "-I", "-S", "-c", LIST_DAEMONS], cwd="/", timeout=_SECONDS, limit=_OUTPUT
-        )
+        result = channel.run(argv, cwd="/", timeout=_SECONDS, limit=_OUTPUT)
         return daemons_from(json.loads(redaction.data(result.stdout_bytes)))
     except WorkspaceLost:
         raise
     except (CodexWorkspaceError, OSError, ValueError, RecursionError):
-        return ()
+        return NOTHING_LEFT
 
 
-def daemons_from(values: Any) -> tuple[Daemon, ...]:
+def daemons_from(values: Any) -> Left:
     """
-    Return the daemons that a program of the workspace has listed.
+    Return what a program of the workspace has listed.
 
     Raises:
         ValueError: *values* is something else.
     """
     try:
-        return tuple(
-            _daemon(one["argv"], one["at"], held=one.get("held") is True) for one in values[:_MOST]
-        )
+        daemons = [
+            _daemon(one["argv"], one["at"], held=one.get("held") is True)
+            for one in values["processes"][:_MOST]
+        ]
+        return Left(tuple(daemons), _ports(values["ports"][:_ADDRESSES]))
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a list of processes: {error}") from None
 
 
 def _daemon(argv: Sequence[str], addresses: Sequence[int | str], *, held: bool) -> Daemon:
-    words = [printable(str(word)).strip() for word in argv[:20]]
+    words = [printable(str(word)).strip() for word in argv[:_WORDS]]
     listed = list(addresses)[:_ADDRESSES]
-    ports = {one for one in listed if type(one) is int and 0 < one < 1 << 16}
     sockets = {printable(one)[:_COMMAND] for one in listed if isinstance(one, str)}
     # Many servers write what they do into their command line: `postgres: checkpointer`.
     name = words[0].partition(" ")[0].rpartition("/")[2].rstrip(":") if words else ""
     return Daemon(
         cut_end(name, _NAME) or "?",
-        cut_end(" ".join(words), _COMMAND),
-        tuple(sorted(ports)),
+        _shortened(" ".join(words)),
+        _ports(listed),
         tuple(sorted(sockets)),
         held,
     )
+
+
+def _shortened(command: str) -> str:
+    """
+    Return the beginning of a command line, and what tells a helper, which may be far behind it.
+    """
+    mark = _HELPERS_ARGS.search(command)
+    hidden = mark[0] if mark and mark.end() > _COMMAND else ""
+    return f"{cut_end(command, _COMMAND)} {hidden}".rstrip()
+
+
+def _ports(listed: Sequence[object]) -> tuple[int, ...]:
+    return tuple(sorted({one for one in listed if type(one) is int and 0 < one < 1 << 16}))
 
 
 def without_services(
@@ -204,24 +180,31 @@ def without_services(
     and not those that *services* start again.
     """
     declared = list(services)
-    ports = {one.ready.port for one in declared}
-    commands = [
-        one.command if isinstance(one.command, str) else " ".join(one.command) for one in declared
-    ]
     return tuple(
         one
         for one in daemons
-        if (one.ports or one.sockets)
-        and not _RESTARTED.search(one.command)
-        and not ports.intersection(one.ports)
-        and not any(_starts(text, one) for text in commands)
+        if one.listens and not is_helper(one) and not is_declared(one, declared)
     )
 
 
-def _starts(command: str, daemon: Daemon) -> bool:
+def is_helper(daemon: Daemon) -> bool:
+    """
+    Return whether a process is a helper of a build tool.
+    """
+    return bool(_HELPERS.fullmatch(daemon.name) or _HELPERS_ARGS.search(daemon.command))
+
+
+def is_declared(daemon: Daemon, services: Iterable[ServiceSpec]) -> bool:
+    """
+    Return whether one of *services* seems to start a process: it has its port, or its name.
+    """
+    declared = list(services)
+    if any(one.ready.port in daemon.ports for one in declared):
+        return True
     if _INTERPRETERS.fullmatch(daemon.name):
         return False
-    return re.search(rf"(?<![\w-]){re.escape(daemon.name)}(?![\w-])", command) is not None
+    name = re.compile(rf"(?<![\w-]){re.escape(daemon.name)}(?![\w-])")
+    return any(name.search(one.command_line) for one in declared)
 
 
 def daemon_warnings(

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..errors import ExecTimeout, WorkspaceLost
+from ..in_container.list_processes import PORT_TABLES, SOCKET_TABLE, ports_in, sockets_in
 from ..text.phrases import cut_middle
 from ..text.printable import printable
 from ..unpatched import clock
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Readiness", "argv_of", "is_listening"]
 
-_LISTENS = "0A"
-_ACCEPTS = 0x10000
 _TABLE_LIMIT = 16 << 20
 _TRY = 30.0
 """The longest time that one run of a readiness command may take, in seconds."""
@@ -108,7 +107,8 @@ class Readiness:
             return f"{path} does not exist"
         if now.is_socket:
             name = PurePosixPath(self._path).name
-            listening = any(PurePosixPath(one).name == name for one in _sockets(self._channel))
+            sockets = sockets_in(_text(self._channel, SOCKET_TABLE)).values()
+            listening = any(PurePosixPath(one).name == name for one in sockets)
             return "" if listening else f"nothing listens on the socket {path}"
         # Files of setup are in the workspace: what was there before says nothing.
         return f"{path} is as it was before the start" if now == self._before else ""
@@ -159,39 +159,13 @@ def is_listening(channel: Channel, port: int) -> bool:
     """
     Check whether a process of the workspace listens on a TCP port, without connecting to it.
     """
-    wanted = f":{port:04X}"
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in _lines(channel, table):
-            words = line.split()
-            if len(words) > 3 and words[3] == _LISTENS and words[1].endswith(wanted):
-                return True
-    return False
+    return any(port in ports_in(_text(channel, table)).values() for table in PORT_TABLES)
 
 
-def _sockets(channel: Channel) -> list[str]:
-    """
-    Return the paths of the sockets of the workspace on which a process listens.
-    """
-    found = []
-    for line in _lines(channel, "/proc/net/unix"):
-        words = line.split(maxsplit=7)
-        if len(words) == 8 and _hexadecimal(words[3]) & _ACCEPTS:
-            found.append(words[7])
-    return found
-
-
-def _hexadecimal(text: str) -> int:
+def _text(channel: Channel, table: str) -> str:
     try:
-        return int(text[:16], 16)
-    except ValueError:
-        return 0
-
-
-def _lines(channel: Channel, table: str) -> list[str]:
-    try:
-        data = channel.read_file(table, limit=_TABLE_LIMIT)
+        return channel.read_file(table, limit=_TABLE_LIMIT).decode("ascii", "replace")
     except WorkspaceLost:
         raise
     except OSError:
-        return []  # A kernel without IPv6 has no such table.
-    return data.decode("ascii", "replace").splitlines()[1:]
+        return ""  # A kernel without IPv6 has no such table.

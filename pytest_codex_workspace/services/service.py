@@ -300,16 +300,13 @@ class Service:
         )
 
     def _tail(self, most: int) -> list[str]:
-        lines = [line for line in self.output.splitlines() if line.strip()]
-        if not lines:
-            return ["it printed nothing"] if most else []
-        shown = lines[-most:] if most else []
-        if not shown:
+        if not most:
             return []
-        return [
-            "the end of its output:",
-            *(f"  | {cut_middle(printable(line), _WIDTH)}" for line in shown),
-        ]
+        lines = [line for line in self.output.splitlines() if line.strip()][-most:]
+        if not lines:
+            return ["it printed nothing"]
+        shown = [f"  | {cut_middle(printable(line), _WIDTH)}" for line in lines]
+        return ["the end of its output:", *shown]
 
     def _in_background(self) -> bool:
         process = self._process

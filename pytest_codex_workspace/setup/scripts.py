@@ -18,7 +18,7 @@ from ..network.problems import describe_problems, is_problem, list_problems, pro
 from ..network.rules.request import Request
 from ..options.config import Config
 from ..reporting.output import Output
-from ..secrets.search import Search, search_workspace
+from ..secrets.search import NOTHING_FOUND, Search, search_workspace
 from ..secrets.secrets import NO_SECRETS, Secrets
 from ..services.daemons import daemon_warnings, list_daemons, without_services
 from ..text.option_names import spell_option
@@ -94,6 +94,8 @@ class ScriptRun:
         requests: what it requested.
         log_path: everything that it printed, if it ran on this machine.
         daemons: what was alive when it ended, servers first.
+        ports: further ports on which somebody listened then.
+        secrets: where it left secrets on the disk.
     """
 
     output: str
@@ -101,6 +103,8 @@ class ScriptRun:
     requests: tuple[Request, ...] = ()
     log_path: Path | None = None
     daemons: tuple[Daemon, ...] = ()
+    ports: tuple[int, ...] = ()
+    secrets: Search = NOTHING_FOUND
 
 
 class ScriptRunner:
@@ -118,9 +122,17 @@ class ScriptRunner:
         self._config = config
         self._output = output
 
-    def run(self, running: Running, phase: Phase, spec: WorkspaceSpec) -> ScriptRun:
+    def run(
+        self, running: Running, phase: Phase, spec: WorkspaceSpec, *, again: bool = False
+    ) -> ScriptRun:
         """
         Run the script of *phase*: `setup` or `resume`.
+
+        Args:
+            running: the workspace.
+            phase: the phase.
+            spec: has the script.
+            again: whether it has run there before, so that what it leaves is known.
 
         Raises:
             SetupError: the script failed.
@@ -150,9 +162,11 @@ class ScriptRunner:
             except SetupError as error:
                 error.shown = error.shown and self._output.mode != "quiet"
                 raise
+        if again:
+            return run
         run = self._with_daemons(running, script.name, phase, run, spec)
-        self._tell_left(running.channel, script.name, spec, started)
-        return run
+        search = self._search_left(running.channel, script.name, spec, started)
+        return replace(run, secrets=search)
 
     def _with_daemons(
         self, running: Running, script: str, phase: Phase, run: ScriptRun, spec: WorkspaceSpec
@@ -160,22 +174,22 @@ class ScriptRunner:
         """
         Return *run* with what it left running, and warn of servers that tests will miss.
         """
-        daemons = list_daemons(running.channel, spec.secrets.redaction)
-        servers = without_services(daemons, spec.services)
+        left = list_daemons(running.channel, spec.secrets.redaction)
+        servers = without_services(left.daemons, spec.services)
         resume = phase == "resume"
-        for warning in daemon_warnings(script, daemons, servers, resume=resume):
+        for warning in daemon_warnings(script, left.daemons, servers, resume=resume):
             self._output.note(f"warning: {warning}")
-        return replace(run, daemons=daemons)
+        return replace(run, daemons=left.daemons, ports=left.ports)
 
-    def _tell_left(
+    def _search_left(
         self, channel: Channel, script: str, spec: WorkspaceSpec, started: float
-    ) -> None:
+    ) -> Search:
         """
-        Warn of secrets that a script has left on the disk since it *started*: images are copied
-        and shared.
+        Return which secrets a script has left on the disk since it *started*, and warn of them:
+        images are copied and shared.
         """
         if not spec.secrets.names:
-            return
+            return NOTHING_FOUND
 
         def run(argv: list[str], data: bytes, timeout: float) -> bytes:
             return channel.run(argv, cwd="/", input=data, timeout=timeout).stdout_bytes
@@ -198,6 +212,7 @@ class ScriptRunner:
                 f"warning: whether {script} left secrets on the disk is not known: "
                 f"{search.incomplete}"
             )
+        return search
 
     def _requests(self, running: Running, phase: Phase) -> list[Request]:
         return [one for one in self._launcher.requests(running) if one.phase == phase]
@@ -326,13 +341,16 @@ def run_script(
     )
     if ended.out_of_memory:
         what += f": {out_of_memory()}"
-    if "".join(waited):
-        what += f"; it seemed to wait for input: {secrets.redaction.text(waited[0])}"
+    waits = secrets.redaction.text("".join(waited))
+    if waits:
+        what += f"; it seemed to wait for input: {waits}"
     raise _failure(
         name,
         what,
         output,
         exit_code=None if expired.is_set() else code,
+        waits=waits,
+        out_of_memory=ended.out_of_memory,
         where=where,
         log_path=log_path,
         requests=requests,
@@ -365,6 +383,8 @@ def _failure(
     output: str,
     *,
     exit_code: int | None,
+    waits: str,
+    out_of_memory: bool,
     where: str,
     log_path: Path,
     requests: Callable[[], Sequence[Request]],
@@ -379,6 +399,8 @@ def _failure(
         what: how it ended.
         output: what it printed.
         exit_code: its exit code; `None` if it was killed at the time limit.
+        waits: what it seemed to wait for then.
+        out_of_memory: whether the engine killed a process for its memory.
         where: line and command at which it ended; empty if it is not known.
         log_path: file with everything that it printed.
         requests: returns what it has requested.
@@ -412,6 +434,9 @@ def _failure(
         where=where,
         requests=refused,
         passed=passed,
+        timed_out=exit_code is None,
+        waits=waits,
+        out_of_memory=out_of_memory,
     )
 
 

@@ -174,7 +174,10 @@ class WorkspaceStarter:
         return self._launch(spec, "clean", "setup").running
 
     def resume(
-        self, spec: WorkspaceSpec, setup: Layer, ended: Callable[[Running], object]
+        self,
+        spec: WorkspaceSpec,
+        setup: Layer,
+        ended: Callable[[Running, ScriptRun | None], object],
     ) -> StartedWorkspace:
         """
         Start a workspace from *setup* as Codex resumes: go to the commit, and run
@@ -183,7 +186,8 @@ class WorkspaceStarter:
         Args:
             spec: what it is made of.
             setup: the setup layer.
-            ended: called when the script has ended, with the processes that it has left.
+            ended: called when the script has ended, with the processes that it has left, and with
+                its run, if there was one.
 
         Raises:
             CodexWorkspaceError: the workspace could not be started, or the script failed.
@@ -200,7 +204,7 @@ class WorkspaceStarter:
         with self._stopped_on_error(launched):
             self._builder.bring_to(running, spec, setup)
             run = self._runner.run(running, "resume", spec) if spec.resumes else None
-            ended(running)
+            ended(running, run)
             running.channel.kill_all()
             self._launcher.enter(running, "test", spec.policy, spec.cassette)
             history = _History(None, run, run.log_path if run else None)

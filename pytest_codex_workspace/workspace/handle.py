@@ -58,6 +58,13 @@ class Daemon:
     sockets: tuple[str, ...] = ()
     held_output: bool = False
 
+    @property
+    def listens(self) -> bool:
+        """
+        Whether it was a server.
+        """
+        return bool(self.ports or self.sockets)
+
 
 class ServiceHandle(Protocol):
     """

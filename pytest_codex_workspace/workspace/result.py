@@ -173,7 +173,7 @@ def timed_out(result: ExecResult, timeout: float, waits: str = "") -> ExecTimeou
         waits: what it seemed to wait for.
     """
     what = f"command exceeded its timeout of {timeout:g} s and was killed"
-    return ExecTimeout(result.describe(what, waits), result=result, timeout=timeout)
+    return ExecTimeout(result.describe(what, waits), result=result, timeout=timeout, waits=waits)
 
 
 def was_interrupted(error: BaseException) -> bool:

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["BROKEN", "CLEAN", "Broken", "joined"]
+from pytest_codex_workspace.codex import RESUME, SETUP
 
-_SETUP = "codex-workspace-scripts/setup-script.sh"
-_RESUME = "codex-workspace-scripts/setup-from-cache-script.sh"
+__all__ = ["BROKEN", "CLEAN", "Broken", "joined"]
 
 CLEAN: Mapping[str, str] = {
     ".gitignore": "/deps/\n",
     "README.md": "A project without faults.\n",
     "Makefile": "test:\n\ttest -e deps/installed\n",
-    _SETUP: "set -euo pipefail\nmkdir -p deps\necho 1 >deps/installed\n",
-    _RESUME: "set -euo pipefail\ntest -e deps/installed\n",
+    SETUP: "set -euo pipefail\nmkdir -p deps\necho 1 >deps/installed\n",
+    RESUME: "set -euo pipefail\ntest -e deps/installed\n",
 }
 
 
@@ -49,8 +48,8 @@ class Broken:
         Return its files.
         """
         more = {
-            _SETUP: CLEAN[_SETUP] + self.setup,
-            _RESUME: CLEAN[_RESUME] + self.resume,
+            SETUP: CLEAN[SETUP] + self.setup,
+            RESUME: CLEAN[RESUME] + self.resume,
         }
         found = {**CLEAN, **more, **self.files}
         return {name: text.replace("HOST", host) for name, text in found.items()}

@@ -27,11 +27,11 @@ from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.protocol import ContainerSpec, ImageInfo, Stream
 from pytest_codex_workspace.errors import EngineError
 from pytest_codex_workspace.images.debian import DEBIAN
+from pytest_codex_workspace.in_container import list_processes
 from pytest_codex_workspace.in_container import workspace_agent as wire
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.projection.repository import RepositorySnapshot
 from pytest_codex_workspace.reporting.output import Output
-from pytest_codex_workspace.services.daemons import LIST_DAEMONS
 from pytest_codex_workspace.session import Session
 from pytest_codex_workspace.setup.scripts import RUN
 from tests.fakes.engine import FakeEngine
@@ -442,6 +442,7 @@ class _Proxy:
             self._stdout.write(data)
 
 
+LIST_PROCESSES = Path(list_processes.__file__).read_text()
 _SEARCH = "the search for secrets"
 
 
@@ -512,8 +513,8 @@ class _Agent:
                 self._note(f"project {plan['head'][:4]}")
         elif argv[:3] == ["bash", "-c", RUN]:
             code, output = self._script(argv[4])
-        elif argv[-1] == LIST_DAEMONS:
-            output = json.dumps(self._world.daemons).encode()
+        elif argv[-1] == LIST_PROCESSES:
+            output = json.dumps({"processes": self._world.daemons, "ports": []}).encode()
         elif argv[2] == MERGED:
             self._world.trace.append(f"service:{argv[-1]}")
             self._answer(wire.STARTED, number, pid=3)
@@ -639,9 +640,9 @@ class LocalAgent:
             script = str(self._root / "codex-projection/apply_projection.py")
             target = str(self._root / "workspace" / project)
             request["argv"] = [*request["argv"][:-1], script, target]
-        if kind == wire.EXEC and request["argv"][-1] == LIST_DAEMONS:
+        if kind == wire.EXEC and request["argv"][-1] == LIST_PROCESSES:
             # The processes of this machine are nobody's daemons.
-            request["argv"] = ["echo", "[]"]
+            request["argv"] = ["echo", '{"processes": [], "ports": []}']
         for field_ in ("path", "cwd"):
             if request.get(field_):
                 request[field_] = str(self._root) + request[field_]

@@ -8,9 +8,10 @@ import pytest
 
 from pytest_codex_workspace.checks.finding import CHECKS, RUN
 from pytest_codex_workspace.conformance.check import agent_policy, conclude
-from pytest_codex_workspace.conformance.observation import Survivor
 from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, OFFLINE
 from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.services.daemons import Left
+from pytest_codex_workspace.workspace.handle import Daemon
 
 from .conftest import FAILED, failure, seen
 from .test_network_rules import OK, OTHER, PRESETS, REFUSED
@@ -41,7 +42,7 @@ def test_what_a_workspace_says_is_one_line_without_secrets():
     A process, a file or a tool may be called anything.
     """
     found = seen(
-        survivors=[Survivor(("evil\x1b[2J", "--token=s3cret"), (80,))],
+        left=Left((Daemon("evil", "evil\x1b[2J --token=s3cret", (80,)),)),
         setup_status={"a\nb\x07": " M"},
         redact=lambda text: text.replace("s3cret", "***"),
     )

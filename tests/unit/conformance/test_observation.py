@@ -1,24 +1,17 @@
-"""What is said of processes."""
+"""What is said of the project's tests."""
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
-from pytest_codex_workspace.conformance.observation import Survivor
+from .conftest import FAILED, PASSED, seen
 
 
-@pytest.mark.parametrize(
-    ("args", "name"),
-    [
-        (("/usr/bin/redis-server", "*:6379"), "redis-server"),
-        (("postgres: walwriter ",), "postgres"),
-        (("nginx: master process nginx",), "nginx"),
-        (("",), "a process"),
-        ((), "a process"),
-    ],
-)
-def test_the_name_of_a_process(args, name):
+def test_tests_that_did_not_run_have_not_failed():
     """
-    It has no directory, and nothing of what a daemon says of itself.
+    Those that were killed have.
     """
-    assert Survivor(args).name == name
+    assert not seen(test_run=None).tests_failed
+    assert not seen(test_run=PASSED).tests_failed
+    assert seen(test_run=FAILED).tests_failed
+    assert seen(test_run=replace(PASSED, exit_code=None)).tests_failed

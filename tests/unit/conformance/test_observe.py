@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -15,18 +16,20 @@ from pytest_codex_workspace.conformance import observe as observing
 from pytest_codex_workspace.conformance.observe import exported_by, observe
 from pytest_codex_workspace.conformance.project_tests import ProjectTests
 from pytest_codex_workspace.errors import SetupError, WorkspaceLost
+from pytest_codex_workspace.services.daemons import NOTHING_LEFT
 
-from ...helpers.fake_workspaces import Script, StubProjection, World, _Agent, snapshot
+from ...helpers.fake_workspaces import (
+    LIST_PROCESSES,
+    Script,
+    StubProjection,
+    World,
+    _Agent,
+    snapshot,
+)
 
 pytestmark = pytest.mark.usefixtures("cache_home", "_stubs")
 
-SERVER = {
-    "pid": 7,
-    "args": ["redis-server", "*:6379"],
-    "ports": [6379],
-    "holds": False,
-    "paths": [],
-}
+SERVER = {"argv": ["redis-server", "*:6379"], "at": [6379], "held": False}
 
 
 class Agent(_Agent):
@@ -44,12 +47,19 @@ class Agent(_Agent):
     def _result(self, argv: list[str]) -> tuple[int, bytes] | None:
         if argv[-2:-1] == ["bash"]:
             return 0, argv[-1].encode()  # Any shell finds the program.
+        if argv[-1] == LIST_PROCESSES:
+            return self._told("processes", b'{"processes": [], "ports": []}')
+        if argv[:3] == ["python3", "-I", "-S"]:
+            self._world.trace.append("secrets")
         looks = argv[:3] == ["python3", "-I", "-c"]
         if not looks and argv[0] != "git" and argv[:2] != ["bash", "-lc"]:
             return None
         key = argv[4] if looks else "git" if argv[0] == "git" else argv[-1].strip()
+        return self._told(key, b"{}" if looks else b"")
+
+    def _told(self, key: str, usual: bytes) -> tuple[int, bytes]:
         self._world.trace.append(key)
-        return self._world.shell_results.get(key, (0, b"{}" if looks else b""))
+        return self._world.shell_results.get(key, (0, usual))
 
 
 @pytest.fixture
@@ -67,11 +77,24 @@ def _stubs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_codex_workspace.conformance.observe.newer_commit", newer)
 
 
-def run(world: World, tests: ProjectTests | None = None, cache: str = "auto", **changes: object):
+def told(*processes: dict[str, Any], ports: Iterable[int] = ()) -> bytes:
+    """
+    Return what a workspace says of its processes.
+    """
+    return json.dumps({"processes": processes, "ports": [*ports]}).encode()
+
+
+def run(
+    world: World,
+    tests: ProjectTests | None = None,
+    cache: str = "auto",
+    secret: tuple[str, ...] = (),
+    **changes: object,
+):
     """
     Run a check, and return what was seen.
     """
-    with world.session(cache) as session:
+    with world.session(cache, secret=secret) as session:
         spec = session.spec(snapshot(**changes), {}, policy=session.read_policy("offline"))
         return observe(session, spec, tests=tests, time_limit=60, environ={})
 
@@ -83,7 +106,7 @@ def test_two_workspaces_and_one_layer(cache):
     from it at the newer commit, where the tests run in the agent phase.
     """
     world = World(Agent)
-    world.shell_results["processes"] = 0, json.dumps({"processes": [SERVER]}).encode()
+    world.shell_results["processes"] = 0, told(SERVER)
     world.shell_results["git"] = 0, b" M tracked\0?? new\0"
     changes = {"changes": [["added", "/root/x"]]}
     world.shell_results["compare"] = 0, json.dumps(changes).encode()
@@ -103,12 +126,29 @@ def test_two_workspaces_and_one_layer(cache):
         ("resume", "https-only"),
         ("test", "offline"),
     ]
-    assert [one.ports for one in seen.survivors] == [(6379,)]
+    assert [one.ports for one in seen.left.daemons] == [(6379,)]
     assert seen.setup_status == {"tracked": " M", "new": "??"}
     assert seen.again_changes == [("added", "/root/x")]
     assert seen.test_run.ok
     assert world.leftovers() == []
     assert world.layers() == (["clean", "setup"] if cache == "auto" else [])
+
+
+def test_secrets_that_setup_leaves(monkeypatch):
+    """
+    They are searched once after each script, which takes seconds.
+    """
+    monkeypatch.setenv("T", "geheim-7")
+    world = World(Agent)
+    world.found_secrets = b'{"found": [["T", "content", "/root/.npmrc"]], "complete": true}'
+
+    seen = run(world, secret=("T",))
+
+    assert seen.secrets == [("T", "/root/.npmrc")]
+    assert [one for one in world.trace if one in ("setup.sh", "resume.sh", "secrets")] == [
+        *("setup.sh", "secrets", "setup.sh"),
+        *("resume.sh", "secrets"),
+    ]
 
 
 def test_a_check_sets_up_although_it_is_cached():
@@ -189,7 +229,7 @@ def test_a_repository_without_scripts():
         b'{"processes": 5, "ports": 5, "changes": 5}',
         b'{"processes": null, "ports": null, "changes": null}',
         b'{"processes": {"a": 1}, "ports": [1e999, "1", true, -1], "changes": [7, [1]]}',
-        b'{"processes": [{"args": 5, "ports": [1e999], "holds": 5, "paths": 5}]}',
+        b'{"processes": [{"argv": 5, "at": [1e999], "held": 5}]}',
     ],
 )
 def test_what_is_said_inside_is_not_trusted(said):
@@ -202,8 +242,7 @@ def test_what_is_said_inside_is_not_trusted(said):
 
     seen = run(world)
 
-    assert list(seen.survivors) == []
-    assert list(seen.ports) == []
+    assert seen.left == NOTHING_LEFT
     assert list(seen.again_changes) == []
 
 
@@ -212,26 +251,43 @@ def test_much_that_is_said_inside_is_cut():
     A hostile answer has a bound in each of its dimensions.
     """
     world = World(Agent)
-    one = {**SERVER, "args": ["x" * 900], "ports": [*range(1, 50), 1e999]}
-    told = {"processes": [one] * 900, "ports": [*range(1, 90)]}
-    world.shell_results["processes"] = 0, json.dumps(told).encode()
+    one = {**SERVER, "argv": ["x" * 900], "at": [*range(1, 50), 1e999]}
+    world.shell_results["processes"] = 0, told(*[one] * 900, ports=range(1, 90))
     world.shell_results["compare"] = 0, json.dumps({"changes": [["added", "/x"]] * 900}).encode()
+
+    left, changes = (seen := run(world)).left, seen.again_changes
+
+    assert 50 == len(left.daemons)
+    assert {(203, 20)} == {(len(one.command), len(one.ports)) for one in left.daemons}
+    assert (20, 200) == (len(left.ports), len(changes))
+
+
+def test_a_server_that_starts_late(monkeypatch):
+    """
+    What a script has just started is given a moment to listen; what listens is asked once.
+    """
+    world = World(Agent)
+    silent = told({**SERVER, "at": []})
+    world.shell_results["processes"] = 0, silent
+    later = [silent, told(SERVER)]
+
+    def pause(_: float) -> None:
+        world.shell_results["processes"] = 0, later.pop(0)
+
+    monkeypatch.setattr(observing, "clock", Mock(wraps=observing.clock, sleep=pause))
 
     seen = run(world)
 
-    assert 200 == len(seen.survivors)
-    assert {(300, 20)} == {(len(one.args[0]), len(one.ports)) for one in seen.survivors}
-    assert (20, 200) == (len(seen.ports), len(seen.again_changes))
+    assert [one.ports for one in seen.left.daemons] == [(6379,)]
+    assert world.trace[1:6] == ["setup.sh", *["processes"] * 3, "git"]
 
 
-@pytest.mark.parametrize("ask", ["_look", "_status", "_secrets"])
+@pytest.mark.parametrize("ask", ["_look", "_status"])
 def test_a_workspace_that_cannot_be_asked(ask):
     """
     What a script has broken is not known; a lost workspace ends the check.
     """
-    secrets = Mock(names=["TOKEN"], values={"TOKEN": "v" * 20})
-    spec = Mock(secrets=secrets, project="/workspace/demo")
-    words = {"_look": ("processes",), "_status": (spec,), "_secrets": (spec, 1.0)}[ask]
+    words = {"_look": ("compare",), "_status": (Mock(project="/workspace/demo"),)}[ask]
     channel = Mock()
 
     channel.run.side_effect = OSError("no further process")

@@ -7,24 +7,31 @@ from typing import Any
 import pytest
 
 from pytest_codex_workspace.codex import RESUME, SETUP
-from pytest_codex_workspace.conformance.observation import Survivor
 from pytest_codex_workspace.conformance.script_rules import last_words, script_findings, script_line
-from pytest_codex_workspace.workspace.result import out_of_memory
+from pytest_codex_workspace.options.services import ServiceSpec
+from pytest_codex_workspace.services.daemons import Left
+from pytest_codex_workspace.workspace.handle import Daemon
 
 from .conftest import FAILED, failure, seen
 
 SCRIPT = (
     "set -e\n# redis-server is needed\napt-get install redis-server\nredis-server --daemonize yes\n"
 )
-REDIS = Survivor(("redis-server", "127.0.0.1:6379"), (6379,))
-POSTGRES = Survivor(("/usr/lib/postgresql/15/bin/postgres", "-D", "/data"), (5432,))
-WRITER = Survivor(("postgres: walwriter ",))
-LOOP = Survivor(("sleep", "1000"))
-HOLDER = Survivor(("node", "watch.js"), (), holds=True)
-GRADLE = Survivor(
-    ("java", "-cp", "x.jar", "org.gradle.launcher.daemon.bootstrap.GradleDaemon"), (4,)
-)
-AGENT = Survivor(("gpg-agent", "--daemon"))
+REDIS = Daemon("redis-server", "redis-server 127.0.0.1:6379", (6379,))
+POSTGRES = Daemon("postgres", "/usr/lib/postgresql/15/bin/postgres -D /data", (5432,))
+WRITER = Daemon("postgres", "postgres: walwriter")
+LOOP = Daemon("sleep", "sleep 1000")
+HOLDER = Daemon("node", "node watch.js", held_output=True)
+GRADLE = Daemon("java", "java -cp x.jar org.gradle.launcher.daemon.bootstrap.GradleDaemon", (4,))
+AGENT = Daemon("gpg-agent", "gpg-agent --daemon")
+
+
+def left(*daemons: Daemon) -> Left:
+    """
+    Return what a script left running.
+    """
+    return Left(daemons)
+
 
 CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "nothing": ({}, []),
@@ -37,26 +44,25 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         [("setup-fails", "error")],
     ),
     "setup hangs when it runs again": (
-        {"again_error": failure(what="ran longer than 60 s and was killed", exit_code=None)},
+        {"again_error": failure(exit_code=None, timed_out=True)},
         [("setup-repeat", "warning")],
     ),
     "resuming fails": ({"resume_error": failure(script=RESUME)}, [("resume-fails", "error")]),
     "memory": (
-        {"setup_error": failure(what=f"exited with 137: {out_of_memory()}")},
+        {"setup_error": failure(exit_code=137, out_of_memory=True)},
         [("out-of-memory", "error")],
     ),
     "too long": (
-        {"setup_error": failure(what="ran longer than 60 s and was killed", exit_code=None)},
+        {"setup_error": failure(exit_code=None, timed_out=True)},
         [("time-limit", "error")],
     ),
     "waits for input": (
-        {
-            "setup_error": failure(
-                what="ran longer than 60 s and was killed; it seemed to wait for input: read",
-                exit_code=None,
-            )
-        },
+        {"setup_error": failure(exit_code=None, timed_out=True, waits="read")},
         [("prompt-unanswered", "error")],
+    ),
+    "only says so": (
+        {"setup_error": failure("it seemed to wait for input: x; ran longer than 60 s\n")},
+        [("setup-fails", "error")],
     ),
     "near the limit": ({"setup_duration": 720.0}, [("time-limit", "warning")]),
     "not near the limit": ({"setup_duration": 719.0}, []),
@@ -69,23 +75,26 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         {"setup_error": failure("Do you want to continue? [Y/n] Abort.\n")},
         [("setup-fails", "error"), ("prompt-unanswered", "error")],
     ),
-    "output is held": ({"survivors": [HOLDER]}, [("output-held", "error")]),
-    "a server": ({"survivors": [REDIS]}, [("server-lost", "warning")]),
+    "output is held": ({"left": left(HOLDER)}, [("output-held", "error")]),
+    "a server": ({"left": left(REDIS)}, [("server-lost", "warning")]),
     "a server that tests seem to miss": (
-        {"survivors": [REDIS], "test_run": FAILED},
+        {"left": left(REDIS), "test_run": FAILED},
         [("server-lost", "error")],
     ),
-    "a server with helpers": ({"survivors": [POSTGRES, WRITER]}, [("server-lost", "warning")]),
-    "a server of the other script": ({"resume_survivors": [REDIS]}, [("server-lost", "warning")]),
-    "a server of nobody": ({"ports": [8080]}, [("server-lost", "warning")]),
+    "a server with helpers": ({"left": left(POSTGRES, WRITER)}, [("server-lost", "warning")]),
+    "a server of the other script": ({"resume_left": left(REDIS)}, [("server-lost", "warning")]),
+    "a server of nobody": ({"left": Left(ports=(8080,))}, [("server-lost", "warning")]),
     "a server with a socket": (
-        {"survivors": [Survivor(("mysqld",), paths=("/run/mysqld.sock",))]},
+        {"left": left(Daemon("mysqld", "mysqld", (), ("/run/mysqld.sock",)))},
         [("server-lost", "warning")],
     ),
     "memory, and it went on": ({"setup_memory": True}, [("out-of-memory", "error")]),
-    "a declared server": ({"survivors": [REDIS], "services": ["redis-server --save ''"]}, []),
-    "a loop": ({"survivors": [LOOP]}, [("process-lost", "note")]),
-    "helpers of build tools": ({"survivors": [GRADLE, AGENT]}, []),
+    "a declared server": (
+        {"left": left(REDIS), "services": [ServiceSpec("r", "redis-server --save ''")]},
+        [],
+    ),
+    "a loop": ({"left": left(LOOP)}, [("process-lost", "note")]),
+    "helpers of build tools": ({"left": left(GRADLE, AGENT)}, []),
     "fails again": ({"again_error": failure()}, [("setup-repeat", "warning")]),
     "differs": (
         {"again_changes": [("longer", "/root/.bashrc"), ("added", "/root/x-2")]},
@@ -119,7 +128,7 @@ def test_a_finding_names_line_and_process():
     """
     The line is the one that seems to have started the process, not a comment.
     """
-    (found,) = script_findings(seen(setup_script=SCRIPT, survivors=[REDIS]))
+    (found,) = script_findings(seen(setup_script=SCRIPT, left=left(REDIS)))
 
     assert found.where == f"{SETUP}:4"
     assert "`redis-server 127.0.0.1:6379`" in found.what
@@ -132,7 +141,7 @@ def test_the_line_that_starts_a_service_is_named_differently():
     """
     script = "su postgres -c true\n# service postgresql start\nservice postgresql start\n"
 
-    (found,) = script_findings(seen(setup_script=script, survivors=[POSTGRES]))
+    (found,) = script_findings(seen(setup_script=script, left=left(POSTGRES)))
 
     assert found.line == 3
 

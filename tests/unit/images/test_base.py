@@ -232,13 +232,14 @@ class TestBaseImage:
 
     def test_contains_the_agent_but_not_the_network_holder(self, engine, ensure):
         """
-        The network holder belongs to the proxy image.
+        The network holder belongs to the proxy image, and others are sent when they are needed.
         """
         ensure()
 
         files = engine.builds[-1]["files"]
         assert "in_container/workspace_agent.py" in files
         assert "in_container/network_holder.py" not in files
+        assert "in_container/list_processes.py" not in files
         assert not [name for name in files if name.endswith(".pyc")]
 
     def test_the_tag_latest_is_restored(self, engine, ensure):

@@ -50,6 +50,8 @@ def test_services_are_in_the_order_in_which_they_start(tmp_path: Path) -> None:
     assert () == services_of(tmp_path, "services: {}")
     redis, db, api = services_of(tmp_path, WHOLE)
 
+    assert redis.command_line == "redis-server"
+    assert api.command_line == "./api --port 8080 --debug on"
     assert redis == ServiceSpec("redis", "redis-server", repository=tmp_path)
     assert db == ServiceSpec(
         "db",

@@ -51,7 +51,7 @@ def test_servers_are_found_with_their_ports_and_sockets(channel: Channel, tmp_pa
     process = channel.start(["python3", "-I", "-c", program, f"test-{tmp_path.name}"])
     number = int(next(process.stdout))
     try:
-        found = list_daemons(channel, Redaction(["hush"]))
+        found = list_daemons(channel, Redaction(["hush"])).daemons
     finally:
         process.kill()
         process.wait()
@@ -68,19 +68,45 @@ def test_what_a_workspace_prints_is_bounded() -> None:
     """
     It may print anything.
     """
-    found = daemons_from([{"argv": ["\x1b[2Jevil" * 99, "x" * 999], "at": [*range(99), "/s", -1]}])
+    evil = {"argv": ["\x1b[2Jevil" * 99, "x" * 999], "at": [*range(99), "/s", -1]}
+    found = daemons_from({"processes": [evil], "ports": [*range(1, 90), 1e999]})
 
-    assert len(found[0].name) < 70
-    assert len(found[0].command) < 210
-    assert "\x1b" not in found[0].name + found[0].command
-    assert len(found[0].ports) < 21
-    assert 50 == len(daemons_from([{"argv": [], "at": []}] * 99))
-    assert "?" == daemons_from([{"argv": [], "at": [True, None, 70000]}])[0].name
-    for wrong in ({}, [1], [{"argv": 1, "at": []}], [{"argv": []}], 7, None):
+    (one,) = found.daemons
+    assert len(one.name) < 70
+    assert len(one.command) < 210
+    assert "\x1b" not in one.name + one.command
+    assert len(one.ports) < 21
+    assert len(found.ports) == 20
+    assert 50 == len(_listed(*[{"argv": [], "at": []}] * 99))
+    assert "?" == _listed({"argv": [], "at": [True, None, 70000]})[0].name
+    broken = [[1], {"a": 1}, 7, None, [{"argv": 1, "at": []}], [{"argv": []}]]
+    for wrong in (
+        *({}, [], 7, None, {"processes": []}, {"processes": [], "ports": 5}),
+        *({"processes": one, "ports": []} for one in broken),
+    ):
         with pytest.raises(ValueError, match="not a list"):
             daemons_from(wrong)
-    titled = [{"argv": ["postgres: checkpointer"], "at": [5432]}]
-    assert ("postgres", (5432,)) == (daemons_from(titled)[0].name, daemons_from(titled)[0].ports)
+    (titled,) = _listed({"argv": ["postgres: checkpointer"], "at": [5432]})
+    assert ("postgres", (5432,)) == (titled.name, titled.ports)
+    (titled,) = _listed({"argv": ["nginx: master process nginx"], "at": []})
+    assert ("nginx", False) == (titled.name, titled.listens)
+
+
+def _listed(*processes: dict[str, object]) -> tuple[Daemon, ...]:
+    return daemons_from({"processes": list(processes), "ports": []}).daemons
+
+
+def test_a_helper_with_a_long_command_line_is_known() -> None:
+    """
+    Of a command line, the beginning is kept, and the class that Java runs is behind its options.
+    """
+    options = [f"--add-opens=java.base/java.{one}=ALL-UNNAMED" for one in range(30)]
+    main = "org.gradle.launcher.daemon.bootstrap.GradleDaemon"
+    for before in (options, ["x" * (200 - len("java  org.gradle.launcher.daemon.bootstrap.Gra"))]):
+        (one,) = _listed({"argv": ["java", *before, main, "8.5"], "at": [40000]})
+
+        assert len(one.command) < 230
+        assert () == without_services((one,), ())
 
 
 def test_only_servers_that_tests_can_miss_count() -> None:
@@ -95,7 +121,8 @@ def test_only_servers_that_tests_can_miss_count() -> None:
     by_name = ServiceSpec("b", ("/usr/lib/postgresql/17/bin/postgres", "-D", "/d"))
     # No part of a longer name.
     bucket = Daemon("node", "node /workspace/bucket-list/bazel-like.js", (1,))
-    assert (bucket,) == without_services((bucket,), ())
+    search = Daemon("zincsearch", "zincsearch", (4080,))
+    assert (bucket, search) == without_services((bucket, search), ())
     other = ServiceSpec("c", "node other.js; not-redis-server")
     assert (NODE,) == without_services(every, (by_port, by_name, other))
     assert (REDIS, POSTGRES, NODE) == without_services(every, (other,))

@@ -7,17 +7,20 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.errors import ProxyError, SecretError, SetupError, WorkspaceLost
 from pytest_codex_workspace.network.rules.request import Request
+from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.script_text import ScriptText
+from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.secrets.secrets import NO_SECRETS, Secrets
 from pytest_codex_workspace.setup import scripts
 from pytest_codex_workspace.setup.records import Record
-from pytest_codex_workspace.setup.scripts import ScriptRun, run_script
+from pytest_codex_workspace.setup.scripts import ScriptRun, ScriptRunner, run_script
 from pytest_codex_workspace.setup.spec import SetupScript
 from pytest_codex_workspace.workspace.channel import Channel
 
@@ -272,6 +275,8 @@ def test_a_script_that_hangs_is_ended(run):
     assert "waiting\n" == caught.value.tail
     # The code would be that of our own signal.
     assert caught.value.exit_code is None
+    assert caught.value.timed_out
+    assert not caught.value.out_of_memory
 
 
 @pytest.mark.parametrize(("line", "shown"), [("seq 30", True), ("seq 1000000", False)])
@@ -522,6 +527,34 @@ def test_a_script_that_waits_for_input_is_told(run, monkeypatch):
         run(ASKS, timeout=1.5)
 
     assert caught.value.tail == "asking\n"
+    assert caught.value.waits.startswith("bash (process")
     told = [line for line in run.shown if "no output and no processor time" in line]
     assert len(told) == 1
     assert "it seems to wait for input: bash (process" in told[0]
+
+
+def test_whether_secrets_are_left_can_be_unknown(monkeypatch):
+    """
+    A script may have replaced Python; a lost workspace ends the run.
+    """
+    monkeypatch.setattr(scripts, "run_script", lambda *_, **__: ScriptRun("", 1.0))
+    shown: list[str] = []
+    runner = ScriptRunner(Mock(), Config(), Output("plain", shown.append))
+    secrets = Mock(names=["TOKEN"], values={"TOKEN": "v" * 20})
+    spec = Mock(secrets=secrets, services=(), script=lambda _: SetupScript(SETUP))
+    spec.snapshot.name = "demo"
+    channel = Mock()
+    running = Mock(channel=channel, container="c" * 64)
+
+    channel.run.side_effect = OSError("no further process")
+    run = runner.run(running, "setup", spec)
+    assert (run.secrets.found, run.secrets.incomplete) == ((), "no further process")
+    assert "left secrets on the disk is not known: no further process" in shown[-1]
+    channel.run.side_effect = WorkspaceLost("it has ended")
+    with pytest.raises(WorkspaceLost):
+        runner.run(running, "setup", spec)
+    search = Mock(side_effect=WorkspaceLost("it has ended"))
+    monkeypatch.setattr(scripts, "search_workspace", search)
+    channel.run.side_effect = OSError("no further process")
+    with pytest.raises(WorkspaceLost):
+        runner.run(running, "setup", spec)

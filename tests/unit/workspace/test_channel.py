@@ -832,8 +832,9 @@ def test_a_command_that_waits_for_input_is_told(channel, argv, words):
         assert process.poll() is None
 
     assert re.search(words, waits)
-    with pytest.raises(ExecTimeout, match=f"seemed to wait for input: .*{words}"):
+    with pytest.raises(ExecTimeout, match=f"seemed to wait for input: .*{words}") as caught:
         process.wait(timeout=0.01)
+    assert re.search(words, caught.value.waits)
 
 
 def test_a_command_on_a_terminal_waits_for_it(channel):
@@ -858,6 +859,7 @@ def test_a_command_that_does_something_else_waits_for_no_input(channel, script):
         channel.run(["sh", "-c", f"mkfifo own; {script}"], timeout=0.4, cwd=_fresh(channel))
 
     assert "seemed to wait" not in str(caught.value)
+    assert caught.value.waits == ""
 
 
 def _fresh(channel: Channel) -> str:
