@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ..codex import RESUME, SETUP
 from ..text.bash_commands import Pipeline, ShellCommand, parse_script
-from ..text.toml_tables import read_toml
+from .documents import json_line, json_of, subtable, toml_of
 from .tree import CommittedTree
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Script",
     "TestCommand",
     "collect_scripts",
-    "json_line",
     "path_from_top",
 ]
 
@@ -225,7 +224,7 @@ class _Collector:
     def __init__(self, tree: CommittedTree) -> None:
         self._tree = tree
         self._found: dict[tuple[str | None, int | None], Script] = {}
-        self._packages = {"": _Package(tree, "package.json")}
+        self._package = _Package(tree.text("package.json"))
         self._makefile = _Makefile(tree)
         self._commands = 0
 
@@ -242,11 +241,10 @@ class _Collector:
                 self._file(path, role)
         for one in tests:
             self._add(Script(one.path, "test", one.text, first=one.line, one_line=True))
-        package = self._packages[""]
         for name in _INSTALL_HOOKS:
-            self._package_script(package, name, "install")
+            self._package_script(name, "install")
         for name in _TEST_HOOKS:
-            self._package_script(package, name, "test")
+            self._package_script(name, "test")
         for name in _TEST_TARGETS:
             self._target(name, "test")
         for line, text in self._makefile.shells:
@@ -284,7 +282,7 @@ class _Collector:
         elif words[0] in _RUNNERS:
             for name in _run_names(words):
                 for hook in (f"pre{name}", name, f"post{name}"):
-                    self._package_script(self._packages[""], hook, role)
+                    self._package_script(hook, role)
         elif words[0] in ("make", "gmake") and "-C" not in words:
             for name in words[1:]:
                 self._target(name, role)
@@ -315,11 +313,11 @@ class _Collector:
         first = self._tree.text(path)[:200].partition("\n")[0]
         return named or path.endswith(".sh") or bool(re.match(r"#!.*\b(ba|da|z|k)?sh\b", first))
 
-    def _package_script(self, package: _Package, name: str, role: Role) -> None:
-        text = package.scripts.get(name)
+    def _package_script(self, name: str, role: Role) -> None:
+        text = self._package.scripts.get(name)
         if text:
-            line = json_line(package.text, "scripts", name)
-            self._add(Script(package.path, role, text, first=line, one_line=True))
+            line = json_line(self._package.text, "scripts", name)
+            self._add(Script("package.json", role, text, first=line, one_line=True))
 
     def _target(self, name: str, role: Role) -> None:
         for line, text in self._makefile.recipes(name):
@@ -342,20 +340,14 @@ class _Collector:
         Add the task `test` of tools for Python and PHP.
         """
         for path, parse, places in (
-            ("pyproject.toml", read_toml, _PYTHON_TASKS),
-            ("composer.json", json.loads, (("scripts",),)),
-            ("deno.json", json.loads, (("tasks",),)),
+            ("pyproject.toml", toml_of, _PYTHON_TASKS),
+            ("composer.json", json_of, (("scripts",),)),
+            ("deno.json", json_of, (("tasks",),)),
         ):
             text = self._tree.text(path)
-            try:
-                data: Any = parse(text) if text else {}
-            except (ValueError, RecursionError):
-                continue
+            data = parse(text)
             for keys in places:
-                found = data
-                for key in (*keys, "test"):
-                    found = found.get(key) if isinstance(found, dict) else None
-                for one in _task_texts(found):
+                for one in _task_texts(subtable(data, *keys).get("test")):
                     line = _line_of_task(text, one)
                     self._add(Script(path, "test", one, first=line, one_line=True))
 
@@ -406,33 +398,10 @@ class _Package:
     The scripts of a package.json.
     """
 
-    def __init__(self, tree: CommittedTree, path: str) -> None:
-        self.path = path
-        self.text = tree.text(path)
-        self.scripts: dict[str, str] = {}
-        try:
-            data = json.loads(self.text) if self.text else {}
-        except (ValueError, RecursionError):
-            data = {}
-        scripts = data.get("scripts") if isinstance(data, dict) else None
-        if isinstance(scripts, dict):
-            self.scripts = {
-                str(name): text for name, text in scripts.items() if isinstance(text, str)
-            }
-
-
-def json_line(text: str, *keys: str) -> int:
-    """
-    Return the line of a key in a JSON document, found below the keys before it; that of the last
-    key that is found otherwise.
-    """
-    at = 0
-    for key in keys:
-        found = re.compile(rf"{re.escape(json.dumps(key))}\s*:").search(text, at)
-        if found is None:
-            break
-        at = found.start()
-    return text.count("\n", 0, at) + 1
+    def __init__(self, text: str) -> None:
+        self.text = text
+        scripts = subtable(json_of(self.text), "scripts")
+        self.scripts = {name: text for name, text in scripts.items() if isinstance(text, str)}
 
 
 class _Makefile:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ..checks.documents import subtable
 from .draft import Draft, Install, TestCommand, in_folder
 from .tree import ProjectFiles
 
@@ -66,9 +67,8 @@ def _ruby(found: _Found) -> _Commands | None:
 
 
 def _php(found: _Found) -> _Commands | None:
-    scripts = found.tree.json(found.path("composer.json")).get("scripts")
     test = ""
-    if isinstance(scripts, dict) and "test" in scripts:
+    if "test" in subtable(found.tree.json(found.path("composer.json")), "scripts"):
         test = "composer test"
     elif found.has("phpunit.xml", "phpunit.xml.dist"):
         test = "vendor/bin/phpunit"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ..checks.documents import subtable
 from ..codex import CONFIG_FILE, RUNTIMES
 from .draft import Draft, Hint, Setting
 from .tree import ProjectFiles
@@ -72,8 +73,7 @@ def _asked(tree: ProjectFiles) -> Iterator[tuple[str, str, str]]:
         if tool in _TOOLS and (found := _NUMBER.match(version)):
             yield _TOOLS[tool], found[1], ".tool-versions"
     for name in ("mise.toml", ".mise.toml"):
-        tools = tree.toml(name).get("tools")
-        for tool, version in tools.items() if isinstance(tools, dict) else ():
+        for tool, version in subtable(tree.toml(name), "tools").items():
             if tool in _TOOLS and (found := _NUMBER.match(str(version))):
                 yield _TOOLS[tool], found[1], name
     for name, runtime in (
@@ -91,22 +91,18 @@ def _asked(tree: ProjectFiles) -> Iterator[tuple[str, str, str]]:
 
 
 def _of_projects(tree: ProjectFiles) -> Iterator[tuple[str, str, str]]:
-    toolchain = tree.toml("rust-toolchain.toml").get("toolchain")
-    channel = toolchain.get("channel") if isinstance(toolchain, dict) else None
+    channel = subtable(tree.toml("rust-toolchain.toml"), "toolchain").get("channel")
     if isinstance(channel, str) and re.fullmatch(r"\d+\.\d+(\.\d+)?", channel):
         yield "rust", channel, "rust-toolchain.toml"
-    for key, name in (("java", ".sdkmanrc"),):
-        if found := re.search(rf"^{key}=(\d+)", tree.text(name), re.M):
-            yield key, found[1], name
+    if found := re.search(r"^java=(\d+)", tree.text(".sdkmanrc"), re.M):
+        yield "java", found[1], ".sdkmanrc"
     package = tree.json("package.json")
-    volta, engines = package.get("volta"), package.get("engines")
-    node = volta.get("node") if isinstance(volta, dict) else None
-    if node is None and isinstance(engines, dict):
-        node = engines.get("node")
+    node = subtable(package, "volta").get("node")
+    if node is None:
+        node = subtable(package, "engines").get("node")
     if isinstance(node, str) and (version := _satisfying("node", node)):
         yield "node", version, "package.json"
-    project = tree.toml("pyproject.toml").get("project")
-    wanted = project.get("requires-python") if isinstance(project, dict) else None
+    wanted = subtable(tree.toml("pyproject.toml"), "project").get("requires-python")
     if isinstance(wanted, str) and (version := _satisfying("python", wanted)):
         yield "python", version, "pyproject.toml"
     if found := re.search(r"^ruby ['\"](\d[\d.]*)['\"]", tree.text("Gemfile"), re.M):

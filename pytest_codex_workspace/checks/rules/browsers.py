@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from ..documents import line_with, subtable, toml_of
 from ..finding import Finding, Level
-from ..manifests import line_with, node_dependencies, python_dependencies, subtable, toml_of
+from ..manifests import node_dependencies, python_dependencies
 from ..repository import CheckedRepository
 
 __all__ = ["browser_libraries", "containers_of_tests", "trust_stores"]

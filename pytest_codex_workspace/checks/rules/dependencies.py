@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from ..documents import json_line, json_of, line_with, subtable
 from ..finding import Finding
-from ..manifests import json_of, line_with, node_dependencies, python_dependencies, subtable
+from ..manifests import node_dependencies, python_dependencies
 from ..repository import CheckedRepository
-from ..scripts import json_line
 
 __all__ = ["old_httpx", "ssh_dependencies"]
 

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from ...network.presets import preset_hosts
 from ...network.rules.hosts import literal_address
+from ..documents import json_line, json_of, without_comment
 from ..finding import Finding, Level
-from ..manifests import json_of, node_dependencies, without_comment
+from ..manifests import node_dependencies
 from ..repository import CheckedRepository
-from ..scripts import json_line
 
 __all__ = ["outside_presets", "without_resume", "yarn_by_corepack"]
 

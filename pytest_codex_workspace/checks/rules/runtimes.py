@@ -9,10 +9,17 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from ..documents import (
+    json_line,
+    json_of,
+    line_of_text,
+    line_with,
+    subtable,
+    toml_of,
+    without_comment,
+)
 from ..finding import Finding, Level
-from ..manifests import json_of, line_of_text, line_with, subtable, toml_of, without_comment
 from ..repository import CheckedRepository
-from ..scripts import json_line
 from ..version_ranges import Dialect, accepts, numbers_of
 
 __all__ = ["missing_runtimes", "runtime_versions"]

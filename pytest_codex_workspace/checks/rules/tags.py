@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..documents import json_line, json_of, line_of_text, line_with, subtable, texts_of, toml_of
 from ..finding import Finding, Level
-from ..manifests import json_of, line_of_text, line_with, subtable, texts_of, toml_of
 from ..repository import CheckedRepository
-from ..scripts import Found, json_line
+from ..scripts import Found
 from .git_commands import git_words
 
 __all__ = ["versions_from_tags"]
