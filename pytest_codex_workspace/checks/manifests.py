@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from .documents import json_line, json_of, subtable, texts_of, toml_of, without_comment
 from .tree import CommittedTree
 
@@ -71,11 +73,10 @@ def python_dependencies(tree: CommittedTree) -> Iterator[Dependency]:
             yield from _of_table(subtable(data, name), path, text)
     for path, text in tree.texts(tree.named("setup.cfg", "setup.py")):
         for number, line in enumerate(text.splitlines(), 1):
-            found = re.match(
-                r"\s+[\"']?([A-Za-z][\w.-]*)(\[[^]]*\])?\s*([<>=~!;,\"'].*|@.*)?$", line
-            )
+            found = _SETUP_ENTRY.match(line)
             if found and not line.lstrip().startswith("#"):
-                yield Dependency(_plain(found[1]), (found[3] or "").strip("\"', "), path, number)
+                version = (found[3] or "").strip("\"', ")
+                yield Dependency(canonicalize_name(found[1]), version, path, number)
 
 
 def _of_pyproject(data: Mapping[str, Any], path: str, text: str) -> Iterator[Dependency]:
@@ -107,14 +108,14 @@ def _of_table(found: Mapping[str, Any], path: str, text: str) -> Iterator[Depend
     for name, wanted in found.items():
         line = lines.get(str(name), 1)
         version = wanted.get("version", "") if isinstance(wanted, Mapping) else wanted
-        yield Dependency(_plain(str(name)), str(version), path, line)
+        yield Dependency(canonicalize_name(str(name)), str(version), path, line)
 
 
 def _requirement(text: str, path: str, line: int) -> Iterator[Dependency]:
     found = _NAME.match(text)
     if found and not text.lstrip().startswith("-"):
         rest = re.sub(r"^\[[^]]*\]", "", text[found.end() :].strip()).strip()
-        yield Dependency(_plain(found[1]), rest, path, line)
+        yield Dependency(canonicalize_name(found[1]), rest, path, line)
 
 
 def _lines(text: str, pattern: re.Pattern[str], first: int = 1) -> dict[str, int]:
@@ -128,7 +129,3 @@ def _lines(text: str, pattern: re.Pattern[str], first: int = 1) -> dict[str, int
             for one in pattern.finditer(without_comment(line)):
                 found.setdefault(one[1], number)
     return found
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

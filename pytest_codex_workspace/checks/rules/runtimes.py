@@ -109,7 +109,6 @@ def runtime_versions(repo: CheckedRepository) -> Iterator[Finding]:
         name = _NAMES.get(wish.runtime, wish.runtime.capitalize())
         variable = f"CODEX_ENV_{wish.runtime}_VERSION"
         known = next((one for one in _KNOWN[wish.runtime] if wish.fits(one)), "")
-        own = wish.wanted if wish.kind == "prefix" else ""
         yield Finding.of(
             "runtime-version",
             f"{wish.path} asks for {name} {wish.wanted}, and {name} {selected} is selected",
@@ -117,7 +116,7 @@ def runtime_versions(repo: CheckedRepository) -> Iterator[Finding]:
             f"Set {variable}={known} (`runtimes: {{{wish.runtime.lower()}: '{known}'}}` in "
             ".codex-workspace.yaml, and in Codex's environment)."
             if known
-            else f"Codex's image was not seen with {name} {own or wish.wanted}: install it in the "
+            else f"Codex's image was not seen with {name} {wish.wanted}: install it in the "
             f"setup script, or accept one of {', '.join(_KNOWN[wish.runtime])}.",
             path=wish.path,
             line=wish.line,
