@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from urllib.parse import urlsplit
 
 from ...network.presets import preset_hosts
@@ -145,12 +146,16 @@ def _outside(url: str) -> str:
         return ""
     if not host or "." not in host or literal_address(host) is not None:
         return ""
-    for preset in _PRESETS:
-        for pattern in preset_hosts(preset, {}):
-            suffix = pattern.removeprefix("*")
-            if host == pattern or (pattern.startswith("*.") and host.endswith(suffix)):
-                return ""
+    for pattern in _preset_patterns():
+        suffix = pattern.removeprefix("*")
+        if host == pattern or (pattern.startswith("*.") and host.endswith(suffix)):
+            return ""
     return host
+
+
+@cache
+def _preset_patterns() -> tuple[str, ...]:
+    return tuple(one for preset in _PRESETS for one in preset_hosts(preset, {}))
 
 
 def yarn_by_corepack(repo: CheckedRepository) -> Iterator[Finding]:
