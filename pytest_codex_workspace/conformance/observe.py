@@ -29,7 +29,6 @@ from .project_tests import ProjectTests
 
 __all__ = ["exported_by", "observe"]
 
-_PROGRAM = files(__package__).joinpath("inside.py").read_text(encoding="utf-8")
 _SECONDS = 120.0
 _SCRIPT_LIMIT = 1 << 20
 _OUTPUT = 200_000
@@ -375,9 +374,10 @@ def _look(channel: Channel, *words: str) -> dict[str, Any]:
     Return what the program inside says. What it cannot say, because a script has replaced the
     workspace's Python, is not known.
     """
+    program = files(__package__).joinpath("inside.py").read_text("utf-8")
     with _not_known(), suppress(ValueError, RecursionError):
         result = channel.run(
-            ["python3", "-I", "-c", _PROGRAM, *words], cwd="/", timeout=_SECONDS, limit=_ANSWER
+            ["python3", "-I", "-c", program, *words], cwd="/", timeout=_SECONDS, limit=_ANSWER
         )
         found = json.loads(result.stdout)
         if isinstance(found, dict):
