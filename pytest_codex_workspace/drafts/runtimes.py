@@ -6,18 +6,15 @@ import re
 from collections.abc import Iterator
 
 from ..checks.documents import subtable
-from ..codex import CONFIG_FILE, RUNTIMES
+from ..checks.version_ranges import Dialect, accepts, is_of_python, numbers_of
+from ..codex import CONFIG_FILE, KNOWN_RUNTIMES, RUNTIMES
 from .draft import Draft, Hint, Setting
 from .tree import ProjectFiles
 
 __all__ = ["add_runtimes"]
 
-_KNOWN = {
-    "python": ("3.10", "3.11", "3.12", "3.13", "3.14"),
-    "node": ("18", "20", "22", "24"),
-    "java": ("11", "17", "21", "25"),
-}
-"""Versions that Codex's image is known to have. Of other runtimes, only the default is known."""
+_CHOSEN = ("python", "node", "java")
+"""Runtimes whose versions are chosen. Of others, only the default is taken for known."""
 
 _TOOLS = {
     "python": "python",
@@ -32,9 +29,6 @@ _TOOLS = {
     "bun": "bun",
 }
 _NUMBER = re.compile(r"\D*?(\d+(?:\.\d+){0,2})")
-_CLAUSE = re.compile(
-    r"(~=|==|!=|>=|<=|>|<|\^|~)\s*(\d{1,9})(?:\.(\d{1,9}|\*))?(\.\w+)?(?:\.[\w*]+)*"
-)
 
 
 def add_runtimes(tree: ProjectFiles, draft: Draft) -> None:
@@ -50,7 +44,7 @@ def add_runtimes(tree: ProjectFiles, draft: Draft) -> None:
         short = _shortened(runtime, version)
         if short == _shortened(runtime, default):
             continue
-        known = _KNOWN.get(runtime, ())
+        known = _known(runtime)
         if short in known:
             draft.runtimes.append(Setting(runtime, short, source))
             continue
@@ -115,48 +109,16 @@ def _satisfying(runtime: str, wanted: str) -> str:
     empty if none is known to do.
     """
     default = _shortened(runtime, RUNTIMES[runtime.upper()])
-    for version in (default, *reversed(_KNOWN[runtime])):
-        if any(_satisfies(version, part) for part in wanted.split("||")):
-            return version
-    return ""
+    dialect: Dialect = "python" if runtime == "python" and is_of_python(wanted) else "npm"
+    versions = (default, *reversed(_known(runtime)))
+    return next((one for one in versions if accepts(wanted, one, dialect)), "")
 
 
-def _satisfies(version: str, wanted: str) -> bool:
+def _known(runtime: str) -> list[str]:
     """
-    Check a version of one or two numbers against the clauses of Python or npm.
+    Return the versions that are known, the oldest first.
     """
-    mine = [int(part) for part in version.split(".")]
-    text = wanted.strip()
-    plain = re.fullmatch(r"v?(\d+)(?:\.(\d+|x|\*))?(?:\.[\dx*]+)?", text)
-    if plain:
-        text = f"=={plain[1]}.{plain[2] or '*'}"
-    clauses = _CLAUSE.findall(text)
-    if not clauses:
-        return text in ("", "*")
-    return all(_holds(mine, *clause) for clause in clauses)
-
-
-def _holds(mine: list[int], operator: str, major: str, minor: str, patch: str) -> bool:
-    theirs = [int(major), *([int(minor)] if minor.isdecimal() else [])]
-    # A version stands for its newest patch: 20 satisfies >=20.3, and 3.12 satisfies >3.12.1.
-    length = min(len(mine), len(theirs))
-    left, right = mine[:length], theirs[:length]
-    if operator == "==":
-        return left == right
-    if operator == "!=":
-        return left != right or bool(patch) or len(theirs) > len(mine)
-    if operator == ">=":
-        return left >= right
-    if operator == "<=":
-        return left <= right
-    if operator == ">":
-        return left > right or (left == right and (bool(patch) or len(theirs) > len(mine)))
-    if operator == "<":
-        return left < right
-    if operator == "^":
-        return left[0] == right[0] and left >= right
-    # ~= 3.10 allows 3.11, ~ 3.10 does not; of one number, both mean the same major version.
-    return left >= right and left[0] == right[0] if operator == "~=" else left == right
+    return sorted(KNOWN_RUNTIMES[runtime.upper()], key=numbers_of) if runtime in _CHOSEN else []
 
 
 def _shortened(runtime: str, version: str) -> str:
