@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..checks.documents import subtable
-from .draft import Draft, Hint, Install, TestCommand, in_folder
+from .draft import UNLOCKED, Draft, Hint, Install, TestCommand, in_folder
 from .tree import ProjectFiles
 
 __all__ = ["add_node"]
@@ -120,7 +120,7 @@ def _choose(tree: ProjectFiles, prefix: str, manager: str, lock: str, *, pinned:
         options = "--immutable" if berry else "--frozen-lockfile"
         install = "npm ci --no-audit --no-fund" if manager == "npm" else f"{run} install {options}"
     else:
-        note = "no lock file: newer versions are installed when they are published"
+        note = UNLOCKED
         install = {
             "npm": "npm install --no-package-lock --no-audit --no-fund",
             "pnpm": f"{run} install --no-lockfile",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..checks.documents import subtable
-from .draft import Draft, Install, Setting, TestCommand, in_folder
+from .draft import UNLOCKED, Draft, Install, Setting, TestCommand, in_folder
 from .tree import ProjectFiles
 
 __all__ = ["add_python"]
@@ -144,7 +144,7 @@ class _Project:
                 lines.append(_NEW_PIP)
                 words += [f"--group {name}" for name in groups]
             if not files:
-                note = "no lock file: newer versions are installed when they are published"
+                note = UNLOCKED
         if not words:
             return None
         if self._uses_pytest() and not self._declares_pytest(files):
