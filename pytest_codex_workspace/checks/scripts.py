@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice, zip_longest
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from ..codex import RESUME, SETUP
+from ..codex import CONFIG_FILE, RESUME, SETUP
 from ..text.bash_commands import Pipeline, ShellCommand, parse_script
 from .documents import json_line, json_of, subtable, toml_of
 from .tree import CommittedTree
@@ -21,7 +21,6 @@ __all__ = [
     "Found",
     "Role",
     "Script",
-    "TestCommand",
     "collect_scripts",
     "path_from_top",
 ]
@@ -64,24 +63,6 @@ _PYTHON_TASKS = (
 _TARGET = re.compile(r"^([\w./ \t-]+)::?(?!=)([^#=]*)(?:#.*)?$")
 _MAKE_VARIABLE = re.compile(r"\$[({](\w+)[)}]")
 _MAKE_SHELL = re.compile(r"\$[({]shell\s+")
-
-
-@dataclass(frozen=True, slots=True)
-class TestCommand:
-    """
-    A command of tests that is configured.
-
-    Attributes:
-        text: the command.
-        path: the file that names it, if any.
-        line: its line there.
-    """
-
-    __test__ = False
-
-    text: str
-    path: str | None = None
-    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +156,7 @@ class Script:
 
 def collect_scripts(
     tree: CommittedTree,
-    tests: Iterable[TestCommand] = (),
+    test_command: str = "",
     given: Mapping[Role, tuple[str, str]] | None = None,
 ) -> list[Script]:
     """
@@ -183,11 +164,11 @@ def collect_scripts(
 
     Args:
         tree: the files of the commit.
-        tests: the commands of tests that are configured, besides those of the usual files.
+        test_command: the configured command of the tests, besides those of the usual files.
         given: name and text of scripts that run in place of those of the repository: with a
             setup script, none of those runs.
     """
-    return _Collector(tree).collect(tests, given or {})
+    return _Collector(tree).collect(test_command, given or {})
 
 
 def _line_of_task(text: str, task: str) -> int:
@@ -228,9 +209,7 @@ class _Collector:
         self._makefile = _Makefile(tree)
         self._commands = 0
 
-    def collect(
-        self, tests: Iterable[TestCommand], given: Mapping[Role, tuple[str, str]]
-    ) -> list[Script]:
+    def collect(self, test_command: str, given: Mapping[Role, tuple[str, str]]) -> list[Script]:
         own: tuple[tuple[str, Role], ...] = ((SETUP, "setup"), (RESUME, "resume"))
         for path, role in own:
             if role in given:
@@ -239,8 +218,8 @@ class _Collector:
                 self._add(Script(name, role, text, "100755"))
             elif "setup" not in given:
                 self._file(path, role)
-        for one in tests:
-            self._add(Script(one.path, "test", one.text, first=one.line, one_line=True))
+        if test_command:
+            self._add(Script(CONFIG_FILE, "test", test_command, first=None, one_line=True))
         for name in _INSTALL_HOOKS:
             self._package_script(name, "install")
         for name in _TEST_HOOKS:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..codex import CONFIG_FILE
 from ..errors import CodexWorkspaceError, ConfigError, unexpected
 from ..text.phrases import counted
 from ..text.printable import printable
@@ -81,15 +80,13 @@ def parts(*, reads_only: bool) -> list[Part]:
 
 def _read(config: Config, _: Output) -> Iterable[Finding]:
     from ..checks.rules.read import read_repository
-    from ..checks.scripts import TestCommand
 
-    tests = [TestCommand(config.test_command, CONFIG_FILE)] if config.test_command else []
     return read_repository(
         config.repo or Path(),
         config.rev,
         os.environ,
         variables=config.env,
-        tests=tests,
+        test_command=config.test_command,
         given=config.scripts.by_role,
     )
 

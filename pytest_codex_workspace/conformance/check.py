@@ -11,7 +11,6 @@ from typing import Any
 from ..checks.clone import Clone
 from ..checks.finding import LEVELS, Finding
 from ..checks.rules.read import read_repository, sort_key
-from ..checks.scripts import TestCommand
 from ..checks.silence import silenced
 from ..codex import CONFIG_FILE
 from ..network.policy_reader import PolicyLike
@@ -163,13 +162,12 @@ def check_everything(session: Session, environ: Mapping[str, str] = os.environ) 
         CodexWorkspaceError: the commit could not be read, or a workspace not be started.
     """
     config = session.config
-    tests = [TestCommand(config.test_command, CONFIG_FILE)] if config.test_command else []
     read = read_repository(
         config.repo or Path(),
         config.rev,
         environ,
         variables=config.env,
-        tests=tests,
+        test_command=config.test_command,
         given=config.scripts.by_role,
     )
     ran = check_repository(session, environ=environ)
