@@ -56,7 +56,7 @@ def test_findings_of_one_id_are_one_result():
 @pytest.mark.needs_git
 def test_a_repository(tmp_path):
     """
-    The variables and reasons of the options count; changes have a check of their own.
+    The variables, reasons and command of the options count; changes have a check of their own.
     """
     repo = Repository(tmp_path / "demo", host_environment(tmp_path / "home"))
     repo.commit({".nvmrc": "22\n", "compose.yaml": "x\n"})
@@ -65,11 +65,14 @@ def test_a_repository(tmp_path):
         repo=repo.path,
         env={"CODEX_ENV_NODE_VERSION": "22"},
         silence={"docker-services": "for people"},
+        test_command="git fetch && make test",
     )
 
     found = reads.findings(config, repo.env)
 
-    assert [("docker-services", "for people")] == [(each.id, each.silenced) for each in found]
+    assert {("git-remote", ""), ("docker-services", "for people")} == {
+        (each.id, each.silenced) for each in found
+    }
 
 
 SETUP = "codex-workspace-scripts/setup-script.sh"
