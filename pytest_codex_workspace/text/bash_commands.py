@@ -7,7 +7,6 @@ loops and functions are not: their commands count in the order of the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -93,15 +92,6 @@ class Pipeline:
     commands: list[ShellCommand]
     kind: str = ""
     ends: str = ""
-
-    def all(self) -> Iterator[Pipeline]:
-        """
-        Yield this pipeline and those in it, in the order of the text.
-        """
-        yield self
-        for command in self.commands:
-            for one in command.nested:
-                yield from one.all()
 
 
 def parse_script(text: str) -> list[Pipeline]:
