@@ -309,6 +309,7 @@ class _Scanner:
         """
         Read an operator and its word. Return whether pipelines are substituted in the word.
         """
+        descriptor, self._descriptor = self._descriptor, ""
         here = re.compile(r"<<(?!<)(-?)[ \t]*").match(self._text, self._at)
         if here is not None:
             self._step(len(here[0]))
@@ -321,8 +322,7 @@ class _Scanner:
             if self._next_is("<(") or self._next_is(">("):
                 break
             self._step()
-        operator = self._descriptor + self._text[start : self._at]
-        self._descriptor = ""
+        operator = descriptor + self._text[start : self._at]
         while self._at < len(self._text) and self._text[self._at] in _BLANK:
             self._step()
         word, nested = self._word(depth)

@@ -119,6 +119,7 @@ def test_many_reserved_words_take_no_longer_than_others() -> None:
         ("a <<X\nb\nX", [("<<", "X")]),
         ("a <<<b", [("<<<", "b")]),
         ("a 2 b", []),
+        ("a 3<<X >b\nX\n", [("<<", "X"), (">", "b")]),
     ],
 )
 def test_redirections(text: str, found: list[tuple[str, str]]) -> None:
