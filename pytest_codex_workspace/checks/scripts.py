@@ -17,11 +17,11 @@ from .documents import json_line, json_of, subtable, toml_of
 from .tree import CommittedTree
 
 __all__ = [
-    "INTERPRETERS",
     "Found",
     "Role",
     "Script",
     "collect_scripts",
+    "file_for_shell",
     "path_from_top",
 ]
 
@@ -44,7 +44,7 @@ _MOST_COMMANDS = 5_000
 _CONDITIONS = (["if"], ["elif"], ["while"], ["until"], ["!"])
 _GIVES_UP = frozenset({"exit", "return", "false", "die", "fail", "abort", "error", "fatal"})
 
-INTERPRETERS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "source", "."})
+_INTERPRETERS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "source", "."})
 """Commands that run a file of commands."""
 
 _SHELLS_WITH_TEXT = frozenset({"bash", "sh", "dash", "zsh", "su", "runuser"})
@@ -270,19 +270,14 @@ class _Collector:
         """
         Return the path of the script that a command runs, if it is in the commit.
         """
-        named = words[0]
-        if named in INTERPRETERS:
-            rest = [one for one in words[1:] if not one.startswith(("-", "+"))]
-            if "-c" in words or not rest:
-                return None
-            named = rest[0]
-        elif "/" not in named:
+        given = file_for_shell(words)
+        if not given and "/" not in words[0]:
             return None
         for above in ("", str(PurePosixPath(script.path or "").parent)):
-            path = path_from_top(above, named)
+            path = path_from_top(above, given or words[0])
             file = self._tree.files.get(path)
             if file is not None and path.rpartition(".")[2] not in ("py", "js", "rb", "pl", "ts"):
-                return path if self._is_shell(path, named=words[0] != named) else None
+                return path if self._is_shell(path, named=bool(given)) else None
         return None
 
     def _is_shell(self, path: str, *, named: bool) -> bool:
@@ -370,6 +365,15 @@ def path_from_top(above: str, named: str) -> str:
         else:
             parts.append(part)
     return "/".join(parts)
+
+
+def file_for_shell(words: list[str]) -> str:
+    """
+    Return the file of commands that a command gives to a shell; empty if it gives none.
+    """
+    if words[0] not in _INTERPRETERS or "-c" in words:
+        return ""
+    return next((one for one in words[1:] if not one.startswith(("-", "+"))), "")
 
 
 class _Package:
