@@ -75,7 +75,7 @@ def parts(*, reads_only: bool) -> list[Part]:
     Args:
         reads_only: leave out those that run the repository in a workspace.
     """
-    return [part for part, runs in _PARTS if not (runs and reads_only)]
+    return [_read] if reads_only else [_read, _run]
 
 
 def _read(config: Config, _: Output) -> Iterable[Finding]:
@@ -102,10 +102,6 @@ def _run(config: Config, output: Output) -> Iterable[Finding]:
     for line in outcome.lines():
         output.note(line)
     return outcome.findings
-
-
-_PARTS: tuple[tuple[Part, bool], ...] = ((_read, False), (_run, True))
-"""All parts, each with whether it runs the repository."""
 
 
 def register(commands: Commands) -> None:
