@@ -19,7 +19,7 @@ class CheckedRepository:
 
     Attributes:
         tree: the files of the commit.
-        variables: the variables of workspaces that the user has set.
+        variables: the variables of workspaces that the profile and the user have set.
         given: name and text of scripts that run in place of those of the repository.
     """
 
@@ -36,7 +36,7 @@ class CheckedRepository:
 
         Args:
             tree: the files of the commit.
-            variables: the variables of workspaces that the user has set.
+            variables: the variables of workspaces that the profile and the user have set.
             test_command: the configured command of the tests.
             given: name and text of scripts that run in place of those of the repository.
         """

@@ -85,7 +85,7 @@ def _read(config: Config, _: Output) -> Iterable[Finding]:
         config.repo or Path(),
         config.rev,
         os.environ,
-        variables=config.env,
+        variables=config.variables,
         test_command=config.test_command,
         given=config.scripts.by_role,
     )

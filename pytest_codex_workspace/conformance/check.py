@@ -166,7 +166,7 @@ def check_everything(session: Session, environ: Mapping[str, str] = os.environ) 
         config.repo or Path(),
         config.rev,
         environ,
-        variables=config.env,
+        variables=config.variables,
         test_command=config.test_command,
         given=config.scripts.by_role,
     )

@@ -35,7 +35,7 @@ def findings(config: Config, environ: Mapping[str, str]) -> list[Finding]:
         config.repo or Path(),
         config.rev,
         environ,
-        variables=config.env,
+        variables=config.variables,
         test_command=config.test_command,
         given=config.scripts.by_role,
     )

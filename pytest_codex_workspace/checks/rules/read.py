@@ -92,7 +92,7 @@ def read_repository(
         path: a directory in the repository.
         rev: the commit.
         environ: environment for git.
-        variables: the variables of workspaces that the user has set.
+        variables: the variables of workspaces that the profile and the user have set.
         test_command: the configured command of the tests.
         given: name and text of scripts that run in place of those of the repository.
 

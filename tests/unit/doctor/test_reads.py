@@ -75,6 +75,27 @@ def test_a_repository(tmp_path):
     }
 
 
+@pytest.mark.needs_git
+@pytest.mark.parametrize(
+    ("config", "selected"),
+    [
+        (Config(), "Node 20"),
+        (Config(profile="current"), "Node 24"),
+        (Config(profile="current", env={"CODEX_ENV_NODE_VERSION": "18"}), "Node 18"),
+    ],
+)
+def test_the_versions_are_those_of_the_profile(tmp_path, config, selected):
+    """
+    Unless a variable selects another.
+    """
+    repo = Repository(tmp_path / "demo", host_environment(tmp_path / "home"))
+    repo.commit({".nvmrc": "22\n"})
+
+    [found] = reads.findings(replace(config, repo=repo.path), repo.env)
+
+    assert f".nvmrc asks for Node 22, and {selected} is selected" == found.what
+
+
 SETUP = "codex-workspace-scripts/setup-script.sh"
 RESUME = "codex-workspace-scripts/setup-from-cache-script.sh"
 
