@@ -16,6 +16,7 @@ __all__ = [
     "CONFIG_FILE",
     "IMAGE",
     "INSIDE",
+    "KNOWN_RUNTIMES",
     "NETWORK_HOLDER",
     "NO_REMOTE",
     "PROXY_DIR",
@@ -90,6 +91,19 @@ RUNTIMES: Mapping[str, str] = {
     "JAVA": "21",
 }
 """Codex's runtime versions, as seen in a real session."""
+
+KNOWN_RUNTIMES: Mapping[str, tuple[str, ...]] = {
+    "PYTHON": ("3.12", "3.13", "3.11", "3.10", "3.14"),
+    "NODE": ("20", "22", "18", "24"),
+    "RUST": ("1.89.0", "1.88.0", "1.87.0", "1.86.0", "1.85.1", "1.84.1", "1.83.0"),
+    "GO": ("1.24.3", "1.23.8", "1.22.12", "1.25.1"),
+    "SWIFT": ("6.1", "5.10", "6.2"),
+    "RUBY": ("3.4.4", "3.3.8", "3.2.3"),
+    "PHP": ("8.4", "8.3", "8.2", "8.5"),
+    "BUN": ("1.2.14",),
+    "JAVA": ("21", "17", "11", "25"),
+}
+"""Versions that Codex's image was seen with, the default first. Newer images have more."""
 
 _FIXED: Mapping[str, str] = {
     "HOME": "/root",

@@ -1,29 +1,18 @@
-"""Reading the files in which projects list what they need, as far as the rules look at them."""
+"""The files in which projects list what they need, as far as the rules look at them."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..text.toml_tables import read_toml
-from .scripts import json_line
+from packaging.utils import canonicalize_name
+
+from .documents import json_line, json_of, subtable, texts_of, toml_of, without_comment
 from .tree import CommittedTree
 
-__all__ = [
-    "Dependency",
-    "json_of",
-    "line_of_text",
-    "line_with",
-    "node_dependencies",
-    "python_dependencies",
-    "subtable",
-    "texts_of",
-    "toml_of",
-    "without_comment",
-]
+__all__ = ["Dependency", "node_dependencies", "python_dependencies"]
 
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _REQUIREMENT_FILES = re.compile(
@@ -52,81 +41,6 @@ class Dependency:
     wanted: str
     path: str
     line: int
-
-
-def toml_of(text: str) -> dict[str, Any]:
-    """
-    Return a TOML document; an invalid one is empty.
-    """
-    try:
-        return read_toml(text)
-    except ValueError:
-        return {}
-
-
-def json_of(text: str) -> dict[str, Any]:
-    """
-    Return a JSON document that is a mapping; any other is empty.
-    """
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def line_with(text: str, pattern: str) -> int | None:
-    """
-    Return the number of the first line in which *pattern* is found.
-    """
-    found = re.compile(pattern, re.MULTILINE).search(text)
-    if found is None:
-        return None
-    # `\s*` at the beginning may have matched empty lines above.
-    start = found.end() - len(found[0].lstrip())
-    return text.count("\n", 0, start) + 1
-
-
-def line_of_text(text: str, value: str) -> int | None:
-    """
-    Return the number of the first line that contains *value*, in quotes if it is anywhere in
-    quotes. Comments do not count.
-    """
-    lines = [without_comment(line) for line in text.splitlines()]
-    for wanted in (f'"{value}"', f"'{value}'", value):
-        for number, line in enumerate(lines, 1):
-            if wanted in line:
-                return number
-    return None
-
-
-def without_comment(line: str, mark: str = "#") -> str:
-    """
-    Return *line* without a comment at its end.
-    """
-    at = re.search(rf"(^|\s){re.escape(mark)}", line)
-    return line[: at.start()] if at else line
-
-
-def subtable(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """
-    Return the mapping below *keys*; empty if there is none.
-    """
-    found: Any = data
-    for key in keys:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
-
-
-def texts_of(value: Any) -> Iterator[str]:
-    """
-    Yield the texts of a list, or of the lists of a mapping.
-    """
-    if isinstance(value, Mapping):
-        for one in value.values():
-            yield from texts_of(one)
-    elif isinstance(value, list):
-        yield from (one for one in value if isinstance(one, str))
 
 
 def node_dependencies(tree: CommittedTree) -> Iterator[Dependency]:
@@ -159,11 +73,10 @@ def python_dependencies(tree: CommittedTree) -> Iterator[Dependency]:
             yield from _of_table(subtable(data, name), path, text)
     for path, text in tree.texts(tree.named("setup.cfg", "setup.py")):
         for number, line in enumerate(text.splitlines(), 1):
-            found = re.match(
-                r"\s+[\"']?([A-Za-z][\w.-]*)(\[[^]]*\])?\s*([<>=~!;,\"'].*|@.*)?$", line
-            )
+            found = _SETUP_ENTRY.match(line)
             if found and not line.lstrip().startswith("#"):
-                yield Dependency(_plain(found[1]), (found[3] or "").strip("\"', "), path, number)
+                version = (found[3] or "").strip("\"', ")
+                yield Dependency(canonicalize_name(found[1]), version, path, number)
 
 
 def _of_pyproject(data: Mapping[str, Any], path: str, text: str) -> Iterator[Dependency]:
@@ -195,14 +108,14 @@ def _of_table(found: Mapping[str, Any], path: str, text: str) -> Iterator[Depend
     for name, wanted in found.items():
         line = lines.get(str(name), 1)
         version = wanted.get("version", "") if isinstance(wanted, Mapping) else wanted
-        yield Dependency(_plain(str(name)), str(version), path, line)
+        yield Dependency(canonicalize_name(str(name)), str(version), path, line)
 
 
 def _requirement(text: str, path: str, line: int) -> Iterator[Dependency]:
     found = _NAME.match(text)
     if found and not text.lstrip().startswith("-"):
         rest = re.sub(r"^\[[^]]*\]", "", text[found.end() :].strip()).strip()
-        yield Dependency(_plain(found[1]), rest, path, line)
+        yield Dependency(canonicalize_name(found[1]), rest, path, line)
 
 
 def _lines(text: str, pattern: re.Pattern[str], first: int = 1) -> dict[str, int]:
@@ -216,7 +129,3 @@ def _lines(text: str, pattern: re.Pattern[str], first: int = 1) -> dict[str, int
             for one in pattern.finditer(without_comment(line)):
                 found.setdefault(one[1], number)
     return found
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from ..codex import RUNTIMES
-from .scripts import Found, Role, Script, TestCommand, collect_scripts
+from .scripts import Found, Role, Script, collect_scripts
 from .tree import CommittedTree
 
 __all__ = ["CheckedRepository"]
@@ -19,7 +19,7 @@ class CheckedRepository:
 
     Attributes:
         tree: the files of the commit.
-        variables: the variables of workspaces that the user has set.
+        variables: the variables of workspaces that the profile and the user have set.
         given: name and text of scripts that run in place of those of the repository.
     """
 
@@ -28,7 +28,7 @@ class CheckedRepository:
         tree: CommittedTree,
         *,
         variables: Mapping[str, str] | None = None,
-        tests: Iterable[TestCommand] = (),
+        test_command: str = "",
         given: Mapping[Role, tuple[str, str]] | None = None,
     ) -> None:
         """
@@ -36,21 +36,21 @@ class CheckedRepository:
 
         Args:
             tree: the files of the commit.
-            variables: the variables of workspaces that the user has set.
-            tests: the configured commands of tests.
+            variables: the variables of workspaces that the profile and the user have set.
+            test_command: the configured command of the tests.
             given: name and text of scripts that run in place of those of the repository.
         """
         self.tree = tree
         self.variables = dict(variables or {})
         self.given = dict(given or {})
-        self._tests = tuple(tests)
+        self._test_command = test_command
 
     @cached_property
     def scripts(self) -> list[Script]:
         """
         The scripts of the repository, and the commands of its tests.
         """
-        return collect_scripts(self.tree, self._tests, self.given)
+        return collect_scripts(self.tree, self._test_command, self.given)
 
     def scripts_of(self, *roles: Role) -> list[Script]:
         """

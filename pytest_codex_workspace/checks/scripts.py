@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice, zip_longest
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from ..codex import RESUME, SETUP
+from ..codex import CONFIG_FILE, RESUME, SETUP
 from ..text.bash_commands import Pipeline, ShellCommand, parse_script
-from ..text.toml_tables import read_toml
+from .documents import json_line, json_of, subtable, toml_of
 from .tree import CommittedTree
 
 __all__ = [
-    "INTERPRETERS",
     "Found",
     "Role",
     "Script",
-    "TestCommand",
     "collect_scripts",
-    "json_line",
+    "file_for_shell",
     "path_from_top",
 ]
 
@@ -46,7 +44,7 @@ _MOST_COMMANDS = 5_000
 _CONDITIONS = (["if"], ["elif"], ["while"], ["until"], ["!"])
 _GIVES_UP = frozenset({"exit", "return", "false", "die", "fail", "abort", "error", "fatal"})
 
-INTERPRETERS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "source", "."})
+_INTERPRETERS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "source", "."})
 """Commands that run a file of commands."""
 
 _SHELLS_WITH_TEXT = frozenset({"bash", "sh", "dash", "zsh", "su", "runuser"})
@@ -65,24 +63,6 @@ _PYTHON_TASKS = (
 _TARGET = re.compile(r"^([\w./ \t-]+)::?(?!=)([^#=]*)(?:#.*)?$")
 _MAKE_VARIABLE = re.compile(r"\$[({](\w+)[)}]")
 _MAKE_SHELL = re.compile(r"\$[({]shell\s+")
-
-
-@dataclass(frozen=True, slots=True)
-class TestCommand:
-    """
-    A command of tests that is configured.
-
-    Attributes:
-        text: the command.
-        path: the file that names it, if any.
-        line: its line there.
-    """
-
-    __test__ = False
-
-    text: str
-    path: str | None = None
-    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +156,7 @@ class Script:
 
 def collect_scripts(
     tree: CommittedTree,
-    tests: Iterable[TestCommand] = (),
+    test_command: str = "",
     given: Mapping[Role, tuple[str, str]] | None = None,
 ) -> list[Script]:
     """
@@ -184,11 +164,11 @@ def collect_scripts(
 
     Args:
         tree: the files of the commit.
-        tests: the commands of tests that are configured, besides those of the usual files.
+        test_command: the configured command of the tests, besides those of the usual files.
         given: name and text of scripts that run in place of those of the repository: with a
             setup script, none of those runs.
     """
-    return _Collector(tree).collect(tests, given or {})
+    return _Collector(tree).collect(test_command, given or {})
 
 
 def _line_of_task(text: str, task: str) -> int:
@@ -225,13 +205,11 @@ class _Collector:
     def __init__(self, tree: CommittedTree) -> None:
         self._tree = tree
         self._found: dict[tuple[str | None, int | None], Script] = {}
-        self._packages = {"": _Package(tree, "package.json")}
+        self._package = _Package(tree.text("package.json"))
         self._makefile = _Makefile(tree)
         self._commands = 0
 
-    def collect(
-        self, tests: Iterable[TestCommand], given: Mapping[Role, tuple[str, str]]
-    ) -> list[Script]:
+    def collect(self, test_command: str, given: Mapping[Role, tuple[str, str]]) -> list[Script]:
         own: tuple[tuple[str, Role], ...] = ((SETUP, "setup"), (RESUME, "resume"))
         for path, role in own:
             if role in given:
@@ -240,13 +218,12 @@ class _Collector:
                 self._add(Script(name, role, text, "100755"))
             elif "setup" not in given:
                 self._file(path, role)
-        for one in tests:
-            self._add(Script(one.path, "test", one.text, first=one.line, one_line=True))
-        package = self._packages[""]
+        if test_command:
+            self._add(Script(CONFIG_FILE, "test", test_command, first=None, one_line=True))
         for name in _INSTALL_HOOKS:
-            self._package_script(package, name, "install")
+            self._package_script(name, "install")
         for name in _TEST_HOOKS:
-            self._package_script(package, name, "test")
+            self._package_script(name, "test")
         for name in _TEST_TARGETS:
             self._target(name, "test")
         for line, text in self._makefile.shells:
@@ -284,7 +261,7 @@ class _Collector:
         elif words[0] in _RUNNERS:
             for name in _run_names(words):
                 for hook in (f"pre{name}", name, f"post{name}"):
-                    self._package_script(self._packages[""], hook, role)
+                    self._package_script(hook, role)
         elif words[0] in ("make", "gmake") and "-C" not in words:
             for name in words[1:]:
                 self._target(name, role)
@@ -293,19 +270,14 @@ class _Collector:
         """
         Return the path of the script that a command runs, if it is in the commit.
         """
-        named = words[0]
-        if named in INTERPRETERS:
-            rest = [one for one in words[1:] if not one.startswith(("-", "+"))]
-            if "-c" in words or not rest:
-                return None
-            named = rest[0]
-        elif "/" not in named:
+        given = file_for_shell(words)
+        if not given and "/" not in words[0]:
             return None
         for above in ("", str(PurePosixPath(script.path or "").parent)):
-            path = path_from_top(above, named)
+            path = path_from_top(above, given or words[0])
             file = self._tree.files.get(path)
             if file is not None and path.rpartition(".")[2] not in ("py", "js", "rb", "pl", "ts"):
-                return path if self._is_shell(path, named=words[0] != named) else None
+                return path if self._is_shell(path, named=bool(given)) else None
         return None
 
     def _is_shell(self, path: str, *, named: bool) -> bool:
@@ -315,11 +287,11 @@ class _Collector:
         first = self._tree.text(path)[:200].partition("\n")[0]
         return named or path.endswith(".sh") or bool(re.match(r"#!.*\b(ba|da|z|k)?sh\b", first))
 
-    def _package_script(self, package: _Package, name: str, role: Role) -> None:
-        text = package.scripts.get(name)
+    def _package_script(self, name: str, role: Role) -> None:
+        text = self._package.scripts.get(name)
         if text:
-            line = json_line(package.text, "scripts", name)
-            self._add(Script(package.path, role, text, first=line, one_line=True))
+            line = json_line(self._package.text, "scripts", name)
+            self._add(Script("package.json", role, text, first=line, one_line=True))
 
     def _target(self, name: str, role: Role) -> None:
         for line, text in self._makefile.recipes(name):
@@ -342,20 +314,14 @@ class _Collector:
         Add the task `test` of tools for Python and PHP.
         """
         for path, parse, places in (
-            ("pyproject.toml", read_toml, _PYTHON_TASKS),
-            ("composer.json", json.loads, (("scripts",),)),
-            ("deno.json", json.loads, (("tasks",),)),
+            ("pyproject.toml", toml_of, _PYTHON_TASKS),
+            ("composer.json", json_of, (("scripts",),)),
+            ("deno.json", json_of, (("tasks",),)),
         ):
             text = self._tree.text(path)
-            try:
-                data: Any = parse(text) if text else {}
-            except (ValueError, RecursionError):
-                continue
+            data = parse(text)
             for keys in places:
-                found = data
-                for key in (*keys, "test"):
-                    found = found.get(key) if isinstance(found, dict) else None
-                for one in _task_texts(found):
+                for one in _task_texts(subtable(data, *keys).get("test")):
                     line = _line_of_task(text, one)
                     self._add(Script(path, "test", one, first=line, one_line=True))
 
@@ -401,38 +367,24 @@ def path_from_top(above: str, named: str) -> str:
     return "/".join(parts)
 
 
+def file_for_shell(words: list[str]) -> str:
+    """
+    Return the file of commands that a command gives to a shell; empty if it gives none.
+    """
+    if words[0] not in _INTERPRETERS or "-c" in words:
+        return ""
+    return next((one for one in words[1:] if not one.startswith(("-", "+"))), "")
+
+
 class _Package:
     """
     The scripts of a package.json.
     """
 
-    def __init__(self, tree: CommittedTree, path: str) -> None:
-        self.path = path
-        self.text = tree.text(path)
-        self.scripts: dict[str, str] = {}
-        try:
-            data = json.loads(self.text) if self.text else {}
-        except (ValueError, RecursionError):
-            data = {}
-        scripts = data.get("scripts") if isinstance(data, dict) else None
-        if isinstance(scripts, dict):
-            self.scripts = {
-                str(name): text for name, text in scripts.items() if isinstance(text, str)
-            }
-
-
-def json_line(text: str, *keys: str) -> int:
-    """
-    Return the line of a key in a JSON document, found below the keys before it; that of the last
-    key that is found otherwise.
-    """
-    at = 0
-    for key in keys:
-        found = re.compile(rf"{re.escape(json.dumps(key))}\s*:").search(text, at)
-        if found is None:
-            break
-        at = found.start()
-    return text.count("\n", 0, at) + 1
+    def __init__(self, text: str) -> None:
+        self.text = text
+        scripts = subtable(json_of(self.text), "scripts")
+        self.scripts = {name: text for name, text in scripts.items() if isinstance(text, str)}
 
 
 class _Makefile:

@@ -1,4 +1,4 @@
-"""Ranges of versions as npm, Composer, Cargo and Poetry write them.
+"""Ranges of versions as npm, Composer, Cargo, Poetry and Python write them.
 
 A selected version such as `20` or `3.12` stands for all versions that begin with it: which of them
 an image has is not known. So the question is whether a range accepts one of these.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-__all__ = ["Dialect", "accepts", "numbers_of"]
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-Dialect = Literal["npm", "composer"]
-"""They differ in `~1.2`: below 1.3 for npm, below 2 for Composer."""
+__all__ = ["Dialect", "accepts", "is_of_python", "numbers_of"]
+
+Dialect = Literal["npm", "composer", "python"]
+"""`~1.2` is below 1.3 for npm and below 2 for Composer; Python has the rules of PEP 440."""
 
 _Version = tuple[int, int, int]
 _Interval = tuple[_Version, _Version]
@@ -48,10 +50,36 @@ def accepts(wanted: str, selected: str, dialect: Dialect = "npm") -> bool:
     numbers = numbers_of(selected)
     if not numbers or len(wanted) > _LONGEST:
         return True
+    if dialect == "python":
+        return _python_accepts(wanted, numbers)
     mine = _all_with(numbers)
     alternatives = re.split(r"\s*\|\|?\s*", wanted.strip())
     found = [_alternative(one, dialect) for one in alternatives]
     return any(one is None or _overlaps(_meet(one), mine) for one in found)
+
+
+def is_of_python(wanted: str) -> bool:
+    """
+    Check whether a range is one of PEP 440.
+    """
+    if len(wanted) > _LONGEST:
+        return False
+    try:
+        SpecifierSet(wanted)
+    except InvalidSpecifier:
+        return False
+    return True
+
+
+def _python_accepts(wanted: str, numbers: tuple[int, ...]) -> bool:
+    selected = ".".join(map(str, numbers))
+    minor = f"{numbers[0]}.{numbers[1] if len(numbers) > 1 else 12}"
+    all_of_it = [selected] if len(numbers) > 2 else [f"{minor}.{patch}" for patch in range(40)]
+    try:
+        accepted = SpecifierSet(wanted)
+        return any(accepted.contains(one) for one in all_of_it)
+    except ValueError:  # Also of a number of too many digits.
+        return True
 
 
 def _alternative(text: str, dialect: Dialect) -> list[_Interval] | None:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..codex import CONFIG_FILE
 from ..errors import CodexWorkspaceError, ConfigError, unexpected
 from ..text.phrases import counted
 from ..text.printable import printable
@@ -76,20 +75,18 @@ def parts(*, reads_only: bool) -> list[Part]:
     Args:
         reads_only: leave out those that run the repository in a workspace.
     """
-    return [part for part, runs in _PARTS if not (runs and reads_only)]
+    return [_read] if reads_only else [_read, _run]
 
 
 def _read(config: Config, _: Output) -> Iterable[Finding]:
     from ..checks.rules.read import read_repository
-    from ..checks.scripts import TestCommand
 
-    tests = [TestCommand(config.test_command, CONFIG_FILE)] if config.test_command else []
     return read_repository(
         config.repo or Path(),
         config.rev,
         os.environ,
-        variables=config.env,
-        tests=tests,
+        variables=config.variables,
+        test_command=config.test_command,
         given=config.scripts.by_role,
     )
 
@@ -105,10 +102,6 @@ def _run(config: Config, output: Output) -> Iterable[Finding]:
     for line in outcome.lines():
         output.note(line)
     return outcome.findings
-
-
-_PARTS: tuple[tuple[Part, bool], ...] = ((_read, False), (_run, True))
-"""All parts, each with whether it runs the repository."""
 
 
 def register(commands: Commands) -> None:

@@ -37,9 +37,6 @@ Examples:
   codex-workspace init ../other --print
 """
 
-_NEXT = ("check", "run")
-"""The command that is offered next: the first of these that exists."""
-
 _MESSAGE = "Add the scripts of a Codex workspace"
 
 
@@ -128,12 +125,11 @@ def _offer(top: Path, written: Sequence[str]) -> int:
     """
     Name the next step, and on a terminal take it if the user says so.
     """
-    from .main import command_names, execute
+    from .main import execute
 
-    command = next(name for name in _NEXT if name in command_names())
     where = [] if top == Path.cwd() else [str(top)]
     add = shlex.join(["git", *(["-C", *where] if where else []), "add", *written])
-    run = shlex.join(["codex-workspace", command, *where])
+    run = shlex.join(["codex-workspace", "check", *where])
     show(f"next: read the files, then {add} && git commit, and {run}")
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
         return 0
@@ -144,7 +140,7 @@ def _offer(top: Path, written: Sequence[str]) -> int:
     if answer.strip().lower() not in ("y", "yes"):
         return 0
     _commit(top, written)
-    return execute([command, str(top)])[0]
+    return execute(["check", str(top)])[0]
 
 
 def _commit(top: Path, written: Sequence[str]) -> None:

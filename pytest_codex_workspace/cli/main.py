@@ -43,7 +43,7 @@ from .printing import print_event, print_requests, show, shown_on_stderr
 from .streams import OutputError, discard_output
 from .table import table
 
-__all__ = ["command_names", "command_parser", "execute", "flushed", "main"]
+__all__ = ["command_parser", "execute", "flushed", "main"]
 
 _GROUPS = {
     "Start a workspace": (run, shell, exec_),
@@ -143,13 +143,6 @@ def flushed(code: int) -> int:
     except OSError as error:
         return _output_failed(error)
     return code
-
-
-def command_names() -> list[str]:
-    """
-    Return the names of all commands.
-    """
-    return [_name(module) for modules in _GROUPS.values() for module in modules]
 
 
 def command_parser(word: str | None = None) -> CommandParser:

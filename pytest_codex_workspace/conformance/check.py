@@ -8,16 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..checks.clone import Clone
 from ..checks.finding import LEVELS, Finding
 from ..checks.rules.read import read_repository, sort_key
-from ..checks.scripts import TestCommand
 from ..checks.silence import silenced
 from ..codex import CONFIG_FILE
-from ..errors import ProjectionError
 from ..network.policy_reader import PolicyLike
 from ..options.config import Config
-from ..projection.committed_files import CommittedFiles
-from ..projection.git import git, inside
 from ..session import Session
 from ..setup.spec import WorkspaceSpec
 from ..text.phrases import counted, first_of
@@ -44,7 +41,6 @@ _AFTER_SETUP = (
     *("output-held", "server-lost", "process-lost", "setup-repeat", "setup-differs"),
     *("resume-fails", "service-fails", "tracked-changes", "untracked-files", *_IN_AGENT_PHASE),
 )
-_FILE_LIMIT = 1 << 20
 _SHOWN = 8
 
 
@@ -166,13 +162,12 @@ def check_everything(session: Session, environ: Mapping[str, str] = os.environ) 
         CodexWorkspaceError: the commit could not be read, or a workspace not be started.
     """
     config = session.config
-    tests = [TestCommand(config.test_command, CONFIG_FILE)] if config.test_command else []
     read = read_repository(
         config.repo or Path(),
         config.rev,
         environ,
-        variables=config.env,
-        tests=tests,
+        variables=config.variables,
+        test_command=config.test_command,
         given=config.scripts.by_role,
     )
     ran = check_repository(session, environ=environ)
@@ -256,20 +251,8 @@ def find_tests(
     """
     if configured:
         return ProjectTests(configured, CONFIG_FILE)
-    files = CommittedFiles.of(spec.snapshot.path, spec.snapshot.head, environ)
-    listed = git(
-        *inside(files.git_dir),
-        *("ls-tree", "-r", "-z", "--name-only", "--full-tree", files.commit),
-        env=files.env,
-    )
-
-    def read(name: str) -> str:
-        try:
-            return (files.read(name, limit=_FILE_LIMIT) or b"").decode("utf-8", "replace")
-        except ProjectionError:
-            return ""
-
-    return detect_tests(os.fsdecode(listed).split("\0"), read)
+    tree = Clone.of(spec.snapshot.path, spec.snapshot.head, environ).tree()
+    return detect_tests(tree.files, tree.text)
 
 
 def _use(who: str, use: NetworkUse) -> Iterator[str]:

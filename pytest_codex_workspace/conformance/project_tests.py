@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from ..checks.documents import json_of, subtable, toml_of
 from ..codex import SETUP
-from ..text.toml_tables import read_toml
 
 __all__ = ["ProjectTests", "detect_tests"]
 
@@ -103,7 +101,7 @@ def _pytest_source(names: set[str], read: Read) -> str:
     for name in ("pytest.ini", ".pytest.ini", "conftest.py"):
         if name in names:
             return name
-    tool = _table(_toml(read("pyproject.toml")) if "pyproject.toml" in names else {}, "tool")
+    tool = subtable(toml_of(read("pyproject.toml")) if "pyproject.toml" in names else {}, "tool")
     if "pytest" in tool:
         return "pyproject.toml"
     for name, section in (("setup.cfg", "[tool:pytest]"), ("tox.ini", "[pytest]")):
@@ -115,7 +113,7 @@ def _pytest_source(names: set[str], read: Read) -> str:
 def _node(names: set[str], read: Read) -> Iterator[ProjectTests]:
     if "package.json" not in names:
         return
-    script = _table(_json(read("package.json")), "scripts").get("test")
+    script = subtable(json_of(read("package.json")), "scripts").get("test")
     if not isinstance(script, str) or not script.strip() or _NO_TESTS in script:
         return
     managers = (
@@ -146,29 +144,9 @@ def _ruby(names: set[str]) -> Iterator[ProjectTests]:
 
 
 def _php(names: set[str], read: Read) -> Iterator[ProjectTests]:
-    if "composer.json" in names and "test" in _table(_json(read("composer.json")), "scripts"):
+    if "composer.json" in names and "test" in subtable(json_of(read("composer.json")), "scripts"):
         yield ProjectTests("composer test", "composer.json")
     for name in ("phpunit.xml", "phpunit.xml.dist"):
         if name in names:
             installed = "vendor/bin/phpunit"
             yield ProjectTests("phpunit", name, ((installed, installed),))
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _toml(text: str) -> dict[str, Any]:
-    try:
-        return read_toml(text)
-    except ValueError:
-        return {}
-
-
-def _table(values: dict[str, Any], name: str) -> dict[str, Any]:
-    found = values.get(name)
-    return found if isinstance(found, dict) else {}

@@ -31,9 +31,13 @@ def findings(config: Config, environ: Mapping[str, str]) -> list[Finding]:
     Raises:
         ProjectionError: it cannot be read.
     """
-    path = config.repo or Path()
     found = read_repository(
-        path, config.rev, environ, variables=config.env, given=config.scripts.by_role
+        config.repo or Path(),
+        config.rev,
+        environ,
+        variables=config.variables,
+        test_command=config.test_command,
+        given=config.scripts.by_role,
     )
     return [one for one in silenced(found, config.silence) if one.id not in _OWN]
 

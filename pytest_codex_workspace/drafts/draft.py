@@ -6,7 +6,19 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Draft", "Hint", "Install", "ServiceDraft", "Setting", "TestCommand", "in_folder"]
+__all__ = [
+    "UNLOCKED",
+    "Draft",
+    "Hint",
+    "Install",
+    "ServiceDraft",
+    "Setting",
+    "TestCommand",
+    "in_folder",
+]
+
+UNLOCKED = "no lock file: newer versions are installed when they are published"
+"""The note of an installation without a lock file."""
 
 
 @dataclass(frozen=True, slots=True)

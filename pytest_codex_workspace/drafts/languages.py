@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .draft import Draft, Install, TestCommand, in_folder
+from ..checks.documents import subtable
+from .draft import UNLOCKED, Draft, Install, TestCommand, in_folder
 from .tree import ProjectFiles
 
 __all__ = ["add_languages"]
@@ -38,20 +39,19 @@ _Commands = tuple[str, tuple[str, ...], str, str]
 """The file that is named as the source, what installs, what tests, and a note."""
 
 
-def _go(found: _Found) -> _Commands | None:
+def _go(found: _Found) -> _Commands:
     # What is vendored needs no download.
     lines = () if found.has_below("vendor") else ("go mod download",)
     return "go.mod", lines, "go test ./...", ""
 
 
-def _rust(found: _Found) -> _Commands | None:
+def _rust(found: _Found) -> _Commands:
     if found.has("Cargo.lock"):
         return "Cargo.lock", ("cargo fetch --locked",), "cargo test --locked", ""
-    note = "no lock file: newer versions are installed when they are published"
-    return "Cargo.toml", ("cargo fetch",), "cargo test", note
+    return "Cargo.toml", ("cargo fetch",), "cargo test", UNLOCKED
 
 
-def _ruby(found: _Found) -> _Commands | None:
+def _ruby(found: _Found) -> _Commands:
     if found.has("bin/rails"):
         test = "bin/rails test"
     elif found.has(".rspec") or found.has_below("spec"):
@@ -61,14 +61,12 @@ def _ruby(found: _Found) -> _Commands | None:
     get = "command -v bundle >/dev/null || gem install bundler"
     if found.has("Gemfile.lock"):
         return "Gemfile.lock", (get, "BUNDLE_FROZEN=true bundle install"), test, ""
-    note = "no lock file: newer versions are installed when they are published"
-    return "Gemfile", (get, "bundle install"), test, note
+    return "Gemfile", (get, "bundle install"), test, UNLOCKED
 
 
-def _php(found: _Found) -> _Commands | None:
-    scripts = found.tree.json(found.path("composer.json")).get("scripts")
+def _php(found: _Found) -> _Commands:
     test = ""
-    if isinstance(scripts, dict) and "test" in scripts:
+    if "test" in subtable(found.tree.json(found.path("composer.json")), "scripts"):
         test = "composer test"
     elif found.has("phpunit.xml", "phpunit.xml.dist"):
         test = "vendor/bin/phpunit"
@@ -76,18 +74,17 @@ def _php(found: _Found) -> _Commands | None:
     line = "COMPOSER_ALLOW_SUPERUSER=1 composer install --no-interaction --prefer-dist"
     if found.has("composer.lock"):
         return "composer.lock", (line,), test, ""
-    note = "no lock file: newer versions are installed when they are published"
-    return "composer.json", (line,), test, note
+    return "composer.json", (line,), test, UNLOCKED
 
 
-def _maven(found: _Found) -> _Commands | None:
+def _maven(found: _Found) -> _Commands:
     mvn = "bash ./mvnw" if found.has("mvnw") else "mvn"
     # Compiles, and gets what runs tests, too, although no test has such a name.
     line = f"{mvn} -B -ntp test -Dtest=NoSuchTest -Dsurefire.failIfNoSpecifiedTests=false"
     return "pom.xml", (line,), f"{mvn} -B -ntp test", ""
 
 
-def _gradle(found: _Found) -> _Commands | None:
+def _gradle(found: _Found) -> _Commands:
     source = next(name for name in _GRADLE if found.has(name))
     if found.has("gradlew"):
         gradle, note = "bash ./gradlew", ""
@@ -96,13 +93,13 @@ def _gradle(found: _Found) -> _Commands | None:
     return source, (f"{gradle} --no-daemon testClasses",), f"{gradle} --no-daemon test", note
 
 
-def _swift(_: _Found) -> _Commands | None:
+def _swift(_: _Found) -> _Commands:
     return "Package.swift", ("swift package resolve",), "swift test", ""
 
 
 _GRADLE = ("build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts")
 
-_LANGUAGES: Mapping[tuple[str, ...], Callable[[_Found], _Commands | None]] = {
+_LANGUAGES: Mapping[tuple[str, ...], Callable[[_Found], _Commands]] = {
     ("go.mod",): _go,
     ("Cargo.toml",): _rust,
     ("Gemfile",): _ruby,
@@ -128,9 +125,7 @@ def add_languages(tree: ProjectFiles, draft: Draft) -> None:
             if names[0] not in _OWN_ROOT and covered:
                 continue  # A module of the project further up.
             folders.append(folder)
-            found = commands_of(_Found(tree, folder))
-            if found is not None:
-                _add(draft, folder, *found)
+            _add(draft, folder, *commands_of(_Found(tree, folder)))
 
 
 def _add(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from .draft import Draft, Hint, Install, TestCommand, in_folder
+from ..checks.documents import subtable
+from .draft import UNLOCKED, Draft, Hint, Install, TestCommand, in_folder
 from .tree import ProjectFiles
 
 __all__ = ["add_node"]
@@ -81,21 +84,16 @@ def _add_project(tree: ProjectFiles, folder: str, draft: Draft) -> bool:
             lines = in_folder(folder, [browser])
             draft.hints.append(Hint(f"{prefix}package.json", text, lines))
             break
-    scripts = package.get("scripts")
-    test = scripts.get("test") if isinstance(scripts, dict) else None
+    test = subtable(package, "scripts").get("test")
     if isinstance(test, str) and _NO_TEST not in test:
         command = " && ".join(in_folder(folder, [f"CI=true {chosen.run} test"]))
         draft.tests.append(TestCommand(command, f"{prefix}package.json"))
     return has_workspaces
 
 
-def _dependencies(package: object) -> set[str]:
-    found: set[str] = set()
-    for kind in ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies"):
-        listed = package.get(kind) if hasattr(package, "get") else None
-        if isinstance(listed, dict):
-            found |= {str(name) for name in listed}
-    return found
+def _dependencies(package: Mapping[str, Any]) -> set[str]:
+    kinds = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+    return {name for kind in kinds for name in subtable(package, kind)}
 
 
 def _choose(tree: ProjectFiles, prefix: str, manager: str, lock: str, *, pinned: bool) -> _Chosen:
@@ -122,7 +120,7 @@ def _choose(tree: ProjectFiles, prefix: str, manager: str, lock: str, *, pinned:
         options = "--immutable" if berry else "--frozen-lockfile"
         install = "npm ci --no-audit --no-fund" if manager == "npm" else f"{run} install {options}"
     else:
-        note = "no lock file: newer versions are installed when they are published"
+        note = UNLOCKED
         install = {
             "npm": "npm install --no-package-lock --no-audit --no-fund",
             "pnpm": f"{run} install --no-lockfile",

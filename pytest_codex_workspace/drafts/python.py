@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from .draft import Draft, Install, Setting, TestCommand, in_folder
+from ..checks.documents import subtable
+from .draft import UNLOCKED, Draft, Install, Setting, TestCommand, in_folder
 from .tree import ProjectFiles
 
 __all__ = ["add_python"]
@@ -89,7 +90,7 @@ class _Project:
         above = ["/".join(parts[:depth]) for depth in range(len(parts))]
         for folder in above:
             prefix = f"{folder}/" if folder else ""
-            config = _table(tree.toml(f"{prefix}pyproject.toml"), "tool", "uv", "workspace")
+            config = subtable(tree.toml(f"{prefix}pyproject.toml"), "tool", "uv", "workspace")
             if config and f"{prefix}uv.lock" in tree:
                 return True
         return False
@@ -110,7 +111,7 @@ class _Project:
 
     def _uv(self) -> Install:
         words = ["uv sync --locked"]
-        if _table(self._toml, "tool", "uv", "workspace"):
+        if subtable(self._toml, "tool", "uv", "workspace"):
             words.append("--all-packages")
         words += [f"--extra {name}" for name in self._extras()]
         # uv installs the group dev by itself.
@@ -119,10 +120,10 @@ class _Project:
 
     def _poetry(self) -> Install:
         words = ["poetry install --no-interaction"]
-        names = [*self._extras(), *_chosen(_table(self._toml, "tool", "poetry", "extras"))]
+        names = [*self._extras(), *_chosen(subtable(self._toml, "tool", "poetry", "extras"))]
         words += [f"--extras {name}" for name in dict.fromkeys(names)]
-        groups = _table(self._toml, "tool", "poetry", "group")
-        optional = [name for name in _chosen(groups) if _table(groups, name).get("optional")]
+        groups = subtable(self._toml, "tool", "poetry", "group")
+        optional = [name for name in _chosen(groups) if subtable(groups, name).get("optional")]
         words += [f"--with {name}" for name in optional]
         return self._tool("poetry", " ".join(words))
 
@@ -143,7 +144,7 @@ class _Project:
                 lines.append(_NEW_PIP)
                 words += [f"--group {name}" for name in groups]
             if not files:
-                note = "no lock file: newer versions are installed when they are published"
+                note = UNLOCKED
         if not words:
             return None
         if self._uses_pytest() and not self._declares_pytest(files):
@@ -178,26 +179,26 @@ class _Project:
         return next(name for name in _PROJECTS if name in self._names)
 
     def _extras(self) -> list[str]:
-        declared = _table(self._toml, "project", "optional-dependencies")
+        declared = subtable(self._toml, "project", "optional-dependencies")
         if not declared and "[options.extras_require]" in self._text("setup.cfg"):
             section = self._text("setup.cfg").partition("[options.extras_require]")[2]
             declared = dict.fromkeys(re.findall(r"^(\w+) *=", section.partition("\n[")[0], re.M))
         return _chosen(declared)
 
     def _groups(self) -> list[str]:
-        return _chosen(_table(self._toml, "dependency-groups"))
+        return _chosen(subtable(self._toml, "dependency-groups"))
 
     def pretended_version(self) -> Setting | None:
         """
         Return the variable that replaces tags, if the version is computed from them.
         """
-        requires = _table(self._toml, "build-system").get("requires")
+        requires = subtable(self._toml, "build-system").get("requires")
         text = " ".join(map(str, requires)) if isinstance(requires, list) else ""
         text += "".join(re.findall(r"setuptools_scm|pbr", self._text("setup.py")))
         for name, variable in _VERSIONED.items():
             if not re.search(rf"(?<![\w-]){name}(?![\w-])", text):
                 continue
-            if name == "pdm-backend" and not _table(self._toml, "tool", "pdm", "version"):
+            if name == "pdm-backend" and not subtable(self._toml, "tool", "pdm", "version"):
                 continue
             if name == "versioningit":
                 return None  # Its variable has the name of the package, and another form.
@@ -237,7 +238,7 @@ class _Project:
         return f"{self._prefix}{folder}"
 
     def _uses_pytest(self) -> bool:
-        if _table(self._toml, "tool", "pytest") or "pytest.ini" in self._names:
+        if subtable(self._toml, "tool", "pytest") or "pytest.ini" in self._names:
             return True
         if any(
             re.search(r"^\[(tool:)?pytest\]", self._text(name), re.M)
@@ -258,12 +259,12 @@ class _Project:
     def _declares_pytest(self, files: list[str]) -> bool:
         texts = [self._text(name) for name in (*files, "Pipfile")]
         chosen = [
-            _table(self._toml, "project", "optional-dependencies").get(name)
+            subtable(self._toml, "project", "optional-dependencies").get(name)
             for name in self._extras()
         ]
-        chosen += [_table(self._toml, "dependency-groups").get(name) for name in self._groups()]
-        chosen += [_table(self._toml, "project").get("dependencies")]
-        chosen += [_table(self._toml, "tool", name) for name in ("poetry", "pdm", "uv")]
+        chosen += [subtable(self._toml, "dependency-groups").get(name) for name in self._groups()]
+        chosen += [subtable(self._toml, "project").get("dependencies")]
+        chosen += [subtable(self._toml, "tool", name) for name in ("poetry", "pdm", "uv")]
         texts += [re.sub(r"[\[\]'\"{}]", "\n", str(one)) for one in chosen if one]
         if "setup.cfg" in self._names:
             texts.append(self._text("setup.cfg").partition("[options")[2])
@@ -278,9 +279,3 @@ def _chosen(names: Mapping[str, Any]) -> list[str]:
     Return those of *names* that are for developers and tests.
     """
     return [name for name in names if name in _FOR_TESTS]
-
-
-def _table(values: Any, *keys: str) -> Mapping[str, Any]:
-    for key in keys:
-        values = values.get(key) if isinstance(values, Mapping) else None
-    return values if isinstance(values, Mapping) else {}

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 
 from ..codex import CONFIG_FILE, RESUME, SETUP
-from ..options.json_schema import schema
 from .draft import Draft, Hint, Install
 
 __all__ = ["render"]
@@ -99,15 +98,6 @@ def _config(draft: Draft) -> Iterator[str]:
     if draft.tests:
         command = " && ".join(one.command for one in draft.tests)
         sources = ", ".join(dict.fromkeys(one.source for one in draft.tests))
-        prefix = "" if _knows_tests() else "# "
-        yield f"{prefix}check:"
-        yield f"{prefix}  test: {json.dumps(command)}  # {sources}"
+        yield "check:"
+        yield f"  test: {json.dumps(command)}  # {sources}"
         yield ""
-
-
-def _knows_tests() -> bool:
-    """
-    Check whether the file may have the command of the tests.
-    """
-    check = schema()["properties"].get("check", {})
-    return "test" in check.get("properties", {})

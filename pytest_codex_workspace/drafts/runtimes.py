@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..codex import CONFIG_FILE, RUNTIMES
+from ..checks.documents import subtable
+from ..checks.version_ranges import Dialect, accepts, is_of_python, numbers_of
+from ..codex import CONFIG_FILE, KNOWN_RUNTIMES, RUNTIMES
 from .draft import Draft, Hint, Setting
 from .tree import ProjectFiles
 
 __all__ = ["add_runtimes"]
 
-_KNOWN = {
-    "python": ("3.10", "3.11", "3.12", "3.13", "3.14"),
-    "node": ("18", "20", "22", "24"),
-    "java": ("11", "17", "21", "25"),
-}
-"""Versions that Codex's image is known to have. Of other runtimes, only the default is known."""
+_CHOSEN = ("python", "node", "java")
+"""Runtimes whose versions are chosen. Of others, only the default is taken for known."""
 
 _TOOLS = {
     "python": "python",
@@ -31,9 +29,6 @@ _TOOLS = {
     "bun": "bun",
 }
 _NUMBER = re.compile(r"\D*?(\d+(?:\.\d+){0,2})")
-_CLAUSE = re.compile(
-    r"(~=|==|!=|>=|<=|>|<|\^|~)\s*(\d{1,9})(?:\.(\d{1,9}|\*))?(\.\w+)?(?:\.[\w*]+)*"
-)
 
 
 def add_runtimes(tree: ProjectFiles, draft: Draft) -> None:
@@ -49,7 +44,7 @@ def add_runtimes(tree: ProjectFiles, draft: Draft) -> None:
         short = _shortened(runtime, version)
         if short == _shortened(runtime, default):
             continue
-        known = _KNOWN.get(runtime, ())
+        known = _known(runtime)
         if short in known:
             draft.runtimes.append(Setting(runtime, short, source))
             continue
@@ -72,8 +67,7 @@ def _asked(tree: ProjectFiles) -> Iterator[tuple[str, str, str]]:
         if tool in _TOOLS and (found := _NUMBER.match(version)):
             yield _TOOLS[tool], found[1], ".tool-versions"
     for name in ("mise.toml", ".mise.toml"):
-        tools = tree.toml(name).get("tools")
-        for tool, version in tools.items() if isinstance(tools, dict) else ():
+        for tool, version in subtable(tree.toml(name), "tools").items():
             if tool in _TOOLS and (found := _NUMBER.match(str(version))):
                 yield _TOOLS[tool], found[1], name
     for name, runtime in (
@@ -91,22 +85,18 @@ def _asked(tree: ProjectFiles) -> Iterator[tuple[str, str, str]]:
 
 
 def _of_projects(tree: ProjectFiles) -> Iterator[tuple[str, str, str]]:
-    toolchain = tree.toml("rust-toolchain.toml").get("toolchain")
-    channel = toolchain.get("channel") if isinstance(toolchain, dict) else None
+    channel = subtable(tree.toml("rust-toolchain.toml"), "toolchain").get("channel")
     if isinstance(channel, str) and re.fullmatch(r"\d+\.\d+(\.\d+)?", channel):
         yield "rust", channel, "rust-toolchain.toml"
-    for key, name in (("java", ".sdkmanrc"),):
-        if found := re.search(rf"^{key}=(\d+)", tree.text(name), re.M):
-            yield key, found[1], name
+    if found := re.search(r"^java=(\d+)", tree.text(".sdkmanrc"), re.M):
+        yield "java", found[1], ".sdkmanrc"
     package = tree.json("package.json")
-    volta, engines = package.get("volta"), package.get("engines")
-    node = volta.get("node") if isinstance(volta, dict) else None
-    if node is None and isinstance(engines, dict):
-        node = engines.get("node")
+    node = subtable(package, "volta").get("node")
+    if node is None:
+        node = subtable(package, "engines").get("node")
     if isinstance(node, str) and (version := _satisfying("node", node)):
         yield "node", version, "package.json"
-    project = tree.toml("pyproject.toml").get("project")
-    wanted = project.get("requires-python") if isinstance(project, dict) else None
+    wanted = subtable(tree.toml("pyproject.toml"), "project").get("requires-python")
     if isinstance(wanted, str) and (version := _satisfying("python", wanted)):
         yield "python", version, "pyproject.toml"
     if found := re.search(r"^ruby ['\"](\d[\d.]*)['\"]", tree.text("Gemfile"), re.M):
@@ -119,48 +109,16 @@ def _satisfying(runtime: str, wanted: str) -> str:
     empty if none is known to do.
     """
     default = _shortened(runtime, RUNTIMES[runtime.upper()])
-    for version in (default, *reversed(_KNOWN[runtime])):
-        if any(_satisfies(version, part) for part in wanted.split("||")):
-            return version
-    return ""
+    dialect: Dialect = "python" if runtime == "python" and is_of_python(wanted) else "npm"
+    versions = (default, *reversed(_known(runtime)))
+    return next((one for one in versions if accepts(wanted, one, dialect)), "")
 
 
-def _satisfies(version: str, wanted: str) -> bool:
+def _known(runtime: str) -> list[str]:
     """
-    Check a version of one or two numbers against the clauses of Python or npm.
+    Return the versions that are known, the oldest first.
     """
-    mine = [int(part) for part in version.split(".")]
-    text = wanted.strip()
-    plain = re.fullmatch(r"v?(\d+)(?:\.(\d+|x|\*))?(?:\.[\dx*]+)?", text)
-    if plain:
-        text = f"=={plain[1]}.{plain[2] or '*'}"
-    clauses = _CLAUSE.findall(text)
-    if not clauses:
-        return text in ("", "*")
-    return all(_holds(mine, *clause) for clause in clauses)
-
-
-def _holds(mine: list[int], operator: str, major: str, minor: str, patch: str) -> bool:
-    theirs = [int(major), *([int(minor)] if minor.isdecimal() else [])]
-    # A version stands for its newest patch: 20 satisfies >=20.3, and 3.12 satisfies >3.12.1.
-    length = min(len(mine), len(theirs))
-    left, right = mine[:length], theirs[:length]
-    if operator == "==":
-        return left == right
-    if operator == "!=":
-        return left != right or bool(patch) or len(theirs) > len(mine)
-    if operator == ">=":
-        return left >= right
-    if operator == "<=":
-        return left <= right
-    if operator == ">":
-        return left > right or (left == right and (bool(patch) or len(theirs) > len(mine)))
-    if operator == "<":
-        return left < right
-    if operator == "^":
-        return left[0] == right[0] and left >= right
-    # ~= 3.10 allows 3.11, ~ 3.10 does not; of one number, both mean the same major version.
-    return left >= right and left[0] == right[0] if operator == "~=" else left == right
+    return sorted(KNOWN_RUNTIMES[runtime.upper()], key=numbers_of) if runtime in _CHOSEN else []
 
 
 def _shortened(runtime: str, version: str) -> str:

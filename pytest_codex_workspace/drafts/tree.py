@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -10,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..checks.documents import json_of, toml_of
 from ..errors import ProjectionError
 from ..projection.git import git, reading_environment, run_git
-from ..text.toml_tables import read_toml
 
 __all__ = ["ProjectFiles", "find_top", "work_tree"]
 
@@ -69,20 +68,13 @@ class ProjectFiles:
         """
         Return the object in a JSON file; empty if there is none.
         """
-        try:
-            found = json.loads(self.text(path))
-        except (ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return json_of(self.text(path))
 
     def toml(self, path: str) -> Mapping[str, Any]:
         """
         Return the table in a TOML file; empty if there is none.
         """
-        try:
-            return read_toml(self.text(path))
-        except ValueError:
-            return {}
+        return toml_of(self.text(path))
 
     def folders_with(self, *names: str) -> list[str]:
         """

@@ -17,7 +17,7 @@ from ..text.option_names import spell_option
 from ..text.phrases import did_you_mean
 from ..text.units import parse_duration, parse_size
 from ..unpatched import clock
-from .profiles import ProfileName
+from .profiles import ProfileName, profile_named, runtime_variables
 from .script_text import STANDARD_INPUT, GivenScripts, ScriptText, read_script
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, Methods, PushWhen, RepoConfigMode
 
@@ -89,6 +89,13 @@ class Config:
     services: tuple[ServiceSpec, ...] = ()
     notes: tuple[str, ...] = ()
     started: float = field(default_factory=clock.wall_time)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """
+        The variables of a workspace that the profile and the user have set.
+        """
+        return {**runtime_variables(profile_named(self.profile)), **self.env}
 
     @property
     def scripts(self) -> GivenScripts:

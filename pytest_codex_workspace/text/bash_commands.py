@@ -7,7 +7,6 @@ loops and functions are not: their commands count in the order of the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -93,15 +92,6 @@ class Pipeline:
     commands: list[ShellCommand]
     kind: str = ""
     ends: str = ""
-
-    def all(self) -> Iterator[Pipeline]:
-        """
-        Yield this pipeline and those in it, in the order of the text.
-        """
-        yield self
-        for command in self.commands:
-            for one in command.nested:
-                yield from one.all()
 
 
 def parse_script(text: str) -> list[Pipeline]:
@@ -319,6 +309,7 @@ class _Scanner:
         """
         Read an operator and its word. Return whether pipelines are substituted in the word.
         """
+        descriptor, self._descriptor = self._descriptor, ""
         here = re.compile(r"<<(?!<)(-?)[ \t]*").match(self._text, self._at)
         if here is not None:
             self._step(len(here[0]))
@@ -331,8 +322,7 @@ class _Scanner:
             if self._next_is("<(") or self._next_is(">("):
                 break
             self._step()
-        operator = self._descriptor + self._text[start : self._at]
-        self._descriptor = ""
+        operator = descriptor + self._text[start : self._at]
         while self._at < len(self._text) and self._text[self._at] in _BLANK:
             self._step()
         word, nested = self._word(depth)

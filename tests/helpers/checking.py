@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from pytest_codex_workspace.checks.finding import Finding
 from pytest_codex_workspace.checks.repository import CheckedRepository
 from pytest_codex_workspace.checks.rules.read import apply_rules, arranged
-from pytest_codex_workspace.checks.scripts import TestCommand
 from pytest_codex_workspace.codex import SETUP
 
 from ..fakes.trees import memory_tree
@@ -19,12 +18,12 @@ def findings_in(
     files: Mapping[str, str | bytes],
     *,
     variables: Mapping[str, str] | None = None,
-    tests: Iterable[TestCommand] = (),
+    test_command: str = "",
 ) -> list[Finding]:
     """
     Return the findings in *files*.
     """
-    repo = CheckedRepository(memory_tree(files), variables=variables, tests=tests)
+    repo = CheckedRepository(memory_tree(files), variables=variables, test_command=test_command)
     return arranged(apply_rules(repo))
 
 
@@ -32,12 +31,12 @@ def found_in(
     files: Mapping[str, str | bytes],
     *,
     variables: Mapping[str, str] | None = None,
-    tests: Iterable[TestCommand] = (),
+    test_command: str = "",
 ) -> list[str]:
     """
     Return level, id and place of each finding in *files*.
     """
-    every = findings_in(files, variables=variables, tests=tests)
+    every = findings_in(files, variables=variables, test_command=test_command)
     return [f"{one.level} {one.id} {one.where}".rstrip() for one in every]
 
 

@@ -110,7 +110,6 @@ UNTESTED = {
 """Modules without a test of their name, each with the reason."""
 
 SHARED_NAMES = {
-    "TestCommand": "one that is configured, and one that a draft suggests",
     "Failure": "programs of one file each, which share nothing",
     "Found": "a command of a script, a value of a secret: each is what its module finds",
     "certificates": "a check of the doctor has the name of what it looks at",

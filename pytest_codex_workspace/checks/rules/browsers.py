@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from ..documents import line_with, subtable, toml_of
 from ..finding import Finding, Level
-from ..manifests import line_with, node_dependencies, python_dependencies, subtable, toml_of
+from ..manifests import node_dependencies, python_dependencies
 from ..repository import CheckedRepository
+from ..tree import CommittedTree
 
 __all__ = ["browser_libraries", "containers_of_tests", "trust_stores"]
 
@@ -50,12 +52,16 @@ _INSTALLS = (
 )
 
 
+_Library = tuple[str, str, int | None]
+"""Its name, the manifest that names it, and the line there."""
+
+
 def browser_libraries(repo: CheckedRepository) -> Iterator[Finding]:
     """
     Find libraries that drive a browser. The image has none.
     """
     installed = repo.prepares(_INSTALLS)
-    for name, path, line in _drivers(repo):
+    for name, path, line in _first_of_each(_drivers(repo)):
         if installed:
             yield Finding.of(
                 "browser",
@@ -81,22 +87,35 @@ def browser_libraries(repo: CheckedRepository) -> Iterator[Finding]:
             )
 
 
-def _drivers(repo: CheckedRepository) -> Iterator[tuple[str, str, int | None]]:
+def _drivers(repo: CheckedRepository) -> Iterator[_Library]:
     tree = repo.tree
-    # One for each manifest: a test runner and its driver are one thing.
-    seen: set[str] = set()
     for one in node_dependencies(tree):
-        if one.name in _NODE and one.path not in seen:
-            seen.add(one.path)
+        if one.name in _NODE:
             yield one.name, one.path, one.line
     for one in python_dependencies(tree):
-        if one.name in _PYTHON and one.path not in seen:
-            seen.add(one.path)
+        if one.name in _PYTHON:
             yield one.name, one.path, one.line
-    for path, text in tree.texts(tree.named(*_OTHERS)):
-        pattern = re.compile(_OTHERS[path.rpartition("/")[2]], re.MULTILINE)
+    yield from _matching(tree, _OTHERS)
+
+
+def _matching(tree: CommittedTree, patterns: Mapping[str, str]) -> Iterator[_Library]:
+    """
+    Yield what is found first in each manifest by the pattern for its name.
+    """
+    for path, text in tree.texts(tree.named(*patterns)):
+        pattern = re.compile(patterns[path.rpartition("/")[2]], re.MULTILINE)
         if found := pattern.search(text):
             yield found[1], path, text.count("\n", 0, found.start(1)) + 1
+
+
+def _first_of_each(libraries: Iterable[_Library]) -> Iterable[_Library]:
+    """
+    Return one library of each manifest: a test runner and its driver are one thing.
+    """
+    first: dict[str, _Library] = {}
+    for one in libraries:
+        first.setdefault(one[1], one)
+    return first.values()
 
 
 _CONTAINERS: Mapping[str, str] = {
@@ -118,7 +137,7 @@ def containers_of_tests(repo: CheckedRepository) -> Iterator[Finding]:
     Find libraries and files that need Docker: testcontainers, Compose, and hooks in images.
     """
     tree = repo.tree
-    libraries = [
+    libraries: list[_Library] = [
         (one.name, one.path, one.line)
         for one in node_dependencies(tree)
         if one.name in ("testcontainers", "dockerode") or one.name.startswith("@testcontainers/")
@@ -129,18 +148,12 @@ def containers_of_tests(repo: CheckedRepository) -> Iterator[Finding]:
         if one.name
         in ("testcontainers", "pytest-docker", "pytest-docker-compose", "docker-services")
     ]
-    for path, text in tree.texts(tree.named(*_CONTAINERS)):
-        pattern = re.compile(_CONTAINERS[path.rpartition("/")[2]], re.MULTILINE)
-        if found := pattern.search(text):
-            libraries.append((found[1], path, text.count("\n", 0, found.start(1)) + 1))
+    libraries += _matching(tree, _CONTAINERS)
     for path, text in tree.texts([*tree.suffixed(".csproj", ".fsproj")]):
         if line := line_with(text, r"Include=\"(Testcontainers|DotNet\.Testcontainers)[\w.]*\""):
             libraries.append(("Testcontainers", path, line))
-    seen: set[str] = set()
-    for name, path, line in libraries:
-        if path not in seen:
-            seen.add(path)
-            yield _needs_docker(f"{name} starts containers", path, line, "warning")
+    for name, path, line in _first_of_each(libraries):
+        yield _needs_docker(f"{name} starts containers", path, line, "warning")
     for path, text in tree.texts(tree.named(".pre-commit-config.yaml")):
         if line := line_with(text, r"^[ \t]*(-\s+)?language:\s*docker(_image)?\b"):
             yield _needs_docker("a hook of pre-commit runs in a container", path, line, "warning")

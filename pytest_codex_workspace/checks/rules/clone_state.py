@@ -20,7 +20,7 @@ from ...text.urls import without_credentials
 from ..clone import Clone
 from ..finding import Finding, Level
 from ..repository import CheckedRepository
-from ..scripts import INTERPRETERS, path_from_top
+from ..scripts import file_for_shell, path_from_top
 
 __all__ = [
     "clone_history",
@@ -260,11 +260,12 @@ def _needed_file(words: list[str]) -> str:
     """
     Return the file that a command runs or reads; empty if it is not known.
     """
-    if words[:1] and words[0] in INTERPRETERS:
-        rest = [one for one in words[1:] if not one.startswith(("-", "+"))]
-        return rest[0] if rest and "-c" not in words else ""
-    if words[:1] and words[0].startswith("./"):
+    if not words:
+        return ""
+    if words[0].startswith("./"):
         return words[0]
+    if given := file_for_shell(words):
+        return given
     for at, word in enumerate(words[:-1]):
         if word in ("-r", "--requirement", "--env-file") and words[0].endswith(
             ("pip", "pip3", "uv")

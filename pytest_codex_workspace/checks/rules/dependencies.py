@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from ..documents import json_line, json_of, line_with, subtable, without_comment
 from ..finding import Finding
-from ..manifests import json_of, line_with, node_dependencies, python_dependencies, subtable
+from ..manifests import node_dependencies, python_dependencies
 from ..repository import CheckedRepository
-from ..scripts import json_line
 
 __all__ = ["old_httpx", "ssh_dependencies"]
 
@@ -59,7 +59,7 @@ _PRIVATE_MODULE = re.compile(
     r"[ \t]*(?:require[ \t]+)?([\w-]+(?:\.[\w-]+)*\.(?:internal|corp|local|lan|intranet))/\S+ v"
 )
 _FETCH = frozenset(
-    {"git", "pip", "pip3", "uv", "npm", "cargo", "poetry", "yarn", "pnpm", "rsync", "go", "bundle"}
+    {"git", "pip", "pip3", "uv", "npm", "cargo", "poetry", "yarn", "pnpm", "rsync", "go"}
 )
 
 
@@ -119,19 +119,7 @@ def _of_commands(repo: CheckedRepository) -> Iterator[Finding]:
         elif found.command.name in ("ssh", "scp", "sftp", "ssh-keyscan") and not found.tolerated:
             if "-V" not in words:
                 yield _over_ssh(f"`{words[0]}`", script.path, found.line)
-        elif words[:1] in (
-            ["git"],
-            ["pip"],
-            ["pip3"],
-            ["uv"],
-            ["npm"],
-            ["cargo"],
-            ["poetry"],
-            ["yarn"],
-            ["pnpm"],
-            ["rsync"],
-            ["go"],
-        ):
+        elif words and words[0] in _FETCH:
             address = next((one for one in words[1:] if _SSH.search(one)), "")
             if address and "insteadOf" not in " ".join(words) and "remote" not in words:
                 yield _over_ssh(address, script.path, found.line)
@@ -179,8 +167,7 @@ def _code(line: str, path: str) -> str:
     if path.endswith((".json", ".lock")):
         return line
     mark = next((one for end, one in _COMMENTS.items() if path.endswith(end)), "#")
-    at = re.search(rf"(^|\s){re.escape(mark)}", line)
-    return line[: at.start()] if at else line
+    return without_comment(line, mark)
 
 
 _LONGEST = 1000

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from urllib.parse import urlsplit
 
 from ...network.presets import preset_hosts
 from ...network.rules.hosts import literal_address
+from ..documents import json_line, json_of, without_comment
 from ..finding import Finding, Level
-from ..manifests import json_of, node_dependencies, without_comment
+from ..manifests import node_dependencies
 from ..repository import CheckedRepository
-from ..scripts import json_line
 
 __all__ = ["outside_presets", "without_resume", "yarn_by_corepack"]
 
@@ -145,12 +146,16 @@ def _outside(url: str) -> str:
         return ""
     if not host or "." not in host or literal_address(host) is not None:
         return ""
-    for preset in _PRESETS:
-        for pattern in preset_hosts(preset, {}):
-            suffix = pattern.removeprefix("*")
-            if host == pattern or (pattern.startswith("*.") and host.endswith(suffix)):
-                return ""
+    for pattern in _preset_patterns():
+        suffix = pattern.removeprefix("*")
+        if host == pattern or (pattern.startswith("*.") and host.endswith(suffix)):
+            return ""
     return host
+
+
+@cache
+def _preset_patterns() -> tuple[str, ...]:
+    return tuple(one for preset in _PRESETS for one in preset_hosts(preset, {}))
 
 
 def yarn_by_corepack(repo: CheckedRepository) -> Iterator[Finding]:

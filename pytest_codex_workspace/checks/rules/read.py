@@ -11,7 +11,7 @@ from ...text.phrases import counted, first_of, was
 from ..clone import Clone
 from ..finding import LEVELS, Finding
 from ..repository import CheckedRepository
-from ..scripts import Role, TestCommand
+from ..scripts import Role
 from . import (
     browsers,
     clone_state,
@@ -82,7 +82,7 @@ def read_repository(
     environ: Mapping[str, str],
     *,
     variables: Mapping[str, str] | None = None,
-    tests: Iterable[TestCommand] = (),
+    test_command: str = "",
     given: Mapping[Role, tuple[str, str]] | None = None,
 ) -> list[Finding]:
     """
@@ -92,15 +92,17 @@ def read_repository(
         path: a directory in the repository.
         rev: the commit.
         environ: environment for git.
-        variables: the variables of workspaces that the user has set.
-        tests: the configured commands of tests.
+        variables: the variables of workspaces that the profile and the user have set.
+        test_command: the configured command of the tests.
         given: name and text of scripts that run in place of those of the repository.
 
     Raises:
         ProjectionError: there is no such repository or commit, or git failed.
     """
     clone = Clone.of(path, rev, environ)
-    repo = CheckedRepository(clone.tree(), variables=variables, tests=tests, given=given)
+    repo = CheckedRepository(
+        clone.tree(), variables=variables, test_command=test_command, given=given
+    )
     found = [one for rule in CLONE_RULES for one in rule(clone, repo)]
     return arranged([*found, *apply_rules(repo)])
 

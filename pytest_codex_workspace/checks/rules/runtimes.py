@@ -5,33 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
+from ...codex import KNOWN_RUNTIMES
+from ..documents import (
+    json_line,
+    json_of,
+    line_of_text,
+    line_with,
+    subtable,
+    toml_of,
+    without_comment,
+)
 from ..finding import Finding, Level
-from ..manifests import json_of, line_of_text, line_with, subtable, toml_of, without_comment
 from ..repository import CheckedRepository
-from ..scripts import json_line
-from ..version_ranges import Dialect, accepts, numbers_of
+from ..version_ranges import Dialect, accepts, is_of_python, numbers_of
 
 __all__ = ["missing_runtimes", "runtime_versions"]
-
-_KNOWN = {
-    "PYTHON": ("3.12", "3.13", "3.11", "3.10", "3.14"),
-    "NODE": ("20", "22", "18", "24"),
-    "RUST": ("1.89.0", "1.88.0", "1.87.0", "1.86.0", "1.85.1", "1.84.1", "1.83.0"),
-    "GO": ("1.24.3", "1.23.8", "1.22.12", "1.25.1"),
-    "SWIFT": ("6.1", "5.10", "6.2"),
-    "RUBY": ("3.4.4", "3.3.8", "3.2.3"),
-    "PHP": ("8.4", "8.3", "8.2", "8.5"),
-    "BUN": ("1.2.14",),
-    "JAVA": ("21", "17", "11", "25"),
-}
-"""Versions that Codex's image was seen with, the default first. Newer images have more."""
-
-_LONGEST = 1000
-"""Characters of a requirement. Longer ones are nobody's, and would take long."""
 
 _NAMES = {"NODE": "Node", "PHP": "PHP"}
 _LTS = {"hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24", "gallium": "16"}
@@ -46,6 +36,9 @@ _TOOLS = {
 """The names of runtimes in .tool-versions and mise.toml."""
 
 
+_Kind = Literal["prefix", "at-least", "never"] | Dialect
+
+
 @dataclass(frozen=True, slots=True)
 class _Wish:
     """
@@ -57,8 +50,7 @@ class _Wish:
         path, line: where.
         level: how bad it is if it does not fit.
         effect: what happens then.
-        kind: how it is compared: `prefix`, `at-least`, `never`, or the writer of a range: `npm`,
-            `composer`, `python`.
+        kind: how it is compared, or the dialect of a range.
     """
 
     runtime: str
@@ -67,7 +59,7 @@ class _Wish:
     line: int | None
     level: Level
     effect: str
-    kind: str = "prefix"
+    kind: _Kind = "prefix"
 
     def fits(self, version: str) -> bool:
         """
@@ -83,10 +75,7 @@ class _Wish:
             mine, its = numbers_of(self.wanted), numbers_of(version)
             shared = min(len(mine), len(its))
             return mine[:shared] <= its[:shared]
-        if self.kind == "python":
-            return _python_accepts(self.wanted, version)
-        dialect: Dialect = "composer" if self.kind == "composer" else "npm"
-        return accepts(self.wanted, version, dialect)
+        return accepts(self.wanted, version, self.kind)
 
 
 def runtime_versions(repo: CheckedRepository) -> Iterator[Finding]:
@@ -101,8 +90,7 @@ def runtime_versions(repo: CheckedRepository) -> Iterator[Finding]:
             continue
         name = _NAMES.get(wish.runtime, wish.runtime.capitalize())
         variable = f"CODEX_ENV_{wish.runtime}_VERSION"
-        known = next((one for one in _KNOWN[wish.runtime] if wish.fits(one)), "")
-        own = wish.wanted if wish.kind == "prefix" else ""
+        known = next((one for one in KNOWN_RUNTIMES[wish.runtime] if wish.fits(one)), "")
         yield Finding.of(
             "runtime-version",
             f"{wish.path} asks for {name} {wish.wanted}, and {name} {selected} is selected",
@@ -110,8 +98,8 @@ def runtime_versions(repo: CheckedRepository) -> Iterator[Finding]:
             f"Set {variable}={known} (`runtimes: {{{wish.runtime.lower()}: '{known}'}}` in "
             ".codex-workspace.yaml, and in Codex's environment)."
             if known
-            else f"Codex's image was not seen with {name} {own or wish.wanted}: install it in the "
-            f"setup script, or accept one of {', '.join(_KNOWN[wish.runtime])}.",
+            else f"Codex's image was not seen with {name} {wish.wanted}: install it in the "
+            f"setup script, or accept one of {', '.join(KNOWN_RUNTIMES[wish.runtime])}.",
             path=wish.path,
             line=wish.line,
             level=wish.level,
@@ -249,7 +237,7 @@ def _python(repo: CheckedRepository) -> Iterator[_Wish]:
     wanted = subtable(data, "tool", "poetry", "dependencies").get("python")
     if isinstance(wanted, str):
         line = line_with(text, r"^[ \t]*python\s*=") or 1
-        kind = "python" if _is_pep_440(wanted) else "npm"
+        kind: _Kind = "python" if is_of_python(wanted) else "npm"
         yield _Wish("PYTHON", wanted, "pyproject.toml", line, "error", refused, kind)
     for path in ("setup.cfg", "setup.py"):
         text = _top(repo, path)
@@ -263,27 +251,6 @@ def _python(repo: CheckedRepository) -> Iterator[_Wish]:
         if isinstance(wanted := required.get(name), str):
             effect = "Pipenv looks for this version, and ends with an error without it."
             yield _Wish("PYTHON", wanted, "Pipfile", line_of_text(text, name), "error", effect)
-
-
-def _is_pep_440(wanted: str) -> bool:
-    try:
-        SpecifierSet(wanted)
-    except InvalidSpecifier:
-        return False
-    return True
-
-
-def _python_accepts(wanted: str, selected: str) -> bool:
-    numbers = numbers_of(selected)
-    if len(wanted) > _LONGEST or not numbers:
-        return True
-    minor = f"{numbers[0]}.{numbers[1] if len(numbers) > 1 else 12}"
-    all_of_it = [selected] if len(numbers) > 2 else [f"{minor}.{patch}" for patch in range(40)]
-    try:
-        accepted = SpecifierSet(wanted)
-        return any(accepted.contains(one) for one in all_of_it)
-    except ValueError:  # Also of a number of too many digits.
-        return True
 
 
 def _rust_and_go(repo: CheckedRepository) -> Iterator[_Wish]:
@@ -344,7 +311,7 @@ def _ruby_and_php(repo: CheckedRepository) -> Iterator[_Wish]:
         exact = not re.match(r"[<>~=]", found[1])
         effect = "bundler refuses to run: `Your Ruby version is ..., but your Gemfile specified`."
         wanted = found[1] if exact else _pessimistic(found[1])
-        kind = "prefix" if exact else "npm"
+        kind: _Kind = "prefix" if exact else "npm"
         yield _Wish("RUBY", wanted, "Gemfile", number, "error", effect, kind)
     text = _top(repo, "composer.json")
     wanted = subtable(json_of(text), "require").get("php")
@@ -385,7 +352,7 @@ def _java(repo: CheckedRepository) -> Iterator[_Wish]:
         )
         if found:
             number = text.count("\n", 0, found.start(1)) + 1
-            kind = "at-least" if "VERSION_" in found[0] else "prefix"
+            kind: _Kind = "at-least" if "VERSION_" in found[0] else "prefix"
             toolchain = (
                 "Gradle looks for this JDK, and downloads it if it may."
                 if kind == "prefix"

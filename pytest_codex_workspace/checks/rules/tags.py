@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from packaging.utils import canonicalize_name
+
+from ..documents import json_line, json_of, line_of_text, line_with, subtable, texts_of, toml_of
 from ..finding import Finding, Level
-from ..manifests import json_of, line_of_text, line_with, subtable, texts_of, toml_of
 from ..repository import CheckedRepository
-from ..scripts import Found, json_line
+from ..scripts import Found
 from .git_commands import git_words
 
 __all__ = ["versions_from_tags"]
@@ -198,10 +200,8 @@ def _of_python(repo: CheckedRepository) -> Iterator[_Use]:
     for path, text in tree.texts(tree.named("pyproject.toml")):
         data = toml_of(text)
         build = subtable(data, "build-system")
-        names = {
-            re.sub(
-                r"[-_.]+", "-", re.split(r"[\s<>=~!;\[@(]", one.strip(), maxsplit=1)[0]
-            ).lower(): one
+        names: dict[str, str] = {
+            canonicalize_name(re.split(r"[\s<>=~!;\[@(]", one.strip(), maxsplit=1)[0]): one
             for one in texts_of(build.get("requires"))
         }
         found: dict[str, tuple[_Tool, int | None]] = {}

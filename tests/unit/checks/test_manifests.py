@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from pytest_codex_workspace.checks.manifests import (
-    json_of,
-    line_with,
-    node_dependencies,
-    python_dependencies,
-    toml_of,
-    without_comment,
-)
+from pytest_codex_workspace.checks.manifests import node_dependencies, python_dependencies
 
 from ...fakes.trees import memory_tree
 
@@ -61,23 +52,3 @@ def test_dependencies_of_node():
         ("b", "2", "package.json", 3),
         ("c", "3", "packages/x/package.json", 1),
     ] == listed(node_dependencies, files)
-
-
-@pytest.mark.parametrize("text", ["", "[", "]", "[[", "a = ", "\0", "[" * 100_000])
-def test_what_is_no_document_is_empty(text):
-    """
-    A repository writes what it wants.
-    """
-    assert {} == toml_of(text)
-    assert {} == json_of(text)
-
-
-def test_lines_and_comments():
-    """
-    White space in front of a match is not the line that is meant.
-    """
-    assert 3 == line_with("a\n\n  b\n", r"^\s*b")
-    assert line_with("a", "b") is None
-    assert "a" == without_comment("a # b")
-    assert "a#b" == without_comment("a#b")
-    assert "" == without_comment("# b")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_codex_workspace.checks.scripts import collect_scripts, json_line
+from pytest_codex_workspace.checks.scripts import collect_scripts
 from pytest_codex_workspace.codex import RESUME, SETUP
 
 from ...fakes.trees import memory_tree
@@ -107,13 +107,3 @@ def test_invalid_manifests():
     """
     for text in ("{", "[]", '{"scripts": []}', '{"scripts": {"test": 1}}', "[" * 100_000):
         assert [] == collected({"package.json": text})
-
-
-def test_lines_of_json():
-    """
-    A key is looked for below those before it.
-    """
-    text = '{"test": 1,\n"scripts": {\n"test": "x"}}'
-
-    assert 3 == json_line(text, "scripts", "test")
-    assert 2 == json_line(text, "scripts", "missing")

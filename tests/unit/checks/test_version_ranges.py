@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_codex_workspace.checks.version_ranges import accepts, numbers_of
+from pytest_codex_workspace.checks.version_ranges import accepts, is_of_python, numbers_of
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,8 @@ def test_any_text_has_an_answer(wanted, selected):
     """
     Repositories write what they want.
     """
-    assert accepts(wanted, selected) in (True, False)
+    for dialect in ("npm", "composer", "python"):
+        assert accepts(wanted, selected, dialect) in (True, False)
 
 
 @pytest.mark.parametrize("text", ["9" * 5000, ">=" + "9" * 5000, "1." + "9" * 5000, ">=1 " * 5000])
@@ -93,3 +94,31 @@ def test_numbers():
     assert (20, 11, 0) == numbers_of("v20.11.0")
     assert (3, 12) == numbers_of("3.12-dev")
     assert () == numbers_of("lts/iron")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "selected", "expected"),
+    [
+        (">=3.9", "3.12", True),
+        (">3.12", "3.12", True),
+        (">3.12", "3.12.0", False),
+        ("~=3.13.0", "3.14", False),
+        ("<3.13,!=3.12.*", "3.12", False),
+        ("^3.9", "3.12", True),
+        (">=3." + "9" * 5000, "3.12", True),
+    ],
+)
+def test_ranges_of_python(wanted, selected, expected):
+    """
+    What is no range of Python accepts everything.
+    """
+    assert expected == accepts(wanted, selected, "python")
+
+
+def test_what_is_a_range_of_python():
+    """
+    Poetry also takes those of npm.
+    """
+    assert is_of_python(">=3.9,<4")
+    assert not is_of_python("^3.9")
+    assert not is_of_python(">=3.9," * 200)

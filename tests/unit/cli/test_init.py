@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace.cli.main import command_names, main
+from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.codex import CONFIG_FILE, RESUME, SETUP
 
 from ...helpers.events import read_events
@@ -40,9 +40,8 @@ def test_a_draft_is_written_once(repo: Repository, capsys: pytest.CaptureFixture
     assert "  node: 22                                   .nvmrc\n" in said
     assert "compose.yaml has redis, which may be a service\n" in said
     assert "tests: python -m pytest (tests)\n" in said
-    command = "check" if "check" in command_names() else "run"
     add = f"git -C {repo.path} add {SETUP} {RESUME} {CONFIG_FILE} && git commit"
-    assert f"next: read the files, then {add}, and codex-workspace {command} {repo.path}" in said
+    assert f"next: read the files, then {add}, and codex-workspace check {repo.path}" in said
 
     (repo.path / SETUP).write_text("mine\n")
     (repo.path / RESUME).unlink()

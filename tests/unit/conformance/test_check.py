@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from pytest_codex_workspace.checks.finding import CHECKS, RUN
-from pytest_codex_workspace.conformance.check import agent_policy, conclude
+from pytest_codex_workspace.conformance.check import agent_policy, conclude, find_tests
 from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, OFFLINE
 from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.projection.repository import open_repository
 from pytest_codex_workspace.services.daemons import Left
+from pytest_codex_workspace.setup.spec import WorkspaceSpec
 from pytest_codex_workspace.workspace.handle import Daemon
 
+from ...conftest import commit
 from .conftest import FAILED, failure, seen
 from .test_network_rules import OK, OTHER, PRESETS, REFUSED
 
@@ -121,3 +125,22 @@ def test_the_agent_phase_is_offline_unless_another_policy_is_chosen():
     assert agent_policy(Config()) == "offline"
     assert agent_policy(Config(network="codex-package-managers")) == "codex-package-managers"
     assert HTTPS_ONLY.name == Config().network
+
+
+@pytest.mark.needs_git
+def test_the_tests_are_those_of_the_commit(make_repo):
+    """
+    Not those of the work tree, and not behind a link; what is configured comes first.
+    """
+    repo = make_repo()
+    commit(repo, {"real": "test:\n\tpytest\n", "tox.ini": "[tox]\n"})
+    (repo / "Makefile").symlink_to("real")
+    commit(repo, {"other": ""})
+    (repo / "go.mod").write_text("module x\n")
+    spec = WorkspaceSpec(open_repository(repo, environ=os.environ))
+
+    found = [find_tests(spec, configured, os.environ) for configured in ("", "./run")]
+
+    assert [("tox", "tox.ini"), ("./run", ".codex-workspace.yaml")] == [
+        (one.command, one.source) for one in found if one
+    ]

@@ -56,7 +56,7 @@ def test_findings_of_one_id_are_one_result():
 @pytest.mark.needs_git
 def test_a_repository(tmp_path):
     """
-    The variables and reasons of the options count; changes have a check of their own.
+    The variables, reasons and command of the options count; changes have a check of their own.
     """
     repo = Repository(tmp_path / "demo", host_environment(tmp_path / "home"))
     repo.commit({".nvmrc": "22\n", "compose.yaml": "x\n"})
@@ -65,11 +65,35 @@ def test_a_repository(tmp_path):
         repo=repo.path,
         env={"CODEX_ENV_NODE_VERSION": "22"},
         silence={"docker-services": "for people"},
+        test_command="git fetch && make test",
     )
 
     found = reads.findings(config, repo.env)
 
-    assert [("docker-services", "for people")] == [(each.id, each.silenced) for each in found]
+    assert {("git-remote", ""), ("docker-services", "for people")} == {
+        (each.id, each.silenced) for each in found
+    }
+
+
+@pytest.mark.needs_git
+@pytest.mark.parametrize(
+    ("config", "selected"),
+    [
+        (Config(), "Node 20"),
+        (Config(profile="current"), "Node 24"),
+        (Config(profile="current", env={"CODEX_ENV_NODE_VERSION": "18"}), "Node 18"),
+    ],
+)
+def test_the_versions_are_those_of_the_profile(tmp_path, config, selected):
+    """
+    Unless a variable selects another.
+    """
+    repo = Repository(tmp_path / "demo", host_environment(tmp_path / "home"))
+    repo.commit({".nvmrc": "22\n"})
+
+    [found] = reads.findings(replace(config, repo=repo.path), repo.env)
+
+    assert f".nvmrc asks for Node 22, and {selected} is selected" == found.what
 
 
 SETUP = "codex-workspace-scripts/setup-script.sh"

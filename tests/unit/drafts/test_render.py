@@ -6,8 +6,6 @@ import json
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from pytest_codex_workspace.codex import CONFIG_FILE, RESUME, SETUP
 from pytest_codex_workspace.drafts.render import render
 
@@ -73,20 +71,14 @@ def test_the_configuration_file_of_a_draft_is_valid(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_the_command_of_the_tests_is_there(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+def test_the_command_of_the_tests_is_there() -> None:
     """
-    As a comment, as long as the file may not have it.
+    With those of all folders.
     """
-    test = {"properties": {"test": {}}}
-    schema = {"properties": {"check": test} if known else {}}
-    monkeypatch.setattr("pytest_codex_workspace.drafts.render.schema", lambda: schema)
-
     text = render(whole(FILES))[CONFIG_FILE]
 
     command = json.dumps("python -m pytest && (cd 'it'\"'\"'s; reboot' && go test ./...)")
-    assert (f"\ncheck:\n  test: {command}" in text) == known
-    assert (f"\n# check:\n#   test: {command}" in text) != known
+    assert f"\ncheck:\n  test: {command}" in text
 
 
 def test_nothing_to_install_is_nothing_to_write() -> None:

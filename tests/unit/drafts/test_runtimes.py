@@ -39,6 +39,7 @@ CASES = [
     (engines("22.x"), {"node": "22"}),
     (engines(">=21"), {"node": "24"}),
     (engines("18 || 22"), {"node": "22"}),
+    (engines("21 - 23"), {"node": "22"}),
     (engines("^99"), {}),
     (engines("what ever"), {}),
     (requires(">=3.9"), {}),
@@ -48,6 +49,7 @@ CASES = [
     (requires("==3.11.*"), {"python": "3.11"}),
     (requires("!=3.12.*,>=3.10"), {"python": "3.14"}),
     (requires(">3.12.1"), {}),
+    (requires("~=3.13.0"), {"python": "3.13"}),
     (requires("<4,>=3.10"), {}),
 ]  # fmt: skip
 

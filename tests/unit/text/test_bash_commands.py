@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pytest
 
-from pytest_codex_workspace.text.bash_commands import parse_script
+from pytest_codex_workspace.text.bash_commands import Pipeline, parse_script
+
+
+def every(pipelines: Sequence[Pipeline]) -> Iterator[Pipeline]:
+    """
+    Yield the pipelines and those in them, in the order of the text.
+    """
+    for one in pipelines:
+        yield one
+        for command in one.commands:
+            yield from every(command.nested)
 
 
 def shape(text: str) -> list[list[list[str]]]:
     """
     Return the words of each command, by pipeline, with what is nested behind its command.
     """
-    return [
-        [one.words for one in pipeline.commands]
-        for top in parse_script(text)
-        for pipeline in top.all()
-    ]
+    return [[one.words for one in pipeline.commands] for pipeline in every(parse_script(text))]
 
 
 @pytest.mark.parametrize(
@@ -79,8 +87,7 @@ def test_lines_are_those_of_the_script() -> None:
     text = "a '\n\n'\nb <<X\n1\n2\nX\nc \\\n  d\ne $(\nf\n)\n"
     found = {
         one.words[0]: one.line
-        for top in parse_script(text)
-        for pipeline in top.all()
+        for pipeline in every(parse_script(text))
         for one in pipeline.commands
     }
     assert found == {"a": 1, "b": 4, "c": 8, "e": 10, "f": 11}
@@ -112,6 +119,7 @@ def test_many_reserved_words_take_no_longer_than_others() -> None:
         ("a <<X\nb\nX", [("<<", "X")]),
         ("a <<<b", [("<<<", "b")]),
         ("a 2 b", []),
+        ("a 3<<X >b\nX\n", [("<<", "X"), (">", "b")]),
     ],
 )
 def test_redirections(text: str, found: list[tuple[str, str]]) -> None:

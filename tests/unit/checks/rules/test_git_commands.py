@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_codex_workspace.checks.scripts import TestCommand
-
 from ....helpers.checking import findings_in, found_by_setup, found_in
 
 
@@ -108,12 +106,11 @@ def test_other_targets_and_scripts_do_not_count():
 
 def test_a_configured_test_command():
     """
-    It is looked at like a script, with the place that names it.
+    It is looked at like a script, with the file that names it.
     """
-    command = TestCommand("git diff origin/main | pytest -", ".codex-workspace.yaml", 4)
-
-    assert ["error git-remote .codex-workspace.yaml:4"] == found_in({}, tests=[command])
-    assert ["error git-remote"] == found_in({}, tests=[TestCommand("git fetch")])
+    for command in ("git diff origin/main | pytest -", "git fetch"):
+        found = found_in({}, test_command=command)
+        assert ["error git-remote .codex-workspace.yaml"] == found
 
 
 def test_scripts_that_are_called():
