@@ -7,7 +7,6 @@ since 2026-09-29. docs/profiles.md says how each fact is known.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -167,6 +166,9 @@ def agent_variables(profile: Profile, env: Mapping[str, str]) -> dict[str, str]:
     """
     Return the variables of a new workspace's test phase, without those that *env* sets.
     """
+    # The command reads the profiles at each start, and needs no id.
+    import uuid
+
     return {
         name: value or str(uuid.uuid4()) for name, value in profile.agent.items() if name not in env
     }
