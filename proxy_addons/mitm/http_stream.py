@@ -35,7 +35,7 @@ from mitmproxy.proxy.utils import ReceiveBuffer
 from ..state import responses
 from ..state.judgement import Judgement, digest_of, judge_broken_request, note_server_ended
 from ..state.limits import MERGED_BYTES
-from ..state.network_secrets import MaskedStream, hides, rules_for, with_values
+from ..state.network_secrets import MaskedResponse, hides, rules_for, with_values
 from .private import (
     RequestData,
     RequestEndOfMessage,
@@ -130,14 +130,11 @@ class BoundedHttpStream(HttpStream):
         self._request_length = _BodyLength()
         self._response_length = _BodyLength()
         self._is_sent = False
-        self._masked: MaskedStream | None = None
+        self._masked: MaskedResponse | None = None
 
     def handle_event(self, event: events.Event) -> CommandGenerator[None]:
         """
-        Drop trailers, and merge pieces that have to wait.
-
-        A proxy may drop trailers, and mitmproxy fails on them with HTTP/1. Each waiting
-        piece needs more memory than its bytes.
+        Count what comes, and drop trailers: a proxy may, and mitmproxy fails on them with HTTP/1.
         """
         if isinstance(event, RequestTrailers) or (
             isinstance(event, ResponseTrailers) and self.context.client.alpn != b"h2"
@@ -147,22 +144,36 @@ class BoundedHttpStream(HttpStream):
             self._request_length.received += len(event.data)
         elif isinstance(event, ResponseData):
             self._response_length.received += len(event.data)
-            if self._masked is not None:
-                event.data = self._masked.feed(event.data)
-                if not event.data:
-                    return
-        elif isinstance(event, ResponseTrailers) and self._masked is not None:
-            masked = self._masked.masked
-            event.trailers.fields = tuple(
-                (masked(name), masked(text)) for name, text in event.trailers.fields
-            )
-        elif isinstance(event, ResponseProtocolError) and self._masked is not None:
+        for visible in self._visible(event):
+            yield from self._pass_on(visible)
+
+    def _visible(self, event: events.Event) -> list[events.Event]:
+        """
+        Return what takes the place of *event*, so that the values of secrets are not in it.
+        """
+        masked = self._masked
+        if masked is None:
+            return [event]
+        if isinstance(event, ResponseHeaders):
+            if hides(event.response):
+                return [ResponseProtocolError(self.stream_id, _HIDDEN, _RESPONSE_ERROR)]
+            masked.mask_head(event.response)
+        elif isinstance(event, ResponseData):
+            event.data = masked.body.feed(event.data)
+            return [event] if event.data else []
+        elif isinstance(event, ResponseTrailers):
+            masked.mask_fields(event.trailers)
+        elif isinstance(event, ResponseProtocolError):
             # The message may quote what the server has sent.
-            event = ResponseProtocolError(self.stream_id, _MALFORMED, event.code)
-        elif isinstance(event, ResponseEndOfMessage):
-            held = b"" if self._masked is None else self._masked.end()
-            if held:
-                yield from super().handle_event(ResponseData(self.stream_id, held))
+            return [ResponseProtocolError(self.stream_id, _MALFORMED, event.code)]
+        elif isinstance(event, ResponseEndOfMessage) and (held := masked.body.end()):
+            return [ResponseData(self.stream_id, held), event]
+        return [event]
+
+    def _pass_on(self, event: events.Event) -> CommandGenerator[None]:
+        """
+        Handle *event*, or merge it with one that waits: each needs more memory than its bytes.
+        """
         if is_paused(self) and isinstance(event, (RequestData, ResponseData)):
             queue = paused_events(self)
             last = queue[-1] if queue else None
@@ -187,7 +198,7 @@ class BoundedHttpStream(HttpStream):
         if rules:
             # Also without a placeholder: the host may send back what it got in another request.
             event.request = with_values(request, rules)
-            self._masked = MaskedStream(rules)
+            self._masked = MaskedResponse(rules)
 
     def _checked(self, event: events.Event) -> events.Event:
         """
@@ -199,10 +210,6 @@ class BoundedHttpStream(HttpStream):
             if error := self._request_length.error():
                 return RequestProtocolError(self.stream_id, error, _REQUEST_ERROR)
         elif isinstance(event, ResponseHeaders):
-            if self._masked is not None:
-                if hides(event.response):
-                    return ResponseProtocolError(self.stream_id, _HIDDEN, _RESPONSE_ERROR)
-                self._masked.mask_head(event.response)
             if self.flow.request.method.upper() != "HEAD" and event.response.status_code not in (
                 204,
                 304,

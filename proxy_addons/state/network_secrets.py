@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_codex_workspace.network.rules.hosts import any_matches
+from pytest_codex_workspace.network.rules.masking import MaskedStream
 
 if TYPE_CHECKING:
     from mitmproxy import http
 
     from pytest_codex_workspace.network.rules.policy import RequestFacts
 
-__all__ = ["MaskedStream", "PlaceholderRule", "hides", "rules_for", "use_rules", "with_values"]
+__all__ = ["MaskedResponse", "PlaceholderRule", "hides", "rules_for", "use_rules", "with_values"]
 
 _DROPPED = ("range", "if-range", "te", "a-im", "sec-websocket-extensions")
 """Fields with which a client could ask for a value piece by piece, or compressed."""
@@ -109,62 +110,39 @@ def hides(response: http.Response) -> bool:
     )
 
 
-class MaskedStream:
+class MaskedResponse:
     """
-    Replaces values in a response by as many asterisks, wherever its pieces are split.
-
-    Data that could become a value with the next piece is held back.
+    A response in which values are replaced by as many asterisks.
 
     Args:
         rules: their values are replaced.
+
+    Attributes:
+        body: the filter for its body.
     """
 
     def __init__(self, rules: Iterable[PlaceholderRule]) -> None:
-        self._values = sorted({one.value for one in rules}, key=len, reverse=True)
-        self._held = b""
-
-    def feed(self, data: bytes) -> bytes:
-        """
-        Add *data*, and return what can be passed on.
-        """
-        data = self.masked(self._held + data)
-        at = self._undecided(data)
-        self._held = data[at:]
-        return data[:at]
-
-    def end(self) -> bytes:
-        """
-        Return what was held back.
-        """
-        held, self._held = self._held, b""
-        return held
-
-    def masked(self, data: bytes) -> bytes:
-        """
-        Return *data*, which is complete, without the values.
-        """
-        for value in self._values:
-            data = data.replace(value, b"*" * len(value))
-        return data
+        self._values = [one.value for one in rules]
+        self.body = self._stream()
 
     def mask_head(self, response: http.Response) -> None:
         """
         Remove the values from the header fields and the reason of *response*.
         """
-        response.headers.fields = tuple(
-            (self.masked(name), self.masked(text)) for name, text in response.headers.fields
-        )
-        response.data.reason = self.masked(response.data.reason)
+        self.mask_fields(response.headers)
+        response.data.reason = self._masked(response.data.reason)
 
-    def _undecided(self, data: bytes) -> int:
+    def mask_fields(self, headers: http.Headers) -> None:
         """
-        Return the first position at which an incomplete value may begin.
+        Remove the values from header fields or trailers.
         """
-        first = len(data)
-        for value in self._values:
-            start = max(0, len(data) - len(value) + 1)
-            while 0 <= (start := data.find(value[:1], start)) < first:
-                if value.startswith(data[start:]):
-                    first = start
-                start += 1
-        return first
+        headers.fields = tuple(
+            (self._masked(name), self._masked(text)) for name, text in headers.fields
+        )
+
+    def _masked(self, data: bytes) -> bytes:
+        stream = self._stream()
+        return stream.feed(data) + stream.end()
+
+    def _stream(self) -> MaskedStream:
+        return MaskedStream(self._values, filler=b"*")

@@ -160,10 +160,13 @@ class Stream(Protocol):
         connection that has ended.
         """
 
-    def close(self) -> None:
+    def close(self, *, at_once: bool = False) -> None:
         """
         End standard input and the connection, and wake a blocked `receive`. A
         second call has no effect.
+
+        The container gets what was sent before, for which this may wait a second; what was
+        sent last may be lost with *at_once*.
         """
 
 

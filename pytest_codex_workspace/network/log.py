@@ -37,15 +37,15 @@ class LiveNetwork:
         proxy: carries changes out.
         address: of the workspace.
         read_policy: reads the policies that tests name.
+        use: applies a policy.
         workspace: who must still have the address; `None` for anybody.
-        use: applies a policy; by default, the proxy is told.
     """
 
     proxy: ProxyClient
     address: str
     read_policy: Callable[[PolicyLike], Policy]
+    use: Callable[[Policy], None]
     workspace: str | None = None
-    use: Callable[[Policy], None] | None = None
 
 
 class NetworkLog:
@@ -133,11 +133,7 @@ class NetworkLog:
             ProxyError: the proxy has ended.
         """
         live = self._running()
-        found = live.read_policy(policy)
-        if live.use is not None:
-            live.use(found)
-        else:
-            live.proxy.policy(live.address, found, live.workspace)
+        live.use(live.read_policy(policy))
 
     def stub(
         self,

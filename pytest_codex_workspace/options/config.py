@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checks.silence import problem_of_silence
 from ..errors import ConfigError
-from ..network.rules.fields import PARSERS
 from ..network.rules.upstream import ENVIRONMENT, InvalidUpstream, choose
 from ..reporting.output import OutputMode
 from ..text.option_names import spell_option
@@ -237,6 +235,9 @@ def check_silence(check: str, reason: str, name: str) -> None:
     Raises:
         ConfigError: there is no such check, or no reason.
     """
+    # Most runs silence nothing, and need none of the checks.
+    from ..checks.silence import problem_of_silence
+
     problem = problem_of_silence(check, reason)
     if problem:
         raise ConfigError(f"{name}: {problem}")
@@ -278,6 +279,8 @@ def _secrets(names: Sequence[str], env: Mapping[str, str], name: str) -> tuple[s
 def _network_secrets(
     pairs: Sequence[str] | Mapping[str, str], others: Mapping[str, str], name: str
 ) -> dict[str, tuple[str, ...]]:
+    from ..network.rules.fields import PARSERS
+
     found: dict[str, tuple[str, ...]] = {}
     for key, text in _environment(pairs, name).items():
         if key in others:

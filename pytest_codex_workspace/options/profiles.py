@@ -7,9 +7,8 @@ since 2026-09-29. docs/profiles.md says how each fact is known.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -135,17 +134,15 @@ CODEX = Profile(
     ),
 )
 
-CURRENT = Profile(
-    "current",
-    "Codex since 2026-09-29, as far as it is documented",
-    defaults=MappingProxyType({"network_setup": "codex-setup", "network": "offline"}),
+CURRENT = replace(
+    CODEX,
+    name="current",
+    summary="Codex since 2026-09-29, as far as it is documented",
+    agent=_none(),
     runtimes=MappingProxyType(
         {"NODE": "24", "RUST": "1.95.0", "GO": "1.25.1", "SWIFT": "6.2", "PHP": "8.5"}
     ),
-    depth=100,
-    keeps_changes=True,
     secret="placeholder",  # noqa: S106 -- a kind of secret
-    refusal="Domain forbidden",
     unknown=(
         *_SETUP_UNKNOWN,
         "whether internet access is off by default in a task: tests are offline",
@@ -169,6 +166,9 @@ def agent_variables(profile: Profile, env: Mapping[str, str]) -> dict[str, str]:
     """
     Return the variables of a new workspace's test phase, without those that *env* sets.
     """
+    # The command reads the profiles at each start, and needs no id.
+    import uuid
+
     return {
         name: value or str(uuid.uuid4()) for name, value in profile.agent.items() if name not in env
     }

@@ -67,6 +67,7 @@ _SHAPES: Mapping[str, Shape] = {
     "COMMITS": "count",
     "true|false": "truth",
     "NAME=VALUE": "variables",
+    "NAME=HOSTS": "variables",
     "ID=REASON": "reasons",
 }
 _ACCEPTED_KINDS: Mapping[Shape, tuple[str, ...]] = {
@@ -98,13 +99,8 @@ def shape_of(option: Option) -> Shape:
     """
     Return the form of the value of *option* in the file.
     """
-    if option.choices and option.metavar != "true|false":
-        return "choice"
-    if option.repeatable:
-        if option.metavar == "NAME=HOSTS":
-            return "variables"
-        return _SHAPES.get(option.metavar, "names")
-    return _SHAPES.get(option.metavar, "text")
+    usual: Shape = "choice" if option.choices else "names" if option.repeatable else "text"
+    return _SHAPES.get(option.metavar, usual)
 
 
 def _groups() -> dict[str, Group]:

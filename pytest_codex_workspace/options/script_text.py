@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FROM_STANDARD_INPUT",
+    "LARGEST",
     "STANDARD_INPUT",
     "GivenScripts",
     "ScriptText",
@@ -28,7 +29,9 @@ __all__ = [
 FROM_STANDARD_INPUT = "the script of standard input"
 """The name of a script without a path."""
 
-_LARGEST = 1 << 20
+LARGEST = 1 << 20
+"""Bytes of the largest script."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -97,7 +100,7 @@ class StandardInput:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             # Not through `sys.stdin`, for which a test runner may have put something else.
             with open(0, "rb", closefd=False) as file:
-                self._read = file.read(_LARGEST + 1)
+                self._read = file.read(LARGEST + 1)
         return self._read
 
     @property
@@ -159,7 +162,7 @@ def _read_file(value: str, given: str) -> bytes:
                     remedy="Write the script to a file, or pipe the setup script to standard "
                     "input, and give `-`.",
                 )
-            return f.read(_LARGEST + 1)
+            return f.read(LARGEST + 1)
     except FileNotFoundError:
         raise ConfigError(
             f"{given}: there is no such file",
@@ -182,9 +185,9 @@ def _checked(script: ScriptText, given: str, value: str) -> ScriptText:
             f"{given}: is empty, so there is nothing to run",
             remedy="Give the text of the script; leave the option out for none.",
         )
-    if len(text) > _LARGEST:
+    if len(text) > LARGEST:
         raise ConfigError(
-            f"{given}: is larger than {_LARGEST >> 20} MiB",
+            f"{given}: is larger than {LARGEST >> 20} MiB",
             remedy="Commit the data to the repository, or let the script download it.",
         )
     if b"\0" in text or not _is_text(text):

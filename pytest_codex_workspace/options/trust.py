@@ -18,7 +18,7 @@ __all__ = ["Widening", "in_ci", "opened_by", "widenings"]
 
 OWN_IMAGES = ("universal", "slim")
 
-_DEFAULTS = {option.key: option.default for option in OPTIONS}
+_BY_KEY = {option.key: option for option in OPTIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,6 @@ def widenings(values: Values) -> list[Widening]:
             user's own, and so is a value that equals the default.
     """
     found = []
-    by_key = {option.key: option for option in OPTIONS}
     chosen = values.get("profile")
     # A profile that the file itself chooses is no choice of the user's.
     users = profile_named(chosen.value) if chosen and chosen.source.kind != "file" else SEED
@@ -66,12 +65,12 @@ def widenings(values: Values) -> list[Widening]:
         if given.source.kind != "file":
             continue
         name, _, entry = key.partition(".")
-        if name not in by_key:
+        if name not in _BY_KEY:
             continue  # Services run inside of the workspace, as the tests do.
         if name == "profile":
             effect = _effect_of_profile(given.value, values)
         else:
-            effect = _effect(by_key[name], entry, given, users)
+            effect = _effect(_BY_KEY[name], entry, given, users)
         if effect:
             shown = f"{given.source.name}: {entry}" if name == "secret" else given.source.name
             found.append(Widening(given.source, shown, effect))
@@ -111,8 +110,7 @@ def _effect(option: Option, entry: str, given: Given, profile: Profile = SEED) -
     if option.metavar == "POLICY":
         opened = _opened(value, default)
         return f"opens {', '.join(opened)}" if opened else ""
-    narrows = NARROWER.get(option.key)
-    if option.from_file == "narrower" and narrows is not None and narrows(value):
+    if option.from_file == "narrower" and NARROWER[option.key](value):
         return ""
     if option.key == "upstream_proxy" and "@" in value:
         value = UpstreamProxy.parse(value)
@@ -125,7 +123,7 @@ def _policy(value: Any) -> Policy:
     return PolicyReader().read(value)
 
 
-def _opened(value: Any, default: str = "https-only") -> list[str]:
+def _opened(value: Any, default: str) -> list[str]:
     than = _policy(default)
     # A preset is a list of hosts, reached as the default reaches any host.
     if isinstance(value, str) and value not in POLICIES and not than.offline:
@@ -138,14 +136,13 @@ def _effect_of_profile(name: str, values: Values) -> str:
     Return what a profile that the file chooses would do beyond the seed's rules. What is given
     elsewhere does not come from the profile.
     """
-    by_key = {option.key: option for option in OPTIONS}
     effects = [
-        f"{by_key[key].name} to {value}, which {effect}"
+        f"{_BY_KEY[key].name} to {value}, which {effect}"
         for key, value in profile_named(name).defaults.items()
         if values[key].source.kind == "profile"
-        and (effect := _effect(by_key[key], "", values[key]))
+        and (effect := _effect(_BY_KEY[key], "", values[key]))
     ]
-    return by_key["profile"].widens.format(" and ".join(effects)) if effects else ""
+    return _BY_KEY["profile"].widens.format(" and ".join(effects)) if effects else ""
 
 
 def _number(value: str) -> float:
@@ -157,14 +154,11 @@ def _number(value: str) -> float:
 
 NARROWER: Mapping[str, Callable[[Any], bool]] = {
     "image": lambda value: value in OWN_IMAGES,
-    "profile": lambda value: value == "seed",
-    "network": lambda value: not _opened(value),
-    "network_setup": lambda value: not _opened(value),
     "cassette": lambda value: value != "record",
     "network_bodies": lambda value: _number(value) <= 0,
-    "setup_timeout": lambda value: _number(value) <= float(_DEFAULTS["setup_timeout"]),
+    "setup_timeout": lambda value: _number(value) <= float(_BY_KEY["setup_timeout"].default),
 }
-"""For each option that a file may only narrow: whether a value does."""
+"""For each option that a file may only narrow, but policies and profiles: whether a value does."""
 
 FIELDS: Mapping[str, Callable[[Any], str]] = {
     "name": lambda _: "",

@@ -10,7 +10,7 @@ from ..codex import RESUME, SCRIPTS, SETUP
 from ..network.matching import Phase
 from ..network.rules.policy import HTTPS_ONLY, Policy
 from ..options.profiles import SEED, Profile, runtime_variables
-from ..options.script_text import GivenScripts, ScriptText
+from ..options.script_text import LARGEST, GivenScripts, ScriptText
 from ..projection.committed_files import CommittedFiles
 from ..projection.repository import RepositorySnapshot
 from ..secrets.secrets import NO_SECRETS, Secrets
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ..options.services import ServiceSpec
 
 __all__ = ["SCRIPT_PHASES", "SetupScript", "State", "WorkspaceSpec", "as_in_settings"]
-
-_LARGEST_SCRIPT = 1 << 20
 
 State = Literal["ready", "hit", "miss", "setup", "clean"]
 """
@@ -75,7 +73,7 @@ def as_in_settings(
     files = CommittedFiles.of(snapshot.path, snapshot.head, environ)
 
     def text(path: str) -> ScriptText | None:
-        content = files.read(path, limit=_LARGEST_SCRIPT)
+        content = files.read(path, limit=LARGEST)
         return None if content is None else ScriptText(path, content)
 
     return GivenScripts(text(SETUP), given.maintenance or text(RESUME))

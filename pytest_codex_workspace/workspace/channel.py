@@ -501,7 +501,8 @@ class Channel:
         """
         with self._lock:
             self._closed = True
-        self._stream.close()
+        # Every test waits for this, and nothing that was sent matters any more.
+        self._stream.close(at_once=True)
         self._reader.join(_PATIENCE)
 
     def send(self, kind: int, number: int, payload: bytes = b"") -> None:
@@ -670,7 +671,7 @@ class Channel:
 
     def _end(self, reason: str | None) -> None:
         with suppress(OSError):
-            self._stream.close()
+            self._stream.close(at_once=True)
         if self._closed:
             text = "the workspace is closed"
         else:

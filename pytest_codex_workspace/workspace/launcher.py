@@ -349,8 +349,8 @@ class Launcher:
         self,
         running: Running,
         read_policy: Callable[[PolicyLike], Policy],
+        use: Callable[[Policy], None],
         before: Sequence[Request] = (),
-        use: Callable[[Policy], None] | None = None,
     ) -> NetworkLog:
         """
         Return the log of the container.
@@ -358,11 +358,11 @@ class Launcher:
         Args:
             running: the container.
             read_policy: reads the policies that tests name.
+            use: applies a policy.
             before: requests of other containers that belong to its log, too.
-            use: applies a policy in place of the log itself.
         """
         live = LiveNetwork(
-            running.holder.proxy, running.holder.address, read_policy, running.container, use
+            running.holder.proxy, running.holder.address, read_policy, use, running.container
         )
         return NetworkLog(lambda: [*before, *self.requests(running)], live)
 

@@ -61,7 +61,7 @@ class LocalStream:
         self._read.set()
         return 0, b""
 
-    def close(self) -> None:
+    def close(self, *, at_once: bool = False) -> None:
         with self._lock:
             self.process.stdin.close()
 
@@ -87,6 +87,7 @@ class ScriptedStream:
 
     def __init__(self) -> None:
         self.answers: list[bytes] = []
+        self.closed_at_once = False
         self._changed = threading.Condition()
         self._says: list[tuple[int, bytes]] = []
 
@@ -105,7 +106,8 @@ class ScriptedStream:
             self._changed.wait_for(lambda: bool(self._says), 10)
             return self._says.pop(0)
 
-    def close(self) -> None:
+    def close(self, *, at_once: bool = False) -> None:
+        self.closed_at_once = at_once
         self.say(0, b"")
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,8 @@ class Running:
             assert self.client.barrier(LOCAL).complete
             return self.client.requests(self.name)
 
-        return NetworkLog(sync, LiveNetwork(self.client, LOCAL, PolicyReader().read))
+        use = partial(self.client.policy, LOCAL)
+        return NetworkLog(sync, LiveNetwork(self.client, LOCAL, PolicyReader().read, use))
 
     def connect(self) -> socket.socket:
         return socket.create_connection((LOCAL, self.port), timeout=10)

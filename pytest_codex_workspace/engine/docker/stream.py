@@ -135,12 +135,12 @@ class AttachedStream:
                 self._pieces = self._demultiplexer.feed(data)
             return piece
 
-    def close(self) -> None:
+    def close(self, *, at_once: bool = False) -> None:
         """
         End standard input and the connection, and wake threads that wait for it.
         """
         self._closed = True
-        if monotonic() - self._sent < _SETTLING:
+        if not at_once and monotonic() - self._sent < _SETTLING:
             self._settle()
         self._shut_down()
         # Both threads have been woken. Only now may the descriptor be used again.

@@ -96,6 +96,23 @@ def test_the_engine_receives_all_that_was_sent_before_the_end(
     assert b"" == engine.recv(100)
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_stream_may_end_at_once(
+    ends: tuple[AttachedStream, socket.socket], monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    """
+    Otherwise, it waits for a container that has just been sent something.
+    """
+    stream, _ = ends
+    waits: list[AttachedStream] = []
+    monkeypatch.setattr(AttachedStream, "_settle", lambda self: waits.append(self))
+    stream.send(b"last words")
+
+    stream.close(at_once=at_once)
+
+    assert waits == ([] if at_once else [stream])
+
+
 def test_the_end_wakes_a_sender(ends: tuple[AttachedStream, socket.socket]) -> None:
     """
     An engine may close only its half of the connection.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mitmproxy import http
 
 from proxy_addons.state.network_secrets import (
-    MaskedStream,
+    MaskedResponse,
     PlaceholderRule,
     hides,
     rules_for,
@@ -90,7 +90,7 @@ def test_a_value_is_masked_wherever_the_response_is_split(data: bytes, cuts: lis
     The length stays, and no value is left.
     """
     at = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    stream = MaskedStream(RULES)
+    stream = MaskedResponse(RULES).body
     passed = b"".join(stream.feed(data[start:stop]) for start, stop in pairwise(at))
     passed += stream.end()
 
@@ -99,11 +99,34 @@ def test_a_value_is_masked_wherever_the_response_is_split(data: bytes, cuts: lis
     assert passed.replace(b"*", b"") == data.replace(b"ab", b"")
 
 
+@pytest.mark.parametrize(
+    ("values", "pieces", "expected"),
+    [
+        (["token", "token-more"], ["a token", "-more."], "a **********."),
+        (["oken", "token-more"], ["a token", "-more."], "a **********."),
+        (["token-a", "a-more"], ["a token-a-", "more."], "a ************."),
+        (["token", "token-more"], ["a token", "-else."], "a *****-else."),
+    ],
+)
+def test_no_part_of_a_value_is_left_beside_another_one(
+    values: list[str], pieces: list[str], expected: str
+) -> None:
+    """
+    One value may be the beginning or another part of another one, or overlap with it.
+    """
+    rules = [PlaceholderRule(b"P", one.encode(), ("api.test",)) for one in values]
+    stream = MaskedResponse(rules).body
+
+    passed = b"".join(stream.feed(one.encode()) for one in pieces) + stream.end()
+
+    assert passed.decode() == expected
+
+
 def test_nothing_is_held_back_without_need() -> None:
     """
     The events of a stream arrive when they are sent.
     """
-    stream = MaskedStream(RULES)
+    stream = MaskedResponse(RULES).body
 
     assert stream.feed(b"event: x\n\n") == b"event: x\n\n"
     assert stream.feed(b"a") == b""
@@ -137,7 +160,7 @@ def test_the_head_of_a_response_is_masked() -> None:
     """
     response = http.Response.make(200, b"", {"x-echo": "got abab", "abab": "x"})
     response.reason = "abab"
-    MaskedStream(RULES).mask_head(response)
+    MaskedResponse(RULES).mask_head(response)
 
     assert b"abab" not in b"".join(response.headers.fields[0] + response.headers.fields[1])
     assert response.reason == "****"
