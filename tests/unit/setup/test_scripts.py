@@ -19,9 +19,8 @@ from pytest_codex_workspace.setup import scripts
 from pytest_codex_workspace.setup.records import Record
 from pytest_codex_workspace.setup.scripts import ScriptRun, run_script
 from pytest_codex_workspace.setup.spec import SetupScript
-from pytest_codex_workspace.workspace.channel import Channel
 
-from ...helpers.local_agent import LocalStream
+from ...helpers.local_agent import local_channel
 
 
 @pytest.fixture
@@ -32,12 +31,8 @@ def channel(tmp_path):
     """
     home = tmp_path / "home"
     home.mkdir()
-    stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home)})
-    found = Channel(stream, describe=lambda: "gone")
-    found.init()
-    yield found
-    found.close()
-    stream.end()
+    with local_channel(HOME=str(home)) as channel:
+        yield channel
 
 
 @pytest.fixture
