@@ -105,6 +105,7 @@ def test_a_given_text_is_stored_as_codex_does(channel, tmp_path, monkeypatch):
     """
     text = b'echo "$0"; pwd\n[ -e stop ] && false\ntrue\n'
     given = SetupScript("s.sh", "setup_script.sh", ScriptText("s.sh", text))
+    assert "/tmp" == scripts._STORED_IN
     monkeypatch.setattr(scripts, "_STORED_IN", str(tmp_path))
     name = f"{tmp_path}/{hashlib.sha256(text).hexdigest()[:6]}-setup_script.sh"
     victim = tmp_path / "victim"
