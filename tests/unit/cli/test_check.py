@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +14,9 @@ from pytest_codex_workspace.checks.finding import Finding
 from pytest_codex_workspace.cli import check
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.codex import SETUP
+from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.sources import FILE
+from pytest_codex_workspace.reporting.output import Output
 
 from ...helpers.events import read_events
 from ...helpers.repositories import Repository, host_environment
@@ -303,6 +307,32 @@ def test_what_was_read_counts_where_no_engine_answers(make, capsys):
     assert "error    git-remote" in printed
     assert "\nnot run\n" in printed
     assert "EngineUnavailable" in errors
+
+
+@pytest.mark.parametrize(
+    ("cache", "used"),
+    [("auto", "auto"), ("refresh", "refresh"), ("off", "off"), ("require", "auto")],
+)
+def test_a_check_sets_up_where_a_cached_setup_is_required(monkeypatch, cache, used):
+    """
+    Its own setup is never the cached one, so nothing is missing for it.
+    """
+    modes = []
+
+    def check_repository(config):
+        modes.append(config.cache)
+        return SimpleNamespace(lines=list, findings=["one"])
+
+    monkeypatch.setattr(
+        "pytest_codex_workspace.session.Session", lambda config, _: nullcontext(config)
+    )
+    monkeypatch.setattr(
+        "pytest_codex_workspace.conformance.check.check_repository", check_repository
+    )
+    _, runs = check.parts(reads_only=False)
+
+    assert ["one"] == runs(Config(cache=cache), Output("quiet", print))
+    assert [used] == modes
 
 
 def test_an_error_of_ours_concerns_one_repository(make, run, monkeypatch, tmp_path):
