@@ -116,6 +116,11 @@ def test_the_sync_of_codex_with_the_real_agent(tmp_path):
         spec = session.spec(session.repository(repo), {})
         with pytest.raises(SetupError, match=r"refuses to switch to the commit .* too: a"):
             session.workspace(spec, "ready")
+
+        commit(repo, scripts("rm -r .git\n"), "fourth")
+        spec = session.spec(session.repository(repo), {})
+        with pytest.raises(SetupError, match=r"there is no \.git/HEAD any more"):
+            session.workspace(spec, "ready")
     assert [] == world.leftovers()
 
 

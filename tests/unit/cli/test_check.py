@@ -254,6 +254,19 @@ def test_variables_of_the_user_count(make, run):
     assert "runtime-version" not in run(shop.path, "--env=CODEX_ENV_NODE_VERSION=22")[1]
 
 
+def test_a_script_that_an_option_gives_is_read(make, run, tmp_path):
+    """
+    In place of those of the repository.
+    """
+    script = tmp_path / "pasted.sh"
+    script.write_text("true\ngit fetch\n")
+    code, printed, _ = run(make("shop", BROKEN).path, f"--setup-script={script}")
+
+    assert 1 == code
+    assert f"error    git-remote  {script}:2: " in printed
+    assert SETUP not in printed
+
+
 def test_the_default_is_the_current_directory(make, run, monkeypatch):
     """
     Or the variable.
