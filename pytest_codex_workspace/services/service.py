@@ -32,6 +32,8 @@ _WIDTH = 160
 _KILL_PATIENCE = 5.0
 _NOT_FOUND = 127
 _MERGED = 'exec 2>&1; exec "$@"'
+_END_GROUP = "kill -KILL -- -$1 && for _ in {1..50}; do kill -0 -- -$1 || break; sleep 0.01; done"
+"""The port of a killed process is free a moment later. What cannot die is not waited for."""
 
 
 class Service:
@@ -161,7 +163,7 @@ class Service:
                 process.abandon()
         # Its children may have outlived it, with its port.
         self._channel.run(
-            ["bash", "-c", f"kill -KILL -- -{process.pid}"], cwd="/", timeout=_KILL_PATIENCE
+            ["bash", "-c", _END_GROUP, "bash", str(process.pid)], cwd="/", timeout=_KILL_PATIENCE
         )
         self._join()
 

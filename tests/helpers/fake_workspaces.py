@@ -630,7 +630,7 @@ class LocalAgent:
         request = json.loads(payload)
         if kind == wire.INIT:
             self._unpack("/")
-            for name in ("etc", "usr/local/share/ca-certificates"):
+            for name in ("etc", "tmp", "usr/local/share/ca-certificates"):
                 (self._root / name).mkdir(parents=True, exist_ok=True)
             request["root"] = str(self._root)
         if kind == wire.EXEC and request["argv"][-1].endswith("apply_projection.py"):
@@ -640,6 +640,11 @@ class LocalAgent:
             script = str(self._root / "codex-projection/apply_projection.py")
             target = str(self._root / "workspace" / project)
             request["argv"] = [*request["argv"][:-1], script, target]
+        if kind == wire.EXEC and RUN in request["argv"]:
+            # A script that is no file of the repository.
+            request["argv"] = [
+                str(self._root) + one if one.startswith("/tmp/") else one for one in request["argv"]
+            ]
         if kind == wire.EXEC and request["argv"][-1] == LIST_PROCESSES:
             # The processes of this machine are nobody's daemons.
             request["argv"] = ["echo", '{"processes": [], "ports": []}']

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_codex_workspace.in_container import workspace_agent as wire
+from pytest_codex_workspace.workspace.channel import Channel
 
 PROGRAM = Path(wire.__file__)
 
@@ -77,6 +80,26 @@ class LocalStream:
         self.process.stdout.close()
         self.process.stderr.close()
         return code
+
+
+@contextmanager
+def local_channel(
+    *, cwd: str = "/", init: dict[str, str] | None = None, **env: str
+) -> Iterator[Channel]:
+    """
+    Open a channel to a local agent, and end both.
+
+    Args:
+        cwd: where commands run.
+        init: variables that the channel gives to commands.
+        env: variables of the agent, besides a PATH.
+    """
+    stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin", **env})
+    channel = Channel(stream, describe=lambda: "its container was removed")
+    channel.init(cwd=cwd, env=init or {})
+    yield channel
+    channel.close()
+    stream.end()
 
 
 class ScriptedStream:

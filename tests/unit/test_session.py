@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +21,13 @@ from pytest_codex_workspace.errors import (
     ImageBuildError,
     ProxyError,
     SecretError,
+    SetupError,
     WorkspaceLost,
 )
 from pytest_codex_workspace.images.debian import DEBIAN
 from pytest_codex_workspace.images.proxy import ensure_proxy_image
 from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.options.script_text import ScriptText
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.secrets.network import placeholder_of
 from pytest_codex_workspace.session import Session
@@ -87,6 +90,37 @@ def test_a_real_repository_with_the_real_agent(tmp_path):
         assert "third\n" == ws.exec(["cat", "resumed"]).stdout
         assert "" == ws.exec(["git", "status", "--porcelain"]).stdout
     assert ["setup>ready"] == world.trace
+    assert [] == world.leftovers()
+
+
+@pytest.mark.slow
+def test_the_sync_of_codex_with_the_real_agent(tmp_path):
+    """
+    The repository's scripts are texts, which are stored outside of it; another maintenance script
+    may be given. What setup changed stays, and git refuses a commit that changes it, too.
+    """
+    repo = init_repo(tmp_path / "demo", {"a": "1"})
+    commit(repo, scripts('echo "$0"; echo 2 >a\n', "exit 3\n"), "second")
+    given = ScriptText("m.sh", b'echo "$0"; git log -1 --format=%s\n')
+    world = World(LocalAgent)
+    with world.session(profile="codex", maintenance_script=given) as session:
+        ws = session.workspace(session.spec(session.repository(repo), {}), "ready")
+        assert "2\n" == ws.exec(["cat", "a"]).stdout
+        setup, maintenance, subject = ws.setup.output.splitlines()
+    assert re.search("/tmp/[0-9a-f]{6}-setup_script.sh$", setup)
+    assert re.search("/tmp/[0-9a-f]{6}-maintenance_script.sh$", maintenance)
+    assert "second" == subject
+
+    commit(repo, {"a": "3"}, "third")
+    with world.session(profile="codex", maintenance_script=given) as session:
+        spec = session.spec(session.repository(repo), {})
+        with pytest.raises(SetupError, match=r"refuses to switch to the commit .* too: a"):
+            session.workspace(spec, "ready")
+
+        commit(repo, scripts("rm -r .git\n"), "fourth")
+        spec = session.spec(session.repository(repo), {})
+        with pytest.raises(SetupError, match=r"there is no \.git/HEAD any more"):
+            session.workspace(spec, "ready")
     assert [] == world.leftovers()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +14,9 @@ from pytest_codex_workspace.checks.finding import Finding
 from pytest_codex_workspace.cli import check
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.codex import SETUP
+from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.sources import FILE
+from pytest_codex_workspace.reporting.output import Output
 
 from ...helpers.events import read_events
 from ...helpers.repositories import Repository, host_environment
@@ -250,6 +254,19 @@ def test_variables_of_the_user_count(make, run):
     assert "runtime-version" not in run(shop.path, "--env=CODEX_ENV_NODE_VERSION=22")[1]
 
 
+def test_a_script_that_an_option_gives_is_read(make, run, tmp_path):
+    """
+    In place of those of the repository.
+    """
+    script = tmp_path / "pasted.sh"
+    script.write_text("true\ngit fetch\n")
+    code, printed, _ = run(make("shop", BROKEN).path, f"--setup-script={script}")
+
+    assert 1 == code
+    assert f"error    git-remote  {script}:2: " in printed
+    assert SETUP not in printed
+
+
 def test_the_default_is_the_current_directory(make, run, monkeypatch):
     """
     Or the variable.
@@ -303,6 +320,32 @@ def test_what_was_read_counts_where_no_engine_answers(make, capsys):
     assert "error    git-remote" in printed
     assert "\nnot run\n" in printed
     assert "EngineUnavailable" in errors
+
+
+@pytest.mark.parametrize(
+    ("cache", "used"),
+    [("auto", "auto"), ("refresh", "refresh"), ("off", "off"), ("require", "auto")],
+)
+def test_a_check_sets_up_where_a_cached_setup_is_required(monkeypatch, cache, used):
+    """
+    Its own setup is never the cached one, so nothing is missing for it.
+    """
+    modes = []
+
+    def check_repository(config):
+        modes.append(config.cache)
+        return SimpleNamespace(lines=list, findings=["one"])
+
+    monkeypatch.setattr(
+        "pytest_codex_workspace.session.Session", lambda config, _: nullcontext(config)
+    )
+    monkeypatch.setattr(
+        "pytest_codex_workspace.conformance.check.check_repository", check_repository
+    )
+    _, runs = check.parts(reads_only=False)
+
+    assert ["one"] == runs(Config(cache=cache), Output("quiet", print))
+    assert [used] == modes
 
 
 def test_an_error_of_ours_concerns_one_repository(make, run, monkeypatch, tmp_path):

@@ -20,6 +20,7 @@ from ...helpers.events import read_events
         ("run --im=slim", "codex-workspace run", "unknown option --im (did you mean '--image'?)"),
         ("run --codex-image=slim", "codex-workspace run", "(did you mean '--image'?)"),
         ("run --codex-image slim", "codex-workspace run", "(did you mean '--image'?)"),
+        ("run --codex-rev=x", "codex-workspace run", "(did you mean '--rev' or "),
         ("exec --netwrk=x -- true", "codex-workspace exec", "(did you mean '--network'?)"),
         ("cache list --josn", "codex-workspace cache list", "(did you mean '--json'?)"),
         ("doctor --report=x", "codex-workspace doctor", "unknown option --report"),

@@ -166,6 +166,20 @@ def test_a_check_sets_up_although_it_is_cached():
     assert world.layers() == ["clean", "setup"]
 
 
+def test_secrets_that_setup_leaves_are_noted(monkeypatch):
+    """
+    They are looked for in the phase that has them.
+    """
+    monkeypatch.setenv("T", "geheim-7")
+    world = World(Agent)
+    world.found_secrets = b'{"found": [["T", "content", "/root/.npmrc"]], "complete": true}'
+    with world.session(secret=("T",)) as session:
+        spec = session.spec(snapshot(), {})
+        seen = observe(session, spec, tests=None, time_limit=60, environ={})
+
+    assert [("T", "/root/.npmrc")] == seen.secrets
+
+
 def test_setup_that_fails_is_the_end():
     """
     Nothing resumes from a setup that failed, and nothing is left of it.

@@ -446,15 +446,16 @@ def test_a_repository_that_setup_removed_is_refused(repo: Repository, workspace:
     )
 
 
-@pytest.mark.parametrize("said", ["", "no JSON", "[1]", '{"refused": 1}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "said", ["", "no JSON", "[1]", '{"refused": 1}', "[" * 100_000, r'{"refused": "\u001b[2J"}']
+)
 def test_what_setup_says_in_gits_place_is_an_error_nevertheless(said: str) -> None:
     """
     A program of the workspace may have taken the place of ours.
     """
-    assert (
-        "git refuses to switch to the commit bbbb"
-        in switch_error("bbbb", said, script="s.sh").message
-    )
+    message = switch_error("bbbb", said, script="s.sh").message
+    assert "git refuses to switch to the commit bbbb" in message
+    assert message.isprintable()
 
 
 def test_tags_and_depth(repo: Repository, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_the_seed_is_the_default_and_changes_nothing() -> None:
     assert set(resolved(profile="seed").values) == {"profile"}
 
 
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=str)
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_a_profile_sets_values_that_exist(profile: Profile) -> None:
     """
     Options, policies and runtimes have the names that they have elsewhere.
@@ -58,6 +58,35 @@ def test_a_profile_sets_values_that_exist(profile: Profile) -> None:
             Policy.named(value)
     assert set(profile.runtimes) <= set(RUNTIMES)
     assert profile_named(profile.name) is profile
+
+
+@pytest.mark.parametrize("profile", [CODEX, CURRENT], ids=["codex", "current"])
+def test_both_generations_of_codex_are_strict(profile: Profile) -> None:
+    """
+    Setup has internet access and tests are offline; the history is as the git sync leaves it, and a
+    refused host is as little explained as there. Options that are not given have these values.
+    """
+    config = resolved(profile=profile.name).config
+    assert (config.network_setup, config.network) == ("codex-setup", "offline")
+    assert (config.git_tags, config.git_depth) == (False, 100)
+    assert profile.keeps_changes
+    assert profile.refusal == "Domain forbidden"
+
+
+def test_what_differs_between_the_generations_of_codex() -> None:
+    """
+    The variables of the agent were seen in the older one, placeholders and newer runtimes are of
+    the current one.
+    """
+    assert {name: value for name, value in CODEX.agent.items() if value} == {
+        "CODEX_CI": "1",
+        "CODEX_HOME": "/opt/codex",
+        "CODEX_INTERNAL_ORIGINATOR_OVERRIDE": "codex_web_agent",
+    }
+    assert "CODEX_THREAD_ID" in CODEX.agent
+    assert CURRENT.agent == {}
+    assert (CODEX.secret, CURRENT.secret) == ("variable", "placeholder")
+    assert CODEX.runtimes == {}
 
 
 def test_an_option_takes_precedence_over_the_profile() -> None:

@@ -64,11 +64,12 @@ def searched(members: Mapping[str, bytes], **options: int) -> Search:
 @given(before=st.binary(max_size=7), behind=st.binary(max_size=7))
 def test_base64_is_found_wherever_the_value_begins(before: bytes, behind: bytes) -> None:
     """
-    HTTP's Basic authentication has the value behind a name.
+    HTTP's Basic authentication has the value behind a name. Two alphabets are in use.
     """
-    for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        coded = encode(before + TOKEN.encode() + behind)
-        assert any(form in coded for form in module._base64(TOKEN.encode()))
+    for value in (TOKEN.encode(), b"~~~?>?>~~?>?>~"):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            coded = encode(before + value + behind)
+            assert any(form in coded for form in module._base64(value))
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
@@ -79,17 +80,22 @@ def test_every_part_of_an_image_is_searched(compress) -> None:
     coded = base64.b64encode(f"user:{TOKEN}".encode())
     first = tar_of({"root/.netrc": b"x" * 2_000_000 + TOKEN.encode(), "clean": b"y" * 512})
     second = tar_of({"root/.docker/config.json": coded, f"tmp/{TOKEN}": b""}, link=f"to/{TOKEN}")
+    hexadecimal = TOKEN.encode().hex()
+    third = tar_of({"a": hexadecimal.encode(), "b": hexadecimal.upper().encode()})
     config = {"config": {"Labels": {"a": TOKEN}}, "history": []}
     found = searched(
         {
             "a/layer.tar": compress(first),
             "blobs/sha256/b": compress(second),
+            "blobs/sha256/c": compress(third),
             "config.json": json.dumps(config).encode(),
             "manifest.json": b"[]",
         }
     )
 
     assert found.found == (
+        Found("TOKEN", "content", "/a"),
+        Found("TOKEN", "content", "/b"),
         Found("TOKEN", "link", "/link"),
         Found("TOKEN", "content", "/root/.docker/config.json"),
         Found("TOKEN", "content", "/root/.netrc"),
@@ -99,7 +105,18 @@ def test_every_part_of_an_image_is_searched(compress) -> None:
     assert not found.incomplete
     assert not found.clean
     assert "p4ss" not in repr(found)
-    assert str(found.found[3]) == "TOKEN in /tmp/*** (its name)"
+    assert str(found.found[5]) == "TOKEN in /tmp/*** (its name)"
+
+
+def test_attributes_of_files_are_searched() -> None:
+    """
+    Their names and values are in a header of their own.
+    """
+    member = tarfile.TarInfo("a")
+    member.pax_headers = {"SCHILY.xattr.user.note": TOKEN}
+    layer = tarfile.TarInfo.tobuf(member, tarfile.PAX_FORMAT) + bytes(1024)
+
+    assert searched({"l/layer.tar": layer}).found == (Found("TOKEN", "name", "/a"),)
 
 
 def test_a_clean_image_is_proved_clean() -> None:
@@ -259,3 +276,4 @@ def test_an_answer_without_sense_proves_nothing(answer: bytes) -> None:
     found = search_workspace(lambda *_: answer, SECRETS, 5)
 
     assert found == Search(incomplete="Python in the workspace did not answer as expected")
+    assert not search_workspace(lambda *_: b'{"found": [], "complete": "yes"}', SECRETS, 5).clean

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_codex_workspace.workspace.channel import Channel
 
-from ...helpers.local_agent import LocalStream
+from ...helpers.local_agent import local_channel
 
 
 @pytest.fixture(scope="module")
@@ -17,12 +17,8 @@ def channel() -> Iterator[Channel]:
     """
     A channel to an agent that all tests of a file share.
     """
-    stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent"})
-    channel = Channel(stream, describe=lambda: "it ended")
-    channel.init()
-    yield channel
-    channel.close()
-    stream.end()
+    with local_channel(HOME="/nonexistent") as channel:
+        yield channel
 
 
 @pytest.fixture

@@ -52,6 +52,8 @@ def test_a_port_is_ready_once_something_listens_on_it(channel: Channel, port: in
         server.bind(("::1", port))
         server.listen()
         assert is_listening(channel, port)
+        with socket.create_connection(("::1", port)) as client:
+            assert not is_listening(channel, client.getsockname()[1])
 
 
 def test_a_file_that_setup_left_says_nothing(

@@ -164,14 +164,27 @@ def test_a_command_may_go_to_the_background(make: Make, port: int, channel: Chan
 
 def test_children_are_ended_with_it(make: Make, port: int) -> None:
     """
-    A shell that ends at once would leave its server with the port.
+    A shell that ends at once would leave its server with the port, which ignores SIGTERM.
     """
-    script = 'trap "exit 0" TERM; python3 -I -c "$SERVE" $PORT & wait'
+    serve = 'trap "" TERM; exec python3 -I -c "$SERVE" $PORT >/dev/null 2>&1'
+    script = f'trap "exit 1" TERM; ({serve}) & wait'
     db = make(script, ready={"port": port}, env={"SERVE": SERVE, "PORT": str(port)})
     db.start()
 
     db.restart()
     assert db.running
+
+
+def test_a_service_that_ignores_sigterm_is_killed(make: Make) -> None:
+    """
+    The time that it gets for its end can be chosen.
+    """
+    db = make('trap "" TERM; echo up; while :; do sleep 0.01; done', ready={"output": "up"})
+    db.start()
+
+    db.stop(timeout=0.01)
+    assert db.exit_code == 128 + 9
+    assert not db.running
 
 
 def test_a_service_that_ends_later_is_described(make: Make, tmp_path: Path) -> None:

@@ -22,9 +22,8 @@ from pytest_codex_workspace.setup import scripts
 from pytest_codex_workspace.setup.records import Record
 from pytest_codex_workspace.setup.scripts import ScriptRun, ScriptRunner, run_script
 from pytest_codex_workspace.setup.spec import SetupScript
-from pytest_codex_workspace.workspace.channel import Channel
 
-from ...helpers.local_agent import LocalStream
+from ...helpers.local_agent import local_channel
 
 
 @pytest.fixture
@@ -35,12 +34,8 @@ def channel(tmp_path):
     """
     home = tmp_path / "home"
     home.mkdir()
-    stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home)})
-    found = Channel(stream, describe=lambda: "gone")
-    found.init()
-    yield found
-    found.close()
-    stream.end()
+    with local_channel(HOME=str(home)) as channel:
+        yield channel
 
 
 @pytest.fixture
@@ -113,6 +108,7 @@ def test_a_given_text_is_stored_as_codex_does(channel, tmp_path, monkeypatch):
     """
     text = b'echo "$0"; pwd\n[ -e stop ] && false\ntrue\n'
     given = SetupScript("s.sh", "setup_script.sh", ScriptText("s.sh", text))
+    assert "/tmp" == scripts._STORED_IN
     monkeypatch.setattr(scripts, "_STORED_IN", str(tmp_path))
     name = f"{tmp_path}/{hashlib.sha256(text).hexdigest()[:6]}-setup_script.sh"
     victim = tmp_path / "victim"

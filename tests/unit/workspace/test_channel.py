@@ -21,7 +21,7 @@ from pytest_codex_workspace.unpatched import clock
 from pytest_codex_workspace.workspace.channel import Channel
 from pytest_codex_workspace.workspace.process import Pty
 
-from ...helpers.local_agent import LocalStream, ScriptedStream, frame, until_ended
+from ...helpers.local_agent import LocalStream, ScriptedStream, frame, local_channel, until_ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the agent is a Linux program")
 
@@ -37,12 +37,9 @@ def channel(tmp_path_factory) -> Iterator[Channel]:
     """
     A channel to an agent that all tests of this file share.
     """
-    stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin", "KEPT": "yes"})
-    channel = _channel(stream)
-    channel.init(cwd=str(tmp_path_factory.mktemp("cwd")), env={"SET": "by init"})
-    yield channel
-    channel.close()
-    stream.end()
+    cwd = str(tmp_path_factory.mktemp("cwd"))
+    with local_channel(cwd=cwd, init={"SET": "by init"}, KEPT="yes") as channel:
+        yield channel
 
 
 @pytest.fixture

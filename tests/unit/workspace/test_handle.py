@@ -17,7 +17,7 @@ from pytest_codex_workspace.workspace.handle import SetupResult, Workspace
 from pytest_codex_workspace.workspace.paths import bind
 
 from ...helpers.archives import unpack_all
-from ...helpers.local_agent import LocalStream
+from ...helpers.local_agent import local_channel
 
 pytestmark = [
     pytest.mark.needs_bash,
@@ -43,16 +43,12 @@ class LocalArchives:
 
 
 @pytest.fixture(scope="module")
-def channel(tmp_path_factory) -> Iterator[Channel]:
+def channel() -> Iterator[Channel]:
     """
     A channel to an agent that all tests of this file share.
     """
-    stream = LocalStream(env={"PATH": "/usr/local/bin:/usr/bin:/bin"})
-    channel = Channel(stream, describe=lambda: "its container was removed")
-    channel.init(env={"SET": "x"})
-    yield channel
-    channel.close()
-    stream.end()
+    with local_channel(init={"SET": "x"}) as channel:
+        yield channel
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from pytest_codex_workspace.workspace.channel import Channel
 from pytest_codex_workspace.workspace.paths import WorkspacePath, bind
 
-from ...helpers.local_agent import LocalStream
+from ...helpers.local_agent import local_channel
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the agent is a Linux program")
 
@@ -24,12 +24,8 @@ def channel() -> Iterator[Channel]:
     """
     A channel to an agent that all tests of this file share.
     """
-    stream = LocalStream()
-    channel = Channel(stream, describe=lambda: "gone")
-    channel.init()
-    yield channel
-    channel.close()
-    stream.end()
+    with local_channel() as channel:
+        yield channel
 
 
 @pytest.fixture

@@ -59,6 +59,23 @@ def podman(tmp_path: Path) -> Iterator[tuple[DockerEngine, StubEngine]]:
         yield both
 
 
+def test_addresses_of_the_host_on_a_network(docker: tuple[DockerEngine, StubEngine]) -> None:
+    """
+    An engine may name a gateway that a container has, or none in the words of its language.
+    """
+    engine, stub = docker
+    configured = [{"Gateway": "172.18.0.1"}, {"Gateway": "172.18.0.2"}, {"Gateway": "fd00::2"}]
+    about = {
+        "IPAM": {"Config": [*configured, {"Gateway": "<nil>"}, {"Subnet": "fd01::/64"}]},
+        "Containers": {"a": {"IPv4Address": "172.18.0.2/16", "IPv6Address": "fd00::2/64"}},
+    }
+    stub.answers["GET /networks/n"] = (200, about)
+    assert ["172.18.0.1"] == engine.host_addresses("n")
+
+    stub.answers["GET /networks/n"] = (200, {"IPAM": {"Config": None}, "Containers": None})
+    assert [] == engine.host_addresses("n")
+
+
 @pytest.mark.parametrize(
     ("newest", "oldest", "spoken"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,6 +112,32 @@ def test_a_stream_may_end_at_once(
     stream.close(at_once=at_once)
 
     assert waits == ([] if at_once else [stream])
+
+
+def test_the_end_waits_until_the_container_has_read_its_input(
+    ends: tuple[AttachedStream, socket.socket],
+) -> None:
+    """
+    An engine may drop what it has not passed on when the connection is closed, so only the input
+    ends at first.
+    """
+    stream, engine = ends
+    received: list[bytes] = []
+
+    def pass_on() -> None:
+        received.extend(iter(lambda: engine.recv(100), b""))
+        with suppress(OSError):
+            engine.sendall(frame(1, b"answer"))
+            received.append(b"(connected)")
+        engine.shutdown(socket.SHUT_RDWR)
+
+    container = threading.Thread(target=pass_on)
+    container.start()
+    stream.send(b"last words")
+    stream.close()
+    container.join(5)
+
+    assert [b"last words", b"(connected)"] == received
 
 
 def test_the_end_wakes_a_sender(ends: tuple[AttachedStream, socket.socket]) -> None:

@@ -48,6 +48,7 @@ def _rules() -> Iterator[None]:
         (RequestFacts("api.test", port=8443), 0),
         (RequestFacts("api.test", scheme="http", port=80, encrypted=False), 0),
         (RequestFacts("api.test", scheme="http", encrypted=False), 0),
+        (RequestFacts("api.test", scheme="http"), 0),
         (RequestFacts("api.test", encrypted=False), 0),
     ],
 )
