@@ -670,20 +670,27 @@ class Channel:
         del buffer[:start]
 
     def _end(self, reason: str | None) -> None:
+        # Before the stream ends: the thread that reads it would find a reason of its own then.
+        if reason is not None:
+            self._set_lost(reason)
         with suppress(OSError):
             self._stream.close(at_once=True)
-        if self._closed:
-            text = "the workspace is closed"
-        else:
-            why = reason or self._described()
-            text = f"the workspace is lost: {why}. {_AFTER_LOSS}{self._last_output()}"
+        if not self.lost:
+            self._set_lost("it is closed" if self._closed else self._described())
         with self._lock:
-            if self._lost is None:
-                self._lost = text
             calls, self._calls = list(self._calls.values()), {}
         for call in calls:
-            call.lose(self._lost)
+            call.lose(self._lost or "")
         self._over.set()
+
+    def _set_lost(self, why: str) -> None:
+        """
+        Keep the first reason why the workspace has ended.
+        """
+        text = f"the workspace is lost: {why}. {_AFTER_LOSS}{self._last_output()}"
+        with self._lock:
+            if self._lost is None:
+                self._lost = "the workspace is closed" if self._closed else text
 
     def _described(self) -> str:
         try:

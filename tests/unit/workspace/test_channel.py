@@ -640,6 +640,31 @@ def test_a_silent_agent_is_a_lost_workspace(scripted, impatient, what, call):
     assert channel.lost
 
 
+class ReaderIsFirst(ScriptedStream):
+    """
+    A stream whose end has been read when it is closed.
+    """
+
+    reader: threading.Thread
+
+    def close(self, *, at_once: bool = False) -> None:
+        super().close(at_once=at_once)
+        if threading.current_thread() is not self.reader:
+            self.reader.join(5)
+
+
+def test_the_first_reason_is_told(impatient):
+    """
+    That the stream ends follows from it, and is no reason.
+    """
+    stream = ReaderIsFirst()
+    channel = _channel(stream)
+    stream.reader = channel._reader
+
+    with pytest.raises(WorkspaceLost, match="has not answered"):
+        channel.stat("/x")
+
+
 class AlivePretender(ScriptedStream):
     """
     A stream that answers each request for a sign of life, and nothing else.
