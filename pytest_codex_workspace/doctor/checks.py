@@ -52,7 +52,7 @@ def run_all(
         The finding of each check. No check changes anything that stays.
     """
     found = in_thread(lambda: locate_engine(config.engine, environ))
-    one: Future[Engine] = in_thread(lambda: found.result()[0])
+    one: Future[Engine] = in_thread(lambda: found.result().engine)
     checks = [
         Check("engine", "found", lambda: engine.found(found, _TIMEOUT)),
         *_of_engine(config, one),

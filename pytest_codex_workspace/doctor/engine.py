@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..cache.entries import entries, is_old
 from ..engine.docker.api import OLDEST
+from ..engine.docker.find import Located
 from ..engine.protocol import Engine
 from ..engine.session_id import Identity
 from ..engine.sweep import left_behind
@@ -40,9 +41,10 @@ _WITHOUT_IO_URING = 25
 """The first Docker release whose seccomp profile refuses io_uring (moby/moby#46762)."""
 
 
-def found(engine: Future[tuple[Engine, str]], timeout: float) -> Result:
+def found(engine: Future[Located], timeout: float) -> Result:
     """
-    Check that an engine answers within *timeout* seconds, and report its address.
+    Check that an engine answers within *timeout* seconds, and report its address, how it was
+    found, and which engines that are there were passed over.
     """
     wait([engine], timeout)
     if not engine.done():
@@ -53,8 +55,9 @@ def found(engine: Future[tuple[Engine, str]], timeout: float) -> Result:
     problem = engine.exception()
     if isinstance(problem, CodexWorkspaceError):
         return from_error(problem)
-    one, origin = engine.result()
-    return ok(f"{one.url} answers ({origin})")
+    located = engine.result()
+    text = f"{located.engine.url} answers ({located.origin})"
+    return ok("; passed over: ".join([text, *located.passed_over]))
 
 
 def version(engine: Engine) -> Result:

@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 
 _SSH = """\
 #!{python}
-import os, socket, sys, threading
+import os, shutil, socket, sys, threading
 
-assert sys.argv[-3:] == ["docker", "system", "dial-stdio"], sys.argv
+# As sshd does it: a shell runs what follows the host.
+command = " ".join(sys.argv[sys.argv.index("--") + 2 :])
+assert command == "docker system dial-stdio", sys.argv
+if shutil.which("docker"):
+    os.environ["DOCKER_HOST"] = "unix://" + {socket!r}
+    os.execvp("sh", ["sh", "-c", command])
 engine = socket.socket(socket.AF_UNIX)
 engine.connect({socket!r})
 output = os.fdopen(1, "wb", buffering=0)
@@ -43,7 +48,8 @@ while data := engine.recv(65536):
 
 def write_ssh(where: Path, socket_path: str) -> None:
     """
-    Make a command `ssh` in *where* that connects to the engine's socket.
+    Make a command `ssh` in *where* that runs the command here, by the docker command if there is
+    one.
     """
     script = where / "ssh"
     script.write_text(_SSH.format(python=sys.executable, socket=socket_path))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_codex_workspace.engine.docker.find import find_engine
-from pytest_codex_workspace.engine.docker.transport import unix_path
+from pytest_codex_workspace.engine.places.place import unix_path
 from pytest_codex_workspace.errors import EngineError, EngineUnavailable
 
 from .conftest import Bench, drain, opened, sh, tar_of, untar, wait_until

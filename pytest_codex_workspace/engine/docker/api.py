@@ -21,9 +21,8 @@ from .transport import connect
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
-    from docker.tls import TLSConfig
-
     from ...errors import ImageBuildError
+    from ..places.place import SshWay, TlsFiles
 
 __all__ = ["LONG", "OLDEST", "Api", "label_filter"]
 
@@ -58,6 +57,7 @@ class Api:
     Args:
         url: the address on which the engine listens.
         tls: certificates for `tcp://`.
+        ssh: how to use ssh.
 
     Attributes:
         url: the address as given.
@@ -70,11 +70,11 @@ class Api:
             that is new enough. The text holds only the reason.
     """
 
-    def __init__(self, url: str, tls: TLSConfig | None = None) -> None:
+    def __init__(self, url: str, tls: TlsFiles | None = None, ssh: SshWay | None = None) -> None:
         self.url = url
         try:
-            self._client: Client = connect(url, tls=tls)
-        except (DockerException, OSError) as error:
+            self._client: Client = connect(url, tls=tls, ssh=ssh)
+        except (DockerException, OSError, ValueError) as error:
             raise EngineUnavailable(reason(error)) from None
         try:
             self.about, self.version = self._introduce()

@@ -13,7 +13,8 @@ from .networks import Networks
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from docker.tls import TLSConfig
+    from ..places.place import SshWay, TlsFiles
+    from ..places.podman_service import PodmanService
 
 __all__ = ["DockerEngine"]
 
@@ -29,13 +30,27 @@ class DockerEngine(Containers, Networks):
     Args:
         url: `unix://`, `tcp://` or `ssh://`.
         tls: certificates for `tcp://`.
+        ssh: how to use ssh.
+        service: the service that was started for it, to end when the engine is closed.
 
     Raises:
         EngineUnavailable: no usable engine answers there.
     """
 
-    def __init__(self, url: str, tls: TLSConfig | None = None) -> None:
-        self._api = Api(url, tls)
+    def __init__(
+        self,
+        url: str,
+        tls: TlsFiles | None = None,
+        ssh: SshWay | None = None,
+        service: PodmanService | None = None,
+    ) -> None:
+        self._service = service
+        try:
+            self._api = Api(url, tls, ssh)
+        except BaseException:
+            if service is not None:
+                service.close()
+            raise
 
     @property
     def url(self) -> str:
@@ -84,6 +99,8 @@ class DockerEngine(Containers, Networks):
         Close the client's connections.
         """
         self._api.close()
+        if self._service is not None:
+            self._service.close()
 
     @cached_property
     def _info(self) -> Mapping[str, Any]:

@@ -5,55 +5,62 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import stat
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from docker.context import ContextAPI
-from docker.context.config import get_current_context_name
-from docker.errors import DockerException
-from docker.utils import kwargs_from_env
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import EngineUnavailable
 from ...text.option_names import spell_option
 from ...text.phrases import did_you_mean
 from ...unpatched import modules
+from ..places import docker_contexts, podman_connections, podman_service, sockets
+from ..places.place import Place, SshWay, TlsFiles, home_of, unix_path
+from ..places.ssh import ssh_command, ssh_problem
 from .engine import DockerEngine
-from .transport import ssh_command, unix_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from docker.tls import TLSConfig
-
     from ..protocol import Engine
 
-__all__ = ["find_engine", "locate_engine"]
+__all__ = ["Located", "find_engine", "locate_engine"]
 
-_SCHEMES = ("unix://", "tcp://", "ssh://")
+_SCHEMES = ("unix://", "tcp://", "ssh://", "http://", "https://")
 
 _WORDS = ("auto", "docker", "podman")
+
+_CONTEXT = "context:"
+"""Before the name of a docker context that is also a word."""
+
+_GIVEN = "the engine option"
 
 _SSH_TIMEOUT = 15.0
 """Seconds to wait for ssh when it is asked why it failed."""
 
+_NO_PROGRAM = re.compile(
+    r"docker\b.*(not found|not recognized|no such file)|not found.*docker", re.I
+)
+"""What a shell says of a machine that has no docker command."""
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+_PASSED = 3
+"""How many engines that refused are told beside one that answers."""
+
+
+class Located(NamedTuple):
     """
-    An address where an engine may be, and the setting that led to the address.
+    An engine, and how it was found.
 
-    An address with a `problem` cannot be tried.
+    Attributes:
+        engine: the engine, connected.
+        origin: the setting or the search that led to it, such as `DOCKER_HOST`.
+        passed_over: what was tried before and is there but does not answer, with the reasons.
     """
 
+    engine: Engine
     origin: str
-    url: str = ""
-    tls: TLSConfig | None = None
-    problem: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.origin}, {self.url}" if self.url else self.origin
+    passed_over: tuple[str, ...] = ()
 
 
 def find_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ) -> Engine:
@@ -66,118 +73,187 @@ def find_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ) -
 
     Args:
         choice: `auto`: the engine named by `DOCKER_HOST` or by the current docker
-            context, otherwise Docker's usual sockets, then Podman's. `docker`: the
-            same without Podman's sockets. `podman`: only Podman's sockets. Or a URL:
-            `unix://`, `tcp://` (with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`), `ssh://`.
+            context, otherwise Docker's usual sockets, then what `podman` stands for.
+            `docker`: the same without Podman. `podman`: the service named by
+            `CONTAINER_HOST` or `CONTAINER_CONNECTION`, otherwise Podman's sockets, its
+            default connection, its virtual machines, and a service that is started. A
+            URL: `unix://`, `tcp://` (with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`),
+            `ssh://`. Or the name of a docker context; `context:NAME` if it is one of the
+            words.
         environ: the environment.
 
     Raises:
         EngineUnavailable: *choice* is invalid, or no engine answers. The text
             lists what was tried, why it failed and what to do.
     """
-    return locate_engine(choice, environ)[0]
+    return locate_engine(choice, environ).engine
 
 
-def locate_engine(
-    choice: str = "auto", environ: Mapping[str, str] = os.environ
-) -> tuple[Engine, str]:
+def locate_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ) -> Located:
     """
-    Return the engine that *choice* names, and the setting that led to the engine,
-    such as `DOCKER_HOST`.
+    Return the engine that *choice* names, and how it was found.
     """
     tried: list[str] = []
-    for candidate in _candidates(choice, environ):
+    there: list[str] = []
+    waiting = _places(choice, environ)
+    again: Place | None = None
+    while (place := again or next(waiting, None)) is not None:
+        again = None
         try:
-            if candidate.problem:
-                raise EngineUnavailable(candidate.problem)
-            return DockerEngine(candidate.url, candidate.tls), candidate.origin
+            return _open(place, environ, tuple(there[-_PASSED:]))
         except EngineUnavailable as error:
-            tried.append(f"  - {candidate}: {_why(candidate.url, str(error))}")
+            why = _why(place, str(error))
+            if _lacks_docker(place, why):
+                again = replace(place, ssh=replace(place.ssh, program="podman"))
+            tried.append(f"  - {place}: {why}")
+            if "no such socket" not in why:
+                there.append(f"{place}: {why}")
     raise EngineUnavailable(
         "\n".join(["No container engine answers. Tried:", *tried]),
         remedy=_next_step(choice, environ),
     )
 
 
-def _candidates(choice: str, environ: Mapping[str, str]) -> Iterator[_Candidate]:
+def _open(place: Place, environ: Mapping[str, str], passed_over: tuple[str, ...]) -> Located:
+    if place.problem:
+        raise EngineUnavailable(place.problem)
+    if not place.starts:
+        engine = DockerEngine(place.url, place.tls, place.ssh)
+        return Located(engine, place.origin, passed_over)
+    service = podman_service.start_podman(environ)
+    engine = DockerEngine(service.url, service=service)
+    return Located(engine, f"{place.origin}; its output is in {service.log}", passed_over)
+
+
+def _places(choice: str, environ: Mapping[str, str]) -> Iterator[Place]:
     if choice.startswith(_SCHEMES):
-        yield _with_tls("the engine option", choice, environ)
+        yield _checked(_with_tls(Place(_GIVEN, choice), environ))
+    elif choice.startswith(_CONTEXT) and docker_contexts.is_context_name(choice[len(_CONTEXT) :]):
+        yield from _context(choice[len(_CONTEXT) :], environ)
     elif choice == "podman":
-        yield from _podman_sockets(environ)
-    elif choice not in _WORDS:
-        hint = did_you_mean(
-            choice, _WORDS, first=[f"unix://{choice}"] if choice.startswith("/") else ()
-        )
-        raise EngineUnavailable(
-            f"{choice!r} is not a container engine. Give auto, docker, podman, or a URL that "
-            f"begins with unix://, tcp:// or ssh://{hint}"
-        )
-    elif host := environ.get("DOCKER_HOST"):
-        yield _with_tls("DOCKER_HOST", host, environ)
-    elif context := _context(environ):
-        yield context
+        yield from _podman(environ)
+    elif choice in _WORDS:
+        yield from _docker(environ, alone=choice == "docker")
+    elif choice == "default" or choice in docker_contexts.context_names(environ):
+        yield from _context(choice, environ)
     else:
-        yield from _docker_sockets(environ)
-        if choice == "auto":
-            yield from _podman_sockets(environ)
+        raise _unknown(choice, environ)
 
 
-def _with_tls(origin: str, url: str, environ: Mapping[str, str]) -> _Candidate:
-    if not url.startswith("tcp://"):
-        return _Candidate(origin, url)
-    try:
-        # The SDK treats an empty mapping like a missing one.
-        return _Candidate(origin, url, kwargs_from_env({**environ, "DOCKER_HOST": url}).get("tls"))
-    except DockerException as error:
-        words = getattr(error, "msg", None) or str(error)
-        return _Candidate(origin, url, problem=f"the certificates in DOCKER_CERT_PATH: {words}")
+def _unknown(choice: str, environ: Mapping[str, str]) -> EngineUnavailable:
+    hint = did_you_mean(
+        choice,
+        [*_WORDS, *docker_contexts.context_names(environ)],
+        first=[f"unix://{choice}"] if choice.startswith("/") else (),
+    )
+    return EngineUnavailable(
+        f"{choice!r} is not a container engine. Give auto, docker, podman, or a URL that "
+        f"begins with unix://, tcp:// or ssh://, or the name of a docker context{hint}"
+    )
 
 
-def _context(environ: Mapping[str, str]) -> _Candidate | None:
+def _docker(environ: Mapping[str, str], *, alone: bool) -> Iterator[Place]:
+    if host := environ.get("DOCKER_HOST"):
+        yield _checked(_with_tls(Place("DOCKER_HOST", _with_scheme(host)), environ))
+    elif name := docker_contexts.current_context(environ):
+        yield _checked(docker_contexts.context_place(name, environ))
+    else:
+        if problem := docker_contexts.config_problem(environ):
+            yield problem
+        yield from sockets.docker_sockets(environ)
+        if not alone:
+            yield from _podman(environ)
+
+
+def _context(name: str, environ: Mapping[str, str]) -> Iterator[Place]:
+    if name != "default":
+        yield _checked(docker_contexts.context_place(name, environ))
+    elif host := environ.get("DOCKER_HOST"):
+        # Docker's built-in context.
+        yield _checked(_with_tls(Place("DOCKER_HOST", _with_scheme(host)), environ))
+    else:
+        yield Place("the default socket", "unix:///var/run/docker.sock")
+
+
+def _podman(environ: Mapping[str, str]) -> Iterator[Place]:
+    if named := podman_connections.named_service(environ):
+        yield _checked(named)
+        return
+    yield from sockets.podman_sockets(environ)
+    yield from map(_checked, podman_connections.connections(environ))
+    if podman_service.can_start_podman(environ):
+        yield Place("Podman's service, started for this session", starts=True)
+
+
+def _with_scheme(host: str) -> str:
     """
-    Return the current docker context; `None` for the built-in one.
+    Return `DOCKER_HOST` with a scheme, which the docker command does not ask for.
     """
-    name = environ.get("DOCKER_CONTEXT") or get_current_context_name() or "default"
-    if name == "default":
-        return None
-    origin = f"the docker context {name!r}"
-    try:
-        context = ContextAPI.get_context(name)
-    # The SDK raises bare `Exception` for a damaged context.
-    except Exception as error:
-        return _Candidate(origin, problem=f"it cannot be read: {error}")
-    if context is None:
-        return _Candidate(
-            origin, problem="there is no context of that name; see `docker context ls`"
-        )
-    return _Candidate(origin, context.Host or "", context.TLSConfig)
+    return host if "://" in host or host.startswith("/") else f"tcp://{host}"
 
 
-def _docker_sockets(environ: Mapping[str, str]) -> Iterator[_Candidate]:
-    yield _Candidate("the default socket", "unix:///var/run/docker.sock")
-    yield _Candidate("rootless Docker", f"unix://{_runtime_dir(environ)}/docker.sock")
-    desktop = Path(environ.get("HOME") or "~").expanduser() / ".docker" / "run" / "docker.sock"
-    if desktop.exists():
-        yield _Candidate("Docker Desktop", f"unix://{desktop}")
+def _checked(place: Place) -> Place:
+    """
+    Return *place*, with the problem that its address has.
+    """
+    if place.problem:
+        return place
+    problem = ""
+    if place.url.startswith("ssh://"):
+        problem = ssh_problem(place.url)
+    elif place.url.startswith("/"):
+        problem = f"the address must begin with unix://{did_you_mean('', (), first=[f'unix://{place.url}'])}"
+    elif not place.url.startswith(_SCHEMES):
+        problem = "the address must begin with unix://, tcp:// or ssh://"
+    return replace(place, problem=problem) if problem else place
 
 
-def _podman_sockets(environ: Mapping[str, str]) -> Iterator[_Candidate]:
-    yield _Candidate("rootless Podman", f"unix://{_runtime_dir(environ)}/podman/podman.sock")
-    yield _Candidate("Podman", "unix:///run/podman/podman.sock")
+def _with_tls(place: Place, environ: Mapping[str, str]) -> Place:
+    """
+    Return *place* with the certificates that the variables of the docker command name.
+    """
+    verify = bool(environ.get("DOCKER_TLS_VERIFY"))
+    named = environ.get("DOCKER_CERT_PATH")
+    wanted = verify or named or environ.get("DOCKER_TLS")
+    if not place.url.startswith("tcp://") or not wanted:
+        return place
+    folder = Path(named or environ.get("DOCKER_CONFIG") or f"{home_of(environ)}/.docker")
+    ca, cert, key = (folder / f"{one}.pem" for one in ("ca", "cert", "key"))
+    missing = [one for one in ((ca,) if verify else ()) if not _readable(one)]
+    own = [one for one in (cert, key) if _readable(one)]
+    if len(own) == 1:
+        missing += {cert, key} - set(own)
+    if missing:
+        problem = f"the certificates in DOCKER_CERT_PATH: {missing[0]} cannot be read"
+        return replace(place, problem=problem)
+    tls = TlsFiles(str(ca) if _readable(ca) else "", (str(cert), str(key)) if own else None, verify)
+    return replace(place, tls=tls)
 
 
-def _runtime_dir(environ: Mapping[str, str]) -> str:
-    return environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+def _readable(path: Path) -> bool:
+    return os.access(path, os.R_OK)
 
 
-def _why(url: str, reason: str) -> str:
+def _lacks_docker(place: Place, why: str) -> bool:
+    return (
+        place.url.startswith("ssh://")
+        and place.ssh.program == "docker"
+        and _NO_PROGRAM.search(why) is not None
+    )
+
+
+def _why(place: Place, reason: str) -> str:
     """
     Return *reason* with advice for this kind of address.
     """
-    if url.startswith("unix://") and reason == "permission denied":
-        return f"{reason}; {_way_in(unix_path(url))}"
-    if url.startswith("ssh://"):
-        return f"{reason}; {_ssh_words(url)}"
+    if place.problem:
+        return reason
+    if place.url.startswith("unix://") and reason == "permission denied":
+        return f"{reason}; {_way_in(unix_path(place.url))}"
+    if place.url.startswith("ssh://"):
+        return f"{reason}; {_ssh_words(place.url, place.ssh)}"
+    if place.url.startswith("tcp://") and place.tls is None and "HTTP" in reason:
+        return f"{reason}; if it expects TLS, set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
     return reason
 
 
@@ -219,11 +295,11 @@ def _groups_of_user() -> list[int]:
         return []
 
 
-def _ssh_words(url: str) -> str:
+def _ssh_words(url: str, way: SshWay) -> str:
     """
     Return the message of ssh for a command without effect.
     """
-    command = [*ssh_command(url), "docker", "version"]
+    command = ssh_command(url, way, "version")
     advice = f"`{' '.join(command)}` must work without asking for anything"
     try:
         answer = modules.subprocess.run(
@@ -242,11 +318,17 @@ def _ssh_words(url: str) -> str:
 
 def _next_step(choice: str, environ: Mapping[str, str]) -> str:
     named = spell_option("engine", "URL")
-    if choice == "podman":
-        return "Start Podman's service: `systemctl --user start podman.socket`."
+    if choice == "podman" or (choice == "auto" and environ.get("CONTAINER_HOST")):
+        for variable in ("CONTAINER_HOST", "CONTAINER_CONNECTION"):
+            if environ.get(variable):
+                return f"Correct or unset {variable}, or name an engine with {named}."
+        return (
+            "Install podman, or start its service: `systemctl --user start podman.socket`, or "
+            "`podman machine start` where Podman has a virtual machine."
+        )
     if choice in _WORDS and environ.get("DOCKER_HOST"):
         return f"Correct or unset DOCKER_HOST, or name an engine with {named}."
-    if choice in _WORDS and _context(environ):
+    if choice in _WORDS and docker_contexts.current_context(environ):
         return (
             "Start that engine, choose another context with `docker context use`, or name an "
             f"engine with {named}."

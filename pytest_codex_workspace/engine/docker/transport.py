@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import os
 import threading
-import urllib.parse
 from typing import TYPE_CHECKING
 
-from docker.utils import parse_host
 from docker.utils.config import load_general_config
 
 from ...unpatched import modules
+from ..places.place import SshWay, split_tcp, unix_path
+from ..places.ssh import ssh_command, ssh_problem
 from .http import Client
 
 if TYPE_CHECKING:
     import socket
     import ssl
 
-    from docker.tls import TLSConfig
+    from ..places.place import TlsFiles
 
-__all__ = ["connect", "ssh_command", "unix_path"]
+__all__ = ["connect"]
 
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 """Long calls have no timeout, so keepalive packets detect a vanished host, within 60 s."""
 
 
-def connect(url: str, *, tls: TLSConfig | None) -> Client:
+def connect(url: str, *, tls: TlsFiles | None, ssh: SshWay | None = None) -> Client:
     """
     Return a client of the engine at *url*. Nothing is sent yet.
 
@@ -35,9 +35,10 @@ def connect(url: str, *, tls: TLSConfig | None) -> Client:
     Args:
         url: `unix://`, `tcp://`, `http(s)://` or `ssh://`.
         tls: certificates for `tcp://`, or `None` for none.
+        ssh: how to use ssh.
 
     Raises:
-        docker.errors.DockerException: *url* is invalid.
+        ValueError: *url* is invalid.
         OSError: a certificate cannot be read.
     """
     headers = load_general_config().get("HttpHeaders") or {}
@@ -45,38 +46,19 @@ def connect(url: str, *, tls: TLSConfig | None) -> Client:
         path = unix_path(url)
         return Client(lambda timeout: _dial_unix(path, timeout), headers=headers)
     if url.startswith("ssh://"):
-        command = [*ssh_command(url), "docker", "system", "dial-stdio"]
+        if problem := ssh_problem(url):
+            raise ValueError(problem)
+        command = ssh_command(url, ssh or SshWay(), "system", "dial-stdio")
         return Client(lambda _: _dial_process(command), headers=headers)
-    parts = urllib.parse.urlsplit(str(parse_host(url, tls=tls is not None)))
-    host, port = parts.hostname or "localhost", parts.port or 0
-    context = _tls_context(tls) if parts.scheme == "https" else None
+    encrypted = tls is not None or url.startswith("https://")
+    host, port, path = split_tcp(url, tls=encrypted)
+    context = _tls_context(tls) if encrypted else None
     return Client(
         lambda timeout: _dial_tcp(host, port, context, timeout),
-        host=parts.netloc.rpartition("@")[2],
-        prefix=parts.path.rstrip("/"),
+        host=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        prefix=path,
         headers=headers,
     )
-
-
-def unix_path(url: str) -> str:
-    """
-    Return the path of the socket in a `unix://` URL.
-    """
-    return "/" + url.removeprefix("unix://").lstrip("/")
-
-
-def ssh_command(url: str) -> list[str]:
-    """
-    Return the `ssh` command line up to the host. This `ssh` never prompts, because nobody can
-    answer in a test run.
-    """
-    parts = urllib.parse.urlsplit(url)
-    command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
-    if parts.username:
-        command += ["-l", parts.username]
-    if parts.port:
-        command += ["-p", str(parts.port)]
-    return [*command, "--", parts.hostname or ""]
 
 
 def _dial_unix(path: str, timeout: float | None) -> socket.socket:
@@ -108,7 +90,7 @@ def _dial_tcp(
         raise
 
 
-def _tls_context(tls: TLSConfig | None) -> ssl.SSLContext:
+def _tls_context(tls: TlsFiles | None) -> ssl.SSLContext:
     context = modules.ssl.SSLContext(modules.ssl.PROTOCOL_TLS_CLIENT)
     if tls is not None and not tls.verify:
         context.check_hostname = False

@@ -243,3 +243,20 @@ def test_other_engines_get_no_result_for_sockets():
     Nothing is known about the sockets of other engines.
     """
     assert checks.sockets(FakeEngine()) is None
+
+
+def test_engines_that_were_passed_over_are_told(docker, tmp_path):
+    """
+    A search that goes on says why.
+    """
+    (tmp_path / ".docker/run").mkdir(parents=True)
+    (tmp_path / ".docker/run/docker.sock").symlink_to(tmp_path / "engine.sock")
+    (tmp_path / ".docker/config.json").write_text("{")
+
+    answer = in_thread(lambda: locate_engine("auto", {"HOME": str(tmp_path)}))
+    text = checks.found(answer, 5).text
+    answer.result().engine.close()
+
+    if "answers (the default socket)" not in text:
+        assert "answers (Docker Desktop); passed over: the current docker context: " in text
+    assert "config.json cannot be read" in text

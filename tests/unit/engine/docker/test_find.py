@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_codex_workspace.engine.docker import find
+from pytest_codex_workspace.engine.places import podman_connections, podman_service
 from pytest_codex_workspace.errors import EngineUnavailable
 
 from ....helpers.stub_engine import DOCKER, stub_engine
@@ -30,11 +32,13 @@ class Recorder:
     def __init__(self) -> None:
         self.tried: list[str] = []
         self.certificates: list[object] = []
+        self.ways: list[object] = []
         self.answers_at = ""
         self.reason = "no such socket"
 
-    def __call__(self, url: str, tls: object = None) -> str:
+    def __call__(self, url: str, tls: object = None, ssh: object = None) -> str:
         self.tried.append(url)
+        self.ways.append(ssh)
         self.certificates.append(tls)
         if url == self.answers_at:
             return f"engine at {url}"
@@ -48,7 +52,8 @@ def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
     """
     recorder = Recorder()
     monkeypatch.setattr(find, "DockerEngine", recorder)
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setattr(podman_connections, "_SYSTEM", ())
+    monkeypatch.setattr(podman_service, "can_start_podman", lambda _: False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return recorder
 
@@ -58,6 +63,7 @@ def add_context(where: Path, name: str, host: str, *, current: bool = False) -> 
     Write a docker context, and return the directory for its certificates.
     """
     digest = hashlib.sha256(name.encode()).hexdigest()
+    where = where / ".docker"
     meta = where / "contexts" / "meta" / digest / "meta.json"
     meta.parent.mkdir(parents=True)
     endpoint = {"Host": host, "SkipTLSVerify": False}
@@ -80,11 +86,11 @@ def test_the_setting_that_led_to_an_engine_is_returned(recorder: Recorder) -> No
     `doctor` shows it.
     """
     recorder.answers_at = DEFAULT
-    assert (f"engine at {DEFAULT}", "the default socket") == find.locate_engine("auto", {})
+    assert (f"engine at {DEFAULT}", "the default socket", ()) == find.locate_engine("auto", {})
 
     recorder.answers_at = "unix:///other"
     host = {"DOCKER_HOST": "unix:///other"}
-    assert ("engine at unix:///other", "DOCKER_HOST") == find.locate_engine("auto", host)
+    assert ("engine at unix:///other", "DOCKER_HOST", ()) == find.locate_engine("auto", host)
 
 
 @pytest.mark.parametrize(
@@ -147,18 +153,6 @@ def test_the_first_engine_that_answers_is_used(recorder: Recorder) -> None:
     assert [DEFAULT, recorder.answers_at] == recorder.tried
 
 
-def test_docker_desktop_is_found_by_its_own_socket(recorder: Recorder, tmp_path: Path) -> None:
-    """
-    The usual socket may not exist.
-    """
-    place = tmp_path / ".docker" / "run" / "docker.sock"
-    place.parent.mkdir(parents=True)
-    place.touch()
-    recorder.answers_at = f"unix://{place}"
-
-    assert find.find_engine("docker", {"HOME": str(tmp_path)})
-
-
 @pytest.mark.parametrize(("environ", "current"), [({}, True), ({"DOCKER_CONTEXT": "work"}, False)])
 def test_a_docker_context_is_used_with_its_certificates(
     recorder: Recorder, tmp_path: Path, environ: dict[str, str], current: bool
@@ -213,7 +207,7 @@ def test_a_damaged_context_is_an_error(recorder: Recorder, tmp_path: Path) -> No
     The error is ours, not that of the JSON parser.
     """
     add_context(tmp_path, "work", "tcp://10.0.0.2:2376", current=True)
-    next(tmp_path.glob("contexts/meta/*/meta.json")).write_text("{")
+    next(tmp_path.glob(".docker/contexts/meta/*/meta.json")).write_text("{")
 
     with pytest.raises(EngineUnavailable, match=r"'work'.*cannot be read"):
         find.find_engine("auto", {})
@@ -377,14 +371,6 @@ def test_a_refused_tcp_port_is_not_reported_as_a_timeout() -> None:
             find.find_engine(f"tcp://127.0.0.1:{taken.getsockname()[1]}", {})
 
 
-def test_a_tcp_address_without_a_port_is_reported() -> None:
-    """
-    The reason comes from the SDK.
-    """
-    with pytest.raises(EngineUnavailable, match="port is required"):
-        find.find_engine("tcp://127.0.0.1", {})
-
-
 def test_a_failure_of_ssh_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The error has the message of ssh, and a command to try.
@@ -448,3 +434,178 @@ def test_a_server_that_answers_like_an_engine_is_used(answers: str) -> None:
 
     assert answers == engine.url
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("choice", "environ", "way"),
+    [
+        ("work", {}, "the docker context 'work'"),
+        ("context:work", {"DOCKER_HOST": "unix:///other"}, "the docker context 'work'"),
+        ("default", {}, "the default socket"),
+        ("default", {"DOCKER_HOST": "unix:///engine.sock"}, "DOCKER_HOST"),
+        ("context:podman", {}, "the docker context 'podman'"),
+    ],
+)
+def test_a_context_is_chosen_by_its_name(
+    recorder: Recorder, tmp_path: Path, choice: str, environ: dict[str, str], way: str
+) -> None:
+    """
+    A name has no colon, so it cannot be a URL; `context:` names one that is also a word.
+    """
+    add_context(tmp_path, "work", "unix:///engine.sock")
+    add_context(tmp_path, "podman", "unix:///engine.sock")
+    recorder.answers_at = "unix:///engine.sock" if "socket" not in way else DEFAULT
+
+    assert way == find.locate_engine(choice, environ).origin
+    assert [recorder.answers_at] == recorder.tried
+
+
+def test_a_mistyped_context_is_suggested(recorder: Recorder, tmp_path: Path) -> None:
+    """
+    With and without the word before it.
+    """
+    add_context(tmp_path, "work-laptop", "unix:///engine.sock")
+
+    with pytest.raises(EngineUnavailable, match=r"did you mean 'work-laptop'"):
+        find.find_engine("work-lptop", {})
+    with pytest.raises(EngineUnavailable, match=r"no context.*did you mean 'work-laptop'"):
+        find.find_engine("context:work-lptop", {})
+
+
+@pytest.mark.parametrize(
+    ("environ", "tried", "program"),
+    [
+        ({"CONTAINER_HOST": "ssh://core@vm:2222/run/podman/podman.sock"}, "ssh://core@vm:2222", 1),
+        ({"CONTAINER_CONNECTION": "far"}, "ssh://me@far", 1),
+        ({}, "unix:///run/user/7/podman/podman.sock", 4),
+    ],
+)
+def test_podmans_own_settings_are_honoured(
+    recorder: Recorder, tmp_path: Path, environ: dict[str, str], tried: str, program: int
+) -> None:
+    """
+    What a variable names is the only address. The default connection comes after the sockets.
+    """
+    settings = tmp_path / ".config" / "containers"
+    settings.mkdir(parents=True)
+    listed = {
+        "far": {"URI": "ssh://me@far/run/podman/podman.sock"},
+        "vm": {"URI": "ssh://core@127.0.0.1:7/run/p.sock", "IsMachine": True, "Identity": "/key"},
+        "other": {"URI": "ssh://them@other"},
+    }
+    text = json.dumps({"Connection": {"Default": "far", "Connections": listed}})
+    (settings / "podman-connections.json").write_text(text)
+
+    with pytest.raises(EngineUnavailable):
+        find.find_engine("podman", {"XDG_RUNTIME_DIR": "/run/user/7", **environ})
+
+    assert recorder.tried[0].startswith(tried)
+    assert program == len(recorder.tried)
+    assert not any("other" in url for url in recorder.tried)
+    assert {"podman"} == {one.program for one in recorder.ways if one.program != "docker"} or not (
+        environ
+    )
+
+
+def test_engines_that_were_passed_over_are_told(tmp_path: Path, recorder: Recorder) -> None:
+    """
+    Only those that are there: a socket that does not exist is no news.
+    """
+    recorder.reason = "permission denied"
+    recorder.answers_at = "unix:///run/user/7/docker.sock"
+
+    found = find.locate_engine("auto", {"XDG_RUNTIME_DIR": "/run/user/7"})
+
+    assert "rootless Docker" == found.origin
+    (told,) = found.passed_over
+    assert told.startswith(f"the default socket, {DEFAULT}: permission denied; ")
+
+    recorder.reason = "no such socket"
+    assert () == find.locate_engine("auto", {"XDG_RUNTIME_DIR": "/run/user/7"}).passed_over
+
+
+def test_a_damaged_docker_configuration_is_told(tmp_path: Path, recorder: Recorder) -> None:
+    """
+    As the docker command does, the search goes on: a context may have been named there.
+    """
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker" / "config.json").write_text("{")
+    recorder.answers_at = DEFAULT
+
+    (told,) = find.locate_engine("auto", {}).passed_over
+
+    assert "config.json cannot be read" in told
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1:2375", "tcp://127.0.0.1:2375: no such socket"),
+        ("/run/my.sock", "did you mean 'unix:///run/my.sock'"),
+        ("npipe:////./pipe/docker_engine", "must begin with unix://, tcp:// or ssh://"),
+        ("ssh://-oProxyCommand=x", "is not the name of a host"),
+        ("ssh://-l@host", "is not the name of a user"),
+    ],
+)
+def test_addresses_in_docker_host_are_checked(recorder: Recorder, host: str, expected: str) -> None:
+    """
+    The docker command takes one without a scheme for TCP.
+    """
+    with pytest.raises(EngineUnavailable) as caught:
+        find.find_engine("auto", {"DOCKER_HOST": host})
+
+    assert expected in str(caught.value)
+
+
+def test_the_authority_alone_is_enough_for_tls(recorder: Recorder, tmp_path: Path) -> None:
+    """
+    An engine need not ask for a certificate. Half of one is a mistake.
+    """
+    environ = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
+    recorder.answers_at = "tcp://10.0.0.1:2376"
+    (tmp_path / "ca.pem").touch()
+
+    find.find_engine(recorder.answers_at, environ)
+
+    (certificates,) = recorder.certificates
+    assert (True, None) == (certificates.verify, certificates.cert)
+    (tmp_path / "cert.pem").touch()
+    with pytest.raises(EngineUnavailable, match=r"key\.pem cannot be read"):
+        find.find_engine(recorder.answers_at, environ)
+
+
+def test_podman_is_asked_where_there_is_no_docker_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The other machine has the engine that it has. An address does not tell which.
+    """
+    with stub_engine(tmp_path, DOCKER) as stub:
+        (tmp_path / "ssh").write_text(
+            f"""#!{sys.executable}
+import os, socket, sys, threading
+*_, program, _, _ = sys.argv if sys.argv[-1] == "dial-stdio" else [*sys.argv, ""]
+if program != "podman":
+    sys.exit("sh: 1: docker: not found")
+engine = socket.socket(socket.AF_UNIX)
+engine.connect({str(tmp_path / "engine.sock")!r})
+
+def up():
+    while data := os.read(0, 999):
+        engine.sendall(data)
+
+threading.Thread(target=up, daemon=True).start()
+while data := engine.recv(999):
+    os.write(1, data)
+"""
+        )
+        (tmp_path / "ssh").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+
+        found = find.locate_engine("ssh://me@engine.example", {})
+        found.engine.close()
+
+    assert "the engine option" == found.origin
+    assert ["GET /version"] == stub.calls
+    (told,) = found.passed_over
+    assert "docker: not found" in told

@@ -1,0 +1,1 @@
+"""Where container engines may be: sockets, docker's contexts, podman's connections."""
