@@ -10,15 +10,15 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_codex_workspace.engine.docker.find import find_engine
 from pytest_codex_workspace.engine.places.place import unix_path
-from pytest_codex_workspace.errors import EngineError, EngineUnavailable
+from pytest_codex_workspace.errors import EngineError, EngineUnavailable, ImageBuildError
 
-from .conftest import Bench, drain, opened, sh, tar_of, untar, wait_until
+from .conftest import IMAGE, Bench, drain, opened, sh, tar_of, untar, wait_until
 from .forwarding import forwarded, server_side, write_certificates, write_ssh
 
 if TYPE_CHECKING:
@@ -283,3 +283,100 @@ def test_an_engine_that_stops_answering_is_reported(real: Bench) -> None:
     assert "connection refused" in str(caught.value)
     stream.close()
     engine.close()
+
+
+@pytest.fixture
+def buildkit(real: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """
+    The machine's engine, building with BuildKit.
+    """
+    if real.engine.version()["name"] != "docker":
+        pytest.skip("only Docker has BuildKit")
+    monkeypatch.setenv("DOCKER_BUILDKIT", "1")
+    return real
+
+
+def build_of(bench: Bench, dockerfile: str, *, offline: bool = False) -> tuple[Any, list[str]]:
+    """
+    Build from the contract's image by its id, and return the image and the lines.
+    """
+    lines: list[str] = []
+    tag = "codex-workspace-emulator-test:buildkit"
+    bench.undo.callback(bench.engine.remove_image, tag)
+    image = bench.engine.build(
+        tar_of({"Dockerfile": dockerfile.encode(), "file": b"from the context"}),
+        dockerfile="Dockerfile",
+        tag=tag,
+        labels={"built": 'with "quotes" and\nlines'},
+        args={"BASE": bench.engine.image(IMAGE).id},
+        on_line=lines.append,
+        offline=offline,
+    )
+    return image, lines
+
+
+@pytest.mark.promise("S1")
+@pytest.mark.parametrize("offline", [False, True])
+def test_buildkit_builds_what_the_classic_builder_does(buildkit: Bench, offline: bool) -> None:
+    """
+    From an image that has only an id for it, with labels, steps and output in lines. Nothing
+    remains but the image, and offline its programs have no network.
+    """
+    stamp = time.monotonic_ns()
+    image, lines = build_of(
+        buildkit,
+        f"ARG BASE\nFROM ${{BASE}} AS first\nCOPY file /file\nFROM first\n"
+        f"RUN printf 'built here {stamp}'; printf '\\n'; cat /file; cat /proc/net/dev\n",
+        offline=offline,
+    )
+
+    base = buildkit.engine.image(IMAGE)
+    assert image == buildkit.engine.image(image.tags[0])
+    assert base.layers == image.layers[: len(base.layers)]
+    assert 'with "quotes" and\nlines' == image.labels["built"]
+    assert f"Step 1/3 : FROM {base.id}" in lines
+    assert "Step 2/3 : COPY file /file" in lines
+    assert any(line.startswith("Step 3/3 : RUN printf") for line in lines)
+    assert f"built here {stamp}" in lines
+    # The context's file has no line end.
+    devices = [line for line in lines if ":" in line and "Step" not in line]
+    assert any("eth0:" in line for line in devices) == (not offline)
+    assert (IMAGE,) == base.tags
+
+
+def test_buildkit_names_the_failed_step_and_its_output(buildkit: Bench) -> None:
+    """
+    As the classic builder does.
+    """
+    with pytest.raises(ImageBuildError) as caught:
+        build_of(buildkit, "ARG BASE\nFROM ${BASE}\nRUN printf 'went wrong'; exit 3\n")
+
+    assert "The failed step: Step 2/2 : RUN printf" in str(caught.value)
+    assert "Last lines of output:\nwent wrong" in str(caught.value)
+    assert "code: 3" in str(caught.value)
+    assert (IMAGE,) == buildkit.engine.image(IMAGE).tags
+
+
+def test_an_image_without_a_name_keeps_existing(buildkit: Bench) -> None:
+    """
+    A name for the time of a build would be its only one, and the engine would remove the image
+    with it. The classic builder takes the id.
+    """
+    bench = buildkit
+    container = bench.create()
+    base = bench.engine.commit(container, tag=None, labels={})
+    bench.undo.callback(bench.engine.remove_image, base.id)
+
+    tag = "codex-workspace-emulator-test:buildkit"
+    bench.undo.callback(bench.engine.remove_image, tag)
+    image = bench.engine.build(
+        tar_of({"Dockerfile": b"ARG BASE\nFROM ${BASE}\nRUN printf x >/x\n"}),
+        dockerfile="Dockerfile",
+        tag=tag,
+        labels={},
+        args={"BASE": base.id},
+        on_line=lambda _: None,
+    )
+
+    assert (tag,) == image.tags
+    assert bench.engine.image(base.id) is not None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
+import secrets
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import docker.auth
@@ -14,6 +17,7 @@ from ...errors import EngineError, EngineUnavailable, ImageBuildError
 from ...text.units import show_size
 from ..protocol import ImageInfo
 from .api import LONG, label_filter
+from .buildkit import BuildTrace, needs_name, prefers_buildkit
 from .failures import SILENCE, to_engine_error, translate_errors
 from .progress import Progress
 
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Images", "find_image", "image_made", "known_name", "written_name"]
 
 _ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
+
+_BASES = "codex-workspace-emulator-from"
+"""The repository of names that exist during a build."""
 
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}")
 
@@ -170,21 +177,24 @@ class Images:
         offline: bool = False,
     ) -> ImageInfo:
         """
-        Build the tar *context* with the engine's classic builder.
+        Build the tar *context* with the builder that the engine prefers.
         """
         progress = Progress(on_line, on_advance)
-        return self._build(
-            f"build the image {tag or dockerfile}",
-            context,
-            dockerfile,
-            written_name(self._api, tag) if tag else None,
-            labels,
-            args,
-            progress,
-            target=target,
-            no_cache=no_cache,
-            offline=offline,
-        )
+        buildkit = prefers_buildkit(self._api, os.environ)
+        with self._named_bases(args if buildkit else {}) as names:
+            return self._build(
+                f"build the image {tag or dockerfile}",
+                context,
+                dockerfile,
+                written_name(self._api, tag) if tag else None,
+                labels,
+                args,
+                progress,
+                target=target,
+                no_cache=no_cache,
+                offline=offline,
+                names=names if buildkit else None,
+            )
 
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
         """
@@ -233,6 +243,30 @@ class Images:
             answer = self._api.call("DELETE", path, what, allow={404}, timeout=LONG)
             if answer.status_code != 404:
                 return
+
+    @contextmanager
+    def _named_bases(self, args: Mapping[str, str]) -> Iterator[Mapping[str, str] | None]:
+        """
+        Give the images that *args* name by id or digest a name for the time of a build, and yield
+        the changed arguments; `None` if an image could not keep existing without the name.
+        """
+        names: dict[str, str] = {}
+        try:
+            for argument, value in args.items():
+                image = self.image(value) if needs_name(value) else None
+                if image is None:
+                    continue
+                if not image.tags and not image.digests:
+                    # With its only name, the engine would remove the image.
+                    yield None
+                    return
+                name = f"{_BASES}:{secrets.token_hex(8)}"
+                self.tag(image.id, name)
+                names[argument] = name
+            yield names
+        finally:
+            for name in names.values():
+                self.remove_image(name)
 
     def _transfer(
         self,
@@ -296,6 +330,7 @@ class Images:
         target: str = "",
         no_cache: bool = False,
         offline: bool = False,
+        names: Mapping[str, str] | None = None,
     ) -> ImageInfo:
         with translate_errors(what, self._api.url, ImageBuildError):
             credentials = _all_credentials()
@@ -308,12 +343,13 @@ class Images:
                     "dockerfile": dockerfile,
                     "t": tag,
                     "labels": json.dumps(dict(labels)),
-                    "buildargs": json.dumps(dict(args)),
+                    "buildargs": json.dumps({**args, **(names or {})}),
                     "rm": "1",
                     "forcerm": "1",
                     "target": target or None,
                     "nocache": "1" if no_cache else None,
                     "networkmode": "none" if offline else None,
+                    "version": None if names is None else "2",
                 },
                 data=context,
                 headers=credentials,
@@ -322,9 +358,10 @@ class Images:
             )
         except EngineError as error:
             raise ImageBuildError(error.message, remedy=error.remedy) from None
+        trace = BuildTrace(progress, {v: args[k] for k, v in (names or {}).items()})
         with answer:
             for line in self._api.messages(answer.lines(), what, ImageBuildError):
-                progress.feed_line(line)
+                trace.feed_line(line)
         progress.finish()
         if progress.error:
             step = f"\nThe failed step: {progress.step}" if progress.step else ""

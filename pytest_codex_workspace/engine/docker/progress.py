@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..protocol import Advance, OnAdvance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Progress"]
 
@@ -107,6 +107,14 @@ class Progress:
             self._status(layer, status)
             self._layers.feed(layer, status, message.get("progressDetail") or {})
             self._report(self._layers.advance())
+
+    def blame(self, step: str, tail: Iterable[str]) -> None:
+        """
+        Take *step* for the one that failed, with the end of its output: where steps run at the
+        same time, the last one to start need not be it.
+        """
+        self.step = step
+        self._tail = deque(tail, maxlen=_TAIL)
 
     def finish(self) -> None:
         """
