@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from ..engine import labels
@@ -91,7 +91,9 @@ def entries(engine: Engine, usage: Usage | None = None) -> list[Entry]:
     with ThreadPoolExecutor(8) as pool:
         # The engine's list has no layer digests. Images that are gone by now are left out.
         looked_up = list(pool.map(lambda one: engine.image(one.id), listed))
-    known = [one for one in looked_up if one is not None]
+    # Where the engine keeps images compressed, only its list counts them as they lie on the disk.
+    sizes = {one.id: one.size for one in listed}
+    known = [replace(one, size=sizes.get(one.id, one.size)) for one in looked_up if one]
     kinds = {one.id: _kind(one) for one in known if _kind(one) in KINDS}
     known.sort(key=lambda one: (len(one.layers), labels.created(one.labels)))
     found = []

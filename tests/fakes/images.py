@@ -12,7 +12,7 @@ import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from pytest_codex_workspace.engine.docker.progress import Progress
+from pytest_codex_workspace.engine.messages.progress import Progress
 from pytest_codex_workspace.engine.protocol import Advance, ContainerSpec, ImageInfo, OnAdvance
 from pytest_codex_workspace.errors import ImageBuildError
 

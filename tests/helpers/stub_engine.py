@@ -25,7 +25,7 @@ class StubEngine:
     """
     Answers a method and a path (without the version) with a status and a body. A
     list is sent as messages, one in each chunk. Without a status, the stub hangs up.
-    A function is called for the body. Every answer has the *headers*.
+    A function is called for the body.
     """
 
     url: str
@@ -33,7 +33,6 @@ class StubEngine:
     calls: list[str] = field(default_factory=list)
     queries: list[dict[str, list[str]]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -63,8 +62,6 @@ def stub_engine(where: Path, about: Any = DOCKER) -> Iterator[StubEngine]:
             if callable(body):
                 body = body()
             self.send_response(status)
-            for name, value in stub.headers.items():
-                self.send_header(name, value)
             if isinstance(body, list):
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()

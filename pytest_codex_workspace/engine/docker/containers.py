@@ -12,10 +12,10 @@ from docker.utils import parse_repository_tag
 
 from ...errors import EngineError
 from ...unpatched import clock
+from ..messages.progress import Progress
 from ..protocol import Change, ContainerInfo
 from .api import LONG, label_filter
 from .images import Images, image_made, known_name, written_name
-from .progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,11 +15,11 @@ from docker.utils import parse_repository_tag
 
 from ...errors import EngineError, EngineUnavailable, ImageBuildError
 from ...text.units import show_size
+from ..messages.buildkit import BuildTrace, needs_name, wants_buildkit
+from ..messages.progress import Progress
 from ..protocol import ImageInfo
 from .api import LONG, label_filter
-from .buildkit import BuildTrace, needs_name, prefers_buildkit
 from .failures import SILENCE, to_engine_error, translate_errors
-from .progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -180,7 +180,8 @@ class Images:
         Build the tar *context* with the builder that the engine prefers.
         """
         progress = Progress(on_line, on_advance)
-        buildkit = prefers_buildkit(self._api, os.environ)
+        answer = self._api.call("GET", "/_ping", "tell which builder it has", allow={404})
+        buildkit = wants_buildkit(dict(answer.headers.items()), os.environ)
         with self._named_bases(args if buildkit else {}) as names:
             return self._build(
                 f"build the image {tag or dockerfile}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,22 @@ def test_a_layer_has_own_and_shared_bytes(shelf):
     assert {"c": 1000, "s": 1010, "r": 1210} == {key: one.shared for key, one in found.items()}
     assert [0, 1, 2] == [len(found[key].below) for key in "csr"]
     assert ("demo", 1, 0) == (found["s"].repository, found["s"].use.hits, found["r"].use.hits)
+
+
+def test_sizes_are_those_on_the_disk(shelf, monkeypatch):
+    """
+    Docker's containerd image store counts compressed bytes in the description of an image, and
+    all of them in the list.
+    """
+    shelf.put(shelf.base, "clean", "c", 5000)
+    plain = shelf.engine.image
+
+    monkeypatch.setattr(
+        shelf.engine, "image", lambda one: replace(plain(one), size=plain(one).size // 100)
+    )
+
+    (entry,) = entries(shelf.engine)
+    assert (5000, 1000) == (entry.own, entry.shared)
 
 
 def test_the_least_recently_used_layers_are_removed_first(shelf):

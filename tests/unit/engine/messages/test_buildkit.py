@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_codex_workspace.engine.docker.buildkit import BuildTrace, needs_name, prefers_buildkit
-from pytest_codex_workspace.engine.docker.engine import DockerEngine
-from pytest_codex_workspace.engine.docker.progress import Progress
-
-from ....helpers.stub_engine import DOCKER, PODMAN, stub_engine
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pytest_codex_workspace.engine.messages.buildkit import BuildTrace, needs_name, wants_buildkit
+from pytest_codex_workspace.engine.messages.progress import Progress
 
 
 def encode(number: int, value: int | bytes | str) -> bytes:
@@ -80,7 +73,7 @@ def test_steps_and_their_output_are_those_of_the_classic_builder() -> None:
     Steps count when they begin. A line that comes in pieces, and one without an end, are whole.
     """
     shown = Shown(name="sha256:abc")
-    one, two = "[1/2] FROM docker.io/library/name", "[2/2] RUN echo \n  two"
+    one, two = f"[1/2] FROM docker.io/library/name@sha256:{64 * 'a'}", "[2/2] RUN echo \n  two"
 
     shown.feed(vertex("[internal] load build context", state="ended"), vertex(one), vertex(two))
     shown.feed(vertex(one, state="ended", cached=True))
@@ -147,32 +140,25 @@ def test_what_is_not_understood_is_no_error(aux: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "header", "about", "expected"),
+    ("environ", "ping", "expected"),
     [
-        ({}, "2", DOCKER, True),
-        ({}, "1", DOCKER, False),
-        ({}, None, DOCKER, False),
-        ({"DOCKER_BUILDKIT": "0"}, "2", DOCKER, False),
-        ({"DOCKER_BUILDKIT": "1"}, "1", DOCKER, True),
-        ({"DOCKER_BUILDKIT": "?"}, "2", DOCKER, True),
-        ({"DOCKER_BUILDKIT": "1"}, "2", PODMAN, False),
+        ({}, {"Builder-Version": "2"}, True),
+        ({}, {"Builder-Version": "1"}, False),
+        ({}, {}, False),
+        ({"DOCKER_BUILDKIT": "0"}, {"Builder-Version": "2"}, False),
+        ({"DOCKER_BUILDKIT": "1"}, {"Builder-Version": "1"}, True),
+        ({"DOCKER_BUILDKIT": "1"}, {}, True),
+        ({"DOCKER_BUILDKIT": "?"}, {"Builder-Version": "2"}, True),
+        ({"DOCKER_BUILDKIT": "1"}, {"Libpod-Api-Version": "5.4.2", "Builder-Version": ""}, False),
     ],
 )
 def test_the_builder_is_the_one_of_the_docker_command(
-    tmp_path: Path, environ: dict[str, str], header: str | None, about: object, expected: bool
+    environ: dict[str, str], ping: dict[str, str], expected: bool
 ) -> None:
     """
     The user's variable, then what the engine prefers. Podman has its own.
     """
-    with stub_engine(tmp_path, about) as stub:
-        if header is not None:
-            stub.answers["GET /_ping"] = (200, "OK")
-            stub.headers["Builder-Version"] = header
-        engine = DockerEngine(stub.url)
-        got = prefers_buildkit(engine._api, environ)
-        engine.close()
-
-    assert expected == got
+    assert expected == wants_buildkit(ping, environ)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_codex_workspace.engine.docker.progress import Progress
+from pytest_codex_workspace.engine.messages.progress import Progress
 
 
 def read(*messages: dict[str, Any]) -> tuple[Progress, list[str]]:

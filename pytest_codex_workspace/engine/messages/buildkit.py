@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .api import Api
     from .progress import Progress
 
-__all__ = ["BuildTrace", "needs_name", "prefers_buildkit"]
+__all__ = ["BuildTrace", "needs_name", "wants_buildkit"]
 
 _TRACE = "moby.buildkit.trace"
 
@@ -40,18 +39,22 @@ _LONGEST = 1 << 16
 """Characters of a line without an end that are kept."""
 
 
-def prefers_buildkit(api: Api, environ: Mapping[str, str]) -> bool:
+def wants_buildkit(ping: Mapping[str, str], environ: Mapping[str, str]) -> bool:
     """
     Return whether to build with BuildKit: as the docker command, by `DOCKER_BUILDKIT`, otherwise by
     what the engine prefers.
+
+    Args:
+        ping: the headers of the engine's answer to `/_ping`.
+        environ: the environment.
     """
-    if api.podman:
+    if ping.get("Libpod-Api-Version"):
+        # Podman has a builder of its own.
         return False
     wanted = environ.get("DOCKER_BUILDKIT", "")
     if wanted in _YES or wanted in _NO:
         return wanted in _YES
-    answer = api.call("GET", "/_ping", "tell which builder it has", allow={404})
-    return bool(answer.headers.get("Builder-Version") == "2")
+    return ping.get("Builder-Version") == "2"
 
 
 def needs_name(reference: str) -> bool:
@@ -124,7 +127,8 @@ class BuildTrace:
         if name and vertex[1] not in self._steps:
             text = " ".join(name[1].split("\n"))
             for known, meant in self._names.items():
-                text = text.replace(f"docker.io/library/{known}", meant)
+                shown = rf"docker\.io/library/{re.escape(known)}(@sha256:[0-9a-f]+)?"
+                text = re.sub(shown, meant, text)
             self._steps[vertex[1]] = _Step(text)
 
     def _begin(self, vertex: Mapping[int, Any]) -> None:

@@ -1,0 +1,1 @@
+"""What an engine tells while it builds, pulls or pushes."""
