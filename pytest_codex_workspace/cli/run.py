@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -92,9 +93,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _note_rules(config: Config, output: Output) -> None:
-    from ..options.run_notes import describe_rules
+    from ..options.run_notes import describe_engine, describe_rules
 
     output.note(describe_rules(config))
+    output.note(describe_engine(config.engine, os.environ))
 
 
 def _session(config: Config, output: Output, then: Callable[[Session, Workspace], int]) -> int:

@@ -78,6 +78,7 @@ def run_all(
 def _of_engine(config: Config, one: Future[Engine]) -> list[Check]:
     found: dict[str, Callable[[Engine], Result | None]] = {
         "version": engine.version,
+        "modes": engine.modes,
         "sockets": engine.sockets,
         "architecture": engine.architecture,
         "storage": engine.storage,

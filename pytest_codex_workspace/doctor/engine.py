@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..cache.entries import entries, is_old
 from ..engine.docker.api import OLDEST
+from ..engine.docker.engine import NO_SECCOMP
 from ..engine.docker.find import Located
 from ..engine.protocol import Engine
 from ..engine.session_id import Identity
@@ -24,6 +25,7 @@ __all__ = [
     "found",
     "free_space",
     "leftovers",
+    "modes",
     "networks",
     "sockets",
     "storage",
@@ -69,6 +71,19 @@ def version(engine: Engine) -> Result:
     if _numbers(about["api"]) < _numbers(OLDEST):
         return error(text, f"Update the engine: API {OLDEST} (Docker 20.10, Podman 4) is required.")
     return ok(text)
+
+
+def modes(engine: Engine) -> Result | None:
+    """
+    Report how the engine was set up.
+    """
+    text = engine.version().get("modes", "")
+    if NO_SECCOMP in text:
+        return warning(
+            f"{text}: workspaces can make every system call of the kernel",
+            "Start the engine with its own profile if you do not trust the workspaces.",
+        )
+    return ok(text) if text else None
 
 
 def sockets(engine: Engine) -> Result | None:

@@ -200,7 +200,8 @@ class Engine(Protocol):
     def version(self) -> Mapping[str, str]:
         """
         Return `name`, `version`, `api`, `os`, `arch` and `storage` of the engine, and
-        `root`, the directory on its machine that holds the images.
+        `root`, the directory on its machine that holds the images; `modes`, how it was set up,
+        in words.
         """
 
     @property

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..codex import SCRIPTS
+from ..engine.places.choose import likely_place
 from ..errors import ProjectionError
 from ..text.option_names import spell_option
 from ..text.phrases import counted
@@ -18,7 +19,13 @@ from .script_text import FROM_STANDARD_INPUT
 if TYPE_CHECKING:
     from ..projection.repository import RepositorySnapshot
 
-__all__ = ["describe_history", "describe_rules", "describe_scripts", "same_rules"]
+__all__ = [
+    "describe_engine",
+    "describe_history",
+    "describe_rules",
+    "describe_scripts",
+    "same_rules",
+]
 
 _TIMEOUT = 2.0
 _SHOWN = 200
@@ -30,6 +37,16 @@ _TAG_FILES = (
     *("pyproject.toml", "setup.py", "setup.cfg", "package.json", "build.gradle"),
     *("build.gradle.kts", "pom.xml", "build.rs", "CMakeLists.txt", "Makefile", f"{SCRIPTS}/"),
 )
+
+
+def describe_engine(choice: str, environ: Mapping[str, str]) -> str:
+    """
+    Return a line with the engine that *choice* probably stands for, and why. No engine is asked.
+    """
+    place = likely_place(choice, environ)
+    if place is None:
+        return f"engine {choice}: none found; `codex-workspace doctor` says why"
+    return f"engine {place.url or choice} ({place.origin})"
 
 
 def describe_rules(config: Config) -> str:

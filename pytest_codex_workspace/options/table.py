@@ -311,7 +311,8 @@ OPTIONS: tuple[Option, ...] = (
         "engine",
         "URL",
         "auto",
-        "container engine: auto, docker, podman, or a unix://, tcp:// or ssh:// URL",
+        "container engine: auto, docker, podman, a unix://, tcp:// or ssh:// URL, or the name of a "
+        "docker context",
         place=None,
     ),
     Option(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..options.run_notes import describe_rules
+from ..options.run_notes import describe_engine, describe_rules
 from ..options.sources import unknown_variables
 from ..text.phrases import did_you_mean
 from .run import write_run_report
@@ -145,7 +145,7 @@ def notes_of(config: pytest.Config) -> list[str]:
 def header_lines(config: pytest.Config) -> list[str] | None:
     """
     Return a line with the repository, the image, the cache mode and the network policy; a line
-    with the profile; and what of the work tree is not in workspaces.
+    with the engine; one with the profile; and what of the work tree is not in workspaces.
     """
     found = config.stash[CONFIG]
     if found.repo is None:
@@ -155,7 +155,8 @@ def header_lines(config: pytest.Config) -> list[str] | None:
         f"codex: repo {config.stash[SHOWN_REPO]} at {found.rev}, image {found.image}, "
         f"cache {found.cache}, network {network}"
     )
-    return [line, *(f"codex: {note}" for note in (describe_rules(found), *notes_of(config)))]
+    notes = [describe_engine(found.engine, os.environ), describe_rules(found), *notes_of(config)]
+    return [line, *(f"codex: {note}" for note in notes if note)]
 
 
 def write_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -26,7 +26,7 @@ def test_an_engine_describes_itself(bench: Bench) -> None:
     """
     version = bench.engine.version()
 
-    assert {"name", "version", "api", "os", "arch", "storage", "root"} <= set(version)
+    assert {"name", "version", "api", "os", "arch", "storage", "root", "modes"} <= set(version)
     assert all(version.values())
 
 

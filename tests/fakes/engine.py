@@ -76,6 +76,7 @@ class FakeEngine(FakeContainers):
             "arch": "amd64",
             "storage": "memory",
             "root": "/nowhere",
+            "modes": "",
         }
 
     @property

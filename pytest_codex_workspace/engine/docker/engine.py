@@ -11,12 +11,15 @@ from .containers import Containers
 from .networks import Networks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ..places.place import SshWay, TlsFiles
     from ..places.podman_service import PodmanService
 
-__all__ = ["DockerEngine"]
+__all__ = ["NO_SECCOMP", "DockerEngine"]
+
+NO_SECCOMP = "no seccomp profile"
+"""The mode of an engine that lets containers make every system call."""
 
 
 class DockerEngine(Containers, Networks):
@@ -76,7 +79,7 @@ class DockerEngine(Containers, Networks):
 
     def version(self) -> Mapping[str, str]:
         """
-        Return `name`, `version`, `api`, `os`, `arch`, `storage` and `root` of the engine.
+        Return `name`, `version`, `api`, `os`, `arch`, `storage`, `root` and `modes` of the engine.
         """
         return self._version
 
@@ -117,4 +120,33 @@ class DockerEngine(Containers, Networks):
             "arch": str(about.get("Arch", "")),
             "storage": str(info.get("Driver", "")),
             "root": str(info.get("DockerRootDir", "")),
+            "modes": ", ".join(_modes(info)),
         }
+
+
+def _modes(info: Mapping[str, Any]) -> Iterator[str]:
+    """
+    Yield how the engine was set up, in words, as far as it makes a difference.
+    """
+    options = {
+        one.partition(",")[0].removeprefix("name="): str(one)
+        for one in info.get("SecurityOptions") or ()
+        if isinstance(one, str)
+    }
+    status = [list(one) for one in info.get("DriverStatus") or ()]
+    if "rootless" in options:
+        yield "rootless"
+    if "userns" in options:
+        yield "users mapped (userns-remap)"
+    if ["driver-type", "io.containerd.snapshotter.v1"] in status:
+        yield "containerd image store"
+    if "selinux" in options:
+        yield "SELinux"
+    if "apparmor" in options:
+        yield "AppArmor"
+    if options and "profile=unconfined" in options.get("seccomp", "profile=unconfined"):
+        yield NO_SECCOMP
+    if "(containerized)" in str(info.get("OperatingSystem")):
+        yield "inside a container"
+    if version := info.get("CgroupVersion"):
+        yield f"cgroups v{version}"

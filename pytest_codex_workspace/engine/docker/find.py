@@ -13,28 +13,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import EngineUnavailable
 from ...text.option_names import spell_option
-from ...text.phrases import did_you_mean
 from ...unpatched import modules
-from ..places import docker_contexts, podman_connections, podman_service, sockets
-from ..places.place import Place, SshWay, TlsFiles, home_of, unix_path
-from ..places.ssh import ssh_command, ssh_problem
+from ..places import docker_contexts, podman_service
+from ..places.choose import WORDS, places_of
+from ..places.place import Place, SshWay, unix_path
+from ..places.ssh import ssh_command
 from .engine import DockerEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from ..protocol import Engine
 
 __all__ = ["Located", "find_engine", "locate_engine"]
-
-_SCHEMES = ("unix://", "tcp://", "ssh://", "http://", "https://")
-
-_WORDS = ("auto", "docker", "podman")
-
-_CONTEXT = "context:"
-"""Before the name of a docker context that is also a word."""
-
-_GIVEN = "the engine option"
 
 _SSH_TIMEOUT = 15.0
 """Seconds to wait for ssh when it is asked why it failed."""
@@ -95,7 +86,7 @@ def locate_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ)
     """
     tried: list[str] = []
     there: list[str] = []
-    waiting = _places(choice, environ)
+    waiting = places_of(choice, environ)
     again: Place | None = None
     while (place := again or next(waiting, None)) is not None:
         again = None
@@ -123,115 +114,6 @@ def _open(place: Place, environ: Mapping[str, str], passed_over: tuple[str, ...]
     service = podman_service.start_podman(environ)
     engine = DockerEngine(service.url, service=service)
     return Located(engine, f"{place.origin}; its output is in {service.log}", passed_over)
-
-
-def _places(choice: str, environ: Mapping[str, str]) -> Iterator[Place]:
-    if choice.startswith(_SCHEMES):
-        yield _checked(_with_tls(Place(_GIVEN, choice), environ))
-    elif choice.startswith(_CONTEXT) and docker_contexts.is_context_name(choice[len(_CONTEXT) :]):
-        yield from _context(choice[len(_CONTEXT) :], environ)
-    elif choice == "podman":
-        yield from _podman(environ)
-    elif choice in _WORDS:
-        yield from _docker(environ, alone=choice == "docker")
-    elif choice == "default" or choice in docker_contexts.context_names(environ):
-        yield from _context(choice, environ)
-    else:
-        raise _unknown(choice, environ)
-
-
-def _unknown(choice: str, environ: Mapping[str, str]) -> EngineUnavailable:
-    hint = did_you_mean(
-        choice,
-        [*_WORDS, *docker_contexts.context_names(environ)],
-        first=[f"unix://{choice}"] if choice.startswith("/") else (),
-    )
-    return EngineUnavailable(
-        f"{choice!r} is not a container engine. Give auto, docker, podman, or a URL that "
-        f"begins with unix://, tcp:// or ssh://, or the name of a docker context{hint}"
-    )
-
-
-def _docker(environ: Mapping[str, str], *, alone: bool) -> Iterator[Place]:
-    if host := environ.get("DOCKER_HOST"):
-        yield _checked(_with_tls(Place("DOCKER_HOST", _with_scheme(host)), environ))
-    elif name := docker_contexts.current_context(environ):
-        yield _checked(docker_contexts.context_place(name, environ))
-    else:
-        if problem := docker_contexts.config_problem(environ):
-            yield problem
-        yield from sockets.docker_sockets(environ)
-        if not alone:
-            yield from _podman(environ)
-
-
-def _context(name: str, environ: Mapping[str, str]) -> Iterator[Place]:
-    if name != "default":
-        yield _checked(docker_contexts.context_place(name, environ))
-    elif host := environ.get("DOCKER_HOST"):
-        # Docker's built-in context.
-        yield _checked(_with_tls(Place("DOCKER_HOST", _with_scheme(host)), environ))
-    else:
-        yield Place("the default socket", "unix:///var/run/docker.sock")
-
-
-def _podman(environ: Mapping[str, str]) -> Iterator[Place]:
-    if named := podman_connections.named_service(environ):
-        yield _checked(named)
-        return
-    yield from sockets.podman_sockets(environ)
-    yield from map(_checked, podman_connections.connections(environ))
-    if podman_service.can_start_podman(environ):
-        yield Place("Podman's service, started for this session", starts=True)
-
-
-def _with_scheme(host: str) -> str:
-    """
-    Return `DOCKER_HOST` with a scheme, which the docker command does not ask for.
-    """
-    return host if "://" in host or host.startswith("/") else f"tcp://{host}"
-
-
-def _checked(place: Place) -> Place:
-    """
-    Return *place*, with the problem that its address has.
-    """
-    if place.problem:
-        return place
-    problem = ""
-    if place.url.startswith("ssh://"):
-        problem = ssh_problem(place.url)
-    elif place.url.startswith("/"):
-        problem = f"the address must begin with unix://{did_you_mean('', (), first=[f'unix://{place.url}'])}"
-    elif not place.url.startswith(_SCHEMES):
-        problem = "the address must begin with unix://, tcp:// or ssh://"
-    return replace(place, problem=problem) if problem else place
-
-
-def _with_tls(place: Place, environ: Mapping[str, str]) -> Place:
-    """
-    Return *place* with the certificates that the variables of the docker command name.
-    """
-    verify = bool(environ.get("DOCKER_TLS_VERIFY"))
-    named = environ.get("DOCKER_CERT_PATH")
-    wanted = verify or named or environ.get("DOCKER_TLS")
-    if not place.url.startswith("tcp://") or not wanted:
-        return place
-    folder = Path(named or environ.get("DOCKER_CONFIG") or f"{home_of(environ)}/.docker")
-    ca, cert, key = (folder / f"{one}.pem" for one in ("ca", "cert", "key"))
-    missing = [one for one in ((ca,) if verify else ()) if not _readable(one)]
-    own = [one for one in (cert, key) if _readable(one)]
-    if len(own) == 1:
-        missing += {cert, key} - set(own)
-    if missing:
-        problem = f"the certificates in DOCKER_CERT_PATH: {missing[0]} cannot be read"
-        return replace(place, problem=problem)
-    tls = TlsFiles(str(ca) if _readable(ca) else "", (str(cert), str(key)) if own else None, verify)
-    return replace(place, tls=tls)
-
-
-def _readable(path: Path) -> bool:
-    return os.access(path, os.R_OK)
 
 
 def _lacks_docker(place: Place, why: str) -> bool:
@@ -326,14 +208,14 @@ def _next_step(choice: str, environ: Mapping[str, str]) -> str:
             "Install podman, or start its service: `systemctl --user start podman.socket`, or "
             "`podman machine start` where Podman has a virtual machine."
         )
-    if choice in _WORDS and environ.get("DOCKER_HOST"):
+    if choice in WORDS and environ.get("DOCKER_HOST"):
         return f"Correct or unset DOCKER_HOST, or name an engine with {named}."
-    if choice in _WORDS and docker_contexts.current_context(environ):
+    if choice in WORDS and docker_contexts.current_context(environ):
         return (
             "Start that engine, choose another context with `docker context use`, or name an "
             f"engine with {named}."
         )
-    if choice in _WORDS:
+    if choice in WORDS:
         return (
             "Install and start Docker (Debian, Ubuntu: `sudo apt-get install docker.io`) or "
             f"Podman, or name an engine with {named}."

@@ -260,3 +260,45 @@ def test_engines_that_were_passed_over_are_told(docker, tmp_path):
     if "answers (the default socket)" not in text:
         assert "answers (Docker Desktop); passed over: the current docker context: " in text
     assert "config.json cannot be read" in text
+
+
+@pytest.mark.parametrize(
+    ("info", "status", "text"),
+    [
+        ({}, None, None),
+        (
+            {
+                "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
+                "CgroupVersion": "2",
+            },
+            "ok",
+            "rootless, cgroups v2",
+        ),
+        (
+            {
+                "SecurityOptions": ["name=seccomp,profile=default", "name=userns", "name=selinux"],
+                "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+                "OperatingSystem": "Alpine Linux v3.22 (containerized)",
+            },
+            "ok",
+            "users mapped (userns-remap), containerd image store, SELinux, inside a container",
+        ),
+        ({"SecurityOptions": ["name=apparmor"]}, "warning", "AppArmor, no seccomp profile: "),
+        ({"SecurityOptions": ["name=seccomp,profile=unconfined"]}, "warning", "no seccomp profile"),
+        ({"SecurityOptions": None, "DriverStatus": None, "CgroupVersion": "1"}, "ok", "cgroups v1"),
+    ],
+)
+def test_how_the_engine_was_set_up_is_told(tmp_path, info, status, text):
+    """
+    As the engine describes itself.
+    """
+    with stub_engine(tmp_path, DOCKER) as stub:
+        stub.answers["GET /info"] = (200, info)
+        engine = DockerEngine(stub.url)
+        got = checks.modes(engine)
+        engine.close()
+
+    if status is None:
+        assert got is None
+    else:
+        assert (status, True) == (got.status, got.text.startswith(text))

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.run_notes import (
+    describe_engine,
     describe_history,
     describe_rules,
     describe_scripts,
@@ -164,3 +165,14 @@ def test_a_wrong_version_is_told_under_the_seeds_rules_too(tmp_path, file, text,
     assert (f"none of 1 tag ({file}: " in line) == warns
     assert ("SETUPTOOLS_SCM_PRETEND_VERSION" in line) == warns
     assert describe_history(Config(git_tags=True), found, repo.env) == ""
+
+
+def test_the_engine_of_a_run_is_described_without_asking_it(tmp_path):
+    """
+    With the setting that leads to it.
+    """
+    far = {"HOME": str(tmp_path), "DOCKER_HOST": "ssh://me@far"}
+
+    assert "engine ssh://me@far (DOCKER_HOST)" == describe_engine("auto", far)
+    assert "engine tcp://h:1 (the engine option)" == describe_engine("tcp://h:1", far)
+    assert "none found" in describe_engine("nonsense", far)
