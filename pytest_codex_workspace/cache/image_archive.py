@@ -210,8 +210,11 @@ class ImageArchive:
         """
         Check that the indexes of other formats name no image that the manifest does not.
         """
-        known = {tag for one in json.loads(described["manifest.json"]) for tag in _tags(one)}
-        for tag in (*_names_of_index(described), *_names_of_repositories(described)):
+        known = {
+            _short(tag) for one in json.loads(described["manifest.json"]) for tag in _tags(one)
+        }
+        for name in (*_names_of_index(described), *_names_of_repositories(described)):
+            tag = _short(name)
             if tag not in known and not any(one.endswith(f"/{tag}") for one in known):
                 raise ValueError(f"its index names an image {tag} that its manifest does not name")
 
@@ -373,6 +376,13 @@ def _member(name: str, content: bytes) -> Iterator[bytes]:
 
 def _tags(one: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, one.get("RepoTags") or ()))
+
+
+def _short(name: str) -> str:
+    """
+    Return the name that Docker takes for the same: Docker 25 and newer write both into one file.
+    """
+    return name.removeprefix("docker.io/").removeprefix("library/")
 
 
 def _names_of_index(described: Mapping[str, bytes]) -> Iterator[str]:

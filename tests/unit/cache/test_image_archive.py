@@ -100,6 +100,33 @@ def test_a_description_may_lie_among_the_layers(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("tag", "index"),
+    [
+        ("x:y", "docker.io/library/x:y"),
+        ("me/x:y", "docker.io/me/x:y"),
+        ("docker.io/library/x:y", "docker.io/library/x:y"),
+        ("localhost/x:y", "localhost/x:y"),
+        ("host.example/x:y", "host.example/x:y"),
+    ],
+)
+def test_the_index_of_a_newer_engine_names_the_same_images(tmp_path, tag, index):
+    """
+    Docker 25 and newer write whole names there, and short ones into the manifest.
+    """
+    marks = {"annotations": {"io.containerd.image.name": index}}
+    parts = (
+        *WHOLE[:2],
+        member("manifest.json", manifest("l/layer.tar", tags=(tag,))),
+        member("index.json", json.dumps({"manifests": [marks]}).encode()),
+    )
+    write(tmp_path / "a.tar", *parts)
+
+    (found,) = ImageArchive(tmp_path / "a.tar", LIMIT).images
+
+    assert (tag,) == found.tags
+
+
+@pytest.mark.parametrize(
     ("members", "words"),
     [
         ([member("./c.json", image())], "a member with the name"),
