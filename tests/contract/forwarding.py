@@ -1,15 +1,20 @@
-"""Other connections to the machine's engine: TCP, TLS and a replacement for `ssh`."""
+"""Other connections to the machine's engine: TCP, TLS, a replacement for `ssh`, other versions."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime
+import http.client
 import ipaddress
+import json
+import re
+import socket
+import socketserver
 import ssl
 import sys
 import threading
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -148,3 +153,75 @@ def forwarded(socket_path: str, tls: ssl.SSLContext | None = None) -> Iterator[i
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+_REQUEST = re.compile(rb"^(GET|HEAD|POST|PUT|DELETE) (?:/v([0-9.]+))?(/\S*) HTTP/1\.1\r\n")
+
+
+@contextmanager
+def speaking(socket_path: str, where: Path, oldest: str, newest: str) -> Iterator[str]:
+    """
+    Forward an engine as one that speaks other versions of the API: it refuses what is older than
+    *oldest*, in the words of Docker 29. Yield its address.
+    """
+
+    def numbers(version: str) -> list[int]:
+        return [int(one) for one in version.split(".")]
+
+    def ask(path: str) -> Any:
+        client = http.client.HTTPConnection("engine")
+        client.sock = socket.socket(socket.AF_UNIX)
+        client.sock.connect(socket_path)
+        with closing(client):
+            client.request("GET", path)
+            return json.load(client.getresponse())
+
+    own = ask("/version")["ApiVersion"]
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            engine = socket.socket(socket.AF_UNIX)
+            with engine, suppress(OSError):
+                engine.connect(socket_path)
+                threading.Thread(target=self.down, args=(engine,), daemon=True).start()
+                while data := self.request.recv(1 << 16):
+                    if not (found := _REQUEST.match(data)):
+                        engine.sendall(data)
+                        continue
+                    method, version, path = (one.decode() for one in found.groups(b""))
+                    if path == "/version":
+                        about = {**ask(path), "ApiVersion": newest, "MinAPIVersion": oldest}
+                        self.answer(200, about)
+                    elif not version or numbers(version) < numbers(oldest):
+                        words = (
+                            f"client version {version} is too old. Minimum supported API version "
+                            f"is {oldest}, please upgrade your client to a newer version"
+                        )
+                        self.answer(400, {"message": words})
+                    else:
+                        head = f"{method} /v{own}{path} HTTP/1.1\r\n".encode()
+                        engine.sendall(head + data[found.end() :])
+                engine.shutdown(socket.SHUT_WR)
+
+        def down(self, engine: socket.socket) -> None:
+            with suppress(OSError):
+                while data := engine.recv(1 << 16):
+                    self.request.sendall(data)
+                self.request.shutdown(socket.SHUT_RDWR)
+
+        def answer(self, status: int, body: Any) -> None:
+            data = json.dumps(body).encode()
+            head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(data)}\r\n\r\n"
+            self.request.sendall(head.encode() + data)
+
+    path = where / "speaking.sock"
+    with socketserver.ThreadingUnixStreamServer(str(path), Handler) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"unix://{path}"
+        finally:
+            server.shutdown()
+            thread.join()

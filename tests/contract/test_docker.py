@@ -13,13 +13,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from docker.constants import DEFAULT_DOCKER_API_VERSION
 
 from pytest_codex_workspace.engine.docker.find import find_engine
 from pytest_codex_workspace.engine.places.place import unix_path
 from pytest_codex_workspace.errors import EngineError, EngineUnavailable, ImageBuildError
 
 from .conftest import IMAGE, Bench, drain, opened, sh, tar_of, untar, wait_until
-from .forwarding import forwarded, server_side, write_certificates, write_ssh
+from .forwarding import forwarded, server_side, speaking, write_certificates, write_ssh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -380,3 +381,31 @@ def test_an_image_without_a_name_keeps_existing(buildkit: Bench) -> None:
 
     assert (tag,) == image.tags
     assert bench.engine.image(base.id) is not None
+
+
+@pytest.mark.parametrize(
+    ("oldest", "newest", "spoken"),
+    [("1.44", "1.52", DEFAULT_DOCKER_API_VERSION), ("1.98", "1.99", "1.98")],
+)
+def test_an_engine_that_refuses_old_versions_gets_one_that_it_accepts(
+    real: Bench, tmp_path: Path, oldest: str, newest: str, spoken: str
+) -> None:
+    """
+    Every call names the version, as Docker 29 wants it, also those that take over the connection.
+    """
+    if not real.engine.url.startswith("unix://"):
+        pytest.skip(f"the engine is not on this machine: {real.engine.url}")
+    with speaking(unix_path(real.engine.url), tmp_path, oldest, newest) as url:
+        engine = find_engine(url, {})
+        with opened(engine) as bench:
+            data = os.urandom(1_000_000)
+            container, stream = bench.run()
+            bench.engine.put_archive(container, "/tmp", tar_of({"file": data}))
+            stream.send(b"heard")
+
+            assert spoken == engine.version()["api"]
+            assert b"heard" == drain(stream, 5)
+            assert {"file": data} == untar(bench.engine.get_archive(container, "/tmp/file"))
+            assert engine.image(IMAGE) is not None
+            assert "hello\n" == bench.output(sh("printf 'hello\\n'")).decode()
+        engine.close()
