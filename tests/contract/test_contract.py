@@ -27,7 +27,7 @@ def test_an_engine_describes_itself(bench: Bench) -> None:
     version = bench.engine.version()
 
     assert {"name", "version", "api", "os", "arch", "storage", "root", "modes"} <= set(version)
-    assert all(version.values())
+    assert all(value for name, value in version.items() if name != "modes")
 
 
 # Images.

@@ -30,6 +30,8 @@ __all__ = ["Located", "find_engine", "locate_engine"]
 _SSH_TIMEOUT = 15.0
 """Seconds to wait for ssh when it is asked why it failed."""
 
+_QUIET = ("ConnectTimeout=", "ServerAlive", "PermitLocalCommand=")
+
 _NO_PROGRAM = re.compile(
     r"docker\b.*(not found|not recognized|no such file)|not found.*docker", re.I
 )
@@ -182,7 +184,7 @@ def _ssh_words(url: str, way: SshWay) -> str:
     Return the message of ssh for a command without effect.
     """
     command = ssh_command(url, way, "version")
-    advice = f"`{' '.join(command)}` must work without asking for anything"
+    advice = f"`{_by_hand(command)}` must work without asking for anything"
     try:
         answer = modules.subprocess.run(
             command,
@@ -196,6 +198,19 @@ def _ssh_words(url: str, way: SshWay) -> str:
         return f"{error}; {advice}"
     lines = answer.stderr.decode(errors="replace").strip().splitlines()
     return f"ssh says {lines[-1]!r}; {advice}" if lines else advice
+
+
+def _by_hand(command: list[str]) -> str:
+    """
+    Return *command* for a user to try: without the options that do not change its outcome.
+    """
+    shown: list[str] = []
+    for word in command:
+        if shown and shown[-1] == "-o" and word.startswith(_QUIET):
+            shown.pop()
+        else:
+            shown.append(word)
+    return " ".join(shown)
 
 
 def _next_step(choice: str, environ: Mapping[str, str]) -> str:

@@ -385,7 +385,9 @@ def test_a_failure_of_ssh_is_reported(tmp_path: Path, monkeypatch: pytest.Monkey
         find.find_engine("ssh://me@engine.example:2222", {})
 
     assert "Permission denied (publickey)" in str(caught.value)
-    assert "-l me -p 2222 -- engine.example docker version` must work" in str(caught.value)
+    assert (
+        "`ssh -T -o BatchMode=yes -l me -p 2222 -- engine.example docker version` must work"
+    ) in str(caught.value)
 
 
 def test_a_missing_ssh_command_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
