@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -409,3 +413,39 @@ def test_an_engine_that_refuses_old_versions_gets_one_that_it_accepts(
             assert engine.image(IMAGE) is not None
             assert "hello\n" == bench.output(sh("printf 'hello\\n'")).decode()
         engine.close()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_context_reaches_an_engine_behind_tls(real: Bench, tmp_path: Path, own: bool) -> None:
+    """
+    By the files of the context, with a certificate of the user's own or the authority alone.
+    Another authority, or none, is an error that says what to do.
+    """
+    if not real.engine.url.startswith("unix://"):
+        pytest.skip(f"the engine is not on this machine: {real.engine.url}")
+    write_certificates(tmp_path)
+    server = server_side(tmp_path)
+    if not own:
+        server.verify_mode = ssl.CERT_NONE
+    digest = hashlib.sha256(b"work").hexdigest()
+    meta = tmp_path / "contexts" / "meta" / digest / "meta.json"
+    files = tmp_path / "contexts" / "tls" / digest / "docker"
+    for folder in (meta.parent, files):
+        folder.mkdir(parents=True)
+    for name in ("ca", "cert", "key") if own else ("ca",):
+        shutil.copy(tmp_path / f"{name}.pem", files)
+    environ = {"DOCKER_CONFIG": str(tmp_path)}
+    with forwarded(unix_path(real.engine.url), server) as port:
+        url = f"tcp://127.0.0.1:{port}"
+        endpoint = {"Host": url, "SkipTLSVerify": False}
+        meta.write_text(json.dumps({"Name": "work", "Endpoints": {"docker": endpoint}}))
+
+        engine = find_engine("work", environ)
+        assert real.engine.version() == engine.version()
+        engine.close()
+
+        with pytest.raises(EngineUnavailable, match="if it expects TLS, set DOCKER_TLS_VERIFY"):
+            find_engine(url, environ)
+        write_certificates(files)
+        with pytest.raises(EngineUnavailable, match=r"(?i)certificate|unknown ca"):
+            find_engine("context:work", environ)

@@ -100,12 +100,13 @@ class Api:
             return about, max(spoken, oldest, key=_numbers)
         except EngineUnavailable:
             raise
+        except (modules.http_client.HTTPException, OSError) as error:
+            # A certificate that is not trusted is a `ValueError`, too.
+            raise EngineUnavailable(reason(error)) from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise EngineUnavailable(
                 "something answers there, but it is not a container engine"
             ) from None
-        except (modules.http_client.HTTPException, OSError) as error:
-            raise EngineUnavailable(reason(error)) from None
 
     def call(
         self,

@@ -30,6 +30,9 @@ __all__ = ["Located", "find_engine", "locate_engine"]
 _SSH_TIMEOUT = 15.0
 """Seconds to wait for ssh when it is asked why it failed."""
 
+_PLAIN = re.compile("not a container engine|closed connection|reset by peer")
+"""What comes of plain HTTP where TLS is expected."""
+
 _QUIET = ("ConnectTimeout=", "ServerAlive", "PermitLocalCommand=")
 
 _NO_PROGRAM = re.compile(
@@ -136,7 +139,7 @@ def _why(place: Place, reason: str) -> str:
         return f"{reason}; {_way_in(unix_path(place.url))}"
     if place.url.startswith("ssh://"):
         return f"{reason}; {_ssh_words(place.url, place.ssh)}"
-    if place.url.startswith("tcp://") and place.tls is None and "HTTP" in reason:
+    if place.url.startswith("tcp://") and place.tls is None and _PLAIN.search(reason):
         return f"{reason}; if it expects TLS, set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
     return reason
 
