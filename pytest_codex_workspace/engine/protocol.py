@@ -197,6 +197,12 @@ class Engine(Protocol):
         The platform of the engine's images, such as `linux/amd64`.
         """
 
+    @property
+    def looks_up_digests(self) -> bool:
+        """
+        Whether `registry_digest` works: some engines do not ask a registry without a pull.
+        """
+
     def version(self) -> Mapping[str, str]:
         """
         Return `name`, `version`, `api`, `os`, `arch` and `storage` of the engine, and
@@ -297,7 +303,8 @@ class Engine(Protocol):
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
         """
         Make an image of one root file system tar. *changes* are Dockerfile
-        instructions (`LABEL`, `ENV`, `CMD`).
+        instructions (`LABEL`, `ENV`, `CMD`) without quotes, backslashes and `$` in their
+        values, which engines read differently.
         """
 
     def tag(self, image: str, reference: str) -> None:
@@ -363,12 +370,12 @@ class Engine(Protocol):
 
     def put_archive(self, container: str, path: str, archive: BinaryIO) -> None:
         """
-        Unpack the tar *archive* below the directory *path*.
+        Unpack the tar *archive* below the directory *path*, which exists.
         """
 
     def get_archive(self, container: str, path: str) -> Iterator[bytes]:
         """
-        Yield a tar of *path* in pieces.
+        Yield a tar of *path* in pieces. A tar that ends too early is an `EngineError`.
         """
 
     # Networks.
