@@ -53,7 +53,8 @@ class ContainerInfo:
     A container of the engine.
 
     `addresses` maps the name of each network to the container's IPv4 address,
-    `image` is the id of its image.
+    `image` is the id of its image, and `hostname` is what `hostname` prints in it, which is
+    that of the other container or one of its own if it has joined a network namespace.
     """
 
     id: str
@@ -64,6 +65,7 @@ class ContainerInfo:
     oom_killed: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
+    hostname: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,12 +350,14 @@ class Engine(Protocol):
 
     def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:
         """
-        Return the containers with all *labels*, whether running or not.
+        Return the containers with all *labels*, whether running or not. Only some fields are
+        filled in.
         """
 
     def remove(self, container: str) -> None:
         """
-        Kill and remove a container. Return when the container is gone.
+        Kill and remove a container. Return when the container is gone. Some engines also remove
+        the containers that have joined its network namespace.
         """
 
     def commit(self, container: str, *, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:

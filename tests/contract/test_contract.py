@@ -385,6 +385,21 @@ def test_remove_kills_the_container(bench: Bench) -> None:
     bench.engine.remove(container)
 
 
+def test_a_container_that_another_has_joined_can_be_removed(bench: Bench) -> None:
+    """
+    So can the other afterwards, even if the engine has removed both.
+    """
+    holder, _ = bench.run()
+    joined, stream = bench.run(network=f"container:{holder}")
+
+    bench.engine.remove(holder)
+    bench.engine.remove(joined)
+
+    assert bench.engine.container(holder) is None
+    assert bench.engine.container(joined) is None
+    assert drain(stream) == b""
+
+
 def test_several_threads_may_remove_a_container(bench: Bench) -> None:
     """
     Each call returns when the container is gone.
@@ -666,6 +681,12 @@ def test_a_container_joins_the_network_of_a_running_container(bench: Bench) -> N
     stream.send(b"joined")
     assert stream.receive() == (1, b"joined")
 
+    # The engine knows the name under which a program in it finds itself.
+    if is_real(bench):
+        joined, stream = bench.run(sh("hostname; cat"), network=f"container:{holder}")
+        name = stream.receive()[1].decode().strip()
+        assert name
+        assert bench.engine.container(joined).hostname == name
     asleep = bench.create()
     with pytest.raises(EngineError, match=r"could not (attach|start)"):
         bench.run(network=f"container:{asleep}")

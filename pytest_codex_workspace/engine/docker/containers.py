@@ -135,6 +135,7 @@ class Containers(Images):
             oom_killed=bool(state.get("OOMKilled")),
             labels=about["Config"].get("Labels") or {},
             addresses=_addresses(about),
+            hostname=about["Config"].get("Hostname") or "",
         )
 
     def ran_out_of_memory(self, container: str) -> bool:
@@ -162,7 +163,7 @@ class Containers(Images):
 
     def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:
         """
-        Return the containers with all *labels*, without `exit_code` and `oom_killed`.
+        Return the containers with all *labels*, without `exit_code`, `oom_killed` and `hostname`.
         """
         params = {"all": "1", **label_filter(labels)}
         answer = self._api.call("GET", "/containers/json", "list containers", params=params)
@@ -183,6 +184,11 @@ class Containers(Images):
         Kill and remove a container. Return when the container is gone.
         """
         what = f"remove the container {container}"
+        path, params = f"/containers/{container}", {"force": "1", "v": "1"}
+        if not self._api.dialect.removal_kills:
+            # Podman's own call can do it. What has joined the container's network goes with it.
+            path = f"/libpod{path}"
+            params = {"force": "1", "volumes": "1", "timeout": "0", "depend": "1"}
         deadline = clock.monotonic() + _REMOVAL
         pause = 0.01
         while True:
@@ -190,9 +196,9 @@ class Containers(Images):
             late = clock.monotonic() > deadline
             answer = self._api.call(
                 "DELETE",
-                f"/containers/{container}",
+                path,
                 what,
-                params={"force": "1", "v": "1"},
+                params=params,
                 allow={404} if late else {404, 409},
                 timeout=LONG,
             )

@@ -447,6 +447,19 @@ def test_a_network_in_use_is_removed_by_its_name(podman: tuple[DockerEngine, Stu
     engine.remove_network("gone")
 
 
+def test_podman_kills_what_is_removed(podman: tuple[DockerEngine, StubEngine]) -> None:
+    """
+    Its answer to Docker's call waits for the container, and refuses if another has joined it.
+    """
+    engine, stub = podman
+    stub.answers["DELETE /v4.0.0/libpod/containers/c"] = (200, "[]")
+
+    engine.remove("c")
+
+    wanted = {"force": ["1"], "volumes": ["1"], "timeout": ["0"], "depend": ["1"]}
+    assert wanted == stub.queries[-1]
+
+
 def test_an_archive_needs_a_directory(podman: tuple[DockerEngine, StubEngine]) -> None:
     """
     Podman makes one that is missing. A container that is missing is told as such.
