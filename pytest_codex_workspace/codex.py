@@ -62,7 +62,9 @@ INSIDE = "/opt/codex"
 """The folder of our files in a workspace."""
 
 AGENT = f"{INSIDE}/workspace_agent.py"
-SELECT_RUNTIMES = f"{INSIDE}/setup_universal.sh"
+SELECT_RUNTIMES = f"{INSIDE}/select_runtimes.sh"
+"""Our script, which runs `setup_universal.sh` of the image."""
+
 REGISTRIES = f"{INSIDE}/registries.json"
 
 PROXY_DIR = "/opt/codex-proxy"
