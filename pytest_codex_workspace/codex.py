@@ -19,6 +19,7 @@ __all__ = [
     "KNOWN_RUNTIMES",
     "NETWORK_HOLDER",
     "NO_REMOTE",
+    "OF_SLIM",
     "PROXY_DIR",
     "PROXY_IMAGE",
     "PROXY_PROGRAM",
@@ -106,6 +107,9 @@ KNOWN_RUNTIMES: Mapping[str, tuple[str, ...]] = {
     "JAVA": ("21", "17", "11", "25"),
 }
 """Versions that Codex's image was seen with, the default first. Newer images have more."""
+
+OF_SLIM: Mapping[str, str] = {"PYTHON": "3.13", "RUST": "1.85", "RUBY": "3.3"}
+"""What the image slim has of the languages of which Debian has another version than Codex."""
 
 _FIXED: Mapping[str, str] = {
     "HOME": "/root",

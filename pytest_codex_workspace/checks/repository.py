@@ -21,6 +21,7 @@ class CheckedRepository:
         tree: the files of the commit.
         variables: the variables of workspaces that the profile and the user have set.
         given: name and text of scripts that run in place of those of the repository.
+        image: the image of workspaces as the user has chosen it; empty if it is not known.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class CheckedRepository:
         variables: Mapping[str, str] | None = None,
         test_command: str = "",
         given: Mapping[Role, tuple[str, str]] | None = None,
+        image: str = "",
     ) -> None:
         """
         Take the files, and read scripts only when a rule asks for them.
@@ -39,7 +41,9 @@ class CheckedRepository:
             variables: the variables of workspaces that the profile and the user have set.
             test_command: the configured command of the tests.
             given: name and text of scripts that run in place of those of the repository.
+            image: the image of workspaces as the user has chosen it.
         """
+        self.image = image
         self.tree = tree
         self.variables = dict(variables or {})
         self.given = dict(given or {})

@@ -88,6 +88,7 @@ def _read(config: Config, _: Output) -> Iterable[Finding]:
         variables=config.variables,
         test_command=config.test_command,
         given=config.scripts.by_role,
+        image=config.image,
     )
 
 

@@ -19,11 +19,14 @@ def findings_in(
     *,
     variables: Mapping[str, str] | None = None,
     test_command: str = "",
+    image: str = "",
 ) -> list[Finding]:
     """
     Return the findings in *files*.
     """
-    repo = CheckedRepository(memory_tree(files), variables=variables, test_command=test_command)
+    repo = CheckedRepository(
+        memory_tree(files), variables=variables, test_command=test_command, image=image
+    )
     return arranged(apply_rules(repo))
 
 
