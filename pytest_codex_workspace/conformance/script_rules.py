@@ -37,7 +37,12 @@ _ERROR = re.compile(
     r"\b(?:error|fatal|failed|cannot|can't|could not|not found|no such|denied|refused)\b|^E: ",
     re.IGNORECASE,
 )
-_ASIDE = re.compile("complete log of this run|npm notice")
+_ASIDE = re.compile(
+    r"complete log of this run|npm notice|report this full log|^(?:npm error|\[ERROR\])$|"
+    r"^\[ERROR\] (?:\[Help \d|To see the full|Re-run Maven|For more information|After correcting)|"
+    r"note: This error originates|^hint: "
+)
+"""What tools print behind the reason: where their log is, and where to read about errors."""
 
 
 def script_findings(seen: Observation) -> Iterator[Finding]:

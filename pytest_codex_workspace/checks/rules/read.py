@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...text.phrases import counted, first_of, was
 from ..clone import Clone
+from ..default_registries import default_hosts
 from ..finding import LEVELS, Finding
 from ..repository import CheckedRepository
 from ..scripts import Role
@@ -105,7 +106,12 @@ def read_repository(
     """
     clone = Clone.of(path, rev, environ)
     repo = CheckedRepository(
-        clone.tree(), variables=variables, test_command=test_command, given=given, image=image
+        clone.tree(),
+        variables=variables,
+        test_command=test_command,
+        given=given,
+        image=image,
+        default_hosts=default_hosts(environ),
     )
     found = [one for rule in CLONE_RULES for one in rule(clone, repo)]
     return arranged([*found, *apply_rules(repo)])

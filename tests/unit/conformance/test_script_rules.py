@@ -163,6 +163,15 @@ def test_the_line_of_a_failure_is_that_of_bash():
         ("a\n\nb\n", ": b"),
         ("npm error no such version.\nnpm notice x\nnpm error A complete log of this run\n", None),
         ("\x1b[31mfailed\x1b[0m\n=== 1 s ===\n", ": failed"),
+        (
+            "[ERROR] The parent POM is missing -> [Help 1]\n[ERROR]\n[ERROR] To see the full stack "
+            "trace of the errors, re-run Maven\n[ERROR] [Help 1] http://example.org/UnknownError\n",
+            ": [ERROR] The parent POM is missing -> [Help 1]",
+        ),
+        (
+            "error: no compiler\nnote: This error originates from a subprocess\n",
+            ": error: no compiler",
+        ),
     ],
 )
 def test_the_last_words_are_those_of_the_error(output, last):
