@@ -299,6 +299,8 @@ def _changed(seen: Observation) -> Iterator[Finding]:
             for path, code in status.items()
             if script == SETUP or path not in seen.setup_status
         }
+        if script == SETUP and ".nvmrc" in mine and not re.search(r"\bnvm", seen.setup_script):
+            yield _by_nvm(mine.pop(".nvmrc"))
         tracked = [path for path, code in mine.items() if code != "??"]
         new = [path for path, code in mine.items() if code == "??"]
         if tracked:
@@ -319,6 +321,21 @@ def _changed(seen: Observation) -> Iterator[Finding]:
                 "Add them to .gitignore, or remove them at the end of the script.",
                 path=script,
             )
+
+
+def _by_nvm(code: str) -> Finding:
+    """
+    Return the finding for the file that codex-universal's selection of a Node writes.
+    """
+    new = code == "??"
+    return Finding.of(
+        "untracked-files" if new else "tracked-changes",
+        "the selection of Node writes .nvmrc, which "
+        + ("git does not ignore" if new else "the repository tracks"),
+        "nvm use --save does, where the selected Node is not the image's own (read)",
+        "Add it to .gitignore, or commit it with the selected version.",
+        path=".nvmrc",
+    )
 
 
 def _scripts(seen: Observation) -> Iterable[tuple[Left, str, str]]:

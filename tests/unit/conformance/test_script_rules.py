@@ -102,7 +102,7 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     ),
     "tracked files": ({"setup_status": {"lock": " M"}}, [("tracked-changes", "warning")]),
     "a removed file": ({"setup_status": {"gone": " D"}}, [("tracked-changes", "warning")]),
-    "untracked files": ({"setup_status": {".nvmrc": "??"}}, [("untracked-files", "note")]),
+    "untracked files": ({"setup_status": {"a.log": "??"}}, [("untracked-files", "note")]),
     "each script has its own": (
         {"setup_status": {"a": "??"}, "resume_status": {"a": "??", "b": " M"}},
         [("untracked-files", "note"), ("tracked-changes", "warning")],
@@ -187,3 +187,20 @@ def test_words_of_a_script():
     """
     assert script_line("redis-server-x\nnode_modules\nnode x\n", "node") == 3
     assert script_line("a\n", "b") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "script", "found"),
+    [
+        ("??", "npm ci\n", ["untracked-files .nvmrc"]),
+        (" M", "npm ci\n", ["tracked-changes .nvmrc"]),
+        ("??", "nvm use --save 22\n", [f"untracked-files {SETUP}"]),
+    ],
+)
+def test_the_file_of_nvm(code, script, found):
+    """
+    The selection of runtimes writes it before setup: the script is not blamed for that.
+    """
+    findings = script_findings(seen(setup_script=script, setup_status={".nvmrc": code}))
+
+    assert found == [f"{one.id} {one.path}" for one in findings]
