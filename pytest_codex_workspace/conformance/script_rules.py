@@ -39,8 +39,9 @@ _ERROR = re.compile(
 )
 _ASIDE = re.compile(
     r"complete log of this run|npm notice|report this full log|^(?:npm error|\[ERROR\])$|"
-    r"^\[ERROR\] (?:\[Help \d|To see the full|Re-run Maven|For more information|After correcting)|"
-    r"note: This error originates|^hint: "
+    r"^\[ERROR\] (?:\[Help \d|To see the full|Re-run Maven|For more information|After correct)|"
+    r"note: This error originates|^hint: |Remove the existing file and try|"
+    r"with --force to overwrite"
 )
 """What tools print behind the reason: where their log is, and where to read about errors."""
 

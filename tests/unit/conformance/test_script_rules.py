@@ -164,6 +164,11 @@ def test_the_line_of_a_failure_is_that_of_bash():
         ("npm error no such version.\nnpm notice x\nnpm error A complete log of this run\n", None),
         ("\x1b[31mfailed\x1b[0m\n=== 1 s ===\n", ": failed"),
         (
+            "npm error File exists: /bin/yarn\nnpm error Remove the existing file and try again, "
+            "or run npm\nnpm error with --force to overwrite files recklessly.\n",
+            ": npm error File exists: /bin/yarn",
+        ),
+        (
             "[ERROR] The parent POM is missing -> [Help 1]\n[ERROR]\n[ERROR] To see the full stack "
             "trace of the errors, re-run Maven\n[ERROR] [Help 1] http://example.org/UnknownError\n",
             ": [ERROR] The parent POM is missing -> [Help 1]",
