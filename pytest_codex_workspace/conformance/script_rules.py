@@ -34,14 +34,15 @@ _QUESTIONS = 60
 _END = 20_000
 _TAIL = 12
 _ERROR = re.compile(
-    r"\b(?:error|fatal|failed|cannot|can't|could not|not found|no such|denied|refused)\b|^E: ",
+    r"\b(?:error|fatal|failed|cannot|can't|could not|not found|no such|denied|refused)\b|^E: |"
+    r"\b[1-9]\d* failures?\b",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(
     r"complete log of this run|npm notice|report this full log|^(?:npm error|\[ERROR\])$|"
     r"^\[ERROR\] (?:\[Help \d|To see the full|Re-run Maven|For more information|After correct)|"
     r"note: This error originates|^hint: |Remove the existing file and try|"
-    r"with --force to overwrite"
+    r"with --force to overwrite|^Failed examples:$"
 )
 """What tools print behind the reason: where their log is, and where to read about errors."""
 

@@ -164,6 +164,10 @@ def test_the_line_of_a_failure_is_that_of_bash():
         ("npm error no such version.\nnpm notice x\nnpm error A complete log of this run\n", None),
         ("\x1b[31mfailed\x1b[0m\n=== 1 s ===\n", ": failed"),
         (
+            "9 examples, 2 failures\n\nFailed examples:\n\nrspec ./spec/a_spec.rb:7 # is good\n",
+            ": 9 examples, 2 failures",
+        ),
+        (
             "npm error File exists: /bin/yarn\nnpm error Remove the existing file and try again, "
             "or run npm\nnpm error with --force to overwrite files recklessly.\n",
             ": npm error File exists: /bin/yarn",
