@@ -40,6 +40,7 @@ bench: engine
 	@$(BIN)/python -m benchmarks.report
 	@$(BIN)/python -m benchmarks.refusals
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.account
+	@$(BIN)/python -m benchmarks.check
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/bench.py
 
 toolchains: engine

@@ -66,13 +66,20 @@ def make_repository(where: Path) -> Path:
     script = where / "codex-workspace-scripts" / "setup-script.sh"
     script.parent.mkdir(parents=True)
     script.write_text("echo done >/root/done\n")
+    subprocess.run(["git", "-C", str(where), "init", "--quiet"], check=True)
+    commit(where)
+    return where
+
+
+def commit(repo: Path) -> None:
+    """
+    Commit everything in a repository.
+    """
     for command in (
-        ["init", "--quiet"],
         ["add", "--all"],
         ["-c", "user.name=b", "-c", "user.email=b@example.com", "commit", "--quiet", "-m", "b"],
     ):
-        subprocess.run(["git", "-C", str(where), *command], check=True)
-    return where
+        subprocess.run(["git", "-C", str(repo), *command], check=True)
 
 
 def suite(directory: Path, repo: Path) -> tuple[float, float, float]:

@@ -19,6 +19,7 @@ __all__ = [
     "KNOWN_RUNTIMES",
     "NETWORK_HOLDER",
     "NO_REMOTE",
+    "OF_SLIM",
     "PROXY_DIR",
     "PROXY_IMAGE",
     "PROXY_PROGRAM",
@@ -62,7 +63,9 @@ INSIDE = "/opt/codex"
 """The folder of our files in a workspace."""
 
 AGENT = f"{INSIDE}/workspace_agent.py"
-SELECT_RUNTIMES = f"{INSIDE}/setup_universal.sh"
+SELECT_RUNTIMES = f"{INSIDE}/select_runtimes.sh"
+"""Our script, which runs `setup_universal.sh` of the image."""
+
 REGISTRIES = f"{INSIDE}/registries.json"
 
 PROXY_DIR = "/opt/codex-proxy"
@@ -104,6 +107,9 @@ KNOWN_RUNTIMES: Mapping[str, tuple[str, ...]] = {
     "JAVA": ("21", "17", "11", "25"),
 }
 """Versions that Codex's image was seen with, the default first. Newer images have more."""
+
+OF_SLIM: Mapping[str, str] = {"PYTHON": "3.13", "RUST": "1.85", "RUBY": "3.3"}
+"""What the image slim has of the languages of which Debian has another version than Codex."""
 
 _FIXED: Mapping[str, str] = {
     "HOME": "/root",

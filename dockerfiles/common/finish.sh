@@ -18,9 +18,9 @@ else
     echo "this image has neither update-ca-certificates nor update-ca-trust: its package ca-certificates is missing" >&2
     exit 1
 fi
-if [ -e /opt/codex/setup_universal.sh ]; then
-    chmod 755 /opt/codex/setup_universal.sh
-fi
+for script in /opt/codex/setup_universal.sh /opt/codex/select_runtimes.sh; do
+    [ ! -e "$script" ] || chmod 755 "$script"
+done
 mkdir -p /workspace
 # Java's part of the trust store leaves something in /tmp.
 rm -rf /opt/codex/finish.sh /opt/codex/java.sh /tmp/hsperfdata_*

@@ -38,9 +38,12 @@ elif [ -e "$select" ]; then
     list_directory python "${PYENV_ROOT-$HOME/.pyenv}/versions"
     list_directory node "${NVM_DIR-$HOME/.nvm}/versions/node"
     list_directory rust "${RUSTUP_HOME-$HOME/.rustup}/toolchains"
+    # Older images have Swift and PHP from mise, too.
     for language in go swift ruby php bun java; do
         list_directory "$language" "${MISE_DATA_DIR-$HOME/.local/share/mise}/installs/$language"
     done
+    list_directory swift "${SWIFTLY_HOME_DIR-$HOME/.local/share/swiftly}/toolchains"
+    list_directory php "${PHPENV_ROOT-$HOME/.phpenv}/versions"
 fi
 report path python "$(python3 --version | first_number)"
 report path node "$(node --version | first_number)"

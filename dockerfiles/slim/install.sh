@@ -37,4 +37,5 @@ fi
 find /etc/apt \( -name '*.list' -o -name '*.sources' \) -exec sed -i 's|http://|https://|g' {} +
 # Nothing of the build stays, least of all the host's authorities.
 find /tmp -mindepth 1 -delete
-rm -rf /root/.npm /root/.cache
+rm -rf /root/.npm
+find /root/.cache -mindepth 1 -maxdepth 1 ! -name node -exec rm -rf {} +

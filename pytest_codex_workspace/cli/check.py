@@ -88,19 +88,26 @@ def _read(config: Config, _: Output) -> Iterable[Finding]:
         variables=config.variables,
         test_command=config.test_command,
         given=config.scripts.by_role,
+        image=config.image,
     )
 
 
 def _run(config: Config, output: Output) -> Iterable[Finding]:
     from ..conformance.check import check_repository
+    from ..projection.repository import find_commit
+    from ..reporting.events import EventOutput
     from ..session import Session
 
     # A check sets the repository up in any case.
     mode = "auto" if config.cache == "require" else config.cache
     with Session(replace(config, cache=mode), output) as session:
         outcome = check_repository(session)
-    for line in outcome.lines():
-        output.note(line)
+    if isinstance(output, EventOutput):
+        top = find_commit(config.repo or Path(), config.rev, environ=os.environ).top
+        output.event("runs", repo=str(top), **outcome.to_dict())
+    else:
+        for line in outcome.lines():
+            output.note(line)
     return outcome.findings
 
 

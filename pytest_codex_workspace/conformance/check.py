@@ -169,6 +169,7 @@ def check_everything(session: Session, environ: Mapping[str, str] = os.environ) 
         variables=config.variables,
         test_command=config.test_command,
         given=config.scripts.by_role,
+        image=config.image,
     )
     ran = check_repository(session, environ=environ)
     found = sorted(silenced([*read, *ran.findings], config.silence), key=sort_key)

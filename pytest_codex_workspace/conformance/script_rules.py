@@ -34,10 +34,17 @@ _QUESTIONS = 60
 _END = 20_000
 _TAIL = 12
 _ERROR = re.compile(
-    r"\b(?:error|fatal|failed|cannot|can't|could not|not found|no such|denied|refused)\b|^E: ",
+    r"\b(?:error|fatal|failed|cannot|can't|could not|not found|no such|denied|refused)\b|^E: |"
+    r"\b[1-9]\d* failures?\b",
     re.IGNORECASE,
 )
-_ASIDE = re.compile("complete log of this run|npm notice")
+_ASIDE = re.compile(
+    r"complete log of this run|npm notice|report this full log|^(?:npm error|\[ERROR\])$|"
+    r"^\[ERROR\] (?:\[Help \d|To see the full|Re-run Maven|For more information|After correct)|"
+    r"note: This error originates|^hint: |Remove the existing file and try|"
+    r"with --force to overwrite|^Failed examples:$"
+)
+"""What tools print behind the reason: where their log is, and where to read about errors."""
 
 
 def script_findings(seen: Observation) -> Iterator[Finding]:
@@ -294,6 +301,8 @@ def _changed(seen: Observation) -> Iterator[Finding]:
             for path, code in status.items()
             if script == SETUP or path not in seen.setup_status
         }
+        if script == SETUP and ".nvmrc" in mine and not re.search(r"\bnvm", seen.setup_script):
+            yield _by_nvm(mine.pop(".nvmrc"))
         tracked = [path for path, code in mine.items() if code != "??"]
         new = [path for path, code in mine.items() if code == "??"]
         if tracked:
@@ -314,6 +323,21 @@ def _changed(seen: Observation) -> Iterator[Finding]:
                 "Add them to .gitignore, or remove them at the end of the script.",
                 path=script,
             )
+
+
+def _by_nvm(code: str) -> Finding:
+    """
+    Return the finding for the file that codex-universal's selection of a Node writes.
+    """
+    new = code == "??"
+    return Finding.of(
+        "untracked-files" if new else "tracked-changes",
+        "the selection of Node writes .nvmrc, which "
+        + ("git does not ignore" if new else "the repository tracks"),
+        "nvm use --save does, where the selected Node is not the image's own (read)",
+        "Add it to .gitignore, or commit it with the selected version.",
+        path=".nvmrc",
+    )
 
 
 def _scripts(seen: Observation) -> Iterable[tuple[Left, str, str]]:

@@ -38,6 +38,7 @@ def findings(config: Config, environ: Mapping[str, str]) -> list[Finding]:
         variables=config.variables,
         test_command=config.test_command,
         given=config.scripts.by_role,
+        image=config.image,
     )
     return [one for one in silenced(found, config.silence) if one.id not in _OWN]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 
-from ..codex import RUNTIMES, SELECT_RUNTIMES, defaulted_runtimes, workspace_environment
+from ..codex import INSIDE, RUNTIMES, SELECT_RUNTIMES, defaulted_runtimes, workspace_environment
 from ..engine import labels
 from ..engine.protocol import Engine, ImageInfo
 from ..errors import EngineError
@@ -25,7 +25,7 @@ __all__ = ["image", "runtimes"]
 _ABSENT = "codex-workspace: absent"
 _ENDED = "codex-workspace: ended with "
 _RUN = f"""exec </dev/null
-if [ -e {SELECT_RUNTIMES} ]; then {SELECT_RUNTIMES}; else echo '{_ABSENT}'; fi
+if [ -e {INSIDE}/setup_universal.sh ]; then {SELECT_RUNTIMES}; else echo '{_ABSENT}'; fi
 echo "{_ENDED}$?"
 """
 

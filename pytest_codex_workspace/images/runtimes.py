@@ -103,7 +103,7 @@ def _digits(version: str) -> list[int]:
 
 def _plain(version: str) -> str:
     """
-    Normalise a version manager's name of a version, such as `v20.1.0` or
+    Normalise a version manager's name of a version, such as `v20.1.0`, `8.4snapshot` or
     `1.89.0-x86_64-unknown-linux-gnu`.
     """
-    return version.removeprefix("v").partition("-")[0]
+    return version.removeprefix("v").partition("-")[0].removesuffix("snapshot")

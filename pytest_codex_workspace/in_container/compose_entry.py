@@ -44,7 +44,7 @@ _RESOLVER = "nameserver {proxy}\noptions timeout:1 attempts:1\n"
 _PORT = 8080
 _OURS = ("HOST_REPO", "HOST_REPO_NAME", "CODEX_SKIP_SUBMODULES")
 _YES = ("1", "true", "yes", "on")
-_SELECT = "/opt/codex/setup_universal.sh"
+_SELECT = "/opt/codex/select_runtimes.sh"
 _STEP = 0.1
 
 
@@ -187,9 +187,9 @@ class WorkspaceEntry:
                 "HEAD could not be checked out; the image needs git and Python 3.8 or newer"
             )
 
-    def select_runtimes(self) -> None:
+    def select_runtimes(self, project: str) -> None:
         """
-        Select the runtime versions that the environment requests.
+        Select the runtime versions that the environment requests, in the directory *project*.
 
         Nothing happens if these versions are already selected.
 
@@ -208,6 +208,7 @@ class WorkspaceEntry:
         done = subprocess.run(
             ["bash", "--login", "-c", "exec " + self.root + _SELECT],
             check=False,
+            cwd=project,
             env={**os.environ, "CODEX_ENV_DEFAULTED": " ".join(defaulted)},
             stdin=subprocess.DEVNULL,
             stdout=2,
@@ -289,7 +290,7 @@ def main(arguments: list[str]) -> int:
         workspace = WorkspaceEntry(json.loads(_read(os.path.join(beside, "entry.json"))))
         workspace.trust_proxy(workspace.prepare_network())
         project = workspace.project()
-        workspace.select_runtimes()
+        workspace.select_runtimes(project)
         words = workspace.command(arguments, project)
         if not words:
             return 0

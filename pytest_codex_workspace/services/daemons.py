@@ -52,6 +52,9 @@ _HELPERS_ARGS = re.compile(
 
 _INTERPRETERS = re.compile(r"(python|node|ruby|perl|php|java|deno|bun|bash|sh|dotnet)[\d.]*")
 
+_CLUSTER = re.compile(r"/etc/postgresql/(\d{1,3})/([A-Za-z0-9_]{1,50})/postgresql\.conf")
+"""Part of the command of a PostgreSQL that Debian's or Ubuntu's package has set up."""
+
 _KEY = 50
 _NO_TEXT = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 """What YAML reads as something other than text. What begins with a letter may be none else."""
@@ -289,6 +292,9 @@ def _declared(server: Daemon) -> tuple[str, str]:
         # The name of an interpreter says nothing.
         name = f"server-{server.ports[0]}" if server.ports else "server"
         command = server.command
+    elif cluster := _CLUSTER.search(server.command):
+        # PostgreSQL does not run as root, and is not on PATH; this is the command that starts it.
+        command = f"pg_ctlcluster {cluster[1]} {cluster[2]} start --foreground"
     key = re.sub(r"[^A-Za-z0-9_.-]", "-", name)[:_KEY].strip("-.") or "server"
     if not key[0].isalpha() or key.lower() in _NO_TEXT:
         key = f"server-{key}"

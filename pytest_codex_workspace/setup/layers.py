@@ -322,10 +322,10 @@ class LayerBuilder:
             )
 
     def _select_runtimes(self, running: Running, spec: WorkspaceSpec) -> None:
-        argv = ["bash", "--login", "-c", f"[ ! -e {SELECT_RUNTIMES} ] || exec {SELECT_RUNTIMES}"]
+        # In the project, as in Codex: nvm writes its .nvmrc there.
         result = running.channel.run(
-            argv,
-            cwd="/",
+            ["bash", "--login", "-c", f"exec {SELECT_RUNTIMES}"],
+            cwd=spec.project,
             env={"CODEX_ENV_DEFAULTED": defaulted_runtimes(spec.env)},
             timeout=self._config.setup_timeout,
         )

@@ -155,6 +155,8 @@ BROKEN: tuple[Broken, ...] = (
         },
         ("error ssh-dependency Cargo.toml:6",),
     ),
+    _setup("debian-chromium", "apt-get install -y git chromium", "error apt-package"),
+    _setup("debian-postgres", "apt-get install -yq postgresql-17", "error apt-package"),
     Broken("nvmrc", {".nvmrc": "v22\n"}, ("warning runtime-version .nvmrc:1",)),
     Broken(
         "requires-python",

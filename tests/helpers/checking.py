@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pytest_codex_workspace.checks.default_registries import DefaultHosts
 from pytest_codex_workspace.checks.finding import Finding
 from pytest_codex_workspace.checks.repository import CheckedRepository
 from pytest_codex_workspace.checks.rules.read import apply_rules, arranged
@@ -19,11 +20,19 @@ def findings_in(
     *,
     variables: Mapping[str, str] | None = None,
     test_command: str = "",
+    image: str = "",
+    default_hosts: DefaultHosts = lambda _: frozenset(),
 ) -> list[Finding]:
     """
     Return the findings in *files*.
     """
-    repo = CheckedRepository(memory_tree(files), variables=variables, test_command=test_command)
+    repo = CheckedRepository(
+        memory_tree(files),
+        variables=variables,
+        test_command=test_command,
+        image=image,
+        default_hosts=default_hosts,
+    )
     return arranged(apply_rules(repo))
 
 

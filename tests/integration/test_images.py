@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_codex_workspace import SetupError
-from pytest_codex_workspace.codex import RUNTIMES
+from pytest_codex_workspace.codex import OF_SLIM, RUNTIMES
 from pytest_codex_workspace.images import base
 from pytest_codex_workspace.reporting.output import Output
 
@@ -77,3 +77,53 @@ def test_a_version_that_is_not_there_fails(codex_workspace_factory, plain_repo):
         codex_workspace_factory(repo=plain_repo, env={"CODEX_ENV_GO_VERSION": "1.11"})
 
     assert "1.11" in str(caught.value)
+
+
+@pytest.mark.promise("S15")
+def test_the_tools_of_slim_are_those_of_codex(plain):
+    """
+    S15: uv, poetry, npm and the tools of Python have Codex's versions, and pnpm and yarn are
+    corepack's, which work without a network. So npm cannot install yarn over them.
+    """
+    said = plain.exec(
+        "export COREPACK_ENABLE_NETWORK=0\n"
+        "uv --version; poetry --version; npm --version; pnpm --version; yarn --version; "
+        "readlink /usr/local/bin/yarn /usr/local/bin/pnpm; "
+        "for t in ruff black isort mypy pytest; do $t --version >/dev/null; echo $t $?; done; "
+        "cargo fmt --version; cargo clippy --version; echo $UV_NO_PROGRESS"
+    )
+
+    assert said.ok, said
+    # As users of Codex report of npm 11, which does not know the variables of its proxy.
+    assert 'npm warn Unknown env config "http-proxy"' in said.stderr
+    lines = said.stdout.splitlines()
+    corepack = "../lib/node_modules/corepack/dist"
+    begins = ("uv 0.7.", "Poetry (version 2.1.", "11.4.", "10.", "1.22.", corepack, corepack)
+    for begin, line in zip(begins, lines, strict=False):
+        assert line.startswith(begin), said.stdout
+    assert ["ruff 0", "black 0", "isort 0", "mypy 0", "pytest 0"] == lines[7:12]
+    assert ["rustfmt", "clippy", "1"] == [line.split()[0] for line in lines[12:]]
+
+    # The package is there, so that only what is in its way counts.
+    plain.path("/tmp/yarn").mkdir()
+    plain.path("/tmp/yarn/package.json").write_text(
+        '{"name": "yarn", "version": "1.22.22", "bin": {"yarn": "yarn.js"}}'
+    )
+    plain.path("/tmp/yarn/yarn.js").write_text("#!/usr/bin/env node\n")
+    failed = plain.exec("cd /tmp/yarn && npm pack --silent && npm install -g ./yarn-1.22.22.tgz")
+    assert "EEXIST" in failed.stderr
+    assert "/usr/local/bin/yarn" in failed.stderr
+
+
+@pytest.mark.promise("S15")
+def test_the_versions_that_a_check_tells_of_slim(plain):
+    """
+    S15: What Debian has in place of Codex's versions is what findings say.
+    """
+    said = plain.exec("/opt/codex/setup_universal.sh --list").stdout.split()
+    found = dict(zip(said[::2], said[1::2], strict=True))
+
+    for name, version in OF_SLIM.items():
+        assert f"{found[name.lower()]}.".startswith(f"{version}."), said
+    others = RUNTIMES.keys() - OF_SLIM.keys() - {"SWIFT", "NODE"}
+    assert all(f"{found[name.lower()]}.".startswith(f"{RUNTIMES[name]}.") for name in others), said

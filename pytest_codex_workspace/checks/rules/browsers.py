@@ -81,7 +81,8 @@ def browser_libraries(repo: CheckedRepository) -> Iterator[Finding]:
                 "The image has no browser and lacks its libraries; the agent phase is offline by "
                 "default.",
                 "Install it in the setup script, with its libraries: `npx playwright install "
-                "--with-deps chromium`, or `apt-get install -y chromium chromium-driver`.",
+                "--with-deps chromium`, or Google's package of Chrome (dl.google.com). Ubuntu's "
+                "packages of browsers are snaps, which do not run in a container.",
                 path=path,
                 line=line,
             )

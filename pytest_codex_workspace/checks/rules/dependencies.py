@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -13,7 +13,7 @@ from ..finding import Finding
 from ..manifests import node_dependencies, python_dependencies
 from ..repository import CheckedRepository
 
-__all__ = ["old_httpx", "ssh_dependencies"]
+__all__ = ["old_httpx", "packages_of_debian", "ssh_dependencies"]
 
 _SSH = re.compile(
     r"(?:git\+)?ssh://[^\s\"',;)\]}]+|(?<![\w.+-])git(?:ea|lab)?@[\w.-]+:[\w~./-]+|git\+git@[^\s\"']+"
@@ -232,3 +232,72 @@ def _httpx_finding(version: str, path: str, line: int | None) -> Finding:
         path=path,
         line=line,
     )
+
+
+_NOT_OF_UBUNTU: Mapping[str, str] = {
+    "chromium": "is a snap there, which does not run in a container",
+    "chromium-driver": "is a snap there, which does not run in a container",
+    "firefox-esr": "is a snap there, which does not run in a container",
+    "libjpeg62-turbo": "is called libjpeg-turbo8 there",
+    "libjpeg62-turbo-dev": "is called libjpeg-turbo8-dev there",
+}
+"""Packages of Debian that Ubuntu has under another name, or as a snap only."""
+
+_BY_VERSION: Mapping[str, tuple[re.Pattern[str], tuple[str, ...]]] = {
+    "PostgreSQL": (
+        re.compile(r"postgresql(?:-client|-contrib|-server-dev|-pl\w+)?-(\d+)\b"),
+        ("16",),
+    ),
+    "PHP": (re.compile(r"(?:libapache2-mod-)?php(\d\.\d)(?:-|$)"), ("8.3",)),
+    "Python": (re.compile(r"(?:lib)?python(3\.\d+)(?:-|$)"), ("3.12",)),
+    "OpenJDK": (re.compile(r"openjdk-(\d+)-"), ("8", "11", "17", "21", "25")),
+    "Ruby": (re.compile(r"(?:lib)?ruby(3\.\d)(?:-|$)"), ("3.2",)),
+    "ICU": (re.compile(r"libicu(\d+)$"), ("74",)),
+}
+"""Packages with a version in their name, and the versions that Ubuntu 24.04 has."""
+
+_POSTGRES_FOLDER = re.compile(r"/(?:usr/lib|etc|var/lib)/postgresql/(\d+)(?:/|$)")
+_OTHER_SOURCES = r"add-apt-repository|/etc/apt/sources\.list|pgdg|apt\.postgresql\.org|sury\.org"
+
+
+def packages_of_debian(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find packages that Debian has, and so `slim`, and Ubuntu 24.04, of which Codex's image is made,
+    has not.
+    """
+    if any(re.search(_OTHER_SOURCES, one.text) for one in repo.preparing):
+        return
+    for script in repo.preparing:
+        for found in script.commands():
+            words = found.command.plain
+            installs = found.command.name in ("apt", "apt-get") and "install" in words
+            if found.tolerated:
+                continue
+            for word in words[1:]:
+                why = _missing_there(word.partition("=")[0]) if installs else ""
+                if not why and (folder := _POSTGRES_FOLDER.search(word)) and folder[1] != "16":
+                    why = "is a folder of a version that it does not have: it has PostgreSQL 16"
+                if why:
+                    yield Finding.of(
+                        "apt-package",
+                        f"{word} {why}: Codex's image is Ubuntu 24.04, and `slim` is Debian",
+                        "apt-get ends with `Unable to locate package` or `has no installation "
+                        "candidate`; of a snap, only a stub is installed.",
+                        "Take the package without a version (`postgresql`, and `ls "
+                        "/usr/lib/postgresql`), the runtime of CODEX_ENV_*_VERSION, or the "
+                        "maker's repository; browsers: `npx playwright install --with-deps`.",
+                        path=script.path,
+                        line=found.line,
+                    )
+
+
+def _missing_there(package: str) -> str:
+    """
+    Return what is different about a package of Debian in Ubuntu 24.04; empty if nothing is known.
+    """
+    if package in _NOT_OF_UBUNTU:
+        return _NOT_OF_UBUNTU[package]
+    for name, (pattern, versions) in _BY_VERSION.items():
+        if (found := pattern.match(package)) and found[1] not in versions:
+            return f"is not there, which has {name} {', '.join(versions)}"
+    return ""

@@ -58,7 +58,7 @@ def outside_presets(repo: CheckedRepository) -> Iterator[Finding]:
                     what = f"an installation downloads from {host}"
                     yield _host_finding(what, script.path, one.line, None)
     for place, at, url in _indexes(repo):
-        if (host := _outside(url)) and not _USUAL.search(host):
+        if (host := _outside(url)) and not _is_default(repo, place, host):
             yield _host_finding(f"packages are downloaded from {host}", place, at, None)
     seen: set[str] = set()
     for package in node_dependencies(repo.tree):
@@ -97,8 +97,8 @@ _INDEXES: Mapping[str, str] = {
 
 _OF_PIP = re.compile(r"^[ \t]*(?:--(?:extra-)?index-url|-i|--find-links|-f)[\s=]+(https?://\S+)")
 _SOURCES = re.compile(r"^[ \t]*\[\[?(?:tool\.(?:uv\.index|poetry\.source|pdm\.source)|source)\]")
-_USUAL = re.compile(r"(^|\.)(pypi|pythonhosted|npmjs|debian|packagist)\.(org|com)$")
-"""What Codex's lists name by the client, not by the host."""
+_OF_NPM = frozenset({".npmrc", ".yarnrc", ".yarnrc.yml", "bunfig.toml"})
+_OF_PIP_FILES = frozenset({"pip.conf", "pyproject.toml", "Pipfile"})
 
 
 def _indexes(repo: CheckedRepository) -> Iterator[tuple[str, int, str]]:
@@ -118,6 +118,26 @@ def _indexes(repo: CheckedRepository) -> Iterator[tuple[str, int, str]]:
             for number, line in enumerate(text.splitlines(), 1):
                 if found := _OF_PIP.match(line):
                     yield path, number, found[1]
+
+
+def _is_default(repo: CheckedRepository, place: str, host: str) -> bool:
+    """
+    Check whether *host* is that of the registry which the client of a file uses by itself: Codex's
+    lists have it, and name it by its domain. A client that is not there cannot be asked; then it
+    is taken for it.
+    """
+    name = place.rpartition("/")[2]
+    if name in _OF_NPM:
+        known = repo.default_hosts("npm")
+    elif name in _OF_PIP_FILES or name.endswith((".txt", ".in")):
+        known = repo.default_hosts("pip")
+    else:
+        return False
+    return known is None or _domain(host) in map(_domain, known)
+
+
+def _domain(host: str) -> str:
+    return ".".join(host.split(".")[-2:])
 
 
 def _host_finding(what: str, path: str | None, line: int | None, variable: str | None) -> Finding:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...text.phrases import counted, first_of, was
 from ..clone import Clone
+from ..default_registries import default_hosts
 from ..finding import LEVELS, Finding
 from ..repository import CheckedRepository
 from ..scripts import Role
@@ -39,8 +40,10 @@ RULES: tuple[Rule, ...] = (
     files.stored_otherwise,
     dependencies.ssh_dependencies,
     dependencies.old_httpx,
+    dependencies.packages_of_debian,
     runtimes.runtime_versions,
     runtimes.missing_runtimes,
+    runtimes.other_runtimes,
     shell_commands.uses_of_docker,
     shell_commands.uses_of_sudo,
     shell_commands.global_yarn,
@@ -84,6 +87,7 @@ def read_repository(
     variables: Mapping[str, str] | None = None,
     test_command: str = "",
     given: Mapping[Role, tuple[str, str]] | None = None,
+    image: str = "",
 ) -> list[Finding]:
     """
     Return what is found by reading a commit, without an engine and without running anything of it.
@@ -95,13 +99,19 @@ def read_repository(
         variables: the variables of workspaces that the profile and the user have set.
         test_command: the configured command of the tests.
         given: name and text of scripts that run in place of those of the repository.
+        image: the image of workspaces as the user has chosen it.
 
     Raises:
         ProjectionError: there is no such repository or commit, or git failed.
     """
     clone = Clone.of(path, rev, environ)
     repo = CheckedRepository(
-        clone.tree(), variables=variables, test_command=test_command, given=given
+        clone.tree(),
+        variables=variables,
+        test_command=test_command,
+        given=given,
+        image=image,
+        default_hosts=default_hosts(environ),
     )
     found = [one for rule in CLONE_RULES for one in rule(clone, repo)]
     return arranged([*found, *apply_rules(repo)])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ...codex import KNOWN_RUNTIMES
+from ...codex import KNOWN_RUNTIMES, OF_SLIM
 from ..documents import (
     json_line,
     json_of,
@@ -21,13 +21,20 @@ from ..finding import Finding, Level
 from ..repository import CheckedRepository
 from ..version_ranges import Dialect, accepts, is_of_python, numbers_of
 
-__all__ = ["missing_runtimes", "runtime_versions"]
+__all__ = ["missing_runtimes", "other_runtimes", "runtime_versions"]
 
 _NAMES = {"NODE": "Node", "PHP": "PHP"}
 _LTS = {"hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24", "gallium": "16"}
 
 _MANAGERS = {"npm": "11", "pnpm": "10", "yarn": "1.22"}
 """Package managers of Codex's image, beside Node 20 and 22."""
+
+_PYTHON_MANAGERS = (
+    ("uv", "0.7", "pyproject.toml", ("tool", "uv"), "required-version"),
+    ("uv", "0.7", "uv.toml", (), "required-version"),
+    ("poetry", "2.1", "pyproject.toml", ("tool", "poetry"), "requires-poetry"),
+)
+"""Those of Python: name, version in the image, and where a project names the one it needs."""
 
 _TOOLS = {
     "node": "NODE", "nodejs": "NODE", "python": "PYTHON", "ruby": "RUBY", "golang": "GO",
@@ -83,6 +90,7 @@ def runtime_versions(repo: CheckedRepository) -> Iterator[Finding]:
     Find files that ask for another version of a runtime than the one that is selected.
     """
     yield from _package_managers(repo)
+    yield from _python_managers(repo)
     yield from _patch_of_python(repo)
     for wish in _wishes(repo):
         selected = repo.version_of(wish.runtime)
@@ -134,6 +142,24 @@ def _package_managers(repo: CheckedRepository) -> Iterator[Finding]:
             path="package.json",
             line=json_line(text, "packageManager"),
         )
+
+
+def _python_managers(repo: CheckedRepository) -> Iterator[Finding]:
+    for name, version, path, tables, key in _PYTHON_MANAGERS:
+        text = _top(repo, path)
+        wanted = subtable(toml_of(text), *tables).get(key)
+        if not isinstance(wanted, str) or accepts(wanted, version, "python"):
+            continue
+        if not repo.prepares(rf"{name} self update|\bpipx? install\b.*\b{name}\b|{name}/install"):
+            yield Finding.of(
+                "runtime-version",
+                f"{path} asks for {name} {wanted}, and Codex's image has {name} {version}",
+                f"{name} refuses to run with another version.",
+                f"Install it in the setup script: `pip install '{name}{wanted}'`.",
+                path=path,
+                line=line_with(text, rf"^[ \t]*{key}\s*="),
+                level="error",
+            )
 
 
 def _patch_of_python(repo: CheckedRepository) -> Iterator[Finding]:
@@ -435,3 +461,51 @@ def missing_runtimes(repo: CheckedRepository) -> Iterator[Finding]:
                 line=1,
                 level="note" if name in _OPTIONAL else None,
             )
+
+
+_USES: Mapping[str, tuple[str, ...]] = {
+    "PYTHON": ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile"),
+    "RUST": ("Cargo.toml",),
+    "RUBY": ("Gemfile", "Rakefile"),
+}
+"""Files at the top that tell that a language is used."""
+
+
+def other_runtimes(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find languages that the image slim has in another version than the one that is selected.
+    """
+    if repo.image != "slim":
+        return
+    for runtime, has in OF_SLIM.items():
+        selected = repo.version_of(runtime)
+        path = next((one for one in _USES[runtime] if one in repo.tree.files), "")
+        if path and not _Wish(runtime, has, path, 1, "note", "").fits(selected):
+            name = runtime.capitalize()
+            yield _differs(
+                f"slim runs it with {name} {has}, and Codex with {name} {selected}",
+                f"What needs {name} {has} works here only, and what {selected} has changed may "
+                "fail there only.",
+                path,
+            )
+    text = repo.tree.text("yarn.lock")
+    classic = "# yarn lockfile v1" in text[:200]
+    named = json_of(_top(repo, "package.json")).get("packageManager")
+    if classic and not named and repo.prepares(r"(^|\s)yarn\b"):
+        yield _differs(
+            "slim installs with yarn 1.22, and package.json does not name a version",
+            "Corepack was set to the newest yarn there was when the image was built (read): yarn 4 "
+            "converts the lock file. Which version that is, is not known.",
+            "yarn.lock",
+            'Name the version in package.json: `"packageManager": "yarn@1.22.22"`.',
+        )
+
+
+def _differs(what: str, in_codex: str, path: str, remedy: str = "") -> Finding:
+    return Finding.of(
+        "runtime-differs",
+        what,
+        in_codex,
+        remedy or "Check with --image=universal, too, or silence the finding.",
+        path=path,
+    )

@@ -87,6 +87,12 @@ _STOPS = frozenset({"stop", "shutdown", "quit", "delete", "kill", "--stop", "--s
 _OUTPUT = re.compile(r"1?>{1,2}\|?$")
 _BOTH = re.compile(r"(&>{1,2}|>&)$")
 
+_OF_LOGIN_SHELLS = frozenset(
+    {"node", "npm", "npx", "yarn", "pnpm", "corepack", "cargo", "rustc", "rustup", "pip", "pip3"}
+    | {"go", "bun", "bunx", "ruby", "gem", "bundle", "java", "mvn", "gradle", "php", "uv", "poetry"}
+)
+"""Programs that Codex's image has in folders of version managers, none of which sudo searches."""
+
 _SERVICES = (
     "Start it where it is needed: declare it under `services:` in .codex-workspace.yaml, and in "
     "Codex start it in the test command."
@@ -143,6 +149,10 @@ def uses_of_sudo(repo: CheckedRepository) -> Iterator[Finding]:
             at = words.index("sudo")
             if any("=" not in one and one not in ("if", "then", "do", "{") for one in words[:at]):
                 continue
+            program = next((one for one in words[at + 1 :] if not one.startswith("-")), "")
+            if program in _OF_LOGIN_SHELLS:
+                yield _unknown_to_sudo(script, found, program, asks=asks)
+                continue
             keeps = any(one in ("-E", "--preserve-env") for one in words[at + 1 : at + 4])
             yield Finding.of(
                 "sudo",
@@ -157,6 +167,19 @@ def uses_of_sudo(repo: CheckedRepository) -> Iterator[Finding]:
                 line=found.line,
                 level="note" if keeps or asks else None,
             )
+
+
+def _unknown_to_sudo(script: Script, found: Found, program: str, *, asks: bool) -> Finding:
+    return Finding.of(
+        "sudo",
+        f"`sudo {program}` does not find {program}, also with -E",
+        f"sudo has a PATH of its own, and {program} is in a folder of a version manager: `sudo: "
+        f"{program}: command not found`. In `slim`, it is found.",
+        "Leave sudo out: everything runs as root.",
+        path=script.path,
+        line=found.line,
+        level="note" if asks else "error",
+    )
 
 
 def global_yarn(repo: CheckedRepository) -> Iterator[Finding]:

@@ -14,12 +14,16 @@ from pytest_codex_workspace.checks.finding import Finding
 from pytest_codex_workspace.cli import check
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.codex import SETUP
+from pytest_codex_workspace.conformance.check import conclude
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.sources import FILE
+from pytest_codex_workspace.reporting.events import EventOutput
 from pytest_codex_workspace.reporting.output import Output
 
 from ...helpers.events import read_events
 from ...helpers.repositories import Repository, host_environment
+from ..conformance.conftest import FAILED, seen
+from ..conformance.test_network_rules import PRESETS, REFUSED
 
 pytestmark = pytest.mark.needs_git
 
@@ -346,6 +350,32 @@ def test_a_check_sets_up_where_a_cached_setup_is_required(monkeypatch, cache, us
 
     assert ["one"] == runs(Config(cache=cache), Output("quiet", print))
     assert [used] == modes
+
+
+def test_what_the_runs_have_shown_is_an_event(make, monkeypatch):
+    """
+    Programs get its fields, whatever the mode of the output; people get lines.
+    """
+    outcome = conclude(seen(test_run=FAILED, requests=[REFUSED]), PRESETS)
+    monkeypatch.setattr(
+        "pytest_codex_workspace.session.Session", lambda config, _: nullcontext(config)
+    )
+    monkeypatch.setattr(
+        "pytest_codex_workspace.conformance.check.check_repository", lambda _: outcome
+    )
+    repo = make("shop", {"a": "1"}).path
+    _, runs = check.parts(reads_only=False)
+    printed: list[str] = []
+    lines: list[str] = []
+
+    runs(Config(repo=repo), EventOutput("quiet", printed.append))
+    runs(Config(repo=repo), Output("progress", lines.append))
+
+    (event,) = read_events(printed)
+    assert ("runs", str(repo)) == (event["event"], event["repo"])
+    assert FAILED.command == event["tests"]["command"]
+    assert 1 == event["network"]["tests"]["requests"] + event["network"]["scripts"]["requests"]
+    assert any(FAILED.command in line for line in lines)
 
 
 def test_an_error_of_ours_concerns_one_repository(make, run, monkeypatch, tmp_path):

@@ -102,7 +102,7 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     ),
     "tracked files": ({"setup_status": {"lock": " M"}}, [("tracked-changes", "warning")]),
     "a removed file": ({"setup_status": {"gone": " D"}}, [("tracked-changes", "warning")]),
-    "untracked files": ({"setup_status": {".nvmrc": "??"}}, [("untracked-files", "note")]),
+    "untracked files": ({"setup_status": {"a.log": "??"}}, [("untracked-files", "note")]),
     "each script has its own": (
         {"setup_status": {"a": "??"}, "resume_status": {"a": "??", "b": " M"}},
         [("untracked-files", "note"), ("tracked-changes", "warning")],
@@ -163,6 +163,24 @@ def test_the_line_of_a_failure_is_that_of_bash():
         ("a\n\nb\n", ": b"),
         ("npm error no such version.\nnpm notice x\nnpm error A complete log of this run\n", None),
         ("\x1b[31mfailed\x1b[0m\n=== 1 s ===\n", ": failed"),
+        (
+            "9 examples, 2 failures\n\nFailed examples:\n\nrspec ./spec/a_spec.rb:7 # is good\n",
+            ": 9 examples, 2 failures",
+        ),
+        (
+            "npm error File exists: /bin/yarn\nnpm error Remove the existing file and try again, "
+            "or run npm\nnpm error with --force to overwrite files recklessly.\n",
+            ": npm error File exists: /bin/yarn",
+        ),
+        (
+            "[ERROR] The parent POM is missing -> [Help 1]\n[ERROR]\n[ERROR] To see the full stack "
+            "trace of the errors, re-run Maven\n[ERROR] [Help 1] http://example.org/UnknownError\n",
+            ": [ERROR] The parent POM is missing -> [Help 1]",
+        ),
+        (
+            "error: no compiler\nnote: This error originates from a subprocess\n",
+            ": error: no compiler",
+        ),
     ],
 )
 def test_the_last_words_are_those_of_the_error(output, last):
@@ -178,3 +196,20 @@ def test_words_of_a_script():
     """
     assert script_line("redis-server-x\nnode_modules\nnode x\n", "node") == 3
     assert script_line("a\n", "b") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "script", "found"),
+    [
+        ("??", "npm ci\n", ["untracked-files .nvmrc"]),
+        (" M", "npm ci\n", ["tracked-changes .nvmrc"]),
+        ("??", "nvm use --save 22\n", [f"untracked-files {SETUP}"]),
+    ],
+)
+def test_the_file_of_nvm(code, script, found):
+    """
+    The selection of runtimes writes it before setup: the script is not blamed for that.
+    """
+    findings = script_findings(seen(setup_script=script, setup_status={".nvmrc": code}))
+
+    assert found == [f"{one.id} {one.path}" for one in findings]

@@ -61,10 +61,13 @@ def test_lists_the_directories_of_version_managers(run, tmp_path):
     installs = tmp_path / ".local/share/mise/installs/go"
     (installs / "1.24.3").mkdir(parents=True)
     (installs / "latest").symlink_to("1.24.3")
+    (tmp_path / ".local/share/swiftly/toolchains/6.1.3").mkdir(parents=True)
+    (tmp_path / ".phpenv/versions/8.4snapshot").mkdir(parents=True)
 
     rows = run()[:-9]
 
-    assert ["read GO -", "read NODE -", "found node v20.1.0", "found go 1.24.3"] == rows
+    managed = ["node v20.1.0", "go 1.24.3", "swift 6.1.3", "php 8.4snapshot"]
+    assert ["read GO -", "read NODE -", *[f"found {one}" for one in managed]] == rows
 
 
 def test_lists_the_runtimes_of_slim(run, tmp_path):

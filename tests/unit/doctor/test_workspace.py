@@ -162,8 +162,8 @@ def test_runtimes_are_not_checked_before_the_image_is_built():
         ("universal", "Python: 3.12\n" + ENDED, "ok", "has the selected versions"),
         ("universal", "codex-workspace: absent\n" + ENDED, "ok", "cannot select runtimes"),
         ("slim", "no such\ncodex-workspace: ended with 1\n", "error", "failed in the image slim:"),
-        ("slim", "killed", "error", "setup_universal.sh failed"),
-        ("slim", "", "error", "setup_universal.sh failed"),
+        ("slim", "killed", "error", "select_runtimes.sh failed"),
+        ("slim", "", "error", "select_runtimes.sh failed"),
     ],
 )
 def test_the_selection_of_the_image_is_run(choice, printed, status, words):

@@ -144,22 +144,22 @@ def test_runtimes_are_selected_when_they_change(workspace, tmp_path, monkeypatch
     """
     S15: versions are selected once, so that changes by a script survive.
     """
-    select = tmp_path / "opt/codex/setup_universal.sh"
+    select = tmp_path / "opt/codex/select_runtimes.sh"
     select.write_text(
-        f'#!/bin/sh\necho "$CODEX_ENV_NODE_VERSION:$CODEX_ENV_DEFAULTED" >>{tmp_path}/asked\n'
+        '#!/bin/sh\necho "$CODEX_ENV_NODE_VERSION:$CODEX_ENV_DEFAULTED" >>asked\n'
         '[ "$CODEX_ENV_NODE_VERSION" != 99 ] || exit 3\n'
     )
     select.chmod(0o755)
     for name, value in workspace.settings["runtimes"].items():
         monkeypatch.setenv(name, value)
 
-    workspace.select_runtimes()
-    workspace.select_runtimes()
+    workspace.select_runtimes(str(tmp_path))
+    workspace.select_runtimes(str(tmp_path))
     monkeypatch.setenv("CODEX_ENV_NODE_VERSION", "22")
-    workspace.select_runtimes()
+    workspace.select_runtimes(str(tmp_path))
     monkeypatch.setenv("CODEX_ENV_NODE_VERSION", "99")
     with pytest.raises(compose_entry.Failure) as caught:
-        workspace.select_runtimes()
+        workspace.select_runtimes(str(tmp_path))
 
     asked = (tmp_path / "asked").read_text().splitlines()
     assert ["20", "22", "99"] == [line.split(":")[0] for line in asked]

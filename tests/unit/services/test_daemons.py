@@ -269,3 +269,16 @@ def test_the_server_is_chosen_by_port_or_socket() -> None:
         "could not connect to the licence server",
     ):
         assert [] == explain_refusal(both, elsewhere)
+
+
+def test_the_command_of_a_postgresql_of_the_distribution() -> None:
+    """
+    Its program is not on PATH, and does not run as root.
+    """
+    config = "-c config_file=/etc/postgresql/17/main/postgresql.conf"
+    command = f"/usr/lib/postgresql/17/bin/postgres -D /var/lib/postgresql/17/main {config}"
+    server = Daemon("postgres", command, (5432,), ())
+
+    (text,) = daemon_warnings("setup-script.sh", (), (server,))
+
+    assert 'postgres: {command: "pg_ctlcluster 17 main start --foreground", ready: {port' in text

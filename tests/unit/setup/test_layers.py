@@ -124,7 +124,7 @@ def test_a_runtime_that_the_image_does_not_have(session):
     The error has what the selection said, and is remembered.
     """
     world = session.engine._world
-    world.shell_results = {"setup_universal": (1, b"there is no Node.js 99")}
+    world.shell_results = {"select_runtimes": (1, b"there is no Node.js 99")}
     for _ in range(2):
         with pytest.raises(SetupError, match=r"test-base:1.*\nthere is no Node\.js 99"):
             session.workspace(session.spec(snapshot(), {}), "ready")
@@ -137,7 +137,7 @@ def test_what_the_selection_prints_is_shown_once(session):
     Not for each layer that is built in a session.
     """
     world = session.engine._world
-    world.shell_results = {"setup_universal": (0, b"python 3.13 in place of 3.12")}
+    world.shell_results = {"select_runtimes": (0, b"python 3.13 in place of 3.12")}
     for head in ("a" * 40, "b" * 40):
         session.workspace(session.spec(snapshot(head=head), {}), "clean")
 

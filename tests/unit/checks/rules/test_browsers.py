@@ -35,7 +35,11 @@ def test_a_browser_that_no_script_installs(name, text, line):
 
 @pytest.mark.parametrize(
     "install",
-    ["npx playwright install --with-deps chromium", "apt-get install -y chromium-driver"],
+    [
+        "npx playwright install --with-deps chromium",
+        "apt-get install -y google-chrome-stable",
+        "apt-get install -y chromium-driver || true",
+    ],
 )
 def test_a_browser_that_a_script_installs(install):
     """

@@ -151,3 +151,42 @@ def test_an_httpx_that_can(name, text):
     Where a newer version may be installed, none is blamed.
     """
     assert not any("httpx" in one for one in found_in({name: text}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "apt-get install -y chromium-driver",
+        "apt install -y firefox-esr=128.0-1",
+        "apt-get install -y postgresql-client-17",
+        "apt-get install -y php8.4-xml",
+        "apt-get install -y libpython3.13-dev",
+        "apt-get install -y openjdk-24-jdk",
+        "apt-get install -y ruby3.3-dev",
+        "su postgres -c '/usr/lib/postgresql/17/bin/initdb /tmp/db'",
+    ],
+)
+def test_packages_that_ubuntu_does_not_have(text):
+    """
+    By their names, or by the versions in them; or a folder of such a package.
+    """
+    assert "error apt-package 2" in found_by_setup(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "apt-get install -y postgresql redis-server openjdk-17-jdk postgresql-16 php8.3-xml",
+        "apt-get install -y python3-dev libpython3-dev ruby-dev python3.12-venv phpunit libicu-dev",
+        "apt-get install -y chromium || npx playwright install --with-deps chromium",
+        "add-apt-repository -y ppa:ondrej/php && apt-get install -y php8.4-xml",
+        "apt-get remove -y chromium",
+        "pip install chromium",
+        "ls /usr/lib/postgresql/16/bin",
+    ],
+)
+def test_packages_that_ubuntu_has(text):
+    """
+    A script that has another way, or another source, knows.
+    """
+    assert not [one for one in found_by_setup(text) if "apt-package" in one]

@@ -91,11 +91,11 @@ def test_the_package_manager(manager, found):
     [
         (".npmrc", "a=b\n@me:registry=https://npm.example.com/\n", 2),
         (".yarnrc.yml", 'npmRegistryServer: "https://npm.example.com"\n', 1),
-        ("requirements.txt", "a\n--extra-index-url https://pip.example.com/simple\n", 2),
+        ("requirements.txt", "a\n--extra-index-url https://pip.test.com/simple\n", 2),
         ("requirements.txt", "-f https://wheels.example.com/x.html\n", 1),
-        ("pyproject.toml", '[[tool.uv.index]]\nname = "x"\nurl = "https://pip.example.com"\n', 3),
-        ("pyproject.toml", '[[tool.poetry.source]]\nurl = "https://pip.example.com"\n', 2),
-        ("Pipfile", '[[source]]\nurl = "https://pip.example.com"\n', 2),
+        ("pyproject.toml", '[[tool.uv.index]]\nname = "x"\nurl = "https://pip.test.com"\n', 3),
+        ("pyproject.toml", '[[tool.poetry.source]]\nurl = "https://pip.test.com"\n', 2),
+        ("Pipfile", '[[source]]\nurl = "https://pip.test.com"\n', 2),
         ("Gemfile", "\nsource 'https://gems.example.com'\n", 2),
         (
             "gradle/wrapper/gradle-wrapper.properties",
@@ -169,3 +169,34 @@ def test_a_setup_that_grows_old(setup, files, found):
     every = found_in({SETUP: f"set -e\n{setup}\n", **files})
 
     assert found is any("resume-script" in one for one in every)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        (".npmrc", "registry=https://registry.npm.test/\n", False),
+        (".npmrc", "@me:registry=https://npm.corp.invalid/\n", True),
+        ("requirements.txt", "--index-url https://test.pip.test/simple\n", False),
+        ("requirements.txt", "--extra-index-url https://registry.npm.test/\n", True),
+        ("Pipfile", "[[source]]\nurl = 'https://pip.test/simple'\n", False),
+        ("Gemfile", "source 'https://pip.test/'\n", True),
+    ],
+)
+def test_registries(name, text, found):
+    """
+    That which a client uses by itself is in Codex's lists, whatever its name; others are not.
+    """
+    hosts = {"pip": frozenset({"pip.test"}), "npm": frozenset({"registry.npm.test"})}
+
+    seen = findings_in({name: text}, default_hosts=hosts.__getitem__)
+
+    assert found is any(one.id == "download-host" for one in seen)
+
+
+def test_a_client_that_cannot_be_asked():
+    """
+    Then it is not known which registry is meant, and nothing is said.
+    """
+    files = {".npmrc": "registry=https://registry.npm.test/\n"}
+
+    assert [] == findings_in(files, default_hosts=lambda _: None)

@@ -101,6 +101,9 @@ from ....helpers.checking import findings_in, found_in
         ({"package.json": '{"engines": {\n"npm": "^9"}}'}, "warning runtime-version package.json:2", "npm 11"),
         ({"package.json": '{"engines": {\n"pnpm": "<10"}}'}, "warning runtime-version package.json:2", "pnpm 10"),
         ({"package.json": '{\n"packageManager": "pnpm@9.1.0"}'}, "warning runtime-version package.json:2", "Call pnpm"),
+        ({"pyproject.toml": '[tool.uv]\nrequired-version = ">=0.11.0"\n'}, "error runtime-version pyproject.toml:2", "'uv>=0.11.0'"),
+        ({"uv.toml": 'required-version = "==0.8.*"\n'}, "error runtime-version uv.toml:1", "uv==0.8.*"),
+        ({"pyproject.toml": '[tool.poetry]\nrequires-poetry = ">=2.2"\n'}, "error runtime-version pyproject.toml:2", "poetry>=2.2"),
         ({".java-version": "1.8\n"}, "warning runtime-version .java-version:1", "was not seen"),
         (
             {"Package.swift": "// swift-tools-version: 6.2\n"},
@@ -150,6 +153,9 @@ def test_another_version_is_asked_for(files, found, known):
         {"pom.xml": "<java.version>17</java.version>", ".mvn/settings.xml": "x"},
         {"package.json": '{"packageManager": "pnpm@9.0.0"}', SETUP: "pnpm install\n"},
         {"package.json": '{"packageManager": "npm@9.0.0"}'},
+        {"pyproject.toml": '[tool.uv]\nrequired-version = ">=0.5"\n'},
+        {"pyproject.toml": '[tool.uv]\nrequired-version = ">=0.9"\n', SETUP: "pip install -U uv\n"},
+        {"pyproject.toml": '[tool.poetry]\nrequires-poetry = ">=2.0,<3"\n'},
         {"Package.swift": "// swift-tools-version:5.9\n"},
         {".tool-versions": "nodejs 20.1.0\nterraform 1.5\npython 3.12.1 3.11.0\n"},
         {"docs/.nvmrc": "10\n"},
@@ -226,3 +232,47 @@ def test_numbers_of_very_many_digits(path, text):
     Python does not read them, and every rule goes on.
     """
     findings_in({path: text})
+
+
+LOCK = "# yarn lockfile v1\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"pyproject.toml": ""}, ["pyproject.toml"]),
+        ({"requirements.txt": ""}, ["requirements.txt"]),
+        ({"Cargo.toml": "", "Gemfile": ""}, ["Cargo.toml", "Gemfile"]),
+        ({"yarn.lock": LOCK, "package.json": "{}", SETUP: "yarn install\n"}, ["yarn.lock"]),
+        ({"go.mod": "module a\n", "package.json": "{}"}, []),
+        ({"yarn.lock": LOCK, "package.json": "{}", SETUP: "npm ci\n"}, []),
+        ({"yarn.lock": "__metadata:\n", "package.json": "{}", SETUP: "yarn\n"}, []),
+        (
+            {
+                "yarn.lock": LOCK,
+                "package.json": '{"packageManager": "yarn@1.22.22"}',
+                SETUP: "yarn\n",
+            },
+            [],
+        ),
+    ],
+)
+def test_what_slim_has_in_another_version(files, found):
+    """
+    It is a note for what the repository uses, and only if the image is slim.
+    """
+    notes = [one for one in findings_in(files, image="slim") if one.id == "runtime-differs"]
+
+    assert found == sorted(str(one.path) for one in notes)
+    assert not [one for one in findings_in(files) if one.id == "runtime-differs"]
+
+
+def test_a_version_of_slim_is_selected():
+    """
+    Then Codex runs it, too.
+    """
+    variables = {"CODEX_ENV_PYTHON_VERSION": "3.13"}
+
+    found = findings_in({"pyproject.toml": ""}, image="slim", variables=variables)
+
+    assert not [one for one in found if one.id == "runtime-differs"]

@@ -53,16 +53,20 @@ def test_no_docker(text):
     ("text", "level"),
     [
         ("sudo apt-get update", "warning"),
-        ("sudo -E npm i -g x", "note"),
+        ("sudo -E apt-get update", "note"),
         ("FOO=1 sudo make", "warning"),
         ("if sudo true; then true; fi", "warning"),
         ("curl x | sudo tee /etc/x", "warning"),
         ("command -v sudo && sudo apt-get update", "note"),
+        ("sudo npm ci", "error"),
+        ("sudo -E -H pip install x", "error"),
+        ("sudo gem install x", "error"),
     ],
 )
 def test_sudo(text, level):
     """
-    It removes the proxy's variables, unless it keeps the environment.
+    It removes the proxy's variables, unless it keeps the environment, and does not find what is in
+    the folder of a version manager.
     """
     assert f"{level} sudo 2" in found_by_setup(text)
 
