@@ -25,6 +25,7 @@ from ..text.option_names import spell_option
 from ..text.units import show_duration, show_size
 from ..unpatched import clock
 from .entries import LayerKind, entries, evict, forget_missing, is_old
+from .neighbours import Neighbours
 from .origins import Origins
 from .registry import SharedCache
 from .usage import Usage
@@ -156,6 +157,7 @@ class LayerStore:
         output: shows who holds a lock that has to be waited for.
         usage: counts the uses of layers.
         shared: has the setup layers of other machines.
+        neighbours: have those of the other engines of this run.
     """
 
     def __init__(
@@ -166,6 +168,7 @@ class LayerStore:
         output: Output,
         usage: Usage,
         shared: SharedCache | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self._engine = engine
         self._identity = identity
@@ -173,6 +176,7 @@ class LayerStore:
         self._output = output
         self._usage = usage
         self._shared = shared
+        self._neighbours = neighbours
         self._lock = threading.RLock()
         self._known: dict[str, Layer] = {}
         self._failed: dict[str, SetupError] = {}
@@ -328,7 +332,23 @@ class LayerStore:
             )
 
     def _fetch(self, recipe: Recipe) -> Layer | None:
-        if self._shared is None or recipe.kind != "setup" or self._config.cache == "refresh":
+        if recipe.kind != "setup" or self._config.cache == "refresh":
+            return None
+        return self._fetch_shared(recipe) or self._copy(recipe)
+
+    def _copy(self, recipe: Recipe) -> Layer | None:
+        if self._neighbours is None:
+            return None
+        before = self._engine.image(f"{IMAGE}:{recipe.name}")
+        image = self._neighbours.fetch(recipe.key)
+        if image is None or image.id in self._broken:
+            return None
+        repo = image.labels.get(labels.REPO, "")
+        self._remove_superseded(recipe.kind, repo, image.id, before)
+        return _layer_found(image, recipe)
+
+    def _fetch_shared(self, recipe: Recipe) -> Layer | None:
+        if self._shared is None:
             return None
         image = self._shared.fetch(recipe.key)
         if image is None or image.id in self._broken:

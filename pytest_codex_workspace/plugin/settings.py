@@ -16,7 +16,7 @@ from ..options.config import Config
 from ..options.script_text import STANDARD_INPUT
 from ..options.sources import Given, ResolvedOptions, Source, Values, entries_of
 from ..options.table import OPTIONS, Option
-from .workers import STANDARD_INPUT_KEY, STARTED_KEY, is_worker, worker_input
+from .workers import ENGINE_KEY, STANDARD_INPUT_KEY, STARTED_KEY, is_worker, worker_input
 
 __all__ = [
     "CONFIG",
@@ -85,7 +85,11 @@ def read_settings(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     config.stash[SHOWN_REPO] = str(found.repo)
     started = worker_input(config).get(STARTED_KEY, found.started)
-    config.stash[CONFIG] = replace(_absolute(config, found), started=started)
+    found = replace(_absolute(config, found), started=started)
+    if found.engines:
+        number = worker_input(config).get(ENGINE_KEY, 0)
+        found = replace(found, engine=found.engines[number % len(found.engines)])
+    config.stash[CONFIG] = found
     if options["repo"] and not is_worker(config) and not config.option.collectonly:
         require_repository(config)
 

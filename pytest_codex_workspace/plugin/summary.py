@@ -155,6 +155,8 @@ def header_lines(config: pytest.Config) -> list[str] | None:
         f"codex: repo {config.stash[SHOWN_REPO]} at {found.rev}, image {found.image}, "
         f"cache {found.cache}, network {network}"
     )
+    if found.engines:
+        line += f", engines {', '.join(found.engines)}"
     return [line, *(f"codex: {note}" for note in (describe_rules(found), *notes_of(config)))]
 
 

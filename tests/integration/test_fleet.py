@@ -1,0 +1,157 @@
+"""S16: Several engines in one run: many repositories, and the tests of one, with an engine lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.engine.docker.find import find_engine
+from pytest_codex_workspace.images.proxy import ensure_proxy_image
+from pytest_codex_workspace.options.config import Config
+from pytest_codex_workspace.reporting.output import Output
+from pytest_codex_workspace.session import Session
+
+from ..conftest import init_repo, scripts
+from ..helpers.events import read_events
+from ..helpers.private_engine import PrivateEngine, private_engine
+from .runs import COMMAND, PYTEST, running, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.promise("S16")]
+
+ON_SECOND = "grep -q second-engine /proc/self/mountinfo"
+"""A command that succeeds in containers of the second engine: their disks lie below its folder."""
+
+
+@pytest.fixture(scope="module")
+def engines(codex_engine, small_image, tmp_path_factory) -> Iterator[list[PrivateEngine]]:
+    """
+    Start two daemons that have the images of *small_image*.
+    """
+    config = Config(image=small_image, engine=codex_engine.url)
+    with Session(config, Output("quiet", lambda _: None)) as session:
+        proxy = ensure_proxy_image(codex_engine, output=session.output)
+        images = [small_image, session.base_tag, *proxy.tags]
+    with ExitStack() as ends:
+        made = []
+        for name in ("first-engine", "second-engine"):
+            made.append(ends.enter_context(private_engine(tmp_path_factory.mktemp(name))))
+            made[-1].take_from(codex_engine, images)
+        yield made
+
+
+def test_repositories_of_a_lost_engine_are_checked_on_the_other(engines, small_image, tmp_path):
+    """
+    Each repository has a result, and those that cannot be checked end nothing.
+    """
+    for number in range(4):
+        hang = f"if {ON_SECOND}; then echo hanging; sleep 300; fi\n" if number == 3 else ""
+        init_repo(tmp_path / f"repo-{number}", {"a": "1", **scripts(f"{hang}echo done\n")})
+    (tmp_path / "no-repository").mkdir()
+    init_repo(tmp_path / "fails", {"a": "1", **scripts("exit 3\n")})
+    listed = [*(f"repo-{number}" for number in range(4)), "no-repository", "fails"]
+    (tmp_path / "list").write_text("# all of them\n" + "\n".join(listed))
+    first, second = engines
+    words = (
+        *("check", "--from-file=list", f"--image={small_image}", "--json", "--jobs=1"),
+        *(f"--engine={first.url}", f"--engine={second.url}"),
+        *("--sarif=found.sarif", "--report=report"),
+    )
+    with running(*COMMAND, *words, cwd=tmp_path) as run, brought_back(second):
+        run.until("hanging")
+        second.stop()
+        code = run.end()
+
+    printed = [line for line in run.output.splitlines() if line.startswith("{")]
+    events = read_events(printed)
+    results = {Path(one["repo"]).name: one for one in events if one["event"] == "repository"}
+    assert code == 125, run.output
+    assert sorted(results) == sorted(listed)
+    failed = {name: one["error"] for name, one in results.items() if one["failure"]}
+    assert failed == {"no-repository": "ProjectionError"}, run.output
+    assert results["repo-3"]["engine"] == first.url
+    assert results["repo-1"]["engine"] == second.url
+    assert results["fails"]["errors"] == 1
+    assert all(results[f"repo-{number}"]["errors"] == 0 for number in range(4)), run.output
+    assert any("does not answer any more" in one.get("text", "") for one in events)
+    end = events[-1]
+    assert (end["repositories"], end["failed"]) == (6, 1), run.output
+    assert [one["lost"] for one in end["engines"]] == [False, True]
+    sarif = json.loads((tmp_path / "found.sarif").read_text())
+    roots = [one["originalUriBaseIds"]["SRCROOT"]["uri"] for one in sarif["runs"]]
+    assert [Path(one).name for one in roots] == listed
+    report = json.loads((tmp_path / "report/report.json").read_text())
+    outcomes = {
+        Path(one["test"].removeprefix("check ")).name: one["outcome"] for one in report["tests"]
+    }
+    assert {name for name, outcome in outcomes.items() if outcome == "failed"} == set(listed[-2:])
+    assert {one["repository"] for one in report["workspaces"]} >= {"repo-0", "repo-3", "fails"}
+
+
+TESTS = f"""
+import pathlib, pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_it(codex_workspace, number):
+    assert codex_workspace.exec("cat /root/made", check=True).stdout
+    if codex_workspace.exec("{ON_SECOND}").ok:
+        pathlib.Path("second-is-used").touch()
+        codex_workspace.exec("sleep 300", check=True)
+
+def test_the_engine(codex_engine, codex_workspace):
+    assert codex_engine.container(codex_workspace.container).running
+"""
+
+
+def test_tests_on_a_lost_engine(engines, small_image, tmp_path):
+    """
+    One setup is made and copied; the error of the test on the engine names it, the test runs again
+    on the other one, and so does what comes later on its worker.
+    """
+    init_repo(tmp_path / "repo", {"a": "1", **scripts("date +%s.%N >/root/made\n")})
+    (tmp_path / "test_it.py").write_text(TESTS)
+    first, second = engines
+    words = (
+        *("-n2", "--reruns=1", "--codex-repo=repo", f"--codex-image={small_image}"),
+        *(f"--codex-engine={first.url}", f"--codex-engine={second.url}", "--codex-report=report"),
+    )
+    with running(*PYTEST, *words, "test_it.py", cwd=tmp_path) as run, brought_back(second):
+        assert until((tmp_path / "second-is-used").exists, 120)
+        assert until(lambda: all(map(setups_of, engines)), 120)
+        first_has, second_has = map(setups_of, engines)
+        second.stop()
+        code = run.end()
+
+    assert first_has == second_has
+    assert code == 0, run.output
+    assert "5 passed, 1 rerun" in run.output
+    assert run.output.count("comes from the engine") == 1
+    assert run.output.count("others go on without it") == 1
+    tests = json.loads((tmp_path / "report/report.json").read_text())["tests"]
+    (lost,) = [one["message"] for one in tests if one["outcome"] == "failed"]
+    assert "WorkspaceLost" in lost
+    assert second.url in lost
+
+
+@contextmanager
+def brought_back(engine: PrivateEngine) -> Iterator[None]:
+    """
+    Start the engine again at the end, for the other tests.
+    """
+    try:
+        yield
+    finally:
+        engine.stop()
+        engine.start()
+
+
+def setups_of(engine: PrivateEngine) -> set[str]:
+    client = find_engine(engine.url)
+    try:
+        return {one.id for one in client.images({labels.KIND: "setup"})}
+    finally:
+        client.close()
