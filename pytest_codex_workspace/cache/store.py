@@ -13,7 +13,7 @@ from pathlib import Path
 from ..codex import IMAGE
 from ..engine import labels
 from ..engine.protocol import Engine, ImageInfo
-from ..engine.session_id import Identity
+from ..engine.session_id import Identity, mark_of
 from ..engine.sweep import remove_image
 from ..errors import CacheMiss, EngineError, EngineUnavailable, SetupError
 from ..host.dirs import cache_dir
@@ -219,8 +219,7 @@ class LayerStore:
         with self._lock:
             if self._config.cache == "off":
                 return self._build(recipe)
-            lock = cache_dir() / "locks" / f"{recipe.name}.lock"
-            with machine_lock(lock, f"the {recipe.kind} image {recipe.key}", self._output.note):
+            with self._building(recipe):
                 layer = self._build(recipe)
             self._failed.pop(recipe.name, None)
             self._known[recipe.name] = replace(layer, made=False)
@@ -298,9 +297,19 @@ class LayerStore:
         found = self._find(recipe)
         if found is not None:
             return found
-        lock = cache_dir() / "locks" / f"{recipe.name}.lock"
-        with machine_lock(lock, f"the {recipe.kind} image {recipe.key}", self._output.note):
+        with self._building(recipe):
             return self._find(recipe) or self._fetch(recipe) or self._build(recipe)
+
+    def _building(self, recipe: Recipe) -> AbstractContextManager[None]:
+        """
+        Hold the lock for building a layer. That for a setup is for all engines, because one of them
+        can copy it from another.
+        """
+        name = recipe.name
+        if recipe.kind != "setup":
+            name += f"-{mark_of(self._engine)}"
+        lock = cache_dir() / "locks" / f"{name}.lock"
+        return machine_lock(lock, f"the {recipe.kind} image {recipe.key}", self._output.note)
 
     def _find(self, recipe: Recipe) -> Layer | None:
         kind, key = recipe.kind, recipe.key

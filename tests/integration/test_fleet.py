@@ -3,67 +3,48 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.docker.find import find_engine
-from pytest_codex_workspace.images.proxy import ensure_proxy_image
-from pytest_codex_workspace.options.config import Config
-from pytest_codex_workspace.reporting.output import Output
-from pytest_codex_workspace.session import Session
 
 from ..conftest import init_repo, scripts
 from ..helpers.events import read_events
-from ..helpers.private_engine import PrivateEngine, private_engine
+from ..helpers.private_engine import PrivateEngine
 from .runs import COMMAND, PYTEST, running, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.promise("S16")]
 
-ON_SECOND = "grep -q second-engine /proc/self/mountinfo"
-"""A command that succeeds in containers of the second engine: their disks lie below its folder."""
+ON_PRIVATE = "grep -q /private /proc/self/mountinfo"
+"""A command that succeeds in containers of the private engine: their disks lie below its folder."""
 
 
-@pytest.fixture(scope="module")
-def engines(codex_engine, small_image, tmp_path_factory) -> Iterator[list[PrivateEngine]]:
-    """
-    Start two daemons that have the images of *small_image*.
-    """
-    config = Config(image=small_image, engine=codex_engine.url)
-    with Session(config, Output("quiet", lambda _: None)) as session:
-        proxy = ensure_proxy_image(codex_engine, output=session.output)
-        images = [small_image, session.base_tag, *proxy.tags]
-    with ExitStack() as ends:
-        made = []
-        for name in ("first-engine", "second-engine"):
-            made.append(ends.enter_context(private_engine(tmp_path_factory.mktemp(name))))
-            made[-1].take_from(codex_engine, images)
-        yield made
-
-
-def test_repositories_of_a_lost_engine_are_checked_on_the_other(engines, small_image, tmp_path):
+def test_repositories_of_a_lost_engine_are_checked_on_the_other(
+    codex_engine, private, small_image, tmp_path
+):
     """
     Each repository has a result, and those that cannot be checked end nothing.
     """
-    for number in range(4):
-        hang = f"if {ON_SECOND}; then echo hanging; sleep 300; fi\n" if number == 3 else ""
+    for number in range(2):
+        hang = f"if {ON_PRIVATE}; then echo hanging; sleep 300; fi\n" if number == 1 else ""
         init_repo(tmp_path / f"repo-{number}", {"a": "1", **scripts(f"{hang}echo done\n")})
     (tmp_path / "no-repository").mkdir()
     init_repo(tmp_path / "fails", {"a": "1", **scripts("exit 3\n")})
-    listed = [*(f"repo-{number}" for number in range(4)), "no-repository", "fails"]
+    listed = [*(f"repo-{number}" for number in range(2)), "no-repository", "fails"]
     (tmp_path / "list").write_text("# all of them\n" + "\n".join(listed))
-    first, second = engines
     words = (
         *("check", "--from-file=list", f"--image={small_image}", "--json", "--jobs=1"),
-        *(f"--engine={first.url}", f"--engine={second.url}"),
+        *(f"--engine={codex_engine.url}", f"--engine={private.url}"),
         *("--sarif=found.sarif", "--report=report"),
     )
-    with running(*COMMAND, *words, cwd=tmp_path) as run, brought_back(second):
+    with running(*COMMAND, *words, cwd=tmp_path) as run, brought_back(private):
         run.until("hanging")
-        second.stop()
+        private.stop()
         code = run.end()
 
     printed = [line for line in run.output.splitlines() if line.startswith("{")]
@@ -73,13 +54,12 @@ def test_repositories_of_a_lost_engine_are_checked_on_the_other(engines, small_i
     assert sorted(results) == sorted(listed)
     failed = {name: one["error"] for name, one in results.items() if one["failure"]}
     assert failed == {"no-repository": "ProjectionError"}, run.output
-    assert results["repo-3"]["engine"] == first.url
-    assert results["repo-1"]["engine"] == second.url
+    assert results["repo-1"]["engine"] == codex_engine.url
     assert results["fails"]["errors"] == 1
-    assert all(results[f"repo-{number}"]["errors"] == 0 for number in range(4)), run.output
+    assert all(results[f"repo-{number}"]["errors"] == 0 for number in range(2)), run.output
     assert any("does not answer any more" in one.get("text", "") for one in events)
     end = events[-1]
-    assert (end["repositories"], end["failed"]) == (6, 1), run.output
+    assert (end["repositories"], end["failed"]) == (4, 1), run.output
     assert [one["lost"] for one in end["engines"]] == [False, True]
     sarif = json.loads((tmp_path / "found.sarif").read_text())
     roots = [one["originalUriBaseIds"]["SRCROOT"]["uri"] for one in sarif["runs"]]
@@ -89,52 +69,55 @@ def test_repositories_of_a_lost_engine_are_checked_on_the_other(engines, small_i
         Path(one["test"].removeprefix("check ")).name: one["outcome"] for one in report["tests"]
     }
     assert {name for name, outcome in outcomes.items() if outcome == "failed"} == set(listed[-2:])
-    assert {one["repository"] for one in report["workspaces"]} >= {"repo-0", "repo-3", "fails"}
+    assert {one["repository"] for one in report["workspaces"]} >= {"repo-0", "repo-1", "fails"}
 
+
+NAME = f"on-several-engines-{secrets.token_hex(4)}"
 
 TESTS = f"""
 import pathlib, pytest
 
 @pytest.mark.parametrize("number", range(4))
-def test_it(codex_workspace, number):
-    assert codex_workspace.exec("cat /root/made", check=True).stdout
-    if codex_workspace.exec("{ON_SECOND}").ok:
-        pathlib.Path("second-is-used").touch()
-        codex_workspace.exec("sleep 300", check=True)
-
-def test_the_engine(codex_engine, codex_workspace):
+def test_it(codex_engine, codex_workspace, number):
     assert codex_engine.container(codex_workspace.container).running
+    assert codex_workspace.exec("cat /root/made", check=True).stdout
+    if codex_workspace.exec("{ON_PRIVATE}").ok:
+        pathlib.Path("private-is-used").touch()
+        codex_workspace.exec("sleep 300", check=True)
 """
 
 
-def test_tests_on_a_lost_engine(engines, small_image, tmp_path):
+def test_tests_on_a_lost_engine(codex_engine, private, small_image, tmp_path):
     """
     One setup is made and copied; the error of the test on the engine names it, the test runs again
     on the other one, and so does what comes later on its worker.
     """
-    init_repo(tmp_path / "repo", {"a": "1", **scripts("date +%s.%N >/root/made\n")})
+    init_repo(tmp_path / NAME, {"a": "1", **scripts("date +%s.%N >/root/made\n")})
     (tmp_path / "test_it.py").write_text(TESTS)
-    first, second = engines
     words = (
-        *("-n2", "--reruns=1", "--codex-repo=repo", f"--codex-image={small_image}"),
-        *(f"--codex-engine={first.url}", f"--codex-engine={second.url}", "--codex-report=report"),
+        *("-n2", "--reruns=1", f"--codex-repo={NAME}", f"--codex-image={small_image}"),
+        *(
+            f"--codex-engine={codex_engine.url}",
+            f"--codex-engine={private.url}",
+            "--codex-report=report",
+        ),
     )
-    with running(*PYTEST, *words, "test_it.py", cwd=tmp_path) as run, brought_back(second):
-        assert until((tmp_path / "second-is-used").exists, 120)
-        assert until(lambda: all(map(setups_of, engines)), 120)
-        first_has, second_has = map(setups_of, engines)
-        second.stop()
+    with running(*PYTEST, *words, "test_it.py", cwd=tmp_path) as run, brought_back(private):
+        assert until((tmp_path / "private-is-used").exists, 120)
+        assert until(lambda: all(map(setups_of, (codex_engine.url, private.url))), 120)
+        has, private_has = map(setups_of, (codex_engine.url, private.url))
+        private.stop()
         code = run.end()
 
-    assert first_has == second_has
+    assert has == private_has
     assert code == 0, run.output
-    assert "5 passed, 1 rerun" in run.output
+    assert "4 passed, 1 rerun" in run.output
     assert run.output.count("comes from the engine") == 1
     assert run.output.count("others go on without it") == 1
     tests = json.loads((tmp_path / "report/report.json").read_text())["tests"]
     (lost,) = [one["message"] for one in tests if one["outcome"] == "failed"]
     assert "WorkspaceLost" in lost
-    assert second.url in lost
+    assert private.url in lost
 
 
 @contextmanager
@@ -149,9 +132,9 @@ def brought_back(engine: PrivateEngine) -> Iterator[None]:
         engine.start()
 
 
-def setups_of(engine: PrivateEngine) -> set[str]:
-    client = find_engine(engine.url)
+def setups_of(url: str) -> set[str]:
+    engine = find_engine(url)
     try:
-        return {one.id for one in client.images({labels.KIND: "setup"})}
+        return {one.id for one in engine.images({labels.KIND: "setup", labels.NAME: NAME})}
     finally:
-        client.close()
+        engine.close()

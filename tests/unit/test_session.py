@@ -823,3 +823,24 @@ def test_a_setup_of_another_engine_is_copied(row, cache):
     assert copied == ("setup.sh" not in row.worlds["two"].trace)
     assert copied == (found == "hit")
     assert [] == [one for one in row.worlds["one"].trace if ">" in one]
+
+
+def test_engines_do_not_wait_for_each_other(row, monkeypatch):
+    """
+    What each of them makes for itself is made at the same time.
+    """
+    other = row.worlds["two"].engine
+    monkeypatch.setattr(other, "version", lambda: {"name": "fake", "root": "/elsewhere"})
+    found = []
+
+    def meanwhile(image):
+        row.worlds["one"].before_create = None
+        with row.session("two") as session:
+            found.append(bring_up(session, "clean"))
+        assert [] == [line for line in row.said if "waiting for" in line]
+
+    row.worlds["one"].before_create = meanwhile
+    with row.session("one") as session:
+        bring_up(session, "clean")
+
+    assert 1 == len(found)

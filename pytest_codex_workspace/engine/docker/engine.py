@@ -61,7 +61,7 @@ class DockerEngine(Containers, Networks):
 
     def version(self) -> Mapping[str, str]:
         """
-        Return `name`, `version`, `api`, `os`, `arch`, `storage` and `root` of the engine.
+        Return `name`, `version`, `api`, `os`, `arch`, `storage`, `root` and `host` of the engine.
         """
         return self._version
 
@@ -100,4 +100,5 @@ class DockerEngine(Containers, Networks):
             "arch": str(about.get("Arch", "")),
             "storage": str(info.get("Driver", "")),
             "root": str(info.get("DockerRootDir", "")),
+            "host": str(info.get("Name", "")),
         }
