@@ -17,6 +17,9 @@ __all__ = ["Checked", "Pool"]
 _LOST = ("EngineUnavailable", "WorkspaceLost")
 """The errors that an engine may be to blame for."""
 
+_OWN_INTERRUPT = 5.0
+"""Seconds in which a signal that has ended one process may reach this one."""
+
 _GRACE = 75.0
 """Seconds to wait for processes that were asked to end."""
 
@@ -112,6 +115,7 @@ class Pool:
         self._shares.stop()
         with self._guard:
             self._stopping = True
+            self._guard.notify_all()
             workers = list(self._workers)
         for worker in workers:
             worker.end()
@@ -138,8 +142,12 @@ class Pool:
         finally:
             with self._guard:
                 self._workers.discard(worker)
-        if self._stopping:
-            return  # What was ended in the middle is no result.
+        with self._guard:
+            if ended.interrupted:
+                # Ctrl-C on a terminal is for all processes, and may reach ours last.
+                self._guard.wait_for(lambda: self._stopping, _OWN_INTERRUPT)
+            if self._stopping:
+                return  # What was ended in the middle is no result.
         about = ended.repository or {}
         failed = bool(ended.failure or about.get("failure"))
         lost = failed and bool(place.engine) and not self._alive(place.engine)

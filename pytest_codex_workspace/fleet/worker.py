@@ -41,12 +41,14 @@ class Ended:
         repository: its last event of that name; `None` if it was ended before.
         messages: the end of its standard error.
         failure: why there is no result; empty if there is one.
+        interrupted: whether a signal has ended it.
     """
 
     findings: Sequence[Mapping[str, Any]]
     repository: Mapping[str, Any] | None
     messages: str
     failure: str
+    interrupted: bool = False
 
 
 class Worker:
@@ -116,7 +118,8 @@ class Worker:
             failure = str(error.get("message", ""))
         elif repository is None:
             failure = f"its process ended {_how(code)} and without a result"
-        return Ended(findings, None if self._late else repository, messages, failure)
+        interrupted = repository is None and (error or {}).get("type") == "Interrupted"
+        return Ended(findings, None if self._late else repository, messages, failure, interrupted)
 
     def end(self) -> None:
         """

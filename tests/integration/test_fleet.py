@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +71,25 @@ def test_repositories_of_a_lost_engine_are_checked_on_the_other(
     }
     assert {name for name, outcome in outcomes.items() if outcome == "failed"} == set(listed[-2:])
     assert {one["repository"] for one in report["workspaces"]} >= {"repo-0", "repo-1", "fails"}
+
+
+def test_an_interrupt_ends_all_processes(codex_engine, small_image, tmp_path):
+    """
+    A table tells what was done.
+    """
+    names = [f"repo-{number}" for number in range(3)]
+    for name in names:
+        init_repo(tmp_path / name, {"a": "1", **scripts("echo hanging\nsleep 300\n")})
+    words = ("check", f"--image={small_image}", f"--engine={codex_engine.url}", "--output=stream")
+    with running(*COMMAND, *words, "--jobs=2", *names, cwd=tmp_path) as run:
+        run.until(": hanging")
+        run.kill(signal.SIGINT)
+        code = run.end()
+
+    assert code == -signal.SIGINT, run.output
+    assert "interrupted: 0 of 3 repositories were checked" in run.output
+    assert run.output.count("  interrupted  ") == 3
+    assert "Traceback" not in run.output
 
 
 NAME = f"on-several-engines-{secrets.token_hex(4)}"

@@ -184,3 +184,24 @@ def test_an_interrupt_ends_the_processes(monkeypatch):
 
     assert [0, 1] == sorted(yard.results)
     assert 4 == len(yard.started)
+
+
+def test_an_interrupt_may_reach_the_processes_first():
+    """
+    On a terminal, all get it. What it has ended has no result, and nothing else begins.
+    """
+    interrupted = Ended((), None, "", "interrupted", interrupted=True)
+    yard = Yard(6, lambda *_: interrupted)
+    join = yard.pool._join
+
+    def late(threads, seconds):
+        if seconds is None:
+            assert until(lambda: len(yard.started) == 2)
+            raise KeyboardInterrupt
+        join(threads, seconds)
+
+    yard.pool._join = late
+    with pytest.raises(KeyboardInterrupt):
+        yard.run()
+
+    assert ({}, 2) == (yard.results, len(yard.started))
