@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
 import statistics
 import subprocess
 import sys
@@ -109,10 +109,11 @@ def check(
     listed.write_text("".join(f"{one}\n" for one in repos))
     words = [*COMMAND, "check", "--json", f"--from-file={listed}", f"--image={image}", "--jobs=1"]
     words += [f"--engine={one.url}" for one in used]
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    began = time.perf_counter()
     events, results = [], 0
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
         for line in process.stdout:
             event = json.loads(line)
             events.append(event)
@@ -120,9 +121,11 @@ def check(
             if lose is not None and results * 3 >= len(repos):
                 lose.stop()
                 lose = None
-    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Run(events, seconds, cpu, after.ru_maxrss)
+    # That of the command and its processes, not that of a daemon which has ended meanwhile.
+    _, status, used_by = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - began
+    return Run(events, seconds, used_by.ru_utime + used_by.ru_stime, used_by.ru_maxrss)
 
 
 def show(what: str, run: Run, count: int) -> bool:
