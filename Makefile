@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MACHINE := $(PYTHON) tools/machine
 
 .NOTPARALLEL:
-.PHONY: demo test fresh unit lint bench toolchains engine begin clean clean-machine
+.PHONY: demo test fresh unit lint bench bench-scale toolchains engine begin clean clean-machine
 
 demo: begin $(VENV)/.installed
 	@tools/timed "programs" $(MACHINE) install demo
@@ -42,6 +42,10 @@ bench: engine
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.account
 	@$(BIN)/python -m benchmarks.check
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/bench.py
+
+# As root: it starts daemons of its own.
+bench-scale: engine
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.scale
 
 toolchains: engine
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest --write-toolchains tests/integration/test_toolchains.py

@@ -12,13 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from .cache.neighbours import Neighbours
 from .cache.provenance import CachedSetups
 from .cache.registry import SharedCache
 from .cache.store import LayerStore
 from .cache.usage import usage_on
 from .codex import IMAGE
 from .engine.docker.find import find_engine
-from .engine.outage import Outage
+from .engine.outage import RESTART, Outage
 from .engine.protocol import Engine, ImageInfo
 from .engine.session_id import Identity
 from .engine.sweep import keep_newest, remove_session, sweep
@@ -60,6 +61,9 @@ from .workspace.limits import limits_of
 __all__ = ["Session"]
 
 T = TypeVar("T")
+
+_ABANDONING = 20.0
+"""Seconds to close what is left of an engine that does not answer."""
 
 _KEPT = 50
 """Images of workspaces that are kept for inspection."""
@@ -133,7 +137,10 @@ class Session:
         self.report = report
         self._connect = connect
         self._lock = threading.RLock()
-        self._outage = Outage()
+        # Where there is another engine, nobody waits for this one.
+        self._outage = Outage(0.0 if config.engines else RESTART)
+        self._lost_engines: set[str] = set()
+        self._suspects_loss = False
         self._closers: dict[str, Callable[[], None]] = {"workspaces": self._end_all}
         self._failures: dict[str, CodexWorkspaceError] = {}
         self._looked: dict[tuple[str, str], tuple[GivenScripts, tuple[Tag, ...] | None]] = {}
@@ -181,19 +188,35 @@ class Session:
         """
         try:
             return self._start(spec, state, label).workspace
-        except SetupError as error:
-            if self.report is not None:
-                self.report.failed_setup(spec.snapshot.name, spec.snapshot.head, label, error)
+        except CodexWorkspaceError as error:
+            if isinstance(error, SetupError):
+                self.tell_failed_setup(spec, label, error)
+            self._suspect_loss(error)
             raise
+
+    def tell_failed_setup(self, spec: WorkspaceSpec, label: str, error: SetupError) -> None:
+        """
+        Add a workspace that did not come up, because its setup failed, to the report.
+        """
+        if self.report is not None:
+            self.report.failed_setup(spec.snapshot.name, spec.snapshot.head, label, error)
+
+    def adopt(self, started: StartedWorkspace, label: str) -> None:
+        """
+        Let a workspace that `starter` has started be one of this session, which `stop` ends and
+        adds to the report.
+        """
+        with self._lock:
+            self._live[started.running.container] = started, label
+            if self.report is not None:
+                self.report.begun(started.workspace, label)
 
     def _start(self, spec: WorkspaceSpec, state: State, label: str = "") -> StartedWorkspace:
         _check_secrets(spec, state)
         with self._lock:
             with self.output.step(f"starting a workspace of {spec.snapshot.name}", announced=False):
                 started = self._retried(lambda: self.starter.start(spec, state))
-            self._live[started.running.container] = started, label
-            if self.report is not None:
-                self.report.begun(started.workspace, label)
+            self.adopt(started, label)
             return started
 
     def prepare(self, spec: WorkspaceSpec | None = None, state: State = "ready") -> None:
@@ -207,10 +230,14 @@ class Session:
         if spec is not None:
             _check_secrets(spec, state)
         with self._lock:
-            if not self.config.cache_registry:
-                # Where another machine's setup is found, the base image may not be needed.
-                _ = self.image
-            self._retried(lambda: self._prepare(spec, state))
+            try:
+                if not self.config.cache_registry:
+                    # Where another machine's setup is found, the base image may not be needed.
+                    _ = self.image
+                self._retried(lambda: self._prepare(spec, state))
+            except CodexWorkspaceError as error:
+                self._suspect_loss(error)
+                raise
 
     def _prepare(self, spec: WorkspaceSpec | None, state: State) -> None:
         if spec is not None:
@@ -244,6 +271,8 @@ class Session:
         live = self._live.pop(container, None)
         if live is None:
             return None
+        # What a test has lost is only known when it has ended.
+        self._suspects_loss = self._suspects_loss or bool(workspace.commands.lost)
         with ExitStack() as ends:
             ends.callback(self._end, *live)
             if not keep or self.engine.container(container) is None:
@@ -391,7 +420,7 @@ class Session:
         Raises:
             EngineUnavailable: no engine answers.
         """
-        engine = self._remember_failure("engine", lambda: self._connect(self.config.engine))
+        engine = self._remember_failure("engine", self._find_engine)
         sweeper = threading.Thread(target=_sweep_quietly, args=(engine,), daemon=True)
         sweeper.start()
         self._closers |= {
@@ -400,6 +429,84 @@ class Session:
             "engine": engine.close,
         }
         return engine
+
+    def _find_engine(self) -> Engine:
+        """
+        Return the engine of this process. If it does not answer, the next one of the run is.
+        """
+        first, every = self.config.engine, self.config.engines
+        if not every:
+            return self._connect(first)
+        at = every.index(first) if first in every else 0
+        order = (*every[at:], *every[:at])
+        silent = []
+        for choice in [one for one in order if one not in self._lost_engines] or order:
+            try:
+                engine = self._connect(choice)
+            except EngineUnavailable as error:
+                silent.append(f"{choice}: {error.message}")
+                continue
+            for one in silent:
+                self.output.note(f"warning: {choice} is used, because an engine is away: {one}")
+            self.config = replace(self.config, engine=choice)
+            return engine
+        raise EngineUnavailable(
+            f"None of the {len(every)} engines answers:\n  - " + "\n  - ".join(silent),
+            remedy="Start one of them, or name others.",
+        )
+
+    def _suspect_loss(self, error: CodexWorkspaceError) -> None:
+        """
+        Note that the engine may be lost, and tell with *error* which one of several it is.
+        """
+        if self.config.engines:
+            self._suspects_loss = True
+            error.add_note(f"The container engine was {self.config.engine}.")
+
+    def leave_lost_engine(self) -> bool:
+        """
+        Go on on another engine of the run, if this one does not answer any more. What it has of
+        this session is given up: a later run removes it. Ask between two tests.
+
+        Returns:
+            Whether the parts of this session are others from now on.
+        """
+        with self._lock:
+            if not self._suspects_loss or not self.config.engines or "engine" not in vars(self):
+                return False
+            self._suspects_loss = False
+            lost = self.config.engine
+            with suppress(EngineUnavailable):
+                self._connect(lost).close()
+                return False  # Only the workspace was lost.
+            self._lost_engines.add(lost)
+            self._abandon()
+            self.output.note(
+                f"warning: the engine {lost} does not answer any more, and others go on without it"
+            )
+            return True
+
+    def _abandon(self) -> None:
+        """
+        Close what is here of parts whose engine is gone, and forget them.
+        """
+        closers, self._closers = self._closers, {"workspaces": self._end_all}
+
+        def close() -> None:
+            for part in _CLOSING_ORDER:
+                if part not in ("sweep", "objects"):
+                    with suppress(Exception):
+                        closers.pop(part, _nothing)()
+
+        thread = threading.Thread(target=close, daemon=True)
+        thread.start()
+        thread.join(_ABANDONING)
+        self._live.clear()
+        self._failures.clear()
+        self._ahead = None
+        for name, part in vars(type(self)).items():
+            if isinstance(part, _part):
+                vars(self).pop(name, None)
 
     def _remove_own(self) -> None:
         for text in remove_session(self.engine, self.identity.id):
@@ -555,7 +662,9 @@ class Session:
             self.output.note,
             tells_less=config.profile != "seed",
         )
-        return Launcher(self.engine, self.isolation, self.identity, self.secrets, limits)
+        # Of several engines, an error says which one it was.
+        where = config.engine if config.engines else ""
+        return Launcher(self.engine, self.isolation, self.identity, self.secrets, limits, where)
 
     @_part
     def runner(self) -> ScriptRunner:
@@ -576,9 +685,24 @@ class Session:
             self.output,
             usage_on(self.engine),
             self._shared_cache(),
+            self._neighbours(),
         )
         self._closers["layers"] = store.close
         return store
+
+    def _neighbours(self) -> Neighbours | None:
+        config = self.config
+        others = [one for one in config.engines if one not in (config.engine, *self._lost_engines)]
+        if not others or config.cache == "off":
+            return None
+        return Neighbours(
+            self.engine,
+            others,
+            connect=self._connect,
+            ttl=config.cache_ttl,
+            limit=config.cache_size,
+            output=self.output,
+        )
 
     def _shared_cache(self) -> SharedCache | None:
         config = self.config

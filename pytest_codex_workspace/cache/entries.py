@@ -96,11 +96,17 @@ def entries(engine: Engine, usage: Usage | None = None) -> list[Entry]:
     known = [replace(one, size=sizes.get(one.id, one.size)) for one in looked_up if one]
     kinds = {one.id: _kind(one) for one in known if _kind(one) in KINDS}
     known.sort(key=lambda one: (len(one.layers), labels.created(one.labels)))
+    # A fleet has thousands: each is looked up by what it is based on, and not compared with each.
+    by_layers: dict[tuple[str, ...], list[ImageInfo]] = {}
+    for image in known:
+        by_layers.setdefault(image.layers, []).append(image)
+    counts = sorted({len(one.layers) for one in known} - {0})
     found = []
     for image in known:
         if image.id not in kinds:
             continue
-        below = [one for one in known if _is_based_on(image, one)]
+        shorter = (image.layers[:count] for count in counts if count < len(image.layers))
+        below = [one for layers in shorter for one in by_layers.get(layers, ())]
         found.append(
             Entry(
                 image,
@@ -210,8 +216,3 @@ def _without_dependents(found: Iterable[Entry]) -> list[Entry]:
     found = list(found)
     below = {identity for entry in found for identity in entry.below}
     return [entry for entry in found if entry.image.id not in below]
-
-
-def _is_based_on(image: ImageInfo, other: ImageInfo) -> bool:
-    count = len(other.layers)
-    return 0 < count < len(image.layers) and image.layers[:count] == other.layers

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..codex import IMAGE
 from ..engine import labels
 from ..engine.protocol import Engine, ImageInfo
-from ..engine.session_id import Identity
+from ..engine.session_id import Identity, mark_of
 from ..engine.sweep import remove_image
 from ..errors import CacheMiss, EngineError, EngineUnavailable, SetupError
 from ..host.dirs import cache_dir
@@ -25,6 +25,7 @@ from ..text.option_names import spell_option
 from ..text.units import show_duration, show_size
 from ..unpatched import clock
 from .entries import LayerKind, entries, evict, forget_missing, is_old
+from .neighbours import Neighbours
 from .origins import Origins
 from .registry import SharedCache
 from .usage import Usage
@@ -156,6 +157,7 @@ class LayerStore:
         output: shows who holds a lock that has to be waited for.
         usage: counts the uses of layers.
         shared: has the setup layers of other machines.
+        neighbours: have those of the other engines of this run.
     """
 
     def __init__(
@@ -166,6 +168,7 @@ class LayerStore:
         output: Output,
         usage: Usage,
         shared: SharedCache | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self._engine = engine
         self._identity = identity
@@ -173,6 +176,7 @@ class LayerStore:
         self._output = output
         self._usage = usage
         self._shared = shared
+        self._neighbours = neighbours
         self._lock = threading.RLock()
         self._known: dict[str, Layer] = {}
         self._failed: dict[str, SetupError] = {}
@@ -215,8 +219,7 @@ class LayerStore:
         with self._lock:
             if self._config.cache == "off":
                 return self._build(recipe)
-            lock = cache_dir() / "locks" / f"{recipe.name}.lock"
-            with machine_lock(lock, f"the {recipe.kind} image {recipe.key}", self._output.note):
+            with self._building(recipe):
                 layer = self._build(recipe)
             self._failed.pop(recipe.name, None)
             self._known[recipe.name] = replace(layer, made=False)
@@ -294,9 +297,19 @@ class LayerStore:
         found = self._find(recipe)
         if found is not None:
             return found
-        lock = cache_dir() / "locks" / f"{recipe.name}.lock"
-        with machine_lock(lock, f"the {recipe.kind} image {recipe.key}", self._output.note):
+        with self._building(recipe):
             return self._find(recipe) or self._fetch(recipe) or self._build(recipe)
+
+    def _building(self, recipe: Recipe) -> AbstractContextManager[None]:
+        """
+        Hold the lock for building a layer. That for a setup is for all engines, because one of them
+        can copy it from another.
+        """
+        name = recipe.name
+        if recipe.kind != "setup":
+            name += f"-{mark_of(self._engine)}"
+        lock = cache_dir() / "locks" / f"{name}.lock"
+        return machine_lock(lock, f"the {recipe.kind} image {recipe.key}", self._output.note)
 
     def _find(self, recipe: Recipe) -> Layer | None:
         kind, key = recipe.kind, recipe.key
@@ -328,7 +341,23 @@ class LayerStore:
             )
 
     def _fetch(self, recipe: Recipe) -> Layer | None:
-        if self._shared is None or recipe.kind != "setup" or self._config.cache == "refresh":
+        if recipe.kind != "setup" or self._config.cache == "refresh":
+            return None
+        return self._fetch_shared(recipe) or self._copy(recipe)
+
+    def _copy(self, recipe: Recipe) -> Layer | None:
+        if self._neighbours is None:
+            return None
+        before = self._engine.image(f"{IMAGE}:{recipe.name}")
+        image = self._neighbours.fetch(recipe.key)
+        if image is None or image.id in self._broken:
+            return None
+        repo = image.labels.get(labels.REPO, "")
+        self._remove_superseded(recipe.kind, repo, image.id, before)
+        return _layer_found(image, recipe)
+
+    def _fetch_shared(self, recipe: Recipe) -> Layer | None:
+        if self._shared is None:
             return None
         image = self._shared.fetch(recipe.key)
         if image is None or image.id in self._broken:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from ..text.phrases import cut_middle
 
@@ -161,6 +162,13 @@ class Finding:
         usual = CHECKS[check].level
         what, in_codex, remedy = (cut_middle(one, _LONGEST) for one in (what, in_codex, remedy))
         return cls(check, level or usual, what, in_codex, remedy, path, line)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Finding:
+        """
+        Return the finding that `to_dict` has described. Further fields are ignored.
+        """
+        return cls(**{one.name: fields[one.name] for one in dataclass_fields(cls)})
 
     @property
     def where(self) -> str:

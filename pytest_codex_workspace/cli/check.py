@@ -6,24 +6,33 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CodexWorkspaceError, ConfigError, unexpected
 from ..text.phrases import counted
 from ..text.printable import printable
+from ..text.units import show_duration
+from ..unpatched import clock
 from .exit_codes import FAILED
 from .options import RUN_OPTIONS, add_command, add_json, add_options, complete_with, config_of
 from .printing import finish, output_of, print_event, show
 from .streams import OutputError
+from .table import table
 
 if TYPE_CHECKING:
     from ..checks.finding import Finding
     from ..checks.sarif import CheckedTarget
+    from ..fleet.places import Place
+    from ..fleet.pool import Checked
+    from ..fleet.worker import Worker
     from ..options.config import Config
     from ..reporting.output import Output
+    from ..reports.collector import Collector
     from .options import Commands
 
 __all__ = ["SUMMARY", "Part", "finding_text", "parts", "register"]
@@ -48,6 +57,10 @@ repository silences findings by id, with a reason, in .codex-workspace.yaml:
     silence:
       git-tags: we do not use versions
 
+Several repositories are checked one after the other, or at once: --engine may be
+given several times, and each engine takes --jobs of them at a time. If an engine is
+lost, the others take its repositories. docs/scale.md has figures.
+
 Exit codes:
   0        no finding is an error, silenced ones aside
   1        at least one finding is an error
@@ -57,9 +70,12 @@ Exit codes:
 Examples:
   codex-workspace check
   codex-workspace check --reads-only ../one ../two --sarif=findings.sarif
-  codex-workspace check --from-file=repositories.txt
+  codex-workspace check --from-file=repositories.txt --report=checked
+  codex-workspace check --from-file=all.txt --engine=ssh://one --engine=ssh://two --jobs=4
   codex-workspace check --json | jq 'select(.event == "finding" and .level == "error")'
 """
+
+_MOST_JOBS = 256
 
 _COLOURS = {"note": "36", "warning": "33", "error": "31;1", "silenced": "2"}
 _LARGEST_LIST = 1 << 20
@@ -68,14 +84,22 @@ Part = Callable[["Config", "Output"], Iterable["Finding"]]
 """A part of the check: takes the checked options, whose `repo` is set, and yields findings."""
 
 
-def parts(*, reads_only: bool) -> list[Part]:
+_IMAGES = 3600.0
+"""Seconds that images may take to build before a check begins, on a new engine."""
+
+_STEPS = 8
+"""How many things in a check, each with the time limit of setup, run one after the other."""
+
+
+def parts(*, reads_only: bool, report: Collector | None = None) -> list[Part]:
     """
     Return the parts of the check in their order.
 
     Args:
         reads_only: leave out those that run the repository in a workspace.
+        report: takes what becomes of each workspace.
     """
-    return [_read] if reads_only else [_read, _run]
+    return [_read] if reads_only else [_read, partial(_run, report=report)]
 
 
 def _read(config: Config, _: Output) -> Iterable[Finding]:
@@ -92,7 +116,7 @@ def _read(config: Config, _: Output) -> Iterable[Finding]:
     )
 
 
-def _run(config: Config, output: Output) -> Iterable[Finding]:
+def _run(config: Config, output: Output, report: Collector | None = None) -> Iterable[Finding]:
     from ..conformance.check import check_repository
     from ..projection.repository import find_commit
     from ..reporting.events import EventOutput
@@ -100,7 +124,7 @@ def _run(config: Config, output: Output) -> Iterable[Finding]:
 
     # A check sets the repository up in any case.
     mode = "auto" if config.cache == "require" else config.cache
-    with Session(replace(config, cache=mode), output) as session:
+    with Session(replace(config, cache=mode), output, report=report) as session:
         outcome = check_repository(session)
     if isinstance(output, EventOutput):
         top = find_commit(config.repo or Path(), config.rev, environ=os.environ).top
@@ -137,20 +161,250 @@ def register(commands: Commands) -> None:
     )
     action = parser.add_argument("--sarif", metavar="FILE", help="also write SARIF 2.1.0 to FILE")
     complete_with(action, paths="files")
-    add_options(parser, (*RUN_OPTIONS, "silence", "test-command"))
+    parser.add_argument(
+        "--jobs",
+        type=_jobs,
+        metavar="NUMBER",
+        help="repositories to check at a time on each engine (default: as many as it has "
+        "processors for, but not more than 8)",
+    )
+    # For the processes of a check of many repositories: which one this is.
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    add_options(parser, (*RUN_OPTIONS, "report", "silence", "test-command"))
     add_json(parser)
 
 
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_JOBS:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {_MOST_JOBS}")
+    return int(text)
+
+
 def _check(arguments: argparse.Namespace) -> int:
-    targets = []
     repos = _repositories(arguments)
-    for repo in repos:
-        target = _checked(arguments, repo)
-        targets.append(target)
-        _print(arguments, target, named=len(repos) > 1)
-    if arguments.sarif:
-        _write_sarif(Path(arguments.sarif), targets)
-    return _finish(arguments, targets)
+    run = _Run(arguments, repos)
+    try:
+        with run.collecting():
+            places = run.places()
+            if places:
+                run.check_at_once(places)
+            else:
+                run.check_in_turn()
+    except KeyboardInterrupt:
+        run.conclude(interrupted=True)
+        raise
+    return run.conclude()
+
+
+class _Run:
+    """
+    A check of one repository or many.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, repos: Sequence[Path]) -> None:
+        self._arguments = arguments
+        self._repos = repos
+        self._results: dict[int, _Result] = {}
+        self._report: Collector | None = None
+        self._places: Sequence[Place] = ()
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """
+        Collect the report of the run, if one is wanted. A process for one of many repositories
+        adds to that of the run.
+        """
+        from ..reports.collector import Collector, collecting
+
+        arguments = self._arguments
+        config = _of_user(arguments)
+        output = output_of(arguments, config.output)
+        if arguments.worker and config.report is not None:
+            self._report = Collector(config.report, config.image, output.note, arguments.worker)
+            yield
+            return
+        with collecting(config.report, config.image, output.note) as self._report:
+            yield
+
+    def places(self) -> list[Place]:
+        """
+        Return the engines to spread the repositories over; none if they are checked in turn.
+        """
+        arguments = self._arguments
+        if arguments.reads_only or len(self._repos) < 2:
+            return []
+        from ..fleet.places import find_places
+
+        config = _of_user(arguments)
+        output = output_of(arguments, config.output)
+        engines = config.engines or (config.engine,)
+        found, silent = find_places(engines, cpus=config.cpus, jobs=arguments.jobs)
+        for one in silent if found else ():
+            output.note(f"warning: an engine does not answer, and takes no repository: {one}")
+        if not config.engines and (not found or found[0].slots < 2):
+            return []
+        if not arguments.engine and not os.environ.get("CODEX_WORKSPACE_ENGINE"):
+            # The file of a repository may name another one, if it is trusted.
+            found[0].engine = ""
+        return found
+
+    def check_in_turn(self) -> None:
+        """
+        Check the repositories one after the other, in this process.
+        """
+        for number, repo in enumerate(self._repos):
+            began = clock.monotonic()
+            target, error = _checked(self._arguments, repo, self._report)
+            self._take(number, _Result(target, clock.monotonic() - began, error))
+
+    def check_at_once(self, places: Sequence[Place]) -> None:
+        """
+        Check the repositories in processes of their own, on several engines.
+        """
+        from ..fleet.pool import Pool
+
+        self._places = places
+        config = _of_user(self._arguments)
+        output = output_of(self._arguments, config.output)
+        limit = _IMAGES + _STEPS * config.setup_timeout
+        Pool(
+            len(self._repos),
+            places,
+            start=lambda number, place: self._start(number, place, limit),
+            tell=lambda number, event: _tell(self._arguments, output, self._repos[number], event),
+            note=output.note,
+            name=lambda number: str(self._repos[number]),
+        ).run(self._take_checked)
+
+    def _start(self, number: int, place: Place, limit: float) -> Worker:
+        from ..fleet.worker import Worker
+        from ..options.script_text import STANDARD_INPUT
+
+        words = _words(self._arguments, place.engine)
+        words += [f"--worker=repository-{number + 1}", "--", str(self._repos[number])]
+        return Worker(words, standard_input=STANDARD_INPUT.content, limit=limit)
+
+    def _take_checked(self, checked: Checked) -> None:
+        from ..checks.finding import Finding
+        from ..checks.sarif import CheckedTarget
+
+        repo, ended = self._repos[checked.number], checked.ended
+        about = ended.repository or {}
+        if ended.messages:
+            print(ended.messages.rstrip("\n"), file=sys.stderr)  # noqa: T201
+        if ended.failure:
+            print(f"codex-workspace: {repo}: {ended.failure}", file=sys.stderr)  # noqa: T201
+        target = CheckedTarget(
+            Path(about.get("repo", repo)),
+            about.get("commit", ""),
+            [Finding.from_dict(one) for one in ended.findings],
+            ended.failure or about.get("failure") or "",
+        )
+        result = _Result(target, checked.duration, about.get("error"), checked.place.engine)
+        self._take(checked.number, result)
+
+    def _take(self, number: int, result: _Result) -> None:
+        self._results[number] = result
+        _print(self._arguments, result, named=len(self._repos) > 1)
+        if self._report is not None and not self._arguments.worker:
+            counts = _counts([result.target])
+            failure = result.target.failure
+            outcome = "failed" if failure or counts["errors"] else "passed"
+            self._report.test(
+                f"check {result.target.path}",
+                outcome,
+                clock.wall_time() - result.duration,
+                result.duration,
+                failure.partition("\n")[0] or _summary(counts),
+            )
+
+    def conclude(self, *, interrupted: bool = False) -> int:
+        """
+        Write what is written at the end, in the order in which the repositories were given, and
+        return the exit code.
+        """
+        from ..checks.sarif import CheckedTarget
+
+        arguments = self._arguments
+        for number, repo in enumerate(self._repos):
+            if number not in self._results:
+                target = CheckedTarget(repo, "", [], "interrupted before it was checked")
+                self._results[number] = _Result(target, 0.0, "Interrupted")
+                if arguments.json and len(self._repos) > 1:
+                    _print(arguments, self._results[number], named=True)
+        results = [self._results[number] for number in range(len(self._repos))]
+        targets = [one.target for one in results]
+        if arguments.sarif:
+            with suppress(ConfigError) if interrupted else nullcontext():
+                _write_sarif(Path(arguments.sarif), targets)
+        if len(results) > 1 and not arguments.json:
+            for line in _table(results, several=len(self._places) > 1):
+                show(line)
+        if interrupted:
+            if not arguments.json and len(results) > 1:
+                done = sum(one.error != "Interrupted" for one in results)
+                show(
+                    f"interrupted: {done} of {counted(len(results), 'repository', 'repositories')}"
+                    " were checked"
+                )
+            return FAILED
+        return _finish(arguments, targets, self._places)
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """
+    A checked repository, the seconds that it took, the class of the error because of which it was
+    not, and the engine, if there are several.
+    """
+
+    target: CheckedTarget
+    duration: float
+    error: str | None = None
+    engine: str = ""
+
+
+def _of_user(arguments: argparse.Namespace) -> Config:
+    """
+    Return the options without those of a repository's file.
+    """
+    from ..options.sources import ResolvedOptions
+
+    environ = {k: v for k, v in os.environ.items() if k != "CODEX_WORKSPACE_REPO"}
+    return ResolvedOptions.of(vars(arguments), spell="--{}", environ=environ).config
+
+
+def _words(arguments: argparse.Namespace, engine: str) -> list[str]:
+    """
+    Return the words of a command line that checks one repository as *arguments* say.
+    """
+    from ..options.table import OPTIONS
+
+    words = ["check", "--json", *([f"--engine={engine}"] if engine else [])]
+    for option in OPTIONS:
+        value = getattr(arguments, option.key, None)
+        if value is not None and option.name != "engine":
+            given = value if isinstance(value, list) else [value]
+            words += [f"--{option.name}={one}" for one in given]
+    return words
+
+
+def _tell(
+    arguments: argparse.Namespace, output: Output, repo: Path, event: Mapping[str, Any]
+) -> None:
+    """
+    Show the progress of one of several repositories. Lines of scripts, which would be mixed, are
+    shown with `--output=stream` only.
+    """
+    fields = {key: value for key, value in event.items() if key not in ("time", "event")}
+    if print_event(arguments, event["event"], repo=str(repo), **fields):
+        return
+    if event["event"] in ("note", "cached-setup"):
+        output.note(f"{repo}: {event['text']}")
+    elif event["event"] == "step-started":
+        output.note(f"{repo}: {event['title']}")
+    elif event["event"] in ("script", "detail"):
+        output.detail(f"{repo}: {event['line']}")
 
 
 def _repositories(arguments: argparse.Namespace) -> list[Path]:
@@ -186,9 +440,11 @@ def _listed(name: str) -> list[Path]:
     return found
 
 
-def _checked(arguments: argparse.Namespace, repo: Path) -> CheckedTarget:
+def _checked(
+    arguments: argparse.Namespace, repo: Path, report: Collector | None
+) -> tuple[CheckedTarget, str | None]:
     """
-    Check one repository. An error of ours becomes a part of the result.
+    Check one repository. An error becomes a part of the result, and its class is returned, too.
     """
     from ..checks.rules.read import sort_key
     from ..checks.sarif import CheckedTarget
@@ -197,6 +453,7 @@ def _checked(arguments: argparse.Namespace, repo: Path) -> CheckedTarget:
 
     findings: list[Finding] = []
     top, commit, failure = repo, "", ""
+    kind = None
     reasons: Mapping[str, str] = {}
     try:
         config = config_of(argparse.Namespace(**{**vars(arguments), "repo": str(repo)}))
@@ -204,24 +461,25 @@ def _checked(arguments: argparse.Namespace, repo: Path) -> CheckedTarget:
         found = find_commit(repo, config.rev, environ=os.environ)
         top, commit = found.top, found.id
         output = output_of(arguments, config.output)
-        for part in parts(reads_only=arguments.reads_only):
+        for part in parts(reads_only=arguments.reads_only, report=report):
             findings += part(config, output)
     except CodexWorkspaceError as error:
         # What was found by reading counts, also where no engine answers.
-        failure = str(error)
+        failure, kind = str(error), type(error).__name__
         print(f"codex-workspace: {repo}: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
     except (BrokenPipeError, OutputError):
         raise
     except Exception as error:
         # The other repositories are checked, whatever is in this one.
-        failure = unexpected(error)
+        failure, kind = unexpected(error), type(error).__name__
         trace = printable("".join(traceback.format_exception(error)))
         print(f"codex-workspace: {repo}: {failure}\n{trace}", file=sys.stderr)  # noqa: T201
     marked = sorted(silenced(findings, reasons), key=sort_key)
-    return CheckedTarget(top, commit, marked, failure)
+    return CheckedTarget(top, commit, marked, failure), kind
 
 
-def _print(arguments: argparse.Namespace, target: CheckedTarget, *, named: bool) -> None:
+def _print(arguments: argparse.Namespace, result: _Result, *, named: bool) -> None:
+    target = result.target
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     if named and not arguments.json:
         show(f"{target.path}:")
@@ -232,7 +490,9 @@ def _print(arguments: argparse.Namespace, target: CheckedTarget, *, named: bool)
                 show(line)
     counts = _counts([target])
     shown = {"repo": str(target.path), "commit": target.commit, **counts}
-    if print_event(arguments, "repository", **shown, failure=target.failure or None):
+    shown |= {"failure": target.failure or None, "error": result.error}
+    shown |= {"engine": result.engine or None, "duration": round(result.duration, 3)}
+    if print_event(arguments, "repository", **shown):
         return
     if target.failure:
         show("not run" if target.findings else "not checked")
@@ -279,7 +539,33 @@ def _summary(counts: dict[str, int]) -> str:
     return text + (f"; {counts['silenced']} silenced" if counts["silenced"] else "")
 
 
-def _finish(arguments: argparse.Namespace, targets: Sequence[CheckedTarget]) -> int:
+def _table(results: Sequence[_Result], *, several: bool) -> Iterator[str]:
+    """
+    Yield a line for each repository, and one above them.
+    """
+    rows = [("repository", *(["engine"] if several else []), "result", "time")]
+    for one in results:
+        counts = _counts([one.target])
+        found = [
+            counted(counts[name], name.removesuffix("s"))
+            for name in ("errors", "warnings", "notes")
+            if counts[name]
+        ]
+        said = ", ".join(found) or "no findings"
+        if one.target.failure:
+            said = "interrupted" if one.error == "Interrupted" else f"not checked: {one.error}"
+        place = [one.engine] if several else []
+        rows.append((printable(str(one.target.path)), *place, said, _time(one.duration)))
+    yield from table(rows, indent=2, widest=64)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else show_duration(seconds)
+
+
+def _finish(
+    arguments: argparse.Namespace, targets: Sequence[CheckedTarget], places: Sequence[Place]
+) -> int:
     counts = _counts(targets)
     failed = sum(bool(one.failure) for one in targets)
     code = FAILED if failed else 1 if counts["errors"] else 0
@@ -287,7 +573,9 @@ def _finish(arguments: argparse.Namespace, targets: Sequence[CheckedTarget]) -> 
         repositories = counted(len(targets), "repository", "repositories")
         text = _summary(counts) + (f" in {repositories}" if len(targets) > 1 else "")
         show(text + (f", {failed} of them not checked" if failed else ""))
-    return finish(arguments, code, **counts, repositories=len(targets), failed=failed)
+    engines = [{"engine": p.engine, "repositories": p.done, "lost": p.lost} for p in places]
+    fields = {**counts, "repositories": len(targets), "failed": failed, "engines": engines}
+    return finish(arguments, code, **fields)
 
 
 def _write_sarif(path: Path, targets: Sequence[CheckedTarget]) -> None:

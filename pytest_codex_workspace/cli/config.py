@@ -110,6 +110,8 @@ def _value(resolved: ResolvedOptions, option: Option) -> Any:
         is_text = isinstance(found := getattr(resolved.config, option.key), str)
         return found if is_text and found else option.default
     value = resolved.values[option.key].value
+    if option.listed and len(value) == 1:
+        return value[0]
     if option.key == "upstream_proxy" and "@" in value:
         from ..network.rules.upstream import UpstreamProxy
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..errors import ConfigError
 from ..options.config import SCOPES, Config
 from ..options.table import OPTIONS
 
@@ -200,7 +201,7 @@ def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
                 f"--{option.name}",
                 dest=option.key,
                 metavar=option.metavar,
-                action="append" if option.repeatable else "store",
+                action="append" if option.repeatable or option.listed else "store",
                 help=text,
             )
             complete_with(
@@ -281,11 +282,20 @@ def config_of(arguments: argparse.Namespace, *, tell: bool = True, **fixed: Any)
 def engine_of(arguments: argparse.Namespace) -> str:
     """
     Return the option `--engine`, for commands without a repository.
+
+    Raises:
+        ConfigError: several engines are given.
     """
     from ..options.sources import ResolvedOptions
 
     config = ResolvedOptions.of({"engine": arguments.engine}, spell="--{}").config
     _warn(config)
+    if config.engines:
+        raise ConfigError(
+            f"this command works on one engine, and {len(config.engines)} are given: "
+            f"{', '.join(config.engines)}",
+            remedy="Run it once for each, with one --engine.",
+        )
     return config.engine
 
 

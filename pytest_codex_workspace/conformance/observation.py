@@ -72,6 +72,7 @@ class Observation:
         resume_status: as `setup_status`, after it.
         requests: of all phases.
         policy: the policy of the test phase.
+        label: what its workspaces are called in a report.
         tests: how the project's tests are run; `None` if that is not known.
         test_run: their run, in the agent phase.
         with_exports: their run with what setup exports, if the first one failed.
@@ -105,6 +106,7 @@ class Observation:
     resume_status: Mapping[str, str] = field(default_factory=dict)
     requests: Sequence[Request] = ()
     policy: Policy | None = None
+    label: str = ""
     tests: ProjectTests | None = None
     test_run: TestRun | None = None
     with_exports: TestRun | None = None

@@ -79,6 +79,7 @@ def observe(
         time_limit=time_limit,
         tests=tests,
         policy=spec.policy,
+        label=f"check {spec.snapshot.path}",
         services=spec.services,
         redact=lambda text: spec.secrets.redaction.text(text),
     )
@@ -120,6 +121,7 @@ def _set_up(session: Session, spec: WorkspaceSpec, seen: Observation) -> Layer |
         except SetupError as error:
             seen.setup_error = error
             seen.requests = _requests(session, running)
+            session.tell_failed_setup(spec, seen.label, error)
             return None
         seen.setup_duration, seen.setup_output = run.duration, run.output
         # Asked as for a command that failed: a script can go on after that.
@@ -159,10 +161,12 @@ def _resume_and_test(
         started = session.starter.resume(spec, layer, ended)
     except SetupError as error:
         seen.resume_error = error
+        session.tell_failed_setup(spec, seen.label, error)
         return
     except ServiceError as error:
         seen.service_error = error
         return
+    session.adopt(started, seen.label)
     try:
         setup = started.workspace.setup
         if spec.resumes:
@@ -170,7 +174,7 @@ def _resume_and_test(
         _test(started.workspace, seen)
         seen.requests = [*seen.requests, *started.workspace.network.requests(phase="test")]
     finally:
-        session.launcher.stop(started.running)
+        session.stop(started.workspace)
 
 
 def _test_unprepared(session: Session, spec: WorkspaceSpec, seen: Observation) -> None:
@@ -178,7 +182,7 @@ def _test_unprepared(session: Session, spec: WorkspaceSpec, seen: Observation) -
     Run the tests of a repository that has no scripts.
     """
     try:
-        workspace = session.workspace(spec, "clean", label="codex-workspace check")
+        workspace = session.workspace(spec, "clean", label=seen.label)
     except ServiceError as error:
         seen.service_error = error
         return

@@ -8,11 +8,11 @@ from typing import TypeVar
 from ..errors import EngineUnavailable
 from ..unpatched import clock
 
-__all__ = ["Outage"]
+__all__ = ["RESTART", "Outage"]
 
 T = TypeVar("T")
 
-_RESTART = 60.0
+RESTART = 60.0
 """Seconds to wait for an engine. Docker gives containers 15 seconds to end when it is stopped."""
 
 _PAUSE = 0.2
@@ -25,9 +25,13 @@ class Outage:
 
     The waiting time is spent once for each outage: until the engine has answered again, later
     calls fail at once.
+
+    Args:
+        patience: seconds to wait for the engine.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = RESTART) -> None:
+        self._patience = patience
         self._given_up = False
 
     def retry(self, make: Callable[[], T]) -> T:
@@ -47,7 +51,7 @@ class Outage:
                 made = make()
             except EngineUnavailable:
                 now = clock.monotonic()
-                deadline = now + _RESTART if deadline is None else deadline
+                deadline = now + self._patience if deadline is None else deadline
                 if self._given_up or now >= deadline:
                     self._given_up = True
                     raise

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import labels
 
-__all__ = ["Identity", "owner_is_gone"]
+if TYPE_CHECKING:
+    from .protocol import Engine
+
+__all__ = ["Identity", "mark_of", "owner_is_gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,16 @@ class Identity:
         Return a new name for an object of *kind*.
         """
         return f"codex-workspace-{self.id}-{kind}-{secrets.token_hex(3)}"
+
+
+def mark_of(engine: Engine) -> str:
+    """
+    Return a word that tells an engine from others, for names of files: processes that use the same
+    one by different addresses have the same.
+    """
+    about = engine.version()
+    place = f"{about.get('host', '')}\0{about.get('root', '')}"
+    return hashlib.sha256(place.encode()).hexdigest()[:8]
 
 
 def owner_is_gone(owner: str) -> bool | None:

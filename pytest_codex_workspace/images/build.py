@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..engine import labels
 from ..engine.protocol import Engine, ImageInfo
+from ..engine.session_id import mark_of
 from ..errors import EngineError
 from ..host.certificates import host_bundle
 from ..host.dirs import cache_dir
@@ -106,7 +107,7 @@ def ensure_image(engine: Engine, plan: Plan, output: Output, *, rebuild: bool) -
     before = find_built_image(engine, plan)
     image = None if rebuild else before
     if image is None:
-        with _lock(plan, output):
+        with _lock(engine, plan, output):
             image = None if rebuild else find_built_image(engine, plan)
             if image is None:
                 title = f"building {plan.what}"
@@ -136,12 +137,13 @@ def build_stage(engine: Engine, plan: Plan, stage: str, what: str, output: Outpu
     Raises:
         ImageBuildError: the build failed.
     """
-    with _lock(plan, output):
+    with _lock(engine, plan, output):
         _run_build(engine, plan, output, f"building {what}", stage=stage)
 
 
-def _lock(plan: Plan, output: Output) -> AbstractContextManager[None]:
-    path = cache_dir() / "locks" / f"image-{plan.kind}.lock"
+def _lock(engine: Engine, plan: Plan, output: Output) -> AbstractContextManager[None]:
+    # Several engines of one run build at the same time.
+    path = cache_dir() / "locks" / f"image-{plan.kind}-{mark_of(engine)}.lock"
     return machine_lock(path, f"building {plan.what}", output.note)
 
 

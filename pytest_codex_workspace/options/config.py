@@ -46,7 +46,8 @@ class Config:
     all; `started` is the start of the run in seconds since the epoch; `setup_script` and
     `maintenance_script` have been read; with `renew_cassette`, recording first removes earlier
     requests of the setup scripts from the cassette; `services` are in the order in which
-    they start; `notes` are lines to show about the repository's file.
+    they start; `engine` is the engine of this process, and `engines` all that were given, if there
+    are several; `notes` are lines to show about the repository's file.
     """
 
     repo: Path | None = None
@@ -75,6 +76,7 @@ class Config:
     cassette: CassetteMode = "off"
     network_bodies: int = 0
     engine: str = "auto"
+    engines: tuple[str, ...] = ()
     output: OutputMode = "progress"
     keep: KeepWhen = "never"
     report: Path | None = None
@@ -108,7 +110,8 @@ class Config:
     ) -> Config:
         """
         Check *values*. Each is text (for a repeatable option a list of texts, or a
-        mapping of variables), or `None` if it was not given.
+        mapping of variables; for a listed one text or a list of texts), or `None` if
+        it was not given.
 
         Args:
             values: the values by option key.
@@ -131,6 +134,8 @@ class Config:
                     f"{did_you_mean(str(value), option.choices)}"
                 )
             checked[option.key] = value
+        if "engine" in checked:
+            checked |= _engines(checked["engine"])
         if "repo" in checked:
             checked["repo"] = Path(checked["repo"])
         if "report" in checked:
@@ -241,6 +246,14 @@ def check_silence(check: str, reason: str, name: str) -> None:
     problem = problem_of_silence(check, reason)
     if problem:
         raise ConfigError(f"{name}: {problem}")
+
+
+def _engines(given: str | Sequence[str]) -> dict[str, Any]:
+    """
+    Return the fields for one engine or several. A process uses the first unless it is told another.
+    """
+    every = tuple(dict.fromkeys([given] if isinstance(given, str) else given))
+    return {"engine": every[0], "engines": every if len(every) > 1 else ()}
 
 
 def _silence(pairs: Sequence[str] | Mapping[str, str], name: str) -> dict[str, str]:

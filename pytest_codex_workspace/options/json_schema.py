@@ -38,6 +38,7 @@ _SHAPES: dict[Shape, dict[str, Any]] = {
         "propertyNames": {"enum": sorted(CHECKS)},
         "additionalProperties": {"type": "string", "minLength": 1},
     },
+    "texts": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},
     "names": {
         "type": "array",
         "items": {"type": "string", "pattern": _NAME},

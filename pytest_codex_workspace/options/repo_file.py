@@ -55,6 +55,7 @@ Shape = Literal[
     "variables",
     "names",
     "reasons",
+    "texts",
 ]
 """The form of an option's value in the file."""
 
@@ -100,6 +101,8 @@ def shape_of(option: Option) -> Shape:
     Return the form of the value of *option* in the file.
     """
     usual: Shape = "choice" if option.choices else "names" if option.repeatable else "text"
+    if option.listed:
+        return "texts"
     return _SHAPES.get(option.metavar, usual)
 
 
@@ -209,6 +212,12 @@ class _File:
             return self._names(option, name, node)
         if shape == "reasons":
             return self._reasons(option, name, node)
+        if shape == "texts":
+            entries = node.value if isinstance(node, yaml.SequenceNode) else [node]
+            if not entries:
+                self._fail(node, f"{name} has no value; write one, or remove the line")
+            texts = [self._text(name, one, ("text",)) for one in entries]
+            return self._give(option.key, texts, name, node)
         if shape == "policy" and isinstance(node, yaml.MappingNode):
             return self._policy(option, name, node)
         text = self._text(name, node, _ACCEPTED_KINDS.get(shape, ("text",)), shape)

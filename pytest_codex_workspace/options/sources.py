@@ -248,10 +248,10 @@ def _read_options(options: Mapping[str, Any], spell: str) -> Values:
         source = Source("option", called)
         if option.repeatable:
             found |= entries_of(option, value or (), source)
-        elif value == "":
+        elif value == "" or (isinstance(value, list) and "" in value):
             # An unset variable of a script, as in --image=$IMAGE, must not mean the default.
             raise ConfigError(f"{called} has no value: give one, or leave out {called}")
-        elif value is not None:
+        elif value is not None and value != []:
             found[option.key] = Given(value, source)
     return found
 
@@ -265,6 +265,8 @@ def _read_environment(environ: Mapping[str, str]) -> Values:
             # A value may contain spaces, but a name cannot.
             cut = _BY_NAME.split(text) if option.metavar == "NAME" else text.splitlines()
             found |= entries_of(option, [one for one in cut if one.strip()], source)
+        elif option.listed and text.strip():
+            found[option.key] = Given(_BY_NAME.split(text.strip(" ,\n")), source)
         elif text:
             found[option.key] = Given(text, source)
     return found

@@ -54,6 +54,9 @@ class Option:
     `cache.ttl` is `ttl` in the mapping `cache`; `None` means that the file cannot
     set the option, because it depends on the user and not on the repository.
 
+    A `listed` option has one value or several; those of one source replace those of another
+    as a whole.
+
     Each option with a place has `from_file`; without it, a file needs the user's trust.
     Unless it is `free`, `widens` says what the file would do, after the name of the
     option; `{}` is the value.
@@ -65,6 +68,7 @@ class Option:
     help: str
     choices: tuple[str, ...] = ()
     repeatable: bool = False
+    listed: bool = False
     place: str | None = ""
     from_file: FromFile | None = None
     widens: str = "may only be set with your trust"
@@ -312,8 +316,11 @@ OPTIONS: tuple[Option, ...] = (
         "URL",
         "auto",
         "container engine: auto, docker, podman, a unix://, tcp:// or ssh:// URL, or the name of a "
-        "docker context",
-        place=None,
+        "docker context; repeatable: pytest-xdist's workers and the repositories of "
+        "`codex-workspace check` are spread over several",
+        listed=True,
+        from_file="trusted",
+        widens="runs everything on the container engine {}",
     ),
     Option(
         "output",

@@ -103,7 +103,7 @@ def _effect(option: Option, entry: str, given: Given, profile: Profile = SEED) -
     Return what a value of the file would do beyond the default, which the user's profile may
     have set; empty if nothing.
     """
-    value = given.value
+    value = ", ".join(given.value) if option.listed else given.value
     default = profile.defaults.get(option.key, option.default)
     if option.from_file == "free" or (not option.repeatable and value == default):
         return ""

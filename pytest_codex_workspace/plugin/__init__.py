@@ -27,7 +27,9 @@ from .run import (
     begin_run_report,
     cancel_warning,
     close_session,
+    leave_lost_engine,
     prepare_for,
+    remember_fixture,
     session_of,
     warn_before,
     write_run_report,
@@ -35,7 +37,7 @@ from .run import (
 from .settings import CONFIG, UNUSABLE, read_settings, register_options, require_repository
 from .starter import Starter
 from .summary import begin_tally, header_lines, notes_of, tally_of, write_summary
-from .workers import STANDARD_INPUT_KEY, STARTED_KEY, is_worker
+from .workers import ENGINE_KEY, STANDARD_INPUT_KEY, STARTED_KEY, is_worker
 
 if TYPE_CHECKING:
     from ..engine.protocol import Engine
@@ -45,8 +47,14 @@ if TYPE_CHECKING:
     from ..session import Session
     from ..workspace.handle import Workspace, WorkspaceFactory
 
+_OF_ENGINE = ("codex_engine", "codex_image", "codex_proxy")
+"""The fixtures of the whole run that are other ones on another engine."""
+
 _TALLY_KEY = "codex_workspace_tally"
 """Name of what an xdist worker sends to the controller at its end."""
+
+_WORKERS = pytest.StashKey[int]()
+"""How many xdist workers there were so far."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -131,6 +139,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
         and not item.config.getoption("setupplan", default=False)
     ):
         with suppress(Exception), as_started(item.config):
+            leave_lost_engine(item)
             prepare_for(item)
     try:
         return (yield)
@@ -141,9 +150,23 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """
-    Forget an earlier attempt at this test, which a plugin may run again.
+    Forget an earlier attempt at this test, which a plugin may run again; if that one has lost its
+    engine, on another one.
     """
     begin_attempt(item)
+    if uses_workspace(item):
+        leave_lost_engine(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> None:
+    """
+    Remember which fixtures depend on the engine.
+    """
+    if fixturedef.argname in _OF_ENGINE and fixturedef.func.__module__ == __name__:
+        remember_fixture(request.config, fixturedef, request)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -187,8 +210,13 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """
-    Send the start time of the run to an xdist worker, and the script of standard input.
+    Send the start time of the run to an xdist worker, the script of standard input, and which of
+    several engines it begins with.
     """
+    # Each worker has the next number, also one in place of a worker that crashed.
+    number = node.config.stash.get(_WORKERS, 0)
+    node.config.stash[_WORKERS] = number + 1
+    node.workerinput[ENGINE_KEY] = number
     node.workerinput[STARTED_KEY] = node.config.stash[CONFIG].started
     node.workerinput[STANDARD_INPUT_KEY] = STANDARD_INPUT.content
 

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,7 +34,9 @@ __all__ = [
     "cancel_warning",
     "close_session",
     "collector_of",
+    "leave_lost_engine",
     "prepare_for",
+    "remember_fixture",
     "session_of",
     "warn_before",
     "write_run_report",
@@ -44,6 +46,7 @@ SESSION: pytest.StashKey[Session] = pytest.StashKey()
 COLLECTOR: pytest.StashKey[Collector | None] = pytest.StashKey()
 """Takes the outcomes of tests. The last one is known when the session has been closed."""
 
+_FIXTURES: pytest.StashKey[dict[str, tuple[pytest.FixtureDef[Any], Any]]] = pytest.StashKey()
 _ENDS = pytest.StashKey[ExitStack]()
 _UNWRITTEN = pytest.StashKey[bool]()
 _TIMER = pytest.StashKey[threading.Timer]()
@@ -91,6 +94,29 @@ def close_session(config: pytest.Config) -> None:
         del config.stash[SESSION], config.stash[_ENDS]
         with as_started(config):
             ends.close()
+
+
+def leave_lost_engine(item: pytest.Item) -> None:
+    """
+    If the engine of this run has been lost and there are others, let *item* and what comes after
+    it use another one. Fixtures of the whole run that depend on the engine are made again.
+    """
+    session = item.config.stash.get(SESSION, None)
+    if session is None:
+        return
+    with as_started(item.config):
+        if session.leave_lost_engine():
+            for definition, request in item.config.stash.get(_FIXTURES, {}).values():
+                definition.finish(request)
+
+
+def remember_fixture(
+    config: pytest.Config, definition: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> None:
+    """
+    Remember a fixture of the whole run that depends on the engine.
+    """
+    config.stash.setdefault(_FIXTURES, {})[definition.argname] = (definition, request)
 
 
 def begin_run_report(config: pytest.Config) -> None:

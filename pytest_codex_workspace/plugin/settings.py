@@ -16,7 +16,7 @@ from ..options.config import Config
 from ..options.script_text import STANDARD_INPUT
 from ..options.sources import Given, ResolvedOptions, Source, Values, entries_of
 from ..options.table import OPTIONS, Option
-from .workers import STANDARD_INPUT_KEY, STARTED_KEY, is_worker, worker_input
+from .workers import ENGINE_KEY, STANDARD_INPUT_KEY, STARTED_KEY, is_worker, worker_input
 
 __all__ = [
     "CONFIG",
@@ -51,11 +51,11 @@ def register_options(parser: pytest.Parser) -> None:
             f"--codex-{option.name}",
             dest=name,
             metavar=option.metavar,
-            action="append" if option.repeatable else "store",
+            action="append" if option.repeatable or option.listed else "store",
             default=None,
             help=text,
         )
-        if option.repeatable:
+        if option.repeatable or option.listed:
             parser.addini(name, text, type="linelist", default=[])
         else:
             parser.addini(name, text, type="string", default="")
@@ -85,7 +85,11 @@ def read_settings(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     config.stash[SHOWN_REPO] = str(found.repo)
     started = worker_input(config).get(STARTED_KEY, found.started)
-    config.stash[CONFIG] = replace(_absolute(config, found), started=started)
+    found = replace(_absolute(config, found), started=started)
+    if found.engines:
+        number = worker_input(config).get(ENGINE_KEY, 0)
+        found = replace(found, engine=found.engines[number % len(found.engines)])
+    config.stash[CONFIG] = found
     if options["repo"] and not is_worker(config) and not config.option.collectonly:
         require_repository(config)
 
@@ -175,10 +179,13 @@ def _ini_value(config: pytest.Config, option: Option, source: Source) -> Any:
     value = table.get("pytest", table.get("tool", {}).get("pytest", {})).get(source.name)
     if option.repeatable and isinstance(value, Mapping):
         value = [f"{key}={one}" for key, one in value.items() if _is_plain(one)]
-    if option.repeatable and isinstance(value, list) and all(map(_is_plain, value)):
+    is_list = option.repeatable or option.listed
+    if option.listed and isinstance(value, str):
+        value = [value]
+    if is_list and isinstance(value, list) and all(map(_is_plain, value)):
         return list(map(str, value))
-    if option.repeatable or not _is_plain(value):
-        kind = "a list of texts" if option.repeatable else "text or a number"
+    if is_list or not _is_plain(value):
+        kind = "a list of texts" if is_list else "text or a number"
         raise ConfigError(f"{source.spelled} is {value!r}; it must be {kind}")
     return str(value)
 

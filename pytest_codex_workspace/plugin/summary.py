@@ -155,7 +155,11 @@ def header_lines(config: pytest.Config) -> list[str] | None:
         f"codex: repo {config.stash[SHOWN_REPO]} at {found.rev}, image {found.image}, "
         f"cache {found.cache}, network {network}"
     )
-    notes = [describe_engine(found.engine, os.environ), describe_rules(found), *notes_of(config)]
+    if found.engines:
+        engine = f"engines {', '.join(found.engines)}"
+    else:
+        engine = describe_engine(found.engine, os.environ)
+    notes = [engine, describe_rules(found), *notes_of(config)]
     return [line, *(f"codex: {note}" for note in notes if note)]
 
 

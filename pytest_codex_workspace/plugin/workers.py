@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["STANDARD_INPUT_KEY", "STARTED_KEY", "is_worker", "worker_input"]
+__all__ = ["ENGINE_KEY", "STANDARD_INPUT_KEY", "STARTED_KEY", "is_worker", "worker_input"]
 
 STARTED_KEY = "codex_workspace_started"
 """Name of the start time of the run in what a worker gets."""
 
+
+ENGINE_KEY = "codex_workspace_engine"
+"""Name of the number of the engine that a worker begins with, among several."""
 
 STANDARD_INPUT_KEY = "codex_workspace_standard_input"
 """Name of what the controller has read from standard input, which a worker does not have."""

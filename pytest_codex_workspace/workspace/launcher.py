@@ -196,6 +196,7 @@ class Launcher:
         identity: the session.
         secrets: are removed from the requests that are reported.
         limits: what each container may use.
+        where: what the engine is called, if there are several; an error about a container has it.
     """
 
     def __init__(
@@ -205,7 +206,9 @@ class Launcher:
         identity: Identity,
         secrets: Secrets = NO_SECRETS,
         limits: Limits = UNLIMITED,
+        where: str = "",
     ) -> None:
+        self._where = f" (on the engine {where})" if where else ""
         self._engine = engine
         self._isolation = isolation
         self._identity = identity
@@ -295,7 +298,9 @@ class Launcher:
             )
             stream = engine.attach(container)
             undo.callback(stream.close)
-            channel = Channel(stream, describe=lambda: describe_container(engine, container))
+            channel = Channel(
+                stream, describe=lambda: f"{describe_container(engine, container)}{self._where}"
+            )
             find = self._process_finder(channel)
             holder.proxy.register(holder.address, container, phase, policy, cassette, find)
             engine.start(container)

@@ -242,3 +242,58 @@ def test_a_setup_script_of_an_ini_file_lies_beside_it(pytester: pytest.Pytester)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--codex-maintenance-script=none.sh: there is no such file*"])
     pytester.runpytest("-rP").stdout.fnmatch_lines(["*SCRIPT b'make\\n' None*"])
+
+
+ENGINES = """
+import pathlib
+from pytest_codex_workspace.plugin.settings import CONFIG
+
+def test_it(request, worker_id):
+    found = request.config.stash[CONFIG]
+    assert found.engines == ("unix:///one", "unix:///two")
+    pathlib.Path(f"is-{worker_id}-{found.engine[8:]}").touch()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("more", "seen"),
+    [
+        (["-n3", "--dist=each"], {"is-gw0-one", "is-gw1-two", "is-gw2-one"}),
+        (["-n0"], {"is-master-one"}),
+    ],
+)
+def test_workers_are_spread_over_the_engines(pytester: pytest.Pytester, more, seen):
+    """
+    The ini file has one a line. A run without workers begins with the first.
+    """
+    pytester.makepyfile(ENGINES)
+    pytester.makeini("[pytest]\ncodex_engine =\n    unix:///one\n    unix:///two\n")
+
+    result = pytester.runpytest_subprocess("-p", "no:randomly", *more)
+
+    result.assert_outcomes(passed=len(seen))
+    assert seen == {one.name for one in pytester.path.glob("is-*")}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"podman"', ["podman"]),
+        ('["podman"]', ["podman"]),
+        ('["podman", "docker"]', ["podman", "podman", "docker"]),
+    ],
+)
+def test_engines_in_a_toml_file(pytester: pytest.Pytester, text, expected):
+    """
+    One is text, several are a list.
+    """
+    pytester.makepyfile(
+        "from pytest_codex_workspace.plugin.settings import CONFIG\n"
+        "def test_it(request):\n"
+        "    found = request.config.stash[CONFIG]\n"
+        f"    assert [found.engine, *found.engines] == {expected}\n"
+    )
+    (pytester.path / "pytest.toml").write_text(f"[pytest]\ncodex_engine = {text}\n")
+
+    pytester.runpytest("-c", "pytest.toml").assert_outcomes(passed=1)

@@ -679,3 +679,168 @@ def test_an_engine_that_is_away_is_not_a_lasting_failure(world, monkeypatch):
 
         monkeypatch.setattr("pytest_codex_workspace.session.ensure_proxy_image", ensure)
         assert bring_up(session).container
+
+
+class Row:
+    """
+    Two engines of one run; those in `away` do not answer.
+    """
+
+    def __init__(self):
+        self.worlds = {"one": World(), "two": World()}
+        self.away = set()
+        self.said = []
+
+    def connect(self, name):
+        if name in self.away:
+            raise EngineUnavailable("nothing answers there")
+        return self.worlds[name].engine
+
+    def session(self, engine="one", **options):
+        config = Config(image=BASE, engine=engine, engines=("one", "two"), **options)
+        output = Output("progress", self.said.append)
+        return Session(config, output, connect=self.connect)
+
+    def lose(self, name):
+        """
+        Let an engine not answer any more, and end what runs on it.
+        """
+        self.away.add(name)
+        engine = self.worlds[name].engine
+        for one in engine.containers({labels.SESSION: None}):
+            engine.remove(one.id)
+
+
+@pytest.fixture
+def row(world):
+    return Row()
+
+
+@pytest.mark.parametrize(("first", "used"), [("one", "one"), ("two", "two")])
+def test_a_process_uses_its_own_engine_of_several(row, first, used):
+    """
+    Nothing is made on the others.
+    """
+    with row.session(first) as session:
+        assert "miss" == bring_up(session).setup.cache
+        assert used == session.config.engine
+
+    assert {"one": first == "one", "two": first == "two"} == {
+        name: bool(world.trace) for name, world in row.worlds.items()
+    }
+
+
+def test_an_engine_that_is_away_at_the_start_is_left_out(row):
+    """
+    A line says why. If all are away, the error has each of them.
+    """
+    row.away.add("two")
+    with row.session("two") as session:
+        bring_up(session)
+        assert "one" == session.config.engine
+    assert any("one is used" in line and "two: nothing answers" in line for line in row.said)
+
+    row.away.add("one")
+    with row.session() as session, pytest.raises(EngineUnavailable) as caught:
+        bring_up(session)
+    assert "None of the 2 engines answers" in str(caught.value)
+    assert all(f"- {name}: nothing answers there" in str(caught.value) for name in ("one", "two"))
+
+
+def test_after_a_loss_the_next_test_uses_another_engine(row):
+    """
+    The error of the first one names the engine, and what the session had there is forgotten.
+    """
+    with row.session() as session:
+        ws = bring_up(session)
+        engine = session.engine
+        assert not session.leave_lost_engine()
+
+        row.lose("one")
+        with pytest.raises(WorkspaceLost, match=r"\(on the engine one\)"):
+            ws.exec("true")
+        session.stop(ws)
+        assert session.leave_lost_engine()
+
+        assert "miss" == bring_up(session).setup.cache
+        assert ("two", False) == (session.config.engine, session.engine is engine)
+        assert not session.leave_lost_engine()
+    assert [] == row.worlds["two"].leftovers()
+    assert any("the engine one does not answer any more" in line for line in row.said)
+
+
+def test_a_lost_workspace_is_no_lost_engine(row):
+    """
+    The session stays where it is.
+    """
+    with row.session() as session:
+        ws = bring_up(session)
+        row.worlds["one"].engine.remove(ws.container)
+        with pytest.raises(WorkspaceLost):
+            ws.exec("true")
+        session.stop(ws)
+
+        assert not session.leave_lost_engine()
+        assert "hit" == bring_up(session).setup.cache
+
+
+def test_nobody_waits_for_an_engine_where_there_is_another(row, monkeypatch):
+    """
+    The error that a workspace could not be started names the engine in a note.
+    """
+    slept = []
+    monkeypatch.setattr("pytest_codex_workspace.engine.outage.clock.sleep", slept.append)
+    with row.session() as session:
+        bring_up(session)
+        row.lose("one")
+
+        def away(*_, **__):
+            raise EngineUnavailable("it is away")
+
+        monkeypatch.setattr(session.isolation, "revive", away)
+        with pytest.raises(EngineUnavailable) as caught:
+            bring_up(session)
+        assert ["The container engine was one."] == caught.value.__notes__
+        assert [] == slept
+        assert session.leave_lost_engine()
+        assert "miss" == bring_up(session).setup.cache
+
+
+@pytest.mark.parametrize("cache", ["auto", "refresh", "off", "require"])
+def test_a_setup_of_another_engine_is_copied(row, cache):
+    """
+    So that it is made once. With `refresh` and `off`, each engine makes its own.
+    """
+    with row.session("one") as session:
+        bring_up(session)
+    for world in row.worlds.values():
+        world.trace.clear()
+
+    with row.session("two", cache=cache) as session:
+        found = bring_up(session).setup.cache
+
+    copied = cache in ("auto", "require")
+    assert copied == ("setup.sh" not in row.worlds["two"].trace)
+    assert copied == (found == "hit")
+    assert [] == [one for one in row.worlds["one"].trace if ">" in one]
+
+
+def test_engines_do_not_wait_for_each_other(row, monkeypatch):
+    """
+    What each of them makes for itself is made at the same time.
+    """
+    other = row.worlds["two"].engine
+    monkeypatch.setattr(other, "version", lambda: {"name": "fake", "root": "/elsewhere"})
+    found = []
+
+    def meanwhile(image):
+        row.worlds["one"].before_create = None
+        with row.session("two") as session:
+            found.append(bring_up(session, "clean"))
+        assert [] == [line for line in row.said if "waiting for" in line]
+
+    row.worlds["one"].before_create = meanwhile
+    with row.session("one") as session:
+        bring_up(session, "clean")
+
+    assert 1 == len(found)

@@ -84,7 +84,8 @@ class DockerEngine(Containers, Networks):
 
     def version(self) -> Mapping[str, str]:
         """
-        Return `name`, `version`, `api`, `os`, `arch`, `storage`, `root` and `modes` of the engine.
+        Return `name`, `version`, `api`, `os`, `arch`, `storage`, `root`, `host` and `modes` of the
+        engine.
         """
         return self._version
 
@@ -125,6 +126,7 @@ class DockerEngine(Containers, Networks):
             "arch": str(about.get("Arch", "")),
             "storage": str(info.get("Driver", "")),
             "root": str(info.get("DockerRootDir", "")),
+            "host": str(info.get("Name", "")),
             "modes": ", ".join(_modes(info)),
         }
 

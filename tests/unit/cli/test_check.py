@@ -15,6 +15,7 @@ from pytest_codex_workspace.cli import check
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.conformance.check import conclude
+from pytest_codex_workspace.fleet.places import Place
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.sources import FILE
 from pytest_codex_workspace.reporting.events import EventOutput
@@ -341,7 +342,7 @@ def test_a_check_sets_up_where_a_cached_setup_is_required(monkeypatch, cache, us
         return SimpleNamespace(lines=list, findings=["one"])
 
     monkeypatch.setattr(
-        "pytest_codex_workspace.session.Session", lambda config, _: nullcontext(config)
+        "pytest_codex_workspace.session.Session", lambda config, _, **__: nullcontext(config)
     )
     monkeypatch.setattr(
         "pytest_codex_workspace.conformance.check.check_repository", check_repository
@@ -389,7 +390,7 @@ def test_an_error_of_ours_concerns_one_repository(make, run, monkeypatch, tmp_pa
             raise IndexError("out of \x1b[2Jrange")
         return []
 
-    monkeypatch.setattr(check, "parts", lambda *, reads_only: [*parts, fail])
+    monkeypatch.setattr(check, "parts", lambda **_: [*parts, fail])
     paths = [make("odd", BROKEN).path, make("shop", {"a": "1"}).path]
 
     code, printed, errors = run(*paths, f"--sarif={tmp_path / 'found.sarif'}")
@@ -437,3 +438,135 @@ def test_the_command_of_the_tests_is_read_with_the_repository(make, run):
     _, printed, _ = run(make("shop", {"a": "1", FILE: file}).path)
 
     assert "error    docker" in printed
+
+
+def test_a_table_at_the_end(make, run, tmp_path):
+    """
+    One line for each repository, however many lines its findings have.
+    """
+    paths = [make("one", {"a": "1"}).path, make("two", BROKEN).path, tmp_path / "none"]
+
+    _, printed, _ = run(*paths)
+
+    head, *rows, _ = printed.splitlines()[-5:]
+    assert ["repository", "result", "time"] == head.split()
+    assert [str(path) for path in paths] == [one.split()[0] for one in rows]
+    assert ["no findings", "1 error, 1 warning, 1 note", "not checked: ProjectionError"] == [
+        one.split("  ")[2].strip() or one.split("  ")[-2].strip() for one in rows
+    ]
+
+
+def test_an_interrupt_tells_what_is_done(make, capsys, monkeypatch, tmp_path):
+    """
+    The SARIF file has it, too. With `--json`, each of the others has an event.
+    """
+    paths = [str(make(name, BROKEN).path) for name in ("one", "two", "three")]
+    parts = check.parts(reads_only=True)
+
+    def interrupt(config, output):
+        if config.repo.name == "two":
+            raise KeyboardInterrupt
+        return []
+
+    monkeypatch.setattr(check, "parts", lambda **_: [*parts, interrupt])
+    file = tmp_path / "found.sarif"
+
+    assert 130 == main(["check", "--reads-only", *paths, f"--sarif={file}"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "interrupted: 1 of 3 repositories were checked" == lines[-1]
+    assert [True, False, False] == ["1 error" in line for line in lines[-4:-1]]
+    assert [True, True] == ["  interrupted  " in line for line in lines[-3:-1]]
+    assert [3, 0, 0] == [len(one["results"]) for one in json.loads(file.read_text())["runs"]]
+
+    assert 130 == main(["check", "--reads-only", "--json", *paths])
+    events = read_events(capsys.readouterr().out.splitlines())
+    ends = [one["error"] for one in events if one["event"] == "repository"]
+    assert [None, "Interrupted", "Interrupted"] == ends
+    assert ("error", "Interrupted") == (events[-1]["event"], events[-1]["type"])
+
+
+@pytest.fixture
+def two_engines(monkeypatch, tmp_path):
+    """
+    Have two engines say that they are there, which do not answer when they are used.
+    """
+    places = [Place(f"unix://{tmp_path}/{name}.sock", 1) for name in ("one", "two")]
+    asked = []
+
+    def find(engines, *, cpus, jobs):
+        asked.append((tuple(engines), cpus, jobs))
+        return places, ["unix:///three: nothing answers"]
+
+    monkeypatch.setattr("pytest_codex_workspace.fleet.places.find_places", find)
+    return [f"--engine={one.engine}" for one in places] + ["--engine=unix:///three"], asked
+
+
+@pytest.mark.slow
+def test_repositories_at_once(make, capsys, two_engines, tmp_path):
+    """
+    In processes that get the same options. Each has its result, whatever becomes of the engines,
+    and what is written at the end has the order of the command line.
+    """
+    engines, asked = two_engines
+    paths = [make("one", BROKEN).path, tmp_path / "none", make("-two", {"a": "1"}).path]
+    options = ["--silence=docker-services=for people", "--cpus=0.5", "--jobs=3", "--image=slim"]
+    file = tmp_path / "found.sarif"
+
+    words = ["--json", "--output=quiet", f"--sarif={file}", *engines, *options]
+    assert 125 == main(["check", *words, *map(str, paths)])
+
+    printed, errors = capsys.readouterr()
+    events = read_events(printed.splitlines())
+    ends = {one["repo"]: one for one in events if one["event"] == "repository"}
+    assert [(tuple(one.partition("=")[2] for one in engines), 0.5, 3)] == asked
+    assert {str(path) for path in paths} == set(ends)
+    assert ["EngineUnavailable", "ProjectionError", "EngineUnavailable"] == [
+        ends[str(path)]["error"] for path in paths
+    ]
+    assert (1, 1) == (ends[str(paths[0])]["errors"], ends[str(paths[0])]["silenced"])
+    assert all(one["engine"].startswith("unix://") for one in ends.values())
+    assert [True, True] == [one["lost"] for one in events[-1]["engines"]]
+    assert 3 == sum(one["repositories"] for one in events[-1]["engines"])
+    assert f"codex-workspace: {paths[0]}: EngineUnavailable: " in errors
+    runs = json.loads(file.read_text())["runs"]
+    assert [3, 0, 0] == [len(one["results"]) for one in runs]
+
+
+@pytest.mark.slow
+def test_repositories_at_once_as_text(make, capsys, two_engines):
+    """
+    The table names the engines, and a line tells that one does not take part.
+    """
+    engines, _ = two_engines
+    paths = [make(name, {"a": "1"}).path for name in ("one", "two")]
+
+    assert 125 == main(["check", *engines, *map(str, paths)])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert any("takes no repository: unix:///three" in line for line in lines)
+    assert ["repository", "engine", "result", "time"] == lines[-4].split()
+    assert all(line.split()[1].startswith("unix://") for line in lines[-3:-1])
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "x", "1000"])
+def test_the_number_of_jobs_has_limits(run, capsys, jobs):
+    """
+    A mistake in it is one of the command line.
+    """
+    with pytest.raises(SystemExit):
+        run(f"--jobs={jobs}")
+    assert "must be a number from 1 to 256" in capsys.readouterr().err
+
+
+def test_a_report_has_each_repository(make, run, tmp_path):
+    """
+    With its outcome, also if nothing ran.
+    """
+    paths = [make("one", {"a": "1"}).path, make("two", BROKEN).path, tmp_path / "none"]
+
+    run(*paths, f"--report={tmp_path / 'report'}", "--json")
+
+    tests = json.loads((tmp_path / "report/report.json").read_text())["tests"]
+    assert [f"check {path}" for path in paths] == [one["test"] for one in tests]
+    assert ["passed", "failed", "failed"] == [one["outcome"] for one in tests]
+    assert "3 findings: 1 error, 1 warning, 1 note" == tests[1]["message"]

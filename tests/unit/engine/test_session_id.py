@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from pytest_codex_workspace.engine import labels
-from pytest_codex_workspace.engine.session_id import Identity, owner_is_gone
+from pytest_codex_workspace.engine.session_id import Identity, mark_of, owner_is_gone
 
 
 @pytest.fixture
@@ -81,3 +82,15 @@ def test_an_unknown_time_of_creation_is_long_ago(found, seconds):
     Objects of other tools may have no such label.
     """
     assert seconds == labels.created(found)
+
+
+def test_an_engine_has_the_same_mark_by_any_address():
+    """
+    Another machine, or another disk on the same one, has another.
+    """
+
+    def mark(**about):
+        return mark_of(SimpleNamespace(version=lambda: about))
+
+    assert mark(host="a", root="/x") == mark(host="a", root="/x", url="tcp://a")
+    assert 3 == len({mark(host="a", root="/x"), mark(host="b", root="/x"), mark(host="a")})

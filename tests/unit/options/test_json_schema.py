@@ -103,7 +103,9 @@ def test_the_schema_accepts_what_the_reader_accepts(tmp_path: Path, document: An
     "document",
     [
         {"imgae": "slim"},
-        {"engine": "docker"},
+        {"engine": []},
+        {"engine": [1]},
+        {"keep": "always"},
         {"image": ["a"]},
         {"image": 12},
         {"image": None},

@@ -146,8 +146,11 @@ MISTAKES = [
     ("zzz: 1", "line 1: unknown key 'zzz'; known keys: cache, "),
     ("1: 2", "line 1: unknown key '1'"),
     ("<<: {image: slim}", "unknown key '<<'"),
-    ("engine: docker", "line 1: 'engine' cannot be set by a repository"),
-    ("engine: docker", "CODEX_WORKSPACE_ENGINE"),
+    ("engine: []", "line 1: engine has no value; write one, or remove the line"),
+    ("engine: {a: b}", "line 1: engine is a mapping; it must be a plain value"),
+    ("engine: [docker, 1]", "line 1: engine is a number; it must be text: write '1'"),
+    ("keep: always", "line 1: 'keep' cannot be set by a repository"),
+    ("keep: always", "CODEX_WORKSPACE_KEEP"),
     ("setup-script: x.sh", "line 1: 'setup-script' cannot be set by a repository"),
     ("git: {tags: yes}", "line 1: git.tags is text; it must be true or false"),
     ("git:\n  tags: 1", "line 2: git.tags is a number; it must be true or false"),
@@ -263,7 +266,6 @@ def test_each_option_has_one_place_in_the_file() -> None:
         "repo",
         "rev",
         "repo-config",
-        "engine",
         "output",
         "keep",
         "cache-scope",
@@ -277,5 +279,5 @@ def test_each_option_has_one_place_in_the_file() -> None:
     assert not set(top_level()) & {*GROUPS, "runtimes"}
     assert {shape_of(one) for one in options} == {
         *("text", "choice", "truth", "count", "number", "quantity", "policy"),
-        *("variables", "names", "reasons"),
+        *("variables", "names", "reasons", "texts"),
     }

@@ -278,3 +278,52 @@ def test_a_misspelled_variable_is_told_before_the_command_runs(
     assert "warning: unknown variable CODEX_WORKSPACE_IMGE (did you mean 'CODEX_WORKSPACE" in said
     assert 125 == main([*words, "--output=quiet"])
     assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_several_engines_come_from_one_source(repo: Path, place: str) -> None:
+    """
+    The first is the one of a process that is told no other. One that is given twice counts once.
+    """
+    given = ["docker", "tcp://b:1", "docker"]
+    source = Source("ini", "codex_engine", repo / "pytest.ini")
+    ini = {"engine": Given(["podman"], source)} if place in ("environment", "option") else {}
+    if place == "ini":
+        ini["engine"] = Given(given, source)
+    if place == "file":
+        (repo / FILE).write_text(f"engine: {given}\n")
+    environ = {"CODEX_WORKSPACE_ENGINE": " docker, tcp://b:1\ndocker"}
+    config = ResolvedOptions.of(
+        {"engine": given if place == "option" else None, "repo_config": "trust"},
+        spell="--{}",
+        ini=ini,
+        environ=environ if place == "environment" else {},
+        repo=str(repo),
+        read=read_directory,
+    ).config
+
+    assert (config.engine, config.engines) == ("docker", ("docker", "tcp://b:1"))
+
+
+@pytest.mark.parametrize("given", [["podman"], "podman", ["podman", "podman"]])
+def test_one_engine_is_no_list(given: object) -> None:
+    """
+    A run on one engine has nothing to spread.
+    """
+    config = ResolvedOptions.of({"engine": given}, spell="--{}", environ={}).config
+
+    assert (config.engine, config.engines) == ("podman", ())
+    with pytest.raises(ConfigError, match="--engine has no value"):
+        ResolvedOptions.of({"engine": ["podman", ""]}, spell="--{}", environ={})
+
+
+def test_a_command_without_a_repository_takes_one_engine(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """
+    It does not choose one of them by itself.
+    """
+    assert 125 == main(["cache", "list", "--engine=unix:///a", "--engine=unix:///b"])
+
+    said = capsys.readouterr().err
+    assert "works on one engine, and 2 are given: unix:///a, unix:///b" in said

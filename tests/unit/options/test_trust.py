@@ -28,6 +28,7 @@ cache: {mode: require, ttl: 2d, push: never}
 cassette: replay
 timeouts: {setup: 60}
 upstream-proxy: environment
+engine: [auto]
 """
 
 WIDER = [
@@ -49,6 +50,8 @@ WIDER = [
     ("cache: {registry: evil.test/x}", "cache.registry downloads setups from evil.test/x and"),
     ("cache-size: 1MB", "cache-size changes the disk space"),
     ("timeouts: {setup: 1e9}", "timeouts.setup lets a setup script run for 1e9 s"),
+    ("engine: tcp://evil.test:2375", "engine runs everything on the container engine tcp://evil"),
+    ("engine: [auto, ssh://evil.test]", "on the container engine auto, ssh://evil.test"),
     ("upstream-proxy: none", "upstream-proxy decides which proxy requests take"),
     ("upstream-proxy: http://me:hush@a.test:1", "from this machine: http://a.test:1"),
 ]

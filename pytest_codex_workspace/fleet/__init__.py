@@ -1,0 +1,1 @@
+"""Many repositories, spread over processes and engines."""
