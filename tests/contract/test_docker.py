@@ -18,6 +18,7 @@ from pytest_codex_workspace.engine.docker.find import find_engine
 from pytest_codex_workspace.engine.docker.transport import unix_path
 from pytest_codex_workspace.errors import EngineError, EngineUnavailable
 
+from ..helpers.near_engine import near
 from .conftest import Bench, drain, opened, sh, tar_of, untar, wait_until
 from .forwarding import forwarded, server_side, write_certificates, write_ssh
 
@@ -256,7 +257,9 @@ def test_a_silent_registry_is_an_error_after_the_time_limit(real: Bench) -> None
     """
     The error says that the registry was silent.
     """
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with near(real.engine.url):
+        silent = socket.create_server(("127.0.0.1", 0))
+    with silent:
         reference = f"127.0.0.1:{silent.getsockname()[1]}/some/image:tag"
         with pytest.raises(EngineError, match="nothing came from the registry for 1 s"):
             real.engine.pull(reference, lambda _: None, 1.0)
