@@ -41,6 +41,16 @@ trap 'kill -TERM $engine' TERM
 while kill -0 $engine 2>/dev/null; do wait $engine; done
 """
 
+# A machine with udev lets everyone have the device; this one need not.
+_UNPRIVILEGED = f"""\
+set -e
+install -d -m 700 -o {_USER} -g {_USER} /run/user/{_UID}
+mknod -m 666 /run/tun c 10 200
+mount --bind /run/tun /dev/net/tun
+cd
+exec setpriv --reuid={_USER} --regid={_USER} --init-groups -- "$@"
+"""
+
 # crun refuses hybrid cgroups. Limits above the caller's own are refused without CAP_SYS_RESOURCE.
 _CONTAINERS = """\
 [containers]
@@ -50,6 +60,9 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
+
+# Podman 4 takes vfs without root, which copies whole images, unless it is told.
+_STORAGE = '[storage]\ndriver = "overlay"\n'
 
 # Docker accepts this of a registry on loopback without being told.
 _REGISTRIES = '[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n'
@@ -215,6 +228,7 @@ def _root(row: Row, home: Path, packages: Sequence[str]) -> Path:
             configuration = root / "etc/containers"
             (configuration / "registries.conf.d").mkdir(parents=True, exist_ok=True)
             (configuration / "containers.conf").write_text(_CONTAINERS)
+            (configuration / "storage.conf").write_text(_STORAGE)
             (configuration / "registries.conf.d/loopback.conf").write_text(_REGISTRIES)
             _add_user(root)
             made.write_text(" ".join(packages))
@@ -235,18 +249,14 @@ def _start(row: Row, root: Path, data: Path, meeting: Path, log: Path) -> subpro
         places = {Path("/tmp"), Path(tempfile.gettempdir()), ROOT}
         shared = [*((one, one) for one in sorted(places)), *shared]
     home = f"/home/{_USER}" if row.rootless else "/root"
-    runtime = "/run/user/1000" if row.rootless else "/run"
+    runtime = f"/run/user/{_UID}" if row.rootless else "/run"
     environment = [
         *(f"PATH={_PATH}", f"HOME={home}", f"XDG_RUNTIME_DIR={runtime}"),
         *("GOGC=400", *debian_roots.proxies()),
     ]
     command = ["sh", "-c", _FIRST, "sh", *_engine(row, meeting / "engine.sock")]
     if row.rootless:
-        enter = "install -d -m 700 -o dev -g dev /run/user/1000 && cd && exec setpriv --reuid=dev"
-        command = [
-            *("sh", "-c", f'{enter} --regid=dev --init-groups -- "$@"', "sh"),
-            *command,
-        ]
+        command = ["sh", "-c", _UNPRIVILEGED, "sh", *command]
     with log.open("wb") as output:
         return subprocess.Popen(
             debian_roots.enter(root, row.network, environment, command, shared),
