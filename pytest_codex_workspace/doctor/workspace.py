@@ -54,12 +54,8 @@ def image(engine: Engine, choice: str) -> Result:
         return _debian(engine)
     if engine.image(reference) is not None:
         return ok(f"{choice}: not built yet; the first run builds on {reference} (present)")
-    if engine.version()["name"] == "podman":
-        return warning(
-            f"{choice}: {reference} is not on the engine, and Podman does not report whether it "
-            "can be pulled",
-            f"Try `podman pull {reference}`, or use --image=slim, which needs no registry.",
-        )
+    if not engine.looks_up_digests:
+        return _unknown(engine, choice, reference)
     try:
         engine.registry_digest(reference, TIMEOUT)
     except EngineError as problem:
@@ -77,6 +73,8 @@ def _debian(engine: Engine) -> Result:
             return ok(f"slim: not built yet; the first run builds on {reference} (present)")
     if shutil.which("mmdebstrap"):
         return ok("slim: not built yet; the first run uses mmdebstrap if it cannot pull")
+    if not engine.looks_up_digests:
+        return _unknown(engine, "slim", DEBIAN)
     try:
         engine.registry_digest(DEBIAN, TIMEOUT)
     except EngineError as problem:
@@ -85,6 +83,20 @@ def _debian(engine: Engine) -> Result:
             "Install mmdebstrap and debian-archive-keyring, which build it without a registry.",
         )
     return ok(f"slim: not built yet; the first run pulls {DEBIAN}")
+
+
+def _unknown(engine: Engine, choice: str, reference: str) -> Result:
+    name = engine.version()["name"]
+    other = (
+        "install mmdebstrap and debian-archive-keyring, which build it without a registry."
+        if choice == "slim"
+        else "use --image=slim, which needs no registry."
+    )
+    return warning(
+        f"{choice}: {reference} is not on the engine, and {name} does not report whether it "
+        "can be pulled",
+        f"Try `{name} pull {reference}`, or {other}",
+    )
 
 
 def _reason(problem: EngineError) -> str:

@@ -53,7 +53,8 @@ class ContainerInfo:
     A container of the engine.
 
     `addresses` maps the name of each network to the container's IPv4 address,
-    `image` is the id of its image.
+    `image` is the id of its image, and `hostname` is what `hostname` prints in it, which is
+    that of the other container or one of its own if it has joined a network namespace.
     """
 
     id: str
@@ -64,6 +65,7 @@ class ContainerInfo:
     oom_killed: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
+    hostname: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,12 @@ class Engine(Protocol):
         The platform of the engine's images, such as `linux/amd64`.
         """
 
+    @property
+    def looks_up_digests(self) -> bool:
+        """
+        Whether `registry_digest` works: some engines do not ask a registry without a pull.
+        """
+
     def version(self) -> Mapping[str, str]:
         """
         Return `name`, `version`, `api`, `os`, `arch` and `storage` of the engine, and
@@ -299,7 +307,8 @@ class Engine(Protocol):
     def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
         """
         Make an image of one root file system tar. *changes* are Dockerfile
-        instructions (`LABEL`, `ENV`, `CMD`).
+        instructions (`LABEL`, `ENV`, `CMD`) without quotes, backslashes and `$` in their
+        values, which engines read differently.
         """
 
     def tag(self, image: str, reference: str) -> None:
@@ -343,12 +352,14 @@ class Engine(Protocol):
 
     def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:
         """
-        Return the containers with all *labels*, whether running or not.
+        Return the containers with all *labels*, whether running or not. Only some fields are
+        filled in.
         """
 
     def remove(self, container: str) -> None:
         """
-        Kill and remove a container. Return when the container is gone.
+        Kill and remove a container. Return when the container is gone. Some engines also remove
+        the containers that have joined its network namespace.
         """
 
     def commit(self, container: str, *, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
@@ -365,12 +376,12 @@ class Engine(Protocol):
 
     def put_archive(self, container: str, path: str, archive: BinaryIO) -> None:
         """
-        Unpack the tar *archive* below the directory *path*.
+        Unpack the tar *archive* below the directory *path*, which exists.
         """
 
     def get_archive(self, container: str, path: str) -> Iterator[bytes]:
         """
-        Yield a tar of *path* in pieces.
+        Yield a tar of *path* in pieces. A tar that ends too early is an `EngineError`.
         """
 
     # Networks.

@@ -303,7 +303,7 @@ class Launcher:
                 "loopback": _LOOPBACK_IPV6 if loopback else "",
                 "proxy": isolation.address,
                 "own": holder.address,
-                "hostname": holder.container[:12],
+                "hostname": self._hostname(container),
             }
             channel.init(
                 hosts=_HOSTS.format(**names),
@@ -313,6 +313,11 @@ class Launcher:
             )
             undo.pop_all()
         return Running(container, holder, channel)
+
+    def _hostname(self, container: str) -> str:
+        # Whether a container that joins another's network has the other's name differs.
+        info = self._engine.container(container)
+        return info.hostname if info else ""
 
     def _process_finder(self, channel: Channel) -> FindProcess:
         """

@@ -19,7 +19,6 @@ from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine, Stream
 from pytest_codex_workspace.engine.session_id import Identity
 from tests.fakes.engine import FakeEngine
 
-from ..helpers.instructions import label_changes
 from ..helpers.registry import local_registry
 
 if TYPE_CHECKING:
@@ -173,8 +172,11 @@ def import_contract_image(engine: Engine) -> None:
     """
     Make the image, with an entrypoint that would break every command.
     """
-    labels = label_changes({"contract.origin": 'an "image" for $5 \\ more'})
-    changes = [*labels, 'ENTRYPOINT ["/bin/false"]', 'CMD ["nothing"]']
+    changes = [
+        'LABEL "contract.origin"="an image for more"',
+        'ENTRYPOINT ["/bin/false"]',
+        'CMD ["nothing"]',
+    ]
     engine.import_image(root_file_system(), tag=IMAGE, changes=changes)
 
 

@@ -18,6 +18,8 @@ BIG = 50 * 1024 * 1024
 
 BUILT = IMAGE + "-built"
 
+BUILT_LABEL = 'with "quotes", $dollars, \\ and\nlines'
+
 
 def test_an_engine_describes_itself(bench: Bench) -> None:
     """
@@ -41,7 +43,7 @@ def test_an_image_is_found_by_tag_and_id(bench: Bench) -> None:
     assert image is not None
     assert IMAGE in image.tags
     assert image == bench.engine.image(image.id)
-    assert image.labels["contract.origin"] == 'an "image" for $5 \\ more'
+    assert image.labels["contract.origin"] == "an image for more"
 
 
 def test_an_unknown_image_is_none(bench: Bench) -> None:
@@ -108,7 +110,7 @@ def build(bench: Bench, dockerfile: str, lines: list[str]) -> object:
         tar_of({"Dockerfile": dockerfile.encode()}),
         dockerfile="Dockerfile",
         tag=BUILT,
-        labels={"built": 'with "quotes" and\nlines'},
+        labels={"built": BUILT_LABEL},
         args={"BASE": IMAGE},
         on_line=lines.append,
     )
@@ -116,16 +118,17 @@ def build(bench: Bench, dockerfile: str, lines: list[str]) -> object:
 
 def test_a_build_shows_its_steps_and_output(bench: Bench) -> None:
     """
-    The image has the labels.
+    The image has the labels as they are given, and its name is that of no other image.
     """
     lines: list[str] = []
 
     image = build(bench, "ARG BASE\nFROM ${BASE}\nRUN printf 'built here'\n", lines)
 
     assert image == bench.engine.image(BUILT)
-    assert image.labels["built"] == 'with "quotes" and\nlines'
-    assert image.labels["contract.origin"] == 'an "image" for $5 \\ more'
-    assert any(re.match(r"(?i)step 3/\d ?: RUN printf", line) for line in lines)
+    assert image.labels["built"] == BUILT_LABEL
+    assert image.labels["contract.origin"] == "an image for more"
+    assert [image.id] == [one.id for one in bench.engine.images({}) if BUILT in one.tags]
+    assert any(re.match(r"(?i)step \d/\d ?: RUN printf", line) for line in lines)
     assert "built here" in lines
 
 
@@ -167,7 +170,7 @@ def test_a_failed_build_names_the_step_and_its_output(bench: Bench) -> None:
 
     assert re.search(r"(?i)failed step: step 2/\d ?: RUN printf", str(caught.value))
     assert "went wrong" in str(caught.value)
-    assert "non-zero code: 3" in str(caught.value)
+    assert re.search(r"(code:|status) 3\b", str(caught.value))
     assert bench.engine.image(BUILT) is None
 
 
@@ -382,6 +385,21 @@ def test_remove_kills_the_container(bench: Bench) -> None:
     bench.engine.remove(container)
 
 
+def test_a_container_that_another_has_joined_can_be_removed(bench: Bench) -> None:
+    """
+    So can the other afterwards, even if the engine has removed both.
+    """
+    holder, _ = bench.run()
+    joined, stream = bench.run(network=f"container:{holder}")
+
+    bench.engine.remove(holder)
+    bench.engine.remove(joined)
+
+    assert bench.engine.container(holder) is None
+    assert bench.engine.container(joined) is None
+    assert drain(stream) == b""
+
+
 def test_several_threads_may_remove_a_container(bench: Bench) -> None:
     """
     Each call returns when the container is gone.
@@ -467,7 +485,7 @@ def test_a_commit_keeps_files_and_labels(bench: Bench) -> None:
     assert image.labels == {
         "contract.note": 'a "b"\n$c \\',
         "contract.n": "1",
-        "contract.origin": 'an "image" for $5 \\ more',
+        "contract.origin": "an image for more",
     }
     assert untar(bench.engine.get_archive(again, "/tmp/kept")) == {"kept": b"yes"}
     assert image.id in {one.id for one in bench.engine.images({"contract.note": None})}
@@ -527,7 +545,7 @@ def test_a_saved_image_can_be_loaded(bench: Bench, tmp_path: Path) -> None:
     with archive.open("rb") as file:
         (loaded,) = bench.engine.load(file)
 
-    assert tag in loaded
+    assert tag == loaded
     assert not bench.engine.ran_out_of_memory(image.id)
     assert bench.engine.capacity.cpus
     found = bench.engine.image(tag)
@@ -571,6 +589,10 @@ def test_the_digest_of_an_image_in_a_registry_is_known_without_a_pull(
     bench.engine.push(tag, lambda _: None, 60)
     bench.engine.remove_image(tag)
 
+    if not bench.engine.looks_up_digests:
+        with pytest.raises(EngineError, match="does not report it"):
+            bench.engine.registry_digest(tag, 60)
+        pytest.skip("the engine does not look digests up")
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", bench.engine.registry_digest(tag, 60))
     assert bench.engine.image(tag) is None
     with pytest.raises(EngineError, match=r"could not look the image .* up in its registry"):
@@ -622,8 +644,10 @@ def test_a_network_is_created_used_and_removed(bench: Bench) -> None:
 
     container, _ = bench.run(network=name, aliases=("box",))
     assert engine.container(container).addresses[name] not in engine.host_addresses(name)
-    with pytest.raises(EngineError, match="active endpoints"):
-        engine.remove_network(network.id)
+    for named in (network.id, name):
+        with pytest.raises(EngineError, match=f"could not remove the network {named}"):
+            engine.remove_network(named)
+    assert [network] == engine.networks(mark)
 
     engine.remove(container)
     engine.remove_network(network.id)
@@ -657,8 +681,14 @@ def test_a_container_joins_the_network_of_a_running_container(bench: Bench) -> N
     stream.send(b"joined")
     assert stream.receive() == (1, b"joined")
 
+    # The engine knows the name under which a program in it finds itself.
+    if is_real(bench):
+        joined, stream = bench.run(sh("hostname; cat"), network=f"container:{holder}")
+        name = stream.receive()[1].decode().strip()
+        assert name
+        assert bench.engine.container(joined).hostname == name
     asleep = bench.create()
-    with pytest.raises(EngineError, match="could not start"):
+    with pytest.raises(EngineError, match=r"could not (attach|start)"):
         bench.run(network=f"container:{asleep}")
 
 
@@ -666,7 +696,5 @@ def test_a_container_of_an_unknown_network_does_not_start(bench: Bench) -> None:
     """
     The error names the network.
     """
-    container = bench.create(network="never-made")
-
-    with pytest.raises(EngineError, match="network never-made not found"):
-        bench.engine.start(container)
+    with pytest.raises(EngineError, match=r"never-made.*not found"):
+        bench.engine.start(bench.create(network="never-made"))

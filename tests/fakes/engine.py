@@ -64,6 +64,13 @@ class FakeEngine(FakeContainers):
         """
         return "linux/amd64"
 
+    @property
+    def looks_up_digests(self) -> bool:
+        """
+        It does.
+        """
+        return True
+
     def version(self) -> Mapping[str, str]:
         """
         Return what a Docker engine would report about itself.

@@ -69,15 +69,18 @@ def stub_engine(where: Path, about: Any = DOCKER) -> Iterator[StubEngine]:
                     self.chunk(json.dumps(message).encode() + b"\r\n")
                 self.chunk(b"")
                 return
-            data = (body if isinstance(body, str) else json.dumps(body)).encode()
+            data = body
+            if not isinstance(body, bytes):
+                data = (body if isinstance(body, str) else json.dumps(body)).encode()
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            if self.command != "HEAD":
+                self.wfile.write(data)
 
         def chunk(self, data: bytes) -> None:
             self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
 
-        do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass

@@ -13,6 +13,7 @@ from docker.errors import DockerException
 
 from ...errors import EngineError, EngineUnavailable
 from ...unpatched import modules
+from .dialect import dialect_of
 from .failures import reason, to_engine_error, translate_errors
 from .http import Answer, Client
 from .stream import AttachedStream
@@ -63,7 +64,7 @@ class Api:
         url: the address as given.
         version: the version of the API that both sides speak.
         about: the engine's answer to `/version`.
-        podman: whether the engine is Podman, which differs in places.
+        dialect: in what the engine differs from others.
 
     Raises:
         EngineUnavailable: nothing answers, or the answer is not from an engine
@@ -81,8 +82,7 @@ class Api:
         except BaseException:
             self._client.close()
             raise
-        names = [str(one.get("Name", "")) for one in self.about.get("Components") or ()]
-        self.podman = any("podman" in name.lower() for name in names)
+        self.dialect = dialect_of(self.about)
 
     def _introduce(self) -> tuple[Mapping[str, Any], str]:
         """
@@ -257,7 +257,11 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _message(text: str) -> str:
+    """
+    Return the message in an answer: some engines refuse in the form of a message of progress.
+    """
     try:
-        return str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
+        about = json.loads(text)
+        return str((about.get("errorDetail") or about)["message"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         return text

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import email.utils
-import io
 import json
-import tarfile
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from docker.utils import parse_repository_tag
@@ -14,13 +12,14 @@ from ...errors import EngineError
 from ...unpatched import clock
 from ..protocol import Change, ContainerInfo
 from .api import LONG, label_filter
-from .images import Images, image_made, known_name, written_name
-from .progress import Progress
+from .failures import to_engine_error
+from .images import Images, image_made, known_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..protocol import ContainerSpec, ImageInfo
+    from .http import Answer
     from .stream import AttachedStream
 
 __all__ = ["Containers"]
@@ -33,6 +32,12 @@ _EVENTS_TIMEOUT = (5.0, 10.0)
 
 _EVENTS_AGE = 24 * 3600
 """Seconds of an engine's events that are looked at."""
+
+_ARCHIVE_END = bytes(1024)
+"""How every tar ends."""
+
+_UNMOUNTING = (0.02, 0.1, 0.5, 1.0)
+"""Seconds to wait before an archive that was empty is asked for again."""
 
 _REMOVAL = 30.0
 """Seconds to wait for a removal that another process or the engine began."""
@@ -130,6 +135,7 @@ class Containers(Images):
             oom_killed=bool(state.get("OOMKilled")),
             labels=about["Config"].get("Labels") or {},
             addresses=_addresses(about),
+            hostname=about["Config"].get("Hostname") or "",
         )
 
     def ran_out_of_memory(self, container: str) -> bool:
@@ -157,7 +163,7 @@ class Containers(Images):
 
     def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:
         """
-        Return the containers with all *labels*, without `exit_code` and `oom_killed`.
+        Return the containers with all *labels*, without `exit_code`, `oom_killed` and `hostname`.
         """
         params = {"all": "1", **label_filter(labels)}
         answer = self._api.call("GET", "/containers/json", "list containers", params=params)
@@ -178,6 +184,11 @@ class Containers(Images):
         Kill and remove a container. Return when the container is gone.
         """
         what = f"remove the container {container}"
+        path, params = f"/containers/{container}", {"force": "1", "v": "1"}
+        if not self._api.dialect.removal_kills:
+            # Podman's own call can do it. What has joined the container's network goes with it.
+            path = f"/libpod{path}"
+            params = {"force": "1", "volumes": "1", "timeout": "0", "depend": "1"}
         deadline = clock.monotonic() + _REMOVAL
         pause = 0.01
         while True:
@@ -185,9 +196,9 @@ class Containers(Images):
             late = clock.monotonic() > deadline
             answer = self._api.call(
                 "DELETE",
-                f"/containers/{container}",
+                path,
                 what,
-                params={"force": "1", "v": "1"},
+                params=params,
                 allow={404} if late else {404, 409},
                 timeout=LONG,
             )
@@ -205,31 +216,19 @@ class Containers(Images):
         """
         what = f"commit the container {container}"
         params: dict[str, Any] = {"container": container, "pause": "1"}
-        if tag is not None and not self._api.podman:
+        named = tag is None or self._api.dialect.names_what_it_makes
+        if tag is not None and named:
             repository, name = parse_repository_tag(tag)
             params |= {"repo": repository, "tag": name or "latest"}
         answer = self._api.call(
             "POST", "/commit", what, params=params, body={"Labels": dict(labels)}, timeout=LONG
         )
-        image = str(answer.json()["Id"])
-        if self._api.podman:
-            return self._labelled(image, tag, labels)
-        return image_made(self._api, image, what)
-
-    def _labelled(self, image: str, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
-        """
-        Return *image* with *labels*, which Podman does not accept with a commit.
-        """
-        context = io.BytesIO()
-        text = f"FROM {image}\n".encode()
-        member = tarfile.TarInfo("Dockerfile")
-        member.size = len(text)
-        with tarfile.open(fileobj=context, mode="w") as tar:
-            tar.addfile(member, io.BytesIO(text))
-        context.seek(0)
-        name = written_name(self._api, tag) if tag else None
-        what = f"label the image {image}"
-        return self._build(what, context, "Dockerfile", name, labels, {}, Progress(lambda _: None))
+        made = image_made(self._api, str(answer.json()["Id"]), what)
+        image = self._labelled(made, labels)
+        if tag is not None and not (named and image is made):
+            self.tag(image.id, tag)
+            return image_made(self._api, tag, what)
+        return image
 
     def changes(self, container: str) -> list[Change]:
         """
@@ -243,6 +242,8 @@ class Containers(Images):
         """
         Unpack the tar *archive* below the directory *path*.
         """
+        if not self._api.dialect.refuses_missing_directories:
+            self._require_path(container, path)
         self._api.call(
             "PUT",
             f"/containers/{container}/archive",
@@ -257,15 +258,50 @@ class Containers(Images):
         Yield a tar of *path* in pieces.
         """
         what = f"read {path} in the container {container}"
+
+        def ask() -> Answer:
+            return self._api.call(
+                "GET",
+                f"/containers/{container}/archive",
+                what,
+                params={"path": path},
+                timeout=LONG,
+                stream=True,
+            )
+
+        return self._whole_archive(ask(), ask, what)
+
+    def _whole_archive(
+        self, answer: Answer, ask_again: Callable[[], Answer], what: str
+    ) -> Iterator[bytes]:
+        """
+        Yield a tar in pieces. An engine may end one that it cannot read to the end as if it were
+        whole, and gives an empty one for a container whose files are being unmounted.
+        """
+        for pause in (*_UNMOUNTING, None):
+            tail = b""
+            for piece in self._api.pieces(answer, what):
+                tail = tail + piece if len(piece) < len(_ARCHIVE_END) else piece
+                tail = tail[-len(_ARCHIVE_END) :]
+                yield piece
+            if tail == _ARCHIVE_END:
+                return
+            if tail or pause is None:
+                raise to_engine_error(what, "the archive that it sent is not whole")
+            clock.sleep(pause)
+            answer = ask_again()
+
+    def _require_path(self, container: str, path: str) -> None:
+        """
+        Raise an error if a container does not have *path*.
+        """
+        what = f"unpack files below {path} in the container {container}"
         answer = self._api.call(
-            "GET",
-            f"/containers/{container}/archive",
-            what,
-            params={"path": path},
-            timeout=LONG,
-            stream=True,
+            "HEAD", f"/containers/{container}/archive", what, params={"path": path}, allow={404}
         )
-        return self._api.pieces(answer, what)
+        # Without the container, the call that follows says so.
+        if answer.status_code == 404 and self.container(container) is not None:
+            raise to_engine_error(what, f"there is no {path}")
 
 
 def _addresses(about: Mapping[str, Any]) -> dict[str, str]:

@@ -22,9 +22,7 @@ class DockerEngine(Containers, Networks):
     """
     `Engine` over the Docker Engine API, version 1.41 and up.
 
-    Podman's service speaks that API with differences that are handled here:
-    its own names for images begin with `localhost/`, it ignores the tag of an
-    import and the labels of a commit, and its default network is called `podman`.
+    Podman's service speaks that API with differences, which are in its `Dialect`.
 
     Args:
         url: `unix://`, `tcp://` or `ssh://`.
@@ -49,7 +47,7 @@ class DockerEngine(Containers, Networks):
         """
         The name of the engine's default network.
         """
-        return "podman" if self._api.podman else "bridge"
+        return self._api.dialect.egress_network
 
     @property
     def platform(self) -> str:
@@ -58,6 +56,13 @@ class DockerEngine(Containers, Networks):
         """
         about = self._api.about
         return f"{about.get('Os', '')}/{about.get('Arch', '')}"
+
+    @property
+    def looks_up_digests(self) -> bool:
+        """
+        Whether `registry_digest` works.
+        """
+        return self._api.dialect.looks_up_digests
 
     def version(self) -> Mapping[str, str]:
         """
@@ -100,7 +105,7 @@ class DockerEngine(Containers, Networks):
     def _version(self) -> Mapping[str, str]:
         about, info = self._api.about, self._info
         return {
-            "name": "podman" if self._api.podman else "docker",
+            "name": self._api.dialect.name,
             "version": str(about.get("Version", "")),
             "api": self._api.version,
             "os": str(about.get("Os", "")),

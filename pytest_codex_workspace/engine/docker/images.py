@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import docker.auth
@@ -56,7 +57,7 @@ class Images:
         Return the images with all *labels*, without `architecture`.
         """
         answer = self._api.call("GET", "/images/json", "list images", params=label_filter(labels))
-        return [_image_info(one) for one in answer.json()]
+        return [_image_info(one, self._api.dialect.local_host) for one in answer.json()]
 
     def pull(
         self,
@@ -83,8 +84,8 @@ class Images:
         Return the digest of *reference* in its registry.
         """
         what = f"look the image {reference} up in its registry"
-        if self._api.podman:
-            raise to_engine_error(what, "Podman's service does not report it")
+        if not self._api.dialect.looks_up_digests:
+            raise to_engine_error(what, f"{self._api.dialect.name} does not report it")
         repository, tag = parse_repository_tag(reference)
         separator = "@" if (tag or "").startswith("sha256:") else ":"
         with translate_errors(what, self._api.url):
@@ -153,7 +154,8 @@ class Images:
             raise to_engine_error(what, progress.error)
         loaded = (_LOADED.match(line) for line in lines)
         # Podman names all images in one line.
-        return [name.strip() for one in loaded if one for name in one[1].split(",")]
+        names = (name.strip() for one in loaded if one for name in one[1].split(","))
+        return [name.removeprefix(self._api.dialect.local_host) for name in names]
 
     def build(
         self,
@@ -206,7 +208,7 @@ class Images:
         found = _WHOLE_ID.search(answer.text)
         if progress.error or not found:
             raise to_engine_error(what, progress.error or answer.text)
-        # Tagged last: Podman ignores a tag given with the import.
+        # Tagged last: some engines ignore a tag given with the import.
         self.tag(found[0], tag)
         return image_made(self._api, tag, what)
 
@@ -330,7 +332,34 @@ class Images:
             step = f"\nThe failed step: {progress.step}" if progress.step else ""
             tail = f"\nLast lines of output:\n{progress.tail}" if progress.tail else ""
             raise to_engine_error(what, progress.error, ImageBuildError, details=step + tail)
-        return image_made(self._api, tag or progress.image, what)
+        made = image_made(self._api, tag or progress.image, what)
+        image = self._labelled(made, labels)
+        if tag and image is not made:
+            self.tag(image.id, tag)
+            # Nothing names it any more, but a layer of the new one may need it.
+            with suppress(EngineError):
+                self.remove_image(made.id)
+        return image_made(self._api, tag or image.id, what)
+
+    def _labelled(self, image: ImageInfo, labels: Mapping[str, str]) -> ImageInfo:
+        """
+        Return *image* if it has *labels*, otherwise an image made from it that has them.
+
+        Some engines ignore the labels of a commit, and some read those of a build as text of a
+        Dockerfile. All of them keep the labels of a container as they are.
+        """
+        if labels.items() <= image.labels.items():
+            return image
+        what = f"label the image {image.id}"
+        body = {"Image": image.id, "Labels": dict(labels)}
+        container = self._api.call("POST", "/containers/create", what, body=body, finish=True)
+        path = f"/containers/{container.json()['Id']}"
+        try:
+            params = {"container": container.json()["Id"]}
+            answer = self._api.call("POST", "/commit", what, params=params, body={}, timeout=LONG)
+            return image_made(self._api, str(answer.json()["Id"]), what)
+        finally:
+            self._api.call("DELETE", path, what, params={"force": "1"}, allow={404}, timeout=LONG)
 
 
 def _all_credentials() -> dict[str, str]:
@@ -356,7 +385,7 @@ def find_image(api: Api, reference: str) -> ImageInfo | None:
         what = f"look up the image {reference}"
         answer = api.call("GET", f"/images/{name}/json", what, allow={404})
         if answer.status_code != 404:
-            return _image_info(answer.json())
+            return _image_info(answer.json(), api.dialect.local_host)
     return None
 
 
@@ -384,10 +413,12 @@ def known_name(api: Api, reference: str) -> str:
     """
     Return the name under which the engine has the image *reference*.
     """
-    if len(possible_names(api, reference)) == 1:
+    names = possible_names(api, reference)
+    if len(names) == 1:
         return reference
-    image = find_image(api, reference)
-    return image.id if image else reference
+    what = f"look up the image {reference}"
+    answers = ((name, api.call("GET", f"/images/{name}/json", what, allow={404})) for name in names)
+    return next((name for name, answer in answers if answer.status_code != 404), reference)
 
 
 def possible_names(api: Api, reference: str) -> tuple[str, ...]:
@@ -396,21 +427,23 @@ def possible_names(api: Api, reference: str) -> tuple[str, ...]:
     """
     host, slash, _ = reference.partition("/")
     named = slash and (host == "localhost" or "." in host or ":" in host)
-    if not api.podman or named or _ID.fullmatch(reference):
+    local = api.dialect.local_host
+    if not local or named or _ID.fullmatch(reference):
         return (reference,)
-    return (f"localhost/{reference}", reference)
+    return (local + reference, reference)
 
 
-def _image_info(about: Mapping[str, Any]) -> ImageInfo:
+def _image_info(about: Mapping[str, Any], local: str) -> ImageInfo:
     """
-    Read the description of an image, in the form of `inspect` or of a list.
+    Read the description of an image, in the form of `inspect` or of a list. Tags lose *local*,
+    the name that the engine gives to a host that is none.
     """
     config = about.get("Config") or {}
     tags = [one for one in about.get("RepoTags") or () if one != "<none>:<none>"]
     digests = [one for one in about.get("RepoDigests") or () if one != "<none>@<none>"]
     return ImageInfo(
         id=about["Id"],
-        tags=tuple(one.removeprefix("localhost/") for one in tags),
+        tags=tuple(one.removeprefix(local) for one in tags),
         labels=about.get("Labels") or config.get("Labels") or {},
         digests=tuple(digests),
         size=about.get("Size") or 0,

@@ -29,8 +29,8 @@ class Networks:
         Create a bridge network; on an *internal* network, the host has no address.
         """
         what = f"create the network {name}"
-        if internal and self._api.podman:
-            return self._create_podman_network(what, name, labels)
+        if internal and not self._api.dialect.internal_network_resolves:
+            return self._create_without_resolver(what, name, labels)
         options = {}
         if internal:
             # The host's own services would be reachable at the bridge's address.
@@ -46,12 +46,13 @@ class Networks:
         answer = self._api.call("POST", "/networks/create", what, body=body, finish=True)
         return NetworkInfo(answer.json()["Id"], name, dict(labels))
 
-    def _create_podman_network(
+    def _create_without_resolver(
         self, what: str, name: str, labels: Mapping[str, str]
     ) -> NetworkInfo:
         """
-        Create an internal network without Podman's resolver: it answers for the network's own names
-        only, and replaces the resolvers of a container that is on another network as well.
+        Create an internal network without Podman's resolver, by Podman's own API. It answers for
+        the network's own names only, and replaces the resolvers of a container that is on another
+        network as well.
         """
         body = {
             "name": name,
@@ -105,4 +106,9 @@ class Networks:
         Remove a network.
         """
         what = f"remove the network {network}"
+        if not self._api.dialect.guards_networks_by_id:
+            answer = self._api.call("GET", f"/networks/{network}", what, allow={404})
+            if answer.status_code == 404:
+                return
+            network = answer.json()["Name"]
         self._api.call("DELETE", f"/networks/{network}", what, allow={404})

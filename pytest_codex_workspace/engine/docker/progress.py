@@ -19,10 +19,14 @@ __all__ = ["Progress"]
 _STEP = re.compile(r"step (\d+)/(\d+) ?: ", re.IGNORECASE)
 
 _NOISE = re.compile(
-    r"( ---> ([0-9a-f]{12}|Running in [0-9a-f]{12})|Removing intermediate container [0-9a-f]{12})$"
+    r"( ---> ([0-9a-f]{12}|Running in [0-9a-f]{12})|Removing intermediate container [0-9a-f]{12}"
+    r"|--> [0-9a-f]{12})$"
 )
 
-_OWN = re.compile(r"step \d+/\d+ ?: | ---> |Removing intermediate container ", re.IGNORECASE)
+_OWN = re.compile(
+    r"step \d+/\d+ ?: | ---> |Removing intermediate container |--> |COMMIT(?: \S+)?$",
+    re.IGNORECASE,
+)
 """How the engine's own lines begin. Output of a command before one may lack its line end."""
 
 _TAIL = 30

@@ -68,18 +68,21 @@ def test_an_image_that_nobody_has_is_an_error(choice):
     assert "--image=slim" in found.remedy
 
 
-def test_podman_cannot_report_what_can_be_pulled():
+@pytest.mark.parametrize(
+    ("choice", "reference"), [("universal", UNIVERSAL), ("slim", workspace.DEBIAN)]
+)
+def test_an_engine_that_does_not_ask_a_registry(choice, reference, monkeypatch):
     """
     The result is a warning with a command to find out.
     """
+    monkeypatch.setattr(workspace.shutil, "which", lambda _: None)
 
-    class Podman(FakeEngine):
-        def version(self):
-            return {**super().version(), "name": "podman"}
+    class Silent(FakeEngine):
+        looks_up_digests = False
 
-    found = workspace.image(Podman(), "universal")
+    found = workspace.image(Silent(), choice)
 
-    assert ("warning", True) == (found.status, f"podman pull {UNIVERSAL}" in found.remedy)
+    assert ("warning", True) == (found.status, f"fake pull {reference}" in found.remedy)
 
 
 def test_an_image_in_a_registry_is_not_pulled():

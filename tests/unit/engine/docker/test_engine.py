@@ -18,7 +18,6 @@ from pytest_codex_workspace.engine.docker.engine import DockerEngine
 from pytest_codex_workspace.engine.protocol import ContainerSpec
 from pytest_codex_workspace.errors import EngineError, EngineUnavailable, ImageBuildError
 
-from ....helpers.instructions import label_changes
 from ....helpers.stub_engine import DOCKER, PODMAN, StubEngine, stub_engine
 
 if TYPE_CHECKING:
@@ -359,7 +358,7 @@ def test_podman_keeps_our_images_under_localhost(podman: tuple[DockerEngine, Stu
     engine, stub = podman
     stub.answers["GET /images/localhost/x:1/json"] = (200, IMAGE)
     stub.answers["GET /images/debian:trixie/json"] = (200, {**IMAGE, "Id": "debian"})
-    stub.answers[f"POST /images/{IMAGE['Id']}/tag"] = (201, {})
+    stub.answers["POST /images/localhost/x:1/tag"] = (201, {})
 
     assert ("x:1",) == engine.image("x:1").tags
     assert "debian" == engine.image("debian:trixie").id
@@ -401,34 +400,110 @@ def test_podman_tags_an_import_in_a_second_call(podman: tuple[DockerEngine, Stub
     )
 
 
-def test_podman_labels_a_commit_with_a_build(podman: tuple[DockerEngine, StubEngine]) -> None:
+LABELS = {"n": 'a "b"\n$c'}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_podman_names_a_commit_in_a_second_call(
+    podman: tuple[DockerEngine, StubEngine], kept: bool
+) -> None:
     """
-    Podman ignores the labels of a commit, so the commit itself gets no name.
+    Labels that the image lacks, as old versions ignore them, get into it by those of a container.
     """
     engine, stub = podman
-    stub.answers["POST /commit"] = (201, {"Id": "a" * 64})
-    stub.answers["POST /build"] = (200, [{"stream": "STEP 1/1: FROM"}, {"aux": {"ID": "b" * 64}}])
-    stub.answers["GET /images/localhost/x:1/json"] = (200, {**IMAGE, "Id": "named"})
-    stub.answers[f"GET /images/{'b' * 64}/json"] = (200, {**IMAGE, "Id": "nameless"})
+    made, marked = "a" * 64, "b" * 64
+    ids = iter([made, marked])
+    stub.answers["POST /commit"] = (201, lambda: {"Id": next(ids)})
+    labels = LABELS if kept else None
+    stub.answers[f"GET /images/{made}/json"] = (200, {"Id": made, "Config": {"Labels": labels}})
+    labelled = {"Id": marked, "Config": {"Labels": LABELS}}
+    stub.answers[f"GET /images/{marked}/json"] = (200, labelled)
+    stub.answers["POST /containers/create"] = (201, {"Id": "d"})
+    stub.answers["DELETE /containers/d"] = (204, "")
+    for one in (made, marked):
+        stub.answers[f"POST /images/{one}/tag"] = (201, "")
+    stub.answers["GET /images/localhost/x:1/json"] = (200, {**labelled, "Id": "named"})
 
-    named = engine.commit("c", tag="x:1", labels={"n": 'a "b"\n'})
-    nameless = engine.commit("c", tag=None, labels={})
+    assert "named" == engine.commit("c", tag="x:1", labels=LABELS).id
 
-    assert ("named", "nameless") == (named.id, nameless.id)
-    commit, build = stub.queries[1:3]
-    assert {"container": ["c"], "pause": ["1"]} == commit
-    assert ["localhost/x:1"] == build["t"]
-    assert {"n": 'a "b"\n'} == json.loads(build["labels"][0])
-    assert f"FROM {'a' * 64}\n".encode() in stub.bodies[2]
+    assert {"container": ["c"], "pause": ["1"]} == stub.queries[1]
+    assert {"Labels": LABELS} == json.loads(stub.bodies[1])
+    assert f"POST /v1.41/images/{made if kept else marked}/tag" in stub.calls
+    asked = [json.loads(b) for c, b in zip(stub.calls, stub.bodies, strict=True) if "create" in c]
+    assert asked == ([] if kept else [{"Image": made, "Labels": LABELS}])
+    assert kept or "DELETE /v1.41/containers/d" in stub.calls
 
 
-def test_special_characters_in_label_instructions_are_escaped() -> None:
+def test_a_network_in_use_is_removed_by_its_name(podman: tuple[DockerEngine, StubEngine]) -> None:
     """
-    A line break cannot be escaped.
+    Podman removes it by its id although containers use it.
     """
-    assert [r'LABEL "a b"="\"\\\$x"'] == label_changes({"a b": '"\\$x'})
-    with pytest.raises(ValueError, match="line break"):
-        label_changes({"a": "1\n2"})
+    engine, stub = podman
+    stub.answers["GET /networks/0123"] = (200, {"Name": "n"})
+    stub.answers["DELETE /networks/n"] = (500, {"message": "network is being used"})
+
+    with pytest.raises(EngineError, match="remove the network 0123: network is being used"):
+        engine.remove_network("0123")
+    engine.remove_network("gone")
+
+
+def test_podman_kills_what_is_removed(podman: tuple[DockerEngine, StubEngine]) -> None:
+    """
+    Its answer to Docker's call waits for the container, and refuses if another has joined it.
+    """
+    engine, stub = podman
+    stub.answers["DELETE /v4.0.0/libpod/containers/c"] = (200, "[]")
+
+    engine.remove("c")
+
+    wanted = {"force": ["1"], "volumes": ["1"], "timeout": ["0"], "depend": ["1"]}
+    assert wanted == stub.queries[-1]
+
+
+def test_an_archive_needs_a_directory(podman: tuple[DockerEngine, StubEngine]) -> None:
+    """
+    Podman makes one that is missing. A container that is missing is told as such.
+    """
+    engine, stub = podman
+    stub.answers["PUT /containers/c/archive"] = (404, {"message": "no such container"})
+
+    with pytest.raises(EngineError, match="no such container"):
+        engine.put_archive("c", "/missing", io.BytesIO(b"tar"))
+    stub.answers["GET /containers/c/json"] = (
+        200,
+        {"Id": "c", "Name": "/c", "State": {"Running": True}, "Image": "i", "Config": {}},
+    )
+    with pytest.raises(EngineError, match="there is no /missing"):
+        engine.put_archive("c", "/missing", io.BytesIO(b"tar"))
+    assert 1 == stub.calls.count("PUT /v1.41/containers/c/archive")
+
+
+def test_an_archive_that_is_cut_is_an_error(docker: tuple[DockerEngine, StubEngine]) -> None:
+    """
+    An engine may end it as if it were whole. An empty one is asked for again.
+    """
+    engine, stub = docker
+    answers = iter([b"", b"", b"a" * 512 + bytes(1024), b"a" * 512 + bytes(1000)])
+    stub.answers["GET /containers/c/archive"] = (200, lambda: next(answers))
+
+    assert 1536 == sum(map(len, engine.get_archive("c", "/x")))
+    with pytest.raises(EngineError, match=r"read /x in the container c: the archive .* not whole"):
+        list(engine.get_archive("c", "/x"))
+    assert next(answers, None) is None
+
+
+def test_the_message_of_a_refusal_in_the_form_of_progress(
+    docker: tuple[DockerEngine, StubEngine],
+) -> None:
+    """
+    Podman refuses a push so.
+    """
+    engine, stub = docker
+    body = {"errorDetail": {"message": "denied"}, "error": "denied"}
+    stub.answers["POST /images/x/push"] = (500, body)
+
+    with pytest.raises(EngineError, match=r"push the image x: denied$"):
+        engine.push("x", lambda _: None)
 
 
 def test_the_protocol_and_the_fake_do_not_import_docker() -> None:

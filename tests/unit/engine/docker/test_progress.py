@@ -51,6 +51,23 @@ def test_output_without_a_line_end_is_a_line() -> None:
     assert ["half", "Step 2/2 : RUN x"] == lines
 
 
+def test_output_ends_before_lines_of_podman() -> None:
+    """
+    They name the image of the step, and are dropped; that of the whole build is kept.
+    """
+    _, lines = read(
+        {"stream": "STEP 1/2: RUN x\n"},
+        {"stream": "half"},
+        {"stream": "--> 0123456789ab\n"},
+        {"stream": "STEP 2/2: RUN y\n"},
+        {"stream": "half"},
+        {"stream": "COMMIT x:1\n"},
+        {"stream": "--> 0123456789ab\n"},
+    )
+
+    assert ["STEP 1/2: RUN x", "half", "STEP 2/2: RUN y", "half", "COMMIT x:1"] == lines
+
+
 def test_progress_bars_are_reduced_to_their_last_state() -> None:
     """
     Each change in the status of a layer is one line.
