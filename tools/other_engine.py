@@ -61,9 +61,6 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
 
-# Podman 4 takes vfs without root, which copies whole images, unless it is told.
-_STORAGE = '[storage]\ndriver = "overlay"\n'
-
 # Docker accepts this of a registry on loopback without being told.
 _REGISTRIES = '[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n'
 
@@ -228,7 +225,6 @@ def _root(row: Row, home: Path, packages: Sequence[str]) -> Path:
             configuration = root / "etc/containers"
             (configuration / "registries.conf.d").mkdir(parents=True, exist_ok=True)
             (configuration / "containers.conf").write_text(_CONTAINERS)
-            (configuration / "storage.conf").write_text(_STORAGE)
             (configuration / "registries.conf.d/loopback.conf").write_text(_REGISTRIES)
             _add_user(root)
             made.write_text(" ".join(packages))
@@ -270,7 +266,8 @@ def _start(row: Row, root: Path, data: Path, meeting: Path, log: Path) -> subpro
 
 def _engine(row: Row, socket_path: Path) -> list[str]:
     if row.kind == "podman":
-        store = ["podman", "--root=/engine/store"]
+        # Podman 4 takes vfs without root, which copies whole images, unless it is told.
+        store = ["podman", "--root=/engine/store", "--storage-driver=overlay"]
         if not row.rootless:
             store.append("--runroot=/run/podman")
         return [*store, "system", "service", "--time=0", f"unix://{socket_path}"]
