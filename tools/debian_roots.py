@@ -55,6 +55,7 @@ done
 mkdir -p "$root/old"
 cd "$root"
 pivot_root . old
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
 umount -l /old
 exec env -i "$@"
 """

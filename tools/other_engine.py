@@ -29,6 +29,7 @@ __all__ = ["NEW_AND_OTHER", "ROWS", "Engine", "Row", "started"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
+_LOCKS = Path("/run/lock")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _USER, _UID = "dev", 1000
 _START_SECONDS = 90
@@ -177,7 +178,8 @@ def started(row: Row, home: Path, *, clients: bool = True) -> Iterator[Engine]:
     place = home / row.name
     place.mkdir(parents=True, exist_ok=True)
     with ExitStack() as undo:
-        lock = undo.enter_context((place / "lock").open("w"))
+        # Its names and addresses are those of this machine, whoever starts it.
+        lock = undo.enter_context((_LOCKS / f"codex-engine-{row.name}").open("w"))
         fcntl.flock(lock, fcntl.LOCK_EX)
         root = _root(row, home, row.packages(clients=clients or row.rootless))
         undo.enter_context(debian_roots.connect(row.network))
@@ -319,9 +321,7 @@ def _await(socket_path: Path, process: subprocess.Popen[bytes], log: Path) -> No
         except OSError as error:
             if process.poll() is not None or time.monotonic() > deadline:
                 said = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-                raise RuntimeError(
-                    f"the engine does not answer ({error}); it said:\n{said}"
-                ) from None
+                raise RuntimeError(f"it does not answer ({error}); it said: {said}") from None
             time.sleep(0.2)
         else:
             return
