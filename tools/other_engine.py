@@ -189,10 +189,11 @@ def started(row: Row, home: Path, *, clients: bool = True) -> Iterator[Engine]:
         undo.callback(_remove_cgroups, row)
         undo.callback(_remove, data)
         # Short: the address of a socket has 108 bytes at most.
-        meeting = Path(tempfile.mkdtemp(prefix="codex-engine-", dir="/tmp"))
+        meeting = Path(f"/tmp/codex-engine-{row.name}")
+        _remove(meeting)
+        meeting.mkdir(mode=0o755)
         undo.callback(_remove, meeting)
         (meeting / "bin").mkdir()
-        meeting.chmod(0o755)
         if row.rootless:
             for one in (data, meeting):
                 os.chown(one, _UID, _UID)
