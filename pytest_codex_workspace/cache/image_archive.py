@@ -210,9 +210,11 @@ class ImageArchive:
         """
         Check that the indexes of other formats name no image that the manifest does not.
         """
-        known = {tag for one in json.loads(described["manifest.json"]) for tag in _tags(one)}
+        manifest = json.loads(described["manifest.json"])
+        known = {_familiar(tag) for one in manifest for tag in _tags(one)}
         for tag in (*_names_of_index(described), *_names_of_repositories(described)):
-            if tag not in known and not any(one.endswith(f"/{tag}") for one in known):
+            short = _familiar(tag)
+            if short not in known and not any(one.endswith(f"/{short}") for one in known):
                 raise ValueError(f"its index names an image {tag} that its manifest does not name")
 
     def _configs(self, names: Collection[str], described: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -373,6 +375,13 @@ def _member(name: str, content: bytes) -> Iterator[bytes]:
 
 def _tags(one: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, one.get("RepoTags") or ()))
+
+
+def _familiar(tag: str) -> str:
+    """
+    Return a name as the docker command shows it. Since Docker 25, the index has it in full.
+    """
+    return tag.removeprefix("docker.io/").removeprefix("library/")
 
 
 def _names_of_index(described: Mapping[str, bytes]) -> Iterator[str]:
