@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MACHINE := $(PYTHON) tools/machine
 
 .NOTPARALLEL:
-.PHONY: demo test fresh unit lint bench bench-scale toolchains engine begin clean clean-machine
+.PHONY: demo test fresh engines unit lint bench bench-scale toolchains engine begin clean clean-machine
 
 demo: begin $(VENV)/.installed
 	@tools/timed "programs" $(MACHINE) install demo
@@ -22,10 +22,17 @@ test: begin $(VENV)/.ready
 fresh:
 	@$(PYTHON) tools/fresh $(FRESH)
 
+# The suites that depend on the engine, on other engines: ENGINES="sid-docker" for some of them.
+# It writes docs/engines.md.
+engines: $(VENV)/.ready
+	@$(MACHINE) install test
+	@tools/engine
+	@$(PYTHON) tools/engines $(ENGINES)
+
 # Bytecode is kept, whatever the environment says: pytest compiles each test file again otherwise,
 # in each of its processes, which takes as long as the tests.
 unit: $(VENV)/.ready
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --hypothesis-profile=quick -m 'not needs_engine and not slow' tests/unit tests/plugin tests/contract
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --hypothesis-profile=quick -m 'not needs_engine and not slow' tests/unit tests/plugin tests/contract tests/tools
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -134,6 +134,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     waiting = {item.path for item in items if "private" in getattr(item, "fixturenames", ())}
     integration = Path(__file__).parent / "integration"
 
+    # These start engines of other generations, and wait for what runs on them.
+    waiting.update(item.path for item in items if item.path.parent.name == "engines")
+
     # The state machine is the one file of unit tests that takes minutes.
     waiting.add(Path(__file__).parent / "unit" / "setup" / "test_start.py")
 

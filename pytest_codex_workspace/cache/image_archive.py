@@ -210,12 +210,11 @@ class ImageArchive:
         """
         Check that the indexes of other formats name no image that the manifest does not.
         """
-        known = {
-            _short(tag) for one in json.loads(described["manifest.json"]) for tag in _tags(one)
-        }
-        for name in (*_names_of_index(described), *_names_of_repositories(described)):
-            tag = _short(name)
-            if tag not in known and not any(one.endswith(f"/{tag}") for one in known):
+        manifest = json.loads(described["manifest.json"])
+        known = {_familiar(tag) for one in manifest for tag in _tags(one)}
+        for tag in (*_names_of_index(described), *_names_of_repositories(described)):
+            short = _familiar(tag)
+            if short not in known and not any(one.endswith(f"/{short}") for one in known):
                 raise ValueError(f"its index names an image {tag} that its manifest does not name")
 
     def _configs(self, names: Collection[str], described: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -378,11 +377,11 @@ def _tags(one: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, one.get("RepoTags") or ()))
 
 
-def _short(name: str) -> str:
+def _familiar(tag: str) -> str:
     """
-    Return the name that Docker takes for the same: Docker 25 and newer write both into one file.
+    Return a name as the docker command shows it. Since Docker 25, the index has it in full.
     """
-    return name.removeprefix("docker.io/").removeprefix("library/")
+    return tag.removeprefix("docker.io/").removeprefix("library/")
 
 
 def _names_of_index(described: Mapping[str, bytes]) -> Iterator[str]:

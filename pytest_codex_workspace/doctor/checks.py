@@ -82,6 +82,7 @@ def _of_engine(config: Config, one: Future[Engine]) -> list[Check]:
         "sockets": engine.sockets,
         "architecture": engine.architecture,
         "storage": engine.storage,
+        "limits": engine.limits,
         "disk": engine.disk,
         "networks": engine.networks,
         "leftovers": engine.leftovers,

@@ -25,6 +25,7 @@ __all__ = [
     "found",
     "free_space",
     "leftovers",
+    "limits",
     "modes",
     "networks",
     "sockets",
@@ -138,6 +139,27 @@ def storage(engine: Engine) -> Result:
     attributes = ", no user.* attributes" if about["name"] == "docker" else ""
     kept = f"cached files have times in whole seconds, no holes{attributes}"
     return ok(f"{driver or 'not reported by the engine'}; {kept}")
+
+
+def limits(engine: Engine) -> Result:
+    """
+    Check that the engine can limit what a workspace uses.
+    """
+    have = engine.capacity
+    kinds = {
+        "memory": have.limits_memory,
+        "processors": have.limits_cpus,
+        "processes": have.limits_processes,
+    }
+    lacking = [name for name, limited in kinds.items() if not limited]
+    if not lacking:
+        return ok("memory, processors and processes of a workspace are limited")
+    return warning(
+        f"this engine cannot limit {' or '.join(lacking)}: a workspace may use all that its "
+        "machine has",
+        "Run the engine as root, or without root on a machine with cgroups v2 whose controllers "
+        "are delegated to the user.",
+    )
 
 
 def disk(engine: Engine) -> Result:

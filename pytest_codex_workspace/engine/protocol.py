@@ -100,12 +100,14 @@ class Capacity:
         memory: bytes; 0 if it is not known.
         limits_cpus: whether `ContainerSpec.cpu_limit` has an effect.
         limits_memory: whether `ContainerSpec.memory_limit` has an effect.
+        limits_processes: whether `ContainerSpec.pids_limit` has an effect.
     """
 
     cpus: int = 0
     memory: int = 0
     limits_cpus: bool = True
     limits_memory: bool = True
+    limits_processes: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,14 +229,14 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def registry(bench: Bench, tmp_path: Path) -> Iterator[str]:
     """
     The address of a registry that accepts images.
     """
-    if request.node.callspec.params["bench"] == "fake":
+    if isinstance(bench.engine, FakeEngine):
         yield "registry.example"
         return
-    with local_registry(tmp_path / "registry") as running:
+    with local_registry(tmp_path / "registry", bench.engine.url) as running:
         yield running.address
 
 

@@ -1,4 +1,4 @@
-"""A container registry on loopback: Debian's `docker-registry`."""
+"""A container registry on the engine's loopback: Debian's `docker-registry`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from .near_engine import near
+
 _CONFIG = """\
 version: 0.1
 log: {{level: error}}
@@ -32,21 +34,22 @@ class LocalRegistry:
     A registry that runs.
 
     Attributes:
-        address: host and port.
+        address: host and port, in the network of the engine.
         root: the directory of what it has.
+        engine: the URL of the engine.
     """
 
     address: str
     root: Path
+    engine: str
 
     def tags(self, repository: str) -> list[str]:
         """
         The tags of a repository that it has.
         """
+        url = f"http://{self.address}/v2/{repository}/tags/list"
         try:
-            with urllib.request.urlopen(
-                f"http://{self.address}/v2/{repository}/tags/list", timeout=10
-            ) as answer:
+            with near(self.engine), urllib.request.urlopen(url, timeout=10) as answer:
                 return sorted(json.load(answer)["tags"] or ())
         except urllib.error.HTTPError:
             return []
@@ -73,25 +76,30 @@ class LocalRegistry:
 
 
 @contextmanager
-def local_registry(root: Path) -> Iterator[LocalRegistry]:
+def local_registry(root: Path, engine: str) -> Iterator[LocalRegistry]:
     """
-    Start one that keeps what it has below *root*.
+    Start one for the engine at that URL. It keeps what it has below *root*.
     """
     program = shutil.which("docker-registry")
     if program is None:
         reason = "there is no docker-registry: install Debian's package of that name"
         pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
     root.mkdir(parents=True, exist_ok=True)
     config = root / "config.yml"
-    config.write_text(_CONFIG.format(root=root, address=address))
-    with (root / "log").open("wb") as log:
+    with (root / "log").open("wb") as log, near(engine):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        config.write_text(_CONFIG.format(root=root, address=address))
         process = subprocess.Popen([program, "serve", config], stdout=log, stderr=log)
+        try:
+            _await(address, process, root / "log")
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
     try:
-        _await(address, process, root / "log")
-        yield LocalRegistry(address, root)
+        yield LocalRegistry(address, root, engine)
     finally:
         process.terminate()
         process.wait(10)

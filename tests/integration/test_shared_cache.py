@@ -25,6 +25,7 @@ from pytest_codex_workspace.host.dirs import cache_dir
 from pytest_codex_workspace.projection.repository import open_repository
 
 from ..conftest import commit, init_repo, scripts
+from ..helpers.near_engine import near
 from ..helpers.registry import LocalRegistry, local_registry
 from .runs import COMMAND, PYTEST, running
 
@@ -33,11 +34,12 @@ RAN, USED = "setup ran and is cached now", "the cached setup was used"
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory):
+def registry(codex_engine, tmp_path_factory):
     """
-    Start a registry on loopback. Layers that one test has uploaded need not be compressed again.
+    Start a registry on the engine's loopback. Layers that one test has uploaded need not be
+    compressed again.
     """
-    with local_registry(tmp_path_factory.mktemp("registry")) as running_one:
+    with local_registry(tmp_path_factory.mktemp("registry"), codex_engine.url) as running_one:
         yield running_one
 
 
@@ -191,7 +193,9 @@ def test_a_registry_that_says_nothing(machine):
     """
     S7: Setup runs locally, whether the engine or the plugin reaches its time limit first.
     """
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with near(machine.engine.url):
+        silent = socket.create_server(("127.0.0.1", 0))
+    with silent:
         taken: list[socket.socket] = []
 
         def accept() -> None:

@@ -95,12 +95,19 @@ class DockerEngine(Containers, Networks):
         What the engine's machine has, and what the engine can limit.
         """
         info = self._info
+        # Without root, cgroups v1 give an engine no groups. Podman reports there what root's would
+        # be able to.
+        rootless = bool(info.get("Rootless")) or any(
+            "rootless" in one for one in info.get("SecurityOptions") or ()
+        )
+        groups = not rootless or str(info.get("CgroupVersion")) != "1"
         return Capacity(
             cpus=int(info.get("NCPU") or 0),
             memory=int(info.get("MemTotal") or 0),
             # Podman reports these in the same place, but not in every version.
-            limits_cpus=info.get("CPUCfsQuota", info.get("CpuCfsQuota")) is not False,
-            limits_memory=info.get("MemoryLimit") is not False,
+            limits_cpus=groups and info.get("CPUCfsQuota", info.get("CpuCfsQuota")) is not False,
+            limits_memory=groups and info.get("MemoryLimit") is not False,
+            limits_processes=groups and info.get("PidsLimit") is not False,
         )
 
     def close(self) -> None:

@@ -191,3 +191,32 @@ def test_a_file_that_changes_meanwhile_is_not_loaded(tmp_path):
 
     with pytest.raises(ValueError, match="has changed"), archive.rewritten() as file:
         file.read()
+
+
+@pytest.mark.parametrize(
+    ("tag", "index"),
+    [
+        ("x:y", "docker.io/library/x:y"),
+        ("a/x:y", "docker.io/a/x:y"),
+        ("registry.example/x:y", "registry.example/x:y"),
+        ("localhost/x:y", "x:y"),
+    ],
+)
+@pytest.mark.parametrize("other", ["", "docker.io/library/of-a-user:1", "registry.example/a/x:y"])
+def test_an_index_may_name_the_same_images_in_full(tmp_path, tag, index, other):
+    """
+    Since Docker 25, a saved image has an index with full names. Another image in it is refused.
+    """
+    entries = [{"annotations": {"io.containerd.image.name": one}} for one in (index, other) if one]
+    parts = (
+        *WHOLE[:2],
+        member("manifest.json", manifest("l/layer.tar", tags=(tag,))),
+        member("index.json", json.dumps({"manifests": entries}).encode()),
+    )
+    path = write(tmp_path / "file", *parts)
+
+    if other:
+        with pytest.raises(ValueError, match=f"names an image {other}"):
+            ImageArchive(path, LIMIT)
+    else:
+        assert (tag,) == ImageArchive(path, LIMIT).images[0].tags

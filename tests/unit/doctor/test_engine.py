@@ -101,6 +101,38 @@ def test_a_good_engine_passes(docker):
     assert got[2].text.endswith("no user.* attributes")
 
 
+@pytest.mark.parametrize(
+    ("said", "lacking"),
+    [
+        ({}, None),
+        ({"MemoryLimit": False}, "memory"),
+        ({"PidsLimit": False, "CpuCfsQuota": False}, "processors or processes"),
+        (
+            {"CgroupVersion": "1", "MemoryLimit": True, "SecurityOptions": ["name=rootless"]},
+            "memory or processors or processes",
+        ),
+        ({"CgroupVersion": "1", "Rootless": True}, "memory or processors or processes"),
+        ({"CgroupVersion": "2", "SecurityOptions": ["name=rootless"]}, None),
+        ({"CgroupVersion": "1", "SecurityOptions": ["name=seccomp,profile=default"]}, None),
+    ],
+)
+def test_an_engine_without_limits_is_reported(docker, said, lacking):
+    """
+    The engine says what it can limit. Without root, it can limit nothing with cgroups v1, whatever
+    it says.
+    """
+    engine, stub = docker
+    stub.answers["GET /info"] = (200, {"Driver": "overlay2", **said})
+
+    got = checks.limits(engine)
+
+    if lacking is None:
+        assert "ok" == got.status
+    else:
+        assert ("warning", True) == (got.status, "cgroups v2" in got.remedy)
+        assert f"cannot limit {lacking}:" in got.text
+
+
 class Odd(FakeEngine):
     """
     An engine that differs from Codex's in each respect.
