@@ -27,7 +27,7 @@ from .table import table
 if TYPE_CHECKING:
     from ..checks.finding import Finding
     from ..checks.sarif import CheckedTarget
-    from ..fleet.places import Place
+    from ..fleet.places import EngineSlots
     from ..fleet.pool import Checked
     from ..fleet.worker import Worker
     from ..options.config import Config
@@ -206,7 +206,7 @@ class _Run:
         self._repos = repos
         self._results: dict[int, _Result] = {}
         self._report: Collector | None = None
-        self._places: Sequence[Place] = ()
+        self._places: Sequence[EngineSlots] = ()
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
@@ -226,7 +226,7 @@ class _Run:
         with collecting(config.report, config.image, output.note) as self._report:
             yield
 
-    def places(self) -> list[Place]:
+    def places(self) -> list[EngineSlots]:
         """
         Return the engines to spread the repositories over; none if they are checked in turn.
         """
@@ -257,7 +257,7 @@ class _Run:
             target, error = _checked(self._arguments, repo, self._report)
             self._take(number, _Result(target, clock.monotonic() - began, error))
 
-    def check_at_once(self, places: Sequence[Place]) -> None:
+    def check_at_once(self, places: Sequence[EngineSlots]) -> None:
         """
         Check the repositories in processes of their own, on several engines.
         """
@@ -276,7 +276,7 @@ class _Run:
             name=lambda number: str(self._repos[number]),
         ).run(self._take_checked)
 
-    def _start(self, number: int, place: Place, limit: float) -> Worker:
+    def _start(self, number: int, place: EngineSlots, limit: float) -> Worker:
         from ..fleet.worker import Worker
         from ..options.script_text import STANDARD_INPUT
 
@@ -564,7 +564,7 @@ def _time(seconds: float) -> str:
 
 
 def _finish(
-    arguments: argparse.Namespace, targets: Sequence[CheckedTarget], places: Sequence[Place]
+    arguments: argparse.Namespace, targets: Sequence[CheckedTarget], places: Sequence[EngineSlots]
 ) -> int:
     counts = _counts(targets)
     failed = sum(bool(one.failure) for one in targets)

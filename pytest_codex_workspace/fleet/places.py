@@ -10,7 +10,7 @@ from ..engine.docker.find import find_engine
 from ..engine.protocol import Engine
 from ..errors import EngineUnavailable
 
-__all__ = ["MOST", "Connect", "Place", "answers", "find_places"]
+__all__ = ["MOST", "Connect", "EngineSlots", "answers", "find_places"]
 
 MOST = 8
 """The most repositories at a time for one engine, unless the user wants more."""
@@ -19,7 +19,7 @@ Connect = Callable[[str], Engine]
 
 
 @dataclass(eq=False)
-class Place:
+class EngineSlots:
     """
     An engine that takes repositories.
 
@@ -38,7 +38,7 @@ class Place:
 
 def find_places(
     engines: Sequence[str], *, cpus: float, jobs: int | None, connect: Connect = find_engine
-) -> tuple[list[Place], list[str]]:
+) -> tuple[list[EngineSlots], list[str]]:
     """
     Ask every engine how much it can take.
 
@@ -53,7 +53,7 @@ def find_places(
         The engines that answer, and for each of the others its name and why it does not.
     """
 
-    def ask(engine: str) -> Place | str:
+    def ask(engine: str) -> EngineSlots | str:
         try:
             found = connect(engine)
             try:
@@ -63,12 +63,12 @@ def find_places(
         except EngineUnavailable as error:
             return f"{engine}: {error.message}"
         usual = min(MOST, int(has // cpus)) if cpus else 1
-        return Place(engine, jobs or max(1, usual))
+        return EngineSlots(engine, jobs or max(1, usual))
 
     with ThreadPoolExecutor(max_workers=len(engines)) as pool:
         asked = list(pool.map(ask, engines))
     return (
-        [one for one in asked if isinstance(one, Place)],
+        [one for one in asked if isinstance(one, EngineSlots)],
         [one for one in asked if isinstance(one, str)],
     )
 

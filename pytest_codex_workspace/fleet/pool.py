@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..unpatched import clock
-from .places import Place, answers
+from .places import EngineSlots, answers
 from .shares import Shares
 from .worker import Ended, Worker
 
@@ -37,7 +37,7 @@ class Checked:
     """
 
     number: int
-    place: Place
+    place: EngineSlots
     ended: Ended
     duration: float
 
@@ -59,9 +59,9 @@ class Pool:
     def __init__(
         self,
         count: int,
-        places: Sequence[Place],
+        places: Sequence[EngineSlots],
         *,
-        start: Callable[[int, Place], Worker],
+        start: Callable[[int, EngineSlots], Worker],
         tell: Callable[[int, Mapping[str, Any]], None],
         note: Callable[[str], None],
         name: Callable[[int], str] = str,
@@ -120,7 +120,7 @@ class Pool:
         for worker in workers:
             worker.end()
 
-    def _work(self, place: Place, take: Callable[[Checked], None]) -> None:
+    def _work(self, place: EngineSlots, take: Callable[[Checked], None]) -> None:
         try:
             while (number := self._shares.take(place)) is not None:
                 self._attempt(number, place, take)
@@ -130,7 +130,7 @@ class Pool:
                 self._failure = self._failure or error
             self._end()
 
-    def _attempt(self, number: int, place: Place, take: Callable[[Checked], None]) -> None:
+    def _attempt(self, number: int, place: EngineSlots, take: Callable[[Checked], None]) -> None:
         began = clock.monotonic()
         with self._guard:
             if self._stopping:
@@ -168,7 +168,7 @@ class Pool:
                 self._tell(number, event)
 
 
-def _loss(lost: Place, places: Sequence[Place]) -> str:
+def _loss(lost: EngineSlots, places: Sequence[EngineSlots]) -> str:
     left = [one.engine for one in places if not one.lost]
     text = f"warning: the engine {lost.engine} does not answer any more"
     if left:

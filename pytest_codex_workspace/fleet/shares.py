@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from .places import Place
+from .places import EngineSlots
 
 __all__ = ["Shares"]
 
@@ -25,7 +25,7 @@ class Shares:
         places: the engines.
     """
 
-    def __init__(self, count: int, places: Sequence[Place]) -> None:
+    def __init__(self, count: int, places: Sequence[EngineSlots]) -> None:
         self._places = places
         self._waiting = list(range(count))
         self._running = 0
@@ -33,7 +33,7 @@ class Shares:
         self._stopped = False
         self._changed = threading.Condition()
 
-    def take(self, place: Place) -> int | None:
+    def take(self, place: EngineSlots) -> int | None:
         """
         Return the number of the next repository for an engine. While others may still give one
         back, wait; return `None` if there is nothing left to do here.
@@ -54,15 +54,15 @@ class Shares:
                 self._changed.wait()
             return None
 
-    def _usable(self, place: Place) -> bool:
+    def _usable(self, place: EngineSlots) -> bool:
         return not place.lost or all(one.lost for one in self._places)
 
-    def _next(self, place: Place) -> int:
+    def _next(self, place: EngineSlots) -> int:
         share = self._places.index(place)
         own = (one for one in self._waiting if one % len(self._places) == share)
         return next(own, self._waiting[0])
 
-    def end(self, number: int, place: Place, *, failed: bool, engine_lost: bool) -> bool:
+    def end(self, number: int, place: EngineSlots, *, failed: bool, engine_lost: bool) -> bool:
         """
         Take the end of an attempt.
 

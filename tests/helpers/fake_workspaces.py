@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pytest_codex_workspace.cache.entries import KINDS
-from pytest_codex_workspace.codex import IMAGE, RESUME, SETUP
+from pytest_codex_workspace.codex import IMAGE, RESUME, SELECT_RUNTIMES, SETUP
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.protocol import ContainerSpec, ImageInfo, Stream
 from pytest_codex_workspace.errors import EngineError
@@ -645,6 +645,9 @@ class LocalAgent:
             request["argv"] = [
                 str(self._root) + one if one.startswith("/tmp/") else one for one in request["argv"]
             ]
+        if kind == wire.EXEC and request["argv"][-1].endswith(SELECT_RUNTIMES):
+            # This machine has its versions.
+            request["argv"] = ["true"]
         if kind == wire.EXEC and request["argv"][-1] == LIST_PROCESSES:
             # The processes of this machine are nobody's daemons.
             request["argv"] = ["echo", '{"processes": [], "ports": []}']

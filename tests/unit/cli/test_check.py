@@ -15,7 +15,7 @@ from pytest_codex_workspace.cli import check
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.conformance.check import conclude
-from pytest_codex_workspace.fleet.places import Place
+from pytest_codex_workspace.fleet.places import EngineSlots
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.sources import FILE
 from pytest_codex_workspace.reporting.events import EventOutput
@@ -490,7 +490,7 @@ def two_engines(monkeypatch, tmp_path):
     """
     Have two engines say that they are there, which do not answer when they are used.
     """
-    places = [Place(f"unix://{tmp_path}/{name}.sock", 1) for name in ("one", "two")]
+    places = [EngineSlots(f"unix://{tmp_path}/{name}.sock", 1) for name in ("one", "two")]
     asked = []
 
     def find(engines, *, cpus, jobs):

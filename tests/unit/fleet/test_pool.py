@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pytest_codex_workspace.fleet.places import Place
+from pytest_codex_workspace.fleet.places import EngineSlots
 from pytest_codex_workspace.fleet.pool import Pool
 from pytest_codex_workspace.fleet.worker import Ended
 
@@ -48,7 +48,7 @@ class Yard:
     """
 
     def __init__(self, count, ends, *, slots=1):
-        self.places = [Place("one", slots), Place("two", slots)]
+        self.places = [EngineSlots("one", slots), EngineSlots("two", slots)]
         self.said = []
         self.told = []
         self.results = {}

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pytest_codex_workspace.fleet.places import Place
+from pytest_codex_workspace.fleet.places import EngineSlots
 from pytest_codex_workspace.fleet.shares import Shares
 
 
 @pytest.fixture
 def places():
-    return [Place("one", 1), Place("two", 1)]
+    return [EngineSlots("one", 1), EngineSlots("two", 1)]
 
 
 def finish(shares, number, place, *, failed=False, lost=False):
