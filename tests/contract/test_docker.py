@@ -66,6 +66,31 @@ def test_the_two_outputs_are_distinguished(real: Bench) -> None:
     assert pieces == {1: b"out", 2: b"err"}
 
 
+@pytest.mark.slow
+def test_input_that_is_taken_late_arrives(real: Bench) -> None:
+    """
+    It is more than the buffers on the way hold, or is taken later than a close usually waits.
+    """
+    for size in (5_000_000, 280_000):
+        container, stream = real.run(sh("sleep 1.5; cat >/tmp/got"), auto_remove=False)
+        stream.send(b"x" * size)
+
+        stream.close()
+
+        assert wait_until(lambda one=container: not real.engine.container(one).running, 10)
+        got = untar(real.engine.get_archive(container, "/tmp/got"))
+        assert size == len(got["got"])
+
+
+def test_all_output_arrives_before_the_end(real: Bench) -> None:
+    """
+    The container ends as soon as it has written it, and the engine removes it.
+    """
+    said = real.output(sh("seq 1 200000"))
+
+    assert b"".join(b"%d\n" % n for n in range(1, 200_001)) == said
+
+
 def test_capabilities_and_limits_are_applied(real: Bench) -> None:
     """
     Capabilities are dropped, processes and memory are limited.
