@@ -397,6 +397,10 @@ def test_buildkit_builds_what_the_classic_builder_does(buildkit: Bench, offline:
     remains but the image, and offline its programs have no network.
     """
     stamp = time.monotonic_ns()
+    kept, old = (f"codex-workspace-emulator-from:{made:.0f}-x" for made in (time.time(), 1.7e9))
+    for name in (kept, old):
+        buildkit.engine.tag(IMAGE, name)
+    buildkit.undo.callback(buildkit.engine.remove_image, kept)
     image, lines = build_of(
         buildkit,
         f"ARG BASE\nFROM ${{BASE}} AS first\nCOPY file /file\nFROM first\n"
@@ -415,7 +419,8 @@ def test_buildkit_builds_what_the_classic_builder_does(buildkit: Bench, offline:
     # The context's file has no line end.
     devices = [line for line in lines if ":" in line and "Step" not in line]
     assert any("eth0:" in line for line in devices) == (not offline)
-    assert (IMAGE,) == base.tags
+    # The names of builds that were killed a day ago or earlier are gone.
+    assert {IMAGE, kept} == set(base.tags)
 
 
 def test_buildkit_names_the_failed_step_and_its_output(buildkit: Bench) -> None:

@@ -15,6 +15,7 @@ from docker.utils import parse_repository_tag
 
 from ...errors import EngineError, EngineUnavailable, ImageBuildError
 from ...text.units import show_size
+from ...unpatched import clock
 from ..messages.buildkit import BuildTrace, needs_name, wants_buildkit
 from ..messages.progress import Progress
 from ..protocol import ImageInfo
@@ -32,7 +33,10 @@ __all__ = ["Images", "find_image", "image_made", "known_name", "written_name"]
 _ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 
 _BASES = "codex-workspace-emulator-from"
-"""The repository of names that exist during a build."""
+"""The repository of names that exist during a build, each with the time at which it was given."""
+
+_BUILDS_END = 24 * 3600.0
+"""Seconds after which no build can still be running."""
 
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}")
 
@@ -262,13 +266,31 @@ class Images:
                     # With its only name, the engine would remove the image.
                     yield None
                     return
-                name = f"{_BASES}:{secrets.token_hex(8)}"
+                if not names:
+                    self._forget_bases()
+                name = f"{_BASES}:{int(clock.wall_time())}-{secrets.token_hex(8)}"
                 self.tag(image.id, name)
                 names[argument] = name
             yield names
         finally:
             for name in names.values():
-                self.remove_image(name)
+                self._forget_base(name)
+
+    def _forget_bases(self) -> None:
+        """
+        Remove the names of builds that were killed: they would keep images of ours for ever.
+        """
+        params = {"filters": json.dumps({"reference": [_BASES]})}
+        for one in self._api.call("GET", "/images/json", "list images", params=params).json():
+            for name in one.get("RepoTags") or ():
+                made = name.removeprefix(f"{_BASES}:").partition("-")[0]
+                if made.isdecimal() and clock.wall_time() - int(made) > _BUILDS_END:
+                    self._forget_base(name)
+
+    def _forget_base(self, name: str) -> None:
+        # By now it may be the last name of an image that a container uses.
+        with suppress(EngineError):
+            self.remove_image(name)
 
     def _transfer(
         self,

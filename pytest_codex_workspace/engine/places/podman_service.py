@@ -105,7 +105,7 @@ def _own_folder(environ: Mapping[str, str]) -> Path:
     bases = [Path(runtime_dir(environ)), Path("/tmp")]  # noqa: S108 -- checked below
     for base in bases:
         folder = base / (
-            "codex-workspace" if base == bases[0] else f"codex-workspace-{os.getuid()}"
+            "codex-workspace" if base == bases[0] else f"codex-workspace-podman-{os.getuid()}"
         )
         if len(os.fsencode(folder / "podman.sock")) > _LONGEST:
             continue

@@ -151,16 +151,16 @@ def test_a_directory_of_somebody_else_is_not_used(
     Whoever owns it could put another socket there.
     """
     monkeypatch.setattr(podman_service.os, "getuid", lambda: 4711)
-    Path("/tmp/codex-workspace-4711").unlink(missing_ok=True)
+    Path("/tmp/codex-workspace-podman-4711").unlink(missing_ok=True)
     target = Path(environ["HOME"], "elsewhere")
     target.mkdir()
     Path(environ["HOME"], "codex-workspace").symlink_to(target)
-    Path("/tmp/codex-workspace-4711").symlink_to(target)
+    Path("/tmp/codex-workspace-podman-4711").symlink_to(target)
     try:
         with pytest.raises(EngineUnavailable, match="XDG_RUNTIME_DIR"):
             podman_service.start_podman(environ)
     finally:
-        Path("/tmp/codex-workspace-4711").unlink()
+        Path("/tmp/codex-workspace-podman-4711").unlink()
 
 
 def test_podman_is_started_on_linux_only(
