@@ -2,8 +2,8 @@
 
 Run it with `make bench`, or with `python -m benchmarks.check [TIMES]`. A check of a repository
 whose scripts and tests do nothing, and a workspace in the state that tests start from, take turns
-in one session. Beside the seconds, which depend on what else the machine does, it prints the
-processor time of this process and of the engine.
+in one session. The time of the scripts and the tests does not count. Beside the seconds, which
+depend on what else the machine does, it prints the processor time of this process and the engine.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pytest_codex_workspace.codex import RESUME
 from pytest_codex_workspace.conformance.check import check_repository
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
+from pytest_codex_workspace.setup.scripts import ScriptRun, ScriptRunner
 
 from .bench import commit, make_repository, show
 
@@ -44,14 +46,33 @@ def engine_seconds() -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def measured(action: Callable[[], object]) -> tuple[float, float]:
+def measured(action: Callable[[], float]) -> tuple[float, float]:
     """
-    Seconds of *action*, and processor time of this process and the engine.
+    Seconds of *action*, without those that it returns, and processor time of this process and the
+    engine.
     """
     began, own, engine = time.perf_counter(), time.process_time(), engine_seconds()
-    action()
-    took = time.perf_counter() - began
+    scripts = action()
+    took = time.perf_counter() - began - scripts
     return took, time.process_time() - own + engine_seconds() - engine
+
+
+def timed(runner: ScriptRunner) -> list[float]:
+    """
+    Return a list that gets the seconds of each script that *runner* runs.
+    """
+    seconds: list[float] = []
+    run = runner.run
+
+    def noted(*args: Any, **keywords: Any) -> ScriptRun:
+        began = time.perf_counter()
+        try:
+            return run(*args, **keywords)
+        finally:
+            seconds.append(time.perf_counter() - began)
+
+    runner.run = noted  # type: ignore[method-assign]
+    return seconds
 
 
 def main() -> int:
@@ -67,13 +88,19 @@ def main() -> int:
         with Session(config, Output("quiet", lambda _: None)) as session:
             spec = session.spec(session.repository(repo), {})
 
-            def workspace() -> None:
+            scripts = timed(session.runner)
+
+            def workspace() -> float:
+                scripts.clear()
                 session.stop(session.workspace(spec, "ready"))
                 session.launcher.wait_for_cleanup()
+                return sum(scripts)
 
-            def check() -> None:
-                check_repository(session)
+            def check() -> float:
+                scripts.clear()
+                tests = check_repository(session).seen.test_run
                 session.launcher.wait_for_cleanup()
+                return sum(scripts) + (tests.duration if tests else 0)
 
             workspace()
             check()
