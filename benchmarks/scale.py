@@ -47,7 +47,6 @@ class Run:
     events: list[dict[str, Any]]
     seconds: float
     cpu: float
-    memory: int
 
     @property
     def results(self) -> list[dict[str, Any]]:
@@ -125,7 +124,7 @@ def check(
     _, status, used_by = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - began
-    return Run(events, seconds, used_by.ru_utime + used_by.ru_stime, used_by.ru_maxrss)
+    return Run(events, seconds, used_by.ru_utime + used_by.ru_stime)
 
 
 def show(what: str, run: Run, count: int) -> bool:
@@ -142,7 +141,7 @@ def show(what: str, run: Run, count: int) -> bool:
     )
     print(
         f"{what:<34} {run.seconds:7.1f} s {3600 * count / run.seconds:7.0f} an hour "
-        f"{each:6.1f} s each {run.cpu / count:5.2f} s CPU each {run.memory / 1000:4.0f} MB "
+        f"{each:6.1f} s each {run.cpu / count:5.2f} s CPU each; "
         f"results {len(run.results)}, failed {len(failed)}, "
         f"setups {run.setups.total()}, most per key and engine {most}"
         + (f"; by engine: {engines_of}" if engines_of else ""),

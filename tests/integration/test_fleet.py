@@ -103,7 +103,7 @@ def test_it(codex_engine, codex_workspace, number):
     assert codex_workspace.exec("cat /root/made", check=True).stdout
     if codex_workspace.exec("{ON_PRIVATE}").ok:
         pathlib.Path("private-is-used").touch()
-        codex_workspace.exec("sleep 300", check=True)
+        codex_workspace.exec("sleep 900", check=True)
 """
 
 
@@ -123,8 +123,8 @@ def test_tests_on_a_lost_engine(codex_engine, private, small_image, tmp_path):
         ),
     )
     with running(*PYTEST, *words, "test_it.py", cwd=tmp_path) as run, brought_back(private):
-        assert until((tmp_path / "private-is-used").exists, 120)
-        assert until(lambda: all(map(setups_of, (codex_engine.url, private.url))), 120)
+        assert until((tmp_path / "private-is-used").exists, 300)
+        assert until(lambda: all(map(setups_of, (codex_engine.url, private.url))), 300)
         has, private_has = map(setups_of, (codex_engine.url, private.url))
         private.stop()
         code = run.end()
