@@ -307,9 +307,22 @@ def _outside_presets(seen: Observation, presets: Mapping[str, Policy]) -> Iterat
             )
 
 
+_RUNS_SCRIPT = re.compile(r"(?:^|› )npm (?:test|t|run|run-script)(?: [^›]*)?$")
+"""The processes of a request whose last one is npm with such a command."""
+
+
+def _looks_for_newer(problem: NetworkProblem) -> bool:
+    """
+    Check whether npm itself asks while it runs a script: it only looks for a newer npm then.
+    """
+    return bool(problem.processes) and all(_RUNS_SCRIPT.search(one) for one in problem.processes)
+
+
 def _refused_in_tests(seen: Observation, presets: Mapping[str, Policy]) -> Iterator[Finding]:
     problems = [
-        one for one in problems_of(seen.requests) if one.first.phase == "test" and _is_refusal(one)
+        one
+        for one in problems_of(seen.requests)
+        if one.first.phase == "test" and _is_refusal(one) and not _looks_for_newer(one)
     ]
     if not problems or seen.test_run is None:
         return

@@ -161,3 +161,18 @@ def test_what_was_used():
     assert use.outside["codex-package-managers"] == ["other.example"]
     assert use.smallest.fields["allow"] == ["other.example", "pkg.example"]
     assert use.smallest.fields["http"] == "allow"
+
+
+@pytest.mark.parametrize(
+    ("process", "told"),
+    [("bash › npm test", False), ("npm run unit", False), ("npm test › node get.js", True)],
+)
+def test_npm_looks_for_a_newer_one(process, told):
+    """
+    It does so while it runs a script, and goes on without an answer. What the script asks counts.
+    """
+    requests = [replace(REFUSED, process=process)]
+
+    found = network_findings(seen(test_run=FAILED, requests=requests), PRESETS)
+
+    assert told is ("tests-network" in [one.id for one in found])
