@@ -210,8 +210,10 @@ class ImageArchive:
         """
         Check that the indexes of other formats name no image that the manifest does not.
         """
-        known = {tag for one in json.loads(described["manifest.json"]) for tag in _tags(one)}
-        for tag in (*_names_of_index(described), *_names_of_repositories(described)):
+        # Engines with an index write the whole name there, and the short one in the manifest.
+        manifest = json.loads(described["manifest.json"])
+        known = {_short(tag) for one in manifest for tag in _tags(one)}
+        for tag in map(_short, (*_names_of_index(described), *_names_of_repositories(described))):
             if tag not in known and not any(one.endswith(f"/{tag}") for one in known):
                 raise ValueError(f"its index names an image {tag} that its manifest does not name")
 
@@ -369,6 +371,13 @@ def _header(name: str, size: int) -> bytes:
 def _member(name: str, content: bytes) -> Iterator[bytes]:
     yield _header(name, len(content))
     yield content + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+def _short(name: str) -> str:
+    """
+    Return the name of an image without the registry that engines add to it.
+    """
+    return name.removeprefix("docker.io/").removeprefix("library/")
 
 
 def _tags(one: Mapping[str, Any]) -> tuple[str, ...]:
