@@ -212,6 +212,18 @@ def test_an_index_that_names_another_image_is_refused(victim, name, content):
         take_in(engine, path)
 
 
+@pytest.mark.parametrize("host", ["", "docker.io/library/"])
+def test_an_index_may_name_the_image_of_the_manifest(victim, host):
+    """
+    Docker 28 writes the whole name there.
+    """
+    engine, path = victim
+    name = {"io.containerd.image.name": f"{host}{IMAGE}:setup-k"}
+    append(path, "index.json", json.dumps({"manifests": [{"annotations": name}]}).encode())
+
+    assert [True] == [one.added for one in take_in(engine, path)]
+
+
 def test_the_engine_gets_no_name_of_the_file(victim):
     """
     What is loaded has no tag; we give the one that belongs to its key.
