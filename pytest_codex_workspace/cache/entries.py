@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, cast
 
 from ..engine import labels
@@ -12,6 +11,7 @@ from ..engine.protocol import Engine, ImageInfo
 from ..engine.sweep import remove_image
 from ..text.printable import printable
 from ..unpatched import clock
+from .image_layers import with_layers
 from .usage import Usage, Use
 
 __all__ = ["KINDS", "Entry", "clear", "entries", "evict", "forget_missing", "is_old", "prune"]
@@ -88,12 +88,7 @@ def entries(engine: Engine, usage: Usage | None = None) -> list[Entry]:
     """
     wanted = (*KINDS, "base")
     listed = [one for one in engine.images({labels.KIND: None}) if _kind(one) in wanted]
-    with ThreadPoolExecutor(8) as pool:
-        # The engine's list has no layer digests. Images that are gone by now are left out.
-        looked_up = list(pool.map(lambda one: engine.image(one.id), listed))
-    # Where the engine keeps images compressed, only its list counts them as they lie on the disk.
-    sizes = {one.id: one.size for one in listed}
-    known = [replace(one, size=sizes.get(one.id, one.size)) for one in looked_up if one]
+    known = with_layers(engine, listed)
     kinds = {one.id: _kind(one) for one in known if _kind(one) in KINDS}
     known.sort(key=lambda one: (len(one.layers), labels.created(one.labels)))
     # A fleet has thousands: each is looked up by what it is based on, and not compared with each.

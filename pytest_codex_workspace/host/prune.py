@@ -27,6 +27,7 @@ def prune_cache_dir(directory: Path) -> list[Path]:
     for name, pattern, age in (
         ("registries", "*.json", _ANSWER_AGE),
         ("origins", "*.json", _ANSWER_AGE),
+        ("layers", "*.json", _ANSWER_AGE),
         ("told", "*", _RUN_AGE),
     ):
         for path in _older(directory / name, pattern, age):

@@ -83,6 +83,7 @@ class FakeEngine(FakeContainers):
             "arch": "amd64",
             "storage": "memory",
             "root": "/nowhere",
+            "host": self._host,
             "modes": "",
         }
 

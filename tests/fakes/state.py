@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -71,6 +72,8 @@ class FakeState:
         self._run = run
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
+        # Ids are the same in every fake engine, but not what has them.
+        self._host = f"fake-{secrets.token_hex(8)}"
         self._images: dict[str, Image] = {}
         self._containers: dict[str, Container] = {}
         self._networks = {"bridge": NetworkInfo(self._new_id(), "bridge")}

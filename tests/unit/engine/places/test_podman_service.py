@@ -21,11 +21,11 @@ print("podman", *sys.argv[1:], flush=True)
 print("remote" if "CONTAINER_HOST" in os.environ else "local", flush=True)
 if os.environ.get("BROKEN"):
     sys.exit("Error: no storage")
+with open(os.environ["HOME"] + "/pids", "a") as pids:
+    print(os.getpid(), file=pids)
 listening = socket.socket(socket.AF_UNIX)
 listening.bind(sys.argv[-1].removeprefix("unix://"))
 listening.listen()
-with open(os.environ["HOME"] + "/pids", "a") as pids:
-    print(os.getpid(), file=pids)
 while True:
     listening.accept()
 """
