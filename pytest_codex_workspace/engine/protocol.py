@@ -169,8 +169,8 @@ class Stream(Protocol):
         End standard input and the connection, and wake a blocked `receive`. A
         second call has no effect.
 
-        The container gets what was sent before, for which this may wait a second; what was
-        sent last may be lost with *at_once*.
+        The container gets what was sent before, for which this may wait a second, and half a
+        minute for a container that takes nothing; what was sent last may be lost with *at_once*.
         """
 
 

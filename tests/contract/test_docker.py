@@ -67,6 +67,31 @@ def test_the_two_outputs_are_distinguished(real: Bench) -> None:
     assert pieces == {1: b"out", 2: b"err"}
 
 
+@pytest.mark.slow
+def test_input_that_is_taken_late_arrives(real: Bench) -> None:
+    """
+    It is more than the buffers on the way hold, or is taken later than a close usually waits.
+    """
+    for size in (5_000_000, 280_000):
+        container, stream = real.run(sh("sleep 1.5; cat >/tmp/got"), auto_remove=False)
+        stream.send(b"x" * size)
+
+        stream.close()
+
+        assert wait_until(lambda one=container: not real.engine.container(one).running, 10)
+        got = untar(real.engine.get_archive(container, "/tmp/got"))
+        assert size == len(got["got"])
+
+
+def test_all_output_arrives_before_the_end(real: Bench) -> None:
+    """
+    The container ends as soon as it has written it, and the engine removes it.
+    """
+    said = real.output(sh("seq 1 200000"))
+
+    assert b"".join(b"%d\n" % n for n in range(1, 200_001)) == said
+
+
 def test_capabilities_and_limits_are_applied(real: Bench) -> None:
     """
     Capabilities are dropped, processes and memory are limited if the engine can limit them.
@@ -102,6 +127,46 @@ def test_sysctls_and_the_resolver_are_applied(real: Bench) -> None:
 
     assert output[:2] == b"1\n"
     assert b"nameserver 192.0.2.53" in output
+
+
+def test_an_internal_network_does_not_take_the_resolver_away(real: Bench) -> None:
+    """
+    A container that is on the default network as well asks the resolvers that it is given, and
+    none is of the internal network, which knows no outside names.
+    """
+    engine, name = real.engine, real.identity.name("network")
+    real.undo.callback(engine.remove_network, name)
+    engine.create_network(name, internal=True, labels={})
+    # It is no resolver: what it counts are queries that found none.
+    server, counts = real.run(
+        sh("while read x; do grep Udp: /proc/net/snmp; done"), network=engine.egress_network
+    )
+    address = engine.container(server).addresses[engine.egress_network]
+
+    def queries() -> int:
+        counts.send(b"\n")
+        said = b""
+        while said.count(b"\n") < 2:
+            said += counts.receive()[1]
+        heads, values = (line.split() for line in said.splitlines())
+        return int(values[heads.index(b"NoPorts")])
+
+    before = queries()
+    container = real.create(
+        sh("cat /etc/resolv.conf; exec nslookup outside.example"), network=name, dns=(address,)
+    )
+    engine.connect(engine.egress_network, container)
+    stream = engine.attach(container)
+    real.undo.callback(stream.close)
+    engine.start(container)
+
+    assert wait_until(lambda: queries() > before, 10)
+    host = engine.host_addresses(name)
+    engine.remove(container)
+    lines = [line.split() for line in drain(stream).splitlines()]
+    servers = {line[1].decode() for line in lines if line[:1] == [b"nameserver"]}
+    assert servers
+    assert not servers & set(host)
 
 
 def test_the_host_has_no_address_on_an_internal_network(real: Bench) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import _socket
+import fcntl
 import select
 import struct
+import sys
+import termios
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +28,10 @@ _STALLED = 30.0
 """Seconds after which a container that takes no input is given up."""
 
 _SETTLING = 1.0
-"""Seconds that the engine may take to pass on what was sent last, once the stream is closed."""
+"""Seconds that the engine may take to pass on what it has read last, once the stream is closed."""
+
+_LOOK = 0.05
+"""Seconds between looks at whether the engine has read all of the input."""
 
 _END = (0, b"")
 
@@ -103,9 +109,10 @@ class AttachedStream:
         Write all of *data* to standard input, not interleaved with other threads.
         """
         with self._sending:
-            self._sent = monotonic()
             try:
                 self._wire.sendall(data)
+                # Not before: what a slow reader has not taken is the end of this.
+                self._sent = monotonic()
             except (OSError, ValueError):
                 self._shut_down()
                 raise ConnectionError(
@@ -140,7 +147,7 @@ class AttachedStream:
         End standard input and the connection, and wake threads that wait for it.
         """
         self._closed = True
-        if not at_once and monotonic() - self._sent < _SETTLING:
+        if not at_once and (monotonic() - self._sent < _SETTLING or self._is_untaken()):
             self._settle()
         self._shut_down()
         # Both threads have been woken. Only now may the descriptor be used again.
@@ -159,10 +166,14 @@ class AttachedStream:
             _socket.socket.shutdown(self._connection, _socket.SHUT_WR)
             poll = _poll[0]()
             poll.register(self._connection, select.POLLIN | getattr(select, "POLLRDHUP", 0))
-            deadline = monotonic() + _SETTLING
-            while (left := deadline - monotonic()) > 0:
-                events = poll.poll(left * 1000)
-                if not events or events[0][1] & ~select.POLLIN:
+            now = monotonic()
+            settled, stalled = now + _SETTLING, now + _STALLED
+            while (now := monotonic()) < (stalled if self._is_untaken() else settled):
+                # Nothing tells when the engine takes the last of the input.
+                events = poll.poll((settled - now if now < settled else _LOOK) * 1000)
+                if not events:
+                    continue
+                if events[0][1] & ~select.POLLIN:
                     return
                 # Output that nobody reads could keep the container from its end.
                 if self._receiving.acquire(blocking=False):
@@ -173,6 +184,16 @@ class AttachedStream:
                         self._receiving.release()
         except (OSError, ValueError):
             return
+
+    def _is_untaken(self) -> bool:
+        """
+        Return whether the engine has yet to read some of the input. `False` if that is not known.
+        """
+        try:
+            left = fcntl.ioctl(self._connection, termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):
+            return False
+        return int.from_bytes(left, sys.byteorder) > 0
 
     def _shut_down(self) -> None:
         try:

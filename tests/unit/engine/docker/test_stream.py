@@ -82,11 +82,13 @@ def ends() -> Iterator[tuple[AttachedStream, socket.socket]]:
 
 
 def test_the_engine_receives_all_that_was_sent_before_the_end(
-    ends: tuple[AttachedStream, socket.socket],
+    ends: tuple[AttachedStream, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Closing with unread output does not lose the sent data.
+    Closing with unread output does not lose the sent data, and does not wait for ever.
     """
+    for limit in ("_STALLED", "_SETTLING"):
+        monkeypatch.setattr(f"pytest_codex_workspace.engine.docker.stream.{limit}", 0.01)
     stream, engine = ends
     engine.sendall(frame(1, b"never read"))
     stream.send(b"last words")
@@ -138,6 +140,28 @@ def test_the_end_waits_until_the_container_has_read_its_input(
     container.join(5)
 
     assert [b"last words", b"(connected)"] == received
+
+
+def test_the_end_waits_until_the_engine_has_taken_the_input(
+    ends: tuple[AttachedStream, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    However long ago it was sent, and although the engine is silent for longer than usual.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.engine.docker.stream._SETTLING", 0.01)
+    monkeypatch.setattr("pytest_codex_workspace.engine.docker.stream._LOOK", 0.001)
+    stream, engine = ends
+    stream.send(b"last words")
+    monkeypatch.setattr(stream, "_sent", -1e9)
+    closing = threading.Thread(target=stream.close)
+    closing.start()
+    closing.join(0.05)
+
+    assert closing.is_alive()
+    engine.sendall(frame(1, b"still connected"))
+    assert b"last words" == engine.recv(100)
+    closing.join(5)
+    assert not closing.is_alive()
 
 
 def test_the_end_wakes_a_sender(ends: tuple[AttachedStream, socket.socket]) -> None:
