@@ -246,6 +246,9 @@ def test_an_untagged_image_has_no_tags(docker: tuple[DockerEngine, StubEngine]) 
 
     assert ((), (), {}) == (image.tags, image.digests, image.labels)
     assert {"label": ["a", "b=c d"]} == json.loads(stub.queries[-1]["filters"][0])
+    # Podman 4 refuses a filter without a value.
+    engine.images({})
+    assert {} == stub.queries[-1]
 
 
 def test_a_build_failure_names_the_step_and_its_output(
