@@ -373,7 +373,7 @@ def _remove_cgroups(row: Row) -> None:
     for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
         for name in names:
             for group, _, _ in os.walk(hierarchy / name, topdown=False):
-                # Processes leave it a moment after they were killed. What another engine uses stays.
+                # Killed processes leave it a moment later. What another engine uses stays.
                 for _ in range(20 if row.kind == "docker" else 1):
                     with suppress(OSError):
                         Path(group).rmdir()
