@@ -373,9 +373,12 @@ def _remove_cgroups(row: Row) -> None:
     for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
         for name in names:
             for group, _, _ in os.walk(hierarchy / name, topdown=False):
-                # One that another engine uses stays.
-                with suppress(OSError):
-                    Path(group).rmdir()
+                # Killed processes leave it a moment later. What another engine uses stays.
+                for _ in range(20 if row.kind == "docker" else 1):
+                    with suppress(OSError):
+                        Path(group).rmdir()
+                        break
+                    time.sleep(0.1)
 
 
 def default_home() -> Path:

@@ -116,4 +116,5 @@ def _await(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
             assert time.monotonic() < deadline, "the registry does not answer"
             time.sleep(0.02)
         else:
+            assert process.poll() is None, log.read_text()
             return

@@ -18,7 +18,8 @@ import pytest
 
 from pytest_codex_workspace.cli.main import main
 
-_SECONDS = 400
+_SECONDS = 1500
+"""An engine without any layer builds the image from nothing."""
 
 
 def find_compose() -> list[str]:

@@ -18,6 +18,8 @@ from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 from pytest_codex_workspace.workspace.handle import Workspace
 
+from ..helpers.near_engine import near
+
 _CONNECT = """
 import json, socket, sys
 found = []
@@ -43,11 +45,16 @@ def attempt(ws, *targets):
     return json.loads(ws.exec(["python3", "-c", _CONNECT, text], check=True, timeout=60).stdout)
 
 
-def addresses_of_this_machine() -> list[str]:
-    found = subprocess.run(
-        ["ip", "-4", "-o", "addr"], check=True, capture_output=True, text=True
-    ).stdout
-    return [line.split()[3].split("/")[0] for line in found.splitlines() if " lo " not in line]
+def addresses_of_this_machine(engine: Engine) -> list[str]:
+    """
+    Return those that the tests see, and those that the engine sees if its network is another.
+    """
+    command = ["ip", "-4", "-o", "addr"]
+    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    with near(engine.url):
+        found += subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    lines = [line for line in found.splitlines() if " lo " not in line]
+    return list(dict.fromkeys(line.split()[3].split("/")[0] for line in lines))
 
 
 def hosts_of(engine: Engine, ws: Workspace) -> list[str]:
@@ -72,8 +79,8 @@ def test_every_direct_connection_fails_at_once(
         pass  # It can be reached from here, so the refusal below is ours.
     other = codex_workspace_factory(repo=plain_repo)
     own = other.exec("hostname -I", check=True).stdout.split()[0]
-    near = hosts_of(codex_engine, plain)
-    hosts = {*addresses_of_this_machine(), *near, own, outside, "169.254.169.254"}
+    hosts = {*addresses_of_this_machine(codex_engine), *hosts_of(codex_engine, plain)}
+    hosts |= {own, outside, "169.254.169.254"}
     targets = [
         *(("AF_INET", "SOCK_STREAM", (host, port)) for host in hosts for port in (80, 443)),
         *(("AF_INET", "SOCK_DGRAM", (host, 53)) for host in hosts),
@@ -86,12 +93,14 @@ def test_every_direct_connection_fails_at_once(
 
 
 @pytest.mark.promise("S12")
-def test_a_listener_on_the_host_hears_nothing(plain):
+def test_a_listener_on_the_host_hears_nothing(codex_engine, plain):
     """
     S12: A service of this machine that listens on every address is out of reach.
     """
     heard: list[object] = []
-    with socket.create_server(("0.0.0.0", 0)) as server:
+    with near(codex_engine.url):
+        server = socket.create_server(("0.0.0.0", 0))
+    with server:
         port = server.getsockname()[1]
         server.settimeout(0.2)
 
@@ -101,7 +110,8 @@ def test_a_listener_on_the_host_hears_nothing(plain):
 
         thread = threading.Thread(target=listen)
         thread.start()
-        targets = [("AF_INET", "SOCK_STREAM", (host, port)) for host in addresses_of_this_machine()]
+        hosts = addresses_of_this_machine(codex_engine)
+        targets = [("AF_INET", "SOCK_STREAM", (host, port)) for host in hosts]
         said = attempt(plain, *targets)
         thread.join()
 
@@ -222,11 +232,12 @@ def test_a_workspace_leaves_no_trap_for_the_next(codex_workspace_factory, plain_
 
 
 @pytest.mark.promise("S12")
-def test_the_proxy_does_not_lead_to_the_host(plain):
+def test_the_proxy_does_not_lead_to_the_host(codex_engine, plain):
     """
     S12: The proxy does not connect to the host, or to loopback, private or metadata addresses.
     """
-    hosts = [*addresses_of_this_machine(), "127.0.0.1", "10.0.0.1", "169.254.169.254"]
+    addresses = addresses_of_this_machine(codex_engine)
+    hosts = [*addresses, "127.0.0.1", "10.0.0.1", "169.254.169.254"]
     for host in hosts:
         result = plain.exec(
             ["curl", "-sS", f"https://{host}/"], env={"NO_PROXY": "", "no_proxy": ""}

@@ -220,6 +220,9 @@ def label_filter(wanted: Mapping[str, str | None]) -> dict[str, str]:
     """
     Return the query for objects with the labels *wanted*; `None` matches any value.
     """
+    if not wanted:
+        # Podman 4 refuses an empty list.
+        return {}
     return {
         "filters": json.dumps(
             {"label": [name if v is None else f"{name}={v}" for name, v in wanted.items()]}

@@ -43,6 +43,9 @@ _REMOVAL = 30.0
 """Seconds to wait for a removal that another process or the engine began."""
 
 
+_CANNOT_PAUSE = "can not pause containers"
+
+
 class Containers(Images):
     """
     The part of `DockerEngine` that is about containers.
@@ -212,7 +215,8 @@ class Containers(Images):
         Make an image of the container's file system.
 
         The container is paused meanwhile, which takes 20 ms: a process that setup
-        left running must not change a file while the file is copied.
+        left running must not change a file while the file is copied. An engine
+        that cannot pause, without root on cgroups v1, copies it as it runs.
         """
         what = f"commit the container {container}"
         params: dict[str, Any] = {"container": container, "pause": "1"}
@@ -220,9 +224,14 @@ class Containers(Images):
         if tag is not None and named:
             repository, name = parse_repository_tag(tag)
             params |= {"repo": repository, "tag": name or "latest"}
-        answer = self._api.call(
-            "POST", "/commit", what, params=params, body={"Labels": dict(labels)}, timeout=LONG
-        )
+        body = {"Labels": dict(labels)}
+        try:
+            answer = self._api.call("POST", "/commit", what, params=params, body=body, timeout=LONG)
+        except EngineError as error:
+            if _CANNOT_PAUSE not in str(error):
+                raise
+            params["pause"] = "0"
+            answer = self._api.call("POST", "/commit", what, params=params, body=body, timeout=LONG)
         made = image_made(self._api, str(answer.json()["Id"]), what)
         image = self._labelled(made, labels)
         if tag is not None and not (named and image is made):

@@ -246,6 +246,9 @@ def test_an_untagged_image_has_no_tags(docker: tuple[DockerEngine, StubEngine]) 
 
     assert ((), (), {}) == (image.tags, image.digests, image.labels)
     assert {"label": ["a", "b=c d"]} == json.loads(stub.queries[-1]["filters"][0])
+    # Podman 4 refuses a filter without a value.
+    engine.images({})
+    assert {} == stub.queries[-1]
 
 
 def test_a_build_failure_names_the_step_and_its_output(
@@ -432,6 +435,38 @@ def test_podman_names_a_commit_in_a_second_call(
     asked = [json.loads(b) for c, b in zip(stub.calls, stub.bodies, strict=True) if "create" in c]
     assert asked == ([] if kept else [{"Image": made, "Labels": LABELS}])
     assert kept or "DELETE /v1.41/containers/d" in stub.calls
+
+
+@pytest.mark.parametrize(
+    ("reason", "pauses"),
+    [
+        ("pausing: can not pause containers on rootless containers with cgroup V1", ["1", "0"]),
+        ("no space left on device", ["1"]),
+    ],
+)
+def test_a_container_that_cannot_be_paused_is_committed_as_it_runs(
+    podman: tuple[DockerEngine, StubEngine], reason: str, pauses: list[str]
+) -> None:
+    """
+    Podman refuses to pause without root on cgroups v1. Another refusal is an error.
+    """
+    engine, stub = podman
+
+    def refuse() -> dict[str, str]:
+        stub.answers["POST /commit"] = (201, {"Id": "a"})
+        return {"message": reason}
+
+    stub.answers["POST /commit"] = (500, refuse)
+    stub.answers["GET /images/a/json"] = (200, {"Id": "a", "Config": {"Labels": {"n": "1"}}})
+
+    if len(pauses) == 2:
+        assert engine.commit("c", tag=None, labels={"n": "1"}).id == "a"
+    else:
+        with pytest.raises(EngineError, match=reason):
+            engine.commit("c", tag=None, labels={"n": "1"})
+
+    commits = [q for c, q in zip(stub.calls, stub.queries, strict=True) if "/commit" in c]
+    assert [one["pause"] for one in commits] == [[pause] for pause in pauses]
 
 
 def test_a_network_in_use_is_removed_by_its_name(podman: tuple[DockerEngine, StubEngine]) -> None:
