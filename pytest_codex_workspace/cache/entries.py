@@ -84,11 +84,11 @@ class Entry:
 def entries(engine: Engine, usage: Usage | None = None) -> list[Entry]:
     """
     Return every cached layer after the layers on which it is based. Without
-    *usage*, their uses are unknown.
+    *usage*, their uses are unknown, and nothing is written on this machine.
     """
     wanted = (*KINDS, "base")
     listed = [one for one in engine.images({labels.KIND: None}) if _kind(one) in wanted]
-    known = with_layers(engine, listed)
+    known = with_layers(engine, listed, remember=usage is not None)
     kinds = {one.id: _kind(one) for one in known if _kind(one) in KINDS}
     known.sort(key=lambda one: (len(one.layers), labels.created(one.labels)))
     # A fleet has thousands: each is looked up by what it is based on, and not compared with each.

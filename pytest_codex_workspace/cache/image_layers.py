@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..engine.protocol import Engine, ImageInfo
 from ..engine.session_id import mark_of
-from ..host.dirs import cache_dir
+from ..host.dirs import cache_dir, preferred_cache_dir
 
 __all__ = ["with_layers"]
 
@@ -24,7 +24,9 @@ _LARGEST = 64 << 20
 """Bytes of a file that is read."""
 
 
-def with_layers(engine: Engine, listed: Sequence[ImageInfo]) -> list[ImageInfo]:
+def with_layers(
+    engine: Engine, listed: Sequence[ImageInfo], *, remember: bool = True
+) -> list[ImageInfo]:
     """
     Return the images of an engine's list with their layers. Images that are gone by now may be
     left out.
@@ -35,15 +37,18 @@ def with_layers(engine: Engine, listed: Sequence[ImageInfo]) -> list[ImageInfo]:
     Args:
         engine: the engine that has listed them.
         listed: images as the engine lists them.
+        remember: whether to write the answers to the file.
     """
-    path = cache_dir() / "layers" / f"{mark_of(engine)}.json"
+    folder = cache_dir() if remember else preferred_cache_dir()
+    path = folder / "layers" / f"{mark_of(engine)}.json"
     known = _read(path)
     unknown = [one.id for one in listed if one.id not in known]
     if unknown:
         with ThreadPoolExecutor(8) as pool:
             found = [one for one in pool.map(engine.image, unknown) if one is not None]
         known |= {one.id: one.layers for one in found}
-        _write(path, {one.id: known[one.id] for one in listed if one.id in known})
+        if remember:
+            _write(path, {one.id: known[one.id] for one in listed if one.id in known})
     return [replace(one, layers=known[one.id]) for one in listed if one.id in known]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...codex import KNOWN_RUNTIMES, OF_SLIM
+from ...text.option_names import spell_option
 from ..documents import (
     json_line,
     json_of,
@@ -506,6 +507,6 @@ def _differs(what: str, in_codex: str, path: str, remedy: str = "") -> Finding:
         "runtime-differs",
         what,
         in_codex,
-        remedy or "Check with --image=universal, too, or silence the finding.",
+        remedy or f"Check with {spell_option('image', 'universal')}, too, or silence the finding.",
         path=path,
     )

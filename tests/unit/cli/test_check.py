@@ -359,7 +359,7 @@ def test_what_the_runs_have_shown_is_an_event(make, monkeypatch):
     """
     outcome = conclude(seen(test_run=FAILED, requests=[REFUSED]), PRESETS)
     monkeypatch.setattr(
-        "pytest_codex_workspace.session.Session", lambda config, _: nullcontext(config)
+        "pytest_codex_workspace.session.Session", lambda config, _, report: nullcontext(config)
     )
     monkeypatch.setattr(
         "pytest_codex_workspace.conformance.check.check_repository", lambda _: outcome
