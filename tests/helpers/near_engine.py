@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_codex_workspace.engine.docker.transport import unix_path
+from pytest_codex_workspace.engine.places.place import unix_path
 
 _NEW_NETWORK = 0x40000000  # CLONE_NEWNET of setns(2)
 
