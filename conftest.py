@@ -15,6 +15,11 @@ def pytest_addoption(parser):
         help="write what tests/integration/test_toolchains.py finds into docs/toolchains.md",
     )
     parser.addoption(
+        "--no-programs",
+        action="store_true",
+        help="skip a test when it starts a program",
+    )
+    parser.addoption(
         "--write-golden",
         action="store_true",
         help="write the texts of tests/integration/test_golden.py into its folder golden",

@@ -7,7 +7,8 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,11 @@ import pytest
 from pytest_codex_workspace.errors import EngineUnavailable
 from pytest_codex_workspace.reporting.ci import VARIABLES
 
+from .helpers.no_programs import NoPrograms
+
 MakeRepo = Callable[..., Path]
+
+_NO_PROGRAMS = pytest.StashKey[NoPrograms]()
 
 # A CI service that runs these tests changes nothing of what they see; some set these themselves.
 for _variable in VARIABLES:
@@ -123,6 +128,24 @@ def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return tmp_path / "cache"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Watch for programs that tests start, if they are not wanted.
+    """
+    if config.getoption("no_programs"):
+        config.stash[_NO_PROGRAMS] = NoPrograms()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+    """
+    See `--no-programs`.
+    """
+    watcher = item.config.stash.get(_NO_PROGRAMS, None)
+    with watcher.watch() if watcher else nullcontext():
+        return (yield)
 
 
 @pytest.hookimpl(trylast=True)
