@@ -43,7 +43,11 @@ for host, port in [("192.0.2.1", 443), *((host, 80) for host in sys.argv[1:])]:
     except OSError as error:
         print("no way to", host, "unreachable" in str(error) and time.monotonic() - began < 1)
 """
-_KEY = "grep -rlsE 'BEGIN (RSA )?PRIVATE KEY' /etc/ssl /usr/local/share /opt/codex || true"
+_KEY = (
+    # A line of its own: documentation has the words, too.
+    r"grep -rlsE '^-----BEGIN ([A-Z]+ )*PRIVATE KEY-----\s*$' "
+    "/etc/ssl /usr/local/share /opt/codex || true"
+)
 
 
 @dataclass(frozen=True, slots=True)

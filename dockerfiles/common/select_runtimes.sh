@@ -1,9 +1,11 @@
 #!/bin/bash
 # Selects the language runtimes that CODEX_ENV_*_VERSION ask for, by the image's own setup_universal.sh. Codex's script
 # ends at the first version that the image lacks. That is right for a version that somebody chose. Of the languages in
-# CODEX_ENV_DEFAULTED nobody chose one: what the image lacks of these is said in a line, as slim's script does itself.
+# CODEX_ENV_DEFAULTED nobody chose one: what the image lacks of these is said in a line.
 select=/opt/codex/setup_universal.sh
 [ -e "$select" ] || exit 0
+# slim's own script knows what nobody chose.
+[ ! -e /opt/codex/runtimes.txt ] || exec "$select"
 
 said=$("$select" 2>&1)
 status=$?
@@ -18,7 +20,7 @@ for language in ${CODEX_ENV_DEFAULTED-}; do
     default[$language]=${!variable-}
     export "$variable="
 done
-if [ -e /opt/codex/runtimes.txt ] || [ ${#default[@]} = 0 ] || ! said=$("$select" 2>&1); then
+if [ ${#default[@]} = 0 ] || ! said=$("$select" 2>&1); then
     printf '%s\n' "$said" >&2
     exit "$status"
 fi

@@ -397,7 +397,7 @@ def _tell(
     shown with `--output=stream` only.
     """
     fields = {key: value for key, value in event.items() if key not in ("time", "event")}
-    if print_event(arguments, event["event"], repo=str(repo), **fields):
+    if print_event(arguments, event["event"], **{"repo": str(repo), **fields}):
         return
     if event["event"] in ("note", "cached-setup"):
         output.note(f"{repo}: {event['text']}")

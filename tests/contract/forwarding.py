@@ -12,6 +12,7 @@ import socket
 import socketserver
 import ssl
 import sys
+import tempfile
 import threading
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -159,7 +160,7 @@ _REQUEST = re.compile(rb"^(GET|HEAD|POST|PUT|DELETE) (?:/v([0-9.]+))?(/\S*) HTTP
 
 
 @contextmanager
-def speaking(socket_path: str, where: Path, oldest: str, newest: str) -> Iterator[str]:
+def speaking(socket_path: str, oldest: str, newest: str) -> Iterator[str]:
     """
     Forward an engine as one that speaks other versions of the API: it refuses what is older than
     *oldest*, in the words of Docker 29. Yield its address.
@@ -214,14 +215,17 @@ def speaking(socket_path: str, where: Path, oldest: str, newest: str) -> Iterato
             head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(data)}\r\n\r\n"
             self.request.sendall(head.encode() + data)
 
-    path = where / "speaking.sock"
-    with socketserver.ThreadingUnixStreamServer(str(path), Handler) as server:
+    # The address of a socket has 108 bytes at most.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socketserver.ThreadingUnixStreamServer(f"{folder}/sock", Handler) as server,
+    ):
         server.daemon_threads = True
         server.block_on_close = False
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"unix://{path}"
+            yield f"unix://{folder}/sock"
         finally:
             server.shutdown()
             thread.join()

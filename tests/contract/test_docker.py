@@ -466,14 +466,14 @@ def test_an_image_without_a_name_keeps_existing(buildkit: Bench) -> None:
     [("1.44", "1.52", DEFAULT_DOCKER_API_VERSION), ("1.98", "1.99", "1.98")],
 )
 def test_an_engine_that_refuses_old_versions_gets_one_that_it_accepts(
-    real: Bench, tmp_path: Path, oldest: str, newest: str, spoken: str
+    real: Bench, oldest: str, newest: str, spoken: str
 ) -> None:
     """
     Every call names the version, as Docker 29 wants it, also those that take over the connection.
     """
     if not real.engine.url.startswith("unix://"):
         pytest.skip(f"the engine is not on this machine: {real.engine.url}")
-    with speaking(unix_path(real.engine.url), tmp_path, oldest, newest) as url:
+    with speaking(unix_path(real.engine.url), oldest, newest) as url:
         engine = find_engine(url, {})
         with opened(engine) as bench:
             data = os.urandom(1_000_000)

@@ -5,15 +5,10 @@ from __future__ import annotations
 import fcntl
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_codex_workspace.engine.places import supervise_podman
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def run(where: Path, *command: str) -> subprocess.Popen[bytes]:
@@ -49,31 +44,32 @@ while True:
 """
 
 
-def test_a_service_that_ignores_the_signal_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+IMPATIENT = """
+import runpy, sys
+program = runpy.run_path(sys.argv[1])
+program["supervise"].__globals__["_PATIENCE"] = 0.05
+program["main"](sys.argv[2:])
+"""
+
+
+def test_a_service_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
     """
     It gets some seconds to end.
     """
-    monkeypatch.setattr(supervise_podman, "_PATIENCE", 0.05)
-    monkeypatch.setattr(supervise_podman.os, "_exit", lambda _: None)
     (tmp_path / "users").touch()
-    command = [sys.executable, "-S", "-c", DEAF]
-    with (
-        (tmp_path / "users").open() as users,
-        (tmp_path / "users").open() as user,
-        (tmp_path / "log").open("wb", buffering=0) as log,
-    ):
+    deaf = [sys.executable, "-S", "-c", DEAF]
+    words = [supervise_podman.__file__, str(tmp_path / "users"), str(tmp_path / "log"), *deaf]
+    with (tmp_path / "users").open() as user:
         fcntl.flock(user, fcntl.LOCK_SH)
-        running = threading.Thread(
-            target=supervise_podman.supervise, args=(users.fileno(), log, command)
-        )
-        running.start()
-        deadline = time.monotonic() + 10
-        while not (words := (tmp_path / "log").read_text()) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        fcntl.flock(user, fcntl.LOCK_UN)
-        running.join(10)
+        with subprocess.Popen([sys.executable, "-I", "-S", "-c", IMPATIENT, *words]) as program:
+            deadline = time.monotonic() + 10
+            while not (said := _text(tmp_path / "log")) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            fcntl.flock(user, fcntl.LOCK_UN)
+            assert 0 == program.wait(20)
 
-    assert not running.is_alive()
-    assert not Path(f"/proc/{int(words)}").exists()
+    assert not Path(f"/proc/{int(said)}").exists()
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
