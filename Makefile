@@ -32,7 +32,7 @@ engines: $(VENV)/.ready
 # Bytecode is kept, whatever the environment says: pytest compiles each test file again otherwise,
 # in each of its processes, which takes as long as the tests.
 unit: $(VENV)/.ready
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --hypothesis-profile=quick -m 'not needs_engine and not slow' tests/unit tests/plugin tests/contract tests/tools
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 -r fE --no-programs --hypothesis-profile=quick -m 'not needs_engine and not slow' tests/unit tests/tools
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
