@@ -45,7 +45,7 @@ for host, port in [("192.0.2.1", 443), *((host, 80) for host in sys.argv[1:])]:
 """
 _KEY = (
     # A line of its own: documentation has the words, too.
-    r"grep -rlsE '^-----BEGIN ([A-Z]+ )*PRIVATE KEY-----\s*$' "
+    r"grep -rlsE '^-----BEGIN (RSA )?PRIVATE KEY-----\s*$' "
     "/etc/ssl /usr/local/share /opt/codex || true"
 )
 
