@@ -472,6 +472,21 @@ def test_a_missing_path_is_an_error(bench: Bench) -> None:
         bench.engine.put_archive(container, "/missing", tar_of({"a": b"x" * 5_000_000}))
 
 
+def test_what_follows_the_end_of_an_archive_is_no_error(bench: Bench) -> None:
+    """
+    As the empty blocks that fill the last record of most archives, here of a large one.
+    """
+    container = bench.create()
+    archive = tar_of({"a": b"1"})
+
+    archive.seek(0, os.SEEK_END)
+    archive.write(bytes(5_000_000))
+    archive.seek(0)
+    bench.engine.put_archive(container, "/tmp", archive)
+
+    assert untar(bench.engine.get_archive(container, "/tmp/a")) == {"a": b"1"}
+
+
 def test_a_commit_keeps_files_and_labels(bench: Bench) -> None:
     """
     A container of the committed image has the files. New labels are added to the old ones.

@@ -54,7 +54,7 @@ def stub_engine(where: Path, about: Any = DOCKER) -> Iterator[StubEngine]:
             call = f"{self.command} {urllib.parse.unquote(place)}"
             stub.calls.append(f"{self.command} {urllib.parse.unquote(parts.path)}")
             stub.queries.append(urllib.parse.parse_qs(parts.query))
-            stub.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+            stub.bodies.append(self.body())
             status, body = stub.answers.get(call, (404, {"message": f"no answer to {call}"}))
             if status is None:
                 self.close_connection = True
@@ -76,6 +76,15 @@ def stub_engine(where: Path, about: Any = DOCKER) -> Iterator[StubEngine]:
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(data)
+
+        def body(self) -> bytes:
+            data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.headers.get("Transfer-Encoding") == "chunked":
+                while size := int(self.rfile.readline(), 16):
+                    data += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+            return data
 
         def chunk(self, data: bytes) -> None:
             self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))

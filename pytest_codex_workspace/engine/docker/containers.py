@@ -10,6 +10,7 @@ from docker.utils import parse_repository_tag
 
 from ...errors import EngineError
 from ...unpatched import clock
+from ..messages.archives import without_padding
 from ..protocol import Change, ContainerInfo
 from .api import LONG, label_filter
 from .failures import to_engine_error
@@ -258,7 +259,7 @@ class Containers(Images):
             f"/containers/{container}/archive",
             f"unpack files below {path} in the container {container}",
             params={"path": path},
-            data=archive,
+            data=archive if self._api.dialect.reads_padding else without_padding(archive),
             timeout=LONG,
         )
 

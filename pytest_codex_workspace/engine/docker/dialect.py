@@ -30,6 +30,8 @@ class Dialect:
             that it does not know. Otherwise, the network needs to have none.
         refuses_missing_directories: whether an archive for a directory that does not exist is
             refused, not unpacked into a new one.
+        reads_padding: whether what follows the end of an archive is read. Otherwise, it must not
+            be sent.
         removal_kills: whether a forced removal kills the container, even if another has joined its
             network. Otherwise it asks the container to end, waits ten seconds, and refuses.
         guards_networks_by_id: whether a network that containers use is kept if its removal names
@@ -43,6 +45,7 @@ class Dialect:
     looks_up_digests: bool = True
     internal_network_resolves: bool = True
     refuses_missing_directories: bool = True
+    reads_padding: bool = True
     removal_kills: bool = True
     guards_networks_by_id: bool = True
 
@@ -57,6 +60,7 @@ PODMAN = Dialect(
     looks_up_digests=False,
     internal_network_resolves=False,
     refuses_missing_directories=False,
+    reads_padding=False,
     removal_kills=False,
     guards_networks_by_id=False,
 )

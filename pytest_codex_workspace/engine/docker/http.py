@@ -76,7 +76,7 @@ class Client:
         *,
         params: Mapping[str, Any] | None = None,
         body: Any = None,
-        data: bytes | BinaryIO | None = None,
+        data: bytes | BinaryIO | Iterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: Timeout = None,
         stream: bool = False,
@@ -89,7 +89,7 @@ class Client:
             path: the path, quoted.
             params: query parameters; those that are `None` are left out.
             body: a value to send as JSON.
-            data: bytes or a file to send as they are.
+            data: bytes, a file or pieces to send as they are.
             headers: further headers.
             timeout: the time limits.
             stream: leave the body of the answer unread.
@@ -103,7 +103,7 @@ class Client:
         if query:
             target += "?" + urllib.parse.urlencode(query, doseq=True)
         sent = {"Host": self._host, **self._headers, **(headers or {})}
-        content: bytes | BinaryIO | None = data
+        content: bytes | BinaryIO | Iterator[bytes] | None = data
         if body is not None:
             content = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
@@ -326,7 +326,7 @@ def _send(
     connection: http.client.HTTPConnection,
     method: str,
     target: str,
-    content: bytes | BinaryIO | None,
+    content: bytes | BinaryIO | Iterator[bytes] | None,
     headers: Mapping[str, str],
 ) -> None:
     chunked = False
@@ -344,13 +344,14 @@ def _send(
         # The answer says why. Without one, reading it fails as well.
 
 
-def _length(file: BinaryIO) -> int | None:
+def _length(content: BinaryIO | Iterator[bytes]) -> int | None:
     """
-    Return how much of *file* is left to read, if that is known.
+    Return how many bytes are left to read, if that is known.
     """
+    file: Any = content
     try:
-        start = file.tell()
-        end = file.seek(0, io.SEEK_END)
+        start: int = file.tell()
+        end: int = file.seek(0, io.SEEK_END)
         file.seek(start)
     except (OSError, AttributeError):
         return None

@@ -18,6 +18,7 @@ from pytest_codex_workspace.engine.docker.engine import DockerEngine
 from pytest_codex_workspace.engine.protocol import ContainerSpec
 from pytest_codex_workspace.errors import EngineError, EngineUnavailable, ImageBuildError
 
+from ....helpers.fake_workspaces import tar_of
 from ....helpers.stub_engine import DOCKER, PODMAN, StubEngine, stub_engine
 
 if TYPE_CHECKING:
@@ -467,6 +468,21 @@ def test_a_container_that_cannot_be_paused_is_committed_as_it_runs(
 
     commits = [q for c, q in zip(stub.calls, stub.queries, strict=True) if "/commit" in c]
     assert [one["pause"] for one in commits] == [[pause] for pause in pauses]
+
+
+def test_podman_gets_no_padding(podman: tuple[DockerEngine, StubEngine]) -> None:
+    """
+    It fails sometimes if something follows the end of an archive.
+    """
+    engine, stub = podman
+    stub.answers["HEAD /containers/c/archive"] = (200, "")
+    stub.answers["PUT /containers/c/archive"] = (200, "")
+    archive = tar_of("/a", b"1")
+    whole = archive.getvalue()
+
+    engine.put_archive("c", "/tmp", archive)
+
+    assert stub.bodies[-1] == whole[:2048]
 
 
 def test_a_network_in_use_is_removed_by_its_name(podman: tuple[DockerEngine, StubEngine]) -> None:
