@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,20 +60,36 @@ def pids(environ: dict[str, str]) -> list[int]:
     return [int(one) for one in Path(environ["HOME"], "pids").read_text().split()]
 
 
+def becomes_true(condition: Callable[[], bool]) -> bool:
+    """
+    Return whether a condition is met within some seconds.
+    """
+    deadline = time.monotonic() + 10
+    while not (met := condition()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return met
+
+
 def gone(pid: int) -> bool:
     """
     Return whether a process ends within some seconds.
     """
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+
+    def ended() -> bool:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):
             return True
-        if state == "Z":
-            return True
-        time.sleep(0.01)
-    return False
+        return state == "Z"
+
+    return becomes_true(ended)
+
+
+def written(log: Path, words: str) -> bool:
+    """
+    Return whether a log has these words within some seconds: it is written beside the service.
+    """
+    return becomes_true(lambda: log.read_text() == words)
 
 
 def test_the_service_has_a_directory_of_its_own_and_ends_with_its_user(
@@ -87,11 +104,10 @@ def test_the_service_has_a_directory_of_its_own_and_ends_with_its_user(
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(service.url.removeprefix("unix://"))
         assert folder.stat().st_mode & 0o777 == 0o700
-        words = service.log.read_text()
+        assert written(service.log, f"podman system service --time=0 {service.url}\nlocal\n")
     finally:
         service.close()
 
-    assert f"podman system service --time=0 {service.url}\nlocal\n" == words
     (pid,) = pids(environ)
     assert gone(pid)
     service.close()
