@@ -37,6 +37,7 @@ class LiveNetwork:
         proxy: carries changes out.
         address: of the workspace.
         read_policy: reads the policies that tests name.
+        policy: returns the policy that is applied.
         use: applies a policy.
         workspace: who must still have the address; `None` for anybody.
     """
@@ -44,6 +45,7 @@ class LiveNetwork:
     proxy: ProxyClient
     address: str
     read_policy: Callable[[PolicyLike], Policy]
+    policy: Callable[[], Policy]
     use: Callable[[Policy], None]
     workspace: str | None = None
 
@@ -72,6 +74,45 @@ class NetworkLog:
         self._sync = sync
         self._live = live
         self._stubs: list[Route] = []
+        self._routes: list[Route] = []
+        self._before = -1
+        self._policy: Policy | None = None
+
+    @property
+    def since_start(self) -> NetworkLog:
+        """
+        The log since the workspace started. In a workspace that several tests share, the log itself
+        has what was requested during the test at hand.
+        """
+        return NetworkLog(lambda: self._sync(), self._live)
+
+    def begin_part(self) -> None:
+        """
+        Leave out what was requested before, from now on.
+
+        Raises:
+            ProxyError: the log is incomplete.
+            WorkspaceLost: the workspace has ended.
+        """
+        self._policy = self._running().policy()
+        self._before = max((request.id for request in self._sync()), default=-1)
+        self._stubs.clear()
+        self._routes.clear()
+
+    def end_part(self) -> None:
+        """
+        Remove the stubs and faults that were made since `begin_part`, and apply the policy of then.
+
+        Raises:
+            ProxyError: the proxy has ended.
+            WorkspaceLost: the workspace has ended.
+        """
+        live = self._running()
+        for route in list(self._routes):
+            route.remove()
+        self._stubs.clear()
+        if self._policy is not None and self._policy != live.policy():
+            live.use(self._policy)
 
     def end(self, requests: list[Request]) -> None:
         """
@@ -87,13 +128,13 @@ class NetworkLog:
         """
         Iterate over all requests, oldest first.
         """
-        return iter(self._sync())
+        return iter(self._now())
 
     def __len__(self) -> int:
         """
         Return the number of requests.
         """
-        return len(self._sync())
+        return len(self._now())
 
     def __repr__(self) -> str:
         """
@@ -110,7 +151,7 @@ class NetworkLog:
             ValueError: no request can have the value of a filter.
         """
         matcher = Matcher(**match)
-        return [request for request in self._sync() if matcher.matches(request)]
+        return [request for request in self._now() if matcher.matches(request)]
 
     @property
     def blocked(self) -> list[Request]:
@@ -284,7 +325,7 @@ class NetworkLog:
         Assert that every stub has answered a request.
         """
         __tracebackhide__ = True
-        every = self._sync()
+        every = self._now()
         answered = {number for request in every for number in request.routes}
         idle = [route for route in self._stubs if route.id not in answered]
         if idle:
@@ -302,11 +343,20 @@ class NetworkLog:
     def _route(self, matcher: Matcher, fields: dict[str, Any]) -> Route:
         live = self._running()
         number = live.proxy.add_route(live.address, fields, live.workspace)
-        return Route(number, matcher, lambda: self._sync(), self._remove_route)
+        route = Route(number, matcher, self._now, self._remove_route)
+        self._routes.append(route)
+        return route
+
+    def _now(self) -> list[Request]:
+        """
+        Return the requests of the part at hand so far.
+        """
+        return [request for request in self._sync() if request.id > self._before]
 
     def _remove_route(self, number: int) -> None:
         live = self._running()
         live.proxy.remove_route(live.address, number, live.workspace)
+        self._routes = [route for route in self._routes if route.id != number]
 
     def _running(self) -> LiveNetwork:
         if self._live is None:
@@ -328,7 +378,7 @@ class NetworkLog:
         """
         __tracebackhide__ = True
         matcher = Matcher(**match)
-        every = self._sync()
+        every = self._now()
         found = [request for request in every if matcher.matches(request)]
         if len(found) == count if count is not None else found:
             return
@@ -345,7 +395,7 @@ class NetworkLog:
         """
         __tracebackhide__ = True
         matcher = Matcher(**match)
-        every = self._sync()
+        every = self._now()
         if found := [request for request in every if matcher.matches(request)]:
             raise AssertionError(f"expected no request with {matcher}, but {_found(found, every)}")
 
@@ -366,7 +416,7 @@ class NetworkLog:
         Assert that no request was blocked.
         """
         __tracebackhide__ = True
-        every = self._sync()
+        every = self._now()
         if found := [request for request in every if request.verdict == "blocked"]:
             lines = [_explained(each) for each in found[:_SHOWN]]
             count = f"{len(found)} of {counted(len(every), 'request')}"
@@ -384,7 +434,7 @@ class NetworkLog:
             hosts: host names, or `*.example.org` for all subdomains.
         """
         __tracebackhide__ = True
-        every = self._sync()
+        every = self._now()
         others = [
             request
             for request in every

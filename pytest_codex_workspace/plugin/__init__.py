@@ -19,9 +19,8 @@ from ..options.script_text import STANDARD_INPUT
 from .as_started import as_started, remember_environment
 from .attempt import attempt_of, begin_attempt, end_attempts
 from .ci import begin_ci, ci_of
-from .failures import add_outcome, add_scope_hint, add_workspaces, hide_secrets
-from .frames import cut_frames
-from .items import may_be_skipped, uses_workspace, workspace_request
+from .failures import add_outcome, add_scope_hint, add_workspaces, cut_frames, hide_secrets
+from .items import SHARED_FIXTURES, may_be_skipped, uses_workspace, workspace_request
 from .run import (
     add_crash,
     begin_run_report,
@@ -35,6 +34,14 @@ from .run import (
     write_run_report,
 )
 from .settings import CONFIG, UNUSABLE, read_settings, register_options, require_repository
+from .shared import (
+    begin_parts,
+    check_scope,
+    note_current,
+    note_shared,
+    renew_lost,
+    share_workspace,
+)
 from .starter import Starter
 from .summary import begin_tally, header_lines, notes_of, tally_of, write_summary
 from .workers import ENGINE_KEY, STANDARD_INPUT_KEY, STARTED_KEY, is_worker
@@ -105,6 +112,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, An
         if isinstance(item, pytest.Item) and uses_workspace(item):
             try:
                 read_markers(item.iter_markers())
+                check_scope(item)
             except ConfigError as error:
                 message = f"{item.nodeid}: {error}"
                 raise collector.CollectError(message) from None
@@ -154,8 +162,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     engine, on another one.
     """
     begin_attempt(item)
+    note_current(item)
     if uses_workspace(item):
         leave_lost_engine(item)
+        renew_lost(item.config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -163,10 +173,16 @@ def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> None:
     """
-    Remember which fixtures depend on the engine.
+    Remember which fixtures depend on the engine, or have a workspace that tests share. What a
+    test's own fixtures do in such a workspace belongs to the test.
     """
-    if fixturedef.argname in _OF_ENGINE and fixturedef.func.__module__ == __name__:
+    ours = fixturedef.func.__module__ == __name__
+    if ours and fixturedef.argname in _OF_ENGINE:
         remember_fixture(request.config, fixturedef, request)
+    elif ours and fixturedef.argname in SHARED_FIXTURES:
+        note_shared(fixturedef, request)
+    elif fixturedef.scope == "function":
+        begin_parts(request.node)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -175,6 +191,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     Mark the time in which a report is that of a subtest.
     """
     __tracebackhide__ = True
+    begin_parts(item)
     attempt = attempt_of(item)
     attempt.in_call = True
     try:
@@ -375,7 +392,7 @@ def codex_workspace_factory(
     removed after the test.
     """
     _refuse_parameter(request)
-    with closing(Starter(request, codex_env, codex_network_policy)) as starter:
+    with closing(Starter(request, request.node, codex_env, codex_network_policy)) as starter:
 
         def make(**keywords: Unpack[Keywords]) -> Workspace:
             __tracebackhide__ = True
@@ -395,8 +412,40 @@ def codex_workspace(
     """
     __tracebackhide__ = True
     wanted = workspace_request(request.node)
-    with closing(Starter(request, codex_env, codex_network_policy)) as starter:
+    with closing(Starter(request, request.node, codex_env, codex_network_policy)) as starter:
         yield starter.start(wanted)
+
+
+def _shared_workspace(request: pytest.FixtureRequest) -> Iterator[Workspace]:
+    __tracebackhide__ = True
+    _refuse_parameter(request)
+    yield from share_workspace(request)
+
+
+@pytest.fixture(scope="class")
+def codex_workspace_class(request: pytest.FixtureRequest) -> Iterator[Workspace]:
+    """
+    Return a workspace that the tests of a class share. Markers of the class say which; the network
+    log is that of each test, and stubs, faults and policies end with the test that made them.
+    """
+    yield from _shared_workspace(request)
+
+
+@pytest.fixture(scope="module")
+def codex_workspace_module(request: pytest.FixtureRequest) -> Iterator[Workspace]:
+    """
+    Return a workspace that the tests of a module share, as `codex_workspace_class` does.
+    """
+    yield from _shared_workspace(request)
+
+
+@pytest.fixture(scope="session")
+def codex_workspace_session(request: pytest.FixtureRequest) -> Iterator[Workspace]:
+    """
+    Return a workspace that all tests of the run share, as `codex_workspace_class` does. Under
+    pytest-xdist, each worker has one.
+    """
+    yield from _shared_workspace(request)
 
 
 def _refuse_parameter(request: pytest.FixtureRequest) -> None:

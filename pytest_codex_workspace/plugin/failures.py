@@ -1,17 +1,19 @@
-"""What is added to the report of a test: the state of its workspaces, and hints."""
+"""What the report of a test shows: the state of its workspaces, hints, and none of our frames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ExecError, ExecTimeout
+from ..errors import CodexWorkspaceError, ExecError, ExecTimeout
 from ..unpatched import clock
 from .attempt import attempt_of
 from .items import uses_workspace
 from .run import COLLECTOR, SESSION
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     import pytest
 
     from ..network.rules.request import Request
@@ -22,17 +24,22 @@ __all__ = [
     "add_outcome",
     "add_scope_hint",
     "add_workspaces",
+    "cut_frames",
     "hide_secrets",
     "network_properties",
 ]
+
+_OURS = f"{__name__.partition('.')[0]}."
+"""What the names of our modules begin with."""
 
 _TITLE = "codex workspace"
 _PROBLEMS = 5
 
 _SCOPE_HINT = (
-    "A workspace belongs to one test. Give the fixture that asks for it the scope 'function', and "
-    "do what takes long in codex-workspace-scripts/setup-script.sh: its result is cached, and each "
-    "test starts from there."
+    "A workspace of codex_workspace belongs to one test. A fixture with a wider scope takes "
+    "codex_workspace_class, codex_workspace_module or codex_workspace_session, whose tests share "
+    "the workspace; codex_env and codex_network_policy of a conftest.py then need that scope, too. "
+    "What takes long in a setup script is cached, so each test can start from there."
 )
 
 
@@ -84,7 +91,7 @@ def add_account(item: pytest.Item, workspace: Workspace, reproduce: str) -> None
 
     attempt = attempt_of(item)
     if not attempt.failed:
-        text = failure_section(workspace, reproduce)
+        text = failure_section(workspace, reproduce, attempt.reported.get(workspace.container))
         attempt.accounts.append(text)
         item.add_report_section("teardown", "stdout", text)
 
@@ -159,3 +166,26 @@ def add_outcome(item: pytest.Item, report: pytest.TestReport) -> None:
     outcome = "failed" if report.failed else "skipped" if attempt.skipped else "passed"
     duration = clock.wall_time() - attempt.began
     collector.test(item.nodeid, outcome, attempt.began, duration, message)
+
+
+def cut_frames(error: BaseException) -> None:
+    """
+    Remove our frames from the end of a traceback that a user's frame leads to, if the error is for
+    the user: one of ours, or an interruption from outside.
+    """
+    if isinstance(error, Exception) and not isinstance(error, CodexWorkspaceError):
+        return
+    caller, entry = None, error.__traceback__
+    while entry is not None:
+        if _module_of(entry).startswith(_OURS) and caller is not None:
+            if _module_of(caller) == "_pytest.fixtures":
+                entry.tb_next = None  # Our fixture.
+                return
+            if not _module_of(caller).startswith((_OURS, "_pytest.", "pluggy.")):
+                caller.tb_next = None
+                return
+        caller, entry = entry, entry.tb_next
+
+
+def _module_of(entry: TracebackType) -> str:
+    return str(entry.tb_frame.f_globals.get("__name__", ""))

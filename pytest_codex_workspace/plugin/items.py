@@ -12,15 +12,26 @@ if TYPE_CHECKING:
     import pytest
 
 __all__ = [
+    "OF_ONE_TEST",
+    "SHARED_FIXTURES",
     "fixtures_of",
     "is_overridden",
     "may_be_skipped",
     "parameters_of",
     "uses_workspace",
+    "wants_workspace",
     "workspace_request",
 ]
 
-_FIXTURES = frozenset({"codex_workspace", "codex_workspace_factory"})
+SHARED_FIXTURES: Mapping[str, str] = {
+    "codex_workspace_class": "class",
+    "codex_workspace_module": "module",
+    "codex_workspace_session": "session",
+}
+"""The fixtures whose workspace several tests share, and the scope of each."""
+
+OF_ONE_TEST = frozenset({"codex_workspace", "codex_workspace_factory"})
+"""The fixtures whose workspaces end with the test."""
 
 
 def fixtures_of(item: pytest.Item) -> Collection[str]:
@@ -43,7 +54,16 @@ def uses_workspace(item: pytest.Item) -> bool:
     """
     Return whether *item* uses a fixture that starts workspaces.
     """
-    return not _FIXTURES.isdisjoint(fixtures_of(item))
+    used = fixtures_of(item)
+    return not OF_ONE_TEST.isdisjoint(used) or not SHARED_FIXTURES.keys().isdisjoint(used)
+
+
+def wants_workspace(item: pytest.Item) -> bool:
+    """
+    Return whether a workspace that the markers of *item* describe is started for it.
+    """
+    used = fixtures_of(item)
+    return "codex_workspace" in used or not SHARED_FIXTURES.keys().isdisjoint(used)
 
 
 def is_overridden(item: pytest.Item, fixture: str) -> bool:

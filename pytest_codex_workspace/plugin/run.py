@@ -15,7 +15,7 @@ import pytest
 from ..options.markers import WorkspaceRequest
 from ..unpatched import clock
 from .as_started import as_started
-from .items import fixtures_of, is_overridden, parameters_of, workspace_request
+from .items import is_overridden, parameters_of, wants_workspace, workspace_request
 from .settings import CONFIG
 from .terminal import line_writer
 from .workers import is_worker, worker_input
@@ -180,7 +180,7 @@ def prepare_for(item: pytest.Item) -> None:
         CodexWorkspaceError: a part could not be made.
     """
     config = item.config.stash[CONFIG]
-    is_direct = "codex_workspace" in fixtures_of(item)
+    is_direct = wants_workspace(item)
     wanted = workspace_request(item) if is_direct else WorkspaceRequest()
     repo = config.repo if wanted.repo is None else item.path.parent / wanted.repo
     if repo is None and is_direct:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import CodexWorkspaceError, SetupError
@@ -19,6 +20,8 @@ from .settings import CONFIG, UNUSABLE
 from .summary import tally_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pytest
 
     from ..network.policy_reader import PolicyLike
@@ -30,24 +33,62 @@ if TYPE_CHECKING:
 __all__ = ["Starter"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """
+    Attributes:
+        session: has started the workspace.
+        workspace: the workspace.
+        reproduce: how to start the same one by hand.
+        labels: what it is made of, as properties of tests.
+    """
+
+    session: Session
+    workspace: Workspace
+    reproduce: str
+    labels: list[tuple[str, str]]
+
+
 class Starter:
     """
     Starts workspaces, and stops all of them when it is closed.
 
     Args:
         request: the request of the fixture.
+        item: the test that needs the fixture, of several the first.
         env: variables for every workspace.
         policy: network policy of every workspace.
+        shared: whether further tests may use the workspaces. Each joins before, and leaves.
     """
 
     def __init__(
-        self, request: pytest.FixtureRequest, env: dict[str, str], policy: PolicyLike
+        self,
+        request: pytest.FixtureRequest,
+        item: pytest.Item,
+        env: Mapping[str, str],
+        policy: PolicyLike,
+        *,
+        shared: bool = False,
     ) -> None:
         self._request = request
+        self._item = item
         self._policy = policy
         self._env = check_environment(env, "the fixture codex_env")
         self._config = request.config.stash[CONFIG]
+        self._beside = (
+            request.config.rootpath if request.scope == "session" else request.path.parent
+        )
+        self._shared = shared
+        self._failed = False
         self._stops = ExitStack()
+        self._started: list[_Started] = []
+
+    @property
+    def workspaces(self) -> list[Workspace]:
+        """
+        The workspaces, oldest first.
+        """
+        return [one.workspace for one in self._started]
 
     def start(self, wanted: WorkspaceRequest) -> Workspace:
         """
@@ -57,7 +98,7 @@ class Starter:
             CodexWorkspaceError: one of its parts could not be made.
         """
         __tracebackhide__ = True
-        request = self._request
+        request, item = self._request, self._item
         if UNUSABLE in request.config.stash:
             raise request.config.stash[UNUSABLE]
         try:
@@ -70,16 +111,23 @@ class Starter:
             with as_started(request.config):
                 policy = self._policy_of(session, wanted)
                 spec = session.spec(snapshot, env, policy=policy, cassette=wanted.cassette)
-                workspace = session.workspace(spec, wanted.state, label=request.node.nodeid)
+                workspace = session.workspace(spec, wanted.state, label=self._label)
         except CodexWorkspaceError as error:
-            note_failure(request.config, error, wanted, request.path.parent)
+            note_failure(request.config, error, wanted, self._beside)
             if isinstance(error, SetupError):
-                self._labels(snapshot, "none", None)
-                request.node.user_properties += network_properties(error.requests)
+                item.user_properties += self._labels(snapshot, "none", None)
+                item.user_properties += network_properties(error.requests)
             # The text is sufficient, and our frames would hide it.
             raise error.with_traceback(None) from None
-        self._stops.callback(self._stop, session, workspace)
-        self._note(workspace, snapshot, "clean" if wanted.state == "clean" else "ready")
+        reproduce = self._reproduce(snapshot, "clean" if wanted.state == "clean" else "ready")
+        labels = self._labels(snapshot, workspace.setup.cache, workspace.setup.key)
+        started = _Started(session, workspace, reproduce, labels)
+        self._started.append(started)
+        self._stops.callback(self._stop, started)
+        tally = tally_of(request.config)
+        tally.count(workspace.setup.cache)
+        tally.note_setup(snapshot.name, workspace.setup)
+        self._join(item, started)
         return workspace
 
     def close(self) -> None:
@@ -88,29 +136,57 @@ class Starter:
         """
         self._stops.close()
 
-    def _note(self, workspace: Workspace, snapshot: RepositorySnapshot, state: str) -> None:
+    def join(self, item: pytest.Item) -> None:
         """
-        Note *workspace* where the reports of its test and the summary of the run find it.
+        Let the reports of another test show the workspaces.
         """
-        node, image = self._request.node, self._config.image
-        reproduce = " ".join(
+        shown = [workspace for workspace, _ in attempt_of(item).workspaces]
+        for started in self._started:
+            if started.workspace not in shown:
+                self._join(item, started)
+
+    def leave(self, item: pytest.Item) -> None:
+        """
+        Add what happened in the workspaces to the properties and the output of a test that ends.
+        """
+        self._failed |= attempt_of(item).failed
+        for started in self._started:
+            self._leave(item, started)
+
+    def _leave(self, item: pytest.Item, started: _Started) -> None:
+        workspace = started.workspace
+        item.user_properties += network_properties(workspace.network.requests())
+        if any(each is workspace for each, _ in attempt_of(item).workspaces):
+            add_account(item, workspace, started.reproduce)
+        if workspace.commands.lost:
+            item.user_properties.append(("codex_lost", printable(workspace.commands.lost)))
+
+    def _join(self, item: pytest.Item, started: _Started) -> None:
+        attempt_of(item).workspaces.append((started.workspace, started.reproduce))
+        item.user_properties += started.labels
+
+    @property
+    def _label(self) -> str:
+        # The node of the whole run has no name.
+        return self._request.node.nodeid or "the whole run"
+
+    def _reproduce(self, snapshot: RepositorySnapshot, state: str) -> str:
+        return " ".join(
             [
                 f"codex-workspace shell {shlex.quote(str(snapshot.path))}",
-                f"--rev={snapshot.head[:12]} --image={shlex.quote(image)} --from={state}",
+                f"--rev={snapshot.head[:12]} --image={shlex.quote(self._config.image)}",
+                f"--from={state}",
                 *same_rules(self._config),
             ]
         )
-        attempt_of(node).workspaces.append((workspace, reproduce))
-        tally = tally_of(self._request.config)
-        tally.count(workspace.setup.cache)
-        tally.note_setup(snapshot.name, workspace.setup)
-        self._labels(snapshot, workspace.setup.cache, workspace.setup.key)
 
-    def _labels(self, snapshot: RepositorySnapshot, cache: str, key: str | None) -> None:
+    def _labels(
+        self, snapshot: RepositorySnapshot, cache: str, key: str | None
+    ) -> list[tuple[str, str]]:
         """
-        Add what a workspace is made of to the properties of its test.
+        Return what a workspace is made of, as properties of a test.
         """
-        self._request.node.user_properties += [
+        return [
             ("codex_repo", snapshot.name),
             ("codex_commit", snapshot.head),
             ("codex_image", self._config.image),
@@ -119,12 +195,11 @@ class Starter:
         ]
 
     def _policy_of(self, session: Session, wanted: WorkspaceRequest) -> Policy:
-        beside = self._request.path.parent
         policy = None
         for changes in wanted.network:
             fields = {key: value for key, value in changes.items() if key != "policy"}
             if "policy" in changes:
-                policy = session.policies.read(changes["policy"], beside)
+                policy = session.policies.read(changes["policy"], self._beside)
             elif policy is None:
                 policy = session.read_policy(self._policy)
             policy = session.policies.combine(policy, fields, "codex_network")
@@ -135,24 +210,21 @@ class Starter:
         repo = wanted.repo or request.getfixturevalue("codex_repo").path
         session: Session = request.getfixturevalue("_codex_session")
         with as_started(request.config):
-            return session.repository(request.path.parent / repo, wanted.rev or "HEAD")
+            return session.repository(self._beside / repo, wanted.rev or "HEAD")
 
-    def _stop(self, session: Session, workspace: Workspace) -> None:
-        node = self._request.node
-        attempt = attempt_of(node)
-        keep = self._config.keep == "always" or (attempt.failed and self._config.keep == "failed")
+    def _stop(self, started: _Started) -> None:
+        attempt = attempt_of(self._item)
+        failed = self._failed if self._shared else attempt.failed
+        keep = self._config.keep == "always" or (failed and self._config.keep == "failed")
         with as_started(self._request.config):
-            kept = session.stop(workspace, keep=keep)
-        node.user_properties += network_properties(workspace.network.requests())
-        for each, reproduce in attempt.workspaces:
-            if each is workspace:
-                add_account(node, workspace, reproduce)
-        if workspace.commands.lost:
-            node.user_properties.append(("codex_lost", printable(workspace.commands.lost)))
+            kept = started.session.stop(started.workspace, keep=keep)
+        if not self._shared:
+            self._leave(self._item, started)
         if kept:
-            program = session.engine.version()["name"]
-            which = f" (attempt {attempt.number})" if attempt.number > 1 else ""
+            program = started.session.engine.version()["name"]
+            again = attempt.number > 1 and not self._shared
+            which = f" (attempt {attempt.number})" if again else ""
             tally_of(self._request.config).kept.append(
-                f"codex workspaces: {node.nodeid}{which} is kept; inspect it with: "
+                f"codex workspaces: {self._label}{which} is kept; inspect it with: "
                 f"{program} run --rm -it --network none --entrypoint bash {kept} --login"
             )

@@ -382,7 +382,7 @@ class WorkspaceStarter:
             head=layer.head or spec.snapshot.head,
             env=workspace_environment(spec.variables),
             setup=setup,
-            network=self._launcher.network_log(running, self._read_policy, phases.use, before),
+            network=self._launcher.network_log(running, self._read_policy, phases, before),
             # The values may be read later, when a phase needs them.
             commands=CommandLog(lambda data: spec.secrets.redaction.data(data)),
             phases=phases,

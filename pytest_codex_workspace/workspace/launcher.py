@@ -359,7 +359,7 @@ class Launcher:
         self,
         running: Running,
         read_policy: Callable[[PolicyLike], Policy],
-        use: Callable[[Policy], None],
+        phases: PhaseSwitch,
         before: Sequence[Request] = (),
     ) -> NetworkLog:
         """
@@ -368,11 +368,16 @@ class Launcher:
         Args:
             running: the container.
             read_policy: reads the policies that tests name.
-            use: applies a policy.
+            phases: applies policies, and knows the one that is applied.
             before: requests of other containers that belong to its log, too.
         """
         live = LiveNetwork(
-            running.holder.proxy, running.holder.address, read_policy, use, running.container
+            running.holder.proxy,
+            running.holder.address,
+            read_policy,
+            policy=lambda: phases.now.policy,
+            use=phases.use,
+            workspace=running.container,
         )
         return NetworkLog(lambda: [*before, *self.requests(running)], live)
 

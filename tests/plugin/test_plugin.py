@@ -217,7 +217,9 @@ def test_a_wider_fixture_is_told_how_long_a_workspace_lives(example):
     result = example.runpytest()
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*ScopeMismatch*", "*A workspace belongs to one test.*"])
+    result.stdout.fnmatch_lines(
+        ["*ScopeMismatch*", "*takes codex_workspace_class, codex_workspace_module or*"]
+    )
 
 
 @pytest.mark.parametrize(
