@@ -27,7 +27,7 @@ from .table import table
 if TYPE_CHECKING:
     from ..checks.finding import Finding
     from ..checks.sarif import CheckedTarget
-    from ..fleet.places import EngineSlots
+    from ..fleet.engine_slots import EngineSlots
     from ..fleet.pool import Checked
     from ..fleet.worker import Worker
     from ..options.config import Config
@@ -233,12 +233,12 @@ class _Run:
         arguments = self._arguments
         if arguments.reads_only or len(self._repos) < 2:
             return []
-        from ..fleet.places import find_places
+        from ..fleet.engine_slots import find_slots
 
         config = _of_user(arguments)
         output = output_of(arguments, config.output)
         engines = config.engines or (config.engine,)
-        found, silent = find_places(engines, cpus=config.cpus, jobs=arguments.jobs)
+        found, silent = find_slots(engines, cpus=config.cpus, jobs=arguments.jobs)
         for one in silent if found else ():
             output.note(f"warning: an engine does not answer, and takes no repository: {one}")
         if not config.engines and (not found or found[0].slots < 2):

@@ -15,7 +15,7 @@ from pytest_codex_workspace.cli import check
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.conformance.check import conclude
-from pytest_codex_workspace.fleet.places import EngineSlots
+from pytest_codex_workspace.fleet.engine_slots import EngineSlots
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.sources import FILE
 from pytest_codex_workspace.reporting.events import EventOutput
@@ -497,7 +497,7 @@ def two_engines(monkeypatch, tmp_path):
         asked.append((tuple(engines), cpus, jobs))
         return places, ["unix:///three: nothing answers"]
 
-    monkeypatch.setattr("pytest_codex_workspace.fleet.places.find_places", find)
+    monkeypatch.setattr("pytest_codex_workspace.fleet.engine_slots.find_slots", find)
     return [f"--engine={one.engine}" for one in places] + ["--engine=unix:///three"], asked
 
 
