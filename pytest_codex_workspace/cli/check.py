@@ -110,15 +110,7 @@ def parts(
 def _read(config: Config, _: Output) -> Iterable[Finding]:
     from ..checks.rules.read import read_repository
 
-    return read_repository(
-        config.repo or Path(),
-        config.rev,
-        os.environ,
-        variables=config.variables,
-        test_command=config.test_command,
-        given=config.scripts.by_role,
-        image=config.image,
-    )
+    return read_repository(config.repo or Path(), config.rev, os.environ, config.for_checks)
 
 
 def _run(

@@ -144,15 +144,7 @@ def check_everything(session: Session, environ: Mapping[str, str] = os.environ) 
         CodexWorkspaceError: the commit could not be read, or a workspace not be started.
     """
     config = session.config
-    read = read_repository(
-        config.repo or Path(),
-        config.rev,
-        environ,
-        variables=config.variables,
-        test_command=config.test_command,
-        given=config.scripts.by_role,
-        image=config.image,
-    )
+    read = read_repository(config.repo or Path(), config.rev, environ, config.for_checks)
     ran = check_repository(session, environ=environ)
     found = sorted(silenced([*read, *ran.findings], config.silence), key=sort_key)
     return replace(ran, findings=tuple(found))
