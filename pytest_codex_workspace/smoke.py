@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from .session import Session
 from .text.phrases import counted
 from .workspace.handle import Workspace
 
-__all__ = ["Outcome", "run_smoke"]
+__all__ = ["Outcome", "find_keys", "run_smoke"]
 
 _NAME = "smoke"
 _LABEL = "codex-workspace smoke"
@@ -43,11 +44,7 @@ for host, port in [("192.0.2.1", 443), *((host, 80) for host in sys.argv[1:])]:
     except OSError as error:
         print("no way to", host, "unreachable" in str(error) and time.monotonic() - began < 1)
 """
-_KEY = (
-    # A line of its own: documentation has the words, too.
-    r"grep -rlsE '^-----BEGIN (RSA )?PRIVATE KEY-----\s*$' "
-    "/etc/ssl /usr/local/share /opt/codex || true"
-)
+_MAY_HAVE_KEYS = ("/etc/ssl", "/usr/local/share", "/opt/codex")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +115,7 @@ def run_smoke(session: Session, directory: Path, shown: list[str]) -> Iterator[O
             yield Outcome(promise, text, ok=True, seen=check())
         except _Failed as error:
             yield Outcome(promise, text, ok=False, seen=str(error))
-        except CodexWorkspaceError as error:
+        except (AssertionError, CodexWorkspaceError) as error:
             yield Outcome(promise, text, ok=False, seen=str(error).splitlines()[0])
     session.stop(clean)
     session.stop(cached)
@@ -318,9 +315,21 @@ def _trust(ws: Workspace) -> str:
         not bundle.exists() or own in bundle.read_text(),
         "the certificate is not in the system's trust store",
     )
-    keys = ws.exec(_KEY, timeout=120).stdout.split()
+    keys = ws.exec(find_keys(*_MAY_HAVE_KEYS), timeout=120).stdout.split()
     _require(not keys, f"a private key in {keys[:3]}")
     return CERTIFICATE
+
+
+def find_keys(*directories: str) -> str:
+    """
+    Return a command that lists the files with a private key of the proxy's kind.
+
+    Args:
+        directories: the directories to search.
+    """
+    # A line of its own: documentation has the words, too.
+    pattern = r"^-----BEGIN (RSA )?PRIVATE KEY-----\s*$"
+    return f"grep -rlsE {shlex.quote(pattern)} {shlex.join(directories)} || true"
 
 
 def _runtime(context: _Context) -> str:

@@ -7,8 +7,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,6 @@ from pytest_codex_workspace.reporting.ci import VARIABLES
 from .helpers.no_programs import NoPrograms
 
 MakeRepo = Callable[..., Path]
-
-_NO_PROGRAMS = pytest.StashKey[NoPrograms]()
 
 # A CI service that runs these tests changes nothing of what they see; some set these themselves.
 for _variable in VARIABLES:
@@ -132,20 +129,10 @@ def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 def pytest_configure(config: pytest.Config) -> None:
     """
-    Watch for programs that tests start, if they are not wanted.
-    """
-    if config.getoption("no_programs"):
-        config.stash[_NO_PROGRAMS] = NoPrograms()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
-    """
     See `--no-programs`.
     """
-    watcher = item.config.stash.get(_NO_PROGRAMS, None)
-    with watcher.watch() if watcher else nullcontext():
-        return (yield)
+    if config.getoption("no_programs"):
+        config.pluginmanager.register(NoPrograms())
 
 
 @pytest.hookimpl(trylast=True)

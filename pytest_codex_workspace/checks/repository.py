@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..codex import RUNTIMES
@@ -11,7 +12,28 @@ from .default_registries import DefaultHosts
 from .scripts import Found, Role, Script, collect_scripts
 from .tree import CommittedTree
 
-__all__ = ["CheckedRepository"]
+__all__ = ["CheckedRepository", "Choices"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """
+    What the user has chosen for the workspaces of a repository.
+
+    Attributes:
+        variables: the variables of workspaces that the profile and the user have set.
+        test_command: the configured command of the tests.
+        given: name and text of scripts that run in place of those of the repository.
+        image: the image of workspaces; empty if it is not known.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    test_command: str = ""
+    given: Mapping[Role, tuple[str, str]] = field(default_factory=dict)
+    image: str = ""
+
+
+_NOTHING_CHOSEN = Choices()
 
 
 class CheckedRepository:
@@ -20,20 +42,14 @@ class CheckedRepository:
 
     Attributes:
         tree: the files of the commit.
-        variables: the variables of workspaces that the profile and the user have set.
-        given: name and text of scripts that run in place of those of the repository.
-        image: the image of workspaces as the user has chosen it; empty if it is not known.
+        choices: what the user has chosen for its workspaces.
         default_hosts: tells from which hosts pip and npm get packages where nothing is configured.
     """
 
     def __init__(
         self,
         tree: CommittedTree,
-        *,
-        variables: Mapping[str, str] | None = None,
-        test_command: str = "",
-        given: Mapping[Role, tuple[str, str]] | None = None,
-        image: str = "",
+        choices: Choices = _NOTHING_CHOSEN,
         default_hosts: DefaultHosts = lambda _: None,
     ) -> None:
         """
@@ -41,26 +57,20 @@ class CheckedRepository:
 
         Args:
             tree: the files of the commit.
-            variables: the variables of workspaces that the profile and the user have set.
-            test_command: the configured command of the tests.
-            given: name and text of scripts that run in place of those of the repository.
-            image: the image of workspaces as the user has chosen it.
+            choices: what the user has chosen for its workspaces.
             default_hosts: tells from which hosts pip and npm get packages where nothing is
                 configured.
         """
-        self.image = image
-        self.default_hosts = default_hosts
         self.tree = tree
-        self.variables = dict(variables or {})
-        self.given = dict(given or {})
-        self._test_command = test_command
+        self.choices = choices
+        self.default_hosts = default_hosts
 
     @cached_property
     def scripts(self) -> list[Script]:
         """
         The scripts of the repository, and the commands of its tests.
         """
-        return collect_scripts(self.tree, self._test_command, self.given)
+        return collect_scripts(self.tree, self.choices.test_command, self.choices.given)
 
     def scripts_of(self, *roles: Role) -> list[Script]:
         """
@@ -101,7 +111,7 @@ class CheckedRepository:
         """
         if not names:
             return False
-        if any(one.startswith(name) for one in self.variables for name in names):
+        if any(one.startswith(name) for one in self.choices.variables for name in names):
             return True
         wanted = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\w*=")
         return any(wanted.search(one.text) for one in self.preparing)
@@ -110,4 +120,4 @@ class CheckedRepository:
         """
         Return the version of a runtime of `codex.RUNTIMES` that a workspace uses.
         """
-        return self.variables.get(f"CODEX_ENV_{runtime}_VERSION", RUNTIMES[runtime])
+        return self.choices.variables.get(f"CODEX_ENV_{runtime}_VERSION", RUNTIMES[runtime])

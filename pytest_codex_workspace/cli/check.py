@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from .table import table
 if TYPE_CHECKING:
     from ..checks.finding import Finding
     from ..checks.sarif import CheckedTarget
-    from ..fleet.places import EngineSlots
+    from ..fleet.engine_slots import EngineSlots
     from ..fleet.pool import Checked
     from ..fleet.worker import Worker
     from ..options.config import Config
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..reports.collector import Collector
     from .options import Commands
 
-__all__ = ["SUMMARY", "Part", "finding_text", "parts", "register"]
+__all__ = ["SUMMARY", "Part", "parts", "register"]
 
 SUMMARY = "find what will not work in Codex"
 
@@ -77,7 +77,6 @@ Examples:
 
 _MOST_JOBS = 256
 
-_COLOURS = {"note": "36", "warning": "33", "error": "31;1", "silenced": "2"}
 _LARGEST_LIST = 1 << 20
 
 Part = Callable[["Config", "Output"], Iterable["Finding"]]
@@ -91,47 +90,44 @@ _STEPS = 8
 """How many things in a check, each with the time limit of setup, run one after the other."""
 
 
-def parts(*, reads_only: bool, report: Collector | None = None) -> list[Part]:
+def parts(
+    *,
+    reads_only: bool,
+    report: Collector | None = None,
+    tell: Callable[[Mapping[str, Any]], object] = lambda _: None,
+) -> list[Part]:
     """
     Return the parts of the check in their order.
 
     Args:
         reads_only: leave out those that run the repository in a workspace.
         report: takes what becomes of each workspace.
+        tell: called with what the runs have shown besides findings, the fields of the event `runs`.
     """
-    return [_read] if reads_only else [_read, partial(_run, report=report)]
+    return [_read] if reads_only else [_read, partial(_run, report=report, tell=tell)]
 
 
 def _read(config: Config, _: Output) -> Iterable[Finding]:
     from ..checks.rules.read import read_repository
 
-    return read_repository(
-        config.repo or Path(),
-        config.rev,
-        os.environ,
-        variables=config.variables,
-        test_command=config.test_command,
-        given=config.scripts.by_role,
-        image=config.image,
-    )
+    return read_repository(config.repo or Path(), config.rev, os.environ, config.for_checks)
 
 
-def _run(config: Config, output: Output, report: Collector | None = None) -> Iterable[Finding]:
+def _run(
+    config: Config,
+    output: Output,
+    *,
+    report: Collector | None,
+    tell: Callable[[Mapping[str, Any]], object],
+) -> Iterable[Finding]:
     from ..conformance.check import check_repository
-    from ..projection.repository import find_commit
-    from ..reporting.events import EventOutput
     from ..session import Session
 
     # A check sets the repository up in any case.
     mode = "auto" if config.cache == "require" else config.cache
     with Session(replace(config, cache=mode), output, report=report) as session:
         outcome = check_repository(session)
-    if isinstance(output, EventOutput):
-        top = find_commit(config.repo or Path(), config.rev, environ=os.environ).top
-        output.event("runs", repo=str(top), **outcome.to_dict())
-    else:
-        for line in outcome.lines():
-            output.note(line)
+    tell(outcome.to_dict())
     return outcome.findings
 
 
@@ -207,6 +203,8 @@ class _Run:
         self._results: dict[int, _Result] = {}
         self._report: Collector | None = None
         self._places: Sequence[EngineSlots] = ()
+        self._config = _of_user(arguments)
+        self._output = output_of(arguments, self._config.output)
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
@@ -216,14 +214,12 @@ class _Run:
         """
         from ..reports.collector import Collector, collecting
 
-        arguments = self._arguments
-        config = _of_user(arguments)
-        output = output_of(arguments, config.output)
-        if arguments.worker and config.report is not None:
-            self._report = Collector(config.report, config.image, output.note, arguments.worker)
+        config, note, worker = self._config, self._output.note, self._arguments.worker
+        if worker and config.report is not None:
+            self._report = Collector(config.report, config.image, note, worker)
             yield
             return
-        with collecting(config.report, config.image, output.note) as self._report:
+        with collecting(config.report, config.image, note) as self._report:
             yield
 
     def places(self) -> list[EngineSlots]:
@@ -233,14 +229,13 @@ class _Run:
         arguments = self._arguments
         if arguments.reads_only or len(self._repos) < 2:
             return []
-        from ..fleet.places import find_places
+        from ..fleet.engine_slots import find_slots
 
-        config = _of_user(arguments)
-        output = output_of(arguments, config.output)
+        config = self._config
         engines = config.engines or (config.engine,)
-        found, silent = find_places(engines, cpus=config.cpus, jobs=arguments.jobs)
+        found, silent = find_slots(engines, cpus=config.cpus, jobs=arguments.jobs)
         for one in silent if found else ():
-            output.note(f"warning: an engine does not answer, and takes no repository: {one}")
+            self._output.note(f"warning: an engine does not answer, and takes no repository: {one}")
         if not config.engines and (not found or found[0].slots < 2):
             return []
         if not arguments.engine and not os.environ.get("CODEX_WORKSPACE_ENGINE"):
@@ -253,9 +248,7 @@ class _Run:
         Check the repositories one after the other, in this process.
         """
         for number, repo in enumerate(self._repos):
-            began = clock.monotonic()
-            target, error = _checked(self._arguments, repo, self._report)
-            self._take(number, _Result(target, clock.monotonic() - began, error))
+            self._take(number, _checked(self._arguments, repo, self._report))
 
     def check_at_once(self, places: Sequence[EngineSlots]) -> None:
         """
@@ -264,15 +257,13 @@ class _Run:
         from ..fleet.pool import Pool
 
         self._places = places
-        config = _of_user(self._arguments)
-        output = output_of(self._arguments, config.output)
-        limit = _IMAGES + _STEPS * config.setup_timeout
+        limit = _IMAGES + _STEPS * self._config.setup_timeout
         Pool(
             len(self._repos),
             places,
             start=lambda number, place: self._start(number, place, limit),
-            tell=lambda number, event: _tell(self._arguments, output, self._repos[number], event),
-            note=output.note,
+            tell=lambda number, event: self._tell(self._repos[number], event),
+            note=self._output.note,
             name=lambda number: str(self._repos[number]),
         ).run(self._take_checked)
 
@@ -283,6 +274,21 @@ class _Run:
         words = _words(self._arguments, place.engine)
         words += [f"--worker=repository-{number + 1}", "--", str(self._repos[number])]
         return Worker(words, standard_input=STANDARD_INPUT.content, limit=limit)
+
+    def _tell(self, repo: Path, event: Mapping[str, Any]) -> None:
+        """
+        Show the progress of one of several repositories. Lines of scripts, which would be mixed,
+        are shown with `--output=stream` only.
+        """
+        kind, output = event["event"], self._output
+        if print_event(self._arguments, kind, **{"repo": str(repo), **_fields_of(event)}):
+            return
+        if kind in ("note", "cached-setup"):
+            output.note(f"{repo}: {event['text']}")
+        elif kind == "step-started":
+            output.note(f"{repo}: {event['title']}")
+        elif kind in ("script", "detail"):
+            output.detail(f"{repo}: {event['line']}")
 
     def _take_checked(self, checked: Checked) -> None:
         from ..checks.finding import Finding
@@ -300,14 +306,19 @@ class _Run:
             [Finding.from_dict(one) for one in ended.findings],
             ended.failure or about.get("failure") or "",
         )
-        result = _Result(target, checked.duration, about.get("error"), checked.place.engine)
-        self._take(checked.number, result)
+        error, engine = about.get("error"), checked.place.engine
+        self._take(
+            checked.number,
+            _Result(target, checked.duration, error, engine, _fields_of(ended.runs or {})),
+        )
 
     def _take(self, number: int, result: _Result) -> None:
+        from ..checks.summary import count_levels, summarize
+
         self._results[number] = result
-        _print(self._arguments, result, named=len(self._repos) > 1)
+        self._print(result)
         if self._report is not None and not self._arguments.worker:
-            counts = _counts([result.target])
+            counts = count_levels(result.target.findings)
             failure = result.target.failure
             outcome = "failed" if failure or counts["errors"] else "passed"
             self._report.test(
@@ -315,8 +326,37 @@ class _Run:
                 outcome,
                 clock.wall_time() - result.duration,
                 result.duration,
-                failure.partition("\n")[0] or _summary(counts),
+                failure.partition("\n")[0] or summarize(counts),
             )
+
+    def _print(self, result: _Result) -> None:
+        from ..checks.summary import count_levels, finding_text, runs_text, summarize
+
+        arguments, target = self._arguments, result.target
+        repo, several = str(target.path), len(self._repos) > 1
+        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        if several and not arguments.json:
+            show(f"{repo}:")
+        if result.runs and not print_event(arguments, "runs", **{**result.runs, "repo": repo}):
+            for line in runs_text(result.runs):
+                self._output.note(line)
+        for one in target.findings:
+            fields = {"repo": repo, "title": one.title, **one.to_dict()}
+            if not print_event(arguments, "finding", **fields):
+                for line in finding_text(one, coloured=coloured):
+                    show(line)
+        counts = count_levels(target.findings)
+        shown = {"repo": repo, "commit": target.commit, **counts}
+        shown |= {"failure": target.failure or None, "error": result.error}
+        shown |= {"engine": result.engine or None, "duration": round(result.duration, 3)}
+        if print_event(arguments, "repository", **shown):
+            return
+        if target.failure:
+            show("not run" if target.findings else "not checked")
+        elif not target.findings:
+            show("nothing found that does not work in Codex")
+        elif several:
+            show(summarize(counts))
 
     def conclude(self, *, interrupted: bool = False) -> int:
         """
@@ -331,7 +371,7 @@ class _Run:
                 target = CheckedTarget(repo, "", [], "interrupted before it was checked")
                 self._results[number] = _Result(target, 0.0, "Interrupted")
                 if arguments.json and len(self._repos) > 1:
-                    _print(arguments, self._results[number], named=True)
+                    self._print(self._results[number])
         results = [self._results[number] for number in range(len(self._repos))]
         targets = [one.target for one in results]
         if arguments.sarif:
@@ -355,13 +395,14 @@ class _Run:
 class _Result:
     """
     A checked repository, the seconds that it took, the class of the error because of which it was
-    not, and the engine, if there are several.
+    not, the engine, if there are several, and the fields of the event `runs`, if it was run.
     """
 
     target: CheckedTarget
     duration: float
     error: str | None = None
     engine: str = ""
+    runs: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _of_user(arguments: argparse.Namespace) -> Config:
@@ -389,22 +430,8 @@ def _words(arguments: argparse.Namespace, engine: str) -> list[str]:
     return words
 
 
-def _tell(
-    arguments: argparse.Namespace, output: Output, repo: Path, event: Mapping[str, Any]
-) -> None:
-    """
-    Show the progress of one of several repositories. Lines of scripts, which would be mixed, are
-    shown with `--output=stream` only.
-    """
-    fields = {key: value for key, value in event.items() if key not in ("time", "event")}
-    if print_event(arguments, event["event"], **{"repo": str(repo), **fields}):
-        return
-    if event["event"] in ("note", "cached-setup"):
-        output.note(f"{repo}: {event['text']}")
-    elif event["event"] == "step-started":
-        output.note(f"{repo}: {event['title']}")
-    elif event["event"] in ("script", "detail"):
-        output.detail(f"{repo}: {event['line']}")
+def _fields_of(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in event.items() if key not in ("time", "event")}
 
 
 def _repositories(arguments: argparse.Namespace) -> list[Path]:
@@ -440,18 +467,18 @@ def _listed(name: str) -> list[Path]:
     return found
 
 
-def _checked(
-    arguments: argparse.Namespace, repo: Path, report: Collector | None
-) -> tuple[CheckedTarget, str | None]:
+def _checked(arguments: argparse.Namespace, repo: Path, report: Collector | None) -> _Result:
     """
-    Check one repository. An error becomes a part of the result, and its class is returned, too.
+    Check one repository. An error becomes a part of the result.
     """
     from ..checks.rules.read import sort_key
     from ..checks.sarif import CheckedTarget
     from ..checks.silence import silenced
     from ..projection.repository import find_commit
 
+    began = clock.monotonic()
     findings: list[Finding] = []
+    runs: dict[str, Any] = {}
     top, commit, failure = repo, "", ""
     kind = None
     reasons: Mapping[str, str] = {}
@@ -461,7 +488,7 @@ def _checked(
         found = find_commit(repo, config.rev, environ=os.environ)
         top, commit = found.top, found.id
         output = output_of(arguments, config.output)
-        for part in parts(reads_only=arguments.reads_only, report=report):
+        for part in parts(reads_only=arguments.reads_only, report=report, tell=runs.update):
             findings += part(config, output)
     except CodexWorkspaceError as error:
         # What was found by reading counts, also where no engine answers.
@@ -475,77 +502,19 @@ def _checked(
         trace = printable("".join(traceback.format_exception(error)))
         print(f"codex-workspace: {repo}: {failure}\n{trace}", file=sys.stderr)  # noqa: T201
     marked = sorted(silenced(findings, reasons), key=sort_key)
-    return CheckedTarget(top, commit, marked, failure), kind
-
-
-def _print(arguments: argparse.Namespace, result: _Result, *, named: bool) -> None:
-    target = result.target
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    if named and not arguments.json:
-        show(f"{target.path}:")
-    for one in target.findings:
-        fields = one.to_dict()
-        if not print_event(arguments, "finding", repo=str(target.path), title=one.title, **fields):
-            for line in finding_text(one, coloured=coloured):
-                show(line)
-    counts = _counts([target])
-    shown = {"repo": str(target.path), "commit": target.commit, **counts}
-    shown |= {"failure": target.failure or None, "error": result.error}
-    shown |= {"engine": result.engine or None, "duration": round(result.duration, 3)}
-    if print_event(arguments, "repository", **shown):
-        return
-    if target.failure:
-        show("not run" if target.findings else "not checked")
-    elif not target.findings:
-        show("nothing found that does not work in Codex")
-    elif named:
-        show(_summary(counts))
-
-
-def finding_text(finding: Finding, *, coloured: bool) -> Iterable[str]:
-    """
-    Yield the lines of a finding for users.
-    """
-    mark = "silenced" if finding.silenced else finding.level
-    text = f"{mark:<8}"
-    if coloured:
-        text = f"\x1b[{_COLOURS[mark]}m{text}\x1b[0m"
-    place = f"{finding.where}: " if finding.where else ""
-    first, *rest = f"{place}{finding.what}".splitlines()
-    yield f"{text} {finding.id}  {first}"
-    yield from (f"         {line}" for line in rest)
-    if finding.silenced:
-        yield f"         silenced: {finding.silenced}"
-        return
-    yield f"         In Codex: {finding.in_codex}"
-    yield f"         Remedy: {finding.remedy}"
-
-
-def _counts(targets: Sequence[CheckedTarget]) -> dict[str, int]:
-    every = [one for target in targets for one in target.findings]
-    counted_ones = [one.level for one in every if not one.silenced]
-    return {
-        "errors": counted_ones.count("error"),
-        "warnings": counted_ones.count("warning"),
-        "notes": counted_ones.count("note"),
-        "silenced": len(every) - len(counted_ones),
-    }
-
-
-def _summary(counts: dict[str, int]) -> str:
-    found = counts["errors"] + counts["warnings"] + counts["notes"]
-    text = f"{counted(found, 'finding')}: {counted(counts['errors'], 'error')}, "
-    text += f"{counted(counts['warnings'], 'warning')}, {counted(counts['notes'], 'note')}"
-    return text + (f"; {counts['silenced']} silenced" if counts["silenced"] else "")
+    target = CheckedTarget(top, commit, marked, failure)
+    return _Result(target, clock.monotonic() - began, kind, runs=runs)
 
 
 def _table(results: Sequence[_Result], *, several: bool) -> Iterator[str]:
     """
     Yield a line for each repository, and one above them.
     """
+    from ..checks.summary import count_levels
+
     rows = [("repository", *(["engine"] if several else []), "result", "time")]
     for one in results:
-        counts = _counts([one.target])
+        counts = count_levels(one.target.findings)
         found = [
             counted(counts[name], name.removesuffix("s"))
             for name in ("errors", "warnings", "notes")
@@ -566,12 +535,14 @@ def _time(seconds: float) -> str:
 def _finish(
     arguments: argparse.Namespace, targets: Sequence[CheckedTarget], places: Sequence[EngineSlots]
 ) -> int:
-    counts = _counts(targets)
+    from ..checks.summary import count_levels, summarize
+
+    counts = count_levels(one for target in targets for one in target.findings)
     failed = sum(bool(one.failure) for one in targets)
     code = FAILED if failed else 1 if counts["errors"] else 0
     if not arguments.json:
         repositories = counted(len(targets), "repository", "repositories")
-        text = _summary(counts) + (f" in {repositories}" if len(targets) > 1 else "")
+        text = summarize(counts) + (f" in {repositories}" if len(targets) > 1 else "")
         show(text + (f", {failed} of them not checked" if failed else ""))
     engines = [{"engine": p.engine, "repositories": p.done, "lost": p.lost} for p in places]
     fields = {**counts, "repositories": len(targets), "failed": failed, "engines": engines}

@@ -12,12 +12,12 @@ from ..checks.clone import Clone
 from ..checks.finding import LEVELS, Finding
 from ..checks.rules.read import read_repository, sort_key
 from ..checks.silence import silenced
+from ..checks.summary import runs_text
 from ..codex import CONFIG_FILE
 from ..network.policy_reader import PolicyLike
 from ..options.config import Config
 from ..session import Session
 from ..setup.spec import WorkspaceSpec
-from ..text.phrases import counted, first_of
 from ..text.printable import printable, without_colours
 from .agent_rules import agent_findings
 from .network_rules import PRESET_NAMES, NetworkUse, network_findings, network_use
@@ -41,7 +41,6 @@ _AFTER_SETUP = (
     *("output-held", "server-lost", "process-lost", "setup-repeat", "setup-differs"),
     *("resume-fails", "service-fails", "tracked-changes", "untracked-files", *_IN_AGENT_PHASE),
 )
-_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +64,9 @@ class Conformance:
 
     def lines(self) -> Iterator[str]:
         """
-        Yield a summary for people.
+        Return a summary for people.
         """
-        seen = self.seen
-        if seen.setup_duration is not None:
-            share = seen.setup_duration / CODEX_LIMIT
-            yield (
-                f"setup took {seen.setup_duration:.1f} s, {share:.0%} of the {CODEX_LIMIT:.0f} s "
-                "that Codex seems to give it (not documented)"
-            )
-        if seen.resume_duration is not None:
-            yield f"resuming at a newer commit took {seen.resume_duration:.1f} s"
-        yield from _use("the scripts", self.scripts)
-        if seen.test_run is not None and seen.tests is not None:
-            run = seen.test_run
-            policy = seen.policy.name if seen.policy else "offline"
-            yield (
-                f"`{run.command}` (from {seen.tests.source}) {'passed' if run.ok else 'failed'} "
-                f"in {run.duration:.1f} s under the policy {policy!r}"
-            )
-            yield from _use("the tests", self.tests)
+        return runs_text(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """
@@ -162,15 +144,7 @@ def check_everything(session: Session, environ: Mapping[str, str] = os.environ) 
         CodexWorkspaceError: the commit could not be read, or a workspace not be started.
     """
     config = session.config
-    read = read_repository(
-        config.repo or Path(),
-        config.rev,
-        environ,
-        variables=config.variables,
-        test_command=config.test_command,
-        given=config.scripts.by_role,
-        image=config.image,
-    )
+    read = read_repository(config.repo or Path(), config.rev, environ, config.for_checks)
     ran = check_repository(session, environ=environ)
     found = sorted(silenced([*read, *ran.findings], config.silence), key=sort_key)
     return replace(ran, findings=tuple(found))
@@ -254,17 +228,3 @@ def find_tests(
         return ProjectTests(configured, CONFIG_FILE)
     tree = Clone.of(spec.snapshot.path, spec.snapshot.head, environ).tree()
     return detect_tests(tree.files, tree.text)
-
-
-def _use(who: str, use: NetworkUse) -> Iterator[str]:
-    if not use.requests:
-        return
-    allow = ", ".join(map(str, use.smallest.fields.get("allow", ())[:_SHOWN]))
-    yield f"{who} made {counted(use.requests, 'request')}: {first_of(list(use.hosts), _SHOWN)}"
-    if allow and len(use.hosts) <= _SHOWN:
-        yield f"  the smallest list of hosts that admits them is [{allow}]"
-    for name, outside in use.outside.items():
-        if outside:
-            yield f"  {name} would refuse {first_of(list(outside), _SHOWN)}"
-        else:
-            yield f"  {name} would admit all of them"

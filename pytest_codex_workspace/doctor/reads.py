@@ -31,15 +31,7 @@ def findings(config: Config, environ: Mapping[str, str]) -> list[Finding]:
     Raises:
         ProjectionError: it cannot be read.
     """
-    found = read_repository(
-        config.repo or Path(),
-        config.rev,
-        environ,
-        variables=config.variables,
-        test_command=config.test_command,
-        given=config.scripts.by_role,
-        image=config.image,
-    )
+    found = read_repository(config.repo or Path(), config.rev, environ, config.for_checks)
     return [one for one in silenced(found, config.silence) if one.id not in _OWN]
 
 

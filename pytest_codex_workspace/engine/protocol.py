@@ -52,9 +52,8 @@ class ContainerInfo:
     """
     A container of the engine.
 
-    `addresses` maps the name of each network to the container's IPv4 address,
-    `image` is the id of its image, and `hostname` is what `hostname` prints in it, which is
-    that of the other container or one of its own if it has joined a network namespace.
+    `addresses` maps the name of each network to the container's IPv4 address, and
+    `image` is the id of its image.
     """
 
     id: str
@@ -65,7 +64,6 @@ class ContainerInfo:
     oom_killed: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
-    hostname: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..unpatched import clock
-from .places import EngineSlots, answers
+from .engine_slots import EngineSlots, answers
 from .shares import Shares
 from .worker import Ended, Worker
 

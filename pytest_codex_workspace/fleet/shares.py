@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from .places import EngineSlots
+from .engine_slots import EngineSlots
 
 __all__ = ["Shares"]
 

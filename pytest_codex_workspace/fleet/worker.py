@@ -42,6 +42,7 @@ class Ended:
         messages: the end of its standard error.
         failure: why there is no result; empty if there is one.
         interrupted: whether a signal has ended it.
+        runs: its event of that name, if the repository was run.
     """
 
     findings: Sequence[Mapping[str, Any]]
@@ -49,6 +50,7 @@ class Ended:
     messages: str
     failure: str
     interrupted: bool = False
+    runs: Mapping[str, Any] | None = None
 
 
 class Worker:
@@ -92,7 +94,7 @@ class Worker:
             tell: called with each event of its progress.
         """
         findings: list[Mapping[str, Any]] = []
-        repository = error = None
+        repository = runs = error = None
         timer = threading.Timer(self._limit, self._end_late)
         timer.daemon = True
         timer.start()
@@ -102,6 +104,8 @@ class Worker:
                     findings.append(event)
                 elif event["event"] == "repository":
                     repository = event
+                elif event["event"] == "runs":
+                    runs = event
                 elif event["event"] == "error":
                     error = event
                 elif event["event"] not in ("finding", "result"):
@@ -119,7 +123,8 @@ class Worker:
         elif repository is None:
             failure = f"its process ended {_how(code)} and without a result"
         interrupted = repository is None and (error or {}).get("type") == "Interrupted"
-        return Ended(findings, None if self._late else repository, messages, failure, interrupted)
+        result = None if self._late else repository
+        return Ended(findings, result, messages, failure, interrupted, runs)
 
     def end(self) -> None:
         """

@@ -53,6 +53,7 @@ __all__ = [
     "EXEC",
     "EXIT",
     "HEADER",
+    "HOSTNAME",
     "INIT",
     "INSPECT",
     "KILL",
@@ -85,7 +86,7 @@ TAKEN_COUNT = struct.Struct(">I")
 MAX_PAYLOAD = 1 << 20
 
 # From the host.
-INIT = 1  # JSON: hosts, resolv, ca_certificate, env, cwd -> READY
+INIT = 1  # JSON: hosts (with HOSTNAME), resolv, ca_certificate, env, cwd -> READY
 EXEC = 2  # JSON: argv, cwd, env, user, stdin or pty, limit or window, timeout -> EXIT
 STDIN = 3  # bytes for an EXEC or a WRITE; each is acknowledged by TAKEN
 STDIN_EOF = 4
@@ -114,6 +115,9 @@ TAKEN = 70  # TAKEN_COUNT: bytes of STDIN that the agent no longer buffers
 DATA = 71
 DONE = 72  # JSON
 PONG = 73
+
+HOSTNAME = "{hostname}"
+"""Stands in `hosts` for what `hostname` prints, which differs among engines."""
 
 DRAIN_LIMIT = 1 << 20
 """Bytes that an ended command may send beyond its window: the capacity of a pipe."""
@@ -749,9 +753,11 @@ class Agent:
     def _init(self, number: int, request: dict[str, Any]) -> None:
         self._init_deadline = None
         root = request.get("root", "")
-        for name, path in (("hosts", "/etc/hosts"), ("resolv", "/etc/resolv.conf")):
-            if request.get(name) is not None:
-                overwrite(root + path, request[name].encode())
+        if request.get("hosts") is not None:
+            hosts = request["hosts"].replace(HOSTNAME, os.uname().nodename)
+            overwrite(root + "/etc/hosts", encode(hosts))
+        if request.get("resolv") is not None:
+            overwrite(root + "/etc/resolv.conf", encode(request["resolv"]))
         installed = False
         if request.get("ca_certificate"):
             installed = install_certificate(root, request["ca_certificate"].encode())

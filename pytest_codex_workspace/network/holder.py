@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..engine.container_output import ContainerOutput
 from ..errors import EngineError
 from .messages import LineBuffer, decode
 
@@ -50,7 +51,7 @@ class HolderProgram:
         self._stream = stream
         self._answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._errors = b""
+        self._output = ContainerOutput(stream, keep=_TAIL_BYTES)
         self._over = False
         threading.Thread(target=self._read, name="codex-holder", daemon=True).start()
 
@@ -115,19 +116,10 @@ class HolderProgram:
             raise EngineError(f"a network holder sent {error}") from None
 
     def _ended(self, when: str) -> EngineError:
-        said = self._errors.decode("utf-8", "replace").strip()
-        return EngineError(f"a network holder ended {when}: {said or 'no output'}")
+        return EngineError(f"a network holder ended {when}: {self._output.errors or 'no output'}")
 
     def _read(self) -> None:
-        lines = LineBuffer(self._answers.put)
         try:
-            while True:
-                channel, data = self._stream.receive()
-                if channel == 1:
-                    lines.feed(data)
-                elif channel == 2:
-                    self._errors = (self._errors + data)[-_TAIL_BYTES:]
-                else:
-                    break
+            self._output.read(LineBuffer(self._answers.put).feed)
         finally:
             self._answers.put(None)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ..engine.container_output import ContainerOutput
 from ..errors import ProxyError
 from .messages import LineBuffer, decode, encode, request_from
 from .rules.cassette import Exchange
@@ -136,7 +137,7 @@ class ProxyClient:
         self._requests: dict[str, _Requests] = {}
         self._exchanges: defaultdict[str, _Exchanges] = defaultdict(_Exchanges)
         self._finders: dict[str, _Finder] = {}
-        self._stderr = b""
+        self._output = ContainerOutput(stream, keep=_TAIL_BYTES)
         self._failure: str | None = None
         self._closed = False
         self._reader = threading.Thread(target=self._read, name="codex-proxy", daemon=True)
@@ -516,7 +517,9 @@ class ProxyClient:
             raise ProxyError(f"the proxy is lost: {what}; {self._circumstances()}")
         if error := reply.message.get("error"):
             text = plain(str(error))
-            raise ProxyError(f"the proxy rejected {message['op']!r}: {text}{self._tail()}")
+            raise ProxyError(
+                f"the proxy rejected {message['op']!r}: {text}{self._output.last_words}"
+            )
         return reply
 
     def _send(self, data: bytes) -> None:
@@ -536,24 +539,12 @@ class ProxyClient:
             text = self._describe()
         except Exception as error:
             text = f"its container cannot be inspected ({error})"
-        return text + self._tail()
-
-    def _tail(self) -> str:
-        text = self._stderr.decode("utf-8", "replace").strip()
-        return f"\nlast output on its standard error:\n{text}" if text else ""
+        return text + self._output.last_words
 
     def _read(self) -> None:
-        lines = LineBuffer(self._on_line)
         failure = "its output ended"
         try:
-            while True:
-                channel, data = self._stream.receive()
-                if channel == 1:
-                    lines.feed(data)
-                elif channel == 2:
-                    self._stderr = (self._stderr + data)[-_TAIL_BYTES:]
-                else:
-                    break
+            self._output.read(LineBuffer(self._on_line).feed)
         except Exception as error:
             failure = f"its output cannot be read ({error})"
         with self._changed:

@@ -20,6 +20,7 @@ from .script_text import STANDARD_INPUT, GivenScripts, ScriptText, read_script
 from .table import OPTIONS, CacheMode, CassetteMode, KeepWhen, Methods, PushWhen, RepoConfigMode
 
 if TYPE_CHECKING:
+    from ..checks.repository import Choices
     from .services import ServiceSpec
 
 __all__ = ["SCOPES", "Config", "check_environment", "check_silence", "check_variable_name"]
@@ -103,6 +104,15 @@ class Config:
         The scripts that take the place of those of a repository.
         """
         return GivenScripts(self.setup_script, self.maintenance_script)
+
+    @property
+    def for_checks(self) -> Choices:
+        """
+        What the rules that read a repository need to know of the options.
+        """
+        from ..checks.repository import Choices
+
+        return Choices(self.variables, self.test_command, self.scripts.by_role, self.image)
 
     @classmethod
     def of(

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from errno import E2BIG, EFBIG
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..engine.container_output import ContainerOutput
 from ..errors import WorkspaceLost
 from ..in_container import workspace_agent as wire
 from ..network.rules.process import ProcessLine
@@ -119,7 +120,7 @@ class Channel:
         self._lost: str | None = None
         self._over = threading.Event()
         self._buffer = bytearray()
-        self._stderr = bytearray()
+        self._output = ContainerOutput(stream, keep=_STDERR_LIMIT)
         self._cwd = "/"
         # One value, so that no command has the variables of one phase and what hides another's.
         self._phase: tuple[Mapping[str, str], Callable[[bytes], bytes]] = ({}, bytes)
@@ -179,7 +180,7 @@ class Channel:
         if not call.result(clock.monotonic() + timeout):
             raise WorkspaceLost(
                 f"the agent of the workspace did not answer within {timeout:g} s"
-                f"{self._last_output()}"
+                f"{self._output.last_words}"
             )
         self._cwd = cwd
         try:
@@ -630,20 +631,15 @@ class Channel:
 
     def _read_frames(self) -> None:
         try:
-            while True:
-                kind, data = self._stream.receive()
-                if kind == 1:
-                    self._heard = clock.monotonic()
-                    self._decode(data)
-                elif kind == 2:
-                    self._stderr += data
-                    del self._stderr[:-_STDERR_LIMIT]
-                else:
-                    break
+            self._output.read(self._hear)
         except Exception as error:  # a forged frame may cause any error
             self._forged(f"{error or type(error).__name__!r:.200}")
         else:
             self._end(None)
+
+    def _hear(self, data: bytes) -> None:
+        self._heard = clock.monotonic()
+        self._decode(data)
 
     def _decode(self, data: bytes) -> None:
         buffer = self._buffer
@@ -687,7 +683,7 @@ class Channel:
         """
         Keep the first reason why the workspace has ended.
         """
-        text = f"the workspace is lost: {why}. {_AFTER_LOSS}{self._last_output()}"
+        text = f"the workspace is lost: {why}. {_AFTER_LOSS}{self._output.last_words}"
         with self._lock:
             if self._lost is None:
                 self._lost = "the workspace is closed" if self._closed else text
@@ -697,10 +693,6 @@ class Channel:
             return self._describe()
         except Exception as error:  # the loss must be reported in any case
             return f"its connection ended ({error})"
-
-    def _last_output(self) -> str:
-        words = self._stderr.decode("utf-8", "replace").strip()
-        return f"\nlast output on its standard error:\n{words}" if words else ""
 
 
 def _names(data: bytes) -> Iterator[str]:

@@ -17,6 +17,7 @@ from ..engine.protocol import ContainerSpec, Engine
 from ..engine.session_id import Identity
 from ..errors import CodexWorkspaceError, EngineError, ProxyError, WorkspaceLost
 from ..host.certificates import authority_digest
+from ..in_container import workspace_agent as wire
 from ..network.isolation import Holder, Isolation
 from ..network.log import LiveNetwork, NetworkLog
 from ..network.matching import Phase
@@ -308,7 +309,7 @@ class Launcher:
                 "loopback": _LOOPBACK_IPV6 if loopback else "",
                 "proxy": isolation.address,
                 "own": holder.address,
-                "hostname": self._hostname(container),
+                "hostname": wire.HOSTNAME,
             }
             channel.init(
                 hosts=_HOSTS.format(**names),
@@ -318,11 +319,6 @@ class Launcher:
             )
             undo.pop_all()
         return Running(container, holder, channel)
-
-    def _hostname(self, container: str) -> str:
-        # Whether a container that joins another's network has the other's name differs.
-        info = self._engine.container(container)
-        return info.hostname if info else ""
 
     def _process_finder(self, channel: Channel) -> FindProcess:
         """

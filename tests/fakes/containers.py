@@ -231,13 +231,7 @@ class FakeContainers(FakeImages):
                 for name in container.networks
                 if running and name in places
             },
-            # One that has joined another's network has its name, as on Docker.
-            hostname=self._joined(container).id[:12],
         )
-
-    def _joined(self, container: Container) -> Container:
-        _, joins, other = container.spec.network.partition("container:")
-        return (self._find_container(other) if joins else None) or container
 
 
 class _Output(io.RawIOBase):

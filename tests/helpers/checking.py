@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pytest_codex_workspace.checks.default_registries import DefaultHosts
 from pytest_codex_workspace.checks.finding import Finding
-from pytest_codex_workspace.checks.repository import CheckedRepository
+from pytest_codex_workspace.checks.repository import CheckedRepository, Choices
 from pytest_codex_workspace.checks.rules.read import apply_rules, arranged
 from pytest_codex_workspace.codex import SETUP
 
@@ -26,13 +26,8 @@ def findings_in(
     """
     Return the findings in *files*.
     """
-    repo = CheckedRepository(
-        memory_tree(files),
-        variables=variables,
-        test_command=test_command,
-        image=image,
-        default_hosts=default_hosts,
-    )
+    choices = Choices(variables or {}, test_command, image=image)
+    repo = CheckedRepository(memory_tree(files), choices, default_hosts)
     return arranged(apply_rules(repo))
 
 

@@ -225,7 +225,7 @@ def test_a_wrong_password(origin, plain, tunnels, behind):
         assert f"http://{LOCAL}:{tunnels.port} asks for a password" in request.explanation
     assert len(running.log) == 2
     assert (origin.seen, plain.seen) == ([], [])
-    assert "guessed" not in f"{printed} {inside!r} {body!r} {running.client._stderr!r}"
+    assert "guessed" not in f"{printed} {inside!r} {body!r} {running.client._output.errors!r}"
 
 
 @pytest.mark.promise("S10")

@@ -2,36 +2,93 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import threading
 
 import pytest
 
 from ..helpers.no_programs import NoPrograms
 
 
-@pytest.mark.parametrize(
-    "start",
-    [
-        lambda: subprocess.run(["true"], check=True),
-        lambda: os.system("true"),
-        lambda: os.posix_spawn("/bin/true", ["true"], {}),
-    ],
-    ids=["subprocess", "system", "spawn"],
-)
-def test_a_test_is_skipped_when_it_starts_a_program(start):
+@pytest.fixture
+def outcomes(pytester):
     """
-    Before and afterwards, and in other threads, programs are started.
+    Return a function that runs tests with the plugin and returns how many ended in which way.
     """
-    watcher = NoPrograms()
-    start()
 
-    with watcher.watch():
-        with pytest.raises(pytest.skip.Exception, match="starts a program"):
-            start()
-        thread = threading.Thread(target=start)
-        thread.start()
-        thread.join()
+    def run(code):
+        pytester.makepyfile(f"import os, subprocess, threading, pytest\n{code}")
+        result = pytester.runpytest_inprocess("-p", "no:randomly", plugins=[NoPrograms()])
+        return result.parseoutcomes()
 
-    start()
+    return run
+
+
+STARTS = {
+    "subprocess": "subprocess.run(['true'])",
+    "system": "os.system('true')",
+    "spawn": "os.posix_spawn('/bin/true', ['true'], {})",
+}
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+def test_a_test_is_skipped_when_it_starts_a_program(outcomes, start):
+    """
+    The next test is not.
+    """
+    code = f"def test_one():\n    {start}\n    assert False\ndef test_two():\n    pass\n"
+
+    assert {"skipped": 1, "passed": 1} == outcomes(code)
+
+
+CATCHES = {
+    "and passes": """
+        with pytest.raises(BaseException):
+            os.system('true')
+    """,
+    "and raises": """
+        try:
+            os.system('true')
+        finally:
+            raise ValueError
+    """,
+    "and fails": """
+        try:
+            os.system('true')
+        finally:
+            pytest.fail()
+    """,
+}
+
+
+@pytest.mark.parametrize("where", ["test", "fixture"])
+@pytest.mark.parametrize("caught", CATCHES.values(), ids=CATCHES)
+def test_a_test_that_catches_the_skip_is_skipped(outcomes, where, caught):
+    """
+    What it makes of the refusal says nothing about what it tests.
+    """
+    if where == "test":
+        code = f"def test_it():{caught}"
+    else:
+        code = f"@pytest.fixture\ndef it():{caught}\ndef test_it(it):\n    pass\n"
+
+    assert {"skipped": 1} == outcomes(code)
+
+
+def test_other_failures_and_threads_are_left_alone(outcomes):
+    """
+    Programs are started by other threads, and when no test runs.
+    """
+    found = outcomes("""
+def test_thread():
+    codes = []
+    one = threading.Thread(target=lambda: codes.append(os.system('true')))
+    one.start()
+    one.join()
+    assert codes == [0]
+
+def test_fails():
+    raise ValueError
+""")
+
+    assert {"passed": 1, "failed": 1} == found
+    subprocess.run(["true"], check=True)

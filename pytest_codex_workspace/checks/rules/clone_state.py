@@ -99,7 +99,7 @@ def submodule_addresses(clone: Clone, repo: CheckedRepository) -> Iterator[Findi
     """
     Find submodules that Codex, which does not have your clone, cannot fetch.
     """
-    if skips_submodules(clone.environ) or skips_submodules(repo.variables):
+    if skips_submodules(clone.environ) or skips_submodules(repo.choices.variables):
         return
     text = repo.tree.text(".gitmodules")
     uses = repo.prepares(r"\bgit (-\S+ ){0,10}submodule\b")
@@ -169,13 +169,13 @@ def missing_scripts(clone: Clone, repo: CheckedRepository) -> Iterator[Finding]:
     """
     Find scripts that the work tree has, and the commit has not.
     """
-    tree = repo.tree
-    if "setup" in repo.given:
+    tree, given = repo.tree, repo.choices.given
+    if "setup" in given:
         return
-    if "resume" in repo.given and SETUP not in tree.files:
+    if "resume" in given and SETUP not in tree.files:
         yield Finding.of(
             "script-missing",
-            f"{repo.given['resume'][0]} is the maintenance script, and there is no setup script",
+            f"{given['resume'][0]} is the maintenance script, and there is no setup script",
             "Codex runs the maintenance script in a container that the setup script has made.",
             f"Give the setup script with {spell_option('setup-script', 'PATH')}, or commit "
             f"{SETUP}.",

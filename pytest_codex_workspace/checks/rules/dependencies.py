@@ -127,7 +127,7 @@ def _of_commands(repo: CheckedRepository) -> Iterator[Finding]:
                 yield _go_private(script.path, found.line)
         elif words[:1] == ["export"] and any(one.startswith("GOPRIVATE=") for one in words):
             yield _go_private(script.path, found.line)
-    if "GOPRIVATE" in repo.variables and "go.mod" in repo.tree.files:
+    if "GOPRIVATE" in repo.choices.variables and "go.mod" in repo.tree.files:
         yield _go_private("go.mod", 1)
     for path, text in repo.tree.texts(["go.mod"]):
         for number, line in enumerate(text.splitlines(), 1):

@@ -147,7 +147,7 @@ def commits(repo: CheckedRepository) -> Iterator[Finding]:
     """
     Find commands that make commits while nothing says who makes them.
     """
-    if any(name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_")) for name in repo.variables):
+    if any(name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_")) for name in repo.choices.variables):
         return
     if any(_IDENTITY.search(one.text) for one in repo.preparing):
         return

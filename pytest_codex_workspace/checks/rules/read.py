@@ -11,8 +11,7 @@ from ...text.phrases import counted, first_of, was
 from ..clone import Clone
 from ..default_registries import default_hosts
 from ..finding import LEVELS, Finding
-from ..repository import CheckedRepository
-from ..scripts import Role
+from ..repository import CheckedRepository, Choices
 from . import (
     browsers,
     clone_state,
@@ -83,11 +82,7 @@ def read_repository(
     path: str | Path,
     rev: str,
     environ: Mapping[str, str],
-    *,
-    variables: Mapping[str, str] | None = None,
-    test_command: str = "",
-    given: Mapping[Role, tuple[str, str]] | None = None,
-    image: str = "",
+    choices: Choices,
 ) -> list[Finding]:
     """
     Return what is found by reading a commit, without an engine and without running anything of it.
@@ -96,23 +91,13 @@ def read_repository(
         path: a directory in the repository.
         rev: the commit.
         environ: environment for git.
-        variables: the variables of workspaces that the profile and the user have set.
-        test_command: the configured command of the tests.
-        given: name and text of scripts that run in place of those of the repository.
-        image: the image of workspaces as the user has chosen it.
+        choices: what the user has chosen for its workspaces.
 
     Raises:
         ProjectionError: there is no such repository or commit, or git failed.
     """
     clone = Clone.of(path, rev, environ)
-    repo = CheckedRepository(
-        clone.tree(),
-        variables=variables,
-        test_command=test_command,
-        given=given,
-        image=image,
-        default_hosts=default_hosts(environ),
-    )
+    repo = CheckedRepository(clone.tree(), choices, default_hosts(environ))
     found = [one for rule in CLONE_RULES for one in rule(clone, repo)]
     return arranged([*found, *apply_rules(repo)])
 

@@ -476,7 +476,7 @@ def other_runtimes(repo: CheckedRepository) -> Iterator[Finding]:
     """
     Find languages that the image slim has in another version than the one that is selected.
     """
-    if repo.image != "slim":
+    if repo.choices.image != "slim":
         return
     for runtime, has in OF_SLIM.items():
         selected = repo.version_of(runtime)

@@ -139,7 +139,6 @@ class Containers(Images):
             oom_killed=bool(state.get("OOMKilled")),
             labels=about["Config"].get("Labels") or {},
             addresses=_addresses(about),
-            hostname=about["Config"].get("Hostname") or "",
         )
 
     def ran_out_of_memory(self, container: str) -> bool:
@@ -167,7 +166,7 @@ class Containers(Images):
 
     def containers(self, labels: Mapping[str, str | None]) -> list[ContainerInfo]:
         """
-        Return the containers with all *labels*, without `exit_code`, `oom_killed` and `hostname`.
+        Return the containers with all *labels*, without `exit_code` and `oom_killed`.
         """
         params = {"all": "1", **label_filter(labels)}
         answer = self._api.call("GET", "/containers/json", "list containers", params=params)

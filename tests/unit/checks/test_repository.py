@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_codex_workspace.checks.repository import CheckedRepository
+from pytest_codex_workspace.checks.repository import CheckedRepository, Choices
 from pytest_codex_workspace.codex import RUNTIMES, SETUP
 
 from ...fakes.trees import memory_tree
@@ -12,7 +12,7 @@ def test_variables_that_are_set():
     """
     By the user, or by a script; a name stands for those that begin with it.
     """
-    repo = CheckedRepository(memory_tree({SETUP: "export A_B=1\n# C\n"}), variables={"D_E": "1"})
+    repo = CheckedRepository(memory_tree({SETUP: "export A_B=1\n# C\n"}), Choices({"D_E": "1"}))
 
     assert [True, True, False, False] == [repo.sets(one) for one in ("A", "D", "C", "X")]
     assert not repo.sets()
@@ -32,6 +32,6 @@ def test_versions():
     """
     Those of the user, or Codex's.
     """
-    repo = CheckedRepository(memory_tree({}), variables={"CODEX_ENV_NODE_VERSION": "22"})
+    repo = CheckedRepository(memory_tree({}), Choices({"CODEX_ENV_NODE_VERSION": "22"}))
 
     assert ("22", RUNTIMES["GO"]) == (repo.version_of("NODE"), repo.version_of("GO"))

@@ -10,15 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_codex_workspace.checks.finding import Finding
 from pytest_codex_workspace.cli import check
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.conformance.check import conclude
-from pytest_codex_workspace.fleet.places import EngineSlots
+from pytest_codex_workspace.fleet.engine_slots import EngineSlots
+from pytest_codex_workspace.fleet.worker import Ended
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.sources import FILE
-from pytest_codex_workspace.reporting.events import EventOutput
 from pytest_codex_workspace.reporting.output import Output
 
 from ...helpers.events import read_events
@@ -302,18 +301,6 @@ def test_a_finding_cannot_control_the_terminal(make, run):
     assert "\x1b" not in run(shop.path)[1]
 
 
-def test_lines_of_a_finding():
-    """
-    Further lines are indented, and colours are those of the level.
-    """
-    finding = Finding.of("docker", "a\nb", "c.", "r.", path="f", line=1)
-
-    assert [
-        "error    docker  f:1: a", "         b", "         In Codex: c.", "         Remedy: r.",
-    ] == list(check.finding_text(finding, coloured=False))  # fmt: skip
-    assert next(iter(check.finding_text(finding, coloured=True))).startswith("\x1b[31;1merror")
-
-
 def test_what_was_read_counts_where_no_engine_answers(make, capsys):
     """
     The findings of the commit are shown, and the repository was not run.
@@ -339,7 +326,7 @@ def test_a_check_sets_up_where_a_cached_setup_is_required(monkeypatch, cache, us
 
     def check_repository(config):
         modes.append(config.cache)
-        return SimpleNamespace(lines=list, findings=["one"])
+        return SimpleNamespace(to_dict=dict, findings=["one"])
 
     monkeypatch.setattr(
         "pytest_codex_workspace.session.Session", lambda config, _, **__: nullcontext(config)
@@ -353,9 +340,10 @@ def test_a_check_sets_up_where_a_cached_setup_is_required(monkeypatch, cache, us
     assert [used] == modes
 
 
-def test_what_the_runs_have_shown_is_an_event(make, monkeypatch):
+@pytest.fixture
+def ran(monkeypatch):
     """
-    Programs get its fields, whatever the mode of the output; people get lines.
+    What each run of a repository shows, without a run.
     """
     outcome = conclude(seen(test_run=FAILED, requests=[REFUSED]), PRESETS)
     monkeypatch.setattr(
@@ -364,19 +352,77 @@ def test_what_the_runs_have_shown_is_an_event(make, monkeypatch):
     monkeypatch.setattr(
         "pytest_codex_workspace.conformance.check.check_repository", lambda _: outcome
     )
+    return outcome
+
+
+def test_what_the_runs_have_shown_is_an_event(make, ran, capsys):
+    """
+    Programs get its fields before the findings, whatever the mode of the output.
+    """
     repo = make("shop", {"a": "1"}).path
-    _, runs = check.parts(reads_only=False)
-    printed: list[str] = []
-    lines: list[str] = []
 
-    runs(Config(repo=repo), EventOutput("quiet", printed.append))
-    runs(Config(repo=repo), Output("progress", lines.append))
+    main(["check", "--json", "--output=quiet", str(repo)])
 
-    (event,) = read_events(printed)
-    assert ("runs", str(repo)) == (event["event"], event["repo"])
+    events = read_events(capsys.readouterr().out.splitlines())
+    names = [one["event"] for one in events]
+    event = events[names.index("runs")]
+    assert names.index("runs") < names.index("finding")
+    assert str(repo) == event["repo"]
     assert FAILED.command == event["tests"]["command"]
     assert 1 == event["network"]["tests"]["requests"] + event["network"]["scripts"]["requests"]
-    assert any(FAILED.command in line for line in lines)
+
+
+def test_what_the_runs_have_shown_stands_below_the_name_of_a_repository(make, ran, capsys):
+    """
+    With one repository, before the findings; a quiet command leaves it out.
+    """
+    paths = [str(make(name, {"a": "1"}).path) for name in ("one", "two")]
+    said = [f"codex: {line}" for line in ran.lines()]
+
+    main(["check", *paths])
+    lines = capsys.readouterr().out.splitlines()
+    for path in paths:
+        at = lines.index(f"{path}:") + 1
+        assert said == lines[at : at + len(said)]
+
+    main(["check", paths[0]])
+    assert said == capsys.readouterr().out.splitlines()[: len(said)]
+    main(["check", "--output=quiet", *paths])
+    assert not set(said) & set(capsys.readouterr().out.splitlines())
+
+
+def test_what_other_processes_have_shown_stands_there_too(
+    make, ran, capsys, monkeypatch, two_engines
+):
+    """
+    They send it as an event, which is printed with the findings of its repository.
+    """
+    paths = [str(make(name, {"a": "1"}).path) for name in ("one", "two")]
+    runs = {"event": "runs", "time": "now", "repo": "x", **ran.to_dict()}
+
+    class FakeWorker:
+        def __init__(self, words, **_):
+            self._repo = words[-1]
+
+        def run(self, _):
+            about = {"repo": self._repo, "commit": "1", "failure": None, "error": None}
+            return Ended((), about, "", "", runs={**runs, "repo": self._repo})
+
+        def end(self):
+            pass
+
+    monkeypatch.setattr("pytest_codex_workspace.fleet.worker.Worker", FakeWorker)
+    engines, _ = two_engines
+
+    main(["check", *engines, *paths])
+    lines = capsys.readouterr().out.splitlines()
+    for path in paths:
+        at = lines.index(f"{path}:") + 1
+        assert f"codex: {next(iter(ran.lines()))}" == lines[at]
+
+    main(["check", "--json", *engines, *paths])
+    events = read_events(capsys.readouterr().out.splitlines())
+    assert set(paths) == {one["repo"] for one in events if one["event"] == "runs"}
 
 
 def test_an_error_of_ours_concerns_one_repository(make, run, monkeypatch, tmp_path):
@@ -497,7 +543,7 @@ def two_engines(monkeypatch, tmp_path):
         asked.append((tuple(engines), cpus, jobs))
         return places, ["unix:///three: nothing answers"]
 
-    monkeypatch.setattr("pytest_codex_workspace.fleet.places.find_places", find)
+    monkeypatch.setattr("pytest_codex_workspace.fleet.engine_slots.find_slots", find)
     return [f"--engine={one.engine}" for one in places] + ["--engine=unix:///three"], asked
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -346,3 +348,18 @@ def test_a_damaged_clone_is_one_error(tmp_path):
     assert ["objects"] == [one.check for one in found]
     assert "a.txt (object" in found[0].result.text
     assert "fsck" in found[0].result.remedy
+
+
+def test_the_sample_in_the_manual_adds_up():
+    """
+    Its last line counts the lines above it.
+    """
+    page = Path(__file__).parents[3] / "docs" / "doctor.md"
+    sample = page.read_text().partition("```console\n")[2].partition("```")[0]
+
+    shown = re.findall(r"^  (ok|warning|error) +\S", sample, re.MULTILINE)
+
+    counts = (
+        f"{len(shown)} checks: {shown.count('warning')} warnings, {shown.count('error')} errors"
+    )
+    assert counts == sample.splitlines()[-1]

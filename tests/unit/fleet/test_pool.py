@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pytest_codex_workspace.fleet.places import EngineSlots
+from pytest_codex_workspace.fleet.engine_slots import EngineSlots
 from pytest_codex_workspace.fleet.pool import Pool
 from pytest_codex_workspace.fleet.worker import Ended
 

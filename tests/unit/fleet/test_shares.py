@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pytest_codex_workspace.fleet.places import EngineSlots
+from pytest_codex_workspace.fleet.engine_slots import EngineSlots
 from pytest_codex_workspace.fleet.shares import Shares
 
 

@@ -18,6 +18,7 @@ import json, sys
 print(json.dumps({"event": "note", "text": sys.argv[1]}))
 print("no event")
 print("[1]")
+print(json.dumps({"event": "runs", "setup_seconds": 1}))
 print(json.dumps({"event": "finding", "id": "docker"}))
 print(json.dumps({"event": "repository", "repo": sys.stdin.read()}))
 print(json.dumps({"event": "result"}))
@@ -39,6 +40,7 @@ def test_events_are_taken_apart():
 
     assert [{"event": "note", "text": "hello"}] == told
     assert [{"event": "finding", "id": "docker"}] == ended.findings
+    assert {"event": "runs", "setup_seconds": 1} == ended.runs
     assert {"event": "repository", "repo": "the input"} == ended.repository
     assert ended.messages.startswith("a message")
     assert "\x1b" not in ended.messages

@@ -103,14 +103,17 @@ def test_programs_are_single_files_of_python_3_8():
 
 def test_init_overwrites_names_in_place(agent, root):
     """
-    The files are mount points, so they cannot be replaced, only overwritten.
+    The files are mount points, so they cannot be replaced, only overwritten. The agent writes
+    its own host name where the host has a placeholder.
     """
     inode = (root / "etc/hosts").stat().st_ino
 
-    agent.send(wire.INIT, hosts="1.2.3.4 proxy\n", resolv="nameserver 1.2.3.4\n", root=str(root))
+    hosts = f"1.2.3.4 proxy\n5.6.7.8 {wire.HOSTNAME}\n"
+    agent.send(wire.INIT, hosts=hosts, resolv="nameserver 1.2.3.4\n", root=str(root))
     ready = agent.until(wire.READY)
 
-    assert (root / "etc/hosts").read_text() == "1.2.3.4 proxy\n"
+    own = f"5.6.7.8 {socket.gethostname()}\n"
+    assert (root / "etc/hosts").read_text() == f"1.2.3.4 proxy\n{own}"
     assert (root / "etc/resolv.conf").read_text() == "nameserver 1.2.3.4\n"
     assert (root / "etc/hosts").stat().st_ino == inode
     assert not ready["ca_installed"]

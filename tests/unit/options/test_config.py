@@ -135,3 +135,19 @@ def test_documents_list_every_option():
 
     assert {option.name for option in OPTIONS} == rows
     assert {f"`{one.name}`" for one in OPTIONS if one.place is None} == set(listed.split(", "))
+
+
+def test_what_the_checks_get_to_know(tmp_path):
+    """
+    The variables of the profile and of the user, the test command, the image, and the scripts that
+    options give.
+    """
+    script = tmp_path / "setup.sh"
+    script.write_text("make\n")
+    values = {"env": ["A=1"], "test_command": "make test", "image": "slim"}
+
+    found = Config.of({**values, "setup_script": str(script)}).for_checks
+
+    assert ("make test", "slim") == (found.test_command, found.image)
+    assert "1" == found.variables["A"]
+    assert {"setup": (str(script), "make\n")} == found.given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import socket
 import threading
 from contextlib import nullcontext
 
@@ -75,7 +76,7 @@ def test_the_real_agent_is_prepared(cache_home):
         hosts = running.channel.read_file("/etc/hosts").decode()
         assert f"{session.isolation.address}\tproxy\n" in hosts
         assert "::1\tlocalhost ip6-localhost ip6-loopback\n" in hosts
-        assert f"{running.holder.address}\tworkspace {running.holder.container[:12]}\n" in hosts
+        assert f"{running.holder.address}\tworkspace {socket.gethostname()}\n" in hosts
         resolver = running.channel.read_file("/etc/resolv.conf").decode()
         assert resolver.startswith(f"nameserver {session.isolation.address}\n")
         session.launcher.stop(running)

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from pytest_codex_workspace.checks.finding import READ, Finding
+from pytest_codex_workspace.checks.repository import Choices
 from pytest_codex_workspace.checks.rules.read import arranged, read_repository
 from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.errors import ProjectionError
@@ -72,7 +73,7 @@ def test_a_clean_repository_has_no_findings(repository):
     """
     Comments, strings, here-documents, documents and release scripts are no commands of setup.
     """
-    assert () == seen(read_repository(repository.path, "HEAD", repository.env))
+    assert () == seen(read_repository(repository.path, "HEAD", repository.env, Choices()))
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda one: one.name)
@@ -81,7 +82,7 @@ def test_each_fault_has_its_finding(repository, broken):
     The fault is found where it is, and nothing else is.
     """
     if asks_git(broken):
-        findings = read_repository(repository.path, broken.name, repository.env)
+        findings = read_repository(repository.path, broken.name, repository.env, Choices())
     else:
         findings = findings_in(files_of(broken))
 
@@ -108,7 +109,7 @@ def test_no_repository(tmp_path):
     What cannot be read is an error of the projection.
     """
     with pytest.raises(ProjectionError, match="not in a git repository"):
-        read_repository(tmp_path, "HEAD", host_environment(tmp_path / "home"))
+        read_repository(tmp_path, "HEAD", host_environment(tmp_path / "home"), Choices())
 
 
 def test_files_that_are_not_read():
@@ -149,7 +150,7 @@ def test_many_files_cost_few_calls_of_git(tmp_path):
     repo.commit({f"{number}/{name}": f"{number}\n" for number in range(60) for name in names})
 
     environ = {**repo.env, "PATH": f"{counting.parent}:{repo.env['PATH']}"}
-    read_repository(repo.path, "HEAD", environ)
+    read_repository(repo.path, "HEAD", environ, Choices())
 
     assert len(count.read_text()) < 40
 

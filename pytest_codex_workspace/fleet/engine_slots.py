@@ -10,7 +10,7 @@ from ..engine.docker.find import find_engine
 from ..engine.protocol import Engine
 from ..errors import EngineUnavailable
 
-__all__ = ["MOST", "Connect", "EngineSlots", "answers", "find_places"]
+__all__ = ["MOST", "Connect", "EngineSlots", "answers", "find_slots"]
 
 MOST = 8
 """The most repositories at a time for one engine, unless the user wants more."""
@@ -36,7 +36,7 @@ class EngineSlots:
     done: int = 0
 
 
-def find_places(
+def find_slots(
     engines: Sequence[str], *, cpus: float, jobs: int | None, connect: Connect = find_engine
 ) -> tuple[list[EngineSlots], list[str]]:
     """

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_codex_workspace.engine.protocol import Capacity
 from pytest_codex_workspace.errors import EngineUnavailable
-from pytest_codex_workspace.fleet.places import MOST, answers, find_places
+from pytest_codex_workspace.fleet.engine_slots import MOST, answers, find_slots
 
 
 def engine_with(cpus):
@@ -38,7 +38,7 @@ def test_an_engine_takes_what_it_has_processors_for(has, cpus, jobs, slots):
     """
     Or what the user says.
     """
-    ((place,), silent) = find_places([has], cpus=cpus, jobs=jobs, connect=connect)
+    ((place,), silent) = find_slots([has], cpus=cpus, jobs=jobs, connect=connect)
 
     assert (place.engine, place.slots, silent) == (has, slots, [])
 
@@ -47,7 +47,7 @@ def test_engines_that_do_not_answer_are_named():
     """
     The others take part, in the order in which they were given.
     """
-    found, silent = find_places(["4", "away", "8"], cpus=2.0, jobs=None, connect=connect)
+    found, silent = find_slots(["4", "away", "8"], cpus=2.0, jobs=None, connect=connect)
 
     assert ["4", "8"] == [one.engine for one in found]
     assert ["away: nothing answers there"] == silent

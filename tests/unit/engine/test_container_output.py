@@ -1,0 +1,50 @@
+"""Tests of reading what a container prints."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace.engine.container_output import ContainerOutput
+
+
+class FakeStream:
+    """
+    A stream from which *pieces* arrive, and then the end.
+    """
+
+    def __init__(self, *pieces):
+        self._pieces = [*pieces, (0, b"")]
+
+    def receive(self):
+        return self._pieces.pop(0)
+
+
+def test_standard_output_is_taken_and_the_end_of_errors_is_kept():
+    """
+    Each piece as it arrives.
+    """
+    output = ContainerOutput(
+        FakeStream((1, b"a\nb"), (2, b"12345\n"), (1, b"c"), (2, b" 67\xff\n")), keep=7
+    )
+    taken = []
+
+    assert "" == output.last_words
+    output.read(taken.append)
+
+    assert [b"a\nb", b"c"] == taken
+    assert "5\n 67\ufffd" == output.errors
+    assert "\nlast output on its standard error:\n5\n 67\ufffd" == output.last_words
+
+
+def test_an_error_of_what_takes_ends_the_reading():
+    """
+    Whoever reads decides what follows from it.
+    """
+    output = ContainerOutput(FakeStream((2, b"said"), (1, b"bad"), (1, b"more")), keep=9)
+
+    def take(data):
+        raise ValueError(data)
+
+    with pytest.raises(ValueError, match="bad"):
+        output.read(take)
+    assert "said" == output.errors
