@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -92,8 +91,8 @@ def _age(path: Path) -> float:
 
 
 def _forget_old(directory: Path) -> None:
-    for entry in os.scandir(directory):
+    for path in directory.iterdir():
         # Another process may do the same.
         with suppress(OSError):
-            if _age(Path(entry.path)) > _KEPT:
-                Path(entry.path).unlink()
+            if _age(path) > _KEPT:
+                path.unlink()
