@@ -448,23 +448,37 @@ def _repositories(arguments: argparse.Namespace) -> list[Path]:
 def _listed(name: str) -> list[Path]:
     try:
         if name == "-":
-            text, above = sys.stdin.read(_LARGEST_LIST), Path()
+            text, above = sys.stdin.read(_LARGEST_LIST + 1), Path()
         else:
-            with Path(name).open(encoding="utf-8") as file:
-                text, above = file.read(_LARGEST_LIST), Path(name).parent
+            with Path(name).open(encoding="utf-8-sig") as file:
+                text, above = file.read(_LARGEST_LIST + 1), Path(name).parent
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"--from-file={name} cannot be read: {getattr(error, 'strerror', None) or error}",
             remedy="Give a text file with one path a line.",
         ) from None
+    if len(text) > _LARGEST_LIST:
+        raise ConfigError(
+            f"--from-file={name} has more than {_LARGEST_LIST} characters",
+            remedy="Give several files, one after the other.",
+        )
     lines = (line.strip() for line in text.splitlines())
-    found = [above / Path(line).expanduser() for line in lines if line and line[0] != "#"]
+    found = [above / _at_home(line) for line in lines if line and line[0] != "#"]
     if not found:
         raise ConfigError(
             f"--from-file={name} lists no repository",
             remedy="Write one path a line; lines that begin with # are comments.",
         )
     return found
+
+
+def _at_home(line: str) -> Path:
+    """
+    Return a path whose `~` is replaced, unless there is no such user.
+    """
+    with suppress(RuntimeError):
+        return Path(line).expanduser()
+    return Path(line)
 
 
 def _checked(arguments: argparse.Namespace, repo: Path, report: Collector | None) -> _Result:
@@ -543,7 +557,13 @@ def _finish(
     if not arguments.json:
         repositories = counted(len(targets), "repository", "repositories")
         text = summarize(counts) + (f" in {repositories}" if len(targets) > 1 else "")
-        show(text + (f", {failed} of them not checked" if failed else ""))
+        if failed:
+            text += (
+                f", {failed} of them not checked"
+                if len(targets) > 1
+                else "; the check was not finished"
+            )
+        show(text)
     engines = [{"engine": p.engine, "repositories": p.done, "lost": p.lost} for p in places]
     fields = {**counts, "repositories": len(targets), "failed": failed, "engines": engines}
     return finish(arguments, code, **fields)

@@ -45,8 +45,6 @@ _BUILD_ONLY = frozenset(
 )
 """Variables that any file may mention: whether tests need them shows when they fail."""
 
-_OF_INSTALLERS = ("DEBIAN_", "NEEDRESTART_", "PIP_", "UV_", "POETRY_", "npm_config_", "LC_", "UCF_")
-
 
 def agent_findings(seen: Observation) -> Iterator[Finding]:
     """
@@ -61,7 +59,7 @@ def agent_findings(seen: Observation) -> Iterator[Finding]:
 def _variables(seen: Observation) -> Iterator[Finding]:
     proven = seen.with_exports is not None and seen.with_exports.ok
     names = list(seen.missing) if proven else [one for one in seen.used if one not in _BUILD_ONLY]
-    names = [name for name in names if not name.startswith(_OF_INSTALLERS) and name != "CI"]
+    names = [name for name in names if name != "CI"]
     if proven:
         names = names or list(seen.exports)
     if not names:

@@ -14,11 +14,13 @@ from ..codex import RESUME, SETUP
 from ..errors import CodexWorkspaceError, ExecTimeout, ServiceError, SetupError, WorkspaceLost
 from ..network.matching import Phase
 from ..network.rules.request import Request
+from ..reporting.output import Output
 from ..services.daemons import Left, list_daemons
 from ..session import Session
 from ..setup.scripts import ScriptRun
 from ..setup.spec import WorkspaceSpec
 from ..text.bash_commands import ShellCommand, parse_script
+from ..text.phrases import cut_middle
 from ..unpatched import clock
 from ..workspace.channel import Channel
 from ..workspace.handle import Workspace
@@ -47,8 +49,12 @@ _NOT_CODE = tuple(
 )
 """Where a variable can be mentioned and nobody needs it."""
 
+_OF_INSTALLERS = ("DEBIAN_", "NEEDRESTART_", "PIP_", "UV_", "POETRY_", "npm_config_", "LC_", "UCF_")
+"""How the names of variables begin that nobody misses after an installation."""
+
 _MORE_LOOKS = 3
 _BETWEEN_LOOKS = 0.7
+_LONGEST_TITLE = 60
 _LONGEST_REPEATED = 300.0
 """Seconds of a run of tests beyond which they are not run again to find out why they failed."""
 
@@ -171,7 +177,7 @@ def _resume_and_test(
         setup = started.workspace.setup
         if spec.resumes:
             seen.resume_duration, seen.resume_output = setup.duration, setup.output
-        _test(started.workspace, seen)
+        _test(started.workspace, seen, session.output)
         seen.requests = [*seen.requests, *started.workspace.network.requests(phase="test")]
     finally:
         session.stop(started.workspace)
@@ -187,13 +193,13 @@ def _test_unprepared(session: Session, spec: WorkspaceSpec, seen: Observation) -
         seen.service_error = error
         return
     try:
-        _test(workspace, seen)
+        _test(workspace, seen, session.output)
         seen.requests = workspace.network.requests(phase="test")
     finally:
         session.stop(workspace)
 
 
-def _test(workspace: Workspace, seen: Observation) -> None:
+def _test(workspace: Workspace, seen: Observation, output: Output) -> None:
     exports = exported_by(seen.setup_script)
     seen.exports = {name: line for name, (line, _) in exports.items()}
     if exports:
@@ -201,14 +207,16 @@ def _test(workspace: Workspace, seen: Observation) -> None:
     if seen.tests is None:
         return
     command = seen.tests.command_in(lambda path: workspace.path(path).exists())
-    seen.test_run = run = _run(workspace, command, seen)
+    with output.step(f"running {cut_middle(command, _LONGEST_TITLE)}"):
+        seen.test_run = run = _run(workspace, command, seen)
     if run.ok:
         seen.only_in_login_shell = _only_in_login_shell(workspace, command)
         return
     lines = dict.fromkeys(text for _, text in exports.values())
     if lines and run.exit_code is not None and run.duration <= _LONGEST_REPEATED:
         first = "\n".join([*lines, command])
-        seen.with_exports = _run(workspace, first, seen)
+        with output.step("running the tests again, with what setup exports"):
+            seen.with_exports = _run(workspace, first, seen)
 
 
 def _run(workspace: Workspace, command: str, seen: Observation) -> TestRun:
@@ -240,7 +248,7 @@ def exported_by(script: str) -> dict[str, tuple[int, str]]:
     """
     Return what a script gives to the rest of its shell, at its top level: by name, the line and its
     text. The name is that of a variable, or of a file that is sourced; of a virtual environment it
-    is `VIRTUAL_ENV`.
+    is `VIRTUAL_ENV`. Variables for installers are left out: tests do not read them.
     """
     found: dict[str, tuple[int, str]] = {}
     lines = script.splitlines()
@@ -255,7 +263,7 @@ def exported_by(script: str) -> dict[str, tuple[int, str]]:
         elif (words[:1] == ["export"] and "-n" not in words) or words[:2] == ["declare", "-x"]:
             for word in words[1:]:
                 name = word.partition("=")[0]
-                if _is_name(name):
+                if _is_name(name) and not name.startswith(_OF_INSTALLERS):
                     found[name] = command.line, text
     return found
 

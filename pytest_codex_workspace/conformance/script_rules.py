@@ -33,6 +33,7 @@ _STARTS = re.compile(r"\bservice\b|\bstart\b|systemctl|daemon|nohup|setsid|init\
 _QUESTIONS = 60
 _END = 20_000
 _TAIL = 12
+_MOST_WRAPPED = 4
 _ERROR = re.compile(
     r"\b(?:error|fatal|failed|cannot|can't|could not|not found|no such|denied|refused)\b|^E: |"
     r"\b[1-9]\d* failures?\b",
@@ -383,9 +384,23 @@ def last_words(output: str) -> str:
     """
     lines = printable(without_colours(output[-_END:])).splitlines()
     lines = [line.strip() for line in lines if line.strip()]
-    said = [line for line in lines[-_TAIL:] if _ERROR.search(line) and not _ASIDE.search(line)]
-    last = (said or lines or [""])[-1]
+    end = lines[-_TAIL:]
+    said = [at for at, line in enumerate(end) if _ERROR.search(line) and not _ASIDE.search(line)]
+    last = _unwrapped(end[said[-1] :]) if said else (lines or [""])[-1]
     return f": {cut_middle(last, _LONG).rstrip('.')}" if last else ""
+
+
+def _unwrapped(lines: Sequence[str]) -> str:
+    """
+    Return the first of some lines, with those behind it that end its bracket: a tool has wrapped
+    its text.
+    """
+    text = lines[0]
+    for line in lines[1:_MOST_WRAPPED]:
+        if not re.search(r"<[^<>]*$|\([^()]*$", text):
+            break
+        text = f"{text} {line}"
+    return text
 
 
 def _number(where: str) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 __all__ = [
+    "CHROME",
     "UNLOCKED",
     "Draft",
     "Hint",
@@ -19,6 +20,14 @@ __all__ = [
 
 UNLOCKED = "no lock file: newer versions are installed when they are published"
 """The note of an installation without a lock file."""
+
+_CHROME_PACKAGE = "google-chrome-stable_current_amd64.deb"
+CHROME = (
+    f"curl -fsSLo /tmp/chrome.deb https://dl.google.com/linux/direct/{_CHROME_PACKAGE}",
+    "apt-get update",
+    "apt-get install -y /tmp/chrome.deb",
+)
+"""Lines that install a browser where the distribution has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +86,13 @@ class Hint:
         source: the file that it comes from.
         text: a sentence.
         lines: lines of bash that may be needed, as comments.
+        last: whether they run after the installations, and not before.
     """
 
     source: str
     text: str
     lines: tuple[str, ...] = ()
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

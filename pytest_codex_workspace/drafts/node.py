@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..checks.documents import subtable
-from .draft import UNLOCKED, Draft, Hint, Install, TestCommand, in_folder
+from .draft import CHROME, UNLOCKED, Draft, Hint, Install, TestCommand, in_folder
 from .tree import ProjectFiles
 
 __all__ = ["add_node"]
@@ -26,12 +26,16 @@ _OLD_PNPM = {"5": "7", "6": "8"}
 """Major versions of pnpm that read older formats of its lock file, which newer ones refuse."""
 
 _NO_TEST = "no test specified"
-_BROWSERS = {
+_BROWSERS: Mapping[str, str | None] = {
     "@playwright/test": "npx playwright install --with-deps",
     "playwright": "npx playwright install --with-deps",
     "puppeteer": "npx puppeteer browsers install chrome",
     "cypress": "npx cypress install",
+    "selenium-webdriver": None,
+    "karma-chrome-launcher": None,
+    "webdriverio": None,
 }
+"""What installs the browser of a library; `None` if it drives one of the system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,9 @@ def _add_project(tree: ProjectFiles, folder: str, draft: Draft) -> bool:
     draft.installs.append(Install(source, lines, chosen.note))
     for name, browser in _BROWSERS.items():
         if name in dependencies:
-            text = f"{name} needs a browser, from hosts outside of Codex's presets"
-            lines = in_folder(folder, [browser])
-            draft.hints.append(Hint(f"{prefix}package.json", text, lines))
+            text = f"has {name}, which needs a browser, from hosts outside of Codex's presets"
+            lines = CHROME if browser is None else in_folder(folder, [browser])
+            draft.hints.append(Hint(f"{prefix}package.json", text, lines, last=browser is not None))
             break
     test = subtable(package, "scripts").get("test")
     if isinstance(test, str) and _NO_TEST not in test:

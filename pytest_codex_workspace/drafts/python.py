@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..checks.documents import subtable
-from .draft import UNLOCKED, Draft, Install, Setting, TestCommand, in_folder
+from .draft import CHROME, UNLOCKED, Draft, Hint, Install, Setting, TestCommand, in_folder
 from .tree import ProjectFiles
 
 __all__ = ["add_python"]
@@ -31,7 +31,18 @@ _VERSIONED = {
 }
 """Variables that give a version to what computes it from tags."""
 
+_BROWSERS: Mapping[str, str | None] = {
+    "playwright": "python -m playwright install --with-deps chromium",
+    "pytest-playwright": "python -m playwright install --with-deps chromium",
+    "selenium": None,
+    "pytest-selenium": None,
+    "splinter": None,
+    "helium": None,
+}
+"""What installs the browser of a library; `None` if it drives one of the system."""
+
 _PRETENDED = "0.0.0"
+_TEST_FILE = re.compile(r"test_\w+\.py")
 _MOST_TESTS = 20
 """Files of tests that are looked at."""
 
@@ -62,6 +73,8 @@ def _add_project(tree: ProjectFiles, folder: str, draft: Draft) -> None:
     draft.installs.append(install)
     if setting := project.pretended_version():
         draft.env += [one for one in [setting] if one.name not in {each.name for each in draft.env}]
+    if browser := project.browser():
+        draft.hints.append(browser)
     if test := project.test():
         draft.tests.append(test)
 
@@ -175,8 +188,11 @@ class _Project:
             return True
         return "setup.cfg" in self._names and "[metadata]" in self._text("setup.cfg")
 
+    def _requirements_or_project(self) -> str:
+        return next(iter(self._requirements()), "") or self._project_file()
+
     def _project_file(self) -> str:
-        return next(name for name in _PROJECTS if name in self._names)
+        return next((name for name in _PROJECTS if name in self._names), "")
 
     def _extras(self) -> list[str]:
         declared = subtable(self._toml, "project", "optional-dependencies")
@@ -209,6 +225,24 @@ class _Project:
             )
         return None
 
+    def browser(self) -> Hint | None:
+        """
+        Return what installs the browser that a library drives; `None` if there is no such library.
+        """
+        texts = self._dependencies(self._requirements())
+        texts += [self._text(f"requirements/{name}") for name in ("base.txt", "main.txt")]
+        texts.append(re.sub(r"['\"]", "\n", self._text("setup.py")))
+        source = f"{self._prefix}{self._lock or self._requirements_or_project()}"
+        for name, install in _BROWSERS.items():
+            if not any(_names(text, name) for text in texts):
+                continue
+            text = f"has {name}, which needs a browser, from hosts outside of Codex's presets"
+            if install is None:
+                return Hint(source, text, CHROME)
+            lines = in_folder(self._folder, [f"{self._runner}{install}"])
+            return Hint(source, text, lines, last=True)
+        return None
+
     def test(self) -> TestCommand | None:
         """
         Return the command that runs the tests of the project.
@@ -218,7 +252,7 @@ class _Project:
         elif "manage.py" in self._names:
             command = f"{self._runner}python manage.py test"
         elif self._test_files():
-            command = f"{self._runner}python -m unittest discover -s {self._test_folder()}"
+            command = f"{self._runner}python -m unittest discover {self._where_to_discover()}"
         else:
             return None
         source = f"{self._prefix}{self._lock or 'tests'}"
@@ -229,10 +263,26 @@ class _Project:
             (one for one in ("tests", "test") if self._tree.in_folder(self._below(one))), "."
         )
 
-    def _test_files(self) -> list[str]:
+    def _where_to_discover(self) -> str:
         folder = self._test_folder()
-        names = self._tree.in_folder(self._folder if folder == "." else self._below(folder))
-        return [name for name in names if re.fullmatch(r"test_\w+\.py", name)]
+        # Modules of a package import each other by its name.
+        is_package = folder != "." and f"{self._below(folder)}/__init__.py" in self._tree
+        return f"-s {folder} -t ." if is_package else f"-s {folder}"
+
+    def _test_files(self) -> list[str]:
+        """
+        Return the paths of the files of tests, from the folder of the project.
+        """
+        folder = self._test_folder()
+        if folder == ".":
+            return [name for name in sorted(self._names) if _TEST_FILE.fullmatch(name)]
+        start = f"{self._below(folder)}/"
+        below = sorted(path for path in self._tree.files if path.startswith(start))
+        return [
+            path.removeprefix(self._prefix)
+            for path in below
+            if _TEST_FILE.fullmatch(path.rpartition("/")[2])
+        ]
 
     def _below(self, folder: str) -> str:
         return f"{self._prefix}{folder}"
@@ -247,9 +297,8 @@ class _Project:
             return True
         if self._declares_pytest(self._requirements()):
             return True
-        folder = self._test_folder()
-        texts = [self._text(f"{folder}/{name}") for name in self._test_files()[:_MOST_TESTS]]
-        if any(texts) and not any("unittest" in text or "django" in text for text in texts):
+        texts = [self._text(name) for name in self._test_files()[:_MOST_TESTS]]
+        if any(texts) and not any(re.search(r"\bTestCase\b|django", text) for text in texts):
             return True
         return any(
             path.startswith(self._prefix) and path.rpartition("/")[2] == "conftest.py"
@@ -257,6 +306,12 @@ class _Project:
         )
 
     def _declares_pytest(self, files: list[str]) -> bool:
+        return any(_names(text, "pytest") for text in self._dependencies(files))
+
+    def _dependencies(self, files: list[str]) -> list[str]:
+        """
+        Return texts that have each dependency at the beginning of a line.
+        """
         texts = [self._text(name) for name in (*files, "Pipfile")]
         chosen = [
             subtable(self._toml, "project", "optional-dependencies").get(name)
@@ -268,10 +323,17 @@ class _Project:
         texts += [re.sub(r"[\[\]'\"{}]", "\n", str(one)) for one in chosen if one]
         if "setup.cfg" in self._names:
             texts.append(self._text("setup.cfg").partition("[options")[2])
-        return any(re.search(r"^[ \t,]*pytest\b(?!-)", text, re.M) for text in texts)
+        return texts
 
     def _text(self, name: str) -> str:
         return self._tree.text(f"{self._prefix}{name}")
+
+
+def _names(text: str, name: str) -> bool:
+    """
+    Check whether a line of a text begins with the name of a package.
+    """
+    return bool(re.search(rf"^[ \t,]*{re.escape(name)}(?![\w.-])", text, re.MULTILINE))
 
 
 def _chosen(names: Mapping[str, Any]) -> list[str]:

@@ -49,7 +49,7 @@ def render(draft: Draft) -> Mapping[str, str]:
 
 def _setup(draft: Draft) -> Iterator[str]:
     for hint in draft.hints:
-        if hint.lines:
+        if hint.lines and not hint.last:
             yield _hinted(hint)
     if draft.services:
         packages = " ".join(one.package for one in draft.services)
@@ -61,7 +61,7 @@ def _setup(draft: Draft) -> Iterator[str]:
     for install in draft.installs:
         yield _installed(install)
     for hint in draft.hints:
-        if not hint.lines:
+        if hint.last or not hint.lines:
             yield _hinted(hint)
 
 

@@ -111,12 +111,16 @@ def _matching(tree: CommittedTree, patterns: Mapping[str, str]) -> Iterator[_Lib
 
 def _first_of_each(libraries: Iterable[_Library]) -> Iterable[_Library]:
     """
-    Return one library of each manifest: a test runner and its driver are one thing.
+    Return one library of each manifest, because a test runner and its driver are one thing; and
+    each library once, in whichever manifests it is.
     """
-    first: dict[str, _Library] = {}
+    manifests: dict[str, _Library] = {}
+    names: dict[str, _Library] = {}
     for one in libraries:
-        first.setdefault(one[1], one)
-    return first.values()
+        manifests.setdefault(one[1], one)
+    for one in manifests.values():
+        names.setdefault(one[0], one)
+    return names.values()
 
 
 _CONTAINERS: Mapping[str, str] = {

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from ...text.phrases import first_of
 from ..documents import json_line, json_of, line_with, subtable, without_comment
 from ..finding import Finding
 from ..manifests import node_dependencies, python_dependencies
 from ..repository import CheckedRepository
 
-__all__ = ["old_httpx", "packages_of_debian", "ssh_dependencies"]
+__all__ = ["old_httpx", "packages_of_debian", "packages_of_the_system", "ssh_dependencies"]
+
+_SHOWN = 5
 
 _SSH = re.compile(
     r"(?:git\+)?ssh://[^\s\"',;)\]}]+|(?<![\w.+-])git(?:ea|lab)?@[\w.-]+:[\w~./-]+|git\+git@[^\s\"']+"
@@ -256,6 +259,20 @@ _BY_VERSION: Mapping[str, tuple[re.Pattern[str], tuple[str, ...]]] = {
 }
 """Packages with a version in their name, and the versions that Ubuntu 24.04 has."""
 
+_FOR_SYSTEM: Mapping[str, tuple[re.Pattern[str], str, str]] = {
+    "Python": (re.compile(r"python3-([\w.+-]+)"), "python3", "pip"),
+    "Ruby": (re.compile(r"ruby-([\w.+-]+)"), "ruby", "gem or bundle"),
+    "PHP": (re.compile(r"php(?:8\.\d)?-([\w.+-]+)"), "php", "composer or pecl"),
+}
+"""For each language: packages of libraries for the system's interpreter, the name of that, and what
+installs libraries for the selected one."""
+
+_NO_LIBRARY = re.compile(
+    r"(?:all|apt|bundler|cgi|cli|common|dev|distutils|doc|fpm|full|minimal|pip|pip-whl|setuptools"
+    r"|venv|wheel)|.*-doc"
+)
+"""The ends of their names that are of no library, or of one that everybody has."""
+
 _POSTGRES_FOLDER = re.compile(r"/(?:usr/lib|etc|var/lib)/postgresql/(\d+)(?:/|$)")
 _OTHER_SOURCES = r"add-apt-repository|/etc/apt/sources\.list|pgdg|apt\.postgresql\.org|sury\.org"
 
@@ -289,6 +306,49 @@ def packages_of_debian(repo: CheckedRepository) -> Iterator[Finding]:
                         path=script.path,
                         line=found.line,
                     )
+
+
+def packages_of_the_system(repo: CheckedRepository) -> Iterator[Finding]:
+    """
+    Find libraries that apt-get installs for the system's interpreter. In `slim`, that is the one
+    that runs; in Codex, it is not.
+    """
+    for script in repo.preparing:
+        libraries: dict[str, list[tuple[str, int | None]]] = {}
+        for found in script.commands():
+            words = found.command.plain
+            installs = found.command.name in ("apt", "apt-get") and "install" in words
+            if not installs or found.tolerated:
+                continue
+            for word in words[1:]:
+                if language := _language_of(word.partition("=")[0]):
+                    libraries.setdefault(language, []).append((word, found.line))
+        for language, packages in libraries.items():
+            _, program, installer = _FOR_SYSTEM[language]
+            if any(f"/usr/bin/{program}" in one.text for one in repo.scripts):
+                continue
+            yield Finding.of(
+                "apt-package",
+                f"{first_of([name for name, _ in packages], _SHOWN)}: for the system's {language}, "
+                "which is the one that runs in `slim`, and not in Codex",
+                f"`{program}` is that of CODEX_ENV_{language.upper()}_VERSION, which does not look "
+                "into the folders of the system's packages.",
+                f"Install it with {installer}, or run /usr/bin/{program}.",
+                path=script.path,
+                line=packages[0][1],
+                level="warning",
+            )
+
+
+def _language_of(package: str) -> str:
+    """
+    Return the language whose interpreter of the system a library is for; empty for others.
+    """
+    for language, (pattern, _, _) in _FOR_SYSTEM.items():
+        found = pattern.fullmatch(package)
+        if found and not _NO_LIBRARY.fullmatch(found[1]):
+            return language
+    return ""
 
 
 def _missing_there(package: str) -> str:

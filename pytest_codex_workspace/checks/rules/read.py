@@ -40,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     dependencies.ssh_dependencies,
     dependencies.old_httpx,
     dependencies.packages_of_debian,
+    dependencies.packages_of_the_system,
     runtimes.runtime_versions,
     runtimes.missing_runtimes,
     runtimes.other_runtimes,

@@ -189,12 +189,27 @@ def test_repositories_of_a_file(make, run, tmp_path, monkeypatch):
     assert 0 == run("--from-file=-")[0]
 
 
+def test_a_line_that_is_no_repository(make, run, tmp_path):
+    """
+    The others are checked.
+    """
+    make("one", {"a": "1"})
+    (tmp_path / "list").write_text("~nobody-has-this-name/a\none\na\0b\n", "utf-8-sig")
+
+    code, printed, errors = run("--from-file", tmp_path / "list")
+
+    assert (125, 1) == (code, printed.count("nothing found"))
+    assert "in 3 repositories, 2 of them not checked" in printed
+    assert "~nobody-has-this-name/a does not exist" in errors
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
         (None, "cannot be read: No such file"),
         ("# none\n", "lists no repository"),
         (b"\xff", "cannot be read"),
+        (b"a\n" * (1 << 20), "has more than 1048576 characters"),
     ],
 )
 def test_a_list_that_cannot_be_used(run, tmp_path, content, problem):
@@ -311,6 +326,7 @@ def test_what_was_read_counts_where_no_engine_answers(make, capsys):
     assert 125 == code
     assert "error    git-remote" in printed
     assert "\nnot run\n" in printed
+    assert printed.endswith("; the check was not finished\n")
     assert "EngineUnavailable" in errors
 
 

@@ -45,10 +45,6 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         },
         [],
     ),
-    "a variable for installers": (
-        {"exports": {"PIP_X": 2}, "missing": ["PIP_X"], "used": ["PIP_X"]},
-        [],
-    ),
     "tests need a variable": (
         {"exports": {"A": 2}, "missing": ["A"], "test_run": FAILED, "with_exports": PASSED},
         [("variable-lost", "error"), ("tests-fail", "error")],

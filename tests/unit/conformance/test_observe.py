@@ -130,6 +130,7 @@ def test_two_workspaces_and_one_layer(cache):
     assert seen.setup_status == {"tracked": " M", "new": "??"}
     assert seen.again_changes == [("added", "/root/x")]
     assert seen.test_run.ok
+    assert "codex: running make test ..." in world.shown
     assert world.leftovers() == []
     assert world.layers() == (["clean", "setup"] if cache == "auto" else [])
 
@@ -327,6 +328,7 @@ export -n D
 source ./lib.sh
 set -a
 eval "$(tool init)"
+export DEBIAN_FRONTEND=noninteractive PIP_QUIET=1
 """
     found = exported_by(script)
 

@@ -178,6 +178,12 @@ def test_the_line_of_a_failure_is_that_of_bash():
             ": [ERROR] The parent POM is missing -> [Help 1]",
         ),
         (
+            "Could not fetch specs from https://example.org/ due to error <bad\nresponse Bad "
+            "Gateway 502\n(https://example.org/specs)>\nBye\n",
+            ": Could not fetch specs from https://example.org/ due to error <bad response Bad "
+            "Gateway 502 (https://example.org/specs)>",
+        ),
+        (
             "error: no compiler\nnote: This error originates from a subprocess\n",
             ": error: no compiler",
         ),

@@ -107,6 +107,11 @@ def test_a_browser_is_left_to_a_person() -> None:
 
     assert "web/package.json" == hint.source
     assert ("(cd web && npx playwright install --with-deps)",) == hint.lines
+    assert hint.last  # npx takes the version that was installed.
+
+    text = json.dumps({"devDependencies": {"selenium-webdriver": "4"}})
+
+    assert whole({"package.json": text}).hints[0].lines[-1] == "apt-get install -y /tmp/chrome.deb"
 
 
 @pytest.mark.parametrize("text", ["[", "[]", '{"dependencies": 1, "scripts": [], "volta": 7}'])

@@ -81,15 +81,20 @@ def test_what_is_locked_is_installed(files: dict[str, str], lines: list[str]) ->
     assert lines == lines_of(files)
 
 
+UNITTEST = "import unittest\nclass A(unittest.TestCase): ..."
 TESTS = [
     ({"requirements.txt": "pytest==8"}, ["python -m pytest"]),
     ({"requirements.txt": "pytest-cov"}, []),
     ({"requirements.txt": "a", "tests/test_a.py": "def test(): pass"}, ["python -m pytest"]),
-    ({"requirements.txt": "a", "tests/test_a.py": "import unittest"}, [
+    ({"requirements.txt": "a", "tests/test_a.py": UNITTEST}, [
         "python -m unittest discover -s tests",
     ]),
-    ({"requirements.txt": "a", "test_a.py": "import unittest"}, [
-        "python -m unittest discover -s .",
+    ({"requirements.txt": "a", "test_a.py": UNITTEST}, ["python -m unittest discover -s ."]),
+    ({"setup.py": "", "tests/api/test_a.py": UNITTEST, "tests/__init__.py": ""}, [
+        "python -m unittest discover -s tests -t .",
+    ]),
+    ({"setup.py": "", "test_a.py": "from unittest import mock\ndef test(): pass"}, [
+        "python -m pytest",
     ]),
     ({"requirements.txt": "django", "manage.py": ""}, ["python manage.py test"]),
     ({"setup.py": "", "tox.ini": "[pytest]\n"}, ["python -m pytest"]),
@@ -138,3 +143,38 @@ def test_strange_files_are_no_reason_to_fail() -> None:
     for text in ("[", "project = 1", "[project]\noptional-dependencies = 1", "a=" + "[" * 99999):
         whole({"pyproject.toml": text, "uv.lock": "", "setup.cfg": text})
     whole({"pyproject.toml": "[tool]\nuv = 1\npoetry = {group = {dev = 1}}", "poetry.lock": ""})
+
+
+@pytest.mark.parametrize(
+    ("files", "source", "line"),
+    [
+        ({"requirements.txt": "playwright>=1"}, "requirements.txt", "python -m playwright install"),
+        ({"setup.py": "install_requires=['selenium>=4']"}, "setup.py", "apt-get install -y /tmp/"),
+        (
+            {"setup.py": "", "requirements/test.txt": "a", "requirements/base.txt": "splinter"},
+            "requirements/test.txt",
+            "apt-get install -y /tmp/",
+        ),
+        (
+            {"a/uv.lock": "", "a/pyproject.toml": "[tool.uv]\ndev = ['pytest-playwright']"},
+            "a/uv.lock",
+            "(cd a && uv run --no-sync python -m playwright install",
+        ),
+    ],
+)  # fmt: skip
+def test_a_browser_is_left_to_a_person(files: dict[str, str], source: str, line: str) -> None:
+    """
+    The one of playwright is installed by its package, so after that.
+    """
+    (hint,) = whole(files).hints
+
+    assert source == hint.source
+    assert hint.lines[-1].startswith(line)
+    assert hint.last == ("playwright" in line)
+
+
+def test_no_browser_is_mentioned_without_need() -> None:
+    """
+    Plugins of a test runner, and names that only begin alike, are others.
+    """
+    assert not whole({"requirements.txt": "selenium-wire-x\n# playwright\nrequests"}).hints

@@ -33,6 +33,17 @@ def test_a_browser_that_no_script_installs(name, text, line):
     assert [("warning", f"{name}:{line}")] == [(one.level, one.where) for one in found]
 
 
+def test_a_library_in_several_manifests():
+    """
+    It is one finding.
+    """
+    files = {"setup.py": "install_requires=['selenium']", "requirements.txt": "a\nselenium\n"}
+
+    found = [one for one in found_in(files) if " browser " in one]
+
+    assert ["warning browser requirements.txt:2"] == found
+
+
 @pytest.mark.parametrize(
     "install",
     [

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_codex_workspace.codex import SETUP
 
-from ....helpers.checking import found_by_setup, found_in
+from ....helpers.checking import findings_in, found_by_setup, found_in
 
 
 @pytest.mark.parametrize(
@@ -176,10 +176,10 @@ def test_packages_that_ubuntu_does_not_have(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "apt-get install -y postgresql redis-server openjdk-17-jdk postgresql-16 php8.3-xml",
-        "apt-get install -y python3-dev libpython3-dev ruby-dev python3.12-venv phpunit libicu-dev",
+        "apt-get install -y postgresql redis-server openjdk-17-jdk postgresql-16 php8.3-cli",
+        "apt-get install -y python3-dev libpython3-dev ruby-dev python3.12-venv python3-venv phpunit libicu-dev",
         "apt-get install -y chromium || npx playwright install --with-deps chromium",
-        "add-apt-repository -y ppa:ondrej/php && apt-get install -y php8.4-xml",
+        "add-apt-repository -y ppa:ondrej/php && apt-get install -y php8.4-cli",
         "apt-get remove -y chromium",
         "pip install chromium",
         "ls /usr/lib/postgresql/16/bin",
@@ -188,5 +188,40 @@ def test_packages_that_ubuntu_does_not_have(text):
 def test_packages_that_ubuntu_has(text):
     """
     A script that has another way, or another source, knows.
+    """
+    assert not [one for one in found_by_setup(text) if "apt-package" in one]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("apt-get install -y git python3-numpy python3-dev", "python3-numpy: for the system's Python"),
+        ("apt install -y ruby-rspec=3.13\napt-get install rake ruby-nokogiri", "ruby-rspec=3.13, ruby-nokogiri"),
+        ("apt-get install -y php-mbstring php8.3-xml php-cli", "php-mbstring, php8.3-xml: for the"),
+    ],
+)  # fmt: skip
+def test_libraries_of_an_interpreter_that_does_not_run(text, what):
+    """
+    They are for the system's one, and Codex selects another. `slim` has no other.
+    """
+    found = [one for one in findings_in({SETUP: f"set -e\n{text}\n"}) if one.id == "apt-package"]
+
+    assert ["warning"] == [one.level for one in found]
+    assert found[0].what.startswith(what)
+    assert 2 == found[0].line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "apt-get install -y python3-numpy || pip install numpy",
+        "apt-get install -y python3-numpy\n/usr/bin/python3 -m pytest",
+        "apt-get install -y ruby-rspec && /usr/bin/ruby -S rspec",
+        "apt-get install -y rubygems python3-dev php-dev ruby-bundler python3-sphinx-doc",
+    ],
+)
+def test_libraries_that_are_found(text):
+    """
+    The script runs the interpreter of the system, or has another way; or it is no library.
     """
     assert not [one for one in found_by_setup(text) if "apt-package" in one]

@@ -101,6 +101,11 @@ from ....helpers.checking import findings_in, found_in
         ({"package.json": '{"engines": {\n"npm": "^9"}}'}, "warning runtime-version package.json:2", "npm 11"),
         ({"package.json": '{"engines": {\n"pnpm": "<10"}}'}, "warning runtime-version package.json:2", "pnpm 10"),
         ({"package.json": '{\n"packageManager": "pnpm@9.1.0"}'}, "warning runtime-version package.json:2", "Call pnpm"),
+        (
+            {"package.json": '{\n"packageManager": "pnpm@11.14.0"}', SETUP: "pnpm install\n"},
+            "error runtime-version package.json:2",
+            "NODE_VERSION=22",
+        ),
         ({"pyproject.toml": '[tool.uv]\nrequired-version = ">=0.11.0"\n'}, "error runtime-version pyproject.toml:2", "'uv>=0.11.0'"),
         ({"uv.toml": 'required-version = "==0.8.*"\n'}, "error runtime-version uv.toml:1", "uv==0.8.*"),
         ({"pyproject.toml": '[tool.poetry]\nrequires-poetry = ">=2.2"\n'}, "error runtime-version pyproject.toml:2", "poetry>=2.2"),
