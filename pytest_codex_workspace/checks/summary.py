@@ -65,6 +65,8 @@ def runs_text(runs: Mapping[str, Any]) -> Iterator[str]:
         runs: the fields of the event `runs`: docs/events.md.
     """
     took, limit, resumed = runs["setup_seconds"], runs["time_limit"], runs["resume_seconds"]
+    if not runs["has_setup"]:
+        yield "there is no setup script, so nothing was installed and nothing was resumed"
     if took is not None:
         yield (
             f"setup took {took:.1f} s, {took / limit:.0%} of the {limit:.0f} s "
@@ -77,7 +79,7 @@ def runs_text(runs: Mapping[str, Any]) -> Iterator[str]:
     if tests is not None:
         yield (
             f"`{tests['command']}` (from {tests['source']}) "
-            f"{'failed' if tests['exit_code'] else 'passed'} in {tests['seconds']:.1f} s "
+            f"{'passed' if tests['exit_code'] == 0 else 'failed'} in {tests['seconds']:.1f} s "
             f"under the policy {tests['policy'] or 'offline'!r}"
         )
         yield from _use("the tests", runs["network"]["tests"])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CodexWorkspaceError, ConfigError, unexpected
 from ..text.phrases import counted
 from ..text.printable import printable
-from ..text.units import show_duration
+from ..text.units import show_elapsed
 from ..unpatched import clock
 from .exit_codes import FAILED
 from .options import RUN_OPTIONS, add_command, add_json, add_options, complete_with, config_of
@@ -543,7 +543,7 @@ def _table(results: Sequence[_Result], *, several: bool) -> Iterator[str]:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else show_duration(seconds)
+    return f"{seconds:.1f} s" if seconds < 60 else show_elapsed(seconds)
 
 
 def _finish(

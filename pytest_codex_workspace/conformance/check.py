@@ -74,6 +74,7 @@ class Conformance:
         """
         seen, run = self.seen, self.seen.test_run
         return {
+            "has_setup": seen.setup_duration is not None or seen.setup_error is not None,
             "setup_seconds": seen.setup_duration,
             "resume_seconds": seen.resume_duration,
             "time_limit": CODEX_LIMIT,

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+import shlex
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..checks.documents import json_of, subtable, toml_of
 from ..codex import SETUP
 
 __all__ = ["ProjectTests", "detect_tests"]
 
+_Answer = TypeVar("_Answer")
+
 Read = Callable[[str], str]
 """Returns the text of a file; empty if it cannot be read."""
 
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 _MAKE_TARGET = re.compile(r"^test[ \t]*:(?!=)", re.MULTILINE)
+_NO_PROJECT = re.compile(
+    r"\..*|docs?|examples?|samples?|demos?|tests?|spec|vendor|third_party|node_modules|templates?"
+    r"|fixtures|fuzz|benchmarks?"
+)
+"""Folders at the top whose projects are not the repository's."""
+
 _NO_TESTS = "no test specified"
 _PYTEST = "python -m pytest"
 _VENV = ("{dir}/bin/python -m pytest", ".venv", "venv")
@@ -31,16 +41,22 @@ class ProjectTests:
         source: where it is from: `.codex-workspace.yaml`, or the file that suggests it.
         places: further commands by a path in the workspace: if the path exists, its command is
             run in place of `command`.
+        parts: folders and how the tests of each are run, if there are several projects.
     """
 
     command: str
     source: str
     places: tuple[tuple[str, str], ...] = ()
+    parts: tuple[tuple[str, ProjectTests], ...] = ()
 
     def command_in(self, exists: Callable[[str], bool]) -> str:
         """
         Return the command for a workspace, of which *exists* tells whether it has a path.
         """
+        if self.parts:
+            return _joined(
+                (folder, one.command_in(_inside(folder, exists))) for folder, one in self.parts
+            )
         return next((command for path, command in self.places if exists(path)), self.command)
 
 
@@ -53,7 +69,42 @@ def detect_tests(files: Collection[str], read: Read) -> ProjectTests | None:
         read: returns the text of one of them.
     """
     names = set(files)
-    return next(_candidates(names, read), None)
+    return next(_candidates(names, read), None) or _of_folders(names, read)
+
+
+def _of_folders(names: set[str], read: Read) -> ProjectTests | None:
+    """
+    Return how the tests of the projects in folders at the top are run: those that setup names,
+    because it has prepared them; all if there is no setup.
+    """
+    script = read(SETUP) if SETUP in names else ""
+    folders: dict[str, set[str]] = {}
+    for name in names:
+        folder, _, rest = name.partition("/")
+        if rest and not _NO_PROJECT.fullmatch(folder):
+            folders.setdefault(folder, set()).add(rest)
+    parts = []
+    for folder, inside in sorted(folders.items()):
+        if script and not re.search(rf"(?<![\w.-]){re.escape(folder)}(?![\w-])", script):
+            continue
+        if found := next(_candidates(inside, _inside(folder, read)), None):
+            parts.append((folder, found))
+    if not parts:
+        return None
+    sources = ", ".join(f"{folder}/{one.source}" for folder, one in parts)
+    command = _joined((folder, one.command) for folder, one in parts)
+    return ProjectTests(command, sources, parts=tuple(parts))
+
+
+def _inside(folder: str, ask: Callable[[str], _Answer]) -> Callable[[str], _Answer]:
+    """
+    Return what asks about the paths in a folder.
+    """
+    return lambda path: ask(f"{folder}/{path}")
+
+
+def _joined(commands: Iterable[tuple[str, str]]) -> str:
+    return " && ".join(f"(cd {shlex.quote(folder)} && {command})" for folder, command in commands)
 
 
 def _candidates(names: set[str], read: Read) -> Iterator[ProjectTests]:

@@ -43,9 +43,13 @@ _ASIDE = re.compile(
     r"complete log of this run|npm notice|report this full log|^(?:npm error|\[ERROR\])$|"
     r"^\[ERROR\] (?:\[Help \d|To see the full|Re-run Maven|For more information|After correct)|"
     r"note: This error originates|^hint: |Remove the existing file and try|"
-    r"with --force to overwrite|^Failed examples:$"
+    r"with --force to overwrite|^Failed examples:$|^make(?:\[\d+\])?: \*\*\* \["
 )
 """What tools print behind the reason: where their log is, and where to read about errors."""
+
+
+_OF_BASH = re.compile(r"^\S*[-_]script\.sh: line \d+: ")
+"""What bash writes in front of an error in a script, which the finding has said."""
 
 
 def script_findings(seen: Observation) -> Iterator[Finding]:
@@ -132,7 +136,10 @@ def _out_of_memory(error: SetupError, script: str) -> Finding:
 
 
 def _too_long(error: SetupError, script: str, limit: float) -> Finding:
-    waited = f"; it seemed to wait for input: {error.waits}" if error.waits else ""
+    last = last_words(error.tail)
+    waited = f"; its last line was{last}" if last else ""
+    if error.waits:
+        waited = f"; it seemed to wait for input: {error.waits}"
     return Finding.of(
         "prompt-unanswered" if error.waits else "time-limit",
         f"{script} did not end within {limit:g} s and was killed{waited}",
@@ -387,6 +394,7 @@ def last_words(output: str) -> str:
     end = lines[-_TAIL:]
     said = [at for at, line in enumerate(end) if _ERROR.search(line) and not _ASIDE.search(line)]
     last = _unwrapped(end[said[-1] :]) if said else (lines or [""])[-1]
+    last = _OF_BASH.sub("", last)
     return f": {cut_middle(last, _LONG).rstrip('.')}" if last else ""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..text.phrases import cut_middle
 from ..text.printable import printable
-from ..text.units import show_duration
+from ..text.units import show_elapsed
 from ..unpatched import clock
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Step:
         """
         parts = [self.doing, str(self.progress or "")]
         parts = [" ".join(part for part in parts if part)] if any(parts) else []
-        return f"{self.title}: {', '.join([*parts, show_duration(self.duration)])}"
+        return f"{self.title}: {', '.join([*parts, show_elapsed(self.duration)])}"
 
 
 class Output:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["parse_duration", "parse_size", "show_duration", "show_size"]
+__all__ = ["parse_duration", "parse_size", "show_duration", "show_elapsed", "show_size"]
 
 _LONGEST = 30
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
@@ -53,6 +53,14 @@ def show_duration(seconds: float) -> str:
         if whole >= size:
             return f"{whole // size} {unit} {whole % size // smaller} {lesser}"
     return f"{whole // 60} min" if whole >= 60 else f"{whole} s"
+
+
+def show_elapsed(seconds: float) -> str:
+    """
+    Format how long something has taken so far: as a duration, with its seconds up to an hour.
+    """
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    return f"{minutes} min {rest} s" if 0 < minutes < 60 else show_duration(seconds)
 
 
 def show_size(size: int) -> str:

@@ -225,6 +225,23 @@ _INSTALLS = re.compile(
 )
 
 
+def _lock(repo: CheckedRepository) -> str:
+    """
+    Return a lock file at the top, or in a folder that the setup names; empty if there is none.
+    """
+    if top := next((one for one in _LOCKS if one in repo.tree.files), ""):
+        return top
+    text = "\n".join(one.text for one in repo.scripts_of("setup", "called"))
+    return next(
+        (
+            path
+            for path in repo.tree.named(*_LOCKS)
+            if re.search(rf"(?<![\w.-]){re.escape(path.rpartition('/')[0])}(?![\w-])", text)
+        ),
+        "",
+    )
+
+
 def without_resume(repo: CheckedRepository) -> Iterator[Finding]:
     """
     Find a setup that installs locked dependencies without a script that installs those of a newer
@@ -232,7 +249,7 @@ def without_resume(repo: CheckedRepository) -> Iterator[Finding]:
     """
     if not repo.scripts_of("setup") or repo.scripts_of("resume"):
         return
-    lock = next((one for one in _LOCKS if one in repo.tree.files), "")
+    lock = _lock(repo)
     if not lock:
         return
     for script, found in repo.commands("setup", "called"):

@@ -70,6 +70,7 @@ def use(hosts, allow=None):
 
 
 RUNS = {
+    "has_setup": True,
     "setup_seconds": 300.0,
     "time_limit": 1200.0,
     "resume_seconds": 1.0,
@@ -113,3 +114,16 @@ def test_what_did_not_run_has_no_line():
     assert first.startswith("the scripts made 9 requests: 0.test, ")
     assert "8.test" not in first
     assert not [one for one in others if "smallest list" in one]
+
+
+def test_a_repository_without_scripts_says_so():
+    """
+    Its tests run all the same. One whose tests did not end has not passed.
+    """
+    tests = {**RUNS["tests"], "exit_code": None}
+    nothing = {"has_setup": False, "setup_seconds": None, "resume_seconds": None, "tests": tests}
+
+    lines = list(runs_text({**RUNS, **nothing}))
+
+    assert lines[0].startswith("there is no setup script")
+    assert "`make test` (from Makefile) failed in 2.0 s under the policy 'offline'" in lines

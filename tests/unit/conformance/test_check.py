@@ -87,6 +87,17 @@ def test_the_summary():
     ]
 
 
+def test_a_repository_without_scripts_says_so():
+    """
+    Its tests run all the same.
+    """
+    outcome = conclude(seen(setup_script="", setup_duration=None, resume_duration=None), PRESETS)
+
+    first, second = outcome.lines()
+    assert first.startswith("there is no setup script")
+    assert second.startswith("`make test` (from Makefile) passed")
+
+
 def test_nothing_ran():
     """
     A repository whose setup fails has no tests, and says what is not known.

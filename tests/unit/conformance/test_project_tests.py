@@ -83,3 +83,30 @@ def test_a_virtual_environment_is_used_where_it_is():
     assert found.command_in(lambda path: False) == "python -m pytest"
     assert found.command_in(lambda path: path == "venv/bin/pytest") == "venv/bin/python -m pytest"
     assert ProjectTests("make check", "x").command_in(lambda path: True) == "make check"
+
+
+def test_several_projects_in_folders():
+    """
+    Each has its command, unless the top has one for all. What is for documents and examples does
+    not count, nor what setup does not prepare.
+    """
+    files = {
+        "api/pyproject.toml": "[tool.pytest]\n",
+        "web site/package.json": NPM,
+        "docs/package.json": NPM,
+        ".github/package.json": NPM,
+        "Makefile": "build:\n",
+    }
+
+    found = detect_tests(list(files), files.__getitem__)
+
+    web = "(cd 'web site' && npm test)"
+    assert found.command == f"(cd api && python -m pytest) && {web}"
+    assert found.source == "api/pyproject.toml, web site/package.json"
+    assert found.command_in(lambda path: path == "api/.venv/bin/pytest") == (
+        f"(cd api && .venv/bin/python -m pytest) && {web}"
+    )
+    files[SETUP] = "cd api\npip install -e .\n"
+    assert detect_tests(list(files), files.__getitem__).source == "api/pyproject.toml"
+    files["Makefile"] = "test:\n"
+    assert detect_tests(list(files), files.__getitem__).command == "make test"

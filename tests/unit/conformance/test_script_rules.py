@@ -156,6 +156,17 @@ def test_the_line_of_a_failure_is_that_of_bash():
     assert found.what.endswith("at line 2: cp a: no such file")
 
 
+def test_a_script_that_hangs_says_what_it_did_last():
+    """
+    If it does not wait for input, this is all that is known.
+    """
+    error = failure("Waiting for the database", exit_code=None, timed_out=True)
+
+    (found,) = script_findings(seen(setup_error=error, setup_duration=None))
+
+    assert found.what.endswith("was killed; its last line was: Waiting for the database")
+
+
 @pytest.mark.parametrize(
     ("output", "last"),
     [
@@ -183,6 +194,13 @@ def test_the_line_of_a_failure_is_that_of_bash():
             ": Could not fetch specs from https://example.org/ due to error <bad response Bad "
             "Gateway 502 (https://example.org/specs)>",
         ),
+        (f"a\n{SETUP}: line 4: tool: command not found\n", ": tool: command not found"),
+        ("/tmp/ab12cd-setup_script.sh: line 4: x: not found\n", ": x: not found"),
+        (
+            "x failed\nmake[1]: *** [Makefile:2: a] Error 1\nmake: *** [Makefile:1: b] Error 2\n",
+            ": x failed",
+        ),
+        ("make: *** [Makefile:2: test] Error 1\n", ": make: *** [Makefile:2: test] Error 1"),
         (
             "error: no compiler\nnote: This error originates from a subprocess\n",
             ": error: no compiler",

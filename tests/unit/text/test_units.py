@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_codex_workspace.text.units import parse_duration, parse_size, show_duration, show_size
+from pytest_codex_workspace.text.units import (
+    parse_duration,
+    parse_size,
+    show_duration,
+    show_elapsed,
+    show_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +62,15 @@ def test_durations_and_sizes_are_formatted_in_large_units():
 
     assert ["0 s", "59 s", "1 min", "59 min", "1 h 1 min", "1 d 1 h"] == durations
     assert ["0 B", "999 B", "1 kB", "1.5 MB", "20 GB"] == sizes
+
+
+def test_what_still_runs_has_seconds():
+    """
+    A line every few seconds says something new.
+    """
+    assert ["59 s", "1 min 0 s", "2 min 8 s", "1 h 1 min"] == [
+        show_elapsed(one) for one in (59, 60, 128, 3661)
+    ]
 
 
 @pytest.mark.parametrize("number", ["9" * 400, "\u0661", "nan", "inf", "1e9", "-1"])

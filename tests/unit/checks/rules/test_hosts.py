@@ -157,6 +157,8 @@ def test_corepack_in_scripts(text, found):
         ("npm ci", {"package-lock.json": "{}"}, True),
         ("uv sync --frozen", {"uv.lock": ""}, True),
         ("bash a.sh", {"go.sum": "", "a.sh": "go mod download\n"}, True),
+        ("(cd web && npm ci)", {"web/package-lock.json": "{}"}, True),
+        ("(cd web && npm ci)", {"examples/package-lock.json": "{}"}, False),
         ("npm ci", {}, False),
         ("npm ci", {"package-lock.json": "{}", RESUME: "set -e\nnpm ci\n"}, False),
         ("make assets", {"package-lock.json": "{}"}, False),
