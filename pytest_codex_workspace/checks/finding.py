@@ -50,7 +50,7 @@ READ: tuple[CheckInfo, ...] = (
     CheckInfo("git-submodule", "error", "A submodule cannot be fetched"),
     CheckInfo("git-uncommitted", "warning", "Changes are not committed"),
     CheckInfo("ssh-dependency", "error", "A dependency is fetched over ssh"),
-    CheckInfo("apt-package", "error", "A package of Debian is not in Ubuntu"),
+    CheckInfo("apt-package", "error", "A package does not do in Codex what it does in slim"),
     CheckInfo("runtime-version", "warning", "The repository needs another version of a runtime"),
     CheckInfo("runtime-missing", "warning", "A runtime is not in the image"),
     CheckInfo("runtime-differs", "note", "The image has another version than Codex"),

@@ -157,7 +157,13 @@ BROKEN: tuple[Broken, ...] = (
     ),
     _setup("debian-chromium", "apt-get install -y git chromium", "error apt-package"),
     _setup("debian-postgres", "apt-get install -yq postgresql-17", "error apt-package"),
+    _setup("system-python", "apt-get install -y python3-numpy", "warning apt-package"),
     Broken("nvmrc", {".nvmrc": "v22\n"}, ("warning runtime-version .nvmrc:1",)),
+    Broken(
+        "pnpm-and-node",
+        {"package.json": '{\n"packageManager": "pnpm@11.1.0"}', SETUP: f"{_SETUP}pnpm -v\n"},
+        ("error runtime-version package.json:2",),
+    ),
     Broken(
         "requires-python",
         {"pyproject.toml": '[project]\nname = "a"\nversion = "1"\nrequires-python = ">=3.13"\n'},
