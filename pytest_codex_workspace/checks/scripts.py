@@ -235,7 +235,7 @@ class _Collector:
 
     def _file(self, path: str, role: Role) -> None:
         file = self._tree.files.get(path)
-        if file is not None and file.mode != "120000" and (text := self._tree.text(path)):
+        if file is not None and (text := self._tree.text(path)):
             self._add(Script(path, role, text, file.mode))
 
     def _add(self, script: Script) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 __all__ = ["CommittedFile", "CommittedTree", "ReadObjects"]
 
+_LINK = "120000"
+_LONGEST_LINK = 4096
 _LARGEST = 4 << 20
 """Bytes of a file that is read. Lock files are large; larger ones are data."""
 
@@ -67,7 +71,7 @@ class CommittedTree:
         self._by_suffix: dict[str, list[str]] = defaultdict(list)
         for path, file in files.items():
             above, _, name = path.rpartition("/")
-            if file.mode != "120000" and _ASIDE.isdisjoint(above.split("/")):
+            if file.mode != _LINK and _ASIDE.isdisjoint(above.split("/")):
                 self._by_name[name].append(path)
                 _, dot, suffix = name.rpartition(".")
                 self._by_suffix[dot + suffix].append(path)
@@ -87,7 +91,7 @@ class CommittedTree:
 
     def texts(self, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
         """
-        Yield path and text of each file that exists and can be read.
+        Yield path and text of each file that exists and can be read, also through a link.
         """
         wanted = list(dict.fromkeys(paths))
         self._read([path for path in wanted if path not in self._texts])
@@ -105,7 +109,10 @@ class CommittedTree:
         accepted: list[str] = []
         for path in paths:
             file = self.files.get(path)
-            if file is None or file.mode == "120000" or path in self.unread:
+            if file is not None and file.mode == _LINK:
+                self._follow(path, file)
+                continue
+            if file is None or path in self.unread:
                 continue
             full = len(self._texts) + len(accepted) >= _MOST_FILES
             if full or file.size > _LARGEST or self._bytes + file.size > _MOST_BYTES:
@@ -122,6 +129,21 @@ class CommittedTree:
                 self.unread.add(path)
                 continue
             self._texts[path] = content.decode("utf-8-sig", "replace")
+
+    def _follow(self, path: str, link: CommittedFile) -> None:
+        """
+        Read what a link leads to in this commit. A link to a link is not followed.
+        """
+        if link.size > _LONGEST_LINK:
+            return
+        target = self.contents([link.blob]).get(link.blob, b"")
+        above = posixpath.dirname(path)
+        led = posixpath.normpath(posixpath.join(above, os.fsdecode(target)))
+        file = self.files.get(led)
+        if file is not None and file.mode != _LINK:
+            self._read([led] if led not in self._texts else [])
+            if led in self._texts:
+                self._texts[path] = self._texts[led]
 
 
 def _near_first(paths: Iterable[str]) -> list[str]:

@@ -20,7 +20,7 @@ def memory_tree(files: Mapping[str, str | bytes]) -> CommittedTree:
         data = content.encode() if isinstance(content, str) else content
         mode = "120000" if data.startswith(b"->") else "100755" if name != path else "100644"
         blob = f"id of {path}"
-        contents[blob] = data
+        contents[blob] = data.removeprefix(b"->") if mode == "120000" else data
         listed[path] = CommittedFile(mode, blob, len(data))
     return CommittedTree(
         listed, lambda blobs: {one: contents[one] for one in blobs if one in contents}

@@ -199,6 +199,15 @@ def missing_scripts(clone: Clone, repo: CheckedRepository) -> Iterator[Finding]:
                 "Codex runs the setup script of its environment's settings; here, it is this file.",
                 f"Add and commit {SETUP}, or remove the directory.",
             )
+    elif SCRIPTS in tree.files:
+        yield Finding.of(
+            "script-missing",
+            f"{SCRIPTS} is a link or a file, and no directory: no script runs",
+            "Codex runs the setup script of its environment's settings; here, it is a file of this "
+            "directory.",
+            f"Make it a directory; {SETUP} itself may be a link to a file of the repository.",
+            path=SCRIPTS,
+        )
     elif clone.is_head and (clone.top / SCRIPTS).is_dir():
         yield Finding.of(
             "script-missing",

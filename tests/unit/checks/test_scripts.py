@@ -107,3 +107,12 @@ def test_invalid_manifests():
     """
     for text in ("{", "[]", '{"scripts": []}', '{"scripts": {"test": 1}}', "[" * 100_000):
         assert [] == collected({"package.json": text})
+
+
+def test_a_script_that_is_a_link():
+    """
+    Bash runs what it leads to.
+    """
+    (script,) = collect_scripts(memory_tree({SETUP: "->../ci/setup.sh", "ci/setup.sh": "a\n"}))
+
+    assert (SETUP, "a\n") == (script.path, script.text)

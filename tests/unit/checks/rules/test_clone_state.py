@@ -162,6 +162,20 @@ def test_scripts_that_are_missing(repo):
     assert [] == found(clone_state.missing_scripts, repo)
 
 
+def test_a_directory_of_scripts_that_is_a_link(repo):
+    """
+    Git has no directory there, so nothing runs.
+    """
+    (repo.path / "ci").mkdir()
+    (repo.path / SCRIPTS).symlink_to("ci")
+    repo.commit({"ci/setup-script.sh": "true\n"})
+
+    one = found(clone_state.missing_scripts, repo)
+
+    assert [("script-missing", SCRIPTS)] == [(each.id, each.where) for each in one]
+    assert "is a link or a file" in one[0].what
+
+
 @pytest.mark.parametrize("pattern", ["codex-workspace-scripts/", "*.sh"])
 def test_scripts_that_git_ignores(repo, pattern):
     """
