@@ -147,7 +147,9 @@ def _remedy(seen: Observation, run: TestRun) -> str:
     name = "" if configured else f"{other}`check: {{test: COMMAND}}` in {CONFIG_FILE} names it."
     if run.exit_code == 127:
         return f"Let setup install it where a login shell finds it.{name}"
-    return f"See the other findings for causes; `codex-workspace exec` runs it by hand.{name}"
+    by_hand = "`codex-workspace exec` runs it by hand"
+    log = f"its output is in {run.log_path}, and {by_hand}" if run.log_path else by_hand
+    return f"See the other findings for causes; {log}.{name}"
 
 
 def _shell(seen: Observation) -> Iterator[Finding]:

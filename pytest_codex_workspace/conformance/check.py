@@ -85,6 +85,7 @@ class Conformance:
                 "exit_code": run.exit_code,
                 "seconds": run.duration,
                 "policy": seen.policy.name if seen.policy else "",
+                "log_path": run.log_path and str(run.log_path),
             },
             "network": {
                 name: {

@@ -318,11 +318,35 @@ def _looks_for_newer(problem: NetworkProblem) -> bool:
     return bool(problem.processes) and all(_RUNS_SCRIPT.search(one) for one in problem.processes)
 
 
+_OF_BROWSERS = re.compile(
+    r"(?:[\w-]+\.)?googleapis\.com|(?:accounts|clients\d?|android\.clients|mtalk)\.google\.com"
+    r"|(?:redirector|edgedl\.me)\.gvt1\.com|plausible\.io"
+    r"|(?:[\w-]+\.)+mozilla\.(?:com|org|net)|(?:[\w-]+\.)+firefox\.com"
+)
+"""Hosts that browsers and their drivers ask for updates, lists and counts, whatever a page does."""
+
+_BROWSER = re.compile(r"chrom|firefox|gecko|selenium-manager|msedge", re.IGNORECASE)
+
+
+def _is_of_browser(problem: NetworkProblem) -> bool:
+    """
+    Check whether a browser asks for its own sake, and does without.
+    """
+    last = [one.rpartition("› ")[2] for one in problem.processes]
+    return bool(
+        last
+        and _OF_BROWSERS.fullmatch(problem.first.host)
+        and all(_BROWSER.search(one) for one in last)
+    )
+
+
 def _refused_in_tests(seen: Observation, presets: Mapping[str, Policy]) -> Iterator[Finding]:
     problems = [
         one
         for one in problems_of(seen.requests)
-        if one.first.phase == "test" and _is_refusal(one) and not _looks_for_newer(one)
+        if one.first.phase == "test"
+        and _is_refusal(one)
+        and not (_looks_for_newer(one) or _is_of_browser(one))
     ]
     if not problems or seen.test_run is None:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..errors import ServiceError, SetupError
 from ..network.rules.policy import Policy
@@ -27,6 +28,7 @@ class TestRun:
         output: the end of what it printed.
         waits: what it seemed to wait for when it was killed.
         out_of_memory: whether a process was killed for its memory.
+        log_path: file on this machine with that output, if they failed.
     """
 
     __test__ = False
@@ -37,6 +39,7 @@ class TestRun:
     output: str = ""
     waits: str = ""
     out_of_memory: bool = False
+    log_path: Path | None = None
 
     @property
     def ok(self) -> bool:

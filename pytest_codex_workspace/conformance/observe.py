@@ -12,12 +12,13 @@ from typing import Any
 from ..cache.store import Layer
 from ..codex import RESUME, SETUP
 from ..errors import CodexWorkspaceError, ExecTimeout, ServiceError, SetupError, WorkspaceLost
+from ..host.bounded_log import BoundedLog
 from ..network.matching import Phase
 from ..network.rules.request import Request
 from ..reporting.output import Output
 from ..services.daemons import Left, list_daemons
 from ..session import Session
-from ..setup.scripts import ScriptRun
+from ..setup.scripts import ScriptRun, log_path_of
 from ..setup.spec import WorkspaceSpec
 from ..text.bash_commands import ShellCommand, parse_script
 from ..text.phrases import cut_middle
@@ -177,7 +178,7 @@ def _resume_and_test(
         setup = started.workspace.setup
         if spec.resumes:
             seen.resume_duration, seen.resume_output = setup.duration, setup.output
-        _test(started.workspace, seen, session.output)
+        _test(started.workspace, spec, seen, session.output)
         seen.requests = [*seen.requests, *started.workspace.network.requests(phase="test")]
     finally:
         session.stop(started.workspace)
@@ -193,13 +194,13 @@ def _test_unprepared(session: Session, spec: WorkspaceSpec, seen: Observation) -
         seen.service_error = error
         return
     try:
-        _test(workspace, seen, session.output)
+        _test(workspace, spec, seen, session.output)
         seen.requests = workspace.network.requests(phase="test")
     finally:
         session.stop(workspace)
 
 
-def _test(workspace: Workspace, seen: Observation, output: Output) -> None:
+def _test(workspace: Workspace, spec: WorkspaceSpec, seen: Observation, output: Output) -> None:
     exports = exported_by(seen.setup_script)
     seen.exports = {name: line for name, (line, _) in exports.items()}
     if exports:
@@ -212,6 +213,10 @@ def _test(workspace: Workspace, seen: Observation, output: Output) -> None:
     if run.ok:
         seen.only_in_login_shell = _only_in_login_shell(workspace, command)
         return
+    path = log_path_of(spec, f"{spec.snapshot.head[:12]}-tests")
+    with BoundedLog(path, output.note) as log:
+        log.write(run.output.encode())
+    seen.test_run = run = replace(run, log_path=path)
     lines = dict.fromkeys(text for _, text in exports.values())
     if lines and run.exit_code is not None and run.duration <= _LONGEST_REPEATED:
         first = "\n".join([*lines, command])

@@ -43,7 +43,8 @@ _ASIDE = re.compile(
     r"complete log of this run|npm notice|report this full log|^(?:npm error|\[ERROR\])$|"
     r"^\[ERROR\] (?:\[Help \d|To see the full|Re-run Maven|For more information|After correct)|"
     r"note: This error originates|^hint: |Remove the existing file and try|"
-    r"with --force to overwrite|^Failed examples:$|^make(?:\[\d+\])?: \*\*\* \["
+    r"with --force to overwrite|^Failed examples:$|^make(?:\[\d+\])?: \*\*\* \[|"
+    r"^(?:=+ )?\d+ (?:failed|passed|errors?|skipped|deselected|xfailed)\b.* in [\d.]+s\b"
 )
 """What tools print behind the reason: where their log is, and where to read about errors."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,3 +96,14 @@ def test_a_configured_command_is_not_doubted():
 
     assert "it is from Makefile" in guessed
     assert "check:" not in configured
+
+
+def test_the_output_of_tests_is_named():
+    """
+    The finding has its last words only.
+    """
+    run = replace(FAILED, log_path=Path("/logs/a-tests.log"))
+
+    (found,) = agent_findings(seen(test_run=run))
+
+    assert "its output is in /logs/a-tests.log" in found.remedy

@@ -141,7 +141,7 @@ def test_the_agent_phase_is_offline_unless_another_policy_is_chosen():
 @pytest.mark.needs_git
 def test_the_tests_are_those_of_the_commit(make_repo):
     """
-    Not those of the work tree, and not behind a link; what is configured comes first.
+    Not those of the work tree; behind a link, those of the commit. What is configured comes first.
     """
     repo = make_repo()
     commit(repo, {"real": "test:\n\tpytest\n", "tox.ini": "[tox]\n"})
@@ -152,6 +152,6 @@ def test_the_tests_are_those_of_the_commit(make_repo):
 
     found = [find_tests(spec, configured, os.environ) for configured in ("", "./run")]
 
-    assert [("tox", "tox.ini"), ("./run", ".codex-workspace.yaml")] == [
+    assert [("make test", "Makefile"), ("./run", ".codex-workspace.yaml")] == [
         (one.command, one.source) for one in found if one
     ]

@@ -164,6 +164,28 @@ def test_what_was_used():
 
 
 @pytest.mark.parametrize(
+    ("host", "process", "told"),
+    [
+        ("update.googleapis.com", "pytest › chromium --type=utility", False),
+        ("plausible.io", "pytest › selenium-manager --browser chrome", False),
+        ("push.services.mozilla.com", "pytest › firefox-esr -headless", False),
+        ("code.jquery.com", "pytest › chromium --type=utility", True),
+        ("storage.googleapis.com", "pytest tests/test_chromium.py › python get.py", True),
+        ("update.googleapis.com", "", True),
+    ],
+)
+def test_a_browser_asks_for_its_own_sake(host, process, told):
+    """
+    It looks for updates and counts its users, and goes on without an answer. Pages count.
+    """
+    requests = [replace(REFUSED, host=host, process=process)]
+
+    found = network_findings(seen(test_run=FAILED, requests=requests), PRESETS)
+
+    assert told is ("tests-network" in [one.id for one in found])
+
+
+@pytest.mark.parametrize(
     ("process", "told"),
     [("bash › npm test", False), ("npm run unit", False), ("npm test › node get.js", True)],
 )

@@ -223,6 +223,19 @@ def test_resuming_that_fails():
     assert world.leftovers() == []
 
 
+def test_the_output_of_tests_that_fail_is_kept():
+    """
+    They may have run for minutes.
+    """
+    world = World(Agent)
+    world.shell_results["make test"] = 2, b"E   no\n"
+
+    seen = run(world, ProjectTests("make test", "Makefile"))
+
+    assert seen.test_run.log_path.read_text() == "E   no\n"
+    assert seen.test_run.log_path.name.endswith("-tests.log")
+
+
 def test_a_repository_without_scripts():
     """
     Its tests run in a workspace with its files.

@@ -200,6 +200,12 @@ def test_a_script_that_hangs_says_what_it_did_last():
             "x failed\nmake[1]: *** [Makefile:2: a] Error 1\nmake: *** [Makefile:1: b] Error 2\n",
             ": x failed",
         ),
+        (
+            "FAILED tests/test_a.py::test_b - assert 1 == 2\n===== 34 failed, 286 passed in 9.97s "
+            "(0:07:40) =====\n",
+            ": FAILED tests/test_a.py::test_b - assert 1 == 2",
+        ),
+        ("1 failed, 2 passed in 0.12s\n", ": 1 failed, 2 passed in 0.12s"),
         ("make: *** [Makefile:2: test] Error 1\n", ": make: *** [Makefile:2: test] Error 1"),
         (
             "error: no compiler\nnote: This error originates from a subprocess\n",
