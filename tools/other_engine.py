@@ -82,12 +82,14 @@ class Row:
         kind: `docker` or `podman`.
         rootless: whether an unprivileged user runs it.
         number: tells its addresses from those of others.
+        remapped: whether Docker maps the users of containers to others (`userns-remap`).
     """
 
     suite: str
     kind: str
     rootless: bool
     number: int
+    remapped: bool = False
 
     @property
     def root_name(self) -> str:
@@ -101,7 +103,15 @@ class Row:
         """
         Its name on the command line and in the table.
         """
-        return f"{self.root_name}-rootless" if self.rootless else self.root_name
+        mode = "-rootless" if self.rootless else "-userns-remap" if self.remapped else ""
+        return f"{self.root_name}{mode}"
+
+    @property
+    def has_compose(self) -> bool:
+        """
+        Whether Compose can mount what this machine's root has.
+        """
+        return self.kind == "docker" and not self.rootless and not self.remapped
 
     @property
     def network(self) -> debian_roots.Network:
@@ -132,13 +142,14 @@ class Row:
 
 ROWS = {
     row.name: row
-    for number, row in enumerate(
-        (
+    for row in (
+        *(
             Row(suite, kind, rootless, 1 + suites * 4 + kinds * 2 + rootless)
             for suites, suite in enumerate(("bookworm", "trixie", "sid"))
             for kinds, kind in enumerate(("docker", "podman"))
             for rootless in (False, True)
-        )
+        ),
+        Row("trixie", "docker", rootless=False, number=13, remapped=True),
     )
 }
 """Every row, by its name."""
@@ -280,6 +291,8 @@ def _engine(row: Row, socket_path: Path) -> list[str]:
     ]
     if row.rootless:
         return ["/usr/share/docker.io/contrib/dockerd-rootless.sh", *options]
+    if row.remapped:
+        options.append("--userns-remap=default")
     return ["dockerd", *options, f"--cgroup-parent={_cgroup(row)}"]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_codex_workspace.errors import EngineError, ImageBuildError
 
-from .conftest import CAT, IMAGE, Bench, drain, sh, tar_of, untar, wait_until
+from .conftest import CAT, IMAGE, LIMIT, Bench, drain, sh, tar_of, untar, wait_until
 
 BIG = 50 * 1024 * 1024
 
@@ -251,7 +251,7 @@ def test_the_end_of_input_ends_the_container(bench: Bench) -> None:
 
     stream.close()
 
-    assert wait_until(lambda: bench.engine.container(container) is None, 2)
+    assert wait_until(lambda: bench.engine.container(container) is None)
 
 
 @pytest.mark.parametrize("first", ["true", "sleep 0.3", "seq 100000"])
@@ -266,7 +266,7 @@ def test_data_that_was_sent_before_the_close_arrives(bench: Bench, first: str) -
 
     stream.close()
 
-    assert wait_until(lambda: not bench.engine.container(container).running, 5)
+    assert wait_until(lambda: not bench.engine.container(container).running)
     if is_real(bench):
         got = untar(bench.engine.get_archive(container, "/tmp/got"))
         assert got == {"got": b"x" * 100_000}
@@ -290,7 +290,7 @@ def test_close_wakes_a_blocked_receive(bench: Bench) -> None:
 
     stream.close()
     stream.close()
-    waiting.join(5)
+    waiting.join(LIMIT)
 
     assert got == [(0, b"")]
     assert stream.receive() == (0, b"")
@@ -310,7 +310,7 @@ def test_sending_to_an_ended_container_is_an_error(bench: Bench) -> None:
             return True
         return False
 
-    assert wait_until(refused, 5)
+    assert wait_until(refused)
 
 
 def test_large_data_passes_in_both_directions(bench: Bench) -> None:
@@ -363,7 +363,7 @@ def test_a_kept_container_has_an_exit_code(bench: Bench) -> None:
     container, stream = bench.run(sh("printf 'bye'; exit 3"), auto_remove=False)
 
     assert drain(stream) == b"bye"
-    assert wait_until(lambda: not bench.engine.container(container).running, 5)
+    assert wait_until(lambda: not bench.engine.container(container).running)
     assert bench.engine.container(container).exit_code == 3
 
 

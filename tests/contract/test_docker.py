@@ -24,7 +24,7 @@ from pytest_codex_workspace.engine.places.place import unix_path
 from pytest_codex_workspace.errors import EngineError, EngineUnavailable, ImageBuildError
 
 from ..helpers.near_engine import near
-from .conftest import IMAGE, Bench, drain, opened, sh, tar_of, untar, wait_until
+from .conftest import IMAGE, LIMIT, Bench, drain, opened, sh, tar_of, untar, wait_until
 from .forwarding import forwarded, server_side, speaking, write_certificates, write_ssh
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def test_a_container_ends_with_its_client(real: Bench) -> None:
 
         client.send_signal(signal.SIGKILL)
 
-        assert wait_until(lambda: real.engine.container(container) is None, 10)
+        assert wait_until(lambda: real.engine.container(container) is None)
 
 
 def test_the_two_outputs_are_distinguished(real: Bench) -> None:
@@ -83,7 +83,7 @@ def test_input_that_is_taken_late_arrives(real: Bench) -> None:
 
         stream.close()
 
-        assert wait_until(lambda one=container: not real.engine.container(one).running, 10)
+        assert wait_until(lambda one=container: not real.engine.container(one).running)
         got = untar(real.engine.get_archive(container, "/tmp/got"))
         assert size == len(got["got"])
 
@@ -165,7 +165,7 @@ def test_an_internal_network_does_not_take_the_resolver_away(real: Bench) -> Non
     real.undo.callback(stream.close)
     engine.start(container)
 
-    assert wait_until(lambda: queries() > before, 10)
+    assert wait_until(lambda: queries() > before)
     host = engine.host_addresses(name)
     engine.remove(container)
     lines = [line.split() for line in drain(stream).splitlines()]
@@ -283,7 +283,7 @@ def test_data_passes_in_both_directions_over_other_transports(reached: Bench) ->
     assert data == drain(stream, len(data))
     sender.join()
     stream.close()
-    assert wait_until(lambda: reached.engine.container(container) is None, 5)
+    assert wait_until(lambda: reached.engine.container(container) is None)
 
 
 def test_close_wakes_a_receive_over_other_transports(reached: Bench) -> None:
@@ -304,10 +304,10 @@ def test_close_wakes_a_receive_over_other_transports(reached: Bench) -> None:
     # Usually long enough for the receiver to block first. Either order must work.
     time.sleep(0.05)
     stream.send(b"heard")
-    assert wait_until(lambda: got == [(1, b"heard")], 5)
+    assert wait_until(lambda: got == [(1, b"heard")])
 
     stream.close()
-    waiting.join(5)
+    waiting.join(LIMIT)
 
     assert got == [(1, b"heard"), (0, b"")]
 

