@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from .documents import json_line, json_of, subtable, texts_of, toml_of, without_comment
 from .tree import CommittedTree
 
-__all__ = ["Dependency", "node_dependencies", "python_dependencies"]
+__all__ = ["Dependency", "node_dependencies", "node_of_manager", "python_dependencies"]
 
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _REQUIREMENT_FILES = re.compile(
@@ -129,3 +129,15 @@ def _lines(text: str, pattern: re.Pattern[str], first: int = 1) -> dict[str, int
             for one in pattern.finditer(without_comment(line)):
                 found.setdefault(one[1], number)
     return found
+
+
+_PNPM_OF_NODE_22 = 11
+"""The first major version of pnpm that needs Node 22.13."""
+
+
+def node_of_manager(package: Mapping[str, Any]) -> str:
+    """
+    Return which Node the `packageManager` of a package.json needs; empty if any of Codex does.
+    """
+    found = re.match(r"pnpm@(\d{1,3})\.", str(package.get("packageManager", "")))
+    return ">=22.13" if found and int(found[1]) >= _PNPM_OF_NODE_22 else ""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ..checks.documents import subtable
+from ..checks.manifests import node_of_manager
 from ..checks.version_ranges import Dialect, accepts, is_of_python, numbers_of
 from ..codex import CONFIG_FILE, KNOWN_RUNTIMES, RUNTIMES
 from .draft import Draft, Hint, Setting
@@ -91,6 +92,8 @@ def _of_projects(tree: ProjectFiles) -> Iterator[tuple[str, str, str]]:
     if found := re.search(r"^java=(\d+)", tree.text(".sdkmanrc"), re.M):
         yield "java", found[1], ".sdkmanrc"
     package = tree.json("package.json")
+    if needed := node_of_manager(package):
+        yield "node", _satisfying("node", needed), "package.json"
     node = subtable(package, "volta").get("node")
     if node is None:
         node = subtable(package, "engines").get("node")

@@ -19,6 +19,7 @@ from ..documents import (
     without_comment,
 )
 from ..finding import Finding, Level
+from ..manifests import node_of_manager
 from ..repository import CheckedRepository
 from ..version_ranges import Dialect, accepts, is_of_python, numbers_of
 
@@ -26,9 +27,6 @@ __all__ = ["missing_runtimes", "other_runtimes", "runtime_versions"]
 
 _NAMES = {"NODE": "Node", "PHP": "PHP"}
 _LTS = {"hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24", "gallium": "16"}
-
-_PNPM_OF_NODE_22 = 11
-"""The first major version of pnpm that needs Node 22.13."""
 
 _MANAGERS = {"npm": "11", "pnpm": "10", "yarn": "1.22"}
 """Package managers of Codex's image, beside Node 20 and 22."""
@@ -238,11 +236,10 @@ def _node(repo: CheckedRepository) -> Iterator[_Wish]:
         line = json_line(text, "volta", "node")
         yield _Wish("NODE", wanted, "package.json", line, "note", _NOT_USED)
     manager = data.get("packageManager")
-    pnpm = re.match(r"pnpm@(\d{1,3})\.", str(manager))
-    if pnpm and int(pnpm[1]) >= _PNPM_OF_NODE_22:
+    if needed := node_of_manager(data):
         line = json_line(text, "packageManager")
-        effect = f"pnpm {pnpm[1]} refuses to run with an older Node."
-        yield _Wish("NODE", ">=22.13", "package.json", line, "error", effect, "npm")
+        effect = f"{manager} refuses to run with an older Node."
+        yield _Wish("NODE", needed, "package.json", line, "error", effect, "npm")
     if isinstance(manager, str) and manager.startswith("bun@"):
         line = json_line(text, "packageManager")
         wanted = manager.removeprefix("bun@").partition("+")[0]

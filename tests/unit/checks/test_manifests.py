@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pytest_codex_workspace.checks.manifests import node_dependencies, python_dependencies
+from pytest_codex_workspace.checks.manifests import (
+    node_dependencies,
+    node_of_manager,
+    python_dependencies,
+)
 
 from ...fakes.trees import memory_tree
 
@@ -52,3 +56,15 @@ def test_dependencies_of_node():
         ("b", "2", "package.json", 3),
         ("c", "3", "packages/x/package.json", 1),
     ] == listed(node_dependencies, files)
+
+
+def test_a_package_manager_needs_a_node():
+    """
+    Of the versions that Codex's image has, pnpm 11 accepts the newer ones only.
+    """
+    managers = ("pnpm@11.0.0", "pnpm@12.3.4+sha512.0", "pnpm@10.1.0", "yarn@4.1.0", "pnpm", 7)
+
+    assert [">=22.13", ">=22.13", "", "", "", ""] == [
+        node_of_manager({"packageManager": one}) for one in managers
+    ]
+    assert node_of_manager({}) == ""

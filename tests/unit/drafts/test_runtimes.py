@@ -33,6 +33,8 @@ CASES = [
     ({".java-version": "17.0.2"}, {"java": "17"}),
     ({".sdkmanrc": "java=17.0.2-tem\n"}, {"java": "17"}),
     ({"package.json": '{"volta": {"node": "22.1.0"}, "engines": {"node": "18"}}'}, {"node": "22"}),
+    ({"package.json": '{"packageManager": "pnpm@11.1.0", "engines": {}}'}, {"node": "24"}),
+    ({"package.json": '{"packageManager": "pnpm@10.1.0"}'}, {}),
     (engines(">=18"), {}),
     (engines(">=20.3.0 <23"), {}),
     (engines("^22.0.0"), {"node": "22"}),
