@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..checks.finding import Finding
 from ..codex import CONFIG_FILE, SETUP
-from ..text.phrases import cut_middle, first_line, first_of
+from ..text.phrases import cut_middle, first_of
 from ..text.printable import printable
 from ..text.questions import NOBODY_ANSWERS
 from .observation import Observation, TestRun
@@ -86,9 +86,10 @@ def _variables(seen: Observation) -> Iterator[Finding]:
 
 def _tests(seen: Observation) -> Iterator[Finding]:
     if seen.service_error is not None:
+        first, _, printed = seen.service_error.message.partition("\n")
         yield Finding.of(
             "service-fails",
-            f"a service does not start: {first_line(seen.service_error.message, _LONG)}",
+            f"a service does not start: {cut_middle(first, _LONG)}{last_words(printed)}",
             "Codex starts no services: whoever needs it there starts it by the same command",
             seen.service_error.remedy or f"See {CONFIG_FILE}, and what setup has installed.",
             path=CONFIG_FILE,

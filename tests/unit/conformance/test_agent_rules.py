@@ -11,6 +11,7 @@ import pytest
 from pytest_codex_workspace.conformance.agent_rules import agent_findings
 from pytest_codex_workspace.conformance.observation import TestRun
 from pytest_codex_workspace.conformance.project_tests import ProjectTests
+from pytest_codex_workspace.errors import ServiceError
 
 from .conftest import FAILED, PASSED, failure, seen
 
@@ -107,3 +108,18 @@ def test_the_output_of_tests_is_named():
     (found,) = agent_findings(seen(test_run=run))
 
     assert "its output is in /logs/a-tests.log" in found.remedy
+
+
+def test_a_service_that_does_not_start_has_printed_why():
+    """
+    The tests did not run, which is no finding of its own.
+    """
+    said = "the service web ended with exit code 3\nhello\nerror: no port\nbye\n"
+    error = ServiceError(said, service="web")
+
+    (found,) = agent_findings(seen(service_error=error, test_run=None))
+
+    assert ("service-fails", ".codex-workspace.yaml") == (found.id, found.where)
+    assert found.what == (
+        "a service does not start: the service web ended with exit code 3: error: no port"
+    )
