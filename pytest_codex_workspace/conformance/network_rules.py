@@ -328,25 +328,25 @@ _OF_BROWSERS = re.compile(
 _BROWSER = re.compile(r"chrom|firefox|gecko|selenium-manager|msedge", re.IGNORECASE)
 
 
-def _is_of_browser(problem: NetworkProblem) -> bool:
+def _is_of_browser(problem: NetworkProblem, *, has_browser: bool) -> bool:
     """
-    Check whether a browser asks for its own sake, and does without.
+    Check whether a browser asks for its own sake, and does without. A request of a process that has
+    ended at once is taken for one of the browser, if there is one.
     """
     last = [one.rpartition("› ")[2] for one in problem.processes]
-    return bool(
-        last
-        and _OF_BROWSERS.fullmatch(problem.first.host)
-        and all(_BROWSER.search(one) for one in last)
-    )
+    by_browser = all(_BROWSER.search(one) for one in last) if last else has_browser
+    return by_browser and bool(_OF_BROWSERS.fullmatch(problem.first.host))
 
 
 def _refused_in_tests(seen: Observation, presets: Mapping[str, Policy]) -> Iterator[Finding]:
+    every = [
+        one for one in problems_of(seen.requests) if one.first.phase == "test" and _is_refusal(one)
+    ]
+    has_browser = any(_BROWSER.search(process) for one in every for process in one.processes)
     problems = [
         one
-        for one in problems_of(seen.requests)
-        if one.first.phase == "test"
-        and _is_refusal(one)
-        and not (_looks_for_newer(one) or _is_of_browser(one))
+        for one in every
+        if not (_looks_for_newer(one) or _is_of_browser(one, has_browser=has_browser))
     ]
     if not problems or seen.test_run is None:
         return

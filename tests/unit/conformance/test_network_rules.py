@@ -185,6 +185,20 @@ def test_a_browser_asks_for_its_own_sake(host, process, told):
     assert told is ("tests-network" in [one.id for one in found])
 
 
+def test_a_process_of_a_browser_that_is_not_known():
+    """
+    It has ended before it was looked at, and another one is known.
+    """
+    requests = [
+        replace(REFUSED, host="update.googleapis.com", process="pytest › chromium --type=utility"),
+        replace(REFUSED, host="clients2.google.com", process=""),
+    ]
+
+    found = network_findings(seen(test_run=FAILED, requests=requests), PRESETS)
+
+    assert "tests-network" not in [one.id for one in found]
+
+
 @pytest.mark.parametrize(
     ("process", "told"),
     [("bash › npm test", False), ("npm run unit", False), ("npm test › node get.js", True)],
