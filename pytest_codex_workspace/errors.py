@@ -158,7 +158,8 @@ class ExecError(CodexWorkspaceError, RuntimeError):
 
 class ExecTimeout(CodexWorkspaceError, TimeoutError):
     """
-    A command exceeded its timeout, and its process group was killed.
+    A command exceeded its timeout, and its process group was killed. Only after the timeout of
+    `Process.wait` does the command run on.
 
     Attributes:
         result: the output of the command until then.

@@ -416,6 +416,8 @@ class CommandCall(Call):
                 )
                 self._check_error()
                 if self._ended or not arrived:
+                    if self._windowed and not self._ended:
+                        self._keep = None
                     return self._exit
 
     def feed(self, data: bytes, *, end: bool = False, deadline: float | None = None) -> None:

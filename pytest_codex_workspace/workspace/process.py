@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..unpatched import clock
-from .result import ExecResult, still_running, timed_out, was_interrupted
+from .result import ExecResult, not_ended, still_running, timed_out, was_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Exit", "Lines", "Process", "ProcessControl", "Pty", "to_bytes"]
 
 _LINE_LIMIT = 1 << 20
-_KILL_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,8 @@ class ProcessControl(Protocol):
     def wait(self, deadline: float | None, keep: int) -> Exit | None:
         """
         Wait until the command has ended or *deadline* (of the monotonic clock) has
-        passed. Meanwhile, keep up to *keep* bytes of each stream for `read`.
+        passed. Meanwhile, keep up to *keep* bytes of each stream for `read`; after a deadline,
+        the command blocks again while its output is unread.
         """
 
     def feed(self, data: bytes, *, end: bool = False) -> None:
@@ -161,6 +161,12 @@ class Lines:
             while piece := self._read():
                 self._pending += piece
             return self._take(len(self._pending))
+
+    def pending(self) -> bytes:
+        """
+        Return what was read, and is not the end of a line.
+        """
+        return bytes(self._pending)
 
     def _take(self, count: int) -> bytes:
         taken = bytes(self._pending[:count])
@@ -240,34 +246,32 @@ class Process:
         Wait for the end of the command.
 
         Args:
-            timeout: seconds after which the whole process group is killed.
+            timeout: seconds to wait. As with `subprocess`, the command runs on after that, and
+                can be waited for again, read from, or killed.
 
         Returns:
             The exit code and the output that was not iterated, up to 10 MiB of each
             stream. The rest is dropped.
 
         Raises:
-            ExecTimeout: this timeout, or the timeout of `Workspace.start`, has
-                passed.
+            ExecTimeout: this timeout has passed, and the command runs on; or the timeout of
+                `Workspace.start` has, and it was killed. The error has the output so far that
+                was not iterated.
             ExecError: the command failed and was started with `check`.
             WorkspaceLost: the workspace's container ended.
         """
         __tracebackhide__ = True
-        waits = ""
+        expired, waits = None, ""
         try:
-            end, expired = self._control.wait(_deadline(timeout), self._keep), None
+            end = self._control.wait(_deadline(timeout), self._keep)
         except BaseException as error:
             if was_interrupted(error):
                 error.add_note(still_running(self._so_far()))
             raise
         if end is None:
-            expired = timeout
-            waits = self._control.waits()
-            self._control.kill("KILL")
-            end = self._control.wait(_deadline(_KILL_PATIENCE), self._keep)
-            if end is None:
-                end = self._control.abandon()
-        elif end.timed_out:
+            assert timeout is not None  # noqa: S101 -- only a deadline ends the wait early
+            raise not_ended(self._explain(self._so_far()), timeout, self._control.waits())
+        if end.timed_out:
             expired, waits = self._timeout, end.waits
         with self._lock:
             if self._result is None:
@@ -331,9 +335,10 @@ class Process:
         self._control.resize(rows, columns)
 
     def _so_far(self) -> ExecResult:
-        stdout, stderr = self._control.output()
+        unread = zip((self.stdout, self.stderr), self._control.output(), strict=True)
+        stdout, stderr = ((lines.pending() + more)[: self._keep] for lines, more in unread)
         return ExecResult(
-            self.args, 0, stdout, stderr, clock.monotonic() - self._began, cwd=self._cwd
+            self.args, -1, stdout, stderr, clock.monotonic() - self._began, cwd=self._cwd
         )
 
     def _collect(self, end: Exit) -> ExecResult:

@@ -13,12 +13,12 @@ from pytest_codex_workspace.workspace.process import Exit, Lines, Process
 class Control:
     """
     A command that has printed *stdout* and *stderr*, and ends with *code* when it is
-    killed; without *code* the end of a killed command is never reported.
+    killed.
     """
 
     pid = 7
 
-    def __init__(self, *, code: int | None = 137, ended: Exit | None = None) -> None:
+    def __init__(self, *, code: int = 137, ended: Exit | None = None) -> None:
         self.signals: list[str | int] = []
         self._output = [[b"out\n", b"more\n"], [b"err\n"]]
         self._code = code
@@ -26,6 +26,9 @@ class Control:
 
     def read(self, stream: int) -> bytes:
         return self._output[stream].pop(0) if self._output[stream] else b""
+
+    def output(self) -> tuple[bytes, bytes]:
+        return b"unread\n", b""
 
     def poll(self) -> Exit | None:
         return self._end
@@ -36,15 +39,11 @@ class Control:
 
     def kill(self, signal: str | int) -> None:
         self.signals.append(signal)
-        if signal == "KILL" and self._code is not None:
+        if signal == "KILL":
             self._end = Exit(self._code, 0.5, truncated=False, timed_out=False)
 
     def waits(self) -> str:
         return "cat reads a pipe"
-
-    def abandon(self) -> Exit:
-        self._end = Exit(137, 0.0, truncated=False, timed_out=True)
-        return self._end
 
 
 def ended(code: int) -> Exit:
@@ -92,22 +91,27 @@ def test_wait_raises_an_error_for_a_failure_with_check():
         Process(Control(ended=ended(3)), "x", cwd="/", keep=9, check=True).wait()
 
 
-@pytest.mark.parametrize("code", [137, None])
-def test_a_command_is_killed_after_the_timeout(code):
+def test_a_command_runs_on_after_the_timeout_of_wait():
     """
-    The error has the output. A command whose end is not reported is abandoned.
+    As with `subprocess`: it can be waited for again. The error has the output so far, and is no
+    success.
     """
-    control = Control(code=code)
+    control = Control()
+    process = Process(control, "x", cwd="/", keep=100)
+    next(process.stdout)
 
-    with pytest.raises(ExecTimeout, match=r"timeout of 0\.01 s and was killed") as caught:
-        Process(control, "x", cwd="/", keep=100).wait(0.01)
+    with pytest.raises(ExecTimeout, match=r"has not ended within 0\.01 s and runs on") as caught:
+        process.wait(0.01)
 
-    assert ["KILL"] == control.signals
-    assert ("out\nmore\n", "err\n", 0.01) == (
+    assert [] == control.signals
+    assert not caught.value.result.ok
+    assert ("unread\n", "", 0.01) == (
         caught.value.stdout,
         caught.value.stderr,
         caught.value.timeout,
     )
+    control.kill("KILL")
+    assert 137 == process.wait().exit_code
 
 
 @pytest.mark.parametrize(
