@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .workspace.command_log import CommandLog, CommandRecord
     from .workspace.handle import (
         Command,
+        CommandKeywords,
         Daemon,
         ServiceHandle,
         SetupResult,
@@ -58,6 +59,7 @@ __all__ = [
     "CassetteError",
     "CodexWorkspaceError",
     "Command",
+    "CommandKeywords",
     "CommandLog",
     "CommandRecord",
     "ConfigError",
@@ -105,6 +107,7 @@ __all__ = [
 _MODULES = {
     "BlockedFilters": ".network.matching",
     "Command": ".workspace.handle",
+    "CommandKeywords": ".workspace.handle",
     "CommandLog": ".workspace.command_log",
     "CommandRecord": ".workspace.command_log",
     "Daemon": ".workspace.handle",

@@ -130,6 +130,15 @@ def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     return tmp_path / "cache"
 
 
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """
+    Leave pytest-asyncio out of the runs that tests start: it warns of an option that they lack.
+    """
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")
+    return pytester
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """
     Watch for programs that tests start, if they are not wanted.

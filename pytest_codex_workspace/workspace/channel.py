@@ -224,6 +224,7 @@ class Channel:
         timeout: float | None = None,
         limit: int = _OUTPUT_LIMIT,
         args: str | Sequence[str] | None = None,
+        began: Callable[[Callable[[], object]], object] | None = None,
     ) -> ExecResult:
         """
         Run a program to its end.
@@ -237,6 +238,7 @@ class Channel:
             timeout: seconds after which the process group is killed.
             limit: the largest number of bytes to keep of each stream.
             args: the command as the user gave it, for the result and its errors.
+            began: gets a function with which another thread can end the command.
 
         Raises:
             ExecTimeout: the timeout has passed. The error has the output so far.
@@ -247,11 +249,13 @@ class Channel:
         __tracebackhide__ = True
         _check_command(argv, cwd, env or {}, user, timeout)
         call = self._open(lambda sender, number: CommandCall(sender, number, limit))
-        began = clock.monotonic()
-        self._running[call] = (list(argv) if args is None else args, began, cwd)
-        deadline = None if timeout is None else began + timeout + _PATIENCE
+        start = clock.monotonic()
+        self._running[call] = (list(argv) if args is None else args, start, cwd)
+        deadline = None if timeout is None else start + timeout + _PATIENCE
         try:
             self._execute(call, argv, cwd, env, user, timeout, stdin=input is not None, limit=limit)
+            if began is not None:
+                began(call.abandon)
             if input is not None:
                 with suppress(BrokenPipeError):
                     call.feed(to_bytes(input), end=True, deadline=deadline)

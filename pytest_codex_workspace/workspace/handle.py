@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, Literal, Protocol, Unpack
+from typing import Any, Literal, Protocol, TypedDict, Unpack
 
+from ..access.event_loop import BlockingNotice, Ending, without_blocking
 from ..engine.protocol import Engine
 from ..errors import CodexWorkspaceError, WorkspaceLost
 from ..network.log import NetworkLog
@@ -27,6 +28,7 @@ from .transfer import pack, unpack
 
 __all__ = [
     "Command",
+    "CommandKeywords",
     "Daemon",
     "ServiceHandle",
     "SetupResult",
@@ -37,6 +39,19 @@ __all__ = [
 
 Command = str | Sequence[str | PurePath]
 """A command: text for a bash login shell, or a program with its arguments."""
+
+
+class CommandKeywords(TypedDict, total=False):
+    """
+    The keywords of `Workspace.exec`, for type checkers.
+    """
+
+    check: bool
+    timeout: float | None
+    env: Mapping[str, str] | None
+    cwd: str | PurePath | None
+    user: str | None
+    input: str | bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +200,7 @@ class Workspace:
         self.network = network
         self.commands = CommandLog() if commands is None else commands
         self.services = {} if services is None else services
+        self._notice = BlockingNotice()
 
     def __repr__(self) -> str:
         project = printable(str(self.project))
@@ -281,10 +297,86 @@ class Workspace:
             WorkspaceLost: the container has ended.
         """
         __tracebackhide__ = True
+        self._notice.check("ws.exec", "await ws.aexec(...)")
+        return self._run(
+            cmd, check=check, timeout=timeout, env=env, cwd=cwd, user=user, input=input
+        )
+
+    async def aexec(self, cmd: Command, **keywords: Unpack[CommandKeywords]) -> ExecResult:
+        """
+        Run a command as `exec` does, without blocking the event loop: on asyncio and trio. If this
+        is cancelled, the command is killed.
+
+        Args:
+            cmd: the command.
+            keywords: those of `exec`.
+
+        Raises:
+            ModuleNotFoundError: anyio is not installed (`pip install
+                'pytest-codex-workspace[async]'`).
+        """
+        __tracebackhide__ = True
+        ending = Ending()
+        return await without_blocking(
+            lambda: self._run(cmd, began=ending.begin, **keywords), ending.ask
+        )
+
+    async def astart(
+        self, cmd: Command, *, pty: Pty | None = None, **keywords: Unpack[CommandKeywords]
+    ) -> Process:
+        """
+        Start a command as `start` does, without blocking the event loop. Its output is read by
+        `async for`, and its end waited for by `await process.await_()`; `async with` kills it at
+        the end of the block.
+
+        Args:
+            cmd: the command.
+            pty: a terminal to run it on.
+            keywords: those of `exec`.
+
+        Example:
+            >>> async with await ws.astart("make serve") as server:  # doctest: +SKIP
+            ...     async for line in server.stdout:
+            ...         print(line)
+        """
+        started: list[Process] = []
+
+        def start() -> Process:
+            started.append(self.start(cmd, pty=pty, **keywords))
+            return started[0]
+
+        try:
+            return await without_blocking(start, lambda: None)
+        except BaseException:
+            # Nobody has the process that was started meanwhile.
+            for process in started:
+                process.abandon()
+            raise
+
+    def _run(
+        self,
+        cmd: Command,
+        *,
+        check: bool = False,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | PurePath | None = None,
+        user: str | None = None,
+        input: str | bytes | None = None,  # noqa: A002 -- the public name
+        began: Callable[[Callable[[], object]], object] | None = None,
+    ) -> ExecResult:
+        __tracebackhide__ = True
         where, given = self._cwd(cwd), _as_given(cmd)
         with self.commands.record(given, where, user) as finished:
             result = self._channel.run(
-                _argv(cmd), args=given, cwd=where, env=env, user=user, input=input, timeout=timeout
+                _argv(cmd),
+                args=given,
+                cwd=where,
+                env=env,
+                user=user,
+                input=input,
+                timeout=timeout,
+                began=began,
             )
             finished(result, "exited")
         return result.check() if check else result
@@ -324,7 +416,7 @@ class Workspace:
                 timeout=timeout,
                 pty=pty,
             )
-            process.finished = finished
+            process.finished, process.notice = finished, self._notice
         return process
 
     def path(self, path: str | PurePosixPath) -> WorkspacePath:

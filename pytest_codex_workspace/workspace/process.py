@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import signal as signals
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from ..access.event_loop import BlockingNotice, without_blocking
+from ..errors import WorkspaceLost
 from ..unpatched import clock
 from .result import ExecResult, not_ended, still_running, timed_out, was_interrupted
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Exit", "Lines", "Process", "ProcessControl", "Pty", "to_bytes"]
 
 _LINE_LIMIT = 1 << 20
+_KILL_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +70,15 @@ class ProcessControl(Protocol):
         The process id inside the workspace.
         """
 
-    def read(self, stream: int) -> bytes:
+    def read(self, stream: int, stop: threading.Event | None = None) -> bytes:
         """
         Wait for output of *stream* (0 or 1) and return it; return nothing after the
-        end of the command.
+        end of the command, or once *stop* is set.
+        """
+
+    def stop(self, waiting: threading.Event) -> None:
+        """
+        Set what was given to `read` or `wait`, which return at once.
         """
 
     def output(self) -> tuple[bytes, bytes]:
@@ -81,11 +91,13 @@ class ProcessControl(Protocol):
         Return the end of the command; `None` while it is running.
         """
 
-    def wait(self, deadline: float | None, keep: int) -> Exit | None:
+    def wait(
+        self, deadline: float | None, keep: int, stop: threading.Event | None = None
+    ) -> Exit | None:
         """
-        Wait until the command has ended or *deadline* (of the monotonic clock) has
-        passed. Meanwhile, keep up to *keep* bytes of each stream for `read`; after a deadline,
-        the command blocks again while its output is unread.
+        Wait until the command has ended, *deadline* (of the monotonic clock) has
+        passed or *stop* is set. Meanwhile, keep up to *keep* bytes of each stream for
+        `read`; after a deadline, the command blocks again while its output is unread.
         """
 
     def feed(self, data: bytes, *, end: bool = False) -> None:
@@ -115,14 +127,28 @@ class ProcessControl(Protocol):
         """
 
 
+class Reader(Protocol):
+    """
+    Reads one output stream of a process.
+    """
+
+    def __call__(self, stop: threading.Event | None = None) -> bytes:
+        """
+        Wait for output and return it; return nothing after the end, or once *stop* is set.
+        """
+
+
 class Lines:
     """
     One output stream of a process: an iterator over its lines, with their line
-    ends. A line longer than 1 MiB is split.
+    ends, for `for` and for `async for`. A line longer than 1 MiB is split.
     """
 
-    def __init__(self, read: Callable[[], bytes]) -> None:
+    def __init__(
+        self, read: Reader, stop: Callable[[threading.Event], None] = threading.Event.set
+    ) -> None:
         self._read = read
+        self._stop = stop
         self._pending = bytearray()
         self._lock = threading.Lock()
 
@@ -132,18 +158,46 @@ class Lines:
     def __next__(self) -> str:
         with self._lock:
             searched = 0
-            while True:
-                cut = self._pending.find(b"\n", searched, _LINE_LIMIT) + 1
-                if cut or len(self._pending) >= _LINE_LIMIT:
-                    return self._take(cut or _LINE_LIMIT).decode("utf-8", "replace")
+            while (line := self._line(searched)) is None:
                 searched = len(self._pending)
-                piece = self._read()
-                if not piece:
+                if not (piece := self._read()):
                     break
                 self._pending += piece
-            if not self._pending:
-                raise StopIteration
-            return self._take(len(self._pending)).decode("utf-8", "replace")
+            return line or self._last_line(StopIteration)
+
+    def __aiter__(self) -> Lines:
+        return self
+
+    async def __anext__(self) -> str:
+        # A thread only waits, so that no line is lost if this is cancelled.
+        searched, ended = 0, False
+        while (line := self._line(searched)) is None and not ended:
+            searched, stop = len(self._pending), threading.Event()
+            ended = await without_blocking(partial(self._fill, stop), partial(self._stop, stop))
+        return line or self._last_line(StopAsyncIteration)
+
+    def _fill(self, stop: threading.Event) -> bool:
+        """
+        Wait for output, and return whether there is none any more.
+        """
+        with self._lock:
+            piece = self._read(stop)
+            self._pending += piece
+            return not piece
+
+    def _line(self, searched: int) -> str | None:
+        """
+        Return the next line, if it is whole; the first *searched* bytes have no line end.
+        """
+        cut = self._pending.find(b"\n", searched, _LINE_LIMIT) + 1
+        if cut or len(self._pending) >= _LINE_LIMIT:
+            return self._take(cut or _LINE_LIMIT).decode("utf-8", "replace")
+        return None
+
+    def _last_line(self, end: type[Exception]) -> str:
+        if not self._pending:
+            raise end
+        return self._take(len(self._pending)).decode("utf-8", "replace")
 
     def piece(self) -> bytes:
         """
@@ -186,6 +240,7 @@ class Process:
         stdout: lines of its standard output.
         stderr: lines of its standard error.
         finished: called once with the result, and how the command ended.
+        notice: warns of calls that block an event loop.
 
     Example:
         >>> server = ws.start("python3 -m http.server 8000")
@@ -206,8 +261,8 @@ class Process:
         explain: Callable[[ExecResult], ExecResult] = lambda result: result,
     ) -> None:
         self.args = args
-        self.stdout = Lines(lambda: control.read(0))
-        self.stderr = Lines(lambda: control.read(1))
+        self.stdout = Lines(partial(control.read, 0), control.stop)
+        self.stderr = Lines(partial(control.read, 1), control.stop)
         self._control = control
         self._cwd = cwd
         self._keep = keep
@@ -218,6 +273,7 @@ class Process:
         self._result: ExecResult | None = None
         self._expired: float | None = None
         self.finished: Callable[[ExecResult, CommandState], None] = _ignore
+        self.notice = BlockingNotice()
         self._began = clock.monotonic()
         self._waits = ""
 
@@ -261,13 +317,69 @@ class Process:
             WorkspaceLost: the workspace's container ended.
         """
         __tracebackhide__ = True
+        self.notice.check("process.wait", "await process.await_()")
+        return self._wait(timeout)
+
+    async def await_(self, timeout: float | None = None) -> ExecResult:
+        """
+        Wait for the end of the command, as `wait` does, without blocking the event loop: on
+        asyncio and trio. If this is cancelled, the command runs on.
+
+        Raises:
+            ModuleNotFoundError: anyio is not installed.
+        """
+        __tracebackhide__ = True
+        stop = threading.Event()
+        return await without_blocking(
+            lambda: self._wait(timeout, stop), lambda: self._control.stop(stop)
+        )
+
+    async def asend(self, data: str | bytes) -> None:
+        """
+        Write to standard input, as `send` does, without blocking the event loop. What is cancelled
+        goes on in its thread until the process reads, or has ended.
+        """
+        await without_blocking(lambda: self.send(data), lambda: None)
+
+    def __enter__(self) -> Process:
+        """
+        Return the process, which the end of the block kills if it still runs.
+        """
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    async def __aenter__(self) -> Process:
+        """
+        Return the process, which the end of the block kills if it still runs.
+        """
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await without_blocking(self._end, lambda: None, shielded=True)
+
+    def _end(self) -> None:
+        """
+        Kill the process, and wait for its end for a moment. What is lost has ended.
+        """
+        with suppress(WorkspaceLost):
+            if self._control.poll() is None:
+                self._control.kill("KILL")
+                if self._control.wait(_deadline(_KILL_PATIENCE), self._keep) is None:
+                    self._control.abandon()
+
+    def _wait(self, timeout: float | None, stop: threading.Event | None = None) -> ExecResult:
+        __tracebackhide__ = True
         expired, waits = None, ""
         try:
-            end = self._control.wait(_deadline(timeout), self._keep)
+            end = self._control.wait(_deadline(timeout), self._keep, stop)
         except BaseException as error:
             if was_interrupted(error):
                 error.add_note(still_running(self._so_far()))
             raise
+        if end is None and stop is not None and stop.is_set():
+            return self._so_far()  # Nobody takes it.
         if end is None:
             assert timeout is not None  # noqa: S101 -- only a deadline ends the wait early
             raise not_ended(self._explain(self._so_far()), timeout, self._control.waits())

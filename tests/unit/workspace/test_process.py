@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -24,7 +25,7 @@ class Control:
         self._code = code
         self._end = ended
 
-    def read(self, stream: int) -> bytes:
+    def read(self, stream: int, stop=None) -> bytes:
         return self._output[stream].pop(0) if self._output[stream] else b""
 
     def output(self) -> tuple[bytes, bytes]:
@@ -33,7 +34,7 @@ class Control:
     def poll(self) -> Exit | None:
         return self._end
 
-    def wait(self, deadline: float | None, keep: int) -> Exit | None:
+    def wait(self, deadline: float | None, keep: int, stop=None) -> Exit | None:
         assert self._end or (deadline is not None and deadline < time.monotonic() + 60)
         return self._end
 
@@ -41,6 +42,9 @@ class Control:
         self.signals.append(signal)
         if signal == "KILL":
             self._end = Exit(self._code, 0.5, truncated=False, timed_out=False)
+
+    def stop(self, waiting: threading.Event) -> None:
+        waiting.set()
 
     def waits(self) -> str:
         return "cat reads a pipe"
@@ -52,7 +56,7 @@ def ended(code: int) -> Exit:
 
 def lines_of(*pieces: bytes) -> Lines:
     left = list(pieces)
-    return Lines(lambda: left.pop(0) if left else b"")
+    return Lines(lambda stop=None: left.pop(0) if left else b"")
 
 
 def test_wait_returns_the_output_that_was_not_iterated():
