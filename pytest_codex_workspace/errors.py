@@ -190,6 +190,12 @@ class ExecTimeout(CodexWorkspaceError, TimeoutError):
         return self.result.stderr
 
 
+class WaitError(CodexWorkspaceError, TimeoutError):
+    """
+    What `Workspace.wait_for` waits for did not happen in time, or cannot happen any more.
+    """
+
+
 class WorkspaceLost(CodexWorkspaceError, ConnectionError):
     """
     The container of the workspace, or the engine, has ended or does not answer.

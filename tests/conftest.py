@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -182,6 +183,9 @@ def pytest_collection_finish() -> None:
     """
     Leave the thousands of collected tests out of every later search for garbage.
     """
+    if "trio" in sys.modules:
+        # Its plugin for Hypothesis runs when that is imported, and looks for what is frozen here.
+        import hypothesis  # noqa: F401
     gc.collect()
     gc.freeze()
 

@@ -430,6 +430,29 @@ class CommandCall(Call):
                         self._keep = None
                     return self._exit
 
+    def follow(self, deadline: float | None, show: Callable[[int, bytes], object]) -> Exit | None:
+        """
+        Wait as `wait` does, and call *show* with each piece of output and the number of its
+        stream, as far as the output is kept.
+        """
+        seen = [0, 0]
+        while True:
+            with self._changed:
+                arrived = self._await(lambda: self._ended or self._has_more(seen), deadline)
+                self._check_error()
+                pieces = [
+                    bytes(buffer[at:]) for buffer, at in zip(self._buffers, seen, strict=True)
+                ]
+                if not arrived or (self._ended and not any(pieces)):
+                    return self._exit
+            for stream, piece in enumerate(pieces):
+                seen[stream] += len(piece)
+                if piece:
+                    show(stream, piece)
+
+    def _has_more(self, seen: list[int]) -> bool:
+        return any(len(buffer) > at for buffer, at in zip(self._buffers, seen, strict=True))
+
     def feed(self, data: bytes, *, end: bool = False, deadline: float | None = None) -> None:
         """
         See `ProcessControl.feed`.

@@ -34,7 +34,7 @@ from .call import (
     check_size,
 )
 from .limits import MemoryWatch
-from .process import Exit, Process, to_bytes
+from .process import Exit, LineCutter, Process, to_bytes
 from .result import ExecResult, still_running, timed_out, was_interrupted
 
 if TYPE_CHECKING:
@@ -225,6 +225,7 @@ class Channel:
         limit: int = _OUTPUT_LIMIT,
         args: str | Sequence[str] | None = None,
         began: Callable[[Callable[[], object]], object] | None = None,
+        on_line: Callable[[str], object] | None = None,
     ) -> ExecResult:
         """
         Run a program to its end.
@@ -239,6 +240,7 @@ class Channel:
             limit: the largest number of bytes to keep of each stream.
             args: the command as the user gave it, for the result and its errors.
             began: gets a function with which another thread can end the command.
+            on_line: gets each line of the output, as far as it is kept, as soon as it comes.
 
         Raises:
             ExecTimeout: the timeout has passed. The error has the output so far.
@@ -259,7 +261,12 @@ class Channel:
             if input is not None:
                 with suppress(BrokenPipeError):
                     call.feed(to_bytes(input), end=True, deadline=deadline)
-            end = call.wait(deadline, limit) or call.abandon()
+            if on_line is None:
+                end = call.wait(deadline, limit) or call.abandon()
+            else:
+                lines = LineCutter(on_line, call.hide)
+                end = call.follow(deadline, lines.feed) or call.abandon()
+                lines.end()
         except BaseException as error:
             if was_interrupted(error):
                 error.add_note(self._so_far(call, *self._running[call]))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .command_log import CommandState
 
-__all__ = ["Exit", "Lines", "Process", "ProcessControl", "Pty", "to_bytes"]
+__all__ = ["Exit", "LineCutter", "Lines", "Process", "ProcessControl", "Pty", "to_bytes"]
 
 _LINE_LIMIT = 1 << 20
 _KILL_PATIENCE = 5.0
@@ -55,6 +55,47 @@ class Pty:
     rows: int = 24
     columns: int = 80
     term: str = "xterm-256color"
+
+
+class LineCutter:
+    """
+    Calls a function with each line of two streams.
+
+    Args:
+        on_line: takes a line with its line end.
+        hide: removes from a line what may not be shown.
+    """
+
+    def __init__(self, on_line: Callable[[str], object], hide: Callable[[bytes], bytes]) -> None:
+        self._on_line = on_line
+        self._hide = hide
+        self._pending = (bytearray(), bytearray())
+
+    def feed(self, stream: int, piece: bytes) -> None:
+        """
+        Take output of a stream, and show its whole lines. One that is longer than 1 MiB is split.
+        """
+        pending = self._pending[stream]
+        start = len(pending)
+        pending += piece
+        while True:
+            cut = pending.find(b"\n", start, _LINE_LIMIT) + 1
+            if not cut and len(pending) < _LINE_LIMIT:
+                return
+            cut, start = cut or _LINE_LIMIT, 0
+            self._show(bytes(pending[:cut]))
+            del pending[:cut]
+
+    def end(self) -> None:
+        """
+        Show last lines without a line end.
+        """
+        for pending in self._pending:
+            if pending:
+                self._show(bytes(pending))
+
+    def _show(self, line: bytes) -> None:
+        self._on_line(self._hide(line).decode("utf-8", "replace"))
 
 
 class ProcessControl(Protocol):
@@ -393,6 +434,16 @@ class Process:
         if self._expired is not None:
             raise timed_out(self._result, self._expired, self._waits)
         return self._result.check() if self._check else self._result
+
+    def unread(self) -> ExecResult:
+        """
+        Return the output that was neither iterated nor waited for, without taking it; the result
+        if the end was waited for. The exit code is -1 while the process runs.
+        """
+        with self._lock:
+            if self._result is not None:
+                return self._result
+        return self._so_far()
 
     def kill(self, signal: str | int = "KILL") -> None:
         """

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from pytest_codex_workspace.errors import ExecError, ExecTimeout
-from pytest_codex_workspace.workspace.process import Exit, Lines, Process
+from pytest_codex_workspace.workspace.process import Exit, LineCutter, Lines, Process
 
 
 class Control:
@@ -179,3 +179,20 @@ def test_the_rest_is_the_output_that_was_not_iterated():
 
     assert lines.rest() == b"bc\nd"
     assert list(lines) == []
+
+
+def test_lines_are_shown_as_they_come():
+    """
+    Those of two streams do not mix, long ones are split, and what is hidden is not shown.
+    """
+    shown = []
+    cutter = LineCutter(shown.append, lambda line: line.replace(b"secret", b"***"))
+    for stream, piece in ((0, b"a\nb"), (1, b"e"), (0, b"c\n"), (1, b"\nsecret"), (0, b"\xff")):
+        cutter.feed(stream, piece)
+    assert shown == ["a\n", "bc\n", "e\n"]
+    cutter.end()
+    assert shown[3:] == ["\ufffd", "***"]
+    cutter = LineCutter(lambda line: shown.append(len(line)), bytes)
+    cutter.feed(0, b"x" * 2_100_000 + b"\n")
+    cutter.end()
+    assert shown[5:] == [1 << 20, 1 << 20, 2_100_001 - (2 << 20)]
