@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
     from .library import EngineHandle, Options, ProxyHandle, RepositoryHandle, open  # noqa: A004
     from .network.log import NetworkLog
-    from .network.matching import BlockedFilters, Filters, Phase
+    from .network.matching import BlockedFilters, FaultFilters, Filters, Phase, StubFilters
     from .network.policy_reader import PolicyLike
     from .network.rules.policy import Policy
     from .network.rules.request import Request
@@ -73,6 +73,7 @@ __all__ = [
     "ExecKeywords",
     "ExecResult",
     "ExecTimeout",
+    "FaultFilters",
     "Filters",
     "ImageBuildError",
     "Keywords",
@@ -97,6 +98,7 @@ __all__ = [
     "ServiceHandle",
     "SetupError",
     "SetupResult",
+    "StubFilters",
     "StubRequest",
     "StubResponse",
     "TransferError",
@@ -118,6 +120,7 @@ _MODULES = {
     "EngineHandle": ".library",
     "ExecKeywords": ".workspace.handle",
     "ExecResult": ".workspace.result",
+    "FaultFilters": ".network.matching",
     "Filters": ".network.matching",
     "Keywords": ".options.markers",
     "Lines": ".workspace.process",
@@ -134,6 +137,7 @@ _MODULES = {
     "Route": ".network.stubs",
     "ServiceHandle": ".workspace.handle",
     "SetupResult": ".workspace.handle",
+    "StubFilters": ".network.matching",
     "StubRequest": ".network.stubs",
     "StubResponse": ".network.stubs",
     "Workspace": ".workspace.handle",

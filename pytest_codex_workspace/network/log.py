@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from ..errors import CodexWorkspaceError, WorkspaceLost
 from ..text.phrases import counted, cut_end, was
-from .matching import BlockedFilters, Filters, Matcher, describe_differences
+from .matching import (
+    BlockedFilters,
+    FaultFilters,
+    Filters,
+    Matcher,
+    StubFilters,
+    describe_differences,
+)
 from .problems import asked_by
 from .rules.hosts import host_matches
 from .stubs import Respond, Route, StubFunction, fault_fields, stub_fields
@@ -143,6 +150,48 @@ class NetworkLog:
         before = live.use(live.read_policy(policy))
         return _Until(lambda: self._running().use(before))
 
+    @overload
+    def stub(
+        self,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **match: Unpack[StubFilters],
+    ) -> Route: ...
+
+    @overload
+    def stub(
+        self,
+        *,
+        json: Any,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **match: Unpack[StubFilters],
+    ) -> Route: ...
+
+    @overload
+    def stub(
+        self,
+        *,
+        text: str,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **match: Unpack[StubFilters],
+    ) -> Route: ...
+
+    @overload
+    def stub(
+        self,
+        *,
+        content: bytes,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **match: Unpack[StubFilters],
+    ) -> Route: ...
+
+    @overload
+    def stub(self, *, respond: Respond, **match: Unpack[StubFilters]) -> Route: ...
+
     def stub(
         self,
         *,
@@ -224,53 +273,20 @@ class NetworkLog:
 
     @overload
     def fault(
-        self,
-        *,
-        kind: Literal["latency"],
-        host: str | None = None,
-        path: str | None = None,
-        path__regex: str | None = None,
-        method: str | None = None,
-        times: int | None = None,
-        seconds: float,
+        self, *, kind: Literal["latency"], seconds: float, **match: Unpack[FaultFilters]
+    ) -> Route: ...
+
+    @overload
+    def fault(self, *, kind: Literal["reset"], **match: Unpack[FaultFilters]) -> Route: ...
+
+    @overload
+    def fault(
+        self, *, kind: Literal["status"], status: int = 503, **match: Unpack[FaultFilters]
     ) -> Route: ...
 
     @overload
     def fault(
-        self,
-        *,
-        kind: Literal["reset"],
-        host: str | None = None,
-        path: str | None = None,
-        path__regex: str | None = None,
-        method: str | None = None,
-        times: int | None = None,
-    ) -> Route: ...
-
-    @overload
-    def fault(
-        self,
-        *,
-        kind: Literal["status"],
-        host: str | None = None,
-        path: str | None = None,
-        path__regex: str | None = None,
-        method: str | None = None,
-        times: int | None = None,
-        status: int = 503,
-    ) -> Route: ...
-
-    @overload
-    def fault(
-        self,
-        *,
-        kind: Literal["truncate"],
-        host: str | None = None,
-        path: str | None = None,
-        path__regex: str | None = None,
-        method: str | None = None,
-        times: int | None = None,
-        after: int | None = None,
+        self, *, kind: Literal["truncate"], after: int | None = None, **match: Unpack[FaultFilters]
     ) -> Route: ...
 
     def fault(
