@@ -14,6 +14,7 @@ from mitmproxy.options import Options
 
 from .answer.faults import FaultInjector
 from .answer.replay import CassetteReplay
+from .answer.stub_functions import StubFunctions
 from .judge.addresses import AddressGuard
 from .judge.gate import Gate
 from .judge.policy_change import recheck_connection
@@ -88,11 +89,12 @@ class Assembly:
         self._server: Any = Proxyserver()  # type: ignore[no-untyped-call]
         self._sockets = ClientSockets(self._server)
         self.process_lookup = ProcessLookup(emit)
+        self.stub_functions = StubFunctions(emit)
         names = ProcessNames(self.registry, self.process_lookup, self._sockets.is_open)
         self._master: Any = Master(Options(confdir=str(directory), listen_host=host))
         judges: list[object] = [
             self.registry,
-            Gate(self.registry),
+            Gate(self.registry, self.stub_functions),
             UpgradeGuard(self.registry),
             AddressGuard(self.registry),
         ]

@@ -112,6 +112,7 @@ class ProxyService:
                 "release": self.release,
                 "free": self.free,
                 "process": assembly.process_lookup.take,
+                "stub_answer": assembly.stub_functions.take,
             }
         )
         return {"ok": True, "ca_certificate": assembly.certificate, "ca": new}

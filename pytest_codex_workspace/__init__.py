@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         CacheMiss,
         CassetteError,
         CodexWorkspaceError,
+        ConfigError,
         EngineError,
         EngineUnavailable,
         ExecError,
@@ -27,57 +28,122 @@ if TYPE_CHECKING:
         SecretError,
         ServiceError,
         SetupError,
+        TransferError,
+        WaitError,
         WorkspaceLost,
     )
+    from .library import EngineHandle, Options, ProxyHandle, RepositoryHandle, open  # noqa: A004
     from .network.log import NetworkLog
+    from .network.matching import BlockedFilters, FaultFilters, Filters, Phase, StubFilters
+    from .network.policy_reader import PolicyLike
     from .network.rules.policy import Policy
     from .network.rules.request import Request
-    from .network.stubs import Route
-    from .workspace.handle import SetupResult, Workspace, WorkspaceFactory
+    from .network.stubs import Route, StubRequest, StubResponse
+    from .options.markers import Keywords
+    from .workspace.command_log import CommandLog, CommandRecord
+    from .workspace.handle import (
+        Command,
+        CommandKeywords,
+        Daemon,
+        ExecKeywords,
+        ServiceHandle,
+        SetupResult,
+        Workspace,
+        WorkspaceFactory,
+    )
     from .workspace.paths import WorkspacePath
-    from .workspace.process import Process
+    from .workspace.process import Lines, Process, Pty
     from .workspace.result import ExecResult
 
 __all__ = [
+    "BlockedFilters",
     "CacheMiss",
     "CassetteError",
     "CodexWorkspaceError",
+    "Command",
+    "CommandKeywords",
+    "CommandLog",
+    "CommandRecord",
+    "ConfigError",
+    "Daemon",
     "EngineError",
+    "EngineHandle",
     "EngineUnavailable",
     "ExecError",
+    "ExecKeywords",
     "ExecResult",
     "ExecTimeout",
+    "FaultFilters",
+    "Filters",
     "ImageBuildError",
+    "Keywords",
+    "Lines",
     "NetworkLog",
+    "Options",
+    "Phase",
     "Policy",
     "PolicyError",
+    "PolicyLike",
     "Process",
     "ProjectionError",
     "ProxyError",
+    "ProxyHandle",
+    "Pty",
     "ReportError",
+    "RepositoryHandle",
     "Request",
     "Route",
     "SecretError",
     "ServiceError",
+    "ServiceHandle",
     "SetupError",
     "SetupResult",
+    "StubFilters",
+    "StubRequest",
+    "StubResponse",
+    "TransferError",
+    "WaitError",
     "Workspace",
     "WorkspaceFactory",
     "WorkspaceLost",
     "WorkspacePath",
+    "open",
 ]
 
 _MODULES = {
+    "BlockedFilters": ".network.matching",
+    "Command": ".workspace.handle",
+    "CommandKeywords": ".workspace.handle",
+    "CommandLog": ".workspace.command_log",
+    "CommandRecord": ".workspace.command_log",
+    "Daemon": ".workspace.handle",
+    "EngineHandle": ".library",
+    "ExecKeywords": ".workspace.handle",
     "ExecResult": ".workspace.result",
+    "FaultFilters": ".network.matching",
+    "Filters": ".network.matching",
+    "Keywords": ".options.markers",
+    "Lines": ".workspace.process",
     "NetworkLog": ".network.log",
+    "Options": ".library",
+    "Phase": ".network.matching",
     "Policy": ".network.rules.policy",
+    "PolicyLike": ".network.policy_reader",
     "Process": ".workspace.process",
+    "ProxyHandle": ".library",
+    "Pty": ".workspace.process",
+    "RepositoryHandle": ".library",
     "Request": ".network.rules.request",
     "Route": ".network.stubs",
+    "ServiceHandle": ".workspace.handle",
     "SetupResult": ".workspace.handle",
+    "StubFilters": ".network.matching",
+    "StubRequest": ".network.stubs",
+    "StubResponse": ".network.stubs",
     "Workspace": ".workspace.handle",
     "WorkspaceFactory": ".workspace.handle",
     "WorkspacePath": ".workspace.paths",
+    "open": ".library",
 }
 
 

@@ -158,7 +158,8 @@ class ExecError(CodexWorkspaceError, RuntimeError):
 
 class ExecTimeout(CodexWorkspaceError, TimeoutError):
     """
-    A command exceeded its timeout, and its process group was killed.
+    A command exceeded its timeout, and its process group was killed. Only after the timeout of
+    `Process.wait` does the command run on.
 
     Attributes:
         result: the output of the command until then.
@@ -187,6 +188,12 @@ class ExecTimeout(CodexWorkspaceError, TimeoutError):
         The partial standard error.
         """
         return self.result.stderr
+
+
+class WaitError(CodexWorkspaceError, TimeoutError):
+    """
+    What `Workspace.wait_for` waits for did not happen in time, or cannot happen any more.
+    """
 
 
 class WorkspaceLost(CodexWorkspaceError, ConnectionError):

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -127,6 +128,15 @@ def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     return tmp_path / "cache"
 
 
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """
+    Leave pytest-asyncio out of the runs that tests start: it warns of an option that they lack.
+    """
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")
+    return pytester
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """
     See `--no-programs`.
@@ -160,6 +170,9 @@ def pytest_collection_finish() -> None:
     """
     Leave the thousands of collected tests out of every later search for garbage.
     """
+    if "trio" in sys.modules:
+        # Its plugin for Hypothesis runs when that is imported, and looks for what is frozen here.
+        import hypothesis  # noqa: F401
     gc.collect()
     gc.freeze()
 

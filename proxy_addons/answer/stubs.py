@@ -49,17 +49,31 @@ def admits_tunnel(facts: RequestFacts, decision: Decision, connection: Workspace
 
 
 def find_stub(
-    request: http.Request, facts: RequestFacts, decision: Decision, connection: WorkspaceConnection
+    request: http.Request,
+    facts: RequestFacts,
+    decision: Decision,
+    connection: WorkspaceConnection,
+    *,
+    whole: bool = False,
 ) -> ProxyRoute | None:
     """
     Return the newest stub that may respond to a request, `None` if there is none.
 
     If the policy allows the request, every stub that matches may respond. If the
     policy refuses only its host, the stub must name that host.
+
+    Args:
+        request: the request.
+        facts: what is known of it.
+        decision: what the policy says of it.
+        connection: whose request it is.
+        whole: whether its body is there, too, and must match.
     """
     workspace = connection.workspace
     for route in workspace.routes:
         if route.kind != "stub" or not route.matches(request, facts.host):
+            continue
+        if whole and not route.matches_body(request):
             continue
         if decision.allowed:
             return route

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from pytest_codex_workspace.network.rules.policy import Decision, RequestFacts, decide
 
+from ..answer.stub_functions import StubFunctions
 from ..answer.stubs import admits_tunnel, find_stub
 from ..state import responses
-from ..state.judgement import Judgement
-from ..state.limits import MAX_BUFFERED_BYTES, MAX_WHOLE_BODY_BYTES
+from ..state.judgement import Judgement, digest_whole
+from ..state.limits import MAX_BUFFERED_BYTES, MAX_STUB_REQUEST_BYTES, MAX_WHOLE_BODY_BYTES
+from ..state.routes import is_long
 from .websocket import asks_for_websocket, strip_upgrade
 from .wellformed import canonical_host, forward_as_judged, is_wellformed
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from mitmproxy import http, tls
 
     from ..state.connections import ConnectionRegistry, WorkspaceConnection
+    from ..state.routes import ProxyRoute
 
 __all__ = ["Gate", "request_facts", "tunnel_facts"]
 
@@ -39,17 +42,29 @@ _MEMORY_LIMIT = Decision(
     "requests are refused until it reads them.",
 )
 
+_TOO_LONG = Decision(
+    "failed",
+    "upstream-error",
+    "The function of a stub gave no response: the request is longer than "
+    f"{MAX_STUB_REQUEST_BYTES >> 10} KiB.",
+)
+
 
 class Gate:
     """
     Judge tunnels in `http_connect` and requests in `requestheaders`. An addon.
 
     mitmproxy logs an exception of an addon and goes on, so every error here
-    refuses the request.
+    refuses the request. A request whose body a stub must see is judged in `request`.
+
+    Args:
+        registry: knows the connections.
+        functions: asks the functions of stubs.
     """
 
-    def __init__(self, registry: ConnectionRegistry) -> None:
+    def __init__(self, registry: ConnectionRegistry, functions: StubFunctions) -> None:
         self._registry = registry
+        self._functions = functions
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """
@@ -82,8 +97,32 @@ class Gate:
             if connection.workspace.policy.websocket == "block":
                 strip_upgrade(flow.request.headers)
             judgement = Judgement.of(flow)
-            if judgement and judgement.decision.allowed:
+            if judgement and judgement.decision.allowed and judgement.held is None:
                 flow.request.stream = _is_large(flow.request)
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """
+        Judge a request that was held until its body had come.
+        """
+        judgement = Judgement.of(flow)
+        connection = self._registry.connection(flow.client_conn)
+        if judgement is None or judgement.held is None or connection is None:
+            return
+        decision, judgement.held = judgement.held, None
+        if flow.response is not None:
+            return
+        try:
+            stub = find_stub(flow.request, judgement.facts, decision, connection, whole=True)
+            if stub is not None:
+                await self._respond(flow, stub, judgement, connection)
+                return
+        except Exception:
+            logger.exception("a request could not be compared with a stub and is refused")
+            decision = _UNPARSABLE
+        judgement.decision = decision
+        self._carry_out(flow, judgement, connection)
+        if judgement.decision.verdict == "replayed":
+            digest_whole(flow)
 
     def _judge(
         self,
@@ -117,13 +156,22 @@ class Gate:
         ):
             judgement.decision = _MEMORY_LIMIT
             flow.response = responses.failed_response(_MEMORY_LIMIT)
-        elif is_stubbed:
-            return
-        elif not judgement.decision.allowed:
+        elif not is_stubbed:
+            self._carry_out(flow, judgement, connection)
+
+    @staticmethod
+    def _carry_out(
+        flow: http.HTTPFlow, judgement: Judgement, connection: WorkspaceConnection
+    ) -> None:
+        """
+        Refuse a request, leave it to the cassette, or let it leave, as was decided.
+        """
+        facts = judgement.facts
+        if not judgement.decision.allowed:
             flow.response = responses.blocked_response(judgement.decision)
         elif facts.method == "CONNECT":
             return
-        elif workspace.player:
+        elif connection.workspace.player:
             # Without approval the request cannot leave. The response follows at the end of its
             # body.
             judgement.decision = Decision("replayed")
@@ -131,12 +179,31 @@ class Gate:
             forward_as_judged(flow.request, facts.host)
             connection.approved[flow.request.host, flow.request.port] = facts
 
+    async def _respond(
+        self,
+        flow: http.HTTPFlow,
+        stub: ProxyRoute,
+        judgement: Judgement,
+        connection: WorkspaceConnection,
+    ) -> None:
+        """
+        Respond to a request that is whole.
+        """
+        stub.use()
+        judgement.routes.append(stub.id)
+        judgement.decision = Decision("stubbed")
+        if stub.asks:
+            await self._functions.respond(flow, stub, judgement, connection.workspace)
+        else:
+            flow.response = stub.response(flow.request.method)
+
     @staticmethod
     def _apply_stub(
         flow: http.HTTPFlow, judgement: Judgement, connection: WorkspaceConnection
     ) -> bool:
         """
-        Apply a stub to a request, or open a tunnel that a stub needs. Return whether one was found.
+        Apply a stub to a request, or open a tunnel that a stub needs. Return whether one was
+        found, or may be when the body has come.
         """
         facts, decision = judgement.facts, judgement.decision
         if facts.method == "CONNECT":
@@ -147,8 +214,18 @@ class Gate:
         stub = find_stub(flow.request, facts, decision, connection)
         if stub is None:
             return False
+        if stub.needs_body and not is_long(flow.request):
+            judgement.held = decision
+            if not decision.allowed or connection.workspace.player:
+                # Nobody else may take it for refused, or keep only a digest of its body.
+                judgement.decision = Decision("stubbed")
+            return True
         stub.use()
         judgement.routes.append(stub.id)
+        if stub.asks:
+            judgement.decision = _TOO_LONG
+            flow.response = responses.failed_response(_TOO_LONG)
+            return True
         judgement.decision = Decision("stubbed")
         flow.response = stub.response(flow.request.method)
         return True

@@ -21,6 +21,7 @@ __all__ = [
     "Judgement",
     "digest_body",
     "digest_of",
+    "digest_whole",
     "has_server_ended",
     "judge_broken_request",
     "note_server_ended",
@@ -43,6 +44,8 @@ class Judgement:
         phase: the phase of that workspace when it sent the request.
         routes: ids of the stub and the fault that took part in the response.
         process: the process that sent the request, and its ancestors; empty if not known.
+        held: what the policy says of a request that is held until its body has come, because a
+            stub must see it; `None` if it is not held.
     """
 
     facts: RequestFacts
@@ -51,6 +54,7 @@ class Judgement:
     phase: str
     routes: list[int] = field(default_factory=list)
     process: str = ""
+    held: Decision | None = None
 
     @classmethod
     def attach(
@@ -81,6 +85,13 @@ def digest_body(flow: http.HTTPFlow) -> None:
     Keep only a digest of the request's body, not the body.
     """
     flow.metadata[_DIGEST] = hashlib.sha256()
+
+
+def digest_whole(flow: http.HTTPFlow) -> None:
+    """
+    Make the digest of the request's body, which has come.
+    """
+    flow.metadata[_DIGEST] = hashlib.sha256(flow.request.raw_content or b"")
 
 
 def digest_of(flow: http.HTTPFlow) -> hashlib._Hash | None:

@@ -21,12 +21,15 @@ __all__ = [
     "MAX_LOOKUPS",
     "MAX_PROCESS_LOOKUPS",
     "MAX_STREAMS",
+    "MAX_STUB_CALLS",
+    "MAX_STUB_REQUEST_BYTES",
     "MAX_TLS_CLIENTS",
     "MAX_WHOLE_BODY_BYTES",
     "MERGED_BYTES",
     "PROCESS_LOOKUPS_PER_SECOND",
     "PROCESS_LOOKUP_SECONDS",
     "SERVER_WINDOW_BYTES",
+    "STUB_SECONDS",
 ]
 
 MAX_CONNECTIONS = 256
@@ -97,6 +100,18 @@ PROCESS_LOOKUPS_PER_SECOND = 50.0
 
 LONGEST_PROCESS = 1000
 """Characters that name a process and its ancestors."""
+
+MAX_STUB_REQUEST_BYTES = 512 * 1024
+"""
+Bytes of a request body that a stub may look at, or its function gets: as Base64, with a head, they
+fit into one line to the host.
+"""
+
+STUB_SECONDS = 30.0
+"""Seconds that a request waits for the function of its stub."""
+
+MAX_STUB_CALLS = 16
+"""Requests of one workspace that wait for functions of its stubs."""
 
 MAX_TLS_CLIENTS = 256
 """Kinds of TLS clients of one workspace, and their targets, that are told apart."""

@@ -164,6 +164,13 @@ class Isolation:
         self._ipv6 = True
 
     @property
+    def ca_certificate(self) -> bytes:
+        """
+        The certificate that workspaces trust, as PEM.
+        """
+        return self.info.ca_certificate
+
+    @property
     def loopback(self) -> Mapping[str, str]:
         """
         The settings with which a workspace has IPv6 on its loopback interface, and on no

@@ -5,18 +5,27 @@ The network log of a workspace, and assertions about it.
 from __future__ import annotations
 
 import textwrap
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from ..errors import WorkspaceLost
-from ..text.phrases import counted, was
-from .matching import BlockedFilters, Filters, Matcher, describe_differences
+from ..errors import CodexWorkspaceError, WorkspaceLost
+from ..text.phrases import counted, cut_end, was
+from .matching import (
+    BlockedFilters,
+    FaultFilters,
+    Filters,
+    Matcher,
+    StubFilters,
+    describe_differences,
+)
 from .problems import asked_by
 from .rules.hosts import host_matches
-from .stubs import Route, fault_fields, stub_fields
+from .stubs import Respond, Route, StubFunction, fault_fields, stub_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
 
     from .policy_reader import PolicyLike
     from .proxy_client import ProxyClient
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveNetwork", "NetworkLog"]
 
 _SHOWN = 10
+_ALSO = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ class LiveNetwork:
         address: of the workspace.
         read_policy: reads the policies that tests name.
         policy: returns the policy that is applied.
-        use: applies a policy.
+        use: applies a policy, and returns the one before.
         workspace: who must still have the address; `None` for anybody.
     """
 
@@ -46,7 +56,7 @@ class LiveNetwork:
     address: str
     read_policy: Callable[[PolicyLike], Policy]
     policy: Callable[[], Policy]
-    use: Callable[[Policy], None]
+    use: Callable[[Policy], Policy]
     workspace: str | None = None
 
 
@@ -73,7 +83,6 @@ class NetworkLog:
     def __init__(self, sync: Callable[[], list[Request]], live: LiveNetwork | None = None) -> None:
         self._sync = sync
         self._live = live
-        self._stubs: list[Route] = []
         self._routes: list[Route] = []
         self._before = -1
         self._policy: Policy | None = None
@@ -96,7 +105,6 @@ class NetworkLog:
         """
         self._policy = self._running().policy()
         self._before = max((request.id for request in self._sync()), default=-1)
-        self._stubs.clear()
         self._routes.clear()
 
     def end_part(self) -> None:
@@ -110,7 +118,6 @@ class NetworkLog:
         live = self._running()
         for route in list(self._routes):
             route.remove()
-        self._stubs.clear()
         if self._policy is not None and self._policy != live.policy():
             live.use(self._policy)
 
@@ -160,7 +167,7 @@ class NetworkLog:
         """
         return self.requests(verdict="blocked")
 
-    def use(self, policy: PolicyLike) -> None:
+    def use(self, policy: PolicyLike) -> AbstractContextManager[None]:
         """
         Apply *policy* to all further requests of the workspace, or of the block of
         `Workspace.phase`. What it has sent before is still judged by the policy before.
@@ -169,12 +176,59 @@ class NetworkLog:
             policy: a `Policy`, a mapping of its fields, or the name or path
                 of a policy.
 
+        Returns:
+            A context manager, which applies the policy before again at the end of its block.
+            The policy is in use without one, too.
+
         Raises:
             WorkspaceLost: the workspace has ended.
             ProxyError: the proxy has ended.
         """
         live = self._running()
-        live.use(live.read_policy(policy))
+        before = live.use(live.read_policy(policy))
+        return _Until(lambda: self._running().use(before))
+
+    @overload
+    def stub(
+        self,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **match: Unpack[StubFilters],
+    ) -> Route: ...
+
+    @overload
+    def stub(
+        self,
+        *,
+        json: Any,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **match: Unpack[StubFilters],
+    ) -> Route: ...
+
+    @overload
+    def stub(
+        self,
+        *,
+        text: str,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **match: Unpack[StubFilters],
+    ) -> Route: ...
+
+    @overload
+    def stub(
+        self,
+        *,
+        content: bytes,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **match: Unpack[StubFilters],
+    ) -> Route: ...
+
+    @overload
+    def stub(self, *, respond: Respond, **match: Unpack[StubFilters]) -> Route: ...
 
     def stub(
         self,
@@ -183,11 +237,16 @@ class NetworkLog:
         path: str | None = None,
         path__regex: str | None = None,
         method: str | None = None,
+        match_query: Mapping[str, str | Sequence[str]] | None = None,
+        match_headers: Mapping[str, str] | None = None,
+        match_content: str | bytes | None = None,
+        match_json: Any = ...,
         status: int = 200,
-        json: Any = None,
+        json: Any = ...,
         text: str | None = None,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        respond: Respond | None = None,
     ) -> Route:
         """
         Answer matching requests in place of their host.
@@ -202,11 +261,27 @@ class NetworkLog:
             path: path and query; without a query, any query matches.
             path__regex: regular expression, searched for in path and query.
             method: HTTP method; any method if omitted.
+            match_query: parameters that the request must have, each with this value, or with
+                exactly these values in this order. It may have others.
+            match_headers: header fields that it must have, with these values.
+            match_content: its body, as text or bytes.
+            match_json: the data in its body.
             status: status code of the response, 200 to 599.
-            json: body of the response, as data to serialise.
+            json: body of the response, as data to serialise; `None` is `null`.
             text: body of the response, as text.
             content: body of the response, as bytes.
             headers: headers of the response.
+            respond: in place of these, a list of `StubResponse` for one request after another,
+                of which the last one is for all further requests; or a function that gets a
+                `StubRequest` and returns a `StubResponse`. It runs in a thread of this process,
+                for 30 s at most, and for 16 requests of a workspace at a time. If it raises an
+                error, the request has failed, with status 502, and `Route.errors` has the error.
+
+        A body that is longer than 512 KiB matches no `match_content` and `match_json`, and no
+        function gets it.
+
+        Returns:
+            The stub. As a context manager, it is removed at the end of its block.
 
         Raises:
             TypeError, ValueError: an argument is invalid.
@@ -217,65 +292,39 @@ class NetworkLog:
             path=path,
             path__regex=path__regex,
             method=method,
+            match_query=match_query,
+            match_headers=match_headers,
+            match_content=match_content,
+            match_json=match_json,
             status=status,
             json=json,
             text=text,
             content=content,
             headers=headers,
+            respond=respond,
         )
-        route = self._route(matcher, fields)
-        self._stubs.append(route)
-        return route
+        given = {"query": match_query, "headers": match_headers, "content": match_content}
+        also = [f"match_{name}={value!r}" for name, value in given.items() if value is not None]
+        also += [] if match_json is ... else [f"match_json={match_json!r}"]
+        function = StubFunction(respond) if callable(respond) else None
+        return self._route("stub", matcher, fields, cut_end(" ".join(also), _ALSO), function)
 
     @overload
     def fault(
-        self,
-        *,
-        kind: Literal["latency"],
-        host: str | None = None,
-        path: str | None = None,
-        path__regex: str | None = None,
-        method: str | None = None,
-        times: int | None = None,
-        seconds: float,
+        self, *, kind: Literal["latency"], seconds: float, **match: Unpack[FaultFilters]
+    ) -> Route: ...
+
+    @overload
+    def fault(self, *, kind: Literal["reset"], **match: Unpack[FaultFilters]) -> Route: ...
+
+    @overload
+    def fault(
+        self, *, kind: Literal["status"], status: int = 503, **match: Unpack[FaultFilters]
     ) -> Route: ...
 
     @overload
     def fault(
-        self,
-        *,
-        kind: Literal["reset"],
-        host: str | None = None,
-        path: str | None = None,
-        path__regex: str | None = None,
-        method: str | None = None,
-        times: int | None = None,
-    ) -> Route: ...
-
-    @overload
-    def fault(
-        self,
-        *,
-        kind: Literal["status"],
-        host: str | None = None,
-        path: str | None = None,
-        path__regex: str | None = None,
-        method: str | None = None,
-        times: int | None = None,
-        status: int = 503,
-    ) -> Route: ...
-
-    @overload
-    def fault(
-        self,
-        *,
-        kind: Literal["truncate"],
-        host: str | None = None,
-        path: str | None = None,
-        path__regex: str | None = None,
-        method: str | None = None,
-        times: int | None = None,
-        after: int | None = None,
+        self, *, kind: Literal["truncate"], after: int | None = None, **match: Unpack[FaultFilters]
     ) -> Route: ...
 
     def fault(
@@ -318,32 +367,59 @@ class NetworkLog:
             times=times,
             **how,
         )
-        return self._route(matcher, fields)
+        return self._route("fault", matcher, fields)
 
     def assert_all_called(self) -> None:
         """
-        Assert that every stub has answered a request.
+        Assert that every stub and every fault has handled a request, and that no function of a
+        stub has raised an error. What was removed does not count.
         """
         __tracebackhide__ = True
         every = self._now()
-        answered = {number for request in every for number in request.routes}
-        idle = [route for route in self._stubs if route.id not in answered]
+        for route in self._routes:
+            if errors := route.errors:
+                first = f"{type(errors[0]).__name__}: {errors[0]}"
+                raise AssertionError(
+                    f"the function of {route} raised an error {counted(len(errors), 'time')}, "
+                    f"first {first}"
+                ) from errors[0]
+        handled = {number for request in every for number in request.routes}
+        idle = [route for route in self._routes if route.id not in handled]
         if idle:
-            count = f"{len(idle)} of {counted(len(self._stubs), 'stub')}"
+            kinds = {route.kind for route in self._routes}
+            both = ("stub or fault", "stubs and faults")
+            names = both if len(kinds) > 1 else (*kinds, f"{min(kinds)}s")
+            count = f"{len(idle)} of {counted(len(self._routes), *names)}"
             parts = [
                 f"  {route}\n{textwrap.indent(describe_differences(route.matcher, every), '    ')}"
                 for route in idle[:_SHOWN]
             ]
             raise AssertionError(
-                f"{count} never answered a request; the nearest requests are below each:\n"
+                f"{count} never handled a request; the nearest requests are below each:\n"
                 + "\n".join(parts)
                 + _more(len(idle))
             )
 
-    def _route(self, matcher: Matcher, fields: dict[str, Any]) -> Route:
+    def _route(
+        self,
+        kind: str,
+        matcher: Matcher,
+        fields: dict[str, Any],
+        also: str = "",
+        function: StubFunction | None = None,
+    ) -> Route:
         live = self._running()
-        number = live.proxy.add_route(live.address, fields, live.workspace)
-        route = Route(number, matcher, self._now, self._remove_route)
+        answer = function.answer if function else None
+        number = live.proxy.add_route(live.address, fields, live.workspace, answer)
+        route = Route(
+            number,
+            matcher,
+            self._now,
+            self._remove_route,
+            kind=kind,
+            also=also,
+            function=function,
+        )
         self._routes.append(route)
         return route
 
@@ -428,13 +504,20 @@ class NetworkLog:
 
     def assert_only_hosts(self, *hosts: str) -> None:
         """
-        Assert that no other hosts were requested, whether blocked or not.
+        Assert that these hosts were requested, at least one of them, and no others, whether
+        blocked or not. Without any request, the assertion fails: what should have made one may
+        not have run. Without *hosts*, assert that there was no request.
 
         Args:
             hosts: host names, or `*.example.org` for all subdomains.
         """
         __tracebackhide__ = True
         every = self._now()
+        if hosts and not every:
+            raise AssertionError(
+                f"expected requests to {', '.join(hosts)}, and to no other host, but there were "
+                "none: `assert_only_hosts()`, without a host, asserts that"
+            )
         others = [
             request
             for request in every
@@ -446,6 +529,24 @@ class NetworkLog:
                 f"expected requests only to {', '.join(hosts) or 'no host'}, but "
                 f"{counted(len(others), 'request')} went to {names}:\n{_lines(others)}"
             )
+
+
+class _Until(AbstractContextManager[None]):
+    """
+    Call *undo* at the end of a block. An error of the block says more than one of the call.
+    """
+
+    def __init__(self, undo: Callable[[], object]) -> None:
+        self._undo = undo
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with suppress(*((CodexWorkspaceError,) if error is not None else ())):
+            self._undo()
 
 
 def _found(found: list[Request], every: list[Request]) -> str:

@@ -5,7 +5,7 @@ Filter requests by keywords, and explain why a request does not match.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..text.phrases import did_you_mean
@@ -13,16 +13,18 @@ from .rules.hosts import host_matches
 from .rules.policy import REASONS, VERDICTS, Reason, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable
 
     from .rules.request import Request
 
 __all__ = [
     "PHASES",
     "BlockedFilters",
+    "FaultFilters",
     "Filters",
     "Matcher",
     "Phase",
+    "StubFilters",
     "describe_differences",
     "nearest",
 ]
@@ -85,6 +87,33 @@ class Filters(BlockedFilters, total=False):
 
     verdict: Verdict | None
     reason: Reason | None
+
+
+class FaultFilters(TypedDict, total=False):
+    """
+    What a request must have that a fault is for, and how many, for type checkers.
+    """
+
+    host: str | None
+    path: str | None
+    path__regex: str | None
+    method: str | None
+    times: int | None
+
+
+class StubFilters(TypedDict, total=False):
+    """
+    What a request must have that a stub is for, for type checkers.
+    """
+
+    host: str | None
+    path: str | None
+    path__regex: str | None
+    method: str | None
+    match_query: Mapping[str, str | Sequence[str]] | None
+    match_headers: Mapping[str, str] | None
+    match_content: str | bytes | None
+    match_json: Any
 
 
 class Matcher:

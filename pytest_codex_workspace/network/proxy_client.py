@@ -39,6 +39,7 @@ _ANSWER_SECONDS = 30.0
 _QUEUE_SECONDS = 60.0
 """Seconds that the proxy may take to read what has arrived before; `QUEUE_SECONDS` there."""
 _MAX_LOOKUPS = 16
+_MAX_FUNCTIONS = 16
 """Look-ups of processes of one workspace that are under way; the proxy asks for no more."""
 
 _TAIL_BYTES = 4096
@@ -108,6 +109,13 @@ class _Finder:
 
 
 @dataclass(slots=True)
+class _Answerer:
+    answer: Callable[[Mapping[str, Any]], dict[str, Any]]
+    owner: str | None
+    under_way: int = 0
+
+
+@dataclass(slots=True)
 class _Reply:
     message: dict[str, Any] | None = None
     pending: list[Request] = field(default_factory=list)
@@ -138,6 +146,7 @@ class ProxyClient:
         self._exchanges: defaultdict[str, _Exchanges] = defaultdict(_Exchanges)
         self._finders: dict[str, _Finder] = {}
         self._output = ContainerOutput(stream, keep=_TAIL_BYTES)
+        self._answerers: dict[int, _Answerer] = {}
         self._failure: str | None = None
         self._closed = False
         self._reader = threading.Thread(target=self._read, name="codex-proxy", daemon=True)
@@ -338,7 +347,11 @@ class ProxyClient:
             body += piece
 
     def add_route(
-        self, address: str, route: Mapping[str, Any], workspace: str | None = None
+        self,
+        address: str,
+        route: Mapping[str, Any],
+        workspace: str | None = None,
+        answer: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
     ) -> int:
         """
         Add a stub or a fault for what *address* sends from now on, until the address is released.
@@ -347,12 +360,17 @@ class ProxyClient:
             address: network address of a workspace.
             route: fields from `stubs.stub_fields` or `stubs.fault_fields`.
             workspace: who must have the address; `None` for anybody.
+            answer: returns the fields of the response to a request, in a thread of its own, for a
+                stub whose responses are not in *route*.
 
         Returns:
             The id of the route, which is in `Request.routes` of each request
             that the route handles.
         """
         number = next(self._ids)
+        if answer is not None:
+            with self._changed:
+                self._answerers[number] = _Answerer(answer, workspace)
         self._change("add_route", address, workspace, route={**route, "id": number})
         return number
 
@@ -361,6 +379,8 @@ class ProxyClient:
         Remove the stub or fault with the id *route*.
         """
         self._change("remove_route", address, workspace, route=route)
+        with self._changed:
+            self._answerers.pop(route, None)
 
     def barrier(self, address: str, timeout: float = 5.0, workspace: str | None = None) -> Barrier:
         """
@@ -470,6 +490,8 @@ class ProxyClient:
         with self._changed:
             self._requests.pop(workspace, None)
             self._finders.pop(workspace, None)
+            for route in [key for key, one in self._answerers.items() if one.owner == workspace]:
+                del self._answerers[route]
 
     def close(self) -> None:
         """
@@ -571,6 +593,8 @@ class ProxyClient:
                 self._keep_pending(message["barrier"], request_from(message))
             case "process":
                 self._find_process(message)
+            case "stub":
+                self._answer_stub(message)
             case "lost":
                 raise ValueError("something that the proxy could not send")
             case None:
@@ -635,6 +659,36 @@ class ProxyClient:
             # The system has no more threads. That must not end the session's proxy.
             with self._changed:
                 finder.under_way -= 1
+
+    def _answer_stub(self, message: dict[str, Any]) -> None:
+        """
+        Answer how a stub responds to a request, once its function has said so.
+        """
+        call = message["call"]
+        with self._changed:
+            answerer = self._answerers.get(message["route"])
+            # The proxy does not wait for more, and a function may hang.
+            if answerer is None or answerer.under_way >= _MAX_FUNCTIONS:
+                error = "it was removed" if answerer is None else "too many calls have not returned"
+                answerer = _Answerer(lambda _: {"error": error}, None)
+            answerer.under_way += 1
+
+        def work() -> None:
+            try:
+                answer = answerer.answer(message)
+            except Exception as error:
+                answer = {"error": f"it was asked for {plain(str(error))[:200]}"}
+            finally:
+                with self._changed:
+                    answerer.under_way -= 1
+            self._send(encode({"id": next(self._ids), "op": "stub_answer", "call": call, **answer}))
+
+        try:
+            threading.Thread(target=work, name="codex-stub", daemon=True).start()
+        except RuntimeError:
+            # As in `_find_process`; the proxy waits in vain.
+            with self._changed:
+                answerer.under_way -= 1
 
     def _keep_pending(self, number: int, request: Request) -> None:
         with self._changed:

@@ -47,10 +47,8 @@ from .summary import begin_tally, header_lines, notes_of, tally_of, write_summar
 from .workers import ENGINE_KEY, STANDARD_INPUT_KEY, STARTED_KEY, is_worker
 
 if TYPE_CHECKING:
-    from ..engine.protocol import Engine
-    from ..network.isolation import Isolation
+    from ..library import EngineHandle, ProxyHandle, RepositoryHandle
     from ..network.policy_reader import PolicyLike
-    from ..projection.repository import RepositorySnapshot
     from ..session import Session
     from ..workspace.handle import Workspace, WorkspaceFactory
 
@@ -314,7 +312,7 @@ def _codex_session(request: pytest.FixtureRequest) -> Iterator[Session]:
 
 
 @pytest.fixture(scope="session")
-def codex_engine(request: pytest.FixtureRequest, _codex_session: Session) -> Engine:
+def codex_engine(request: pytest.FixtureRequest, _codex_session: Session) -> EngineHandle:
     """
     Return the container engine of this run.
     """
@@ -334,9 +332,9 @@ def codex_image(request: pytest.FixtureRequest, _codex_session: Session) -> str:
 
 
 @pytest.fixture(scope="session")
-def codex_proxy(request: pytest.FixtureRequest, _codex_session: Session) -> Isolation:
+def codex_proxy(request: pytest.FixtureRequest, _codex_session: Session) -> ProxyHandle:
     """
-    Return the isolated network of this run and its proxy.
+    Return the proxy of this run.
     """
     _refuse_parameter(request)
     with as_started(request.config):
@@ -344,7 +342,7 @@ def codex_proxy(request: pytest.FixtureRequest, _codex_session: Session) -> Isol
 
 
 @pytest.fixture(scope="session")
-def codex_repo(request: pytest.FixtureRequest) -> RepositorySnapshot:
+def codex_repo(request: pytest.FixtureRequest) -> RepositoryHandle:
     """
     Return the repository of `--codex-repo` at `--codex-rev`. Skip the test without one.
     """

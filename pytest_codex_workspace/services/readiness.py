@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from ..access.wait import is_listening
 from ..errors import ExecTimeout, WorkspaceLost
-from ..in_container.list_processes import PORT_TABLES, SOCKET_TABLE, ports_in, sockets_in
+from ..in_container.list_processes import SOCKET_TABLE, sockets_in
 from ..text.phrases import cut_middle
 from ..text.printable import printable
 from ..unpatched import clock
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..options.services import ServiceSpec
     from ..workspace.channel import Channel
 
-__all__ = ["Readiness", "argv_of", "is_listening"]
+__all__ = ["Readiness", "argv_of"]
 
 _TABLE_LIMIT = 16 << 20
 _TRY = 30.0
@@ -153,13 +154,6 @@ def argv_of(command: str | tuple[str, ...]) -> list[str]:
     Return the program and arguments of a command.
     """
     return ["bash", "-lc", command] if isinstance(command, str) else list(command)
-
-
-def is_listening(channel: Channel, port: int) -> bool:
-    """
-    Check whether a process of the workspace listens on a TCP port, without connecting to it.
-    """
-    return any(port in ports_in(_text(channel, table)).values() for table in PORT_TABLES)
 
 
 def _text(channel: Channel, table: str) -> str:

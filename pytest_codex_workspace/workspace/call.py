@@ -378,13 +378,13 @@ class CommandCall(Call):
             self._starting = False
             self._check_error()
 
-    def read(self, stream: int) -> bytes:
+    def read(self, stream: int, stop: threading.Event | None = None) -> bytes:
         """
         See `ProcessControl.read`.
         """
         buffer = self._buffers[stream]
         with self._changed:
-            self._await(lambda: bool(buffer) or self._ended)
+            self._await(lambda: bool(buffer) or self._ended or _is_set(stop))
             self._check_error()
             piece = bytes(buffer)
             buffer.clear()
@@ -401,7 +401,17 @@ class CommandCall(Call):
             self._check_error()
             return self._exit
 
-    def wait(self, deadline: float | None, keep: int) -> Exit | None:
+    def stop(self, waiting: threading.Event) -> None:
+        """
+        See `ProcessControl.stop`.
+        """
+        waiting.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait(
+        self, deadline: float | None, keep: int, stop: threading.Event | None = None
+    ) -> Exit | None:
         """
         See `ProcessControl.wait`.
         """
@@ -412,11 +422,36 @@ class CommandCall(Call):
             self._acknowledge()
             with self._changed:
                 arrived = self._await(
-                    lambda: self._ended or self._acknowledgement_is_due(), deadline
+                    lambda: self._ended or self._acknowledgement_is_due() or _is_set(stop), deadline
                 )
                 self._check_error()
-                if self._ended or not arrived:
+                if self._ended or not arrived or _is_set(stop):
+                    if self._windowed and not self._ended:
+                        self._keep = None
                     return self._exit
+
+    def follow(self, deadline: float | None, show: Callable[[int, bytes], object]) -> Exit | None:
+        """
+        Wait as `wait` does, and call *show* with each piece of output and the number of its
+        stream, as far as the output is kept.
+        """
+        seen = [0, 0]
+        while True:
+            with self._changed:
+                arrived = self._await(lambda: self._ended or self._has_more(seen), deadline)
+                self._check_error()
+                pieces = [
+                    bytes(buffer[at:]) for buffer, at in zip(self._buffers, seen, strict=True)
+                ]
+                if not arrived or (self._ended and not any(pieces)):
+                    return self._exit
+            for stream, piece in enumerate(pieces):
+                seen[stream] += len(piece)
+                if piece:
+                    show(stream, piece)
+
+    def _has_more(self, seen: list[int]) -> bool:
+        return any(len(buffer) > at for buffer, at in zip(self._buffers, seen, strict=True))
 
     def feed(self, data: bytes, *, end: bool = False, deadline: float | None = None) -> None:
         """
@@ -551,6 +586,10 @@ class CommandCall(Call):
     def _check_error(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+def _is_set(stop: threading.Event | None) -> bool:
+    return stop is not None and stop.is_set()
 
 
 def check_size(rows: int, columns: int) -> None:

@@ -35,7 +35,7 @@ from .call import (
     check_size,
 )
 from .limits import MemoryWatch
-from .process import Exit, Process, to_bytes
+from .process import Exit, LineCutter, Process, to_bytes
 from .result import ExecResult, still_running, timed_out, was_interrupted
 
 if TYPE_CHECKING:
@@ -225,6 +225,8 @@ class Channel:
         timeout: float | None = None,
         limit: int = _OUTPUT_LIMIT,
         args: str | Sequence[str] | None = None,
+        began: Callable[[Callable[[], object]], object] | None = None,
+        on_line: Callable[[str], object] | None = None,
     ) -> ExecResult:
         """
         Run a program to its end.
@@ -238,6 +240,8 @@ class Channel:
             timeout: seconds after which the process group is killed.
             limit: the largest number of bytes to keep of each stream.
             args: the command as the user gave it, for the result and its errors.
+            began: gets a function with which another thread can end the command.
+            on_line: gets each line of the output, as far as it is kept, as soon as it comes.
 
         Raises:
             ExecTimeout: the timeout has passed. The error has the output so far.
@@ -248,15 +252,22 @@ class Channel:
         __tracebackhide__ = True
         _check_command(argv, cwd, env or {}, user, timeout)
         call = self._open(lambda sender, number: CommandCall(sender, number, limit))
-        began = clock.monotonic()
-        self._running[call] = (list(argv) if args is None else args, began, cwd)
-        deadline = None if timeout is None else began + timeout + _PATIENCE
+        start = clock.monotonic()
+        self._running[call] = (list(argv) if args is None else args, start, cwd)
+        deadline = None if timeout is None else start + timeout + _PATIENCE
         try:
             self._execute(call, argv, cwd, env, user, timeout, stdin=input is not None, limit=limit)
+            if began is not None:
+                began(call.abandon)
             if input is not None:
                 with suppress(BrokenPipeError):
                     call.feed(to_bytes(input), end=True, deadline=deadline)
-            end = call.wait(deadline, limit) or call.abandon()
+            if on_line is None:
+                end = call.wait(deadline, limit) or call.abandon()
+            else:
+                lines = LineCutter(on_line, call.hide)
+                end = call.follow(deadline, lines.feed) or call.abandon()
+                lines.end()
         except BaseException as error:
             if was_interrupted(error):
                 error.add_note(self._so_far(call, *self._running[call]))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, Literal, Protocol, Unpack
+from typing import Any, Literal, Protocol, TypedDict, Unpack
 
+from ..access.event_loop import BlockingNotice, Ending, without_blocking
+from ..access.forward import Forward, program
+from ..access.variables import Variables
+from ..access.wait import is_listening, wait_until
 from ..engine.protocol import Engine
-from ..errors import CodexWorkspaceError, WorkspaceLost
+from ..errors import CodexWorkspaceError, WaitError, WorkspaceLost
 from ..network.log import NetworkLog
 from ..network.matching import PHASES, Phase
 from ..network.rules.request import Request
@@ -27,7 +33,9 @@ from .transfer import pack, unpack
 
 __all__ = [
     "Command",
+    "CommandKeywords",
     "Daemon",
+    "ExecKeywords",
     "ServiceHandle",
     "SetupResult",
     "Workspace",
@@ -35,8 +43,32 @@ __all__ = [
     "own_requests",
 ]
 
+_WATCHED = 16
+"""Processes whose output `Workspace.wait_for` looks at."""
+
 Command = str | Sequence[str | PurePath]
 """A command: text for a bash login shell, or a program with its arguments."""
+
+
+class CommandKeywords(TypedDict, total=False):
+    """
+    The keywords that `Workspace.exec` and `Workspace.start` share, for type checkers.
+    """
+
+    check: bool
+    timeout: float | None
+    env: Mapping[str, str] | None
+    cwd: str | PurePath | None
+    user: str | None
+    input: str | bytes | None
+
+
+class ExecKeywords(CommandKeywords, total=False):
+    """
+    All keywords of `Workspace.exec`, for type checkers.
+    """
+
+    on_line: Callable[[str], object] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,19 +217,27 @@ class Workspace:
         self.network = network
         self.commands = CommandLog() if commands is None else commands
         self.services = {} if services is None else services
+        self._variables: dict[str, str] = {}
+        self._notice = BlockingNotice()
+        self._started: deque[Process] = deque(maxlen=_WATCHED)
 
     def __repr__(self) -> str:
         project = printable(str(self.project))
         return f"<Workspace {project} at {self.head[:12]} in {self.container[:12]}>"
 
     @property
-    def env(self) -> Mapping[str, str]:
+    def env(self) -> MutableMapping[str, str]:
         """
         The variables of every command of the current phase, without those of the image, and
-        without secrets.
+        without secrets. What is changed here holds for the commands that this handle starts from
+        now on; only what was set here can be removed.
+
+        Example:
+            >>> ws.env["CI"] = "1"  # doctest: +SKIP
         """
         now = self._phases.now if self._phases else None
-        return {**self._env, **(now.variables if now and not now.secrets.names else {})}
+        given = {**self._env, **(now.variables if now and not now.secrets.names else {})}
+        return Variables(given, self._variables)
 
     @contextmanager
     def phase(self, name: Phase) -> Iterator[Workspace]:
@@ -256,6 +296,7 @@ class Workspace:
         cwd: str | PurePath | None = None,
         user: str | None = None,
         input: str | bytes | None = None,  # noqa: A002 -- the public name
+        on_line: Callable[[str], object] | None = None,
     ) -> ExecResult:
         """
         Run a command, and wait for its end.
@@ -270,6 +311,9 @@ class Workspace:
             cwd: directory, by default the project. Relative paths start there.
             user: name or number of the user to run as; root by default.
             input: standard input of the command; empty by default.
+            on_line: is called with each line of the output and the errors, with its line end, as
+                soon as it comes. The result has them, too. If it raises an error, the command is
+                killed.
 
         Returns:
             The exit code and the output. If a stream is longer than 10 MiB, the rest
@@ -281,10 +325,115 @@ class Workspace:
             WorkspaceLost: the container has ended.
         """
         __tracebackhide__ = True
+        self._notice.check("ws.exec", "await ws.aexec(...)")
+        return self._run(
+            cmd,
+            check=check,
+            timeout=timeout,
+            env=env,
+            cwd=cwd,
+            user=user,
+            input=input,
+            on_line=on_line,
+        )
+
+    def git(self, *words: str | PurePath, **keywords: Unpack[ExecKeywords]) -> ExecResult:
+        """
+        Run git in the project, without a shell, as `ws.git("log", "-1")`.
+
+        Args:
+            words: the arguments of git.
+            keywords: those of `exec`.
+        """
+        __tracebackhide__ = True
+        return self.exec(["git", *words], **keywords)
+
+    def which(self, name: str) -> WorkspacePath | None:
+        """
+        Return the path of a program, as a bash login shell finds it; `None` if there is none.
+        """
+        # What a function or an alias is called has no path, and is not printed by this.
+        found = self._run(["bash", "-lc", 'type -P -- "$0"', name])
+        path = found.stdout.removesuffix("\n")
+        return self._paths(path) if found.ok and path.startswith("/") else None
+
+    async def aexec(self, cmd: Command, **keywords: Unpack[ExecKeywords]) -> ExecResult:
+        """
+        Run a command as `exec` does, without blocking the event loop: on asyncio and trio. If this
+        is cancelled, the command is killed.
+
+        Args:
+            cmd: the command.
+            keywords: those of `exec`. The function `on_line` is called in another thread.
+
+        Raises:
+            ModuleNotFoundError: anyio is not installed (`pip install
+                'pytest-codex-workspace[async]'`).
+        """
+        __tracebackhide__ = True
+        ending = Ending()
+        return await without_blocking(
+            lambda: self._run(cmd, began=ending.begin, **keywords), ending.ask
+        )
+
+    async def astart(
+        self, cmd: Command, *, pty: Pty | None = None, **keywords: Unpack[CommandKeywords]
+    ) -> Process:
+        """
+        Start a command as `start` does, without blocking the event loop. Its output is read by
+        `async for`, and its end waited for by `await process.await_()`; `async with` kills it at
+        the end of the block.
+
+        Args:
+            cmd: the command.
+            pty: a terminal to run it on.
+            keywords: those of `exec`.
+
+        Example:
+            >>> async with await ws.astart("make serve") as server:  # doctest: +SKIP
+            ...     async for line in server.stdout:
+            ...         print(line)
+        """
+        started: list[Process] = []
+
+        def start() -> Process:
+            started.append(self.start(cmd, pty=pty, **keywords))
+            return started[0]
+
+        try:
+            return await without_blocking(start, lambda: None)
+        except BaseException:
+            # Nobody has the process that was started meanwhile.
+            for process in started:
+                process.abandon()
+            raise
+
+    def _run(
+        self,
+        cmd: Command,
+        *,
+        check: bool = False,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | PurePath | None = None,
+        user: str | None = None,
+        input: str | bytes | None = None,  # noqa: A002 -- the public name
+        on_line: Callable[[str], object] | None = None,
+        began: Callable[[Callable[[], object]], object] | None = None,
+    ) -> ExecResult:
+        __tracebackhide__ = True
         where, given = self._cwd(cwd), _as_given(cmd)
         with self.commands.record(given, where, user) as finished:
             result = self._channel.run(
-                _argv(cmd), args=given, cwd=where, env=env, user=user, input=input, timeout=timeout
+                _argv(cmd),
+                args=given,
+                cwd=where,
+                env={**self._variables, **(env or {})},
+                user=user,
+                input=input,
+                timeout=timeout,
+                began=began,
+                on_line=on_line,
             )
             finished(result, "exited")
         return result.check() if check else result
@@ -317,14 +466,15 @@ class Workspace:
                 _argv(cmd),
                 args=_as_given(cmd),
                 cwd=where,
-                env=env,
+                env={**self._variables, **(env or {})},
                 user=user,
                 input=input,
                 check=check,
                 timeout=timeout,
                 pty=pty,
             )
-            process.finished = finished
+            process.finished, process.notice = finished, self._notice
+            self._started.append(process)
         return process
 
     def path(self, path: str | PurePosixPath) -> WorkspacePath:
@@ -364,6 +514,89 @@ class Workspace:
         if not source.exists():
             raise _missing("file", source)
         unpack(self._engine.get_archive(self.container, str(source)), Path(host_path))
+
+    def forward(self, port: int) -> AbstractContextManager[str]:
+        """
+        Make a TCP port of the workspace reachable from this machine, for the time of a block.
+        Connections are carried over the channel of the workspace, with HTTP, WebSockets or
+        whatever they speak. At most 256 are open at a time.
+
+        In the workspace, the port is that of `127.0.0.1`, or else of `::1`. If nothing listens
+        there, a connection is reset: `wait_for` waits until something does.
+
+        Args:
+            port: the port in the workspace.
+
+        Returns:
+            A context manager, which gives the address on this machine: `http://127.0.0.1:49152`.
+
+        Raises:
+            ValueError: there is no such port.
+
+        Example:
+            >>> with ws.forward(8000) as url:  # doctest: +SKIP
+            ...     urllib.request.urlopen(f"{url}/health")
+        """
+
+        def start() -> Process:
+            return self._channel.start(program(), args="the helper of forward()", cwd="/")
+
+        return Forward(start, port)
+
+    def wait_for(
+        self,
+        *,
+        port: int | None = None,
+        path: str | PurePosixPath | None = None,
+        output: str | re.Pattern[str] | None = None,
+        process: Process | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        """
+        Wait until all that is given holds.
+
+        Args:
+            port: somebody listens on this TCP port.
+            path: this path exists.
+            output: this text, or a match of this pattern, is in the output or the errors of
+                *process* that were not iterated, or else of any process that this handle has
+                started last. Nothing of it is taken.
+            process: the process that is waited for. If it ends before, so does the wait.
+            timeout: seconds to wait.
+
+        Raises:
+            TypeError: nothing is given.
+            WaitError: it did not happen in time, or *process* has ended.
+            WorkspaceLost: the workspace has ended.
+
+        Example:
+            >>> server = ws.start("npm run dev")  # doctest: +SKIP
+            >>> ws.wait_for(port=8000, process=server)  # doctest: +SKIP
+        """
+        __tracebackhide__ = True
+        if port is None and path is None and output is None:
+            raise TypeError("wait_for needs something to wait for: give port=, path= or output=")
+        watched = [process] if process is not None else list(self._started)
+        text = output if isinstance(output, str) or output is None else output.pattern
+
+        def missing() -> str:
+            if port is not None and not is_listening(self._channel, port):
+                return f"nothing listens on port {port}"
+            if path is not None and not (there := self.path(path)).exists():
+                return f"{printable(str(there))} does not exist"
+            if output is not None and not any(_printed(one, output) for one in watched):
+                return f"no output has {text!r}"
+            return ""
+
+        def ended() -> str:
+            code = None if process is None else process.poll()
+            return "" if code is None else f"the process has ended with exit code {code}"
+
+        try:
+            wait_until(missing, timeout, ended)
+        except WaitError as error:
+            shown = [one.unread().describe("a process so far") for one in watched[-1:]]
+            raise WaitError("\n".join([str(error), *shown])) from None
 
     def shell(self) -> int:
         """
@@ -407,6 +640,14 @@ def _as_given(cmd: Command) -> str | Sequence[str]:
     Return the command for results and messages. A path in it is text.
     """
     return cmd if isinstance(cmd, str) else [str(word) for word in cmd]
+
+
+def _printed(process: Process, wanted: str | re.Pattern[str]) -> bool:
+    found = process.unread()
+    texts = (found.stdout, found.stderr)
+    if isinstance(wanted, str):
+        return any(wanted in text for text in texts)
+    return any(wanted.search(text) for text in texts)
 
 
 def _missing(kind: str, path: PurePosixPath) -> FileNotFoundError:

@@ -122,15 +122,17 @@ class PhaseSwitch:
         self.lock = threading.RLock()
         self._give(now)
 
-    def use(self, policy: Policy) -> None:
+    def use(self, policy: Policy) -> Policy:
         """
-        Apply *policy* to what the workspace requests for the rest of the phase.
+        Apply *policy* to what the workspace requests for the rest of the phase, and return the
+        policy before.
         """
         holder = self._running.holder
         # Another thread may be between two phases.
         with self._running.channel.holding_commands():
             holder.proxy.policy(holder.address, policy, self._running.container)
-            self.now = replace(self.now, policy=policy)
+            before, self.now = self.now.policy, replace(self.now, policy=policy)
+            return before
 
     def enter(self, rules: PhaseRules) -> None:
         """

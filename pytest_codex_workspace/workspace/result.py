@@ -6,7 +6,7 @@ import shlex
 import signal as signals
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import CodexWorkspaceError, ExecError, ExecTimeout
 from ..text.option_names import spell_option
@@ -17,7 +17,14 @@ from ..text.questions import NOBODY_ANSWERS, question_in
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ExecResult", "out_of_memory", "still_running", "timed_out", "was_interrupted"]
+__all__ = [
+    "ExecResult",
+    "not_ended",
+    "out_of_memory",
+    "still_running",
+    "timed_out",
+    "was_interrupted",
+]
 
 _LINES = 12
 """Lines of output that an error shows."""
@@ -35,7 +42,8 @@ class ExecResult:
     Attributes:
         args: the command as it was given.
         exit_code: the exit code; 128 + n if signal n ended the command, 127 if
-            the program does not exist, 126 if it cannot be executed.
+            the program does not exist, 126 if it cannot be executed, -1 if the command has
+            not ended.
         stdout_bytes: its standard output.
         stderr_bytes: its standard error.
         duration: seconds from start to end.
@@ -74,6 +82,19 @@ class ExecResult:
         Whether the exit code is 0.
         """
         return self.exit_code == 0
+
+    def __bool__(self) -> NoReturn:
+        """
+        Raise an error: whether a result of a failed command is true or false, readers of
+        `assert ws.exec(...)` would have to guess.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            "the result of a command is neither true nor false: use `.ok`, or `.check()` to "
+            f"raise an error if it failed. It was {self!r}"
+        )
 
     def check(self) -> ExecResult:
         """
@@ -173,6 +194,15 @@ def timed_out(result: ExecResult, timeout: float, waits: str = "") -> ExecTimeou
         waits: what it seemed to wait for.
     """
     what = f"command exceeded its timeout of {timeout:g} s and was killed"
+    return ExecTimeout(result.describe(what, waits), result=result, timeout=timeout, waits=waits)
+
+
+def not_ended(result: ExecResult, timeout: float, waits: str = "") -> ExecTimeout:
+    """
+    Return the error of a process that was waited for, and runs on. The arguments are those of
+    `timed_out`.
+    """
+    what = f"command has not ended within {timeout:g} s and runs on (wait again, or `kill()` it)"
     return ExecTimeout(result.describe(what, waits), result=result, timeout=timeout, waits=waits)
 
 

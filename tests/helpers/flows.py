@@ -8,6 +8,7 @@ from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.test import tflow
 
+from proxy_addons.answer.stub_functions import StubFunctions
 from proxy_addons.judge.gate import Gate
 from proxy_addons.record.connection_log import ConnectionLogger
 from proxy_addons.record.events import EventWriter
@@ -28,7 +29,8 @@ class AddonChain:
         self.registry = ConnectionRegistry(policy)
         self.registry.register(ADDRESS, "w1", "test")
         self.owner = self.registry.owner(ADDRESS)
-        self.gate = Gate(self.registry)
+        self.functions = StubFunctions(self.events.append)
+        self.gate = Gate(self.registry, self.functions)
         writer = EventWriter(self.events.append)
         self.request_logger = RequestLogger(self.registry, writer)
         self.connection_logger = ConnectionLogger(self.registry, writer)

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +91,12 @@ class Running:
         self.stream, self.client = start()
         self.port, self.dns_port = free_port(), free_port()
         policy = {"ports": (443, origin.port), "private": (f"{LOCAL}/32",), **changes}
+        self.policy = Policy(**policy)
         self.info = self.client.configure(
             None,
             origin.certificate if trusts is None else trusts,
             LOCAL,
-            Policy(**policy),
+            self.policy,
             bodies=bodies,
             cassette=cassette,
             upstream=upstream,
@@ -129,8 +129,15 @@ class Running:
             assert self.client.barrier(LOCAL).complete
             return self.client.requests(self.name)
 
-        use = partial(self.client.policy, LOCAL)
-        return NetworkLog(sync, LiveNetwork(self.client, LOCAL, PolicyReader().read, use))
+        return NetworkLog(sync, LiveNetwork(self.client, LOCAL, PolicyReader().read, self.use))
+
+    def use(self, policy: Policy) -> Policy:
+        """
+        Apply a policy, and return the one before.
+        """
+        self.client.policy(LOCAL, policy)
+        before, self.policy = self.policy, policy
+        return before
 
     def connect(self) -> socket.socket:
         return socket.create_connection((LOCAL, self.port), timeout=10)

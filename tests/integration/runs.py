@@ -20,7 +20,15 @@ from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
 # Of the installed plugins, these take longer to load than a run takes, and have no effect on it.
-_WITHOUT = ("hypothesispytest", "fakefs", "recording", "requests_mock", "socket", "time_machine")
+_WITHOUT = (
+    "asyncio",
+    "hypothesispytest",
+    "fakefs",
+    "recording",
+    "requests_mock",
+    "socket",
+    "time_machine",
+)
 _PLAIN = ("-p", "no:cacheprovider", "-p", "no:randomly")
 EVERY_PLUGIN = (sys.executable, "-u", "-m", "pytest", *_PLAIN)
 ANY_PYTEST = (

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace.network.log import NetworkLog
+from pytest_codex_workspace.network.stubs import StubRequest, StubResponse
 
 from .origin import LOCAL, Origin
 from .proxy_process import Running, read_all
@@ -344,3 +345,69 @@ def test_in_a_workspace(codex_workspace_factory, plain_repo, engine_or_skip):
     assert "reset" in broken.stderr.lower()
     ws.network.assert_requested(verdict="stubbed", status=404)
     ws.network.assert_all_called()
+
+
+def test_stubs_match_query_headers_and_body(proxy: Running, network: NetworkLog) -> None:
+    """
+    S10: What matches none reaches the server, with its body.
+    """
+    network.stub(host="localhost", text="any", path="/any", match_query={"a": "1", "b": ["", "2"]})
+    network.stub(host="localhost", text="json", match_json={"id": 1, "none": None})
+    network.stub(host="localhost", text="body", match_content="exact", match_headers={"Host": "x"})
+
+    assert ask(proxy, "/any?a=1&c=3&b=&b=2")[1] == b"any"
+    assert ask(proxy, "/any?a=1&b=2")[1] != b"any"
+    post = {"method": "POST"}
+    assert ask(proxy, body=b'{"none": null, "id": 1}', **post)[1] == b"json"
+    for other in (b'{"id": 2}', b"exact", b"z" * 3_000_000):
+        proxy.origin.forget()
+        assert ask(proxy, body=other, **post)[0] == 200
+        assert len(proxy.origin.seen) == 1
+    network.assert_requested(count=2, verdict="stubbed")
+
+
+def test_a_stub_for_another_body_opens_no_host(proxy: Running, network: NetworkLog) -> None:
+    """
+    S10: If no body matches, the policy decides.
+    """
+    network.stub(host=NOWHERE, match_content=b"this", json=None)
+
+    assert ask(proxy, host=NOWHERE, method="POST", body=b"this")[1] == b"null"
+    assert ask(proxy, host=NOWHERE, method="POST", body=b"that")[0] == 502
+    with network.use("offline"):
+        assert ask(proxy, host=NOWHERE, port=443, method="POST", body=b"this")[1] == b"null"
+        assert ask(proxy, host=NOWHERE, port=443, method="POST", body=b"that")[0] == 403
+    network.assert_requested(count=1, reason="offline")
+
+
+def test_responses_in_sequence(proxy: Running, network: NetworkLog) -> None:
+    """
+    S10: The last response is for all further requests.
+    """
+    with network.stub(host=NOWHERE, respond=[StubResponse(503), StubResponse(json=[1])]) as route:
+        assert [ask(proxy, host=NOWHERE)[0] for _ in range(3)] == [503, 200, 200]
+    assert len(route.calls) == 3
+    assert ask(proxy, host=NOWHERE)[0] == 502
+
+
+def test_a_function_responds(proxy: Running, network: NetworkLog) -> None:
+    """
+    S10: It gets the request. An error, or a body that is too long, is a failed request.
+    """
+
+    def respond(request: StubRequest) -> StubResponse:
+        return StubResponse(201, json={"doubled": 2 * request.json()["n"], "path": request.path})
+
+    route = network.stub(host=NOWHERE, respond=respond)
+
+    found = ask(proxy, "/a?b", host=NOWHERE, method="POST", body=b'{"n": 21}')
+    assert found[:2] == (201, b'{"doubled": 42, "path": "/a?b"}')
+    assert route.errors == []
+    status, text, _ = ask(proxy, host=NOWHERE, method="POST", body=b"no JSON")
+    assert (status, b"raised JSONDecodeError" in text) == (502, True)
+    assert len(route.errors) == 1
+    status, text, _ = ask(proxy, host=NOWHERE, method="POST", body=bytes(600 << 10))
+    assert (status, b"longer than 512 KiB" in text) == (502, True)
+    assert [one.verdict for one in route.calls] == ["stubbed", "failed", "failed"]
+    with pytest.raises(AssertionError, match="raised an error 1 time"):
+        network.assert_all_called()

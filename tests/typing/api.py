@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
+import pytest_codex_workspace
 from pytest_codex_workspace import (
+    EngineHandle,
     ExecResult,
     NetworkLog,
     Policy,
     Process,
+    ProxyHandle,
+    Pty,
+    RepositoryHandle,
     Request,
     Route,
     SetupResult,
+    StubRequest,
+    StubResponse,
     Workspace,
     WorkspaceFactory,
     WorkspacePath,
@@ -56,8 +64,66 @@ def handle(ws: Workspace, factory: WorkspaceFactory) -> None:
     repr(in_setup)
     other: Workspace = factory(cache_hit=True)
     factory(repo=Path(), env={"A": "1"}, network={"allow": ["example.org"]}, codex_setup=False)
+    with log.use("offline"), log.stub(host="a.example", json=None) as null:
+        null.remove()
+    log.stub(match_query={"a": ["1", "2"]}, match_json={"b": 1}, text="x", headers={"A": "b"})
+    log.stub(host="a.example", respond=[StubResponse(503), StubResponse(json=[1])])
+    log.stub(host="a.example", respond=respond)
+    errors: list[Exception] = route.errors
+    with ws.forward(8000) as url:
+        address: str = url
+    ws.wait_for(port=8000, path="x", output=re.compile("ready"), process=process, timeout=1)
+    ws.env["A"] = "1"
+    program: WorkspacePath | None = ws.which("node")
+    ws.git("log", "-1", check=True, on_line=print).check()
+    with ws.start("cat", pty=Pty(rows=10)) as running:
+        lines += running.stdout
+    repr((errors, address, program))
     shown: tuple[object, ...] = (code, out, raw, lines, text, setup.cache, found, other.head)
     repr(shown)
+
+
+def respond(request: StubRequest) -> StubResponse:
+    return StubResponse(201, json=request.json(), headers={"A": request.header("A") or ""})
+
+
+async def asynchronous(ws: Workspace) -> None:
+    result: ExecResult = await ws.aexec("true", check=True, on_line=print)
+    async with await ws.astart("true", pty=Pty()) as process:
+        lines: list[str] = [line async for line in process.stdout]
+        await process.asend(b"x")
+        result = await process.await_(timeout=1)
+    repr((result, lines))
+
+
+def script() -> None:
+    with pytest_codex_workspace.open(".", image="slim", cpus=1, network={"offline": True}) as ws:
+        ws.exec("true")
+
+
+def fixtures(codex_engine: EngineHandle, codex_proxy: ProxyHandle, repo: RepositoryHandle) -> None:
+    texts: list[str] = [codex_engine.url, codex_proxy.address, repo.head, str(repo.path)]
+    repr(texts)
+
+
+async def wrong(ws: Workspace, request: StubRequest) -> None:
+    """
+    As below.
+    """
+    await ws.aexec("true", chek=True)  # type: ignore[call-arg]
+    await ws.astart("true", on_line=print)  # type: ignore[call-arg]
+    ws.network.stub(host="a", json=1, text="x")  # type: ignore[call-overload]
+    ws.network.stub(host="a", respond=respond, status=1)  # type: ignore[call-overload]
+    ws.network.stub(host="a", respond=lambda one: 200)  # type: ignore[arg-type, return-value]
+    ws.network.stub(hots="a")  # type: ignore[call-overload]
+    ws.network.stub(match_query=[("a", "b")])  # type: ignore[call-overload]
+    ws.network.fault(kind="reset", host="a", time=1)  # type: ignore[call-overload]
+    ws.wait_for(prot=1)  # type: ignore[call-arg]
+    ws.forward("8000")  # type: ignore[arg-type]
+    ws.env["A"] = 1  # type: ignore[assignment]
+    request.header(1)  # type: ignore[arg-type]
+    pytest_codex_workspace.open(".", imge="slim")  # type: ignore[call-arg]
+    pytest_codex_workspace.open(".", cache="never")  # type: ignore[arg-type]
 
 
 def misspelled(ws: Workspace, factory: WorkspaceFactory) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from pytest_codex_workspace.network.log import NetworkLog
+from pytest_codex_workspace.network.log import LiveNetwork, NetworkLog
 from pytest_codex_workspace.network.rules.request import Request
+from pytest_codex_workspace.network.stubs import StubResponse
 
 
 def request(number: int = 1, **changes: Any) -> Request:
@@ -233,6 +234,14 @@ def test_unexpected_hosts_are_named() -> None:
         LOG.assert_only_hosts("api.example.org")
 
 
+def test_expected_hosts_without_any_request_are_an_error() -> None:
+    """
+    What should have made a request may not have run.
+    """
+    with pytest.raises(AssertionError, match=r"requests to a\.example, and .* there were none"):
+        NetworkLog(list).assert_only_hosts("a.example")
+
+
 def test_an_empty_log_is_reported_as_empty() -> None:
     """
     Without any request, the message does not show a nearest one.
@@ -297,3 +306,111 @@ def test_requests_have_a_readable_repr() -> None:
     A plain assertion shows each request as a line, not as fields.
     """
     assert repr([request()]).startswith("[<[test] ")
+
+
+class FakeProxy:
+    """
+    Takes routes, and keeps those that were not removed.
+    """
+
+    def __init__(self) -> None:
+        self.routes: dict[int, dict[str, Any]] = {}
+        self.answers: dict[int, Any] = {}
+
+    def add_route(self, address: str, route: Any, workspace: Any, answer: Any = None) -> int:
+        number = len(self.answers) + 1
+        self.routes[number], self.answers[number] = route, answer
+        return number
+
+    def remove_route(self, address: str, number: int, workspace: Any) -> None:
+        del self.routes[number]
+
+
+def live_log(*found: Request) -> tuple[NetworkLog, FakeProxy, list[object]]:
+    """
+    Return a log with *found* requests, its proxy, and the policies that were applied to it.
+    """
+    proxy, used = FakeProxy(), ["first"]
+
+    def use(policy: Any) -> Any:
+        used.append(policy)
+        return used[-2]
+
+    live = LiveNetwork(proxy, "10.0.0.2", lambda policy: policy, use)
+    return NetworkLog(lambda: list(found), live), proxy, used
+
+
+def test_removed_routes_are_not_demanded() -> None:
+    """
+    At the end of a block, a stub and a fault are removed.
+    """
+    log, proxy, _ = live_log()
+    log.stub(host="a.example").remove()
+    with log.stub(host="b.example"), log.fault(kind="reset", host="b.example"):
+        assert len(proxy.routes) == 2
+
+    log.assert_all_called()
+    assert proxy.routes == {}
+
+
+def test_unused_faults_are_demanded() -> None:
+    """
+    The message says what a request must have that the log does not show.
+    """
+    log, _, _ = live_log(replace(request(1), routes=(1,)))
+    log.stub(host="api.example.org")
+    log.assert_all_called()
+    log.fault(kind="reset", host="f.example")
+    log.stub(host="api.example.org", match_json={"a": None}, match_headers={"x": "y"})
+
+    with pytest.raises(AssertionError) as caught:
+        log.assert_all_called()
+
+    assert str(caught.value).splitlines()[:2] == [
+        "2 of 3 stubs and faults never handled a request; the nearest requests are below each:",
+        "  <Route host='f.example'>",
+    ]
+    assert "<Route host='api.example.org' match_headers={'x': 'y'} match_json={'a': None}>" in str(
+        caught.value
+    )
+
+
+def test_an_error_of_a_function_fails_the_assertion() -> None:
+    """
+    Its cause is the error.
+    """
+    log, proxy, _ = live_log(replace(request(1), routes=(1,)))
+
+    def respond(_: object) -> StubResponse:
+        raise KeyError("id")
+
+    log.stub(host="api.example.org", respond=respond)
+    assert proxy.routes[1]["asks"] is True
+    proxy.answers[1](
+        {
+            "method": "GET",
+            "scheme": "https",
+            "host": "h",
+            "port": 1,
+            "path": "/",
+            "headers": [],
+            "body": "",
+        }
+    )
+
+    with pytest.raises(AssertionError, match="raised an error 1 time, first KeyError: 'id'") as one:
+        log.assert_all_called()
+    assert isinstance(one.value.__cause__, KeyError)
+
+
+def test_a_policy_ends_with_its_block() -> None:
+    """
+    Without a block, it stays.
+    """
+    log, _, used = live_log()
+
+    log.use("stays")
+    with log.use("offline"):
+        assert used[-1] == "offline"
+
+    assert used == ["first", "stays", "offline", "stays"]

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -22,7 +17,11 @@ from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.reports.page import render_page
 from pytest_codex_workspace.reports.records import TestRecord, WorkspaceRecord
 
+from ...helpers.browser import chromium_or_skip
 from .test_records import request, workspace
+
+if TYPE_CHECKING:
+    from selenium import webdriver
 
 pytestmark = pytest.mark.slow
 
@@ -38,27 +37,8 @@ def chromium() -> Iterator[webdriver.Chrome]:
     """
     One browser for all tests of this file.
     """
-    programs = [shutil.which(one) for one in ("chromium", "chromedriver")]
-    if None in programs:
-        text = "chromium and chromedriver are not installed (Debian: chromium, chromium-driver)"
-        if os.environ.get("CI"):
-            pytest.fail(text)
-        pytest.skip(text)
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(programs[0])
-    # As root there is no sandbox; a container's /dev/shm is small.
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with (
-        # Chromium makes a socket there, whose path has to be short.
-        tempfile.TemporaryDirectory("", "chromium-", "/tmp", ignore_cleanup_errors=True) as short,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv("NO_PROXY", "localhost,127.0.0.1")
-        patch.setenv("TMPDIR", short)
-        with webdriver.Chrome(options, Service(str(programs[1]))) as driver:
-            yield driver
+    with chromium_or_skip() as driver:
+        yield driver
 
 
 class Page:

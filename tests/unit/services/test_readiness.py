@@ -6,8 +6,9 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_codex_workspace.access.wait import is_listening
 from pytest_codex_workspace.options.services import ReadyWhen, ServiceSpec
-from pytest_codex_workspace.services.readiness import Readiness, argv_of, is_listening
+from pytest_codex_workspace.services.readiness import Readiness, argv_of
 from pytest_codex_workspace.unpatched import clock
 from pytest_codex_workspace.workspace.channel import Channel
 

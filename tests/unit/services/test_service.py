@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from pytest_codex_workspace.access.wait import is_listening
 from pytest_codex_workspace.errors import ServiceError
 from pytest_codex_workspace.options.services import ReadyWhen, ServiceSpec
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.secrets.secrets import Secrets
-from pytest_codex_workspace.services.readiness import is_listening
 from pytest_codex_workspace.services.service import Service, Services
 from pytest_codex_workspace.workspace.channel import Channel
 

@@ -340,7 +340,22 @@ def test_a_started_process_has_two_timeouts(channel):
     process = channel.start(["sh", "-c", "echo on; exec sleep 60"])
     with pytest.raises(ExecTimeout, match=r"the end of its stdout:\n  \| on"):
         process.wait(timeout=0.1)
-    assert process.poll() == 137
+    assert process.poll() is None
+    process.kill()
+    assert process.wait().exit_code == 137
+
+
+def test_output_is_bounded_after_the_timeout_of_wait(channel):
+    """
+    The process runs on, blocks again while its output is unread, and loses nothing.
+    """
+    process = channel.start(["sh", "-c", "read x; head -c 3000000 /dev/zero; echo end"])
+    with pytest.raises(ExecTimeout):
+        process.wait(timeout=0.01)
+
+    process.send("go\n")
+    assert 3_000_001 + len("end") == sum(len(piece) for piece in iter(process.stdout.piece, b""))
+    assert not process.wait().truncated
 
 
 def test_check_takes_effect_in_wait(channel):

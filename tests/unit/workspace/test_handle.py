@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace.errors import ExecError, ExecTimeout, TransferError
+from pytest_codex_workspace.errors import ConfigError, ExecError, ExecTimeout, TransferError
 from pytest_codex_workspace.network.log import NetworkLog
 from pytest_codex_workspace.workspace.channel import Channel
 from pytest_codex_workspace.workspace.handle import SetupResult, Workspace
@@ -163,6 +163,67 @@ def test_a_started_command_is_read_line_by_line(ws):
     process.send("two\n")
 
     assert ("one\n", "two\n") == (first, process.wait().stdout)
+
+
+def test_lines_are_shown_while_a_command_runs(ws):
+    """
+    The result has them, too. An error of the function ends the command.
+    """
+    shown = []
+
+    def answer(line: str) -> None:
+        shown.append(line)
+        if line == "ready\n":
+            ws.path("go").write_text("")
+
+    result = ws.exec(
+        ["sh", "-c", "echo ready; until [ -e go ]; do sleep 0.02; done; printf on >&2"],
+        on_line=answer,
+        timeout=20,
+    )
+    assert shown == ["ready\n", "on"]
+    assert (result.stdout, result.stderr) == ("ready\n", "on")
+    with pytest.raises(ExecTimeout):
+        ws.exec(["sh", "-c", "echo one; exec sleep 60"], on_line=shown.append, timeout=0.2)
+    assert shown[-1] == "one\n"
+    with pytest.raises(KeyError):
+        ws.exec(["sh", "-c", "echo one; exec sleep 600"], on_line={}.__getitem__)
+
+
+def test_variables_of_the_handle_hold_for_later_commands(ws):
+    """
+    Those of a call come before them, and given ones cannot be removed.
+    """
+    show = ["sh", "-c", "echo $SET $MORE"]
+    ws.env["MORE"] = "y"
+    assert ws.exec(show).stdout == "x y\n"
+    assert ws.start(show, env={"MORE": "z"}).wait().stdout == "x z\n"
+    assert dict(ws.env) == {"SET": "x", "MORE": "y"}
+    del ws.env["MORE"]
+    assert ws.exec(show).stdout == "x\n"
+    with pytest.raises(KeyError, match="SET was not set by ws"):
+        del ws.env["SET"]
+    with pytest.raises(ConfigError, match=r"ws\.env: MORE is 1"):
+        ws.env["MORE"] = 1
+
+
+def test_programs_are_found_as_a_login_shell_does(ws):
+    """
+    A builtin has no path. What looks like an option is a name.
+    """
+    assert ws.which("sh").name == "sh"
+    assert ws.which("sh").exists()
+    assert [ws.which(name) for name in ("no-such-program", "declare", "-a", "")] == [None] * 4
+
+
+def test_git_runs_in_the_project(ws):
+    """
+    With the keywords of `exec`.
+    """
+    ws.git("init", "-q", check=True)
+    assert ws.path(".git").is_dir()
+    with pytest.raises(ExecError, match="git no-such-command"):
+        ws.git("no-such-command", check=True)
 
 
 def test_an_upload_replaces_or_creates_a_file(ws, tmp_path):

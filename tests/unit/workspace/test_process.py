@@ -2,49 +2,52 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 
 from pytest_codex_workspace.errors import ExecError, ExecTimeout
-from pytest_codex_workspace.workspace.process import Exit, Lines, Process
+from pytest_codex_workspace.workspace.process import Exit, LineCutter, Lines, Process
 
 
 class Control:
     """
     A command that has printed *stdout* and *stderr*, and ends with *code* when it is
-    killed; without *code* the end of a killed command is never reported.
+    killed.
     """
 
     pid = 7
 
-    def __init__(self, *, code: int | None = 137, ended: Exit | None = None) -> None:
+    def __init__(self, *, code: int = 137, ended: Exit | None = None) -> None:
         self.signals: list[str | int] = []
         self._output = [[b"out\n", b"more\n"], [b"err\n"]]
         self._code = code
         self._end = ended
 
-    def read(self, stream: int) -> bytes:
+    def read(self, stream: int, stop=None) -> bytes:
         return self._output[stream].pop(0) if self._output[stream] else b""
+
+    def output(self) -> tuple[bytes, bytes]:
+        return b"unread\n", b""
 
     def poll(self) -> Exit | None:
         return self._end
 
-    def wait(self, deadline: float | None, keep: int) -> Exit | None:
+    def wait(self, deadline: float | None, keep: int, stop=None) -> Exit | None:
         assert self._end or (deadline is not None and deadline < time.monotonic() + 60)
         return self._end
 
     def kill(self, signal: str | int) -> None:
         self.signals.append(signal)
-        if signal == "KILL" and self._code is not None:
+        if signal == "KILL":
             self._end = Exit(self._code, 0.5, truncated=False, timed_out=False)
+
+    def stop(self, waiting: threading.Event) -> None:
+        waiting.set()
 
     def waits(self) -> str:
         return "cat reads a pipe"
-
-    def abandon(self) -> Exit:
-        self._end = Exit(137, 0.0, truncated=False, timed_out=True)
-        return self._end
 
 
 def ended(code: int) -> Exit:
@@ -53,7 +56,7 @@ def ended(code: int) -> Exit:
 
 def lines_of(*pieces: bytes) -> Lines:
     left = list(pieces)
-    return Lines(lambda: left.pop(0) if left else b"")
+    return Lines(lambda stop=None: left.pop(0) if left else b"")
 
 
 def test_wait_returns_the_output_that_was_not_iterated():
@@ -92,22 +95,27 @@ def test_wait_raises_an_error_for_a_failure_with_check():
         Process(Control(ended=ended(3)), "x", cwd="/", keep=9, check=True).wait()
 
 
-@pytest.mark.parametrize("code", [137, None])
-def test_a_command_is_killed_after_the_timeout(code):
+def test_a_command_runs_on_after_the_timeout_of_wait():
     """
-    The error has the output. A command whose end is not reported is abandoned.
+    As with `subprocess`: it can be waited for again. The error has the output so far, and is no
+    success.
     """
-    control = Control(code=code)
+    control = Control()
+    process = Process(control, "x", cwd="/", keep=100)
+    next(process.stdout)
 
-    with pytest.raises(ExecTimeout, match=r"timeout of 0\.01 s and was killed") as caught:
-        Process(control, "x", cwd="/", keep=100).wait(0.01)
+    with pytest.raises(ExecTimeout, match=r"has not ended within 0\.01 s and runs on") as caught:
+        process.wait(0.01)
 
-    assert ["KILL"] == control.signals
-    assert ("out\nmore\n", "err\n", 0.01) == (
+    assert [] == control.signals
+    assert not caught.value.result.ok
+    assert ("unread\n", "", 0.01) == (
         caught.value.stdout,
         caught.value.stderr,
         caught.value.timeout,
     )
+    control.kill("KILL")
+    assert 137 == process.wait().exit_code
 
 
 @pytest.mark.parametrize(
@@ -171,3 +179,20 @@ def test_the_rest_is_the_output_that_was_not_iterated():
 
     assert lines.rest() == b"bc\nd"
     assert list(lines) == []
+
+
+def test_lines_are_shown_as_they_come():
+    """
+    Those of two streams do not mix, long ones are split, and what is hidden is not shown.
+    """
+    shown = []
+    cutter = LineCutter(shown.append, lambda line: line.replace(b"secret", b"***"))
+    for stream, piece in ((0, b"a\nb"), (1, b"e"), (0, b"c\n"), (1, b"\nsecret"), (0, b"\xff")):
+        cutter.feed(stream, piece)
+    assert shown == ["a\n", "bc\n", "e\n"]
+    cutter.end()
+    assert shown[3:] == ["\ufffd", "***"]
+    cutter = LineCutter(lambda line: shown.append(len(line)), bytes)
+    cutter.feed(0, b"x" * 2_100_000 + b"\n")
+    cutter.end()
+    assert shown[5:] == [1 << 20, 1 << 20, 2_100_001 - (2 << 20)]

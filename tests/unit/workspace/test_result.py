@@ -29,6 +29,15 @@ def test_check_returns_the_result_of_a_success():
     assert result.check() is result
 
 
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_result_is_neither_true_nor_false(code):
+    """
+    `assert ws.exec(...)` would pass, or be taken for a check.
+    """
+    with pytest.raises(TypeError, match=rf"use `\.ok`, or `\.check\(\)` .*exit_code={code}"):
+        bool(ExecResult("true", code))
+
+
 def test_the_error_of_a_failure_has_all_details():
     """
     It has the command, the directory, the exit code and the end of the output.
