@@ -48,6 +48,7 @@ bench: engine
 	@$(BIN)/python -m benchmarks.refusals
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.account
 	@$(BIN)/python -m benchmarks.check
+	@$(BIN)/python -m benchmarks.snapshots
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/bench.py
 
 # As root: it starts daemons of its own.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .errors import (
         CacheMiss,
         CassetteError,
+        ChangesError,
         CodexWorkspaceError,
         ConfigError,
         EngineError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         SecretError,
         ServiceError,
         SetupError,
+        SnapshotError,
         TransferError,
         WaitError,
         WorkspaceLost,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from .network.rules.request import Request
     from .network.stubs import Route, StubRequest, StubResponse
     from .options.markers import Keywords
+    from .snapshots.changes import FileChange, FileChanges
+    from .snapshots.snapshot import Snapshot
     from .workspace.command_log import CommandLog, CommandRecord
     from .workspace.handle import (
         Command,
@@ -59,6 +63,7 @@ __all__ = [
     "BlockedFilters",
     "CacheMiss",
     "CassetteError",
+    "ChangesError",
     "CodexWorkspaceError",
     "Command",
     "CommandKeywords",
@@ -74,6 +79,8 @@ __all__ = [
     "ExecResult",
     "ExecTimeout",
     "FaultFilters",
+    "FileChange",
+    "FileChanges",
     "Filters",
     "ImageBuildError",
     "Keywords",
@@ -98,6 +105,8 @@ __all__ = [
     "ServiceHandle",
     "SetupError",
     "SetupResult",
+    "Snapshot",
+    "SnapshotError",
     "StubFilters",
     "StubRequest",
     "StubResponse",
@@ -121,6 +130,8 @@ _MODULES = {
     "ExecKeywords": ".workspace.handle",
     "ExecResult": ".workspace.result",
     "FaultFilters": ".network.matching",
+    "FileChange": ".snapshots.changes",
+    "FileChanges": ".snapshots.changes",
     "Filters": ".network.matching",
     "Keywords": ".options.markers",
     "Lines": ".workspace.process",
@@ -137,6 +148,7 @@ _MODULES = {
     "Route": ".network.stubs",
     "ServiceHandle": ".workspace.handle",
     "SetupResult": ".workspace.handle",
+    "Snapshot": ".snapshots.snapshot",
     "StubFilters": ".network.matching",
     "StubRequest": ".network.stubs",
     "StubResponse": ".network.stubs",

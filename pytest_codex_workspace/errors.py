@@ -22,6 +22,7 @@ __all__ = [
     "CacheFileError",
     "CacheMiss",
     "CassetteError",
+    "ChangesError",
     "CodexWorkspaceError",
     "ConfigError",
     "EngineError",
@@ -36,6 +37,7 @@ __all__ = [
     "SecretError",
     "ServiceError",
     "SetupError",
+    "SnapshotError",
     "TransferError",
     "WorkspaceLost",
 ]
@@ -266,6 +268,18 @@ class ProxyError(CodexWorkspaceError, RuntimeError):
 class CacheMiss(CodexWorkspaceError, LookupError):
     """
     The option `--codex-cache=require` is set, and no cached image has this key.
+    """
+
+
+class ChangesError(CodexWorkspaceError, RuntimeError):
+    """
+    What has changed in a workspace cannot be told.
+    """
+
+
+class SnapshotError(CodexWorkspaceError, LookupError):
+    """
+    A snapshot does not exist any more, or is not one of this workspace.
     """
 
 

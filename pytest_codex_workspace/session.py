@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -54,8 +54,11 @@ from .setup.scripts import ScriptRunner
 from .setup.spec import State, WorkspaceSpec, as_in_settings
 from .setup.start import StartedWorkspace, WorkspaceStarter
 from .setup.verify import changes_of_second_resume
+from .snapshots.keeper import SnapshotKeeper
+from .snapshots.prepared import PreparedStates, StateName
+from .snapshots.snapshot import Snapshot
 from .workspace.handle import Workspace
-from .workspace.launcher import Launcher
+from .workspace.launcher import Launcher, Running
 from .workspace.limits import limits_of
 
 __all__ = ["Session"]
@@ -76,6 +79,7 @@ _CLOSING_ORDER = (
     "isolation",
     "sweep",
     "objects",  # Layers can be removed only when the containers that use them are gone.
+    "snapshots",
     "layers",
     "engine",
 )
@@ -174,7 +178,9 @@ class Session:
         if errors and not interrupted:
             raise errors[0]
 
-    def workspace(self, spec: WorkspaceSpec, state: State, *, label: str = "") -> Workspace:
+    def workspace(
+        self, spec: WorkspaceSpec, state: State | Snapshot, *, label: str = ""
+    ) -> Workspace:
         """
         Start a workspace.
 
@@ -194,6 +200,53 @@ class Session:
             self._suspect_loss(error)
             raise
 
+    def prepared(
+        self,
+        name: StateName,
+        spec: WorkspaceSpec,
+        state: State,
+        prepare: Callable[[Workspace], object],
+    ) -> Snapshot:
+        """
+        Return a snapshot that *prepare* has prepared, in this call or an earlier one; with a key,
+        maybe in an earlier run.
+
+        Args:
+            name: what users call it.
+            spec: what the workspace is made of in which it is prepared.
+            state: what that workspace starts from.
+            prepare: changes that workspace.
+
+        Raises:
+            CodexWorkspaceError: one of the parts could not be made. What *prepare* raises is raised
+                again by later calls.
+        """
+
+        @contextmanager
+        def fill() -> Iterator[Running]:
+            started = self._start(spec, state, str(name))
+            try:
+                prepare(started.workspace)
+                # As after a setup script: files are kept, processes are not.
+                started.running.channel.kill_all()
+                yield started.running
+            finally:
+                self.stop(started.workspace)
+
+        def make() -> Snapshot:
+            with self._lock:
+                if name.key is None or self.config.cache == "off":
+                    with fill() as running:
+                        made = self._live[running.name][0].workspace.snapshot()
+                    self.keeper.pin(made)
+                else:
+                    _check_secrets(spec, state)
+                    made = self._retried(lambda: self.starter.prepared(spec, state, name, fill))
+                    self.keeper.adopt(made)
+                return made
+
+        return self.prepared_states.get((name, spec, state), make)
+
     def tell_failed_setup(self, spec: WorkspaceSpec, label: str, error: SetupError) -> None:
         """
         Add a workspace that did not come up, because its setup failed, to the report.
@@ -207,15 +260,23 @@ class Session:
         adds to the report.
         """
         with self._lock:
-            self._live[started.running.container] = started, label
+            self._live[started.workspace.id] = started, label
             if self.report is not None:
                 self.report.begun(started.workspace, label)
 
-    def _start(self, spec: WorkspaceSpec, state: State, label: str = "") -> StartedWorkspace:
-        _check_secrets(spec, state)
+    def _start(
+        self, spec: WorkspaceSpec, state: State | Snapshot, label: str = ""
+    ) -> StartedWorkspace:
+        def start() -> StartedWorkspace:
+            if isinstance(state, Snapshot):
+                return self.starter.fork(spec, state)
+            return self.starter.start(spec, state)
+
+        if not isinstance(state, Snapshot):
+            _check_secrets(spec, state)
         with self._lock:
             with self.output.step(f"starting a workspace of {spec.snapshot.name}", announced=False):
-                started = self._retried(lambda: self.starter.start(spec, state))
+                started = self._retried(start)
             self.adopt(started, label)
             return started
 
@@ -267,14 +328,14 @@ class Session:
         Returns:
             Name of the image, if one was made.
         """
-        container = workspace.container
-        live = self._live.pop(container, None)
+        live = self._live.pop(workspace.id, None)
         if live is None:
             return None
         # What a test has lost is only known when it has ended.
         self._suspects_loss = self._suspects_loss or bool(workspace.commands.lost)
         with ExitStack() as ends:
             ends.callback(self._end, *live)
+            container = workspace.container
             if not keep or self.engine.container(container) is None:
                 return None
             tag = f"{IMAGE}:kept-{container[:12]}"
@@ -750,7 +811,24 @@ class Session:
             cache=self.config.cache,
             cached_setups=CachedSetups(self.output, self.config.started),
             output=self.output,
+            keeper=self.keeper,
         )
+
+    @_part
+    def keeper(self) -> SnapshotKeeper:
+        """
+        Keeps the snapshots of this session.
+        """
+        keeper = SnapshotKeeper(self.engine, self.identity)
+        self._closers["snapshots"] = keeper.close
+        return keeper
+
+    @_part
+    def prepared_states(self) -> PreparedStates:
+        """
+        The states that tests share.
+        """
+        return PreparedStates()
 
     @_part
     def policies(self) -> PolicyReader:

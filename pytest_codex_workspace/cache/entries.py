@@ -16,9 +16,9 @@ from .usage import Usage, Use
 
 __all__ = ["KINDS", "Entry", "clear", "entries", "evict", "forget_missing", "is_old", "prune"]
 
-LayerKind = Literal["clean", "setup", "ready"]
+LayerKind = Literal["clean", "setup", "ready", "prepared"]
 
-KINDS: tuple[LayerKind, ...] = ("clean", "setup", "ready")
+KINDS: tuple[LayerKind, ...] = ("clean", "setup", "ready", "prepared")
 """The kinds of cached layers, each based on the one before it."""
 
 _CLOCK_SLACK = 60.0
@@ -32,7 +32,7 @@ class Entry:
 
     Attributes:
         image: the engine's image.
-        kind: `clean`, `setup` or `ready`.
+        kind: `clean`, `setup`, `ready` or `prepared`.
         own: bytes that the removal of the layer would free.
         below: ids of the cached images on which the layer is based.
         use: how often and when the layer was used on this machine.

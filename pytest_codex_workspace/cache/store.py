@@ -39,7 +39,7 @@ class Layer:
     An image that a workspace or another layer can start from.
 
     Attributes:
-        kind: `clean`, `setup` or `ready`.
+        kind: `clean`, `setup`, `ready` or `prepared`.
         image: id of the image.
         key: what it is found by.
         head: the commit that its project directory stands at.
@@ -121,7 +121,7 @@ class Recipe:
     How one layer is built.
 
     Attributes:
-        kind: `clean`, `setup` or `ready`.
+        kind: `clean`, `setup`, `ready` or `prepared`.
         key: what the layer is found by.
         labels: what its image says about it.
         below: the layer that it is built on, or the recipe of that layer;

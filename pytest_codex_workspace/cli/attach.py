@@ -23,11 +23,13 @@ __all__ = [
     "FROM",
     "HINT",
     "SHELL",
+    "add_diff",
     "add_workspace",
     "attach",
     "describe_workspace",
     "in_workspace",
     "own_streams",
+    "report_changes",
     "report_network",
 ]
 
@@ -69,6 +71,17 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
         help="state to start from (default: ready)",
     )
     add_options(parser, (*RUN_OPTIONS, "report"))
+
+
+def add_diff(parser: argparse.ArgumentParser) -> None:
+    """
+    Add the option `--diff`.
+    """
+    parser.add_argument(
+        "--diff",
+        action="store_true",
+        help="list the files of the work tree that differ from the commit at the end",
+    )
 
 
 def describe_workspace(workspace: Workspace, state: str = "ready") -> str:
@@ -122,6 +135,8 @@ def in_workspace(
         )
         code = ci.attached(lambda: attach(workspace, command, streams, terminal=terminal))
         ci.workspace(workspace)
+        if getattr(arguments, "diff", False):
+            report_changes(workspace, output)
         if config.output != "quiet":
             report_network(workspace, output)
         session.stop(workspace)
@@ -155,6 +170,22 @@ def own_streams() -> Streams:
     from ..workspace.attach import Streams
 
     return Streams(stdin=None if sys.stdin is None else 0)
+
+
+def report_changes(workspace: Workspace, output: Output) -> None:
+    """
+    Tell which files of the work tree differ from the commit.
+    """
+    try:
+        changes = workspace.diff()
+    except CodexWorkspaceError as error:
+        # The result of the command is the news.
+        output.note(f"warning: {error}")
+        return
+    lines = changes.lines()
+    output.note(f"changed since {changes.since}: {'' if lines else 'nothing'}".rstrip())
+    for line in lines:
+        output.note(f"  {line}")
 
 
 def report_network(workspace: Workspace, output: Output) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .attach import FROM, add_workspace, in_workspace, own_streams
+from .attach import FROM, add_diff, add_workspace, in_workspace, own_streams
 from .exit_codes import EXIT_CODES
 from .options import add_command
 
@@ -32,7 +32,8 @@ with the network policy of tests (--network).
 Standard output and standard error of the command stay separate. Messages of
 codex-workspace go to standard error; --output=quiet hides them. The command
 reads standard input unless that is a terminal. With --tty, it runs on a
-terminal of its own.
+terminal of its own. With --diff, the files that git does not ignore and that
+differ from the commit are listed at the end.
 
 {FROM}
 {EXIT_CODES}
@@ -42,6 +43,7 @@ Examples:
   codex-workspace exec --from=clean -- git status --ignored
   tar c data | codex-workspace exec -- tar x -C /tmp
   codex-workspace exec --tty -- vim README.md
+  codex-workspace exec --diff -- npm run format
 """
 
 
@@ -52,6 +54,7 @@ def register(commands: Commands) -> None:
     parser = add_command(commands, _NAME, SUMMARY, _EXEC, _exec, "[REPO] -- CMD [ARG ...]")
     parser.set_defaults(parser=parser)
     add_workspace(parser)
+    add_diff(parser)
     parser.add_argument("astray", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("-t", "--tty", action="store_true", help="run the command on a terminal")
 

@@ -8,7 +8,16 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .attach import HINT, SHELL, attach, describe_workspace, own_streams, report_network
+from .attach import (
+    HINT,
+    SHELL,
+    add_diff,
+    attach,
+    describe_workspace,
+    own_streams,
+    report_changes,
+    report_network,
+)
 from .ci import ci_run
 from .exit_codes import EXIT_CODES
 from .options import RUN_OPTIONS, add_command, add_json, add_options, add_repo, config_of
@@ -62,6 +71,7 @@ def register(commands: Commands) -> None:
     add_repo(parser)
     add_options(parser, (*RUN_OPTIONS, "report"))
     add_json(parser)
+    add_diff(parser)
     parser.add_argument("--no-shell", action="store_true", help="never open a shell")
 
 
@@ -80,10 +90,14 @@ def _run(arguments: argparse.Namespace) -> int:
     fields: dict[str, Any] = {}
 
     def up(session: Session, workspace: Workspace) -> int:
+        code = 0
         if arguments.json:
             fields.update(_fields(arguments, workspace))
-            return 0
-        return _report(session, workspace, shell=not arguments.no_shell)
+        else:
+            code = _report(session, workspace, shell=not arguments.no_shell)
+        if arguments.diff:
+            report_changes(workspace, session.output)
+        return code
 
     output = output_of(arguments, config.output)
     if not arguments.json:  # Programs ask `config`.

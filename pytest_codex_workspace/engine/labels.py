@@ -30,7 +30,8 @@ SESSION = _PREFIX + "session"
 KIND = _PREFIX + "kind"
 """
 The kind of the object. Images are `base`, `tools`, `compose`, `proxy`, `clean`, `setup`,
-`ready`, `kept` or `temporary`; other objects are `workspace`, `holder`, `proxy` or `network`.
+`ready`, `prepared`, `kept` or `temporary`; other objects are `workspace`, `holder`, `proxy` or
+`network`.
 """
 
 REPO = _PREFIX + "repo"

@@ -320,7 +320,9 @@ class Isolation:
                 remedy="See whether the engine is overloaded: `docker ps` should answer at once.",
             ) from None
 
-    def release(self, holder: Holder, container: str, after: Callable[[], None]) -> None:
+    def release(
+        self, holder: Holder, container: str, after: Callable[[], None], name: str = ""
+    ) -> None:
         """
         Remove a workspace in the background and take its namespace back.
 
@@ -329,6 +331,7 @@ class Isolation:
                 one is left in it.
             container: id of the workspace's container; empty if there is none.
             after: called once the container is removed, or could not be removed.
+            name: what the proxy calls the workspace, if that is not its container.
 
         `wait_for_cleanup` waits until all of this is done. Failures are told.
         """
@@ -339,7 +342,7 @@ class Isolation:
                 lambda: self._engine.remove(container) if container else None,
             )
             self._attempt(f"what {container[:12]} was started from could not be removed", after)
-            self._take_back(holder, container, removed)
+            self._take_back(holder, name or container, removed)
 
         with self._lock:
             self._releases = [one for one in self._releases if not one.done()]
@@ -353,13 +356,13 @@ class Isolation:
             return False
         return True
 
-    def _take_back(self, holder: Holder, container: str, removed: bool) -> None:
+    def _take_back(self, holder: Holder, workspace: str, removed: bool) -> None:
         """
         Lend a holder again once nothing of its workspace is left, otherwise end it.
         """
         try:
             # Even if the workspace may still run: it is cut off.
-            holder.proxy.release(holder.address, workspace=container or None)
+            holder.proxy.release(holder.address, workspace=workspace or None)
             if removed and self._is_clean(holder, _DRAIN_SECONDS):
                 self._lend(holder)
             elif removed:
@@ -370,7 +373,7 @@ class Isolation:
             # The holder, the proxy or the engine has ended; whoever starts next says so.
             holder.program.close()
 
-    def vacate(self, holder: Holder, container: str) -> None:
+    def vacate(self, holder: Holder, workspace: str) -> None:
         """
         End everything that a workspace, none of whose processes runs, has on its way, so that
         the address can begin another phase. Until then it belongs to nobody.
@@ -379,10 +382,10 @@ class Isolation:
             ProxyError: the proxy has ended, or something is left.
             EngineError: the holder has ended.
         """
-        holder.proxy.release(holder.address, 5.0, container, queue=60.0)
+        holder.proxy.release(holder.address, 5.0, workspace, queue=60.0)
         if not self._is_clean(holder, _LONG_DRAIN_SECONDS):
             raise ProxyError(
-                f"connections that {container[:12]} has made are still on their way to the proxy "
+                f"connections that {workspace[:12]} has made are still on their way to the proxy "
                 f"after {_LONG_DRAIN_SECONDS:g} s, so no other phase can begin",
                 remedy="See what the scripts request, and how often.",
             )

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 from ..errors import ConfigError
+from ..snapshots.prepared import StateName
+from ..snapshots.snapshot import Snapshot
 from ..text.phrases import did_you_mean
 from .config import check_environment
 
@@ -28,6 +30,9 @@ DESCRIPTIONS: Mapping[str, str] = {
     "network policy of this test's workspace",
     "codex_cassette": "codex_cassette(name): cassette for this test's requests",
     "codex_setup": "codex_setup(False): do not run setup scripts",
+    "codex_snapshot": "codex_snapshot(name, key=None): the workspace starts from the state that a "
+    "function has prepared once for this run, or for all with this key; the fixture of that name "
+    "returns the function, which takes a workspace",
 }
 
 
@@ -45,11 +50,13 @@ class Keywords(TypedDict, total=False):
     network: PolicyLike
     cassette: str
     setup: bool
+    snapshot: Snapshot | str | tuple[str, str]
     codex_repo: str | os.PathLike[str] | tuple[str, str]
     codex_env: Mapping[str, str]
     codex_network: PolicyLike
     codex_cassette: str
     codex_setup: bool
+    codex_snapshot: Snapshot | str | tuple[str, str]
 
 
 class _Mark(Protocol):
@@ -74,6 +81,8 @@ class WorkspaceRequest:
     network: tuple[Mapping[str, Any], ...] = ()
     """Changes to the network policy in order; `policy` replaces the policy so far."""
     cassette: str | None = None
+    snapshot: Snapshot | StateName | None = None
+    """A snapshot, or the name of one that is prepared once for all tests."""
 
     def changed_by(self, other: WorkspaceRequest) -> WorkspaceRequest:
         """
@@ -87,7 +96,30 @@ class WorkspaceRequest:
             {**self.env, **other.env},
             (*self.network, *other.network),
             other.cassette or self.cassette,
+            other.snapshot or self.snapshot,
         )
+
+    def check(self) -> None:
+        """
+        Check that a snapshot is not asked to be something else.
+
+        Raises:
+            ConfigError: it is.
+        """
+        if self.snapshot is None:
+            return
+        if isinstance(self.snapshot, StateName):
+            if self.snapshot.key is not None and self.state == "miss":
+                raise ConfigError(
+                    f"{self.snapshot} is cached, and cache_miss reads no cache: leave out one of "
+                    "the two, or the key"
+                )
+            return
+        if self.state != "ready" or self.repo is not None or self.rev is not None:
+            raise ConfigError(
+                "a snapshot has the repository, the commit and the setup of the workspace that it "
+                "was made of, so it goes with none of repo, rev, setup, cache_hit and cache_miss"
+            )
 
 
 def read_markers(marks: Iterable[_Mark]) -> WorkspaceRequest:
@@ -122,7 +154,10 @@ def read_keywords(values: Mapping[str, Any]) -> WorkspaceRequest:
         TypeError: a keyword is unknown.
         ConfigError: a value is invalid.
     """
-    known = ("cache_hit", "cache_miss", "repo", "rev", "env", "network", "cassette", "setup")
+    known = (
+        *("cache_hit", "cache_miss", "repo", "rev", "env", "network", "cassette", "setup"),
+        "snapshot",
+    )
     found: dict[str, Any] = {}
     for key, value in values.items():
         name = "repo" if key == "path" else key.removeprefix("codex_")
@@ -139,6 +174,8 @@ def read_keywords(values: Mapping[str, Any]) -> WorkspaceRequest:
         repo = _path(repo, "repo")
     if "env" in found:
         found["env"] = check_environment(found["env"], "env")
+    if "snapshot" in found:
+        found["snapshot"] = _read_snapshot(found["snapshot"])
     if "network" in found:
         found["network"] = (_read_network("network", found["network"]),)
     return _request(repo=repo, spell=str, **found)
@@ -155,6 +192,7 @@ def _request(
     cache_hit: bool = False,
     cache_miss: bool = False,
     setup: bool = True,
+    snapshot: Snapshot | StateName | None = None,
 ) -> WorkspaceRequest:
     chosen = [
         (name, state)
@@ -169,7 +207,23 @@ def _request(
         names = " and ".join(spell(name) for name, _ in chosen)
         raise ConfigError(f"{names} contradict each other: a workspace starts in one state")
     state: Any = chosen[0][1] if chosen else "ready"
-    return WorkspaceRequest(state, repo, rev, env or {}, network, cassette)
+    wanted = WorkspaceRequest(state, repo, rev, env or {}, network, cassette, snapshot)
+    wanted.check()
+    return wanted
+
+
+def _read_snapshot(value: object) -> Snapshot | StateName:
+    match value:
+        case Snapshot():
+            return value
+        case str(name) if name:
+            return StateName(name)
+        case (str(name), str(key)) if name:
+            return StateName(name, key)
+    raise ConfigError(
+        f"snapshot is {value!r}; it must be what ws.snapshot() returns, or the name of a fixture "
+        "that prepares a state, alone or with a key, as for @pytest.mark.codex_snapshot"
+    )
 
 
 def _read(mark: _Mark) -> Any:
@@ -191,6 +245,14 @@ def _read(mark: _Mark) -> Any:
         if len(args) != 1 or kwargs or not isinstance(args[0], str):
             raise ConfigError(f"{usage} takes one name: {usage}('api')")
         return args[0]
+    if mark.name == "codex_snapshot":
+        names = [one for one in (*args, *kwargs.values()) if isinstance(one, str) and one]
+        if len(args) != 1 or len(names) != 1 + len(kwargs) or not set(kwargs) <= {"key"}:
+            raise ConfigError(
+                f"{usage} takes the name of a fixture, which returns a function that prepares a "
+                f"workspace, and maybe a key: {usage}('installed', key='1')"
+            )
+        return StateName(args[0], kwargs.get("key"))
     if mark.name == "codex_network":
         if len(args) > 1 or (args and "policy" in kwargs):
             raise ConfigError(

@@ -386,8 +386,9 @@ def codex_workspace_factory(
     """
     Return a function that starts workspaces. Its keywords are `rev` and the names of
     the markers (`cache_hit`, `cache_miss`, `codex_repo`, `codex_env`, `codex_network`,
-    `codex_cassette`, `codex_setup`), with or without `codex_`. Each workspace is
-    removed after the test.
+    `codex_cassette`, `codex_setup`, `codex_snapshot`), with or without `codex_`; a
+    snapshot is one that `Workspace.snapshot` has made, or a name. Each workspace is removed after
+    the test.
     """
     _refuse_parameter(request)
     with closing(Starter(request, request.node, codex_env, codex_network_policy)) as starter:

@@ -29,7 +29,7 @@ class Attempt:
         in_call: whether a report is that of a subtest.
         workspaces: the workspaces, and how to start each by hand.
         accounts: what was added to the captured output.
-        seen: what had happened in each workspace at the last subtest, by its container.
+        seen: what had happened in each workspace at the last subtest, by its id.
         reported: what had happened there at the last report of a failure.
     """
 

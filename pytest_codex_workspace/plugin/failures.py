@@ -69,13 +69,13 @@ def add_workspaces(
     from ..reports.section import failure_section, position_in
 
     for workspace, reproduce in attempt.workspaces:
-        container = workspace.container
-        since, now = attempt.reported.get(container), position_in(workspace)
+        name = workspace.id
+        since, now = attempt.reported.get(name), position_in(workspace)
         if attempt.in_call:
-            since = attempt.seen.get(container)
-            attempt.seen[container] = now
+            since = attempt.seen.get(name)
+            attempt.seen[name] = now
         if report.failed:
-            attempt.reported[container] = now
+            attempt.reported[name] = now
             said = str(error) if isinstance(error, ExecError | ExecTimeout) else ""
             _add_section(report, failure_section(workspace, reproduce, since, said=said))
             # It has all of it now.
@@ -91,7 +91,7 @@ def add_account(item: pytest.Item, workspace: Workspace, reproduce: str) -> None
 
     attempt = attempt_of(item)
     if not attempt.failed:
-        text = failure_section(workspace, reproduce, attempt.reported.get(workspace.container))
+        text = failure_section(workspace, reproduce, attempt.reported.get(workspace.id))
         attempt.accounts.append(text)
         item.add_report_section("teardown", "stdout", text)
 

@@ -192,7 +192,7 @@ def _begin_part(item: pytest.Item, shared: _Shared, starter: Starter) -> None:
             shared.unusable = True
             raise
         now = position_in(workspace)
-        attempt.seen[workspace.container] = attempt.reported[workspace.container] = now
+        attempt.seen[workspace.id] = attempt.reported[workspace.id] = now
 
 
 def _end_part(item: pytest.Item, shared: _Shared, starter: Starter) -> None:

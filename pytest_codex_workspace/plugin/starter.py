@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import CodexWorkspaceError, SetupError
+import pytest
+
+from ..errors import CodexWorkspaceError, ConfigError, SetupError
 from ..options.config import check_environment
 from ..options.markers import WorkspaceRequest
 from ..options.run_notes import same_rules
+from ..snapshots.prepared import StateName
+from ..snapshots.snapshot import Snapshot
 from ..text.printable import printable
 from .as_started import as_started
 from .attempt import attempt_of
@@ -22,12 +27,11 @@ from .summary import tally_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pytest
-
     from ..network.policy_reader import PolicyLike
     from ..network.rules.policy import Policy
     from ..projection.repository import RepositorySnapshot
     from ..session import Session
+    from ..setup.spec import State
     from ..workspace.handle import Workspace
 
 __all__ = ["Starter"]
@@ -101,17 +105,27 @@ class Starter:
         request, item = self._request, self._item
         if UNUSABLE in request.config.stash:
             raise request.config.stash[UNUSABLE]
+        wanted.check()
+        kept = wanted.snapshot
         try:
-            if wanted.repo is None and wanted.rev is None:
+            if isinstance(kept, Snapshot):
+                snapshot = kept.repository
+            elif wanted.repo is None and wanted.rev is None:
                 snapshot = request.getfixturevalue("codex_repo")
             else:
                 snapshot = self._other_repository(wanted)
             session: Session = request.getfixturevalue("_codex_session")
             env = {**self._config.env, **self._env, **wanted.env}
+            prepare = self._preparing(kept) if isinstance(kept, StateName) else None
             with as_started(request.config):
                 policy = self._policy_of(session, wanted)
                 spec = session.spec(snapshot, env, policy=policy, cassette=wanted.cassette)
-                workspace = session.workspace(spec, wanted.state, label=self._label)
+                start: State | Snapshot = wanted.state
+                if isinstance(kept, Snapshot):
+                    start = kept
+                elif kept is not None and prepare is not None:
+                    start = session.prepared(kept, spec, wanted.state, prepare)
+                workspace = session.workspace(spec, start, label=self._label)
         except CodexWorkspaceError as error:
             note_failure(request.config, error, wanted, self._beside)
             if isinstance(error, SetupError):
@@ -135,6 +149,23 @@ class Starter:
         Stop the workspaces, the last one first.
         """
         self._stops.close()
+
+    def _preparing(self, state: StateName) -> Callable[[Workspace], object]:
+        """
+        Return the function that a fixture of the project returns.
+        """
+        __tracebackhide__ = True
+        name, usage = state.name, f"@pytest.mark.{state}"
+        what = "define one that returns a function, which takes a workspace and changes it"
+        try:
+            prepare = self._request.getfixturevalue(name)
+        except pytest.FixtureLookupError as error:
+            if error.argname != name:
+                raise
+            raise ConfigError(f"{usage}: there is no fixture {name!r}; {what}") from None
+        if not callable(prepare):
+            raise ConfigError(f"{usage}: the fixture {name!r} returns {prepare!r:.80}; {what}")
+        return prepare  # type: ignore[no-any-return]
 
     def join(self, item: pytest.Item) -> None:
         """

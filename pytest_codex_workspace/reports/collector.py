@@ -112,7 +112,7 @@ class Collector:
             repository=workspace.project.name,
             head=workspace.head,
             image=self._image,
-            container=workspace.container,
+            container=workspace.id,
             cache=workspace.setup.cache,
             key=workspace.setup.key,
             began=workspace.commands.began,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from ..options.config import Config
 from ..projection.archive import COMMAND, Projection
 from ..projection.switch import switch_archive, switch_error
 from ..reporting.output import Output, Step
+from ..snapshots.prepared import StateName
 from ..text.option_names import spell_option
 from ..text.phrases import counted
 from ..text.printable import printable
@@ -149,6 +150,37 @@ class LayerBuilder:
             below=setup,
             build=partial(self._build_ready, spec),
         )
+
+    def prepared(
+        self,
+        spec: WorkspaceSpec,
+        below: Layer,
+        state: StateName,
+        fill: Callable[[], AbstractContextManager[Running]],
+    ) -> Recipe:
+        """
+        Return the recipe of the layer with a state that tests have prepared, on top of *below*.
+
+        Args:
+            spec: what the workspace is made of in which it is prepared.
+            below: what that workspace starts from.
+            state: its name, and what it depends on.
+            fill: yields that workspace, prepared.
+        """
+        parts = {
+            "below": below.image,
+            "name": state.name,
+            "key": state.key,
+            "env": dict(spec.env),
+            "policy": spec.policy.to_dict(),
+        }
+
+        @contextmanager
+        def build(_below: Layer | None) -> Iterator[Build]:
+            with fill() as running:
+                yield Build(running.container, record=below.record)
+
+        return Recipe("prepared", key_of(parts), self._labels(spec), below, build)
 
     def setup_key(self, spec: WorkspaceSpec) -> str:
         """

@@ -8,7 +8,7 @@ broken; the stack is then ensured again, until a container comes up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,10 @@ from ..reporting.output import Output
 from ..secrets.secrets import NO_SECRETS
 from ..services.daemons import without_services
 from ..services.service import Service, Services
+from ..snapshots.history import History
+from ..snapshots.keeper import SnapshotKeeper
+from ..snapshots.prepared import StateName
+from ..snapshots.snapshot import Snapshot
 from ..workspace.command_log import CommandLog
 from ..workspace.handle import SetupResult, Workspace
 from ..workspace.launcher import Launcher, PhaseRules, PhaseSwitch, Running, UnusableImage
@@ -85,6 +89,28 @@ class _History:
     log_path: Path | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """
+    What a workspace of a snapshot has from the workspace that the snapshot was made of.
+    """
+
+    state: State
+    head: str
+    setup: SetupResult
+    before: Sequence[Request]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    """
+    A prepared state in the cache: the layers that it stands on, the topmost first.
+    """
+
+    state: State
+    layers: Sequence[Layer]
+
+
 class WorkspaceStarter:
     """
     Starts the workspaces of one session. Not for several threads at once.
@@ -99,6 +125,7 @@ class WorkspaceStarter:
         cache: the cache mode.
         cached_setups: tells of a cached setup before it is used.
         output: shows services that take long to start.
+        keeper: keeps snapshots.
     """
 
     def __init__(
@@ -113,8 +140,10 @@ class WorkspaceStarter:
         cache: CacheMode,
         cached_setups: CachedSetups,
         output: Output,
+        keeper: SnapshotKeeper,
     ) -> None:
         self._engine = engine
+        self._keeper = keeper
         self._store = store
         self._builder = builder
         self._launcher = launcher
@@ -212,6 +241,74 @@ class WorkspaceStarter:
             launched = replace(launched, layers=(head,))
             result = _result(spec, setup.key, "miss", history)
             return self._started(spec, "ready", launched, result)
+
+    def prepared(
+        self,
+        spec: WorkspaceSpec,
+        state: State,
+        name: StateName,
+        fill: Callable[[], AbstractContextManager[Running]],
+    ) -> Snapshot:
+        """
+        Return a state that tests have prepared, from the cache, or made now.
+
+        Args:
+            spec: what the workspace is made of in which it is prepared.
+            state: what that workspace starts from.
+            name: its name, and what it depends on.
+            fill: yields that workspace, prepared.
+
+        Raises:
+            CodexWorkspaceError: a layer could not be built. What *fill* raises is raised, too.
+        """
+        layers: list[Layer] = []
+        for layer in self._ensure(spec, "ready" if spec.runs_scripts(state) else "clean"):
+            layers.insert(0, layer)
+        made = self._store.ensure(self._builder.prepared(spec, layers[0], name, fill))
+        origin = _Cached(state, (made, *layers))
+        return Snapshot(made.image, spec.snapshot, made.image, origin=origin)
+
+    def fork(self, spec: WorkspaceSpec, snapshot: Snapshot) -> StartedWorkspace:
+        """
+        Start a workspace with the files of a snapshot. No script runs.
+
+        Args:
+            spec: its variables and what it may reach; its commit is that of the snapshot.
+            snapshot: its files.
+
+        Raises:
+            SnapshotError: the snapshot is not there any more.
+            CodexWorkspaceError: the workspace could not be started.
+        """
+        self._keeper.use(snapshot)
+        origin = snapshot.origin
+        try:
+            running = self._launcher.launch(
+                snapshot.image,
+                spec.variables,
+                "test",
+                policy=spec.policy,
+                cwd=spec.project,
+                cassette=spec.cassette,
+            )
+        except UnusableImage as error:
+            raise error.cause from None
+        layers = origin.layers if isinstance(origin, _Cached) else ()
+        launched = _Launched(running, layers, setup_ran=False)
+        with self._stopped_on_error(launched):
+            if isinstance(origin, _Cached):
+                self._store.record_use(layers)
+                origin = self._origin_of(spec, origin.state, launched)
+            assert isinstance(origin, _Origin)  # noqa: S101 -- the keeper has it from us
+            return self._with_services(spec, launched, replace(snapshot, origin=origin), origin)
+
+    def _origin_of(self, spec: WorkspaceSpec, state: State, launched: _Launched) -> _Origin:
+        head = launched.layers[0].head
+        if not spec.runs_scripts(state):
+            return _Origin(state, head, SetupResult("none"), ())
+        history = self._history_of(spec, launched)
+        setup = _result(spec, launched.layers[-1].key, "hit", history)
+        return _Origin(state, head, setup, history.resume.requests if history.resume else ())
 
     def _start_clean(self, spec: WorkspaceSpec, state: State) -> StartedWorkspace:
         launched = self._launch(spec, "clean")
@@ -354,7 +451,22 @@ class WorkspaceStarter:
         setup: SetupResult,
         before: Sequence[Request] = (),
     ) -> StartedWorkspace:
-        running, layer = launched.running, launched.layers[0]
+        layer = launched.layers[0]
+        # What starts from a snapshot of it finds a setup.
+        found = replace(setup, cache="hit") if setup.cache == "miss" else setup
+        head = layer.head or spec.snapshot.head
+        start = Snapshot(
+            layer.image, spec.snapshot, layer.image, origin=_Origin(state, head, found, before)
+        )
+        return self._with_services(spec, launched, start, _Origin(state, head, setup, before))
+
+    def _with_services(
+        self, spec: WorkspaceSpec, launched: _Launched, start: Snapshot, origin: _Origin
+    ) -> StartedWorkspace:
+        """
+        Return a workspace in a container, once its services are ready.
+        """
+        running, state = launched.running, origin.state
         services = Services(
             [
                 Service(one, running.channel, spec.project, spec.secrets)
@@ -373,20 +485,30 @@ class WorkspaceStarter:
         except ServiceError as error:
             self._failed_services.append((spec, state, error))
             raise
+        launcher, before = self._launcher, origin.before
         workspace = Workspace(
             self._engine,
             running.container,
             running.channel,
             project=spec.project,
             paths=bind(running.channel, spec.project),
-            head=layer.head or spec.snapshot.head,
+            head=origin.head,
             env=workspace_environment(spec.variables),
-            setup=setup,
-            network=self._launcher.network_log(running, self._read_policy, phases, before),
+            setup=origin.setup,
+            network=launcher.network_log(running, self._read_policy, phases, before),
             # The values may be read later, when a phase needs them.
             commands=CommandLog(lambda data: spec.secrets.redaction.data(data)),
             phases=phases,
             services=services,
+            history=History(
+                running,
+                start,
+                keeper=self._keeper,
+                look=launcher.look,
+                restart=lambda image: phases.restart(
+                    lambda: launcher.restart(running, image, spec.project)
+                ),
+            ),
         )
         return StartedWorkspace(workspace, running, launched.layers, before)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+import stat
 
 from ..engine.protocol import Engine
+from ..snapshots.file_system import About, described
 from ..unpatched import clock
-from ..workspace.handle import Workspace
-from ..workspace.launcher import Launcher
+from ..workspace.launcher import Launcher, Running
 from .scripts import ScriptRunner
 from .spec import WorkspaceSpec
 from .start import StartedWorkspace
@@ -28,31 +26,6 @@ _TRANSIENT = (
     "/var/tmp",  # noqa: S108
 )
 """Directories for temporary files, and files that each container has of its own."""
-
-_DESCRIBE_SECONDS = 600.0
-"""Seconds for `_DESCRIBE`, in whose place the scripts may have put something else."""
-
-_DESCRIBE = r"""
-import hashlib, json, os, stat, sys
-found = {}
-for path in json.load(sys.stdin):
-    try:
-        state = os.lstat(path)
-    except OSError:
-        continue
-    kind = stat.S_IFMT(state.st_mode)
-    about = [kind, stat.S_IMODE(state.st_mode), state.st_uid, state.st_gid]
-    if kind == stat.S_IFLNK:
-        about.append(os.readlink(path))
-    elif kind == stat.S_IFREG:
-        with open(path, "rb") as file:
-            digest = hashlib.sha256()
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-        about.append(digest.hexdigest())
-    found[path] = about
-json.dump(found, sys.stdout)
-"""
 
 
 def changes_of_second_resume(
@@ -88,10 +61,10 @@ def changes_of_second_resume(
     launcher.enter(repeated.running, "resume", spec.setup_policy, spec.setup_cassette)
     runner.run(repeated.running, "resume", spec)
     repeated.running.channel.kill_all()
-    return differences(engine, repeated.workspace, pristine.workspace)
+    return differences(engine, repeated.running, pristine.running)
 
 
-def differences(engine: Engine, repeated: Workspace, pristine: Workspace) -> list[str]:
+def differences(engine: Engine, repeated: Running, pristine: Running) -> list[str]:
     """
     Return how the files of two workspaces that were started from one image
     differ. Times and temporary files are ignored.
@@ -109,7 +82,8 @@ def differences(engine: Engine, repeated: Workspace, pristine: Workspace) -> lis
         for change in engine.changes(repeated.container)
         if not any(change.path == one or change.path.startswith(f"{one}/") for one in _TRANSIENT)
     ]
-    before, after = _described(pristine, paths), _described(repeated, paths)
+    before = described(pristine.channel, paths, "a workspace")
+    after = described(repeated.channel, paths, "the workspace")
     return [
         line
         for path in paths
@@ -117,29 +91,18 @@ def differences(engine: Engine, repeated: Workspace, pristine: Workspace) -> lis
     ]
 
 
-def _difference(path: str, before: Sequence[Any] | None, after: Sequence[Any] | None) -> str | None:
+def _difference(path: str, before: About | None, after: About | None) -> str | None:
     if before == after:
         return None
     if before is None or after is None:
         return f"{'added' if before is None else 'removed'} {path}"
     if before[0] != after[0]:
         what = "its type"
+    elif stat.S_ISDIR(before[0]) and before[:4] == after[:4]:
+        # It has changed with its entries.
+        return None
     elif before[4:] != after[4:]:
         what = "its content"
     else:
         what = "its mode or owner"
     return f"changed {path}: {what}"
-
-
-def _described(workspace: Workspace, paths: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-    if not paths:
-        return {}
-    result = workspace.exec(
-        ["python3", "-I", "-c", _DESCRIBE],
-        input=json.dumps(paths),
-        cwd="/",
-        check=True,
-        timeout=_DESCRIBE_SECONDS,
-    )
-    found: Mapping[str, Sequence[Any]] = json.loads(result.stdout)
-    return found

@@ -105,14 +105,21 @@ class Channel:
     """
 
     def __init__(self, stream: Stream, *, describe: Callable[[], str]) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+        self._cwd = "/"
+        # One value, so that no command has the variables of one phase and what hides another's.
+        self._phase: tuple[Mapping[str, str], Callable[[bytes], bytes]] = ({}, bytes)
+        self._begins = threading.RLock()
+        self._running: dict[CommandCall, tuple[str | Sequence[str], float, str | None]] = {}
+        self._connect(stream, describe)
+
+    def _connect(self, stream: Stream, describe: Callable[[], str]) -> None:
         self._stream = stream
         self._describe = describe
         self._memory = MemoryWatch(lambda path: self.read_file(path, limit=_COUNTER_LIMIT))
-        self._lock = threading.Lock()
         self._calls: dict[int, Call] = {}
-        self._running: dict[CommandCall, tuple[str | Sequence[str], float, str | None]] = {}
         self._owners: list[OwnerCall] = []
-        self._last = 0
         self._closed = False
         self._heard = clock.monotonic()
         self._looked = 0.0
@@ -121,14 +128,30 @@ class Channel:
         self._over = threading.Event()
         self._buffer = bytearray()
         self._output = ContainerOutput(stream, keep=_STDERR_LIMIT)
-        self._cwd = "/"
-        # One value, so that no command has the variables of one phase and what hides another's.
-        self._phase: tuple[Mapping[str, str], Callable[[bytes], bytes]] = ({}, bytes)
-        self._begins = threading.RLock()
         self._reader = threading.Thread(
             target=self._read_frames, name="codex-workspace-channel", daemon=True
         )
         self._reader.start()
+
+    def reconnect(self, stream: Stream, *, describe: Callable[[], str]) -> None:
+        """
+        Go on with the agent of another container, which `init` has to prepare. Its commands have
+        the variables of the phase that was entered last. What the agent before has not answered is
+        lost; none of its processes may run any more.
+
+        Args:
+            stream: a stream attached to the other container.
+            describe: returns why that container ended.
+
+        Raises:
+            WorkspaceLost: the connection before does not end.
+        """
+        with self._begins:
+            self.close()
+            if self._reader.is_alive():
+                stream.close(at_once=True)
+                raise WorkspaceLost("the connection to the workspace could not be ended")
+            self._connect(stream, describe)
 
     @property
     def lost(self) -> bool:

@@ -21,6 +21,10 @@ from ..network.log import NetworkLog
 from ..network.matching import PHASES, Phase
 from ..network.rules.request import Request
 from ..options.markers import Keywords
+from ..snapshots.changes import FileChanges
+from ..snapshots.history import History
+from ..snapshots.snapshot import Snapshot
+from ..snapshots.work_tree import work_tree_changes, work_tree_patch
 from ..text.phrases import did_you_mean
 from ..text.printable import printable
 from .channel import Channel
@@ -184,7 +188,8 @@ class Workspace:
         head: full id of the projected commit.
         setup: the setup of the workspace.
         network: the requests of the workspace, and their verdicts.
-        container: the engine's id of its container.
+        container: the engine's id of its container; `restore` puts another one in its place.
+        id: what reports call it: the engine's id of its first container.
         commands: the last commands that ran in the workspace.
         services: the services that `.codex-workspace.yaml` declares, by name.
     """
@@ -204,12 +209,14 @@ class Workspace:
         commands: CommandLog | None = None,
         services: Mapping[str, ServiceHandle] | None = None,
         phases: PhaseSwitch | None = None,
+        history: History | None = None,
     ) -> None:
         self._phases = phases
+        self._history = history
         self._engine = engine
         self._channel = channel
         self._paths = paths
-        self.container = container
+        self.container = self.id = container
         self.project = paths(project)
         self._env = env
         self.head = head
@@ -597,6 +604,125 @@ class Workspace:
         except WaitError as error:
             shown = [one.unread().describe("a process so far") for one in watched[-1:]]
             raise WaitError("\n".join([str(error), *shown])) from None
+
+    def diff(self, since: Literal["head", "start"] | Snapshot = "head") -> FileChanges:
+        """
+        Return which files have changed.
+
+        Since `head`, these are the files of the project that git does not ignore, compared with
+        the commit `Workspace.head`, whether or not they were committed in the workspace. Files
+        inside a submodule belong to it; a repository that git does not know as one does not.
+        Modes and times of directories, and empty directories, do not count, as in git.
+
+        Since `start` or a snapshot, these are files, links and directories of the whole workspace,
+        except `/dev`, `/proc`, `/run`, `/sys` and what each container has of its own. Content,
+        type, permissions and owner count, times do not. A directory that was removed stands for
+        everything in it. `start` is the image that the workspace was started from, whatever was
+        restored since: for a test marked `cache_miss`, the state before `setup-script.sh` ran; for
+        a workspace of a snapshot, that snapshot.
+
+        What git and Python say in the workspace is believed, so a command that has replaced them
+        may hide what it did.
+
+        Args:
+            since: what to compare with.
+
+        Returns:
+            The changes, sorted by path: up to 10,000 since `head`, otherwise among 50,000 paths.
+            If there are more, `truncated` is set.
+
+        Raises:
+            ValueError: there is no such state.
+            SnapshotError: the snapshot is gone, or goes back to another image than this workspace.
+            ChangesError: git or Python in the workspace cannot tell.
+            ExecTimeout: it takes more than ten minutes.
+            WorkspaceLost: the workspace has ended.
+
+        Example:
+            >>> ws.exec("npm run format", check=True)  # doctest: +SKIP
+            >>> ws.diff().assert_unchanged("package-lock.json")  # doctest: +SKIP
+        """
+        __tracebackhide__ = True
+        if since == "head":
+            return work_tree_changes(self._channel, str(self.project), self.head)
+        if isinstance(since, Snapshot):
+            return self._own_history.since(since)
+        if since != "start":
+            known = ("head", "start")
+            raise ValueError(
+                f"there is no state {since!r}{did_you_mean(str(since), known)}; since is "
+                f"{', '.join(known)} or a snapshot"
+            )
+        return self._own_history.since_start()
+
+    def patch(self) -> str:
+        """
+        Return the changes since `head` as a patch, which `git apply` takes at that commit.
+
+        It has every file that `diff()` lists, also if it is not text. Files that are not UTF-8
+        are written as binary files, so the patch can be saved with any tool. It comes from the
+        workspace: read it before you run what it changes.
+
+        Raises:
+            ChangesError: git in the workspace cannot tell, or the patch has more than 64 MiB.
+            ExecTimeout: it takes more than ten minutes.
+            WorkspaceLost: the workspace has ended.
+
+        Example:
+            >>> Path("agent.patch").write_text(ws.patch())  # doctest: +SKIP
+        """
+        __tracebackhide__ = True
+        return work_tree_patch(self._channel, str(self.project), self.head)
+
+    def snapshot(self) -> Snapshot:
+        """
+        Keep the files of the workspace as they are now, as an image.
+
+        `restore` brings this workspace back to it, and `codex_workspace_factory(snapshot=...)`
+        starts others from it. Processes go on meanwhile, paused by the engine; they are not part of
+        it, and neither are variables, stubs or the policy. A run keeps the 50 snapshots that were
+        used last, and removes them at its end.
+
+        Raises:
+            EngineError: the engine refused: its disk is full, or a state is based on too many
+                others.
+            ChangesError: Python in the workspace does not say when the workspace was started.
+            WorkspaceLost: the workspace has ended.
+
+        Example:
+            >>> snap = ws.snapshot()  # doctest: +SKIP
+            >>> ws.exec("make clean")  # doctest: +SKIP
+            >>> ws.restore(snap)  # doctest: +SKIP
+        """
+        __tracebackhide__ = True
+        return self._own_history.snapshot()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """
+        Bring the files of the workspace back to a snapshot of it, or of another one that was
+        started from the same image.
+
+        Every process of the workspace is ended; services that ran start again. The network log,
+        stubs, faults, the policy and the phase stay, and so do this object and its paths.
+        `container` is another one. If it does not come up, the workspace ends.
+
+        Raises:
+            SnapshotError: the snapshot is gone, or goes back to another image than this workspace.
+            ServiceError: a service does not become ready again.
+            WorkspaceLost: the workspace has ended.
+        """
+        __tracebackhide__ = True
+        history = self._own_history
+        try:
+            history.restore(snapshot)
+        finally:
+            self.container = history.container
+
+    @property
+    def _own_history(self) -> History:
+        if self._history is None:
+            raise WorkspaceLost("this workspace was not started by a session, so has no history")
+        return self._history
 
     def shell(self) -> int:
         """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import tarfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import BinaryIO, Protocol
@@ -15,7 +15,13 @@ from ..codex import AGENT, workspace_environment
 from ..engine.diagnose import describe_container
 from ..engine.protocol import ContainerSpec, Engine
 from ..engine.session_id import Identity
-from ..errors import CodexWorkspaceError, EngineError, ProxyError, WorkspaceLost
+from ..errors import (
+    CodexWorkspaceError,
+    EngineError,
+    EngineUnavailable,
+    ProxyError,
+    WorkspaceLost,
+)
 from ..host.certificates import authority_digest
 from ..in_container import workspace_agent as wire
 from ..network.isolation import Holder, Isolation
@@ -47,15 +53,24 @@ _DAMAGE = ("overlay mount", "failed to mount", "layer does not exist", "runtime 
 """What engines say of an image whose files are gone from their disk."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Running:
     """
     A running container with an agent that answers.
+
+    Attributes:
+        container: the engine's id of it. `Launcher.restart` puts another one in its place.
+        holder: has its network.
+        channel: leads to its agent.
+        spec: what it was created from.
+        name: what the proxy and reports call it: the id of its first container.
     """
 
     container: str
     holder: Holder
     channel: Channel
+    spec: ContainerSpec
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +145,7 @@ class PhaseSwitch:
         holder = self._running.holder
         # Another thread may be between two phases.
         with self._running.channel.holding_commands():
-            holder.proxy.policy(holder.address, policy, self._running.container)
+            holder.proxy.policy(holder.address, policy, self._running.name)
             before, self.now = self.now.policy, replace(self.now, policy=policy)
             return before
 
@@ -157,7 +172,7 @@ class PhaseSwitch:
                 holder.proxy.policy(
                     holder.address,
                     rules.policy,
-                    self._running.container,
+                    self._running.name,
                     phase=rules.phase,
                     cassette=rules.cassette,
                 )
@@ -168,6 +183,31 @@ class PhaseSwitch:
             raise
         if self._services is not None and rules.phase == "test":
             self._services.resume()
+
+    def restart(self, relaunch: Callable[[], None]) -> None:
+        """
+        End every process of the workspace, and let it go on in another container. Services that
+        ran are started again; the phase and its policy stay.
+
+        Args:
+            relaunch: puts the other container in place of this one.
+
+        Raises:
+            WorkspaceLost: the workspace has ended.
+            ServiceError: a service does not become ready again.
+        """
+        services = self._services if self.now.phase == "test" else None
+        channel = self._running.channel
+        with self.lock:
+            if services is not None:
+                services.suspend()
+            try:
+                with channel.holding_commands():
+                    channel.kill_all()
+                    relaunch()
+            finally:
+                if services is not None and not channel.lost:
+                    services.resume()
 
     def _give(self, rules: PhaseRules) -> None:
         hide = rules.secrets.redaction.data if rules.secrets.names else bytes
@@ -280,47 +320,109 @@ class Launcher:
         cassette: str | None,
     ) -> Running:
         engine, isolation = self._engine, self._isolation
-        loopback = isolation.loopback
         with ExitStack() as undo:
             container = ""
             undo.callback(lambda: isolation.release(holder, container, _nothing))
-            container = engine.create(
-                ContainerSpec(
-                    image=image,
-                    command=_AGENT,
-                    name=self._identity.name("workspace"),
-                    labels=self._identity.labels("workspace"),
-                    environment=workspace_environment(env),
-                    network=f"container:{holder.container}",
-                    sysctls=loopback,
-                    cap_drop=("NET_RAW", "NET_ADMIN"),
-                    pids_limit=_PIDS,
-                    memory_limit=self._limits.memory,
-                    cpu_limit=self._limits.cpus,
-                )
+            spec = replace(
+                self._spec(image, env, f"container:{holder.container}"),
+                sysctls=isolation.loopback,
             )
+            container = engine.create(spec)
             stream = engine.attach(container)
             undo.callback(stream.close)
-            channel = Channel(
-                stream, describe=lambda: f"{describe_container(engine, container)}{self._where}"
-            )
+            channel = Channel(stream, describe=self._describing(container))
             find = self._process_finder(channel)
             holder.proxy.register(holder.address, container, phase, policy, cassette, find)
             engine.start(container)
-            names = {
-                "loopback": _LOOPBACK_IPV6 if loopback else "",
-                "proxy": isolation.address,
-                "own": holder.address,
-                "hostname": wire.HOSTNAME,
-            }
-            channel.init(
-                hosts=_HOSTS.format(**names),
-                resolv=_RESOLVER.format(**names),
-                ca_certificate=isolation.info.ca_certificate.decode("ascii"),
-                cwd=cwd,
-            )
+            self._init(channel, holder, cwd)
             undo.pop_all()
-        return Running(container, holder, channel)
+        return Running(container, holder, channel, spec, container)
+
+    def _describing(self, container: str) -> Callable[[], str]:
+        return lambda: f"{describe_container(self._engine, container)}{self._where}"
+
+    def _init(self, channel: Channel, holder: Holder, cwd: str) -> None:
+        isolation = self._isolation
+        names = {
+            "loopback": _LOOPBACK_IPV6 if isolation.loopback else "",
+            "proxy": isolation.address,
+            "own": holder.address,
+            "hostname": wire.HOSTNAME,
+        }
+        channel.init(
+            hosts=_HOSTS.format(**names),
+            resolv=_RESOLVER.format(**names),
+            ca_certificate=isolation.info.ca_certificate.decode("ascii"),
+            cwd=cwd,
+        )
+
+    def restart(self, running: Running, image: str, cwd: str) -> None:
+        """
+        Put a container of *image* in place of that of *running*, none of whose processes runs. It
+        has the same network, which keeps its log, its stubs and its policy. If it does not come up,
+        the workspace ends.
+
+        Args:
+            running: the workspace; it has the other container afterwards.
+            image: id or tag.
+            cwd: directory in which commands start by default.
+
+        Raises:
+            WorkspaceLost: the other container ended before its agent answered.
+            EngineError: the engine refused.
+        """
+        engine, channel, before = self._engine, running.channel, running.container
+        spec = replace(running.spec, image=image, name=self._identity.name("workspace"))
+        container = engine.create(spec)
+        try:
+            stream = engine.attach(container)
+            channel.reconnect(stream, describe=self._describing(container))
+            running.container, running.spec = container, spec
+            engine.start(container)
+            self._init(channel, running.holder, cwd)
+            # It has the same network: nobody else may get that while it is there.
+            engine.remove(before)
+        except BaseException:
+            channel.close()
+            with suppress(EngineError, EngineUnavailable):
+                engine.remove(container)
+                # Whoever stops the workspace removes it, before its network goes to another.
+                running.container = before
+            raise
+
+    @contextmanager
+    def look(self, image: str) -> Iterator[Channel]:
+        """
+        Start a container of *image* without a network, and yield the channel to its agent. It is
+        removed at the end of the context.
+
+        Raises:
+            WorkspaceLost: the container ended before its agent answered.
+            EngineError: the engine refused.
+        """
+        engine = self._engine
+        with ExitStack() as ends:
+            container = engine.create(self._spec(image, {}, "none"))
+            ends.callback(engine.remove, container)
+            channel = Channel(engine.attach(container), describe=self._describing(container))
+            ends.callback(channel.close)
+            engine.start(container)
+            channel.init()
+            yield channel
+
+    def _spec(self, image: str, env: Mapping[str, str], network: str) -> ContainerSpec:
+        return ContainerSpec(
+            image=image,
+            command=_AGENT,
+            name=self._identity.name("workspace"),
+            labels=self._identity.labels("workspace"),
+            environment=workspace_environment(env),
+            network=network,
+            cap_drop=("NET_RAW", "NET_ADMIN"),
+            pids_limit=_PIDS,
+            memory_limit=self._limits.memory,
+            cpu_limit=self._limits.cpus,
+        )
 
     def _process_finder(self, channel: Channel) -> FindProcess:
         """
@@ -350,8 +452,8 @@ class Launcher:
         """
         holder = running.holder
         running.channel.enter({})
-        self._isolation.vacate(holder, running.container)
-        holder.proxy.register(holder.address, running.container, phase, policy, cassette)
+        self._isolation.vacate(holder, running.name)
+        holder.proxy.register(holder.address, running.name, phase, policy, cassette)
 
     def network_log(
         self,
@@ -375,7 +477,7 @@ class Launcher:
             read_policy,
             policy=lambda: phases.now.policy,
             use=phases.use,
-            workspace=running.container,
+            workspace=running.name,
         )
         return NetworkLog(lambda: [*before, *self.requests(running)], live)
 
@@ -389,26 +491,26 @@ class Launcher:
             ProxyError: the proxy has ended, or the log is not complete.
         """
         proxy = running.holder.proxy
-        barrier = proxy.barrier(running.holder.address, workspace=running.container)
-        what = f"the log of {running.container[:12]} is incomplete"
+        barrier = proxy.barrier(running.holder.address, workspace=running.name)
+        what = f"the log of {running.name[:12]} is incomplete"
         if not barrier.passed:
             raise ProxyError(
                 f"{what}: connections have waited for the proxy for too long, so nothing can be "
                 "asserted about it",
                 remedy="See what makes so many connections, in this workspace or in another.",
             )
-        if damage := proxy.damage(running.container):
+        if damage := proxy.damage(running.name):
             raise ProxyError(
                 f"{what}: the proxy reported {damage}, so nothing can be asserted about it",
                 remedy="This is a fault of the proxy, unless its image is old: run "
                 "`codex-workspace build` and please report it.",
             )
-        if missing := proxy.dropped(running.container) + barrier.more:
+        if missing := proxy.dropped(running.name) + barrier.more:
             raise ProxyError(
                 f"{what}: {counted(missing, 'request')} exceeded its limit, "
                 "so nothing can be asserted about it"
             )
-        ended = proxy.requests(running.container)
+        ended = proxy.requests(running.name)
         # A pending request may have ended since the proxy looked.
         known = {one.id for one in ended}
         pending = (one for one in barrier.pending if one.id not in known)
@@ -419,8 +521,8 @@ class Launcher:
         Return what the container has requested, without waiting, and free the
         memory that its requests take.
         """
-        found = running.holder.proxy.requests(running.container)
-        running.holder.proxy.forget(running.container)
+        found = running.holder.proxy.requests(running.name)
+        running.holder.proxy.forget(running.name)
         return [self._secrets.hide(one) for one in found]
 
     def put(self, running: Running, path: str, archive: BinaryIO) -> None:
@@ -469,7 +571,9 @@ class Launcher:
         try:
             running.channel.close()
         finally:
-            self._isolation.release(running.holder, running.container, after or _nothing)
+            self._isolation.release(
+                running.holder, running.container, after or _nothing, running.name
+            )
 
     def wait_for_cleanup(self) -> None:
         """

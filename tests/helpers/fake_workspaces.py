@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import stat
 import tarfile
 import tempfile
 import threading
@@ -27,7 +28,7 @@ from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.protocol import ContainerSpec, ImageInfo, Stream
 from pytest_codex_workspace.errors import EngineError
 from pytest_codex_workspace.images.debian import DEBIAN
-from pytest_codex_workspace.in_container import list_processes
+from pytest_codex_workspace.in_container import describe_files, list_processes
 from pytest_codex_workspace.in_container import workspace_agent as wire
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.projection.repository import RepositorySnapshot
@@ -443,7 +444,9 @@ class _Proxy:
 
 
 LIST_PROCESSES = Path(list_processes.__file__).read_text()
+DESCRIBE_FILES = Path(describe_files.__file__).read_text()
 _SEARCH = "the search for secrets"
+_DESCRIBE = "what files are"
 
 
 class _Agent:
@@ -478,6 +481,9 @@ class _Agent:
             path, data = self._writes.pop(number)
             if path == _SEARCH:
                 self._finish(number, 0, self._world.found_secrets)
+                return
+            if path == _DESCRIBE:
+                self._finish(number, 0, json.dumps(self._files(json.loads(data))).encode())
                 return
             self._write(path, data)
             self._answer(wire.DONE, number)
@@ -515,6 +521,9 @@ class _Agent:
             code, output = self._script(argv[4])
         elif argv[-1] == LIST_PROCESSES:
             output = json.dumps({"processes": self._world.daemons, "ports": []}).encode()
+        elif argv[-1] == DESCRIBE_FILES:
+            self._writes[number] = _DESCRIBE, b""
+            return
         elif argv[2] == MERGED:
             self._world.trace.append(f"service:{argv[-1]}")
             self._answer(wire.STARTED, number, pid=3)
@@ -564,6 +573,23 @@ class _Agent:
             assert info is not None
             self._world.request(info.id, host)
         return script.code, script.output.encode()
+
+    def _files(self, wanted: dict[str, Any]) -> Any:
+        """
+        Answer what the program that describes files is asked. Every file is new here.
+        """
+        if "since" in wanted:
+            container = self._engine._find_container(self._spec.name)
+            assert container is not None
+            return sorted(set(container.files._members) - describe_files.OWN)[: wanted["most"] + 1]
+        if "paths" not in wanted:
+            return 5.0
+        found = ((path, self._read(path)) for path in wanted["paths"])
+        return {
+            path: [stat.S_IFREG, 0o644, 0, 0, len(data), data.decode()]
+            for path, data in found
+            if data is not None
+        }
 
     def _note(self, line: str) -> None:
         self._write(HISTORY, (self._read(HISTORY) or b"") + line.encode() + b"\n")

@@ -9,6 +9,8 @@ import pytest_codex_workspace
 from pytest_codex_workspace import (
     EngineHandle,
     ExecResult,
+    FileChange,
+    FileChanges,
     NetworkLog,
     Policy,
     Process,
@@ -18,6 +20,7 @@ from pytest_codex_workspace import (
     Request,
     Route,
     SetupResult,
+    Snapshot,
     StubRequest,
     StubResponse,
     Workspace,
@@ -62,6 +65,15 @@ def handle(ws: Workspace, factory: WorkspaceFactory) -> None:
     with ws.phase("setup") as same:
         in_setup: Workspace = same
     repr(in_setup)
+    changes: FileChanges = ws.diff(since="start")
+    first: FileChange = changes[0]
+    about: tuple[str, int, str, bool] = (first.path, first.size, first.text(), changes.truncated)
+    changes.assert_unchanged("*.lock", "src/**")
+    patch: str = ws.patch()
+    snap: Snapshot = ws.snapshot()
+    ws.restore(snap)
+    repr((about, patch, len(ws.diff(since=snap)), factory(snapshot=snap, env={"A": "1"})))
+    factory(snapshot="installed")
     other: Workspace = factory(cache_hit=True)
     factory(repo=Path(), env={"A": "1"}, network={"allow": ["example.org"]}, codex_setup=False)
     with log.use("offline"), log.stub(host="a.example", json=None) as null:
@@ -141,5 +153,8 @@ def misspelled(ws: Workspace, factory: WorkspaceFactory) -> None:
     ws.network.fault(host="example.org", kind="latency", secs=1)  # type: ignore[call-overload]
     ws.network.fault(host="example.org", kind="reset", after=1)  # type: ignore[call-overload]
     factory(cache_mis=True)  # type: ignore[call-arg]
+    ws.diff(since="strat")  # type: ignore[arg-type]
+    ws.restore("name")  # type: ignore[arg-type]
+    factory(snapshot=1)  # type: ignore[arg-type]
     factory(env="A=1")  # type: ignore[arg-type]
     ws.exec(["ls", 1])  # type: ignore[list-item]

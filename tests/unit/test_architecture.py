@@ -90,6 +90,9 @@ UNTESTED = {
     ),
     "pytest_codex_workspace/setup/spec.py": "data; tests/unit/setup/test_keys.py makes keys of it",
     "pytest_codex_workspace/setup/verify.py": "tests/integration/test_resume.py",
+    "pytest_codex_workspace/snapshots/snapshot.py": (
+        "data; tests/unit/snapshots/test_history.py makes them"
+    ),
     "pytest_codex_workspace/workspace/call.py": (
         "tests/unit/workspace/test_channel.py, with a real agent"
     ),

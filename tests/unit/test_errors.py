@@ -32,6 +32,8 @@ def test_every_error_has_the_common_base_class(name):
         ("PolicyError", ValueError),
         ("ProxyError", RuntimeError),
         ("CacheMiss", LookupError),
+        ("ChangesError", RuntimeError),
+        ("SnapshotError", LookupError),
     ],
 )
 def test_an_error_is_also_a_builtin_error(name, builtin):

@@ -31,6 +31,7 @@ from pytest_codex_workspace.options.script_text import ScriptText
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.secrets.network import placeholder_of
 from pytest_codex_workspace.session import Session
+from pytest_codex_workspace.snapshots.prepared import StateName
 
 from ..conftest import commit, init_repo, scripts
 from ..fakes.engine import FakeEngine
@@ -326,6 +327,7 @@ def test_a_session_is_closed_in_order(world, monkeypatch):
         "isolation",
         "sweep",
         "objects",
+        "snapshots",
         "layers",
         "engine",
     ] == order
@@ -844,3 +846,92 @@ def test_engines_do_not_wait_for_each_other(row, monkeypatch):
         bring_up(session, "clean")
 
     assert 1 == len(found)
+
+
+def test_a_state_is_prepared_once_for_a_session(world):
+    """
+    In a workspace like that of the first test, which is gone afterwards; another environment has
+    another state.
+    """
+    prepared = []
+
+    def prepare(ws):
+        prepared.append(ws)
+        ws.path("/state").write_text(f"{len(prepared)}")
+
+    with world.session() as session:
+        spec, other = session.spec(snapshot(), {}), session.spec(snapshot(), {"A": "1"})
+        state = session.prepared(StateName("installed"), spec, "ready", prepare)
+        assert session.prepared(StateName("installed"), spec, "ready", prepare) is state
+        assert session.prepared(StateName("installed"), other, "ready", prepare) is not state
+
+        ws = session.workspace(spec, state)
+
+        assert ws.path("/state").read_text() == "1"
+        assert len(prepared) == 2
+        assert world.engine.container(prepared[0].container) is None
+        assert session.running() == []
+
+
+def test_a_preparation_that_fails_leaves_no_workspace(world):
+    """
+    Neither a snapshot.
+    """
+
+    def prepare(ws):
+        raise ValueError("no")
+
+    with world.session() as session:
+        spec = session.spec(snapshot(), {})
+        for _ in range(2):
+            with pytest.raises(ValueError, match="no"):
+                session.prepared(StateName("installed"), spec, "ready", prepare)
+        session.launcher.wait_for_cleanup()
+        assert world.engine.containers({labels.KIND: "workspace"}) == []
+        assert "temporary" not in world.layers()
+
+
+def test_a_state_with_a_key_is_cached(world):
+    """
+    A later run finds it, with the setup that it stands on; another key, or another environment, has
+    another one.
+    """
+    prepared = []
+
+    def prepare(ws):
+        prepared.append(ws.path("/state").write_text(f"{len(prepared)}"))
+
+    def run(key="1", env=None, cache="auto"):
+        name = StateName("installed", key)
+        with world.session(cache) as session:
+            spec = session.spec(snapshot(), env or {})
+            ws = session.workspace(spec, session.prepared(name, spec, "ready", prepare))
+            assert {} == {one.path: one.kind for one in ws.diff(since="start")}
+            snap = ws.snapshot()
+            assert session.workspace(spec, snap).setup.cache == {"auto": "hit", "off": "off"}[cache]
+            return ws.path("/state").read_text(), ws.setup
+
+    first, second = run(), run()
+
+    assert first[0] == second[0] == "0"
+    assert len(prepared) == 1
+    assert (second[1].cache, second[1].output) == ("hit", "setup\nresume\n")
+    assert first[1].key == second[1].key == world.newest("setup").labels[labels.KEY]
+    assert ["clean", "prepared", "ready", "setup"] == world.layers()
+    assert run("2")[0] == "1"
+    assert run(env={"A": "1"})[0] == "2"
+    assert run(cache="off")[0] == "3"
+    assert world.leftovers() == []
+
+
+def test_a_state_with_a_key_and_without_setup(world):
+    """
+    It stands on the commit.
+    """
+    with world.session() as session:
+        spec = session.spec(snapshot(scripts_tree=None, has_setup=False, has_resume=False), {})
+        name = StateName("installed", "1")
+        state = session.prepared(name, spec, "ready", lambda ws: ws.path("/state").write_text("1"))
+
+        assert session.workspace(spec, state).setup.cache == "none"
+    assert ["clean", "prepared"] == world.layers()

@@ -8,6 +8,10 @@ import pytest
 
 from pytest_codex_workspace.errors import ConfigError
 from pytest_codex_workspace.options.markers import WorkspaceRequest, read_keywords, read_markers
+from pytest_codex_workspace.snapshots.prepared import StateName
+from pytest_codex_workspace.snapshots.snapshot import Snapshot
+
+from ...helpers.fake_workspaces import snapshot as repository
 
 
 def mark(name, *args, **kwargs):
@@ -61,6 +65,12 @@ def test_markers_make_a_request(marks, wish):
         ([mark("codex_repo", "a", ref="b")], "takes a path"),
         ([mark("codex_network", "a", "b")], "takes a policy and keywords"),
         ([mark("codex_cassette")], "takes one name"),
+        ([mark("codex_snapshot")], "takes the name of a fixture"),
+        ([mark("codex_snapshot", "")], "takes the name of a fixture"),
+        ([mark("codex_snapshot", 5)], "codex_snapshot('installed', key='1')"),
+        ([mark("codex_snapshot", "a", key=1)], "takes the name of a fixture"),
+        ([mark("codex_snapshot", "a", kye="b")], "takes the name of a fixture"),
+        ([mark("codex_snapshot", "a", key="b"), mark("cache_miss")], "cache_miss reads no cache"),
         ([mark("codex_network", 7)], "policy is 7"),
         ([mark("codex_network", alow=["a"])], "did you mean 'allow'?"),
         ([mark("codex_network", polcy="offline")], "did you mean 'policy'?"),
@@ -125,3 +135,34 @@ def test_a_request_is_changed_by_another():
     ) == first.changed_by(
         WorkspaceRequest("miss", "q", env={"A": "2"}, network=({"policy": "offline"},))
     )
+
+
+def test_a_snapshot_is_one_or_a_name():
+    """
+    One has its repository, commit and setup already; a name is prepared in what the others say.
+    """
+    made = Snapshot("sha256:1", repository(), "sha256:0")
+
+    assert read_keywords({"snapshot": made, "env": {"A": "1"}}).snapshot is made
+    named = read_markers([mark("codex_snapshot", "near"), mark("codex_snapshot", "far")])
+    assert named.snapshot == StateName("near")
+    keyed = read_markers([mark("codex_snapshot", "near", key="1")]).snapshot
+    assert keyed == read_keywords({"snapshot": ("near", "1")}).snapshot == StateName("near", "1")
+    assert read_keywords({"snapshot": "x", "setup": False}).state == "clean"
+    for other in ({"repo": "r"}, {"rev": "v"}, {"cache_miss": True}, {"setup": False}):
+        with pytest.raises(ConfigError, match="goes with none of repo, rev, setup"):
+            read_keywords({"snapshot": made, **other})
+    for wrong in (5, "", b"sha256:1"):
+        with pytest.raises(ConfigError, match=r"it must be what ws.snapshot\(\) returns"):
+            read_keywords({"snapshot": wrong})
+
+
+def test_markers_and_a_parameter_together_are_checked():
+    """
+    Each may be right by itself.
+    """
+    made = WorkspaceRequest(snapshot=Snapshot("sha256:1", repository(), "sha256:0"))
+    made.check()
+
+    with pytest.raises(ConfigError, match="goes with none of repo"):
+        WorkspaceRequest("miss").changed_by(made).check()

@@ -498,6 +498,29 @@ def test_calls_on_a_closed_channel_are_errors(scripted):
         channel.run(["true"])
 
 
+def test_a_channel_goes_on_with_another_agent():
+    """
+    Its commands have the phase of before, and nothing of the first agent's end is left.
+    """
+    streams = [LocalStream(env={"PATH": "/usr/bin:/bin", "WHICH": str(n)}) for n in range(2)]
+    channel = _channel(streams[0])
+    channel.init()
+    channel.enter({"PHASE": "test"})
+    waiting = channel.start(["sleep", "1000"])
+
+    channel.reconnect(streams[1], describe=lambda: "the second was removed")
+    channel.init()
+
+    assert channel.run(["sh", "-c", "echo $WHICH $PHASE"]).stdout == "1 test\n"
+    with pytest.raises(WorkspaceLost, match="is closed"):
+        waiting.poll()
+    assert not channel.lost
+    for stream in streams:
+        stream.end()
+    with pytest.raises(WorkspaceLost, match="the second was removed"):
+        channel.run(["true"])
+
+
 FORGED = {
     "a frame without end": (wire.STDOUT, 1, None),
     "another request's number": (wire.EXIT, 77, b"{}"),

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace.errors import ConfigError, ExecError, ExecTimeout, TransferError
+from pytest_codex_workspace.errors import (
+    ConfigError,
+    ExecError,
+    ExecTimeout,
+    TransferError,
+    WorkspaceLost,
+)
 from pytest_codex_workspace.network.log import NetworkLog
 from pytest_codex_workspace.workspace.channel import Channel
 from pytest_codex_workspace.workspace.handle import SetupResult, Workspace
@@ -288,3 +294,30 @@ def test_the_error_of_a_listed_name_has_no_control_sequences(ws, tmp_path):
         ws.download("\x1b[2Jgone", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no such directory in the workspace: .*/gone$"):
         ws.upload(tmp_path, "\x1b]0;x\x07gone/x")
+
+
+def test_a_state_to_compare_with_exists(ws):
+    """
+    A wrong word is an error that has the right one, and only a session knows where a workspace
+    comes from.
+    """
+    with pytest.raises(
+        ValueError, match=r"no state 'strat' \(did you mean 'start'\?\); since is head"
+    ):
+        ws.diff(since="strat")
+    with pytest.raises(WorkspaceLost, match="was not started by a session, so has no history"):
+        ws.diff(since="start")
+
+
+def test_changes_since_the_commit(ws):
+    """
+    `diff` and `patch` compare with the commit that was projected.
+    """
+    ws.exec("git init -q && git -c user.name=A -c user.email=a@b commit -q --allow-empty -m m")
+    ws.head = ws.exec("git rev-parse HEAD").stdout.strip()
+    ws.path("new").write_text("text\n")
+
+    [one] = ws.diff()
+
+    assert (one.path, one.kind) == ("new", "added")
+    assert one.text() == ws.patch()

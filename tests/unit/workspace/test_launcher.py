@@ -65,6 +65,36 @@ def test_a_container_joins_the_network_of_its_holder(world, session):
     session.launcher.stop(running)
 
 
+def test_another_container_takes_the_place(world, session):
+    """
+    In the same network and under the same name; its commands run, and it is stopped as any.
+    """
+    running = launch(session)
+    first, name = running.container, running.name
+    before = world.engine._containers[first].spec
+
+    session.launcher.restart(running, BASE, "/")
+
+    after = world.engine._containers[running.container].spec
+    assert (running.container != first, running.name) == (True, name)
+    assert (after.network, after.environment) == (before.network, before.environment)
+    assert world.engine.container(first) is None
+    running.channel.write_file("/x", b"1")
+    session.launcher.stop(running)
+
+
+def test_a_container_to_look_at_has_no_network(world, session):
+    """
+    It is gone afterwards.
+    """
+    with session.launcher.look(BASE) as channel:
+        [spec] = [one.spec for one in world.engine._containers.values() if one.spec.image == BASE]
+        assert spec.network == "none"
+        channel.write_file("/x", b"1")
+
+    assert [] == [one for one in world.engine._containers.values() if one.spec.image == BASE]
+
+
 def test_the_real_agent_is_prepared(cache_home):
     """
     It writes the names and the certificate before any command runs.

@@ -1,0 +1,32 @@
+"""A state of a workspace that was kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..projection.repository import RepositorySnapshot
+
+__all__ = ["Snapshot"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """
+    The files of a workspace at one moment, returned by `Workspace.snapshot`.
+
+    Attributes:
+        image: the engine's id of the image that has them.
+        repository: what was projected into the workspace.
+        root: the image that the first workspace of its line was started from.
+        since: a time after which all files were written by which it differs from that image, by
+            the clock of files on the engine's machine; `None` for that image itself.
+        origin: what the session knows of the workspace.
+    """
+
+    image: str
+    repository: RepositorySnapshot
+    root: str = field(repr=False)
+    since: float | None = field(default=None, repr=False)
+    origin: object = field(default=None, repr=False)
