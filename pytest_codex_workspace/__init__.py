@@ -32,14 +32,13 @@ if TYPE_CHECKING:
         WaitError,
         WorkspaceLost,
     )
-    from .library import EngineHandle, Options, ProxyHandle, RepositoryHandle, open  # noqa: A004
+    from .library import EngineHandle, OpenOptions, ProxyHandle, RepositoryHandle, open  # noqa: A004
     from .network.log import NetworkLog
     from .network.matching import BlockedFilters, FaultFilters, Filters, Phase, StubFilters
     from .network.policy_reader import PolicyLike
     from .network.rules.policy import Policy
     from .network.rules.request import Request
     from .network.stubs import Route, StubRequest, StubResponse
-    from .options.markers import Keywords
     from .workspace.command_log import CommandLog, CommandRecord
     from .workspace.handle import (
         Command,
@@ -76,10 +75,9 @@ __all__ = [
     "FaultFilters",
     "Filters",
     "ImageBuildError",
-    "Keywords",
     "Lines",
     "NetworkLog",
-    "Options",
+    "OpenOptions",
     "Phase",
     "Policy",
     "PolicyError",
@@ -122,10 +120,9 @@ _MODULES = {
     "ExecResult": ".workspace.result",
     "FaultFilters": ".network.matching",
     "Filters": ".network.matching",
-    "Keywords": ".options.markers",
     "Lines": ".workspace.process",
     "NetworkLog": ".network.log",
-    "Options": ".library",
+    "OpenOptions": ".library",
     "Phase": ".network.matching",
     "Policy": ".network.rules.policy",
     "PolicyLike": ".network.policy_reader",

@@ -9,7 +9,7 @@ import pytest
 
 import pytest_codex_workspace
 from pytest_codex_workspace.errors import ConfigError, WorkspaceLost
-from pytest_codex_workspace.library import Options
+from pytest_codex_workspace.library import OpenOptions
 from pytest_codex_workspace.options.table import OPTIONS
 from pytest_codex_workspace.session import Session
 
@@ -86,4 +86,4 @@ def test_every_option_is_a_keyword():
     """
     others = {"repo", "test_command", "silence"}
 
-    assert set(get_type_hints(Options)) == {option.key for option in OPTIONS} - others
+    assert set(get_type_hints(OpenOptions)) == {option.key for option in OPTIONS} - others
