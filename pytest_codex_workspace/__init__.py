@@ -34,14 +34,13 @@ if TYPE_CHECKING:
         WaitError,
         WorkspaceLost,
     )
-    from .library import EngineHandle, Options, ProxyHandle, RepositoryHandle, open  # noqa: A004
+    from .library import EngineHandle, OpenOptions, ProxyHandle, RepositoryHandle, open  # noqa: A004
     from .network.log import NetworkLog
     from .network.matching import BlockedFilters, FaultFilters, Filters, Phase, StubFilters
     from .network.policy_reader import PolicyLike
     from .network.rules.policy import Policy
     from .network.rules.request import Request
     from .network.stubs import Route, StubRequest, StubResponse
-    from .options.markers import Keywords
     from .snapshots.changes import FileChange, FileChanges
     from .snapshots.snapshot import Snapshot
     from .workspace.command_log import CommandLog, CommandRecord
@@ -83,10 +82,9 @@ __all__ = [
     "FileChanges",
     "Filters",
     "ImageBuildError",
-    "Keywords",
     "Lines",
     "NetworkLog",
-    "Options",
+    "OpenOptions",
     "Phase",
     "Policy",
     "PolicyError",
@@ -133,10 +131,9 @@ _MODULES = {
     "FileChange": ".snapshots.changes",
     "FileChanges": ".snapshots.changes",
     "Filters": ".network.matching",
-    "Keywords": ".options.markers",
     "Lines": ".workspace.process",
     "NetworkLog": ".network.log",
-    "Options": ".library",
+    "OpenOptions": ".library",
     "Phase": ".network.matching",
     "Policy": ".network.rules.policy",
     "PolicyLike": ".network.policy_reader",

@@ -27,10 +27,10 @@ from .session import Session
 from .text.phrases import did_you_mean
 from .workspace.handle import Workspace
 
-__all__ = ["EngineHandle", "Options", "ProxyHandle", "RepositoryHandle", "open"]
+__all__ = ["EngineHandle", "OpenOptions", "ProxyHandle", "RepositoryHandle", "open"]
 
 
-class Options(TypedDict, total=False):
+class OpenOptions(TypedDict, total=False):
     """
     The keywords of `open`: the options of the command, with underscores.
     """
@@ -143,7 +143,7 @@ def open(  # noqa: A001 -- the public name, as of `tarfile.open`
     repo: str | os.PathLike[str] = ".",
     *,
     state: Literal["ready", "setup", "clean"] = "ready",
-    **options: Unpack[Options],
+    **options: Unpack[OpenOptions],
 ) -> Iterator[Workspace]:
     """
     Start a workspace of a repository without pytest, and end it at the end of the block.
@@ -167,7 +167,7 @@ def open(  # noqa: A001 -- the public name, as of `tarfile.open`
         >>> with pytest_codex_workspace.open(".", image="slim") as ws:  # doctest: +SKIP
         ...     ws.exec("make test", check=True)
     """
-    known = list(Options.__annotations__)
+    known = list(OpenOptions.__annotations__)
     if unknown := sorted(set(options) - set(known)):
         raise TypeError(
             f"open() has no option {unknown[0]!r}{did_you_mean(unknown[0], known)}; the options "

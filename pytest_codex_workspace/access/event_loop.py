@@ -20,7 +20,7 @@ _PATIENCE = 10.0
 
 
 async def without_blocking(
-    work: Callable[[], T], stop: Callable[[], object], *, shielded: bool = False
+    work: Callable[[], T], stop: Callable[[], object] | None, *, shielded: bool = False
 ) -> T:
     """
     Run *work* in a thread of its own, and wait for it without blocking the event loop.
@@ -28,7 +28,7 @@ async def without_blocking(
     Args:
         work: what blocks.
         stop: makes *work* return soon. It is called if the wait is cancelled, which then waits for
-            the end of *work* for some seconds.
+            the end of *work* for some seconds. With `None`, *work* goes on by itself.
         shielded: wait for the end of *work* in any case.
 
     Raises:
@@ -52,6 +52,8 @@ async def without_blocking(
             )
             return found
         except anyio.get_cancelled_exc_class():
+            if stop is None:
+                raise
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(_stop, stop, over, limiter=limiter)
             raise

@@ -380,7 +380,7 @@ class Process:
         Write to standard input, as `send` does, without blocking the event loop. What is cancelled
         goes on in its thread until the process reads, or has ended.
         """
-        await without_blocking(lambda: self.send(data), lambda: None)
+        await without_blocking(lambda: self.send(data), None)
 
     def __enter__(self) -> Process:
         """

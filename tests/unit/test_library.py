@@ -9,7 +9,8 @@ import pytest
 
 import pytest_codex_workspace
 from pytest_codex_workspace.errors import ConfigError, WorkspaceLost
-from pytest_codex_workspace.library import Options
+from pytest_codex_workspace.library import OpenOptions
+from pytest_codex_workspace.network.rules.policy import Policy
 from pytest_codex_workspace.options.table import OPTIONS
 from pytest_codex_workspace.session import Session
 
@@ -37,10 +38,15 @@ def test_a_workspace_lives_as_long_as_its_block(world, tmp_path, capsys):
     repo = init_repo(tmp_path / "demo", {"a": "1"})
 
     with pytest_codex_workspace.open(
-        repo, image=BASE, cache="off", env={"GREETING": "hello"}, cpus=1, network={"offline": True}
+        repo,
+        image=BASE,
+        cache="off",
+        env={"GREETING": "hello"},
+        cpus=1,
+        network=Policy(name="mine", offline=True),
     ) as ws:
         assert ws.exec("cat a; echo $GREETING", check=True).stdout == "1hello\n"
-        assert world.registered[-1][1] == "offline"
+        assert world.registered[-1][1] == "mine"
     with pytest.raises(WorkspaceLost):
         ws.exec("true")
     assert [] == world.leftovers()
@@ -86,4 +92,4 @@ def test_every_option_is_a_keyword():
     """
     others = {"repo", "test_command", "silence"}
 
-    assert set(get_type_hints(Options)) == {option.key for option in OPTIONS} - others
+    assert set(get_type_hints(OpenOptions)) == {option.key for option in OPTIONS} - others

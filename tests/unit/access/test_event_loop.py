@@ -145,6 +145,17 @@ async def _first(lines):
 
 
 @pytest.mark.anyio
+async def test_a_cancelled_input_does_not_hold_up_the_loop(ws):
+    """
+    It goes on until the process reads, or has ended.
+    """
+    async with await ws.astart(["sleep", "600"]) as process:
+        with anyio.fail_after(8), anyio.move_on_after(0.05) as scope:
+            await process.asend(bytes(8 << 20))
+        assert scope.cancelled_caught
+
+
+@pytest.mark.anyio
 async def test_a_result_has_what_was_not_iterated(ws):
     """
     The last line may have no end.
