@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import pytest
 
 from pytest_codex_workspace.engine.docker.find import find_engine
+from pytest_codex_workspace.engine.native.engine import NativeEngine
 from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine, Stream
 from pytest_codex_workspace.engine.session_id import Identity
 from tests.fakes.engine import FakeEngine
@@ -217,13 +218,27 @@ def real(docker_engine: Engine) -> Iterator[Bench]:
         yield bench
 
 
-@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.needs_engine)])
+@pytest.fixture(scope="session")
+def native_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """
+    The engine of namespaces, in a directory of its own, with the contract's image.
+    """
+    if not BUSYBOX.exists():
+        pytest.skip(f"{BUSYBOX} is missing: install Debian's busybox-static")
+    engine = NativeEngine(tmp_path_factory.mktemp("native"))
+    import_contract_image(engine)
+    yield engine
+    engine.remove_image(IMAGE)
+    engine.close()
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.needs_engine), "native"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """
     Each engine in turn.
     """
-    if request.param == "docker":
-        engine = request.getfixturevalue("docker_engine")
+    if request.param in ("docker", "native"):
+        engine = request.getfixturevalue(f"{request.param}_engine")
     else:
         engine = FakeEngine(run=play)
         import_contract_image(engine)
