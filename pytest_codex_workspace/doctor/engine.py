@@ -69,6 +69,8 @@ def version(engine: Engine) -> Result:
     """
     about = engine.version()
     text = f"{about['name']} {about['version']}, API {about['api']}"
+    if about["name"] == "native":
+        return ok(f"native, on Linux {about['version']}")
     if _numbers(about["api"]) < _numbers(OLDEST):
         return error(text, f"Update the engine: API {OLDEST} (Docker 20.10, Podman 4) is required.")
     return ok(text)
@@ -136,6 +138,8 @@ def storage(engine: Engine) -> Result:
             else f"{driver}, which is slow and no longer supported",
             'Set "storage-driver" to "overlay2" in /etc/docker/daemon.json.',
         )
+    if about["name"] == "native":
+        return ok(f"{driver}; cached files keep times, holes and attributes")
     attributes = ", no user.* attributes" if about["name"] == "docker" else ""
     kept = f"cached files have times in whole seconds, no holes{attributes}"
     return ok(f"{driver or 'not reported by the engine'}; {kept}")
@@ -168,7 +172,7 @@ def disk(engine: Engine) -> Result:
     """
     root = Path(engine.version().get("root", ""))
     # The socket may belong to a virtual machine.
-    if not engine.url.startswith("unix://") or not root.is_absolute() or not root.is_dir():
+    if not engine.url.startswith(("unix://", "native://")) or not root.is_absolute() or not root.is_dir():
         return ok("not checked: the engine stores its images on another machine")
     return free_space(root, shutil.disk_usage(root).free)
 

@@ -254,6 +254,8 @@ def registry(bench: Bench, tmp_path: Path) -> Iterator[str]:
     if isinstance(bench.engine, FakeEngine):
         yield "registry.example"
         return
+    if isinstance(bench.engine, NativeEngine):
+        pytest.skip("the native engine has no client for registries")
     with local_registry(tmp_path / "registry", bench.engine.url) as running:
         yield running.address
 

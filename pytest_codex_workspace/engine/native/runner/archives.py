@@ -250,7 +250,9 @@ def _add(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
     if not member.isreg():
         tar.addfile(member)
         return
-    with open(path, "rb", buffering=0) as file:
+    # It may have become a pipe meanwhile, which would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:
         tar.addfile(member, _Padded(file))  # type: ignore[arg-type]
 
 
@@ -263,7 +265,7 @@ class _Padded:
         self._file = file
 
     def read(self, size: int) -> bytes:
-        data = self._file.read(size)
+        data = b""
         while len(data) < size:
             more = self._file.read(size - len(data))
             data += more or _ZEROS[: size - len(data)]

@@ -49,7 +49,7 @@ def run_job(root: str, asked: dict[str, Any], data: int | None, tell: Any) -> di
         case "unpack":
             return _in_directory(asked["path"], lambda: _unpack_layer(data))
         case "pack":
-            return _in_directory(asked["path"], lambda: _pack_layer(data))
+            return _in_directory(asked["path"], lambda: _pack_layer(data, tell))
         case "size":
             return {"size": _size(asked["path"])}
         case "copy":
@@ -168,8 +168,9 @@ def _unpack_layer(data: int | None) -> dict[str, Any]:
     return {"size": _size("/")}
 
 
-def _pack_layer(data: int | None) -> dict[str, Any]:
+def _pack_layer(data: int | None, tell: Any) -> dict[str, Any]:
     assert data is not None  # noqa: S101
+    tell({"ready": True})
     with open(data, "wb", buffering=0) as archive:
         pack_layer("/", archive)
     return {}
