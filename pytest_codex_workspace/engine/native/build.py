@@ -60,7 +60,9 @@ class Builds(Containers):
                 arguments, stages = read_dockerfile(files.text(dockerfile))
                 if target:
                     stages = stages[: _position(stages, target) + 1]
-                build = _Build(self, files, {**arguments, **args}, args, progress, offline, no_cache)
+                build = _Build(
+                    self, files, {**arguments, **args}, args, progress, offline, no_cache
+                )
                 image = build.run(stages, labels)
             except (ValueError, tarfile.TarError) as error:
                 raise _failure(what, str(error), progress) from None
@@ -83,8 +85,8 @@ class _Build:
         outer: Mapping[str, str],
         given: Mapping[str, str],
         progress: Progress,
-        offline: bool,  # noqa: FBT001
-        no_cache: bool,  # noqa: FBT001
+        offline: bool,
+        no_cache: bool,
     ) -> None:
         self._engine = engine
         self._files = files
@@ -155,8 +157,10 @@ class _Build:
         Return what the result of a stage depends on.
         """
         about = [base.id, self._network, sorted(self._given.items())]
-        for step in stage.steps:
-            about.append([str(step), self._files.digest(step) if step.word == "COPY" else ""])
+        about += [
+            [str(step), self._files.digest(step) if step.word == "COPY" else ""]
+            for step in stage.steps
+        ]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
     def _known(self, key: str) -> Image | None:

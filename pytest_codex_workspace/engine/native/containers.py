@@ -19,7 +19,7 @@ from .refusal import refused
 from .runner.cgroups import Cgroup
 from .runner.processes import is_alive, members, open_process
 from .store import Image, matches, read_json, write_json
-from .stream import SocketStream, Ends, open_ends
+from .stream import Ends, SocketStream, open_ends
 from .workers import JobRefused
 
 if TYPE_CHECKING:
@@ -332,10 +332,14 @@ class Containers(Images):
         self._store.write("sizes", layer, size)
         below = self._store.find_image(record["image"])
         old = dict(below.config) if below else {}
-        known = dict(config) if config is not None else {
-            **old,
-            "Env": [f"{name}={value}" for name, value in record["kept"].items()],
-        }
+        known = (
+            dict(config)
+            if config is not None
+            else {
+                **old,
+                "Env": [f"{name}={value}" for name, value in record["kept"].items()],
+            }
+        )
         known["Labels"] = {**record["labels"], **labels}
         layers = [one for one in record["layers"] if one != layer]
         return self._store.add_image(
@@ -464,4 +468,3 @@ def _own_address() -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"
-

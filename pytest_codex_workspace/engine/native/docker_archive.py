@@ -1,7 +1,7 @@
 """Images in a tar: that of `docker save`, which any engine loads.
 
-A layer made here has a name of its own, so that a commit need not read its files. Its digest is that
-of its tar, made when it is saved. The configuration then says which names the layers and the image
+A layer made here has a name of its own, so that a commit need not read its files. Its digest is
+that of its tar, made when it is saved. The configuration says which names the layers and the image
 have here, and an engine like this one uses them again.
 """
 
@@ -189,7 +189,7 @@ def _opened(path: Path) -> BinaryIO:
     file = path.open("rb")
     if file.read(2) == _GZIP:
         file.seek(0)
-        return cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=file)))  # type: ignore[arg-type]
+        return cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=file)))
     file.seek(0)
     return file
 

@@ -11,9 +11,7 @@ from typing import Any
 
 __all__ = ["Instruction", "Stage", "apply_to_config", "expand", "read_changes", "read_dockerfile"]
 
-_KNOWN = (
-    *("ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL", "RUN", "USER", "WORKDIR"),
-)
+_KNOWN = (*("ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL", "RUN", "USER", "WORKDIR"),)
 _VARIABLE = re.compile(r"\\(\$)|\$(?:\{(\w+)(?::([-+])([^}]*))?\}|(\w+))")
 _STAGE = re.compile(r"(?i)(\S+)(?:\s+AS\s+(\S+))?")
 
@@ -101,7 +99,7 @@ def _instructions(text: str) -> list[Instruction]:
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
     """
-    Return *text* with the values of variables in place of `$NAME`, `${NAME}`, `${NAME:-default}` and
+    Return *text* with values in place of `$NAME`, `${NAME}`, `${NAME:-default}` and
     `${NAME:+value}`.
     """
 

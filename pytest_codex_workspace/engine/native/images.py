@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ...errors import EngineError
 from .docker_archive import read_archive, write_archive
@@ -182,9 +182,7 @@ class Images:
                 self._store.drop_tag(reference)
                 return
             users = [
-                one["name"]
-                for one in self._store.container_records()
-                if one["image"] == image.id
+                one["name"] for one in self._store.container_records() if one["image"] == image.id
             ]
             if users:
                 raise refused(what, f"conflict: a container is using it: {users[0]}")

@@ -67,7 +67,7 @@ class Networks:
             record = self._store.find_network(network)
             if record is None:
                 return
-            users = [name for name in self._users(str(record["id"]))]
+            users = self._users(str(record["id"]))
             if users:
                 what = f"remove the network {network}"
                 raise refused(what, f"it has active endpoints: {', '.join(users)}")

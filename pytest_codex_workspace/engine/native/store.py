@@ -23,7 +23,18 @@ from ..protocol import ImageInfo
 
 __all__ = ["Image", "Store", "full_name", "matches"]
 
-_FOLDERS = ("builds", "containers", "images", "layers", "names", "networks", "oom", "sizes", "tags", "trash")
+_FOLDERS = (
+    "builds",
+    "containers",
+    "images",
+    "layers",
+    "names",
+    "networks",
+    "oom",
+    "sizes",
+    "tags",
+    "trash",
+)
 _HUB = ("docker.io/library/", "docker.io/")
 
 

@@ -107,7 +107,7 @@ class SocketStream:
         with self._sending:
             try:
                 if self._closed:
-                    raise OSError  # noqa: TRY301
+                    raise OSError
                 self._connection.sendall(data)
             except (OSError, ValueError):
                 self.end_input()

@@ -84,7 +84,7 @@ class Workers:
             os.close(read)
         with reply, reply.makefile("rb") as answers:
             try:
-                with open(write, "wb", buffering=0) as pipe:
+                with os.fdopen(write, "wb", buffering=0) as pipe:
                     while piece := archive.read(_PIECE):
                         view = memoryview(piece)
                         while view:
@@ -156,7 +156,7 @@ class Workers:
 
 
 def _pieces(read: int, answers: BinaryIO) -> Iterator[bytes]:
-    pipe = open(read, "rb", buffering=0)  # noqa: PTH123, SIM115 -- the generator closes it
+    pipe = os.fdopen(read, "rb", buffering=0)
     try:
         _answer(answers.readline())
     except BaseException:

@@ -183,9 +183,8 @@ def pack_layer(base: str, output: IO[bytes]) -> None:
 
 def _pack(path: str, name: str, output: IO[bytes], *, layer: bool) -> None:
     links: dict[tuple[int, int], str] = {}
-    with tarfile.open(
-        fileobj=output, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_PIECE, copybufsize=_PIECE
-    ) as tar:
+    with tarfile.open(fileobj=output, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_PIECE) as tar:
+        tar.copybufsize = _PIECE  # type: ignore[attr-defined]
         for file, member_name, state in _walk(path, name):
             if layer and stat.S_ISCHR(state.st_mode) and not state.st_rdev:
                 above, _, last = member_name.rpartition("/")

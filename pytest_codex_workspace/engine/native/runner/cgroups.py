@@ -1,4 +1,4 @@
-"""What a container may use of the machine: groups of processes, where the kernel lets us make them."""
+"""What a container may use of the machine: groups of processes, where we may make them."""
 
 from __future__ import annotations
 
@@ -124,11 +124,11 @@ class Cgroup:
 
     def _await_freeze(self) -> bool:
         name, words = ("cgroup.events", "frozen 1") if self.unified else ("freezer.state", "FROZEN")
-        deadline = time.monotonic() + _END  # noqa: TID251 -- a process of our own
+        deadline = time.monotonic() + _END
         while words not in self._get("freezer", name):
-            if time.monotonic() > deadline:  # noqa: TID251
+            if time.monotonic() > deadline:
                 return False
-            time.sleep(0.001)  # noqa: TID251
+            time.sleep(0.001)
         return True
 
     def killed_for_memory(self) -> bool:
@@ -151,7 +151,7 @@ class Cgroup:
                     break
                 except OSError:
                     # The last process is just ending.
-                    time.sleep(0.01)  # noqa: TID251
+                    time.sleep(0.01)
                     continue
                 break
 

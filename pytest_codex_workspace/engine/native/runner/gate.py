@@ -1,14 +1,15 @@
 """Sockets in another network: a program of the host's network listens on a container's address.
 
 Such a program asks for addresses that its network does not have. The kernel stops it at each
-bind(2), and this side puts a socket of the container's network in place of the one that it has; then
-the call goes on. Nothing else of the program is in that network, and nothing of that network sees
-the one of the host.
+bind(2), and this side puts a socket of the container's network in place of the one that it has;
+then the call goes on. Nothing else of the program is in that network, and nothing of that network
+sees the one of the host.
 """
 
 from __future__ import annotations
 
 import array
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -58,10 +59,8 @@ def answer_bind(listener: int, addresses: Collection[str]) -> None:
         # The program has ended meanwhile.
         return
     number, process, _, _, _, _, *arguments = _NOTIFICATION.unpack(buffer)
-    try:
+    with contextlib.suppress(OSError, ValueError, struct.error):
         _replace(listener, number, process, arguments, addresses)
-    except (OSError, ValueError, struct.error):
-        pass
     try:
         fcntl.ioctl(listener, _SEND, struct.pack("=QqiI", number, 0, 0, _CONTINUE))
     except OSError:
@@ -91,9 +90,7 @@ def _replace(
     with socket.socket(family, kind, protocol) as new:
         new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
         new.setblocking(blocking)
-        request = struct.pack(
-            "=QIIII", number, _IN_PLACE, new.fileno(), descriptor, _CLOSE_ON_EXEC
-        )
+        request = struct.pack("=QIIII", number, _IN_PLACE, new.fileno(), descriptor, _CLOSE_ON_EXEC)
         fcntl.ioctl(listener, _ADD, request)
 
 
@@ -108,4 +105,4 @@ def _copy(process: int, descriptor: int) -> socket.socket:
         os.close(about)
 
 
-assert ctypes.sizeof(ctypes.c_long) == 8  # noqa: S101 -- the layouts above are those of 64 bits
+assert ctypes.sizeof(ctypes.c_long) == 8

@@ -138,7 +138,7 @@ def _in_directory(directory: str, work: Any) -> dict[str, Any]:
 
 
 def _put(path: str, data: int | None) -> dict[str, Any]:
-    assert data is not None  # noqa: S101 -- the client sends one
+    assert data is not None
     if not os.path.isdir(path):
         raise JobError(f"Could not find the file {path} in the container")
     with open(data, "rb", buffering=0) as archive:
@@ -150,7 +150,7 @@ def _put(path: str, data: int | None) -> dict[str, Any]:
 
 
 def _get(path: str, data: int | None, tell: Any) -> dict[str, Any]:
-    assert data is not None  # noqa: S101
+    assert data is not None
     if not os.path.lexists(path):
         raise JobError(f"Could not find the file {path} in the container")
     tell({"ready": True})
@@ -160,7 +160,7 @@ def _get(path: str, data: int | None, tell: Any) -> dict[str, Any]:
 
 
 def _unpack_layer(data: int | None) -> dict[str, Any]:
-    assert data is not None  # noqa: S101
+    assert data is not None
     with open(data, "rb", buffering=0) as archive:
         unpack_layer(archive, "/")
         while archive.read(1 << 20):
@@ -169,7 +169,7 @@ def _unpack_layer(data: int | None) -> dict[str, Any]:
 
 
 def _pack_layer(data: int | None, tell: Any) -> dict[str, Any]:
-    assert data is not None  # noqa: S101
+    assert data is not None
     tell({"ready": True})
     with open(data, "wb", buffering=0) as archive:
         pack_layer("/", archive)
@@ -199,7 +199,7 @@ def _copy(path: str, to: str) -> dict[str, Any]:
     """
     Copy a directory with everything that a layer has: owners, times, links, attributes, whiteouts.
     """
-    code = os.spawnvp(  # noqa: S606
+    code = os.spawnvp(
         os.P_WAIT, "cp", ["cp", "--archive", "--reflink=auto", "--no-target-directory", path, to]
     )
     if code:
@@ -243,4 +243,3 @@ def _is_directory(path: str) -> bool:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except OSError:
         return False
-

@@ -1,4 +1,4 @@
-"""A container: the process that watches it, and its first process until that becomes the command."""
+"""A container: the process that watches it, and its first one until that is the command."""
 
 from __future__ import annotations
 
@@ -217,7 +217,8 @@ class Launch:
         }
         root = mount_layers(f"{self._root}/layers", spec["layers"], self._container)
         change_root(root)
-        mount_kernel(devices, files, {} if self._attached else spec["sysctls"])
+        sysctls = {} if self._attached else spec["sysctls"]
+        mount_kernel(devices, files, sysctls, self._groups)
         sethostname(spec["hostname"])
         os.setsid()
         os.umask(0o022)
@@ -255,7 +256,7 @@ class Launch:
         os.closerange(3, channel_number)
         os.closerange(channel_number + 1, _FILES)
         try:
-            os.execvpe(spec["command"][0], spec["command"], environment)  # noqa: S606
+            os.execvpe(spec["command"][0], spec["command"], environment)
         except OSError as error:
             words = f"start the program {spec['command'][0]}: {error.strerror}"
             raise OSError(error.errno, words) from None

@@ -25,6 +25,8 @@ from .system import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .cgroups import Cgroup
+
 __all__ = ["change_root", "hide_from_host", "mount_kernel", "mount_layers", "open_devices"]
 
 _SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC
@@ -71,7 +73,9 @@ def hide_from_host() -> None:
     mount("none", "/", None, MS_REC | MS_PRIVATE)
 
 
-def mount_layers(layers: str, names: Sequence[str], container: str, *, writable: bool = True) -> str:
+def mount_layers(
+    layers: str, names: Sequence[str], container: str, *, writable: bool = True
+) -> str:
     """
     Mount the layers of a container, and return where.
 
@@ -127,7 +131,10 @@ def open_devices() -> dict[str, int]:
 
 
 def mount_kernel(
-    devices: Mapping[str, int], files: Mapping[str, int], sysctls: Mapping[str, str]
+    devices: Mapping[str, int],
+    files: Mapping[str, int],
+    sysctls: Mapping[str, str],
+    groups: Cgroup,
 ) -> None:
     """
     Mount what every container has, in its new root, and detach the old one.
@@ -136,6 +143,7 @@ def mount_kernel(
         devices: what `open_devices` has returned.
         files: descriptors of files of the container's own, by the path where they appear.
         sysctls: settings of the kernel for the container.
+        groups: its groups, whose limits its programs may read.
 
     Raises:
         OSError: the kernel refused.
@@ -146,7 +154,7 @@ def mount_kernel(
     mount("proc", "/proc", "proc", _SAFE)
     mount("sysfs", "/sys", "sysfs", _SAFE | MS_RDONLY)
     with contextlib.suppress(OSError):
-        mount("tmpfs", "/sys/fs/cgroup", "tmpfs", _SAFE | MS_RDONLY, "mode=755,size=0")
+        _mount_groups(groups)
     _mount_devices(devices)
     for path, descriptor in files.items():
         _place(path)
@@ -167,6 +175,18 @@ def mount_kernel(
             mount(path, path, None, MS_BIND | MS_REC | MS_REMOUNT | MS_RDONLY | _SAFE)
 
 
+def _mount_groups(groups: Cgroup) -> None:
+    place = "/sys/fs/cgroup"
+    if groups.unified and groups.has:
+        mount("cgroup2", place, "cgroup2", _SAFE | MS_RDONLY)
+        return
+    mount("tmpfs", place, "tmpfs", _SAFE, "mode=755,size=64k")
+    for kind in sorted(groups.has - {"freezer"}):
+        os.mkdir(f"{place}/{kind}")
+        mount("cgroup", f"{place}/{kind}", "cgroup", _SAFE | MS_RDONLY, kind)
+    mount("none", place, None, MS_REMOUNT | MS_RDONLY | MS_BIND | _SAFE)
+
+
 def _mount_devices(nodes: Mapping[str, int]) -> None:
     # Each is mounted alone: no other node works here.
     mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=65536k")
@@ -177,7 +197,7 @@ def _mount_devices(nodes: Mapping[str, int]) -> None:
         os.mkdir(f"/dev/{name}")
     options = "newinstance,ptmxmode=0666,mode=0620,gid=5"
     mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options)
-    mount("shm", "/dev/shm", "tmpfs", _SAFE, "mode=1777,size=65536k")  # noqa: S108
+    mount("shm", "/dev/shm", "tmpfs", _SAFE, "mode=1777,size=65536k")
     with contextlib.suppress(OSError):
         mount("mqueue", "/dev/mqueue", "mqueue", _SAFE)
     for name, target in _LINKS.items():

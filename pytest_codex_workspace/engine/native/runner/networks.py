@@ -1,4 +1,4 @@
-"""Networks of containers: a namespace with a bridge for each, and a pair of interfaces for each end.
+"""Networks of containers: a namespace with a bridge, and a pair of interfaces for each end.
 
 The namespace of the bridge has no interface of the host's. It belongs to the processes that watch
 the containers: each has it open, so it ends with the last of them, and nothing is left if all are

@@ -92,7 +92,13 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "vhangup": (153, 58),
 }
 
-_CLONE, _CLONE3, _SOCKET, _BIND, _PERSONALITY = (56, 220), (435, 435), (41, 198), (49, 200), (135, 92)
+_CLONE, _CLONE3, _SOCKET, _BIND, _PERSONALITY = (
+    (56, 220),
+    (435, 435),
+    (41, 198),
+    (49, 200),
+    (135, 92),
+)
 
 _NEW_NAMESPACES = 0x7E020000
 """The flags of clone(2) for new namespaces."""

@@ -58,6 +58,4 @@ def _rows(path: str, fields: int) -> list[list[str]]:
             rows = [line.rstrip("\n").split(":") for line in file]
     except OSError:
         return []
-    return [
-        row for row in rows if len(row) > fields - 1 and row[2].isdecimal() and row[0]
-    ]
+    return [row for row in rows if len(row) > fields - 1 and row[2].isdecimal() and row[0]]
