@@ -1,4 +1,4 @@
-"""The engine of namespaces beyond the contract: what confines its containers, and what it leaves."""
+"""The engine of namespaces beyond the contract: what confines containers, and what is left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_codex_workspace.engine.native.engine import NativeEngine
 from pytest_codex_workspace.engine.native.runner.processes import is_alive
 from pytest_codex_workspace.engine.protocol import Engine
 
-from .conftest import IMAGE, Bench, drain, opened, sh, wait_until
+from .conftest import IMAGE, Bench, opened, sh, wait_until
 
 
 @pytest.fixture

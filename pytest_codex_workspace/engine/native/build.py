@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ...errors import EngineError, ImageBuildError
 from ..messages.progress import Progress
 from ..protocol import ContainerSpec
-from .containers import Containers
+from .containers import NativeContainers
 from .dockerfile import Instruction, Stage, apply_to_config, expand, read_command, read_dockerfile
 from .store import Image, write_json
 
@@ -27,7 +27,7 @@ __all__ = ["Builds"]
 _SHELL = ("/bin/sh", "-c")
 
 
-class Builds(Containers):
+class Builds(NativeContainers):
     """
     The part of `NativeEngine` that builds images.
 

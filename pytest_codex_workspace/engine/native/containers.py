@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...unpatched import clock, modules
 from ..protocol import Change, ContainerInfo
-from .images import Images
+from .images import NativeImages
 from .refusal import refused
-from .runner.cgroups import Cgroup
+from .runner.kernel.cgroups import Cgroup
 from .runner.processes import is_alive, members, open_process
 from .store import Image, matches, read_json, write_json
 from .stream import Ends, SocketStream, open_ends
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ..protocol import ContainerSpec, ImageInfo
 
-__all__ = ["Containers"]
+__all__ = ["NativeContainers"]
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KILLED = 128 + signal.SIGKILL
@@ -39,7 +39,7 @@ _OUTSIDE = ("192.0.2.1", 9)
 """An address by which the kernel is asked which of its own it would use; nothing is sent."""
 
 
-class Containers(Images):
+class NativeContainers(NativeImages):
     """
     The part of `NativeEngine` that is about containers.
     """

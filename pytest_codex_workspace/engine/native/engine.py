@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..protocol import Capacity
 from .build import Builds
-from .networks import Networks
-from .runner.cgroups import find_limits
+from .networks import NativeNetworks
+from .runner.kernel.cgroups import find_limits
 from .store import Store
 from .workers import Workers
 
@@ -24,7 +24,7 @@ __all__ = ["NativeEngine"]
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-class NativeEngine(Builds, Networks):
+class NativeEngine(Builds, NativeNetworks):
     """
     `Engine` on the kernel of this machine.
 

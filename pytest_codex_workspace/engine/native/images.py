@@ -19,7 +19,7 @@ from .workers import JobRefused, Workers
 if TYPE_CHECKING:
     from ..protocol import ImageInfo, OnAdvance
 
-__all__ = ["Images"]
+__all__ = ["NativeImages"]
 
 _NO_REGISTRY = (
     "the engine native has no client for registries yet; load the image from an archive, or copy "
@@ -27,7 +27,7 @@ _NO_REGISTRY = (
 )
 
 
-class Images:
+class NativeImages:
     """
     The part of `NativeEngine` that is about images.
     """

@@ -13,10 +13,10 @@ from .store import Store, matches, read_json, write_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Networks"]
+__all__ = ["NativeNetworks"]
 
 
-class Networks:
+class NativeNetworks:
     """
     The part of `NativeEngine` that is about networks.
 

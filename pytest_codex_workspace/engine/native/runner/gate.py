@@ -17,7 +17,7 @@ import socket
 import struct
 from collections.abc import Collection
 
-from .system import call
+from .kernel.system import call
 
 __all__ = ["answer_bind", "receive_descriptor", "send_descriptor"]
 

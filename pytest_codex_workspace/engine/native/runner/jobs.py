@@ -11,9 +11,9 @@ import tarfile
 from typing import Any
 
 from .archives import pack, pack_layer, unpack, unpack_layer
-from .mounts import hide_from_host, mount_layers
+from .kernel.mounts import hide_from_host, mount_layers
+from .kernel.system import NEW_NS, enter, unmount, unshare
 from .processes import is_alive
-from .system import NEW_NS, enter, unmount, unshare
 
 __all__ = ["JobError", "run_job"]
 

@@ -14,13 +14,11 @@ import signal
 import socket
 from typing import Any, NoReturn
 
-from . import capabilities, seccomp
-from .cgroups import Cgroup
 from .gate import answer_bind, receive_descriptor, send_descriptor
-from .mounts import change_root, hide_from_host, mount_kernel, mount_layers, open_devices
-from .networks import Attachment, attach, locked, new_namespace, own_namespace
-from .processes import is_alive, mark
-from .system import (
+from .kernel import capabilities, seccomp
+from .kernel.cgroups import Cgroup
+from .kernel.mounts import change_root, hide_from_host, mount_kernel, mount_layers, open_devices
+from .kernel.system import (
     NEW_CGROUP,
     NEW_IPC,
     NEW_NS,
@@ -32,6 +30,8 @@ from .system import (
     sethostname,
     unshare,
 )
+from .networks import Attachment, attach, locked, new_namespace, own_namespace
+from .processes import is_alive, mark
 from .users import find_user
 
 __all__ = ["Launch", "write_state"]

@@ -14,9 +14,9 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from .netlink import Netlink
+from .kernel.netlink import Netlink
+from .kernel.system import NEW_NET, enter, inside, unshare
 from .processes import is_alive
-from .system import NEW_NET, enter, inside, unshare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
