@@ -172,7 +172,8 @@ def disk(engine: Engine) -> Result:
     """
     root = Path(engine.version().get("root", ""))
     # The socket may belong to a virtual machine.
-    if not engine.url.startswith(("unix://", "native://")) or not root.is_absolute() or not root.is_dir():
+    here = engine.url.startswith(("unix://", "native://"))
+    if not here or not root.is_absolute() or not root.is_dir():
         return ok("not checked: the engine stores its images on another machine")
     return free_space(root, shutil.disk_usage(root).free)
 

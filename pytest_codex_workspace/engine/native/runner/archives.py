@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["pack", "pack_layer", "unpack", "unpack_layer"]
+__all__ = ["pack_files", "pack_layer", "unpack_files", "unpack_layer"]
 
 _XATTR = "SCHILY.xattr."
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
@@ -38,7 +38,7 @@ _KINDS = {
 tarfile.pwd = tarfile.grp = None  # type: ignore[attr-defined]
 
 
-def unpack(archive: IO[bytes], base: str) -> None:
+def unpack_files(archive: IO[bytes], base: str) -> None:
     """
     Unpack a tar below the directory *base*.
 
@@ -160,7 +160,7 @@ def _set_times(path: str, member: tarfile.TarInfo) -> None:
         return
 
 
-def pack(path: str, output: IO[bytes]) -> None:
+def pack_files(path: str, output: IO[bytes]) -> None:
     """
     Write a tar of *path*, under its own name.
 

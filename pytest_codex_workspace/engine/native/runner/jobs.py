@@ -10,7 +10,7 @@ import stat
 import tarfile
 from typing import Any
 
-from .archives import pack, pack_layer, unpack, unpack_layer
+from .archives import pack_files, pack_layer, unpack_files, unpack_layer
 from .kernel.mounts import hide_from_host, mount_layers
 from .kernel.system import NEW_NS, enter, unmount, unshare
 from .processes import is_alive
@@ -142,7 +142,7 @@ def _put(path: str, data: int | None) -> dict[str, Any]:
     if not os.path.isdir(path):
         raise JobError(f"Could not find the file {path} in the container")
     with open(data, "rb", buffering=0) as archive:
-        unpack(archive, os.path.realpath(path))
+        unpack_files(archive, os.path.realpath(path))
         # What follows the end of an archive belongs to it.
         while archive.read(1 << 20):
             pass
@@ -155,7 +155,7 @@ def _get(path: str, data: int | None, tell: Any) -> dict[str, Any]:
         raise JobError(f"Could not find the file {path} in the container")
     tell({"ready": True})
     with open(data, "wb", buffering=0) as archive:
-        pack(path, archive)
+        pack_files(path, archive)
     return {}
 
 

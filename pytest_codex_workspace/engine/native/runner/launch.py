@@ -30,7 +30,7 @@ from .kernel.system import (
     sethostname,
     unshare,
 )
-from .networks import Attachment, attach, locked, new_namespace, own_namespace
+from .networks import Attachment, locked, new_namespace, own_namespace, plug_in
 from .processes import is_alive, mark
 from .users import find_user
 
@@ -182,7 +182,7 @@ class Launch:
         new_namespace()
         for number, network in enumerate(asked["networks"]):
             locks.enter_context(locked(self._root, network))
-            self._attached[network] = attach(self._root, network, f"eth{number}")
+            self._attached[network] = plug_in(self._root, network, f"eth{number}")
         if host is not None or self._attached:
             _set(self._spec["sysctls"])
         return host

@@ -14,14 +14,14 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from .kernel.netlink import Netlink
-from .kernel.system import NEW_NET, enter, inside, unshare
+from .kernel.netlink import LinkMaker
+from .kernel.system import NEW_NET, enter, in_network, unshare
 from .processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Attachment", "attach", "locked", "new_namespace", "own_namespace"]
+__all__ = ["Attachment", "locked", "new_namespace", "own_namespace", "plug_in"]
 
 _BRIDGE = "bridge"
 _PREFIX, _BITS = "10.88.", 16
@@ -59,7 +59,7 @@ def new_namespace() -> None:
         OSError: the kernel refused.
     """
     unshare(NEW_NET)
-    kernel = Netlink()
+    kernel = LinkMaker()
     kernel.turn_on(socket.if_nametoindex("lo"))
     kernel.close()
     for name, value in (("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 2147483647")):
@@ -67,7 +67,7 @@ def new_namespace() -> None:
             file.write(value)
 
 
-def attach(root: str, network: str, interface: str) -> Attachment:
+def plug_in(root: str, network: str, interface: str) -> Attachment:
     """
     Connect the network namespace of this process to a network.
 
@@ -88,14 +88,14 @@ def attach(root: str, network: str, interface: str) -> Attachment:
     address = f"{_PREFIX}{number >> 8}.{number & 255}"
     mine = own_namespace()
     try:
-        with inside(switch):
-            kernel = Netlink()
+        with in_network(switch):
+            kernel = LinkMaker()
             bridge = socket.if_nametoindex(_BRIDGE)
             kernel.add_pair(f"v{number}", bridge, interface, mine)
             kernel.close()
     finally:
         os.close(mine)
-    kernel = Netlink()
+    kernel = LinkMaker()
     index = socket.if_nametoindex(interface)
     kernel.add_address(index, address, _BITS)
     kernel.turn_on(index)
@@ -122,7 +122,7 @@ def _new_switch() -> int:
     mine = own_namespace()
     unshare(NEW_NET)
     switch = own_namespace()
-    kernel = Netlink()
+    kernel = LinkMaker()
     kernel.add_bridge(_BRIDGE)
     kernel.close()
     enter(mine)

@@ -6,7 +6,7 @@ import os
 import socket
 import struct
 
-__all__ = ["Netlink"]
+__all__ = ["LinkMaker"]
 
 _HEADER = struct.Struct("=IHHII")
 _LINK = struct.Struct("=BxHiII")
@@ -23,7 +23,7 @@ _LOCAL, _IF_ADDRESS, _BROADCAST = 2, 1, 4
 _UP = 1
 
 
-class Netlink:
+class LinkMaker:
     """
     Sends requests about interfaces to the kernel, in the network namespace in which it was made.
     """

@@ -28,7 +28,7 @@ __all__ = [
     "NEW_UTS",
     "call",
     "enter",
-    "inside",
+    "in_network",
     "mount",
     "pivot_root",
     "prctl",
@@ -151,7 +151,7 @@ def call(name: str, *arguments: object) -> int:
 
 
 @contextmanager
-def inside(namespace: int) -> Iterator[None]:
+def in_network(namespace: int) -> Iterator[None]:
     """
     Be in another network namespace for the time of the block.
 

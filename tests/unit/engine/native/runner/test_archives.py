@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pytest_codex_workspace.engine.native.runner.archives import (
-    pack,
+    pack_files,
     pack_layer,
-    unpack,
+    unpack_files,
     unpack_layer,
 )
 
@@ -51,16 +51,16 @@ def test_files_come_back_as_they_were(tmp_path: Path):
     os.utime(old / "sub/file", ns=(1, 1_234_567_890_123_456_789))
     output = io.BytesIO()
 
-    pack(str(old), output)
+    pack_files(str(old), output)
     output.seek(0)
-    unpack(output, str(tmp_path / "new"))
+    unpack_files(output, str(tmp_path / "new"))
 
     new = tmp_path / "new/old"
     state = (new / "sub/file").stat()
     assert (old / "sub/file").read_bytes() == (new / "sub/file").read_bytes()
     assert 1_234_567_890_123_456_789 == state.st_mtime_ns
     assert (0o4711, 2) == (stat.S_IMODE(state.st_mode), state.st_nlink)
-    assert "/nowhere" == os.readlink(new / "link")
+    assert "/nowhere" == str((new / "link").readlink())
     assert stat.S_ISFIFO((new / "pipe").lstat().st_mode)
     assert b"\x00\xff\n=" == os.getxattr(new / "sub/file", "user.bytes")
 
@@ -73,7 +73,7 @@ def test_a_member_replaces_what_is_there(tmp_path: Path):
     (tmp_path / "dir").symlink_to("real")
     (tmp_path / "tree/below").mkdir(parents=True)
 
-    unpack(
+    unpack_files(
         tar_of(
             (member("dir", tarfile.DIRTYPE), b""),
             (member("dir/file"), b"1"),
@@ -94,7 +94,7 @@ def test_no_name_leads_out(tmp_path: Path, name: str):
     """
     (tmp_path / "in").mkdir()
 
-    unpack(tar_of((member(name), b"1")), str(tmp_path / "in"))
+    unpack_files(tar_of((member(name), b"1")), str(tmp_path / "in"))
 
     assert not (tmp_path / "out").exists()
     assert [b"1"] == [one.read_bytes() for one in (tmp_path / "in").rglob("out")]
