@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import posixpath
 import secrets
 import tarfile
@@ -17,6 +18,7 @@ from ..messages.progress import Progress
 from ..protocol import ContainerSpec
 from .containers import NativeContainers
 from .dockerfile import Instruction, Stage, apply_to_config, expand, read_command, read_dockerfile
+from .runner.processes import is_alive, mark
 from .store import Image, write_json
 
 if TYPE_CHECKING:
@@ -71,6 +73,14 @@ class Builds(NativeContainers):
         if tag:
             self.tag(image.id, tag)
         return self._store.info(image)
+
+    def _remove_lost_builds(self) -> None:
+        """
+        Remove the containers of builds that were killed.
+        """
+        for record in self._store.container_records():
+            if (builder := record.get("builder")) and not is_alive(builder):
+                self.remove(record["id"])
 
 
 class _Build:
@@ -132,7 +142,7 @@ class _Build:
             auto_remove=False,
         )
         config, arguments = dict(base.config), dict[str, str]()
-        container = self._engine._create(spec, base, what)
+        container = self._engine._create(spec, base, what, builder=mark(os.getpid()))
         try:
             for step in stage.steps:
                 self._tell(step)

@@ -63,7 +63,13 @@ class NativeContainers(NativeImages):
         image = self._require_image(spec.image, what)
         return self._create(spec, image, what)
 
-    def _create(self, spec: ContainerSpec, image: Image, what: str, workdir: str = "") -> str:
+    def _create(
+        self,
+        spec: ContainerSpec,
+        image: Image,
+        what: str,
+        builder: tuple[int, str] | None = None,
+    ) -> str:
         name = secrets.token_hex(32)
         environment = dict(
             one.split("=", 1) for one in (_PATH, *(image.config.get("Env") or ())) if "=" in one
@@ -79,7 +85,8 @@ class NativeContainers(NativeImages):
             "labels": {**image.labels, **spec.labels},
             "network": spec.network,
             "connected": [],
-            "workdir": workdir or image.config.get("WorkingDir") or "/",
+            "workdir": image.config.get("WorkingDir") or "/",
+            "builder": builder,
             "user": spec.user or image.config.get("User") or "",
             "sysctls": dict(spec.sysctls),
             "cap_add": list(spec.cap_add),

@@ -41,6 +41,8 @@ class NativeEngine(Builds, NativeNetworks):
         self._guard = threading.Lock()
         self._waiting = {}
         self._held = {}
+        self._store.empty_trash()
+        self._remove_lost_builds()
 
     @property
     def url(self) -> str:

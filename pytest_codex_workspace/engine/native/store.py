@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...unpatched import clock
 from ..protocol import ImageInfo
 
 __all__ = ["Image", "Store", "full_name", "matches"]
@@ -36,6 +37,10 @@ _FOLDERS = (
     "trash",
 )
 _HUB = ("docker.io/library/", "docker.io/")
+
+
+_LONGEST = 24 * 3600.0
+"""Seconds after which nothing can still be in the making."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +239,17 @@ class Store:
         with suppress(FileNotFoundError):
             path.rename(trash)
             shutil.rmtree(trash, ignore_errors=True)
+
+    def empty_trash(self) -> None:
+        """
+        Remove what killed processes have left half made or half removed.
+        """
+        for path in (self.root / "trash").iterdir():
+            unfinished = path.name.endswith("-new") or path.name.startswith("archive-")
+            with suppress(OSError):
+                # Another process may just be making it.
+                if not unfinished or clock.wall_time() - path.stat().st_mtime > _LONGEST:
+                    shutil.rmtree(path, ignore_errors=True)
 
     # Containers.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,18 @@ def test_labels_match_by_name_and_value():
     assert matches({"a": "1"}, {"a": None})
     assert not matches({"a": "1"}, {"a": "2"})
     assert not matches({}, {"a": None})
+
+
+def test_what_was_left_half_done_is_removed(store: Store):
+    """
+    But not what another process may just be making.
+    """
+    for name in ("abc-1234", "abc-new", "archive-abc", "old-new"):
+        (store.root / "trash" / name / "files").mkdir(parents=True)
+    os.utime(store.root / "trash" / "old-new", (1, 1))
+
+    store.empty_trash()
+
+    assert ["abc-new", "archive-abc"] == sorted(
+        one.name for one in (store.root / "trash").iterdir()
+    )
