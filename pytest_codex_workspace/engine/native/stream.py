@@ -20,6 +20,9 @@ _CHUNK = 256 * 1024
 _STALLED = 30.0
 """Seconds after which a container that takes no input is given up."""
 
+_ENDING = 10.0
+"""Seconds that the processes of a container may take to end after its output."""
+
 _END = (0, b"")
 
 _poll = (select.poll,)
@@ -81,7 +84,7 @@ class SocketStream:
 
     Args:
         connection: the input.
-        watched: is closed with the stream.
+        watched: is closed with the stream, and by the other side when the container has ended.
         out: our end of standard output.
         error: our end of standard error.
     """
@@ -99,6 +102,7 @@ class SocketStream:
         self._sending = threading.Lock()
         self._receiving = threading.Lock()
         self._closed = False
+        self._ended = False
 
     def send(self, data: bytes) -> None:
         """
@@ -125,7 +129,7 @@ class SocketStream:
         Block until output arrives: `(channel, data)`, or `(0, b"")` at the end.
         """
         with self._receiving:
-            if self._closed or not self._open:
+            if self._closed or self._ended:
                 return _END
             poll = _poll[0]()
             poll.register(self._wake, select.POLLIN)
@@ -139,6 +143,11 @@ class SocketStream:
                         return self._channels[descriptor], data
                     poll.unregister(descriptor)
                     self._open.discard(descriptor)
+            # The first process closes its output before the others are ended. Whoever asks why it
+            # has ended must find that it has.
+            poll.register(self._watched, select.POLLIN)
+            poll.poll(_ENDING * 1000)
+            self._ended = True
             return _END
 
     def discard_output(self) -> None:

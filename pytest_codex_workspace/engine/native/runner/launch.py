@@ -108,6 +108,7 @@ class Launch:
             self._discard()
         else:
             write_state(self._container, {"exit": code, "oom": memory})
+            os.close(self._client)
 
     def _say(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
@@ -300,7 +301,9 @@ class Launch:
             os.rename(self._container, trash)
         except OSError:
             # Another process removes it.
+            os.close(self._client)
             return
+        os.close(self._client)
         name = f"{self._root}/names/{self._spec['name']}"
         with contextlib.suppress(OSError), open(name) as file:
             if file.read() == self._spec["id"]:

@@ -50,8 +50,28 @@ def test_the_outputs_have_their_channels(both: tuple[SocketStream, Ends]):
     os.write(ends.inputs[2], b"error")
     assert (2, b"error") == stream.receive()
     os.close(ends.inputs[2])
+    os.close(ends.client)
 
     assert (0, b"") == stream.receive() == stream.receive()
+
+
+def test_the_end_of_output_waits_for_that_of_the_container(both: tuple[SocketStream, Ends]):
+    """
+    Whoever asks then why it has ended finds that it has.
+    """
+    stream, ends = both
+    for one in ends.inputs[1:]:
+        os.close(one)
+    got: list[tuple[int, bytes]] = []
+    waiting = threading.Thread(target=lambda: got.append(stream.receive()))
+    waiting.start()
+    waiting.join(0.1)
+    early = list(got)
+
+    os.close(ends.client)
+    waiting.join(5)
+
+    assert ([], [(0, b"")]) == (early, got)
 
 
 def test_a_close_wakes_who_receives(both: tuple[SocketStream, Ends]):
