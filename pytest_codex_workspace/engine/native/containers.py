@@ -145,7 +145,7 @@ class NativeContainers(NativeImages):
             return
         request = {"do": "start", "id": record["id"], **self._networks_of(record, what)}
         with self._guard:
-            stream, ends = self._waiting.pop(record["id"], None) or (None, None)
+            _, ends = self._waiting.pop(record["id"], None) or (None, None)
         if ends is None:
             # Nobody reads its output, but its input is open for as long as this engine is.
             held, ends = open_ends()
@@ -158,7 +158,6 @@ class NativeContainers(NativeImages):
             raise refused(what, str(refusal)) from None
         finally:
             ends.close()
-            del stream
 
     def wait(self, container: str) -> None:
         """

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 import tarfile
 from typing import Any
 
@@ -74,6 +75,7 @@ def _in_container(root: str, container: str, work: Any) -> dict[str, Any]:
     if first is not None:
         namespace = os.open(f"/proc/{first[0]}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         if is_alive(first):
+            _load_nothing()
             enter(namespace)
             os.chdir("/")
             result: dict[str, Any] = work()
@@ -107,6 +109,7 @@ def _in_child(directory: str, work: Any) -> dict[str, Any]:
     if not child:
         os.close(read)
         try:
+            _load_nothing()
             os.chroot(directory)
             os.chdir("/")
             answer = {"answer": work()}
@@ -131,10 +134,19 @@ def _in_child(directory: str, work: Any) -> dict[str, Any]:
 
 
 def _in_directory(directory: str, work: Any) -> dict[str, Any]:
+    _load_nothing()
     os.chroot(directory)
     os.chdir("/")
     result: dict[str, Any] = work()
     return result
+
+
+def _load_nothing() -> None:
+    """
+    Let this process import nothing more: the files that it will see are a container's.
+    """
+    sys.path.clear()
+    sys.path_importer_cache.clear()
 
 
 def _put(path: str, data: int | None) -> dict[str, Any]:

@@ -211,6 +211,9 @@ class Launch:
         unshare(NEW_NS | NEW_IPC | NEW_UTS | NEW_CGROUP)
         hide_from_host()
         kept = capabilities.allowed(spec["cap_add"], spec["cap_drop"])
+        if self._hears_calls:
+            # It is in the machine's network.
+            kept = []
         devices = open_devices()
         files = {
             f"/etc/{name}": os.open(f"{self._container}/{name}", os.O_PATH | os.O_CLOEXEC)

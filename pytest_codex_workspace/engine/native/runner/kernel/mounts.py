@@ -193,6 +193,9 @@ def _mount_devices(nodes: Mapping[str, int]) -> None:
     for name, descriptor in nodes.items():
         os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_WRONLY, 0o666))
         mount(f"/proc/self/fd/{descriptor}", f"/dev/{name}", None, MS_BIND)
+        # Data can be written to it nevertheless, but its owner and mode are the machine's.
+        flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NOEXEC
+        mount("none", f"/dev/{name}", None, flags)
     for name in ("pts", "shm", "mqueue"):
         os.mkdir(f"/dev/{name}")
     options = "newinstance,ptmxmode=0666,mode=0620,gid=5"
