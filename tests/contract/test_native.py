@@ -192,8 +192,8 @@ def test_a_killed_process_leaves_nothing_but_a_record(
     program.wait()
     program.stdout.close()
 
-    assert wait_until(lambda: not (root / "containers" / container).exists(), 10)
-    assert wait_until(lambda: _traces(container) == [], 10)
+    assert wait_until(lambda: not (root / "containers" / container).exists())
+    assert wait_until(lambda: _traces(container) == [])
     (network,) = native.engine.networks({"killed": "yes"})
     native.engine.remove_network(network.id)
 
@@ -209,7 +209,7 @@ def test_a_container_ends_with_the_process_that_watches_it(native: Bench) -> Non
     os.kill(state["monitor"][0], signal.SIGKILL)
 
     assert (0, b"") == stream.receive()
-    assert wait_until(lambda: not is_alive(state["first"]), 10)
+    assert wait_until(lambda: not is_alive(state["first"]))
     assert native.engine.container(container) is None
     assert native.engine.containers({}) == []
 

@@ -243,7 +243,6 @@ class NativeContainers(NativeImages):
             oom_killed=bool(state.get("oom")),
             labels=record["labels"],
             addresses=addresses,
-            hostname=record["hostname"],
         )
 
     def ran_out_of_memory(self, container: str) -> bool:
