@@ -44,6 +44,9 @@ _WITHOUT_IO_URING = 25
 """The first Docker release whose seccomp profile refuses io_uring (moby/moby#46762)."""
 
 
+_CLOSED_SOCKETS = "workspaces cannot open AF_VSOCK sockets or use io_uring"
+
+
 def found(engine: Future[Located], timeout: float) -> Result:
     """
     Check that an engine answers within *timeout* seconds, and report its address, how it was
@@ -95,10 +98,12 @@ def sockets(engine: Engine) -> Result | None:
     """
     about = engine.version()
     major = about["version"].partition(".")[0]
+    if about["name"] == "native":
+        return ok(_CLOSED_SOCKETS)
     if about["name"] != "docker" or not major.isdecimal():
         return None
     if int(major) >= _WITHOUT_IO_URING:
-        return ok("workspaces cannot open AF_VSOCK sockets or use io_uring")
+        return ok(_CLOSED_SOCKETS)
     if int(major) >= _WITHOUT_VSOCK:
         return warning(
             f"Docker {about['version']} lets workspaces use io_uring, an interface of the kernel "
