@@ -16,8 +16,10 @@ import pytest
 
 from pytest_codex_workspace.engine.docker.find import find_engine
 from pytest_codex_workspace.engine.native.engine import NativeEngine
+from pytest_codex_workspace.engine.native.find import open_engine
 from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine, Stream
 from pytest_codex_workspace.engine.session_id import Identity
+from pytest_codex_workspace.errors import EngineUnavailable
 from tests.fakes.engine import FakeEngine
 
 from ..helpers.registry import local_registry
@@ -225,7 +227,10 @@ def native_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """
     if not BUSYBOX.exists():
         pytest.skip(f"{BUSYBOX} is missing: install Debian's busybox-static")
-    engine = NativeEngine(tmp_path_factory.mktemp("native"))
+    try:
+        engine = open_engine(f"native://{tmp_path_factory.mktemp('native')}")
+    except EngineUnavailable as error:
+        pytest.skip(str(error))
     import_contract_image(engine)
     yield engine
     engine.remove_image(IMAGE)
