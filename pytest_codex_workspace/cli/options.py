@@ -75,7 +75,7 @@ POLICIES = (
 
 _SUGGESTED = {
     "image": ("universal", "slim"),
-    "engine": ("auto", "docker", "podman"),
+    "engine": ("auto", "docker", "podman", "native"),
     "upstream-proxy": ("environment", "none"),
     "cache-scope": SCOPES,
     "git-depth": ("all", "100"),

@@ -44,6 +44,9 @@ _WITHOUT_IO_URING = 25
 """The first Docker release whose seccomp profile refuses io_uring (moby/moby#46762)."""
 
 
+_CLOSED_SOCKETS = "workspaces cannot open AF_VSOCK sockets or use io_uring"
+
+
 def found(engine: Future[Located], timeout: float) -> Result:
     """
     Check that an engine answers within *timeout* seconds, and report its address, how it was
@@ -69,6 +72,8 @@ def version(engine: Engine) -> Result:
     """
     about = engine.version()
     text = f"{about['name']} {about['version']}, API {about['api']}"
+    if about["name"] == "native":
+        return ok(f"native, on Linux {about['version']}")
     if _numbers(about["api"]) < _numbers(OLDEST):
         return error(text, f"Update the engine: API {OLDEST} (Docker 20.10, Podman 4) is required.")
     return ok(text)
@@ -93,10 +98,12 @@ def sockets(engine: Engine) -> Result | None:
     """
     about = engine.version()
     major = about["version"].partition(".")[0]
+    if about["name"] == "native":
+        return ok(_CLOSED_SOCKETS)
     if about["name"] != "docker" or not major.isdecimal():
         return None
     if int(major) >= _WITHOUT_IO_URING:
-        return ok("workspaces cannot open AF_VSOCK sockets or use io_uring")
+        return ok(_CLOSED_SOCKETS)
     if int(major) >= _WITHOUT_VSOCK:
         return warning(
             f"Docker {about['version']} lets workspaces use io_uring, an interface of the kernel "
@@ -136,6 +143,8 @@ def storage(engine: Engine) -> Result:
             else f"{driver}, which is slow and no longer supported",
             'Set "storage-driver" to "overlay2" in /etc/docker/daemon.json.',
         )
+    if about["name"] == "native":
+        return ok(f"{driver}; cached files keep times, holes and attributes")
     attributes = ", no user.* attributes" if about["name"] == "docker" else ""
     kept = f"cached files have times in whole seconds, no holes{attributes}"
     return ok(f"{driver or 'not reported by the engine'}; {kept}")
@@ -168,7 +177,8 @@ def disk(engine: Engine) -> Result:
     """
     root = Path(engine.version().get("root", ""))
     # The socket may belong to a virtual machine.
-    if not engine.url.startswith("unix://") or not root.is_absolute() or not root.is_dir():
+    here = engine.url.startswith(("unix://", "native://"))
+    if not here or not root.is_absolute() or not root.is_dir():
         return ok("not checked: the engine stores its images on another machine")
     return free_space(root, shutil.disk_usage(root).free)
 

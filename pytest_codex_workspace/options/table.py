@@ -315,9 +315,9 @@ OPTIONS: tuple[Option, ...] = (
         "engine",
         "URL",
         "auto",
-        "container engine: auto, docker, podman, a unix://, tcp:// or ssh:// URL, or the name of a "
-        "docker context; repeatable: pytest-xdist's workers and the repositories of "
-        "`codex-workspace check` are spread over several",
+        "container engine: auto, docker, podman, native (no daemon), a unix://, tcp:// or ssh:// "
+        "URL, or the name of a docker context; repeatable: pytest-xdist's workers and the "
+        "repositories of `codex-workspace check` are spread over several",
         listed=True,
         from_file="trusted",
         widens="runs everything on the container engine {}",

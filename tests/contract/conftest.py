@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, BinaryIO
 import pytest
 
 from pytest_codex_workspace.engine.docker.find import find_engine
+from pytest_codex_workspace.engine.native.engine import NativeEngine
+from pytest_codex_workspace.engine.native.find import open_engine
 from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine, Stream
 from pytest_codex_workspace.engine.session_id import Identity
+from pytest_codex_workspace.errors import EngineUnavailable
 from tests.fakes.engine import FakeEngine
 
 from ..helpers.registry import local_registry
@@ -217,13 +220,30 @@ def real(docker_engine: Engine) -> Iterator[Bench]:
         yield bench
 
 
-@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.needs_engine)])
+@pytest.fixture(scope="session")
+def native_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """
+    The engine of namespaces, in a directory of its own, with the contract's image.
+    """
+    if not BUSYBOX.exists():
+        pytest.skip(f"{BUSYBOX} is missing: install Debian's busybox-static")
+    try:
+        engine = open_engine(f"native://{tmp_path_factory.mktemp('native')}")
+    except EngineUnavailable as error:
+        pytest.skip(str(error))
+    import_contract_image(engine)
+    yield engine
+    engine.remove_image(IMAGE)
+    engine.close()
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.needs_engine), "native"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """
     Each engine in turn.
     """
-    if request.param == "docker":
-        engine = request.getfixturevalue("docker_engine")
+    if request.param in ("docker", "native"):
+        engine = request.getfixturevalue(f"{request.param}_engine")
     else:
         engine = FakeEngine(run=play)
         import_contract_image(engine)
@@ -239,6 +259,8 @@ def registry(bench: Bench, tmp_path: Path) -> Iterator[str]:
     if isinstance(bench.engine, FakeEngine):
         yield "registry.example"
         return
+    if isinstance(bench.engine, NativeEngine):
+        pytest.skip("the native engine has no client for registries")
     with local_registry(tmp_path / "registry", bench.engine.url) as running:
         yield running.address
 

@@ -93,6 +93,12 @@ class OriginContainer:
         """
         Write the origin's name into the hosts file of a running container.
         """
+        if self._engine.url.startswith("native://"):
+            about = self._engine.container(container)
+            folder = Path(self._engine.version()["root"]) / "containers" / about.id
+            with (folder / "hosts").open("a") as hosts:
+                hosts.write(f"{self.address} {NAME}\n")
+            return
         script = ["sh", "-c", 'echo "$0 $1" >> /etc/hosts', self.address, NAME]
         with docker.APIClient(self._engine.url) as client:
             assert client.exec_start(client.exec_create(container, script)["Id"]) == b""

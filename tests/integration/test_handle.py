@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import docker
+import signal
+
 import pytest
 
 from pytest_codex_workspace import ExecError, ExecTimeout, WorkspaceLost
 from pytest_codex_workspace.workspace.process import Pty
+
+from ..helpers.first_process import signal_first_process
 
 
 def test_exec_returns_what_happened(plain):
@@ -196,9 +199,7 @@ def test_a_stopped_first_process_is_a_lost_workspace(plain, codex_engine, monkey
         for name, value in (("ATTENTION", 0.2), ("SILENCE", 2.0)):
             monkeypatch.setattr(f"pytest_codex_workspace.workspace.{module}.{name}", value)
     command = plain.start(["sleep", "600"])
-    client = docker.APIClient(codex_engine.url)
-    client.kill(plain.container, "STOP")
-    client.close()
+    signal_first_process(codex_engine, plain.container, signal.SIGSTOP)
 
     with pytest.raises(WorkspaceLost, match=r"has not answered for 2 s: the status of '/tmp'"):
         plain.path("/tmp").exists()

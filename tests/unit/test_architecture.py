@@ -66,6 +66,32 @@ UNTESTED = {
         "tests/contract/test_docker.py: sockets, TLS and ssh"
     ),
     "pytest_codex_workspace/engine/labels.py": "names, and one date",
+    "pytest_codex_workspace/engine/native/build.py": "tests/contract, as root",
+    "pytest_codex_workspace/engine/native/containers.py": "tests/contract, as root",
+    "pytest_codex_workspace/engine/native/engine.py": "tests/contract, as root",
+    "pytest_codex_workspace/engine/native/images.py": "tests/contract, as root",
+    "pytest_codex_workspace/engine/native/networks.py": "tests/contract, as root",
+    "pytest_codex_workspace/engine/native/refusal.py": "words of errors; tests/contract",
+    "pytest_codex_workspace/engine/native/runner/gate.py": "tests/contract/test_native.py, as root",
+    "pytest_codex_workspace/engine/native/runner/jobs.py": "tests/contract, as root",
+    "pytest_codex_workspace/engine/native/runner/kernel/cgroups.py": (
+        "tests/contract/test_native.py, as root"
+    ),
+    "pytest_codex_workspace/engine/native/runner/kernel/mounts.py": (
+        "tests/contract/test_native.py, as root"
+    ),
+    "pytest_codex_workspace/engine/native/runner/kernel/netlink.py": (
+        "tests/contract/test_native.py, as root"
+    ),
+    "pytest_codex_workspace/engine/native/runner/kernel/system.py": "tests/contract, as root",
+    "pytest_codex_workspace/engine/native/runner/launch.py": (
+        "tests/contract/test_native.py, as root"
+    ),
+    "pytest_codex_workspace/engine/native/runner/networks.py": (
+        "tests/contract/test_native.py, as root"
+    ),
+    "pytest_codex_workspace/engine/native/runner/program.py": "tests/contract, as root",
+    "pytest_codex_workspace/engine/native/workers.py": "tests/contract, as root",
     "pytest_codex_workspace/engine/protocol.py": "tests/contract",
     "pytest_codex_workspace/host/dirs.py": "tests/unit/host/test_certificates.py: TestCacheDir",
     "pytest_codex_workspace/images/build.py": (

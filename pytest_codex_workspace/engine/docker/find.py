@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...errors import EngineUnavailable
 from ...text.option_names import spell_option
 from ...unpatched import modules
+from ..native.find import open_engine
 from ..places import docker_contexts, podman_service
 from ..places.choose import WORDS, places_of
 from ..places.place import Place, SshWay, unix_path
@@ -113,6 +114,8 @@ def locate_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ)
 def _open(place: Place, environ: Mapping[str, str], passed_over: tuple[str, ...]) -> Located:
     if place.problem:
         raise EngineUnavailable(place.problem)
+    if place.url.startswith("native://"):
+        return Located(open_engine(place.url), place.origin, passed_over)
     if not place.starts:
         engine = DockerEngine(place.url, place.tls, place.ssh)
         return Located(engine, place.origin, passed_over)
@@ -218,6 +221,8 @@ def _by_hand(command: list[str]) -> str:
 
 def _next_step(choice: str, environ: Mapping[str, str]) -> str:
     named = spell_option("engine", "URL")
+    if choice.startswith("native"):
+        return f"Name another engine with {named}."
     if choice == "podman" or (choice == "auto" and environ.get("CONTAINER_HOST")):
         for variable in ("CONTAINER_HOST", "CONTAINER_CONNECTION"):
             if environ.get(variable):

@@ -11,7 +11,7 @@ from ...errors import EngineUnavailable
 from ...text.phrases import did_you_mean
 from ...unpatched import modules
 from . import docker_contexts, podman_connections, podman_service, sockets
-from .place import Place, TlsFiles, home_of, unix_path
+from .place import Place, TlsFiles, home_of, native_url, unix_path
 from .ssh import ssh_problem
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["WORDS", "likely_place", "places_of"]
 
-WORDS = ("auto", "docker", "podman")
+WORDS = ("auto", "docker", "podman", "native")
 
-_SCHEMES = ("unix://", "tcp://", "ssh://", "http://", "https://")
+_SCHEMES = ("unix://", "tcp://", "ssh://", "http://", "https://", "native://")
 
 _CONTEXT = "context:"
 """Before the name of a docker context that is also a word."""
@@ -63,6 +63,8 @@ def places_of(choice: str, environ: Mapping[str, str]) -> Iterator[Place]:
         yield from _context(choice[len(_CONTEXT) :], environ)
     elif choice == "podman":
         yield from _podman(environ)
+    elif choice == "native":
+        yield Place("no daemon: Linux namespaces", native_url(environ))
     elif choice in WORDS:
         yield from _docker(environ, alone=choice == "docker")
     elif choice == "default" or choice in docker_contexts.context_names(environ):
@@ -78,7 +80,7 @@ def _unknown(choice: str, environ: Mapping[str, str]) -> EngineUnavailable:
         first=[f"unix://{choice}"] if choice.startswith("/") else (),
     )
     return EngineUnavailable(
-        f"{choice!r} is not a container engine. Give auto, docker, podman, or a URL that "
+        f"{choice!r} is not a container engine. Give auto, docker, podman, native, or a URL that "
         f"begins with unix://, tcp:// or ssh://, or the name of a docker context{hint}"
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Place", "SshWay", "TlsFiles", "home_of", "split_tcp", "unix_path"]
+__all__ = ["Place", "SshWay", "TlsFiles", "home_of", "native_url", "split_tcp", "unix_path"]
 
 _TCP = ("tcp", "http", "https")
 
@@ -113,3 +113,12 @@ def split_tcp(url: str, *, tls: bool) -> tuple[str, int, str]:
     if not parts.hostname:
         raise ValueError("the address has no host")
     return parts.hostname, port or _PORTS[tls], parts.path.rstrip("/")
+
+
+def native_url(environ: Mapping[str, str]) -> str:
+    """
+    Return the address of the engine of namespaces that this user has: a directory for caches.
+    """
+    cache = environ.get("XDG_CACHE_HOME", "")
+    base = Path(cache) if cache.startswith("/") else Path(home_of(environ)) / ".cache"
+    return f"native://{base / 'codex-workspace' / 'native'}"

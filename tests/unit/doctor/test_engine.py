@@ -7,6 +7,7 @@ import sys
 import time
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -334,3 +335,15 @@ def test_how_the_engine_was_set_up_is_told(tmp_path, info, status, text):
         assert got is None
     else:
         assert (status, True) == (got.status, got.text.startswith(text))
+
+
+def test_the_engine_without_a_daemon_is_described():
+    """
+    It has no version of an API, and refuses what new Docker refuses.
+    """
+    about = {"name": "native", "version": "6.12.1", "api": "1", "storage": "overlayfs"}
+    native = SimpleNamespace(version=lambda: about)
+
+    assert checks.version(native).text == "native, on Linux 6.12.1"
+    assert "cannot open AF_VSOCK" in checks.sockets(native).text
+    assert "keep times, holes and attributes" in checks.storage(native).text

@@ -244,7 +244,7 @@ def test_an_unknown_choice_is_an_error(recorder: Recorder, choice: str) -> None:
     """
     The error lists the accepted values.
     """
-    with pytest.raises(EngineUnavailable, match="auto, docker, podman, or a URL"):
+    with pytest.raises(EngineUnavailable, match="auto, docker, podman, native, or a URL"):
         find.find_engine(choice, {})
 
 

@@ -78,6 +78,23 @@ def test_podman_is_started_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
 
 
+def test_the_engine_without_a_daemon_has_a_directory(tmp_path: Path) -> None:
+    """
+    In that for caches, unless the user names one. Nothing else is tried, and `auto` leaves it out.
+    """
+    environ = {"HOME": str(tmp_path)}
+    cache = {**environ, "XDG_CACHE_HOME": "/cache"}
+
+    for choice, variables, url in (
+        ("native", environ, f"native://{tmp_path}/.cache/codex-workspace/native"),
+        ("native", cache, "native:///cache/codex-workspace/native"),
+        ("native:///mine", environ, "native:///mine"),
+    ):
+        assert [url] == [one.url for one in places_of(choice, variables)]
+        assert url == likely_place(choice, variables).url
+    assert not any(one.url.startswith("native") for one in places_of("auto", environ))
+
+
 def test_a_mistake_is_an_error_before_anything_is_tried(tmp_path: Path) -> None:
     """
     Also where a context has a similar name.

@@ -1,0 +1,1 @@
+"""An engine of Linux namespaces: no daemon, nothing to install."""

@@ -1,0 +1,213 @@
+"""Images in a tar: that of `docker save`, which any engine loads.
+
+A layer made here has a name of its own, so that a commit need not read its files. Its digest is
+that of its tar, made when it is saved. The configuration says which names the layers and the image
+have here, and an engine like this one uses them again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import posixpath
+import re
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from .store import Image, full_name
+
+__all__ = ["read_archive", "write_archive"]
+
+_PIECE = 1 << 20
+_OWN = "org.codex-workspace.native"
+"""The key in a configuration below which the names lie."""
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+_GZIP = b"\x1f\x8b"
+
+_HISTORY = {"created": "1970-01-01T00:00:00Z", "created_by": "codex-workspace"}
+
+Folder = Callable[[], AbstractContextManager[Path]]
+Pack = Callable[[str], Iterator[bytes]]
+
+
+def write_archive(
+    images: Sequence[tuple[str, Image]],
+    tags: Mapping[str, Sequence[str]],
+    pack: Pack,
+    folder: Folder,
+) -> Iterator[bytes]:
+    """
+    Yield a tar of images in pieces.
+
+    Args:
+        images: what was asked for, and the image that it is.
+        tags: the tags of each image by its id.
+        pack: yields the tar of a layer.
+        folder: makes a directory for the time of a block.
+    """
+    with folder() as place:
+        digests: dict[str, tuple[str, Path]] = {}
+        manifest: dict[str, dict[str, Any]] = {}
+        for reference, image in images:
+            for layer in image.layers:
+                if layer in digests:
+                    continue
+                digest = hashlib.sha256()
+                path = place / layer
+                with path.open("wb") as file:
+                    for piece in pack(layer):
+                        digest.update(piece)
+                        file.write(piece)
+                digests[layer] = (digest.hexdigest(), path)
+                yield from _member(f"{digest.hexdigest()}/layer.tar", path)
+                path.unlink()
+            about = _config(image, [digests[layer][0] for layer in image.layers])
+            data = json.dumps(about, sort_keys=True).encode()
+            name = f"{hashlib.sha256(data).hexdigest()}.json"
+            if image.id not in manifest:
+                yield from _small_member(name, data)
+                manifest[image.id] = {
+                    "Config": name,
+                    "RepoTags": [],
+                    "Layers": [f"{digests[layer][0]}/layer.tar" for layer in image.layers],
+                }
+            named = [one for one in tags.get(image.id, ()) if one == full_name(reference)]
+            manifest[image.id]["RepoTags"] += named
+        yield from _small_member("manifest.json", json.dumps(list(manifest.values())).encode())
+        yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _config(image: Image, digests: Sequence[str]) -> dict[str, Any]:
+    return {
+        "architecture": image.architecture,
+        "config": dict(image.config),
+        "created": _HISTORY["created"],
+        "history": [_HISTORY for _ in digests],
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{one}" for one in digests]},
+        _OWN: {"id": image.id, "layers": list(image.layers)},
+    }
+
+
+def _head(name: str, size: int) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o644
+    return member.tobuf(tarfile.PAX_FORMAT)
+
+
+def _small_member(name: str, data: bytes) -> Iterator[bytes]:
+    yield _head(name, len(data)) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+
+
+def _member(name: str, path: Path) -> Iterator[bytes]:
+    size = path.stat().st_size
+    yield _head(name, size)
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece
+    yield bytes(-size % tarfile.BLOCKSIZE)
+
+
+def read_archive(
+    archive: BinaryIO, folder: Path, keep: Callable[[str, BinaryIO], None]
+) -> Iterator[tuple[Image, list[str]]]:
+    """
+    Yield the images of a tar with their tags, when their layers are kept.
+
+    Of two members with one path the later wins, as for other engines.
+
+    Args:
+        archive: the tar, compressed or not.
+        folder: an empty directory for its members.
+        keep: keeps a layer: takes its name and its tar.
+
+    Raises:
+        ValueError: it is no such tar, or a layer is not what the configuration says.
+    """
+    members: dict[str, Path] = {}
+    links: dict[str, str] = {}
+    try:
+        with tarfile.open(fileobj=archive, mode="r|*") as tar:
+            for number, member in enumerate(tar):
+                name = posixpath.normpath(member.name)
+                if member.issym() or member.islnk():
+                    above = posixpath.dirname(name) if member.issym() else ""
+                    links[name] = posixpath.normpath(posixpath.join(above, member.linkname))
+                elif (file := tar.extractfile(member)) is not None:
+                    members[name] = folder / str(number)
+                    with members[name].open("wb") as target:
+                        while piece := file.read(_PIECE):
+                            target.write(piece)
+    except tarfile.TarError as error:
+        raise ValueError(f"it is no archive of images: {error}") from None
+    while archive.read(_PIECE):
+        pass
+    for name, other in links.items():
+        if other in members:
+            members.setdefault(name, members[other])
+    if "manifest.json" not in members:
+        raise ValueError("it is no archive of images: there is no manifest.json")
+    for one in json.loads(members["manifest.json"].read_bytes()):
+        yield _image(one, members, keep), list(one.get("RepoTags") or ())
+
+
+def _image(
+    one: Mapping[str, Any], members: Mapping[str, Path], keep: Callable[[str, BinaryIO], None]
+) -> Image:
+    data = _file(members, one["Config"]).read_bytes()
+    about = json.loads(data)
+    digests = [_bare(text) for text in about["rootfs"]["diff_ids"]]
+    own = about.get(_OWN) or {}
+    names = [_bare(text) for text in own.get("layers", ())]
+    if len(names) != len(digests):
+        names, own = digests, {}
+    if len(one["Layers"]) != len(digests):
+        raise ValueError("the number of layers is not that of the configuration")
+    for name, digest, path in zip(names, digests, one["Layers"], strict=True):
+        _check(_file(members, path), digest)
+        with _opened(_file(members, path)) as file:
+            keep(name, file)
+    image = f"sha256:{_bare(own['id'])}" if own else f"sha256:{hashlib.sha256(data).hexdigest()}"
+    config = about.get("config") or {}
+    return Image(tuple(names), config, str(about.get("architecture") or ""), id=image)
+
+
+def _file(members: Mapping[str, Path], name: str) -> Path:
+    path = members.get(posixpath.normpath(name))
+    if path is None:
+        raise ValueError(f"it has no {name}")
+    return path
+
+
+def _opened(path: Path) -> BinaryIO:
+    file = path.open("rb")
+    if file.read(2) == _GZIP:
+        file.seek(0)
+        return cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=file)))
+    file.seek(0)
+    return file
+
+
+def _check(path: Path, digest: str) -> None:
+    found = hashlib.sha256()
+    with _opened(path) as file:
+        while piece := file.read(_PIECE):
+            found.update(piece)
+    if found.hexdigest() != digest:
+        raise ValueError(f"invalid diffID: expected sha256:{digest}, got {found.hexdigest()}")
+
+
+def _bare(text: str) -> str:
+    """
+    Return the hexadecimal part of a digest, which becomes the name of a directory.
+    """
+    bare = str(text).removeprefix("sha256:")
+    if not _NAME.fullmatch(bare):
+        raise ValueError(f"{text!r} is no digest")
+    return bare

@@ -1,0 +1,216 @@
+"""Images of this engine."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from ...errors import EngineError
+from .docker_archive import read_archive, write_archive
+from .dockerfile import read_changes
+from .refusal import refused
+from .store import Image, Store, full_name, matches
+from .workers import JobRefused, Workers
+
+if TYPE_CHECKING:
+    from ..protocol import ImageInfo, OnAdvance
+
+__all__ = ["NativeImages"]
+
+_NO_REGISTRY = (
+    "the engine native has no client for registries yet; load the image from an archive, or copy "
+    "it from Docker (`docs/native.md`)"
+)
+
+
+class NativeImages:
+    """
+    The part of `NativeEngine` that is about images.
+    """
+
+    _store: Store
+    _workers: Workers
+
+    @property
+    def _architecture(self) -> str:
+        raise NotImplementedError
+
+    def image(self, reference: str) -> ImageInfo | None:
+        """
+        Return the image that *reference* names; `None` if the engine does not have it.
+        """
+        image = self._store.find_image(reference)
+        return self._store.info(image) if image else None
+
+    def images(self, labels: Mapping[str, str | None]) -> list[ImageInfo]:
+        """
+        Return the images with all *labels*.
+        """
+        tags = self._store.tags()
+        return [
+            self._store.info(one, tags)
+            for one in self._store.every_image()
+            if matches(one.labels, labels) and not one.hidden
+        ]
+
+    def pull(
+        self,
+        reference: str,
+        on_line: Callable[[str], None],  # noqa: ARG002
+        patience: float | None = None,  # noqa: ARG002
+        on_advance: OnAdvance | None = None,  # noqa: ARG002
+        *,
+        limit: int | None = None,  # noqa: ARG002
+    ) -> ImageInfo:
+        """
+        Say that no image can be fetched.
+        """
+        raise refused(f"pull the image {reference}", _NO_REGISTRY)
+
+    def registry_digest(self, reference: str, patience: float) -> str:  # noqa: ARG002
+        """
+        Say that no registry can be asked.
+        """
+        what = f"look the image {reference} up in its registry"
+        raise refused(what, "the engine native does not report it")
+
+    def push(
+        self,
+        reference: str,
+        on_line: Callable[[str], None],  # noqa: ARG002
+        patience: float | None = None,  # noqa: ARG002
+        on_advance: OnAdvance | None = None,  # noqa: ARG002
+    ) -> None:
+        """
+        Say that no image can be sent.
+        """
+        raise refused(f"push the image {reference}", _NO_REGISTRY)
+
+    def save(self, references: Sequence[str]) -> Iterator[bytes]:
+        """
+        Yield a tar of images, as `docker save` writes it.
+        """
+        what = f"save {', '.join(references)}"
+        images = [(one, self._require_image(one, what)) for one in references]
+
+        def pack(layer: str) -> Iterator[bytes]:
+            return self._workers.fetch({"do": "pack", "path": str(self._store.layer(layer))})
+
+        return self._translated(write_archive(images, self._store.tags(), pack, self._folder), what)
+
+    def load(self, archive: BinaryIO) -> list[str]:
+        """
+        Add every image of a tar that `docker save` or this engine wrote. Return the tags, or the
+        ids of images without one.
+        """
+        what = "load images"
+        tags, ids = list[str](), list[str]()
+        try:
+            with self._folder() as folder:
+                for image, names in read_archive(archive, folder, self._keep_layer):
+                    known = self._store.find_image(image.id) if image.id else None
+                    kept = known or self._store.add_image(image)
+                    ids.append(kept.id)
+                    for name in names:
+                        self.tag(kept.id, name)
+                        tags.append(name)
+        except (JobRefused, ValueError, KeyError, OSError) as error:
+            raise refused(what, str(error)) from None
+        return tags or ids
+
+    def _keep_layer(self, name: str, archive: BinaryIO) -> None:
+        """
+        Unpack a layer under its name, unless it is there.
+        """
+        target = self._store.layer(name)
+        if target.is_dir():
+            while archive.read(1 << 20):
+                pass
+            return
+        beside = self._store.root / "trash" / f"{name}-{id(archive)}-new"
+        beside.mkdir(mode=0o755)
+        try:
+            size = self._workers.feed({"do": "unpack", "path": str(beside)}, archive)
+            self._store.write("sizes", name, size)
+            with self._store.lock():
+                if not target.is_dir():
+                    beside.rename(target)
+        finally:
+            self._store.discard(beside)
+
+    def import_image(self, layer: BinaryIO, *, tag: str, changes: Sequence[str]) -> ImageInfo:
+        """
+        Make an image of one root file system tar.
+        """
+        what = f"import the image {tag}"
+        name = self._store.new_layer()
+        try:
+            self._keep_layer(name, layer)
+        except (JobRefused, OSError) as error:
+            raise refused(what, str(error)) from None
+        config = read_changes(changes)
+        image = self._store.add_image(Image((name,), config, self._architecture))
+        self.tag(image.id, tag)
+        return self._store.info(image)
+
+    def tag(self, image: str, reference: str) -> None:
+        """
+        Make *reference* a name of *image*.
+        """
+        with self._store.lock():
+            found = self._require_image(image, f"tag {image} as {reference}")
+            self._store.set_tag(reference, found)
+
+    def remove_image(self, reference: str) -> None:
+        """
+        Remove a tag, and with its last tag the image.
+        """
+        what = f"remove the image {reference}"
+        with self._store.lock():
+            image = self._store.find_image(reference)
+            if image is None:
+                return
+            names = self._store.tags().get(image.id, [])
+            named = full_name(reference) in names
+            if len(names) > 1:
+                if not named:
+                    raise refused(what, "conflict: it has several tags")
+                self._store.drop_tag(reference)
+                return
+            users = [
+                one["name"] for one in self._store.container_records() if one["image"] == image.id
+            ]
+            if users:
+                raise refused(what, f"conflict: a container is using it: {users[0]}")
+            for name in names:
+                self._store.drop_tag(name)
+            self._store.drop_image(image)
+
+    def _require_image(self, reference: str, what: str) -> Image:
+        image = self._store.find_image(reference)
+        if image is None:
+            raise refused(what, f"No such image: {reference}")
+        return image
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """
+        Make a directory for the time of the block.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="archive-", dir=self._store.root / "trash"))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _translated(self, pieces: Iterator[bytes], what: str) -> Iterator[bytes]:
+        try:
+            yield from pieces
+        except EngineError:
+            raise
+        except (JobRefused, OSError) as error:
+            raise refused(what, str(error)) from None

@@ -1,0 +1,1 @@
+"""The program that does what needs namespaces: a process of its own, standard library only."""

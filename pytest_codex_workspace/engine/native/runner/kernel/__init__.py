@@ -1,0 +1,1 @@
+"""What is asked of the kernel: namespaces, mounts, filters, groups, interfaces."""

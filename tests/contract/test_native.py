@@ -1,0 +1,223 @@
+"""The engine of namespaces beyond the contract: what confines containers, and what is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.engine.native.engine import NativeEngine
+from pytest_codex_workspace.engine.native.runner.processes import is_alive
+from pytest_codex_workspace.engine.protocol import Engine
+
+from .conftest import IMAGE, Bench, opened, sh, wait_until
+
+
+@pytest.fixture
+def native(native_engine: Engine) -> Iterator[Bench]:
+    """
+    The engine of namespaces.
+    """
+    with opened(native_engine) as bench:
+        yield bench
+
+
+def test_a_server_on_the_machines_network_listens_in_that_of_containers(native: Bench) -> None:
+    """
+    A container with a way out has the machine's interfaces, and its address in an internal network
+    takes connections from there. Nothing of the machine is reachable from that network.
+    """
+    name = native.identity.name("network")
+    network = native.engine.create_network(name, internal=True, labels={})
+    native.undo.callback(native.engine.remove_network, network.id)
+    server = native.create(
+        sh(
+            "echo $(grep CapBnd /proc/self/status; ls /sys/class/net); "
+            "busybox httpd -f -p 10.88.0.2:8080 -h /bin"
+        ),
+        network=name,
+    )
+    native.engine.connect(native.engine.egress_network, server)
+    output = native.engine.attach(server)
+    native.undo.callback(output.close)
+    native.engine.start(server)
+    assert "10.88.0.2" == native.engine.container(server).addresses[name]
+
+    with socket.create_server(("0.0.0.0", 0)) as ours:
+        port = ours.getsockname()[1]
+        script = (
+            "until wget -q -O /tmp/got http://10.88.0.2:8080/busybox; do sleep 0.1; done; "
+            "cmp /tmp/got /bin/busybox && echo served; "
+            f"nc -w 1 10.88.0.2 {port} </dev/null; echo $?; ls /sys/class/net; ip route"
+        )
+        said = native.output(sh(script), network=name).decode().split()
+
+    assert ["served", "1", "eth0", "lo"] == said[:4]
+    assert "default" not in said
+    theirs = set(output.receive()[1].decode().split())
+    assert {"0000000000000000", *(name for _, name in socket.if_nameindex())} <= theirs
+
+
+def test_containers_have_dockers_capabilities_and_a_filter(native: Bench) -> None:
+    """
+    What was added and dropped is taken into account, and nothing else can be added.
+    """
+    show = sh("grep -E 'CapBnd|CapEff|NoNewPrivs|Seccomp:' /proc/self/status")
+
+    def shown(**more: object) -> dict[str, str]:
+        lines = native.output(show, **more).decode().splitlines()
+        return {name: value.strip() for name, _, value in (one.partition(":") for one in lines)}
+
+    usual = shown()
+    assert usual == {
+        "CapEff": "00000000a80425fb",
+        "CapBnd": "00000000a80425fb",
+        "NoNewPrivs": "0",
+        "Seccomp": "2",
+    }
+    other = shown(cap_add=("NET_ADMIN",), cap_drop=("NET_RAW",), no_new_privileges=True)
+    assert ("00000000a80415fb"[-8:], "1") == (other["CapEff"][-8:], other["NoNewPrivs"])
+    assert set("0") == set(shown(user="65534")["CapEff"])
+
+
+ATTEMPTS = (
+    "mount -t tmpfs none /tmp",
+    "mount -o remount,rw /proc/sys",
+    "umount /proc/interrupts",
+    "unshare -m true",
+    "unshare -U true",
+    "unshare -n true",
+    "chroot / mount -t proc none /proc",
+    "echo 1 >/proc/sys/kernel/core_pattern",
+    "echo c >/proc/sysrq-trigger",
+    "echo 1 >/proc/sys/net/ipv4/ip_forward",
+    "echo 1 >/sys/kernel/mm/ksm/run",
+    "mknod /dev/disk b 8 0 && cat /dev/disk",
+    "mknod /tmp/kmem c 1 1 && head -c 1 /tmp/kmem",
+    "mknod /dev/shm/fuse c 10 229 && cat /dev/shm/fuse",
+    "chmod 666 /dev/null",
+    "chown 0 /dev/tty",
+    "touch /dev/zero",
+    "ls /proc/1/root/../work",
+    "head -c 1 /proc/kcore | grep .",
+    "grep . /proc/keys",
+    "dmesg | grep .",
+    "insmod /bin/busybox",
+    "swapon /bin/busybox",
+    "date -s 2001-01-01; date | grep 2001",
+    "hwclock -r",
+    "sysctl -w kernel.hostname=x",
+    "hostname other",
+    "ip link add name x type dummy",
+    "nsenter -t 1 -m true",
+    "mkdir /sys/fs/cgroup/pids/own",
+    "echo max >/sys/fs/cgroup/pids/pids.max",
+)
+
+
+def test_root_of_a_container_has_no_power_over_the_machine(native: Bench) -> None:
+    """
+    Each attempt fails.
+    """
+    script = "\n".join(f"({one}) >/dev/null 2>&1; echo $?" for one in ATTEMPTS)
+
+    codes = native.output(sh(script)).decode().split()
+
+    assert [] == [one for one, code in zip(ATTEMPTS, codes, strict=True) if code == "0"]
+
+
+def test_the_first_process_has_no_other_descriptors(native: Bench) -> None:
+    """
+    Nothing of the engine is open in it: its streams, and the directory that is listed.
+    """
+    assert b"0\n1\n2\n3\n" == native.output(sh("exec ls /proc/self/fd"))
+
+
+def test_a_program_cannot_hold_up_whoever_reads_its_output(native: Bench) -> None:
+    """
+    One that waits for input while it splices to its output would hold the lock of a pipe, and the
+    reader could not even be killed.
+    """
+    _, stream = native.run(("/bin/busybox", "cat"))
+    stream.send(b"one")
+    assert (1, b"one") == stream.receive()
+
+    stream.close()
+
+    assert (0, b"") == stream.receive()
+
+
+_KILLED = """
+    import sys, time
+    from pathlib import Path
+    from pytest_codex_workspace.engine.native.engine import NativeEngine
+    from pytest_codex_workspace.engine.protocol import ContainerSpec
+
+    engine = NativeEngine(Path(sys.argv[1]))
+    network = engine.create_network("killed", internal=True, labels={"killed": "yes"})
+    made = engine.create(
+        ContainerSpec(sys.argv[2], ["/bin/busybox", "cat"], "killed", network="killed")
+    )
+    stream = engine.attach(made)
+    engine.start(made)
+    print(made, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_process_leaves_nothing_but_a_record(
+    native: Bench, native_engine: NativeEngine
+) -> None:
+    """
+    Its containers end with their input, and take mounts, groups, interfaces and files with them.
+    """
+    root = Path(native.engine.version()["root"])
+    program = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(_KILLED), root, IMAGE],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    container = program.stdout.readline().strip()
+    assert native.engine.container(container).running
+
+    program.kill()
+    program.wait()
+    program.stdout.close()
+
+    assert wait_until(lambda: not (root / "containers" / container).exists())
+    assert wait_until(lambda: _traces(container) == [])
+    (network,) = native.engine.networks({"killed": "yes"})
+    native.engine.remove_network(network.id)
+
+
+def test_a_container_ends_with_the_process_that_watches_it(native: Bench) -> None:
+    """
+    What that would have removed is removed by whoever looks next.
+    """
+    container, stream = native.run()
+    record = native.engine._store.find_container(container)
+    state = native.engine._state(record)
+
+    os.kill(state["monitor"][0], signal.SIGKILL)
+
+    assert (0, b"") == stream.receive()
+    assert wait_until(lambda: not is_alive(state["first"]))
+    assert native.engine.container(container) is None
+    assert native.engine.containers({}) == []
+
+
+def _traces(container: str) -> list[str]:
+    """
+    Return the mounts and groups of a container that this machine shows.
+    """
+    mounts = Path("/proc/mounts").read_text().splitlines()
+    groups = map(str, Path("/sys/fs/cgroup").glob("**/codex-workspace/*"))
+    return [one for one in (*mounts, *groups) if container in one]
