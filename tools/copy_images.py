@@ -8,6 +8,7 @@ DIRECTORY keeps them in a file, for the next engine.
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -35,8 +36,9 @@ def main(url: str, directory: Path) -> None:
     file = directory / f"images-{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}.tar"
     if not file.exists():
         for old in directory.glob("images-*.tar"):
-            old.unlink()
-        unfinished = file.with_suffix(".unfinished")
+            old.unlink(missing_ok=True)
+        # Another run may be making it as well.
+        unfinished = file.with_suffix(f".{os.getpid()}")
         with unfinished.open("wb") as written:
             written.writelines(engine.save(wanted))
         unfinished.rename(file)

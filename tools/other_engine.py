@@ -65,6 +65,12 @@ events_logger = "file"
 # Docker accepts this of a registry on loopback without being told.
 _REGISTRIES = '[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n'
 
+_MODES = {
+    "userns-remap": ("--userns-remap=default",),
+    "containerd": ("--feature=containerd-snapshotter=true",),
+}
+"""Options of Docker: other users in containers, and the image store that Docker 29 has."""
+
 _CLIENT = """\
 #!/bin/sh
 exec nsenter --target={process} --mount -- /usr/bin/env PATH={path} \
@@ -80,16 +86,14 @@ class Row:
     Attributes:
         suite: the Debian release that its packages come from.
         kind: `docker` or `podman`.
-        rootless: whether an unprivileged user runs it.
         number: tells its addresses from those of others.
-        remapped: whether Docker maps the users of containers to others (`userns-remap`).
+        mode: `rootless`, run by an unprivileged user; one of `_MODES` of Docker; or empty.
     """
 
     suite: str
     kind: str
-    rootless: bool
     number: int
-    remapped: bool = False
+    mode: str = ""
 
     @property
     def root_name(self) -> str:
@@ -103,15 +107,21 @@ class Row:
         """
         Its name on the command line and in the table.
         """
-        mode = "-rootless" if self.rootless else "-userns-remap" if self.remapped else ""
-        return f"{self.root_name}{mode}"
+        return f"{self.root_name}-{self.mode}" if self.mode else self.root_name
+
+    @property
+    def rootless(self) -> bool:
+        """
+        Whether an unprivileged user runs it.
+        """
+        return self.mode == "rootless"
 
     @property
     def has_compose(self) -> bool:
         """
         Whether Compose can mount what this machine's root has.
         """
-        return self.kind == "docker" and not self.rootless and not self.remapped
+        return self.kind == "docker" and self.mode not in ("rootless", "userns-remap")
 
     @property
     def network(self) -> debian_roots.Network:
@@ -144,12 +154,13 @@ ROWS = {
     row.name: row
     for row in (
         *(
-            Row(suite, kind, rootless, 1 + suites * 4 + kinds * 2 + rootless)
+            Row(suite, kind, 1 + suites * 4 + kinds * 2 + modes, mode)
             for suites, suite in enumerate(("bookworm", "trixie", "sid"))
             for kinds, kind in enumerate(("docker", "podman"))
-            for rootless in (False, True)
+            for modes, mode in enumerate(("", "rootless"))
         ),
-        Row("trixie", "docker", rootless=False, number=13, remapped=True),
+        Row("trixie", "docker", 13, "userns-remap"),
+        Row("sid", "docker", 14, "containerd"),
     )
 }
 """Every row, by its name."""
@@ -291,9 +302,7 @@ def _engine(row: Row, socket_path: Path) -> list[str]:
     ]
     if row.rootless:
         return ["/usr/share/docker.io/contrib/dockerd-rootless.sh", *options]
-    if row.remapped:
-        options.append("--userns-remap=default")
-    return ["dockerd", *options, f"--cgroup-parent={_cgroup(row)}"]
+    return ["dockerd", *options, *_MODES.get(row.mode, ()), f"--cgroup-parent={_cgroup(row)}"]
 
 
 def _cgroup(row: Row) -> str:

@@ -190,7 +190,7 @@ def test_the_workspace_has_no_power_over_its_network(plain):
 
 
 @pytest.mark.promise("S12")
-def test_nothing_of_the_engine_or_host_is_mounted(plain):
+def test_nothing_of_the_engine_or_host_is_mounted(codex_engine, plain):
     """
     S12: No engine socket, path of the host or device is mounted.
     """
@@ -209,14 +209,9 @@ def test_nothing_of_the_engine_or_host_is_mounted(plain):
     hidden = {path for path in real if path.startswith("/proc/") and kinds[path] == "devtmpfs"}
     assert real - usual - hidden <= {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
     assert not plain.path("/var/run/docker.sock").exists()
-    assert (
-        int(
-            plain.exec(
-                "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null",
-            ).stdout.split()[0]
-        )
-        <= 4096
-    )
+    if codex_engine.capacity.limits_processes:
+        limit = "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null"
+        assert int(plain.exec(limit).stdout.split()[0]) <= 4096
 
 
 @pytest.mark.promise("S12")
