@@ -23,7 +23,7 @@ from pytest_codex_workspace.session import Session
 from .bench import make_repository, show
 
 TIMES = 5
-BOUND = 1.5
+BOUND = 1.0
 """Fresh workspaces that a workspace of a snapshot may cost."""
 
 INSTALL = """
