@@ -5,7 +5,8 @@ The first bytes of bodies, for tests that want to see them.
 from __future__ import annotations
 
 import base64
-import zlib
+
+from ..state.compression import decompress
 
 __all__ = ["BodyPrefix"]
 
@@ -40,14 +41,4 @@ class BodyPrefix:
         """
         if not self._limit:
             return None
-        return base64.b64encode(_decompress(self._data, encoding, self._limit)).decode("ascii")
-
-
-def _decompress(data: bytes, encoding: str, limit: int) -> bytes:
-    windows = {"gzip": (31,), "deflate": (15, -15)}.get(encoding.strip().lower(), ())
-    for window in windows:
-        try:
-            return zlib.decompressobj(window).decompress(data, limit)
-        except zlib.error:
-            continue
-    return data
+        return base64.b64encode(decompress(self._data, encoding, self._limit)).decode("ascii")

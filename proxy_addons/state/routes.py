@@ -16,6 +16,7 @@ from mitmproxy import http
 
 from pytest_codex_workspace.network.rules.hosts import host_matches
 
+from .compression import decompress
 from .limits import MAX_STUB_REQUEST_BYTES
 
 __all__ = ["CannedResponse", "ProxyRoute", "is_long"]
@@ -144,9 +145,13 @@ class ProxyRoute:
         """
         if self.content is None and self.json is None:
             return True
+        # Decompressed, as the server would see it, and no more than it takes to compare.
+        encoding = request.headers.get("content-encoding", "")
+        limit = MAX_STUB_REQUEST_BYTES
+        body = decompress(request.raw_content or b"", encoding, limit + 1)
+        if len(body) > limit:
+            return False
         try:
-            # Decompressed, as the server would see it.
-            body = request.get_content(strict=True) or b""
             return (self.content is None or self.content == body) and (
                 self.json is None or json.loads(body) == self.json["is"]
             )

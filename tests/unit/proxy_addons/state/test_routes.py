@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import pytest
@@ -78,6 +79,19 @@ def test_a_body_matches_as_the_server_would_see_it(
         request.raw_content = b"\x1f\x8bno"
         request.headers["content-encoding"] = "gzip"
         assert not found.matches_body(request)
+
+
+def test_a_small_body_that_decompresses_to_a_large_one_matches_nothing() -> None:
+    """
+    A zip bomb is decompressed as far as it takes to see that it is too long.
+    """
+    request = tflow.tflow().request
+    request.headers["content-encoding"] = "gzip"
+    request.raw_content = gzip.compress(b" " * MAX_STUB_REQUEST_BYTES + b"1")
+
+    assert not ProxyRoute.from_message({"id": 1, "kind": "stub", "json": {"is": 1}}).matches_body(
+        request
+    )
 
 
 def test_a_long_body_matches_no_content_and_reaches_functions() -> None:
