@@ -42,13 +42,16 @@ lint: $(VENV)/.ready
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
 
+# The neighbours that it compares with come with it.
 bench: engine
+	@tools/venv $(PYTHON) $(VENV) '.[dev,bench]'
 	@$(BIN)/python -m benchmarks.proxy
 	@$(BIN)/python -m benchmarks.report
 	@$(BIN)/python -m benchmarks.refusals
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.account
 	@$(BIN)/python -m benchmarks.check
 	@$(BIN)/python -m benchmarks.snapshots
+	@$(BIN)/python -m benchmarks.shared_state
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/bench.py
 
 # As root: it starts daemons of its own.

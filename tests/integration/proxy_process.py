@@ -129,7 +129,12 @@ class Running:
             assert self.client.barrier(LOCAL).complete
             return self.client.requests(self.name)
 
-        return NetworkLog(sync, LiveNetwork(self.client, LOCAL, PolicyReader().read, self.use))
+        return NetworkLog(
+            sync,
+            LiveNetwork(
+                self.client, LOCAL, PolicyReader().read, policy=lambda: self.policy, use=self.use
+            ),
+        )
 
     def use(self, policy: Policy) -> Policy:
         """

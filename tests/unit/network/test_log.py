@@ -336,7 +336,7 @@ def live_log(*found: Request) -> tuple[NetworkLog, FakeProxy, list[object]]:
         used.append(policy)
         return used[-2]
 
-    live = LiveNetwork(proxy, "10.0.0.2", lambda policy: policy, use)
+    live = LiveNetwork(proxy, "10.0.0.2", lambda policy: policy, policy=lambda: used[-1], use=use)
     return NetworkLog(lambda: list(found), live), proxy, used
 
 
@@ -414,3 +414,37 @@ def test_a_policy_ends_with_its_block() -> None:
         assert used[-1] == "offline"
 
     assert used == ["first", "stays", "offline", "stays"]
+
+
+def test_a_part_has_its_own_requests_stubs_and_policy() -> None:
+    """
+    What was requested before is in `since_start` only. What was made in the part ends with it, and
+    what was made before stays.
+    """
+    found = [request(1), request(2)]
+    proxy, used = FakeProxy(), ["first"]
+    live = LiveNetwork(
+        proxy, "10.0.0.2", lambda policy: policy, policy=lambda: used[-1], use=used.append
+    )
+    log = NetworkLog(lambda: list(found), live)
+    log.stub(host="before.example")
+
+    log.begin_part()
+    assert list(log) == []
+    # Nobody asks for the stubs of others.
+    log.assert_all_called()
+    # One that was under way is of the part before, whenever it ends.
+    found[:] = [request(3), *found]
+    assert [one.id for one in log] == [3]
+    assert [one.id for one in log.since_start] == [3, 1, 2]
+    log.stub(host="in.example").remove()
+    log.stub(host="in.example")
+    log.fault(kind="reset", host="in.example")
+    log.use("second")
+    log.end_part()
+
+    assert list(proxy.routes) == [1]
+    assert used == ["first", "second", "first"]
+    log.begin_part()
+    log.end_part()
+    assert used == ["first", "second", "first"]
