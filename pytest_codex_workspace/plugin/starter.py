@@ -109,7 +109,7 @@ class Starter:
         kept = wanted.snapshot
         try:
             if isinstance(kept, Snapshot):
-                snapshot = kept.repository
+                snapshot: RepositorySnapshot = kept.source
             elif wanted.repo is None and wanted.rev is None:
                 snapshot = request.getfixturevalue("codex_repo")
             else:

@@ -131,7 +131,7 @@ class History:
     def _check(self, snapshot: Snapshot) -> None:
         if snapshot.root != self._start.root:
             raise SnapshotError(
-                f"the snapshot {snapshot.image[:19]} of {snapshot.repository.name} goes back to "
+                f"the snapshot {snapshot.image[:19]} of {snapshot.repository} goes back to "
                 "another image than this workspace: another repository, commit, setup or state",
                 remedy="Start a workspace from it: codex_workspace_factory(snapshot=...).",
             )

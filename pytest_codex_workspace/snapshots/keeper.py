@@ -102,7 +102,7 @@ class SnapshotKeeper:
                 self._kept.append(snapshot)
                 return
         raise SnapshotError(
-            f"the snapshot {snapshot.image[:19]} of {snapshot.repository.name} is not there any "
+            f"the snapshot {snapshot.image[:19]} of {snapshot.repository} is not there any "
             f"more: a run keeps the {MOST} that were used last, until its end",
             remedy="Take a new one; a state for many tests is prepared by "
             "@pytest.mark.codex_snapshot, which keeps it.",

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ..projection.repository import RepositorySnapshot
+from typing import Any
 
 __all__ = ["Snapshot"]
 
@@ -18,7 +15,7 @@ class Snapshot:
 
     Attributes:
         image: the engine's id of the image that has them.
-        repository: what was projected into the workspace.
+        source: what was projected into the workspace, for the session.
         root: the image that the first workspace of its line was started from.
         since: a time after which all files were written by which it differs from that image, by
             the clock of files on the engine's machine; `None` for that image itself.
@@ -26,7 +23,14 @@ class Snapshot:
     """
 
     image: str
-    repository: RepositorySnapshot
+    source: Any = field(repr=False)
     root: str = field(repr=False)
     since: float | None = field(default=None, repr=False)
     origin: object = field(default=None, repr=False)
+
+    @property
+    def repository(self) -> str:
+        """
+        The name of the repository that was projected into the workspace.
+        """
+        return str(self.source.name)

@@ -17,7 +17,7 @@ from ...helpers.events import read_events
         ("cache lst", "codex-workspace cache", "unknown command 'lst' (did you mean 'list'?)"),
         ("policy chek x", "codex-workspace policy", "unknown command 'chek' (did you mean 'check'"),
         ("run --imge=slim", "codex-workspace run", "unknown option --imge (did you mean '--image'"),
-        ("run --im=slim", "codex-workspace run", "unknown option --im (did you mean '--image'?)"),
+        ("run --im=slim", "codex-workspace run", "unknown option --im (did you mean '--image'"),
         ("run --codex-image=slim", "codex-workspace run", "(did you mean '--image'?)"),
         ("run --codex-image slim", "codex-workspace run", "(did you mean '--image'?)"),
         ("run --codex-rev=x", "codex-workspace run", "(did you mean '--rev' or "),
