@@ -87,6 +87,8 @@ def seconds(where: Path, tests: int, image: str) -> float:
                 "-p",
                 "no:randomly",
                 "-p",
+                "no:asyncio",
+                "-p",
                 "no:cacheprovider",
             ),
             *("--codex-repo=repo", "--codex-image=slim", "--codex-output=quiet", "test_it.py"),
