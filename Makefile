@@ -42,9 +42,7 @@ lint: $(VENV)/.ready
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
 
-# The neighbours that it compares with come with it.
 bench: engine
-	@tools/venv $(PYTHON) $(VENV) '.[dev,bench]'
 	@$(BIN)/python -m benchmarks.proxy
 	@$(BIN)/python -m benchmarks.report
 	@$(BIN)/python -m benchmarks.refusals
