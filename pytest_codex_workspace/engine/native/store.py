@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from typing import Any
 
 from ...unpatched import clock
 from ..protocol import ImageInfo
+from .runner.removal import remove_tree
 
 __all__ = ["Image", "Store", "full_name", "matches"]
 
@@ -238,7 +238,7 @@ class Store:
         trash = self.root / "trash" / f"{path.name}-{secrets.token_hex(4)}"
         with suppress(FileNotFoundError):
             path.rename(trash)
-            shutil.rmtree(trash, ignore_errors=True)
+            remove_tree(str(trash))
 
     def empty_trash(self) -> None:
         """
@@ -249,7 +249,7 @@ class Store:
             with suppress(OSError):
                 # Another process may just be making it.
                 if not unfinished or clock.wall_time() - path.stat().st_mtime > _LONGEST:
-                    shutil.rmtree(path, ignore_errors=True)
+                    remove_tree(str(path))
 
     # Containers.
 

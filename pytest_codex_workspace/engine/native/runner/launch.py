@@ -9,7 +9,6 @@ import os
 import platform
 import resource
 import select
-import shutil
 import signal
 import socket
 from typing import Any, NoReturn
@@ -32,6 +31,7 @@ from .kernel.system import (
 )
 from .networks import Attachment, locked, new_namespace, own_namespace, plug_in
 from .processes import is_alive, mark
+from .removal import remove_tree
 from .users import find_user
 
 __all__ = ["Launch", "write_state"]
@@ -311,7 +311,7 @@ class Launch:
         with contextlib.suppress(OSError), open(name) as file:
             if file.read() == self._spec["id"]:
                 os.unlink(name)
-        shutil.rmtree(trash, ignore_errors=True)
+        remove_tree(trash)
 
 
 def _set(sysctls: dict[str, str]) -> None:

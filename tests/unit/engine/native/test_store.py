@@ -9,6 +9,8 @@ import pytest
 
 from pytest_codex_workspace.engine.native.store import Image, Store, full_name, matches
 
+from .runner.test_removal import nest
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
@@ -111,3 +113,17 @@ def test_what_was_left_half_done_is_removed(store: Store):
     assert ["abc-new", "archive-abc"] == sorted(
         one.name for one in (store.root / "trash").iterdir()
     )
+
+
+def test_a_deep_directory_does_not_outlive_its_container(store: Store):
+    """
+    Whether the container is removed here, or was left in the trash by a killed process.
+    """
+    for name in ("containers/abc", "trash/def-1234"):
+        (store.root / name).mkdir()
+        nest(store.root / name)
+
+    store.discard(store.root / "containers/abc")
+    store.empty_trash()
+
+    assert [] == [*(store.root / "containers").iterdir(), *(store.root / "trash").iterdir()]
