@@ -17,7 +17,7 @@ from pytest_codex_workspace.engine.native.engine import NativeEngine
 from pytest_codex_workspace.engine.native.runner.processes import is_alive
 from pytest_codex_workspace.engine.protocol import Engine
 
-from .conftest import IMAGE, Bench, opened, sh, wait_until
+from .conftest import IMAGE, Bench, opened, sh, tar_of, wait_until
 
 
 @pytest.fixture
@@ -152,6 +152,30 @@ def test_a_program_cannot_hold_up_whoever_reads_its_output(native: Bench) -> Non
     stream.close()
 
     assert (0, b"") == stream.receive()
+
+
+def test_a_stage_is_built_again_if_an_argument_before_it_changes(native: Bench) -> None:
+    """
+    Its own instructions are the same, and take the value from there.
+    """
+
+    def built(word: str) -> bytes:
+        dockerfile = (
+            f"ARG WORD={word}\nFROM {IMAGE} AS first\nARG WORD\n"
+            'RUN printf "$WORD" >/word\nFROM first\n'
+        )
+        image = native.engine.build(
+            tar_of({"Dockerfile": dockerfile.encode()}),
+            dockerfile="Dockerfile",
+            tag="",
+            labels={},
+            args={},
+            on_line=lambda _: None,
+        )
+        native.undo.callback(native.engine.remove_image, image.id)
+        return native.output(sh("cat /word"), image=image.id)
+
+    assert [b"one", b"two"] == [built("one"), built("two")]
 
 
 _KILLED = """

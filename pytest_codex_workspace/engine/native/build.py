@@ -62,9 +62,7 @@ class Builds(NativeContainers):
                 arguments, stages = read_dockerfile(files.text(dockerfile))
                 if target:
                     stages = stages[: _position(stages, target) + 1]
-                build = _Build(
-                    self, files, {**arguments, **args}, args, progress, offline, no_cache
-                )
+                build = _Build(self, files, {**arguments, **args}, progress, offline, no_cache)
                 image = build.run(stages, labels)
             except (ValueError, tarfile.TarError) as error:
                 raise _failure(what, str(error), progress) from None
@@ -93,7 +91,6 @@ class _Build:
         engine: Builds,
         files: _Context,
         outer: Mapping[str, str],
-        given: Mapping[str, str],
         progress: Progress,
         offline: bool,
         no_cache: bool,
@@ -101,7 +98,6 @@ class _Build:
         self._engine = engine
         self._files = files
         self._outer = outer
-        self._given = given
         self._progress = progress
         self._network = "none" if offline else engine.egress_network
         self._no_cache = no_cache
@@ -166,7 +162,7 @@ class _Build:
         """
         Return what the result of a stage depends on.
         """
-        about = [base.id, self._network, sorted(self._given.items())]
+        about = [base.id, self._network, sorted(self._outer.items())]
         about += [
             [str(step), self._files.digest(step) if step.word == "COPY" else ""]
             for step in stage.steps
@@ -193,7 +189,7 @@ class _Build:
         variables = {**arguments, **environment}
         if step.word == "ARG":
             name, separator, default = step.rest.partition("=")
-            value = self._given.get(name, self._outer.get(name, default if separator else None))
+            value = self._outer.get(name, default if separator else None)
             if value is not None:
                 arguments[name] = expand(value, variables)
         elif step.word == "COPY":
