@@ -97,7 +97,7 @@ class Gate:
             if connection.workspace.policy.websocket == "block":
                 strip_upgrade(flow.request.headers)
             judgement = Judgement.of(flow)
-            if judgement and judgement.decision.allowed and judgement.held is None:
+            if judgement and judgement.decision.allowed:
                 flow.request.stream = _is_large(flow.request)
 
     async def request(self, flow: http.HTTPFlow) -> None:
@@ -105,21 +105,35 @@ class Gate:
         Judge a request that was held until its body had come.
         """
         judgement = Judgement.of(flow)
-        connection = self._registry.connection(flow.client_conn)
-        if judgement is None or judgement.held is None or connection is None:
+        if judgement is None or judgement.held is None:
             return
-        decision, judgement.held = judgement.held, None
+        held, judgement.held = judgement.held, None
         if flow.response is not None:
             return
         try:
-            stub = find_stub(flow.request, judgement.facts, decision, connection, whole=True)
-            if stub is not None:
-                await self._respond(flow, stub, judgement, connection)
-                return
+            await self._release(flow, held, judgement)
         except Exception:
             logger.exception("a request could not be compared with a stub and is refused")
-            decision = _UNPARSABLE
-        judgement.decision = decision
+            judgement.decision = _UNPARSABLE
+            flow.response = responses.blocked_response(_UNPARSABLE)
+
+    async def _release(self, flow: http.HTTPFlow, held: Decision, judgement: Judgement) -> None:
+        """
+        Let a stub respond to a request, or carry out what the policy says of it: the one of now,
+        too, if the one that was in force when the request began would let it leave.
+        """
+        connection = self._registry.connection(flow.client_conn)
+        if connection is None:
+            judgement.decision = _UNPARSABLE
+            flow.response = responses.blocked_response(_UNPARSABLE)
+            return
+        facts = judgement.facts
+        decision = decide(facts, connection.workspace.policy) if held.allowed else held
+        stub = find_stub(flow.request, facts, decision, connection, whole=True)
+        if stub is not None:
+            await self._respond(flow, stub, judgement, connection)
+            return
+        judgement.decision, judgement.is_released = decision, True
         self._carry_out(flow, judgement, connection)
         if judgement.decision.verdict == "replayed":
             digest_whole(flow)
@@ -215,10 +229,8 @@ class Gate:
         if stub is None:
             return False
         if stub.needs_body and not is_long(flow.request):
-            judgement.held = decision
-            if not decision.allowed or connection.workspace.player:
-                # Nobody else may take it for refused, or keep only a digest of its body.
-                judgement.decision = Decision("stubbed")
+            # Nobody else may take it for allowed or refused, or keep only a digest of its body.
+            judgement.held, judgement.decision = decision, Decision("stubbed")
             return True
         stub.use()
         judgement.routes.append(stub.id)

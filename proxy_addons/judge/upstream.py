@@ -15,7 +15,7 @@ from pytest_codex_workspace.network.rules.hosts import literal_address
 from pytest_codex_workspace.network.rules.policy import Decision, decide
 
 from ..state import responses
-from ..state.judgement import Judgement
+from ..state.judgement import Judgement, is_released
 
 if TYPE_CHECKING:
     from mitmproxy import http
@@ -67,6 +67,13 @@ class UpstreamRouter:
         connection.approved[proxy.address] = judgement.facts
         if request.scheme == "http":
             self._authorize(request)
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """
+        Choose the route of a request that was held until now.
+        """
+        if is_released(flow):
+            self.requestheaders(flow)
 
     def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
         """
@@ -160,7 +167,7 @@ class UpstreamNameGuard:
         Judge a request by the addresses that this machine's resolver returns.
         """
         connection, judgement = self._registry.connection(flow.client_conn), Judgement.of(flow)
-        if flow.response is not None or connection is None or judgement is None:
+        if connection is None or judgement is None or not judgement.decision.allowed:
             return
         host = flow.request.host
         if flow.server_conn.via is None or literal_address(host) is not None:
@@ -172,6 +179,13 @@ class UpstreamNameGuard:
             # The body of a refused request must not be streamed.
             flow.request.stream = False
             flow.response = responses.blocked_response(decision)
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """
+        Judge a request that was held until now.
+        """
+        if is_released(flow):
+            await self.requestheaders(flow)
 
     async def _addresses(self, host: str, connection: WorkspaceConnection) -> tuple[str, ...]:
         now = time.monotonic()

@@ -393,7 +393,7 @@ class BoundedHttpStream(HttpStream):
         if (
             request.is_http2
             and connection.alpn != b"h2"
-            and self.client_state != self.state_done
+            and (self.client_state != self.state_done or request.raw_content)
             and "content-length" not in request.headers
         ):
             request.headers["transfer-encoding"] = "chunked"

@@ -19,7 +19,7 @@ from pytest_codex_workspace.network.rules.cassette import (
     matched_headers,
 )
 
-from ..state.judgement import Judgement
+from ..state.judgement import Judgement, is_released
 from .redact import decode_fields, fields_by_lower_name, safe_headers, safe_json, safe_url
 
 if TYPE_CHECKING:
@@ -102,8 +102,10 @@ class CassetteRecorder:
 
     def request(self, flow: http.HTTPFlow) -> None:
         """
-        Record the body of a request.
+        Record the body of a request, and begin with one that was held until now.
         """
+        if is_released(flow):
+            self.requestheaders(flow)
         recorded = self._recorded.get(flow.id)
         if recorded and not flow.request.stream:
             recorded.sent(flow.request.raw_content or b"")

@@ -204,6 +204,9 @@ class RequestLogger:
         if entry is None:
             return
         judgement, response = entry.judgement, flow.response
+        if judgement.held and response is None and judgement.decision.verdict == "stubbed":
+            # It ended before its body had come, and no stub has seen it.
+            judgement.decision = judgement.held
         size = entry.size
         if size is None and response is not None and response.raw_content is not None:
             size = len(response.raw_content)

@@ -23,6 +23,7 @@ __all__ = [
     "digest_of",
     "digest_whole",
     "has_server_ended",
+    "is_released",
     "judge_broken_request",
     "note_server_ended",
 ]
@@ -46,6 +47,8 @@ class Judgement:
         process: the process that sent the request, and its ancestors; empty if not known.
         held: what the policy says of a request that is held until its body has come, because a
             stub must see it; `None` if it is not held.
+        is_released: it was held and no stub responded. Addons do then, in `request`, what they do
+            with other allowed requests in `requestheaders`.
     """
 
     facts: RequestFacts
@@ -55,6 +58,7 @@ class Judgement:
     routes: list[int] = field(default_factory=list)
     process: str = ""
     held: Decision | None = None
+    is_released: bool = False
 
     @classmethod
     def attach(
@@ -78,6 +82,14 @@ class Judgement:
         """
         judgement = flow.metadata.get(_JUDGEMENT)
         return judgement if isinstance(judgement, Judgement) else None
+
+
+def is_released(flow: http.HTTPFlow) -> bool:
+    """
+    Check whether a request was held until its body had come, and no stub responded.
+    """
+    judgement = Judgement.of(flow)
+    return judgement is not None and judgement.is_released
 
 
 def digest_body(flow: http.HTTPFlow) -> None:

@@ -136,7 +136,7 @@ class ProxyRoute:
             and (self.path_regex is None or self.path_regex.search(path) is not None)
             and self._matches_query(path)
             and self._matches_fields(request)
-            and (self.asks or not self.needs_body or not is_long(request))
+            and ((self.content is None and self.json is None) or not is_long(request))
         )
 
     def matches_body(self, request: http.Request) -> bool:

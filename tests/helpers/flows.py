@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from mitmproxy import http
@@ -14,6 +15,7 @@ from proxy_addons.record.connection_log import ConnectionLogger
 from proxy_addons.record.events import EventWriter
 from proxy_addons.record.request_log import RequestLogger
 from proxy_addons.state.connections import ConnectionRegistry, WorkspaceConnection
+from proxy_addons.state.routes import ProxyRoute
 from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, Policy
 
 ADDRESS = "172.30.0.9"
@@ -100,6 +102,22 @@ class AddonChain:
         self.gate.requestheaders(flow)
         self.request_logger.requestheaders(flow)
         return flow.response.headers["x-codex-workspace-reason"] if flow.response else None
+
+    def end_request(self, flow: http.HTTPFlow, body: bytes = b"") -> str | None:
+        """
+        Send the body of a request that is not streamed, and return the reason for which the
+        request is refused.
+        """
+        flow.request.raw_content = body
+        asyncio.run(self.gate.request(flow))
+        return flow.response.headers.get("x-codex-workspace-reason") if flow.response else None
+
+    def stub(self, **route: Any) -> None:
+        """
+        Add a stub, as the host describes it.
+        """
+        route = {"id": 1, "kind": "stub", **route}
+        self.registry.add_route(ADDRESS, ProxyRoute.from_message(route))
 
     def disconnect(self, connection: WorkspaceConnection) -> None:
         """

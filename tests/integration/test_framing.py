@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 
+import h2.connection
 import h2.events
 import pytest
 from cryptography import x509
@@ -47,6 +48,8 @@ def _serve(connection: ssl.SSLSocket) -> bytes:
     if path == b"/slow":
         ARRIVED.set()
         return received + read_all(connection)
+    while path == b"/chunked" and not received.endswith(b"\r\n0\r\n\r\n"):
+        received += connection.recv(65536) or b"\r\n0\r\n\r\n"
     with contextlib.suppress(OSError):
         connection.sendall(ANSWERS.get(path, OK))
         if path != b"/" and path in ANSWERS:
@@ -81,6 +84,20 @@ def proxy(running: Running) -> Running:
     """
     running.renew()
     return running
+
+
+def _until_ended(
+    secure: ssl.SSLSocket, client: h2.connection.H2Connection
+) -> list[h2.events.Event]:
+    """
+    Return what comes until a stream, or the connection, has ended.
+    """
+    secure.settimeout(20)
+    found: list[h2.events.Event] = []
+    while not any(isinstance(event, _ENDS) for event in found):
+        data = secure.recv(65536)
+        found += client.receive_data(data) if data else [h2.events.ConnectionTerminated()]
+    return found
 
 
 @pytest.mark.promise("S10")
@@ -187,17 +204,32 @@ def test_a_length_over_http2_that_is_not_true(
         if trailers:
             client.send_headers(1, [("x-trailer", "1")], end_stream=True)
         secure.sendall(client.data_to_send())
-        secure.settimeout(20)
-        found: list[h2.events.Event] = []
-        while not any(isinstance(event, _ENDS) for event in found):
-            data = secure.recv(65536)
-            found += client.receive_data(data) if data else [h2.events.ConnectionTerminated()]
+        found = _until_ended(secure, client)
 
     got = [dict(each.headers) for each in found if isinstance(each, h2.events.ResponseReceived)]
     [request] = proxy.log
     assert (request.verdict, request.reason) == ("blocked", "not-tls")
     assert [int(each[b":status"]) for each in got] == ([403] if request.status else [])
     assert proxy.origin.seen == []
+
+
+@pytest.mark.promise("S10")
+def test_a_body_of_unknown_length_that_a_stub_has_looked_at(proxy: Running) -> None:
+    """
+    S10: An HTTP/1 server gets it with its end: else it would be the server's next request, which
+    nobody has judged.
+    """
+    proxy.log.stub(host="localhost", match_content=b"something else")
+    with proxy.secure(alpn="h2") as secure:
+        client = http2_client()
+        client.send_headers(1, head("/chunked", "POST"))
+        client.send_data(1, b"DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", end_stream=True)
+        secure.sendall(client.data_to_send())
+        _until_ended(secure, client)
+
+    proxy.log.assert_requested(count=1, method="POST", status=200, verdict="allowed")
+    [received] = proxy.origin.seen
+    assert b"\r\ntransfer-encoding: chunked\r\n" in received.lower()
 
 
 @pytest.mark.promise("S10")

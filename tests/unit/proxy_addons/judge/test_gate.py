@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from mitmproxy import http
 from mitmproxy.flow import Error
 from mitmproxy.test import tflow
 
 from proxy_addons.judge import gate as gate_module
+from proxy_addons.state.judgement import Judgement
 from pytest_codex_workspace.network.rules.policy import Policy
-from tests.helpers.flows import AddonChain
+from tests.helpers.flows import ADDRESS, AddonChain
 
 TUNNEL = ("example.org", 443)
 
@@ -312,3 +314,114 @@ def test_an_error_in_the_search_for_a_stub_refuses_the_request(
     monkeypatch.setattr("proxy_addons.judge.gate.find_stub", lambda *_: 1 / 0)
 
     assert chain.request(chain.flow(connection)) == "not-tls"
+
+
+OFFLINE = Policy(offline=True)
+THIS = {"host": "example.org", "content": "dGhpcw=="}
+"""A stub for requests whose body is `this`."""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (HOST,),
+        (HOST, (b"content-length", b"4")),
+        (HOST, (b"content-length", b"200000")),
+        (HOST, (b"transfer-encoding", b"chunked")),
+    ],
+)
+@pytest.mark.parametrize(
+    ("policy", "body", "verdict"),
+    [
+        (Policy(), b"this", "stubbed"),
+        (Policy(), b"that", "allowed"),
+        (OFFLINE, b"this", "stubbed"),
+        (OFFLINE, b"that", "blocked"),
+    ],
+)
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2.0"])
+def test_a_request_is_held_until_a_stub_has_seen_its_body(
+    policy: Policy, headers: Any, body: bytes, verdict: str, version: str
+) -> None:
+    """
+    Nothing of it is streamed, and it may lead nowhere before.
+    """
+    chain = AddonChain(policy)
+    chain.stub(**THIS)
+    connection = chain.connect(TUNNEL, alpn=b"h2" if version == "HTTP/2.0" else b"http/1.1")
+    flow = chain.flow(connection, method="POST", headers=headers, version=version)
+
+    assert chain.request(flow) is None
+    judgement = Judgement.of(flow)
+    assert judgement is not None
+    assert not judgement.decision.allowed
+    assert not flow.request.stream
+    assert connection.approved == {}
+    chain.end_request(flow, body)
+    assert judgement.decision.verdict == verdict
+    assert (flow.response is None) == (verdict == "allowed")
+    assert (TUNNEL in connection.approved) == (verdict == "allowed")
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (Policy(), Policy(), None),
+        (Policy(), OFFLINE, "offline"),
+        (OFFLINE, Policy(), "offline"),
+    ],
+)
+def test_what_changes_while_a_request_is_held(
+    before: Policy, after: Policy, reason: str | None, removed: bool
+) -> None:
+    """
+    It leaves only if both policies allow it, whatever becomes of the stub.
+    """
+    chain = AddonChain(before)
+    chain.stub(**THIS)
+    connection = chain.connect(TUNNEL)
+    flow = chain.flow(connection, method="POST")
+    assert chain.request(flow) is None
+    chain.registry.set_policy(ADDRESS, after)
+    if removed:
+        chain.registry.remove_route(ADDRESS, 1)
+
+    assert chain.end_request(flow, b"this" if removed else b"that") == reason
+    assert (TUNNEL in connection.approved) == (reason is None)
+
+
+@pytest.mark.parametrize("fault", ["gone", "find_stub", "forward_as_judged"])
+def test_a_held_request_that_cannot_be_judged_is_refused(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    An earlier approval of the same target does not help: its server may still be connected.
+    """
+    chain = AddonChain()
+    connection = chain.connect(TUNNEL)
+    assert chain.request(chain.flow(connection)) is None
+    chain.stub(**THIS)
+    flow = chain.flow(connection, method="POST")
+    assert chain.request(flow) is None
+    if fault == "gone":
+        chain.registry.remove(connection.client)
+    else:
+        monkeypatch.setattr(f"proxy_addons.judge.gate.{fault}", lambda *_, **__: 1 / 0)
+
+    assert chain.end_request(flow, b"that") == "not-tls"
+
+
+def test_a_held_request_that_already_has_a_response_keeps_it() -> None:
+    """
+    A fault has answered it: no stub is used up.
+    """
+    chain = AddonChain()
+    chain.stub(**THIS, times=1)
+    flow = chain.flow(chain.connect(TUNNEL), method="POST")
+    assert chain.request(flow) is None
+    flow.response = http.Response.make(500)
+    chain.end_request(flow, b"this")
+
+    assert flow.response.status_code == 500
+    assert chain.owner.routes[0].times == 1

@@ -111,6 +111,36 @@ def test_only_the_upstream_proxy_gets_the_password(names: dict[str, tuple[str, .
     assert "proxy-authorization" not in direct.request.headers
 
 
+@pytest.mark.parametrize("body", [b"this", b"that"])
+def test_a_held_request_gets_its_route_when_it_leaves(
+    names: dict[str, tuple[str, ...]], body: bytes
+) -> None:
+    """
+    Until then a function of a stub would see the password of the upstream proxy, and the name of a
+    host that is stubbed is not looked up.
+    """
+    names["example.org"] = ("10.0.0.1",)
+    chain = UpstreamChain(http="allow")
+    chain.stub(host="example.org", content="dGhpcw==")
+    flow = chain.send(scheme="http", port=80, method="POST")
+    connection = chain.registry.connection(flow.client_conn)
+    assert connection is not None
+    assert (flow.response, flow.server_conn.via, connection.approved) == (None, None, {})
+    assert "proxy-authorization" not in flow.request.headers
+
+    chain.end_request(flow, body)
+    chain.upstream.request(flow)
+    with asyncio.Runner(loop_factory=GuardedEventLoop) as runner:
+        runner.run(chain.far.request(flow))
+
+    leaves = body == b"that"
+    assert (flow.server_conn.via == VIA) == leaves
+    assert ("proxy-authorization" in flow.request.headers) == leaves
+    judgement = Judgement.of(flow)
+    assert judgement is not None
+    assert judgement.decision.reason == ("private-address" if leaves else None)
+
+
 def test_the_address_guard_allows_exactly_this_proxy(names: dict[str, tuple[str, ...]]) -> None:
     """
     Its address is private, and allowed only for an approved request that goes there.

@@ -8,7 +8,7 @@ from mitmproxy.flow import Error
 
 from proxy_addons.state.judgement import note_server_ended
 from pytest_codex_workspace.network.messages import request_from
-from pytest_codex_workspace.network.rules.policy import Decision
+from pytest_codex_workspace.network.rules.policy import Decision, Policy
 from tests.helpers.flows import AddonChain
 
 TUNNEL = ("example.org", 443)
@@ -164,3 +164,20 @@ def test_a_client_that_leaves_ends_its_requests() -> None:
     assert (event["verdict"], event["status"]) == ("allowed", None)
     assert chain.request_logger.open_requests(chain.owner) == []
     assert chain.registry.connection(connection.client) is None
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(offline=True)])
+def test_a_request_that_ends_while_it_is_held_is_logged_as_the_policy_says(policy: Policy) -> None:
+    """
+    No stub has responded to it.
+    """
+    chain = AddonChain(policy)
+    chain.stub(host="example.org", content="")
+    connection = chain.connect(TUNNEL)
+    chain.request(chain.flow(connection, method="POST"))
+    chain.disconnect(connection)
+
+    [event] = chain.events
+    assert (event["verdict"], event["reason"], event["status"]) == (
+        ("blocked", "offline", None) if policy.offline else ("allowed", None, None)
+    )

@@ -104,6 +104,8 @@ def test_a_long_body_matches_no_content_and_reaches_functions() -> None:
 
     assert not ProxyRoute.from_message({**one, "json": {"is": 1}}).matches(request, "a.test")
     assert ProxyRoute.from_message({**one, "asks": True}).matches(request, "a.test")
+    both = {**one, "asks": True, "content": ""}
+    assert not ProxyRoute.from_message(both).matches(request, "a.test")
 
 
 def test_responses_come_in_order_and_the_last_one_stays() -> None:
