@@ -18,14 +18,14 @@ class Snapshot:
         source: what was projected into the workspace, for the session.
         root: the image that the first workspace of its line was started from.
         since: a time after which all files were written by which it differs from that image, by
-            the clock of files on the engine's machine; `None` for that image itself.
+            the clock of files on the engine's machine in nanoseconds; `None` for that image itself.
         origin: what the session knows of the workspace.
     """
 
     image: str
     source: Any = field(repr=False)
     root: str = field(repr=False)
-    since: float | None = field(default=None, repr=False)
+    since: int | None = field(default=None, repr=False)
     origin: object = field(default=None, repr=False)
 
     @property

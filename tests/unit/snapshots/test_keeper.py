@@ -27,7 +27,7 @@ def engine() -> FakeEngine:
 def kept(engine: FakeEngine, keeper: SnapshotKeeper, image: str = "root:1") -> Snapshot:
     container = engine.create(World.spec_of(image))
     start = Snapshot(image, repository(), image)
-    made = keeper.keep(container, start, 5.0)
+    made = keeper.keep(container, start, 5)
     engine.remove(container)
     return made
 
@@ -97,7 +97,7 @@ def test_snapshots_are_those_of_one_session(engine):
 
     assert [engine.image(one.image) for one in (made, upon)] == [None, None]
     assert engine.image(of_other.image)
-    assert (made.root, made.since) == ("root:1", 5.0)
+    assert (made.root, made.since) == ("root:1", 5)
 
 
 def test_a_sweep_removes_those_of_a_killed_session(engine, monkeypatch):
