@@ -105,7 +105,6 @@ class Starter:
         request, item = self._request, self._item
         if UNUSABLE in request.config.stash:
             raise request.config.stash[UNUSABLE]
-        wanted.check()
         kept = wanted.snapshot
         try:
             if isinstance(kept, Snapshot):
@@ -158,14 +157,14 @@ class Starter:
         name, usage = state.name, f"@pytest.mark.{state}"
         what = "define one that returns a function, which takes a workspace and changes it"
         try:
-            prepare = self._request.getfixturevalue(name)
+            prepare: object = self._request.getfixturevalue(name)
         except pytest.FixtureLookupError as error:
             if error.argname != name:
                 raise
             raise ConfigError(f"{usage}: there is no fixture {name!r}; {what}") from None
         if not callable(prepare):
             raise ConfigError(f"{usage}: the fixture {name!r} returns {prepare!r:.80}; {what}")
-        return prepare  # type: ignore[no-any-return]
+        return prepare
 
     def join(self, item: pytest.Item) -> None:
         """

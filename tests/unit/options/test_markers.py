@@ -162,7 +162,6 @@ def test_markers_and_a_parameter_together_are_checked():
     Each may be right by itself.
     """
     made = WorkspaceRequest(snapshot=Snapshot("sha256:1", repository(), "sha256:0"))
-    made.check()
 
     with pytest.raises(ConfigError, match="goes with none of repo"):
-        WorkspaceRequest("miss").changed_by(made).check()
+        WorkspaceRequest("miss").changed_by(made)
