@@ -108,12 +108,12 @@ class Starter:
         kept = wanted.snapshot
         try:
             if isinstance(kept, Snapshot):
-                snapshot: RepositorySnapshot = kept.source
+                snapshot = self._session.repository_of(kept)
             elif wanted.repo is None and wanted.rev is None:
                 snapshot = request.getfixturevalue("codex_repo")
             else:
                 snapshot = self._other_repository(wanted)
-            session: Session = request.getfixturevalue("_codex_session")
+            session = self._session
             env = {**self._config.env, **self._env, **wanted.env}
             prepare = self._preparing(kept) if isinstance(kept, StateName) else None
             with as_started(request.config):
@@ -196,6 +196,11 @@ class Starter:
         item.user_properties += started.labels
 
     @property
+    def _session(self) -> Session:
+        session: Session = self._request.getfixturevalue("_codex_session")
+        return session
+
+    @property
     def _label(self) -> str:
         # The node of the whole run has no name.
         return self._request.node.nodeid or "the whole run"
@@ -238,7 +243,7 @@ class Starter:
     def _other_repository(self, wanted: WorkspaceRequest) -> RepositorySnapshot:
         request = self._request
         repo = wanted.repo or request.getfixturevalue("codex_repo").path
-        session: Session = request.getfixturevalue("_codex_session")
+        session = self._session
         with as_started(request.config):
             return session.repository(self._beside / repo, wanted.rev or "HEAD")
 
