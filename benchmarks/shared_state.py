@@ -19,6 +19,8 @@ from pathlib import Path
 
 import docker
 
+from pytest_codex_workspace.codex import IMAGE
+
 from .bench import make_repository, show
 from .snapshots import INSTALL, line
 
@@ -29,6 +31,11 @@ FRESH = 5
 BOUND = 0.5
 """Fresh workspaces with the state that a test from a snapshot may cost."""
 
+_PYTEST = (
+    *(sys.executable, "-m", "pytest", "--quiet", "test_it.py"),
+    *("-p", "no:randomly", "-p", "no:asyncio", "-p", "no:cacheprovider"),
+    *("--codex-repo=repo", "--codex-image=slim", "--codex-output=quiet"),
+)
 _HEAD = f"""
 import os, pytest
 INSTALL = {INSTALL!r}
@@ -77,31 +84,9 @@ def seconds(where: Path, tests: int, image: str) -> float:
     Return how long pytest runs the file in *where* with so many tests.
     """
     began = time.perf_counter()
+    told = {"TESTS": str(tests), "IMAGE": image, "TESTCONTAINERS_RYUK_DISABLED": "true"}
     subprocess.run(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "pytest",
-                "--quiet",
-                "-p",
-                "no:randomly",
-                "-p",
-                "no:asyncio",
-                "-p",
-                "no:cacheprovider",
-            ),
-            *("--codex-repo=repo", "--codex-image=slim", "--codex-output=quiet", "test_it.py"),
-        ],
-        cwd=where,
-        env={
-            **os.environ,
-            "TESTS": str(tests),
-            "IMAGE": image,
-            "TESTCONTAINERS_RYUK_DISABLED": "true",
-        },
-        stdout=subprocess.DEVNULL,
-        check=True,
+        _PYTEST, cwd=where, env={**os.environ, **told}, stdout=subprocess.DEVNULL, check=True
     )
     return time.perf_counter() - began
 
@@ -134,7 +119,7 @@ def main() -> int:
         for way, text in WAYS.items():
             (where / "test_it.py").write_text(_HEAD + text)
             if "testcontainers" in text:
-                image = image_with_state("codex-workspace-emulator:latest")
+                image = image_with_state(f"{IMAGE}:latest")
             count = FRESH if "fresh" in way else tests
             # The first run makes what is made once.
             seconds(where, 1, image)
@@ -143,11 +128,8 @@ def main() -> int:
             line(f"{way}, each of {count} tests", costs[way])
         client.remove_image(image, force=True)
     snapshot, _, fresh, _ = costs.values()
-    return (
-        0
-        if show("a test from a snapshot / one that makes the state", snapshot / fresh, BOUND)
-        else 1
-    )
+    ratio = snapshot / fresh
+    return 0 if show("a test from a snapshot / one that makes the state", ratio, BOUND) else 1
 
 
 if __name__ == "__main__":

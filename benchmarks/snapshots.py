@@ -7,11 +7,9 @@ Docker's SDK, as testcontainers starts one for each test, stands beside it.
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import docker
@@ -20,7 +18,7 @@ from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
-from .bench import make_repository, show
+from .bench import make_repository, median, show
 
 TIMES = 5
 BOUND = 1.0
@@ -34,18 +32,6 @@ for number in range(5000):
     with open(f"{folder}/{number}", "wb") as file:
         file.write(os.urandom(40_000))
 """
-
-
-def median(action: Callable[[], object], times: int) -> float:
-    """
-    Median seconds of *action*.
-    """
-    seconds = []
-    for _ in range(times):
-        began = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
 
 
 def line(what: str, seconds: float) -> None:
@@ -79,7 +65,6 @@ def main() -> int:
                 ws.exec(["true"])
                 session.stop(ws)
 
-            fresh()
             workspace = median(fresh, times)
             line("a fresh workspace, one command, and its end", workspace)
             ws = session.workspace(spec, "ready")

@@ -52,7 +52,7 @@ from .setup.package_registries import read_registries
 from .setup.scope import scope_of
 from .setup.scripts import ScriptRunner
 from .setup.spec import State, WorkspaceSpec, as_in_settings
-from .setup.start import StartedWorkspace, WorkspaceStarter
+from .setup.start import SessionSnapshot, StartedWorkspace, WorkspaceStarter
 from .setup.verify import changes_of_second_resume
 from .snapshots.keeper import SnapshotKeeper
 from .snapshots.prepared import PreparedStates, StateName
@@ -393,6 +393,16 @@ class Session:
             ProjectionError: the commit cannot be projected.
         """
         return open_repository(path, rev, environ=os.environ)
+
+    @staticmethod
+    def repository_of(snapshot: Snapshot) -> RepositorySnapshot:
+        """
+        Return the repository at the commit of a snapshot.
+
+        Raises:
+            SnapshotError: a test has made the snapshot itself.
+        """
+        return SessionSnapshot.of(snapshot).source
 
     def tell_notes(self) -> None:
         """

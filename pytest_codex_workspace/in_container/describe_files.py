@@ -27,26 +27,29 @@ OWN = frozenset(
 )
 """What each container has of its own."""
 
-_SLACK = 0.1
+_SECOND = 10**9
+_SLACK = _SECOND // 10
 _PIECE = 1 << 20
 
 
-def started() -> float:
+def started() -> int:
     """
-    Return when the first process of the container started, by the clock that files have.
+    Return when the first process of the container started, by the clock that files have, in
+    nanoseconds.
     """
     with open("/proc/uptime", encoding="ascii") as file:
-        booted = time.time() - float(file.read().split()[0])
+        booted = time.time_ns() - int(float(file.read().split()[0]) * _SECOND)
     with open("/proc/1/stat", encoding="utf-8", errors="replace") as file:
         # The name, in parentheses, may contain anything.
         ticks = int(file.read().rpartition(")")[2].split()[19])
-    return booted + ticks / os.sysconf("SC_CLK_TCK") - _SLACK
+    return booted + ticks * _SECOND // os.sysconf("SC_CLK_TCK") - _SLACK
 
 
-def recent(since: float, most: int, top: str = "/") -> list[str]:
+def recent(since: int, most: int, top: str = "/") -> list[str]:
     """
     Return the paths of files and directories whose content or properties, or whose entries, have
-    changed since a time; one more than *most* if there are more. Nobody can set that time back.
+    changed since a time in nanoseconds; one more than *most* if there are more. Nobody can set that
+    time back.
     """
     found: list[str] = []
     waiting = [top]
@@ -68,9 +71,9 @@ def recent(since: float, most: int, top: str = "/") -> list[str]:
                 if about.st_dev != device:
                     continue
                 waiting.append(entry.path)
-            if about.st_ctime >= since:
+            if about.st_ctime_ns >= since:
                 found.append(entry.path)
-    if os.lstat(top).st_ctime >= since:
+    if os.lstat(top).st_ctime_ns >= since:
         found.append(top)
     return sorted(found)[: most + 1]
 

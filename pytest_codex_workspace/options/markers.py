@@ -38,7 +38,7 @@ DESCRIPTIONS: Mapping[str, str] = {
 
 class Keywords(TypedDict, total=False):
     """
-    The keywords of `codex_workspace_factory`, for type checkers.
+    The keywords of `codex_workspace_factory`.
     """
 
     cache_hit: bool
@@ -72,6 +72,9 @@ class _Mark(Protocol):
 class WorkspaceRequest:
     """
     The workspace that one test requests.
+
+    Raises:
+        ConfigError: a snapshot is asked to be something else.
     """
 
     state: Literal["ready", "hit", "miss", "clean"] = "ready"
@@ -84,10 +87,28 @@ class WorkspaceRequest:
     snapshot: Snapshot | StateName | None = None
     """A snapshot, or the name of one that is prepared once for all tests."""
 
+    def __post_init__(self) -> None:
+        if isinstance(self.snapshot, StateName):
+            if self.snapshot.key is not None and self.state == "miss":
+                raise ConfigError(
+                    f"{self.snapshot} is cached, and cache_miss reads no cache: leave out one of "
+                    "the two, or the key"
+                )
+        elif self.snapshot is not None and (
+            self.state != "ready" or self.repo is not None or self.rev is not None
+        ):
+            raise ConfigError(
+                "a snapshot has the repository, the commit and the setup of the workspace that it "
+                "was made of, so it goes with none of repo, rev, setup, cache_hit and cache_miss"
+            )
+
     def changed_by(self, other: WorkspaceRequest) -> WorkspaceRequest:
         """
         Return this request with what *other* asks for: variables and changes to the network are
         merged, and any other value of *other* takes precedence.
+
+        Raises:
+            ConfigError: each is right by itself, but not both.
         """
         return WorkspaceRequest(
             self.state if other.state == "ready" else other.state,
@@ -98,28 +119,6 @@ class WorkspaceRequest:
             other.cassette or self.cassette,
             other.snapshot or self.snapshot,
         )
-
-    def check(self) -> None:
-        """
-        Check that a snapshot is not asked to be something else.
-
-        Raises:
-            ConfigError: it is.
-        """
-        if self.snapshot is None:
-            return
-        if isinstance(self.snapshot, StateName):
-            if self.snapshot.key is not None and self.state == "miss":
-                raise ConfigError(
-                    f"{self.snapshot} is cached, and cache_miss reads no cache: leave out one of "
-                    "the two, or the key"
-                )
-            return
-        if self.state != "ready" or self.repo is not None or self.rev is not None:
-            raise ConfigError(
-                "a snapshot has the repository, the commit and the setup of the workspace that it "
-                "was made of, so it goes with none of repo, rev, setup, cache_hit and cache_miss"
-            )
 
 
 def read_markers(marks: Iterable[_Mark]) -> WorkspaceRequest:
@@ -154,10 +153,8 @@ def read_keywords(values: Mapping[str, Any]) -> WorkspaceRequest:
         TypeError: a keyword is unknown.
         ConfigError: a value is invalid.
     """
-    known = (
-        *("cache_hit", "cache_miss", "repo", "rev", "env", "network", "cassette", "setup"),
-        "snapshot",
-    )
+    every = Keywords.__annotations__
+    known = [name for name in every if name != "path" and not name.startswith("codex_")]
     found: dict[str, Any] = {}
     for key, value in values.items():
         name = "repo" if key == "path" else key.removeprefix("codex_")
@@ -207,9 +204,7 @@ def _request(
         names = " and ".join(spell(name) for name, _ in chosen)
         raise ConfigError(f"{names} contradict each other: a workspace starts in one state")
     state: Any = chosen[0][1] if chosen else "ready"
-    wanted = WorkspaceRequest(state, repo, rev, env or {}, network, cassette, snapshot)
-    wanted.check()
-    return wanted
+    return WorkspaceRequest(state, repo, rev, env or {}, network, cassette, snapshot)
 
 
 def _read_snapshot(value: object) -> Snapshot | StateName:

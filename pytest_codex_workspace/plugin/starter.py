@@ -105,16 +105,15 @@ class Starter:
         request, item = self._request, self._item
         if UNUSABLE in request.config.stash:
             raise request.config.stash[UNUSABLE]
-        wanted.check()
         kept = wanted.snapshot
         try:
             if isinstance(kept, Snapshot):
-                snapshot: RepositorySnapshot = kept.source
+                snapshot = self._session.repository_of(kept)
             elif wanted.repo is None and wanted.rev is None:
                 snapshot = request.getfixturevalue("codex_repo")
             else:
                 snapshot = self._other_repository(wanted)
-            session: Session = request.getfixturevalue("_codex_session")
+            session = self._session
             env = {**self._config.env, **self._env, **wanted.env}
             prepare = self._preparing(kept) if isinstance(kept, StateName) else None
             with as_started(request.config):
@@ -158,14 +157,14 @@ class Starter:
         name, usage = state.name, f"@pytest.mark.{state}"
         what = "define one that returns a function, which takes a workspace and changes it"
         try:
-            prepare = self._request.getfixturevalue(name)
+            prepare: object = self._request.getfixturevalue(name)
         except pytest.FixtureLookupError as error:
             if error.argname != name:
                 raise
             raise ConfigError(f"{usage}: there is no fixture {name!r}; {what}") from None
         if not callable(prepare):
             raise ConfigError(f"{usage}: the fixture {name!r} returns {prepare!r:.80}; {what}")
-        return prepare  # type: ignore[no-any-return]
+        return prepare
 
     def join(self, item: pytest.Item) -> None:
         """
@@ -195,6 +194,11 @@ class Starter:
     def _join(self, item: pytest.Item, started: _Started) -> None:
         attempt_of(item).workspaces.append((started.workspace, started.reproduce))
         item.user_properties += started.labels
+
+    @property
+    def _session(self) -> Session:
+        session: Session = self._request.getfixturevalue("_codex_session")
+        return session
 
     @property
     def _label(self) -> str:
@@ -239,7 +243,7 @@ class Starter:
     def _other_repository(self, wanted: WorkspaceRequest) -> RepositorySnapshot:
         request = self._request
         repo = wanted.repo or request.getfixturevalue("codex_repo").path
-        session: Session = request.getfixturevalue("_codex_session")
+        session = self._session
         with as_started(request.config):
             return session.repository(self._beside / repo, wanted.rev or "HEAD")
 

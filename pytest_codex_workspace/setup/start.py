@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -19,13 +19,14 @@ from ..cache.provenance import CachedSetups
 from ..cache.store import Layer, LayerStore
 from ..codex import workspace_environment
 from ..engine.protocol import Engine
-from ..errors import EngineError, ServiceError
+from ..errors import EngineError, ServiceError, SnapshotError
 from ..network.matching import Phase
 from ..network.policy_reader import PolicyLike
 from ..network.rules.policy import Policy
 from ..network.rules.request import Request
 from ..options.profiles import agent_variables
 from ..options.table import CacheMode
+from ..projection.repository import RepositorySnapshot
 from ..reporting.output import Output
 from ..secrets.secrets import NO_SECRETS
 from ..services.daemons import without_services
@@ -42,7 +43,7 @@ from .layers import LayerBuilder
 from .scripts import ScriptRun, ScriptRunner, log_path_of
 from .spec import SCRIPT_PHASES, State, WorkspaceSpec
 
-__all__ = ["StartedWorkspace", "WorkspaceStarter"]
+__all__ = ["SessionSnapshot", "StartedWorkspace", "WorkspaceStarter"]
 
 _ATTEMPTS = 4
 """A workspace stands on up to three cached layers, and each may be removed or broken."""
@@ -109,6 +110,35 @@ class _Cached:
 
     state: State
     layers: Sequence[Layer]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class SessionSnapshot(Snapshot):
+    """
+    A snapshot, with what its session knows of the workspace.
+
+    Attributes:
+        source: what was projected into the workspace.
+        origin: what a workspace of the snapshot has from it.
+    """
+
+    source: RepositorySnapshot = field(repr=False)
+    origin: _Origin | _Cached = field(repr=False)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> SessionSnapshot:
+        """
+        Return a snapshot that a test has given.
+
+        Raises:
+            SnapshotError: the test has made it itself.
+        """
+        if isinstance(snapshot, cls):
+            return snapshot
+        raise SnapshotError(
+            f"{snapshot!r} is not a snapshot of a workspace",
+            remedy="Give the object that ws.snapshot() returns.",
+        )
 
 
 class WorkspaceStarter:
@@ -265,8 +295,7 @@ class WorkspaceStarter:
         for layer in self._ensure(spec, "ready" if spec.runs_scripts(state) else "clean"):
             layers.insert(0, layer)
         made = self._store.ensure(self._builder.prepared(spec, layers[0], name, fill))
-        origin = _Cached(state, (made, *layers))
-        return Snapshot(made.image, spec.snapshot, made.image, origin=origin)
+        return _snapshot_of(spec, made, _Cached(state, (made, *layers)))
 
     def fork(self, spec: WorkspaceSpec, snapshot: Snapshot) -> StartedWorkspace:
         """
@@ -281,7 +310,8 @@ class WorkspaceStarter:
             CodexWorkspaceError: the workspace could not be started.
         """
         self._keeper.use(snapshot)
-        origin = snapshot.origin
+        start = SessionSnapshot.of(snapshot)
+        origin = start.origin
         try:
             running = self._launcher.launch(
                 snapshot.image,
@@ -299,8 +329,8 @@ class WorkspaceStarter:
             if isinstance(origin, _Cached):
                 self._store.record_use(layers)
                 origin = self._origin_of(spec, origin.state, launched)
-            assert isinstance(origin, _Origin)  # noqa: S101 -- the keeper has it from us
-            return self._with_services(spec, launched, replace(snapshot, origin=origin), origin)
+                start = replace(start, origin=origin)
+            return self._with_services(spec, launched, start, origin)
 
     def _origin_of(self, spec: WorkspaceSpec, state: State, launched: _Launched) -> _Origin:
         head = launched.layers[0].head
@@ -455,9 +485,7 @@ class WorkspaceStarter:
         # What starts from a snapshot of it finds a setup.
         found = replace(setup, cache="hit") if setup.cache == "miss" else setup
         head = layer.head or spec.snapshot.head
-        start = Snapshot(
-            layer.image, spec.snapshot, layer.image, origin=_Origin(state, head, found, before)
-        )
+        start = _snapshot_of(spec, layer, _Origin(state, head, found, before))
         return self._with_services(spec, launched, start, _Origin(state, head, setup, before))
 
     def _with_services(
@@ -511,6 +539,12 @@ class WorkspaceStarter:
             ),
         )
         return StartedWorkspace(workspace, running, launched.layers, before)
+
+
+def _snapshot_of(spec: WorkspaceSpec, layer: Layer, origin: _Origin | _Cached) -> SessionSnapshot:
+    return SessionSnapshot(
+        layer.image, spec.snapshot.name, layer.image, source=spec.snapshot, origin=origin
+    )
 
 
 def _rules(spec: WorkspaceSpec, agent: Mapping[str, str], phase: Phase) -> PhaseRules:

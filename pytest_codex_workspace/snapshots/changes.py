@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from fnmatch import fnmatchcase
 from typing import Literal, overload
 
 from ..text.phrases import counted
@@ -131,37 +130,26 @@ def _names(glob: str, change: FileChange) -> bool:
     parts = change.path.strip("/").split("/")
     pattern = glob.strip("/").split("/")
     if "/" not in glob.rstrip("/"):
-        return any(_part(pattern[0]).fullmatch(part) for part in parts)
+        return any(fnmatchcase(part, pattern[0]) for part in parts)
     if change.kind == "removed" and "**" not in pattern[: len(parts)] and len(pattern) > len(parts):
         pattern = pattern[: len(parts)]
-    return _whole(tuple(pattern)).match("/".join(parts) + "/") is not None
+    return _begins(parts, pattern)
 
 
-@lru_cache(maxsize=256)
-def _part(pattern: str) -> re.Pattern[str]:
-    return re.compile(_translated(pattern), re.DOTALL)
-
-
-@lru_cache(maxsize=256)
-def _whole(pattern: tuple[str, ...]) -> re.Pattern[str]:
-    words = ["(?:[^/]+/)*" if one == "**" else f"{_translated(one)}/" for one in pattern]
-    return re.compile("".join(words), re.DOTALL)
-
-
-def _translated(pattern: str) -> str:
+def _begins(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     """
-    Return a regular expression for one part of a path.
+    Return whether the first parts of a path match a pattern.
     """
-    words = []
-    for found in re.finditer(r"\*+|\?|\[!?\]?[^\]/]*\]|.", pattern, re.DOTALL):
-        word = found.group()
-        if word.startswith("*"):
-            words.append("[^/]*")
-        elif word == "?":
-            words.append("[^/]")
-        elif word.startswith("[") and len(word) > 2:
-            inner = word[1:-1].replace("\\", "\\\\")
-            words.append(f"[^{inner[1:]}]" if inner.startswith("!") else f"[{inner}]")
-        else:
-            words.append(re.escape(word))
-    return "".join(words)
+    matched = {0}  # So much of the pattern may stand for the parts so far.
+    for part in (*parts, ""):
+        for number, word in enumerate(pattern):
+            if word == "**" and number in matched:
+                matched.add(number + 1)
+        if len(pattern) in matched:
+            return True
+        matched = {
+            number + (pattern[number] != "**")
+            for number in matched
+            if pattern[number] == "**" or fnmatchcase(part, pattern[number])
+        }
+    return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import stat
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,9 +38,9 @@ About = tuple[int, int, int, int, int, str]
 """Type, permissions, owner, group, size, and the content or what stands for it."""
 
 
-def started_at(commands: Commands) -> float:
+def started_at(commands: Commands) -> int:
     """
-    Return when a container was started, by the clock of its files.
+    Return when a container was started, by the clock of its files, in nanoseconds.
 
     Raises:
         ChangesError: Python in it answers something else.
@@ -49,20 +48,20 @@ def started_at(commands: Commands) -> float:
     result = _ask(commands, {})
     try:
         said = json.loads(result.stdout_bytes)
-        if type(said) is float and math.isfinite(said):
-            return said
+        if _is_number(said):
+            return int(said)
     except (ValueError, RecursionError):
         pass
     raise _unusable("the workspace", result)
 
 
-def recent_paths(commands: Commands, since: float, where: str) -> list[str]:
+def recent_paths(commands: Commands, since: int, where: str) -> list[str]:
     """
     Return up to `MOST_PATHS` and one more paths that have changed in a container since a time.
 
     Args:
         commands: runs programs in it.
-        since: the time, by the clock of its files.
+        since: the time, by the clock of its files, in nanoseconds.
         where: the container, for errors.
 
     Raises:
@@ -150,11 +149,15 @@ def _is_path(value: object) -> bool:
     return isinstance(value, str) and value.startswith("/") and "\0" not in value
 
 
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value < _LARGEST_NUMBER
+
+
 def _typed(value: Any) -> About:
     *numbers, content = value
     if len(numbers) != 5 or not isinstance(content, str):
         raise ValueError("a description of another form")
-    if not all(type(one) is int and 0 <= one < _LARGEST_NUMBER for one in numbers):
+    if not all(map(_is_number, numbers)):
         raise ValueError("a description without numbers")
     kind, mode, owner, group, size = numbers
     return kind, mode, owner, group, size, content

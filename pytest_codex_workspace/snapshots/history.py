@@ -72,7 +72,7 @@ class History:
         self._look = look
         self._restart = restart
         self._below = start
-        self._started: float | None = None
+        self._started: int | None = None
 
     @property
     def container(self) -> str:
@@ -137,7 +137,7 @@ class History:
             )
 
     @property
-    def _since(self) -> float:
+    def _since(self) -> int:
         """
         A time after which everything was written by which the files differ from the root.
         """

@@ -43,14 +43,15 @@ class SnapshotKeeper:
         self._tags: dict[str, str] = {}
         self._pinned: set[str] = set()
 
-    def keep(self, container: str, like: Snapshot, since: float) -> Snapshot:
+    def keep(self, container: str, like: Snapshot, since: int) -> Snapshot:
         """
         Make a snapshot of the files of a container.
 
         Args:
             container: none of its processes should be in the middle of a file.
             like: an earlier state of the same workspace.
-            since: when the first workspace of its line was started, by the clock of files.
+            since: when the first workspace of its line was started, by the clock of files, in
+                nanoseconds.
 
         Raises:
             EngineError: the engine refused.

@@ -583,7 +583,7 @@ class _Agent:
             assert container is not None
             return sorted(set(container.files._members) - describe_files.OWN)[: wanted["most"] + 1]
         if "paths" not in wanted:
-            return 5.0
+            return 5
         found = ((path, self._read(path)) for path in wanted["paths"])
         return {
             path: [stat.S_IFREG, 0o644, 0, 0, len(data), data.decode()]

@@ -11,8 +11,6 @@ from pytest_codex_workspace.options.markers import WorkspaceRequest, read_keywor
 from pytest_codex_workspace.snapshots.prepared import StateName
 from pytest_codex_workspace.snapshots.snapshot import Snapshot
 
-from ...helpers.fake_workspaces import snapshot as repository
-
 
 def mark(name, *args, **kwargs):
     return SimpleNamespace(name=name, args=args, kwargs=kwargs)
@@ -141,7 +139,7 @@ def test_a_snapshot_is_one_or_a_name():
     """
     One has its repository, commit and setup already; a name is prepared in what the others say.
     """
-    made = Snapshot("sha256:1", repository(), "sha256:0")
+    made = Snapshot("sha256:1", "demo", "sha256:0")
 
     assert read_keywords({"snapshot": made, "env": {"A": "1"}}).snapshot is made
     named = read_markers([mark("codex_snapshot", "near"), mark("codex_snapshot", "far")])
@@ -161,8 +159,7 @@ def test_markers_and_a_parameter_together_are_checked():
     """
     Each may be right by itself.
     """
-    made = WorkspaceRequest(snapshot=Snapshot("sha256:1", repository(), "sha256:0"))
-    made.check()
+    made = WorkspaceRequest(snapshot=Snapshot("sha256:1", "demo", "sha256:0"))
 
     with pytest.raises(ConfigError, match="goes with none of repo"):
-        WorkspaceRequest("miss").changed_by(made).check()
+        WorkspaceRequest("miss").changed_by(made)

@@ -19,11 +19,13 @@ from pytest_codex_workspace.errors import (
     SecretError,
     ServiceError,
     SetupError,
+    SnapshotError,
     WorkspaceLost,
 )
 from pytest_codex_workspace.host.dirs import cache_dir
 from pytest_codex_workspace.options.script_text import ScriptText
 from pytest_codex_workspace.options.services import ReadyWhen, ServiceSpec
+from pytest_codex_workspace.snapshots.snapshot import Snapshot
 from pytest_codex_workspace.unpatched import clock
 
 from ...helpers.fake_workspaces import BASE, HISTORY, StubProjection, World, snapshot
@@ -926,3 +928,15 @@ def test_uses_are_counted_for_each_layer(warm):
         after = [usage.of(warm.newest(kind).id).hits for kind in ("clean", "setup", "ready")]
 
     assert [1, 2, 1] == [new - old for new, old in zip(after, before, strict=True)]
+
+
+def test_a_snapshot_that_a_test_has_made_itself_is_refused(world):
+    """
+    It has none of what a session knows; the class is public for annotations.
+    """
+    with world.session() as session:
+        kept = bring_up(session).snapshot()
+        assert session.repository_of(kept).name == kept.repository == "demo"
+        assert repr(kept).endswith(f"Snapshot(image={kept.image!r}, repository='demo')")
+        with pytest.raises(SnapshotError, match=r"Snapshot\(image='sha256:1'.* is not a snapshot"):
+            session.repository_of(Snapshot("sha256:1", "demo", "sha256:0"))

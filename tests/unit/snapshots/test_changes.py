@@ -51,6 +51,8 @@ def test_a_name_is_shown_without_control_characters():
         ("src/**/*.py", [DEEP]),
         ("**/main.py", [DEEP]),
         ("src/**", [DEEP]),
+        ("src/**/**/app/**", [DEEP]),
+        ("**/src/**/x", []),
         ("/package*", [LOCK]),
         ("/main.py", []),
         ("m[a-c]i?.py", [DEEP]),
@@ -60,6 +62,7 @@ def test_a_name_is_shown_without_control_characters():
         ("do*/x/y", [GONE]),
         ("doc", []),
         ("[", []),
+        ("[z-a]", []),
         ("", []),
     ],
 )

@@ -14,7 +14,6 @@ from pytest_codex_workspace.snapshots.snapshot import Snapshot
 
 from ...fakes.engine import FakeEngine
 from ...helpers.fake_workspaces import World
-from ...helpers.fake_workspaces import snapshot as repository
 
 
 @pytest.fixture
@@ -26,8 +25,8 @@ def engine() -> FakeEngine:
 
 def kept(engine: FakeEngine, keeper: SnapshotKeeper, image: str = "root:1") -> Snapshot:
     container = engine.create(World.spec_of(image))
-    start = Snapshot(image, repository(), image)
-    made = keeper.keep(container, start, 5.0)
+    start = Snapshot(image, "demo", image)
+    made = keeper.keep(container, start, 5)
     engine.remove(container)
     return made
 
@@ -58,7 +57,7 @@ def test_an_image_of_the_cache_is_left_alone(engine, monkeypatch):
     """
     monkeypatch.setattr(module, "MOST", 1)
     keeper = SnapshotKeeper(engine, Identity())
-    cached = Snapshot(engine.add_image("cached:1").id, repository(), "root")
+    cached = Snapshot(engine.add_image("cached:1").id, "demo", "root")
     keeper.adopt(cached)
     for _ in range(2):
         kept(engine, keeper)
@@ -97,7 +96,7 @@ def test_snapshots_are_those_of_one_session(engine):
 
     assert [engine.image(one.image) for one in (made, upon)] == [None, None]
     assert engine.image(of_other.image)
-    assert (made.root, made.since) == ("root:1", 5.0)
+    assert (made.root, made.since) == ("root:1", 5)
 
 
 def test_a_sweep_removes_those_of_a_killed_session(engine, monkeypatch):

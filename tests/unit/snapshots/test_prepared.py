@@ -7,11 +7,9 @@ import pytest
 from pytest_codex_workspace.snapshots.prepared import PreparedStates, StateName
 from pytest_codex_workspace.snapshots.snapshot import Snapshot
 
-from ...helpers.fake_workspaces import snapshot as repository
-
 
 def made() -> Snapshot:
-    return Snapshot("sha256:1", repository(), "sha256:0")
+    return Snapshot("sha256:1", "demo", "sha256:0")
 
 
 def test_a_name_is_shown_as_its_marker():
