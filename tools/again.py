@@ -1,12 +1,15 @@
 """
 Run tests that failed a second time, by themselves, and name those that pass then.
 
-    again.py CODE CACHE
+    again.py CODE CACHE TEMPORARY
 
-CODE is the exit code of the first run, CACHE its cache directory. Only a few tests that use the
-engine get a second chance: a machine with many containers at once has stalls that no test makes.
-A test that passes now is unsteady. That is a fault to be found, here or in the test, so its first
-failure stays in the output and its name ends it; but it does not hide what all other tests say.
+CODE is the exit code of the first run, CACHE its cache directory, and TEMPORARY that of its
+temporary files, which the second run uses after it.
+
+Only a few tests that use the engine get a second chance: a machine with many containers at once has
+stalls that no test makes. A test that passes now is unsteady. That is a fault to be found, here or
+in the test, so its first failure stays in the output and its name ends it; but it does not hide
+what all other tests say.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ def may_run_again(code: int, failed: list[str]) -> bool:
     )
 
 
-def main(code: int, cache: Path) -> int:
+def main(code: int, cache: Path, temporary: Path) -> int:
     """
     Run the program.
 
@@ -51,7 +54,7 @@ def main(code: int, cache: Path) -> int:
     if not may_run_again(code, failed):
         return code
     print(f"\nrunning again by themselves: {' '.join(failed)}\n", flush=True)
-    arguments = ["-n", "0", "-p", "no:cacheprovider", *failed]
+    arguments = ["-n", "0", "-p", "no:cacheprovider", f"--basetemp={temporary}", *failed]
     done = subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False)
     if done.returncode:
         return code
@@ -61,4 +64,4 @@ def main(code: int, cache: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(int(sys.argv[1]), *map(Path, sys.argv[2:])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice, zip_longest
@@ -22,6 +22,7 @@ __all__ = [
     "Script",
     "collect_scripts",
     "file_for_shell",
+    "folders_named",
     "path_from_top",
 ]
 
@@ -37,6 +38,9 @@ _LONGEST_LINE = 4_000
 
 _MOST = 60
 """Scripts that are looked at."""
+
+_MOST_FOLDERS = 500
+"""Folders that are looked for in a script."""
 
 _MOST_COMMANDS = 5_000
 """Commands of a script that are looked at, and after how many no further script is."""
@@ -365,6 +369,19 @@ def path_from_top(above: str, named: str) -> str:
         else:
             parts.append(part)
     return "/".join(parts)
+
+
+def folders_named(text: str, folders: Iterable[str]) -> Iterator[str]:
+    """
+    Yield those of some folders that a script names, and not only inside of a longer name. A large
+    script is read at its beginning, and of very many folders, the first are looked for.
+    """
+    text = text[:_LARGEST]
+    for folder in islice(folders, _MOST_FOLDERS):
+        name = re.escape(folder)
+        # What is looked for first is plain text, which is found fast.
+        if re.search(rf"{name}(?![\w-])(?<![\w.-]{name})", text):
+            yield folder
 
 
 def file_for_shell(words: list[str]) -> str:

@@ -20,7 +20,7 @@ from ..text.units import show_elapsed
 from ..unpatched import clock
 from .exit_codes import FAILED
 from .options import RUN_OPTIONS, add_command, add_json, add_options, complete_with, config_of
-from .printing import finish, output_of, print_event, show
+from .printing import finish, output_of, print_event, show, show_message
 from .streams import OutputError
 from .table import table
 
@@ -297,9 +297,9 @@ class _Run:
         repo, ended = self._repos[checked.number], checked.ended
         about = ended.repository or {}
         if ended.messages:
-            print(ended.messages.rstrip("\n"), file=sys.stderr)  # noqa: T201
+            show_message(ended.messages.rstrip("\n"))
         if ended.failure:
-            print(f"codex-workspace: {repo}: {ended.failure}", file=sys.stderr)  # noqa: T201
+            show_message(f"codex-workspace: {repo}: {ended.failure}")
         target = CheckedTarget(
             Path(about.get("repo", repo)),
             about.get("commit", ""),
@@ -507,14 +507,14 @@ def _checked(arguments: argparse.Namespace, repo: Path, report: Collector | None
     except CodexWorkspaceError as error:
         # What was found by reading counts, also where no engine answers.
         failure, kind = str(error), type(error).__name__
-        print(f"codex-workspace: {repo}: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        show_message(f"codex-workspace: {repo}: {kind}: {failure}")
     except (BrokenPipeError, OutputError):
         raise
     except Exception as error:
         # The other repositories are checked, whatever is in this one.
         failure, kind = unexpected(error), type(error).__name__
-        trace = printable("".join(traceback.format_exception(error)))
-        print(f"codex-workspace: {repo}: {failure}\n{trace}", file=sys.stderr)  # noqa: T201
+        trace = "".join(traceback.format_exception(error))
+        show_message(f"codex-workspace: {repo}: {failure}\n{trace}")
     marked = sorted(silenced(findings, reasons), key=sort_key)
     target = CheckedTarget(top, commit, marked, failure)
     return _Result(target, clock.monotonic() - began, kind, runs=runs)

@@ -39,7 +39,7 @@ from . import (
 )
 from .exit_codes import BROKEN_PIPE, FAILED, exit_code_of
 from .parsing import CommandParser
-from .printing import print_event, print_requests, show, shown_on_stderr
+from .printing import print_event, print_requests, show, show_message, shown_on_stderr
 from .streams import OutputError, discard_output
 from .table import table
 
@@ -222,7 +222,7 @@ def _fail(arguments: argparse.Namespace, error: BaseException) -> int:
         text = _words(error)
     elif not isinstance(error, CodexWorkspaceError):
         kind, text = "internal error", _report_bug(error)
-    print(f"codex-workspace: {kind}: {text}", file=sys.stderr)  # noqa: T201
+    show_message(f"codex-workspace: {kind}: {text}")
     with suppress(OSError):
         message = text
         if isinstance(error, SetupError):
@@ -247,7 +247,7 @@ def _output_failed(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):
         return BROKEN_PIPE
     text = str(error) if isinstance(error, OutputError) else _words(error)
-    print(f"codex-workspace: {type(error).__name__}: {text}", file=sys.stderr)  # noqa: T201
+    show_message(f"codex-workspace: {type(error).__name__}: {text}")
     return FAILED
 
 
@@ -255,7 +255,7 @@ def _interrupted(arguments: argparse.Namespace, number: int) -> int:
     code = 128 + number
     with suppress(OSError):  # The terminal may have hung up.
         name = signal.Signals(number).name
-        print(f"codex-workspace: interrupted ({name})", file=sys.stderr)  # noqa: T201
+        show_message(f"codex-workspace: interrupted ({name})")
         print_event(arguments, "error", type="Interrupted", message="interrupted", exit_code=code)
     discard_output()
     return code

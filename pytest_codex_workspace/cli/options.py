@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConfigError
 from ..options.config import SCOPES, Config
 from ..options.table import OPTIONS
+from .printing import show_message
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -275,7 +275,7 @@ def config_of(arguments: argparse.Namespace, *, tell: bool = True, **fixed: Any)
     _warn(config)
     if tell and config.output != "quiet":
         for note in config.notes:
-            print(f"codex: {note}", file=sys.stderr)  # noqa: T201
+            show_message(f"codex: {note}")
     return config
 
 
@@ -308,4 +308,4 @@ def _warn(config: Config) -> None:
     if config.output == "quiet":
         return
     for line in unknown_variables(os.environ, config.env):
-        print(f"codex-workspace: warning: {line}", file=sys.stderr, flush=True)  # noqa: T201
+        show_message(f"codex-workspace: warning: {line}")

@@ -25,6 +25,7 @@ __all__ = [
     "print_removed",
     "print_requests",
     "show",
+    "show_message",
     "shown_on_stderr",
 ]
 
@@ -38,7 +39,14 @@ def show(line: str) -> None:
     Print one line immediately, without control sequences: it may quote a workspace, an
     image, a registry or a repository.
     """
-    print(printable(line), flush=True)  # noqa: T201
+    print(printable(line), flush=True)  # noqa: T201 -- the one place for results
+
+
+def show_message(text: str) -> None:
+    """
+    Print lines on standard error immediately, without control sequences, as `show` does.
+    """
+    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 -- the one place for messages
 
 
 def output_of(arguments: argparse.Namespace, mode: OutputMode) -> Output:

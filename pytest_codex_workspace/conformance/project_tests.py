@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..checks.documents import json_of, subtable, toml_of
+from ..checks.scripts import folders_named
 from ..codex import SETUP
 
 __all__ = ["ProjectTests", "detect_tests"]
@@ -25,6 +26,9 @@ _NO_PROJECT = re.compile(
     r"|fixtures|fuzz|benchmarks?"
 )
 """Folders at the top whose projects are not the repository's."""
+
+_MOST = 100
+"""Folders whose projects are looked at if there is no setup."""
 
 _NO_TESTS = "no test specified"
 _PYTEST = "python -m pytest"
@@ -83,12 +87,12 @@ def _of_folders(names: set[str], read: Read) -> ProjectTests | None:
         folder, _, rest = name.partition("/")
         if rest and not _NO_PROJECT.fullmatch(folder):
             folders.setdefault(folder, set()).add(rest)
-    parts = []
-    for folder, inside in sorted(folders.items()):
-        if script and not re.search(rf"(?<![\w.-]){re.escape(folder)}(?![\w-])", script):
-            continue
-        if found := next(_candidates(inside, _inside(folder, read)), None):
-            parts.append((folder, found))
+    every = sorted(folders)
+    parts = [
+        (folder, found)
+        for folder in (folders_named(script, every) if script else every[:_MOST])
+        if (found := next(_candidates(folders[folder], _inside(folder, read)), None))
+    ]
     if not parts:
         return None
     sources = ", ".join(f"{folder}/{one.source}" for folder, one in parts)

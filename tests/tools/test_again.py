@@ -43,17 +43,18 @@ def test_only_what_passes_the_second_time_is_forgiven(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """
-    The test is named, and a second failure keeps the exit code.
+    The test is named, and a second failure keeps the exit code. Temporary files are where those of
+    the first run were.
     """
     monkeypatch.chdir(tmp_path)
     test = tmp_path / "tests/integration/test_a.py"
     test.parent.mkdir(parents=True)
-    test.write_text(f"def test_one():\n    assert {steady}\n")
+    test.write_text(f"def test_one(tmp_path):\n    assert {steady}\n")
     failed = tmp_path / "cache/v/cache/lastfailed"
     failed.parent.mkdir(parents=True)
     failed.write_text(json.dumps({ENGINE: True}))
 
-    code = main(1, tmp_path / "cache")
+    code = main(1, tmp_path / "cache", tmp_path / "temporary")
 
     out = capfd.readouterr().out
     if steady:
@@ -62,4 +63,5 @@ def test_only_what_passes_the_second_time_is_forgiven(
     else:
         assert code == 1
         assert "find out why" not in out
-    assert main(1, tmp_path / "none") == 1
+    assert (tmp_path / "temporary/test_one0").is_dir()
+    assert main(1, tmp_path / "none", tmp_path / "temporary") == 1

@@ -13,6 +13,7 @@ from ..documents import json_line, json_of, line_with, subtable, without_comment
 from ..finding import Finding
 from ..manifests import node_dependencies, python_dependencies
 from ..repository import CheckedRepository
+from ..scripts import Found
 
 __all__ = ["old_httpx", "packages_of_debian", "packages_of_the_system", "ssh_dependencies"]
 
@@ -286,12 +287,10 @@ def packages_of_debian(repo: CheckedRepository) -> Iterator[Finding]:
         return
     for script in repo.preparing:
         for found in script.commands():
-            words = found.command.plain
-            installs = found.command.name in ("apt", "apt-get") and "install" in words
             if found.tolerated:
                 continue
-            for word in words[1:]:
-                why = _missing_there(word.partition("=")[0]) if installs else ""
+            for word in found.command.plain[1:]:
+                why = _missing_there(word.partition("=")[0]) if _installs(found) else ""
                 if not why and (folder := _POSTGRES_FOLDER.search(word)) and folder[1] != "16":
                     why = "is a folder of a version that it does not have: it has PostgreSQL 16"
                 if why:
@@ -316,11 +315,9 @@ def packages_of_the_system(repo: CheckedRepository) -> Iterator[Finding]:
     for script in repo.preparing:
         libraries: dict[str, list[tuple[str, int | None]]] = {}
         for found in script.commands():
-            words = found.command.plain
-            installs = found.command.name in ("apt", "apt-get") and "install" in words
-            if not installs or found.tolerated:
+            if found.tolerated or not _installs(found):
                 continue
-            for word in words[1:]:
+            for word in found.command.plain[1:]:
                 if language := _language_of(word.partition("=")[0]):
                     libraries.setdefault(language, []).append((word, found.line))
         for language, packages in libraries.items():
@@ -338,6 +335,13 @@ def packages_of_the_system(repo: CheckedRepository) -> Iterator[Finding]:
                 line=packages[0][1],
                 level="warning",
             )
+
+
+def _installs(found: Found) -> bool:
+    """
+    Check whether a command installs packages of the system.
+    """
+    return found.command.name in ("apt", "apt-get") and "install" in found.command.plain
 
 
 def _language_of(package: str) -> str:

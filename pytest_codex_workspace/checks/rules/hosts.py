@@ -13,6 +13,7 @@ from ..documents import json_line, json_of, without_comment
 from ..finding import Finding, Level
 from ..manifests import node_dependencies
 from ..repository import CheckedRepository
+from ..scripts import folders_named
 
 __all__ = ["outside_presets", "without_resume", "yarn_by_corepack"]
 
@@ -232,14 +233,10 @@ def _lock(repo: CheckedRepository) -> str:
     if top := next((one for one in _LOCKS if one in repo.tree.files), ""):
         return top
     text = "\n".join(one.text for one in repo.scripts_of("setup", "called"))
-    return next(
-        (
-            path
-            for path in repo.tree.named(*_LOCKS)
-            if re.search(rf"(?<![\w.-]){re.escape(path.rpartition('/')[0])}(?![\w-])", text)
-        ),
-        "",
-    )
+    locks: dict[str, str] = {}
+    for path in repo.tree.named(*_LOCKS):
+        locks.setdefault(path.rpartition("/")[0], path)
+    return next((locks[folder] for folder in folders_named(text, locks)), "")
 
 
 def without_resume(repo: CheckedRepository) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_codex_workspace.checks.scripts import collect_scripts
+from pytest_codex_workspace.checks.scripts import collect_scripts, folders_named
 from pytest_codex_workspace.codex import RESUME, SETUP
 
 from ...fakes.trees import memory_tree
@@ -116,3 +116,25 @@ def test_a_script_that_is_a_link():
     (script,) = collect_scripts(memory_tree({SETUP: "->../ci/setup.sh", "ci/setup.sh": "a\n"}))
 
     assert (SETUP, "a\n") == (script.path, script.text)
+
+
+def test_folders_that_a_script_names():
+    """
+    Not those whose name is inside of another one.
+    """
+    text = 'cd web && npm ci\n(cd ./libs/a; make)\npip install -e "my api"\n./old-app/x\napp.d\n'
+    folders = ["web", "libs", "libs/a", "a", "my api", "api", "old", "app", "app.d", "we", "d"]
+
+    assert ["web", "libs", "libs/a", "a", "my api", "api", "app", "app.d"] == list(
+        folders_named(text, folders)
+    )
+
+
+def test_very_many_folders_and_a_large_script():
+    """
+    Both are read as far as a script of a person goes: each is looked for in all of the other.
+    """
+    folders = [f"f{number}" for number in range(600)]
+
+    assert folders[:500] == list(folders_named(" ".join(folders), folders))
+    assert [] == list(folders_named("#" * (256 << 10) + "\ncd web\n", ["web"]))

@@ -1,4 +1,4 @@
-"""Where the last lines of a script are printed: once."""
+"""What is printed where, and the last lines of a script: once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pytest_codex_workspace.cli.printing import shown_on_stderr
+from pytest_codex_workspace.cli.printing import show_message, shown_on_stderr
 from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.errors import SetupError
 
@@ -58,3 +58,12 @@ def test_a_stream_without_a_file_is_another_place(monkeypatch, capsys):
     error = SetupError("it failed", script=SETUP, exit_code=1, shown=True)
 
     assert not shown_on_stderr(argparse.Namespace(), error)
+
+
+def test_messages_are_on_standard_error(capsys):
+    """
+    They may quote a repository, which has no say about the terminal.
+    """
+    show_message("a\x1b]0;title\x07\r\nb\udcff")
+
+    assert ("", "a\nb\ufffd\n") == tuple(capsys.readouterr())

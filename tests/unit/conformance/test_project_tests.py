@@ -110,3 +110,12 @@ def test_several_projects_in_folders():
     assert detect_tests(list(files), files.__getitem__).source == "api/pyproject.toml"
     files["Makefile"] = "test:\n"
     assert detect_tests(list(files), files.__getitem__).command == "make test"
+
+
+def test_very_many_projects_in_folders():
+    """
+    The first are run: each is read, and has a command.
+    """
+    files = {f"p{number:03}/package.json": NPM for number in range(150)}
+
+    assert detect_tests(list(files), files.__getitem__).command.count("npm test") == 100
