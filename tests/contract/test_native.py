@@ -16,6 +16,7 @@ import pytest
 from pytest_codex_workspace.engine.native.engine import NativeEngine
 from pytest_codex_workspace.engine.native.runner.processes import is_alive
 from pytest_codex_workspace.engine.protocol import Engine
+from pytest_codex_workspace.errors import EngineError
 
 from .conftest import IMAGE, Bench, opened, sh, tar_of, wait_until
 
@@ -85,6 +86,23 @@ def test_containers_have_dockers_capabilities_and_a_filter(native: Bench) -> Non
     other = shown(cap_add=("NET_ADMIN",), cap_drop=("NET_RAW",), no_new_privileges=True)
     assert ("00000000a80415fb"[-8:], "1") == (other["CapEff"][-8:], other["NoNewPrivs"])
     assert set("0") == set(shown(user="65534")["CapEff"])
+
+
+def test_settings_of_the_kernel_are_those_of_the_containers_network(native: Bench) -> None:
+    """
+    Its own, or the one that it joins; never the machine's.
+    """
+    name, path = "net.ipv4.ip_default_ttl", Path("/proc/sys/net/ipv4/ip_default_ttl")
+    show = sh(f"cat {path}; cat")
+    first, output = native.run(show, network="none", sysctls={name: "11"})
+    assert (1, b"11\n") == output.receive()
+    _, output = native.run(show, network=f"container:{first}", sysctls={name: "12"})
+    assert (1, b"12\n") == output.receive()
+    before = path.read_text()
+
+    with pytest.raises(EngineError, match=f"the setting {name} would be the machine's own"):
+        native.run(show, network="host", sysctls={name: before.strip()})
+    assert before == path.read_text()
 
 
 ATTEMPTS = (

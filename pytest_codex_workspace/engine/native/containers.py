@@ -225,12 +225,14 @@ class NativeContainers(NativeImages):
             self._discard(record)
             return None
         running = is_alive(state.get("first", (0, "")))
-        networks = {one["id"]: one["name"] for one in self._store.network_records()}
-        addresses = {
-            networks[name]: one["address"]
-            for name, one in state.get("networks", {}).items()
-            if running and name in networks
-        }
+        addresses = {}
+        if running and state["networks"]:
+            names = {one["id"]: one["name"] for one in self._store.network_records()}
+            addresses = {
+                names[network]: one["address"]
+                for network, one in state["networks"].items()
+                if network in names
+            }
         if running and self.egress_network in (record["network"], *record["connected"]):
             addresses[self.egress_network] = _own_address()
         ended = bool(state) and not running
@@ -277,7 +279,8 @@ class NativeContainers(NativeImages):
                 words = f"its processes have not ended within {_REMOVAL:g} s"
                 raise refused(f"remove the container {container}", words)
         self._discard(record)
-        for stream, ends in [waiting] if waiting else []:
+        if waiting is not None:
+            stream, ends = waiting
             ends.close()
             stream.close()
         if held is not None:
@@ -317,7 +320,7 @@ class NativeContainers(NativeImages):
         hidden: bool = False,
     ) -> Image:
         path, layer = self._path(record), self._store.new_layer()
-        target = self._store.layer(layer)
+        target, layers = self._store.layer(layer), tuple(record["layers"])
         first = self._state(record).get("first", (0, ""))
         try:
             if is_alive(first):
@@ -336,17 +339,10 @@ class NativeContainers(NativeImages):
             raise refused(what, str(error)) from None
         self._store.write("sizes", layer, size)
         below = self._store.find_image(record["image"])
-        old = dict(below.config) if below else {}
-        known = (
-            dict(config)
-            if config is not None
-            else {
-                **old,
-                "Env": [f"{name}={value}" for name, value in record["kept"].items()],
-            }
-        )
-        known["Labels"] = {**record["labels"], **labels}
-        layers = [one for one in record["layers"] if one != layer]
+        if config is None:
+            kept = [f"{name}={value}" for name, value in record["kept"].items()]
+            config = {**(below.config if below else {}), "Env": kept}
+        known = {**config, "Labels": {**record["labels"], **labels}}
         return self._store.add_image(
             Image((*layers, layer), known, below.architecture if below else "", hidden=hidden)
         )

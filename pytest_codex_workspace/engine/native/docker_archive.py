@@ -52,7 +52,7 @@ def write_archive(
         folder: makes a directory for the time of a block.
     """
     with folder() as place:
-        digests: dict[str, tuple[str, Path]] = {}
+        digests: dict[str, str] = {}
         manifest: dict[str, dict[str, Any]] = {}
         for reference, image in images:
             for layer in image.layers:
@@ -64,10 +64,10 @@ def write_archive(
                     for piece in pack(layer):
                         digest.update(piece)
                         file.write(piece)
-                digests[layer] = (digest.hexdigest(), path)
-                yield from _member(f"{digest.hexdigest()}/layer.tar", path)
+                digests[layer] = digest.hexdigest()
+                yield from _member(f"{digests[layer]}/layer.tar", path)
                 path.unlink()
-            about = _config(image, [digests[layer][0] for layer in image.layers])
+            about = _config(image, [digests[layer] for layer in image.layers])
             data = json.dumps(about, sort_keys=True).encode()
             name = f"{hashlib.sha256(data).hexdigest()}.json"
             if image.id not in manifest:
@@ -75,7 +75,7 @@ def write_archive(
                 manifest[image.id] = {
                     "Config": name,
                     "RepoTags": [],
-                    "Layers": [f"{digests[layer][0]}/layer.tar" for layer in image.layers],
+                    "Layers": [f"{digests[layer]}/layer.tar" for layer in image.layers],
                 }
             named = [one for one in tags.get(image.id, ()) if one == full_name(reference)]
             manifest[image.id]["RepoTags"] += named

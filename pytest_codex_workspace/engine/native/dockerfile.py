@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["Instruction", "Stage", "apply_to_config", "expand", "read_changes", "read_dockerfile"]
 
-_KNOWN = (*("ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL", "RUN", "USER", "WORKDIR"),)
+_KNOWN = ("ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL", "RUN", "USER", "WORKDIR")
 _VARIABLE = re.compile(r"\\(\$)|\$(?:\{(\w+)(?::([-+])([^}]*))?\}|(\w+))")
 _STAGE = re.compile(r"(?i)(\S+)(?:\s+AS\s+(\S+))?")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,12 @@ from ...errors import EngineUnavailable
 if TYPE_CHECKING:
     from .engine import NativeEngine
 
-__all__ = ["open_engine", "problem_of_machine"]
+__all__ = ["bad_file_system", "open_engine", "problem_of_machine"]
 
 _SCHEME = "native://"
 
 _MACHINES = ("x86_64", "aarch64")
+_NO_UPPER = ("overlay", "nfs", "nfs4", "fuse", "9p", "vfat")
 _OLDEST = (5, 14)
 """Linux 5.14 lets a process answer for another's call with a descriptor, and has what is older."""
 
@@ -33,11 +35,13 @@ def open_engine(url: str) -> NativeEngine:
     from .engine import NativeEngine
 
     root = Path(url.removeprefix(_SCHEME))
+    if not root.is_absolute():
+        raise EngineUnavailable(f"{url} names no directory: give native:///DIRECTORY, or native")
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise EngineUnavailable(f"{root} cannot be made: {error.strerror}") from None
-    if kind := _overlay_below(root):
+    if kind := bad_file_system(root.resolve(), _read("/proc/self/mounts")):
         raise EngineUnavailable(
             f"{root} lies on {kind}, on which overlayfs cannot write: set XDG_CACHE_HOME, or give "
             "native:///DIRECTORY, to a directory on a disk"
@@ -64,6 +68,11 @@ def problem_of_machine(
         return f"the engine native needs Linux, and this is {system}: use Docker or Podman"
     if machine not in _MACHINES:
         return f"the engine native knows no system calls of {machine}: use Docker or Podman"
+    if sys.maxsize < 1 << 32:
+        return (
+            "the engine native needs a Python of 64 bits, for its system calls: install one, or "
+            "use Docker or Podman"
+        )
     numbers = tuple(int(one) for one in release.split("-")[0].split(".")[:2] if one.isdecimal())
     if numbers < _OLDEST:
         return (
@@ -91,17 +100,22 @@ def _has_admin() -> bool:
     return not value or bool(int(value, 16) >> 21 & 1)
 
 
-def _overlay_below(path: Path) -> str:
+def bad_file_system(path: Path, mounts: str) -> str:
     """
-    Return the kind of the file system of *path* if no upper directory can be there.
+    Return the kind of the file system of *path* if no upper directory can be there, else nothing.
+
+    Args:
+        path: the directory, without links.
+        mounts: what is mounted, as `/proc/self/mounts` has it.
     """
     best, kind = "", ""
-    for line in _read("/proc/self/mounts").splitlines():
+    for line in mounts.splitlines():
         fields = line.split()
         place = fields[1].rstrip("/")
         if f"{path}/".startswith(f"{place}/") and len(place) >= len(best):
             best, kind = place, fields[2]
-    return kind if kind in ("overlay", "nfs", "nfs4", "fuse", "9p", "vfat") else ""
+    # FUSE's have the name of their program after a dot.
+    return kind if kind.partition(".")[0] in _NO_UPPER else ""
 
 
 def _read(path: str) -> str:

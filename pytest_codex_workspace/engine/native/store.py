@@ -38,7 +38,6 @@ _FOLDERS = (
 )
 _HUB = ("docker.io/library/", "docker.io/")
 
-
 _LONGEST = 24 * 3600.0
 """Seconds after which nothing can still be in the making."""
 

@@ -34,9 +34,6 @@ _KINDS = {
     stat.S_IFBLK: tarfile.BLKTYPE,
 }
 
-# The library would look names up in the files of the container.
-tarfile.pwd = tarfile.grp = None  # type: ignore[attr-defined]
-
 
 def unpack_files(archive: IO[bytes], base: str) -> None:
     """

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import array
 import contextlib
-import ctypes
 import fcntl
 import os
 import socket
@@ -103,6 +102,3 @@ def _copy(process: int, descriptor: int) -> socket.socket:
         return socket.socket(fileno=call("pidfd_getfd", about, descriptor, 0))
     finally:
         os.close(about)
-
-
-assert ctypes.sizeof(ctypes.c_long) == 8

@@ -25,6 +25,7 @@ from .kernel.system import (
     NEW_UTS,
     call,
     enter,
+    in_network,
     prctl,
     sethostname,
     unshare,
@@ -169,7 +170,7 @@ class Launch:
         Make the network of the container, and return the namespace that it enters; `None` if it
         stays in that of this process.
         """
-        asked = self._asked
+        asked, sysctls = self._asked, self._spec["sysctls"]
         host = own_namespace() if asked["egress"] else None
         if joined := asked.get("joins"):
             process, began = joined
@@ -177,15 +178,18 @@ class Launch:
             if not is_alive((process, began)):
                 os.close(found)
                 raise OSError(errno.ESRCH, "the container whose network it joins does not run")
+            with in_network(found):
+                _set(sysctls)
             return found
         if asked["egress"] and not asked["networks"]:
+            if sysctls:
+                raise ValueError(f"the setting {min(sysctls)} would be the machine's own")
             return host
         new_namespace()
         for number, network in enumerate(asked["networks"]):
             locks.enter_context(locked(self._root, network))
             self._attached[network] = plug_in(self._root, network, f"eth{number}")
-        if host is not None or self._attached:
-            _set(self._spec["sysctls"])
+        _set(sysctls)
         return host
 
     def _become(self, network: int | None, channel: socket.socket) -> NoReturn:
@@ -221,8 +225,7 @@ class Launch:
         }
         root = mount_layers(f"{self._root}/layers", spec["layers"], self._container)
         change_root(root)
-        sysctls = {} if self._attached else spec["sysctls"]
-        mount_kernel(devices, files, sysctls, self._groups)
+        mount_kernel(devices, files, self._groups)
         sethostname(spec["hostname"])
         os.setsid()
         os.umask(0o022)
@@ -315,6 +318,9 @@ class Launch:
 
 
 def _set(sysctls: dict[str, str]) -> None:
+    """
+    Set what the kernel has for each network, in that of this process.
+    """
     for name, value in sysctls.items():
         if not name.startswith("net."):
             raise ValueError(f"the setting {name} is not one of a container's own network")

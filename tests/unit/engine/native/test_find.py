@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from pytest_codex_workspace.engine.native.find import problem_of_machine
+from pytest_codex_workspace.engine.native.find import (
+    bad_file_system,
+    open_engine,
+    problem_of_machine,
+)
+from pytest_codex_workspace.errors import EngineUnavailable
 
 
 @pytest.mark.parametrize(
@@ -27,3 +34,36 @@ def test_where_it_cannot_work_it_says_so(facts: dict[str, object], words: str):
     assert words in problem
     assert "Docker or Podman" in problem
     assert "\n" not in problem
+
+
+@pytest.mark.parametrize("url", ["native://", "native://relative/path"])
+def test_a_directory_is_absolute(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    Nothing is written where pytest happens to run.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.engine.native.find.problem_of_machine", lambda: "")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(EngineUnavailable, match="names no directory"):
+        open_engine(url)
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/home/me/.cache", ""),
+        ("/var/lib", "overlay"),
+        ("/home/me/net/x", "fuse.sshfs"),
+        ("/home/me/network", ""),
+    ],
+)
+def test_some_file_systems_have_no_upper_directory(path: str, kind: str):
+    """
+    That of the longest path above the directory counts.
+    """
+    mounts = (
+        "none / overlay rw 0 0\n/dev/sda /home ext4 rw 0 0\nhost: /home/me/net fuse.sshfs rw 0 0\n"
+    )
+
+    assert kind == bad_file_system(Path(path), mounts)

@@ -10,7 +10,7 @@ from .system import call, prctl
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-__all__ = ["DEFAULT", "allowed", "keep_only", "keep_over_a_change_of_user", "limit"]
+__all__ = ["DEFAULT", "allowed", "keep_only", "limit"]
 
 _NUMBERS = {
     "CHOWN": 0,
@@ -35,7 +35,7 @@ DEFAULT = tuple(sorted(set(_NUMBERS) - {"NET_ADMIN"}))
 """What a container has without a word about it: Docker's list."""
 
 _VERSION = 0x20080522
-_BOUND_READ, _BOUND_DROP, _AMBIENT, _AMBIENT_CLEAR, _KEEP = 23, 24, 47, 4, 8
+_BOUND_READ, _BOUND_DROP, _AMBIENT, _AMBIENT_CLEAR = 23, 24, 47, 4
 
 
 def allowed(add: Iterable[str], drop: Collection[str]) -> list[int]:
@@ -78,13 +78,3 @@ def keep_only(kept: Collection[int]) -> None:
     # Effective, permitted and inheritable, of the first 32 and of the others.
     sets = [word for half in halves for word in (half, half, 0)]
     call("capset", struct.pack("=II", _VERSION, 0), struct.pack("=6I", *sets))
-
-
-def keep_over_a_change_of_user() -> None:
-    """
-    Keep the permitted capabilities when root becomes another user.
-
-    Raises:
-        OSError: the kernel refused.
-    """
-    prctl(_KEEP, 1)

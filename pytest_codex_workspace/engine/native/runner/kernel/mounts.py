@@ -133,7 +133,6 @@ def open_devices() -> dict[str, int]:
 def mount_kernel(
     devices: Mapping[str, int],
     files: Mapping[str, int],
-    sysctls: Mapping[str, str],
     groups: Cgroup,
 ) -> None:
     """
@@ -142,12 +141,10 @@ def mount_kernel(
     Args:
         devices: what `open_devices` has returned.
         files: descriptors of files of the container's own, by the path where they appear.
-        sysctls: settings of the kernel for the container.
         groups: its groups, whose limits its programs may read.
 
     Raises:
         OSError: the kernel refused.
-        ValueError: a setting is not one of the network.
     """
     for path in ("/proc", "/sys", "/dev"):
         _directory(path)
@@ -162,11 +159,6 @@ def mount_kernel(
         mount(f"/proc/self/fd/{descriptor}", path, None, MS_BIND)
     unmount(".")
     os.chdir("/")
-    for name, value in sysctls.items():
-        if not name.startswith("net."):
-            raise ValueError(f"the setting {name} is not one of a container's own network")
-        with open("/proc/sys/" + name.replace(".", "/"), "w") as file:
-            file.write(value)
     for path in _MASKED:
         _mask(path)
     for path in _READ_ONLY:
