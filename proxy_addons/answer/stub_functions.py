@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,16 @@ class StubFunctions:
         workspace: RegisteredWorkspace,
     ) -> dict[str, Any]:
         body = request.raw_content or b""
-        size = sum(len(name) + len(value) for name, value in request.headers.fields)
-        if len(body) + size + len(request.data.path) > MAX_STUB_REQUEST_BYTES:
+        head = {
+            "method": request.method.upper(),
+            "path": request.path,
+            "headers": [
+                [name.decode("latin-1"), value.decode("latin-1")]
+                for name, value in request.headers.fields
+            ],
+        }
+        # As it is written: one byte may take six.
+        if len(body) + len(json.dumps(head)) > MAX_STUB_REQUEST_BYTES:
             return {"error": f"the request is longer than {MAX_STUB_REQUEST_BYTES >> 10} KiB"}
         if self._calls.get(workspace.id, 0) >= MAX_STUB_CALLS:
             return {"error": f"{MAX_STUB_CALLS} requests of this workspace wait for functions"}
@@ -98,15 +107,10 @@ class StubFunctions:
                     "workspace": workspace.id,
                     "route": route.id,
                     "call": number,
-                    "method": request.method.upper(),
+                    **head,
                     "scheme": facts.scheme,
                     "host": facts.host,
                     "port": facts.port,
-                    "path": request.path,
-                    "headers": [
-                        [name.decode("latin-1"), value.decode("latin-1")]
-                        for name, value in request.headers.fields
-                    ],
                     "body": base64.b64encode(body).decode("ascii"),
                 }
             )

@@ -22,6 +22,9 @@ _MOST = 256
 """Connections at a time. Further ones wait in the kernel."""
 
 _INBOX = 1 << 20
+_OUTBOX = 128 << 20
+"""Bytes that may wait for the helper: twice the windows of all connections, for their frames."""
+
 _PATIENCE = 10.0
 
 
@@ -180,14 +183,16 @@ class Forward:
 
     def _take(self, connections: Connections) -> None:
         """
-        Handle what the helper has sent. A helper that has ended, or sends nonsense, has lost its
-        connections.
+        Handle a piece of what the helper has sent. A helper that has ended, or sends nonsense, has
+        lost its connections.
         """
         link = self._link
         if link is None:
             return
         try:
-            while (data := link.receive()) is not None:
+            if (data := link.receive()) is not None:
+                # More may have come, but others have their turn first.
+                self._wake_up()
                 for frame in link.frames.feed(data):
                     connections.take(*frame)
         except ValueError:
@@ -225,18 +230,25 @@ class _Link:
         self._changed = threading.Condition()
         self._inbox: deque[bytes] = deque()
         self._waiting = 0
-        self._outbox: deque[bytes] = deque()
+        self._outbox = bytearray()
+        self._unsent = 0
         self._closed = False
         for work in (self._pump_in, self._pump_out):
             threading.Thread(target=work, name="codex-workspace-forward", daemon=True).start()
 
     def send(self, data: bytes) -> None:
         """
-        Send *data* soon. How much of it waits is limited by the windows of the connections.
+        Send *data* soon. How much of it waits is limited by the windows of the connections. A
+        helper that makes this side answer, and does not read, is taken for ended.
         """
         with self._changed:
-            self._outbox.append(data)
-            self._changed.notify_all()
+            self._unsent += len(data)
+            if self._unsent <= _OUTBOX:
+                self._outbox += data
+                self._changed.notify_all()
+                return
+            self.ended = True
+        self._arrived()
 
     def receive(self) -> bytes | None:
         """
@@ -284,9 +296,11 @@ class _Link:
                 self._changed.wait_for(lambda: self._closed or bool(self._outbox))
                 if self._closed:
                     return
-                data = b"".join(self._outbox)
+                data = bytes(self._outbox)
                 self._outbox.clear()
             try:
                 self._helper.send(data)
             except OSError:
                 return  # The other thread finds out why.
+            with self._changed:
+                self._unsent -= len(data)

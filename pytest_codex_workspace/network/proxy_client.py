@@ -39,8 +39,9 @@ _ANSWER_SECONDS = 30.0
 _QUEUE_SECONDS = 60.0
 """Seconds that the proxy may take to read what has arrived before; `QUEUE_SECONDS` there."""
 _MAX_LOOKUPS = 16
-_MAX_FUNCTIONS = 16
 """Look-ups of processes of one workspace that are under way; the proxy asks for no more."""
+_MAX_FUNCTIONS = 16
+"""Calls of the function of one stub that have not returned."""
 
 _TAIL_BYTES = 4096
 _PIECE_BYTES = 512 * 1024

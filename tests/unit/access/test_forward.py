@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pytest_codex_workspace.access import forward as forward_module
 from pytest_codex_workspace.access.forward import Forward, program
 from pytest_codex_workspace.errors import WorkspaceLost
 from pytest_codex_workspace.workspace.channel import Channel
@@ -273,6 +274,39 @@ def test_a_helper_that_sends_nonsense_loses_its_connections(channel):
                 client.recv(1)
             with pytest.raises(BlockingIOError):
                 server.accept()
+
+
+class Flood:
+    """
+    A helper that sends the same frames for ever, and reads nothing.
+    """
+
+    def __init__(self, frames: bytes) -> None:
+        self.frames = frames
+        self.killed = threading.Event()
+        self.stdout = self
+
+    def piece(self) -> bytes:
+        return b"" if self.killed.is_set() else self.frames
+
+    def send(self, data: bytes) -> None:
+        self.killed.wait(60)
+
+    def abandon(self) -> None:
+        self.killed.set()
+
+
+def test_a_helper_that_makes_the_host_answer_and_reads_nothing_is_killed(monkeypatch):
+    """
+    Before the answers fill the memory of this machine. Clients have their turn meanwhile.
+    """
+    monkeypatch.setattr(forward_module, "_OUTBOX", 10_000)
+    data = struct.pack(">BII", 2, 1, 1) + b"x"
+    helper = Flood(data * 1000)
+    with Forward(lambda: helper, 80) as url, connect(url) as client:
+        with pytest.raises(ConnectionResetError):
+            read_all(client)
+        assert helper.killed.wait(20)
 
 
 @pytest.mark.parametrize("port", [0, 65536, True, "80"])

@@ -29,8 +29,9 @@ class Asking:
         self.functions = StubFunctions(self.asked.append, seconds)
         self.chain = AddonChain()
 
-    async def respond(self, body: bytes = b"body") -> tuple[Any, Judgement]:
+    async def respond(self, body: bytes = b"body", field: bytes = b"") -> tuple[Any, Judgement]:
         flow = self.chain.flow(self.chain.connect(("example.org", 443)), method="POST")
+        flow.request.headers.fields += ((b"x", field),)
         flow.request.raw_content = body
         facts = RequestFacts("example.org", method="POST")
         judgement = Judgement.attach(flow, self.chain.owner, facts, Decision("stubbed"))
@@ -68,15 +69,16 @@ def test_the_host_makes_the_response() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "body", "answer", "why"),
+    ("seconds", "sent", "answer", "why"),
     [
-        (20.0, b"", {"error": "it raised KeyError"}, "it raised KeyError"),
-        (0.01, b"", None, "it took longer than 0.01 s"),
-        (20.0, bytes(MAX_STUB_REQUEST_BYTES + 1), None, "the request is longer than 512 KiB"),
+        (20.0, {}, {"error": "it raised KeyError"}, "it raised KeyError"),
+        (0.01, {}, None, "it took longer than 0.01 s"),
+        (20.0, {"body": bytes(MAX_STUB_REQUEST_BYTES)}, None, "the request is longer than 512 KiB"),
+        (20.0, {"field": b"\xff" * 200_000}, None, "the request is longer than 512 KiB"),
     ],
 )
 def test_a_request_without_an_answer_has_failed(
-    seconds: float, body: bytes, answer: dict[str, Any] | None, why: str
+    seconds: float, sent: dict[str, bytes], answer: dict[str, Any] | None, why: str
 ) -> None:
     """
     The log and the response say why.
@@ -84,7 +86,7 @@ def test_a_request_without_an_answer_has_failed(
 
     async def run() -> None:
         asking = Asking(seconds)
-        waiting = asyncio.create_task(asking.respond(body))
+        waiting = asyncio.create_task(asking.respond(**sent))
         if answer:
             await asking.until_asked()
             asking.functions.take({"call": asking.asked[0]["call"], **answer})
