@@ -58,7 +58,7 @@ from .snapshots.keeper import SnapshotKeeper
 from .snapshots.prepared import PreparedStates, StateName
 from .snapshots.snapshot import Snapshot
 from .workspace.handle import Workspace
-from .workspace.launcher import Launcher, Running
+from .workspace.launcher import Launcher
 from .workspace.limits import limits_of
 
 __all__ = ["Session"]
@@ -223,21 +223,21 @@ class Session:
         """
 
         @contextmanager
-        def fill() -> Iterator[Running]:
+        def fill() -> Iterator[Workspace]:
             started = self._start(spec, state, str(name))
             try:
                 prepare(started.workspace)
                 # As after a setup script: files are kept, processes are not.
                 started.running.channel.kill_all()
-                yield started.running
+                yield started.workspace
             finally:
                 self.stop(started.workspace)
 
         def make() -> Snapshot:
             with self._lock:
                 if name.key is None or self.config.cache == "off":
-                    with fill() as running:
-                        made = self._live[running.name][0].workspace.snapshot()
+                    with fill() as workspace:
+                        made = workspace.snapshot()
                     self.keeper.pin(made)
                 else:
                     _check_secrets(spec, state)
