@@ -192,13 +192,8 @@ class Session:
         Raises:
             CodexWorkspaceError: one of the parts could not be made.
         """
-        try:
+        with self._noting_failure(spec, label):
             return self._start(spec, state, label).workspace
-        except CodexWorkspaceError as error:
-            if isinstance(error, SetupError):
-                self.tell_failed_setup(spec, label, error)
-            self._suspect_loss(error)
-            raise
 
     def prepared(
         self,
@@ -234,7 +229,7 @@ class Session:
                 self.stop(started.workspace)
 
         def make() -> Snapshot:
-            with self._lock:
+            with self._lock, self._noting_failure(spec, str(name)):
                 if name.key is None or self.config.cache == "off":
                     with fill() as workspace:
                         made = workspace.snapshot()
@@ -246,6 +241,16 @@ class Session:
                 return made
 
         return self.prepared_states.get((name, spec, state), make)
+
+    @contextmanager
+    def _noting_failure(self, spec: WorkspaceSpec, label: str) -> Iterator[None]:
+        try:
+            yield
+        except CodexWorkspaceError as error:
+            if isinstance(error, SetupError):
+                self.tell_failed_setup(spec, label, error)
+            self._suspect_loss(error)
+            raise
 
     def tell_failed_setup(self, spec: WorkspaceSpec, label: str, error: SetupError) -> None:
         """
