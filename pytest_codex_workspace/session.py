@@ -58,7 +58,7 @@ from .snapshots.keeper import SnapshotKeeper
 from .snapshots.prepared import PreparedStates, StateName
 from .snapshots.snapshot import Snapshot
 from .workspace.handle import Workspace
-from .workspace.launcher import Launcher, Running
+from .workspace.launcher import Launcher
 from .workspace.limits import limits_of
 
 __all__ = ["Session"]
@@ -192,13 +192,8 @@ class Session:
         Raises:
             CodexWorkspaceError: one of the parts could not be made.
         """
-        try:
+        with self._noting_failure(spec, label):
             return self._start(spec, state, label).workspace
-        except CodexWorkspaceError as error:
-            if isinstance(error, SetupError):
-                self.tell_failed_setup(spec, label, error)
-            self._suspect_loss(error)
-            raise
 
     def prepared(
         self,
@@ -223,21 +218,21 @@ class Session:
         """
 
         @contextmanager
-        def fill() -> Iterator[Running]:
+        def fill() -> Iterator[Workspace]:
             started = self._start(spec, state, str(name))
             try:
                 prepare(started.workspace)
                 # As after a setup script: files are kept, processes are not.
                 started.running.channel.kill_all()
-                yield started.running
+                yield started.workspace
             finally:
                 self.stop(started.workspace)
 
         def make() -> Snapshot:
-            with self._lock:
+            with self._lock, self._noting_failure(spec, str(name)):
                 if name.key is None or self.config.cache == "off":
-                    with fill() as running:
-                        made = self._live[running.name][0].workspace.snapshot()
+                    with fill() as workspace:
+                        made = workspace.snapshot()
                     self.keeper.pin(made)
                 else:
                     _check_secrets(spec, state)
@@ -246,6 +241,16 @@ class Session:
                 return made
 
         return self.prepared_states.get((name, spec, state), make)
+
+    @contextmanager
+    def _noting_failure(self, spec: WorkspaceSpec, label: str) -> Iterator[None]:
+        try:
+            yield
+        except CodexWorkspaceError as error:
+            if isinstance(error, SetupError):
+                self.tell_failed_setup(spec, label, error)
+            self._suspect_loss(error)
+            raise
 
     def tell_failed_setup(self, spec: WorkspaceSpec, label: str, error: SetupError) -> None:
         """

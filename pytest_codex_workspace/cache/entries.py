@@ -19,7 +19,7 @@ __all__ = ["KINDS", "Entry", "clear", "entries", "evict", "forget_missing", "is_
 LayerKind = Literal["clean", "setup", "ready", "prepared"]
 
 KINDS: tuple[LayerKind, ...] = ("clean", "setup", "ready", "prepared")
-"""The kinds of cached layers, each based on the one before it."""
+"""The kinds of cached layers. Each is based on one before it, not always the last."""
 
 _CLOCK_SLACK = 60.0
 """Seconds that the clock of the machine on which an image was made may be ahead."""

@@ -31,6 +31,7 @@ from ..snapshots.prepared import StateName
 from ..text.option_names import spell_option
 from ..text.phrases import counted
 from ..text.printable import printable
+from ..workspace.handle import Workspace
 from ..workspace.launcher import Launcher, Running
 from ..workspace.result import ExecResult
 from .keys import clean_parts, ready_parts, setup_parts
@@ -156,7 +157,7 @@ class LayerBuilder:
         spec: WorkspaceSpec,
         below: Layer,
         state: StateName,
-        fill: Callable[[], AbstractContextManager[Running]],
+        fill: Callable[[], AbstractContextManager[Workspace]],
     ) -> Recipe:
         """
         Return the recipe of the layer with a state that tests have prepared, on top of *below*.
@@ -177,8 +178,8 @@ class LayerBuilder:
 
         @contextmanager
         def build(_below: Layer | None) -> Iterator[Build]:
-            with fill() as running:
-                yield Build(running.container, record=below.record)
+            with fill() as workspace:
+                yield Build(workspace.container, record=below.record)
 
         return Recipe("prepared", key_of(parts), self._labels(spec), below, build)
 

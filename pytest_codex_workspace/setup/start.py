@@ -277,7 +277,7 @@ class WorkspaceStarter:
         spec: WorkspaceSpec,
         state: State,
         name: StateName,
-        fill: Callable[[], AbstractContextManager[Running]],
+        fill: Callable[[], AbstractContextManager[Workspace]],
     ) -> Snapshot:
         """
         Return a state that tests have prepared, from the cache, or made now.

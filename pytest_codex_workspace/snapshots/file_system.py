@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import stat
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ChangesError
-from ..text.printable import printable
 from .changes import FileChange
+from .commands import LARGEST_NUMBER, LONGEST_PATH, ask, error_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .work_tree import Commands, Said
+    from .commands import Commands, Said
 
 __all__ = [
     "MOST_PATHS",
@@ -28,11 +27,6 @@ __all__ = [
 
 MOST_PATHS = 50_000
 """How many paths are compared."""
-
-_ANSWER = 64 << 20
-_SECONDS = 600.0
-_LONGEST_PATH = 4096
-_LARGEST_NUMBER = 1 << 62
 
 About = tuple[int, int, int, int, int, str]
 """Type, permissions, owner, group, size, and the content or what stands for it."""
@@ -130,19 +124,12 @@ def file_changes(
             kind = "added" if old is None else "removed"
         elif stat.S_ISDIR(old[0]) and old[:4] == new[:4]:
             continue
-        found.append(FileChange(path[:_LONGEST_PATH], kind, new[4] if new else 0))
+        found.append(FileChange(path[:LONGEST_PATH], kind, new[4] if new else 0))
     return found
 
 
 def _ask(commands: Commands, wanted: dict[str, Any]) -> Said:
-    program = resources.files("pytest_codex_workspace.in_container") / "describe_files.py"
-    return commands.run(
-        ["python3", "-I", "-B", "-c", program.read_text("utf-8")],
-        cwd="/",
-        input=json.dumps(wanted),
-        timeout=_SECONDS,
-        limit=_ANSWER,
-    )
+    return ask(commands, "describe_files.py", input=json.dumps(wanted))
 
 
 def _is_path(value: object) -> bool:
@@ -150,7 +137,7 @@ def _is_path(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) is int and 0 <= value < _LARGEST_NUMBER
+    return type(value) is int and 0 <= value < LARGEST_NUMBER
 
 
 def _typed(value: Any) -> About:
@@ -164,7 +151,7 @@ def _typed(value: Any) -> About:
 
 
 def _unusable(where: str, result: Said) -> ChangesError:
-    said = printable(result.stderr.strip()[-1000:]) or f"exit code {result.exit_code}"
+    said = error_text(result) or f"exit code {result.exit_code}"
     return ChangesError(
         f"which files have changed cannot be told: Python did not describe them in {where}: {said}",
         remedy="See whether `python3 --version` works there.",

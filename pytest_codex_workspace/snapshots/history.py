@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from .commands import Commands
     from .keeper import SnapshotKeeper
     from .snapshot import Snapshot
-    from .work_tree import Commands
 
 __all__ = ["Container", "History"]
 

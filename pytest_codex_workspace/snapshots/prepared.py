@@ -6,6 +6,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import EngineUnavailable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,7 +50,8 @@ class PreparedStates:
     def get(self, wanted: object, prepare: Callable[[], Snapshot]) -> Snapshot:
         """
         Return the state of *wanted*, prepared by the first call. If that fails, so does every other
-        call, with the same error: what takes minutes to fail is not tried again for each test.
+        call, with the same error: what takes minutes to fail is not tried again for each test. An
+        engine may come back.
 
         Args:
             wanted: what the state is made of; equal ones share it.
@@ -62,6 +65,8 @@ class PreparedStates:
                     return outcome
             try:
                 made = prepare()
+            except EngineUnavailable:
+                raise
             except Exception as error:
                 self._known.append((wanted, error))
                 raise

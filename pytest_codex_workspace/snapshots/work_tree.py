@@ -3,80 +3,20 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ChangesError
-from ..text.printable import printable
 from .changes import FileChange, FileChanges
+from .commands import LARGEST_NUMBER, LONGEST_PATH, ask, error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from .commands import Commands, Said
 
-__all__ = ["Commands", "Said", "work_tree_changes", "work_tree_patch"]
+__all__ = ["work_tree_changes", "work_tree_patch"]
 
-_SECONDS = 600.0
-_ANSWER = 64 << 20
 _MOST_PATCH = 64 << 20
 _MOST_CHANGES = 10_000
-_LONGEST_PATH = 4096
 _LONGEST_TEXT = 4 << 20
-_LARGEST_NUMBER = 1 << 62
-
-
-class Said(Protocol):
-    """
-    What a program has printed.
-    """
-
-    @property
-    def ok(self) -> bool:
-        """
-        Whether its exit code is 0.
-        """
-
-    @property
-    def exit_code(self) -> int:
-        """
-        Its exit code.
-        """
-
-    @property
-    def stdout_bytes(self) -> bytes:
-        """
-        Its standard output.
-        """
-
-    @property
-    def stderr(self) -> str:
-        """
-        Its standard error.
-        """
-
-    @property
-    def truncated(self) -> bool:
-        """
-        Whether it printed more.
-        """
-
-
-class Commands(Protocol):
-    """
-    Runs programs in a workspace, as its channel does.
-    """
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: str | None = None,
-        input: str | bytes | None = None,  # noqa: A002 -- the channel's name
-        timeout: float | None = None,
-        limit: int = ...,
-    ) -> Said:
-        """
-        Run a program to its end.
-        """
 
 
 def work_tree_changes(commands: Commands, project: str, commit: str) -> FileChanges:
@@ -87,11 +27,11 @@ def work_tree_changes(commands: Commands, project: str, commit: str) -> FileChan
         ChangesError: git in the workspace cannot tell.
         ExecTimeout: it takes more than ten minutes.
     """
-    result = _ask(commands, project, commit, "list", _ANSWER)
+    result = _ask(commands, project, commit, "list")
     try:
         said = json.loads(result.stdout_bytes)
         found = [_typed(one) for one in said["changes"][:_MOST_CHANGES]]
-        more = int(said["more"]) % _LARGEST_NUMBER
+        more = int(said["more"]) % LARGEST_NUMBER
         cut = bool(said["cut"])
     except (KeyError, TypeError, ValueError, RecursionError, OverflowError):
         raise _unusable(project, result) from None
@@ -106,29 +46,22 @@ def work_tree_patch(commands: Commands, project: str, commit: str) -> str:
         ChangesError: git in the workspace cannot tell, or the patch has more than 64 MiB.
         ExecTimeout: it takes more than ten minutes.
     """
-    result = _ask(commands, project, commit, "patch", _MOST_PATCH)
+    result = _ask(commands, project, commit, "patch")
     try:
         return result.stdout_bytes.decode("utf-8")
     except UnicodeDecodeError:
         raise _unusable(project, result) from None
 
 
-def _ask(commands: Commands, project: str, commit: str, what: str, limit: int) -> Said:
-    program = resources.files("pytest_codex_workspace.in_container") / "work_tree.py"
-    words = ["python3", "-I", "-B", "-c", program.read_text("utf-8")]
-    result = commands.run(
-        [*words, what, project, commit, str(_MOST_PATCH)],
-        cwd="/",
-        timeout=_SECONDS,
-        limit=limit,
-    )
+def _ask(commands: Commands, project: str, commit: str, what: str) -> Said:
+    result = ask(commands, "work_tree.py", what, project, commit, str(_MOST_PATCH))
     if not result.ok or result.truncated:
         raise _unusable(project, result)
     return result
 
 
 def _unusable(project: str, result: Said) -> ChangesError:
-    said = printable(result.stderr.strip()[-1000:]) or (
+    said = error_text(result) or (
         f"git or Python answered something else (exit code {result.exit_code})"
     )
     return ChangesError(
@@ -149,5 +82,5 @@ def _typed(value: Any) -> FileChange:
         raise ValueError("a change of no known kind")
     if not isinstance(path, str) or not isinstance(text, str):
         raise ValueError("a change of what is not text")
-    size = min(max(0, size), _LARGEST_NUMBER)
-    return FileChange(path[:_LONGEST_PATH], kind, size, text[:_LONGEST_TEXT])
+    size = min(max(0, size), LARGEST_NUMBER)
+    return FileChange(path[:LONGEST_PATH], kind, size, text[:_LONGEST_TEXT])

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_codex_workspace.codex import IMAGE
+from pytest_codex_workspace.codex import IMAGE, SETUP
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.errors import (
     EngineError,
@@ -935,3 +935,42 @@ def test_a_state_with_a_key_and_without_setup(world):
 
         assert session.workspace(spec, state).setup.cache == "none"
     assert ["clean", "prepared"] == world.layers()
+
+
+def test_a_setup_that_fails_under_a_prepared_state_is_reported(world):
+    """
+    Once, for the workspace in which the state was to be prepared.
+    """
+    told = []
+    world.scripts[SETUP].code = 3
+    with world.session() as session:
+        session.report = SimpleNamespace(failed_setup=lambda *words: told.append(words[2]))
+        spec = session.spec(snapshot(), {})
+        for key in (None, "1"):
+            name = StateName("installed", key)
+            for _ in range(2):
+                with pytest.raises(SetupError):
+                    session.prepared(name, spec, "ready", lambda ws: None)
+
+    assert told == ["codex_snapshot('installed')", "codex_snapshot('installed', key='1')"]
+
+
+def test_an_engine_that_is_lost_under_a_prepared_state_is_left(row, monkeypatch):
+    """
+    The state is prepared on another one.
+    """
+    name = StateName("installed")
+    with row.session() as session:
+        bring_up(session)
+        row.lose("one")
+
+        def away(*_, **__):
+            raise EngineUnavailable("it is away")
+
+        monkeypatch.setattr(session.isolation, "revive", away)
+        spec = session.spec(snapshot(), {})
+        with pytest.raises(EngineUnavailable):
+            session.prepared(name, spec, "ready", lambda ws: None)
+
+        assert session.leave_lost_engine()
+        assert session.prepared(name, spec, "ready", lambda ws: None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_codex_workspace.errors import EngineUnavailable
 from pytest_codex_workspace.snapshots.prepared import PreparedStates, StateName
 from pytest_codex_workspace.snapshots.snapshot import Snapshot
 
@@ -48,15 +49,16 @@ def test_a_failure_is_remembered():
     assert calls == [1]
 
 
-def test_an_interrupted_preparation_is_no_failure():
+@pytest.mark.parametrize("error", [KeyboardInterrupt, EngineUnavailable("it is away")])
+def test_an_interrupted_preparation_is_no_failure(error):
     """
-    Ctrl-C says nothing about the next attempt.
+    Neither Ctrl-C nor an engine that is restarted says anything about the next attempt.
     """
     states = PreparedStates()
 
     def interrupted() -> Snapshot:
-        raise KeyboardInterrupt
+        raise error
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises((KeyboardInterrupt, EngineUnavailable)):
         states.get("a", interrupted)
     assert states.get("a", made)
