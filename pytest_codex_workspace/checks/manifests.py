@@ -12,7 +12,13 @@ from packaging.utils import canonicalize_name
 from .documents import json_line, json_of, subtable, texts_of, toml_of, without_comment
 from .tree import CommittedTree
 
-__all__ = ["Dependency", "node_dependencies", "node_of_manager", "python_dependencies"]
+__all__ = [
+    "Dependency",
+    "node_dependencies",
+    "node_of_manager",
+    "node_tests",
+    "python_dependencies",
+]
 
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _REQUIREMENT_FILES = re.compile(
@@ -22,6 +28,9 @@ _SETUP_ENTRY = re.compile(r"\s+[\"']?([A-Za-z][\w.-]*)(\[[^]]*\])?\s*([<>=~!;,\"
 _JSON_KEY = re.compile(r'"([^"\\]+)"\s*:')
 _QUOTED = re.compile(r"[\"']([^\"'\n]+)[\"']")
 _TOML_KEY = re.compile(r"^[ \t]*[\"']?([\w.-]+)[\"']?[ \t]*=")
+_NO_TEST = "no test specified"
+"""A part of what `npm init` writes as the script `test`."""
+
 _NODE_TABLES = ("dependencies", "devDependencies", "optionalDependencies")
 
 
@@ -141,3 +150,13 @@ def node_of_manager(package: Mapping[str, Any]) -> str:
     """
     found = re.match(r"pnpm@(\d{1,3})\.", str(package.get("packageManager", "")))
     return ">=22.13" if found and int(found[1]) >= _PNPM_OF_NODE_22 else ""
+
+
+def node_tests(package: Mapping[str, Any]) -> str:
+    """
+    Return the script `test` of a package.json; empty if there is none, or that of `npm init`.
+    """
+    script = subtable(package, "scripts").get("test")
+    if not isinstance(script, str) or _NO_TEST in script:
+        return ""
+    return script.strip()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..checks.documents import json_of, subtable, toml_of
+from ..checks.manifests import node_tests
 from ..checks.scripts import folders_named
 from ..codex import SETUP
 
@@ -30,7 +31,6 @@ _NO_PROJECT = re.compile(
 _MOST = 100
 """Folders whose projects are looked at if there is no setup."""
 
-_NO_TESTS = "no test specified"
 _PYTEST = "python -m pytest"
 _VENV = ("{dir}/bin/python -m pytest", ".venv", "venv")
 
@@ -166,10 +166,7 @@ def _pytest_source(names: set[str], read: Read) -> str:
 
 
 def _node(names: set[str], read: Read) -> Iterator[ProjectTests]:
-    if "package.json" not in names:
-        return
-    script = subtable(json_of(read("package.json")), "scripts").get("test")
-    if not isinstance(script, str) or not script.strip() or _NO_TESTS in script:
+    if "package.json" not in names or not node_tests(json_of(read("package.json"))):
         return
     managers = (
         ("pnpm-lock.yaml", "pnpm test"),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 __all__ = [
-    "CHROME",
     "UNLOCKED",
     "Draft",
     "Hint",
@@ -15,6 +14,7 @@ __all__ = [
     "ServiceDraft",
     "Setting",
     "TestCommand",
+    "browser_hint",
     "in_folder",
 ]
 
@@ -22,7 +22,7 @@ UNLOCKED = "no lock file: newer versions are installed when they are published"
 """The note of an installation without a lock file."""
 
 _CHROME_PACKAGE = "google-chrome-stable_current_amd64.deb"
-CHROME = (
+_CHROME = (
     f"curl -fsSLo /tmp/chrome.deb https://dl.google.com/linux/direct/{_CHROME_PACKAGE}",
     "apt-get update",
     "apt-get install -y /tmp/chrome.deb",
@@ -132,3 +132,20 @@ def in_folder(folder: str, lines: Sequence[str]) -> tuple[str, ...]:
     if not folder:
         return tuple(lines)
     return (f"(cd {shlex.quote(folder)} && {' && '.join(lines)})",)
+
+
+def browser_hint(source: str, library: str, folder: str, install: str | None) -> Hint:
+    """
+    Return what installs the browser that a library drives.
+
+    Args:
+        source: the file that names the library.
+        library: its name.
+        folder: that of the project; empty for the top.
+        install: the command of the library; `None` if it drives a browser of the system.
+    """
+    text = f"has {library}, which needs a browser, from hosts outside of Codex's presets"
+    if install is None:
+        return Hint(source, text, _CHROME)
+    # The library is there when the project is installed.
+    return Hint(source, text, in_folder(folder, [install]), last=True)

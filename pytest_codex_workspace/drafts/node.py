@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..checks.documents import subtable
-from .draft import CHROME, UNLOCKED, Draft, Hint, Install, TestCommand, in_folder
+from ..checks.manifests import node_tests
+from .draft import UNLOCKED, Draft, Install, TestCommand, browser_hint, in_folder
 from .tree import ProjectFiles
 
 __all__ = ["add_node"]
@@ -25,7 +26,6 @@ _MANAGER = re.compile(r"(npm|pnpm|yarn|bun)@(\d+)[\w.+-]*")
 _OLD_PNPM = {"5": "7", "6": "8"}
 """Major versions of pnpm that read older formats of its lock file, which newer ones refuse."""
 
-_NO_TEST = "no test specified"
 _BROWSERS: Mapping[str, str | None] = {
     "@playwright/test": "npx playwright install --with-deps",
     "playwright": "npx playwright install --with-deps",
@@ -84,12 +84,9 @@ def _add_project(tree: ProjectFiles, folder: str, draft: Draft) -> bool:
     draft.installs.append(Install(source, lines, chosen.note))
     for name, browser in _BROWSERS.items():
         if name in dependencies:
-            text = f"has {name}, which needs a browser, from hosts outside of Codex's presets"
-            lines = CHROME if browser is None else in_folder(folder, [browser])
-            draft.hints.append(Hint(f"{prefix}package.json", text, lines, last=browser is not None))
+            draft.hints.append(browser_hint(f"{prefix}package.json", name, folder, browser))
             break
-    test = subtable(package, "scripts").get("test")
-    if isinstance(test, str) and _NO_TEST not in test:
+    if node_tests(package):
         command = " && ".join(in_folder(folder, [f"CI=true {chosen.run} test"]))
         draft.tests.append(TestCommand(command, f"{prefix}package.json"))
     return has_workspaces

@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..checks.documents import subtable
-from .draft import CHROME, UNLOCKED, Draft, Hint, Install, Setting, TestCommand, in_folder
+from .draft import (
+    UNLOCKED,
+    Draft,
+    Hint,
+    Install,
+    Setting,
+    TestCommand,
+    browser_hint,
+    in_folder,
+)
 from .tree import ProjectFiles
 
 __all__ = ["add_python"]
@@ -160,7 +169,7 @@ class _Project:
                 note = UNLOCKED
         if not words:
             return None
-        if self._uses_pytest() and not self._declares_pytest(files):
+        if self._uses_pytest() and not self._declares_pytest():
             words.append("pytest")
         if any("--hash=" in self._text(name) for name in files) and len(words) > len(files):
             # With hashes, pip accepts nothing that has none beside them.
@@ -229,18 +238,13 @@ class _Project:
         """
         Return what installs the browser that a library drives; `None` if there is no such library.
         """
-        texts = self._dependencies(self._requirements())
+        texts = self._dependencies()
         texts += [self._text(f"requirements/{name}") for name in ("base.txt", "main.txt")]
         texts.append(re.sub(r"['\"]", "\n", self._text("setup.py")))
         source = f"{self._prefix}{self._lock or self._requirements_or_project()}"
         for name, install in _BROWSERS.items():
-            if not any(_names(text, name) for text in texts):
-                continue
-            text = f"has {name}, which needs a browser, from hosts outside of Codex's presets"
-            if install is None:
-                return Hint(source, text, CHROME)
-            lines = in_folder(self._folder, [f"{self._runner}{install}"])
-            return Hint(source, text, lines, last=True)
+            if any(_names(text, name) for text in texts):
+                return browser_hint(source, name, self._folder, install and self._runner + install)
         return None
 
     def test(self) -> TestCommand | None:
@@ -295,7 +299,7 @@ class _Project:
             for name in ("tox.ini", "setup.cfg")
         ):
             return True
-        if self._declares_pytest(self._requirements()):
+        if self._declares_pytest():
             return True
         texts = [self._text(name) for name in self._test_files()[:_MOST_TESTS]]
         if any(texts) and not any(re.search(r"\bTestCase\b|django", text) for text in texts):
@@ -305,14 +309,14 @@ class _Project:
             for path in self._tree.files
         )
 
-    def _declares_pytest(self, files: list[str]) -> bool:
-        return any(_names(text, "pytest") for text in self._dependencies(files))
+    def _declares_pytest(self) -> bool:
+        return any(_names(text, "pytest") for text in self._dependencies())
 
-    def _dependencies(self, files: list[str]) -> list[str]:
+    def _dependencies(self) -> list[str]:
         """
         Return texts that have each dependency at the beginning of a line.
         """
-        texts = [self._text(name) for name in (*files, "Pipfile")]
+        texts = [self._text(name) for name in (*self._requirements(), "Pipfile")]
         chosen = [
             subtable(self._toml, "project", "optional-dependencies").get(name)
             for name in self._extras()
@@ -331,9 +335,10 @@ class _Project:
 
 def _names(text: str, name: str) -> bool:
     """
-    Check whether a line of a text begins with the name of a package.
+    Check whether a line of a text begins with the name of a package, in any spelling.
     """
-    return bool(re.search(rf"^[ \t,]*{re.escape(name)}(?![\w.-])", text, re.MULTILINE))
+    spelled = re.escape(name).replace(r"\-", "[-_.]+")
+    return bool(re.search(rf"^[ \t,]*{spelled}(?![\w.-])", text, re.MULTILINE | re.IGNORECASE))
 
 
 def _chosen(names: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_codex_workspace.checks.manifests import (
     node_dependencies,
     node_of_manager,
+    node_tests,
     python_dependencies,
 )
 
@@ -68,3 +69,15 @@ def test_a_package_manager_needs_a_node():
         node_of_manager({"packageManager": one}) for one in managers
     ]
     assert node_of_manager({}) == ""
+
+
+def test_the_tests_of_node():
+    """
+    What `npm init` writes is none, whatever is in front of it.
+    """
+    scripts = ("vitest run ", " ", 'echo "Error: no test specified" && exit 1', 7, None)
+
+    assert ["vitest run", "", "", "", ""] == [
+        node_tests({"scripts": {"test": one}}) for one in scripts
+    ]
+    assert "" == node_tests({"scripts": []})

@@ -149,6 +149,7 @@ def test_strange_files_are_no_reason_to_fail() -> None:
     ("files", "source", "line"),
     [
         ({"requirements.txt": "playwright>=1"}, "requirements.txt", "python -m playwright install"),
+        ({"requirements.txt": "Pytest_Selenium"}, "requirements.txt", "apt-get install -y /tmp/"),
         ({"setup.py": "install_requires=['selenium>=4']"}, "setup.py", "apt-get install -y /tmp/"),
         (
             {"setup.py": "", "requirements/test.txt": "a", "requirements/base.txt": "splinter"},
