@@ -17,6 +17,7 @@ from pytest_codex_workspace.errors import EngineUnavailable
 from pytest_codex_workspace.reporting.ci import VARIABLES
 
 from .helpers.no_programs import NoPrograms
+from .helpers.plugins import LEFT_OUT, without
 
 MakeRepo = Callable[..., Path]
 
@@ -131,9 +132,9 @@ def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 @pytest.fixture
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """
-    Leave pytest-asyncio out of the runs that tests start: it warns of an option that they lack.
+    Leave the plugins that cost time out of the runs that tests start.
     """
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(without(*LEFT_OUT, "rerunfailures")))
     return pytester
 
 

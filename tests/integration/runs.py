@@ -19,22 +19,11 @@ from pytest_codex_workspace.options.sources import ResolvedOptions
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
-# Of the installed plugins, these take longer to load than a run takes, and have no effect on it.
-_WITHOUT = (
-    "asyncio",
-    "hypothesispytest",
-    "fakefs",
-    "recording",
-    "requests_mock",
-    "socket",
-    "time_machine",
-)
-_PLAIN = ("-p", "no:cacheprovider", "-p", "no:randomly")
+from ..helpers.plugins import LEFT_OUT, without
+
+_PLAIN = without("cacheprovider", "randomly")
 EVERY_PLUGIN = (sys.executable, "-u", "-m", "pytest", *_PLAIN)
-ANY_PYTEST = (
-    *(sys.executable, "-u", "-m", "pytest"),
-    *(word for name in _WITHOUT for word in ("-p", f"no:{name}")),
-)
+ANY_PYTEST = (sys.executable, "-u", "-m", "pytest", *without(*LEFT_OUT))
 PYTEST = (*ANY_PYTEST, *_PLAIN)
 COMMAND = (sys.executable, "-u", "-m", "pytest_codex_workspace.cli")
 
