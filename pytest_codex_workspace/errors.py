@@ -30,6 +30,7 @@ __all__ = [
     "ExecError",
     "ExecTimeout",
     "ImageBuildError",
+    "PluginError",
     "PolicyError",
     "ProjectionError",
     "ProxyError",
@@ -293,6 +294,12 @@ class ConfigError(CodexWorkspaceError, ValueError):
 class TransferError(CodexWorkspaceError, ValueError):
     """
     A download leads out of its directory, exceeds the limits, or is damaged.
+    """
+
+
+class PluginError(CodexWorkspaceError, RuntimeError):
+    """
+    What another distribution adds has failed: a hook, an engine or a check. The text names it.
     """
 
 

@@ -62,6 +62,15 @@ _WORKERS = pytest.StashKey[int]()
 """How many xdist workers there were so far."""
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """
+    Add the hooks that other plugins can implement.
+    """
+    from .hooks import specs
+
+    pluginmanager.add_hookspecs(specs)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """
     Add every option to the command line and to the ini file.
@@ -96,7 +105,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     Begin the report before xdist's workers add to it.
     """
     notes_of(session.config)
-    begin_run_report(session.config)
+    begin_run_report(session)
 
 
 @pytest.hookimpl(wrapper=True)

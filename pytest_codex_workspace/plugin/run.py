@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..errors import PluginError
 from ..options.markers import WorkspaceRequest
 from ..unpatched import clock
 from .as_started import as_started
+from .hooks.call import call_hook
 from .items import is_overridden, parameters_of, wants_workspace, workspace_request
 from .settings import CONFIG
 from .terminal import line_writer
@@ -48,7 +50,12 @@ COLLECTOR: pytest.StashKey[Collector | None] = pytest.StashKey()
 
 _FIXTURES: pytest.StashKey[dict[str, tuple[pytest.FixtureDef[Any], Any]]] = pytest.StashKey()
 _ENDS = pytest.StashKey[ExitStack]()
-_UNWRITTEN = pytest.StashKey[bool]()
+_UNWRITTEN = pytest.StashKey[pytest.Session]()
+"""The run of pytest whose report is not written yet."""
+
+_KINDS = {".html": "html", ".har": "har", ".json": "json"}
+"""What a hook is told of the files of a report."""
+
 _TIMER = pytest.StashKey[threading.Timer]()
 
 
@@ -119,29 +126,43 @@ def remember_fixture(
     config.stash.setdefault(_FIXTURES, {})[definition.argname] = (definition, request)
 
 
-def begin_run_report(config: pytest.Config) -> None:
+def begin_run_report(run: pytest.Session) -> None:
     """
     Remove the report of an earlier run. An xdist worker leaves it to the controller, and a run that
     only shows something has none.
     """
+    config = run.config
     shows = ("collectonly", "showfixtures", "show_fixtures_per_test")
     if is_worker(config) or any(config.getoption(one, default=False) for one in shows):
         return
     collector = collector_of(config, _at_the_end)
     if collector is not None:
         collector.begin()
-        config.stash[_UNWRITTEN] = True
+        config.stash[_UNWRITTEN] = run
 
 
 def write_run_report(config: pytest.Config, tell: Callable[[str], None]) -> None:
     """
-    Write the report of this run, if it has begun and nobody has written it.
+    Write the report of this run, if it has begun and nobody has written it. A plugin that fails
+    when it is told of it fails the run.
     """
-    if config.stash.get(_UNWRITTEN, False):
-        config.stash[_UNWRITTEN] = False
-        collector = collector_of(config, tell)
-        if collector is not None:
-            collector.write()
+    run = config.stash.get(_UNWRITTEN, None)
+    if run is None:
+        return
+    del config.stash[_UNWRITTEN]
+    collector = collector_of(config, tell)
+    if collector is None:
+        return
+    try:
+        for path in collector.write():
+            kind = _KINDS[path.suffix]
+            call_hook(
+                config.hook, "pytest_codex_report_written", path=path, kind=kind, config=config
+            )
+    except PluginError as error:
+        tell(f"error: {error}")
+        if run.exitstatus == pytest.ExitCode.OK:
+            run.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def add_crash(config: pytest.Config, test: str, report: pytest.TestReport) -> None:

@@ -205,3 +205,4 @@ def _end_part(item: pytest.Item, shared: _Shared, starter: Starter) -> None:
         except CodexWorkspaceError:
             # The next test gets a new workspace. That is no failure of this one.
             shared.unusable = True
+    starter.tell_requests(item)

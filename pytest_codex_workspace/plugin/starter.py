@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..errors import CodexWorkspaceError, ConfigError, SetupError
+from ..errors import CodexWorkspaceError, ConfigError, PluginError, SetupError
 from ..options.config import check_environment
 from ..options.markers import WorkspaceRequest
 from ..options.run_notes import same_rules
@@ -21,6 +21,7 @@ from .as_started import as_started
 from .attempt import attempt_of
 from .ci import note_failure
 from .failures import add_account, network_properties
+from .hooks.call import call_hook, choose_policy, is_implemented
 from .settings import CONFIG, UNUSABLE
 from .summary import tally_of
 
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     from ..workspace.handle import Workspace
 
 __all__ = ["Starter"]
+
+_REQUEST_JUDGED = "pytest_codex_request_judged"
+
+_FAILED_SETUPS: pytest.StashKey[list[SetupError]] = pytest.StashKey()
+"""The failed setups that plugins know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class Starter:
         )
         self._shared = shared
         self._failed = False
+        self._told: set[tuple[str, int, float]] = set()
         self._stops = ExitStack()
         self._started: list[_Started] = []
 
@@ -117,7 +124,15 @@ class Starter:
             env = {**self._config.env, **self._env, **wanted.env}
             prepare = self._preparing(kept) if isinstance(kept, StateName) else None
             with as_started(request.config):
-                policy = self._policy_of(session, wanted)
+                policy = session.read_test_policy(self._policy_of(session, wanted))
+            policy = choose_policy(
+                self._node.ihook,
+                session.read_policy,
+                policy,
+                node=self._node,
+                config=request.config,
+            )
+            with as_started(request.config):
                 spec = session.spec(snapshot, env, policy=policy, cassette=wanted.cassette)
                 start: State | Snapshot = wanted.state
                 if isinstance(kept, Snapshot):
@@ -125,11 +140,14 @@ class Starter:
                 elif kept is not None and prepare is not None:
                     start = session.prepared(kept, spec, wanted.state, prepare)
                 workspace = session.workspace(spec, start, label=self._label)
+        except PluginError:
+            raise
         except CodexWorkspaceError as error:
             note_failure(request.config, error, wanted, self._beside)
             if isinstance(error, SetupError):
                 item.user_properties += self._labels(snapshot, "none", None)
                 item.user_properties += network_properties(error.requests)
+                self._tell_failed_setup(error)
             # The text is sufficient, and our frames would hide it.
             raise error.with_traceback(None) from None
         reproduce = self._reproduce(snapshot, "clean" if wanted.state == "clean" else "ready")
@@ -141,7 +159,62 @@ class Starter:
         tally.count(workspace.setup.cache)
         tally.note_setup(snapshot.name, workspace.setup)
         self._join(item, started)
+        # From here on, closing stops the workspace, whatever a plugin raises.
+        if workspace.setup.cache != "none":
+            self._call("pytest_codex_setup_finished", setup=workspace.setup, error=None)
+        self._call("pytest_codex_workspace_started", workspace=workspace)
         return workspace
+
+    def _tell_failed_setup(self, error: SetupError) -> None:
+        """
+        Tell plugins of a setup that failed, once. What they raise is a note of the error.
+        """
+        told = self._request.config.stash.setdefault(_FAILED_SETUPS, [])
+        if any(one is error for one in told):
+            return
+        told.append(error)
+        try:
+            self._call("pytest_codex_setup_finished", setup=None, error=error)
+        except PluginError as problem:
+            error.add_note(str(problem))
+
+    def tell_requests(self, node: pytest.Item | pytest.Collector) -> None:
+        """
+        Tell plugins of the requests that they do not know yet.
+
+        Args:
+            node: the test that has ended, or who owns the workspaces that have ended.
+
+        Raises:
+            PluginError: a plugin raised an exception.
+        """
+        if is_implemented(node.ihook, _REQUEST_JUDGED):
+            for started in self._started:
+                self._tell_requests(started.workspace, node)
+
+    def _tell_requests(self, workspace: Workspace, node: pytest.Item | pytest.Collector) -> None:
+        try:
+            requests = workspace.network.since_start.requests()
+        except CodexWorkspaceError:
+            # The log of a lost workspace is read when it has ended.
+            return
+        # A cached setup has requests with numbers of another proxy.
+        keys = [(workspace.id, one.id, one.time) for one in requests]
+        new = [one for one, key in zip(requests, keys, strict=True) if key not in self._told]
+        self._told.update(keys)
+        for request in new:
+            self._call(_REQUEST_JUDGED, node, request=request, workspace=workspace)
+
+    def _call(
+        self, name: str, node: pytest.Item | pytest.Collector | None = None, **arguments: Any
+    ) -> None:
+        node = node or self._node
+        call_hook(node.ihook, name, **arguments, node=node, config=self._request.config)
+
+    @property
+    def _node(self) -> pytest.Item | pytest.Collector:
+        node: pytest.Item | pytest.Collector = self._request.node
+        return node
 
     def close(self) -> None:
         """
@@ -248,6 +321,15 @@ class Starter:
             return session.repository(self._beside / repo, wanted.rev or "HEAD")
 
     def _stop(self, started: _Started) -> None:
+        kept = None
+        try:
+            kept = self._end(started)
+            if is_implemented(self._node.ihook, _REQUEST_JUDGED):
+                self._tell_requests(started.workspace, self._node)
+        finally:
+            self._call("pytest_codex_workspace_stopped", workspace=started.workspace, kept=kept)
+
+    def _end(self, started: _Started) -> str | None:
         attempt = attempt_of(self._item)
         failed = self._failed if self._shared else attempt.failed
         keep = self._config.keep == "always" or (failed and self._config.keep == "failed")
@@ -263,3 +345,4 @@ class Starter:
                 f"codex workspaces: {self._label}{which} is kept; inspect it with: "
                 f"{program} run --rm -it --network none --entrypoint bash {kept} --login"
             )
+        return kept

@@ -12,7 +12,7 @@ from ..errors import SetupError
 from ..unpatched import clock
 from ..workspace.handle import Workspace, own_requests
 from .records import TestRecord, WorkspaceRecord, append_begun, append_part
-from .report import begin_report, keep_workspace, write_report
+from .report import FILES, begin_report, keep_workspace, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,12 +163,18 @@ class Collector:
         with self._told_once():
             append_part(self._directory, record)
 
-    def write(self) -> None:
+    def write(self) -> list[Path]:
         """
         Write the report of all processes, and tell where it is.
+
+        Returns:
+            Its files, the page first; none if they could not be written.
         """
         with self._told_once():
-            self._tell(f"report: {write_report(self._directory)}")
+            page = write_report(self._directory)
+            self._tell(f"report: {page}")
+            return [page.with_name(name) for name in FILES]
+        return []
 
     @contextmanager
     def _told_once(self) -> Iterator[None]:
