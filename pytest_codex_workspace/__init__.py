@@ -11,6 +11,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .checks.finding import Check, Finding
+    from .checks.tree import CommittedFile, CommittedTree
+    from .engine.docker.find import find_engine
+    from .engine.protocol import (
+        Advance,
+        Capacity,
+        ContainerChange,
+        ContainerInfo,
+        ContainerSpec,
+        Engine,
+        ImageInfo,
+        NetworkInfo,
+        Stream,
+    )
     from .errors import (
         CacheMiss,
         CassetteError,
@@ -60,17 +74,26 @@ if TYPE_CHECKING:
     from .workspace.result import ExecResult
 
 __all__ = [
+    "Advance",
     "BlockedFilters",
     "CacheMiss",
+    "Capacity",
     "CassetteError",
     "ChangesError",
+    "Check",
     "CodexWorkspaceError",
     "Command",
     "CommandKeywords",
     "CommandLog",
     "CommandRecord",
+    "CommittedFile",
+    "CommittedTree",
     "ConfigError",
+    "ContainerChange",
+    "ContainerInfo",
+    "ContainerSpec",
     "Daemon",
+    "Engine",
     "EngineError",
     "EngineHandle",
     "EngineUnavailable",
@@ -82,8 +105,11 @@ __all__ = [
     "FileChange",
     "FileChanges",
     "Filters",
+    "Finding",
     "ImageBuildError",
+    "ImageInfo",
     "Lines",
+    "NetworkInfo",
     "NetworkLog",
     "OpenOptions",
     "Phase",
@@ -107,6 +133,7 @@ __all__ = [
     "SetupResult",
     "Snapshot",
     "SnapshotError",
+    "Stream",
     "StubFilters",
     "StubRequest",
     "StubResponse",
@@ -116,16 +143,26 @@ __all__ = [
     "WorkspaceFactory",
     "WorkspaceLost",
     "WorkspacePath",
+    "find_engine",
     "open",
 ]
 
 _MODULES = {
+    "Advance": ".engine.protocol",
     "BlockedFilters": ".network.matching",
+    "Capacity": ".engine.protocol",
+    "Check": ".checks.finding",
     "Command": ".workspace.handle",
     "CommandKeywords": ".workspace.handle",
     "CommandLog": ".workspace.command_log",
     "CommandRecord": ".workspace.command_log",
+    "CommittedFile": ".checks.tree",
+    "CommittedTree": ".checks.tree",
+    "ContainerChange": ".engine.protocol",
+    "ContainerInfo": ".engine.protocol",
+    "ContainerSpec": ".engine.protocol",
     "Daemon": ".workspace.handle",
+    "Engine": ".engine.protocol",
     "EngineHandle": ".library",
     "ExecKeywords": ".workspace.handle",
     "ExecResult": ".workspace.result",
@@ -133,7 +170,10 @@ _MODULES = {
     "FileChange": ".snapshots.changes",
     "FileChanges": ".snapshots.changes",
     "Filters": ".network.matching",
+    "Finding": ".checks.finding",
+    "ImageInfo": ".engine.protocol",
     "Lines": ".workspace.process",
+    "NetworkInfo": ".engine.protocol",
     "NetworkLog": ".network.log",
     "OpenOptions": ".library",
     "Phase": ".network.matching",
@@ -148,12 +188,14 @@ _MODULES = {
     "ServiceHandle": ".workspace.handle",
     "SetupResult": ".workspace.handle",
     "Snapshot": ".snapshots.snapshot",
+    "Stream": ".engine.protocol",
     "StubFilters": ".network.matching",
     "StubRequest": ".network.stubs",
     "StubResponse": ".network.stubs",
     "Workspace": ".workspace.handle",
     "WorkspaceFactory": ".workspace.handle",
     "WorkspacePath": ".workspace.paths",
+    "find_engine": ".engine.docker.find",
     "open": ".library",
 }
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..text.phrases import cut_middle
 
-__all__ = ["CHECKS", "LEVELS", "READ", "RUN", "CheckInfo", "Finding", "Level"]
+if TYPE_CHECKING:
+    from .tree import CommittedTree
+
+__all__ = ["ADDED_ID", "CHECKS", "LEVELS", "READ", "RUN", "Check", "CheckInfo", "Finding", "Level"]
 
 Level = Literal["error", "warning", "note"]
 """`error`: it will not work in Codex; `warning`: it may not; `note`: good to know."""
@@ -18,6 +21,8 @@ Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 """The levels, the worst first."""
 
+ADDED_ID = r"[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*"
+"""Ids of checks that other distributions add, as `acme.pinned-image`. Ours have no dot."""
 
 _LONGEST = 2000
 """Characters of each text of a finding."""
@@ -119,7 +124,7 @@ class Finding:
     Something that does not work in Codex, or may not.
 
     Attributes:
-        id: a key of `CHECKS`.
+        id: the kind of finding, by which it is silenced.
         level: how bad it is.
         what: what was found, in one sentence without a full stop.
         in_codex: what Codex would do, or that this is not known.
@@ -127,6 +132,7 @@ class Finding:
         path: the file, from the top of the repository; `None` if there is none.
         line: the line in that file, from 1; `None` if the whole file is meant.
         silenced: the reason for which the repository silences this finding; empty if it does not.
+        title: the title of its check.
     """
 
     id: str
@@ -137,11 +143,19 @@ class Finding:
     path: str | None = None
     line: int | None = None
     silenced: str = ""
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        """
+        Take the title of one of our checks.
+        """
+        if not self.title and self.id in CHECKS:
+            object.__setattr__(self, "title", CHECKS[self.id].title)
 
     @classmethod
     def of(
         cls,
-        check: str,
+        check: str | CheckInfo,
         what: str,
         in_codex: str,
         remedy: str,
@@ -155,20 +169,23 @@ class Finding:
         cut in their middle: a repository may have names and lines of any length.
 
         Args:
-            check: a key of `CHECKS`.
+            check: one of another distribution, or a key of `CHECKS`.
             what, in_codex, remedy, path, line: as the attributes.
             level: a level other than the usual one.
         """
-        usual = CHECKS[check].level
+        info = CHECKS[check] if isinstance(check, str) else check
         what, in_codex, remedy = (cut_middle(one, _LONGEST) for one in (what, in_codex, remedy))
-        return cls(check, level or usual, what, in_codex, remedy, path, line)
+        return cls(
+            info.id, level or info.level, what, in_codex, remedy, path, line, title=info.title
+        )
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Finding:
         """
         Return the finding that `to_dict` has described. Further fields are ignored.
         """
-        return cls(**{one.name: fields[one.name] for one in dataclass_fields(cls)})
+        names = [one.name for one in dataclass_fields(cls)]
+        return cls(**{name: fields[name] for name in names if name in fields})
 
     @property
     def where(self) -> str:
@@ -178,13 +195,6 @@ class Finding:
         if self.path is None:
             return ""
         return self.path if self.line is None else f"{self.path}:{self.line}"
-
-    @property
-    def title(self) -> str:
-        """
-        The title of its check.
-        """
-        return CHECKS[self.id].title
 
     def to_dict(self) -> dict[str, str | int | None]:
         """
@@ -200,3 +210,48 @@ class Finding:
             "line": self.line,
             "silenced": self.silenced,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Check(CheckInfo):
+    """
+    A check that another distribution adds to `codex-workspace check`. Its entry point in the group
+    `pytest_codex_workspace.checks` has the name `id`.
+
+    Attributes:
+        id: a prefix of the author's, a dot, and a name: `acme.pinned-image`.
+        level: the level of its findings, unless one says otherwise.
+        title: what is wrong, in a few words.
+        find: yields the findings in the files of a commit. It must not run anything of them.
+
+    Example:
+        >>> def find(tree):
+        ...     for path in tree.named("Dockerfile"):
+        ...         yield CHECK.finding(f"{path} is there", "Nothing.", "Nothing.", path=path)
+        >>> CHECK = Check("acme.dockerfile", "note", "There is a Dockerfile", find)
+    """
+
+    find: Callable[[CommittedTree], Iterable[Finding]]
+
+    def finding(
+        self,
+        what: str,
+        in_codex: str,
+        remedy: str,
+        *,
+        path: str | None = None,
+        line: int | None = None,
+        level: Level | None = None,
+    ) -> Finding:
+        """
+        Return a finding of this check.
+
+        Args:
+            what: what was found, in one sentence without a full stop.
+            in_codex: what Codex would do, or that this is not known.
+            remedy: what to do about it.
+            path: the file, from the top of the repository.
+            line: the line in that file, from 1.
+            level: a level other than that of the check.
+        """
+        return Finding.of(self, what, in_codex, remedy, path=path, line=line, level=level)

@@ -51,7 +51,8 @@ def sarif(targets: Sequence[CheckedTarget], version: str) -> dict[str, Any]:
 
 
 def _run(target: CheckedTarget, version: str) -> dict[str, Any]:
-    ids = sorted({one.id for one in target.findings})
+    kinds = {one.id: one for one in target.findings}
+    ids = sorted(kinds)
     notes = [{"level": "error", "message": {"text": printable(target.failure)}}]
     invocation: dict[str, Any] = {"executionSuccessful": not target.failure}
     if target.failure:
@@ -61,7 +62,7 @@ def _run(target: CheckedTarget, version: str) -> dict[str, Any]:
             "driver": {
                 "name": "codex-workspace",
                 "version": version,
-                "rules": [_rule(one) for one in ids],
+                "rules": [_rule(kinds[one]) for one in ids],
             }
         },
         "columnKind": "unicodeCodePoints",
@@ -75,13 +76,17 @@ def _run(target: CheckedTarget, version: str) -> dict[str, Any]:
     return run
 
 
-def _rule(check: str) -> dict[str, Any]:
-    info = CHECKS[check]
+def _rule(finding: Finding) -> dict[str, Any]:
+    check = finding.id
+    where = f"docs/checks.md of pytest-codex-workspace, section {check}"
+    if check not in CHECKS:
+        where = "a check that another distribution adds to codex-workspace"
+    level = CHECKS[check].level if check in CHECKS else finding.level
     return {
         "id": check,
-        "shortDescription": {"text": info.title},
-        "help": {"text": f"docs/checks.md of pytest-codex-workspace, section {check}"},
-        "defaultConfiguration": {"level": info.level},
+        "shortDescription": {"text": printable(finding.title)},
+        "help": {"text": where},
+        "defaultConfiguration": {"level": level},
     }
 
 

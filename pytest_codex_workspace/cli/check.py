@@ -104,13 +104,20 @@ def parts(
         report: takes what becomes of each workspace.
         tell: called with what the runs have shown besides findings, the fields of the event `runs`.
     """
-    return [_read] if reads_only else [_read, partial(_run, report=report, tell=tell)]
+    reading: list[Part] = [_read, _read_added]
+    return reading if reads_only else [*reading, partial(_run, report=report, tell=tell)]
 
 
 def _read(config: Config, _: Output) -> Iterable[Finding]:
     from ..checks.rules.read import read_repository
 
     return read_repository(config.repo or Path(), config.rev, os.environ, config.for_checks)
+
+
+def _read_added(config: Config, _: Output) -> Iterable[Finding]:
+    from ..checks.rules.read import read_added
+
+    return read_added(config.repo or Path(), config.rev, os.environ)
 
 
 def _run(

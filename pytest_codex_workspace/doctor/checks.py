@@ -25,7 +25,7 @@ from . import (
 )
 from .package_registries import FindUrls
 from .result import NamedResult, Result
-from .runner import LIMIT, Check, in_thread, needs, run_checks
+from .runner import LIMIT, DoctorCheck, in_thread, needs, run_checks
 
 __all__ = ["run_all"]
 
@@ -54,11 +54,11 @@ def run_all(
     found = in_thread(lambda: locate_engine(config.engine, environ))
     one: Future[Engine] = in_thread(lambda: found.result().engine)
     checks = [
-        Check("engine", "found", lambda: engine.found(found, _TIMEOUT)),
+        DoctorCheck("engine", "found", lambda: engine.found(found, _TIMEOUT)),
         *_of_engine(config, one),
         *_of_network(config, environ),
         *_of_machine(environ),
-        Check(
+        DoctorCheck(
             "repository",
             "configuration",
             lambda: repository.configuration(config, problem),
@@ -75,7 +75,7 @@ def run_all(
             one.result().close()
 
 
-def _of_engine(config: Config, one: Future[Engine]) -> list[Check]:
+def _of_engine(config: Config, one: Future[Engine]) -> list[DoctorCheck]:
     found: dict[str, Callable[[Engine], Result | None]] = {
         "version": engine.version,
         "modes": engine.modes,
@@ -89,35 +89,36 @@ def _of_engine(config: Config, one: Future[Engine]) -> list[Check]:
         "cache": lambda one: engine.cached_layers(one, config.cache_size, config.cache_ttl),
     }
     return [
-        Check("engine", name, needs(one, check, _TIMEOUT), creates=name == "networks")
+        DoctorCheck("engine", name, needs(one, check, _TIMEOUT), creates=name == "networks")
         for name, check in found.items()
     ]
 
 
-def _of_network(config: Config, environ: Mapping[str, str]) -> list[Check]:
+def _of_network(config: Config, environ: Mapping[str, str]) -> list[DoctorCheck]:
     choice = config.upstream_proxy
 
-    def registry(tool: str, find: FindUrls) -> Check:
-        return Check("network", tool, lambda: network.registry(tool, find, choice, environ))
+    def registry(tool: str, find: FindUrls) -> DoctorCheck:
+        return DoctorCheck("network", tool, lambda: network.registry(tool, find, choice, environ))
 
     return [
-        Check("network", "proxy", lambda: network.proxy(choice, environ)),
+        DoctorCheck("network", "proxy", lambda: network.proxy(choice, environ)),
         registry("pip", package_registries.pip_urls),
         registry("npm", package_registries.npm_urls),
         registry("apt", package_registries.apt_urls),
     ]
 
 
-def _of_machine(environ: Mapping[str, str]) -> list[Check]:
+def _of_machine(environ: Mapping[str, str]) -> list[DoctorCheck]:
     return [
-        Check("machine", "git", lambda: machine.git(environ)),
-        Check("machine", "certificates", lambda: machine.certificates(environ)),
-        Check("machine", "authority", machine.authority),
-        Check("machine", "cache directory", machine.cache_directory),
+        DoctorCheck("machine", "git", lambda: machine.git(environ)),
+        DoctorCheck("machine", "certificates", lambda: machine.certificates(environ)),
+        DoctorCheck("machine", "authority", machine.authority),
+        DoctorCheck("machine", "cache directory", machine.cache_directory),
+        DoctorCheck("machine", "extensions", machine.extensions),
     ]
 
 
-def _of_repository(config: Config, environ: Mapping[str, str]) -> list[Check]:
+def _of_repository(config: Config, environ: Mapping[str, str]) -> list[DoctorCheck]:
     path, rev = config.repo or Path(), config.rev
     opened = in_thread(lambda: repository.without_submodules(path, rev, environ))
     objects = in_thread(lambda: repository.objects(opened.result(), environ))
@@ -129,23 +130,26 @@ def _of_repository(config: Config, environ: Mapping[str, str]) -> list[Check]:
         "submodules": lambda _: repository.submodules(path, rev, environ),
     }
     return [
-        Check("repository", "commit", lambda: repository.commit(opened.result(), environ)),
-        *(Check("repository", name, needs(opened, check)) for name, check in of_commit.items()),
-        Check("codex", "findings", needs(read, reads.count_findings)),
+        DoctorCheck("repository", "commit", lambda: repository.commit(opened.result(), environ)),
         *(
-            Check("codex", check, needs(read, partial(reads.result_of, check)))
+            DoctorCheck("repository", name, needs(opened, check))
+            for name, check in of_commit.items()
+        ),
+        DoctorCheck("codex", "findings", needs(read, reads.count_findings)),
+        *(
+            DoctorCheck("codex", check, needs(read, partial(reads.result_of, check)))
             for check in reads.SHOWN
         ),
     ]
 
 
-def _of_workspace(config: Config, one: Future[Engine]) -> list[Check]:
+def _of_workspace(config: Config, one: Future[Engine]) -> list[DoctorCheck]:
     profile = profile_named(config.profile)
     found: dict[str, Callable[[Engine], Result]] = {
         "image": lambda one: workspace.image(one, config.image),
         "runtimes": lambda one: workspace.runtimes(one, config.image, config.env, profile),
     }
     return [
-        Check("workspace", name, needs(one, check, _TIMEOUT), creates=name == "runtimes")
+        DoctorCheck("workspace", name, needs(one, check, _TIMEOUT), creates=name == "runtimes")
         for name, check in found.items()
     ]

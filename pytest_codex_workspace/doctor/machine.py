@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import ssl
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..errors import CodexWorkspaceError, ProjectionError
+from ..checks.rules.read import load_check
+from ..engine.extension import load_factory
+from ..errors import CodexWorkspaceError, PluginError, ProjectionError
+from ..extensions import CHECK_GROUP, ENGINE_GROUP, Extension, extensions_of
 from ..host import certificates as host_certificates
 from ..host.dirs import cache_dir, preferred_cache_dir
 from ..projection.git import reading_environment, run_git
@@ -16,7 +19,7 @@ from ..text.units import show_duration
 from ..unpatched import clock
 from .result import Result, error, from_error, ok, warning
 
-__all__ = ["authority", "cache_directory", "certificates", "git"]
+__all__ = ["authority", "cache_directory", "certificates", "extensions", "git"]
 
 _OLDEST_GIT = (2, 25)
 """The first version that reports the object format of a repository."""
@@ -121,3 +124,23 @@ def cache_directory() -> Result:
         f"{wanted} is not writable; {used} is used instead, which may be lost at a restart",
         f"Make {wanted.parent} writable for this user, or set XDG_CACHE_HOME to another directory.",
     )
+
+
+def extensions() -> Result | None:
+    """
+    Check that the engines and checks of other distributions can be used. Return `None` if there are
+    none.
+    """
+    groups: dict[str, Callable[[Extension], object]] = {
+        ENGINE_GROUP: load_factory,
+        CHECK_GROUP: load_check,
+    }
+    found: list[str] = []
+    for group, load in groups.items():
+        try:
+            for one in extensions_of(group):
+                load(one)
+                found.append(str(one))
+        except PluginError as problem:
+            return warning(problem.message, problem.remedy)
+    return ok(", ".join(found)) if found else None

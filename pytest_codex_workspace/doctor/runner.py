@@ -12,7 +12,7 @@ from ..errors import CodexWorkspaceError
 from ..unpatched import clock
 from .result import NamedResult, Result, error, from_error, warning
 
-__all__ = ["LIMIT", "Check", "in_thread", "needs", "run_checks"]
+__all__ = ["LIMIT", "DoctorCheck", "in_thread", "needs", "run_checks"]
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ LIMIT = 9.0
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DoctorCheck:
     """
     A check with its name and group. `run` returns `None` if the check does not apply. One that
     `creates` something on the engine removes it again, and is waited for even after Ctrl-C.
@@ -74,7 +74,9 @@ def needs(
     return run
 
 
-def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Generator[NamedResult, None, None]:
+def run_checks(
+    checks: Sequence[DoctorCheck], limit: float = LIMIT
+) -> Generator[NamedResult, None, None]:
     """
     Run all *checks* at the same time, and yield their findings in the given order.
 
@@ -86,7 +88,7 @@ def run_checks(checks: Sequence[Check], limit: float = LIMIT) -> Generator[Named
         A finding for each check that applies. A check that raises is an error.
     """
     deadline = clock.monotonic() + limit
-    running: list[tuple[Check, Future[Result | None]]] = []
+    running: list[tuple[DoctorCheck, Future[Result | None]]] = []
     try:
         running += ((check, in_thread(check.run)) for check in checks)
         for check, future in running:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Advance",
     "Capacity",
-    "Change",
+    "ContainerChange",
     "ContainerInfo",
     "ContainerSpec",
     "Engine",
@@ -67,7 +67,7 @@ class ContainerInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ContainerChange:
     """
     A difference between a container and its image: a path that was `added`,
     `changed` (a directory changes with its entries) or `removed`.
@@ -368,7 +368,7 @@ class Engine(Protocol):
         its files are copied. Without *tag* the image has no name.
         """
 
-    def changes(self, container: str) -> list[Change]:
+    def changes(self, container: str) -> list[ContainerChange]:
         """
         Return the differences between the container's files and its image's files.
         """

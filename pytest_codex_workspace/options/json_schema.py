@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..checks.finding import CHECKS
+from ..checks.finding import ADDED_ID, CHECKS
 from ..codex import RUNTIMES
 from ..network.policy_reader import NAMES
 from ..network.rules.policy import HTTPS_ONLY
@@ -35,7 +35,7 @@ _SHAPES: dict[Shape, dict[str, Any]] = {
     },
     "reasons": {
         "type": "object",
-        "propertyNames": {"enum": sorted(CHECKS)},
+        "propertyNames": {"anyOf": [{"enum": sorted(CHECKS)}, {"pattern": f"^{ADDED_ID}$"}]},
         "additionalProperties": {"type": "string", "minLength": 1},
     },
     "texts": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},

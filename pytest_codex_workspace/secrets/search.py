@@ -21,7 +21,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, BinaryIO, Literal, cast
 
-from ..engine.protocol import Change, Engine
+from ..engine.protocol import ContainerChange, Engine
 from ..errors import EngineError
 from ..in_container.find_values import PIECE, find_in_pieces
 from ..text.phrases import cut_middle
@@ -223,7 +223,7 @@ def search_container(
     return Search(_sorted(found), "; ".join(problems[:1]))
 
 
-def _roots(changes: Iterable[Change]) -> list[tuple[str, bool]]:
+def _roots(changes: Iterable[ContainerChange]) -> list[tuple[str, bool]]:
     """
     Return the paths that have everything new below them, and whether each was added. What is
     below the kernel's own directories is no file of the container.

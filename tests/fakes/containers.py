@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pytest_codex_workspace.engine.docker.stream import AttachedStream
-from pytest_codex_workspace.engine.protocol import Change, ContainerInfo
+from pytest_codex_workspace.engine.protocol import ContainerChange, ContainerInfo
 
 from .images import FakeImages
 from .state import Container, matches, refusal
@@ -147,7 +147,7 @@ class FakeContainers(FakeImages):
                 self.tag(image.id, tag)
             return self._info(image)
 
-    def changes(self, container: str) -> list[Change]:
+    def changes(self, container: str) -> list[ContainerChange]:
         """
         Return the differences between the container's files and its image's files.
         """

@@ -8,7 +8,7 @@ import tarfile
 from copy import copy
 from typing import TYPE_CHECKING, BinaryIO
 
-from pytest_codex_workspace.engine.protocol import Change
+from pytest_codex_workspace.engine.protocol import ContainerChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ class FileTree:
         """
         return sum(len(data) for _, data in self._members.values())
 
-    def changes_from(self, older: FileTree) -> list[Change]:
+    def changes_from(self, older: FileTree) -> list[ContainerChange]:
         """
         Return the differences from the tree *older*, sorted by path.
         """
@@ -55,11 +55,11 @@ class FileTree:
         for path in sorted({*self._members, *older._members}):
             before, after = older._members.get(path), self._members.get(path)
             if before is None:
-                found.append(Change(path, "added"))
+                found.append(ContainerChange(path, "added"))
             elif after is None:
-                found.append(Change(path, "removed"))
+                found.append(ContainerChange(path, "removed"))
             elif after is not before:
-                found.append(Change(path, "changed"))
+                found.append(ContainerChange(path, "changed"))
         return found
 
     def unpack(self, path: str, archive: BinaryIO) -> None:

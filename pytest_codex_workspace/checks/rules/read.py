@@ -1,17 +1,21 @@
-"""All rules that read a commit: the table, and running them."""
+"""All rules that read a commit: the table, those of other distributions, and running them."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
+from ...extensions import CHECK_GROUP, Extension, extensions_of
 from ...text.phrases import counted, first_of, was
 from ..clone import Clone
 from ..default_registries import default_hosts
-from ..finding import LEVELS, Finding
+from ..finding import ADDED_ID, LEVELS, Check, Finding
 from ..repository import CheckedRepository, Choices
+from ..tree import CommittedTree
 from . import (
     browsers,
     clone_state,
@@ -26,7 +30,15 @@ from . import (
     tags,
 )
 
-__all__ = ["RULES", "apply_rules", "arranged", "read_repository", "sort_key"]
+__all__ = [
+    "RULES",
+    "apply_rules",
+    "arranged",
+    "load_check",
+    "read_added",
+    "read_repository",
+    "sort_key",
+]
 
 Rule = Callable[[CheckedRepository], Iterable[Finding]]
 CloneRule = Callable[[Clone, CheckedRepository], Iterable[Finding]]
@@ -75,6 +87,9 @@ CLONE_RULES: tuple[CloneRule, ...] = (
 """Rules that ask git or bash of this machine."""
 
 _SHOWN = 5
+_MOST_ADDED = 1_000
+"""Findings that are taken of a check of another distribution."""
+
 _MOST = 20
 """Findings of one id that are shown. A hundred calls of `git fetch` are one problem."""
 
@@ -118,6 +133,59 @@ def apply_rules(repo: CheckedRepository) -> Iterator[Finding]:
             "Split the files if they are manifests; otherwise silence the finding.",
             path=unread[0],
         )
+
+
+def read_added(path: str | Path, rev: str, environ: Mapping[str, str]) -> list[Finding]:
+    """
+    Return what the checks of other distributions find in a commit.
+
+    Args:
+        path: a directory in the repository.
+        rev: the commit.
+        environ: environment for git.
+
+    Raises:
+        PluginError: one of them cannot be used.
+        ProjectionError: there is no such repository or commit, or git failed.
+    """
+    added = extensions_of(CHECK_GROUP)
+    if not added:
+        return []
+    tree = Clone.of(path, rev, environ).tree()
+    return arranged(finding for one in added for finding in _apply_added(one, tree))
+
+
+def load_check(extension: Extension) -> Check:
+    """
+    Import a check of another distribution.
+
+    Raises:
+        PluginError: it cannot be imported, or is no check.
+    """
+    check = extension.load()
+    if not isinstance(check, Check):
+        raise extension.failed(f"is of the type {type(check).__name__}, and not a Check")
+    if not re.fullmatch(ADDED_ID, extension.name):
+        raise extension.failed("needs a name such as acme.pinned-image: a prefix, a dot, a name")
+    if check.id != extension.name or check.level not in LEVELS:
+        raise extension.failed(
+            f"has the id {check.id!r:.200} and the level {check.level!r:.200}: the id must be that "
+            f"name, and the level one of {', '.join(LEVELS)}"
+        )
+    return check
+
+
+def _apply_added(extension: Extension, tree: CommittedTree) -> Iterator[Finding]:
+    check = load_check(extension)
+    try:
+        for one in islice(check.find(tree), _MOST_ADDED):
+            if one.id != check.id or one.level not in LEVELS:
+                raise ValueError(f"a finding {one.id!r} of the level {one.level!r}")
+            # Once more, with its texts cut.
+            texts = one.what, one.in_codex, one.remedy
+            yield check.finding(*texts, path=one.path, line=one.line, level=one.level)
+    except Exception as error:
+        raise extension.failed(f"raised {extension.describe(error)}") from None
 
 
 def arranged(findings: Iterable[Finding]) -> list[Finding]:

@@ -11,7 +11,7 @@ from docker.utils import parse_repository_tag
 from ...errors import EngineError
 from ...unpatched import clock
 from ..messages.archives import without_padding
-from ..protocol import Change, ContainerInfo
+from ..protocol import ContainerChange, ContainerInfo
 from .api import LONG, label_filter
 from .failures import to_engine_error
 from .images import Images, image_made, known_name
@@ -241,13 +241,13 @@ class Containers(Images):
             return image_made(self._api, tag, what)
         return image
 
-    def changes(self, container: str) -> list[Change]:
+    def changes(self, container: str) -> list[ContainerChange]:
         """
         Return the differences between the container's files and its image's files.
         """
         path, what = f"/containers/{container}/changes", f"compare the container {container}"
         found = self._api.call("GET", path, what, timeout=LONG).json()
-        return [Change(one["Path"], _CHANGES[one["Kind"]]) for one in found or ()]
+        return [ContainerChange(one["Path"], _CHANGES[one["Kind"]]) for one in found or ()]
 
     def put_archive(self, container: str, path: str, archive: BinaryIO) -> None:
         """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...errors import EngineUnavailable
 from ...text.option_names import spell_option
 from ...unpatched import modules
+from ..extension import open_extension
 from ..native.find import open_engine
 from ..places import docker_contexts, podman_service
 from ..places.choose import WORDS, places_of
@@ -76,12 +77,14 @@ def find_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ) -
             default connection, its virtual machines, and a service that is started. A
             URL: `unix://`, `tcp://` (with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`),
             `ssh://`. Or the name of a docker context; `context:NAME` if it is one of the
-            words.
+            words. Or the name of an engine that another distribution adds, or a URL with
+            that name as its scheme.
         environ: the environment.
 
     Raises:
         EngineUnavailable: *choice* is invalid, or no engine answers. The text
             lists what was tried, why it failed and what to do.
+        PluginError: the engine of another distribution cannot be used.
     """
     return locate_engine(choice, environ).engine
 
@@ -97,7 +100,7 @@ def locate_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ)
     while (place := again or next(waiting, None)) is not None:
         again = None
         try:
-            return _open(place, environ, tuple(there[-_PASSED:]))
+            return _open(place, choice, environ, tuple(there[-_PASSED:]))
         except EngineUnavailable as error:
             why = _why(place, str(error))
             if _lacks_docker(place, why):
@@ -111,9 +114,13 @@ def locate_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ)
     )
 
 
-def _open(place: Place, environ: Mapping[str, str], passed_over: tuple[str, ...]) -> Located:
+def _open(
+    place: Place, choice: str, environ: Mapping[str, str], passed_over: tuple[str, ...]
+) -> Located:
     if place.problem:
         raise EngineUnavailable(place.problem)
+    if place.extension is not None:
+        return Located(open_extension(place.extension, choice, environ), place.origin)
     if place.url.startswith("native://"):
         return Located(open_engine(place.url), place.origin, passed_over)
     if not place.starts:

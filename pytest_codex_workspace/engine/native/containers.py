@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...unpatched import clock, modules
-from ..protocol import Change, ContainerInfo
+from ..protocol import ContainerChange, ContainerInfo
 from .images import NativeImages
 from .refusal import refused
 from .runner.kernel.cgroups import Cgroup
@@ -347,7 +347,7 @@ class NativeContainers(NativeImages):
             Image((*layers, layer), known, below.architecture if below else "", hidden=hidden)
         )
 
-    def changes(self, container: str) -> list[Change]:
+    def changes(self, container: str) -> list[ContainerChange]:
         """
         Return the differences between the container's files and its image's files.
         """
@@ -357,7 +357,7 @@ class NativeContainers(NativeImages):
             found = self._workers.ask({"do": "changes", "id": record["id"]})["changes"]
         except JobRefused as refusal:
             raise refused(what, str(refusal)) from None
-        return [Change(path, kind) for path, kind in found]
+        return [ContainerChange(path, kind) for path, kind in found]
 
     def put_archive(self, container: str, path: str, archive: BinaryIO) -> None:
         """

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import EngineUnavailable
+from ...errors import EngineUnavailable, PluginError
+from ...extensions import ENGINE_GROUP, extensions_of, find_extension
 from ...text.phrases import did_you_mean
 from ...unpatched import modules
 from . import docker_contexts, podman_connections, podman_service, sockets
@@ -17,11 +18,14 @@ from .ssh import ssh_problem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["WORDS", "likely_place", "places_of"]
+__all__ = ["RESERVED", "WORDS", "likely_place", "places_of"]
 
 WORDS = ("auto", "docker", "podman", "native")
 
 _SCHEMES = ("unix://", "tcp://", "ssh://", "http://", "https://", "native://")
+
+RESERVED = frozenset({*WORDS, *(one[:-3] for one in _SCHEMES), "context", "default"})
+"""Names that an engine of another distribution cannot have."""
 
 _CONTEXT = "context:"
 """Before the name of a docker context that is also a word."""
@@ -44,7 +48,7 @@ def likely_place(choice: str, environ: Mapping[str, str]) -> Place | None:
                 continue
             if not place.url.startswith("unix://") or _listens(unix_path(place.url)):
                 return place
-    except EngineUnavailable:
+    except (EngineUnavailable, PluginError):
         # Whoever needs the engine gets this error.
         pass
     return None
@@ -56,6 +60,7 @@ def places_of(choice: str, environ: Mapping[str, str]) -> Iterator[Place]:
 
     Raises:
         EngineUnavailable: *choice* is invalid.
+        PluginError: two distributions have an engine of this name.
     """
     if choice.startswith(_SCHEMES):
         yield _checked(_with_tls(Place(_GIVEN, choice), environ))
@@ -69,6 +74,9 @@ def places_of(choice: str, environ: Mapping[str, str]) -> Iterator[Place]:
         yield from _docker(environ, alone=choice == "docker")
     elif choice == "default" or choice in docker_contexts.context_names(environ):
         yield from _context(choice, environ)
+    elif added := find_extension(ENGINE_GROUP, choice.partition("://")[0]):
+        url = choice if "://" in choice else f"{choice}://"
+        yield Place(f"the {added}", url, extension=added)
     else:
         raise _unknown(choice, environ)
 
@@ -76,7 +84,11 @@ def places_of(choice: str, environ: Mapping[str, str]) -> Iterator[Place]:
 def _unknown(choice: str, environ: Mapping[str, str]) -> EngineUnavailable:
     hint = did_you_mean(
         choice,
-        [*WORDS, *docker_contexts.context_names(environ)],
+        [
+            *WORDS,
+            *docker_contexts.context_names(environ),
+            *(one.name for one in extensions_of(ENGINE_GROUP)),
+        ],
         first=[f"unix://{choice}"] if choice.startswith("/") else (),
     )
     return EngineUnavailable(

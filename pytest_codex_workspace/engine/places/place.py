@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ...extensions import Extension
+
 __all__ = ["Place", "SshWay", "TlsFiles", "home_of", "native_url", "split_tcp", "unix_path"]
 
 _TCP = ("tcp", "http", "https")
@@ -63,6 +65,7 @@ class Place:
         ssh: how to use ssh.
         problem: why the address cannot be tried; empty if it can.
         starts: whether the engine has to be started.
+        extension: the distribution that knows how to open it; `None` for ours.
     """
 
     origin: str
@@ -71,6 +74,7 @@ class Place:
     ssh: SshWay = field(default_factory=SshWay)
     problem: str = ""
     starts: bool = False
+    extension: Extension | None = None
 
     def __str__(self) -> str:
         return f"{self.origin}, {self.url}" if self.url else self.origin

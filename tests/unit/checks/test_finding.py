@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace.checks.finding import CHECKS, LEVELS, READ, RUN, Finding
+from pytest_codex_workspace.checks.finding import (
+    ADDED_ID,
+    CHECKS,
+    LEVELS,
+    READ,
+    RUN,
+    Check,
+    Finding,
+)
 
 
 def test_each_id_is_there_once():
@@ -79,3 +87,27 @@ def test_the_texts_have_a_bound():
     assert one.what.startswith("first ")
     assert one.what.endswith(" last")
     assert len(one.what + one.in_codex + one.remedy) <= 6_000
+
+
+def test_a_finding_of_another_distribution_keeps_its_title_between_processes():
+    """
+    Only the process that has imported the check knows it otherwise.
+    """
+    check = Check("acme.pinned-image", "note", "An image has no version", lambda tree: ())
+
+    found = check.finding("what", "codex", "remedy", path="Dockerfile", line=1)
+
+    assert ("acme.pinned-image", "note", "An image has no version") == (
+        found.id,
+        found.level,
+        found.title,
+    )
+    assert found == Finding.from_dict({"title": found.title, **found.to_dict()})
+    assert "error" == check.finding("what", "codex", "remedy", level="error").level
+
+
+def test_ours_are_not_called_like_those_of_others():
+    """
+    So that a new check of ours never has the id of somebody else's.
+    """
+    assert [] == [one for one in CHECKS if re.fullmatch(ADDED_ID, one)]

@@ -14,6 +14,7 @@ from pytest_codex_workspace.checks.silence import problem_of_silence, silenced
         ("git-tags", "we do not use versions", ""),
         ("git-tag", "x", "there is no check 'git-tag' (did you mean 'git-tags'?)"),
         ("nonsense", "x", "there is no check 'nonsense'; docs/checks.md lists them"),
+        ("acme.pinned-image", "of a distribution that may not be here", ""),
         ("docker", "", "docker is silenced without a reason"),
         ("docker", " \n", "docker is silenced without a reason"),
         ("docker", "x" * 501, "the reason of docker is longer than 500 characters"),

@@ -14,12 +14,14 @@ from pytest_codex_workspace.cli import check
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.conformance.check import conclude
+from pytest_codex_workspace.extensions import CHECK_GROUP
 from pytest_codex_workspace.fleet.engine_slots import EngineSlots
 from pytest_codex_workspace.fleet.worker import Ended
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.sources import FILE
 from pytest_codex_workspace.reporting.output import Output
 
+from ...helpers.distributions import add_distribution
 from ...helpers.events import read_events
 from ...helpers.repositories import Repository, host_environment
 from ..conformance.conftest import FAILED, seen
@@ -350,7 +352,7 @@ def test_a_check_sets_up_where_a_cached_setup_is_required(monkeypatch, cache, us
     monkeypatch.setattr(
         "pytest_codex_workspace.conformance.check.check_repository", check_repository
     )
-    _, runs = check.parts(reads_only=False)
+    *_, runs = check.parts(reads_only=False)
 
     assert ["one"] == runs(Config(cache=cache), Output("quiet", print))
     assert [used] == modes
@@ -632,3 +634,58 @@ def test_a_report_has_each_repository(make, run, tmp_path):
     assert [f"check {path}" for path in paths] == [one["test"] for one in tests]
     assert ["passed", "failed", "failed"] == [one["outcome"] for one in tests]
     assert "3 findings: 1 error, 1 warning, 1 note" == tests[1]["message"]
+
+
+@pytest.fixture
+def added(tmp_path, monkeypatch):
+    """
+    Add a check of another distribution, with control characters, and return its folder.
+    """
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "ext_cli", raising=False)
+    text = """
+from pytest_codex_workspace import Check
+
+def find(tree):
+    yield CHECK.finding("here\\x1b[2J", "codex", "remedy", path="a", line=1)
+
+CHECK = Check("acme.it", "error", "It\\x1b]0;x\\x07 is there", find)
+"""
+    add_distribution(tmp_path, "ext-cli", CHECK_GROUP, {"acme.it": "ext_cli:CHECK"}, text)
+    return tmp_path
+
+
+def test_findings_of_other_distributions(make, run, added):
+    """
+    They are shown, counted, silenced and written like ours.
+    """
+    shop = make("shop", {"a": "1"}).path
+
+    code, printed, _ = run(shop, f"--sarif={added}/found")
+    silenced = run(shop, "--silence=acme.it=we know")
+
+    assert 1 == code
+    assert "error    acme.it  a:1: here" == printed.splitlines()[0]
+    assert "\x1b" not in printed
+    (rule,) = json.loads((added / "found").read_text())["runs"][0]["tool"]["driver"]["rules"]
+    assert ("acme.it", "It is there", "error") == (
+        rule["id"],
+        rule["shortDescription"]["text"],
+        rule["defaultConfiguration"]["level"],
+    )
+    assert 0 == silenced[0]
+    assert "         silenced: we know" in silenced[1].splitlines()
+
+
+def test_a_broken_check_of_others_is_no_bug_of_ours(make, run, added):
+    """
+    What our checks have found is shown; the exit code says that the check was not finished.
+    """
+    (added / "ext_cli.py").write_text("raise OSError('broken')")
+
+    code, printed, errors = run(make("shop", BROKEN).path)
+
+    assert 125 == code
+    assert "git-remote" in printed
+    assert "PluginError: the check acme.it of ext-cli 1.0 cannot be imported: OSError" in errors
+    assert "Traceback" not in errors

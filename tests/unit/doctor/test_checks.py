@@ -17,7 +17,7 @@ from pytest_codex_workspace.cli.doctor import finding_lines
 from pytest_codex_workspace.cli.main import main
 from pytest_codex_workspace.doctor.checks import run_all
 from pytest_codex_workspace.doctor.result import NamedResult, error, from_error, ok, some, warning
-from pytest_codex_workspace.doctor.runner import Check, in_thread, needs, run_checks
+from pytest_codex_workspace.doctor.runner import DoctorCheck, in_thread, needs, run_checks
 from pytest_codex_workspace.errors import CodexWorkspaceError, EngineError, ProjectionError
 from pytest_codex_workspace.options.config import Config
 
@@ -75,7 +75,7 @@ def raises(problem):
 
 
 def results(*runs, limit=5.0):
-    checks = [Check("group", str(number), run) for number, run in enumerate(runs)]
+    checks = [DoctorCheck("group", str(number), run) for number, run in enumerate(runs)]
     return {int(one.check): one.result for one in run_checks(checks, limit)}
 
 
@@ -147,9 +147,9 @@ def test_what_a_check_creates_is_removed_before_the_end():
 
     findings = run_checks(
         [
-            Check("x", "1", lambda: ok("first")),
-            Check("x", "2", create, creates=True),
-            Check("x", "3", lambda: never.wait(60) and None),
+            DoctorCheck("x", "1", lambda: ok("first")),
+            DoctorCheck("x", "2", create, creates=True),
+            DoctorCheck("x", "3", lambda: never.wait(60) and None),
         ]
     )
     next(findings)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 from pytest_codex_workspace.checks.finding import READ, Finding
 from pytest_codex_workspace.checks.repository import Choices
-from pytest_codex_workspace.checks.rules.read import arranged, read_repository
+from pytest_codex_workspace.checks.rules.read import (
+    arranged,
+    load_check,
+    read_added,
+    read_repository,
+)
 from pytest_codex_workspace.codex import SETUP
-from pytest_codex_workspace.errors import ProjectionError
+from pytest_codex_workspace.errors import PluginError, ProjectionError
+from pytest_codex_workspace.extensions import CHECK_GROUP, find_extension
 
 from ....broken.reads import BROKEN, CLEAN
 from ....helpers.checking import findings_in
+from ....helpers.distributions import add_distribution
 from ....helpers.repositories import Repository, host_environment
 
 pytestmark = [pytest.mark.needs_bash, pytest.mark.needs_git]
@@ -177,3 +186,111 @@ def test_repetitions_take_linear_time(path, text):
     others = {"package.json": '{"dependencies": {"puppeteer": "1"}}', ".npmrc": "", "a.lock": ""}
 
     findings_in({**others, "pom.xml": "<project/>", path: text})
+
+
+ADDED = """
+from pytest_codex_workspace import Check, Finding
+
+def find(tree):
+    {body}
+
+CHECK = Check("acme.todo", "warning", "Something is left to do", find)
+"""
+
+EACH_FILE = """
+    for path, text in tree.texts(tree.suffixed(".txt")):
+        for number, line in enumerate(text.splitlines(), 1):
+            if "TODO" in line:
+                yield CHECK.finding(line, "Nothing.", "Do it.", path=path, line=number)
+"""
+
+
+@pytest.fixture
+def add_check(tmp_path, monkeypatch):
+    """
+    Return a function that adds a check, whose function has a body.
+    """
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def add(body: str, name: str = "acme.todo", target: str = "CHECK") -> None:
+        monkeypatch.delitem(sys.modules, "ext_check", raising=False)
+        module = ADDED.format(body=body)
+        add_distribution(tmp_path, "ext-check", CHECK_GROUP, {name: f"ext_check:{target}"}, module)
+
+    return add
+
+
+def with_todos(folder, count=1):
+    repo = Repository(folder / "shop", host_environment(folder / "home"))
+    repo.commit({"a.txt": "fine\n" + "TODO\n" * count, "b.bin": "TODO\n"})
+    return repo.path
+
+
+def test_nothing_is_read_without_checks_of_others(tmp_path):
+    """
+    Not even the repository, which is not there.
+    """
+    assert [] == read_added(tmp_path / "none", "HEAD", os.environ)
+
+
+def test_a_check_of_another_distribution(tmp_path, add_check):
+    """
+    It sees the commit, and its findings are bounded like ours.
+    """
+    add_check(EACH_FILE)
+
+    found = read_added(with_todos(tmp_path, count=30), "HEAD", os.environ)
+
+    assert ("warning acme.todo a.txt:2", "warning acme.todo a.txt:3") == seen(found[:2])
+    assert 20 == len(found)
+    assert "TODO (and 10 more findings of this id)" == found[-1].what
+    assert "Something is left to do" == found[0].title
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ValueError('no\\x1b[2J idea')", "raised ValueError: no idea"),
+        ("return 3", "raised TypeError: 'int' object is not iterable"),
+        ("yield 'text'", "raised AttributeError: 'str' object has no attribute 'id'"),
+        (
+            "yield Finding('docker', 'error', 'a', 'b', 'c')",
+            "raised ValueError: a finding 'docker' of the level 'error'",
+        ),
+        ("yield CHECK.finding('a', 'b', 'c', level='fatal')", "of the level 'fatal'"),
+        ("yield CHECK.finding(None, 'b', 'c')", "raised TypeError: "),
+    ],
+)
+def test_a_check_that_fails_is_named(tmp_path, add_check, body, said):
+    """
+    With its distribution, and without a traceback.
+    """
+    add_check(body)
+    repo = with_todos(tmp_path)
+
+    with pytest.raises(PluginError) as info:
+        read_added(repo, "HEAD", os.environ)
+    assert str(info.value).startswith("the check acme.todo of ext-check 1.0 raised ")
+    assert said in str(info.value)
+    assert "\x1b" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "said"),
+    [
+        ("acme.todo", "find", "is of the type function, and not a Check"),
+        ("todo", "CHECK", "needs a name such as acme.pinned-image: a prefix, a dot, a name"),
+        ("acme.other", "CHECK", "has the id 'acme.todo' and the level 'warning': the id must be"),
+    ],
+)
+def test_what_is_no_check_is_refused(add_check, name, target, said):
+    """
+    Ours have no dot in their names, so there is no clash in the future.
+    """
+    add_check("return []", name, target)
+
+    extension = find_extension(CHECK_GROUP, name)
+
+    assert extension is not None
+    with pytest.raises(PluginError, match=f"the check {name} of ext-check 1.0 {said}"):
+        load_check(extension)
