@@ -38,7 +38,7 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests/typing
+	$(BIN)/mypy tests/typing $(wildcard examples/*-*/*.py)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
 

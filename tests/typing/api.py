@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import pytest_codex_workspace
 from pytest_codex_workspace import (
+    Check,
+    CommittedFile,
+    CommittedTree,
+    ContainerSpec,
+    Engine,
     EngineHandle,
     ExecResult,
     FileChange,
     FileChanges,
+    Finding,
+    ImageInfo,
     NetworkLog,
     Policy,
     Process,
@@ -26,6 +34,7 @@ from pytest_codex_workspace import (
     Workspace,
     WorkspaceFactory,
     WorkspacePath,
+    find_engine,
 )
 
 
@@ -118,6 +127,27 @@ def fixtures(codex_engine: EngineHandle, codex_proxy: ProxyHandle, repo: Reposit
     repr(texts)
 
 
+def find(tree: CommittedTree) -> Iterator[Finding]:
+    for path, text in tree.texts([*tree.named("Dockerfile"), *tree.suffixed(".toml")]):
+        file: CommittedFile = tree.files[path]
+        if text and file.size:
+            yield CHECK.finding("what", "in Codex", "remedy", path=path, line=1, level="note")
+
+
+CHECK = Check("acme.it", "warning", "It is there", find)
+
+
+def open_engine(choice: str, environ: Mapping[str, str]) -> Engine:
+    engine: Engine = find_engine("docker", environ)
+    image: ImageInfo | None = engine.image(choice)
+    repr((image, engine.create(ContainerSpec(choice, ["true"], "name"))))
+    return engine
+
+
+def pytest_codex_policy_chosen(policy: Policy) -> Policy | None:
+    return policy.but(methods=("GET",))
+
+
 async def wrong(ws: Workspace, request: StubRequest) -> None:
     """
     As below.
@@ -136,6 +166,9 @@ async def wrong(ws: Workspace, request: StubRequest) -> None:
     request.header(1)  # type: ignore[arg-type]
     pytest_codex_workspace.open(".", imge="slim")  # type: ignore[call-arg]
     pytest_codex_workspace.open(".", cache="never")  # type: ignore[arg-type]
+    CHECK.finding("what", "in Codex", "remedy", level="fatal")  # type: ignore[arg-type]
+    Check("acme.it", "fatal", "It is there", find)  # type: ignore[arg-type]
+    Check("acme.it", "note", "It is there", lambda tree: [1])  # type: ignore[list-item]
 
 
 def misspelled(ws: Workspace, factory: WorkspaceFactory) -> None:

@@ -1,4 +1,4 @@
-"""Entry points of other distributions: found, told apart, and imported only when they are needed."""
+"""Entry points of other distributions: found, told apart, and imported only when needed."""
 
 from __future__ import annotations
 

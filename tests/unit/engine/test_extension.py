@@ -105,7 +105,7 @@ def test_one_that_does_not_answer_says_so_itself(add, tmp_path):
         "def f(choice, environ): raise EngineUnavailable('the cloud is down')"
     )
 
-    with pytest.raises(EngineUnavailable, match="the engine acme .*: the cloud is down"):
+    with pytest.raises(EngineUnavailable, match=r"the engine acme .*: the cloud is down"):
         locate_engine("acme", {"HOME": str(tmp_path)})
 
 
@@ -118,7 +118,7 @@ def test_two_of_one_name_are_an_error_where_it_is_needed(add, tmp_path):
     environ = {"HOME": str(tmp_path)}
 
     assert likely_place("acme", environ) is None
-    with pytest.raises(PluginError, match="twice: in ext-engine 1.0 and in ext-other 1.0"):
+    with pytest.raises(PluginError, match=r"twice: in ext-engine 1.0 and in ext-other 1.0"):
         locate_engine("acme", environ)
 
 
