@@ -10,7 +10,7 @@ from typing import Any
 
 from ..checks.clone import Clone
 from ..checks.finding import LEVELS, Finding
-from ..checks.rules.read import read_repository, sort_key
+from ..checks.rules.read import read_added, read_repository, sort_key
 from ..checks.silence import silenced
 from ..checks.summary import runs_text
 from ..codex import CONFIG_FILE
@@ -146,9 +146,11 @@ def check_everything(session: Session, environ: Mapping[str, str] = os.environ) 
         CodexWorkspaceError: the commit could not be read, or a workspace not be started.
     """
     config = session.config
-    read = read_repository(config.repo or Path(), config.rev, environ, config.for_checks)
+    repo = config.repo or Path()
+    read = read_repository(repo, config.rev, environ, config.for_checks)
+    added = read_added(repo, config.rev, environ)
     ran = check_repository(session, environ=environ)
-    found = sorted(silenced([*read, *ran.findings], config.silence), key=sort_key)
+    found = sorted(silenced([*read, *added, *ran.findings], config.silence), key=sort_key)
     return replace(ran, findings=tuple(found))
 
 

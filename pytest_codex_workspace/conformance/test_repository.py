@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import pytest
 
 from ..checks.finding import CHECKS, Finding
-from ..errors import CodexWorkspaceError, unexpected
+from ..errors import CodexWorkspaceError, PluginError, unexpected
+from ..extensions import CHECK_GROUP, extensions_of
 from ..session import Session
 from ..text.option_names import spell_option
 from ..text.printable import printable
@@ -57,7 +58,18 @@ def test_it_can_be_checked(codex_outcome: Conformance | Exception) -> None:
         print(line)  # noqa: T201
 
 
-@pytest.mark.parametrize("check", CHECKS)
+def _ids() -> list[str]:
+    """
+    Return the ids of our checks, and of those of other distributions.
+    """
+    try:
+        return [*CHECKS, *(one.name for one in extensions_of(CHECK_GROUP))]
+    except PluginError:
+        # Then the repository cannot be checked.
+        return list(CHECKS)
+
+
+@pytest.mark.parametrize("check", _ids())
 def test_check(
     check: str, codex_outcome: Conformance | Exception, request: pytest.FixtureRequest
 ) -> None:

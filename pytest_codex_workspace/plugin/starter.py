@@ -208,6 +208,7 @@ class Starter:
     def _call(
         self, name: str, node: pytest.Item | pytest.Collector | None = None, **arguments: Any
     ) -> None:
+        __tracebackhide__ = True
         node = node or self._node
         call_hook(node.ihook, name, **arguments, node=node, config=self._request.config)
 

@@ -38,6 +38,7 @@ def call_hook(hooks: Any, name: str, **arguments: Any) -> Any:
     Raises:
         PluginError: one of them raised an exception.
     """
+    __tracebackhide__ = True
     caller = getattr(hooks, name)
     implementations = caller.get_hookimpls()
     if not implementations:
@@ -49,7 +50,7 @@ def call_hook(hooks: Any, name: str, **arguments: Any) -> Any:
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise PluginError(
             f"the hook {name} of the plugin {plugin} raised {cut_end(said, _LONGEST)}{place}",
-            remedy="Fix that plugin, or turn it off with `-p no:NAME`.",
+            remedy="Fix that plugin, or run without it.",
         ) from error
 
 
@@ -66,6 +67,7 @@ def choose_policy(hooks: Any, read: Any, policy: Any, **arguments: Any) -> Any:
     Raises:
         PluginError: a plugin raised an exception, or returned no policy.
     """
+    __tracebackhide__ = True
     name = "pytest_codex_policy_chosen"
     chosen = call_hook(hooks, name, policy=policy, **arguments)
     if chosen is None:

@@ -10,7 +10,9 @@ import pytest
 from pytest_codex_workspace.checks.finding import CHECKS, Finding
 from pytest_codex_workspace.conformance.check import Conformance, conclude
 from pytest_codex_workspace.errors import EngineUnavailable
+from pytest_codex_workspace.extensions import CHECK_GROUP
 
+from ...helpers.distributions import add_distribution
 from .conftest import seen
 from .test_network_rules import PRESETS
 
@@ -75,6 +77,18 @@ def test_each_check_is_a_test(run):
         ]
     )
     result.stdout.no_fnmatch_line("*untracked-files happened*")
+
+
+def test_a_check_of_another_distribution_is_a_test(run, tmp_path, monkeypatch):
+    """
+    Of two that have one name, neither is: the repository cannot be checked then.
+    """
+    monkeypatch.syspath_prepend(tmp_path)
+    add_distribution(tmp_path, "one", CHECK_GROUP, {"acme.it": "one:CHECK"})
+    run("-v").stdout.fnmatch_lines(["*::test_check[[]acme.it[]] PASSED*"])
+
+    add_distribution(tmp_path, "two", CHECK_GROUP, {"acme.it": "two:CHECK"})
+    run("-v").stdout.no_fnmatch_line("*acme.it*")
 
 
 def test_notes_are_shown_on_demand(run):
