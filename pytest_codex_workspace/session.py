@@ -57,11 +57,14 @@ from .setup.verify import changes_of_second_resume
 from .snapshots.keeper import SnapshotKeeper
 from .snapshots.prepared import PreparedStates, StateName
 from .snapshots.snapshot import Snapshot
+from .text.loggers import logger_of
 from .workspace.handle import Workspace
 from .workspace.launcher import Launcher
 from .workspace.limits import limits_of
 
 __all__ = ["Session"]
+
+_LOG = logger_of(__name__)
 
 T = TypeVar("T")
 
@@ -169,6 +172,7 @@ class Session:
         """
         interrupted = sys.exc_info()[1] is not None
         errors: list[BaseException] = []
+        _LOG.debug("session %s ends", self.identity.id)
         with self.output.step("removing the workspaces", announced=False):
             for part in _CLOSING_ORDER:
                 try:
@@ -266,6 +270,7 @@ class Session:
         """
         with self._lock:
             self._live[started.workspace.id] = started, label
+            _LOG.debug("workspace %.12s is up (%s)", started.workspace.id, label or "no label")
             if self.report is not None:
                 self.report.begun(started.workspace, label)
 
@@ -497,6 +502,7 @@ class Session:
             EngineUnavailable: no engine answers.
         """
         engine = self._remember_failure("engine", self._find_engine)
+        _LOG.debug("session %s uses the engine %s", self.identity.id, engine.url)
         sweeper = threading.Thread(target=_sweep_quietly, args=(engine,), daemon=True)
         sweeper.start()
         self._closers |= {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -21,16 +22,20 @@ from ..host.locks import machine_lock
 from ..images.content_key import fingerprint
 from ..options.config import Config
 from ..reporting.output import Output
+from ..text.loggers import logger_of
 from ..text.option_names import spell_option
 from ..text.units import show_duration, show_size
 from ..unpatched import clock
 from .entries import LayerKind, entries, evict, forget_missing, is_old
+from .nearest import describe_difference
 from .neighbours import Neighbours
 from .origins import Origins
 from .registry import SharedCache
 from .usage import Usage
 
 __all__ = ["Build", "Layer", "LayerLabels", "LayerStore", "Recipe"]
+
+_LOG = logger_of(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +202,7 @@ class LayerStore:
         with self._lock:
             known = self._known.get(recipe.name)
             if known is not None:
+                _LOG.debug("hit %s: known in this session", recipe.name)
                 return known
             if recipe.name in self._failed:
                 raise self._failed[recipe.name].with_traceback(None)
@@ -258,6 +264,7 @@ class LayerStore:
             self._broken.add(image)
             for name in names:
                 del self._known[name]
+            _LOG.debug("%s is broken: %s", names[0], why)
             self._output.note(f"warning: the cached {names[0]} is broken and is rebuilt: {why}")
             return True
 
@@ -293,6 +300,7 @@ class LayerStore:
 
     def _find_or_build(self, recipe: Recipe) -> Layer:
         if self._config.cache == "off":
+            _LOG.debug("miss %s: the cache is off", recipe.name)
             return self._build(recipe)
         found = self._find(recipe)
         if found is not None:
@@ -314,7 +322,11 @@ class LayerStore:
     def _find(self, recipe: Recipe) -> Layer | None:
         kind, key = recipe.kind, recipe.key
         image = self._engine.image(f"{IMAGE}:{recipe.name}")
-        if image is None or image.id in self._broken:
+        if image is None:
+            self._log_difference(recipe)
+            return None
+        if image.id in self._broken:
+            _LOG.debug("miss %s: no container starts from its image", recipe.name)
             return None
         if image.labels.get(labels.KIND) != kind or image.labels.get(labels.KEY) != key:
             self._output.note(
@@ -323,14 +335,30 @@ class LayerStore:
             )
             return None
         if kind != "clean" and is_old(image, self._config.cache_ttl):
+            limit = show_duration(self._config.cache_ttl)
+            _LOG.debug("miss %s: its image is older than %s", recipe.name, limit)
             return None
         # With `refresh`, what another worker of this run has built is new enough.
         refresh = kind == "setup" and self._config.cache == "refresh"
         if refresh and labels.created(image.labels) < self._config.started:
+            _LOG.debug("miss %s: refresh, and its image is from before this run", recipe.name)
             return None
         if kind == "setup":
             self._warn_of_other_clone(image, recipe)
+        _LOG.debug("hit %s: image %.19s on the engine", recipe.name, image.id)
         return _layer_found(image, recipe)
+
+    def _log_difference(self, recipe: Recipe) -> None:
+        """
+        Log which part of its key keeps a layer from being found. The engine is only asked if
+        somebody listens.
+        """
+        if _LOG.isEnabledFor(logging.DEBUG):
+            parts = recipe.labels.parts
+            own = fingerprint(parts) if parts else {}
+            images = self._engine.images({labels.KIND: recipe.kind})
+            why = describe_difference(recipe.kind, own, recipe.labels.to_dict(), images)
+            _LOG.debug("miss %s: no image has this key; %s", recipe.name, why)
 
     def _warn_of_other_clone(self, image: ImageInfo, recipe: Recipe) -> None:
         made, own = self._origins.of(image.id), recipe.labels.origin
@@ -353,6 +381,7 @@ class LayerStore:
         if image is None or image.id in self._broken:
             return None
         repo = image.labels.get(labels.REPO, "")
+        _LOG.debug("hit %s: copied from another engine of this run", recipe.name)
         self._remove_superseded(recipe.kind, repo, image.id, before)
         return _layer_found(image, recipe)
 
@@ -366,6 +395,7 @@ class LayerStore:
         before = self._engine.image(tag)
         self._engine.tag(image.id, tag)
         self._shared.forget(recipe.key)
+        _LOG.debug("hit %s: fetched from the shared cache", recipe.name)
         repo = image.labels.get(labels.REPO, "")
         self._remove_superseded(recipe.kind, repo, image.id, before)
         return _layer_found(image, recipe)
@@ -380,6 +410,7 @@ class LayerStore:
                 f"{spell_option('cache', 'auto')} to build it."
             )
         below = recipe.below
+        _LOG.debug("build %s", recipe.name)
         with recipe.build(self.ensure(below) if isinstance(below, Recipe) else below) as build:
             if self._config.cache == "off":
                 return self._commit_temporary(build, recipe)

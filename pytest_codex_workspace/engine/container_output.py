@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
+from ..text.loggers import logger_of
 from .protocol import Stream
 
 __all__ = ["ContainerOutput"]
 
+_LOG = logger_of(__name__)
+_LINE = 4096
+_LINES = 1000
+"""Lines of one container that are logged, and bytes of each: it may print for ever."""
+
 
 class ContainerOutput:
     """
-    Reads the standard output of a container, and keeps the end of its standard error.
+    Reads the standard output of a container, keeps the end of its standard error, and logs that.
 
     Args:
         stream: the standard streams of the container.
         keep: how many bytes of standard error are kept.
+        name: what the container is, for the log.
     """
 
-    def __init__(self, stream: Stream, *, keep: int) -> None:
+    def __init__(self, stream: Stream, *, keep: int, name: str = "container") -> None:
         self._stream = stream
         self._keep = keep
         self._errors = b""
+        self._name = name
+        self._line = b""
+        self._logged = 0
 
     @property
     def errors(self) -> str:
@@ -47,5 +58,18 @@ class ContainerOutput:
                 take(data)
             elif channel == 2:
                 self._errors = (self._errors + data)[-self._keep :]
+                if _LOG.isEnabledFor(logging.DEBUG):
+                    self._log(data)
             else:
+                if self._line:
+                    self._log(b"\n")
                 return
+
+    def _log(self, data: bytes) -> None:
+        *lines, rest = (self._line + data).split(b"\n")
+        self._line = rest[:_LINE]
+        for line in lines[: _LINES - self._logged]:
+            _LOG.debug("%s prints: %s", self._name, line[:_LINE].decode("utf-8", "replace"))
+        if self._logged < _LINES <= self._logged + len(lines):
+            _LOG.debug("%s prints more than %d lines: no more are logged", self._name, _LINES)
+        self._logged = min(_LINES, self._logged + len(lines))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EngineError
+from ..text.loggers import logger_of
 from ..text.printable import printable
 from ..unpatched import clock
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 __all__ = ["machine_lock"]
+
+_LOG = logger_of(__name__)
 
 _HOLDER_LENGTH = 200
 _REPORT = 300.0
@@ -43,11 +46,13 @@ def machine_lock(path: Path, what: str, report: Callable[[str], None]) -> Iterat
 
     holder = path.with_suffix(".holder")
     lock = FileLock(path)
+    begun = clock.monotonic()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock.acquire(blocking=False)
         _sign(holder)
     except Timeout:
+        _LOG.debug("waiting for the lock %s for %s", path, what)
         report(f"waiting for {_read(holder)} to finish {what} (lock {path})")
         _acquire(lock, holder, what, report)
         _sign(holder)
@@ -57,10 +62,14 @@ def machine_lock(path: Path, what: str, report: Callable[[str], None]) -> Iterat
             f"the lock for {what} cannot be acquired: {path}: {error.strerror}; make that "
             "directory writable, or choose another one with XDG_CACHE_HOME"
         ) from None
+    acquired = clock.monotonic()
+    _LOG.debug("lock %s for %s: acquired after %d ms", path, what, (acquired - begun) * 1000)
     try:
         yield
     finally:
         lock.release()
+        held = (clock.monotonic() - acquired) * 1000
+        _LOG.debug("lock %s for %s: released after %d ms", path, what, held)
 
 
 def _acquire(lock: FileLock, holder: Path, what: str, report: Callable[[str], None]) -> None:

@@ -17,6 +17,7 @@ from ..host.dirs import cache_dir
 from ..host.locks import machine_lock
 from ..host.resources import resource_dir
 from ..reporting.output import Output
+from ..text.loggers import logger_of
 from ..unpatched import clock
 from .context import BuildContext
 from .debian import ensure_debian
@@ -30,6 +31,7 @@ __all__ = [
     "proxy_arguments",
 ]
 
+_LOG = logger_of(__name__)
 
 _CHOICE = "io.codex-workspace.choice"
 
@@ -54,7 +56,8 @@ class Plan:
 
     `base` is the image to build from; `None` stands for Debian, which is pulled or
     made when it is needed. The programs of a *foreign* base are not ours: they get neither
-    a network nor the variables of this machine. `prepared` returns the image to build
+    a network nor the variables of this machine. `authority` is the digest of the certificate
+    authority that the image trusts, if it has one. `prepared` returns the image to build
     from in place of `base`.
     """
 
@@ -68,6 +71,7 @@ class Plan:
     key: str
     base: str | None = None
     foreign: bool = False
+    authority: str = ""
     prepared: Callable[[str], str] = str
 
     @property
@@ -88,6 +92,7 @@ class Plan:
             labels.CREATED: labels.now(),
             _CHOICE: self.choice,
             _BASE: base,
+            **({labels.CA: self.authority} if self.authority else {}),
         }
 
 
@@ -106,6 +111,8 @@ def ensure_image(engine: Engine, plan: Plan, output: Output, *, rebuild: bool) -
     """
     before = find_built_image(engine, plan)
     image = None if rebuild else before
+    why = "rebuild" if rebuild else "up to date" if image else "no image has its key"
+    _LOG.debug("%s image %s: %s", "hit" if image else "miss", plan.tag, why)
     if image is None:
         with _lock(engine, plan, output):
             image = None if rebuild else find_built_image(engine, plan)

@@ -51,7 +51,7 @@ class HolderProgram:
         self._stream = stream
         self._answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._output = ContainerOutput(stream, keep=_TAIL_BYTES)
+        self._output = ContainerOutput(stream, keep=_TAIL_BYTES, name="network holder")
         self._over = False
         threading.Thread(target=self._read, name="codex-holder", daemon=True).start()
 

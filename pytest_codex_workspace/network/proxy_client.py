@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ..engine.calls import timed_call
 from ..engine.container_output import ContainerOutput
 from ..errors import ProxyError
+from ..text.loggers import logger_of
 from .messages import LineBuffer, decode, encode, request_from
 from .rules.cassette import Exchange
 from .rules.text import plain
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from .rules.upstream import UpstreamProxy
 
 __all__ = ["KEPT_BYTES", "REQUEST_LIMIT", "Barrier", "FindProcess", "ProxyClient", "ProxyInfo"]
+
+_LOG = logger_of(__name__)
 
 REQUEST_LIMIT = 100_000
 """Maximum number of requests kept for each workspace; further requests are only counted."""
@@ -146,7 +150,7 @@ class ProxyClient:
         self._requests: dict[str, _Requests] = {}
         self._exchanges: defaultdict[str, _Exchanges] = defaultdict(_Exchanges)
         self._finders: dict[str, _Finder] = {}
-        self._output = ContainerOutput(stream, keep=_TAIL_BYTES)
+        self._output = ContainerOutput(stream, keep=_TAIL_BYTES, name="proxy")
         self._answerers: dict[int, _Answerer] = {}
         self._failure: str | None = None
         self._closed = False
@@ -520,6 +524,12 @@ class ProxyClient:
         """
         Send a message and wait for its reply, and the events that belong to it.
         """
+        about = str(message.get("workspace") or message.get("address") or "")[:12]
+        return timed_call(
+            _LOG, lambda: self._exchange(timeout, message), "proxy:", str(message["op"]), about
+        )
+
+    def _exchange(self, timeout: float, message: dict[str, object]) -> _Reply:
         number, reply = next(self._ids), _Reply()
         with self._changed:
             self._replies[number] = reply
@@ -570,6 +580,7 @@ class ProxyClient:
             self._output.read(LineBuffer(self._on_line).feed)
         except Exception as error:
             failure = f"its output cannot be read ({error})"
+        _LOG.debug("the proxy is gone: %s", failure)
         with self._changed:
             self._failure = failure
             self._changed.notify_all()
@@ -606,6 +617,12 @@ class ProxyClient:
     def _keep_request(self, workspace: object, request: Request, size: int) -> None:
         if not isinstance(workspace, str):
             raise ValueError("a request of nobody")
+        # Neither path nor query: they may say anything.
+        _LOG.debug(
+            "request of %.12s in %s: %s %s:%s %s %s, status %s",
+            *(workspace, request.phase, request.method, request.host, request.port),
+            *(request.verdict, request.reason or "", request.status),
+        )
         with self._changed:
             if (requests := self._requests.get(workspace)) is None:
                 return

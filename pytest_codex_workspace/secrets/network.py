@@ -8,7 +8,8 @@ from typing import Any
 
 from ..codex import workspace_environment
 from ..errors import SecretError
-from .redaction import SHORTEST
+from ..text.loggers import hide
+from .redaction import SHORTEST, Redaction
 
 __all__ = ["NetworkSecrets", "placeholder_of"]
 
@@ -37,6 +38,7 @@ class NetworkSecrets:
     def __init__(self, hosts: Mapping[str, Sequence[str]], environ: Mapping[str, str]) -> None:
         self._hosts = {name: tuple(hosts[name]) for name in sorted(hosts)}
         self._environ = environ
+        self._redaction = Redaction(())
 
     def __repr__(self) -> str:
         return f"<NetworkSecrets {', '.join(self._hosts) or 'none'}>"
@@ -82,6 +84,8 @@ class NetworkSecrets:
             found.append(
                 {"placeholder": placeholder_of(name), "value": value, "hosts": list(hosts)}
             )
+        self._redaction = Redaction(str(one["value"]) for one in found)
+        hide(self._redaction)
         return found
 
     def check_apart(self, env: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from ..codex import workspace_environment
 from ..errors import SecretError
 from ..network.rules.request import Request
+from ..text.loggers import hide
 from .redaction import SHORTEST, Redaction
 
 __all__ = ["NO_SECRETS", "Secrets"]
@@ -68,6 +69,7 @@ class Secrets:
                 )
             found[name] = _Value(value)
         self._redaction = Redaction(found.values())
+        hide(self._redaction)
         return found
 
     @property

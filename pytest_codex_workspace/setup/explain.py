@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -10,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..cache.entries import entries, is_old
+from ..cache.nearest import nearest_image, parts_of
 from ..cache.usage import usage_on
-from ..engine import labels
-from ..images.content_key import Hidden, differing, fingerprint, key_of
+from ..images.content_key import Hidden, fingerprint, key_of
 from ..projection.git import inside, reading_environment, run_git
 from .keys import setup_parts
 
@@ -93,10 +92,11 @@ def explain(engine: Engine, spec: WorkspaceSpec, *, base_identity: str, ttl: flo
     if hit is not None:
         outcome: Outcome = "old" if is_old(hit.image, ttl) else "hit"
         return Explanation(snapshot, outcome, key, short, hit)
-    image, differences = _nearest(fingerprint(parts), setups)
+    near, differences = nearest_image(fingerprint(parts), [one.image for one in setups])
+    image = next((one for one in setups if one.image is near), None)
     scripts: Sequence[str] = ()
     if image is not None and "scripts" in differences and snapshot.scripts_tree is not None:
-        scripts = changed_scripts(spec.snapshot, _parts_of(image).get("scripts", ""))
+        scripts = changed_scripts(spec.snapshot, parts_of(image.image).get("scripts", ""))
     return Explanation(snapshot, "miss", key, short, image, differences, scripts)
 
 
@@ -113,27 +113,6 @@ def _short(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
-
-
-def _nearest(
-    own: dict[str, str], setups: Sequence[Entry]
-) -> tuple[Entry | None, Mapping[str, str]]:
-    compared = [(differing(_parts_of(one), own), one) for one in setups]
-    near = [
-        (found, one) for found, one in compared if not {"repository", "name"} & set(found)
-    ]  # Images of other repositories are not similar.
-    if not near:
-        return None, {}
-    found, one = min(near, key=lambda pair: (len(pair[0]), -pair[1].created))
-    # Images have nothing that reveals the values of secrets.
-    return one, found or {"secret values": "changed"}
-
-
-def _parts_of(entry: Entry) -> dict[str, str]:
-    try:
-        return {str(k): str(v) for k, v in json.loads(entry.image.labels[labels.PARTS]).items()}
-    except (KeyError, ValueError, AttributeError, RecursionError):
-        return {}
 
 
 def changed_scripts(snapshot: RepositorySnapshot, old: str) -> list[str]:

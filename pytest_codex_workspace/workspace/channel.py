@@ -127,7 +127,7 @@ class Channel:
         self._lost: str | None = None
         self._over = threading.Event()
         self._buffer = bytearray()
-        self._output = ContainerOutput(stream, keep=_STDERR_LIMIT)
+        self._output = ContainerOutput(stream, keep=_STDERR_LIMIT, name="agent")
         self._reader = threading.Thread(
             target=self._read_frames, name="codex-workspace-channel", daemon=True
         )

@@ -12,7 +12,9 @@ from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.errors import DockerException
 
 from ...errors import EngineError, EngineUnavailable
+from ...text.loggers import logger_of
 from ...unpatched import modules
+from ..calls import timed_call
 from .dialect import dialect_of
 from .failures import reason, to_engine_error, translate_errors
 from .http import Answer, Client
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from ..places.place import SshWay, TlsFiles
 
 __all__ = ["LONG", "OLDEST", "Api", "label_filter"]
+
+_LOG = logger_of(__name__)
 
 _Message = TypeVar("_Message")
 
@@ -89,7 +93,11 @@ class Api:
         Return the engine's answer to `/version`, and the version of the API to speak.
         """
         try:
-            about = self._client.request("GET", "/version", timeout=_FIRST).json()
+            about = timed_call(
+                _LOG,
+                lambda: self._client.request("GET", "/version", timeout=_FIRST).json(),
+                *("GET", "/version", f"(is there an engine at {self.url})"),
+            )
             newest, oldest = about["ApiVersion"], about.get("MinAPIVersion") or OLDEST
             if _numbers(newest) < _numbers(OLDEST):
                 raise EngineUnavailable(
@@ -160,7 +168,12 @@ class Api:
             )
 
         with translate_errors(what, self.url):
-            answer = _finished(request) if finish else request()
+            answer = timed_call(
+                _LOG,
+                (lambda: _finished(request)) if finish else request,
+                *(method, path, f"({what})"),
+                status=lambda one: one.status_code,
+            )
             if answer.status_code < 400 or answer.status_code in allow:
                 return answer
             words = answer.text
@@ -173,9 +186,14 @@ class Api:
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         path = self._path(f"/containers/{container}/attach")
         with translate_errors(what, self.url):
-            status, words, connection = self._client.upgrade(path, params, _SHORT)
+            status, words, connection = timed_call(
+                _LOG,
+                lambda: self._client.upgrade(path, params, _SHORT),
+                *("POST", f"/containers/{container}/attach", f"({what})"),
+                status=lambda answer: answer[0],
+            )
         if status < 400:
-            return AttachedStream(connection)
+            return AttachedStream(connection, container)
         connection.close()
         raise to_engine_error(what, _message(words))
 

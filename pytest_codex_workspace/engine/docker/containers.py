@@ -10,6 +10,7 @@ from docker.utils import parse_repository_tag
 
 from ...errors import EngineError
 from ...unpatched import clock
+from ..life import note_committed, note_created, note_removed, note_started
 from ..messages.archives import without_padding
 from ..protocol import ContainerChange, ContainerInfo
 from .api import LONG, label_filter
@@ -98,7 +99,9 @@ class Containers(Images):
             body=body,
             finish=True,
         )
-        return str(answer.json()["Id"])
+        container = str(answer.json()["Id"])
+        note_created(container, spec)
+        return container
 
     def attach(self, container: str) -> AttachedStream:
         """
@@ -112,6 +115,7 @@ class Containers(Images):
         """
         what = f"start the container {container}"
         self._api.call("POST", f"/containers/{container}/start", what)
+        note_started(container)
 
     def container(self, container: str) -> ContainerInfo | None:
         """
@@ -208,6 +212,7 @@ class Containers(Images):
                 timeout=LONG,
             )
             if answer.status_code not in busy:
+                note_removed(container)
                 return
             clock.sleep(pause)
             pause = min(pause * 2, 0.2)
@@ -236,6 +241,7 @@ class Containers(Images):
             answer = self._api.call("POST", "/commit", what, params=params, body=body, timeout=LONG)
         made = image_made(self._api, str(answer.json()["Id"]), what)
         image = self._labelled(made, labels)
+        note_committed(container, image, tag)
         if tag is not None and not (named and image is made):
             self.tag(image.id, tag)
             return image_made(self._api, tag, what)

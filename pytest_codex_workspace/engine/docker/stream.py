@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...unpatched import modules
 from ...unpatched.clock import monotonic
+from ..life import note_stopped
 
 if TYPE_CHECKING:
     import socket
@@ -85,9 +86,11 @@ class AttachedStream:
 
     Args:
         connection: the connected socket, plain or TLS.
+        container: whose streams they are, for the log.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, container: str = "") -> None:
+        self._container = container
         connection.settimeout(None)
         # Otherwise, a first process that is stopped would block senders for ever. Receiving has no
         # limit, because containers are silent for as long as they like.
@@ -146,6 +149,8 @@ class AttachedStream:
         """
         End standard input and the connection, and wake threads that wait for it.
         """
+        if not self._closed:
+            note_stopped(self._container)
         self._closed = True
         if not at_once and (monotonic() - self._sent < _SETTLING or self._is_untaken()):
             self._settle()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...unpatched import clock, modules
+from ..life import note_committed, note_created, note_removed, note_started
 from ..protocol import ContainerChange, ContainerInfo
 from .images import NativeImages
 from .refusal import refused
@@ -61,7 +62,9 @@ class NativeContainers(NativeImages):
         """
         what = f"create the container {spec.name} from {spec.image}"
         image = self._require_image(spec.image, what)
-        return self._create(spec, image, what)
+        container = self._create(spec, image, what)
+        note_created(container, spec)
+        return container
 
     def _create(
         self,
@@ -132,7 +135,7 @@ class NativeContainers(NativeImages):
             raise refused(what, "it has been started already")
         with self._guard:
             if record["id"] not in self._waiting:
-                self._waiting[record["id"]] = open_ends()
+                self._waiting[record["id"]] = open_ends(record["id"])
             return self._waiting[record["id"]][0]
 
     def start(self, container: str) -> None:
@@ -158,6 +161,7 @@ class NativeContainers(NativeImages):
             raise refused(what, str(refusal)) from None
         finally:
             ends.close()
+        note_started(container)
 
     def wait(self, container: str) -> None:
         """
@@ -285,6 +289,7 @@ class NativeContainers(NativeImages):
             stream.close()
         if held is not None:
             held.close()
+        note_removed(record["id"])
 
     def _discard(self, record: Mapping[str, Any]) -> None:
         with suppress(OSError):
@@ -308,7 +313,9 @@ class NativeContainers(NativeImages):
         image = self._layer_of(record, what, labels)
         if tag is not None:
             self.tag(image.id, tag)
-        return self._store.info(image)
+        info = self._store.info(image)
+        note_committed(record["id"], info, tag)
+        return info
 
     def _layer_of(
         self,

@@ -18,11 +18,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...text.loggers import logger_of
 from ...unpatched import clock
+from ..calls import timed_call
 from ..protocol import ImageInfo
 from .runner.removal import remove_tree
 
 __all__ = ["Image", "Store", "full_name", "matches"]
+
+_LOG = logger_of(__name__)
 
 _FOLDERS = (
     "builds",
@@ -92,7 +96,9 @@ class Store:
         """
         descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            timed_call(
+                _LOG, lambda: fcntl.flock(descriptor, fcntl.LOCK_EX), "lock", f"{self.root}/lock"
+            )
             yield
         finally:
             os.close(descriptor)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...unpatched import modules
+from ..life import note_stopped
 
 if TYPE_CHECKING:
     import socket
@@ -58,9 +59,9 @@ class Ends:
             os.close(one)
 
 
-def open_ends() -> tuple[SocketStream, Ends]:
+def open_ends(container: str = "") -> tuple[SocketStream, Ends]:
     """
-    Return our ends and the ends of a new container.
+    Return our ends and the ends of a new container, whose id is for the log.
     """
     module = modules.socket
     ours, theirs = module.socketpair()
@@ -72,7 +73,7 @@ def open_ends() -> tuple[SocketStream, Ends]:
         (theirs.detach(), out_end.detach(), error_end.detach()),
         (os.dup(out.fileno()), os.dup(error.fileno())),
     )
-    return SocketStream(ours, watched, out.detach(), error.detach()), ends
+    return SocketStream(ours, watched, out.detach(), error.detach(), container), ends
 
 
 class SocketStream:
@@ -87,11 +88,18 @@ class SocketStream:
         watched: is closed with the stream, and by the other side when the container has ended.
         out: our end of standard output.
         error: our end of standard error.
+        container: whose streams they are, for the log.
     """
 
     def __init__(
-        self, connection: socket.socket, watched: socket.socket, out: int, error: int
+        self,
+        connection: socket.socket,
+        watched: socket.socket,
+        out: int,
+        error: int,
+        container: str = "",
     ) -> None:
+        self._container = container
         limit = struct.pack("ll", int(_STALLED), int(_STALLED % 1 * 1_000_000))
         connection.setsockopt(modules.socket.SOL_SOCKET, modules.socket.SO_SNDTIMEO, limit)
         self._connection = connection
@@ -160,6 +168,8 @@ class SocketStream:
         """
         End standard input and the connection, and wake threads that wait for it.
         """
+        if not self._closed and self._container:
+            note_stopped(self._container)
         self._closed = True
         self.end_input()
         try:

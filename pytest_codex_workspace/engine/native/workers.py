@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...errors import EngineUnavailable
+from ...text.loggers import logger_of
 from ...unpatched import modules
+from ..calls import timed_call
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Sequence
 
 __all__ = ["JobRefused", "Workers"]
+
+_LOG = logger_of(__name__)
 
 _PIECE = 1 << 18
 _PACKAGE = Path(__file__).parents[3]
@@ -64,8 +68,12 @@ class Workers:
             JobRefused: it could not be done.
             EngineUnavailable: the runner cannot be started.
         """
-        with self._send(request, descriptors) as reply, reply.makefile("rb") as answers:
-            return _answer(answers.readline())
+
+        def make() -> dict[str, Any]:
+            with self._send(request, descriptors) as reply, reply.makefile("rb") as answers:
+                return _answer(answers.readline())
+
+        return timed_call(_LOG, make, *_words(request))
 
     def feed(self, request: dict[str, Any], archive: BinaryIO) -> dict[str, Any]:
         """
@@ -74,6 +82,9 @@ class Workers:
         Raises:
             JobRefused: it could not be done.
         """
+        return timed_call(_LOG, lambda: self._feed(request, archive), *_words(request))
+
+    def _feed(self, request: dict[str, Any], archive: BinaryIO) -> dict[str, Any]:
         read, write = os.pipe()
         try:
             reply = self._send(request, [read])
@@ -101,6 +112,9 @@ class Workers:
         Raises:
             JobRefused: it could not be done, or not to the end.
         """
+        return timed_call(_LOG, lambda: self._fetch(request), *_words(request))
+
+    def _fetch(self, request: dict[str, Any]) -> Iterator[bytes]:
         read, write = os.pipe()
         try:
             reply = self._send(request, [write])
@@ -153,6 +167,14 @@ class Workers:
                 cwd="/",
             )
         return ours
+
+
+def _words(request: dict[str, Any]) -> tuple[str, ...]:
+    """
+    Return what is logged of a request: the job, and the container or path that it is about.
+    """
+    about = (request.get("id") or request.get("path") or "", request.get("path") or "")
+    return ("runner:", str(request.get("do")), *dict.fromkeys(str(one) for one in about if one))
 
 
 def _pieces(read: int, answers: BinaryIO) -> Iterator[bytes]:

@@ -498,3 +498,33 @@ def test_refresh_does_not_ask_the_shared_cache():
 
     assert bench.layer().made
     assert ["k"] == shared.offered
+
+
+def test_decisions_are_logged_with_their_reasons(caplog):
+    """
+    A miss names the part of the key that differs. The engine is asked for it only if somebody
+    listens.
+    """
+    bench = Bench()
+    asked = []
+    images = bench.engine.images
+    bench.engine.images = lambda wanted: asked.append(wanted) or images(wanted)
+    bench.store.ensure(bench.recipe(key="k1"))
+    assert {labels.KIND: "setup"} not in asked
+    recipe = bench.recipe(key="k2")
+    parts = {"name": "demo", "scripts": "s2"}
+    recipe = replace(recipe, labels=replace(recipe.labels, parts=parts))
+
+    with caplog.at_level("DEBUG", "pytest_codex_workspace.cache"):
+        bench.store.ensure(recipe)
+        bench.store.ensure(recipe)
+        Bench(engine=bench.engine).layer(key="k1")
+        Bench("refresh", engine=bench.engine, started=clock.wall_time() + 60).layer(key="k1")
+        Bench("off", engine=bench.engine).layer(key="k1")
+
+    said = [one for one in caplog.messages if not one.startswith("build ")]
+    assert "miss setup-k2: no image has this key; k1 differs in: scripts added" in said
+    assert "hit setup-k2: known in this session" in said
+    assert any(one.startswith("hit setup-k1: image ") for one in said)
+    assert "miss setup-k1: refresh, and its image is from before this run" in said
+    assert "miss setup-k1: the cache is off" in said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from pytest_codex_workspace.engine.container_output import ContainerOutput
@@ -48,3 +50,31 @@ def test_an_error_of_what_takes_ends_the_reading():
     with pytest.raises(ValueError, match="bad"):
         output.read(take)
     assert "said" == output.errors
+
+
+def test_lines_of_standard_error_are_logged(caplog, monkeypatch):
+    """
+    Whole lines with the name of the container, and not more than a bound: it may print for ever.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.engine.container_output._LINES", 3)
+    pieces = [(2, b"on"), (2, b"e\ntwo\x1b[2J\n"), (1, b"data"), (2, b"three\nfour\n"), (2, b"end")]
+
+    with caplog.at_level(logging.DEBUG):
+        ContainerOutput(FakeStream(*pieces), keep=9, name="proxy").read(lambda _: None)
+
+    assert [
+        "proxy prints: one",
+        r"proxy prints: two\x1b[2J",
+        "proxy prints: three",
+        "proxy prints more than 3 lines: no more are logged",
+    ] == caplog.messages
+
+
+def test_a_line_without_an_end_is_logged_at_the_end(caplog):
+    """
+    It may be the last word of a program that failed.
+    """
+    with caplog.at_level(logging.DEBUG):
+        ContainerOutput(FakeStream((2, b"failed")), keep=9).read(lambda _: None)
+
+    assert ["container prints: failed"] == caplog.messages

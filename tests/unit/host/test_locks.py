@@ -124,3 +124,23 @@ def test_a_lock_that_is_never_released_is_an_error(tmp_path, monkeypatch):
     assert [line.split(" (")[0] for line in lines[1:]] == [
         f"still waiting for process {process.pid}"
     ] * 2
+
+
+def test_locks_are_logged(tmp_path, caplog):
+    """
+    The file, what it is for, how long it was waited for and held.
+    """
+    path = tmp_path / "images.lock"
+    process = hold(path)
+
+    def report(_):
+        threading.Thread(target=end, args=(process,)).start()
+
+    with caplog.at_level("DEBUG"), machine_lock(path, "building", report):
+        pass
+
+    ours = [one.getMessage() for one in caplog.records if one.name.startswith("pytest_codex")]
+    waiting, acquired, released = ours
+    assert f"waiting for the lock {path} for building" == waiting
+    assert acquired.startswith(f"lock {path} for building: acquired after ")
+    assert released.startswith(f"lock {path} for building: released after ")

@@ -1,0 +1,74 @@
+"""Masking of what has the form of a credential."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_codex_workspace.text.credentials import (
+    is_secret_name,
+    mask_credentials,
+    secret_values,
+)
+
+PEM = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("GET https://me:p@ss@host.test/a", "GET https://***@host.test/a"),
+        ("ssh://me@host.test", "ssh://***@host.test"),
+        ("https://host.test/?page=2&access_token=abc&x=1", "https://host.test/?page=2&access_token=***&x=1"),
+        ("Authorization: Basic bWU6cHc=", "Authorization: ***"),
+        ("{'X-Registry-Auth': 'eyJhIjoi'}", "{'X-Registry-Auth': '***'}"),
+        ("sent Bearer abcdefgh12345", "sent Bearer ***"),
+        ("run A=1 NPM_TOKEN=abc B=2", "run A=1 NPM_TOKEN=*** B=2"),
+        ('{"auth": "bWU6cHc=", "name": "x"}', '{"auth": "***", "name": "x"}'),
+        ("it is ghp_abcdefghijklmnop1234.", "it is ***"),
+        (f"key {PEM} end", "key *** end"),
+        (PEM[:40], "***"),
+    ],
+)  # fmt: skip
+def test_credentials_are_masked(text, masked):
+    """
+    What is around them stays.
+    """
+    assert masked == mask_credentials(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET /containers/ab12/json (look up the container ab12): 200 in 3 ms",
+        "lock /home/me/.cache/codex-workspace/locks/setup-eb10.lock: acquired after 0 ms",
+        "miss setup-k: abc differs in: scripts changed, environment.TOKEN added",
+        "https://host.test/a@b?page=2",
+    ],
+)
+def test_other_text_stays(text):
+    """
+    A log that is full of stars helps nobody.
+    """
+    assert text == mask_credentials(text)
+
+
+def test_variables_with_secrets_are_known_by_their_names():
+    """
+    Short values, and names of files and programs, are none.
+    """
+    secret = ["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD", "api_key", "NPM_AUTH"]
+    plain = ["HOME", "KEYBOARD", "SSH_AUTH_SOCK", "PATH", "MONKEY", "TOKEN_FILE", "XDG_SESSION_ID"]
+
+    assert secret == [one for one in (*secret, *plain) if is_secret_name(one)]
+    environ = {"GITHUB_TOKEN": "abcdef", "DB_PASSWORD": "on", "HOME": "/home/me"}
+    assert ["abcdef"] == secret_values(environ)
+
+
+@pytest.mark.parametrize(
+    "text", ["://" + "a" * 16000, "a=" * 8000, "auth" * 4000, "-----BEGIN " * 1500]
+)
+def test_long_text_is_masked_at_once(text):
+    """
+    Text of a workspace cannot make a pattern slow: the time limit of the test is the bound.
+    """
+    mask_credentials(text)
