@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .options import add_command, add_group, add_json
-from .printing import finish, show
-from .table import table
+from .options import add_command, add_engine, add_group, add_json, engine_of
+from .printing import finish, show, table
 
 if TYPE_CHECKING:
     from .options import Commands
@@ -27,23 +26,37 @@ Examples:
 """
 
 _SHOW = """\
-Show where the authority is kept, its fingerprint, and when it expires.
+Show the authority.
+
+That is its subject, its fingerprint, until when it is valid, where it
+is kept, and which images of the engine trust it. The key is not shown.
 
 Examples:
+  codex-workspace ca show
   codex-workspace ca show --json
 """
 
 _ROTATE = """\
 Replace the authority, for example because somebody else could read its key.
 
-The old one is removed, and the next run makes a new one. Images that trust the
-old one are rebuilt from the engine's build cache, or get the new certificate
-when they are resumed; setup scripts do not run again. Runs that have already
-started keep the old one until they end.
+The old one is removed, and the next run makes a new one. What trusts the old one:
+
+- Runs that have already started keep it until they end. End them if its key is
+  known to somebody else.
+- Base images are rebuilt from the engine's build cache, and layers of a commit
+  are made again, when a workspace needs them.
+- Setups stay in the cache: what is started from one gets the new certificate,
+  and setup scripts do not run again.
+
+No image has the key. Where the old certificate was imported by hand, such as in a
+browser, remove it yourself.
 
 Examples:
   codex-workspace ca rotate
 """
+
+_SHOWN = 20
+"""Images that are listed; all are counted."""
 
 
 def register(commands: Commands) -> None:
@@ -51,16 +64,24 @@ def register(commands: Commands) -> None:
     Add the command and its subcommands.
     """
     below = add_group(commands, "ca", SUMMARY, _CA)
-    add_json(add_command(below, "show", "show the authority", _SHOW, _show))
-    add_json(add_command(below, "rotate", "replace the authority", _ROTATE, _rotate))
+    for name, summary, description, action in (
+        ("show", "show the authority", _SHOW, _show),
+        ("rotate", "replace the authority", _ROTATE, _rotate),
+    ):
+        parser = add_command(below, name, summary, description, action)
+        add_json(parser)
+        add_engine(parser)
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    import hashlib
-    import ssl
-
     from ..errors import ProxyError
-    from ..host.certificates import ca_certificate, ca_file, load_ca, validity
+    from ..host.certificates import (
+        authority_digest,
+        ca_certificate,
+        ca_file,
+        describe_authority,
+        load_ca,
+    )
 
     path, pem = ca_file(), load_ca()
     if pem is None:
@@ -74,24 +95,26 @@ def _show(arguments: argparse.Namespace) -> int:
         return finish(arguments, 0, path=None)
     certificate = ca_certificate(pem)
     try:
-        begins, expires = validity(certificate)
-        fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.decode("ascii")))
+        about = describe_authority(certificate)
     except ValueError as error:
         raise ProxyError(f"{path}: {error}", remedy="Run `codex-workspace ca rotate`.") from None
-    facts = {
-        "path": str(path),
-        "sha256": fingerprint.hexdigest(),
-        "valid_from": begins,
-        "expires": expires,
-    }
+    facts = {"path": str(path), **about}
+    images, unknown = _images(arguments, authority_digest(certificate))
     if not arguments.json:
         for line in table([(name.replace("_", " "), value) for name, value in facts.items()]):
             show(line)
-    return finish(arguments, 0, **facts)
+        _show_images(images, unknown)
+    return finish(arguments, 0, **facts, images=None if unknown else images)
 
 
 def _rotate(arguments: argparse.Namespace) -> int:
-    from ..host.certificates import ca_file, remove_ca
+    from ..host.certificates import (
+        authority_digest,
+        ca_file,
+        certificates,
+        load_ca,
+        remove_ca,
+    )
     from ..host.dirs import cache_dir
     from ..host.locks import machine_lock
 
@@ -99,8 +122,56 @@ def _rotate(arguments: argparse.Namespace) -> int:
     with machine_lock(
         cache_dir() / "locks" / "ca.lock", "this machine's certificate authority", show
     ):
+        blocks = certificates(load_ca() or b"")
         removed = remove_ca()
+    images: list[str] = []
+    unknown = ""
+    if blocks:
+        images, unknown = _images(arguments, authority_digest(blocks[0]))
     if not arguments.json:
         what = f"removed {path}" if removed else "there was no authority"
         show(f"{what}; the next run makes a new one")
-    return finish(arguments, 0, removed=removed)
+        if removed:
+            show("runs that have already started keep the old one until they end")
+        if blocks:
+            _show_images(images, unknown, old=True)
+    return finish(arguments, 0, removed=removed, images=None if unknown else images)
+
+
+def _images(arguments: argparse.Namespace, digest: str) -> tuple[list[str], str]:
+    """
+    Return the images of the engine that trust an authority, and why they are not known.
+
+    Args:
+        arguments: the command line, with the engine.
+        digest: by which images name the authority.
+    """
+    from contextlib import closing
+
+    from ..engine import labels
+    from ..engine.docker import find
+    from ..errors import EngineError, EngineUnavailable
+
+    try:
+        with closing(find.find_engine(engine_of(arguments))) as engine:
+            found = engine.images({labels.CA: digest})
+    except (EngineError, EngineUnavailable) as error:
+        return [], error.message.partition("\n")[0]
+    return sorted(one.tags[0] if one.tags else one.id for one in found), ""
+
+
+def _show_images(images: list[str], unknown: str, *, old: bool = False) -> None:
+    from ..text.phrases import counted
+
+    if unknown:
+        show(f"which images trust it is not known: {unknown}")
+        return
+    verb = "trusts" if len(images) == 1 else "trust"
+    which = "the old one, and is not started any more as it is" if old else "it"
+    if old and len(images) != 1:
+        which = "the old one, and are not started any more as they are"
+    show(f"{counted(len(images), 'image')} of the engine {verb} {which}" + (":" if images else ""))
+    for name in images[:_SHOWN]:
+        show(f"  {name}")
+    if len(images) > _SHOWN:
+        show(f"  and {len(images) - _SHOWN} more")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..reporting.output import OutputMode
@@ -27,6 +27,7 @@ __all__ = [
     "show",
     "show_message",
     "shown_on_stderr",
+    "table",
 ]
 
 
@@ -150,3 +151,22 @@ def finish(arguments: argparse.Namespace, exit_code: int, **fields: Any) -> int:
     """
     print_event(arguments, "result", exit_code=exit_code, **fields)
     return exit_code
+
+
+def table(
+    rows: Sequence[Sequence[str]], *, indent: int = 0, widest: int | None = None
+) -> Iterator[str]:
+    """
+    Yield each row as a line, with columns aligned to the left.
+
+    Args:
+        rows: the cells; each row has the same number.
+        indent: the number of spaces before each line.
+        widest: the maximum width of a column. A longer cell moves the rest of its line.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if widest is not None:
+        widths = [min(width, widest) for width in widths]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield (" " * indent + "  ".join(cells)).rstrip()

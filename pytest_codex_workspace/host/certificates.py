@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ..errors import ProxyError
 from .dirs import cache_dir, data_dir
@@ -21,6 +22,7 @@ __all__ = [
     "ca_certificate",
     "ca_file",
     "certificates",
+    "describe_authority",
     "host_bundle",
     "load_ca",
     "remove_ca",
@@ -195,13 +197,26 @@ def validity(certificate: bytes) -> tuple[str, str]:
     Raises:
         ValueError: it is not the certificate of an authority.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(cadata=certificate.decode("ascii"))
-        about = context.get_ca_certs()[0]
-        return str(about["notBefore"]), str(about["notAfter"])
-    except (ssl.SSLError, LookupError) as error:
-        raise ValueError(f"not the certificate of an authority: {error}") from None
+    about = _read(certificate)
+    return str(about["notBefore"]), str(about["notAfter"])
+
+
+def describe_authority(certificate: bytes) -> dict[str, str]:
+    """
+    Return subject, fingerprint (SHA-256) and validity of a certificate in PEM form.
+
+    Raises:
+        ValueError: it is not the certificate of an authority.
+    """
+    begins, expires = validity(certificate)
+    names = [pair for names in _read(certificate).get("subject", ()) for pair in names]
+    der = ssl.PEM_cert_to_DER_cert(certificate.decode("ascii"))
+    return {
+        "subject": ", ".join(f"{name}={value}" for name, value in names) or "(empty)",
+        "sha256": hashlib.sha256(der).hexdigest(),
+        "valid_from": begins,
+        "expires": expires,
+    }
 
 
 def certificates(pem: bytes) -> list[bytes]:
@@ -209,6 +224,15 @@ def certificates(pem: bytes) -> list[bytes]:
     Return the certificates in *pem*.
     """
     return [block.replace(b"\r\n", b"\n") + b"\n" for block in _CERTIFICATE.findall(pem)]
+
+
+def _read(certificate: bytes) -> dict[str, Any]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=certificate.decode("ascii"))
+        return dict(context.get_ca_certs()[0])
+    except (ssl.SSLError, LookupError) as error:
+        raise ValueError(f"not the certificate of an authority: {error}") from None
 
 
 def _is_whole(pem: bytes) -> bool:

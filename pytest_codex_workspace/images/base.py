@@ -10,6 +10,7 @@ from pathlib import Path
 from ..codex import IMAGE, UNIVERSAL
 from ..engine.protocol import Engine, ImageInfo
 from ..errors import EngineError, ImageBuildError
+from ..host.certificates import authority_digest
 from ..host.certificates import ca_certificate as certificate_of
 from ..host.resources import package_dir
 from ..network.isolation import Isolation
@@ -118,7 +119,7 @@ def base_plan(
     """
     flavour, context, base = _inputs(engine, choice, output, refresh=refresh)
     context.add("ca.crt", certificate_of(ca_certificate))
-    return _plan(choice, flavour, context, base)
+    return _plan(choice, flavour, context, base, certificate_of(ca_certificate))
 
 
 def named_plan(engine: Engine | None, choice: str, *, ca_certificate: bytes) -> Plan:
@@ -133,10 +134,16 @@ def named_plan(engine: Engine | None, choice: str, *, ca_certificate: bytes) -> 
     if reference is not None and engine is not None:
         image = engine.image(reference)
         base = reference if image is None else _pinned(image)
-    return _plan(choice, flavour, context, base)
+    return _plan(choice, flavour, context, base, certificate_of(ca_certificate))
 
 
-def _plan(choice: str, flavour: str, context: BuildContext, base: str | None) -> Plan:
+def _plan(
+    choice: str,
+    flavour: str,
+    context: BuildContext,
+    base: str | None,
+    certificate: bytes = b"",
+) -> Plan:
     return Plan(
         what=f"the workspace image ({choice})",
         kind="base",
@@ -148,6 +155,7 @@ def _plan(choice: str, flavour: str, context: BuildContext, base: str | None) ->
         key=context.key(base=base or DEBIAN),
         base=base,
         foreign=base is not None,
+        authority=authority_digest(certificate) if certificate else "",
     )
 
 

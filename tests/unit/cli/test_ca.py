@@ -10,16 +10,33 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pytest_codex_workspace.cli.main import main
+from pytest_codex_workspace.engine import labels
+from pytest_codex_workspace.engine.docker import find
+from pytest_codex_workspace.errors import EngineUnavailable
 from pytest_codex_workspace.host import certificates
+from tests.fakes.engine import FakeEngine
 
 from ...helpers.events import read_events
+
+
+@pytest.fixture(autouse=True)
+def engine(monkeypatch):
+    """
+    Return the engine that the command finds.
+    """
+    made = FakeEngine()
+    monkeypatch.setattr(find, "find_engine", lambda *_, **__: made)
+    return made
 
 
 def issued():
     """
     Return a key and the certificate of an authority, as one PEM.
     """
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Our proxy")]),
+    )
     made = (
         x509.CertificateBuilder(name, name, key.public_key())
         .serial_number(1)
@@ -53,6 +70,8 @@ def test_the_authority_is_shown_and_replaced(cache_home, capsys):
     assert made.fingerprint(hashes.SHA256()).hex() == about["sha256"]
     assert str(cache_home.parent / "data/codex-workspace/ca.pem") == about["path"]
     assert "Jan  1 00:00:00 2036 GMT" == about["expires"]
+    assert "commonName=Our proxy" == about["subject"]
+    assert [] == about["images"]
 
     assert 0 == main(["ca", "rotate"])
     assert "the next run makes a new one" in capsys.readouterr().out
@@ -71,3 +90,47 @@ def test_a_damaged_authority_has_a_remedy(cache_home, capsys, damaged):
     assert "ca rotate" in capsys.readouterr().err
     assert 0 == main(["ca", "rotate"])
     assert not path.exists()
+
+
+def test_images_that_trust_the_authority_are_listed(engine, cache_home, capsys):
+    """
+    After a rotation, as those that trust the old one: nothing is started from them as they are.
+    """
+    pem, _ = issued()
+    certificates.store_ca(pem)
+    digest = certificates.authority_digest(certificates.ca_certificate(pem))
+    for name, trusted in (("demo:clean-b", digest), ("demo:base-a", digest), ("demo:c", "other")):
+        engine.add_image(name, labels={labels.CA: trusted})
+
+    assert 0 == main(["ca", "show"])
+    assert capsys.readouterr().out.endswith(
+        "2 images of the engine trust it:\n  demo:base-a\n  demo:clean-b\n"
+    )
+
+    assert 0 == main(["ca", "rotate"])
+    printed = capsys.readouterr().out
+    assert "runs that have already started keep the old one until they end\n" in printed
+    assert "2 images of the engine trust the old one, and are not started any more" in printed
+    assert "PRIVATE" not in printed
+
+    assert 0 == main(["ca", "rotate", "--json"])
+    (result,) = read_events(capsys.readouterr().out.splitlines())
+    assert (False, []) == (result["removed"], result["images"])
+
+
+def test_the_authority_is_shown_without_an_engine(cache_home, capsys, monkeypatch):
+    """
+    Which images trust it is not known then.
+    """
+
+    def fail(*_, **__):
+        raise EngineUnavailable("No container engine answers. Tried:\n  - x")
+
+    certificates.store_ca(issued()[0])
+    monkeypatch.setattr(find, "find_engine", fail)
+
+    assert 0 == main(["ca", "show"])
+    assert "which images trust it is not known: No container engine" in capsys.readouterr().out
+    assert 0 == main(["ca", "rotate", "--json"])
+    (result,) = read_events(capsys.readouterr().out.splitlines())
+    assert (True, None) == (result["removed"], result["images"])

@@ -1,4 +1,4 @@
-"""What is printed where, and the last lines of a script: once."""
+"""What is printed where, the last lines of a script: once; and tables as lines of text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pytest_codex_workspace.cli.printing import show_message, shown_on_stderr
+from pytest_codex_workspace.cli.printing import show_message, shown_on_stderr, table
 from pytest_codex_workspace.codex import SETUP
 from pytest_codex_workspace.errors import SetupError
 
@@ -67,3 +67,27 @@ def test_messages_are_on_standard_error(capsys):
     show_message("a\x1b]0;title\x07\r\nb\udcff")
 
     assert ("", "a\nb\ufffd\n") == tuple(capsys.readouterr())
+
+
+def test_columns_are_aligned_and_lines_have_no_trailing_spaces():
+    """
+    Each column is as wide as its widest cell.
+    """
+    assert ["  NAME  AGE", "  a     1 h", "  bbbb"] == list(
+        table([("NAME", "AGE"), ("a", "1 h"), ("bbbb", "")], indent=2)
+    )
+
+
+def test_a_cell_beyond_the_widest_column_moves_the_rest_of_its_line():
+    """
+    The other lines stay aligned.
+    """
+    assert ["aaaaaa  1", "b    2"] == list(table([("aaaaaa", "1"), ("b", "2")], widest=3))
+
+
+def test_rows_of_different_length_are_an_error():
+    """
+    A missing cell is a mistake of the caller.
+    """
+    with pytest.raises(ValueError, match="zip"):
+        list(table([("a", "b"), ("c",)]))
