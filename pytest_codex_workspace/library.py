@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypedDict, Unpack
 
+from .debugging.run import debug_log
 from .errors import ConfigError
 from .network.policy_reader import PolicyLike
 from .options.profiles import ProfileName
@@ -61,6 +62,7 @@ class OpenOptions(TypedDict, total=False):
     output: OutputMode
     keep: KeepWhen
     report: str | os.PathLike[str]
+    debug: str | os.PathLike[str]
     setup_timeout: float
     cpus: float | str
     memory: str
@@ -191,6 +193,7 @@ def open(  # noqa: A001 -- the public name, as of `tarfile.open`
     told = "output" in options or "CODEX_WORKSPACE_OUTPUT" in os.environ
     output = Output(config.output if told else "quiet", _show)
     with (
+        debug_log(config.debug, "pytest_codex_workspace.open", lambda: config, examines=True),
         collecting(config.report, config.image, output.note) as report,
         Session(config, output, report=report) as session,
     ):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..unpatched import clock
 from .options import add_command, add_json, add_options, config_of
-from .printing import finish, output_of, print_event, show
-from .table import table
+from .printing import finish, output_of, print_event, show, table
 
 if TYPE_CHECKING:
     from ..engine.protocol import ImageInfo

@@ -23,8 +23,7 @@ from .options import (
     config_of,
     engine_of,
 )
-from .printing import finish, output_of, print_event, print_removed, show
-from .table import table
+from .printing import finish, output_of, print_event, print_removed, show, table
 
 if TYPE_CHECKING:
     from ..cache.entries import Entry

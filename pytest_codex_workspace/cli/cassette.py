@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..text.phrases import counted
 from .options import RUN_OPTIONS, add_command, add_group, add_options, add_repo, config_of
-from .printing import show
+from .printing import show, table
 from .run import set_up
-from .table import table
 
 if TYPE_CHECKING:
     from .options import Commands

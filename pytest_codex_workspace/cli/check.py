@@ -20,9 +20,8 @@ from ..text.units import show_elapsed
 from ..unpatched import clock
 from .exit_codes import FAILED
 from .options import RUN_OPTIONS, add_command, add_json, add_options, complete_with, config_of
-from .printing import finish, output_of, print_event, show, show_message
+from .printing import finish, output_of, print_event, show, show_message, table
 from .streams import OutputError
-from .table import table
 
 if TYPE_CHECKING:
     from ..checks.finding import Finding

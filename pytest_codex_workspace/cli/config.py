@@ -11,8 +11,7 @@ from ..errors import ConfigError
 from ..options.profiles import profile_named
 from ..options.table import OPTIONS, Option
 from .options import add_command, add_json, add_options, add_repo
-from .printing import finish, show
-from .table import table
+from .printing import finish, show, table
 
 if TYPE_CHECKING:
     from ..options.sources import ResolvedOptions, Source

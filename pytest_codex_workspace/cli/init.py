@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigError
 from ..text.printable import printable
 from .options import add_command, add_json, add_repo
-from .printing import finish, show
-from .table import table
+from .printing import finish, show, table
 
 if TYPE_CHECKING:
     from ..drafts.draft import Draft

@@ -9,15 +9,17 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import CodexWorkspaceError, ConfigError, SetupError
 from ..host.signals import EndingSignals
 from ..text.option_names import spelled
 from ..text.printable import printable
 from . import (
+    bug_report,
     build,
     ca,
     cache,
@@ -39,9 +41,11 @@ from . import (
 )
 from .exit_codes import BROKEN_PIPE, FAILED, exit_code_of
 from .parsing import CommandParser
-from .printing import print_event, print_requests, show, show_message, shown_on_stderr
+from .printing import print_event, print_requests, show, show_message, shown_on_stderr, table
 from .streams import OutputError, discard_output
-from .table import table
+
+if TYPE_CHECKING:
+    from ..options.config import Config
 
 __all__ = ["command_parser", "execute", "flushed", "main"]
 
@@ -49,7 +53,7 @@ _GROUPS = {
     "Start a workspace": (run, shell, exec_),
     "Inspect": (doctor, check, smoke, report, config, trust, policy),
     "Images and cache": (build, cache, cassette, ca, clean),
-    "Other": (init, compose, completion),
+    "Other": (init, compose, completion, bug_report),
 }
 
 _DESCRIPTION = """\
@@ -98,16 +102,17 @@ def execute(argv: Sequence[str]) -> tuple[int, int | None]:
             arguments = parser.parse_args(words, argparse.Namespace(command=command))
         except (BrokenPipeError, OutputError) as error:  # --version
             return _output_failed(error), None
-        return _act(arguments)
+        return _act(arguments, words[0])
 
 
-def _act(arguments: argparse.Namespace) -> tuple[int, int | None]:
+def _act(arguments: argparse.Namespace, word: str) -> tuple[int, int | None]:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     with EndingSignals() as signals:
         try:
             _check_directory()
-            code = flushed(arguments.action(arguments))
+            with _logged(arguments, word):
+                code = flushed(arguments.action(arguments))
             if signals.received is None:
                 return code, None
             return _interrupted(arguments, signals.received), signals.received
@@ -118,6 +123,32 @@ def _act(arguments: argparse.Namespace) -> tuple[int, int | None]:
                 number: int = signals.received or signal.SIGINT
                 return _interrupted(arguments, number), number
             return _fail(arguments, error), None
+
+
+@contextmanager
+def _logged(arguments: argparse.Namespace, word: str) -> Iterator[None]:
+    """
+    Write a debug log of the command, if `--debug` or the environment asks for one.
+    """
+    given = getattr(arguments, "debug", None)
+    path = os.environ.get("CODEX_WORKSPACE_DEBUG") if given is None else given
+    if not path or not getattr(arguments, "writes_debug_log", True):
+        yield
+        return
+    from ..debugging.run import debug_log
+    from ..options.sources import ResolvedOptions
+
+    def resolve() -> Config:
+        return ResolvedOptions.of(vars(arguments), spell="--{}", refuse=False).config
+
+    # Of what starts a workspace, and not again by each of many processes.
+    examines = (
+        hasattr(arguments, "debug")
+        and not getattr(arguments, "worker", None)
+        and not getattr(arguments, "reads_only", False)
+    )
+    with debug_log(Path(path), f"codex-workspace {word}", resolve, examines=examines):
+        yield
 
 
 def _check_directory() -> None:
@@ -188,7 +219,7 @@ def _name(module: ModuleType) -> str:
     """
     Return the command of a module, which has the same name.
     """
-    return module.__name__.rpartition(".")[2].rstrip("_")
+    return module.__name__.rpartition(".")[2].rstrip("_").replace("_", "-")
 
 
 class _Version(argparse.Action):

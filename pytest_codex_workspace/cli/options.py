@@ -56,6 +56,7 @@ RUN_OPTIONS = (
     "network-setup",
     "network-methods",
     "cassette",
+    "debug",
     "engine",
     "output",
     "setup-timeout",
@@ -89,6 +90,7 @@ _SUGGESTED = {
 _PATHS: Mapping[str, Paths] = {
     "POLICY": "files",
     "DIR": "directories",
+    "FILE": "files",
     "PATH|-": "files",
     "PATH": "files",
 }

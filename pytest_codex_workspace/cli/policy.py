@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .options import POLICIES, add_command, add_group, add_json, complete_with
-from .printing import finish, show
-from .table import table
+from .printing import finish, show, table
 
 if TYPE_CHECKING:
     from ..network.rules.policy import Policy, RequestFacts

@@ -81,6 +81,7 @@ class Config:
     output: OutputMode = "progress"
     keep: KeepWhen = "never"
     report: Path | None = None
+    debug: Path | None = None
     setup_timeout: float = 1200.0
     cpus: float = 2.0
     memory: int = 8 * 1024**3
@@ -148,8 +149,9 @@ class Config:
             checked |= _engines(checked["engine"])
         if "repo" in checked:
             checked["repo"] = Path(checked["repo"])
-        if "report" in checked:
-            checked["report"] = Path(checked["report"])
+        for key in ("report", "debug"):
+            if key in checked:
+                checked[key] = Path(checked[key])
         if "env" in checked:
             checked["env"] = _environment(checked["env"], called("env"))
         if "silence" in checked:

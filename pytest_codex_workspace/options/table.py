@@ -91,7 +91,7 @@ class Option:
         """
         Check whether *value* is a path. In an ini file, a path starts at its directory.
         """
-        if self.metavar.startswith("PATH") or self.name == "report":
+        if self.metavar.startswith("PATH") or self.name in ("report", "debug"):
             return value != "-"
         return self.metavar == "POLICY" and value.endswith((".yaml", ".yml"))
 
@@ -367,6 +367,14 @@ OPTIONS: tuple[Option, ...] = (
         "SIZE",
         "8GiB",
         "memory that one workspace may use, swap included, such as 512MB or 16GiB; none: all",
+        place=None,
+    ),
+    Option(
+        "debug",
+        "FILE",
+        "",
+        "write a debug log to FILE, for a bug report: calls of the engine, decisions of the cache, "
+        "containers, locks; secrets are removed (docs/debugging.md)",
         place=None,
     ),
     Option(

@@ -23,9 +23,12 @@ from .failures import add_outcome, add_scope_hint, add_workspaces, cut_frames, h
 from .items import SHARED_FIXTURES, may_be_skipped, uses_workspace, workspace_request
 from .run import (
     add_crash,
+    begin_debug_log,
     begin_run_report,
     cancel_warning,
     close_session,
+    describe_debug_log,
+    examine_machine,
     leave_lost_engine,
     prepare_for,
     remember_fixture,
@@ -85,6 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for description in DESCRIPTIONS.values():
         config.addinivalue_line("markers", description)
     read_settings(config)
+    begin_debug_log(config)
     remember_environment(config)
     begin_tally(config)
     begin_ci(config)
@@ -96,7 +100,8 @@ def pytest_report_header(config: pytest.Config) -> list[str] | None:
     what of the work tree is not in workspaces.
     """
     lines = header_lines(config)
-    return None if lines is None else [ci_of(config).neutral(line) for line in lines]
+    lines = [*(lines or ()), *describe_debug_log(config)]
+    return [ci_of(config).neutral(line) for line in lines] or None
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -134,7 +139,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     # Before a fixture changes a variable, and after the project's conftest files did.
     remember_environment(config)
     used = [item for item in session.items if uses_workspace(item) and not may_be_skipped(item)]
-    if not used or is_worker(config) or config.option.collectonly:
+    if not used or config.option.collectonly:
+        return
+    examine_machine(config)
+    if is_worker(config):
         return
     if UNUSABLE in config.stash:
         raise pytest.UsageError(str(config.stash[UNUSABLE]))

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..errors import PluginError
+from ..errors import ConfigError, PluginError
 from ..options.markers import WorkspaceRequest
 from ..unpatched import clock
 from .as_started import as_started
 from .hooks.call import call_hook
 from .items import is_overridden, parameters_of, wants_workspace, workspace_request
-from .settings import CONFIG
+from .settings import CONFIG, UNUSABLE
 from .terminal import line_writer
-from .workers import is_worker, worker_input
+from .workers import ENGINE_KEY, is_worker, worker_input
 
 if TYPE_CHECKING:
+    from ..debugging.run import DebugLog
     from ..host.signals import EndingSignals
     from ..reporting.output import Output
     from ..reports.collector import Collector
@@ -32,10 +33,13 @@ __all__ = [
     "COLLECTOR",
     "SESSION",
     "add_crash",
+    "begin_debug_log",
     "begin_run_report",
     "cancel_warning",
     "close_session",
     "collector_of",
+    "describe_debug_log",
+    "examine_machine",
     "leave_lost_engine",
     "prepare_for",
     "remember_fixture",
@@ -48,6 +52,7 @@ SESSION: pytest.StashKey[Session] = pytest.StashKey()
 COLLECTOR: pytest.StashKey[Collector | None] = pytest.StashKey()
 """Takes the outcomes of tests. The last one is known when the session has been closed."""
 
+_DEBUG: pytest.StashKey[DebugLog] = pytest.StashKey()
 _FIXTURES: pytest.StashKey[dict[str, tuple[pytest.FixtureDef[Any], Any]]] = pytest.StashKey()
 _ENDS = pytest.StashKey[ExitStack]()
 _UNWRITTEN = pytest.StashKey[pytest.Session]()
@@ -124,6 +129,51 @@ def remember_fixture(
     Remember a fixture of the whole run that depends on the engine.
     """
     config.stash.setdefault(_FIXTURES, {})[definition.argname] = (definition, request)
+
+
+def begin_debug_log(config: pytest.Config) -> None:
+    """
+    Write what we log to the file of `--codex-debug`, until the end of the run. Each xdist worker
+    has a file of its own beside it.
+
+    Raises:
+        pytest.UsageError: the file cannot be written.
+    """
+    found = config.stash[CONFIG]
+    if found.debug is None:
+        return
+    from ..debugging.run import DebugLog
+
+    worker = worker_input(config).get("workerid", "")
+    path = found.debug.with_name(f"{found.debug.name}.{worker}") if worker else found.debug
+    try:
+        log = DebugLog(path, found, f"pytest {worker}".rstrip(), of_worker=bool(worker))
+    except ConfigError as error:
+        if config.getoption("codex_debug", None):
+            raise pytest.UsageError(str(error)) from None
+        # Variables may not end runs that use no workspace.
+        config.stash.setdefault(UNUSABLE, error)
+        return
+    config.stash[_DEBUG] = log
+    config.add_cleanup(log.close)
+
+
+def examine_machine(config: pytest.Config) -> None:
+    """
+    Add the engine and doctor's result to the debug log, if there is one. Of xdist's workers, the
+    first does.
+    """
+    log = config.stash.get(_DEBUG, None)
+    if log is not None and not worker_input(config).get(ENGINE_KEY):
+        log.examine(config.stash[CONFIG])
+
+
+def describe_debug_log(config: pytest.Config) -> list[str]:
+    """
+    Return a line with the debug log of this run, if there is one.
+    """
+    log = config.stash.get(_DEBUG, None)
+    return [] if log is None else [f"codex debug log: {log.path} (look through it before sending)"]
 
 
 def begin_run_report(run: pytest.Session) -> None:

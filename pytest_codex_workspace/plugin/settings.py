@@ -145,6 +145,8 @@ def _absolute(config: pytest.Config, found: Config) -> Config:
             changes["repo"] = start / found.repo.expanduser()
     if found.report is not None:
         changes["report"] = start / found.report
+    if found.debug is not None:
+        changes["debug"] = start / found.debug
     for option in OPTIONS:
         value = getattr(found, option.key)
         if option.name != "repo" and isinstance(value, str) and option.is_path(value):

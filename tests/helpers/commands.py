@@ -25,7 +25,7 @@ def all_commands() -> list[tuple[str, ...]]:
     Return the words of each command, with those that have subcommands.
     """
     paths: list[tuple[str, ...]] = []
-    for name in re.findall(r"^  (\w+) +\w", help_of(), re.MULTILINE):
+    for name in re.findall(r"^  (\w[\w-]*) +\w", help_of(), re.MULTILINE):
         _, _, listed = help_of(name).partition("\n  COMMAND\n")
         paths += [(name,), *((name, word) for word in re.findall(r"^    (\w+) ", listed, re.M))]
     return paths

@@ -297,3 +297,47 @@ def test_engines_in_a_toml_file(pytester: pytest.Pytester, text, expected):
     (pytester.path / "pytest.toml").write_text(f"[pytest]\ncodex_engine = {text}\n")
 
     pytester.runpytest("-c", "pytest.toml").assert_outcomes(passed=1)
+
+
+def test_a_debug_log_is_written(example):
+    """
+    The header names it; each worker of xdist has one of its own beside it. A run without a
+    workspace asks no engine.
+    """
+    result = example.runpytest("--codex-repo=repo", "--codex-debug=debug.log")
+    result.stdout.fnmatch_lines(["codex debug log: */debug.log (look through it before sending)"])
+    text = (example.path / "debug.log").read_text()
+    assert "command: pytest, process " in text
+    assert "doctor: " not in text
+
+    example.runpytest("--codex-debug=debug.log", "-n1", "-p", "xdist")
+    assert "command: pytest gw0, " in (example.path / "debug.log.gw0").read_text()
+
+
+def test_a_debug_log_that_cannot_be_written_is_a_usage_error(example, monkeypatch):
+    """
+    From the environment only, it ends no run that uses no workspace.
+    """
+    result = example.runpytest("--codex-debug=missing/debug.log")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*the debug log */missing/debug.log cannot be written: No such*"])
+
+    monkeypatch.setenv("CODEX_WORKSPACE_DEBUG", "missing/debug.log")
+    example.runpytest().assert_outcomes(passed=1)
+    example.makepyfile(test_other="def test_it(codex_workspace): pass")
+    result = example.runpytest("test_other.py")
+    result.stderr.fnmatch_lines(["*the debug log */missing/debug.log cannot be written: No such*"])
+
+
+def test_a_run_without_a_debug_log_imports_nothing_for_it(example):
+    """
+    It costs those nothing who do not use it.
+    """
+    example.makepyfile(
+        "import sys\n"
+        "def test_it():\n"
+        "    assert not [one for one in sys.modules if 'codex_workspace.debugging' in one]\n"
+    )
+
+    example.runpytest_subprocess().assert_outcomes(passed=1)

@@ -90,7 +90,7 @@ def test_the_help_has_each_command_once(capsys):
     for title in ("Start a workspace", "Inspect", "Images and cache", "Other"):
         assert f"\n\n{title}:\n" in text
     listed = [path[0] for path in all_commands() if len(path) == 1]
-    assert len(set(listed)) == len(listed) == 18
+    assert len(set(listed)) == len(listed) == 19
 
 
 @pytest.mark.parametrize("path", [(), *all_commands()], ids=" ".join)

@@ -271,6 +271,7 @@ def test_each_option_has_one_place_in_the_file() -> None:
         "cache-scope",
         "report",
         "cpus",
+        "debug",
         "memory",
         "setup-script",
         "maintenance-script",

@@ -1,0 +1,1 @@
+"""The debug log of a run, and the report of a bug that is made of it."""
