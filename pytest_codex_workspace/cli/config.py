@@ -42,6 +42,8 @@ def register(commands: Commands) -> None:
     Add the command.
     """
     parser = add_command(commands, "config", SUMMARY, _CONFIG, _config, "[REPO]")
+    # It has the option, but does nothing that could be logged.
+    parser.set_defaults(writes_debug_log=False)
     add_repo(parser, resolved=False)
     add_json(parser)
     parser.add_argument(

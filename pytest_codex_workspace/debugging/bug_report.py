@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -91,9 +92,18 @@ def logs_beside(log: Path) -> list[Path]:
         beside = [one for one in log.parent.iterdir() if one.name.startswith(f"{log.name}.")]
         for one in sorted(beside):
             with suppress(OSError):
-                if one.is_file() and is_debug_log(one):
+                if one.is_file() and one.stat().st_mtime >= _began(log) and is_debug_log(one):
                     found.append(one)
     return found[: 1 + _MOST_LOGS]
+
+
+def _began(log: Path) -> float:
+    """
+    Return when the run of a debug log began: what is older is of another run.
+    """
+    with log.open("rb") as file:
+        found = re.search(rb"^began: .* \((\d+)\)$", file.read(4096), re.MULTILINE)
+    return float(found[1]) if found else 0.0
 
 
 def _check_log(log: Path) -> None:

@@ -40,12 +40,13 @@ class DebugFile(logging.Handler):
     Args:
         path: the file. An older debug log is overwritten.
         limit: the most bytes that it may have.
+        continues: whether this process has written it before, and adds to it.
 
     Raises:
         ConfigError: the file cannot be written, or is not a debug log.
     """
 
-    def __init__(self, path: Path, *, limit: int = LIMIT) -> None:
+    def __init__(self, path: Path, *, limit: int = LIMIT, continues: bool = False) -> None:
         super().__init__(logging.DEBUG)
         self.path = path
         self._limit = limit
@@ -57,6 +58,10 @@ class DebugFile(logging.Handler):
             self.path = path.with_name(f"{path.name}.{os.getpid()}")
             self._file = _open(self.path)
             _take(self._file)
+        if continues and os.fstat(self._file).st_size:
+            self._size = os.fstat(self._file).st_size
+            self._first_page = len(f"{FIRST_LINE}\n")
+            return
         os.ftruncate(self._file, 0)
         self.add_to_first_page(FIRST_LINE)
 

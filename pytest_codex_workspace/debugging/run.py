@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from ..errors import CodexWorkspaceError, ConfigError, PolicyError
 from ..host.dirs import cache_dir
 from ..options.config import Config
 from ..text.loggers import TOP, hide, logger_of, one_line
+from ..unpatched import clock
 from .debug_file import DebugFile
 from .facts import doctor_results, engine_facts, secrets_of, versions
 
@@ -20,6 +22,12 @@ __all__ = ["DebugLog", "debug_log", "last_log"]
 
 _LOG = logger_of(__name__)
 _LAST = "last-debug-log"
+_begun: set[Path] = set()
+"""The files that this process has written: it adds to them, and does not begin again."""
+
+_open: set[Path] = set()
+"""Those of them that it is writing."""
+
 _NOTICE = (
     "Look through it before you send it to anybody: it has paths of this machine and names of "
     "repositories and hosts. Secrets that are known were removed."
@@ -48,17 +56,31 @@ class DebugLog:
         self._secrets = secrets_of(os.environ, config)
         hide(self._secrets)
         path = path.absolute()
-        self._file = DebugFile(path)
+        self.continues = path in _begun
+        self._file = DebugFile(path, continues=self.continues)
+        _begun.add(path)
+        _open.add(path)
+        self._given = path
         self._top = logging.getLogger(TOP)
         self._before = self._top.level, self._top.propagate
         self._forward = _Forward(self._top)
         if not of_worker and self._file.path == path:
             _note_last(path)
-        for line in (_NOTICE, f"command: {command}, process {os.getpid()}"):
+        if not self.continues:
+            self._begin(command)
+        self._listen()
+
+    def _begin(self, command: str) -> None:
+        now = clock.wall_time()
+        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+        for line in (
+            _NOTICE,
+            f"began: {when} ({now:.0f})",
+            f"command: {command}, process {os.getpid()}",
+        ):
             self._file.add_to_first_page(line)
         for name, value in versions().items():
             self._file.add_to_first_page(f"{name}: {value}")
-        self._listen()
 
     @property
     def path(self) -> Path:
@@ -93,6 +115,7 @@ class DebugLog:
         """
         self._ignore()
         self._file.close()
+        _open.discard(self._given)
 
     def _listen(self) -> None:
         self._top.setLevel(logging.DEBUG)
@@ -134,7 +157,7 @@ def debug_log(
     Write a debug log for the time of the block, if *path* says where.
 
     Args:
-        path: the file, or `None` for no log.
+        path: the file, or `None` for no log. One that is written already gets this, too.
         command: what was started, in a word or two.
         resolve: returns the options of the run; only called if there is a log.
         examines: whether doctor's result is part of the first page.
@@ -142,7 +165,7 @@ def debug_log(
     Raises:
         ConfigError: the file cannot be written.
     """
-    if path is None:
+    if path is None or path.absolute() in _open:
         yield None
         return
     problem: ConfigError | PolicyError | None = None
@@ -155,7 +178,7 @@ def debug_log(
         config = Config()
     log = DebugLog(path, config, command)
     try:
-        if examines:
+        if examines and not log.continues:
             log.examine(config, problem)
         yield log
     except BaseException as error:

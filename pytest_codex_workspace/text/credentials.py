@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 __all__ = ["MASK", "is_secret_name", "mask_credentials", "secret_values"]
 
@@ -13,13 +14,12 @@ _SHORTEST = 6
 """Characters of a variable's value that is looked for: shorter ones occur in unrelated text."""
 
 _WORDS = (
-    "auth|cookie|credential|key|passphrase|passwd|password|pat|private|pwd|secret|session|sig|"
-    "signature|token"
+    "auth|cookie|credential|key|passphrase|passwd|password|pat|private|pwd|secret|signature|token"
 )
 _NAME = re.compile(
     rf"(?:^|[^a-z])(?:x?{_WORDS})s?(?:$|[^a-z])|password|secret|token|api_?key", re.I
 )
-_NOT_SECRET = re.compile(r"_(?:FILE|PATH|DIR|SOCK|ID|NAME)$|^SSH_AUTH|^SESSION|^XDG_", re.I)
+_NOT_SECRET = re.compile(r"_(?:FILE|PATH|DIR|SOCK|ID|NAME)$|^(?:OLD)?PWD$", re.I)
 
 _PATTERNS = (
     # user:password@ of an address
@@ -33,15 +33,6 @@ _PATTERNS = (
         rf"\1\2{MASK}",
     ),
     (re.compile(r"(?i)\b(bearer|basic)(\s+)[a-z0-9+/=._~-]{8,}"), rf"\1\2{MASK}"),
-    # NAME=VALUE, as in queries, commands and environments; "name": "value"
-    (
-        re.compile(
-            r"(?i)([a-z0-9_.-]{0,64}(?:token|secret|passw(?:or)?d|passphrase|credential|signature|"
-            r"api[_-]?key|access[_-]?key|private[_-]?key|auth)[a-z0-9_.-]{0,64}"
-            r"(?:[\"']\s*:\s*[\"']|=[\"']?))[^\s\"'&;,]+"
-        ),
-        rf"\1{MASK}",
-    ),
     # tokens that their issuers made recognisable
     (
         re.compile(
@@ -57,6 +48,18 @@ _PATTERNS = (
 )
 
 
+# NAME=VALUE, as in queries, commands and environments; "name": "value". A name is looked at as a
+# whole, and once: text of a workspace may be made to be slow.
+_VALUE = re.compile(
+    r"(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]++)(=[\"']?|[\"']\s{0,8}:\s{0,8}[\"'])[^\s\"'&;,]+"
+)
+_VALUE_NAME = re.compile(
+    r"token|secret|passw(?:or)?d|passphrase|credential|signature|(?:api|access|private)[_-]?key|"
+    r"auth",
+    re.IGNORECASE,
+)
+
+
 def mask_credentials(text: str) -> str:
     """
     Return *text* without what has the form of a credential: passwords in addresses, header fields
@@ -68,7 +71,11 @@ def mask_credentials(text: str) -> str:
     """
     for pattern, mask in _PATTERNS:
         text = pattern.sub(mask, text)
-    return text
+    return _VALUE.sub(_mask_value, text)
+
+
+def _mask_value(found: re.Match[str]) -> str:
+    return f"{found[1]}{found[2]}{MASK}" if _VALUE_NAME.search(found[1]) else found[0]
 
 
 def is_secret_name(name: str) -> bool:
@@ -80,10 +87,18 @@ def is_secret_name(name: str) -> bool:
 
 def secret_values(environ: Mapping[str, str]) -> list[str]:
     """
-    Return the values of an environment that are probably secret, by the names of the variables.
+    Return the values of an environment that are probably secret, by the names of the variables. The
+    path of a key is none.
     """
     return [
         value
         for name, value in environ.items()
-        if len(value.strip()) >= _SHORTEST and is_secret_name(name)
+        if len(value.strip()) >= _SHORTEST and is_secret_name(name) and not _is_path(value)
     ]
+
+
+def _is_path(value: str) -> bool:
+    try:
+        return Path(value).exists()
+    except (OSError, ValueError):
+        return False

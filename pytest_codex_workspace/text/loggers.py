@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from typing import Protocol
-from weakref import WeakSet
+from weakref import ref
 
 from .credentials import mask_credentials
 
@@ -31,7 +32,10 @@ class Hides(Protocol):
         """
 
 
-_hidden: WeakSet[Hides] = WeakSet()
+_hidden: tuple[ref[Hides], ...] = ()
+"""Replaced as a whole, so that any thread may read it."""
+
+_hiding = threading.Lock()
 
 
 def logger_of(name: str) -> logging.Logger:
@@ -56,7 +60,9 @@ def hide(values: Hides) -> None:
     """
     Remove these secret values from what is logged, for as long as *values* exists.
     """
-    _hidden.add(values)
+    global _hidden
+    with _hiding:
+        _hidden = (*(one for one in _hidden if one() is not None), ref(values))
 
 
 def clean(text: str) -> str:
@@ -65,8 +71,9 @@ def clean(text: str) -> str:
     """
     # What is cut off here may begin with half a secret, so the rest is cut again.
     text = text[: 2 * LONGEST]
-    for values in list(_hidden):
-        text = values.text(text)
+    for one in _hidden:
+        if (values := one()) is not None:
+            text = values.text(text)
     text = one_line(mask_credentials(text))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}... (cut)"
 
@@ -92,7 +99,11 @@ class _Clean(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = clean(record.getMessage()), None
+        try:
+            record.msg, record.args = clean(record.getMessage()), None
+        except Exception as error:
+            # A handler would report it; here it would end what is logged.
+            record.msg, record.args = f"not shown: {type(error).__name__}", None
         return True
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tarfile
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from pytest_codex_workspace.cli.main import main
-from pytest_codex_workspace.debugging import bug_report
+from pytest_codex_workspace.debugging import bug_report, run
 from pytest_codex_workspace.engine.docker import find
 from tests.fakes.engine import FakeEngine
 
@@ -84,3 +85,34 @@ def test_a_debug_log_that_cannot_be_written_is_an_error(tmp_path, monkeypatch, c
     assert 125 == main(["cache", "list"])
 
     assert "ConfigError: the debug log" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "examines"),
+    [
+        (["shell", "missing"], [True]),
+        (["check", "--reads-only", "missing"], [False]),
+        (["check", "--worker=repository-1", "missing"], [False]),
+        (["doctor", "--schema"], []),
+        (["cache", "list"], [False]),
+        (["config"], []),
+        (["bug-report", "--archive=x"], []),
+    ],
+)
+def test_doctor_is_asked_if_a_workspace_is_started(words, examines, monkeypatch):
+    """
+    It takes seconds. What only prints, or packs a log, writes none.
+    """
+    asked = []
+
+    @contextmanager
+    def logged(path, command, resolve, *, examines):
+        asked.append(examines)
+        yield
+
+    monkeypatch.setattr(run, "debug_log", logged)
+    monkeypatch.setenv("CODEX_WORKSPACE_DEBUG", "debug.log")
+    with suppress(SystemExit):
+        main(words)
+
+    assert examines == asked

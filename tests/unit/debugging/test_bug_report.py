@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import tarfile
 
@@ -64,10 +65,11 @@ def test_the_archive_has_what_it_says_and_no_secrets(tmp_path, monkeypatch):
 
 def test_logs_of_workers_belong_to_it(tmp_path):
     """
-    A file beside it that is no debug log does not.
+    Those of an earlier run, and files beside it that are no debug logs, do not.
     """
-    first = log(tmp_path / "debug.log")
+    first = log(tmp_path / "debug.log", "began: 2026-11-30 11:20:51 UTC (1000)")
     worker = log(tmp_path / "debug.log.gw0")
+    os.utime(log(tmp_path / "debug.log.gw1"), (999, 999))
     (tmp_path / "debug.log.txt").write_text("of somebody")
     log(tmp_path / "other.log")
 

@@ -168,3 +168,23 @@ def test_the_last_log_is_that_of_the_run(tmp_path):
         one.close()
 
     assert path == last_log()
+
+
+def test_a_process_adds_to_its_own_log(tmp_path, monkeypatch):
+    """
+    A script may open many workspaces, also one within another, or in a run of pytest that logs.
+    """
+    path = tmp_path / "debug.log"
+    monkeypatch.setattr(DebugLog, "examine", pytest.fail)
+    with debug_log(path, "x", Config):
+        LOG.debug("first")
+        with debug_log(path, "x", Config):
+            LOG.debug("within")
+    with debug_log(path, "x", Config, examines=True):
+        LOG.debug("second")
+
+    lines = path.read_text().splitlines()
+    assert 1 == sum(line.startswith("command: ") for line in lines)
+    words = [one.rpartition(" ")[2] for one in lines if "some.module" in one]
+    assert ["first", "within", "second"] == words
+    assert [path] == list(tmp_path.glob("debug.log*"))

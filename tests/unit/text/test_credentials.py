@@ -57,10 +57,11 @@ def test_variables_with_secrets_are_known_by_their_names():
     Short values, and names of files and programs, are none.
     """
     secret = ["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD", "api_key", "NPM_AUTH"]
-    plain = ["HOME", "KEYBOARD", "SSH_AUTH_SOCK", "PATH", "MONKEY", "TOKEN_FILE", "XDG_SESSION_ID"]
+    plain = ["HOME", "KEYBOARD", "SSH_AUTH_SOCK", "PATH", "MONKEY", "TOKEN_FILE", "PWD", "OLDPWD"]
 
     assert secret == [one for one in (*secret, *plain) if is_secret_name(one)]
     environ = {"GITHUB_TOKEN": "abcdef", "DB_PASSWORD": "on", "HOME": "/home/me"}
+    environ |= {"TLS_KEY": __file__, "PWD": "/home/me"}
     assert ["abcdef"] == secret_values(environ)
 
 

@@ -85,6 +85,16 @@ def test_secrets_are_removed_for_every_handler(caplog):
     del values
 
 
+def test_a_record_that_cannot_be_shown_ends_nothing(caplog):
+    """
+    What is logged goes on.
+    """
+    with caplog.at_level(logging.DEBUG):
+        LOG.debug("%s", Untouched())
+
+    assert ["not shown: AssertionError"] == caplog.messages
+
+
 def test_half_a_secret_at_the_end_is_cut():
     """
     Long messages are cut before they are searched, and again afterwards.
