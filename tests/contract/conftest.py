@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import tarfile
@@ -108,6 +109,35 @@ def drain(stream: Stream, limit: int | None = None) -> bytes:
             pieces.append(data)
             size += len(data)
     return b"".join(pieces)
+
+
+def log_of_a_life(bench: Bench, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """
+    Run a container, commit and remove it. Check that its life was logged, and return what else the
+    engine has logged.
+    """
+    with caplog.at_level(logging.DEBUG, "pytest_codex_workspace.engine"):
+        spec = bench.spec(environment={"VALUE": "value-of-a-variable"})
+        container = bench.engine.create(spec)
+        stream = bench.engine.attach(container)
+        bench.engine.start(container)
+        image = bench.engine.commit(container, tag=None, labels={})
+        bench.undo.callback(bench.engine.remove_image, image.id)
+        stream.close()
+        bench.engine.remove(container)
+    life, calls = [], []
+    for one in caplog.records:
+        (life if one.name.endswith("engine.life") else calls).append(one.getMessage())
+    whose = f"container {container[:12]} (contract {spec.name}"
+    assert [
+        f"created {whose}, from {IMAGE}, network none)",
+        f"started {whose})",
+        f"committed {whose}, as no name, image {image.id.removeprefix('sha256:')[:12]})",
+        f"stopped {whose}, its input has ended)",
+        f"removed {whose})",
+    ] == life
+    assert "value-of-a-variable" not in caplog.text
+    return calls
 
 
 def tar_of(files: dict[str, bytes]) -> io.BytesIO:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,7 +25,18 @@ from pytest_codex_workspace.engine.places.place import unix_path
 from pytest_codex_workspace.errors import EngineError, EngineUnavailable, ImageBuildError
 
 from ..helpers.near_engine import near
-from .conftest import IMAGE, LIMIT, Bench, drain, opened, sh, tar_of, untar, wait_until
+from .conftest import (
+    IMAGE,
+    LIMIT,
+    Bench,
+    drain,
+    log_of_a_life,
+    opened,
+    sh,
+    tar_of,
+    untar,
+    wait_until,
+)
 from .forwarding import forwarded, server_side, speaking, write_certificates, write_ssh
 
 if TYPE_CHECKING:
@@ -42,6 +54,20 @@ stream.send(b"hello")
 print(stream.receive()[1].decode(), flush=True)
 stream.receive()
 """
+
+
+def test_calls_and_the_life_of_a_container_are_logged(
+    real: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    Calls with method, path, what they are for, status and duration.
+    """
+    calls = log_of_a_life(real, caplog)
+
+    assert any(
+        re.fullmatch(r"POST /containers/\w+/start \(start the container \w+\): 204 in \d+ ms", one)
+        for one in calls
+    )
 
 
 def test_a_container_ends_with_its_client(real: Bench) -> None:

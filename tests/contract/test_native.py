@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from pytest_codex_workspace.engine.native.runner.processes import is_alive
 from pytest_codex_workspace.engine.protocol import Engine
 from pytest_codex_workspace.errors import EngineError
 
-from .conftest import IMAGE, Bench, opened, sh, tar_of, wait_until
+from .conftest import IMAGE, Bench, log_of_a_life, opened, sh, tar_of, wait_until
 
 
 @pytest.fixture
@@ -28,6 +29,18 @@ def native(native_engine: Engine) -> Iterator[Bench]:
     """
     with opened(native_engine) as bench:
         yield bench
+
+
+def test_jobs_and_the_life_of_a_container_are_logged(
+    native: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    Jobs of the runner, and the lock of the engine's directory, with durations.
+    """
+    calls = log_of_a_life(native, caplog)
+
+    assert any(re.fullmatch(r"runner: start \w+: done in \d+ ms", one) for one in calls)
+    assert any(re.fullmatch(r"lock \S+/lock: done in \d+ ms", one) for one in calls)
 
 
 def test_a_server_on_the_machines_network_listens_in_that_of_containers(native: Bench) -> None:
