@@ -149,7 +149,7 @@ def begin_debug_log(config: pytest.Config) -> None:
     try:
         log = DebugLog(path, found, f"pytest {worker}".rstrip(), of_worker=bool(worker))
     except ConfigError as error:
-        if config.getoption("codex_debug", None):
+        if config.getoption("codex_debug", None) or config.getini("codex_debug"):
             raise pytest.UsageError(str(error)) from None
         # Variables may not end runs that use no workspace.
         config.stash.setdefault(UNUSABLE, error)

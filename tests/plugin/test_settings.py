@@ -323,6 +323,9 @@ def test_a_debug_log_that_cannot_be_written_is_a_usage_error(example, monkeypatc
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*the debug log */missing/debug.log cannot be written: No such*"])
 
+    example.makeini("[pytest]\ncodex_debug = missing/debug.log\n")
+    assert example.runpytest().ret == pytest.ExitCode.USAGE_ERROR
+    (example.path / "tox.ini").unlink()
     monkeypatch.setenv("CODEX_WORKSPACE_DEBUG", "missing/debug.log")
     example.runpytest().assert_outcomes(passed=1)
     example.makepyfile(test_other="def test_it(codex_workspace): pass")
