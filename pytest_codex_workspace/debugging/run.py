@@ -46,6 +46,9 @@ class DebugLog:
         command: what was started, in a word or two.
         of_worker: whether it is one of several of a run: the last log is that of the run.
 
+    Attributes:
+        continues: whether this process has written the file before, and adds to it.
+
     Raises:
         ConfigError: the file cannot be written.
     """
