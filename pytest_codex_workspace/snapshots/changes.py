@@ -64,7 +64,7 @@ class FileChanges(Sequence[FileChange]):
         self._found = tuple(found)
         self._more = more
         self.since = since
-        self.truncated = truncated or more > 0
+        self.truncated: bool = truncated or more > 0
 
     @overload
     def __getitem__(self, index: int) -> FileChange: ...

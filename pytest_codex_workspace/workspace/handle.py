@@ -216,14 +216,15 @@ class Workspace:
         self._engine = engine
         self._channel = channel
         self._paths = paths
-        self.container = self.id = container
-        self.project = paths(project)
+        self.container: str = container
+        self.id: str = container
+        self.project: WorkspacePath = paths(project)
         self._env = env
         self.head = head
         self.setup = setup
         self.network = network
-        self.commands = CommandLog() if commands is None else commands
-        self.services = {} if services is None else services
+        self.commands: CommandLog = CommandLog() if commands is None else commands
+        self.services: Mapping[str, ServiceHandle] = {} if services is None else services
         self._variables: dict[str, str] = {}
         self._notice = BlockingNotice()
         self._started: deque[Process] = deque(maxlen=_WATCHED)

@@ -133,7 +133,7 @@ class PhaseSwitch:
         self._services = services
         self._running = running
         self.rules = rules
-        self.now = now
+        self.now: PhaseRules = now
         self.lock = threading.RLock()
         self._give(now)
 

@@ -173,7 +173,7 @@ async def wrong(ws: Workspace, request: StubRequest) -> None:
 
 def misspelled(ws: Workspace, factory: WorkspaceFactory) -> None:
     """
-    Each line is an error: mypy reports an `ignore` that is not needed.
+    Each line is an error: mypy and pyright report an `ignore` that is not needed.
     """
     ws.network.requests(hots="example.org")  # type: ignore[call-arg]
     ws.phase("tests")  # type: ignore[arg-type]
