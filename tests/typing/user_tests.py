@@ -119,6 +119,7 @@ def test_changes(codex_workspace: Workspace, codex_workspace_factory: WorkspaceF
     codex_workspace.restore(snap)
     other = codex_workspace_factory(snapshot=snap, env={"A": "1"}, network={"allow": ["a.example"]})
     assert other.setup.cache == "hit"
+    codex_workspace.copy("dist", other, other.path("vendor"))
     assert other.setup.exit_code in (None, 0)
 
 
