@@ -134,7 +134,7 @@ class PhaseSwitch:
         self._running = running
         self.rules = rules
         self.now: PhaseRules = now
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self._give(now)
 
     def use(self, policy: Policy) -> Policy:
