@@ -39,6 +39,7 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests/typing $(wildcard examples/*-*/*.py)
+	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
 

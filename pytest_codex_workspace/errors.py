@@ -59,8 +59,8 @@ class CodexWorkspaceError(Exception):
     """
 
     def __init__(self, message: str = "", *, remedy: str = "") -> None:
-        self.message = printable(message)
-        self.remedy = printable(remedy)
+        self.message: str = printable(message)
+        self.remedy: str = printable(remedy)
         super().__init__(_joined(self.message, self.remedy))
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -132,17 +132,17 @@ class SetupError(CodexWorkspaceError, RuntimeError):
         remedy: str = "",
     ) -> None:
         super().__init__(message, remedy=remedy)
-        self.without_tail = printable(without_tail) or str(self)
+        self.without_tail: str = printable(without_tail) or str(self)
         self.shown = shown
         self.script = script
         self.exit_code = exit_code
         self.log_path = log_path
         self.tail = tail
-        self.where = printable(where)
-        self.requests = tuple(requests)
-        self.passed = tuple(passed)
+        self.where: str = printable(where)
+        self.requests: tuple[Request, ...] = tuple(requests)
+        self.passed: tuple[Request, ...] = tuple(passed)
         self.timed_out = timed_out
-        self.waits = printable(waits)
+        self.waits: str = printable(waits)
         self.out_of_memory = out_of_memory
 
 
@@ -176,7 +176,7 @@ class ExecTimeout(CodexWorkspaceError, TimeoutError):
         super().__init__(message)
         self.result = result
         self.timeout = timeout
-        self.waits = printable(waits)
+        self.waits: str = printable(waits)
 
     @property
     def stdout(self) -> str:

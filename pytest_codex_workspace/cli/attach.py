@@ -16,6 +16,7 @@ from .streams import OutputError
 
 if TYPE_CHECKING:
     from ..reporting.output import Output
+    from ..snapshots.changes import FileChanges
     from ..workspace.attach import Streams
     from ..workspace.handle import Workspace
 
@@ -28,6 +29,7 @@ __all__ = [
     "attach",
     "describe_workspace",
     "in_workspace",
+    "list_changes",
     "own_streams",
     "report_changes",
     "report_network",
@@ -172,15 +174,24 @@ def own_streams() -> Streams:
     return Streams(stdin=None if sys.stdin is None else 0)
 
 
+def list_changes(workspace: Workspace, output: Output) -> FileChanges | None:
+    """
+    Return the files of the work tree that differ from the commit; `None` after a warning if that
+    cannot be told, because the result of the command is the news.
+    """
+    try:
+        return workspace.diff()
+    except CodexWorkspaceError as error:
+        output.note(f"warning: {error}")
+        return None
+
+
 def report_changes(workspace: Workspace, output: Output) -> None:
     """
     Tell which files of the work tree differ from the commit.
     """
-    try:
-        changes = workspace.diff()
-    except CodexWorkspaceError as error:
-        # The result of the command is the news.
-        output.note(f"warning: {error}")
+    changes = list_changes(workspace, output)
+    if changes is None:
         return
     lines = changes.lines()
     output.note(f"changed since {changes.since}: {'' if lines else 'nothing'}".rstrip())

@@ -14,6 +14,7 @@ from .attach import (
     add_diff,
     attach,
     describe_workspace,
+    list_changes,
     own_streams,
     report_changes,
     report_network,
@@ -93,10 +94,12 @@ def _run(arguments: argparse.Namespace) -> int:
         code = 0
         if arguments.json:
             fields.update(_fields(arguments, workspace))
+            if arguments.diff:
+                fields["changes"] = _changes(session, workspace)
         else:
             code = _report(session, workspace, shell=not arguments.no_shell)
-        if arguments.diff:
-            report_changes(workspace, session.output)
+            if arguments.diff:
+                report_changes(workspace, session.output)
         return code
 
     output = output_of(arguments, config.output)
@@ -168,3 +171,14 @@ def _fields(arguments: argparse.Namespace, workspace: Workspace) -> dict[str, An
         "problems": [one.to_dict() for one in problems_of(requests)],
         "omitted": omitted,
     }
+
+
+def _changes(session: Session, workspace: Workspace) -> dict[str, Any] | None:
+    """
+    Return what has changed for programs.
+    """
+    found = list_changes(workspace, session.output)
+    if found is None:
+        return None
+    files = [{"path": one.path, "kind": one.kind, "size": one.size} for one in found]
+    return {"since": found.since, "files": files, "more": found.more}

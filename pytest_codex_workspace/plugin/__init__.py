@@ -41,9 +41,11 @@ from .shared import (
     begin_parts,
     check_scope,
     note_current,
+    note_failed,
     note_shared,
     renew_lost,
     share_workspace,
+    watch_fixture,
 )
 from .starter import Starter
 from .summary import begin_tally, header_lines, notes_of, tally_of, write_summary
@@ -188,9 +190,11 @@ def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> None:
     """
-    Remember which fixtures depend on the engine, or have a workspace that tests share. What a
-    test's own fixtures do in such a workspace belongs to the test.
+    Remember which fixtures depend on the engine, or have a workspace that tests share, and notice
+    those that fail when they end. What a test's own fixtures do in a shared workspace belongs to
+    the test.
     """
+    watch_fixture(request)
     ours = fixturedef.func.__module__ == __name__
     if ours and fixturedef.argname in _OF_ENGINE:
         remember_fixture(request.config, fixturedef, request)
@@ -229,7 +233,7 @@ def pytest_runtest_makereport(
     if report.skipped and not attempt.in_call:
         attempt.skipped = True
     if report.failed:
-        attempt.failed = True
+        note_failed(item)
         if call.when == "setup":
             add_scope_hint(item, report, str(call.excinfo))
     add_workspaces(item, report, call.excinfo.value if call.excinfo else None)

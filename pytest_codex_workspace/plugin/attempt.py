@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from ..reports.section import Position
     from ..workspace.handle import Workspace
 
-__all__ = ["Attempt", "attempt_of", "begin_attempt", "end_attempts"]
+__all__ = ["Attempt", "attempt_of", "begin_attempt", "end_attempts", "watch_end"]
 
 
 @dataclass
@@ -68,3 +69,24 @@ def attempt_of(item: pytest.Item) -> Attempt:
     Return the attempt that runs, or the last one.
     """
     return item.stash.setdefault(_ATTEMPT, Attempt())
+
+
+def watch_end(request: pytest.FixtureRequest, failed: Callable[[], None]) -> None:
+    """
+    Call *failed* if the fixture of *request*, which is about to be set up, fails when it ends.
+    pytest reports that when the workspaces below the fixture have ended, too.
+    """
+    add = request.addfinalizer
+
+    def add_watched(finalizer: Callable[[], object]) -> None:
+        def watched() -> None:
+            __tracebackhide__ = True
+            try:
+                finalizer()
+            except (Exception, pytest.fail.Exception):
+                failed()
+                raise
+
+        add(watched)
+
+    request.addfinalizer = add_watched  # type: ignore[method-assign]

@@ -15,6 +15,7 @@ __all__ = [
     "OF_ONE_TEST",
     "SHARED_FIXTURES",
     "fixtures_of",
+    "fixtures_so_far",
     "is_overridden",
     "may_be_skipped",
     "parameters_of",
@@ -39,6 +40,17 @@ def fixtures_of(item: pytest.Item) -> Collection[str]:
     Return the names of the fixtures that *item* uses, also through other fixtures.
     """
     found: Collection[str] = getattr(item, "fixturenames", ())
+    return found
+
+
+def fixtures_so_far(item: pytest.Item) -> Collection[str]:
+    """
+    Return the names of the fixtures that *item* uses, and of those that it has asked for while it
+    ran, by `request.getfixturevalue`.
+    """
+    found: Collection[str] = getattr(
+        getattr(item, "_request", None), "fixturenames", fixtures_of(item)
+    )
     return found
 
 

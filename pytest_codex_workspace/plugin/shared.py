@@ -18,8 +18,15 @@ import pytest
 from ..errors import CodexWorkspaceError, ConfigError
 from ..options.markers import DESCRIPTIONS, read_markers
 from .as_started import as_started
-from .attempt import attempt_of
-from .items import OF_ONE_TEST, SHARED_FIXTURES, fixtures_of, is_overridden, parameters_of
+from .attempt import attempt_of, watch_end
+from .items import (
+    OF_ONE_TEST,
+    SHARED_FIXTURES,
+    fixtures_of,
+    fixtures_so_far,
+    is_overridden,
+    parameters_of,
+)
 from .settings import CONFIG
 from .starter import Starter
 
@@ -30,9 +37,11 @@ __all__ = [
     "begin_parts",
     "check_scope",
     "note_current",
+    "note_failed",
     "note_shared",
     "renew_lost",
     "share_workspace",
+    "watch_fixture",
 ]
 
 _OF_WORKSPACES = frozenset({"codex_env", "codex_network_policy", *SHARED_FIXTURES})
@@ -124,6 +133,32 @@ def note_current(item: pytest.Item) -> None:
     Remember which test runs: a fixture with a wider scope is not told which one needs it first.
     """
     item.config.stash[_CURRENT] = item
+
+
+def note_failed(item: pytest.Item) -> None:
+    """
+    Remember that a phase of *item* has failed: the workspaces that it uses may be kept.
+    """
+    attempt_of(item).failed = True
+    used = fixtures_so_far(item)
+    for name, shared in item.config.stash.get(_SHARED, {}).items():
+        if name in used and shared.starter is not None:
+            shared.starter.failed = True
+
+
+def watch_fixture(request: pytest.FixtureRequest) -> None:
+    """
+    If the fixture of *request*, which is about to be set up, fails when it ends, let the test
+    fail before workspaces end: the one that is told, and the first that has used the fixture.
+    """
+    stash = request.config.stash
+    first = stash[_CURRENT]
+
+    def failed() -> None:
+        for item in {first, stash[_CURRENT]}:
+            note_failed(item)
+
+    watch_end(request, failed)
 
 
 def share_workspace(request: pytest.FixtureRequest) -> Iterator[Workspace]:

@@ -69,6 +69,9 @@ class Starter:
         env: variables for every workspace.
         policy: network policy of every workspace.
         shared: whether further tests may use the workspaces. Each joins before, and leaves.
+
+    Attributes:
+        failed: whether a test that used shared workspaces has failed.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class Starter:
             request.config.rootpath if request.scope == "session" else request.path.parent
         )
         self._shared = shared
-        self._failed = False
+        self.failed = False
         self._told: set[tuple[str, int, float]] = set()
         self._stops = ExitStack()
         self._started: list[_Started] = []
@@ -253,7 +256,6 @@ class Starter:
         """
         Add what happened in the workspaces to the properties and the output of a test that ends.
         """
-        self._failed |= attempt_of(item).failed
         for started in self._started:
             self._leave(item, started)
 
@@ -332,7 +334,7 @@ class Starter:
 
     def _end(self, started: _Started) -> str | None:
         attempt = attempt_of(self._item)
-        failed = self._failed if self._shared else attempt.failed
+        failed = self.failed if self._shared else attempt.failed
         keep = self._config.keep == "always" or (failed and self._config.keep == "failed")
         with as_started(self._request.config):
             kept = started.session.stop(started.workspace, keep=keep)

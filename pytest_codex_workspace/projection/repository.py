@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import re
 import shlex
 from dataclasses import dataclass
@@ -32,6 +33,15 @@ __all__ = [
     "project_name",
     "skips_submodules",
 ]
+
+_UNRESOLVED = frozenset({b"dangling", b"loop", b"notdir", b"symlink"})
+"""What `git cat-file --follow-symlinks` says in place of an object, with a text in a next line."""
+
+_MOST_HOPS = 40
+"""Links that are followed one after the other, as in the kernel."""
+
+_MOST_FOLDERS = 100
+"""Folders that are listed, each by a call of git."""
 
 _FACTS = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
 
@@ -74,6 +84,8 @@ class RepositorySnapshot:
         skips_submodules: whether the user has submodules left out.
         tags: the tags to project; `None` for none, as from `open_repository`.
         depth: the number of commits of history to project; `None` for all.
+        linked_scripts: a digest of what links in the scripts' folder lead to; empty if there are
+            none.
     """
 
     path: Path
@@ -91,6 +103,7 @@ class RepositorySnapshot:
     skips_submodules: bool = False
     tags: tuple[Tag, ...] | None = None
     depth: int | None = None
+    linked_scripts: str = ""
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -186,6 +199,12 @@ def open_repository(
         if roots.code:
             raise damage_error(top, common_dir, head, Damage((), roots.stderr.splitlines()[-1]))
         origin = roots.stdout
+    scripts_tree = scripts[1] if scripts and scripts[0] == "tree" else None
+    submodules = (
+        find_submodules(top, head, git_dir=git_dir, common_dir=common_dir, env=env)
+        if modules and not skips_submodules(environ)
+        else ()
+    )
     return RepositorySnapshot(
         path=top,
         name=name,
@@ -195,15 +214,16 @@ def open_repository(
         object_format=object_format,
         shallow=shallow,
         identity=hashlib.sha256(name.encode() + b"\0" + origin.strip()).hexdigest()[:32],
-        scripts_tree=scripts[1] if scripts and scripts[0] == "tree" else None,
+        scripts_tree=scripts_tree,
         has_setup=setup is not None and setup[0] == "blob",
         has_resume=resume is not None and resume[0] == "blob",
-        submodules=(
-            find_submodules(top, head, git_dir=git_dir, common_dir=common_dir, env=env)
-            if modules and not skips_submodules(environ)
-            else ()
-        ),
+        submodules=submodules,
         skips_submodules=skips_submodules(environ),
+        linked_scripts=(
+            _linked_scripts(_Links(git_dir, head, name, env), scripts_tree, submodules)
+            if scripts_tree
+            else ""
+        ),
     )
 
 
@@ -395,3 +415,102 @@ def _objects(
         raise damage_error(top, shared_dir(git_dir), names[0], Damage((), answer.stderr))
     found = [line.split(" ") for line in answer.stdout.decode().splitlines()]
     return [(kind, name) if name != "missing" else None for kind, name in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Links:
+    """
+    The links of a commit.
+
+    Attributes:
+        git_dir: git directory of the work tree.
+        head: full commit id.
+        name: name of the repository.
+        env: environment for git.
+    """
+
+    git_dir: Path
+    head: str
+    name: str
+    env: Mapping[str, str]
+
+    def below(self, folder: bytes, tree: bytes) -> list[bytes]:
+        """
+        Return the paths of the links below *folder*, which leads to *tree*. What the clone lacks is
+        told later, when all of the commit is read.
+        """
+        listed = run_git(*inside(self.git_dir), "ls-tree", "-r", "-z", tree, env=self.env).stdout
+        entries = (one.partition(b"\t") for one in listed.split(b"\0"))
+        return [folder + b"/" + name for facts, _, name in entries if facts.startswith(b"120000 ")]
+
+    def follow(self, paths: list[bytes]) -> list[tuple[bytes, bytes]]:
+        """
+        Follow each of *paths* in the commit.
+
+        Returns:
+            The kind and the id of each object; for a path that leads to none, git's word for it;
+            then, if it leads out of the commit, where to.
+        """
+        rest = run_git(
+            *inside(self.git_dir),
+            *("cat-file", "--batch-check", "--follow-symlinks"),
+            input=b"".join(f"{self.head}:".encode() + path + b"\n" for path in paths),
+            env=self.env,
+        ).stdout
+        found = []
+        while rest:
+            line, _, rest = rest.partition(b"\n")
+            first, _, second = line.partition(b" ")
+            if first in _UNRESOLVED:
+                size = int(second)
+                # Of the others, the text has the question.
+                found.append((first, rest[:size] if first == b"symlink" else b""))
+                rest = rest[size + 1 :]
+            elif line.endswith(b" missing"):
+                found.append((b"missing", b""))
+            else:
+                found.append((second.partition(b" ")[0], first))
+        return found
+
+    def back_inside(self, target: bytes) -> bytes | None:
+        """
+        Return the path in the commit of what a link out of the repository leads to in a workspace,
+        where the project has a place of its own; `None` if it leads to something else.
+        """
+        project = f"/workspace/{self.name}/".encode()
+        path = posixpath.normpath(posixpath.join(project, target)) + b"/"
+        return path[len(project) : -1] if path.startswith(project) else None
+
+
+def _linked_scripts(links: _Links, tree: str, submodules: tuple[Submodule, ...]) -> str:
+    """
+    Return a digest of what the links in the scripts' folder *tree* lead to, and those in folders
+    that they lead to. Where that is not known, the digest is one of all that it may be: of the
+    submodules for a path into one, of the commit if there are too many links.
+    """
+    met: dict[bytes, bytes] = {}
+    listed: set[bytes] = set()
+    asked: list[bytes] = []
+    folders = [(SCRIPTS.encode(), tree.encode())]
+    for _ in range(_MOST_HOPS):
+        new = {found: folder for folder, found in folders if found not in listed}
+        if len(listed) + len(new) > _MOST_FOLDERS:
+            break
+        listed.update(new)
+        asked += [path for found, folder in new.items() for path in links.below(folder, found)]
+        asked = [path for path in dict.fromkeys(asked) if path not in met]
+        if not asked or any(b"\n" in path for path in asked):
+            break
+        following, asked, folders = asked, [], []
+        for path, (kind, found) in zip(following, links.follow(following), strict=True):
+            met[path] = kind + b" " + found
+            if kind == b"tree":
+                folders.append((path, found))
+            elif kind == b"symlink" and (led := links.back_inside(found)) is not None:
+                asked.append(led)
+    known = [path + b"\0" + found + b"\0" for path, found in sorted(met.items())]
+    if any(found.startswith((b"dangling ", b"missing ", b"notdir ")) for found in met.values()):
+        known += [os.fsencode(f"{one.path}\0{one.commit}\0") for one in submodules]
+    if asked or not listed.issuperset(found for _, found in folders):
+        known.append(links.head.encode())
+    return hashlib.sha256(b"".join(known)).hexdigest() if known else ""

@@ -32,7 +32,7 @@ class Secrets:
     """
 
     def __init__(self, names: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> None:
-        self.names = tuple(sorted(names))
+        self.names: tuple[str, ...] = tuple(sorted(names))
         self._environ = environ or {}
         self._digests: dict[str, str] = {}
         self._redaction = Redaction(())

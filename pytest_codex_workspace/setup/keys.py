@@ -86,15 +86,17 @@ def _scripts(spec: WorkspaceSpec) -> dict[str, object]:
     Return what the key has of the scripts. Of both, because Codex makes its cache again after a
     change of the maintenance script, too.
     """
+    snapshot = spec.snapshot
     given = {"setup script": spec.given.setup, "maintenance script": spec.given.maintenance}
-    return {
-        **({} if spec.given.setup else {"scripts": spec.snapshot.scripts_tree}),
-        **{
-            name: hashlib.sha256(one.text).hexdigest()
-            for name, one in given.items()
-            if one is not None
-        },
+    if spec.given.setup:
+        found: dict[str, object] = {}
+    else:
+        linked = {"linked scripts": snapshot.linked_scripts} if snapshot.linked_scripts else {}
+        found = {"scripts": snapshot.scripts_tree, **linked}
+    texts = {
+        name: hashlib.sha256(one.text).hexdigest() for name, one in given.items() if one is not None
     }
+    return {**found, **texts}
 
 
 def _profile(spec: WorkspaceSpec) -> dict[str, object]:

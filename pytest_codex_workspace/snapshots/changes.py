@@ -54,6 +54,7 @@ class FileChanges(Sequence[FileChange]):
 
     Attributes:
         since: what was compared with, in words.
+        more: how many changes were left out because there are too many.
         truncated: whether some changes, or the text of some, were left out because of their number
             or size.
     """
@@ -62,9 +63,9 @@ class FileChanges(Sequence[FileChange]):
         self, found: Iterable[FileChange], since: str, *, more: int = 0, truncated: bool = False
     ) -> None:
         self._found = tuple(found)
-        self._more = more
+        self.more = more
         self.since = since
-        self.truncated = truncated or more > 0
+        self.truncated: bool = truncated or more > 0
 
     @overload
     def __getitem__(self, index: int) -> FileChange: ...
@@ -85,7 +86,7 @@ class FileChanges(Sequence[FileChange]):
         """
         Return a line for each of the first *most* changes, and one for the others.
         """
-        more = max(0, len(self) - most) + self._more
+        more = max(0, len(self) - most) + self.more
         others = [f"and {counted(more, 'other')}"] if more else []
         return [*map(str, self._found[:most]), *others]
 
@@ -115,10 +116,10 @@ class FileChanges(Sequence[FileChange]):
                 else f"nothing should have changed since {self.since}, but "
                 f"{counted(len(found), 'file')} did:\n  {shown}"
             )
-        if self._more:
+        if self.more:
             raise AssertionError(
                 f"whether {what} changed since {self.since} is not known: "
-                f"{counted(self._more, 'change')} of {len(self) + self._more} could not be listed"
+                f"{counted(self.more, 'change')} of {len(self) + self.more} could not be listed"
             )
 
 

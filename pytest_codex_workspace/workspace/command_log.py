@@ -99,9 +99,9 @@ class CommandLog:
         self._redact = redact
         self._lock = threading.Lock()
         self._records: deque[CommandRecord] = deque(maxlen=_COMMANDS)
-        self.began = clock.wall_time()
-        self.omitted = 0
-        self.lost = ""
+        self.began: float = clock.wall_time()
+        self.omitted: int = 0
+        self.lost: str = ""
 
     def __iter__(self) -> Iterator[CommandRecord]:
         """

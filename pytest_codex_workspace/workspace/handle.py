@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol, TypedDict, Unpack
 
 from ..access.event_loop import BlockingNotice, Ending, without_blocking
@@ -216,14 +217,15 @@ class Workspace:
         self._engine = engine
         self._channel = channel
         self._paths = paths
-        self.container = self.id = container
-        self.project = paths(project)
+        self.container: str = container
+        self.id: str = container
+        self.project: WorkspacePath = paths(project)
         self._env = env
         self.head = head
         self.setup = setup
         self.network = network
-        self.commands = CommandLog() if commands is None else commands
-        self.services = {} if services is None else services
+        self.commands: CommandLog = CommandLog() if commands is None else commands
+        self.services: Mapping[str, ServiceHandle] = {} if services is None else services
         self._variables: dict[str, str] = {}
         self._notice = BlockingNotice()
         self._started: deque[Process] = deque(maxlen=_WATCHED)
@@ -498,7 +500,7 @@ class Workspace:
             FileNotFoundError: *host_path* or the target's parent directory does
                 not exist.
         """
-        source, target = Path(host_path), self.path(to)
+        source, target = _on_this_machine(host_path), self.path(to)
         if target.is_dir():
             target = target / source.resolve().name
         elif not target.parent.is_dir():
@@ -517,10 +519,33 @@ class Workspace:
         Raises:
             FileNotFoundError: *path* does not exist.
         """
-        source = self.path(path)
+        source, target = self.path(path), _on_this_machine(host_path)
         if not source.exists():
             raise _missing("file", source)
-        unpack(self._engine.get_archive(self.container, str(source)), Path(host_path))
+        unpack(self._engine.get_archive(self.container, str(source)), target)
+
+    def copy(
+        self, path: str | PurePosixPath, workspace: Workspace, to: str | PurePosixPath
+    ) -> None:
+        """
+        Copy a file or a directory into another workspace, like `cp -r`. It is a download and an
+        upload, and has the limits of both.
+
+        Args:
+            path: what is copied. A relative path starts at the project.
+            workspace: the other workspace.
+            to: the target there.
+
+        Raises:
+            FileNotFoundError: *path* or the target's parent directory does not exist.
+
+        Example:
+            >>> built.copy("dist", ws, "vendor")  # doctest: +SKIP
+        """
+        with TemporaryDirectory() as between:
+            source = Path(between, self.path(path).name)
+            self.download(path, source)
+            workspace.upload(source, to)
 
     def forward(self, port: int) -> AbstractContextManager[str]:
         """
@@ -788,6 +813,18 @@ def _argv(cmd: Any) -> list[str]:
     if not argv:
         raise ValueError("the command is empty; give the name of a program")
     return argv
+
+
+def _on_this_machine(path: str | Path) -> Path:
+    """
+    Return *path*, unless it is one in a workspace: here, it would name something else.
+    """
+    if isinstance(path, WorkspacePath):
+        raise TypeError(
+            f"{printable(str(path))} is a path in a workspace, where one of this machine is "
+            "needed; Workspace.copy copies into another workspace"
+        )
+    return Path(path)
 
 
 def own_requests(workspace: Workspace) -> list[Request]:

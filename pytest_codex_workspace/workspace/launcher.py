@@ -133,8 +133,8 @@ class PhaseSwitch:
         self._services = services
         self._running = running
         self.rules = rules
-        self.now = now
-        self.lock = threading.RLock()
+        self.now: PhaseRules = now
+        self.lock: threading.RLock = threading.RLock()
         self._give(now)
 
     def use(self, policy: Policy) -> Policy:

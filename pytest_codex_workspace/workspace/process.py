@@ -302,8 +302,8 @@ class Process:
         explain: Callable[[ExecResult], ExecResult] = lambda result: result,
     ) -> None:
         self.args = args
-        self.stdout = Lines(partial(control.read, 0), control.stop)
-        self.stderr = Lines(partial(control.read, 1), control.stop)
+        self.stdout: Lines = Lines(partial(control.read, 0), control.stop)
+        self.stderr: Lines = Lines(partial(control.read, 1), control.stop)
         self._control = control
         self._cwd = cwd
         self._keep = keep
@@ -314,7 +314,7 @@ class Process:
         self._result: ExecResult | None = None
         self._expired: float | None = None
         self.finished: Callable[[ExecResult, CommandState], None] = _ignore
-        self.notice = BlockingNotice()
+        self.notice: BlockingNotice = BlockingNotice()
         self._began = clock.monotonic()
         self._waits = ""
 

@@ -124,6 +124,31 @@ def test_a_run_as_events(run, tmp_path):
 
 
 @pytest.mark.promise("S8", "S16")
+def test_what_has_changed_as_data(run, tmp_path):
+    """
+    `run --diff`: no remark has a line for each file. Names that git would quote are as they are.
+    """
+    resume = "echo new >'new ü'; echo 1 >>a; rm gone; echo x >ignored\n"
+    files = {".gitignore": "ignored\n", "a": "1\n", "gone": "1", **scripts("true\n", resume)}
+    repo = init_repo(tmp_path / "changing", files)
+
+    code, events, _ = run("run", repo, SLIM, "--diff")
+
+    assert (code, events[-1]["changes"]) == (
+        0,
+        {
+            "since": f"the commit {events[-1]['head'][:12]}",
+            "files": [
+                {"path": "a", "kind": "changed", "size": 4},
+                {"path": "gone", "kind": "removed", "size": 0},
+                {"path": "new ü", "kind": "added", "size": 4},
+            ],
+            "more": 0,
+        },
+    )
+    assert not [text for text in values_of(events, "note", "text") if "changed since" in text]
+
+
 def test_a_failing_script_as_an_event(run, tmp_path):
     """
     S8: The command has the script's exit code; the last event has the exit code, the log and the

@@ -6,7 +6,6 @@ import socket
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-import docker
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -78,9 +77,7 @@ def test_a_port_outlives_a_phase_and_not_its_workspace(plain, codex_engine):
         address = urlsplit(url)
         with socket.create_connection((address.hostname, address.port), 20) as client:
             assert plain.network.requests() == []
-            engine = docker.APIClient(codex_engine.url)
-            engine.kill(plain.container)
-            engine.close()
+            codex_engine.remove(plain.container)
             # Reset or ended, but not left waiting.
             client.settimeout(30)
             with pytest.raises(ConnectionResetError):

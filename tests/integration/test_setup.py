@@ -120,6 +120,24 @@ def test_a_later_commit_resumes_from_the_cache(codex_workspace_factory, make_rep
     assert not later.path("old").exists()
 
 
+@pytest.mark.promise("S7")
+def test_setup_runs_again_if_what_its_link_leads_to_has_changed(codex_workspace_factory, make_repo):
+    """
+    S7: The link itself is the same, and so is the tree of the scripts.
+    """
+    repo = make_repo(**{"tools/setup.sh": "echo one >/root/made\n"})
+    (repo / "codex-workspace-scripts").mkdir()
+    (repo / "codex-workspace-scripts/setup-script.sh").symlink_to("../tools/setup.sh")
+    commit(repo, {})
+    first = codex_workspace_factory(repo=repo)
+    commit(repo, {"tools/setup.sh": "echo two >/root/made\n"})
+
+    second = codex_workspace_factory(repo=repo)
+
+    assert (first.setup.cache, second.setup.cache) == ("miss", "miss")
+    assert [one.path("/root/made").read_text() for one in (first, second)] == ["one\n", "two\n"]
+
+
 @pytest.mark.promise("S7", "S8")
 @pytest.mark.parametrize(
     ("script", "code", "tail"),

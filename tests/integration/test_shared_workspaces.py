@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
 import pytest
+
+from pytest_codex_workspace.engine import labels
 
 from ..conftest import init_repo, scripts
 from .runs import PYTEST
@@ -178,3 +181,139 @@ def test_the_properties_are_those_of_the_test(results):
     assert [found(one, "codex_requests") for one in tests] == [["1", "2"], ["2"], ["0"]]
     assert [found(one, "codex_blocked") for one in tests] == [["1", "1"], ["0"], ["0"]]
     assert found("test_first", "codex_commit")[0] == found("test_second", "codex_commit")[0]
+
+
+KEPT = """
+import pytest
+
+
+@pytest.fixture(scope="session")
+def ends_with_the_run(codex_workspace_session):
+    yield codex_workspace_session
+    assert False
+
+
+@pytest.fixture(scope="class")
+def begins_badly(codex_workspace_class):
+    assert False
+
+
+@pytest.fixture(scope="class")
+def ends_badly(codex_workspace_class):
+    yield
+    pytest.fail("at its end")
+
+
+@pytest.fixture
+def own_begins_badly(codex_workspace_class):
+    assert False
+
+
+@pytest.fixture
+def own_ends_badly(codex_workspace_class, request):
+    request.addfinalizer(lambda: [].pop())
+
+
+@pytest.fixture
+def of_one_test(codex_workspace):
+    yield
+    assert False
+
+
+class TestKeptSetup:
+    def test_fails(self, begins_badly):
+        pass
+
+    def test_passes(self, codex_workspace_class):
+        pass
+
+
+class TestKeptTeardown:
+    def test_it(self, ends_badly, ends_with_the_run):
+        pass
+
+
+class TestKeptOwnSetup:
+    def test_it(self, own_begins_badly):
+        pass
+
+
+class TestKeptOwnTeardown:
+    def test_fails(self, own_ends_badly):
+        pass
+
+    def test_passes(self, codex_workspace_class):
+        pass
+
+
+class TestKeptCall:
+    def test_fails(self, codex_workspace_class):
+        assert False
+
+    def test_passes(self, codex_workspace_class):
+        pass
+
+
+class TestKeptAsksForIt:
+    def test_passes(self, codex_workspace_class):
+        pass
+
+    def test_fails(self, request):
+        request.getfixturevalue("codex_workspace_class")
+        assert False
+
+
+class TestPasses:
+    def test_passes(self, codex_workspace_class):
+        pass
+
+    def test_skips_itself(self, codex_workspace_class):
+        pytest.skip()
+
+    def test_fails_without_it(self):
+        assert False
+
+
+def test_kept_of_one_test(of_one_test):
+    pass
+
+
+def test_passes(codex_workspace):
+    pass
+"""
+
+
+def test_a_workspace_is_kept_if_a_fixture_that_shares_it_fails(tmp_path, engine):
+    """
+    At its begin or at its end, whatever its scope, and whatever the tests after it do.
+    """
+    init_repo(tmp_path / "repo", {"a": "1", **scripts("true\n")})
+    (tmp_path / "test_it.py").write_text(KEPT)
+    done = subprocess.run(
+        [*PYTEST, "--codex-repo=repo", "--codex-image=slim", "--codex-keep=failed", "test_it.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    images = [
+        tag
+        for image in engine.images({labels.KIND: "kept"})
+        for tag in image.tags
+        if tag in done.stdout
+    ]
+    for tag in images:
+        engine.remove_image(tag)
+
+    kept = re.findall(r"codex workspaces: (.*) is kept", done.stdout)
+    assert sorted(one.removeprefix("test_it.py::") for one in kept) == [
+        "TestKeptAsksForIt",
+        "TestKeptCall",
+        "TestKeptOwnSetup",
+        "TestKeptOwnTeardown",
+        "TestKeptSetup",
+        "TestKeptTeardown",
+        "test_kept_of_one_test",
+        "the whole run",
+    ], done.stdout + done.stderr
+    assert len(images) == len(kept)

@@ -76,3 +76,49 @@ def test_how_a_test_ended_is_known_in_its_teardown(pytester):
     result.stdout.fnmatch_lines_random(
         ["*test_passes False False", "*test_fails True False", "*test_skips False True"]
     )
+
+
+def test_a_fixture_that_fails_at_its_end_is_known_before_those_below_it_end(pytester):
+    """
+    However it ends, and not if it ends well or skips.
+    """
+    pytester.makepyfile(
+        """
+        import pytest
+        from pytest_codex_workspace.plugin.attempt import attempt_of
+
+        @pytest.fixture
+        def below(request):
+            yield
+            print(request.node.name, "has failed:", attempt_of(request.node).failed)
+
+        def ends_by(how):
+            @pytest.fixture
+            def fixture(below, request):
+                request.addfinalizer(lambda: None)
+                yield
+                how()
+            return fixture
+
+        well = ends_by(lambda: None)
+        by_an_error = ends_by(lambda: [].pop())
+        by_failing = ends_by(lambda: pytest.fail("no"))
+        by_skipping = ends_by(pytest.skip)
+
+        def test_well(well): pass
+        def test_error(by_an_error): pass
+        def test_failing(by_failing): pass
+        def test_skipping(by_skipping): pass
+        """
+    )
+
+    shown = pytester.runpytest_inprocess("-s", "-p", "no:randomly")
+
+    shown.stdout.fnmatch_lines(
+        [
+            "*test_well has failed: False*",
+            "*test_error has failed: True*",
+            "*test_failing has failed: True*",
+            "*test_skipping has failed: False*",
+        ]
+    )

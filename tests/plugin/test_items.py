@@ -84,3 +84,28 @@ def test_a_parameter_changes_what_markers_request(pytester):
     assert ({"A": "1", "B": "2"}, "miss") == (wanted.env, wanted.state)
     with pytest.raises(ConfigError, match="the parameter of codex_workspace is None"):
         workspace_request(bad)
+
+
+def test_a_fixture_that_a_test_asks_for_is_known_from_then_on(pytester):
+    """
+    Also if it was set up for another test.
+    """
+    pytester.makepyfile(
+        """
+        import pytest
+        from pytest_codex_workspace.plugin.items import fixtures_of, fixtures_so_far
+
+        @pytest.fixture(scope="module")
+        def wide():
+            pass
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_it(request, number):
+            assert "wide" not in fixtures_so_far(request.node)
+            request.getfixturevalue("wide")
+            assert "wide" in fixtures_so_far(request.node)
+            assert "wide" not in fixtures_of(request.node)
+        """
+    )
+
+    pytester.runpytest_inprocess().assert_outcomes(passed=2)

@@ -161,6 +161,8 @@ async def wrong(ws: Workspace, request: StubRequest) -> None:
     ws.network.stub(match_query=[("a", "b")])  # type: ignore[call-overload]
     ws.network.fault(kind="reset", host="a", time=1)  # type: ignore[call-overload]
     ws.wait_for(prot=1)  # type: ignore[call-arg]
+    ws.upload(ws.path("a"), "b")  # type: ignore[arg-type]
+    ws.copy("a", "b")  # type: ignore[call-arg]
     ws.forward("8000")  # type: ignore[arg-type]
     ws.env["A"] = 1  # type: ignore[assignment]
     request.header(1)  # type: ignore[arg-type]
@@ -173,7 +175,7 @@ async def wrong(ws: Workspace, request: StubRequest) -> None:
 
 def misspelled(ws: Workspace, factory: WorkspaceFactory) -> None:
     """
-    Each line is an error: mypy reports an `ignore` that is not needed.
+    Each line is an error: mypy and pyright report an `ignore` that is not needed.
     """
     ws.network.requests(hots="example.org")  # type: ignore[call-arg]
     ws.phase("tests")  # type: ignore[arg-type]

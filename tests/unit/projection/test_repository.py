@@ -120,6 +120,132 @@ def test_scripts_are_those_of_the_commit(repo: Repository) -> None:
     assert opened(repo, "HEAD~1").scripts_tree is None
 
 
+def linked(repo: Repository, files: dict[str, str | None]) -> str:
+    """
+    Return the digest of what links in the scripts' folder lead to, once *files* are committed.
+    """
+    repo.commit(files)
+    return opened(repo).linked_scripts
+
+
+def link(repo: Repository, path: str, target: str) -> None:
+    """
+    Make a link in the work tree of *repo*.
+    """
+    (repo.path / path).parent.mkdir(parents=True, exist_ok=True)
+    (repo.path / path).symlink_to(target)
+
+
+def test_scripts_without_links_have_no_digest(repo: Repository) -> None:
+    """
+    Links elsewhere are not scripts.
+    """
+    link(repo, "link", "a.txt")
+
+    assert linked(repo, {SETUP: "true\n"}) == ""
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        {SETUP: "../tools/setup.sh"},
+        {RESUME: "../tools/setup.sh"},
+        {"codex-workspace-scripts/deep/more.sh": "../../tools/setup.sh"},
+        # A chain of links, also through a link to a folder.
+        {
+            SETUP: "second.sh",
+            "codex-workspace-scripts/second.sh": "../third",
+            "third": "tools/setup.sh",
+        },
+        {SETUP: "../other/setup.sh", "other": "tools"},
+        # A link to a folder, also to one with a further link, and to all of the repository.
+        {"codex-workspace-scripts/tools": "../tools"},
+        {
+            "codex-workspace-scripts/other": "../other",
+            "other/deep/setup.sh": "../../tools/setup.sh",
+        },
+        {"codex-workspace-scripts/all": ".."},
+        # Out of the repository and back into it, in a workspace.
+        {SETUP: "/workspace/project/tools/setup.sh"},
+        {SETUP: "../../project/tools/setup.sh"},
+        {SETUP: "/workspace/project/second", "second": "/workspace/project/tools/setup.sh"},
+        {"codex-workspace-scripts/all": "/workspace/project"},
+    ],
+)
+def test_what_a_linked_script_leads_to_is_part_of_the_scripts(
+    repo: Repository, links: dict[str, str]
+) -> None:
+    """
+    Its content, and no other file of the repository.
+    """
+    for path, target in links.items():
+        link(repo, path, target)
+    before = linked(repo, {"tools/setup.sh": "true\n"})
+
+    after = linked(repo, {"tools/setup.sh": "false\n"})
+    again = linked(repo, {"tools/setup.sh": "true\n"})
+
+    assert before
+    assert before != after
+    assert before == again
+    if not any(target in ("..", "/workspace/project") for target in links.values()):
+        assert before == linked(repo, {"unrelated": "1"})
+
+
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "../../elsewhere/x", "../gone", "setup-script.sh"]
+)
+def test_a_script_that_leads_nowhere_changes_nothing(repo: Repository, target: str) -> None:
+    """
+    Out of the project, to a file that is not there, or to itself: the setup is that of every
+    commit, until there is something.
+    """
+    link(repo, SETUP, target)
+    before = linked(repo, {})
+
+    assert before == linked(repo, {"unrelated": "1"})
+    if target == "../gone":
+        assert before != linked(repo, {"gone": "1"})
+
+
+def test_a_script_of_a_submodule_depends_on_its_commit(repo: Repository) -> None:
+    """
+    Git does not follow a link into it.
+    """
+    module = repo.submodule("module")
+    link(repo, SETUP, "../module/i.txt")
+    before = linked(repo, {})
+
+    module.commit({"i.txt": "changed\n"})
+
+    assert before != linked(repo, {})
+
+
+@pytest.mark.parametrize("number", [60, 150])
+def test_more_links_than_are_followed_belong_to_one_commit(repo: Repository, number: int) -> None:
+    """
+    A setup is not used where that cannot be told: of a chain that is too long, of too many folders.
+    """
+    for one in range(number):
+        link(repo, f"links/{one}", f"/workspace/project/links/{one + 1}")
+        link(repo, f"codex-workspace-scripts/{one}", f"../folders/{one}")
+    link(repo, SETUP, "/workspace/project/links/0")
+    before = linked(repo, {f"folders/{one}/x": f"{one}" for one in range(number)})
+
+    assert before != linked(repo, {"unrelated": "1"})
+
+
+def test_names_with_line_breaks_are_not_asked_for(repo: Repository) -> None:
+    """
+    The setup belongs to one commit.
+    """
+    link(repo, "codex-workspace-scripts/a\nb", "../a.txt")
+    before = linked(repo, {})
+
+    assert before
+    assert before != linked(repo, {"unrelated": "1"})
+
+
 def test_a_file_in_place_of_the_scripts_directory_is_ignored(repo: Repository) -> None:
     """
     A file with the name of the scripts directory does not count as scripts.

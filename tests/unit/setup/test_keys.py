@@ -42,6 +42,7 @@ def parts(base="b", platform="linux/amd64", **changes):
         ({"identity": "j"}, "repository"),
         ({"name": "other"}, "name"),
         ({"scripts_tree": "u"}, "scripts"),
+        ({"linked_scripts": "d"}, "linked scripts"),
         ({"skips_submodules": True}, "submodules"),
         ({"env": {"A": "1"}}, "environment.A"),
         ({"setup_policy": Policy(http="allow")}, "policy.http"),

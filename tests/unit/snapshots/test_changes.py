@@ -18,7 +18,7 @@ def test_changes_are_a_sequence():
     found = FileChanges([LOCK, DEEP, GONE], "the commit abc", more=2)
 
     assert (len(found), found[0], list(found[1:])) == (3, LOCK, [DEEP, GONE])
-    assert found.truncated
+    assert (found.truncated, found.more) == (True, 2)
     assert not FileChanges([LOCK], "the commit abc").truncated
     assert LOCK.text().startswith("diff --git")
     assert repr(found) == (

@@ -286,6 +286,58 @@ def test_a_download_of_a_link_that_leads_outside_is_refused(ws, tmp_path):
         ws.download("none", tmp_path / "copy")
 
 
+@pytest.fixture
+def other(channel, tmp_path) -> Workspace:
+    """
+    Return another workspace.
+    """
+    project = tmp_path / "other"
+    project.mkdir()
+    return Workspace(
+        LocalArchives(),
+        "d" * 64,
+        channel,
+        project=str(project),
+        paths=bind(channel, str(project)),
+        head="a" * 40,
+        env={},
+        setup=SetupResult("none"),
+        network=NetworkLog(list),
+    )
+
+
+def test_files_are_copied_between_workspaces(ws, other):
+    """
+    As by `cp -r`: into a directory, or under a new name.
+    """
+    ws.exec("mkdir -p sub/deep; echo x >sub/deep/run; chmod +x sub/deep/run", check=True)
+    other.path("there").mkdir()
+
+    ws.copy("sub", other, "there")
+    ws.copy(ws.path("sub/deep/run"), other, "new")
+
+    assert other.path("there/sub/deep/run").read_text() == other.path("new").read_text() == "x\n"
+    assert other.exec("test -x new").ok
+    assert not ws.path("there").exists()
+    with pytest.raises(FileNotFoundError, match=r"no such file in the workspace: .*/none$"):
+        ws.copy("none", other, "new")
+    with pytest.raises(FileNotFoundError, match=r"no such directory in the workspace: .*/none$"):
+        ws.copy("sub", other, "none/new")
+
+
+def test_a_path_in_a_workspace_is_none_of_this_machine(ws, other, tmp_path):
+    """
+    Otherwise a file of the same name would be read or written here.
+    """
+    ws.path("file").write_text("x")
+
+    with pytest.raises(TypeError, match=r"is a path in a workspace, .* Workspace\.copy"):
+        other.upload(ws.path("file"), "file")
+    with pytest.raises(TypeError, match="is a path in a workspace"):
+        ws.download("file", other.path("file"))
+    assert not (tmp_path / "other/file").exists()
+
+
 def test_the_error_of_a_listed_name_has_no_control_sequences(ws, tmp_path):
     """
     A workspace may name its files as it likes, and remove them in between.
