@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MACHINE := $(PYTHON) tools/machine
 
 .NOTPARALLEL:
-.PHONY: demo test fresh engines unit lint bench bench-scale toolchains engine begin clean clean-machine
+.PHONY: demo test fresh engines unit lint docs bench bench-scale toolchains engine begin clean clean-machine
 
 demo: begin $(VENV)/.installed
 	@tools/timed "programs" $(MACHINE) install demo
@@ -16,6 +16,7 @@ test: begin $(VENV)/.ready
 	@tools/timed "programs" $(MACHINE) install test
 	@tools/timed "container engine" tools/engine
 	@tools/timed "lint" $(MAKE) --no-print-directory lint
+	@tools/timed "documentation" $(MAKE) --no-print-directory docs
 	@$(MACHINE) exec test tools/test
 
 # Both commands on new Debian machines: FRESH="trixie-user" for one of them.
@@ -42,6 +43,11 @@ lint: $(VENV)/.ready
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
+
+# The site, in build/docs. Each link and heading that is missing is an error; nothing is asked of the network.
+docs: $(VENV)/.ready
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 bench: engine
 	@$(BIN)/python -m benchmarks.proxy
@@ -73,7 +79,7 @@ $(VENV)/.installed: pyproject.toml tools/venv
 	@touch $@
 
 $(VENV)/.ready: pyproject.toml tools/venv
-	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV) '.[dev]'
+	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV) '.[dev,docs]'
 	@touch $@ $(VENV)/.installed
 
 clean:
