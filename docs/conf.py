@@ -9,8 +9,22 @@ project = "pytest-codex-workspace"
 release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 html_title = f"{project} {release}"
 
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 4
+smartquotes = False  # `--option` has two hyphens.
+
+# Docstrings are written as Markdown is: `code` is no reference.
+default_role = "code"
+# Who uses the objects does not make them.
+autodoc_class_signature = "separated"
+autodoc_default_options = {
+    "members": True,
+    "member-order": "bysource",
+    "exclude-members": "__init__, __new__",
+}
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+napoleon_use_rtype = False
 # Diagrams are drawn by a script that would come from the network: the site shows their text.
 suppress_warnings = ["misc.highlighting_failure"]
 

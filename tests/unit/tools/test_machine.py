@@ -132,7 +132,7 @@ def test_the_environment_has_only_what_the_project_declares():
     A package that was installed by hand cannot hide that pyproject.toml lacks it.
     """
     declared: set[str] = {"pip", "setuptools"}
-    waiting = [(PROJECT, "dev")]
+    waiting = [(PROJECT, "dev"), (PROJECT, "docs")]
     while waiting:
         name, extra = waiting.pop()
         declared.add(name)
