@@ -1,0 +1,80 @@
+"""
+The examples of the documentation, found and run with Sybil.
+
+Sybil and not pytest-examples: the examples of a page build on each other, as a reader takes them,
+its errors have the lines of the page, and a comment in the page (`<!-- skip: next -->`,
+`<!-- invisible-code-block: python`) makes what an example takes for granted. It is a library here,
+and no collector, because the examples of a page share a workspace and tests run in any order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from sybil import Document, Example, Sybil
+from sybil.evaluators.python import PythonEvaluator, pad
+from sybil.parsers.markdown import CodeBlockParser, SkipParser
+
+__all__ = ["PAGES", "ROOT", "parsed", "python_pages", "written_tests"]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PAGES = [
+    page
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    # Each of these is one story, which a test of its own runs from the first line to the last.
+    if page.parent.name != "tutorial"
+]
+"""The pages whose examples are run here."""
+
+_TEST_FILE = re.compile(r"^(async )?def test_|^@pytest\.", re.MULTILINE)
+
+
+def parsed(page: Path) -> Document:
+    """
+    Return a page, whose examples run in order when they are evaluated. One that is a test file is
+    kept for `written_tests`.
+    """
+    parser = CodeBlockParser("python", _evaluate)
+    return Sybil([SkipParser(), parser]).parse(page)
+
+
+def python_pages() -> list[Path]:
+    """
+    Return the pages with an example that is no test file.
+    """
+    return [
+        page
+        for page in PAGES
+        if page.name != "README.md" and any(not _is_test_file(one) for one in _python(page))
+    ]
+
+
+def written_tests() -> dict[str, str]:
+    """
+    Return the examples that are test files, by a name for each. Their lines have the numbers of
+    the page.
+    """
+    return {
+        f"test_{page.stem.replace('-', '_').lower()}_{one.line}.py": pad(
+            one.parsed, one.line + one.parsed.line_offset
+        )
+        for page in PAGES
+        for one in _python(page)
+        if _is_test_file(one)
+    }
+
+
+def _python(page: Path) -> Iterator[Example]:
+    return (one for one in parsed(page).examples() if one.region.evaluator is _evaluate)
+
+
+def _is_test_file(example: Example) -> bool:
+    return bool(_TEST_FILE.search(example.parsed))
+
+
+def _evaluate(example: Example) -> None:
+    if not _is_test_file(example):
+        PythonEvaluator()(example)
