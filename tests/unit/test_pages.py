@@ -78,7 +78,7 @@ def test_each_block_of_python_is_found():
     skipped = re.findall(r"<!-- skip: .*", "\n".join(texts))
 
     assert blocks + hidden == found
-    assert len(python_pages()) >= 6
+    assert len(python_pages()) >= 5
     assert len(written_tests()) >= 5
     assert skipped == []
 
