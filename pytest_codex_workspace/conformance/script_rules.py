@@ -44,10 +44,12 @@ _ASIDE = re.compile(
     r"^\[ERROR\] (?:\[Help \d|To see the full|Re-run Maven|For more information|After correct)|"
     r"note: This error originates|^hint: |Remove the existing file and try|"
     r"with --force to overwrite|^Failed examples:$|^make(?:\[\d+\])?: \*\*\* \[|"
-    r"^(?:=+ )?\d+ (?:failed|passed|errors?|skipped|deselected|xfailed)\b.* in [\d.]+s\b"
+    r"^!{3,} |^(?:=+ )?\d+ (?:failed|passed|errors?|skipped|deselected|xfailed)\b.* in [\d.]+s\b"
 )
 """What tools print behind the reason: where their log is, and where to read about errors."""
 
+_CUT = re.compile(r"((?:ERROR|FAILED) \S+ - )(.+)\.\.\.")
+"""A line of pytest's summary that it has cut to the width of its terminal."""
 
 _OF_BASH = re.compile(r"^\S*[-_]script\.sh: line \d+: ")
 """What bash writes in front of an error in a script, which the finding has said."""
@@ -395,8 +397,19 @@ def last_words(output: str) -> str:
     end = lines[-_TAIL:]
     said = [at for at, line in enumerate(end) if _ERROR.search(line) and not _ASIDE.search(line)]
     last = _unwrapped(end[said[-1] :]) if said else (lines or [""])[-1]
-    last = _OF_BASH.sub("", last)
+    last = _whole(_OF_BASH.sub("", last), lines)
     return f": {cut_middle(last, _LONG).rstrip('.')}" if last else ""
+
+
+def _whole(line: str, lines: Sequence[str]) -> str:
+    """
+    Return a line of pytest's summary with all of the error, which stands above it.
+    """
+    cut = _CUT.fullmatch(line)
+    errors = (one[1:].strip() for one in lines if one.startswith("E "))
+    return (
+        next((f"{cut[1]}{one}" for one in errors if one.startswith(cut[2])), line) if cut else line
+    )
 
 
 def _unwrapped(lines: Sequence[str]) -> str:

@@ -205,6 +205,14 @@ def test_a_script_that_hangs_says_what_it_did_last():
             "(0:07:40) =====\n",
             ": FAILED tests/test_a.py::test_b - assert 1 == 2",
         ),
+        (
+            "E   FileNotFoundError: [Errno 2] No such file or directory: 'data/taxes.json'\n"
+            "ERROR test_prices.py - FileNotFoundError: [Errno 2] No such file or directory...\n"
+            "!!!!!!!!!!!!!!!!!!!! Interrupted: 1 error during collection !!!!!!!!!!!!!!!!!!!!\n"
+            "=============================== 1 error in 0.23s ===============================\n",
+            ": ERROR test_prices.py - FileNotFoundError: [Errno 2] No such file or directory: "
+            "'data/taxes.json'",
+        ),
         ("1 failed, 2 passed in 0.12s\n", ": 1 failed, 2 passed in 0.12s"),
         ("make: *** [Makefile:2: test] Error 1\n", ": make: *** [Makefile:2: test] Error 1"),
         (
