@@ -14,7 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_BLOCK = re.compile(r"(?:`(?P<name>[\w./-]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
+_BLOCK = re.compile(
+    r"(?:`(?P<name>[\w./-]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 _VARIES = (
     (re.compile(r"\b[0-9a-f]{12,40}\b"), "ID"),
     (re.compile(r"\b\d+(\.\d+)?( ?)(s|min|h|d)\b"), r"N\2s"),
@@ -25,7 +27,9 @@ _VARIES = (
     (re.compile(r"\b(Python|pytest|pluggy)([ -])\d+\.\d+\.\d+"), r"\1\2N"),
     (re.compile(r"\b(unix|tcp|ssh|npipe)://\S+ \(.*\)"), "ENGINE"),
 )
-_NOISE = re.compile(r"so far$|^codex: (building|pulling|starting|removing|waiting)|^(plugins|cachedir): ")
+_NOISE = re.compile(
+    r"so far$|^codex: (building|pulling|starting|removing|waiting)|^(plugins|cachedir): "
+)
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,13 @@ def steps(page: Path, directory: Path) -> Iterator[Step]:
     """
     text = page.read_text()
     for block in _BLOCK.finditer(text):
-        if block["name"]:
+        if block["name"] and block["kind"] != "console":
             path = directory / block["name"]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block["text"])
         elif block["kind"] == "console":
             line = text.count("\n", 0, block.start("text")) + 1
-            for command in re.findall(r"^\$ .*\n(?:(?!\$ ).*\n)*", block["text"], re.M):
+            for command in re.findall(r"^\$ .*\n(?:(?!\$ ).*\n)*", block["text"], re.MULTILINE):
                 first, _, shown = command.partition("\n")
                 yield Step(line, first.removeprefix("$ "), shown)
                 line += command.count("\n")
