@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ..checks.finding import Finding
@@ -44,6 +45,8 @@ _BUILD_ONLY = frozenset(
     ]
 )
 """Variables that any file may mention: whether tests need them shows when they fail."""
+
+_MISSING = re.compile(r"No such file or directory|ENOENT|FileNotFound|Cannot find module '[./]")
 
 
 def agent_findings(seen: Observation) -> Iterator[Finding]:
@@ -150,7 +153,13 @@ def _remedy(seen: Observation, run: TestRun) -> str:
         return f"Let setup install it where a login shell finds it.{name}"
     by_hand = "`codex-workspace exec` runs it by hand"
     log = f"its output is in {run.log_path}, and {by_hand}" if run.log_path else by_hand
-    return f"See the other findings for causes; {log}.{name}"
+    cause = "See the other findings for causes"
+    if _MISSING.search(last_words(run.output)):
+        cause = (
+            "A file that is here and not there is not committed: `git status --short --ignored` "
+            "names it"
+        )
+    return f"{cause}; {log}.{name}"
 
 
 def _shell(seen: Observation) -> Iterator[Finding]:

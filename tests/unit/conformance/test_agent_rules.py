@@ -123,3 +123,20 @@ def test_a_service_that_does_not_start_has_printed_why():
     assert found.what == (
         "a service does not start: the service web ended with exit code 3: error: no port"
     )
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        ("E   FileNotFoundError: [Errno 2] No such file or directory: 'data/taxes.json'", True),
+        ("Error: ENOENT: no such file or directory, open 'data/taxes.json'", True),
+        ("FAILED tests/test_a.py - assert 1 == 2", False),
+    ],
+)
+def test_a_missing_file_may_be_one_that_is_not_committed(printed, said):
+    """
+    The remedy says how to find it.
+    """
+    (finding,) = agent_findings(seen(test_run=TestRun("pytest", 1, 1.0, printed)))
+
+    assert ("git status --short --ignored" in finding.remedy) is said

@@ -14,6 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+_DOCS = Path(__file__).parents[2] / "docs"
+
+STORIES = [
+    [_DOCS / "tutorial" / f"{name}.md" for name in ("first-check", "first-test", "first-red-test")],
+    [_DOCS / "how-to" / "databases.md"],
+]
+"""Pages that go on in the directory of the page before, from the first line to the last."""
+
 _BLOCK = re.compile(
     r"(?:`(?P<name>[\w./-]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )

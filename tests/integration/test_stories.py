@@ -1,0 +1,51 @@
+"""Pages that are stories run from the first line to the last, as a reader has them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ..helpers.story import STORIES, matches, steps, typed
+
+ENVIRONMENT = {
+    "COLUMNS": "120",
+    # A reader has no other plugin.
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    "PYTEST_PLUGINS": "pytest_codex_workspace.plugin",
+    **{f"GIT_{who}_NAME": "Me" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "me@example.com" for who in ("AUTHOR", "COMMITTER")},
+}
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story[0].stem)
+def test_a_story_is_true(story, tmp_path):
+    """
+    Each command prints what the page says, but for times, ids, and where things are.
+    """
+    directory = tmp_path / "shop"
+    directory.mkdir()
+    environment = {**os.environ, **ENVIRONMENT}
+    if story[0].parent.name == "how-to":
+        # Its reader has a repository.
+        subprocess.run(["git", "init", "--quiet"], cwd=directory, check=True)
+    for page in story:
+        for step in steps(page, directory):
+            printed = typed(step, directory, environment)
+
+            assert matches(step.shown, printed), (
+                f"{page.name}:{step.line}: $ {step.command}\n{printed}"
+            )
+
+
+def test_a_story_names_pages_that_are_there():
+    """
+    All of the tutorial is told.
+    """
+    told = {page for story in STORIES for page in story}
+
+    assert {page for page in told if not Path(page).is_file()} == set()
+    assert set((STORIES[0][0]).parent.glob("*.md")) <= told

@@ -1,0 +1,72 @@
+"""What runs the pages that are stories: tests/helpers/story.py."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ..helpers.story import Step, matches, steps, typed
+
+PAGE = """\
+The first file is `notes/one.txt`:
+
+```text
+one
+```
+
+and it is there, with `cat`:
+
+```console
+$ cat notes/one.txt
+one
+$ ls missing || echo none
+...
+none
+```
+"""
+
+
+def test_files_are_written_and_commands_are_found(tmp_path):
+    """
+    Each command with the line of the page and what the page shows.
+    """
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+
+    assert [
+        Step(10, "cat notes/one.txt", "one\n"),
+        Step(12, "ls missing || echo none", "...\nnone\n"),
+    ] == list(steps(page, tmp_path))
+    assert (tmp_path / "notes/one.txt").read_text() == "one\n"
+
+
+@pytest.mark.needs_bash
+def test_a_page_that_is_wrong_is_found(tmp_path):
+    """
+    What a command prints is compared, errors included.
+    """
+    page = tmp_path / "page.md"
+    page.write_text(PAGE.replace("one\n$", "two\n$"))
+    first, second = steps(page, tmp_path)
+
+    assert not matches(first.shown, typed(first, tmp_path, os.environ))
+    assert matches(second.shown, typed(second, tmp_path, os.environ))
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ("took 3.1 s at 31830e8bcee5\n", "took 12 s at a1efa963eb01\n", True),
+        ("took 3.1 s\n", "takes 3.1 s\n", False),
+        ("a\n...\nc\n", "a\nb\nb\nc\n", True),
+        ("a\nc\n", "a\nb\nc\n", False),
+        ("a\n", "codex: starting the proxy: 4 s so far\na\n", True),
+        ("in /home/me/shop\n", "in /tmp/x/shop\n", True),
+    ],
+)
+def test_times_and_places_may_differ(shown, printed, same):
+    """
+    Nothing else.
+    """
+    assert matches(shown, printed) is same
