@@ -1,0 +1,50 @@
+"""The README is short, and what it names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.options.table import OPTIONS
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text()
+LINKS = sorted(set(re.findall(r"\]\((?!https:)([^)#]+)(?:#[^)]*)?\)", TEXT)))
+
+
+def test_it_is_short():
+    """
+    A manual has pages of its own.
+    """
+    assert len(TEXT.splitlines()) <= 130
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a_link_leads_to_a_file(link):
+    """
+    Of the repository: the site checks those between its own pages only.
+    """
+    assert (ROOT / link).is_file()
+
+
+def test_its_options_exist():
+    """
+    Those of pytest, and those of the command of the same name.
+    """
+    named = set(re.findall(r"--codex-([a-z-]+)", TEXT))
+
+    assert named
+    assert named <= {option.name for option in OPTIONS}
+
+
+def test_it_says_what_the_checkout_installs():
+    """
+    Each Debian package of tools/programs.toml that not every machine has, or that is its client.
+    """
+    listed = TEXT[TEXT.index("## Try the checkout") : TEXT.index("## Read on")]
+
+    for package in ("docker.io", "mmdebstrap", "uidmap", "chromium", "faketime", "fish", "zsh"):
+        assert f"`{package}`" in listed
+    assert "make clean-machine" in listed
