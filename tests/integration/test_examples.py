@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from ..conftest import init_repo, scripts
+from ..helpers.console_blocks import commands_of, matches
 from ..helpers.page_examples import ROOT, parsed, python_pages, written_tests
-from .runs import PYTEST
+from .runs import COMMAND, PYTEST
 
 SERVER = """\
 #!/usr/bin/env python3
@@ -93,3 +95,22 @@ def test_each_test_file_passes(shop, tmp_path):
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(written_tests()) <= int(re.search(r"(\d+) passed", done.stdout)[1]), ROOT
+
+
+def test_cache_explain_prints_what_the_page_shows(tmp_path):
+    """
+    A setup without the variable is the most similar one.
+    """
+    where = init_repo(tmp_path / "shop", {"a": "1", **scripts("true\n")})
+    page = ROOT / "docs" / "cache.md"
+    (command,) = [one for one in commands_of(page) if "cache explain" in one.text]
+    _, *words = shlex.split(command.text)
+
+    outputs = [
+        subprocess.run(
+            [*COMMAND, *given], cwd=where, capture_output=True, text=True, check=True
+        ).stdout
+        for given in (["run", "--image=slim", "--output=quiet"], words)
+    ]
+
+    assert matches(command.shown, outputs[-1]), outputs[-1]

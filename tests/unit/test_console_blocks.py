@@ -1,0 +1,133 @@
+"""The commands in the documentation are ones that exist, and print what the pages say."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.cli.exec_ import split_arguments
+from pytest_codex_workspace.cli.main import command_parser, main
+from pytest_codex_workspace.options.table import OPTIONS
+
+from ..helpers.console_blocks import commands_of, every_page, matches
+from ..helpers.page_examples import ROOT
+from ..helpers.repositories import Repository, host_environment
+
+DOCS = ROOT / "docs"
+COMMANDS = [one for page in every_page() for one in commands_of(page)]
+
+
+def block_with(page: Path, text: str) -> str:
+    """
+    Return the block of *page* that has *text*.
+    """
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    (found,) = [one for one in blocks if text in one]
+    return found
+
+
+REPOSITORIES = {
+    "checks": {
+        "codex-workspace-scripts/setup-script.sh": (
+            "#!/usr/bin/env bash\nset -euo pipefail\n\ngit diff origin/main\n"
+        ),
+        "pyproject.toml": (
+            '[build-system]\nrequires = ["hatch-vcs"]\n[tool.hatch.version]\nsource = "vcs"\n'
+        ),
+        ".codex-workspace.yaml": block_with(DOCS / "checks.md", "git-tags: we do not"),
+    },
+    "configuration": {
+        ".codex-workspace.yaml": (
+            "image: slim\nenv: {FLAVOUR: vanilla}\nruntimes: {node: 22}\n"
+            "network: {tests: offline}\n\nsecrets: [NPM_TOKEN]\n"
+        )
+    },
+    "init": {
+        "requirements.txt": "pytest\n",
+        "tests/test_it.py": "import pytest\n",
+        "frontend/package.json": "{}\n",
+        "frontend/package-lock.json": '{"lockfileVersion": 3, "packages": {}}\n',
+        ".nvmrc": "22\n",
+        ".github/workflows/ci.yml": """\
+jobs:
+  test:
+    runs-on: ubuntu-24.04
+    steps:
+      - run: sudo apt-get install -y libpq-dev
+""",
+        "compose.yaml": "services:\n  db:\n    image: postgres\n",
+    },
+    "network": {"policy.yaml": block_with(DOCS / "network.md", "name: our-policy")},
+    "profiles": {"README": "hello\n"},
+}
+"""What the pages take for granted, by their names."""
+
+_NEEDS_MORE = re.compile(
+    r"policy suggest|cache |--json|--schema|run --setup-script|\bpytest\b|pbpaste"
+)
+"""Commands that need an engine, or print what nobody compares."""
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_a_command_can_be_typed(command):
+    """
+    Each command and each option in a page exists.
+    """
+    words = shlex.split(re.sub(r"\$\(.*?\)", "X", command.text))
+    while words and re.fullmatch(r"\w+=.*", words[0]):
+        words.pop(0)
+    ends = [at for at, word in enumerate(words) if re.match(r"[|>&<;]|2>", word)]
+    words = words[: min([*ends, len(words)])]
+    if words[:1] == ["codex-workspace"]:
+        given, _ = split_arguments([one for one in words[1:] if one != "..."])
+        command_parser(given[0]).parse_args(given)
+    names = {f"--codex-{one.name}" for one in OPTIONS}
+    assert [] == [
+        word for word in words if word.startswith("--codex-") and word.split("=")[0] not in names
+    ]
+
+
+@pytest.mark.needs_git
+@pytest.mark.parametrize("name", REPOSITORIES)
+def test_a_command_prints_what_the_page_shows(name, tmp_path, monkeypatch, capsys):
+    """
+    Without an engine, in the repository of the page. Its place is /home/me/app in the pages.
+    """
+    home = tmp_path / "home"
+    for variable, value in host_environment(home).items():
+        monkeypatch.setenv(variable, value)
+    where = tmp_path / "app"
+    Repository(where, host_environment(home)).commit(REPOSITORIES[name])
+    monkeypatch.chdir(where)
+    compared = 0
+    for command in commands_of(DOCS / f"{name}.md"):
+        words = shlex.split(command.text)
+        if words[0] == "export":
+            monkeypatch.setenv(*words[1].split("=", 1))
+        elif words[0] == "codex-workspace" and not _NEEDS_MORE.search(command.text):
+            main(words[1:])
+            printed = "".join(capsys.readouterr()).replace(str(where), "/home/me/app")
+            assert matches(command.shown, printed), f"{command}: {command.text}\n{printed}"
+            compared += 1
+
+    assert compared
+
+
+@pytest.mark.parametrize(
+    ("shown", "same"),
+    [
+        ("made 3 h ago, key 0123456789ab\nend\n", True),
+        ("...\nend\n", True),
+        ("made 3 h ago, key 0123456789ab\n", False),
+        ("made 3 h before, key 0123456789ab\nend\n", False),
+        ("...\nending\n", False),
+    ],
+)
+def test_what_a_page_shows_is_compared(shown, same):
+    """
+    Times and ids differ from run to run; any other difference is one.
+    """
+    assert same == matches(shown, "made 12 min ago, key abcdefabcdef01\nend\n")
