@@ -19,6 +19,7 @@ _DOCS = Path(__file__).parents[2] / "docs"
 STORIES = [
     [_DOCS / "tutorial" / f"{name}.md" for name in ("first-check", "first-test", "first-red-test")],
     [_DOCS / "how-to" / "databases.md"],
+    [_DOCS / "how-to" / "browsers.md"],
 ]
 """Pages that go on in the directory of the page before, from the first line to the last."""
 

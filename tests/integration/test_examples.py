@@ -40,6 +40,8 @@ migrate:
 sync:
 \tcurl -fsS https://api.example.com/v1/items
 """,
+    # The projects of a monorepo.
+    **{f"{name}/Makefile": "test:\n\ttrue\n" for name in ("api", "web")},
     "package.json": """\
 {"name": "shop", "version": "1.0.0", "scripts": {
   "preinstall": "curl -sS https://registry.example.com/ || true",
