@@ -9,14 +9,7 @@ from pathlib import Path
 
 from .page_examples import ROOT
 
-__all__ = ["Command", "commands_of", "every_page", "matches"]
-
-_VARIES = (
-    (re.compile(r"\b[0-9a-f]{12,40}\b"), "ID"),
-    (re.compile(r"\b\d+(\.\d+)? (s|min|h|d)\b"), "TIME"),
-    # The width of a column depends on its other lines.
-    (re.compile(r"(?<=\S) {2,}"), "  "),
-)
+__all__ = ["Command", "commands_of", "every_page"]
 
 
 @dataclass(frozen=True)
@@ -56,22 +49,3 @@ def commands_of(page: Path) -> Iterator[Command]:
         for found in re.finditer(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block[1], re.MULTILINE):
             line = text.count("\n", 0, block.start(1) + found.start()) + 1
             yield Command(page, line, re.sub(r"\s+# .*", "", found[1]), found[2])
-
-
-def matches(shown: str, printed: str) -> bool:
-    """
-    Return whether a page shows what a command printed, but for ids, times and the width of
-    columns. A line `...` stands for any lines.
-    """
-    pattern = "".join(
-        "(.*\n)*?" if line.strip() == "..." else re.escape(line) + "\n" for line in _lines(shown)
-    )
-    return re.fullmatch(pattern, "".join(f"{line}\n" for line in _lines(printed))) is not None
-
-
-def _lines(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        plain = line.rstrip()
-        for found, name in _VARIES:
-            plain = found.sub(name, plain)
-        yield plain

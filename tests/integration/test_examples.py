@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ..conftest import init_repo, scripts
-from ..helpers.console_blocks import commands_of, matches
+from ..helpers.console_blocks import commands_of
 from ..helpers.page_examples import ROOT, parsed, python_pages, written_tests
+from ..helpers.story import matches
 from .runs import COMMAND, PYTEST
 
 SERVER = """\

@@ -12,9 +12,10 @@ from pytest_codex_workspace.cli.exec_ import split_arguments
 from pytest_codex_workspace.cli.main import command_parser, main
 from pytest_codex_workspace.options.table import OPTIONS
 
-from ..helpers.console_blocks import commands_of, every_page, matches
+from ..helpers.console_blocks import commands_of, every_page
 from ..helpers.page_examples import ROOT
 from ..helpers.repositories import Repository, host_environment
+from ..helpers.story import matches
 
 DOCS = ROOT / "docs"
 COMMANDS = [one for page in every_page() for one in commands_of(page)]
