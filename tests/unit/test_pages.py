@@ -1,4 +1,4 @@
-"""What runs the examples of the documentation: tests/integration/test_examples.py."""
+"""What runs the examples of the pages of the documentation: tests/integration/test_examples.py."""
 
 from __future__ import annotations
 
