@@ -70,7 +70,19 @@ def written_tests() -> dict[str, str]:
 
 
 def _python(page: Path) -> Iterator[Example]:
-    return (one for one in parsed(page).examples() if one.region.evaluator is _evaluate)
+    return (
+        one
+        for one in parsed(page).examples()
+        if one.region.evaluator is _evaluate and not _is_quoted(one)
+    )
+
+
+def _is_quoted(example: Example) -> bool:
+    """
+    Return whether an example is a piece of a file in examples/, which has tests of its own.
+    """
+    before = example.document.text[: example.region.start].splitlines()
+    return bool(before) and before[-1].startswith("<!-- examples/")
 
 
 def _is_test_file(example: Example) -> bool:
@@ -78,5 +90,5 @@ def _is_test_file(example: Example) -> bool:
 
 
 def _evaluate(example: Example) -> None:
-    if not _is_test_file(example):
+    if not _is_quoted(example) and not _is_test_file(example):
         PythonEvaluator()(example)
