@@ -190,7 +190,7 @@ class Finding:
     @property
     def where(self) -> str:
         """
-        The place as `path:line`; empty if there is none.
+        The path, with a colon and the line if there is one; empty without a path.
         """
         if self.path is None:
             return ""
