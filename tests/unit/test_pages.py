@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from ..helpers.page_examples import PAGES, parsed, python_pages, written_tests
+from ..helpers.page_examples import PAGES, ROOT, parsed, python_pages, written_tests
 
 PAGE = """\
 A page.
@@ -93,3 +93,26 @@ def test_a_test_file_is_one(name):
     assert any(
         isinstance(one, ast.FunctionDef) and one.name.startswith("test_") for one in tree.body
     )
+
+
+@pytest.mark.parametrize("name", ["README", "CONTRIBUTING", "SECURITY", "CHANGELOG"])
+def test_links_of_the_files_beside_the_site_lead_somewhere(name):
+    """
+    To a file that exists, and a heading that it has. `make docs` checks those of the site.
+    """
+    found = re.findall(
+        r"\]\((?!https?:|mailto:)([^)#\s]*)#?([^)\s]*)\)", (ROOT / f"{name}.md").read_text()
+    )
+    missing = [
+        (path, heading) for path, heading in found if not _exists(path or f"{name}.md", heading)
+    ]
+
+    assert [] == missing
+
+
+def _exists(path, heading):
+    where = ROOT / path
+    if not heading:
+        return where.exists()
+    headings = re.findall("^#+ (.*)$", where.read_text(), re.MULTILINE)
+    return heading in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
