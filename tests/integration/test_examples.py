@@ -89,7 +89,14 @@ def test_each_test_file_passes(shop, tmp_path):
     for name, text in written_tests().items():
         (tmp_path / name).write_text(text)
     done = subprocess.run(
-        [*PYTEST, "-q", f"--codex-repo={shop}", "--codex-image=slim", *written_tests()],
+        [
+            *PYTEST,
+            "-q",
+            "--timeout=120",
+            f"--codex-repo={shop}",
+            "--codex-image=slim",
+            *written_tests(),
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
