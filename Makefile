@@ -69,11 +69,11 @@ begin:
 
 # The demo needs this package; the tests, and who develops it, need more.
 $(VENV)/.installed: pyproject.toml tools/venv
-	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV) .
+	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV)
 	@touch $@
 
 $(VENV)/.ready: pyproject.toml tools/venv
-	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV) '.[dev]'
+	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV) dev
 	@touch $@ $(VENV)/.installed
 
 clean:
