@@ -241,14 +241,13 @@ class _BoundedHeader(tarfile.TarInfo):
     A header of a kind that engines write. Its extension, which is read into memory, has a limit.
     """
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _BoundedHeader:
-        header = super().frombuf(buf, encoding, errors)
-        if header.type in _EXTENDED and header.size > _HEADERS_LIMIT // 2:
-            raise tarfile.ReadError(f"an extended header of {header.size} bytes")
-        if header.type in _FORGED:
-            raise tarfile.ReadError(f"a header of type {header.type!r}")
-        return header
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        # Python says that this may be overridden. `frombuf` is not called by newer ones.
+        if self.type in _EXTENDED and self.size > _HEADERS_LIMIT // 2:
+            raise tarfile.ReadError(f"an extended header of {self.size} bytes")
+        if self.type in _FORGED:
+            raise tarfile.ReadError(f"a header of type {self.type!r}")
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
 
 
 class _Pieces(io.RawIOBase):
