@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MACHINE := $(PYTHON) tools/machine
 
 .NOTPARALLEL:
-.PHONY: demo test fresh engines unit lint bench bench-scale toolchains engine begin clean clean-machine
+.PHONY: demo test fresh engines unit matrix lint bench bench-scale toolchains engine begin clean clean-machine
 
 demo: begin $(VENV)/.installed
 	@tools/timed "programs" $(MACHINE) install demo
@@ -33,6 +33,10 @@ engines: $(VENV)/.ready
 # in each of its processes, which takes as long as the tests.
 unit: $(VENV)/.ready
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 -r fE --no-programs --hypothesis-profile=quick -m 'not needs_engine and not slow' tests/unit tests/tools
+
+# The unit tests on every Python of this machine, with the lowest and the newest packages: noxfile.py.
+matrix: $(VENV)/.ready
+	$(BIN)/nox -s unit
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
