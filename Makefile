@@ -46,6 +46,7 @@ lint: $(VENV)/.ready
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
+	$(BIN)/zizmor --offline --quiet .
 
 bench: engine
 	@$(BIN)/python -m benchmarks.proxy
