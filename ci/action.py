@@ -22,8 +22,8 @@ from pathlib import Path
 
 __all__ = ["main"]
 
-LARGEST = 5 << 30
-"""Bytes of a cache that is kept: half of what GitHub keeps for a repository."""
+LARGEST = 8 << 30
+"""Bytes of a cache that is kept. GitHub compresses it, and keeps 10 GB for a repository."""
 
 _COMMANDS = ("check", "read", "pytest")
 
@@ -39,7 +39,7 @@ class Step:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._place = Path(environ["RUNNER_TEMP"]) / "codex-workspace"
-        self._setups = self._place / "setups.tar.gz"
+        self._setups = self._place / "setups.tar"
 
     def install(self) -> int:
         """
@@ -73,7 +73,7 @@ class Step:
         """
         Run the command, and tell where its files are.
         """
-        repo = self._input("repo") or "."
+        repo = self._repo()
         arguments = [one for one in self._input("arguments").splitlines() if one.strip()]
         image = self._input("image")
         report, sarif = self._place / "report", self._place / "codex.sarif"
@@ -108,7 +108,8 @@ class Step:
         if not keys or key == self._input("restored"):
             return 0
         self._place.mkdir(parents=True, exist_ok=True)
-        self._tell("cache", "export", str(self._setups))
+        # A runner that is kept may have those of other repositories.
+        self._tell("cache", "export", f"--repo={self._repo()}", str(self._setups))
         if not self._setups.is_file():
             return 0
         if (size := self._setups.stat().st_size) > LARGEST:
@@ -119,6 +120,9 @@ class Step:
             return 0
         self._output("key", key)
         return 0
+
+    def _repo(self) -> str:
+        return self._input("repo") or "."
 
     def _program(self) -> list[str]:
         # Not from the directory of the repository, which may have a module of that name.
