@@ -82,7 +82,7 @@ $(VENV)/.ready: pyproject.toml tools/venv
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) .nox dist build
 
 clean-machine:
 	@$(MACHINE) undo
