@@ -53,7 +53,8 @@ def sdist(session: nox.Session) -> None:
     """
     Run the unit tests of a source distribution, in its own directory.
     """
-    place = Path(session.create_tmp()).resolve()
+    # Not nox's temporary directory: it would be that of the tests, whose sockets have short paths.
+    place = Path(session.virtualenv.location).resolve() / "unpacked"
     session.run("uv", "build", "--sdist", f"--out-dir={place}", "--quiet")
     (archive,) = place.glob("*.tar.gz")
     with tarfile.open(archive) as file:
