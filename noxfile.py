@@ -64,7 +64,7 @@ def sdist(session: nox.Session) -> None:
     session.run("pytest", *TESTS, "--no-programs", *PARTS, *session.posargs)
 
 
-@nox.session(python=False)
+@nox.session
 def release(session: nox.Session) -> None:
     """
     Build the distributions into `dist`, twice, and start the command from the wheel.
