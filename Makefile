@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MACHINE := $(PYTHON) tools/machine
 
 .NOTPARALLEL:
-.PHONY: demo test fresh engines unit lint docs reference bench bench-scale toolchains engine begin clean clean-machine
+.PHONY: demo test fresh engines unit matrix lint docs reference bench bench-scale toolchains engine begin clean clean-machine
 
 demo: begin $(VENV)/.installed
 	@tools/timed "programs" $(MACHINE) install demo
@@ -35,6 +35,10 @@ engines: $(VENV)/.ready
 unit: $(VENV)/.ready
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 -r fE --no-programs --hypothesis-profile=quick -m 'not needs_engine and not slow' tests/unit tests/tools
 
+# The unit tests on every Python of this machine, with the lowest and the newest packages: noxfile.py.
+matrix: $(VENV)/.ready
+	$(BIN)/nox -s unit
+
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,6 +47,7 @@ lint: $(VENV)/.ready
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
+	$(BIN)/zizmor --offline --quiet .
 
 # The site, in build/docs. A link to a page or heading that is missing is an error; nothing is asked of the network.
 docs: $(VENV)/.ready
@@ -78,15 +83,15 @@ begin:
 
 # The demo needs this package; the tests, and who develops it, need more.
 $(VENV)/.installed: pyproject.toml tools/venv
-	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV) .
+	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV)
 	@touch $@
 
 $(VENV)/.ready: pyproject.toml tools/venv
-	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV) '.[dev,docs]'
+	@tools/timed "Python packages" tools/venv $(PYTHON) $(VENV) dev
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) .nox dist build
 
 clean-machine:
 	@$(MACHINE) undo

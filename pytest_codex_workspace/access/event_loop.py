@@ -143,7 +143,16 @@ def _in_event_loop() -> bool:
     asyncio, trio = sys.modules.get("asyncio"), sys.modules.get("trio")
     if asyncio is not None and asyncio._get_running_loop() is not None:
         return True
-    return trio is not None and bool(trio.lowlevel.in_trio_run())
+    return trio is not None and _in_trio(trio)
+
+
+def _in_trio(trio: ModuleType) -> bool:
+    # `in_trio_run` came with trio 0.28.
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _frames_of_ours() -> int:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from ..engine.messages.archives import bounded_header
 from ..engine.protocol import Advance, OnAdvance
 from ..text.option_names import spell_option
 
@@ -249,7 +250,8 @@ class _Tar:
             self._plain = cast(
                 "IO[bytes]", gzip.GzipFile(fileobj=self._file) if packed else self._file
             )
-            self._tar = tarfile.TarFile(fileobj=cast("IO[bytes]", _Bounded(self._plain)))
+            bounded = cast("IO[bytes]", _Bounded(self._plain))
+            self._tar = tarfile.TarFile(fileobj=bounded, tarinfo=bounded_header(_READ_LIMIT))
         except BaseException:
             self._file.close()
             raise

@@ -18,6 +18,7 @@ from ..text.phrases import counted
 from ..text.printable import printable
 from ..text.units import show_elapsed
 from ..unpatched import clock
+from .ci import tell_check
 from .exit_codes import FAILED
 from .options import RUN_OPTIONS, add_command, add_json, add_options, complete_with, config_of
 from .printing import finish, output_of, print_event, show, show_message, table
@@ -383,6 +384,8 @@ class _Run:
         if arguments.sarif:
             with suppress(ConfigError) if interrupted else nullcontext():
                 _write_sarif(Path(arguments.sarif), targets)
+        if not arguments.worker:
+            tell_check(targets, self._config.secret)
         if len(results) > 1 and not arguments.json:
             for line in _table(results, several=len(self._places) > 1):
                 show(line)

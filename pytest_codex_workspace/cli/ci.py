@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ from ..errors import CodexWorkspaceError
 from .streams import NeutralText
 
 if TYPE_CHECKING:
+    from ..checks.sarif import CheckedTarget
     from ..options.config import Config
     from ..reporting.ci import CiService, RunAccount
     from ..workspace.handle import Workspace
 
-__all__ = ["CiRun", "ci_run"]
+__all__ = ["CiRun", "ci_run", "tell_check"]
 
 
 class CiRun:
@@ -92,6 +93,24 @@ def ci_run(title: str, config: Config) -> Iterator[CiRun]:
             from ..reports.findings import redaction_of
 
             run.service.tell(run.account, _write, redaction_of(config.secret, os.environ))
+
+
+def tell_check(targets: Sequence[CheckedTarget], secret: Sequence[str]) -> None:
+    """
+    Report what a check found to the CI service.
+
+    Args:
+        targets: the repositories.
+        secret: names of the variables whose values are not shown.
+    """
+    from ..reporting.ci import service_of
+
+    service = service_of(os.environ)
+    if service.is_known:
+        from ..reports.findings import account_of_check, redaction_of
+
+        account = account_of_check(targets, os.environ)
+        service.tell(account, _write, redaction_of(secret, os.environ))
 
 
 def _write(line: str) -> None:

@@ -6,6 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ..checks.finding import CHECKS
+from ..checks.sarif import CheckedTarget
+from ..checks.summary import count_levels, summarize
 from ..codex import SCRIPTS, SETUP
 from ..errors import CodexWorkspaceError, SetupError
 from ..network.problems import (
@@ -20,6 +23,7 @@ from ..secrets.redaction import Redaction
 from ..workspace.handle import Workspace, own_requests
 
 __all__ = [
+    "account_of_check",
     "finding_of_error",
     "finding_of_problems",
     "finding_of_setup",
@@ -110,6 +114,42 @@ def report_workspace(
     account.facts["network"] = count_problems(own, problems)
     if warning := finding_of_problems(problems):
         account.findings.append(warning)
+
+
+def account_of_check(targets: Sequence[CheckedTarget], environ: Mapping[str, str]) -> RunAccount:
+    """
+    Return what `codex-workspace check` found. Notes are rows of its table: services have no
+    annotations of so little weight.
+
+    Args:
+        targets: the repositories.
+        environ: has the directory of the checkout.
+    """
+    account = RunAccount("codex-workspace check", columns=("note", "where", "what was found"))
+    failures = []
+    for target in targets:
+        name = str(target.path)
+        account.facts[name] = summarize(count_levels(target.findings))
+        if target.failure:
+            account.facts[name] += "; not checked completely"
+            failures.append(CiFinding("error", f"{name} could not be checked", target.failure))
+        for one in target.findings:
+            if one.silenced:
+                continue
+            if one.level == "note":
+                account.rows.append((one.id, one.where, one.what))
+                continue
+            account.findings.append(
+                CiFinding(
+                    one.level,
+                    f"{one.id}: {CHECKS[one.id].title}",
+                    f"{one.what}\nIn Codex: {one.in_codex}\nRemedy: {one.remedy}",
+                    file=_in_checkout(target.path / one.path, environ) if one.path else "",
+                    line=one.line or 0,
+                )
+            )
+    account.findings[:0] = failures
+    return account
 
 
 def redaction_of(names: Sequence[str], environ: Mapping[str, str]) -> Callable[[str], str]:

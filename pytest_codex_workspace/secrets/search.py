@@ -21,6 +21,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, BinaryIO, Literal, cast
 
+from ..engine.messages.archives import bounded_header
 from ..engine.protocol import ContainerChange, Engine
 from ..errors import EngineError
 from ..in_container.find_values import PIECE, find_in_pieces
@@ -289,7 +290,8 @@ def _members(file: _Forward) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None
     """
     Yield each member of a tar, and its content if it is a file.
     """
-    with tarfile.open(fileobj=cast("BinaryIO", file), mode="r:") as tar:
+    header = bounded_header(_HEADER_LIMIT)
+    with tarfile.open(fileobj=cast("BinaryIO", file), mode="r:", tarinfo=header) as tar:
         while (member := tar.next()) is not None:
             # A million members need not be in memory.
             tar.members = []  # type: ignore[attr-defined]

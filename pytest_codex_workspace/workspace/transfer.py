@@ -15,6 +15,7 @@ import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from ..engine.messages.archives import bounded_header
 from ..errors import TransferError
 from .host_tree import HostTree, Parts, RefusedName
 
@@ -31,7 +32,6 @@ _HEADERS_LIMIT = 2 << 20
 _LINKS_LIMIT = 32 << 20
 _LONGEST_PATH = 4095
 _LINK_COST = 200
-_EXTENDED = (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 _FORGED = (tarfile.XGLTYPE, tarfile.GNUTYPE_SPARSE)
 
 
@@ -96,7 +96,8 @@ def unpack(
     unpacked = _Unpacked(to, max_bytes, max_members)
     try:
         stream = cast("BinaryIO", io.BufferedReader(source))
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_BoundedHeader) as archive:
+        header = bounded_header(_HEADERS_LIMIT // 2, refused=_FORGED)
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=header) as archive:
             unpacked.write(archive, source)
     except (tarfile.TarError, EOFError, RecursionError) as error:
         raise TransferError(f"download to {to}: the archive is damaged: {error}") from None
@@ -234,21 +235,6 @@ def _finish(file: BinaryIO, mode: int, time: float) -> None:
     os.fchmod(file.fileno(), (mode & 0o755) | 0o600)
     with suppress(OSError, OverflowError, ValueError):
         os.utime(file.fileno(), (time, time))
-
-
-class _BoundedHeader(tarfile.TarInfo):
-    """
-    A header of a kind that engines write. Its extension, which is read into memory, has a limit.
-    """
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _BoundedHeader:
-        header = super().frombuf(buf, encoding, errors)
-        if header.type in _EXTENDED and header.size > _HEADERS_LIMIT // 2:
-            raise tarfile.ReadError(f"an extended header of {header.size} bytes")
-        if header.type in _FORGED:
-            raise tarfile.ReadError(f"a header of type {header.type!r}")
-        return header
 
 
 class _Pieces(io.RawIOBase):

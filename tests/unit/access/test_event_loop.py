@@ -266,3 +266,17 @@ def test_a_notice_is_given_once():
 
     BlockingNotice().check("x", "y")
     asyncio.run(run())
+
+
+def test_a_trio_of_before_0_28_is_asked_too(monkeypatch):
+    """
+    It has no `in_trio_run`.
+    """
+    monkeypatch.delattr(trio.lowlevel, "in_trio_run", raising=False)
+
+    async def run() -> None:
+        with pytest.warns(RuntimeWarning, match="x blocks"):
+            BlockingNotice().check("x", "y")
+
+    BlockingNotice().check("x", "y")
+    trio.run(run)

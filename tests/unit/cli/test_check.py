@@ -19,6 +19,7 @@ from pytest_codex_workspace.fleet.engine_slots import EngineSlots
 from pytest_codex_workspace.fleet.worker import Ended
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.options.sources import FILE
+from pytest_codex_workspace.reporting.ci import VARIABLES
 from pytest_codex_workspace.reporting.output import Output
 
 from ...helpers.distributions import add_distribution
@@ -36,6 +37,8 @@ BROKEN = {SETUP: "set -e\ngit fetch\n", "compose.yaml": "x\n", ".nvmrc": "22\n"}
 def _environment(monkeypatch):
     monkeypatch.delenv("CODEX_WORKSPACE_REPO", raising=False)
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -263,6 +266,29 @@ def test_sarif(make, run, tmp_path):
     assert 125 == code
     assert "--sarif=" in errors
     assert "directory that exists" in errors
+
+
+def test_github_shows_findings_at_their_lines(make, run, tmp_path, monkeypatch):
+    """
+    On standard error, as standard output may be read by a program; a note is only in the summary.
+    """
+    repo = make("shop", BROKEN)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+
+    code, printed, errors = run(repo.path)
+
+    assert code == 1
+    assert "::" not in printed
+    error, warning = (line.split("::")[1] for line in errors.splitlines())
+    assert error == f"error title=git-remote%3A A command needs a remote,file=shop/{SETUP},line=2"
+    assert warning.startswith("warning title=runtime-version%3A ")
+    assert "%0AIn Codex: " in errors
+    assert "%0ARemedy: " in errors
+    summary = (tmp_path / "summary").read_text()
+    assert "3 findings: 1 error, 1 warning, 1 note" in summary
+    assert "<code>compose.yaml:1</code>" in summary
 
 
 def test_variables_of_the_user_count(make, run):

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from pytest_codex_workspace.checks.finding import Finding
+from pytest_codex_workspace.checks.sarif import CheckedTarget
 from pytest_codex_workspace.errors import EngineUnavailable, ProxyError, SetupError
 from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.reporting.ci import CiFinding, RunAccount
 from pytest_codex_workspace.reports.findings import (
+    account_of_check,
     finding_of_error,
     redaction_of,
     report_workspace,
@@ -109,3 +112,36 @@ def test_secrets_are_removed_as_far_as_they_are_set() -> None:
     """
     redact = redaction_of(["TOKEN", "NONE", "EMPTY"], {"TOKEN": "hunter22", "EMPTY": ""})
     assert redact("it is hunter22") == "it is ***"
+
+
+def test_a_check_has_annotations_for_errors_and_warnings_and_rows_for_notes(tmp_path: Path) -> None:
+    """
+    What is silenced is counted, and a repository that could not be checked comes first.
+    """
+    findings = [
+        Finding("git-remote", "error", "git fetch", "no remote", "compare", SCRIPT, 3),
+        Finding("git-tags", "warning", "tags", "none", "a tag", silenced="no versions"),
+        Finding("docker-services", "note", "services", "none", "declare", "compose.yaml"),
+    ]
+    targets = [
+        CheckedTarget(tmp_path / "one", "c0ffee", findings),
+        CheckedTarget(tmp_path / "two", "", [], "no commit"),
+    ]
+
+    account = account_of_check(targets, {"GITHUB_WORKSPACE": str(tmp_path)})
+
+    assert account.findings == [
+        CiFinding("error", f"{tmp_path}/two could not be checked", "no commit"),
+        CiFinding(
+            "error",
+            "git-remote: A command needs a remote",
+            "git fetch\nIn Codex: no remote\nRemedy: compare",
+            file=f"one/{SCRIPT}",
+            line=3,
+        ),
+    ]
+    assert account.rows == [("docker-services", "compose.yaml", "services")]
+    assert account.facts == {
+        f"{tmp_path}/one": "2 findings: 1 error, 0 warnings, 1 note; 1 silenced",
+        f"{tmp_path}/two": "0 findings: 0 errors, 0 warnings, 0 notes; not checked completely",
+    }

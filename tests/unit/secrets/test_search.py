@@ -151,9 +151,9 @@ def test_a_header_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch) 
     """
     An image is not trusted, and its headers are read into memory.
     """
-    monkeypatch.setattr(module, "_HEADER_LIMIT", 20_000)
-    monkeypatch.setattr(module, "PIECE", 20_000)
-    found = searched({"l/layer.tar": tar_of({"n" * 30_000: b""})})
+    monkeypatch.setattr(module, "_HEADER_LIMIT", 200_000)
+    monkeypatch.setattr(module, "PIECE", 200_000)
+    found = searched({"l/layer.tar": tar_of({"n" * 300_000: b""})})
 
     assert "the layer l/layer.tar cannot be read: one of its headers is too" in found.incomplete
 

@@ -12,7 +12,10 @@ from pytest_codex_workspace.text.option_names import spell_option, spelled
 
 PACKAGE = Path(pytest_codex_workspace.__file__).parent
 
-OF_ONE_PROGRAM = ("cli", "doctor", "plugin", "options/markers.py", "projection/compose_main.py")
+OF_ONE_PROGRAM = (
+    *("cli", "doctor", "plugin", "options/markers.py", "projection/compose_main.py"),
+    "_resources",  # The programs of containers, in an installed wheel.
+)
 """What only one of the programs shows."""
 
 SPELLED = re.compile(

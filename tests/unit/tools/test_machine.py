@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import distributions, requires
 from pathlib import Path
 
@@ -124,6 +125,18 @@ def test_only_declared_variables_reach_the_command():
     assert names <= {*TABLE["settings"]["environment"], *own, "PWD", "SHLVL", "OLDPWD", "_"}
 
 
+def group(name: str) -> Iterator[str]:
+    """
+    Yield the requirements of a dependency group, with those that it includes.
+    """
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    for one in groups[name]:
+        if isinstance(one, str):
+            yield one
+        else:
+            yield from group(one["include-group"])
+
+
 @pytest.mark.skipif(
     Path(sys.prefix) != ROOT / ".venv", reason="this is not the environment that `make` makes"
 )
@@ -131,23 +144,24 @@ def test_the_environment_has_only_what_the_project_declares():
     """
     A package that was installed by hand cannot hide that pyproject.toml lacks it.
     """
-    declared: set[str] = {"pip", "setuptools"}
-    waiting = [(PROJECT, "dev"), (PROJECT, "docs")]
+    seen: set[tuple[str, str]] = set()
+    waiting = [("", line) for line in [PROJECT, *group("dev")]]
     while waiting:
-        name, extra = waiting.pop()
-        declared.add(name)
-        for line in requires(name) or ():
-            one = Requirement(line)
-            applies = one.marker is None or any(
-                one.marker.evaluate({"extra": given}) for given in (extra, "")
-            )
-            found = canonicalize_name(one.name)
-            for wanted in one.extras or {""}:
-                if applies and (found not in declared or wanted):
-                    waiting.append((found, wanted))
-                    declared.add(found)
+        extra, line = waiting.pop()
+        one = Requirement(line)
+        applies = one.marker is None or any(
+            one.marker.evaluate({"extra": given}) for given in (extra, "")
+        )
+        found = canonicalize_name(one.name)
+        if not applies:
+            continue
+        for wanted in one.extras or {""}:
+            if (wanted, found) not in seen:
+                seen.add((wanted, found))
+                waiting += [(wanted, line) for line in requires(found) or ()]
     installed = {canonicalize_name(one.metadata["Name"]) for one in distributions()}
 
+    declared = {"pip", "setuptools", *(name for _, name in seen)}
     assert set() == installed - declared, "remove the environment with `make clean`"
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_codex_workspace.engine.messages.archives import without_padding
+from pytest_codex_workspace.engine.messages.archives import bounded_header, without_padding
 
 END = bytes(1024)
 
@@ -132,3 +132,33 @@ def test_what_follows_the_end_is_read() -> None:
 
     assert b"".join(without_padding(file)).endswith(END)
     assert file.read() == b""
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_a_header_cannot_fill_the_memory(form: int) -> None:
+    """
+    Neither as a whole nor in pieces, as newer versions of Python read it.
+    """
+    archive = io.BytesIO(tar_of({"n" * 5000: b"x"}, form))
+
+    with (
+        pytest.raises(tarfile.ReadError, match="one of its headers is too long"),
+        tarfile.open(fileobj=archive, tarinfo=bounded_header(5000)) as tar,
+    ):
+        tar.getmembers()
+    archive.seek(0)
+    with tarfile.open(fileobj=archive, tarinfo=bounded_header(6000)) as tar:
+        assert tar.getnames() == ["n" * 5000]
+
+
+def test_a_kind_of_header_can_be_refused() -> None:
+    """
+    Whatever its size.
+    """
+    archive = io.BytesIO(tar_of({"n" * 5000: b"x"}))
+
+    with (
+        pytest.raises(tarfile.ReadError, match="it has a header of type b'x'"),
+        tarfile.open(fileobj=archive, tarinfo=bounded_header(6000, {tarfile.XHDTYPE})) as tar,
+    ):
+        tar.getmembers()
