@@ -1,20 +1,22 @@
-"""Writes the table of docs/engines.md, between its two marks, and keeps what is not run."""
+"""Writes limits and results into docs/engines.md, between its marks, and keeps what is not run."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from typing import Protocol
 from xml.etree import ElementTree
 
-__all__ = ["Limit", "Outcome", "Result", "outcomes_of", "unexplained", "updated"]
+__all__ = ["Limit", "Outcome", "Result", "outcomes_of", "unexplained", "updated", "with_limits"]
 
 SUITES = ("contract", "isolation", "network", "handle", "cache", "smoke", "compose")
 """The columns, in order."""
 
 BEGIN, END = "<!-- written by tools/engines -->", "<!-- end -->"
+LIMITS_BEGIN = "<!-- limits, written by tools/engines -->"
 
 _HEAD = ("engine", "version", *SUITES, "run")
 _NOT_RUN = "–"
@@ -140,6 +142,44 @@ def updated(
     head = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
     listed = [*notes] or ["Everything passed."]
     return "\n".join([f"{before}{BEGIN}", *head, *rows, "", *listed, f"{END}{after}"])
+
+
+class EngineLimit(Protocol):
+    """
+    What an engine cannot do, as doctor tells it.
+    """
+
+    @property
+    def check(self) -> str:
+        """
+        The line of doctor.
+        """
+
+    @property
+    def whose(self) -> str:
+        """
+        Which engines.
+        """
+
+    @property
+    def sentence(self) -> str:
+        """
+        What follows for workspaces.
+        """
+
+
+def with_limits(page: str, limits: Iterable[EngineLimit]) -> str:
+    """
+    Return the page with a line for each limit of an engine.
+
+    Args:
+        page: the page, with the marks of limits.
+        limits: those of doctor.
+    """
+    before, rest = page.split(LIMITS_BEGIN, 1)
+    _, after = rest.split(END, 1)
+    lines = [f"- **{one.whose}**: {one.sentence}. (`{one.check}`)" for one in limits]
+    return "\n".join([f"{before}{LIMITS_BEGIN}", *lines, f"{END}{after}"])
 
 
 def _row(name: str, result: Result) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from engines_page import (
     BEGIN,
     END,
+    LIMITS_BEGIN,
     SUITES,
     Limit,
     Outcome,
@@ -13,7 +16,10 @@ from engines_page import (
     outcomes_of,
     unexplained,
     updated,
+    with_limits,
 )
+
+from pytest_codex_workspace.doctor.engine_limits import ENGINE_LIMITS
 
 PAGE = f"before\n{BEGIN}\n{END}\nafter\n"
 ORDER = ("old-docker", "new-docker", "new-podman")
@@ -168,3 +174,23 @@ def test_an_engine_that_does_not_start_says_why() -> None:
 
     assert {row(page, "x")[suite] for suite in SUITES} == {"–"}
     assert "- `x`, everything: no user." in page
+
+
+def test_the_document_has_the_limits_that_doctor_tells() -> None:
+    """
+    Each of them, in the words of doctor, and no other: `tools/engines --limits-only` writes them.
+    """
+    page = (Path(__file__).parents[2] / "docs/engines.md").read_text()
+
+    assert page == with_limits(page, ENGINE_LIMITS)
+
+
+def test_what_is_around_the_limits_is_kept() -> None:
+    """
+    Old limits are replaced.
+    """
+    page = with_limits(f"{LIMITS_BEGIN}\n- **Old**: it is slow.\n{END}\n{PAGE}", ENGINE_LIMITS[:1])
+
+    first = ENGINE_LIMITS[0]
+    line = f"- **{first.whose}**: {first.sentence}. (`{first.check}`)"
+    assert page == f"{LIMITS_BEGIN}\n{line}\n{END}\n{PAGE}"
