@@ -218,6 +218,13 @@ ENGINE_LIMITS = (
         _is("podman"),
     ),
     EngineLimit(
+        "downloads",
+        "Podman",
+        "the size of a download is told once a second, so one that exceeds its limit ends a second "
+        "later than with Docker, and one that takes less than a second is kept",
+        _is("podman"),
+    ),
+    EngineLimit(
         "digests",
         "Podman, `native`",
         "the digest of an image in a registry is known only after pulling it, so nothing tells "

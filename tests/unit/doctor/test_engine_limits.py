@@ -57,6 +57,7 @@ HAVE_THEM = {
     ("mounts", "With `userns-remap`"): Odd({**DOCKER, "modes": "users mapped (userns-remap)"}),
     ("holder", "Podman"): Odd(PODMAN),
     ("registries", "Podman"): Odd(PODMAN),
+    ("downloads", "Podman"): Odd(PODMAN),
     ("digests", "Podman, `native`"): Odd(PODMAN, looks_up_digests=False),
     ("image ids", "With containerd's image store"): Odd(
         {**DOCKER, "modes": "containerd image store, cgroups v2"}
