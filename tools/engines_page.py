@@ -1,20 +1,22 @@
-"""Writes the table of docs/engines.md, between its two marks, and keeps what is not run."""
+"""Writes limits and results into docs/engines.md, between its marks, and keeps what is not run."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from typing import Protocol
 from xml.etree import ElementTree
 
-__all__ = ["Limit", "Outcome", "Result", "outcomes_of", "unexplained", "updated"]
+__all__ = ["Limit", "Outcome", "Result", "outcomes_of", "unexplained", "updated", "with_limits"]
 
 SUITES = ("contract", "isolation", "network", "handle", "cache", "smoke", "compose")
 """The columns, in order."""
 
 BEGIN, END = "<!-- written by tools/engines -->", "<!-- end -->"
+LIMITS_BEGIN = "<!-- limits, written by tools/engines -->"
 
 _HEAD = ("engine", "version", *SUITES, "run")
 _NOT_RUN = "–"
@@ -118,7 +120,8 @@ def updated(
     page: str, order: Sequence[str], results: Mapping[str, Result], limits: Sequence[Limit]
 ) -> str:
     """
-    Return the page with the rows of *results*, and with its other rows as they were.
+    Return the page with the rows of *results*, and with its other rows as they were. A suite that
+    was not run keeps what an earlier run has found, if the version is the same.
 
     Args:
         page: the page, with both marks.
@@ -131,24 +134,94 @@ def updated(
     kept = old.splitlines()
     rows, notes = [], []
     for name in order:
+        old_row = next((line for line in kept if line.startswith(f"| `{name}` |")), "")
+        old_notes = [line for line in kept if line.startswith(f"- `{name}`,")]
         if result := results.get(name):
-            rows.append(_row(name, result))
+            earlier = _earlier(old_row, result)
+            rows.append(_row(name, result, earlier))
+            notes.extend(line for line in old_notes if line.split(", ")[1] in earlier)
             notes.extend(_notes(name, result, limits))
         else:
-            rows.extend(line for line in kept if line.startswith(f"| `{name}` |"))
-            notes.extend(line for line in kept if line.startswith(f"- `{name}`,"))
+            rows.extend([old_row] if old_row else [])
+            notes.extend(old_notes)
     head = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
     listed = [*notes] or ["Everything passed."]
     return "\n".join([f"{before}{BEGIN}", *head, *rows, "", *listed, f"{END}{after}"])
 
 
-def _row(name: str, result: Result) -> str:
-    cells = [f"`{name}`", result.version]
+class EngineLimit(Protocol):
+    """
+    What an engine cannot do, as doctor tells it.
+    """
+
+    @property
+    def check(self) -> str:
+        """
+        The line of doctor.
+        """
+
+    @property
+    def whose(self) -> str:
+        """
+        Which engines.
+        """
+
+    @property
+    def sentence(self) -> str:
+        """
+        What follows for workspaces.
+        """
+
+
+def with_limits(page: str, limits: Iterable[EngineLimit]) -> str:
+    """
+    Return the page with a line for each limit of an engine.
+
+    Args:
+        page: the page, with the marks of limits.
+        limits: those of doctor.
+    """
+    before, rest = page.split(LIMITS_BEGIN, 1)
+    _, after = rest.split(END, 1)
+    lines = [f"- **{one.whose}**: {one.sentence}. (`{one.check}`)" for one in limits]
+    return "\n".join([f"{before}{LIMITS_BEGIN}", *lines, f"{END}{after}"])
+
+
+def _earlier(row: str, result: Result) -> dict[str, tuple[str, str]]:
+    """
+    Return what a row has of suites that *result* does not have: for each the cell, and its run.
+    """
+    if not row or result.broken:
+        return {}
+    cells = dict(zip(_HEAD, (one.strip() for one in row.strip("|").split("|")), strict=True))
+    if cells["version"] != result.version:
+        return {}
+    # `DATE, COMMIT` of all suites, or `DATE, COMMIT: SUITE, SUITE`, with a semicolon between runs.
+    run_of = {}
+    for one in cells["run"].split("; "):
+        run, _, suites = one.partition(": ")
+        run_of.update(dict.fromkeys(suites.split(", ") if suites else SUITES, run))
+    ran = {one.suite for one in result.outcomes}
+    return {
+        suite: (cells[suite], run_of[suite])
+        for suite in SUITES
+        if suite not in ran and cells[suite] != _NOT_RUN
+    }
+
+
+def _row(name: str, result: Result, earlier: Mapping[str, tuple[str, str]]) -> str:
+    cells, suites_of = [f"`{name}`", result.version], {result.run: list[str]()}
     for suite in SUITES:
         counts = Counter(one.state for one in result.outcomes if one.suite == suite)
         said = [f"{counts[state]} {state}" for state in ("passed", "failed", "skipped")]
-        cells.append(", ".join(one for one in said if not one.startswith("0 ")) or _NOT_RUN)
-    return f"| {' | '.join([*cells, result.run])} |"
+        cell = ", ".join(one for one in said if not one.startswith("0 ")) or _NOT_RUN
+        cell, run = earlier.get(suite, (cell, result.run))
+        cells.append(cell)
+        if cell != _NOT_RUN:
+            suites_of.setdefault(run, []).append(suite)
+    runs = [f"{run}: {', '.join(suites)}" for run, suites in suites_of.items()]
+    cells.append(result.run if len(runs) == 1 else "; ".join(runs))
+    return f"| {' | '.join(cells)} |"
 
 
 def _notes(name: str, result: Result, limits: Sequence[Limit]) -> list[str]:

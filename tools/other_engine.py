@@ -9,6 +9,7 @@ import ctypes
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -75,6 +76,13 @@ _CLIENT = """\
 #!/bin/sh
 exec nsenter --target={process} --mount -- /usr/bin/env PATH={path} \
   /bin/sh -c 'cd "$0" && exec "$@"' "$PWD" {program} "$@"
+"""
+
+# nsenter waits for podman, which is in another process namespace, and hands no signal on.
+_PODMAN = """\
+#!/bin/sh
+exec nsenter --target={process} --mount --net --pid -- /usr/bin/env -i {environment} \
+  setpriv --pdeathsig=TERM -- {podman} "$@"
 """
 
 
@@ -176,7 +184,8 @@ class Engine:
 
     Attributes:
         url: where it listens.
-        bin: a directory with its own `docker` and `docker-compose`; empty for Podman.
+        bin: a directory with its own `docker` and `docker-compose`, or `podman`; empty for Podman
+            without root.
         version: what it says of its version.
         info: what it says of itself.
     """
@@ -224,8 +233,7 @@ def started(row: Row, home: Path, *, clients: bool = True) -> Iterator[Engine]:
         undo.callback(_end, process)
         socket_path = meeting / "engine.sock"
         _await(socket_path, process, log)
-        if row.kind == "docker":
-            _write_clients(meeting / "bin", _first_process(process))
+        _write_clients(row, root, meeting / "bin", _first_process(process))
         yield Engine(
             f"unix://{socket_path}",
             meeting / "bin",
@@ -269,12 +277,7 @@ def _start(row: Row, root: Path, data: Path, meeting: Path, log: Path) -> subpro
         # What Compose and the tests bind has the same name there.
         places = {Path("/tmp"), Path(tempfile.gettempdir()), ROOT}
         shared = [*((one, one) for one in sorted(places)), *shared]
-    home = f"/home/{_USER}" if row.rootless else "/root"
-    runtime = f"/run/user/{_UID}" if row.rootless else "/run"
-    environment = [
-        *(f"PATH={_PATH}", f"HOME={home}", f"XDG_RUNTIME_DIR={runtime}"),
-        *("GOGC=400", *debian_roots.proxies()),
-    ]
+    environment = _environment(row)
     command = ["sh", "-c", _FIRST, "sh", *_engine(row, meeting / "engine.sock")]
     if row.rootless:
         command = ["sh", "-c", _UNPRIVILEGED, "sh", *command]
@@ -289,13 +292,24 @@ def _start(row: Row, root: Path, data: Path, meeting: Path, log: Path) -> subpro
         )
 
 
+def _environment(row: Row) -> list[str]:
+    home = f"/home/{_USER}" if row.rootless else "/root"
+    runtime = f"/run/user/{_UID}" if row.rootless else "/run"
+    return [
+        *(f"PATH={_PATH}", f"HOME={home}", f"XDG_RUNTIME_DIR={runtime}"),
+        *("GOGC=400", *debian_roots.proxies()),
+    ]
+
+
+def _podman(row: Row) -> list[str]:
+    # Podman 4 takes vfs without root, which copies whole images, unless it is told.
+    command = ["podman", "--root=/engine/store", "--storage-driver=overlay"]
+    return command if row.rootless else [*command, "--runroot=/run/podman"]
+
+
 def _engine(row: Row, socket_path: Path) -> list[str]:
     if row.kind == "podman":
-        # Podman 4 takes vfs without root, which copies whole images, unless it is told.
-        store = ["podman", "--root=/engine/store", "--storage-driver=overlay"]
-        if not row.rootless:
-            store.append("--runroot=/run/podman")
-        return [*store, "system", "service", "--time=0", f"unix://{socket_path}"]
+        return [*_podman(row), "system", "service", "--time=0", f"unix://{socket_path}"]
     options = [
         *("--data-root=/engine/data", f"--host=unix://{socket_path}"),
         *("--bip=10.215.0.1/24", "--default-address-pool=base=10.216.0.0/16,size=24"),
@@ -371,13 +385,22 @@ def _ask(socket_path: Path, target: str) -> dict[str, Any]:
     return answer
 
 
-def _write_clients(where: Path, process: int) -> None:
+def _write_clients(row: Row, root: Path, where: Path, process: int) -> None:
     """
-    Write commands that run the engine's own clients, where it sees its files.
+    Write commands that run those of the engine's own clients that it has, where it sees its files.
     """
-    for program in ("docker", "docker-compose"):
+    scripts = {}
+    if row.kind == "docker":
+        for program in ("docker", "docker-compose"):
+            scripts[program] = _CLIENT.format(process=process, path=_PATH, program=program)
+    elif not row.rootless:
+        environment, podman = shlex.join(_environment(row)), shlex.join(_podman(row))
+        scripts["podman"] = _PODMAN.format(process=process, environment=environment, podman=podman)
+    for program, text in scripts.items():
+        if not (root / "usr/bin" / program).exists():
+            continue
         script = where / program
-        script.write_text(_CLIENT.format(process=process, path=_PATH, program=program))
+        script.write_text(text)
         script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 

@@ -23,11 +23,12 @@ from . import (
     repository,
     workspace,
 )
+from .engine_limits import ENGINE_LIMITS, told
 from .package_registries import FindUrls
 from .result import NamedResult, Result
 from .runner import LIMIT, DoctorCheck, in_thread, needs, run_checks
 
-__all__ = ["run_all"]
+__all__ = ["engine_checks", "run_all"]
 
 _TIMEOUT = LIMIT - 2
 """Seconds to find an engine. The rest of `LIMIT` is for checks of the engine."""
@@ -55,7 +56,7 @@ def run_all(
     one: Future[Engine] = in_thread(lambda: found.result().engine)
     checks = [
         DoctorCheck("engine", "found", lambda: engine.found(found, _TIMEOUT)),
-        *_of_engine(config, one),
+        *engine_checks(config, one),
         *_of_network(config, environ),
         *_of_machine(environ),
         DoctorCheck(
@@ -75,13 +76,23 @@ def run_all(
             one.result().close()
 
 
-def _of_engine(config: Config, one: Future[Engine]) -> list[DoctorCheck]:
+def engine_checks(config: Config, one: Future[Engine]) -> list[DoctorCheck]:
+    """
+    Return the checks of the engine that was found.
+
+    Args:
+        config: the options of the run to check.
+        one: the engine, once it is found.
+    """
     found: dict[str, Callable[[Engine], Result | None]] = {
         "version": engine.version,
         "modes": engine.modes,
+        **{limit.check: partial(told, limit.check) for limit in ENGINE_LIMITS},
+        # These also say that there is no limit.
         "sockets": engine.sockets,
         "architecture": engine.architecture,
         "storage": engine.storage,
+        "files": engine.kept_files,
         "limits": engine.limits,
         "disk": engine.disk,
         "networks": engine.networks,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ..cache.entries import entries, is_old
 from ..engine.docker.api import OLDEST
-from ..engine.docker.engine import NO_SECCOMP
 from ..engine.docker.find import Located
 from ..engine.protocol import Engine
 from ..engine.session_id import Identity
@@ -16,6 +15,7 @@ from ..engine.sweep import left_behind
 from ..errors import CodexWorkspaceError
 from ..text.phrases import counted
 from ..text.units import show_size
+from .engine_limits import told
 from .result import Result, error, from_error, ok, some, warning
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "disk",
     "found",
     "free_space",
+    "kept_files",
     "leftovers",
     "limits",
     "modes",
@@ -36,15 +37,6 @@ __all__ = [
 _LOW = 10_000_000_000
 _TOO_LOW = 2_000_000_000
 """Bytes. The images take 3 GB, and a build needs space for its results."""
-
-_WITHOUT_VSOCK = 23
-"""The first Docker release whose seccomp profile refuses AF_VSOCK (moby/moby#44563)."""
-
-_WITHOUT_IO_URING = 25
-"""The first Docker release whose seccomp profile refuses io_uring (moby/moby#46762)."""
-
-
-_CLOSED_SOCKETS = "workspaces cannot open AF_VSOCK sockets or use io_uring"
 
 
 def found(engine: Future[Located], timeout: float) -> Result:
@@ -84,11 +76,6 @@ def modes(engine: Engine) -> Result | None:
     Report how the engine was set up.
     """
     text = engine.version().get("modes", "")
-    if NO_SECCOMP in text:
-        return warning(
-            f"{text}: workspaces can make every system call of the kernel",
-            "Start the engine with its own profile if you do not trust the workspaces.",
-        )
     return ok(text) if text else None
 
 
@@ -97,78 +84,44 @@ def sockets(engine: Engine) -> Result | None:
     Check that workspaces cannot open sockets that bypass network namespaces.
     """
     about = engine.version()
-    major = about["version"].partition(".")[0]
-    if about["name"] == "native":
-        return ok(_CLOSED_SOCKETS)
-    if about["name"] != "docker" or not major.isdecimal():
-        return None
-    if int(major) >= _WITHOUT_IO_URING:
-        return ok(_CLOSED_SOCKETS)
-    if int(major) >= _WITHOUT_VSOCK:
-        return warning(
-            f"Docker {about['version']} lets workspaces use io_uring, an interface of the kernel "
-            "with a history of faults that break out of containers",
-            f"Update Docker to {_WITHOUT_IO_URING} or newer if you do not trust the workspaces.",
-        )
-    return warning(
-        f"Docker {about['version']} lets workspaces open AF_VSOCK sockets; in a virtual machine, "
-        "these reach its host and bypass every network. It also lets them use io_uring",
-        f"Update Docker to {_WITHOUT_IO_URING} or newer if you do not trust the workspaces.",
+    known = about["name"] == "native" or (
+        about["name"] == "docker" and about["version"].partition(".")[0].isdecimal()
     )
+    if not known:
+        return None
+    return told("sockets", engine) or ok("workspaces cannot open AF_VSOCK sockets or use io_uring")
 
 
 def architecture(engine: Engine) -> Result:
     """
     Check that the engine has the architecture of Codex.
     """
-    if engine.platform == "linux/amd64":
-        return ok("linux/amd64, as in Codex")
-    return warning(
-        f"{engine.platform}; Codex runs on linux/amd64 only",
-        "Compiled and downloaded programs can differ from those in Codex. To be sure, use an "
-        "engine on a linux/amd64 machine with --engine=ssh://HOST.",
-    )
+    return told("architecture", engine) or ok("linux/amd64, as in Codex")
 
 
 def storage(engine: Engine) -> Result:
     """
-    Check how the engine stores layers, and report what it does not keep of files.
+    Check how the engine stores layers.
     """
-    about = engine.version()
-    driver = about["storage"]
-    if driver in ("vfs", "devicemapper"):
-        return warning(
-            f"{driver}, which copies the whole image for each container"
-            if driver == "vfs"
-            else f"{driver}, which is slow and no longer supported",
-            'Set "storage-driver" to "overlay2" in /etc/docker/daemon.json.',
-        )
-    if about["name"] == "native":
-        return ok(f"{driver}; cached files keep times, holes and attributes")
-    attributes = ", no user.* attributes" if about["name"] == "docker" else ""
-    kept = f"cached files have times in whole seconds, no holes{attributes}"
-    return ok(f"{driver or 'not reported by the engine'}; {kept}")
+    driver = engine.version()["storage"]
+    return told("storage", engine) or ok(driver or "not reported by the engine")
+
+
+def kept_files(engine: Engine) -> Result | None:
+    """
+    Report what the engine does not keep of files.
+    """
+    if engine.version()["name"] == "native":
+        return ok("cached files keep times, holes and attributes")
+    return told("files", engine)
 
 
 def limits(engine: Engine) -> Result:
     """
     Check that the engine can limit what a workspace uses.
     """
-    have = engine.capacity
-    kinds = {
-        "memory": have.limits_memory,
-        "processors": have.limits_cpus,
-        "processes": have.limits_processes,
-    }
-    lacking = [name for name, limited in kinds.items() if not limited]
-    if not lacking:
-        return ok("memory, processors and processes of a workspace are limited")
-    return warning(
-        f"this engine cannot limit {' or '.join(lacking)}: a workspace may use all that its "
-        "machine has",
-        "Run the engine as root, or without root on a machine with cgroups v2 whose controllers "
-        "are delegated to the user.",
-    )
+    limited = ok("memory, processors and processes of a workspace are limited")
+    return told("limits", engine) or limited
 
 
 def disk(engine: Engine) -> Result:

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "CGROUPS_V1",
+    "CONTAINERD_STORE",
+    "MAPPED_USERS",
+    "NO_SECCOMP",
+    "ROOTLESS",
     "Advance",
     "Capacity",
     "ContainerChange",
@@ -25,6 +30,13 @@ __all__ = [
     "OnAdvance",
     "Stream",
 ]
+
+ROOTLESS = "rootless"
+MAPPED_USERS = "users mapped (userns-remap)"
+CONTAINERD_STORE = "containerd image store"
+NO_SECCOMP = "no seccomp profile"
+CGROUPS_V1 = "cgroups v1"
+"""Modes of an engine (`Engine.version`) that limit what it can do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +221,7 @@ class Engine(Protocol):
         """
         Return `name`, `version`, `api`, `os`, `arch` and `storage` of the engine, and
         `root`, the directory on its machine that holds the images; `modes`, how it was set up,
-        in words.
+        in words with commas between them.
         """
 
     @property

@@ -12,9 +12,11 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,7 +43,6 @@ from .forwarding import forwarded, server_side, speaking, write_certificates, wr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CLIENT = """\
 import sys
@@ -549,3 +550,32 @@ def test_a_context_reaches_an_engine_behind_tls(real: Bench, tmp_path: Path, own
         write_certificates(files)
         with pytest.raises(EngineUnavailable, match=r"(?i)certificate|unknown ca"):
             find_engine("context:work", environ)
+
+
+def test_podman_is_started_for_a_session(real: Bench) -> None:
+    """
+    Where it is installed and no socket answers. It has the images of podman, runs containers, and
+    ends with the session.
+    """
+    if real.engine.version()["name"] != "podman":
+        pytest.skip("only Podman is started for a session")
+    if not shutil.which("podman"):
+        pytest.skip("there is no podman command beside the engine")
+    # Short, and the engine sees it: tools/other_engine.py.
+    with tempfile.TemporaryDirectory(prefix="codex-podman-", dir="/tmp") as folder:
+        place = Path(folder) / "codex-workspace/podman.sock"
+        environ = {"PATH": os.environ["PATH"], "HOME": folder, "XDG_RUNTIME_DIR": folder}
+        engine = find_engine("podman", environ)
+        try:
+            with opened(engine) as bench:
+                assert f"unix://{place}" == engine.url
+                assert engine.image(IMAGE) == real.engine.image(IMAGE)
+                assert b"hello" == bench.output(sh("printf hello"))
+        finally:
+            engine.close()
+
+        def listens() -> bool:
+            with socket.socket(socket.AF_UNIX) as client:
+                return client.connect_ex(str(place)) == 0
+
+        assert wait_until(lambda: not listens())

@@ -23,6 +23,8 @@ _POOL = "base=10.204.0.0/22,size=24"
 NETWORKS = 3
 """How many networks it has addresses for, besides its default one."""
 
+_PODMANS = "localhost/"
+
 SIZE = 3 << 30
 """Bytes of its disk, which is memory."""
 
@@ -105,7 +107,12 @@ class PrivateEngine:
             for piece in engine.save(references):
                 file.write(piece)
             file.seek(0)
-            mine.load(file)
+            loaded = mine.load(file)
+        for name in loaded:
+            # Podman says that they are on this machine; Docker takes that for a part of the name.
+            if name.startswith(_PODMANS):
+                mine.tag(name, name.removeprefix(_PODMANS))
+                mine.remove_image(name)
         mine.close()
         (self._root / "images.tar").unlink()
 

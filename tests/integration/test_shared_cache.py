@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -12,6 +13,8 @@ import socket
 import tarfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -438,25 +441,101 @@ def test_a_new_authority_keeps_the_cache(machine, repo, tmp_path, small_image):
 
 
 @pytest.mark.promise("S7")
-def test_a_registry_cannot_send_without_end(codex_engine, registry, fleet):
+def test_a_registry_cannot_send_without_end(codex_engine):
     """
     S7: A download ends at its limit.
     """
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        member = tarfile.TarInfo("noise")
-        member.size = 50_000_000  # Some report a download only now and then.
-        tar.addfile(member, io.BytesIO(os.urandom(member.size)))
-    layer.seek(0)
-    reference = f"{registry.address}/{fleet}:setup-{secrets.token_hex(12)}"
-    try:
-        codex_engine.import_image(layer, tag=reference, changes=['CMD ["x"]'])
-        codex_engine.push(reference, lambda _: None)
-        codex_engine.remove_image(reference)
+    with endless_registry(codex_engine.url) as (address, gone):
+        reference = f"{address}/fleet:setup-{secrets.token_hex(12)}"
 
         with pytest.raises(EngineError, match="the registry sent more than 1 MB"):
             codex_engine.pull(reference, lambda _: None, 30.0, limit=1_000_000)
 
+        assert gone.wait(60)
         assert codex_engine.image(reference) is None
+
+
+@contextmanager
+def endless_registry(engine: str) -> Iterator[tuple[str, threading.Event]]:
+    """
+    Serve an image whose layer has no end, on the loopback of the engine at that URL. Yield the
+    address, and what is set when the engine has hung up.
+    """
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{'2' * 64}"]},
+        }
+    ).encode()
+    kind = "application/vnd.docker.distribution.manifest.v2+json"
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": kind,
+            "config": {
+                "mediaType": "application/vnd.docker.container.image.v1+json",
+                "size": len(config),
+                "digest": f"sha256:{hashlib.sha256(config).hexdigest()}",
+            },
+            "layers": [
+                {
+                    "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                    "size": 1 << 40,
+                    "digest": f"sha256:{'1' * 64}",
+                }
+            ],
+        }
+    ).encode()
+    gone = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self._answer()
+
+        def do_GET(self) -> None:
+            data = self._answer()
+            if data is not None:
+                self.wfile.write(data)
+                return
+            try:
+                # Slowly, for the sake of the disk.
+                while not gone.wait(0.01):
+                    self.wfile.write(bytes(1 << 16))
+            except OSError:
+                gone.set()
+
+        def _answer(self) -> bytes | None:
+            data: bytes | None = b"{}"
+            if "/manifests/" in self.path:
+                data = manifest
+            elif self.path.endswith(hashlib.sha256(config).hexdigest()):
+                data = config
+            elif "/blobs/" in self.path:
+                data = None
+            self.send_response(200)
+            self.send_header("Content-Type", kind if data is manifest else "application/json")
+            if data is manifest:
+                digest = hashlib.sha256(manifest).hexdigest()
+                self.send_header("Docker-Content-Digest", f"sha256:{digest}")
+            self.send_header("Content-Length", str(1 << 40 if data is None else len(data)))
+            self.end_headers()
+            return data
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with near(engine):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}", gone
     finally:
-        codex_engine.remove_image(reference)
+        gone.set()
+        server.shutdown()
+        serving.join()
+        server.server_close()

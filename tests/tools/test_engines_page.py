@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from engines_page import (
     BEGIN,
     END,
+    LIMITS_BEGIN,
     SUITES,
     Limit,
     Outcome,
@@ -13,7 +16,10 @@ from engines_page import (
     outcomes_of,
     unexplained,
     updated,
+    with_limits,
 )
+
+from pytest_codex_workspace.doctor.engine_limits import ENGINE_LIMITS
 
 PAGE = f"before\n{BEGIN}\n{END}\nafter\n"
 ORDER = ("old-docker", "new-docker", "new-podman")
@@ -108,9 +114,38 @@ def test_rows_that_are_not_run_are_kept() -> None:
     assert names == list(ORDER)
     assert second.count("`new-podman`, smoke, 1 failed: not explained yet. (`test_smoke`)") == 1
 
-    third = updated(second, ORDER, {"new-podman": result()}, [])
+    passed = Outcome("smoke", "test_smoke", "passed")
+    third = updated(second, ORDER, {"new-podman": result(passed)}, [])
     assert "not explained" not in third
     assert "Everything passed." in third
+
+
+def test_suites_that_are_not_run_are_kept() -> None:
+    """
+    With their explanations and the run that has found them, while the version is the same.
+    """
+    failed = Outcome("smoke", "test_smoke", "failed")
+    first = updated(PAGE, ["x"], {"x": result(failed, Outcome("cache", "test_a", "passed"))}, [])
+    later = Result("Docker 1", "2026-02-03, def", [Outcome("cache", "test_b", "failed")])
+    again = Result("Docker 1", "2026-03-04, efg", [Outcome("smoke", "test_smoke", "passed")])
+    newer = Result("Docker 2", "2026-03-04, efg", [Outcome("handle", "test_c", "passed")])
+
+    second = updated(first, ["x"], {"x": later}, [])
+    cells = row(second, "x")
+    assert (cells["cache"], cells["smoke"], cells["handle"]) == ("1 failed", "1 failed", "–")
+    assert cells["run"] == "2026-02-03, def: cache; 2026-01-02, abc: smoke"
+    assert "- `x`, smoke, 1 failed" in second
+    assert "- `x`, cache, 1 failed" in second
+
+    third = updated(second, ["x"], {"x": again}, [])
+    assert row(third, "x")["run"] == "2026-03-04, efg: smoke; 2026-02-03, def: cache"
+    assert "- `x`, smoke" not in third
+    assert third.count("- `x`, cache, 1 failed") == 1
+
+    fourth = updated(third, ["x"], {"x": newer}, [])
+    assert row(fourth, "x")["cache"] == row(fourth, "x")["smoke"] == "–"
+    assert row(fourth, "x")["run"] == "2026-03-04, efg"
+    assert "Everything passed." in fourth
 
 
 def test_writing_twice_changes_nothing() -> None:
@@ -168,3 +203,23 @@ def test_an_engine_that_does_not_start_says_why() -> None:
 
     assert {row(page, "x")[suite] for suite in SUITES} == {"–"}
     assert "- `x`, everything: no user." in page
+
+
+def test_the_document_has_the_limits_that_doctor_tells() -> None:
+    """
+    Each of them, in the words of doctor, and no other: `tools/engines --limits-only` writes them.
+    """
+    page = (Path(__file__).parents[2] / "docs/engines.md").read_text()
+
+    assert page == with_limits(page, ENGINE_LIMITS)
+
+
+def test_what_is_around_the_limits_is_kept() -> None:
+    """
+    Old limits are replaced.
+    """
+    page = with_limits(f"{LIMITS_BEGIN}\n- **Old**: it is slow.\n{END}\n{PAGE}", ENGINE_LIMITS[:1])
+
+    first = ENGINE_LIMITS[0]
+    line = f"- **{first.whose}**: {first.sentence}. (`{first.check}`)"
+    assert page == f"{LIMITS_BEGIN}\n{line}\n{END}\n{PAGE}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..protocol import Capacity
+from ..protocol import CONTAINERD_STORE, MAPPED_USERS, NO_SECCOMP, ROOTLESS, Capacity
 from .api import Api
 from .containers import Containers
 from .networks import Networks
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from ..places.place import SshWay, TlsFiles
     from ..places.podman_service import PodmanService
 
-__all__ = ["NO_SECCOMP", "DockerEngine"]
-
-NO_SECCOMP = "no seccomp profile"
-"""The mode of an engine that lets containers make every system call."""
+__all__ = ["DockerEngine"]
 
 
 class DockerEngine(Containers, Networks):
@@ -149,11 +146,11 @@ def _modes(info: Mapping[str, Any]) -> Iterator[str]:
     }
     status = [list(one) for one in info.get("DriverStatus") or ()]
     if "rootless" in options:
-        yield "rootless"
+        yield ROOTLESS
     if "userns" in options:
-        yield "users mapped (userns-remap)"
+        yield MAPPED_USERS
     if ["driver-type", "io.containerd.snapshotter.v1"] in status:
-        yield "containerd image store"
+        yield CONTAINERD_STORE
     if "selinux" in options:
         yield "SELinux"
     if "apparmor" in options:

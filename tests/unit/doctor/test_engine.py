@@ -98,8 +98,8 @@ def test_a_good_engine_passes(docker):
 
     assert ["ok"] * 3 == [one.status for one in got]
     assert "docker 20.10.24, API 1.41" == got[0].text
-    assert "overlay2; cached files have times in whole seconds, no holes, " in got[2].text
-    assert got[2].text.endswith("no user.* attributes")
+    assert "overlay2" == got[2].text
+    assert checks.kept_files(engine).text.endswith(" whole seconds, no holes, no user.* attributes")
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,12 @@ def test_a_good_engine_passes(docker):
     [
         ({}, None),
         ({"MemoryLimit": False}, "memory"),
-        ({"PidsLimit": False, "CpuCfsQuota": False}, "processors or processes"),
+        ({"PidsLimit": False, "CpuCfsQuota": False}, "processors, processes"),
         (
             {"CgroupVersion": "1", "MemoryLimit": True, "SecurityOptions": ["name=rootless"]},
-            "memory or processors or processes",
+            "memory, processors, processes",
         ),
-        ({"CgroupVersion": "1", "Rootless": True}, "memory or processors or processes"),
+        ({"CgroupVersion": "1", "Rootless": True}, "memory, processors, processes"),
         ({"CgroupVersion": "2", "SecurityOptions": ["name=rootless"]}, None),
         ({"CgroupVersion": "1", "SecurityOptions": ["name=seccomp,profile=default"]}, None),
     ],
@@ -131,7 +131,7 @@ def test_an_engine_without_limits_is_reported(docker, said, lacking):
         assert "ok" == got.status
     else:
         assert ("warning", True) == (got.status, "cgroups v2" in got.remedy)
-        assert f"cannot limit {lacking}:" in got.text
+        assert got.text.startswith(f"{lacking}: a workspace may use all ")
 
 
 class Odd(FakeEngine):
@@ -155,7 +155,7 @@ def test_an_unusual_engine_is_reported(tmp_path):
     assert "error" == checks.version(engine).status
     assert ("warning", True) == (
         checks.architecture(engine).status,
-        "linux/arm64; Codex runs on linux/amd64" in checks.architecture(engine).text,
+        "linux/arm64: Codex runs on linux/amd64" in checks.architecture(engine).text,
     )
     assert ("warning", True) == (
         checks.storage(engine).status,
@@ -316,8 +316,8 @@ def test_engines_that_were_passed_over_are_told(docker, tmp_path):
             "ok",
             "users mapped (userns-remap), containerd image store, SELinux, inside a container",
         ),
-        ({"SecurityOptions": ["name=apparmor"]}, "warning", "AppArmor, no seccomp profile: "),
-        ({"SecurityOptions": ["name=seccomp,profile=unconfined"]}, "warning", "no seccomp profile"),
+        ({"SecurityOptions": ["name=apparmor"]}, "ok", "AppArmor, no seccomp profile"),
+        ({"SecurityOptions": ["name=seccomp,profile=unconfined"]}, "ok", "no seccomp profile"),
         ({"SecurityOptions": None, "DriverStatus": None, "CgroupVersion": "1"}, "ok", "cgroups v1"),
     ],
 )
@@ -346,4 +346,4 @@ def test_the_engine_without_a_daemon_is_described():
 
     assert checks.version(native).text == "native, on Linux 6.12.1"
     assert "cannot open AF_VSOCK" in checks.sockets(native).text
-    assert "keep times, holes and attributes" in checks.storage(native).text
+    assert "keep times, holes and attributes" in checks.kept_files(native).text
