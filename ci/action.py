@@ -46,14 +46,17 @@ class Step:
         Install the package, and tell its Python and what names of caches begin with.
         """
         self._command()
-        python = self._input("python")
+        # Not -I, with which pip does not install for a user.
+        python, isolated = self._input("python"), "-P"
         if not python:
             environment = self._place / "venv"
-            subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+            # Isolated: the repository, which is the directory, may have a module of any name.
+            subprocess.run([sys.executable, "-I", "-m", "venv", environment], check=True)
             python = str(environment / "bin/python")
+            isolated = "-I"
         source = self._input("version") or self._environ["GITHUB_ACTION_PATH"]
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        code = subprocess.run([*install, "--", source], check=False).returncode
+        install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--", source]
+        code = subprocess.run([python, isolated, *install], check=False).returncode
         image = hashlib.sha256(self._input("image").encode()).hexdigest()[:12]
         system = f"{self._environ['RUNNER_OS']}-{self._environ['RUNNER_ARCH']}"
         self._output("python", python)
@@ -125,7 +128,7 @@ class Step:
         return self._input("repo") or "."
 
     def _program(self) -> list[str]:
-        # Not from the directory of the repository, which may have a module of that name.
+        # Not from the directory, for the same reason.
         return ["-P", "-m", "pytest_codex_workspace.cli"]
 
     def _tell(self, *words: str, shown: bool = True) -> str:

@@ -207,6 +207,23 @@ def test_what_is_installed_is_the_version_of_the_action_or_another(runner):
     assert first["cache"] != runner.outputs()["cache"]
 
 
+@pytest.mark.slow
+def test_installing_runs_nothing_of_the_repository(runner, tmp_path):
+    """
+    Reading a stranger's commit is safe: a module of the checkout is not taken for one of Python's.
+    """
+    repo = tmp_path / "shop"
+    (repo / "pip").mkdir(parents=True)
+    for name in ("argparse.py", "logging.py", "venv.py", "pip/__init__.py", "pip/__main__.py"):
+        (repo / name).write_text("import os; open('ran', 'w').close(); os._exit(0)\n")
+
+    done = runner.start("install", cwd=repo, command="read", python="", version="/nowhere")
+
+    assert done.returncode == 1, done.stdout
+    assert "/nowhere" in done.stderr
+    assert not (repo / "ran").exists()
+
+
 def test_a_failed_installation_fails_the_step(runner):
     """
     pip says why.

@@ -128,6 +128,17 @@ def test_a_component_follows_gitlabs_schema(path):
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_a_component_imports_nothing_of_the_repository(path):
+    """
+    The repository is the directory, where `python -m` looks first.
+    """
+    (job,) = template(path)[1].values()
+    commands = "\n".join(job["before_script"] + job["script"] + job.get("after_script", []))
+
+    assert re.findall(r"python3? (?!-I )-.*", commands) == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_the_script_of_a_component_gives_arguments_unchanged(path, tmp_path):
     """
     One a line, and nothing of them is run.
