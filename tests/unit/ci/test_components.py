@@ -77,10 +77,13 @@ def test_the_action_follows_githubs_schema():
 @pytest.mark.parametrize("path", [*WORKFLOWS, ACTION], ids=lambda path: path.name)
 def test_no_shell_reads_text_of_others_and_no_tag_can_be_moved(path):
     """
-    Expressions are values of variables only, and actions are named by their commit.
+    Expressions are values of variables only, actions are named by their commit, and packages by
+    their version.
     """
     for step in steps_of(read(path)):
         assert "${{" not in step.get("run", "")
+        _, _, packages = step.get("run", "").partition("pip install ")
+        assert all("==" in one for one in packages.split())
         uses = step.get("uses", "./")
         assert uses == "./" or re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", uses)
     lines = [one for one in path.read_text().splitlines() if re.search(r"uses: [^.]", one)]
