@@ -17,15 +17,14 @@ from sybil import Document, Example, Sybil
 from sybil.evaluators.python import PythonEvaluator, pad
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
+from .console_blocks import every_page
 from .story import STORIES
 
-__all__ = ["PAGES", "ROOT", "parsed", "python_pages", "written_tests"]
-
-ROOT = Path(__file__).resolve().parents[2]
+__all__ = ["PAGES", "parsed", "python_pages", "written_tests"]
 
 PAGES = [
     page
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for page in every_page()
     # A test of their own runs these from the first line to the last.
     if not any(page in story for story in STORIES)
 ]

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from ..conftest import init_repo, scripts
-from ..helpers.console_blocks import commands_of
-from ..helpers.page_examples import ROOT, parsed, python_pages, written_tests
-from ..helpers.story import matches
+from ..helpers.console_blocks import ROOT, commands_of, matches
+from ..helpers.page_examples import parsed, python_pages, written_tests
 from .runs import COMMAND, PYTEST
 
 SERVER = """\
@@ -104,7 +103,7 @@ def test_each_test_file_passes(shop, tmp_path):
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(written_tests()) <= int(re.search(r"(\d+) passed", done.stdout)[1]), ROOT
+    assert len(written_tests()) <= int(re.search(r"(\d+) passed", done.stdout)[1])
 
 
 def test_cache_explain_prints_what_the_page_shows(tmp_path):

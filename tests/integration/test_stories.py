@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ..helpers.story import STORIES, matches, steps, typed
+from ..helpers.console_blocks import matches
+from ..helpers.story import STORIES, steps, typed
 
 ENVIRONMENT = {
     "COLUMNS": "120",
@@ -36,9 +37,7 @@ def test_a_story_is_true(story, tmp_path):
         for step in steps(page, directory):
             printed = typed(step, directory, environment)
 
-            assert matches(step.shown, printed), (
-                f"{page.name}:{step.line}: $ {step.command}\n{printed}"
-            )
+            assert matches(step.shown, printed), f"{step}: $ {step.text}\n{printed}"
 
 
 def test_a_story_names_pages_that_are_there():

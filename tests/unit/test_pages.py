@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from ..helpers.page_examples import PAGES, ROOT, parsed, python_pages, written_tests
+from ..helpers.console_blocks import ROOT
+from ..helpers.page_examples import PAGES, parsed, python_pages, written_tests
 
 PAGE = """\
 A page.
