@@ -18,15 +18,15 @@ from sybil.evaluators.python import PythonEvaluator, pad
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 from .console_blocks import every_page
-from .story import STORIES
+from .story import BROWSERS, STORIES
 
 __all__ = ["PAGES", "parsed", "python_pages", "written_tests"]
 
 PAGES = [
     page
     for page in every_page()
-    # A test of their own runs these from the first line to the last.
-    if not any(page in story for story in STORIES)
+    # Tests of their own run these.
+    if page != BROWSERS and not any(page in story for story in STORIES)
 ]
 """The pages whose examples are run here."""
 

@@ -14,16 +14,18 @@ from pathlib import Path
 
 from .console_blocks import ROOT, Command, commands_in
 
-__all__ = ["STORIES", "steps", "typed"]
+__all__ = ["BROWSERS", "STORIES", "steps", "typed"]
 
 _DOCS = ROOT / "docs"
 
 STORIES = [
     [_DOCS / "tutorial" / f"{name}.md" for name in ("first-check", "first-test", "first-red-test")],
     [_DOCS / "how-to" / "databases.md"],
-    [_DOCS / "how-to" / "browsers.md"],
 ]
 """Pages that go on in the directory of the page before, from the first line to the last."""
+
+BROWSERS = _DOCS / "how-to" / "browsers.md"
+"""A story that is told without an engine: it takes minutes to install a browser in a workspace."""
 
 _BLOCK = re.compile(
     r"(?:`(?P<name>[\w./-]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
