@@ -29,6 +29,11 @@ def block_with(page: Path, text: str) -> str:
 
 
 REPOSITORIES = {
+    "README": {
+        "codex-workspace-scripts/setup-script.sh": (
+            "#!/usr/bin/env bash\nset -euo pipefail\nnpm ci\nnpx jest --changedSince=origin/main\n"
+        ),
+    },
     "checks": {
         "codex-workspace-scripts/setup-script.sh": (
             "#!/usr/bin/env bash\nset -euo pipefail\n\ngit diff origin/main\n"
@@ -65,7 +70,8 @@ jobs:
 """What the pages take for granted, by their names."""
 
 _NEEDS_MORE = re.compile(
-    r"policy suggest|cache |--json|--schema|run --setup-script|\bpytest\b|pbpaste"
+    r"policy suggest|cache |check --image=slim$|--json|--schema|run --setup-script|"
+    r"\bpytest\b|pbpaste"
 )
 """Commands that need an engine, or print what nobody compares."""
 
@@ -102,7 +108,8 @@ def test_a_command_prints_what_the_page_shows(name, tmp_path, monkeypatch, capsy
     Repository(where, host_environment(home)).commit(REPOSITORIES[name])
     monkeypatch.chdir(where)
     compared = 0
-    for command in commands_of(DOCS / f"{name}.md"):
+    (page,) = [one for one in every_page() if one.stem == name]
+    for command in commands_of(page):
         words = shlex.split(command.text)
         if words[0] == "export":
             monkeypatch.setenv(*words[1].split("=", 1))

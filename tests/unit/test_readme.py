@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from pytest_codex_workspace.options.table import OPTIONS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text()
-LINKS = sorted(set(re.findall(r"\]\((?!https:)([^)#]+)(?:#[^)]*)?\)", TEXT)))
 
 
 def test_it_is_short():
@@ -19,14 +16,6 @@ def test_it_is_short():
     A manual has pages of its own.
     """
     assert len(TEXT.splitlines()) <= 130
-
-
-@pytest.mark.parametrize("link", LINKS)
-def test_a_link_leads_to_a_file(link):
-    """
-    Of the repository: the site checks those between its own pages only.
-    """
-    assert (ROOT / link).is_file()
 
 
 def test_its_options_exist():
