@@ -158,6 +158,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # These start engines of other generations, and wait for what runs on them.
     waiting.update(item.path for item in items if item.path.parent.name == "engines")
 
+    # One story is told after the other, each in minutes.
+    waiting.add(integration / "test_stories.py")
+
     # The state machine is the one file of unit tests that takes minutes.
     waiting.add(Path(__file__).parent / "unit" / "setup" / "test_start.py")
 
