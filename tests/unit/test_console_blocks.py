@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from pytest_codex_workspace.cli.main import command_parser, main
 from pytest_codex_workspace.options.table import OPTIONS
 
 from ..helpers.console_blocks import ROOT, commands_of, every_page, matches
+from ..helpers.distributions import add_distribution
 from ..helpers.repositories import Repository, host_environment
+from ..helpers.story import steps
 
 DOCS = ROOT / "docs"
 COMMANDS = [one for page in every_page() for one in commands_of(page)]
@@ -120,6 +123,31 @@ def test_a_command_prints_what_the_page_shows(name, tmp_path, monkeypatch, capsy
             compared += 1
 
     assert compared
+
+
+@pytest.mark.needs_git
+def test_a_check_of_ones_own_finds_what_the_page_shows(tmp_path, monkeypatch, capsys):
+    """
+    With the two files of the page, as pip installs them.
+    """
+    page = DOCS / "how-to" / "add-a-check.md"
+    environment = host_environment(tmp_path / "home")
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    commands = list(steps(page, tmp_path))
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
+    ((group, entries),) = project["entry-points"].items()
+    module = (tmp_path / "acme_check.py").read_text()
+    add_distribution(tmp_path / "site", project["name"], group, entries, module)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    Repository(tmp_path / "app", environment).commit({"Makefile": "tools:\n\tsudo true\n"})
+    monkeypatch.chdir(tmp_path / "app")
+
+    (command,) = [one for one in commands if one.text.startswith("codex-workspace")]
+    main(shlex.split(command.text)[1:])
+
+    printed = "".join(capsys.readouterr())
+    assert matches(command.shown, printed), printed
 
 
 @pytest.mark.parametrize(
