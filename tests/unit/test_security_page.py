@@ -33,6 +33,18 @@ def test_nothing_is_promised_without_a_test():
     assert [] == [row for row in rows if row and "`tests/" not in row.split(" | ")[-1]]
 
 
+def test_each_folder_on_this_machine_is_listed():
+    """
+    Those that the package names in its directories of a user.
+    """
+    texts = [one.read_text() for one in (ROOT / "pytest_codex_workspace").rglob("*.py")]
+    found = re.findall(r'cache_dir\(\) / "([\w.-]+)"', "\n".join(texts))
+    kept = TEXT[TEXT.index("## What stays on this machine") : TEXT.index("## The certificate")]
+
+    assert len(set(found)) > 5
+    assert {one for one in found if f"`{one}`" not in kept} == set()
+
+
 @cache
 def names_in(file: str) -> set[str]:
     """
