@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,15 @@ def test_every_error_has_the_common_base_class(name):
     So all errors of the package can be caught at once.
     """
     assert issubclass(getattr(errors, name), errors.CodexWorkspaceError)
+
+
+def test_the_page_of_errors_has_each():
+    """
+    With when it is raised.
+    """
+    page = (Path(__file__).parents[2] / "docs/errors.md").read_text()
+
+    assert {name for name in errors.__all__ if f"`{name}`" not in page} == set()
 
 
 @pytest.mark.parametrize(
