@@ -98,6 +98,18 @@ def test_a_command_can_be_typed(command):
     ]
 
 
+def test_the_page_of_the_command_names_each():
+    """
+    Those of the reference, which is made from the parser.
+    """
+    reference = (DOCS / "reference/commands.md").read_text()
+    page = (DOCS / "command.md").read_text()
+    names = re.findall(r"^## `codex-workspace (\S+)`$", reference, re.MULTILINE)
+
+    assert len(names) > 15
+    assert [one for one in names if f"codex-workspace {one}" not in page] == []
+
+
 @pytest.mark.needs_git
 @pytest.mark.parametrize("name", REPOSITORIES)
 def test_a_command_prints_what_the_page_shows(name, tmp_path, monkeypatch, capsys):
