@@ -52,8 +52,9 @@ _PATTERNS = (
     # another name is passed over without its value, in which there may be one of these.
     (
         re.compile(
-            r"(?i)(?<![a-z0-9_.-])(?=[a-z0-9_.-]*?(?:token|secret|passw(?:or)?d|passphrase|"
-            r"credential|signature|(?:api|access|private)[_-]?key|auth|"
+            r"(?i)(?<![a-z0-9_.-])(?=[a-z0-9_.-]++[=\\\"'])"
+            r"(?=[a-z0-9_.-]*?(?:token|secret|passw(?:or)?d|passphrase|credential|"
+            r"signature|(?:api|access|private)[_-]?key|auth|"
             r"(?<![a-z])(?:pass|sig)(?![a-z])))([a-z0-9_.-]++)"
             r"(=|\\?[\"']\s{0,8}:\s{0,8}(?=\\?[\"']))(?P<quote>\\?[\"'])?+"
             r"(?(quote)(?:(?!(?P=quote))(?:\\.|[^\r\n]))+|[^\s\"'&;,]+)"
