@@ -124,7 +124,9 @@ class DebugLog:
         self._top.setLevel(logging.DEBUG)
         self._top.propagate = False
         self._top.addHandler(self._file)
-        self._top.addHandler(self._forward)
+        # Nothing, if a user has cut us off, or if another debug log passes it on.
+        if self._before[1]:
+            self._top.addHandler(self._forward)
 
     def _ignore(self) -> None:
         self._top.removeHandler(self._forward)

@@ -57,6 +57,25 @@ def test_others_get_no_more_than_without_it(tmp_path, caplog):
     assert "not shown" in (tmp_path / "debug.log").read_text()
 
 
+def test_others_get_a_record_once(tmp_path, caplog):
+    """
+    Of several debug logs at once, too, and not at all if they have cut us off.
+    """
+    with debug_log(tmp_path / "a.log", "x", Config), debug_log(tmp_path / "b.log", "x", Config):
+        LOG.debug("not shown")
+        LOG.warning("shown")
+    logging.getLogger(TOP).propagate = False
+    try:
+        with debug_log(tmp_path / "c.log", "x", Config):
+            LOG.warning("cut off")
+    finally:
+        logging.getLogger(TOP).propagate = True
+
+    assert ["shown"] == caplog.messages
+    for name, words in (("a", "not shown"), ("b", "not shown"), ("c", "cut off")):
+        assert words in (tmp_path / f"{name}.log").read_text()
+
+
 def test_secrets_of_the_environment_are_removed(tmp_path, monkeypatch):
     """
     Those that the options name, and those that have the name of one.
