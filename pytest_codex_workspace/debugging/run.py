@@ -201,9 +201,11 @@ def last_log() -> Path | None:
     Return the file of the last debug log on this machine; `None` if it is not known.
     """
     try:
-        return Path((cache_dir() / _LAST).read_text("utf-8", "surrogateescape"))
+        path = (cache_dir() / _LAST).read_text("utf-8", "surrogateescape")
     except OSError:
         return None
+    # A full disk leaves an empty file.
+    return Path(path) if path else None
 
 
 def _note_last(path: Path) -> None:

@@ -10,6 +10,7 @@ from pytest_codex_workspace.debugging import run
 from pytest_codex_workspace.debugging.run import DebugLog, debug_log, last_log
 from pytest_codex_workspace.doctor.result import NamedResult, error
 from pytest_codex_workspace.errors import ConfigError, EngineError
+from pytest_codex_workspace.host.dirs import cache_dir
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.text.loggers import TOP, logger_of
 
@@ -156,6 +157,15 @@ def test_without_a_file_nothing_happens():
     """
     with debug_log(None, "x", pytest.fail) as log:
         assert log is None
+    assert last_log() is None
+
+
+def test_an_empty_note_of_the_last_log_is_none():
+    """
+    It would name the current directory.
+    """
+    (cache_dir() / "last-debug-log").touch()
+
     assert last_log() is None
 
 
