@@ -131,6 +131,9 @@ def is_debug_log(path: Path) -> bool:
     Raises:
         OSError: it cannot be read.
     """
+    if not stat.S_ISREG(path.stat().st_mode):
+        # Who opens a pipe waits for somebody who writes into it.
+        return False
     with path.open("rb") as file:
         return file.readline(len(FIRST_LINE) + 1).strip() == FIRST_LINE.encode()
 
