@@ -29,8 +29,11 @@ _DESCRIPTION_LIMIT = 16 * 1024 * 1024
 """The largest number of bytes of all descriptions."""
 
 _MEMBER_LIMIT = 20_000
+_HEADER_LIMIT = 8192
+"""The largest extended header of a member; each is kept until the archive is closed."""
+
 _READ_LIMIT = 32 * 1024 * 1024
-"""The largest extended header of a tar that is read into memory."""
+"""The most that is read into memory at once."""
 
 _PIECE = 1024 * 1024
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -251,7 +254,8 @@ class _Tar:
                 "IO[bytes]", gzip.GzipFile(fileobj=self._file) if packed else self._file
             )
             bounded = cast("IO[bytes]", _Bounded(self._plain))
-            self._tar = tarfile.TarFile(fileobj=bounded, tarinfo=bounded_header(_READ_LIMIT))
+            header = bounded_header(_HEADER_LIMIT, refused=(tarfile.XGLTYPE,))
+            self._tar = tarfile.TarFile(fileobj=bounded, tarinfo=header)
         except BaseException:
             self._file.close()
             raise

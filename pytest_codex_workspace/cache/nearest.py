@@ -61,12 +61,11 @@ def describe_difference(
             return "there is none of this repository"
         changed = ", ".join(f"{part} {how}" for part, how in differences.items())
         return f"{image.labels.get(labels.KEY, '?')} differs in: {changed}"
-    mine = labels.REPO, labels.HEAD, labels.CA
     same = [one for one in images if one.labels.get(labels.REPO) == repo[labels.REPO]]
     if not same:
         return "there is none of this repository"
     newest = max(same, key=lambda one: labels.created(one.labels))
-    called = dict(zip(mine, ("repository", "commit", "certificate authority"), strict=True))
-    found = [called[one] for one in mine if newest.labels.get(one, "") != repo[one]]
+    called = {labels.HEAD: "commit", labels.CA: "certificate authority"}
+    found = [name for one, name in called.items() if newest.labels.get(one, "") != repo[one]]
     what = ", ".join(found) or "what it is built on, or a variable or policy"
     return f"{newest.labels.get(labels.KEY, '?')} differs in: {what}"

@@ -90,7 +90,7 @@ def _config_of(arguments: argparse.Namespace) -> tuple[Config, ConfigError | Pol
     from ..options.sources import ResolvedOptions
 
     try:
-        return ResolvedOptions.of(vars(arguments), spell="--{}", refuse=False).config, None
+        return ResolvedOptions.of(vars(arguments), spell="--{}").config, None
     except (ConfigError, PolicyError) as error:
         return Config.of(vars(arguments), spell="--{}"), error
 

@@ -139,7 +139,7 @@ def _logged(arguments: argparse.Namespace, word: str) -> Iterator[None]:
     from ..options.sources import ResolvedOptions
 
     def resolve() -> Config:
-        return ResolvedOptions.of(vars(arguments), spell="--{}", refuse=False).config
+        return ResolvedOptions.of(vars(arguments), spell="--{}").config
 
     # Of what starts a workspace, and not again by each of many processes.
     examines = (

@@ -92,7 +92,7 @@ def logs_beside(log: Path) -> list[Path]:
         beside = [one for one in log.parent.iterdir() if one.name.startswith(f"{log.name}.")]
         for one in sorted(beside):
             with suppress(OSError):
-                if one.is_file() and one.stat().st_mtime >= _began(log) and is_debug_log(one):
+                if one.stat().st_mtime >= _began(log) and is_debug_log(one):
                     found.append(one)
     return found[: 1 + _MOST_LOGS]
 

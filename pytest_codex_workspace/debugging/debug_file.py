@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -77,16 +78,14 @@ class DebugFile(logging.Handler):
         """
         Write a record as one line.
         """
-        # The handler's lock is held. Nobody is told of an error: the log is for somebody who has
-        # another one.
-        with suppress(OSError):
-            now = clock.wall_time()
-            when = time.strftime("%H:%M:%S", time.gmtime(now))
-            name = record.name.removeprefix(f"{TOP}.")
-            self._write(
-                f"{when}.{int(now % 1 * 1000):03d}Z {one_line(str(record.threadName))} "
-                f"{record.levelname} {name}: {record.getMessage()}\n"
-            )
+        # The handler's lock is held.
+        now = clock.wall_time()
+        when = time.strftime("%H:%M:%S", time.gmtime(now))
+        name = record.name.removeprefix(f"{TOP}.")
+        self._write(
+            f"{when}.{int(now % 1 * 1000):03d}Z {one_line(str(record.threadName))} "
+            f"{record.levelname} {name}: {record.getMessage()}\n"
+        )
 
     def close(self) -> None:
         """
@@ -106,9 +105,11 @@ class DebugFile(logging.Handler):
         if self._file is None:
             return
         data = text.encode("utf-8", "backslashreplace")
-        if self._first_page and self._size + len(data) > self._limit:
-            self._make_room()
-        self._size += _os[0](self._file, data)
+        # Nobody is told of an error: the log is for somebody who has another one.
+        with suppress(OSError):
+            if self._first_page and self._size + len(data) > self._limit:
+                self._make_room()
+            self._size += _os[0](self._file, data)
 
     def _make_room(self) -> None:
         """
@@ -130,6 +131,9 @@ def is_debug_log(path: Path) -> bool:
     Raises:
         OSError: it cannot be read.
     """
+    if not stat.S_ISREG(path.stat().st_mode):
+        # Who opens a pipe waits for somebody who writes into it.
+        return False
     with path.open("rb") as file:
         return file.readline(len(FIRST_LINE) + 1).strip() == FIRST_LINE.encode()
 
@@ -137,12 +141,13 @@ def is_debug_log(path: Path) -> bool:
 def _open(path: Path) -> int:
     what = f"the debug log {path} cannot be written"
     try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+        # A link may be of a repository, or of somebody who shares the directory.
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
         file = os.open(path, flags, 0o600)
     except OSError as error:
+        said = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         raise ConfigError(
-            f"{what}: {error.strerror}",
-            remedy="Give a file in a directory that you can write to.",
+            f"{what}: {said}", remedy="Give a file in a directory that you can write to."
         ) from None
     try:
         state = os.fstat(file)
@@ -151,6 +156,11 @@ def _open(path: Path) -> int:
             raise ConfigError(
                 f"{what}: the file is there and is not a debug log",
                 remedy="Remove it, or give another file.",
+            )
+        # Whoever made it may have it open, and read what root writes.
+        if state.st_uid != os.geteuid():
+            raise ConfigError(
+                f"{what}: the file belongs to another user", remedy="Give a file of your own."
             )
         os.fchmod(file, 0o600)
     except OSError as error:

@@ -124,7 +124,9 @@ class DebugLog:
         self._top.setLevel(logging.DEBUG)
         self._top.propagate = False
         self._top.addHandler(self._file)
-        self._top.addHandler(self._forward)
+        # Nothing, if a user has cut us off, or if another debug log passes it on.
+        if self._before[1]:
+            self._top.addHandler(self._forward)
 
     def _ignore(self) -> None:
         self._top.removeHandler(self._forward)
@@ -199,9 +201,11 @@ def last_log() -> Path | None:
     Return the file of the last debug log on this machine; `None` if it is not known.
     """
     try:
-        return Path((cache_dir() / _LAST).read_text("utf-8", "surrogateescape"))
+        path = (cache_dir() / _LAST).read_text("utf-8", "surrogateescape")
     except OSError:
         return None
+    # A full disk leaves an empty file.
+    return Path(path) if path else None
 
 
 def _note_last(path: Path) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from ..text.loggers import logger_of
+from ..text.loggers import LONGEST, logger_of
 from .protocol import Stream
 
 __all__ = ["ContainerOutput"]
 
 _LOG = logger_of(__name__)
-_LINE = 4096
+_LINE = 2 * LONGEST
 _LINES = 1000
-"""Lines of one container that are logged, and bytes of each: it may print for ever."""
+"""
+Lines of one container that are logged, and bytes of each: it may print for ever. The logger cuts
+them once more, where no half secret is left.
+"""
 
 
 class ContainerOutput:

@@ -26,7 +26,8 @@ def note_created(container: str, spec: ContainerSpec) -> None:
     if not _LOG.isEnabledFor(logging.DEBUG):
         return
     while len(_called) >= _REMEMBERED:
-        _called.pop(next(iter(_called)), None)
+        # Other threads add to it, so it is not iterated over.
+        _called.pop(next(iter(tuple(_called))), None)
     _called[container] = f"{spec.labels.get(labels.KIND, 'container')} {spec.name}"
     _note("created", container, f"from {spec.image}, network {spec.network}")
 

@@ -220,7 +220,7 @@ def open_repository(
         submodules=submodules,
         skips_submodules=skips_submodules(environ),
         linked_scripts=(
-            _linked_scripts(_Links(git_dir, head, name, env), scripts_tree, submodules)
+            _linked_scripts(_Links(top, git_dir, head, name, env), scripts_tree, submodules)
             if scripts_tree
             else ""
         ),
@@ -423,12 +423,14 @@ class _Links:
     The links of a commit.
 
     Attributes:
+        top: top level of the work tree.
         git_dir: git directory of the work tree.
         head: full commit id.
         name: name of the repository.
         env: environment for git.
     """
 
+    top: Path
     git_dir: Path
     head: str
     name: str
@@ -450,14 +452,21 @@ class _Links:
         Returns:
             The kind and the id of each object; for a path that leads to none, git's word for it;
             then, if it leads out of the commit, where to.
+
+        Raises:
+            ProjectionError: the clone is damaged.
         """
-        rest = run_git(
+        answer = run_git(
             *inside(self.git_dir),
             *("cat-file", "--batch-check", "--follow-symlinks"),
             input=b"".join(f"{self.head}:".encode() + path + b"\n" for path in paths),
             env=self.env,
-        ).stdout
-        found = []
+        )
+        if answer.code:
+            # A folder that cannot be read, where one that is missing is a path to nothing.
+            said = answer.stderr.rpartition("\n")[2]
+            raise damage_error(self.top, shared_dir(self.git_dir), self.head, Damage((), said))
+        rest, found = answer.stdout, []
         while rest:
             line, _, rest = rest.partition(b"\n")
             first, _, second = line.partition(b" ")

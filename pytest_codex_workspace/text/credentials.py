@@ -14,7 +14,8 @@ _SHORTEST = 6
 """Characters of a variable's value that is looked for: shorter ones occur in unrelated text."""
 
 _WORDS = (
-    "auth|cookie|credential|key|passphrase|passwd|password|pat|private|pwd|secret|signature|token"
+    "auth|cookie|credential|key|pass|passphrase|passwd|password|pat|private|pwd|secret|signature|"
+    "token"
 )
 _NAME = re.compile(
     rf"(?:^|[^a-z])(?:x?{_WORDS})s?(?:$|[^a-z])|password|secret|token|api_?key", re.I
@@ -23,12 +24,13 @@ _NOT_SECRET = re.compile(r"_(?:FILE|PATH|DIR|SOCK|ID|NAME)$|^(?:OLD)?PWD$", re.I
 
 _PATTERNS = (
     # user:password@ of an address
-    (re.compile(r"(?<=://)[^\s/?#@\"'<>]{1,512}(?:@[^\s/?#@\"'<>]{1,512})*(?=@)"), MASK),
-    # the line of a header field, also as JSON or Python writes it
+    (re.compile(r"(?<=://)[^\s/?#\"'<>]+(?=@)"), MASK),
+    # the line of a header field, also as JSON or Python writes it, with NAME="VALUE" in it
     (
         re.compile(
             r"(?i)\b((?:proxy-)?authorization|x-registry-(?:auth|config)|(?:set-)?cookie|"
-            r"x-api-key|private-token|job-token)([\"']?\s*[:=]\s*[\"']?)[^\"'\r\n]+"
+            r"x-api-key|private-token|job-token)(\\?[\"']?\s*[:=]\s*\\?[\"']?)"
+            r"(?:=\\?\"[^\"\s,\])}][^\"\r\n]*\"|\\(?![\"'])|[^\"'\\\r\n])+"
         ),
         rf"\1\2{MASK}",
     ),
@@ -45,18 +47,20 @@ _PATTERNS = (
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.S),
         MASK,
     ),
-)
-
-
-# NAME=VALUE, as in queries, commands and environments; "name": "value". A name is looked at as a
-# whole, and once: text of a workspace may be made to be slow.
-_VALUE = re.compile(
-    r"(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]++)(=[\"']?|[\"']\s{0,8}:\s{0,8}[\"'])[^\s\"'&;,]+"
-)
-_VALUE_NAME = re.compile(
-    r"token|secret|passw(?:or)?d|passphrase|credential|signature|(?:api|access|private)[_-]?key|"
-    r"auth",
-    re.IGNORECASE,
+    # NAME=VALUE, as in queries, commands and environments; "name": "value", also within JSON. The
+    # pattern begins at each name once: text of a workspace may be made to be slow. What has
+    # another name is passed over without its value, in which there may be one of these.
+    (
+        re.compile(
+            r"(?i)(?<![a-z0-9_.-])(?=[a-z0-9_.-]++[=\\\"'])"
+            r"(?=[a-z0-9_.-]*?(?:token|secret|passw(?:or)?d|passphrase|credential|"
+            r"signature|(?:api|access|private)[_-]?key|auth|"
+            r"(?<![a-z])(?:pass|sig)(?![a-z])))([a-z0-9_.-]++)"
+            r"(=|\\?[\"']\s{0,8}:\s{0,8}(?=\\?[\"']))(?P<quote>\\?[\"'])?+"
+            r"(?(quote)(?:(?!(?P=quote))(?:\\.|[^\r\n]))+|[^\s\"'&;,]+)"
+        ),
+        rf"\1\2\3{MASK}",
+    ),
 )
 
 
@@ -71,11 +75,7 @@ def mask_credentials(text: str) -> str:
     """
     for pattern, mask in _PATTERNS:
         text = pattern.sub(mask, text)
-    return _VALUE.sub(_mask_value, text)
-
-
-def _mask_value(found: re.Match[str]) -> str:
-    return f"{found[1]}{found[2]}{MASK}" if _VALUE_NAME.search(found[1]) else found[0]
+    return text
 
 
 def is_secret_name(name: str) -> bool:

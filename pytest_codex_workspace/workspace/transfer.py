@@ -32,7 +32,7 @@ _HEADERS_LIMIT = 2 << 20
 _LINKS_LIMIT = 32 << 20
 _LONGEST_PATH = 4095
 _LINK_COST = 200
-_FORGED = (tarfile.XGLTYPE, tarfile.GNUTYPE_SPARSE)
+_FORGED = (tarfile.XGLTYPE,)
 
 
 def pack(host_path: Path, name: str) -> BinaryIO:

@@ -46,7 +46,8 @@ _SIZE = re.compile(rb"^\d+ size=(\d+)$", re.MULTILINE)
 def bounded_header(limit: int, refused: Container[bytes] = ()) -> type[tarfile.TarInfo]:
     """
     Return a class of headers for `tarfile.open(tarinfo=...)`. It is not enough to bound what is
-    read at once: newer versions of Python read a long header in pieces.
+    read at once: newer versions of Python read a long header in pieces. The map of a file with
+    holes may go on without end; no engine writes one, so none is read.
 
     Args:
         limit: the most bytes that a header may have as its content.
@@ -61,9 +62,13 @@ def bounded_header(limit: int, refused: Container[bytes] = ()) -> type[tarfile.T
             # `tarfile` says that this may be overridden; `frombuf` is not called in newer versions.
             if self.type in _EXTENDED and self.size > limit:
                 raise tarfile.ReadError("one of its headers is too long")
-            if self.type in refused:
+            if self.type == tarfile.GNUTYPE_SPARSE or self.type in refused:
                 raise tarfile.ReadError(f"it has a header of type {self.type!r}")
             return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
+
+        def _proc_gnusparse_10(self, *_: object) -> None:
+            # The same map, in front of the content.
+            raise tarfile.ReadError("it has a map of a file with holes")
 
     return BoundedHeader
 

@@ -135,6 +135,9 @@ def test_the_index_of_a_newer_engine_names_the_same_images(tmp_path, tag, index)
         ([member("l/layer.tar", LAYER)], "two members"),
         ([member("pipe", type=tarfile.FIFOTYPE)], "neither a file nor a directory"),
         ([member("big.json", bytes(LIMIT))], "unpacks to more than"),
+        ([member("n" * 8192)], "headers is too long"),
+        ([member("a", pax_headers={"a": "b" * 8192})], "headers is too long"),
+        ([member("g", b"9 a=bcde\n", type=tarfile.XGLTYPE)], "a header of type b'g'"),
         (
             [member("repositories", b"[" * 100_000)],
             "nested too deeply|Expecting value",

@@ -13,6 +13,7 @@ from pytest_codex_workspace.engine.docker import find
 from tests.fakes.engine import FakeEngine
 
 from ...helpers.events import read_events
+from ...helpers.repositories import Repository, host_environment
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +86,31 @@ def test_a_debug_log_that_cannot_be_written_is_an_error(tmp_path, monkeypatch, c
     assert 125 == main(["cache", "list"])
 
     assert "ConfigError: the debug log" in capsys.readouterr().err
+
+
+@pytest.mark.needs_git
+@pytest.mark.parametrize("words", [["bug-report"], ["shell", "--debug=debug.log"]])
+def test_the_engine_of_an_untrusted_file_is_not_asked(words, tmp_path, monkeypatch, capsys):
+    """
+    Its commit may name any address: what looks for a fault goes where the user has pointed.
+    """
+    repo = Repository(tmp_path / "repo", host_environment(tmp_path / "home"))
+    repo.commit({".codex-workspace.yaml": "engine: tcp://attacker.test:1\n"})
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    asked = []
+
+    def find_engine(choice, *_, **__):
+        asked.append(choice)
+        return FakeEngine()
+
+    monkeypatch.setattr(find, "find_engine", find_engine)
+    monkeypatch.setattr(run, "doctor_results", lambda config, _: asked.append(config.engine) or ())
+
+    main([*words, str(repo.path)])
+
+    assert asked
+    assert {"auto"} == set(asked)
+    assert "attacker.test" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

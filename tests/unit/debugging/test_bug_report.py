@@ -82,10 +82,13 @@ def test_only_debug_logs_are_packed(tmp_path):
     """
     other = tmp_path / ".env"
     other.write_text("TOKEN=x")
+    os.mkfifo(tmp_path / "pipe")
     path = tmp_path / "report.tar.gz"
 
     with pytest.raises(ConfigError, match="is not a debug log, so it is not packed"):
         logs_beside(other)
+    with pytest.raises(ConfigError, match="is not a debug log, so it is not packed"):
+        logs_beside(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="is not a debug log"):
         write_bug_report(path, Config(), [other])
     with pytest.raises(ConfigError, match=r"cannot be read.*--log"):

@@ -103,6 +103,34 @@ def test_a_file_that_cannot_be_written_is_an_error(opened, tmp_path, name):
         opened(tmp_path / name)
 
 
+def test_nothing_is_written_through_a_link(opened, tmp_path):
+    """
+    A repository, or whoever shares the directory, would say which file is made.
+    """
+    target = tmp_path / ".profile"
+    (tmp_path / "debug.log").symlink_to(target)
+
+    with pytest.raises(ConfigError, match=r"debug\.log cannot be written: it is a symbolic link"):
+        opened()
+
+    assert not target.exists()
+
+
+def test_a_file_of_another_user_is_not_written(opened, tmp_path, monkeypatch):
+    """
+    Who made it may still have it open, and would read what root writes.
+    """
+    path = tmp_path / "debug.log"
+    path.touch()
+    other = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+
+    with pytest.raises(ConfigError, match="the file belongs to another user"):
+        opened()
+
+    assert "" == path.read_text()
+
+
 def test_a_second_process_writes_beside_it(opened, tmp_path):
     """
     Two writers would overwrite each other's lines.
@@ -126,6 +154,7 @@ def test_a_full_disk_costs_the_line_only(opened, monkeypatch):
     file = opened()
     monkeypatch.setattr("pytest_codex_workspace.debugging.debug_file._os", (fail, fail, fail))
 
+    file.add_to_first_page("lost")
     file.handle(record("lost"))
 
     assert f"{FIRST_LINE}\n" == file.path.read_text()

@@ -10,6 +10,7 @@ from pytest_codex_workspace.debugging import run
 from pytest_codex_workspace.debugging.run import DebugLog, debug_log, last_log
 from pytest_codex_workspace.doctor.result import NamedResult, error
 from pytest_codex_workspace.errors import ConfigError, EngineError
+from pytest_codex_workspace.host.dirs import cache_dir
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.text.loggers import TOP, logger_of
 
@@ -55,6 +56,25 @@ def test_others_get_no_more_than_without_it(tmp_path, caplog):
 
     assert ["shown", "asked for"] == caplog.messages
     assert "not shown" in (tmp_path / "debug.log").read_text()
+
+
+def test_others_get_a_record_once(tmp_path, caplog):
+    """
+    Of several debug logs at once, too, and not at all if they have cut us off.
+    """
+    with debug_log(tmp_path / "a.log", "x", Config), debug_log(tmp_path / "b.log", "x", Config):
+        LOG.debug("not shown")
+        LOG.warning("shown")
+    logging.getLogger(TOP).propagate = False
+    try:
+        with debug_log(tmp_path / "c.log", "x", Config):
+            LOG.warning("cut off")
+    finally:
+        logging.getLogger(TOP).propagate = True
+
+    assert ["shown"] == caplog.messages
+    for name, words in (("a", "not shown"), ("b", "not shown"), ("c", "cut off")):
+        assert words in (tmp_path / f"{name}.log").read_text()
 
 
 def test_secrets_of_the_environment_are_removed(tmp_path, monkeypatch):
@@ -137,6 +157,15 @@ def test_without_a_file_nothing_happens():
     """
     with debug_log(None, "x", pytest.fail) as log:
         assert log is None
+    assert last_log() is None
+
+
+def test_an_empty_note_of_the_last_log_is_none():
+    """
+    It would name the current directory.
+    """
+    (cache_dir() / "last-debug-log").touch()
+
     assert last_log() is None
 
 

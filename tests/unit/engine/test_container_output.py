@@ -7,6 +7,8 @@ import logging
 import pytest
 
 from pytest_codex_workspace.engine.container_output import ContainerOutput
+from pytest_codex_workspace.secrets.redaction import Redaction
+from pytest_codex_workspace.text.loggers import hide
 
 
 class FakeStream:
@@ -68,6 +70,23 @@ def test_lines_of_standard_error_are_logged(caplog, monkeypatch):
         "proxy prints: three",
         "proxy prints more than 3 lines: no more are logged",
     ] == caplog.messages
+
+
+@pytest.mark.parametrize("length", [4090, 8190, 16380])
+def test_a_long_line_ends_with_no_half_secret(caplog, length):
+    """
+    Wherever it is cut.
+    """
+    values = Redaction(["s3cr3t-value"])
+    hide(values)
+    pieces = [(2, b"x" * length + b"s3cr3t-"), (2, b"value" + b"y" * 20_000 + b"\n")]
+
+    with caplog.at_level(logging.DEBUG):
+        ContainerOutput(FakeStream(*pieces), keep=9).read(lambda _: None)
+
+    assert "s3cr" not in caplog.text
+    assert len(caplog.text) < 10_000
+    del values
 
 
 def test_a_line_without_an_end_is_logged_at_the_end(caplog):

@@ -246,6 +246,21 @@ def test_names_with_line_breaks_are_not_asked_for(repo: Repository) -> None:
     assert before != linked(repo, {"unrelated": "1"})
 
 
+def test_a_damaged_folder_that_a_script_leads_into_is_named(repo: Repository) -> None:
+    """
+    Git ends at it, with no answer for the links that follow.
+    """
+    link(repo, SETUP, "../tools/setup.sh")
+    repo.commit({"tools/setup.sh": "true\n"})
+    name = repo.git("rev-parse", "HEAD:tools")
+    path = repo.path / ".git/objects" / name[:2] / name[2:]
+    path.unlink()
+    path.write_bytes(b"damaged")
+
+    with pytest.raises(ProjectionError, match=f"is damaged: it lacks objects \\(fatal: .*{name}"):
+        opened(repo)
+
+
 def test_a_file_in_place_of_the_scripts_directory_is_ignored(repo: Repository) -> None:
     """
     A file with the name of the scripts directory does not count as scripts.

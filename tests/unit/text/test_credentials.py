@@ -26,6 +26,18 @@ PEM = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----"
         ('{"auth": "bWU6cHc=", "name": "x"}', '{"auth": "***", "name": "x"}'),
         ("it is ghp_abcdefghijklmnop1234.", "it is ***"),
         (f"key {PEM} end", "key *** end"),
+        # Whole values: long ones, and those in quotation marks with a space, a comma or another.
+        (f"https://me:{'p' * 2000}@host.test/a", "https://***@host.test/a"),
+        ('run PASSWORD="a \'b&c; d" B=2', 'run PASSWORD="***" B=2'),
+        ('{"password": "a, \\"b", "name": "x"}', '{"password": "***", "name": "x"}'),
+        (r'says {\"token\": \"a b\", \"name\"}', r'says {\"token\": \"***\", \"name\"}'),
+        ('Cookie: a="first"; b="second"', "Cookie: ***"),
+        ('{"Cookie": "YQ=", "name": "x"}', '{"Cookie": "***", "name": "x"}'),
+        (r'{\"Cookie\": \"a\", \"name\"}', r'{\"Cookie\": \"***\", \"name\"}'),
+        # Also as a part of the value of something else.
+        ("url=https://host.test/?token=abc", "url=https://host.test/?token=***"),
+        ("command='DB_PASS=abc start'", "command='DB_PASS=*** start'"),
+        ("https://blob.test/?se=1&sig=a%2Fb&sp=r", "https://blob.test/?se=1&sig=***&sp=r"),
         (PEM[:40], "***"),
     ],
 )  # fmt: skip
@@ -56,8 +68,25 @@ def test_variables_with_secrets_are_known_by_their_names():
     """
     Short values, and names of files and programs, are none.
     """
-    secret = ["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD", "api_key", "NPM_AUTH"]
-    plain = ["HOME", "KEYBOARD", "SSH_AUTH_SOCK", "PATH", "MONKEY", "TOKEN_FILE", "PWD", "OLDPWD"]
+    secret = [
+        "GITHUB_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "DB_PASSWORD",
+        "api_key",
+        "NPM_AUTH",
+        "DB_PASS",
+    ]
+    plain = [
+        "HOME",
+        "KEYBOARD",
+        "SSH_AUTH_SOCK",
+        "PATH",
+        "MONKEY",
+        "COMPASS",
+        "TOKEN_FILE",
+        "PWD",
+        "OLDPWD",
+    ]
 
     assert secret == [one for one in (*secret, *plain) if is_secret_name(one)]
     environ = {"GITHUB_TOKEN": "abcdef", "DB_PASSWORD": "on", "HOME": "/home/me"}
@@ -66,7 +95,17 @@ def test_variables_with_secrets_are_known_by_their_names():
 
 
 @pytest.mark.parametrize(
-    "text", ["://" + "a" * 16000, "a=" * 8000, "auth" * 4000, "-----BEGIN " * 1500]
+    "text",
+    [
+        "://" + "a" * 16000,
+        "://" + "a@" * 8000 + "/",
+        "a=" * 8000,
+        "a-" * 8000,
+        "auth" * 4000,
+        "token=" * 3000,
+        'cookie: a="' * 1500,
+        "-----BEGIN " * 1500,
+    ],
 )
 def test_long_text_is_masked_at_once(text):
     """
