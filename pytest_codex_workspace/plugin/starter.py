@@ -143,16 +143,15 @@ class Starter:
                 elif kept is not None and prepare is not None:
                     start = session.prepared(kept, spec, wanted.state, prepare)
                 workspace = session.workspace(spec, start, label=self._label)
-        except PluginError:
-            raise
         except CodexWorkspaceError as error:
             note_failure(request.config, error, wanted, self._beside)
             if isinstance(error, SetupError):
                 item.user_properties += self._labels(snapshot, "none", None)
                 item.user_properties += network_properties(error.requests)
                 self._tell_failed_setup(error)
-            # The text is sufficient, and our frames would hide it.
-            raise error.with_traceback(None) from None
+            # The text is sufficient, and our frames would hide it. Those of a plugin help.
+            cause = error.__cause__ if isinstance(error, PluginError) else None
+            raise error.with_traceback(None) from cause
         reproduce = self._reproduce(snapshot, "clean" if wanted.state == "clean" else "ready")
         labels = self._labels(snapshot, workspace.setup.cache, workspace.setup.key)
         started = _Started(session, workspace, reproduce, labels)
