@@ -181,6 +181,8 @@ def _apply_added(extension: Extension, tree: CommittedTree) -> Iterator[Finding]
         for one in islice(check.find(tree), _MOST_ADDED):
             if one.id != check.id or one.level not in LEVELS:
                 raise ValueError(f"a finding {one.id!r} of the level {one.level!r}")
+            if not isinstance(one.path, str | None) or not isinstance(one.line, int | None):
+                raise TypeError(f"a finding at the path {one.path!r} and the line {one.line!r}")
             # Once more, with its texts cut.
             texts = one.what, one.in_codex, one.remedy
             yield check.finding(*texts, path=one.path, line=one.line, level=one.level)
