@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,6 +45,20 @@ def test_the_page_lists_each_hook():
         if name.startswith("pytest_codex_"):
             arguments = ", ".join(function.__code__.co_varnames[: function.__code__.co_argcount])
             assert f"| `{name}({arguments})` |" in PAGE
+
+
+def test_the_plugin_of_the_example_may_miss_the_start_of_a_workspace(tmp_path):
+    """
+    A hook of another plugin has failed, which is no second error.
+    """
+    example = runpy.run_path(str(ROOT / "examples/workspace-metrics/workspace_metrics.py"))
+    metrics = example["_Metrics"](tmp_path / "metrics.jsonl")
+    workspace = SimpleNamespace(id="c", head="a", commands=[])
+
+    metrics.pytest_codex_request_judged(SimpleNamespace(verdict="blocked"), workspace)
+    metrics.pytest_codex_workspace_stopped(workspace, SimpleNamespace(nodeid="test_it"))
+
+    assert '"requests": {"blocked": 1}' in (tmp_path / "metrics.jsonl").read_text()
 
 
 @pytest.mark.needs_git
