@@ -65,10 +65,12 @@ def test_the_plugin_of_the_example_may_miss_the_start_of_a_workspace(tmp_path):
 @pytest.mark.slow
 def test_the_check_of_the_example(tmp_path):
     """
-    Installed by pip, it finds an image without a version, and doctor lists it.
+    Installed by pip, it finds an image without a version, and doctor lists it. A stage of the file
+    and a digest are no moving images.
     """
     site = install_examples(tmp_path / "site", "pinned-images-check", "recording-engine")
-    files = {"Dockerfile": "FROM scratch\nFROM debian:12\nFROM --platform=x debian AS a\n"}
+    lines = ("scratch", "debian:12 AS b", "--platform=x debian AS a", "a", "debian@sha256:0", "b")
+    files = {"Dockerfile": "".join(f"FROM {line}\n" for line in lines)}
     repo = init_repo(tmp_path / "shop", files)
     env = {**os.environ, "PYTHONPATH": str(site), "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
 
