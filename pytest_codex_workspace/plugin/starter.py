@@ -130,7 +130,7 @@ class Starter:
                 policy = session.read_test_policy(self._policy_of(session, wanted))
             policy = choose_policy(
                 self._node.ihook,
-                session.read_policy,
+                self._read_chosen,
                 policy,
                 node=self._node,
                 config=request.config,
@@ -314,6 +314,10 @@ class Starter:
                 policy = session.read_policy(self._policy)
             policy = session.policies.combine(policy, fields, "codex_network")
         return policy or session.read_policy(self._policy)
+
+    def _read_chosen(self, policy: PolicyLike) -> Policy:
+        with as_started(self._request.config):
+            return self._session.read_policy(policy)
 
     def _other_repository(self, wanted: WorkspaceRequest) -> RepositorySnapshot:
         request = self._request

@@ -45,7 +45,8 @@ def pytest_codex_policy_chosen(
         config: of the run.
 
     Returns:
-        A policy in place of it: a `Policy`, its fields, its name or its path. `None` keeps it.
+        A policy in place of it: a `Policy`, its fields, its name or its path, which starts at the
+        directory of the run if it is relative. `None` keeps it.
     """
 
 
