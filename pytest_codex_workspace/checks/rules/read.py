@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from ...extensions import CHECK_GROUP, Extension, extensions_of
+from ...extensions import CHECK_GROUP, Extension, describe_error, extensions_of
 from ...text.phrases import counted, first_of, was
 from ..clone import Clone
 from ..default_registries import default_hosts
@@ -187,7 +187,7 @@ def _apply_added(extension: Extension, tree: CommittedTree) -> Iterator[Finding]
             texts = one.what, one.in_codex, one.remedy
             yield check.finding(*texts, path=one.path, line=one.line, level=one.level)
     except Exception as error:
-        raise extension.failed(f"raised {extension.describe(error)}") from None
+        raise extension.failed(f"raised {describe_error(error)}") from None
 
 
 def arranged(findings: Iterable[Finding]) -> list[Finding]:
