@@ -11,7 +11,14 @@ from .errors import PluginError
 from .text.phrases import cut_end
 from .text.printable import printable
 
-__all__ = ["CHECK_GROUP", "ENGINE_GROUP", "Extension", "extensions_of", "find_extension"]
+__all__ = [
+    "CHECK_GROUP",
+    "ENGINE_GROUP",
+    "Extension",
+    "describe_error",
+    "extensions_of",
+    "find_extension",
+]
 
 ENGINE_GROUP = "pytest_codex_workspace.engines"
 CHECK_GROUP = "pytest_codex_workspace.checks"
@@ -58,7 +65,7 @@ class Extension:
         try:
             return self.entry.load()
         except (Exception, SystemExit) as error:
-            raise self.failed(f"cannot be imported: {self.describe(error)}") from None
+            raise self.failed(f"cannot be imported: {describe_error(error)}") from None
 
     def failed(self, what: str) -> PluginError:
         """
@@ -66,16 +73,6 @@ class Extension:
         """
         return PluginError(
             f"the {self} {what}", remedy="Update that distribution, or uninstall it."
-        )
-
-    @staticmethod
-    def describe(error: BaseException) -> str:
-        """
-        Return what to say of an exception of its code, in place of a traceback.
-        """
-        text = " ".join(printable(str(error)).split())
-        return cut_end(
-            f"{type(error).__name__}: {text}" if text else type(error).__name__, _LONGEST
         )
 
 
@@ -109,6 +106,14 @@ def find_extension(group: str, name: str) -> Extension | None:
         PluginError: two entry points of the group have one name.
     """
     return next((one for one in extensions_of(group) if one.name == name), None)
+
+
+def describe_error(error: BaseException) -> str:
+    """
+    Return what to say of an exception of somebody else's code: its type and text, in one line.
+    """
+    text = " ".join(printable(str(error)).split())
+    return _shown(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
 def _shown(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_codex_workspace import Check, CommittedTree, Finding
 
-_FROM = re.compile(r"FROM\s+(?:--\S+\s+)*(?P<image>[^\s@]+)(?:\s|$)", re.IGNORECASE)
+_FROM = re.compile(r"FROM\s+(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<stage>\S+))?", re.IGNORECASE)
 
 
 def find_moving_images(tree: CommittedTree) -> Iterator[Finding]:
@@ -15,14 +15,17 @@ def find_moving_images(tree: CommittedTree) -> Iterator[Finding]:
     Find images without a version, or with one that moves.
     """
     for path, text in tree.texts([*tree.named("Dockerfile"), *tree.suffixed(".dockerfile")]):
+        stages = {"scratch"}
         for number, line in enumerate(text.splitlines(), 1):
             found = _FROM.match(line)
-            if found is None or found["image"] == "scratch":
+            if found is None:
                 continue
-            _, _, version = found["image"].rpartition("/")[2].partition(":")
-            if version in ("", "latest"):
+            image, pinned = found["image"], "@" in found["image"] or found["image"] in stages
+            stages.add(found["stage"])
+            _, _, version = image.rpartition("/")[2].partition(":")
+            if not pinned and version in ("", "latest"):
                 yield CHECK.finding(
-                    f"the image {found['image']} is another one tomorrow",
+                    f"the image {image} is another one tomorrow",
                     "Codex has no Docker; this concerns those who build the image elsewhere.",
                     "Write a version behind the name of the image.",
                     path=path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class _Metrics:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._began: dict[str, float] = {}
-        self._verdicts: dict[str, Counter[str]] = {}
+        self._verdicts: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_codex_policy_chosen(
@@ -54,7 +54,6 @@ class _Metrics:
     @pytest.hookimpl(optionalhook=True)
     def pytest_codex_workspace_started(self, workspace: Workspace) -> None:
         self._began[workspace.id] = time.monotonic()
-        self._verdicts[workspace.id] = Counter()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_codex_request_judged(self, request: Request, workspace: Workspace) -> None:
@@ -64,13 +63,16 @@ class _Metrics:
     def pytest_codex_workspace_stopped(
         self, workspace: Workspace, node: pytest.Item | pytest.Collector
     ) -> None:
+        now = time.monotonic()
+        # Not told of its start if a hook of another plugin has failed before.
+        began = self._began.pop(workspace.id, now)
         self._write(
             "workspace",
             owner=node.nodeid,
             commit=workspace.head,
             commands=len(list(workspace.commands)),
-            requests=dict(self._verdicts.pop(workspace.id)),
-            seconds=time.monotonic() - self._began.pop(workspace.id),
+            requests=dict(self._verdicts.pop(workspace.id, {})),
+            seconds=now - began,
         )
 
     @pytest.hookimpl(optionalhook=True)

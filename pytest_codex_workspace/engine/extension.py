@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from ..errors import CodexWorkspaceError
-from ..extensions import Extension
+from ..extensions import Extension, describe_error
 from .places.choose import RESERVED
 from .protocol import Engine
 
@@ -53,7 +53,7 @@ def open_extension(extension: Extension, choice: str, environ: Mapping[str, str]
     except CodexWorkspaceError:
         raise
     except Exception as error:
-        raise extension.failed(f"raised {extension.describe(error)}") from None
+        raise extension.failed(f"raised {describe_error(error)}") from None
     missing = [name for name in _METHODS if not callable(getattr(engine, name, None))]
     if missing:
         raise extension.failed(

@@ -194,7 +194,7 @@ def pytest_fixture_setup(
     those that fail when they end. What a test's own fixtures do in a shared workspace belongs to
     the test.
     """
-    watch_fixture(request)
+    watch_fixture(fixturedef, request)
     ours = fixturedef.func.__module__ == __name__
     if ours and fixturedef.argname in _OF_ENGINE:
         remember_fixture(request.config, fixturedef, request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -71,12 +71,15 @@ def attempt_of(item: pytest.Item) -> Attempt:
     return item.stash.setdefault(_ATTEMPT, Attempt())
 
 
-def watch_end(request: pytest.FixtureRequest, failed: Callable[[], None]) -> None:
+def watch_end(
+    definition: pytest.FixtureDef[Any], request: pytest.FixtureRequest, failed: Callable[[], None]
+) -> None:
     """
     Call *failed* if the fixture of *request*, which is about to be set up, fails when it ends.
     pytest reports that when the workspaces below the fixture have ended, too.
     """
-    add = request.addfinalizer
+    # Not the method of the request, which would then refer to itself, and be garbage for long.
+    add = definition.addfinalizer
 
     def add_watched(finalizer: Callable[[], object]) -> None:
         def watched() -> None:

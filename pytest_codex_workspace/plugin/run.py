@@ -58,9 +58,6 @@ _ENDS = pytest.StashKey[ExitStack]()
 _UNWRITTEN = pytest.StashKey[pytest.Session]()
 """The run of pytest whose report is not written yet."""
 
-_KINDS = {".html": "html", ".har": "har", ".json": "json"}
-"""What a hook is told of the files of a report."""
-
 _TIMER = pytest.StashKey[threading.Timer]()
 
 
@@ -205,7 +202,7 @@ def write_run_report(config: pytest.Config, tell: Callable[[str], None]) -> None
         return
     try:
         for path in collector.write():
-            kind = _KINDS[path.suffix]
+            kind = path.suffix.removeprefix(".")
             call_hook(
                 config.hook, "pytest_codex_report_written", path=path, kind=kind, config=config
             )

@@ -146,7 +146,7 @@ def note_failed(item: pytest.Item) -> None:
             shared.starter.failed = True
 
 
-def watch_fixture(request: pytest.FixtureRequest) -> None:
+def watch_fixture(definition: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
     """
     If the fixture of *request*, which is about to be set up, fails when it ends, let the test
     fail before workspaces end: the one that is told, and the first that has used the fixture.
@@ -158,7 +158,7 @@ def watch_fixture(request: pytest.FixtureRequest) -> None:
         for item in {first, stash[_CURRENT]}:
             note_failed(item)
 
-    watch_end(request, failed)
+    watch_end(definition, request, failed)
 
 
 def share_workspace(request: pytest.FixtureRequest) -> Iterator[Workspace]:

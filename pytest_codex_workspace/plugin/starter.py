@@ -130,7 +130,7 @@ class Starter:
                 policy = session.read_test_policy(self._policy_of(session, wanted))
             policy = choose_policy(
                 self._node.ihook,
-                session.read_policy,
+                self._read_chosen,
                 policy,
                 node=self._node,
                 config=request.config,
@@ -143,16 +143,15 @@ class Starter:
                 elif kept is not None and prepare is not None:
                     start = session.prepared(kept, spec, wanted.state, prepare)
                 workspace = session.workspace(spec, start, label=self._label)
-        except PluginError:
-            raise
         except CodexWorkspaceError as error:
             note_failure(request.config, error, wanted, self._beside)
             if isinstance(error, SetupError):
                 item.user_properties += self._labels(snapshot, "none", None)
                 item.user_properties += network_properties(error.requests)
                 self._tell_failed_setup(error)
-            # The text is sufficient, and our frames would hide it.
-            raise error.with_traceback(None) from None
+            # The text is sufficient, and our frames would hide it. Those of a plugin help.
+            cause = error.__cause__ if isinstance(error, PluginError) else None
+            raise error.with_traceback(None) from cause
         reproduce = self._reproduce(snapshot, "clean" if wanted.state == "clean" else "ready")
         labels = self._labels(snapshot, workspace.setup.cache, workspace.setup.key)
         started = _Started(session, workspace, reproduce, labels)
@@ -315,6 +314,10 @@ class Starter:
                 policy = session.read_policy(self._policy)
             policy = session.policies.combine(policy, fields, "codex_network")
         return policy or session.read_policy(self._policy)
+
+    def _read_chosen(self, policy: PolicyLike) -> Policy:
+        with as_started(self._request.config):
+            return self._session.read_policy(policy)
 
     def _other_repository(self, wanted: WorkspaceRequest) -> RepositorySnapshot:
         request = self._request

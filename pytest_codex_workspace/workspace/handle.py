@@ -17,7 +17,7 @@ from ..access.forward import Forward, program
 from ..access.variables import Variables
 from ..access.wait import is_listening, wait_until
 from ..engine.protocol import Engine
-from ..errors import CodexWorkspaceError, WaitError, WorkspaceLost
+from ..errors import CodexWorkspaceError, TransferError, WaitError, WorkspaceLost
 from ..network.log import NetworkLog
 from ..network.matching import PHASES, Phase
 from ..network.rules.request import Request
@@ -514,7 +514,8 @@ class Workspace:
 
         Links that lead out of the copied directory, also together with what lies in
         the target already, devices and sockets are refused, because the workspace is
-        not trusted. So are more than a million files, 16 GiB, or 32 MiB of links.
+        not trusted. So are more than a million files, 16 GiB, 32 MiB of links, or directories
+        that are more than 256 deep.
 
         Raises:
             FileNotFoundError: *path* does not exist.
@@ -538,12 +539,19 @@ class Workspace:
 
         Raises:
             FileNotFoundError: *path* or the target's parent directory does not exist.
+            TransferError: *path* ends with `..` or is `/`, or cannot be downloaded.
 
         Example:
             >>> built.copy("dist", ws, "vendor")  # doctest: +SKIP
         """
+        name = self.path(path).name
+        if name in ("", ".."):
+            raise TransferError(
+                f"{path} cannot be copied: it does not end with a name",
+                remedy="Give the directory by its name.",
+            )
         with TemporaryDirectory() as between:
-            source = Path(between, self.path(path).name)
+            source = Path(between, name)
             self.download(path, source)
             workspace.upload(source, to)
 

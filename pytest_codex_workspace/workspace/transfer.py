@@ -31,6 +31,9 @@ _MEMBERS_LIMIT = 1_000_000
 _HEADERS_LIMIT = 2 << 20
 _LINKS_LIMIT = 32 << 20
 _LONGEST_PATH = 4095
+_DEEPEST = 256
+"""Names in a path. `tarfile` and `shutil` need a frame of the stack for each directory."""
+
 _LINK_COST = 200
 _FORGED = (tarfile.XGLTYPE,)
 
@@ -175,6 +178,8 @@ class _Unpacked:
             raise RefusedName(f"leads out of the directory, to {name[:500]!r}")
         if len(name) > _LONGEST_PATH:
             raise RefusedName("is longer than a path may be")
+        if len(parts) > _DEEPEST:
+            raise RefusedName("lies in too many directories")
         top = parts[0] if parts else ""
         if self._top is None:
             self._top = top

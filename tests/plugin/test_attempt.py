@@ -122,3 +122,33 @@ def test_a_fixture_that_fails_at_its_end_is_known_before_those_below_it_end(pyte
             "*test_skipping has failed: False*",
         ]
     )
+
+
+def test_the_request_of_a_fixture_ends_with_it(pytester):
+    """
+    Without a run of the garbage collector, as without this plugin.
+    """
+    pytester.makepyfile(
+        """
+        import gc
+        import weakref
+        import pytest
+
+        requests = []
+
+        @pytest.fixture
+        def fixture(request):
+            requests.append(weakref.ref(request))
+            gc.disable()
+            yield
+
+        def test_it(fixture): pass
+
+        def test_next():
+            gc.enable()
+            assert [None] == [one() for one in requests]
+        """
+    )
+
+    # In this process, pytester would keep it.
+    pytester.runpytest_subprocess("-p", "no:randomly").assert_outcomes(passed=2)

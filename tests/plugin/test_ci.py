@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_codex_workspace.extensions import ENGINE_GROUP
+
 from ..helpers.ci import commands
+from ..helpers.distributions import add_distribution
 
 TEST = """
 import pytest
@@ -59,6 +62,30 @@ def test_an_error_is_told_once_and_no_output_is_a_command(github, monkeypatch, a
     assert "no.sock" in found[-1][1]
     assert summary.count("<h3>Tests in Codex workspaces</h3>") == 1
     assert summary.count("error: EngineUnavailable") == 1
+
+
+@pytest.mark.slow
+def test_what_others_add_is_told_as_our_errors_are(github, example, monkeypatch):
+    """
+    An engine of another distribution, and a hook, whose traceback is shown.
+    """
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.syspath_prepend(example.path)
+    add_distribution(
+        example.path, "ext", ENGINE_GROUP, {"acme": "ext:f"}, "def f(*_): raise ValueError('down')"
+    )
+
+    lines, _ = github("--codex-engine=acme", "-k", "prints")
+    [(kind, text)] = commands(lines)
+    assert kind == "error"
+    assert "the engine acme of ext 1.0 raised ValueError: down" in text
+
+    example.makeconftest("def pytest_codex_policy_chosen(): raise ValueError('not this')")
+    lines, _ = github("-k", "prints")
+    [(kind, text)] = commands(lines)
+    assert kind == "error"
+    assert "raised ValueError: not this" in text
+    assert "def pytest_codex_policy_chosen(): raise ValueError" in "\n".join(lines)
 
 
 @pytest.mark.slow

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,14 +47,30 @@ def test_the_page_lists_each_hook():
             assert f"| `{name}({arguments})` |" in PAGE
 
 
+def test_the_plugin_of_the_example_may_miss_the_start_of_a_workspace(tmp_path):
+    """
+    A hook of another plugin has failed, which is no second error.
+    """
+    example = runpy.run_path(str(ROOT / "examples/workspace-metrics/workspace_metrics.py"))
+    metrics = example["_Metrics"](tmp_path / "metrics.jsonl")
+    workspace = SimpleNamespace(id="c", head="a", commands=[])
+
+    metrics.pytest_codex_request_judged(SimpleNamespace(verdict="blocked"), workspace)
+    metrics.pytest_codex_workspace_stopped(workspace, SimpleNamespace(nodeid="test_it"))
+
+    assert '"requests": {"blocked": 1}' in (tmp_path / "metrics.jsonl").read_text()
+
+
 @pytest.mark.needs_git
 @pytest.mark.slow
 def test_the_check_of_the_example(tmp_path):
     """
-    Installed by pip, it finds an image without a version, and doctor lists it.
+    Installed by pip, it finds an image without a version, and doctor lists it. A stage of the file
+    and a digest are no moving images.
     """
     site = install_examples(tmp_path / "site", "pinned-images-check", "recording-engine")
-    files = {"Dockerfile": "FROM scratch\nFROM debian:12\nFROM --platform=x debian AS a\n"}
+    lines = ("scratch", "debian:12 AS b", "--platform=x debian AS a", "a", "debian@sha256:0", "b")
+    files = {"Dockerfile": "".join(f"FROM {line}\n" for line in lines)}
     repo = init_repo(tmp_path / "shop", files)
     env = {**os.environ, "PYTHONPATH": str(site), "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
 

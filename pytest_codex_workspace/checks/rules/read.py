@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from ...extensions import CHECK_GROUP, Extension, extensions_of
+from ...extensions import CHECK_GROUP, Extension, describe_error, extensions_of
 from ...text.phrases import counted, first_of, was
 from ..clone import Clone
 from ..default_registries import default_hosts
@@ -181,11 +181,13 @@ def _apply_added(extension: Extension, tree: CommittedTree) -> Iterator[Finding]
         for one in islice(check.find(tree), _MOST_ADDED):
             if one.id != check.id or one.level not in LEVELS:
                 raise ValueError(f"a finding {one.id!r} of the level {one.level!r}")
+            if not isinstance(one.path, str | None) or not isinstance(one.line, int | None):
+                raise TypeError(f"a finding at the path {one.path!r} and the line {one.line!r}")
             # Once more, with its texts cut.
             texts = one.what, one.in_codex, one.remedy
             yield check.finding(*texts, path=one.path, line=one.line, level=one.level)
     except Exception as error:
-        raise extension.failed(f"raised {extension.describe(error)}") from None
+        raise extension.failed(f"raised {describe_error(error)}") from None
 
 
 def arranged(findings: Iterable[Finding]) -> list[Finding]:

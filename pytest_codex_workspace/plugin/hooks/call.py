@@ -7,12 +7,9 @@ from types import TracebackType
 from typing import Any
 
 from ...errors import CodexWorkspaceError, PluginError
-from ...text.phrases import cut_end
+from ...extensions import describe_error
 
 __all__ = ["call_hook", "choose_policy", "is_implemented"]
-
-_LONGEST = 500
-"""Characters of somebody else's error."""
 
 
 def is_implemented(hooks: Any, name: str) -> bool:
@@ -47,9 +44,8 @@ def call_hook(hooks: Any, name: str, **arguments: Any) -> Any:
         return caller(**arguments)
     except Exception as error:
         plugin, place = _origin(implementations, error.__traceback__)
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise PluginError(
-            f"the hook {name} of the plugin {plugin} raised {cut_end(said, _LONGEST)}{place}",
+            f"the hook {name} of the plugin {plugin} raised {describe_error(error)}{place}",
             remedy="Fix that plugin, or run without it.",
         ) from error
 

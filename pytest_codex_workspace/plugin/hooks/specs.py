@@ -6,9 +6,12 @@ workspace, the order is: policy chosen, setup finished, workspace started, reque
 workspace stopped. Under pytest-xdist, all but `pytest_codex_report_written` are called in the
 worker that runs the test.
 
+As for other hooks of pytest, a `conftest.py` is asked for the nodes in its directory and below: for
+a workspace that all tests share, only that of the root directory is.
+
 An exception ends the call of a hook, as everywhere in pytest, and becomes a `PluginError` with the
 name of the plugin. Workspaces are stopped all the same. An implementation may leave out arguments,
-and should ignore none of our future ones: pytest passes by name. Write
+also those that a later version adds: pytest passes them by name. Write
 `@pytest.hookimpl(optionalhook=True)` if this plugin may not be installed.
 """
 
@@ -42,7 +45,8 @@ def pytest_codex_policy_chosen(
         config: of the run.
 
     Returns:
-        A policy in place of it: a `Policy`, its fields, its name or its path. `None` keeps it.
+        A policy in place of it: a `Policy`, its fields, its name or its path, which starts at the
+        directory of the run if it is relative. `None` keeps it.
     """
 
 
@@ -128,8 +132,9 @@ def pytest_codex_report_written(
 ) -> None:
     """
     Called for each file of the report of `--codex-report`, at the end of the run, when all are
-    written. Under pytest-xdist, called in the controller. An exception fails the run: its exit
-    status is not 0.
+    written. Under pytest-xdist, called in the controller, which collects no tests: of all
+    `conftest.py` files, it knows those of the directories that pytest is given. An exception fails
+    the run: its exit status is not 0.
 
     Args:
         path: the file.

@@ -67,3 +67,30 @@ def test_implementations_in_a_conftest_file_are_accepted(pytester: pytest.Pytest
     pytester.makepyfile("def test_it(): pass")
 
     pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+@pytest.mark.needs_git
+@pytest.mark.slow
+def test_the_path_of_a_policy_starts_where_pytest_was_started(example, make_repo) -> None:
+    """
+    Wherever a fixture of the test has gone.
+    """
+    example.makeconftest("def pytest_codex_policy_chosen(): return 'policies/own.yaml'")
+    (example.path / "policies").mkdir()
+    (example.path / "policies" / "own.yaml").write_text("methods: [GET]\n")
+    example.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def elsewhere(tmp_path, monkeypatch):
+            monkeypatch.chdir(tmp_path)
+
+        def test_it(elsewhere, codex_workspace): pass
+        """
+    )
+
+    result = example.runpytest_subprocess(f"--codex-repo={make_repo()}")
+
+    # The policy has been read, and nothing else is there.
+    assert "EngineUnavailable" in result.stdout.str()

@@ -325,6 +325,21 @@ def test_files_are_copied_between_workspaces(ws, other):
         ws.copy("sub", other, "none/new")
 
 
+@pytest.mark.parametrize("path", ["sub/..", "..", "/"])
+def test_what_has_no_name_is_not_copied(ws, other, tmp_path, monkeypatch, path):
+    """
+    Beside the directory between both workspaces, there are files of this machine.
+    """
+    (tmp_path / "between").mkdir()
+    (tmp_path / "between" / "private").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "between"))
+    ws.path("sub").mkdir()
+
+    with pytest.raises(TransferError, match="cannot be copied: it does not end with a name"):
+        ws.copy(path, other, "new")
+    assert not other.path("new").exists()
+
+
 def test_a_path_in_a_workspace_is_none_of_this_machine(ws, other, tmp_path):
     """
     Otherwise a file of the same name would be read or written here.

@@ -324,6 +324,18 @@ def test_a_download_has_limits(tmp_path):
         unpack(_tar(*members), tmp_path, max_members=1)
 
 
+def test_directories_have_a_limit(tmp_path):
+    """
+    With the standard library, nobody could remove them, or pack them for another workspace.
+    """
+    unpack(_tar(("d/" + "n/" * 254 + "f", FILE, "")), tmp_path / "as-deep-as-possible")
+    with pack(tmp_path / "as-deep-as-possible", "name") as file:
+        assert file.read(1)
+
+    with pytest.raises(CodexWorkspaceError, match="lies in too many directories"):
+        unpack(_tar(("d/" + "n/" * 255 + "f", FILE, "")), tmp_path / "deeper")
+
+
 def test_a_large_header_is_refused(tmp_path):
     """
     A name of 1 GB is announced, and not read into memory.

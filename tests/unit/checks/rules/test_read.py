@@ -259,6 +259,11 @@ def test_a_check_of_another_distribution(tmp_path, add_check):
         ),
         ("yield CHECK.finding('a', 'b', 'c', level='fatal')", "of the level 'fatal'"),
         ("yield CHECK.finding(None, 'b', 'c')", "raised TypeError: "),
+        (
+            "import pathlib; yield CHECK.finding('a', 'b', 'c', path=pathlib.PurePosixPath('d'))",
+            "raised TypeError: a finding at the path PurePosixPath('d') and the line None",
+        ),
+        ("yield CHECK.finding('a', 'b', 'c', path='d', line='1')", "path 'd' and the line '1'"),
     ],
 )
 def test_a_check_that_fails_is_named(tmp_path, add_check, body, said):
