@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from itertools import pairwise
-from typing import Any
+from typing import Any, TextIO, cast
 
 from .errors import PluginError
+from .text.loggers import logger_of
 from .text.phrases import cut_end
 from .text.printable import printable
 
@@ -25,6 +31,8 @@ CHECK_GROUP = "pytest_codex_workspace.checks"
 
 _LONGEST = 500
 """Characters of somebody else's text."""
+
+_LOG = logger_of(__name__)
 
 _KINDS = {ENGINE_GROUP: "engine", CHECK_GROUP: "check"}
 
@@ -62,18 +70,55 @@ class Extension:
         Raises:
             PluginError: it cannot be imported.
         """
-        try:
+        with self.running("cannot be imported:"):
             return self.entry.load()
-        except (Exception, SystemExit) as error:
-            raise self.failed(f"cannot be imported: {describe_error(error)}") from None
+
+    @contextmanager
+    def running(
+        self, failing: str = "raised", let: tuple[type[BaseException], ...] = ()
+    ) -> Iterator[None]:
+        """
+        Run its code in this context. What it prints goes to standard error: standard output is for
+        results. Whatever it raises is an error of the distribution, also what would end Python; the
+        debug log has its traceback.
+
+        Args:
+            failing: what to say before the exception.
+            let: exceptions that it may raise.
+
+        Raises:
+            PluginError: it raised another exception.
+        """
+        try:
+            with _printing_on_stderr():
+                yield
+        except BaseException as error:
+            if isinstance(error, (KeyboardInterrupt, *let)):
+                raise
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                _LOG.debug("%s: %s", self, line)
+            what = f"{failing} {describe_error(error)}{self._place(error)}"
+            raise self.failed(what) from None
 
     def failed(self, what: str) -> PluginError:
         """
         Return the error that says *what* is wrong with it.
         """
         return PluginError(
-            f"the {self} {what}", remedy="Update that distribution, or uninstall it."
+            f"the {self} {what}",
+            remedy="If it is yours, mend it; otherwise update that distribution, or uninstall it.",
         )
+
+    def _place(self, error: BaseException) -> str:
+        """
+        Return the innermost line of its package that took part in an exception.
+        """
+        package = self.entry.value.partition(":")[0].partition(".")[0].strip()
+        place = ""
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            if str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+                place = f" ({printable(frame.f_code.co_filename)}:{line})"
+        return place
 
 
 def extensions_of(group: str) -> list[Extension]:
@@ -112,8 +157,41 @@ def describe_error(error: BaseException) -> str:
     """
     Return what to say of an exception of somebody else's code: its type and text, in one line.
     """
-    text = " ".join(printable(str(error)).split())
+    try:
+        text = " ".join(printable(str(error)).split())
+    except Exception:
+        # Its text is somebody else's code as well.
+        text = ""
     return _shown(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+class _StderrOf:
+    """
+    Standard output, which for one thread is standard error. Other threads may have results.
+    """
+
+    def __init__(self, stdout: TextIO, thread: int) -> None:
+        self._stdout = stdout
+        self._thread = thread
+
+    def __getattr__(self, name: str) -> Any:
+        mine = threading.get_ident() == self._thread
+        return getattr(sys.stderr if mine else self._stdout, name)
+
+
+_printing = threading.RLock()
+"""One at a time, so that each leaves the standard output that it has found."""
+
+
+@contextmanager
+def _printing_on_stderr() -> Iterator[None]:
+    with _printing:
+        before = sys.stdout
+        sys.stdout = cast("TextIO", _StderrOf(before, threading.get_ident()))
+        try:
+            yield
+        finally:
+            sys.stdout = before
 
 
 def _shown(text: str) -> str:

@@ -127,7 +127,8 @@ class Finding:
         id: the kind of finding, by which it is silenced.
         level: how bad it is.
         what: what was found, in one sentence without a full stop.
-        in_codex: what Codex would do, or that this is not known.
+        in_codex: what Codex would do, or that this is not known; empty if Codex has nothing to
+            do with it.
         remedy: what to do about it.
         path: the file, from the top of the repository; `None` if there is none.
         line: the line in that file, from 1; `None` if the whole file is meant.
@@ -248,7 +249,8 @@ class Check(CheckInfo):
 
         Args:
             what: what was found, in one sentence without a full stop.
-            in_codex: what Codex would do, or that this is not known.
+            in_codex: what Codex would do, or that this is not known; empty if Codex has
+                nothing to do with it.
             remedy: what to do about it.
             path: the file, from the top of the repository.
             line: the line in that file, from 1.

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ..codex import CONFIG_FILE
 from ..text.printable import printable
 from .finding import CHECKS, Finding
+from .summary import explained
 
 __all__ = ["CheckedTarget", "sarif"]
 
@@ -91,7 +93,7 @@ def _rule(finding: Finding) -> dict[str, Any]:
 
 
 def _result(finding: Finding, ids: Sequence[str]) -> dict[str, Any]:
-    text = printable(f"{finding.what}.\nIn Codex: {finding.in_codex}\nRemedy: {finding.remedy}")
+    text = printable(f"{finding.what}.\n{explained(finding)}")
     result: dict[str, Any] = {
         "ruleId": finding.id,
         "ruleIndex": ids.index(finding.id),
@@ -103,11 +105,13 @@ def _result(finding: Finding, ids: Sequence[str]) -> dict[str, Any]:
         if finding.silenced
         else [],
     }
-    if finding.path is not None:
-        place: dict[str, Any] = {"artifactLocation": _location(finding.path)}
-        if finding.line:
-            place["region"] = {"startLine": finding.line}
-        result["locations"] = [{"physicalLocation": place}]
+    # GitHub shows no result without a place. One about the whole repository has that of the file
+    # in which it is silenced.
+    where = CONFIG_FILE if finding.path is None else finding.path
+    place: dict[str, Any] = {"artifactLocation": _location(where)}
+    if finding.line:
+        place["region"] = {"startLine": finding.line}
+    result["locations"] = [{"physicalLocation": place}]
     return result
 
 

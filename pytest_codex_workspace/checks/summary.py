@@ -8,7 +8,7 @@ from typing import Any
 from ..text.phrases import counted, first_of
 from .finding import Finding
 
-__all__ = ["count_levels", "finding_text", "runs_text", "summarize"]
+__all__ = ["count_levels", "explained", "finding_text", "runs_text", "summarize"]
 
 _COLOURS = {"note": "36", "warning": "33", "error": "31;1", "silenced": "2"}
 _SHOWN = 8
@@ -33,8 +33,16 @@ def finding_text(finding: Finding, *, coloured: bool) -> Iterator[str]:
     if finding.silenced:
         yield f"         silenced: {finding.silenced}"
         return
-    yield f"         In Codex: {finding.in_codex}"
-    yield f"         Remedy: {finding.remedy}"
+    for line in explained(finding).splitlines():
+        yield f"         {line}"
+
+
+def explained(finding: Finding) -> str:
+    """
+    Return what Codex would do, if the finding says it, and the remedy, a line each.
+    """
+    in_codex = f"In Codex: {finding.in_codex}\n" if finding.in_codex else ""
+    return f"{in_codex}Remedy: {finding.remedy}"
 
 
 def count_levels(findings: Iterable[Finding]) -> dict[str, int]:

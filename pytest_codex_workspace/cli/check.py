@@ -359,7 +359,8 @@ class _Run:
         if print_event(arguments, "repository", **shown):
             return
         if target.failure:
-            show("not run" if target.findings else "not checked")
+            if several:
+                show(_unfinished(target, counts))
         elif not target.findings:
             show("nothing found that does not work in Codex")
         elif several:
@@ -494,9 +495,9 @@ def _checked(arguments: argparse.Namespace, repo: Path, report: Collector | None
     """
     Check one repository. An error becomes a part of the result.
     """
-    from ..checks.rules.read import sort_key
+    from ..checks.rules.read import added_ids, sort_key
     from ..checks.sarif import CheckedTarget
-    from ..checks.silence import silenced
+    from ..checks.silence import silenced, unknown_silences
     from ..projection.repository import find_commit
 
     began = clock.monotonic()
@@ -511,8 +512,11 @@ def _checked(arguments: argparse.Namespace, repo: Path, report: Collector | None
         found = find_commit(repo, config.rev, environ=os.environ)
         top, commit = found.top, found.id
         output = output_of(arguments, config.output)
+        for text in unknown_silences(reasons, added_ids()):
+            output.note(f"warning: {text}")
         for part in parts(reads_only=arguments.reads_only, report=report, tell=runs.update):
-            findings += part(config, output)
+            # One by one: what a part has found before it fails counts.
+            findings.extend(part(config, output))
     except CodexWorkspaceError as error:
         # What was found by reading counts, also where no engine answers.
         failure, kind = str(error), type(error).__name__
@@ -545,7 +549,8 @@ def _table(results: Sequence[_Result], *, several: bool) -> Iterator[str]:
         ]
         said = ", ".join(found) or "no findings"
         if one.target.failure:
-            said = "interrupted" if one.error == "Interrupted" else f"not checked: {one.error}"
+            begun = "not finished" if one.target.commit else "not checked"
+            said = "interrupted" if one.error == "Interrupted" else f"{begun}: {one.error}"
         place = [one.engine] if several else []
         rows.append((printable(str(one.target.path)), *place, said, _time(one.duration)))
     yield from table(rows, indent=2, widest=64)
@@ -566,16 +571,27 @@ def _finish(
     if not arguments.json:
         repositories = counted(len(targets), "repository", "repositories")
         text = summarize(counts) + (f" in {repositories}" if len(targets) > 1 else "")
-        if failed:
-            text += (
-                f", {failed} of them not checked"
-                if len(targets) > 1
-                else "; the check was not finished"
-            )
+        if failed and len(targets) > 1:
+            text += f", {failed} of them not checked"
+            if any(one.failure and one.commit for one in targets):
+                text += " completely"
+        elif failed:
+            text = _unfinished(targets[0], counts)
         show(text)
     engines = [{"engine": p.engine, "repositories": p.done, "lost": p.lost} for p in places]
     fields = {**counts, "repositories": len(targets), "failed": failed, "engines": engines}
     return finish(arguments, code, **fields)
+
+
+def _unfinished(target: CheckedTarget, counts: Mapping[str, int]) -> str:
+    """
+    Return one line about a repository whose check has failed.
+    """
+    from ..checks.summary import summarize
+
+    if not target.commit:
+        return "not checked"
+    return f"{summarize(counts)}; the check was not finished"
 
 
 def _write_sarif(path: Path, targets: Sequence[CheckedTarget]) -> None:

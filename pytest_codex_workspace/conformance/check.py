@@ -148,7 +148,7 @@ def check_everything(session: Session, environ: Mapping[str, str] = os.environ) 
     config = session.config
     repo = config.repo or Path()
     read = read_repository(repo, config.rev, environ, config.for_checks)
-    added = read_added(repo, config.rev, environ)
+    added = list(read_added(repo, config.rev, environ))
     ran = check_repository(session, environ=environ)
     found = sorted(silenced([*read, *added, *ran.findings], config.silence), key=sort_key)
     return replace(ran, findings=tuple(found))

@@ -129,18 +129,24 @@ def cache_directory() -> Result:
 def extensions() -> Result | None:
     """
     Check that the engines and checks of other distributions can be used. Return `None` if there are
-    none.
+    none. A broken check is an error, because `codex-workspace check` fails with it; an engine is
+    for those who choose it.
     """
     groups: dict[str, Callable[[Extension], object]] = {
         ENGINE_GROUP: load_factory,
         CHECK_GROUP: load_check,
     }
     found: list[str] = []
+    broken: dict[str, PluginError] = {}
     for group, load in groups.items():
         try:
             for one in extensions_of(group):
                 load(one)
                 found.append(str(one))
         except PluginError as problem:
-            return warning(problem.message, problem.remedy)
+            broken[group] = problem
+    if check := broken.get(CHECK_GROUP):
+        return error(check.message, check.remedy)
+    if engine := broken.get(ENGINE_GROUP):
+        return warning(engine.message, engine.remedy)
     return ok(", ".join(found)) if found else None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from ..errors import CodexWorkspaceError
-from ..extensions import Extension, describe_error
+from ..extensions import Extension
 from .places.choose import RESERVED
 from .protocol import Engine
 
@@ -48,12 +48,8 @@ def open_extension(extension: Extension, choice: str, environ: Mapping[str, str]
         CodexWorkspaceError: it says that the engine does not answer.
     """
     factory = load_factory(extension)
-    try:
+    with extension.running(let=(CodexWorkspaceError,)):
         engine = factory(choice, environ)
-    except CodexWorkspaceError:
-        raise
-    except Exception as error:
-        raise extension.failed(f"raised {describe_error(error)}") from None
     missing = [name for name in _METHODS if not callable(getattr(engine, name, None))]
     if missing:
         raise extension.failed(

@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..checks.finding import CHECKS
 from ..checks.sarif import CheckedTarget
-from ..checks.summary import count_levels, summarize
+from ..checks.summary import count_levels, explained, summarize
 from ..codex import SCRIPTS, SETUP
 from ..errors import CodexWorkspaceError, SetupError
 from ..network.problems import (
@@ -142,8 +141,8 @@ def account_of_check(targets: Sequence[CheckedTarget], environ: Mapping[str, str
             account.findings.append(
                 CiFinding(
                     one.level,
-                    f"{one.id}: {CHECKS[one.id].title}",
-                    f"{one.what}\nIn Codex: {one.in_codex}\nRemedy: {one.remedy}",
+                    f"{one.id}: {one.title}",
+                    f"{one.what}\n{explained(one)}",
                     file=_in_checkout(target.path / one.path, environ) if one.path else "",
                     line=one.line or 0,
                 )

@@ -77,6 +77,6 @@ def test_a_broken_one_is_told_by_name_and_distribution(folder, monkeypatch, targ
         extension.load()
     text = str(info.value)
     assert text.startswith(f"the engine acme of ext-a 1.0 cannot be imported: {said}")
-    assert text.endswith("Update that distribution, or uninstall it.")
+    assert text.endswith("otherwise update that distribution, or uninstall it.")
     assert info.value.__cause__ is None
     assert "\x1b" not in text

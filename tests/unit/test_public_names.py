@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import sys
 import typing
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,3 +101,21 @@ def test_every_exported_name_exists():
     assert len(set(pytest_codex_workspace.__all__)) == len(pytest_codex_workspace.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'Session'"):
         _ = pytest_codex_workspace.Session
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_no_default_is_a_value_of_this_machine(name):
+    """
+    The reference shows defaults as they were when it was made, and everybody reads it.
+    """
+    one = PUBLIC[name]
+    functions = [one, *vars(one).values()] if isinstance(one, type) else [one]
+    shown = ""
+    for function in functions:
+        function = getattr(function, "__func__", function)
+        if callable(function):
+            with suppress(ValueError, TypeError):
+                shown += str(inspect.signature(function))
+
+    places = {os.environ["PATH"], str(Path.home()), str(Path(__file__).parents[2])}
+    assert [] == [place for place in places if place in shown]

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from ...extensions import CHECK_GROUP, Extension, describe_error, extensions_of
+from ...errors import PluginError
+from ...extensions import CHECK_GROUP, Extension, extensions_of
 from ...text.phrases import counted, first_of, was
 from ..clone import Clone
 from ..default_registries import default_hosts
@@ -32,6 +34,7 @@ from . import (
 
 __all__ = [
     "RULES",
+    "added_ids",
     "apply_rules",
     "arranged",
     "load_check",
@@ -135,9 +138,10 @@ def apply_rules(repo: CheckedRepository) -> Iterator[Finding]:
         )
 
 
-def read_added(path: str | Path, rev: str, environ: Mapping[str, str]) -> list[Finding]:
+def read_added(path: str | Path, rev: str, environ: Mapping[str, str]) -> Iterator[Finding]:
     """
-    Return what the checks of other distributions find in a commit.
+    Yield what the checks of other distributions find in a commit. One that fails does not keep the
+    findings of the others from the user.
 
     Args:
         path: a directory in the repository.
@@ -145,14 +149,36 @@ def read_added(path: str | Path, rev: str, environ: Mapping[str, str]) -> list[F
         environ: environment for git.
 
     Raises:
-        PluginError: one of them cannot be used.
+        PluginError: some of them cannot be used: raised behind the findings of the others.
         ProjectionError: there is no such repository or commit, or git failed.
     """
     added = extensions_of(CHECK_GROUP)
     if not added:
-        return []
+        return
     tree = Clone.of(path, rev, environ).tree()
-    return arranged(finding for one in added for finding in _apply_added(one, tree))
+    found: list[Finding] = []
+    failures: list[PluginError] = []
+    for one in added:
+        try:
+            found += _apply_added(one, tree)
+        except PluginError as error:
+            failures.append(error)
+    yield from arranged(found)
+    if len(failures) > 1:
+        raise PluginError("\n".join(map(str, failures)))
+    if failures:
+        raise failures[0]
+
+
+def added_ids() -> list[str]:
+    """
+    Return the ids of the checks of other distributions, without importing them; none if they
+    cannot be told apart, which is an error of whoever runs them.
+    """
+    try:
+        return [one.name for one in extensions_of(CHECK_GROUP)]
+    except PluginError:
+        return []
 
 
 def load_check(extension: Extension) -> Check:
@@ -175,19 +201,63 @@ def load_check(extension: Extension) -> Check:
     return check
 
 
-def _apply_added(extension: Extension, tree: CommittedTree) -> Iterator[Finding]:
+def _apply_added(extension: Extension, tree: CommittedTree) -> list[Finding]:
+    """
+    Return what a check of another distribution finds.
+
+    Raises:
+        PluginError: it cannot be used, or what it has yielded is no finding of it.
+    """
     check = load_check(extension)
-    try:
-        for one in islice(check.find(tree), _MOST_ADDED):
-            if one.id != check.id or one.level not in LEVELS:
-                raise ValueError(f"a finding {one.id!r} of the level {one.level!r}")
-            if not isinstance(one.path, str | None) or not isinstance(one.line, int | None):
-                raise TypeError(f"a finding at the path {one.path!r} and the line {one.line!r}")
-            # Once more, with its texts cut.
-            texts = one.what, one.in_codex, one.remedy
-            yield check.finding(*texts, path=one.path, line=one.line, level=one.level)
-    except Exception as error:
-        raise extension.failed(f"raised {describe_error(error)}") from None
+    yielded: list[tuple[Any, str]] = []
+    with extension.running():
+        found: Any = check.find(tree)
+        if found is not None:
+            yielded += ((one, _line_of(found)) for one in islice(found, _MOST_ADDED))
+    if found is None:
+        raise extension.failed("returned None, expected findings: yield them, or return a list")
+    for one, line in yielded:
+        if problem := _problem(one, check):
+            raise extension.failed(f"yielded {problem}{line}")
+    # Once more, with their texts cut.
+    return [
+        check.finding(
+            one.what, one.in_codex, one.remedy, path=one.path, line=one.line, level=one.level
+        )
+        for one, _ in yielded
+    ]
+
+
+def _line_of(generator: Any) -> str:
+    """
+    Return where a generator is; empty if it is none, as a list.
+    """
+    frame = getattr(generator, "gi_frame", None)
+    return f" ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else ""
+
+
+def _problem(one: Any, check: Check) -> str:
+    """
+    Return what is wrong with what a check has yielded; empty if it is a finding of it.
+    """
+    kind = type(one).__name__
+    if not isinstance(one, Finding):
+        return f"{kind}, expected Finding: use the method `finding` of the check"
+    for name in ("what", "in_codex", "remedy"):
+        if not isinstance(text := getattr(one, name), str):
+            return f"a finding whose {name} is {type(text).__name__}, expected str"
+    if one.id != check.id:
+        return f"a finding with the id {one.id!r:.200}, expected {check.id!r}"
+    if one.level not in LEVELS:
+        return f"a finding of the level {one.level!r:.200}, expected one of {', '.join(LEVELS)}"
+    if not isinstance(one.path, str | None):
+        return (
+            f"a finding whose path is {type(one.path).__name__}, expected str, "
+            "from the top of the repository, or None"
+        )
+    if one.line is not None and (type(one.line) is not int or one.line < 1):
+        return f"a finding with the line {one.line!r:.200}, expected a number from 1, or None"
+    return ""
 
 
 def arranged(findings: Iterable[Finding]) -> list[Finding]:

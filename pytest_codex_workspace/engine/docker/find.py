@@ -61,7 +61,7 @@ class Located(NamedTuple):
     passed_over: tuple[str, ...] = ()
 
 
-def find_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ) -> Engine:
+def find_engine(choice: str = "auto", environ: Mapping[str, str] | None = None) -> Engine:
     """
     Return the engine that *choice* names.
 
@@ -79,14 +79,14 @@ def find_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ) -
             `ssh://`. Or the name of a docker context; `context:NAME` if it is one of the
             words. Or the name of an engine that another distribution adds, or a URL with
             that name as its scheme.
-        environ: the environment.
+        environ: the environment; that of this process by default.
 
     Raises:
         EngineUnavailable: *choice* is invalid, or no engine answers. The text
             lists what was tried, why it failed and what to do.
         PluginError: the engine of another distribution cannot be used.
     """
-    return locate_engine(choice, environ).engine
+    return locate_engine(choice, os.environ if environ is None else environ).engine
 
 
 def locate_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ) -> Located:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
+import pytest
+
 from ...errors import CodexWorkspaceError, PluginError
 from ...extensions import describe_error
 
@@ -42,7 +44,11 @@ def call_hook(hooks: Any, name: str, **arguments: Any) -> Any:
         return None
     try:
         return caller(**arguments)
-    except Exception as error:
+    except (KeyboardInterrupt, pytest.skip.Exception, pytest.fail.Exception):
+        # A plugin may skip the test, or fail it in its own words.
+        raise
+    except BaseException as error:
+        # What would end Python included: the run would be over, with an exit code of the plugin.
         plugin, place = _origin(implementations, error.__traceback__)
         raise PluginError(
             f"the hook {name} of the plugin {plugin} raised {describe_error(error)}{place}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -127,3 +128,18 @@ def test_what_is_no_policy_is_refused_with_the_names_of_plugins(manager):
 
     with pytest.raises(PluginError, match=r"implemented by strict.*no policy is called 'strct'"):
         choose_policy(manager.hook, read, HTTPS_ONLY, **NODE)
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit(), CancelledError()])
+def test_a_plugin_does_not_end_the_run(manager, error):
+    """
+    Neither with its exit code nor as if nothing had happened.
+    """
+
+    def fails(workspace):
+        raise error
+
+    register(manager, "rash", STARTED, fails)
+
+    with pytest.raises(PluginError, match=f"plugin rash raised {type(error).__name__}"):
+        call_hook(manager.hook, STARTED, workspace=None, **NODE)

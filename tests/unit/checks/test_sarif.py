@@ -195,7 +195,11 @@ def test_results_and_rules():
         "d/%C3%BC%20b.sh"
         == run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
     )
-    assert "locations" not in run["results"][1]
+    # GitHub shows no result without a place.
+    assert (
+        ".codex-workspace.yaml"
+        == (run["results"][1]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"])
+    )
     assert "region" not in run["results"][2]["locations"][0]["physicalLocation"]
 
 

@@ -30,6 +30,16 @@ def test_lines_of_a_finding():
     assert next(finding_text(finding(), coloured=True)).startswith("\x1b[31;1merror")
 
 
+def test_a_finding_need_not_say_what_codex_would_do():
+    """
+    A rule of a company may have nothing to do with it.
+    """
+    assert [
+        "warning  acme.it  here",
+        "         Remedy: Do it.",
+    ] == list(finding_text(Finding("acme.it", "warning", "here", "", "Do it."), coloured=False))
+
+
 def test_lines_of_a_silenced_finding():
     """
     Its reason stands in place of a remedy.

@@ -353,7 +353,7 @@ def test_what_was_read_counts_where_no_engine_answers(make, capsys):
     printed, errors = capsys.readouterr()
     assert 125 == code
     assert "error    git-remote" in printed
-    assert "\nnot run\n" in printed
+    assert "1 note; the check was not finished" in printed
     assert printed.endswith("; the check was not finished\n")
     assert "EngineUnavailable" in errors
 
@@ -715,3 +715,50 @@ def test_a_broken_check_of_others_is_no_bug_of_ours(make, run, added):
     assert "git-remote" in printed
     assert "PluginError: the check acme.it of ext-cli 1.0 cannot be imported: OSError" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("fails", ["raise SystemExit(0)", "import os; raise GeneratorExit"])
+def test_a_check_of_others_does_not_end_the_command(make, run, added, tmp_path, fails):
+    """
+    Neither with its exit code nor without the files that are asked for.
+    """
+    (added / "ext_cli.py").write_text(fails)
+
+    code, printed, errors = run(make("shop", BROKEN).path, "--json", f"--sarif={tmp_path / 'f'}")
+
+    assert 125 == code
+    events = [json.loads(line) for line in printed.splitlines()]
+    assert ("result", 125) == (events[-1]["event"], events[-1]["exit_code"])
+    assert "PluginError: the check acme.it of ext-cli 1.0 cannot be imported" in errors
+    assert (tmp_path / "f").exists()
+
+
+def test_what_is_said_of_a_check_that_was_not_finished(make, run, added, tmp_path):
+    """
+    What was found counts, and a repository that was read was not left unchecked.
+    """
+    (added / "ext_cli.py").write_text("raise OSError('broken')")
+    shop = make("shop", BROKEN).path
+
+    alone = run(shop)[1].splitlines()
+    missing = run(tmp_path / "none")[1].splitlines()
+    both = run(shop, tmp_path / "none")[1].splitlines()
+
+    end = "3 findings: 1 error, 1 warning, 1 note; the check was not finished"
+    assert end == alone[-1]
+    assert not {"not run", "not checked"} & set(alone)
+    assert ["not checked"] == missing
+    assert {end, "not checked"} <= set(both)
+    assert any("not finished: PluginError" in line for line in both)
+    assert both[-1].endswith("in 2 repositories, 2 of them not checked completely")
+
+
+def test_a_silenced_id_that_is_misspelt_is_told(make, run, added):
+    """
+    If its prefix is that of a check that is installed.
+    """
+    printed = run(make("shop", {"a": "1"}).path, "--silence=acme.itt=x", "--silence=b.c=x")[1]
+
+    assert "acme.itt is silenced, and no check that is installed has this id" in printed
+    assert "(did you mean 'acme.it'?)" in printed
+    assert "b.c" not in printed

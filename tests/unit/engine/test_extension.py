@@ -8,7 +8,7 @@ from pytest_codex_workspace.doctor import machine
 from pytest_codex_workspace.engine.docker.find import locate_engine
 from pytest_codex_workspace.engine.places.choose import likely_place
 from pytest_codex_workspace.errors import EngineUnavailable, PluginError
-from pytest_codex_workspace.extensions import ENGINE_GROUP
+from pytest_codex_workspace.extensions import CHECK_GROUP, ENGINE_GROUP
 from tests.fakes.engine import FakeEngine
 
 from ...helpers.distributions import add_distribution
@@ -81,6 +81,7 @@ def test_nothing_is_imported_for_another_engine(add, tmp_path):
         ("raise OSError('broken')", "cannot be imported: OSError: broken"),
         ("f = 3", "is int, and no function"),
         ("def f(choice, environ): raise KeyError('x')", "raised KeyError: 'x'"),
+        ("def f(choice, environ): raise SystemExit(0)", "raised SystemExit: 0 ("),
         ("def f(choice): pass", "raised TypeError: f() takes 1 positional"),
         ("def f(choice, environ): return object()", "returned object, which has no method version"),
     ],
@@ -134,6 +135,22 @@ def test_a_name_that_cannot_be_chosen_is_shown_by_doctor(add, name):
     assert found is not None
     assert "warning" == found.status
     assert f"the engine {name} of ext-engine 1.0 cannot be chosen by this name" == found.text
+
+
+def test_doctor_says_that_a_broken_check_is_an_error(add, tmp_path):
+    """
+    `codex-workspace check` ends with 125; a broken engine is for those who choose it.
+    """
+    add("raise OSError('engine')")
+    add_distribution(
+        tmp_path, "ext-check", CHECK_GROUP, {"acme.it": "ext_none:CHECK"}, "raise OSError"
+    )
+
+    found = machine.extensions()
+
+    assert found is not None
+    assert "error" == found.status
+    assert "the check acme.it of ext-check 1.0 cannot be imported" in found.text
 
 
 def test_doctor_lists_what_works(add):

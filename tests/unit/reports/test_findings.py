@@ -145,3 +145,16 @@ def test_a_check_has_annotations_for_errors_and_warnings_and_rows_for_notes(tmp_
         f"{tmp_path}/one": "2 findings: 1 error, 0 warnings, 1 note; 1 silenced",
         f"{tmp_path}/two": "0 findings: 0 errors, 0 warnings, 0 notes; not checked completely",
     }
+
+
+def test_a_finding_of_another_distribution_has_its_own_title(tmp_path: Path) -> None:
+    """
+    Our table does not know it. It need not say what Codex would do.
+    """
+    one = Finding("acme.it", "warning", "here", "", "Do it.", title="It is there")
+
+    account = account_of_check([CheckedTarget(tmp_path, "1", [one])], {})
+
+    assert [("acme.it: It is there", "here\nRemedy: Do it.")] == [
+        (each.title, each.message) for each in account.findings
+    ]

@@ -230,7 +230,7 @@ def test_nothing_is_read_without_checks_of_others(tmp_path):
     """
     Not even the repository, which is not there.
     """
-    assert [] == read_added(tmp_path / "none", "HEAD", os.environ)
+    assert [] == list(read_added(tmp_path / "none", "HEAD", os.environ))
 
 
 def test_a_check_of_another_distribution(tmp_path, add_check):
@@ -239,7 +239,7 @@ def test_a_check_of_another_distribution(tmp_path, add_check):
     """
     add_check(EACH_FILE)
 
-    found = read_added(with_todos(tmp_path, count=30), "HEAD", os.environ)
+    found = list(read_added(with_todos(tmp_path, count=30), "HEAD", os.environ))
 
     assert ("warning acme.todo a.txt:2", "warning acme.todo a.txt:3") == seen(found[:2])
     assert 20 == len(found)
@@ -250,34 +250,109 @@ def test_a_check_of_another_distribution(tmp_path, add_check):
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("raise ValueError('no\\x1b[2J idea')", "raised ValueError: no idea"),
+        ("raise ValueError('no\\x1b[2J idea')", "raised ValueError: no idea (FILE:5)"),
+        ("raise SystemExit(0)", "raised SystemExit: 0 (FILE:5)"),
+        ("raise GeneratorExit", "raised GeneratorExit (FILE:5)"),
+        ("import asyncio; raise asyncio.CancelledError", "raised CancelledError (FILE:5)"),
+        ("import pytest; pytest.exit('over')", "raised Exit: over (FILE:5)"),
+        ("import pytest; pytest.fail('no')", "raised Failed: no (FILE:5)"),
+        ("raise type('Mute', (Exception,), {'__str__': None})", "raised Mute (FILE:5)"),
         ("return 3", "raised TypeError: 'int' object is not iterable"),
-        ("yield 'text'", "raised AttributeError: 'str' object has no attribute 'id'"),
+        ("return None", "returned None, expected findings: yield them, or return a list"),
+        ("return ['a']", "yielded str, expected Finding: use the method `finding` of the check"),
+        ("yield 'text'", "yielded str, expected Finding: use the method `finding` of the check ("),
+        ("yield 'text'", "of the check (FILE:5)"),
         (
             "yield Finding('docker', 'error', 'a', 'b', 'c')",
-            "raised ValueError: a finding 'docker' of the level 'error'",
+            "yielded a finding with the id 'docker', expected 'acme.todo' (FILE:5)",
         ),
-        ("yield CHECK.finding('a', 'b', 'c', level='fatal')", "of the level 'fatal'"),
+        (
+            "yield CHECK.finding('a', 'b', 'c', level='fatal')",
+            "of the level 'fatal', expected one of error, warning, note (FILE:5)",
+        ),
         ("yield CHECK.finding(None, 'b', 'c')", "raised TypeError: "),
         (
-            "import pathlib; yield CHECK.finding('a', 'b', 'c', path=pathlib.PurePosixPath('d'))",
-            "raised TypeError: a finding at the path PurePosixPath('d') and the line None",
+            "yield Finding('acme.todo', 'error', 'a', 3, 'c')",
+            "yielded a finding whose in_codex is int, expected str (FILE:5)",
         ),
-        ("yield CHECK.finding('a', 'b', 'c', path='d', line='1')", "path 'd' and the line '1'"),
+        (
+            "import pathlib; yield CHECK.finding('a', 'b', 'c', path=pathlib.PurePosixPath('d'))",
+            "a finding whose path is PurePosixPath, expected str, from the top of the repository",
+        ),
+        ("yield CHECK.finding('a', 'b', 'c', path='d', line='1')", "with the line '1', expected"),
+        ("yield CHECK.finding('a', 'b', 'c', path='d', line=True)", "with the line True, expected"),
+        (
+            "yield CHECK.finding('a', 'b', 'c', path='d', line=0)",
+            "yielded a finding with the line 0, expected a number from 1, or None (FILE:5)",
+        ),
     ],
 )
 def test_a_check_that_fails_is_named(tmp_path, add_check, body, said):
     """
-    With its distribution, and without a traceback.
+    With its distribution, what was expected, and the line of its code; without a traceback.
     """
     add_check(body)
     repo = with_todos(tmp_path)
 
     with pytest.raises(PluginError) as info:
-        read_added(repo, "HEAD", os.environ)
-    assert str(info.value).startswith("the check acme.todo of ext-check 1.0 raised ")
-    assert said in str(info.value)
+        list(read_added(repo, "HEAD", os.environ))
+    assert str(info.value).startswith("the check acme.todo of ext-check 1.0 ")
+    assert said.replace("FILE", str(tmp_path / "ext_check.py")) in str(info.value)
+    assert "If it is yours, mend it" in str(info.value)
     assert "\x1b" not in str(info.value)
+
+
+def test_ctrl_c_is_no_failure_of_a_check(tmp_path, add_check):
+    """
+    It ends the run, as everywhere.
+    """
+    add_check("raise KeyboardInterrupt")
+
+    with pytest.raises(KeyboardInterrupt):
+        list(read_added(with_todos(tmp_path), "HEAD", os.environ))
+
+
+def test_the_findings_of_the_other_checks_come_before_the_failures(tmp_path, add_check):
+    """
+    Each check that fails is told.
+    """
+    add_check(EACH_FILE)
+    for name in ("ext-a", "ext-b"):
+        module = f"raise OSError('{name} is broken')"
+        target = f"{name.replace('-', '_')}:CHECK"
+        add_distribution(tmp_path, name, CHECK_GROUP, {name.replace("-", "."): target}, module)
+    found = []
+
+    with pytest.raises(PluginError) as info:
+        found.extend(read_added(with_todos(tmp_path), "HEAD", os.environ))
+    assert ("warning acme.todo a.txt:2",) == seen(found)
+    assert "OSError: ext-a is broken" in str(info.value)
+    assert "OSError: ext-b is broken" in str(info.value)
+
+
+def test_what_a_check_prints_goes_to_standard_error(tmp_path, add_check, capsys):
+    """
+    Standard output is for results.
+    """
+    add_check("print('looking'); return []")
+
+    list(read_added(with_todos(tmp_path), "HEAD", os.environ))
+    print("a result")  # noqa: T201
+
+    assert ("a result\n", "looking\n") == tuple(capsys.readouterr())
+
+
+def test_the_log_has_the_traceback_of_a_check_that_fails(tmp_path, add_check, caplog):
+    """
+    For its author: the message has one line of it.
+    """
+    add_check("raise OSError('broken')")
+    caplog.set_level("DEBUG", "pytest_codex_workspace")
+
+    with pytest.raises(PluginError):
+        list(read_added(with_todos(tmp_path), "HEAD", os.environ))
+    assert "Traceback (most recent call last)" in caplog.text
+    assert "ext_check.py" in caplog.text
 
 
 @pytest.mark.parametrize(
