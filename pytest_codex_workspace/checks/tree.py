@@ -36,9 +36,9 @@ class CommittedFile:
     A file of the commit.
 
     Attributes:
-        mode: as git writes it: `100755`, `100644`, `120000` for a link.
+        mode: as git writes it: `100644`, `100755` if it is executable, `120000` for a link.
         blob: id of its content.
-        size: in bytes.
+        size: of its content, in bytes.
     """
 
     mode: str
@@ -54,10 +54,22 @@ class CommittedTree:
     """
     The files of a repository at a commit.
 
+    Paths are text, from the top of the repository, with `/`: `src/app.py`. To ask whether a file is
+    there: `"LICENSE" in tree.files`. To read files: `texts`, or `text` for one.
+
     Attributes:
-        files: all files by path, links included.
-        contents: returns the contents of objects by id. The caller bounds their size.
-        unread: paths that were not read because they, or all together, are too large.
+        files: every file of the commit by its path, a `CommittedFile` each: also links, and what
+            `named`, `suffixed` and `paths` leave out.
+        contents: a function that takes ids (`CommittedFile.blob`) and returns the bytes of each by
+            its id, of any size. `texts` calls it, within bounds.
+        unread: the paths that `texts` has left out because they are too large, alone (4 MiB) or
+            together.
+
+    Example:
+        >>> files = {"Makefile": CommittedFile("100644", "1", 4)}
+        >>> tree = CommittedTree(files, lambda ids: {one: b"all:" for one in ids})
+        >>> tree.text("Makefile")
+        'all:'
     """
 
     def __init__(self, files: Mapping[str, CommittedFile], contents: ReadObjects) -> None:
@@ -67,27 +79,38 @@ class CommittedTree:
         self._texts: dict[str, str] = {}
         self._bytes = 0
         self._lines = 0
+        self._own: list[str] = []
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_suffix: dict[str, list[str]] = defaultdict(list)
         for path, file in files.items():
             above, _, name = path.rpartition("/")
             if file.mode != _LINK and _ASIDE.isdisjoint(above.split("/")):
+                self._own.append(path)
                 self._by_name[name].append(path)
                 _, dot, suffix = name.rpartition(".")
                 self._by_suffix[dot + suffix].append(path)
 
     def named(self, *names: str) -> list[str]:
         """
-        Return the paths of the files with one of these names, those near the top first. Files of
-        other projects, as in `node_modules/`, are left out.
+        Return the paths of the files with one of these names, those near the top first. Left out
+        are links, and folders with files of other projects or machines: `node_modules`, `vendor`,
+        `third_party`, `fixtures`, `testdata`, `examples`, `templates`, `.github` and the like.
         """
         return _near_first(path for name in names for path in self._by_name.get(name, ()))
 
     def suffixed(self, *suffixes: str) -> list[str]:
         """
-        Return the paths of the files with one of these suffixes, those near the top first.
+        Return the paths of the files with one of these suffixes, such as `.toml`, those near the
+        top first. Left out is what `named` leaves out.
         """
         return _near_first(path for one in suffixes for path in self._by_suffix.get(one, ()))
+
+    def paths(self) -> list[str]:
+        """
+        Return the paths of all files, those near the top first. Links are left out, and files of
+        other projects, as for `named`; `files` has all.
+        """
+        return _near_first(self._own)
 
     def texts(self, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
         """

@@ -18,7 +18,7 @@ from sybil.evaluators.python import PythonEvaluator, pad
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 from .console_blocks import every_page
-from .story import BROWSERS, STORIES
+from .story import BROWSERS, CHECK_OF_ONES_OWN, STORIES
 
 __all__ = ["PAGES", "parsed", "python_pages", "written_tests"]
 
@@ -26,7 +26,7 @@ PAGES = [
     page
     for page in every_page()
     # Tests of their own run these.
-    if page != BROWSERS and not any(page in story for story in STORIES)
+    if page not in (BROWSERS, CHECK_OF_ONES_OWN) and not any(page in story for story in STORIES)
 ]
 """The pages whose examples are run here."""
 

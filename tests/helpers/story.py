@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .console_blocks import ROOT, Command, commands_in
 
-__all__ = ["BROWSERS", "STORIES", "steps", "typed"]
+__all__ = ["BROWSERS", "CHECK_OF_ONES_OWN", "STORIES", "steps", "typed"]
 
 _DOCS = ROOT / "docs"
 
@@ -26,6 +26,9 @@ STORIES = [
 
 BROWSERS = _DOCS / "how-to" / "browsers.md"
 """A story that is told without an engine: it takes minutes to install a browser in a workspace."""
+
+CHECK_OF_ONES_OWN = _DOCS / "how-to" / "add-a-check.md"
+"""A story whose package a test puts on the path of Python."""
 
 _BLOCK = re.compile(
     r"(?:`(?P<name>[\w./-]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import tomllib
 from pathlib import Path
@@ -16,7 +17,7 @@ from pytest_codex_workspace.options.table import OPTIONS
 from ..helpers.console_blocks import ROOT, commands_of, every_page, matches
 from ..helpers.distributions import add_distribution
 from ..helpers.repositories import Repository, host_environment
-from ..helpers.story import steps
+from ..helpers.story import CHECK_OF_ONES_OWN, steps
 
 DOCS = ROOT / "docs"
 COMMANDS = [one for page in every_page() for one in commands_of(page)]
@@ -140,13 +141,12 @@ def test_a_command_prints_what_the_page_shows(name, tmp_path, monkeypatch, capsy
 @pytest.mark.needs_git
 def test_a_check_of_ones_own_finds_what_the_page_shows(tmp_path, monkeypatch, capsys):
     """
-    With the two files of the page, as pip installs them.
+    With the two files of the page, as pip installs them; and its tests pass.
     """
-    page = DOCS / "how-to" / "add-a-check.md"
     environment = host_environment(tmp_path / "home")
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    commands = list(steps(page, tmp_path))
+    commands = list(steps(CHECK_OF_ONES_OWN, tmp_path))
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
     ((group, entries),) = project["entry-points"].items()
     module = (tmp_path / "acme_check.py").read_text()
@@ -155,6 +155,9 @@ def test_a_check_of_ones_own_finds_what_the_page_shows(tmp_path, monkeypatch, ca
     Repository(tmp_path / "app", environment).commit({"Makefile": "tools:\n\tsudo true\n"})
     monkeypatch.chdir(tmp_path / "app")
 
+    tests = runpy.run_path(str(tmp_path / "test_acme_check.py"))
+    passed = [test() for name, test in tests.items() if name.startswith("test_")]
+    assert 3 == len(passed)
     (command,) = [one for one in commands if one.text.startswith("codex-workspace")]
     main(shlex.split(command.text)[1:])
 

@@ -15,6 +15,7 @@ def test_files_by_name_and_suffix():
     tree = memory_tree({**dict.fromkeys(files, "1"), "l/a.txt": "->a.txt"})
 
     assert ["a.txt", "b/a.txt", "c/d/a.txt"] == tree.named("a.txt")
+    assert ["a.txt", "x.csproj", "b/a.txt", "c/d/a.txt"] == tree.paths()
     assert ["x.csproj"] == tree.suffixed(".csproj", ".fsproj")
     assert "node_modules/x/a.txt" in tree.files
 
