@@ -12,6 +12,8 @@ __all__ = ["count_levels", "explained", "finding_text", "runs_text", "summarize"
 
 _COLOURS = {"note": "36", "warning": "33", "error": "31;1", "silenced": "2"}
 _SHOWN = 8
+_BESIDE_HOSTS = ("http", "websocket", "ports", "private")
+"""Fields of a policy without which its hosts alone would not admit all requests."""
 
 
 def finding_text(finding: Finding, *, coloured: bool) -> Iterator[str]:
@@ -97,10 +99,15 @@ def _use(who: str, use: Mapping[str, Any]) -> Iterator[str]:
     if not use["requests"]:
         return
     hosts = use["hosts"]
-    allow = ", ".join(map(str, use["smallest_policy"].get("allow", ())[:_SHOWN]))
+    policy = use["smallest_policy"]
+    allow = ", ".join(map(str, policy.get("allow", ())[:_SHOWN]))
+    beside = [f"{name}: {policy[name]}" for name in _BESIDE_HOSTS if name in policy]
     yield f"{who} made {counted(use['requests'], 'request')}: {first_of(hosts, _SHOWN)}"
     if allow and len(hosts) <= _SHOWN:
-        yield f"  the smallest list of hosts that admits them is [{allow}]"
+        yield (
+            f"  the smallest list of hosts that admits them is [{allow}]"
+            + (f", with {', '.join(beside)}" if beside else "")
+        )
     for name, outside in use["outside_presets"].items():
         if outside:
             yield f"  {name} would refuse {first_of(outside, _SHOWN)}"

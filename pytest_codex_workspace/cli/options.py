@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConfigError
@@ -14,6 +15,8 @@ from ..options.table import OPTIONS
 from .printing import show_message
 
 if TYPE_CHECKING:
+    from ..options.sources import ResolvedOptions
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 __all__ = [
@@ -268,17 +271,34 @@ def config_of(arguments: argparse.Namespace, *, tell: bool = True, **fixed: Any)
     """
     from ..options.sources import ResolvedOptions
 
-    config = ResolvedOptions.of(
+    reads_only = getattr(arguments, "reads_only", False)
+    resolved = ResolvedOptions.of(
         {**vars(arguments), **fixed},
         spell="--{}",
         # What only reads the repository gives it nothing that needs trust.
-        refuse=not getattr(arguments, "reads_only", False),
-    ).config
+        refuse=not reads_only,
+    )
+    config = resolved.config
     _warn(config)
     if tell and config.output != "quiet":
-        for note in config.notes:
+        for note in (*config.notes, *(_before_runs(resolved) if reads_only else ())):
             show_message(f"codex: {note}")
     return config
+
+
+def _before_runs(resolved: ResolvedOptions) -> Iterator[str]:
+    """
+    Yield what running the repository will need of the user, and reading it does not.
+    """
+    if resolved.untrusted and resolved.file is not None:
+        yield (
+            f"{resolved.file.path} asks for what only you can allow, without which nothing runs: "
+            f"codex-workspace trust {shlex.quote(str(resolved.file.top))}"
+        )
+    config = resolved.config
+    for name in (*config.secret, *config.network_secret):
+        if name not in os.environ:
+            yield f"the secret {name} is not set: a run needs the variable {name}"
 
 
 def engine_of(arguments: argparse.Namespace) -> str:

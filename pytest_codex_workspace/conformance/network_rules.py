@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..checks.finding import Finding, Level
-from ..codex import RESUME, SETUP
-from ..network.problems import NetworkProblem, problems_of
+from ..codex import CONFIG_FILE, RESUME, SETUP
+from ..network.problems import NetworkProblem, policy_entries, problems_of
 from ..network.rules.allowing import facts_of_logged
 from ..network.rules.policy import OFFLINE, Policy, RequestFacts, decide
 from ..network.rules.request import Request
@@ -72,7 +72,7 @@ _KINDS: Mapping[str, _Kind] = {
         "uses plain HTTP",
         "Plain HTTP to an allowed host seems to pass in Codex (inferred from `apt update` in "
         "setup logs); it is refused by the rules of the profile `seed`",
-        "Use https:// where the server has it.",
+        "Use https:// if the server answers there, which was not tried.",
     ),
     "websocket": _Kind(
         "websocket",
@@ -116,7 +116,8 @@ _KINDS: Mapping[str, _Kind] = {
         "unreachable-host",
         "asks for a host that could not be reached from here",
         "Codex's network may reach it",
-        "Look at the address, and at the network of this machine.",
+        "Look at the address, and at the network of this machine. What no server has any more must "
+        "come from another one, or be committed.",
     ),
 }
 """By the reason in the network log."""
@@ -251,12 +252,33 @@ def _finding(
     return Finding.of(
         kind.check,
         f"{_who(program, place)} {kind.what}: {shown}"
+        + _cause(kind, problems[0])
         + (f", and {place} failed" if failed else ""),
         kind.in_codex,
-        kind.remedy,
+        kind.remedy + _entry(problems),
         path=place if script else None,
         line=_line(script, hosts, program),
         level=_level(kind, failed=bool(failed)),
+    )
+
+
+def _cause(kind: _Kind, problem: NetworkProblem) -> str:
+    """
+    Return what the proxy says of a server that it could not reach; of other requests, the kind says
+    it all.
+    """
+    said = printable(problem.first.explanation)
+    return f" ({cut_end(said, _URL)})" if said and kind.check == "unreachable-host" else ""
+
+
+def _entry(problems: Sequence[NetworkProblem]) -> str:
+    """
+    Return what would allow the requests here, if a policy can.
+    """
+    return "".join(
+        f" To allow it here, add `{cut_end(', '.join(fields), _URL)}` to `{place}:` in "
+        f"{CONFIG_FILE}."
+        for place, fields in policy_entries(problems)
     )
 
 

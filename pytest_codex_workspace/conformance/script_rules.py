@@ -55,6 +55,18 @@ _OF_BASH = re.compile(r"^\S*[-_]script\.sh: line \d+: ")
 """What bash writes in front of an error in a script, which the finding has said."""
 
 
+_MAY_PASS = {
+    "plain-http": "plain-http",
+    "websocket": "websocket",
+    "port-not-allowed": "not-https",
+    "upstream-error": "unreachable-host",
+    "offline": "blocked-request",
+    "host-not-allowed": "blocked-request",
+    "method-not-allowed": "blocked-request",
+}
+"""Reasons in the network log for what Codex may let pass, and the findings that say so."""
+
+
 def script_findings(seen: Observation) -> Iterator[Finding]:
     """
     Yield what the runs of both scripts show.
@@ -97,9 +109,12 @@ def _failed(seen: Observation) -> Iterator[Finding]:
         yield Finding.of(
             check,
             f"{script} {_ended(error)}{where}{last}",
-            "The environment does not come up"
-            if error is seen.setup_error
-            else "A task that starts from the cache does not come up",
+            (
+                "The environment does not come up"
+                if error is seen.setup_error
+                else "A task that starts from the cache does not come up"
+            )
+            + _unless(seen, "setup" if error is seen.setup_error else "resume"),
             "Fix the script, and commit it."
             + (f" The full log is {error.log_path}." if error.log_path else ""),
             path=script,
@@ -116,6 +131,17 @@ def _failed(seen: Observation) -> Iterator[Finding]:
             "fails (`set -e`).",
             path=SETUP,
         )
+
+
+def _unless(seen: Observation, phase: str) -> str:
+    """
+    Return that a request may be why a script failed here only; empty if there was none.
+    """
+    requests = [one for one in seen.requests if one.phase == phase]
+    found = sorted({_MAY_PASS[one.reason] for one in requests if one.reason in _MAY_PASS})
+    if not found:
+        return ""
+    return f", unless it fails because of a request that may pass there: see {', '.join(found)}"
 
 
 def _ended(error: SetupError) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..checks.finding import READ, Finding
 from ..checks.rules.read import read_repository
 from ..checks.silence import silenced
+from ..checks.summary import count_levels
 from ..options.config import Config
 from ..text.phrases import counted
 from .result import Result, error, ok, some, warning
@@ -41,7 +42,11 @@ def count_findings(found: Sequence[Finding]) -> Result:
     """
     if not found:
         return ok("nothing that does not work in Codex")
-    return ok(f"{counted(len(found), 'finding')}; `codex-workspace check` shows each with its page")
+    errors = count_levels(found)["errors"]
+    which = f", {errors} of them {'an error' if errors == 1 else 'errors'} there" if errors else ""
+    return ok(
+        f"{counted(len(found), 'finding')}; `codex-workspace check` shows each with its page{which}"
+    )
 
 
 def result_of(check: str, found: Sequence[Finding]) -> Result | None:

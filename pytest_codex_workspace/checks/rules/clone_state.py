@@ -14,6 +14,7 @@ from ...errors import ProjectionError
 from ...network.rules.hosts import is_private, literal_address
 from ...projection.repository import skips_submodules
 from ...projection.work_tree import find_changes
+from ...secrets.file_names import may_hold_secret
 from ...text.option_names import spell_option
 from ...text.phrases import counted, first_of
 from ...text.urls import without_credentials
@@ -84,6 +85,7 @@ def uncommitted_changes(clone: Clone, _: CheckedRepository) -> Iterator[Finding]
         # Slow in a large work tree, and no workspace needs it; doctor says so.
         return
     names = [*found.changed, *found.untracked]
+    secret = next(filter(may_hold_secret, found.untracked), "")
     if names:
         yield Finding.of(
             "git-uncommitted",
@@ -91,7 +93,8 @@ def uncommitted_changes(clone: Clone, _: CheckedRepository) -> Iterator[Finding]
             f"{'is' if len(names) == 1 else 'are'} changed or new, and not committed: "
             f"{first_of(names, _SHOWN)}",
             "Codex gets the commit only.",
-            "Run git add and git commit for the files that the workspace needs.",
+            "Run git add and git commit for the files that the workspace needs."
+            + (f" {secret} may hold secrets: {_NOT_COMMITTED}." if secret else ""),
         )
 
 
@@ -249,10 +252,32 @@ def files_not_committed(clone: Clone, repo: CheckedRepository) -> Iterator[Findi
                 "script-missing",
                 f"{path} is used, and is in the work tree, but not in the commit",
                 "Codex gets the commit only: `No such file or directory`.",
-                f"Run git add --force {path} and git commit, or let the script make it.",
+                _remedy_for(path, repo),
                 path=script.path,
                 line=found.line,
             )
+
+
+_NOT_COMMITTED = (
+    "do not commit it; name their variables in `secrets:` of .codex-workspace.yaml, and let the "
+    "script read those"
+)
+
+
+def _remedy_for(path: str, repo: CheckedRepository) -> str:
+    """
+    Return how a workspace gets a file that is not in the commit.
+    """
+    if may_hold_secret(path):
+        remedy = f"{path} may hold secrets: {_NOT_COMMITTED}. What is no secret can be in `env:`"
+    else:
+        remedy = f"Run git add --force {path} and git commit"
+    endings = (".example", ".sample", ".template", ".dist")
+    example = next((path + end for end in endings if path + end in repo.tree.files), "")
+    made = (
+        f"as with `cp {example} {path}`" if example else "from what is in the commit or downloaded"
+    )
+    return f"{remedy}; or let the script make it, {made}."
 
 
 def _is_file(clone: Clone, path: str) -> bool:

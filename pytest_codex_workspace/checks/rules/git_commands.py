@@ -36,6 +36,15 @@ _WITHOUT_COMMIT = frozenset({"--abort", "--ff-only", "--no-commit", "list", "sho
 _IDENTITY = re.compile(r"user\.(email|name)\b|GIT_(AUTHOR|COMMITTER)_(NAME|EMAIL)=|EMAIL=")
 _OPTIONS = re.compile(r"^-\w*[asmu]")
 
+_ELSEWHERE = frozenset({"-C", "--git-dir", "--work-tree"})
+"""Options of git that can name another repository."""
+
+_HERE = frozenset({".", ".git", "./.git", "$PWD", "${PWD}", "$PWD/.git", "${PWD}/.git"})
+"""Values of these that name this one."""
+
+_WITH_VALUE = _ELSEWHERE | {"-c", "--namespace", "--config-env", "--attr-source"}
+"""Options of git in front of the subcommand whose value may be the next word."""
+
 
 def uses_of_remotes(repo: CheckedRepository) -> Iterator[Finding]:
     """
@@ -43,22 +52,41 @@ def uses_of_remotes(repo: CheckedRepository) -> Iterator[Finding]:
     """
     for script in repo.scripts:
         for line, what in _remotes_in(script):
-            yield _needs_remote(f"{what} needs a remote, and {NO_REMOTE[0]}", script.path, line)
+            yield _needs_remote(
+                f"{what} needs a remote, and {NO_REMOTE[0]}", _remedy(what), script.path, line
+            )
     for name, pattern in _REMOTE_CONFIGS.items():
         for path, text in repo.tree.texts([name]):
             for number, content in enumerate(text.splitlines(), 1):
                 if found := pattern.search(content):
                     yield _needs_remote(
-                        f"{found[1]} is a branch of a remote, and {NO_REMOTE[0]}", path, number
+                        f"{found[1]} is a branch of a remote, and {NO_REMOTE[0]}",
+                        NO_REMOTE[1],
+                        path,
+                        number,
                     )
 
 
-def _needs_remote(what: str, path: str | None, line: int | None) -> Finding:
+def _remedy(what: str) -> str:
+    """
+    Return what to do about a command or the name of a remote's branch.
+    """
+    if what.startswith("git lfs"):
+        return "Download the files over HTTPS, or commit them without LFS."
+    if what.startswith("git "):
+        return (
+            f"Delete the line, let it fail where there is no remote (`{what} ... || true`), or "
+            "name an address with https:// in place of the remote."
+        )
+    return NO_REMOTE[1]
+
+
+def _needs_remote(what: str, remedy: str, path: str | None, line: int | None) -> Finding:
     return Finding.of(
         "git-remote",
         what,
         "Codex removes the remote before the agent starts; only the branch `work` is there.",
-        NO_REMOTE[1],
+        remedy,
         path=path,
         line=line,
     )
@@ -182,7 +210,11 @@ def git_words(command: ShellCommand) -> list[str]:
         return []
     at = 1
     while at < len(words) and words[at].startswith("-"):
-        if words[at] in ("-C", "--git-dir", "--work-tree"):
+        option, equals, value = words[at].partition("=")
+        apart = option in _WITH_VALUE and not equals
+        if apart:
+            value = words[at + 1] if at + 1 < len(words) else ""
+        if option in _ELSEWHERE and value.rstrip("/") not in _HERE:
             return []
-        at += 2 if words[at] == "-c" else 1
+        at += 2 if apart else 1
     return words[at:]

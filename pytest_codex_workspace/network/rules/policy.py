@@ -318,8 +318,8 @@ def _encryption(facts: RequestFacts, policy: Policy) -> _Refusal:
         return None
     return (
         "plain-http",
-        f"Plain HTTP is not allowed. Use https://{facts.host} instead, or a policy with "
-        "http: allow.",
+        f"Plain HTTP is not allowed. Use https://{facts.host} instead, if it answers there, or a "
+        "policy with http: allow.",
     )
 
 

@@ -126,6 +126,21 @@ def test_what_did_not_run_has_no_line():
     assert not [one for one in others if "smallest list" in one]
 
 
+def test_a_list_of_hosts_is_not_enough_for_plain_http():
+    """
+    What the policy needs besides is said with it.
+    """
+    needs = use(["a.test"], ["a.test"])
+    needs["smallest_policy"] |= {"extends": "offline", "http": "allow", "ports": [443, 8080]}
+
+    lines = list(runs_text({**RUNS, "network": {"scripts": needs, "tests": use([])}}))
+
+    assert (
+        "  the smallest list of hosts that admits them is [a.test], "
+        "with http: allow, ports: [443, 8080]"
+    ) in lines
+
+
 def test_a_repository_without_scripts_says_so():
     """
     Its tests run all the same. One whose tests did not end has not passed.

@@ -63,6 +63,24 @@ def run(capsys):
     return run
 
 
+def test_reading_says_what_a_run_will_need(make, run, monkeypatch):
+    """
+    Trust, and the values of secrets: without them, what reading finds fine does not start.
+    """
+    monkeypatch.delenv("SHOP_TOKEN", raising=False)
+    repo = make("shop", {".codex-workspace.yaml": "secrets: [SHOP_TOKEN]\n"})
+
+    code, _, errors = run(repo.path)
+    quiet = run(repo.path, "--output=quiet")
+    monkeypatch.setenv("SHOP_TOKEN", "abcdefgh")
+    _, _, trusted = run(repo.path, "--repo-config=trust")
+
+    assert code == 0
+    assert f"codex-workspace trust {repo.path}" in errors
+    assert "the secret SHOP_TOKEN is not set" in errors
+    assert ("", "") == (quiet[2], trusted)
+
+
 def test_findings_as_text(make, run):
     """
     The worst first, with place, Codex's behaviour and remedy; an error is the exit code 1.
@@ -147,14 +165,15 @@ def test_mistakes_on_the_command_line(make, run, word, problem):
 
 def test_a_file_without_trust_is_read(make, run, monkeypatch, tmp_path):
     """
-    Nothing runs that could use what it asks for.
+    Nothing runs that could use what it asks for. That a run will not read it so is said.
     """
+    monkeypatch.delenv("TOKEN", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     shop = make("shop", {FILE: "secrets: [TOKEN]\nimage: example.org/evil\n", ".nvmrc": "22\n"})
 
     code, printed, errors = run(shop.path)
 
-    assert (0, "") == (code, errors)
+    assert (0, 2) == (code, len(errors.splitlines()))
     assert "runtime-version" in printed
 
 

@@ -136,6 +136,38 @@ def test_a_program_with_many_hosts_is_one_finding():
 
 
 @pytest.mark.parametrize(
+    ("request_", "entry"),
+    [
+        (HTTP, "add `http: allow` to `network: setup:`"),
+        (replace(HTTP, phase="test"), "add `http: allow` to `network: tests:`"),
+        (asked(port=8443), "add `ports: [443, 8443]` to `network: setup:`"),
+        (asked("a.example", OFFLINE), "add `allow: [a.example]` to `network: setup:`"),
+        (LOOKUP, ""),
+        (NOBODY, ""),
+    ],
+)
+def test_the_entry_that_allows_a_request(request_, entry):
+    """
+    The remedy has it, as the message of a failure has.
+    """
+    found = next(network_findings(seen(requests=[request_]), PRESETS))
+
+    assert entry in found.remedy
+    assert ("To allow it here" in found.remedy) is bool(entry)
+
+
+def test_the_cause_of_no_answer():
+    """
+    What the proxy was told: a name that nobody knows is not a server that is down.
+    """
+    said = "No response from pkg.example:443: [Errno -2] Name or service not known"
+
+    (found,) = network_findings(seen(requests=[replace(NOBODY, explanation=said)]), PRESETS)
+
+    assert f"could not be reached from here: https://pkg.example/ ({said})" in found.what
+
+
+@pytest.mark.parametrize(
     ("host", "said"),
     [
         ("pkg.example", "the preset codex-common-dependencies admits them"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pytest_codex_workspace.codex import RESUME, SETUP
 from pytest_codex_workspace.conformance.script_rules import last_words, script_findings, script_line
+from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.options.services import ServiceSpec
 from pytest_codex_workspace.services.daemons import Left
 from pytest_codex_workspace.workspace.handle import Daemon
@@ -122,6 +124,29 @@ def test_the_findings(name):
     assert [(one.id, one.level) for one in found] == wanted
     assert all(one.path in (SETUP, RESUME) and one.in_codex and one.remedy for one in found)
     assert not any(one.what.endswith((".", "\n")) for one in found)
+
+
+@pytest.mark.parametrize("phase", ["setup", "resume"])
+def test_a_failure_that_may_be_of_here_only(phase):
+    """
+    A refused request that may pass in Codex leaves open whether the script fails there, too. One of
+    the other script does not, nor one that was allowed.
+    """
+    failed = {f"{phase}_error": failure()}
+    http = Request(
+        *(1, 1.0, phase, "GET", "http", "a.example", 80, "/", "http://a.example/", 403),
+        *(None, None, "blocked", "plain-http"),
+    )
+    other = replace(http, phase="test")
+    fine = replace(http, verdict="allowed", reason=None)
+
+    (open_,) = script_findings(seen(requests=[http, other, fine], **failed))
+    (certain,) = script_findings(seen(requests=[other, fine], **failed))
+
+    assert open_.in_codex.endswith(
+        "does not come up, unless it fails because of a request that may pass there: see plain-http"
+    )
+    assert certain.in_codex.endswith("does not come up")
 
 
 def test_a_finding_names_line_and_process():

@@ -50,6 +50,8 @@ def test_findings_of_one_id_are_one_result():
     assert "what of sudo: a.sh:1, a.sh:2" == reads.result_of("sudo", found).text
     assert reads.result_of("git-tags", found) is None
     assert "3 findings; `codex-workspace check`" in reads.count_findings(found).text
+    assert reads.count_findings(found).text.endswith("its page, 1 of them an error there")
+    assert reads.count_findings(found[:2]).text.endswith("its page")
     assert "nothing that" in reads.count_findings([]).text
 
 

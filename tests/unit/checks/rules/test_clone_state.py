@@ -305,6 +305,31 @@ def test_a_file_that_only_the_work_tree_has(repo, line, path):
 
 
 @pytest.mark.parametrize(
+    ("name", "example", "said"),
+    [
+        (".env", "", "`secrets:`"),
+        (".env", ".env.example", "`cp .env.example .env`"),
+        ("tools/prod.env", "tools/prod.env.sample", "`cp tools/prod.env.sample tools/prod.env`"),
+    ],
+)
+def test_nobody_is_told_to_commit_a_secret(repo, name, example, said):
+    """
+    A file whose name is one of secrets is made from variables, or from an example of it.
+    """
+    repo.commit({SETUP: f"set -e\n. {name}\n", **({example: "A=\n"} if example else {})})
+    (repo.path / name).parent.mkdir(exist_ok=True)
+    (repo.path / name).write_text("A=secret\n")
+
+    (used,) = found(clone_state.files_not_committed, repo)
+    (changed,) = found(clone_state.uncommitted_changes, repo)
+
+    assert said in used.remedy
+    assert f"{name} may hold secrets: do not commit it" in used.remedy
+    assert "git add" not in used.remedy
+    assert f"{name} may hold secrets: do not commit it" in changed.remedy
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "cp .env.example .env\n. .env",

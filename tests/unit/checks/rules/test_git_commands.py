@@ -23,6 +23,13 @@ from ....helpers.checking import findings_in, found_by_setup, found_in
         ("git ls-remote --heads", 2),
         ("turbo run test --filter=...[origin/main]", 2),
         ("git fetch origin main || exit 1", 2),
+        ("git -C . fetch origin", 2),
+        ("git -C ./ -c a=b pull", 2),
+        ('git -C "$PWD" fetch', 2),
+        ("git --git-dir=.git --work-tree . fetch", 2),
+        ("git --git-dir .git fetch", 2),
+        ("git --namespace a fetch", 2),
+        ("git --no-pager -p fetch", 2),
         ("URL=$(git remote get-url origin)", 2),
         ('cd sub && git rev-parse "origin/$BRANCH"', 2),
     ],
@@ -40,6 +47,9 @@ def test_a_script_that_needs_a_remote(text, line):
         "git fetch https://example.org/x HEAD",
         "git remote add origin https://x\ngit fetch origin",
         "git -C /opt/tool pull",
+        "git -C sub pull",
+        "git --git-dir=/opt/tool/.git fetch",
+        "git --work-tree /opt/tool fetch",
         "curl https://x/origin/main",
         "cd src/origin/main",
         "git lfs install",
@@ -217,3 +227,22 @@ def test_the_text_names_what_needs_the_remote():
     assert "origin/main needs a remote" in found[0].what
     assert "HEAD~1" in found[0].remedy
     assert "`work`" in found[0].in_codex
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"),
+    [
+        ("git -C . fetch origin", "`git fetch ... || true`"),
+        ("git push origin HEAD", "Delete the line"),
+        ("git submodule update --remote", "`git submodule update --remote ... || true`"),
+        ("git lfs pull", "over HTTPS"),
+        ("git diff origin/main", "HEAD~1"),
+    ],
+)
+def test_the_remedy_is_that_of_the_command(command, remedy):
+    """
+    What only fetches has nothing to compare.
+    """
+    (found,) = findings_in({"tox.ini": f"[testenv]\ncommands = {command}\n"})
+
+    assert remedy in found.remedy
