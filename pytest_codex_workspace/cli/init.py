@@ -36,6 +36,11 @@ Examples:
   codex-workspace init ../other --print
 """
 
+_IMAGE = (
+    "check downloads Codex's own image, of several GB; with --image=slim, it builds a smaller one "
+    "from Debian packages"
+)
+
 _MESSAGE = "Add the scripts of a Codex workspace"
 
 
@@ -130,6 +135,8 @@ def _offer(top: Path, written: Sequence[str]) -> int:
     add = shlex.join(["git", *(["-C", *where] if where else []), "add", *written])
     run = shlex.join(["codex-workspace", "check", *where])
     show(f"next: read the files, then {add} && git commit, and {run}")
+    if not os.environ.get("CODEX_WORKSPACE_IMAGE"):
+        show(_IMAGE)
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
         return 0
     try:

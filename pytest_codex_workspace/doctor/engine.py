@@ -34,6 +34,8 @@ __all__ = [
     "version",
 ]
 
+_CLEAN = "Run `codex-workspace clean`, which leaves running sessions alone."
+
 _LOW = 10_000_000_000
 _TOO_LOW = 2_000_000_000
 """Bytes. The images take 3 GB, and a build needs space for its results."""
@@ -172,7 +174,7 @@ def leftovers(engine: Engine) -> Result:
     left = left_behind(engine)
     if not left:
         return ok("no objects of earlier runs are left")
-    return warning(f"left by earlier runs: {some(left)}", "Run `codex-workspace clean`.")
+    return warning(f"left by earlier runs: {some(left)}", _CLEAN)
 
 
 def cached_layers(engine: Engine, budget: int, ttl: float) -> Result:

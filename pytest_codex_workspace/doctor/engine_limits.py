@@ -96,7 +96,10 @@ def _unlimited(engine: Engine) -> str:
 
 
 _OVERLAY = 'Set "storage-driver" to "overlay2" in /etc/docker/daemon.json.'
-_UPDATE = "Update Docker to 25 or newer if you do not trust the workspaces."
+_UPDATE = (
+    "Update Docker to 25 or newer if you do not trust the workspaces. For repositories whose code "
+    "you would run on this machine, too, such as your own, you can ignore this."
+)
 _DELEGATE = (
     "Run the engine as root, or without root on a machine with cgroups v2 whose controllers are "
     "delegated to the user."

@@ -93,9 +93,15 @@ def registry(
     """
     try:
         urls = find(environ)
+    except subprocess.TimeoutExpired as problem:
+        return warning(
+            f"not checked: {tool} did not say within {problem.timeout:g} s which registry it uses",
+            "Run it again when the machine is less busy. Workspaces do not need this answer.",
+        )
     except (OSError, subprocess.SubprocessError) as problem:
         return warning(
-            f"{tool} failed to report its registry: {problem}", f"Check that {tool} works."
+            f"{tool} failed to report its registry: {_failure_of(problem)}",
+            f"Check that {tool} works.",
         )
     if urls is None:
         return ok(f"not checked: {tool} is not installed on this machine")
@@ -110,6 +116,15 @@ def registry(
     if failed:
         return warning(f"configured in {tool}: {'; '.join(failed)}", _BEHIND_A_PROXY)
     return ok(f"{'the registry' if len(asked) == 1 else 'each registry'} of {tool} answers")
+
+
+def _failure_of(problem: OSError | subprocess.SubprocessError) -> str:
+    """
+    Return why a program failed, without the list of words that it was called with.
+    """
+    if isinstance(problem, subprocess.CalledProcessError):
+        return f"exit status {problem.returncode}"
+    return getattr(problem, "strerror", None) or str(problem)
 
 
 def probe(url: str, upstream: UpstreamProxy | None, timeout: float = TIMEOUT) -> str | None:

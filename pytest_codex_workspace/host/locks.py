@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import EngineError
 from ..text.loggers import logger_of
+from ..text.phrases import cut_middle
 from ..text.printable import printable
 from ..unpatched import clock
 
@@ -23,6 +24,7 @@ __all__ = ["machine_lock"]
 _LOG = logger_of(__name__)
 
 _HOLDER_LENGTH = 200
+_DIRECTORY_LENGTH = 100
 _REPORT = 300.0
 _LONGEST = 4 * 3600.0
 """Seconds for which one process may hold a lock: a setup may take hours."""
@@ -99,9 +101,11 @@ def _acquire(lock: FileLock, holder: Path, what: str, report: Callable[[str], No
 def _sign(holder: Path) -> None:
     # Without arguments, which may contain secrets.
     program = printable(Path(sys.argv[0]).name)
-    text = (
-        f"process {os.getpid()} ({program}, since {time.strftime('%H:%M:%S', clock.local_time())})"
-    )
+    since = time.strftime("%H:%M:%S", clock.local_time())
+    where = ""
+    with suppress(OSError):  # The directory may be gone.
+        where = f", in {cut_middle(printable(str(Path.cwd())), _DIRECTORY_LENGTH)}"
+    text = f"process {os.getpid()} ({program}, since {since}{where})"
     with suppress(OSError):
         holder.write_text(text, encoding="utf-8", errors="replace")
 

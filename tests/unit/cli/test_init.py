@@ -41,7 +41,8 @@ def test_a_draft_is_written_once(repo: Repository, capsys: pytest.CaptureFixture
     assert "compose.yaml has redis, which may be a service\n" in said
     assert "tests: python -m pytest (tests)\n" in said
     add = f"git -C {repo.path} add {SETUP} {RESUME} {CONFIG_FILE} && git commit"
-    assert f"next: read the files, then {add}, and codex-workspace check {repo.path}" in said
+    assert f"next: read the files, then {add}, and codex-workspace check {repo.path}\n" in said
+    assert "with --image=slim, it builds a smaller one" in said
 
     (repo.path / SETUP).write_text("mine\n")
     (repo.path / RESUME).unlink()

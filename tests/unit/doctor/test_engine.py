@@ -229,7 +229,7 @@ def test_leftovers_of_dead_sessions_are_a_warning():
     got = checks.leftovers(engine)
 
     assert ("warning", "left by earlier runs: network left") == (got.status, got.text)
-    assert "codex-workspace clean" in got.remedy
+    assert "`codex-workspace clean`, which leaves running sessions alone" in got.remedy
     assert 2 == len(engine.networks({labels.SESSION: None}))
 
 
@@ -269,6 +269,7 @@ def test_sockets_that_bypass_namespaces_are_a_warning(tmp_path, release, status)
     assert status == got.status
     assert ("AF_VSOCK" in got.text) == (release != "24.0.7")
     assert "io_uring" in got.text
+    assert ("such as your own, you can ignore this" in got.remedy) == (status == "warning")
 
 
 def test_other_engines_get_no_result_for_sockets():

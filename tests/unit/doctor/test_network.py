@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import os
 import socket
+import subprocess
 import sys
 import threading
 
@@ -206,13 +207,42 @@ def test_a_registry_that_does_not_answer_is_a_warning(closed, urls, status, word
 
 def test_a_tool_that_fails_is_a_warning(tools):
     """
-    The text has the exit status of the tool.
+    The text has the exit status of the tool, and not how it was called.
     """
     environ = tools("npm", "exit 3")
 
     found = network.registry("npm", package_registries.npm_urls, "none", environ)
 
-    assert ("warning", True) == (found.status, "exit status 3" in found.text)
+    said = "npm failed to report its registry: exit status 3"
+    assert ("warning", said) == (found.status, found.text)
+
+
+def test_a_tool_that_is_slow_is_not_said_to_be_broken():
+    """
+    The text has the limit, and not how the tool was called.
+    """
+
+    def slow(_environ):
+        raise subprocess.TimeoutExpired(["/usr/bin/apt-get", "indextargets"], 5.0)
+
+    found = network.registry("apt", slow, "none", {})
+
+    said = "not checked: apt did not say within 5 s which registry it uses"
+    assert ("warning", said) == (found.status, found.text)
+    assert "less busy" in found.remedy
+
+
+def test_a_tool_that_cannot_be_started_is_a_warning():
+    """
+    The text has the system's reason.
+    """
+
+    def broken(_environ):
+        raise PermissionError(13, "Permission denied", "/usr/bin/npm")
+
+    found = network.registry("npm", broken, "none", {})
+
+    assert found.text == "npm failed to report its registry: Permission denied"
 
 
 def test_the_index_of_pip_is_found(tmp_path, monkeypatch):

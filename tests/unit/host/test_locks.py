@@ -20,12 +20,13 @@ with machine_lock(pathlib.Path(sys.argv[1]), "the image", print):
 """
 
 
-def hold(path):
+def hold(path, directory=None):
     """
-    Start a process that holds the lock until its input ends.
+    Start a process in *directory* that holds the lock until its input ends.
     """
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)],
+        cwd=directory,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -55,10 +56,11 @@ def test_a_free_lock_is_acquired_silently(tmp_path):
 
 def test_a_waiting_process_reports_the_holder(tmp_path):
     """
-    The holder is named by its process id, without its arguments.
+    The holder is named by its process id and its directory, without its arguments.
     """
     path = tmp_path / "images.lock"
-    process = hold(path)
+    (tmp_path / "shop").mkdir()
+    process = hold(path, tmp_path / "shop")
     lines = []
 
     def report(line):
@@ -70,6 +72,7 @@ def test_a_waiting_process_reports_the_holder(tmp_path):
 
     (line,) = lines
     assert line.startswith(f"waiting for process {process.pid} (")
+    assert f", in {tmp_path / 'shop'})" in line
     assert line.endswith(f"to finish building the image (lock {path})")
     assert str(path) not in line.partition("to finish")[0]
 
