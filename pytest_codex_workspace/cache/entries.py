@@ -14,7 +14,17 @@ from ..unpatched import clock
 from .image_layers import with_layers
 from .usage import Usage, Use
 
-__all__ = ["KINDS", "Entry", "clear", "entries", "evict", "forget_missing", "is_old", "prune"]
+__all__ = [
+    "KINDS",
+    "Entry",
+    "clear",
+    "entries",
+    "evict",
+    "forget_missing",
+    "is_old",
+    "of_repository",
+    "prune",
+]
 
 LayerKind = Literal["clean", "setup", "ready", "prepared"]
 
@@ -139,20 +149,32 @@ def prune(engine: Engine, usage: Usage, *, ttl: float, size: int) -> list[str]:
     return removed
 
 
-def clear(engine: Engine, usage: Usage) -> list[str]:
+def clear(engine: Engine, usage: Usage, repo: str | None = None) -> list[str]:
     """
     Remove every cached layer that is not in use.
+
+    Args:
+        engine: the engine that has the layers.
+        usage: the record of uses, which forgets them.
+        repo: the identity of the repository whose layers are removed; `None` for all.
 
     Returns:
         One line for each removed tag.
     """
     removed = [
         line
-        for entry in reversed(entries(engine, usage))
+        for entry in reversed(of_repository(entries(engine, usage), repo))
         for line in remove_image(engine, entry.image)
     ]
     forget_missing(engine, usage)
     return removed
+
+
+def of_repository(found: Sequence[Entry], repo: str | None) -> list[Entry]:
+    """
+    Return the layers of the repository with the identity *repo*, in their order; all for `None`.
+    """
+    return [one for one in found if repo in (None, one.image.labels.get(labels.REPO))]
 
 
 def forget_missing(engine: Engine, usage: Usage) -> None:

@@ -73,13 +73,14 @@ Examples:
 """
 
 _CLEAR = """\
-Remove all layers that are not in use.
+Remove all layers that are not in use, or those of one repository.
 
 The workspace image and the proxy image stay; `codex-workspace clean --images`
 removes these too.
 
 Examples:
   codex-workspace cache clear
+  codex-workspace cache clear --repo=.
 """
 
 _EXPORT = """\
@@ -149,16 +150,14 @@ def register(commands: Commands) -> None:
     add_options(prune, ("engine", "cache-ttl", "cache-size"))
     add_json(prune)
     clear = add_command(below, "clear", "remove all layers not in use", _CLEAR, _clear)
+    _add_repo_option(clear, "remove only layers of this repository")
     add_engine(clear)
     add_json(clear)
 
     export = add_command(below, "export", "write setup images to a file", _EXPORT, _export, "FILE")
     file = export.add_argument("file", metavar="FILE", type=Path, help="the file to write")
     complete_with(file, paths="files")
-    repo = export.add_argument(
-        "--repo", metavar="REPO", help="export only setups of this repository"
-    )
-    complete_with(repo, paths="directories")
+    _add_repo_option(export, "export only setups of this repository")
     add_engine(export)
     import_ = add_command(below, "import", "add setup images from a file", _IMPORT, _import, "FILE")
     file = import_.add_argument("file", metavar="FILE", type=Path, help="the file to read")
@@ -170,6 +169,11 @@ def register(commands: Commands) -> None:
     )
     add_repo(verify)
     add_options(verify, RUN_OPTIONS)
+
+
+def _add_repo_option(parser: argparse.ArgumentParser, text: str) -> None:
+    repo = parser.add_argument("--repo", metavar="REPO", help=text)
+    complete_with(repo, paths="directories")
 
 
 @contextmanager
@@ -283,25 +287,35 @@ def _prune(arguments: argparse.Namespace) -> int:
 def _clear(arguments: argparse.Namespace) -> int:
     from ..cache.entries import clear
 
+    repo = _identity(arguments.repo)
     with _engine(arguments) as (engine, usage):
-        removed = clear(engine, usage)
+        removed = clear(engine, usage, repo)
     return print_removed(arguments, removed, "tag", "nothing to remove")
 
 
-def _export(arguments: argparse.Namespace) -> int:
+def _identity(repo: str | None) -> str | None:
+    """
+    Return what the layers of the repository *repo* have as its identity; `None` for `None`.
+    """
     import os
 
-    from ..cache.entries import entries
-    from ..cache.export import export_setups
-    from ..engine import labels
-    from ..errors import CacheMiss
     from ..projection.repository import open_repository
 
+    if repo is None:
+        return None
+    # A submodule that is not there does not matter.
+    environ = {**os.environ, "CODEX_SKIP_SUBMODULES": "1"}
+    return open_repository(repo, environ=environ).identity
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from ..cache.entries import entries, of_repository
+    from ..cache.export import export_setups
+    from ..errors import CacheMiss
+
+    repo = _identity(arguments.repo)
     with _engine(arguments) as (engine, usage):
-        found = [one for one in entries(engine, usage) if one.kind == "setup"]
-        if arguments.repo:
-            wanted = open_repository(arguments.repo, environ=os.environ).identity
-            found = [one for one in found if one.image.labels.get(labels.REPO) == wanted]
+        found = [one for one in of_repository(entries(engine, usage), repo) if one.kind == "setup"]
         if not found:
             raise CacheMiss(
                 "there is no setup image to export",

@@ -13,7 +13,7 @@ import pytest
 
 from ..options.run_notes import describe_engine, describe_rules
 from ..options.sources import unknown_variables
-from ..text.phrases import did_you_mean
+from ..text.phrases import counted, did_you_mean, was
 from .run import write_run_report
 from .settings import CONFIG, INI_NAMES, SHOWN_REPO
 from .workers import is_worker
@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _PROBLEMS = 5
+_WITHOUT_REPOSITORY = re.compile(r"\bno repository to (project|check): give ")
 _UNKNOWN_INI = re.compile(r"Unknown config option: (codex_\w+)")
 
 
@@ -178,6 +179,8 @@ def write_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
     unknown = unknown_variables(os.environ, config.stash[CONFIG].env)
     for line in (*unknown, *config.stash[_MISSPELLED].lines):
         reporter.write_line(f"codex workspaces: {line}")
+    for line in _skipped(reporter):
+        reporter.write_line(f"codex workspaces: {line}")
     if tally.counts:
         text = ", ".join(f"{name} {number}" for name, number in sorted(tally.counts.items()))
         reporter.write_line(f"codex workspaces: cache {text}")
@@ -185,3 +188,17 @@ def write_summary(reporter: pytest.TerminalReporter, config: pytest.Config) -> N
         if reporter.stats.keys() & {"failed", "error"} or config.get_verbosity() < 0:
             for note in notes_of(config):
                 reporter.write_line(f"codex workspaces: {note}")
+
+
+def _skipped(reporter: pytest.TerminalReporter) -> list[str]:
+    """
+    Say how many tests were skipped for lack of a repository, which pytest counts as a success.
+    """
+    reasons = [str(report.longrepr) for report in reporter.stats.get("skipped", ())]
+    number = sum(bool(_WITHOUT_REPOSITORY.search(reason)) for reason in reasons)
+    if not number:
+        return []
+    return [
+        f"{counted(number, 'test')} {was(number)} skipped, because no repository was given: "
+        "--codex-repo=PATH"
+    ]

@@ -20,6 +20,32 @@ def test_without_a_repository_tests_are_skipped(example):
     result.stdout.fnmatch_lines(["*--codex-repo=PATH*"])
 
 
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["here", "xdist"])
+def test_tests_that_were_skipped_without_a_repository_are_counted(example, workers):
+    """
+    A run whose tests are all skipped is green: a line says so, without any option. Tests that are
+    skipped for another reason do not count.
+    """
+    example.makepyfile(
+        test_other="""
+        import pytest
+
+        def test_two(codex_workspace): pass
+
+        @pytest.mark.skip(reason="not today")
+        def test_three(codex_workspace): pass
+        """
+    )
+
+    result = example.runpytest_subprocess("-q", *workers)
+
+    assert result.ret == 0
+    assert (
+        "codex workspaces: 2 tests were skipped, because no repository was given: --codex-repo=PATH"
+        in result.outlines
+    )
+
+
 def test_without_an_engine_the_error_says_what_was_tried(example):
     """
     The error names the socket and has no traceback of a library.

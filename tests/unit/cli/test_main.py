@@ -11,10 +11,12 @@ import pytest
 from pytest_codex_workspace.cli.main import command_parser, main
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.docker import find
+from pytest_codex_workspace.projection.repository import open_repository
 from tests.fakes.engine import FakeEngine
 
 from ...helpers.commands import all_commands, help_of
 from ...helpers.events import read_events
+from ...helpers.repositories import Repository, host_environment
 
 HEAVY = ("docker", "filelock", "requests", "urllib3", "yaml")
 
@@ -42,7 +44,7 @@ def events(capsys):
     return run
 
 
-def add_layer(engine, name, *, kind="setup", key="k", age=0.0):
+def add_layer(engine, name, *, kind="setup", key="k", age=0.0, repo=""):
     """
     Add a cached layer to the engine.
     """
@@ -50,6 +52,7 @@ def add_layer(engine, name, *, kind="setup", key="k", age=0.0):
         labels.KIND: kind,
         labels.KEY: key,
         labels.NAME: name,
+        labels.REPO: repo,
         labels.CREATED: f"{float(labels.now()) - age:.3f}",
     }
     return engine.add_image(f"codex-workspace-emulator:{kind}-{key}", labels=marks)
@@ -193,6 +196,30 @@ def test_removals_are_events(engine, events):
         assert (0, "removed", 1) == (code, removed["event"], result["removed"])
     code, (result,) = events("clean")
     assert (0, 0) == (code, result["removed"])
+
+
+def test_the_layers_of_one_repository_are_removed(engine, events, tmp_path):
+    """
+    Those of other repositories stay, also of those with the same name.
+    """
+    repo = Repository(tmp_path / "shop", host_environment(tmp_path / "home"))
+    repo.commit({"a": "1"})
+    identity = open_repository(repo.path, environ={}).identity
+    add_layer(engine, "shop", key="ours", repo=identity)
+    add_layer(engine, "shop", kind="ready", key="ours", repo=identity)
+    add_layer(engine, "shop", key="theirs", repo="another")
+
+    code, found = events("cache", "clear", f"--repo={repo.path}")
+
+    gone = {event["object"] for event in found[:-1]}
+    assert gone == {f"image codex-workspace-emulator:{kind}-ours" for kind in ("setup", "ready")}
+    assert (code, found[-1]["removed"]) == (0, 2)
+    assert engine.image("codex-workspace-emulator:setup-theirs") is not None
+
+    code, (error,) = events("cache", "clear", f"--repo={tmp_path / 'nowhere'}")
+
+    assert (code, error["type"]) == (125, "ProjectionError")
+    assert engine.image("codex-workspace-emulator:setup-theirs") is not None
 
 
 def test_an_error_is_an_event(events, monkeypatch, capsys):
