@@ -207,7 +207,9 @@ def _ssh_words(url: str, way: SshWay) -> str:
             timeout=_SSH_TIMEOUT,
             check=False,
         )
-    except (OSError, modules.subprocess.TimeoutExpired) as error:
+    except modules.subprocess.TimeoutExpired:
+        return f"ssh did not end within {_SSH_TIMEOUT:g} s; {advice}"
+    except OSError as error:
         return f"{error}; {advice}"
     lines = answer.stderr.decode(errors="replace").strip().splitlines()
     return f"ssh says {lines[-1]!r}; {advice}" if lines else advice

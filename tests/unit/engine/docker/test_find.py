@@ -390,6 +390,24 @@ def test_a_failure_of_ssh_is_reported(tmp_path: Path, monkeypatch: pytest.Monkey
     ) in str(caught.value)
 
 
+def test_an_ssh_that_hangs_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The error has the limit and a command to try, and not the list of words of the one that hung.
+    """
+    (tmp_path / "ssh").write_text(
+        '#!/bin/sh\ncase "$*" in *"docker version") exec /bin/sleep 60 ;; esac\nexit 255\n'
+    )
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(find, "_SSH_TIMEOUT", 0.5)
+
+    with pytest.raises(EngineUnavailable) as caught:
+        find.find_engine("ssh://me@engine.example", {})
+
+    assert "ssh did not end within 0.5 s; `ssh -T" in str(caught.value)
+    assert "Command '[" not in str(caught.value)
+
+
 def test_a_missing_ssh_command_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The error has a command to try.
