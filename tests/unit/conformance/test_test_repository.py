@@ -98,6 +98,18 @@ def test_notes_are_shown_on_demand(run):
     run("-rA").stdout.fnmatch_lines(["*codex notes*", "script.sh:3: untracked-files happened"])
 
 
+def test_without_a_repository_a_line_says_that_nothing_was_checked(pytester):
+    """
+    A run whose tests are all skipped is green.
+    """
+    pytester.makeini("[pytest]\n")
+
+    result = pytester.runpytest_inprocess(*RUN)
+
+    result.assert_outcomes(skipped=len(CHECKS) + 1)
+    result.stdout.fnmatch_lines(["codex workspaces: * were skipped, because no repository was*"])
+
+
 def test_what_cannot_be_checked_is_one_failure(run, monkeypatch):
     """
     Its reason is shown once, not for each check.
