@@ -51,12 +51,10 @@ sync:
 {"name": "shop", "version": "1.0.0", "lockfileVersion": 3, "requires": true,
  "packages": {"": {"name": "shop", "version": "1.0.0"}}}
 """,
+    "tests/test_shop.py": "def test_it():\n    pass\n",
     **scripts(
         "install redis-server /usr/local/bin/\n"
         "mkdir -p node_modules/.bin && touch node_modules/.bin/eslint\n"
-        # Stands for pytest, which `python -m pytest` finds there.
-        "site=$(python -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')\n"
-        'mkdir -p "$site" && touch "$site/pytest.py"\n'
     ),
 }
 """What the examples take for granted."""
