@@ -134,8 +134,9 @@ def log_of_a_life(bench: Bench, caplog: pytest.LogCaptureFixture) -> list[str]:
         f"started {whose})",
         f"committed {whose}, as no name, image {image.id.removeprefix('sha256:')[:12]})",
         f"stopped {whose}, its input has ended)",
-        f"removed {whose})",
-    ] == life
+    ] == life[:4]
+    # The native engine may have removed it by then, because its input has ended.
+    assert life[4:] in ([f"removed {whose})"], [])
     assert "value-of-a-variable" not in caplog.text
     return calls
 

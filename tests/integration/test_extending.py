@@ -193,7 +193,7 @@ def test_a_plugin_that_fails_fails_its_test_and_loses_no_workspace(
     ), text
     plugin = f"of the plugin {tmp_path}/conftest.py raised ValueError: "
     for name, said in {
-        "setup_finished": "not this setup: miss",
+        "setup_finished": "not this setup: ",
         "workspace_started": "not this start",
         "request_judged": "not b.example",
         "workspace_stopped": "not this end",

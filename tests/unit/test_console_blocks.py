@@ -120,6 +120,8 @@ def test_a_command_prints_what_the_page_shows(name, tmp_path, monkeypatch, capsy
     home = tmp_path / "home"
     for variable, value in host_environment(home).items():
         monkeypatch.setenv(variable, value)
+    # A reader is not in CI, where trust is given otherwise.
+    monkeypatch.delenv("CI", raising=False)
     where = tmp_path / "app"
     Repository(where, host_environment(home)).commit(REPOSITORIES[name])
     monkeypatch.chdir(where)

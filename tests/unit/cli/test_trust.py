@@ -94,6 +94,6 @@ def test_every_command_with_a_repository_can_trust_or_ignore_its_file() -> None:
                 found[parser.prog] = "--repo-config" in parser._option_string_actions
     assert len(found) > 5
     # These read no options from the file.
-    names = ("trust", "init", "cassette list", "cassette prune", "cache export")
+    names = ("trust", "init", "cassette list", "cassette prune", "cache export", "cache clear")
     without = {f"codex-workspace {name}" for name in names}
     assert {name for name, has in found.items() if not has} == without
