@@ -70,7 +70,7 @@ def _option(option: Option) -> Iterator[str]:
 
 
 def _meaning(option: Option) -> str:
-    text = _prose(option.help, "..")
+    text = _prose(option.help)
     for choice in option.choices:
         text = re.sub(rf"(^|; ){re.escape(choice)}:", rf"\1`{choice}`:", text)
     return text if text.startswith("`") else text[:1].upper() + text[1:]
@@ -83,7 +83,7 @@ def _first_words(option: Option) -> str:
     if option.choices and ": " in option.help:
         return ", ".join(f"`{one}`" for one in option.choices)
     text = re.split(r"[:;]|, such as| \(|, or ", option.help)[0]
-    return _prose(text, "..").rstrip(",")
+    return _prose(text).rstrip(",")
 
 
 def _of_profiles(option: Option) -> str:
@@ -105,7 +105,7 @@ def fixtures() -> str:
     """
     Return the page of the markers and fixtures, from their descriptions and docstrings.
     """
-    markers = [(f"`@pytest.mark.{name}`", _prose(text, "..")) for name, text in _markers()]
+    markers = [(f"`@pytest.mark.{name}`", _prose(text)) for name, text in _markers()]
     lines = [
         "# Markers and fixtures\n",
         _HEAD.format(
@@ -120,7 +120,7 @@ def fixtures() -> str:
     for function, scope in _fixtures():
         kind = re.sub(r"^Iterator\[(.*)\]$", r"\1", ast.unparse(function.returns))
         lines += [f"\n### `{function.name}`\n", f"`{kind}`, one for each {scope}.\n"]
-        lines += [_prose(ast.get_docstring(function) or "", "..")]
+        lines += [_prose(ast.get_docstring(function) or "")]
     return "\n".join([*lines, ""])
 
 
@@ -181,7 +181,7 @@ def _command(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
         if rest.startswith("  "):
             yield f"\n{head}\n\n```text\n" + re.sub(r"^  ", "", rest, flags=re.M) + "\n```"
         else:
-            yield "\n" + _prose(paragraph, "..")
+            yield "\n" + _prose(paragraph)
     shared = {f"--{one.name}" for one in OPTIONS}
     rows, names = [], []
     for action in parser._actions:
@@ -194,7 +194,7 @@ def _command(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
         name = ", ".join(action.option_strings)
         value = "" if action.nargs == 0 else str(action.metavar or action.dest.upper())
         text = (action.help or "") % {"default": action.default, "prog": parser.prog}
-        rows.append((f"`{f'{name} {value}'.strip()}`", _prose(text, "..")))
+        rows.append((f"`{f'{name} {value}'.strip()}`", _prose(text)))
     if rows:
         yield from ("", *_table(("argument", "meaning"), rows))
     if names:
@@ -213,8 +213,7 @@ def checks() -> str:
     ]
     for title, kinds in (("By reading the commit", READ), ("By running it", RUN)):
         rows = [
-            (f"[`{one.id}`](../checks.md#{one.id})", one.level, _prose(one.title, ".."))
-            for one in kinds
+            (f"[`{one.id}`](../checks.md#{one.id})", one.level, _prose(one.title)) for one in kinds
         ]
         lines += [f"\n## {title}\n", *_table(("id", "level", "finding"), rows)]
     return "\n".join([*lines, ""])
@@ -303,13 +302,13 @@ def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
-def _prose(text: str, up: str) -> str:
+def _prose(text: str) -> str:
     """
     Return *text* as Markdown: what looks like markup is none, and a page is a link.
     """
     parts = re.split(r"(`[^`]*`)", text)
     parts[::2] = (re.sub(r"([<*\\\[\]]|(?<=\w)_|_(?=\w))", r"\\\1", part) for part in parts[::2])
-    return re.sub(r"\bdocs/([a-z-]+)\.md", rf"[\1]({up}/\1.md)", "".join(parts))
+    return re.sub(r"\bdocs/([a-z-]+)\.md", r"[\1](../\1.md)", "".join(parts))
 
 
 PAGES = {

@@ -11,8 +11,9 @@ import reference
 import pytest_codex_workspace
 from pytest_codex_workspace.options.table import OPTIONS
 
+from ...helpers.console_blocks import every_page
+
 DOCS = Path(__file__).resolve().parents[3] / "docs"
-DOCUMENTS = sorted([DOCS.parent / "README.md", *DOCS.rglob("*.md")])
 
 
 @pytest.mark.parametrize("page", reference.PAGES)
@@ -39,7 +40,7 @@ def test_the_page_of_options_has_each_with_its_default():
     assert "`git: {depth: ...}`: any value" in depth
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
+@pytest.mark.parametrize("document", every_page(), ids=lambda one: one.name)
 def test_tables_of_options_are_true(document):
     """
     A table that a page has of its own, with an option in the first column and its default in the
@@ -80,6 +81,4 @@ def test_what_looks_like_markup_is_none():
     """
     text = "CODEX_X <FILE> `a_b` *; see docs/profiles.md"
 
-    assert r"CODEX\_X \<FILE> `a_b` \*; see [profiles](../profiles.md)" == reference._prose(
-        text, ".."
-    )
+    assert r"CODEX\_X \<FILE> `a_b` \*; see [profiles](../profiles.md)" == reference._prose(text)
