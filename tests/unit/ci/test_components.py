@@ -141,6 +141,42 @@ def test_a_component_imports_nothing_of_the_repository(path):
     assert re.findall(r"python3? (?!-I )-.*", commands) == []
 
 
+@pytest.mark.needs_bash
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_a_component_ends_at_the_first_step_that_fails(path, tmp_path):
+    """
+    A shell does not end at a failure in the middle of `a && b`.
+    """
+    (job,) = template(path)[1].values()
+    steps = "\n".join(job["before_script"]).replace("/venv", str(tmp_path))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".git/info").mkdir(parents=True)
+    for name in ("apk", "apt-get", "git", "pip", "python3"):
+        program = tmp_path / "bin" / name
+        program.write_text('#!/bin/sh\necho >>ran\n[ "$(wc -l <ran)" -ne "$FAILS" ]\n')
+        program.chmod(0o755)
+
+    def run(fails: int) -> tuple[int, int]:
+        (tmp_path / "ran").unlink(missing_ok=True)
+        done = subprocess.run(
+            ["bash", "-euc", steps],
+            cwd=tmp_path,
+            env={
+                "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
+                "CI_PROJECT_DIR": "/builds/shop",
+                "CODEX_VERSION": "x",
+                "FAILS": str(fails),
+            },
+            check=False,
+        )
+        return done.returncode, (tmp_path / "ran").read_text().count("\n")
+
+    code, programs = run(fails=0)
+
+    assert (code, programs) == (0, 4)
+    assert [run(one) for one in range(1, 5)] == [(1, one) for one in range(1, 5)]
+
+
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_the_script_of_a_component_gives_arguments_unchanged(path, tmp_path):
     """
