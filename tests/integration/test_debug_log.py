@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import init_repo, scripts
+from ..conftest import commit, init_repo, scripts
 from .runs import PYTEST
 
 SECRET = "hunter22-and-more"
@@ -89,12 +89,7 @@ def test_it_has_what_a_bug_report_needs_and_no_secrets(project):
     assert "\x1b" not in text
     assert not re.search(r"^faked", text, re.MULTILINE)
 
-    (project / "repo/codex-workspace-scripts/setup-script.sh").write_text(f"{SETUP}true\n")
-    subprocess.run(
-        ["git", "-c", "user.name=a", "-c", "user.email=a@b.test", "commit", "-qam", "change"],
-        cwd=project / "repo",
-        check=True,
-    )
+    commit(project / "repo", scripts(f"{SETUP}true\n"))
     assert re.search(
         r"miss setup-\w+: no image has this key; \w+ differs in: scripts changed\n", run(project)
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -38,13 +37,3 @@ def test_a_story_is_true(story, tmp_path):
             printed = typed(step, directory, environment)
 
             assert matches(step.shown, printed), f"{step}: $ {step.text}\n{printed}"
-
-
-def test_a_story_names_pages_that_are_there():
-    """
-    All of the tutorial is told.
-    """
-    told = {page for story in STORIES for page in story}
-
-    assert {page for page in told if not Path(page).is_file()} == set()
-    assert set((STORIES[0][0]).parent.glob("*.md")) <= told

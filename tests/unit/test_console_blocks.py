@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,26 @@ _NEEDS_MORE = re.compile(
 """Commands that need an engine, or print what nobody compares."""
 
 
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """
+    Return a function that puts a reader into a repository with the files that it is given.
+    """
+
+    def enter(files: Mapping[str, str]) -> Path:
+        environment = host_environment(tmp_path / "home")
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        # A reader is not in CI, where trust is given otherwise.
+        monkeypatch.delenv("CI", raising=False)
+        where = tmp_path / "app"
+        Repository(where, environment).commit(files)
+        monkeypatch.chdir(where)
+        return where
+
+    return enter
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_a_command_can_be_typed(command):
     """
@@ -113,18 +134,11 @@ def test_the_page_of_the_command_names_each():
 
 @pytest.mark.needs_git
 @pytest.mark.parametrize("name", REPOSITORIES)
-def test_a_command_prints_what_the_page_shows(name, tmp_path, monkeypatch, capsys):
+def test_a_command_prints_what_the_page_shows(name, reader, monkeypatch, capsys):
     """
     Without an engine, in the repository of the page. Its place is /home/me/app in the pages.
     """
-    home = tmp_path / "home"
-    for variable, value in host_environment(home).items():
-        monkeypatch.setenv(variable, value)
-    # A reader is not in CI, where trust is given otherwise.
-    monkeypatch.delenv("CI", raising=False)
-    where = tmp_path / "app"
-    Repository(where, host_environment(home)).commit(REPOSITORIES[name])
-    monkeypatch.chdir(where)
+    where = reader(REPOSITORIES[name])
     compared = 0
     (page,) = [one for one in every_page() if one.stem == name]
     for command in commands_of(page):
@@ -141,21 +155,17 @@ def test_a_command_prints_what_the_page_shows(name, tmp_path, monkeypatch, capsy
 
 
 @pytest.mark.needs_git
-def test_a_check_of_ones_own_finds_what_the_page_shows(tmp_path, monkeypatch, capsys):
+def test_a_check_of_ones_own_finds_what_the_page_shows(reader, tmp_path, monkeypatch, capsys):
     """
     With the two files of the page, as pip installs them; and its tests pass.
     """
-    environment = host_environment(tmp_path / "home")
-    for variable, value in environment.items():
-        monkeypatch.setenv(variable, value)
     commands = list(steps(CHECK_OF_ONES_OWN, tmp_path))
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
     ((group, entries),) = project["entry-points"].items()
     module = (tmp_path / "acme_check.py").read_text()
     add_distribution(tmp_path / "site", project["name"], group, entries, module)
     monkeypatch.syspath_prepend(tmp_path / "site")
-    Repository(tmp_path / "app", environment).commit({"Makefile": "tools:\n\tsudo true\n"})
-    monkeypatch.chdir(tmp_path / "app")
+    reader({"Makefile": "tools:\n\tsudo true\n"})
 
     tests = runpy.run_path(str(tmp_path / "test_acme_check.py"))
     passed = [test() for name, test in tests.items() if name.startswith("test_")]

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from ..helpers.console_blocks import Command, matches
-from ..helpers.story import steps, typed
+from ..helpers.story import STORIES, steps, typed
 
 PAGE = """\
 The first file is `notes/one.txt`:
@@ -53,3 +53,13 @@ def test_a_page_that_is_wrong_is_found(tmp_path):
 
     assert not matches(first.shown, typed(first, tmp_path, os.environ))
     assert matches(second.shown, typed(second, tmp_path, os.environ))
+
+
+def test_every_page_of_the_tutorial_is_told():
+    """
+    And each page that is told is there.
+    """
+    told = {page for story in STORIES for page in story}
+
+    assert {page for page in told if not page.is_file()} == set()
+    assert set(STORIES[0][0].parent.glob("*.md")) <= told
