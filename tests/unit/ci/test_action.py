@@ -51,7 +51,7 @@ class Runner:
         self._python.write_text(RECORDER)
         self._python.chmod(stat.S_IRWXU)
         self._files = {name: place / name for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
-        self.workspace = place
+        self._workspace = place
 
     def start(
         self, step: str, cwd: Path | None = None, code: int = 0, **inputs: str
@@ -59,13 +59,26 @@ class Runner:
         """
         Run a step with *inputs*, as action.yml names them.
         """
+        command = [sys.executable, "-I", str(SCRIPT), step]
+        return subprocess.run(
+            command,
+            cwd=cwd or self.place,
+            env=self.environment(code, **inputs),
+            capture_output=True,
+            text=True,
+        )
+
+    def environment(self, code: int = 0, **inputs: str) -> dict[str, str]:
+        """
+        Return the variables of a step.
+        """
         given = {f"CODEX_ACTION_{name.upper()}": value for name, value in inputs.items()}
-        environment = {
+        return {
             **{name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ},
             "CODE": str(code),
             "GITHUB_ACTIONS": "true",
             "GITHUB_ACTION_PATH": "/the/action",
-            "GITHUB_WORKSPACE": str(self.workspace),
+            "GITHUB_WORKSPACE": str(self._workspace),
             "LISTED": str(self._listed),
             "RECORD": str(self._record),
             "RUNNER_ARCH": "X64",
@@ -75,10 +88,6 @@ class Runner:
             **{name: str(path) for name, path in self._files.items()},
             **given,
         }
-        command = [sys.executable, "-I", str(SCRIPT), step]
-        return subprocess.run(
-            command, cwd=cwd or self.place, env=environment, capture_output=True, text=True
-        )
 
     def outputs(self) -> dict[str, str]:
         """
@@ -247,6 +256,20 @@ def test_new_setups_are_kept_under_a_key_of_their_own(runner):
     setups = str(runner.place / "codex-workspace/setups.tar")
     assert runner.words()[1][3:] == ["cache", "export", "--repo=.", setups]
     assert [words[4] for words in runner.words()[before:]] == ["list"]
+
+
+def test_setups_that_github_would_not_keep_are_named(runner, monkeypatch, capsys):
+    """
+    With what to do in their place. They would push out what other jobs keep.
+    """
+    runner.lists("a")
+    for name, value in runner.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(action, "LARGEST", 5)
+
+    assert action.main(["save"], os.environ) == 0
+    assert runner.outputs() == {}
+    assert "is not kept: use --cache-registry, or --image=slim" in capsys.readouterr().out
 
 
 def test_without_a_setup_there_is_nothing_to_keep(runner):
