@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from pytest_codex_workspace.errors import PluginError
@@ -68,7 +70,7 @@ def test_a_broken_one_is_told_by_name_and_distribution(folder, monkeypatch, targ
     """
     Without a traceback of its code.
     """
-    monkeypatch.delitem(__import__("sys").modules, "ext_a", raising=False)
+    monkeypatch.delitem(sys.modules, "ext_a", raising=False)
     add_distribution(folder, "ext-a", ENGINE_GROUP, {"acme": target}, module)
     extension = find_extension(ENGINE_GROUP, "acme")
     assert extension is not None
