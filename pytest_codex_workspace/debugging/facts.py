@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..doctor.checks import run_all
-from ..doctor.result import NamedResult
+from ..doctor.result import NamedResult, error
 from ..engine.docker import find
 from ..errors import CodexWorkspaceError, ConfigError, PolicyError
 from ..options.config import Config
@@ -54,18 +55,25 @@ def engine_facts(choice: str) -> dict[str, str]:
             return {"url": without_credentials(engine.url)} | {
                 name: about[name] for name in known if about.get(name)
             }
-    except CodexWorkspaceError as error:
-        return {"problem": error.message}
+    except CodexWorkspaceError as failure:
+        return {"problem": failure.message}
+    except Exception as failure:
+        # It may be one of another distribution, whose code may raise anything.
+        return {"problem": _traceback(failure)}
 
 
 def doctor_results(
     config: Config, problem: ConfigError | PolicyError | None = None
 ) -> Iterator[NamedResult]:
     """
-    Yield what `codex-workspace doctor` finds.
+    Yield what `codex-workspace doctor` finds; if it fails itself, that is the last result. Whatever
+    is wrong with this machine is what the log and the report are for.
     """
-    with closing(run_all(config, problem=problem)) as findings:
-        yield from findings
+    try:
+        yield from run_all(config, problem=problem)
+    except Exception as failure:
+        words = "This is a bug in codex-workspace: please report it with this text."
+        yield NamedResult("doctor", "itself", error(_traceback(failure), words))
 
 
 def resolved_options(config: Config) -> dict[str, Any]:
@@ -94,6 +102,10 @@ def secrets_of(environ: Mapping[str, str], config: Config | None = None) -> Reda
     named = (*config.secret, *config.network_secret) if config else ()
     values = [environ[name] for name in named if len(environ.get(name, "")) >= SHORTEST]
     return Redaction([*values, *secret_values(environ)])
+
+
+def _traceback(failure: Exception) -> str:
+    return "".join(traceback.format_exception(failure)).strip()
 
 
 def _shown(value: Any) -> Any:

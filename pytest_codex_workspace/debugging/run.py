@@ -106,9 +106,6 @@ class DebugLog:
                 head = f"doctor: {one.result.status}: {one.group} {one.check}: "
                 for line in f"{one.result.text}\n{one.result.remedy}".strip().splitlines():
                     self._file.add_to_first_page(head + line)
-        except Exception as error:
-            # Whatever is wrong with this machine, it is what the log is for.
-            self._file.add_to_first_page(f"doctor: {type(error).__name__}: {error}")
         finally:
             self._listen()
 

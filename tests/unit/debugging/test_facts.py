@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from pytest_codex_workspace.debugging import facts
 from pytest_codex_workspace.debugging.facts import (
+    doctor_results,
     engine_facts,
     resolved_options,
     secrets_of,
     versions,
 )
+from pytest_codex_workspace.doctor.result import NamedResult, ok
 from pytest_codex_workspace.engine.docker import find
 from pytest_codex_workspace.errors import EngineUnavailable
 from pytest_codex_workspace.options.config import Config
@@ -44,6 +47,43 @@ def test_the_engine_is_described(monkeypatch):
 
     monkeypatch.setattr(find, "find_engine", fail)
     assert {"problem": "none answers"} == engine_facts("auto")
+
+
+def test_an_engine_that_fails_is_described_by_its_traceback(monkeypatch):
+    """
+    One of another distribution may raise anything, and that is what the report is for.
+    """
+
+    class Broken(FakeEngine):
+        def version(self):
+            raise KeyError("no such field")
+
+    monkeypatch.setattr(find, "find_engine", lambda *_: Broken())
+
+    said = engine_facts("auto")["problem"]
+
+    assert "in version\n" in said
+    assert said.endswith("KeyError: 'no such field'")
+
+
+def test_a_doctor_that_fails_is_the_last_result(monkeypatch):
+    """
+    With its traceback; what it has found before stays.
+    """
+    before = NamedResult("engine", "found", ok("docker 28"))
+
+    def run_all(*_, **__):
+        yield before
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(facts, "run_all", run_all)
+
+    found, last = doctor_results(Config())
+
+    assert before == found
+    assert "error" == last.result.status
+    assert "in run_all\n" in last.result.text
+    assert last.result.text.endswith("RuntimeError: broken")
 
 
 def test_options_are_shown_without_what_may_be_secret(tmp_path):

@@ -115,24 +115,6 @@ def test_the_first_page_has_the_result_of_doctor(tmp_path, monkeypatch):
     assert text.index("Start it.") < text.index("written")
 
 
-def test_a_doctor_that_fails_is_a_line(tmp_path, monkeypatch):
-    """
-    Whatever is wrong with the machine is what the log is for.
-    """
-
-    def results(*_):
-        raise RuntimeError("broken")
-        yield
-
-    monkeypatch.setattr(run, "engine_facts", lambda _: {"problem": "none"})
-    monkeypatch.setattr(run, "doctor_results", results)
-
-    with debug_log(tmp_path / "debug.log", "x", Config, examines=True):
-        pass
-
-    assert "\ndoctor: RuntimeError: broken\n" in (tmp_path / "debug.log").read_text()
-
-
 @pytest.mark.parametrize(
     ("failure", "words"),
     [(EngineError("it refused"), "EngineError: it refused"), (KeyError("x"), "Traceback")],
