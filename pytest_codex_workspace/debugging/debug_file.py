@@ -8,8 +8,8 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +97,13 @@ class DebugFile(logging.Handler):
                 self._file = None
         super().close()
 
-    def _guarded(self) -> Any:
-        assert self.lock is not None  # noqa: S101 -- every handler has one
-        return self.lock
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
 
     def _write(self, text: str) -> None:
         if self._file is None:
