@@ -103,7 +103,8 @@ class _Clean(logging.Filter):
             record.msg, record.args = clean(record.getMessage()), None
         except Exception as error:
             # A handler would report it; here it would end what is logged.
-            record.msg, record.args = f"not shown: {type(error).__name__}", None
+            where = f"{record.filename}:{record.lineno}"
+            record.msg, record.args = f"not shown: {type(error).__name__} in {where}", None
         return True
 
 
