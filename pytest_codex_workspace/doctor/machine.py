@@ -97,7 +97,8 @@ def authority(now: float | None = None) -> Result | None:
     if pem is None:
         return error(f"{path} does not contain a key and a certificate", remove)
     try:
-        _, until = host_certificates.validity(host_certificates.ca_certificate(pem))
+        certificate = host_certificates.ca_certificate(pem)
+        until = host_certificates.describe_authority(certificate)["expires"]
         left = ssl.cert_time_to_seconds(until) - (clock.wall_time() if now is None else now)
     except ValueError:
         return error(f"{path} does not contain the certificate of an authority", remove)

@@ -27,7 +27,6 @@ __all__ = [
     "load_ca",
     "remove_ca",
     "store_ca",
-    "validity",
 ]
 
 _NAME = "ca.pem"
@@ -190,17 +189,6 @@ def remove_ca() -> bool:
     return True
 
 
-def validity(certificate: bytes) -> tuple[str, str]:
-    """
-    Return the times between which a certificate in PEM form is valid, as OpenSSL writes them.
-
-    Raises:
-        ValueError: it is not the certificate of an authority.
-    """
-    about = _read(certificate)
-    return str(about["notBefore"]), str(about["notAfter"])
-
-
 def describe_authority(certificate: bytes) -> dict[str, str]:
     """
     Return subject, fingerprint (SHA-256) and validity of a certificate in PEM form.
@@ -208,14 +196,14 @@ def describe_authority(certificate: bytes) -> dict[str, str]:
     Raises:
         ValueError: it is not the certificate of an authority.
     """
-    begins, expires = validity(certificate)
-    names = [pair for names in _read(certificate).get("subject", ()) for pair in names]
+    about = _read(certificate)
+    names = [pair for names in about.get("subject", ()) for pair in names]
     der = ssl.PEM_cert_to_DER_cert(certificate.decode("ascii"))
     return {
         "subject": ", ".join(f"{name}={value}" for name, value in names) or "(empty)",
         "sha256": hashlib.sha256(der).hexdigest(),
-        "valid_from": begins,
-        "expires": expires,
+        "valid_from": str(about["notBefore"]),
+        "expires": str(about["notAfter"]),
     }
 
 

@@ -118,8 +118,7 @@ def base_plan(
             cannot be pulled.
     """
     flavour, context, base = _inputs(engine, choice, output, refresh=refresh)
-    context.add("ca.crt", certificate_of(ca_certificate))
-    return _plan(choice, flavour, context, base, certificate_of(ca_certificate))
+    return _plan(choice, flavour, context, base, ca_certificate)
 
 
 def named_plan(engine: Engine | None, choice: str, *, ca_certificate: bytes) -> Plan:
@@ -129,12 +128,11 @@ def named_plan(engine: Engine | None, choice: str, *, ca_certificate: bytes) -> 
     """
     flavour = _flavour(choice)
     context = _packaged(flavour).copy()
-    context.add("ca.crt", certificate_of(ca_certificate))
     base = reference = reference_of(choice)
     if reference is not None and engine is not None:
         image = engine.image(reference)
         base = reference if image is None else _pinned(image)
-    return _plan(choice, flavour, context, base, certificate_of(ca_certificate))
+    return _plan(choice, flavour, context, base, ca_certificate)
 
 
 def _plan(
@@ -142,8 +140,13 @@ def _plan(
     flavour: str,
     context: BuildContext,
     base: str | None,
-    certificate: bytes = b"",
+    ca_certificate: bytes | None = None,
 ) -> Plan:
+    authority = ""
+    if ca_certificate is not None:
+        certificate = certificate_of(ca_certificate)
+        context.add("ca.crt", certificate)
+        authority = authority_digest(certificate)
     return Plan(
         what=f"the workspace image ({choice})",
         kind="base",
@@ -155,7 +158,7 @@ def _plan(
         key=context.key(base=base or DEBIAN),
         base=base,
         foreign=base is not None,
-        authority=authority_digest(certificate) if certificate else "",
+        authority=authority,
     )
 
 
