@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
 from ..network.rules.masking import MaskedStream
+from ..text.credentials import MASK
 
-__all__ = ["MARK", "SHORTEST", "Redaction", "forms_of"]
-
-MARK = "***"
-"""The text that replaces a secret."""
+__all__ = ["SHORTEST", "Redaction", "forms_of"]
 
 SHORTEST = 4
 """The least number of characters of a secret. Shorter values occur in unrelated text."""
@@ -42,7 +40,7 @@ class Redaction:
         """
         Return a filter for output that comes in pieces.
         """
-        return MaskedStream(self._forms, mark=MARK.encode())
+        return MaskedStream(self._forms, mark=MASK.encode())
 
     def data(self, data: bytes) -> bytes:
         """

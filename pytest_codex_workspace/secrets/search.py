@@ -25,9 +25,10 @@ from ..engine.messages.archives import bounded_header
 from ..engine.protocol import ContainerChange, Engine
 from ..errors import EngineError
 from ..in_container.find_values import PIECE, find_in_pieces
+from ..text.credentials import MASK
 from ..text.phrases import cut_middle
 from ..text.printable import printable
-from .redaction import MARK, forms_of
+from .redaction import forms_of
 from .secrets import Secrets
 
 __all__ = [
@@ -394,7 +395,7 @@ def _path(path: object, values: Mapping[str, list[bytes]]) -> str:
     """
     shown = str(path)
     for form in sorted((form for some in values.values() for form in some), key=len, reverse=True):
-        shown = shown.replace(form.decode("utf-8", "surrogateescape"), MARK)
+        shown = shown.replace(form.decode("utf-8", "surrogateescape"), MASK)
     return cut_middle(printable(shown), _SHOWN)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 __all__ = ["MASK", "is_secret_name", "mask_credentials", "secret_values"]
 
 MASK = "***"
+"""The text that replaces a secret."""
 
 _SHORTEST = 6
 """Characters of a variable's value that is looked for: shorter ones occur in unrelated text."""

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_codex_workspace.secrets.redaction import MARK, Redaction
+from pytest_codex_workspace.secrets.redaction import Redaction
+from pytest_codex_workspace.text.credentials import MASK
 
 # Few letters, so that values overlap, repeat, and are prefixes of each other.
 VALUES = st.lists(st.text("ab", min_size=4, max_size=7), min_size=1, max_size=3)
@@ -57,8 +58,8 @@ def test_characters_outside_of_values_are_kept(values: list[str], text: str) -> 
 
     clean = Redaction(values).text(text)
 
-    assert left == clean.replace(MARK, "")
-    assert bool(covered) == (MARK in clean)
+    assert left == clean.replace(MASK, "")
+    assert bool(covered) == (MASK in clean)
 
 
 @given(
@@ -76,7 +77,7 @@ def test_no_value_remains(value: str, before: str, cuts: list[int]) -> None:
 
     clean = streamed(Redaction([value]), pieces(text, cuts)).decode("utf-8", "surrogateescape")
 
-    assert clean.count(MARK) >= 1
+    assert clean.count(MASK) >= 1
     if not set(shown) & {*before, "*"}:
         for spelling in spellings:
             assert spelling not in clean
