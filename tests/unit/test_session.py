@@ -712,6 +712,17 @@ class Row:
         for one in engine.containers({labels.SESSION: None}):
             engine.remove(one.id)
 
+    def lose_for_good(self, name, session, monkeypatch):
+        """
+        As `lose`; the engine does not start a new proxy either.
+        """
+
+        def away(*_, **__):
+            raise EngineUnavailable("it is away")
+
+        self.lose(name)
+        monkeypatch.setattr(session.isolation, "revive", away)
+
 
 @pytest.fixture
 def row(world):
@@ -794,12 +805,7 @@ def test_nobody_waits_for_an_engine_where_there_is_another(row, monkeypatch):
     monkeypatch.setattr("pytest_codex_workspace.engine.outage.clock.sleep", slept.append)
     with row.session() as session:
         bring_up(session)
-        row.lose("one")
-
-        def away(*_, **__):
-            raise EngineUnavailable("it is away")
-
-        monkeypatch.setattr(session.isolation, "revive", away)
+        row.lose_for_good("one", session, monkeypatch)
         with pytest.raises(EngineUnavailable) as caught:
             bring_up(session)
         assert ["The container engine was one."] == caught.value.__notes__
@@ -962,12 +968,7 @@ def test_an_engine_that_is_lost_under_a_prepared_state_is_left(row, monkeypatch)
     name = StateName("installed")
     with row.session() as session:
         bring_up(session)
-        row.lose("one")
-
-        def away(*_, **__):
-            raise EngineUnavailable("it is away")
-
-        monkeypatch.setattr(session.isolation, "revive", away)
+        row.lose_for_good("one", session, monkeypatch)
         spec = session.spec(snapshot(), {})
         with pytest.raises(EngineUnavailable):
             session.prepared(name, spec, "ready", lambda ws: None)
