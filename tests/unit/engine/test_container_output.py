@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 
 import pytest
 
@@ -70,6 +71,37 @@ def test_lines_of_standard_error_are_logged(caplog, monkeypatch):
         "proxy prints: three",
         "proxy prints more than 3 lines: no more are logged",
     ] == caplog.messages
+
+
+def test_no_more_of_a_line_is_logged_than_its_bound(caplog, monkeypatch):
+    """
+    Whether it comes at once or in pieces.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.engine.container_output._LINE", 4)
+    pieces = [(2, b"12345"), (2, b"6\nabcdefg\n")]
+
+    with caplog.at_level(logging.DEBUG):
+        ContainerOutput(FakeStream(*pieces), keep=9).read(lambda _: None)
+
+    assert ["container prints: 1234", "container prints: abcd"] == caplog.messages
+
+
+def test_a_line_without_an_end_does_not_fill_the_memory(caplog):
+    """
+    What is over the bound is not even kept.
+    """
+    piece = b"x" * 2**20
+    output = ContainerOutput(FakeStream(*[(2, piece)] * 50), keep=9)
+
+    with caplog.at_level(logging.DEBUG):
+        tracemalloc.start()
+        try:
+            output.read(lambda _: None)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert most < 10 * len(piece)
 
 
 @pytest.mark.parametrize("length", [4090, 8190, 16380])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from pytest_codex_workspace.errors import ConfigError, SecretError
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.secrets.network import NetworkSecrets, placeholder_of
+from pytest_codex_workspace.text.loggers import TOP, logger_of
 
 HOSTS = {"TOKEN": ("api.test", "*.sub.test")}
 
@@ -25,6 +28,19 @@ def test_a_workspace_has_a_placeholder_that_is_always_the_same() -> None:
     secrets.check_apart({"OTHER": ""})
     with pytest.raises(SecretError, match="TOKEN is both a network secret and a plain variable"):
         secrets.check_apart({"TOKEN": ""})
+
+
+def test_values_that_the_proxy_gets_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Also where nobody writes a debug log: pytest shows what is logged with `--log-level`.
+    """
+    secrets = NetworkSecrets(HOSTS, {"TOKEN": "geheim-7"})
+    assert secrets.rules()
+
+    with caplog.at_level(logging.DEBUG):
+        logger_of(f"{TOP}.some.module").debug("it is %s", "geheim-7")
+
+    assert ["it is ***"] == caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from pytest_codex_workspace.errors import SecretError
@@ -9,6 +11,7 @@ from pytest_codex_workspace.images.content_key import fingerprint, key_of
 from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.secrets.secrets import Secrets
 from pytest_codex_workspace.setup.keys import setup_parts
+from pytest_codex_workspace.text.loggers import TOP, logger_of
 
 from ..setup.test_keys import spec
 
@@ -40,6 +43,19 @@ def test_a_label_has_only_the_names() -> None:
 
     assert one == fingerprint(parts(TOKEN="value-two"))
     assert '["TOKEN"]' == one["secrets"]
+
+
+def test_values_that_were_read_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Also where nobody writes a debug log: pytest shows what is logged with `--log-level`.
+    """
+    secrets = Secrets(["A"], {"A": "hunter22"})
+    assert secrets.values
+
+    with caplog.at_level(logging.DEBUG):
+        logger_of(f"{TOP}.some.module").debug("it is %s", "hunter22")
+
+    assert ["it is ***"] == caplog.messages
 
 
 @pytest.mark.slow
