@@ -158,6 +158,18 @@ def test_a_header_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch) 
     assert "the layer l/layer.tar cannot be read: one of its headers is too" in found.incomplete
 
 
+def test_the_map_of_a_file_with_holes_is_not_read() -> None:
+    """
+    It has no end that its header tells, so no bound of what is read at once holds for it.
+    """
+    member = tarfile.TarInfo("a")
+    member.type = tarfile.GNUTYPE_SPARSE
+
+    found = searched({"l/layer.tar": member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)})
+
+    assert "l/layer.tar cannot be read: it has a header of type b'S'" in found.incomplete
+
+
 def test_an_image_of_an_engine() -> None:
     """
     The engine exports it, and nothing in it runs.
