@@ -42,10 +42,11 @@ def call_hook(hooks: Any, name: str, **arguments: Any) -> Any:
     implementations = caller.get_hookimpls()
     if not implementations:
         return None
+    # A plugin may skip the test, or fail it in its own words, where there is one.
+    own_words = (pytest.skip.Exception, pytest.fail.Exception) if "node" in arguments else ()
     try:
         return caller(**arguments)
-    except (KeyboardInterrupt, pytest.skip.Exception, pytest.fail.Exception):
-        # A plugin may skip the test, or fail it in its own words.
+    except (KeyboardInterrupt, *own_words):
         raise
     except BaseException as error:
         # What would end Python included: the run would be over, with an exit code of the plugin.

@@ -83,14 +83,41 @@ def test_a_wrapper_is_not_blamed_for_what_it_wraps(manager):
         call_hook(manager.hook, STARTED, workspace=None, **NODE)
 
 
-def test_a_skip_and_an_interruption_stay_what_they_are(manager):
+def raising(error: BaseException) -> Callable[[], None]:
+    """
+    Return an implementation of any hook.
+    """
+
+    def fails() -> None:
+        raise error
+
+    return fails
+
+
+@pytest.mark.parametrize(
+    "error",
+    [pytest.skip.Exception("not here"), pytest.fail.Exception("not so"), KeyboardInterrupt()],
+)
+def test_a_skip_a_failure_and_an_interruption_stay_what_they_are(manager, error):
     """
     They are no errors of the plugin.
     """
-    register(manager, "skips", STARTED, lambda workspace: pytest.skip("not here"))
+    register(manager, "decides", STARTED, raising(error))
 
-    with pytest.raises(pytest.skip.Exception, match="not here"):
+    with pytest.raises(type(error)) as info:
         call_hook(manager.hook, STARTED, workspace=None, **NODE)
+    assert info.value is error
+
+
+def test_where_no_test_runs_none_is_failed(manager):
+    """
+    Outside of a test, pytest would end with a traceback.
+    """
+    hook = "pytest_codex_report_written"
+    register(manager, "late", hook, raising(pytest.fail.Exception("not so")))
+
+    with pytest.raises(PluginError, match="plugin late raised Failed: not so"):
+        call_hook(manager.hook, hook, path=None, kind="html", config=None)
 
 
 def read(policy: Any) -> Policy:
@@ -135,11 +162,7 @@ def test_a_plugin_does_not_end_the_run(manager, error):
     """
     Neither with its exit code nor as if nothing had happened.
     """
-
-    def fails(workspace):
-        raise error
-
-    register(manager, "rash", STARTED, fails)
+    register(manager, "rash", STARTED, raising(error))
 
     with pytest.raises(PluginError, match=f"plugin rash raised {type(error).__name__}"):
         call_hook(manager.hook, STARTED, workspace=None, **NODE)
