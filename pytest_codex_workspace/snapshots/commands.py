@@ -79,7 +79,7 @@ def ask(
     commands: Commands,
     program: str,
     *words: str,
-    input: str | None = None,  # noqa: A002 -- the name of the channel
+    stdin: str | None = None,
 ) -> Said:
     """
     Run a program of `in_container`, for ten minutes at most, up to 64 MiB of output.
@@ -88,7 +88,7 @@ def ask(
         commands: runs it.
         program: the name of its file.
         words: its arguments.
-        input: its standard input.
+        stdin: its standard input.
 
     Raises:
         ExecTimeout: it takes longer.
@@ -97,7 +97,7 @@ def ask(
     return commands.run(
         ["python3", "-I", "-B", "-c", text, *words],
         cwd="/",
-        input=input,
+        input=stdin,
         timeout=_SECONDS,
         limit=_ANSWER,
     )

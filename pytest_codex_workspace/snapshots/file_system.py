@@ -129,7 +129,7 @@ def file_changes(
 
 
 def _ask(commands: Commands, wanted: dict[str, Any]) -> Said:
-    return ask(commands, "describe_files.py", input=json.dumps(wanted))
+    return ask(commands, "describe_files.py", stdin=json.dumps(wanted))
 
 
 def _is_path(value: object) -> bool:

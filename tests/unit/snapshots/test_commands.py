@@ -18,7 +18,7 @@ def test_a_program_is_sent_with_its_limits():
     """
     commands = Answering(b"5")
 
-    assert ask(commands, "describe_files.py", "word", input="{}").stdout_bytes == b"5"
+    assert ask(commands, "describe_files.py", "word", stdin="{}").stdout_bytes == b"5"
 
     text = Path(describe_files.__file__).read_text()
     assert commands.asked["argv"] == ["python3", "-I", "-B", "-c", text, "word"]
@@ -33,7 +33,7 @@ def test_a_program_answers(tmp_path):
     """
     (tmp_path / "file").write_text("x")
     with local_channel() as channel:
-        said = ask(channel, "describe_files.py", input=json.dumps({"paths": [str(tmp_path)]}))
+        said = ask(channel, "describe_files.py", stdin=json.dumps({"paths": [str(tmp_path)]}))
 
     assert list(json.loads(said.stdout_bytes)) == [str(tmp_path)]
 
