@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Protocol
 
 from ..errors import CodexWorkspaceError, WorkspaceLost
-from ..in_container.forward_ports import Connections, FrameBuffer
+from ..in_container.forward_ports import WINDOW, Connections, FrameBuffer
 from ..unpatched.modules import socket
 
 __all__ = ["Forward", "Helper", "program"]
@@ -22,7 +22,7 @@ _MOST = 256
 """Connections at a time. Further ones wait in the kernel."""
 
 _INBOX = 1 << 20
-_OUTBOX = 128 << 20
+_OUTBOX = 2 * _MOST * WINDOW
 """Bytes that may wait for the helper: twice the windows of all connections, for their frames."""
 
 _PATIENCE = 10.0
