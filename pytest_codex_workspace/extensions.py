@@ -43,15 +43,20 @@ class Extension:
     An engine or a check of another distribution. Nothing of it is imported before `load`.
 
     Attributes:
-        name: its name, as its author wrote it.
         entry: the entry point.
     """
 
-    name: str
     entry: EntryPoint
 
     def __str__(self) -> str:
         return f"{_KINDS[self.entry.group]} {_shown(self.name)} of {self.distribution}"
+
+    @property
+    def name(self) -> str:
+        """
+        Its name, as its author wrote it.
+        """
+        return self.entry.name
 
     @property
     def distribution(self) -> str:
@@ -131,7 +136,7 @@ def extensions_of(group: str) -> list[Extension]:
     Raises:
         PluginError: two of them have one name.
     """
-    found = [Extension(one.name, one) for one in entry_points(group=group)]
+    found = [Extension(one) for one in entry_points(group=group)]
     found.sort(key=lambda one: (one.name, one.distribution))
     for one, other in pairwise(found):
         if one.name == other.name:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from pytest_codex_workspace.doctor import machine
@@ -31,7 +33,7 @@ def add(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
     def add(module: str, name: str = "acme", distribution: str = "ext-engine") -> None:
-        monkeypatch.delitem(__import__("sys").modules, "ext_engine", raising=False)
+        monkeypatch.delitem(sys.modules, "ext_engine", raising=False)
         add_distribution(tmp_path, distribution, ENGINE_GROUP, {name: "ext_engine:f"}, module)
 
     return add
