@@ -11,9 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pytest_codex_workspace.in_container import workspace_agent as wire
+from pytest_codex_workspace.network.log import NetworkLog
 from pytest_codex_workspace.workspace.channel import Channel
+from pytest_codex_workspace.workspace.handle import SetupResult, Workspace
+from pytest_codex_workspace.workspace.paths import bind
 
 PROGRAM = Path(wire.__file__)
 
@@ -100,6 +104,31 @@ def local_channel(
     yield channel
     channel.close()
     stream.end()
+
+
+def local_workspace(
+    channel: Channel, project: Path, *, engine: Any = None, env: dict[str, str] | None = None
+) -> Workspace:
+    """
+    Return a workspace whose commands run on this machine, and which has requested nothing.
+
+    Args:
+        channel: a channel to a local agent.
+        project: where its commands run.
+        engine: the calls of an engine that the test needs.
+        env: the variables that the channel gives to commands.
+    """
+    return Workspace(
+        engine,
+        "c" * 64,
+        channel,
+        project=str(project),
+        paths=bind(channel, str(project)),
+        head="a" * 40,
+        env=env or {},
+        setup=SetupResult("none"),
+        network=NetworkLog(list),
+    )
 
 
 class ScriptedStream:

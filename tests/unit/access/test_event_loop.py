@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import anyio
 import pytest
@@ -15,12 +16,10 @@ import trio
 
 from pytest_codex_workspace.access.event_loop import BlockingNotice, Ending, without_blocking
 from pytest_codex_workspace.errors import ExecError, ExecTimeout
-from pytest_codex_workspace.network.log import NetworkLog
 from pytest_codex_workspace.workspace.channel import Channel
-from pytest_codex_workspace.workspace.handle import SetupResult, Workspace
-from pytest_codex_workspace.workspace.paths import bind
+from pytest_codex_workspace.workspace.handle import Workspace
 
-from ...helpers.local_agent import local_channel, until_ended
+from ...helpers.local_agent import local_channel, local_workspace, until_ended
 
 pytestmark = [
     pytest.mark.needs_bash,
@@ -47,17 +46,7 @@ def channel() -> Iterator[Channel]:
 
 @pytest.fixture
 def ws(channel) -> Workspace:
-    return Workspace(
-        None,
-        "c" * 64,
-        channel,
-        project="/tmp",
-        paths=bind(channel, "/tmp"),
-        head="a" * 40,
-        env={},
-        setup=SetupResult("none"),
-        network=NetworkLog(list),
-    )
+    return local_workspace(channel, Path("/tmp"))
 
 
 @pytest.mark.anyio

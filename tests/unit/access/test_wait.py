@@ -11,12 +11,10 @@ import pytest
 
 from pytest_codex_workspace.access.wait import wait_until
 from pytest_codex_workspace.errors import WaitError
-from pytest_codex_workspace.network.log import NetworkLog
 from pytest_codex_workspace.workspace.channel import Channel
-from pytest_codex_workspace.workspace.handle import SetupResult, Workspace
-from pytest_codex_workspace.workspace.paths import bind
+from pytest_codex_workspace.workspace.handle import Workspace
 
-from ...helpers.local_agent import local_channel
+from ...helpers.local_agent import local_channel, local_workspace
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the agent is a Linux program")
 
@@ -29,17 +27,7 @@ def channel() -> Iterator[Channel]:
 
 @pytest.fixture
 def ws(channel, tmp_path) -> Workspace:
-    return Workspace(
-        None,
-        "c" * 64,
-        channel,
-        project=str(tmp_path),
-        paths=bind(channel, str(tmp_path)),
-        head="a" * 40,
-        env={},
-        setup=SetupResult("none"),
-        network=NetworkLog(list),
-    )
+    return local_workspace(channel, tmp_path)
 
 
 def test_what_holds_is_not_waited_for():

@@ -17,13 +17,11 @@ from pytest_codex_workspace.errors import (
     TransferError,
     WorkspaceLost,
 )
-from pytest_codex_workspace.network.log import NetworkLog
 from pytest_codex_workspace.workspace.channel import Channel
-from pytest_codex_workspace.workspace.handle import SetupResult, Workspace
-from pytest_codex_workspace.workspace.paths import bind
+from pytest_codex_workspace.workspace.handle import Workspace
 
 from ...helpers.archives import unpack_all
-from ...helpers.local_agent import local_channel
+from ...helpers.local_agent import local_channel, local_workspace
 
 pytestmark = [
     pytest.mark.needs_bash,
@@ -61,17 +59,7 @@ def channel() -> Iterator[Channel]:
 def ws(channel, tmp_path) -> Workspace:
     project = tmp_path / "project"
     project.mkdir()
-    return Workspace(
-        LocalArchives(),
-        "c" * 64,
-        channel,
-        project=str(project),
-        paths=bind(channel, str(project)),
-        head="a" * 40,
-        env={"SET": "x"},
-        setup=SetupResult("none"),
-        network=NetworkLog(list),
-    )
+    return local_workspace(channel, project, engine=LocalArchives(), env={"SET": "x"})
 
 
 def test_text_is_run_by_a_login_shell_in_the_project(ws):
@@ -293,17 +281,7 @@ def other(channel, tmp_path) -> Workspace:
     """
     project = tmp_path / "other"
     project.mkdir()
-    return Workspace(
-        LocalArchives(),
-        "d" * 64,
-        channel,
-        project=str(project),
-        paths=bind(channel, str(project)),
-        head="a" * 40,
-        env={},
-        setup=SetupResult("none"),
-        network=NetworkLog(list),
-    )
+    return local_workspace(channel, project, engine=LocalArchives())
 
 
 def test_files_are_copied_between_workspaces(ws, other):
