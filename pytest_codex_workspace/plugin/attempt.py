@@ -78,7 +78,9 @@ def watch_end(
     Call *failed* if the fixture of *request*, which is about to be set up, fails when it ends.
     pytest reports that when the workspaces below the fixture have ended, too.
     """
-    # Not the method of the request, which would then refer to itself, and be garbage for long.
+    # No hook is told how a finalizer ended: `pytest_fixture_post_finalizer` gets no exception, and
+    # what a generator or `request.addfinalizer` leaves to be done comes by this method only.
+    # Not that of the request, which would then refer to itself, and be garbage for long.
     add = definition.addfinalizer
 
     def add_watched(finalizer: Callable[[], object]) -> None:
