@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 __all__ = ["MASK", "is_secret_name", "mask_credentials", "secret_values"]
@@ -23,46 +24,53 @@ _NAME = re.compile(
 )
 _NOT_SECRET = re.compile(r"_(?:FILE|PATH|DIR|SOCK|ID|NAME)$|^(?:OLD)?PWD$", re.I)
 
-_PATTERNS = (
-    # user:password@ of an address
-    (re.compile(r"(?<=://)[^\s/?#\"'<>]+(?=@)"), MASK),
-    # the line of a header field, also as JSON or Python writes it, with NAME="VALUE" in it
-    (
-        re.compile(
-            r"(?i)\b((?:proxy-)?authorization|x-registry-(?:auth|config)|(?:set-)?cookie|"
-            r"x-api-key|private-token|job-token)(\\?[\"']?\s*[:=]\s*\\?[\"']?)"
-            r"(?:=\\?\"[^\"\s,\])}][^\"\r\n]*\"|\\(?![\"'])|[^\"'\\\r\n])+"
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """
+    Return what has the form of a credential, and what replaces it. Most runs of pytest need none of
+    these patterns, and they take milliseconds to compile.
+    """
+    return (
+        # user:password@ of an address
+        (re.compile(r"(?<=://)[^\s/?#\"'<>]+(?=@)"), MASK),
+        # the line of a header field, also as JSON or Python writes it, with NAME="VALUE" in it
+        (
+            re.compile(
+                r"(?i)\b((?:proxy-)?authorization|x-registry-(?:auth|config)|(?:set-)?cookie|"
+                r"x-api-key|private-token|job-token)(\\?[\"']?\s*[:=]\s*\\?[\"']?)"
+                r"(?:=\\?\"[^\"\s,\])}][^\"\r\n]*\"|\\(?![\"'])|[^\"'\\\r\n])+"
+            ),
+            rf"\1\2{MASK}",
         ),
-        rf"\1\2{MASK}",
-    ),
-    (re.compile(r"(?i)\b(bearer|basic)(\s+)[a-z0-9+/=._~-]{8,}"), rf"\1\2{MASK}"),
-    # tokens that their issuers made recognisable
-    (
-        re.compile(
-            r"\b(?:gh[pousr]_|github_pat_|glpat-|npm_|pypi-|xox[abeprs]-|sk-|AKIA|ASIA|dckr_pat_|"
-            r"hf_|eyJ)[A-Za-z0-9_.=-]{12,}"
+        (re.compile(r"(?i)\b(bearer|basic)(\s+)[a-z0-9+/=._~-]{8,}"), rf"\1\2{MASK}"),
+        # tokens that their issuers made recognisable
+        (
+            re.compile(
+                r"\b(?:gh[pousr]_|github_pat_|glpat-|npm_|pypi-|xox[abeprs]-|sk-|AKIA|ASIA|dckr_pat_|"
+                r"hf_|eyJ)[A-Za-z0-9_.=-]{12,}"
+            ),
+            MASK,
         ),
-        MASK,
-    ),
-    (
-        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.S),
-        MASK,
-    ),
-    # NAME=VALUE, as in queries, commands and environments; "name": "value", also within JSON. The
-    # pattern begins at each name once: text of a workspace may be made to be slow. What has
-    # another name is passed over without its value, in which there may be one of these.
-    (
-        re.compile(
-            r"(?i)(?<![a-z0-9_.-])(?=[a-z0-9_.-]++[=\\\"'])"
-            r"(?=[a-z0-9_.-]*?(?:token|secret|passw(?:or)?d|passphrase|credential|"
-            r"signature|(?:api|access|private)[_-]?key|auth|"
-            r"(?<![a-z])(?:pass|sig)(?![a-z])))([a-z0-9_.-]++)"
-            r"(=|\\?[\"']\s{0,8}:\s{0,8}(?=\\?[\"']))(?P<quote>\\?[\"'])?+"
-            r"(?(quote)(?:(?!(?P=quote))(?:\\.|[^\r\n]))+|[^\s\"'&;,]+)"
+        (
+            re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.S),
+            MASK,
         ),
-        rf"\1\2\3{MASK}",
-    ),
-)
+        # NAME=VALUE, as in queries, commands and environments; "name": "value", also within JSON.
+        # The pattern begins at each name once: text of a workspace may be made to be slow. What has
+        # another name is passed over without its value, in which there may be one of these.
+        (
+            re.compile(
+                r"(?i)(?<![a-z0-9_.-])(?=[a-z0-9_.-]++[=\\\"'])"
+                r"(?=[a-z0-9_.-]*?(?:token|secret|passw(?:or)?d|passphrase|credential|"
+                r"signature|(?:api|access|private)[_-]?key|auth|"
+                r"(?<![a-z])(?:pass|sig)(?![a-z])))([a-z0-9_.-]++)"
+                r"(=|\\?[\"']\s{0,8}:\s{0,8}(?=\\?[\"']))(?P<quote>\\?[\"'])?+"
+                r"(?(quote)(?:(?!(?P=quote))(?:\\.|[^\r\n]))+|[^\s\"'&;,]+)"
+            ),
+            rf"\1\2\3{MASK}",
+        ),
+    )
 
 
 def mask_credentials(text: str) -> str:
@@ -74,7 +82,7 @@ def mask_credentials(text: str) -> str:
         >>> mask_credentials("GET https://me:pw@host.test/?token=abc&page=2")
         'GET https://***@host.test/?token=***&page=2'
     """
-    for pattern, mask in _PATTERNS:
+    for pattern, mask in _patterns():
         text = pattern.sub(mask, text)
     return text
 
