@@ -74,10 +74,10 @@ def _remedy(what: str) -> str:
     if what.startswith("git lfs"):
         return "Download the files over HTTPS, or commit them without LFS."
     if what.startswith("git "):
-        return (
-            f"Delete the line, let it fail where there is no remote (`{what} ... || true`), or "
-            "name an address with https:// in place of the remote."
-        )
+        remedy = f"Delete the line, or let it fail where there is no remote (`{what} ... || true`)"
+        if what.removeprefix("git ") in _NEEDS_REMOTE:
+            remedy += ", or name an address with https:// in place of the remote"
+        return f"{remedy}."
     return NO_REMOTE[1]
 
 

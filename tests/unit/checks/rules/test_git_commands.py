@@ -246,3 +246,21 @@ def test_the_remedy_is_that_of_the_command(command, remedy):
     (found,) = findings_in({"tox.ini": f"[testenv]\ncommands = {command}\n"})
 
     assert remedy in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("command", "takes"),
+    [
+        ("git fetch origin", True),
+        ("git ls-remote origin", True),
+        ("git submodule update --remote", False),
+        ("git remote get-url origin", False),
+    ],
+)
+def test_an_address_is_advised_where_git_takes_one(command, takes):
+    """
+    A submodule has its address already, and the address of an address is none.
+    """
+    (found,) = findings_in({"tox.ini": f"[testenv]\ncommands = {command}\n"})
+
+    assert takes == ("name an address with https://" in found.remedy)
