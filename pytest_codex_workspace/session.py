@@ -26,7 +26,6 @@ from .engine.sweep import keep_newest, remove_session, sweep
 from .errors import CodexWorkspaceError, EngineError, EngineUnavailable, ProxyError, SetupError
 from .host import certificates
 from .host.dirs import cache_dir
-from .host.locks import machine_lock
 from .host.own_addresses import own_addresses
 from .host.prune import prune_cache_dir
 from .images import base
@@ -626,9 +625,7 @@ class Session:
         with ExitStack() as stack:
             stack.enter_context(self.output.step("starting the proxy", announced=False))
             if settings.ca is None:
-                lock = cache_dir() / "locks" / "ca.lock"
-                whose = "this machine's certificate authority"
-                stack.enter_context(machine_lock(lock, whose, self.output.note))
+                stack.enter_context(certificates.authority_lock(self.output.note))
                 settings = replace(settings, ca=certificates.load_ca())
             isolation.open(settings)
             if isolation.info.new_ca is not None:

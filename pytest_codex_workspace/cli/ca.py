@@ -75,13 +75,7 @@ def register(commands: Commands) -> None:
 
 def _show(arguments: argparse.Namespace) -> int:
     from ..errors import ProxyError
-    from ..host.certificates import (
-        authority_digest,
-        ca_certificate,
-        ca_file,
-        describe_authority,
-        load_ca,
-    )
+    from ..host.certificates import ca_certificate, ca_file, describe_authority, load_ca
 
     path, pem = ca_file(), load_ca()
     if pem is None:
@@ -93,13 +87,12 @@ def _show(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             show("there is no authority yet; the first run makes one")
         return finish(arguments, 0, path=None)
-    certificate = ca_certificate(pem)
     try:
-        about = describe_authority(certificate)
+        about = describe_authority(ca_certificate(pem))
     except ValueError as error:
         raise ProxyError(f"{path}: {error}", remedy="Run `codex-workspace ca rotate`.") from None
     facts = {"path": str(path), **about}
-    images, unknown = _images(arguments, authority_digest(certificate))
+    images, unknown = _images(arguments, pem)
     if not arguments.json:
         for line in table([(name.replace("_", " "), value) for name, value in facts.items()]):
             show(line)
@@ -108,50 +101,39 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _rotate(arguments: argparse.Namespace) -> int:
-    from ..host.certificates import (
-        authority_digest,
-        ca_file,
-        certificates,
-        load_ca,
-        remove_ca,
-    )
-    from ..host.dirs import cache_dir
-    from ..host.locks import machine_lock
+    from ..host.certificates import authority_lock, ca_file, load_ca, remove_ca
 
     path = ca_file()
-    with machine_lock(
-        cache_dir() / "locks" / "ca.lock", "this machine's certificate authority", show
-    ):
-        blocks = certificates(load_ca() or b"")
+    with authority_lock(show):
+        pem = load_ca()
         removed = remove_ca()
-    images: list[str] = []
-    unknown = ""
-    if blocks:
-        images, unknown = _images(arguments, authority_digest(blocks[0]))
+    images, unknown = _images(arguments, pem) if pem else ([], "")
     if not arguments.json:
         what = f"removed {path}" if removed else "there was no authority"
         show(f"{what}; the next run makes a new one")
         if removed:
             show("runs that have already started keep the old one until they end")
-        if blocks:
+        if pem:
             _show_images(images, unknown, old=True)
     return finish(arguments, 0, removed=removed, images=None if unknown else images)
 
 
-def _images(arguments: argparse.Namespace, digest: str) -> tuple[list[str], str]:
+def _images(arguments: argparse.Namespace, pem: bytes) -> tuple[list[str], str]:
     """
     Return the images of the engine that trust an authority, and why they are not known.
 
     Args:
         arguments: the command line, with the engine.
-        digest: by which images name the authority.
+        pem: the authority.
     """
     from contextlib import closing
 
     from ..engine import labels
     from ..engine.docker import find
     from ..errors import EngineError, EngineUnavailable
+    from ..host.certificates import authority_digest, ca_certificate
 
+    digest = authority_digest(ca_certificate(pem))
     try:
         with closing(find.find_engine(engine_of(arguments))) as engine:
             found = engine.images({labels.CA: digest})
@@ -166,10 +148,10 @@ def _show_images(images: list[str], unknown: str, *, old: bool = False) -> None:
     if unknown:
         show(f"which images trust it is not known: {unknown}")
         return
-    verb = "trusts" if len(images) == 1 else "trust"
-    which = "the old one, and is not started any more as it is" if old else "it"
-    if old and len(images) != 1:
-        which = "the old one, and are not started any more as they are"
+    verb, ends = "trust", "are not started any more as they are"
+    if len(images) == 1:
+        verb, ends = "trusts", "is not started any more as it is"
+    which = f"the old one, and {ends}" if old else "it"
     show(f"{counted(len(images), 'image')} of the engine {verb} {which}" + (":" if images else ""))
     for name in images[:_SHOWN]:
         show(f"  {name}")

@@ -8,16 +8,18 @@ import re
 import shutil
 import ssl
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import ProxyError
 from .dirs import cache_dir, data_dir
+from .locks import machine_lock
 
 __all__ = [
     "authority_digest",
+    "authority_lock",
     "bundle_files",
     "ca_certificate",
     "ca_file",
@@ -100,6 +102,17 @@ def authority_digest(certificate: bytes) -> str:
         certificate: the authority's certificate in PEM form.
     """
     return hashlib.sha256(certificate).hexdigest()[:16]
+
+
+def authority_lock(report: Callable[[str], None]) -> AbstractContextManager[None]:
+    """
+    Return a context in which no other process makes or removes this machine's authority.
+
+    Args:
+        report: takes a line for the user while another process does.
+    """
+    path = cache_dir() / "locks" / "ca.lock"
+    return machine_lock(path, "this machine's certificate authority", report)
 
 
 def load_ca() -> bytes | None:
