@@ -91,7 +91,7 @@ class Option:
         """
         Check whether *value* is a path. In an ini file, a path starts at its directory.
         """
-        if self.metavar.startswith("PATH") or self.name in ("report", "debug"):
+        if self.metavar in ("PATH", "PATH|-", "DIR", "FILE"):
             return value != "-"
         return self.metavar == "POLICY" and value.endswith((".yaml", ".yml"))
 

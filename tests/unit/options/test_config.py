@@ -147,3 +147,14 @@ def test_what_the_checks_get_to_know(tmp_path):
     assert ("make test", "slim") == (found.test_command, found.image)
     assert "1" == found.variables["A"]
     assert {"setup": (str(script), "make\n")} == found.given
+
+
+def test_which_options_have_paths():
+    """
+    In an ini file, these begin at its directory; a policy does if it is a file.
+    """
+    paths = {one.name for one in OPTIONS if one.is_path("x")}
+    policies = {one.name for one in OPTIONS if one.is_path("x.yaml")} - paths
+
+    assert {"repo", "setup-script", "maintenance-script", "report", "debug"} == paths
+    assert {"network", "network-setup"} == policies
