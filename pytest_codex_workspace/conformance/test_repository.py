@@ -11,11 +11,13 @@ from __future__ import annotations
 import traceback
 import warnings
 from collections.abc import Sequence
+from textwrap import indent
 
 import pytest
 
 from ..checks.finding import CHECKS, Finding
 from ..checks.rules.read import added_ids
+from ..checks.summary import explained
 from ..errors import CodexWorkspaceError, unexpected
 from ..session import Session
 from ..text.option_names import spell_option
@@ -58,14 +60,7 @@ def test_it_can_be_checked(codex_outcome: Conformance | Exception) -> None:
         print(line)  # noqa: T201
 
 
-def _ids() -> list[str]:
-    """
-    Return the ids of our checks, and of those of other distributions.
-    """
-    return [*CHECKS, *added_ids()]
-
-
-@pytest.mark.parametrize("check", _ids())
+@pytest.mark.parametrize("check", [*CHECKS, *added_ids()])
 def test_check(
     check: str, codex_outcome: Conformance | Exception, request: pytest.FixtureRequest
 ) -> None:
@@ -93,7 +88,5 @@ def _text(findings: Sequence[Finding]) -> str:
     lines = []
     for one in findings:
         place = f"{one.where}: " if one.where else ""
-        lines += [f"{place}{one.what}"]
-        lines += [f"  in Codex: {one.in_codex}"] if one.in_codex else []
-        lines += [f"  remedy: {one.remedy}"]
+        lines += [f"{place}{one.what}", indent(explained(one), "  ")]
     return "\n".join(lines)

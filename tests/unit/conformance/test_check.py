@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from pytest_codex_workspace.checks.finding import CHECKS, RUN
-from pytest_codex_workspace.conformance.check import agent_policy, conclude, find_tests
+from pytest_codex_workspace.codex import SETUP
+from pytest_codex_workspace.conformance.check import (
+    agent_policy,
+    check_everything,
+    conclude,
+    find_tests,
+)
+from pytest_codex_workspace.extensions import CHECK_GROUP
 from pytest_codex_workspace.network.rules.policy import HTTPS_ONLY, OFFLINE
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.projection.repository import open_repository
@@ -17,6 +25,7 @@ from pytest_codex_workspace.setup.spec import WorkspaceSpec
 from pytest_codex_workspace.workspace.handle import Daemon
 
 from ...conftest import commit
+from ...helpers.distributions import add_distribution
 from .conftest import FAILED, failure, seen
 from .test_network_rules import OK, OTHER, PRESETS, REFUSED
 
@@ -155,3 +164,30 @@ def test_the_tests_are_those_of_the_commit(make_repo):
     assert [("make test", "Makefile"), ("./run", ".codex-workspace.yaml")] == [
         (one.command, one.source) for one in found if one
     ]
+
+
+@pytest.mark.needs_git
+def test_everything_is_what_reading_running_and_the_checks_of_others_find(
+    tmp_path, monkeypatch, make_repo
+):
+    """
+    Each can be silenced.
+    """
+    monkeypatch.syspath_prepend(tmp_path)
+    module = (
+        "from pytest_codex_workspace import Check\n"
+        "CHECK = Check('acme.it', 'note', 'It is there', "
+        "lambda tree: [CHECK.finding('a', 'b', 'c')])\n"
+    )
+    add_distribution(tmp_path, "acme-it", CHECK_GROUP, {"acme.it": "acme_it:CHECK"}, module)
+    ran = conclude(seen(test_run=FAILED), PRESETS)
+    monkeypatch.setattr(f"{check_everything.__module__}.check_repository", lambda *_, **__: ran)
+    repo = make_repo(**{SETUP: "set -e\ngit fetch\n"})
+    silence = {"acme.it": "we know"}
+    session = SimpleNamespace(config=Config(repo=repo, silence=silence))
+
+    found = check_everything(session).findings
+
+    assert {"git-remote": "", "tests-fail": "", "acme.it": "we know"} == {
+        one.id: one.silenced for one in found
+    }

@@ -70,7 +70,7 @@ def test_each_check_is_a_test(run):
     result.stdout.fnmatch_lines_random(
         [
             "*script.sh:3: tests-fail happened*",
-            "*in Codex: it fails*",
+            "*In Codex: it fails*",
             "*FindingWarning: script.sh:3: time-limit happened*",
             "SKIPPED *: silenced: we know",
             "SKIPPED *: not known: setup failed",
