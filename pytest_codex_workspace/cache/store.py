@@ -186,7 +186,7 @@ class LayerStore:
         self._known: dict[str, Layer] = {}
         self._failed: dict[str, SetupError] = {}
         self._broken: set[str] = set()
-        self._grown = False
+        self._grown: set[tuple[str, str]] = set()
         self._origins = Origins(cache_dir() / "origins")
 
     def ensure(self, recipe: Recipe) -> Layer:
@@ -467,24 +467,35 @@ class LayerStore:
     def _remove_superseded(
         self, kind: str, repo: str, image: str, before: ImageInfo | None
     ) -> None:
+        """
+        Remove the image whose tag *image* has taken. The end of the session looks for others.
+        """
         engine = self._engine
         if before is not None and before.id != image:
             # An image with another name belongs to the user, and stays.
             replaced = engine.image(before.id)
             if replaced is not None and not replaced.tags:
                 remove_image(engine, replaced)
-        for old in engine.images({labels.KIND: kind, labels.REPO: repo}):
-            if old.id != image and is_old(old, self._config.cache_ttl):
-                remove_image(engine, old)
-        self._grown = True
+        self._grown.add((kind, repo))
 
     def _keep_to_size(self) -> None:
+        """
+        Remove what is too old of that of which there is a newer one, then what is over the limit.
+        Once for a session: an engine lists its images by reading each of them.
+        """
         if not self._grown:
             return
         size = self._config.cache_size
         # The newest are the last to go, and one test may need more than the limit.
         newest = {layer.image for layer in self._known.values()}
-        for line in evict(self._engine, entries(self._engine, self._usage), size, newest):
+        found = entries(self._engine, self._usage)
+        for entry in reversed(found):
+            superseded = (entry.kind, entry.image.labels.get(labels.REPO, "")) in self._grown
+            if superseded and entry.image.id not in newest:
+                if is_old(entry.image, self._config.cache_ttl):
+                    remove_image(self._engine, entry.image)
+                    found.remove(entry)
+        for line in evict(self._engine, found, size, newest):
             self._output.note(f"the cache is over {show_size(size)}: removed {line}")
         forget_missing(self._engine, self._usage)
 

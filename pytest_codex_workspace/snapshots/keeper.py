@@ -42,6 +42,7 @@ class SnapshotKeeper:
         self._kept: list[Snapshot] = []
         self._tags: dict[str, str] = {}
         self._pinned: set[str] = set()
+        self._may_have_some = False
 
     def keep(self, container: str, like: Snapshot, since: int) -> Snapshot:
         """
@@ -58,6 +59,7 @@ class SnapshotKeeper:
         """
         # An engine removes parents that have no tag together with their last child.
         tag = f"{_TAG}{secrets.token_hex(6)}"
+        self._may_have_some = True
         image = self._engine.commit(
             container,
             tag=tag,
@@ -113,6 +115,9 @@ class SnapshotKeeper:
         """
         Remove every snapshot.
         """
+        if not self._may_have_some:
+            # An engine lists its images by reading each of them.
+            return
         wanted = {labels.SESSION: self._identity.id, labels.KIND: "temporary"}
         # The engine knows those whose commit was interrupted, too.
         for image in self._engine.images(wanted):

@@ -312,14 +312,17 @@ def test_an_old_layer_is_built_again(monkeypatch, age, kind, again):
 
 def test_old_layers_of_the_same_repository_are_removed(monkeypatch):
     """
-    They are removed when a new layer of their kind is built. Other repositories' layers stay.
+    They are removed at the end of a session that has built a new layer of their kind. Other
+    repositories' layers stay.
     """
-    bench = Bench()
-    bench.layer(key="old", repo="mine")
-    bench.layer(key="other", repo="theirs")
+    earlier = Bench()
+    earlier.layer(key="old", repo="mine")
+    earlier.layer(key="other", repo="theirs")
+    bench = Bench(engine=earlier.engine)
     now = clock.wall_time()
     monkeypatch.setattr(clock, "wall_time", lambda: now + TTL + 1)
     bench.layer(key="new", repo="mine")
+    bench.store.close()
 
     assert bench.engine.image(f"{IMAGE}:setup-old") is None
     assert bench.engine.image(f"{IMAGE}:setup-other") is not None
