@@ -20,6 +20,11 @@ def pytest_addoption(parser):
         help="skip a test when it starts a program",
     )
     parser.addoption(
+        "--share",
+        choices=("docker", "native"),
+        help="run the tests of this engine: tests/helpers/shares.py",
+    )
+    parser.addoption(
         "--write-golden",
         action="store_true",
         help="write the texts of tests/integration/test_golden.py into its folder golden",

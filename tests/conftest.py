@@ -18,6 +18,7 @@ from pytest_codex_workspace.reporting.ci import VARIABLES
 
 from .helpers.no_programs import NoPrograms
 from .helpers.plugins import LEFT_OUT, without
+from .helpers.shares import is_in_share
 
 MakeRepo = Callable[..., Path]
 
@@ -104,6 +105,13 @@ def scripts(setup: str, resume: str | None = None) -> dict[str, str]:
     return found
 
 
+def named_engine() -> str:
+    """
+    Return the engine on which this run of the tests puts workspaces, as the plugin names it.
+    """
+    return os.environ.get("CODEX_WORKSPACE_ENGINE", "auto")
+
+
 @pytest.fixture(scope="session")
 def engine_or_skip() -> None:
     """
@@ -112,7 +120,7 @@ def engine_or_skip() -> None:
     from pytest_codex_workspace.engine.docker.find import find_engine
 
     try:
-        find_engine().close()
+        find_engine(named_engine()).close()
     except EngineUnavailable as error:
         if os.environ.get("CI"):
             pytest.fail(str(error), pytrace=False)
@@ -147,11 +155,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Start with the files that take longest, so that no worker of a parallel run ends with one. The
-    order is random otherwise.
+    Leave out what is not in the share. Start with the files that take longest, so that no worker
+    of a parallel run ends with one. The order is random otherwise.
     """
+    if share := config.getoption("share"):
+        others = [item for item in items if not is_in_share(item.path, share)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if is_in_share(item.path, share)]
+
     waiting = {item.path for item in items if "private" in getattr(item, "fixturenames", ())}
     integration = Path(__file__).parent / "integration"
 

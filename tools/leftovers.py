@@ -1,5 +1,6 @@
 """
-Fail if tests have left anything of ours on the engine, and remove the layers that they made.
+Fail if tests have left anything of ours on the engines that the command line names, and remove the
+layers that they made.
 
 A run makes a few hundred layers of small repositories, which nobody will use again. They carry the
 certificate authority of the closed environment that the tests run in (`tools/machine`); the layers
@@ -20,24 +21,32 @@ from pytest_codex_workspace.errors import EngineError
 from pytest_codex_workspace.host.certificates import authority_digest, ca_certificate, load_ca
 
 
-def main() -> int:
+def main(choices: list[str]) -> int:
     """
     Look, remove the layers, and report.
+
+    Args:
+        choices: the engines, as the plugin's option names them.
 
     Returns:
         The exit code: 1 if something was left.
     """
-    engine = find_engine()
-    left = containers_left(engine) + networks_left(engine)
+    code = 0
     authority = load_ca()
-    removed = remove_layers(engine, authority_digest(ca_certificate(authority))) if authority else 0
-    engine.close()
-    print(f"removed {removed} cached layers of the tests")
-    if left:
-        print(f"left on the engine after the tests: {', '.join(left)}", file=sys.stderr)
-        return 1
-    print("nothing of ours is left on the engine but the images")
-    return 0
+    for choice in choices:
+        engine = find_engine(choice)
+        left = containers_left(engine) + networks_left(engine)
+        removed = 0
+        if authority:
+            removed = remove_layers(engine, authority_digest(ca_certificate(authority)))
+        engine.close()
+        print(f"{choice}: removed {removed} cached layers of the tests")
+        if left:
+            print(f"{choice}: left after the tests: {', '.join(left)}", file=sys.stderr)
+            code = 1
+        else:
+            print(f"{choice}: nothing of ours is left but the images")
+    return code
 
 
 def containers_left(engine: Engine) -> list[str]:
@@ -84,4 +93,4 @@ def _is_left(found: Mapping[str, str]) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

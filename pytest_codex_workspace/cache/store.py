@@ -491,10 +491,10 @@ class LayerStore:
         found = entries(self._engine, self._usage)
         for entry in reversed(found):
             superseded = (entry.kind, entry.image.labels.get(labels.REPO, "")) in self._grown
-            if superseded and entry.image.id not in newest:
-                if is_old(entry.image, self._config.cache_ttl):
-                    remove_image(self._engine, entry.image)
-                    found.remove(entry)
+            old = superseded and is_old(entry.image, self._config.cache_ttl)
+            if old and entry.image.id not in newest:
+                remove_image(self._engine, entry.image)
+                found.remove(entry)
         for line in evict(self._engine, found, size, newest):
             self._output.note(f"the cache is over {show_size(size)}: removed {line}")
         forget_missing(self._engine, self._usage)

@@ -112,20 +112,24 @@ def file_changes(
 ) -> list[FileChange]:
     """
     Return how two descriptions differ, sorted by path. Times do not count, and a directory does not
-    change with its entries.
+    change with its entries. One that is gone stands for everything in it, of which a description
+    has only what was written lately.
     """
     found = []
-    for path in sorted(paths):
+    gone: str | None = None
+    for path in sorted(paths, key=lambda one: one.split("/")):
         old, new = before.get(path), now.get(path)
-        if old == new:
+        if old == new or (gone and path.startswith(gone)):
             continue
+        if old and stat.S_ISDIR(old[0]) and not (new and stat.S_ISDIR(new[0])):
+            gone = f"{path}/"
         kind: Literal["added", "changed", "removed"] = "changed"
         if old is None or new is None:
             kind = "added" if old is None else "removed"
         elif stat.S_ISDIR(old[0]) and old[:4] == new[:4]:
             continue
         found.append(FileChange(path[:LONGEST_PATH], kind, new[4] if new else 0))
-    return found
+    return sorted(found, key=lambda one: one.path)
 
 
 def _ask(commands: Commands, wanted: dict[str, Any]) -> Said:

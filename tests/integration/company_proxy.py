@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine
 from pytest_codex_workspace.engine.session_id import Identity
 
+from ..helpers.outside_address import outside_address
 from .origin import LOCAL
 from .proxy_process import PYTHON, free_port
 from .runs import until
@@ -86,12 +88,14 @@ class CompanyContainer:
 
     def __init__(self, engine: Engine, image: str) -> None:
         self._engine = engine
+        self._undo = ExitStack()
+        address = self._undo.enter_context(outside_address(engine))
         settings = ("--set", "proxyauth=me:hush", "--set", "ignore_hosts=.*")
         identity = Identity()
         self.container = engine.create(
             ContainerSpec(
                 image,
-                ("mitmdump", "--listen-port", "3128", *settings),
+                ("mitmdump", "--listen-host", address, "--listen-port", "3128", *settings),
                 identity.name("company"),
                 labels=identity.labels("company"),
                 environment={"PYTHONUNBUFFERED": "1"},
@@ -108,7 +112,7 @@ class CompanyContainer:
                 said += data
             info = engine.container(self.container)
             assert info is not None
-            self.url = f"http://me:hush@{info.addresses[engine.egress_network]}:3128"
+            self.url = f"http://me:hush@{address or info.addresses[engine.egress_network]}:3128"
         except BaseException:
             self.close()
             raise
@@ -117,5 +121,6 @@ class CompanyContainer:
         """
         Remove the container.
         """
-        self._stream.close()
-        self._engine.remove(self.container)
+        with self._undo:
+            self._stream.close()
+            self._engine.remove(self.container)

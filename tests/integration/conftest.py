@@ -18,7 +18,7 @@ from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 from pytest_codex_workspace.workspace.handle import Workspace
 
-from ..conftest import init_repo, scripts
+from ..conftest import init_repo, named_engine, scripts
 from ..helpers.private_engine import PrivateEngine, private_engine
 from .origin import Origin
 from .origin_container import OriginContainer, Outside
@@ -53,7 +53,7 @@ def engine() -> Iterator[Engine]:
     """
     Return a client for this test alone.
     """
-    found = find_engine()
+    found = find_engine(named_engine())
     yield found
     found.close()
 

@@ -13,6 +13,7 @@ import os
 import tarfile
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 from pytest_codex_workspace.workspace.handle import Workspace
 
+from ..helpers.outside_address import outside_address
 from .pki import PrivateAuthority
 
 NAME = "origin.test"
@@ -37,7 +39,8 @@ _PROGRAM = Path(__file__).parent / "outside"
 _PLACE = "/opt/origin"
 _ROOT = f"{_PLACE}/root"
 _START = (
-    f"bash {_PLACE}/files.sh {_ROOT} && exec python3 -u {_PLACE}/server.py {_ROOT} {_PLACE}/key"
+    f"bash {_PLACE}/files.sh {_ROOT} && "
+    f'exec python3 -u {_PLACE}/server.py {_ROOT} {_PLACE}/key "$0"'
 )
 _PURE_PYTHON = ("h2", "hpack", "hyperframe")
 """HTTP/2 as this environment has it: no workspace image does."""
@@ -48,7 +51,7 @@ class OriginContainer:
     The origin: a container of *image*, which needs Python, git, zip and Ruby.
 
     Attributes:
-        address: its address on the engine's default network.
+        address: its address outside of the networks of workspaces.
         authority: the authority that a client must trust.
     """
 
@@ -57,11 +60,13 @@ class OriginContainer:
         self._engine = engine
         self._seen: list[dict[str, Any]] = []
         self._changed = threading.Condition()
+        self._undo = ExitStack()
+        self.address = self._undo.enter_context(outside_address(engine))
         identity = Identity()
         self._container = engine.create(
             ContainerSpec(
                 image,
-                ("bash", "-lc", _START),
+                ("bash", "-lc", _START, self.address),
                 identity.name("origin"),
                 labels=identity.labels("origin"),
                 network=engine.egress_network,
@@ -76,7 +81,7 @@ class OriginContainer:
             assert self._wait_for({"ready": True}), "the origin did not start"
             info = engine.container(self._container)
             assert info is not None
-            self.address = info.addresses[engine.egress_network]
+            self.address = self.address or info.addresses[engine.egress_network]
         except BaseException:
             self.close()
             raise
@@ -107,8 +112,9 @@ class OriginContainer:
         """
         Remove the container.
         """
-        self._stream.close()
-        self._engine.remove(self._container)
+        with self._undo:
+            self._stream.close()
+            self._engine.remove(self._container)
 
     def _files(self) -> io.BytesIO:
         archive = io.BytesIO()

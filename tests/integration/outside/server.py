@@ -1,7 +1,7 @@
 """The origin in a container: HTTP/1.1, HTTP/2, WebSocket, git, and misbehaviour on request.
 
-This is a separate program: `python3 server.py ROOT PEM`. It writes one line of JSON for each
-request to standard output, and ends when its input ends.
+This is a separate program: `python3 server.py ROOT PEM ADDRESS`. It writes one line of JSON for
+each request to standard output, and ends when its input ends.
 """
 
 from __future__ import annotations
@@ -269,7 +269,7 @@ def main() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(sys.argv[2])
     context.set_alpn_protocols(["h2", "http/1.1"])
-    server = Server(("", 443), Handler)
+    server = Server((sys.argv[3], 443), Handler)
     server.socket = context.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False
     )

@@ -45,6 +45,25 @@ def test_how_descriptions_differ():
     ]
 
 
+def test_a_directory_that_is_gone_stands_for_what_was_in_it():
+    """
+    Whatever of that was written lately enough to be described; a neighbour with a longer name was
+    not in it.
+    """
+    folder = (stat.S_IFDIR, 0o755, 0, 0, 0, "")
+    inside = {"/d/a": FILE, "/d/e": folder, "/d/e/f": FILE, "/d-g": FILE, "/link/a": FILE}
+    before = {"/d": folder, "/link": folder, **inside}
+    now = {"/link": (stat.S_IFLNK, 0o777, 0, 0, 1, "a")}
+
+    found = file_changes(before, now, [*before])
+
+    assert [(one.path, one.kind) for one in found] == [
+        ("/d", "removed"),
+        ("/d-g", "removed"),
+        ("/link", "changed"),
+    ]
+
+
 def test_only_what_was_asked_for_is_taken():
     """
     However much the workspace answers.

@@ -1,0 +1,51 @@
+"""The share of the tests that runs on each of the two engines of `make test`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["SHARES", "is_in_share"]
+
+SHARES = ("docker", "native")
+
+_INTEGRATION = Path(__file__).parent.parent / "integration"
+
+_DOCKER = {
+    "beside_plugins",
+    "build",
+    "compose",
+    "debug_log",
+    "doctor",
+    "faults",
+    "fleet",
+    "shared_cache",
+}
+"""What is about Docker: its client, its daemons, its registries, its messages."""
+
+_BOTH = {
+    "bypass_inside",
+    "diff",
+    "handle",
+    "images",
+    "isolation",
+    "limits",
+    "network",
+    "ports",
+    "resume",
+    "shell",
+    "smoke",
+}
+"""What an engine does itself, beside the contract: confinement, files, terminals, limits."""
+
+
+def is_in_share(path: Path, share: str) -> bool:
+    """
+    Return whether the test file *path* runs in *share*.
+
+    A session costs two to three times as much processor time on Docker as on the engine without a
+    daemon. What does not depend on the engine runs on the latter.
+    """
+    if not path.is_relative_to(_INTEGRATION):
+        return share == "docker"
+    name = path.stem.removeprefix("test_")
+    return name in _BOTH or (name in _DOCKER) == (share == "docker")
