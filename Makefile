@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MACHINE := $(PYTHON) tools/machine
 
 .NOTPARALLEL:
-.PHONY: demo test fresh engines unit matrix lint docs reference bench bench-scale toolchains engine begin clean clean-machine
+.PHONY: demo test test-everything fresh engines unit matrix lint docs reference bench bench-scale toolchains engine begin clean clean-machine
 
 demo: begin $(VENV)/.installed
 	@tools/timed "programs" $(MACHINE) install demo
@@ -17,7 +17,10 @@ test: begin $(VENV)/.ready
 	@tools/timed "container engine" tools/engine
 	@tools/timed "lint" $(MAKE) --no-print-directory lint
 	@tools/timed "documentation" $(MAKE) --no-print-directory docs
-	@$(MACHINE) exec test tools/test
+	@$(MACHINE) exec test tools/test $(SHARES)
+
+test-everything: SHARES = --everything
+test-everything: test
 
 # Both commands on new Debian machines: FRESH="trixie-user" for one of them.
 fresh:
