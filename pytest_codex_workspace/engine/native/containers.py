@@ -24,7 +24,7 @@ from .stream import Ends, SocketStream, open_ends
 from .workers import JobRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..protocol import ContainerSpec, ImageInfo
 
@@ -33,6 +33,9 @@ __all__ = ["NativeContainers"]
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KILLED = 128 + signal.SIGKILL
 _HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_FREEZE = 2.0
+"""Seconds that the kernel may take to stop the processes of a group."""
+
 _REMOVAL = 30.0
 """Seconds to wait for a container to end once its first process is killed."""
 
@@ -428,7 +431,7 @@ def _paused(container: str, first: int) -> Iterator[None]:
     """
     groups, stopped = Cgroup(container), list[int]()
     try:
-        if not groups.pause(paused=True):
+        if not (groups.pause(paused=True) and _until(groups.is_paused, _FREEZE)):
             # Those that begin meanwhile are stopped in the next round.
             while new := [one for one in members(first) if one not in stopped]:
                 for process in new:
@@ -444,6 +447,16 @@ def _paused(container: str, first: int) -> Iterator[None]:
 def _signal(process: int, number: signal.Signals) -> None:
     with suppress(OSError):
         os.kill(process, number)
+
+
+def _until(holds: Callable[[], bool], seconds: float) -> bool:
+    """
+    Return whether something holds within *seconds*.
+    """
+    deadline = clock.monotonic() + seconds
+    while not (found := holds()) and clock.monotonic() < deadline:
+        clock.sleep(0.001)
+    return found
 
 
 def _ends(process: int, seconds: float) -> bool:

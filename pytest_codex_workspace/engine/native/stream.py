@@ -27,7 +27,8 @@ _ENDING = 10.0
 _END = (0, b"")
 
 _poll = (select.poll,)
-"""In a tuple, as `select` itself may be replaced by a test."""
+_os = (os,)
+"""In tuples, as tests replace `select`, and `os` while they have files in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Ends:
         Close them in this process.
         """
         for one in self.descriptors():
-            os.close(one)
+            _os[0].close(one)
 
 
 def open_ends(container: str = "") -> tuple[SocketStream, Ends]:
@@ -71,7 +72,7 @@ def open_ends(container: str = "") -> tuple[SocketStream, Ends]:
     ends = Ends(
         watch.detach(),
         (theirs.detach(), out_end.detach(), error_end.detach()),
-        (os.dup(out.fileno()), os.dup(error.fileno())),
+        (_os[0].dup(out.fileno()), _os[0].dup(error.fileno())),
     )
     return SocketStream(ours, watched, out.detach(), error.detach(), container), ends
 
@@ -106,7 +107,7 @@ class SocketStream:
         self._watched = watched
         self._channels = {out: 1, error: 2}
         self._open = {out, error}
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._wake = _os[0].eventfd(0, _os[0].EFD_CLOEXEC | _os[0].EFD_NONBLOCK)
         self._sending = threading.Lock()
         self._receiving = threading.Lock()
         self._closed = False
@@ -147,7 +148,7 @@ class SocketStream:
                 for descriptor, _ in poll.poll():
                     if descriptor == self._wake:
                         return _END
-                    if data := os.read(descriptor, _CHUNK):
+                    if data := _os[0].read(descriptor, _CHUNK):
                         return self._channels[descriptor], data
                     poll.unregister(descriptor)
                     self._open.discard(descriptor)
@@ -173,7 +174,7 @@ class SocketStream:
         self._closed = True
         self.end_input()
         try:
-            os.eventfd_write(self._wake, 1)
+            _os[0].eventfd_write(self._wake, 1)
         except OSError:
             return
         # Both threads have been woken. Only now may the descriptors be used again.
@@ -182,7 +183,7 @@ class SocketStream:
                 return
             self._connection.close()
             for one in (*self._channels, self._wake):
-                os.close(one)
+                _os[0].close(one)
             # Now the runner takes the rest of the output.
             self._watched.close()
 

@@ -109,7 +109,8 @@ class Cgroup:
 
     def pause(self, *, paused: bool) -> bool:
         """
-        Stop every process of the groups, or let them go on. Return `False` if that cannot be done.
+        Begin to stop every process of the groups, or let them go on. Return `False` if that cannot
+        be done.
         """
         if "freezer" not in self.has:
             return False
@@ -118,18 +119,16 @@ class Cgroup:
                 self._set("freezer", "cgroup.freeze", str(int(paused)))
             else:
                 self._set("freezer", "freezer.state", "FROZEN" if paused else "THAWED")
-            return not paused or self._await_freeze()
         except OSError:
             return False
-
-    def _await_freeze(self) -> bool:
-        name, words = ("cgroup.events", "frozen 1") if self.unified else ("freezer.state", "FROZEN")
-        deadline = time.monotonic() + _END
-        while words not in self._get("freezer", name):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.001)
         return True
+
+    def is_paused(self) -> bool:
+        """
+        Return whether every process has stopped since `pause`.
+        """
+        name, words = ("cgroup.events", "frozen 1") if self.unified else ("freezer.state", "FROZEN")
+        return words in self._get("freezer", name)
 
     def killed_for_memory(self) -> bool:
         """
