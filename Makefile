@@ -14,7 +14,7 @@ demo: begin $(VENV)/.installed
 
 test: begin $(VENV)/.ready
 	@tools/timed "programs" $(MACHINE) install test
-	@tools/timed "container engine" tools/engine
+	@tools/timed "container engine" tools/engine docker podman
 	@tools/timed "lint" $(MAKE) --no-print-directory lint
 	@tools/timed "documentation" $(MAKE) --no-print-directory docs
 	@$(MACHINE) exec test tools/test $(SHARES)
@@ -30,7 +30,7 @@ fresh:
 # It writes docs/engines.md.
 engines: $(VENV)/.ready
 	@$(MACHINE) install test
-	@tools/engine
+	@tools/engine docker podman
 	@$(PYTHON) tools/engines $(ENGINES)
 
 # Bytecode is kept, whatever the environment says: pytest compiles each test file again otherwise,
@@ -79,7 +79,7 @@ toolchains: engine
 
 engine: $(VENV)/.ready
 	@$(MACHINE) install test
-	@tools/engine
+	@tools/engine docker podman
 
 begin:
 	@rm -f .machine/times

@@ -71,14 +71,16 @@ def find_engine(choice: str = "auto", environ: Mapping[str, str] | None = None) 
 
     Args:
         choice: `auto`: the engine named by `DOCKER_HOST` or by the current docker
-            context, otherwise Docker's usual sockets, then what `podman` stands for.
-            `docker`: the same without Podman. `podman`: the service named by
+            context, otherwise Docker's usual sockets, then what `podman` stands for,
+            then, as root on Linux and if no engine is there at all, `native`.
+            `docker`: the first of these, without Podman. `podman`: the service named by
             `CONTAINER_HOST` or `CONTAINER_CONNECTION`, otherwise Podman's sockets, its
-            default connection, its virtual machines, and a service that is started. A
+            default connection, its virtual machines, and a service that is started.
+            `native`: no daemon, but the kernel's namespaces. A
             URL: `unix://`, `tcp://` (with `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`),
-            `ssh://`. Or the name of a docker context; `context:NAME` if it is one of the
-            words. Or the name of an engine that another distribution adds, or a URL with
-            that name as its scheme.
+            `ssh://`, `native://`. Or the name of a docker context; `context:NAME` if it is
+            one of the words. Or the name of an engine that another distribution adds, or a
+            URL with that name as its scheme.
         environ: the environment; that of this process by default.
 
     Raises:
@@ -99,6 +101,10 @@ def locate_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ)
     again: Place | None = None
     while (place := again or next(waiting, None)) is not None:
         again = None
+        if choice == "auto" and there and place.url.startswith("native://"):
+            # Images must not be built anew because an engine is down for a minute.
+            tried.append(f"  - {place}: not tried, as there is an engine that may answer later")
+            continue
         try:
             return _open(place, choice, environ, tuple(there[-_PASSED:]))
         except EngineUnavailable as error:
@@ -250,7 +256,8 @@ def _next_step(choice: str, environ: Mapping[str, str]) -> str:
     if choice in WORDS:
         return (
             "Install and start Docker (Debian, Ubuntu: `sudo apt-get install docker.io`) or "
-            f"Podman, or name an engine with {named}."
+            f"Podman, or name an engine with {named}. On Linux, root needs none: "
+            f"{spell_option('engine', 'native')}."
         )
     return (
         f"Start that engine, or leave out {spell_option('engine')} to use any engine that is found."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ _CONTEXT = "context:"
 """Before the name of a docker context that is also a word."""
 
 _GIVEN = "the engine option"
+
+_NO_DAEMON = "no daemon: Linux namespaces"
 
 _PATIENCE = 0.5
 """Seconds for a socket to take a connection."""
@@ -69,7 +72,7 @@ def places_of(choice: str, environ: Mapping[str, str]) -> Iterator[Place]:
     elif choice == "podman":
         yield from _podman(environ)
     elif choice == "native":
-        yield Place("no daemon: Linux namespaces", native_url(environ))
+        yield Place(_NO_DAEMON, native_url(environ))
     elif choice in WORDS:
         yield from _docker(environ, alone=choice == "docker")
     elif choice == "default" or choice in docker_contexts.context_names(environ):
@@ -108,6 +111,18 @@ def _docker(environ: Mapping[str, str], *, alone: bool) -> Iterator[Place]:
         yield from sockets.docker_sockets(environ)
         if not alone:
             yield from _podman(environ)
+            if not (environ.get("CONTAINER_HOST") or environ.get("CONTAINER_CONNECTION")):
+                yield from _native(environ)
+
+
+def _native(environ: Mapping[str, str]) -> Iterator[Place]:
+    """
+    Yield the engine without a daemon where it can be used at once, or tell why it cannot.
+    """
+    if sys.platform != "linux":
+        return
+    problem = "" if os.geteuid() == 0 else "needs root so far"
+    yield Place(_NO_DAEMON, native_url(environ), problem=problem)
 
 
 def _context(name: str, environ: Mapping[str, str]) -> Iterator[Place]:

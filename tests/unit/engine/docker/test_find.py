@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 import sys
 from types import SimpleNamespace
@@ -52,6 +53,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
     """
     recorder = Recorder()
     monkeypatch.setattr(find, "DockerEngine", recorder)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
     monkeypatch.setattr(podman_connections, "_SYSTEM", ())
     monkeypatch.setattr(podman_service, "can_start_podman", lambda _: False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -139,6 +141,46 @@ def test_the_choice_says_which_addresses_are_tried(
 
     assert expected == recorder.tried
     assert all(f"{url}: no such socket" in str(caught.value) for url in expected)
+
+
+@pytest.mark.parametrize(
+    ("reason", "user", "environ", "opened"),
+    [
+        ("no such socket", 0, {}, True),
+        ("no such socket", 4711, {}, False),
+        # One that is down for a minute has the images.
+        ("connection refused", 0, {}, False),
+        ("no such socket", 0, {"DOCKER_HOST": DEFAULT}, False),
+        ("no such socket", 0, {"CONTAINER_HOST": "unix:///my.sock"}, False),
+    ],
+)
+def test_no_engine_is_needed_where_none_is_there(
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    reason: str,
+    user: int,
+    environ: dict[str, str],
+    opened: bool,
+) -> None:
+    """
+    Root on Linux gets the one without a daemon, unless an engine is named, or there.
+    """
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(find, "open_engine", lambda url: f"engine at {url}")
+    recorder.reason = reason
+    environ = {"XDG_CACHE_HOME": str(tmp_path), **environ}
+
+    if opened:
+        found = find.locate_engine("auto", environ)
+        assert f"engine at native://{tmp_path}/codex-workspace/native" == found.engine
+        assert (("no daemon: Linux namespaces"), ()) == found[1:]
+    else:
+        with pytest.raises(EngineUnavailable) as caught:
+            find.find_engine("auto", environ)
+        named = environ.keys() - {"XDG_CACHE_HOME"}
+        assert ("no daemon" in str(caught.value)) is not bool(named)
 
 
 def test_the_first_engine_that_answers_is_used(recorder: Recorder) -> None:

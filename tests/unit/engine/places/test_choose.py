@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +25,7 @@ def no_podman(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(podman_connections, "_SYSTEM", ())
     monkeypatch.setattr(podman_service, "can_start_podman", lambda _: False)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_podman_is_started_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
 
     for choice in ("auto", "podman"):
-        *sockets, last = places_of(choice, environ)
+        *sockets, last = (one for one in places_of(choice, environ) if not one.problem)
         assert last.starts
         assert not any(one.starts for one in sockets)
     assert not any(one.starts for one in places_of("docker", environ))
@@ -80,7 +83,7 @@ def test_podman_is_started_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_engine_without_a_daemon_has_a_directory(tmp_path: Path) -> None:
     """
-    In that for caches, unless the user names one. Nothing else is tried, and `auto` leaves it out.
+    In that for caches, unless the user names one. Nothing else is tried.
     """
     environ = {"HOME": str(tmp_path)}
     cache = {**environ, "XDG_CACHE_HOME": "/cache"}
@@ -92,7 +95,29 @@ def test_the_engine_without_a_daemon_has_a_directory(tmp_path: Path) -> None:
     ):
         assert [url] == [one.url for one in places_of(choice, variables)]
         assert url == likely_place(choice, variables).url
-    assert not any(one.url.startswith("native") for one in places_of("auto", environ))
+
+
+def test_the_engine_without_a_daemon_is_the_last_resort(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Of `auto`, for root on Linux; others are told what it needs.
+    """
+    environ = {"HOME": str(tmp_path)}
+    monkeypatch.setattr(sys, "platform", "linux")
+
+    *_, last = places_of("auto", environ)
+    assert (True, "needs root so far") == (last.url.startswith("native://"), last.problem)
+    assert likely_place("auto", environ) is None
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    *_, last = places_of("auto", environ)
+    assert "" == last.problem
+    assert likely_place("auto", environ) == last
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    for choice in ("auto", "docker", "podman"):
+        assert not any(one.url.startswith("native://") for one in places_of(choice, environ))
 
 
 def test_a_mistake_is_an_error_before_anything_is_tried(tmp_path: Path) -> None:
