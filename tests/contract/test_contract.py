@@ -135,20 +135,20 @@ def test_a_build_shows_its_steps_and_output(bench: Bench) -> None:
     assert words in lines
 
 
-def test_a_build_can_stop_after_a_stage(bench: Bench) -> None:
+def test_a_build_can_stop_after_a_stage_and_another_goes_on_from_it(bench: Bench) -> None:
     """
-    The later stages are not run, and an image without a name is not listed by one.
+    The later stages are not run, an image without a name is not listed by one, and what was done
+    for it is not done again.
     """
-    lines: list[str] = []
     words = f"first stage {time.monotonic_ns()}"
+    dockerfile = (
+        f"ARG BASE\nFROM ${{BASE}} AS first\nRUN printf '{words}'\n"
+        "FROM first\nRUN printf 'second stage'\n"
+    )
+    lines: list[str] = []
 
     image = bench.engine.build(
-        tar_of(
-            {
-                "Dockerfile": f"ARG BASE\nFROM ${{BASE}} AS first\nRUN printf '{words}'\n"
-                "FROM first\nRUN printf 'second stage'\n".encode()
-            }
-        ),
+        tar_of({"Dockerfile": dockerfile.encode()}),
         dockerfile="Dockerfile",
         tag="",
         labels={},
@@ -161,6 +161,11 @@ def test_a_build_can_stop_after_a_stage(bench: Bench) -> None:
     assert image.tags == ()
     assert words in lines
     assert "second stage" not in lines
+
+    lines.clear()
+    build(bench, dockerfile, lines)
+    assert "second stage" in lines
+    assert words not in lines
 
 
 def test_a_failed_build_names_the_step_and_its_output(bench: Bench) -> None:

@@ -215,12 +215,13 @@ class FakeImages(FakeState):
         offline: bool = False,
     ) -> ImageInfo:
         """
-        Execute the Dockerfile in *context*. Only `FROM` and `RUN` have an effect, and a stage
-        that another one is built from adds nothing.
+        Execute the Dockerfile in *context*. Only `FROM` and `RUN` have an effect, a stage that
+        another one is built from adds nothing, and what has run in such a build does not again.
         """
         steps = _instructions(context, dockerfile)
         base, command, stages = "scratch", "", set[str]()
         progress = Progress(on_line, on_advance)
+        done: tuple[object, ...] = (offline, *sorted(args.items()))
         for number, step in enumerate(steps, 1):
             progress.feed({"stream": f"Step {number}/{len(steps)} : {step}\n"})
             word, _, rest = step.partition(" ")
@@ -237,8 +238,13 @@ class FakeImages(FakeState):
                 output, command = io.BytesIO(), rest.strip()
                 network = "none" if offline else "bridge"
                 spec = ContainerSpec(base, ["/bin/sh", "-c", command], "build", network=network)
+                done = (*done, base, command)
+                if done in self._steps_done and not no_cache:
+                    continue
                 if code := self._run(spec, io.BytesIO(), output):
                     progress.error = f"{command!r} returned a non-zero code: {code}"
+                else:
+                    self._steps_done.add(done)
                 progress.feed({"stream": output.getvalue().decode(errors="replace")})
             progress.finish()
             if progress.error:

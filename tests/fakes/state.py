@@ -75,6 +75,7 @@ class FakeState:
         # Ids are the same in every fake engine, but not what has them.
         self._host = f"fake-{secrets.token_hex(8)}"
         self._images: dict[str, Image] = {}
+        self._steps_done: set[tuple[object, ...]] = set()
         self._containers: dict[str, Container] = {}
         self._networks = {"bridge": NetworkInfo(self._new_id(), "bridge")}
 

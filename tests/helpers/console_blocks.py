@@ -17,6 +17,7 @@ __all__ = ["ROOT", "Command", "commands_in", "commands_of", "every_page", "match
 ROOT = Path(__file__).resolve().parents[2]
 
 _VARIES = (
+    (re.compile(r"\b(unix|tcp|ssh|npipe|native)://\S+ \(.*\)"), "ENGINE"),
     (re.compile(r"\b[0-9a-f]{12,40}\b"), "ID"),
     (re.compile(r"\b\d+(\.\d+)?( ?)(s|min|h|d)\b"), r"N\2s"),
     (re.compile(r" \(\d+:\d+:\d+\)"), ""),
@@ -26,7 +27,6 @@ _VARIES = (
     (re.compile(r"/[\w./-]*/shop\b"), "/home/me/shop"),
     (re.compile(r"/[\w./-]*/\.cache/"), "/home/me/.cache/"),
     (re.compile(r"\b(Python|pytest|pluggy)([ -])\d+\.\d+\.\d+"), r"\1\2N"),
-    (re.compile(r"\b(unix|tcp|ssh|npipe)://\S+ \(.*\)"), "ENGINE"),
 )
 _NOISE = re.compile(
     r"so far$|^codex: (building|pulling|starting|removing|waiting)|^(plugins|cachedir): "

@@ -11,7 +11,6 @@ SHARES = ("docker", "native")
 _INTEGRATION = Path(__file__).parent.parent / "integration"
 
 _DOCKER = {
-    "beside_plugins",
     "build",
     "compose",
     "debug_log",
@@ -32,7 +31,6 @@ _BOTH = {
     "network",
     "ports",
     "resume",
-    "shell",
     "smoke",
 }
 """What an engine does itself, beside the contract: confinement, files, terminals, limits."""

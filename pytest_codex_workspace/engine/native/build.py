@@ -33,8 +33,9 @@ class Builds(NativeContainers):
     """
     The part of `NativeEngine` that builds images.
 
-    A stage is one container, whose files become one layer. Stages before the last are kept, and
-    used again by builds that begin in the same way.
+    A stage is one container, whose files become one layer. Stages that are no image of somebody
+    (those before the last, and a target without a tag) are kept, and used again by builds that
+    begin in the same way.
     """
 
     def build(
@@ -63,7 +64,8 @@ class Builds(NativeContainers):
                 if target:
                     stages = stages[: _position(stages, target) + 1]
                 build = _Build(self, files, {**arguments, **args}, progress, offline, no_cache)
-                image = build.run(stages, labels)
+                # A stage that gets no name is a step on the way to an image.
+                image = build.run(stages, labels, hidden=bool(target) and not tag)
             except (ValueError, tarfile.TarError) as error:
                 raise _failure(what, str(error), progress) from None
             except EngineError as error:
@@ -104,15 +106,15 @@ class _Build:
         self._done: dict[str, Image] = {}
         self._number = 0
 
-    def run(self, stages: list[Stage], labels: Mapping[str, str]) -> Image:
+    def run(self, stages: list[Stage], labels: Mapping[str, str], *, hidden: bool) -> Image:
         """
-        Build *stages*, and return the image of the last.
+        Build *stages*, and return the image of the last, which is kept like the others if *hidden*.
         """
         self._total = sum(1 + len(one.steps) for one in stages)
         image: Image | None = None
         for number, stage in enumerate(stages):
             is_last = number == len(stages) - 1
-            image = self._stage(stage, labels if is_last else {}, hidden=not is_last)
+            image = self._stage(stage, labels if is_last else {}, hidden=hidden or not is_last)
             if stage.name:
                 self._done[stage.name] = image
             self._done[str(number)] = image

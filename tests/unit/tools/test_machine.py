@@ -190,7 +190,7 @@ def test_a_package_that_the_system_lacks_is_told_and_passed_over(tmp_path: Path)
     (tmp_path / "tools" / "programs.toml").write_text(
         "[prerequisites]\n[base]\n[demo]\n"
         '[test]\nno-such-browser = ["no-browser", "no-other"]\nno-such-shell = "a-shell"\n'
-        "[settings]\nengine = []\n"
+        "[settings]\nengine = []\nengines = {test = []}\n"
     )
     for name, text in {
         "apt-cache": '[ "$2" = a-shell ] && echo "Package: a-shell"',

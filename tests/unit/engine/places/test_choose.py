@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_codex_workspace.engine.places import podman_connections, podman_service
+from pytest_codex_workspace.engine.places import choose, podman_connections, podman_service
 from pytest_codex_workspace.engine.places.choose import likely_place, places_of
 from pytest_codex_workspace.errors import EngineUnavailable
 
@@ -105,6 +105,8 @@ def test_the_engine_without_a_daemon_is_the_last_resort(
     """
     environ = {"HOME": str(tmp_path)}
     monkeypatch.setattr(sys, "platform", "linux")
+
+    monkeypatch.setattr(choose, "_listens", lambda _: False)
 
     *_, last = places_of("auto", environ)
     assert (True, "needs root so far") == (last.url.startswith("native://"), last.problem)
