@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MACHINE := $(PYTHON) tools/machine
 
 .NOTPARALLEL:
-.PHONY: demo test test-everything fresh engines unit matrix lint docs reference bench bench-scale toolchains engine begin clean clean-machine
+.PHONY: demo test test-everything fresh engines unit matrix lint docs reference bench bench-neighbours bench-scale toolchains engine begin clean clean-machine
 
 demo: begin $(VENV)/.installed
 	@tools/timed "programs" $(MACHINE) install demo
@@ -69,6 +69,10 @@ bench: engine
 	@$(BIN)/python -m benchmarks.snapshots
 	@$(BIN)/python -m benchmarks.shared_state
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/bench.py
+
+# Both engines beside what others offer: docs/performance.md. As root, on a quiet machine.
+bench-neighbours: engine
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.neighbours
 
 # As root: it starts daemons of its own.
 bench-scale: engine
