@@ -109,9 +109,7 @@ class Ours:
     """
 
     def __init__(self, engine: str, repo: Path) -> None:
-        self.session = Session(
-            Config(image="slim", engine=engine), Output("quiet", lambda _: None)
-        )
+        self.session = Session(Config(image="slim", engine=engine), Output("quiet", lambda _: None))
         self.spec = self.session.spec(self.session.repository(repo), {})
 
     def cycle(self) -> None:
@@ -207,13 +205,19 @@ def rows(undo: ExitStack, directory: Path, repo: Path) -> Iterator[Row]:
     theirs = measure(lambda: subprocess.run(run, check=True), 10)
     cycles = {name: measure(one.cycle, 20) for name, one in ours.items()}
     yield Row(
-        "a workspace from cache, one command, its end", cycles, "`docker run --rm IMAGE true`", theirs
+        "a workspace from cache, one command, its end",
+        cycles,
+        "`docker run --rm IMAGE true`",
+        theirs,
     )
     bare = ["bwrap", "--ro-bind", "/", "/", "--unshare-all", "--proc", "/proc", "true"]
     if shutil.which("bwrap"):
-        yield Row("the same", cycles, "`bwrap true` on this machine's root", measure(
-            lambda: subprocess.run(bare, check=True), 20
-        ))
+        yield Row(
+            "the same",
+            cycles,
+            "`bwrap true` on this machine's root",
+            measure(lambda: subprocess.run(bare, check=True), 20),
+        )
 
     kept = {name: one.session.workspace(one.spec, "ready") for name, one in ours.items()}
     with docker_container(image) as name:
@@ -224,18 +228,27 @@ def rows(undo: ExitStack, directory: Path, repo: Path) -> Iterator[Row]:
         by_command = ["docker", "exec", name, "true"]
         execs = {one: measure(lambda ws=ws: ws.exec(["true"]), 100) for one, ws in kept.items()}
         yield Row('`ws.exec(["true"])`', execs, "`docker exec` by its SDK", measure(by_sdk, 20))
-        yield Row("the same", execs, "`docker exec`", measure(
-            lambda: subprocess.run(by_command, check=True), 10
-        ))
+        yield Row(
+            "the same",
+            execs,
+            "`docker exec`",
+            measure(lambda: subprocess.run(by_command, check=True), 10),
+        )
         big = directory / "big"
         big.write_bytes(b"x" * BIG)
         yield Row(
             "100 MB into a workspace, `ws.upload`",
-            {one: measure(lambda ws=ws: ws.upload(big, "/root/big"), 3) for one, ws in kept.items()},
+            {
+                one: measure(lambda ws=ws: ws.upload(big, "/root/big"), 3)
+                for one, ws in kept.items()
+            },
             "`docker cp`",
-            measure(lambda: subprocess.run(
-                ["docker", "cp", "--quiet", str(big), f"{name}:/root/big"], check=True
-            ), 3),
+            measure(
+                lambda: subprocess.run(
+                    ["docker", "cp", "--quiet", str(big), f"{name}:/root/big"], check=True
+                ),
+                3,
+            ),
         )
     for one, ws in kept.items():
         ours[one].session.stop(ws)
@@ -320,12 +333,10 @@ def main() -> int:
         for row in rows(undo, directory, repo):
             found.append(row)
             print(row, flush=True)
-        image = subprocess.run(
-            ["docker", "image", "inspect", "--format", "{{.Id}}", "codex-workspace-emulator:latest"],
-            check=True, capture_output=True, text=True,
-        ).stdout.strip()  # fmt: skip
+        with docker.from_env() as client:
+            image = client.images.get("codex-workspace-emulator:latest").id
+            version = client.version()["Version"]
         runs = series(directory, repo, image, python)
-    version = docker.from_env().version()["Version"]
     about = (
         f"One run of `make bench-neighbours` on {time.strftime('%Y-%m-%d')}: Linux "
         f"{platform.release().partition('-')[0]}, 2 processors, Docker {version}, image `slim`, a "

@@ -40,11 +40,10 @@ def draw(counts: Sequence[int], runs: Mapping[str, Sequence[float]]) -> str:
             f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>'
             f'<text x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{10**power:g} s</text>'
         )
-    for count in counts:
-        parts.append(
-            f'<text x="{x(count):.1f}" y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">'
-            f"{count}</text>"
-        )
+    parts += [
+        f'<text x="{x(one):.1f}" y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{one}</text>'
+        for one in counts
+    ]
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 10}" text-anchor="middle">tests</text>')
     labels = _apart([(y(line[-1]), name) for name, line in runs.items()])

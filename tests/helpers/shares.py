@@ -24,6 +24,7 @@ _DOCKER = {
 _BOTH = {
     "bypass_inside",
     "diff",
+    "escape",
     "handle",
     "images",
     "isolation",
