@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -80,5 +80,7 @@ def test_a_port_outlives_a_phase_and_not_its_workspace(plain, codex_engine):
             codex_engine.remove(plain.container)
             # Reset or ended, but not left waiting.
             client.settimeout(30)
-            with pytest.raises(ConnectionResetError):
-                client.recv(1)
+            left = b""
+            with suppress(ConnectionResetError):
+                left = client.recv(1)
+            assert left == b""
