@@ -333,9 +333,10 @@ def main() -> int:
         for row in rows(undo, directory, repo):
             found.append(row)
             print(row, flush=True)
-        with docker.from_env() as client:
-            image = client.images.get("codex-workspace-emulator:latest").id
-            version = client.version()["Version"]
+        client = docker.from_env()
+        undo.callback(client.close)
+        image = client.images.get("codex-workspace-emulator:latest").id
+        version = client.version()["Version"]
         runs = series(directory, repo, image, python)
     about = (
         f"One run of `make bench-neighbours` on {time.strftime('%Y-%m-%d')}: Linux "
