@@ -32,7 +32,7 @@ from .plot import draw
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/performance.md"
 PLOT = ROOT / "docs/pictures/cost.svg"
-FIGURES = ROOT / "docs/pictures/cost.json"
+FIGURES = ROOT / "benchmarks/neighbours.json"
 
 ENGINES = ("native", "docker")
 COUNTS = (1, 20, 200)
