@@ -513,6 +513,9 @@ def test_a_commit_keeps_files_and_labels(bench: Bench) -> None:
     }
     assert untar(bench.engine.get_archive(again, "/tmp/kept")) == {"kept": b"yes"}
     assert image.id in {one.id for one in bench.engine.images({"contract.note": None})}
+    for value, found in (("1", [image.id]), ("2", [])):
+        wanted = {"contract.note": 'a "b"\n$c \\', "contract.n": value}
+        assert found == [one.id for one in bench.engine.images(wanted)]
 
 
 def test_an_image_has_the_layers_of_its_parent(bench: Bench) -> None:

@@ -19,7 +19,7 @@ from ...unpatched import clock
 from ..messages.buildkit import BuildTrace, needs_name, wants_buildkit
 from ..messages.progress import Progress
 from ..protocol import ImageInfo
-from .api import LONG, label_filter
+from .api import LONG, has_labels, label_filter
 from .failures import SILENCE, to_engine_error, translate_errors
 
 if TYPE_CHECKING:
@@ -67,7 +67,11 @@ class Images:
         Return the images with all *labels*, without `architecture`.
         """
         answer = self._api.call("GET", "/images/json", "list images", params=label_filter(labels))
-        return [_image_info(one, self._api.dialect.local_host) for one in answer.json()]
+        return [
+            _image_info(one, self._api.dialect.local_host)
+            for one in answer.json()
+            if has_labels(one, labels)
+        ]
 
     def pull(
         self,

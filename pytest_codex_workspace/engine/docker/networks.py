@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..protocol import NetworkInfo
-from .api import label_filter
+from .api import has_labels, label_filter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +98,9 @@ class Networks:
         """
         answer = self._api.call("GET", "/networks", "list networks", params=label_filter(labels))
         return [
-            NetworkInfo(one["Id"], one["Name"], one.get("Labels") or {}) for one in answer.json()
+            NetworkInfo(one["Id"], one["Name"], one.get("Labels") or {})
+            for one in answer.json()
+            if has_labels(one, labels)
         ]
 
     def remove_network(self, network: str) -> None:
