@@ -19,6 +19,7 @@ __all__ = [
     "REPO",
     "SESSION",
     "created",
+    "has_labels",
     "now",
 ]
 
@@ -60,6 +61,15 @@ CREATED = _PREFIX + "created"
 
 PID = _PREFIX + "pid"
 """The session's process: the place where its id is unique, its start time, and its id."""
+
+
+def has_labels(found: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
+    """
+    Check whether the labels *found* have all *wanted* ones; `None` matches any value.
+    """
+    return all(
+        name in found and (value is None or found[name] == value) for name, value in wanted.items()
+    )
 
 
 def now() -> str:

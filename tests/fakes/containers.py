@@ -10,10 +10,11 @@ import threading
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pytest_codex_workspace.engine.docker.stream import AttachedStream
+from pytest_codex_workspace.engine.labels import has_labels
 from pytest_codex_workspace.engine.protocol import ContainerChange, ContainerInfo
 
 from .images import FakeImages
-from .state import Container, matches, refusal
+from .state import Container, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,7 +120,7 @@ class FakeContainers(FakeImages):
         Return the containers with all *labels*.
         """
         with self._lock:
-            found = [one for one in self._containers.values() if matches(one.labels, labels)]
+            found = [one for one in self._containers.values() if has_labels(one.labels, labels)]
             return [self._container_info(one) for one in found]
 
     def remove(self, container: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
+from pytest_codex_workspace.engine.labels import has_labels
 from pytest_codex_workspace.engine.protocol import Capacity, NetworkInfo
 
 from .containers import FakeContainers
-from .state import Run, full_name, matches, refusal
+from .state import Run, full_name, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -146,7 +147,7 @@ class FakeEngine(FakeContainers):
         Return the networks with all *labels*.
         """
         with self._lock:
-            return [one for one in self._networks.values() if matches(one.labels, labels)]
+            return [one for one in self._networks.values() if has_labels(one.labels, labels)]
 
     def remove_network(self, network: str) -> None:
         """

@@ -12,12 +12,13 @@ import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from pytest_codex_workspace.engine.labels import has_labels
 from pytest_codex_workspace.engine.messages.progress import Progress
 from pytest_codex_workspace.engine.protocol import Advance, ContainerSpec, ImageInfo, OnAdvance
 from pytest_codex_workspace.errors import ImageBuildError
 
 from .filetree import FileTree
-from .state import FakeState, Image, full_name, matches, refusal
+from .state import FakeState, Image, full_name, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -73,7 +74,7 @@ class FakeImages(FakeState):
             return [
                 image_info(one)
                 for one in self._images.values()
-                if matches(one.labels, labels) and (one.tags or one.id not in parents)
+                if has_labels(one.labels, labels) and (one.tags or one.id not in parents)
             ]
 
     def registry_digest(self, reference: str, patience: float) -> str:

@@ -15,11 +15,10 @@ from pytest_codex_workspace.errors import EngineError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
 
     from .filetree import FileTree
 
-__all__ = ["Container", "FakeState", "Image", "Run", "full_name", "matches", "refusal"]
+__all__ = ["Container", "FakeState", "Image", "Run", "full_name", "refusal"]
 
 Run = Callable[[ContainerSpec, BinaryIO, BinaryIO], int]
 """Runs a container: takes spec, standard input and standard output, returns the exit code."""
@@ -121,13 +120,3 @@ def full_name(reference: str) -> str:
     Return *reference* with its tag.
     """
     return reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"
-
-
-def matches(labels: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
-    """
-    Check whether *labels* has all *wanted* labels; `None` matches any value.
-    """
-    return all(
-        name in labels and (value is None or labels[name] == value)
-        for name, value in wanted.items()
-    )

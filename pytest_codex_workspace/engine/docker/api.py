@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ...errors import ImageBuildError
     from ..places.place import SshWay, TlsFiles
 
-__all__ = ["LONG", "OLDEST", "Api", "has_labels", "label_filter"]
+__all__ = ["LONG", "OLDEST", "Api", "label_filter"]
 
 _LOG = logger_of(__name__)
 
@@ -239,23 +239,13 @@ def label_filter(wanted: Mapping[str, str | None]) -> dict[str, str]:
     Return the query for objects with one of the labels *wanted*; `None` matches any value.
 
     With several, Podman 4.3 lists no image at all. So the engine is asked for one, if possible for
-    one with a value, and `has_labels` looks at all.
+    one with a value, and `has_labels` looks at its answer for all.
     """
     if not wanted:
         # Podman 4 refuses an empty list.
         return {}
     name, value = max(wanted.items(), key=lambda one: one[1] is not None)
     return {"filters": json.dumps({"label": [name if value is None else f"{name}={value}"]})}
-
-
-def has_labels(about: Mapping[str, Any], wanted: Mapping[str, str | None]) -> bool:
-    """
-    Return whether an object, as an engine lists it, has all labels *wanted*.
-    """
-    found = about.get("Labels") or {}
-    return all(
-        name in found and (value is None or found[name] == value) for name, value in wanted.items()
-    )
 
 
 def _finished(work: Callable[[], _T]) -> _T:

@@ -10,10 +10,11 @@ from docker.utils import parse_repository_tag
 
 from ...errors import EngineError
 from ...unpatched import clock
+from ..labels import has_labels
 from ..life import note_committed, note_created, note_removed, note_started
 from ..messages.archives import without_padding
 from ..protocol import ContainerChange, ContainerInfo
-from .api import LONG, has_labels, label_filter
+from .api import LONG, label_filter
 from .failures import to_engine_error
 from .images import Images, image_made, known_name
 
@@ -184,7 +185,7 @@ class Containers(Images):
                 addresses=_addresses(one),
             )
             for one in answer.json()
-            if has_labels(one, labels)
+            if has_labels(one.get("Labels") or {}, labels)
         ]
 
     def remove(self, container: str) -> None:

@@ -16,10 +16,11 @@ from docker.utils import parse_repository_tag
 from ...errors import EngineError, EngineUnavailable, ImageBuildError
 from ...text.units import show_size
 from ...unpatched import clock
+from ..labels import has_labels
 from ..messages.buildkit import BuildTrace, needs_name, wants_buildkit
 from ..messages.progress import Progress
 from ..protocol import ImageInfo
-from .api import LONG, has_labels, label_filter
+from .api import LONG, label_filter
 from .failures import SILENCE, to_engine_error, translate_errors
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Images:
         return [
             _image_info(one, self._api.dialect.local_host)
             for one in answer.json()
-            if has_labels(one, labels)
+            if has_labels(one.get("Labels") or {}, labels)
         ]
 
     def pull(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..labels import has_labels
 from ..protocol import NetworkInfo
-from .api import has_labels, label_filter
+from .api import label_filter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +101,7 @@ class Networks:
         return [
             NetworkInfo(one["Id"], one["Name"], one.get("Labels") or {})
             for one in answer.json()
-            if has_labels(one, labels)
+            if has_labels(one.get("Labels") or {}, labels)
         ]
 
     def remove_network(self, network: str) -> None:

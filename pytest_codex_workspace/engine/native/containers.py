@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...unpatched import clock, modules
+from ..labels import has_labels
 from ..life import note_committed, note_created, note_removed, note_started
 from ..protocol import ContainerChange, ContainerInfo
 from .images import NativeImages
 from .refusal import refused
 from .runner.kernel.cgroups import Cgroup
 from .runner.processes import is_alive, members, open_process
-from .store import Image, matches, read_json, write_json
+from .store import Image, read_json, write_json
 from .stream import Ends, SocketStream, open_ends
 from .workers import JobRefused
 
@@ -222,7 +223,9 @@ class NativeContainers(NativeImages):
         """
         Return the containers with all *labels*.
         """
-        found = (one for one in self._store.container_records() if matches(one["labels"], labels))
+        found = (
+            one for one in self._store.container_records() if has_labels(one["labels"], labels)
+        )
         return [info for one in found if (info := self._info(one))]
 
     def _info(self, record: Mapping[str, Any]) -> ContainerInfo | None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ...errors import EngineError
+from ..labels import has_labels
 from .docker_archive import read_archive, write_archive
 from .dockerfile import read_changes
 from .refusal import refused
-from .store import Image, Store, full_name, matches
+from .store import Image, Store, full_name
 from .workers import JobRefused, Workers
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class NativeImages:
         return [
             self._store.info(one, tags)
             for one in self._store.every_image()
-            if matches(one.labels, labels) and not one.hidden
+            if has_labels(one.labels, labels) and not one.hidden
         ]
 
     def pull(

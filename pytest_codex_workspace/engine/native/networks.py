@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from ..labels import has_labels
 from ..protocol import NetworkInfo
 from .refusal import refused
 from .runner.processes import is_alive
-from .store import Store, matches, read_json, write_json
+from .store import Store, read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ class NativeNetworks:
         Return the networks with all *labels*.
         """
         found = self._store.network_records()
-        return [_info(one) for one in found if matches(one["labels"], labels)]
+        return [_info(one) for one in found if has_labels(one["labels"], labels)]
 
     def remove_network(self, network: str) -> None:
         """

@@ -24,7 +24,7 @@ from ..calls import timed_call
 from ..protocol import ImageInfo
 from .runner.removal import remove_tree
 
-__all__ = ["Image", "Store", "full_name", "matches"]
+__all__ = ["Image", "Store", "full_name"]
 
 _LOG = logger_of(__name__)
 
@@ -326,16 +326,6 @@ def full_name(reference: str) -> str:
     for host in _HUB:
         reference = reference.removeprefix(host)
     return reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"
-
-
-def matches(labels: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
-    """
-    Check whether *labels* has all *wanted* labels; `None` matches any value.
-    """
-    return all(
-        name in labels and (value is None or labels[name] == value)
-        for name, value in wanted.items()
-    )
 
 
 def _quoted(reference: str) -> str:

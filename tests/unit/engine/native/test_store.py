@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_codex_workspace.engine.native.store import Image, Store, full_name, matches
+from pytest_codex_workspace.engine.native.store import Image, Store, full_name
 
 from .runner.test_removal import nest
 
@@ -89,15 +89,6 @@ def test_a_reference_has_a_full_name(reference: str, name: str):
     With its tag, without Docker's registry.
     """
     assert name == full_name(reference)
-
-
-def test_labels_match_by_name_and_value():
-    """
-    No value matches any.
-    """
-    assert matches({"a": "1"}, {"a": None})
-    assert not matches({"a": "1"}, {"a": "2"})
-    assert not matches({}, {"a": None})
 
 
 def test_what_was_left_half_done_is_removed(store: Store):
