@@ -488,14 +488,14 @@ class LayerStore:
         size = self._config.cache_size
         # The newest are the last to go, and one test may need more than the limit.
         newest = {layer.image for layer in self._known.values()}
-        found = entries(self._engine, self._usage)
-        for entry in reversed(found):
+        kept = []
+        for entry in reversed(entries(self._engine, self._usage)):
             superseded = (entry.kind, entry.image.labels.get(labels.REPO, "")) in self._grown
             old = superseded and is_old(entry.image, self._config.cache_ttl)
-            if old and entry.image.id not in newest:
-                remove_image(self._engine, entry.image)
-                found.remove(entry)
-        for line in evict(self._engine, found, size, newest):
+            in_use = entry.image.id in newest
+            if not old or in_use or not remove_image(self._engine, entry.image):
+                kept.append(entry)
+        for line in evict(self._engine, kept[::-1], size, newest):
             self._output.note(f"the cache is over {show_size(size)}: removed {line}")
         forget_missing(self._engine, self._usage)
 

@@ -101,7 +101,7 @@ def locate_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ)
     again: Place | None = None
     while (place := again or next(waiting, None)) is not None:
         again = None
-        if choice == "auto" and there and place.url.startswith("native://"):
+        if place.last_resort and there:
             # Images must not be built anew because an engine is down for a minute.
             tried.append(f"  - {place}: not tried, as there is an engine that may answer later")
             continue

@@ -111,7 +111,7 @@ def _docker(environ: Mapping[str, str], *, alone: bool) -> Iterator[Place]:
         yield from sockets.docker_sockets(environ)
         if not alone:
             yield from _podman(environ)
-            if not (environ.get("CONTAINER_HOST") or environ.get("CONTAINER_CONNECTION")):
+            if podman_connections.named_service(environ) is None:
                 yield from _native(environ)
 
 
@@ -122,7 +122,7 @@ def _native(environ: Mapping[str, str]) -> Iterator[Place]:
     if sys.platform != "linux":
         return
     problem = "" if os.geteuid() == 0 else "needs root so far"
-    yield Place(_NO_DAEMON, native_url(environ), problem=problem)
+    yield Place(_NO_DAEMON, native_url(environ), problem=problem, last_resort=True)
 
 
 def _context(name: str, environ: Mapping[str, str]) -> Iterator[Place]:

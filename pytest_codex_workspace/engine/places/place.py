@@ -65,6 +65,7 @@ class Place:
         ssh: how to use ssh.
         problem: why the address cannot be tried; empty if it can.
         starts: whether the engine has to be started.
+        last_resort: whether it is only for machines where no other engine is there at all.
         extension: the distribution that knows how to open it; `None` for ours.
     """
 
@@ -74,6 +75,7 @@ class Place:
     ssh: SshWay = field(default_factory=SshWay)
     problem: str = ""
     starts: bool = False
+    last_resort: bool = False
     extension: Extension | None = None
 
     def __str__(self) -> str:
