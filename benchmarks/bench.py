@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import docker
@@ -37,9 +37,16 @@ def test_it(codex_workspace, n):
 """
 
 
-def median(action: Callable[[], object], times: int) -> float:
+def spread(seconds: Sequence[float]) -> tuple[float, float, float]:
     """
-    Median seconds of *action*, after one run that does not count.
+    Return the median, the lowest and the highest.
+    """
+    return statistics.median(seconds), min(seconds), max(seconds)
+
+
+def measure(action: Callable[[], object], times: int) -> tuple[float, float, float]:
+    """
+    Return the median, lowest and highest seconds of *action*, after one run that does not count.
     """
     action()
     seconds = []
@@ -47,7 +54,14 @@ def median(action: Callable[[], object], times: int) -> float:
         began = time.perf_counter()
         action()
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return spread(seconds)
+
+
+def median(action: Callable[[], object], times: int) -> float:
+    """
+    Return the median seconds of *action*, after one run that does not count.
+    """
+    return measure(action, times)[0]
 
 
 def show(what: str, value: float, bound: float, unit: str = "") -> bool:

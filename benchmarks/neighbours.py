@@ -7,9 +7,9 @@ one machine, with one image. It writes the table, the plot and the figures as JS
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +26,7 @@ from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
 
-from .bench import make_repository
+from .bench import make_repository, measure, spread
 from .plot import draw
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,19 +90,6 @@ class Row:
     theirs: tuple[float, float, float]
 
 
-def measure(action: Callable[[], object], times: int) -> tuple[float, float, float]:
-    """
-    Return the median, lowest and highest seconds of *action*, after a run that does not count.
-    """
-    action()
-    found = []
-    for _ in range(times):
-        began = time.perf_counter()
-        action()
-        found.append(time.perf_counter() - began)
-    return statistics.median(found), min(found), max(found)
-
-
 class Ours:
     """
     A session on one engine.
@@ -123,7 +110,7 @@ class Ours:
 
     def commit(self) -> tuple[float, float, float]:
         """
-        Return what it costs to keep a container that has written 200 MB and has ended.
+        Return what it costs to keep a workspace that runs and has written 200 MB.
         """
         engine, found = self.session.engine, []
         for _ in range(3):
@@ -134,7 +121,7 @@ class Ours:
             found.append(time.perf_counter() - began)
             self.session.stop(ws)
             engine.remove_image(snapshot.image)
-        return statistics.median(found), min(found), max(found)
+        return spread(found)
 
 
 def session_times(test: Path, *arguments: str) -> float:
@@ -188,7 +175,7 @@ def docker_commit(client: docker.APIClient, image: str) -> tuple[float, float, f
             made = client.commit(name)["Id"]
             found.append(time.perf_counter() - began)
         client.remove_image(made)
-    return statistics.median(found), min(found), max(found)
+    return spread(found)
 
 
 def rows(undo: ExitStack, directory: Path, repo: Path) -> Iterator[Row]:
@@ -253,7 +240,7 @@ def rows(undo: ExitStack, directory: Path, repo: Path) -> Iterator[Row]:
     for one, ws in kept.items():
         ours[one].session.stop(ws)
     yield Row(
-        "200 MB that setup has written, kept as an image",
+        "200 MB in a workspace that runs, kept as an image: `ws.snapshot`",
         {name: one.commit() for name, one in ours.items()},
         "`docker commit`",
         docker_commit(client, image),
@@ -340,7 +327,7 @@ def main() -> int:
         runs = series(directory, repo, image, python)
     about = (
         f"One run of `make bench-neighbours` on {time.strftime('%Y-%m-%d')}: Linux "
-        f"{platform.release().partition('-')[0]}, 2 processors, Docker {version}, image `slim`, a "
+        f"{platform.release().partition('-')[0]}, {os.cpu_count()} processors, Docker {version}, image `slim`, a "
         "setup that writes one file; median (lowest to highest)."
     )
     begin, end = "<!-- measured -->", "<!-- end -->"
