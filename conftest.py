@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.helpers.shares import SHARES
+
 pytest_plugins = ["pytester"]
 
 
@@ -21,7 +23,7 @@ def pytest_addoption(parser):
     )
     parser.addoption(
         "--share",
-        choices=("docker", "native"),
+        choices=SHARES,
         help="run the tests of this engine: tests/helpers/shares.py",
     )
     parser.addoption(

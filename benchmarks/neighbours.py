@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -327,8 +327,8 @@ def main() -> int:
         runs = series(directory, repo, image, python)
     about = (
         f"One run of `make bench-neighbours` on {time.strftime('%Y-%m-%d')}: Linux "
-        f"{platform.release().partition('-')[0]}, {os.cpu_count()} processors, Docker {version}, image `slim`, a "
-        "setup that writes one file; median (lowest to highest)."
+        f"{platform.release().partition('-')[0]}, {os.cpu_count()} processors, Docker "
+        f"{version}, image `slim`, a setup that writes one file; median (lowest to highest)."
     )
     begin, end = "<!-- measured -->", "<!-- end -->"
     before, _, rest = PAGE.read_text().partition(begin)
