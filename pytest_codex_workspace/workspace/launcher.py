@@ -163,24 +163,22 @@ class PhaseSwitch:
             ServiceError: a service does not become ready again.
         """
         holder, channel = self._running.holder, self._running.channel
-        try:
+        with _closed_on_error(channel):
             if self._services is not None:
                 self._services.suspend()
-            # What another thread begins meanwhile would outlive its phase, or have its secrets.
-            with channel.holding_commands():
-                channel.kill_all()
-                holder.proxy.policy(
-                    holder.address,
-                    rules.policy,
-                    self._running.name,
-                    phase=rules.phase,
-                    cassette=rules.cassette,
-                )
-                self._give(rules)
-                self.now = rules
-        except BaseException:
-            channel.close()
-            raise
+        # What another thread begins meanwhile would outlive its phase, or have its secrets. After
+        # an error, the channel is closed before such a command can begin.
+        with channel.holding_commands(), _closed_on_error(channel):
+            channel.kill_all()
+            holder.proxy.policy(
+                holder.address,
+                rules.policy,
+                self._running.name,
+                phase=rules.phase,
+                cassette=rules.cassette,
+            )
+            self._give(rules)
+            self.now = rules
         if self._services is not None and rules.phase == "test":
             self._services.resume()
 
@@ -212,6 +210,15 @@ class PhaseSwitch:
     def _give(self, rules: PhaseRules) -> None:
         hide = rules.secrets.redaction.data if rules.secrets.names else bytes
         self._running.channel.enter(rules.variables, hide)
+
+
+@contextmanager
+def _closed_on_error(channel: Channel) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        channel.close()
+        raise
 
 
 class UnusableImage(Exception):

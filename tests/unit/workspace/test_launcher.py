@@ -330,8 +330,18 @@ def test_commands_of_other_threads_wait_for_the_border_of_a_phase(cache_home, mo
             if error:
                 raise error
 
+        def close():
+            threads[0].join(0.1)
+            assert threads[0].is_alive(), "a command began before the workspace ended"
+            end()
+
+        end = running.channel.close
         monkeypatch.setattr(proxy, "policy", policy)
-        with nullcontext() if error is None else pytest.raises(ProxyError):
+        with (
+            monkeypatch.context() as patched,
+            nullcontext() if error is None else pytest.raises(ProxyError),
+        ):
+            patched.setattr(running.channel, "close", close)
             switch.enter(rules("test", "new"))
         for one in threads:
             one.join(10)
