@@ -65,7 +65,6 @@ UNTESTED = {
     "pytest_codex_workspace/engine/docker/transport.py": (
         "tests/contract/test_docker.py: sockets, TLS and ssh"
     ),
-    "pytest_codex_workspace/engine/labels.py": "names, and one date",
     "pytest_codex_workspace/engine/native/build.py": "tests/contract, as root",
     "pytest_codex_workspace/engine/native/containers.py": "tests/contract, as root",
     "pytest_codex_workspace/engine/native/engine.py": "tests/contract, as root",
