@@ -75,6 +75,7 @@ _KEPT = 50
 
 _CLOSING_ORDER = (
     "workspaces",
+    "spare",
     "releases",  # A request is recorded when its workspace is gone.
     "cassettes",
     "projections",
@@ -288,6 +289,17 @@ class Session:
                 started = self._retried(start)
             self.adopt(started, label)
             return started
+
+    def prepare_another(self, workspace: Workspace) -> None:
+        """
+        Start a container in the background for another workspace like *workspace*: of the same
+        files and variables, before any command has run in it. At most one is there at a time, and
+        the next workspace takes it if it is of that kind.
+        """
+        live = self._live.get(workspace.id)
+        # Where each workspace has an image of its own, no other starts from it.
+        if live is not None and not any(layer.single_use for layer in live[0].layers):
+            self.launcher.prepare_another(live[0].running)
 
     def prepare(self, spec: WorkspaceSpec | None = None, state: State = "ready") -> None:
         """
@@ -743,7 +755,11 @@ class Session:
         )
         # Of several engines, an error says which one it was.
         where = config.engine if config.engines else ""
-        return Launcher(self.engine, self.isolation, self.identity, self.secrets, limits, where)
+        launcher = Launcher(
+            *(self.engine, self.isolation, self.identity, self.secrets, limits, where)
+        )
+        self._closers["spare"] = launcher.close
+        return launcher
 
     @_part
     def runner(self) -> ScriptRunner:

@@ -20,7 +20,13 @@ from .as_started import as_started, remember_environment
 from .attempt import attempt_of, begin_attempt, end_attempts
 from .ci import begin_ci, ci_of
 from .failures import add_outcome, add_scope_hint, add_workspaces, cut_frames, hide_secrets
-from .items import SHARED_FIXTURES, may_be_skipped, uses_workspace, workspace_request
+from .items import (
+    SHARED_FIXTURES,
+    may_be_skipped,
+    next_of_kind,
+    uses_workspace,
+    workspace_request,
+)
 from .run import (
     add_crash,
     begin_debug_log,
@@ -62,6 +68,9 @@ _OF_ENGINE = ("codex_engine", "codex_image", "codex_proxy")
 
 _TALLY_KEY = "codex_workspace_tally"
 """Name of what an xdist worker sends to the controller at its end."""
+
+_FOLLOWING = pytest.StashKey[pytest.Item | None]()
+"""The test that runs after a test."""
 
 _WORKERS = pytest.StashKey[int]()
 """How many xdist workers there were so far."""
@@ -153,11 +162,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, bool, bool]:
     """
     Before the first test that needs it, make what is made once, outside of the time limit of that
     test and before any of its fixtures changes something. An error is raised again by the fixture.
     """
+    item.stash[_FOLLOWING] = nextitem
     if (
         uses_workspace(item)
         and not may_be_skipped(item)
@@ -433,7 +445,10 @@ def codex_workspace(
     __tracebackhide__ = True
     wanted = workspace_request(request.node)
     with closing(Starter(request, request.node, codex_env, codex_network_policy)) as starter:
-        yield starter.start(wanted)
+        workspace = starter.start(wanted)
+        if next_of_kind(request.node, wanted, request.node.stash.get(_FOLLOWING, None)):
+            starter.prepare_another(workspace)
+        yield workspace
 
 
 def _shared_workspace(request: pytest.FixtureRequest) -> Iterator[Workspace]:

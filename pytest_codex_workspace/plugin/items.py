@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..options.markers import WorkspaceRequest, read_keywords, read_markers
+from .workers import is_worker
 
 if TYPE_CHECKING:
     import pytest
@@ -18,6 +20,7 @@ __all__ = [
     "fixtures_so_far",
     "is_overridden",
     "may_be_skipped",
+    "next_of_kind",
     "parameters_of",
     "uses_workspace",
     "wants_workspace",
@@ -30,6 +33,9 @@ SHARED_FIXTURES: Mapping[str, str] = {
     "codex_workspace_session": "session",
 }
 """The fixtures whose workspace several tests share, and the scope of each."""
+
+_LOOKED_AT = 100
+"""How many tests are looked at for the next one with a workspace."""
 
 OF_ONE_TEST = frozenset({"codex_workspace", "codex_workspace_factory"})
 """The fixtures whose workspaces end with the test."""
@@ -115,3 +121,40 @@ def workspace_request(item: pytest.Item) -> WorkspaceRequest:
             "keywords of codex_workspace_factory, such as {'env': {'NAME': 'value'}}"
         )
     return wanted.changed_by(read_keywords(keywords))
+
+
+def next_of_kind(
+    item: pytest.Item, wanted: WorkspaceRequest, following: pytest.Item | None
+) -> bool:
+    """
+    Return whether the next test with a workspace of its own is sure to start one like that of
+    *item*, but for its network.
+
+    Args:
+        item: a test with `codex_workspace`.
+        wanted: what it requests.
+        following: the test that runs after it. Only this one is looked at if xdist distributes the
+            tests: where the others run is not known.
+    """
+    if following is None:
+        return False
+    tests = [following]
+    if not is_worker(item.config):
+        begin = item.session.items.index(item) + 1
+        tests = item.session.items[begin : begin + _LOOKED_AT]
+    for test in tests:
+        if may_be_skipped(test) or OF_ONE_TEST.isdisjoint(fixtures_of(test)):
+            continue
+        if "codex_workspace" not in fixtures_of(test):
+            return False
+        try:
+            found = workspace_request(test)
+        except (ConfigError, TypeError):
+            return False
+        return (
+            replace(found, network=wanted.network, cassette=wanted.cassette) == wanted
+            and parameters_of(test).get("codex_env") == parameters_of(item).get("codex_env")
+            # Paths in markers are relative to the test's file.
+            and (wanted.repo is None or test.path.parent == item.path.parent)
+        )
+    return False

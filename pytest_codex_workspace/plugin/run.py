@@ -58,6 +58,9 @@ _ENDS = pytest.StashKey[ExitStack]()
 _UNWRITTEN = pytest.StashKey[pytest.Session]()
 """The run of pytest whose report is not written yet."""
 
+_PREPARED = pytest.StashKey[list[tuple[str, dict[str, str], str]]]()
+"""What was made for workspaces of `codex_repo`: by session, variables, and what they start from."""
+
 _TIMER = pytest.StashKey[threading.Timer]()
 
 
@@ -259,8 +262,16 @@ def prepare_for(item: pytest.Item) -> None:
         return
     default = config.rev if wanted.repo is None else "HEAD"
     env = {**config.env, **parameters_of(item).get("codex_env", {}), **wanted.env}
+    prepared = item.config.stash.setdefault(_PREPARED, [])
+    what = session.identity.id, env, wanted.state
+    # The commit of `codex_repo` stays the same for the whole run; that of another may change.
+    is_fixed = wanted.repo is None and wanted.rev is None
+    if is_fixed and what in prepared:
+        return
     snapshot = session.repository(repo, wanted.rev or default)
     session.prepare(session.spec(snapshot, env), wanted.state)
+    if is_fixed:
+        prepared.append(what)
 
 
 def _end_by_signal(signals: EndingSignals) -> None:

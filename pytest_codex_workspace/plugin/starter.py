@@ -167,6 +167,14 @@ class Starter:
         self._call("pytest_codex_workspace_started", workspace=workspace)
         return workspace
 
+    def prepare_another(self, workspace: Workspace) -> None:
+        """
+        Let the engine begin with the workspace of the next test, which is like this one, while
+        this test runs.
+        """
+        with as_started(self._request.config):
+            self._session.prepare_another(workspace)
+
     def _tell_failed_setup(self, error: SetupError) -> None:
         """
         Tell plugins of a setup that failed, once. What they raise is a note of the error.

@@ -6,6 +6,7 @@ import io
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -29,7 +30,7 @@ from ..network.log import LiveNetwork, NetworkLog
 from ..network.matching import Phase
 from ..network.policy_reader import PolicyLike
 from ..network.proxy_client import FindProcess
-from ..network.rules.policy import Policy
+from ..network.rules.policy import OFFLINE, Policy
 from ..network.rules.process import describe_processes
 from ..network.rules.request import Request
 from ..secrets.secrets import NO_SECRETS, Secrets
@@ -41,6 +42,8 @@ __all__ = ["Launcher", "PhaseRules", "PhaseServices", "PhaseSwitch", "Running", 
 
 _AGENT = ("python3", "-I", "-S", "-u", AGENT)
 _PIDS = 4096
+_UNUSED = 3
+"""Containers started ahead that may be of no use one after the other before no more are made."""
 _HOLDERS = 10
 """How many holders are tried if each is removed before its workspace is there."""
 
@@ -51,6 +54,22 @@ _RESOLVER = "nameserver {proxy}\noptions timeout:1 attempts:1\n"
 _TAR_OVERHEAD = 64 << 10
 _DAMAGE = ("overlay mount", "failed to mount", "layer does not exist", "runtime create failed")
 """What engines say of an image whose files are gone from their disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    What distinguishes a container from others before anything has run in it.
+
+    Attributes:
+        image: id or tag.
+        env: variables on top of those that Codex sets, sorted.
+        cwd: directory in which commands start by default.
+    """
+
+    image: str
+    env: tuple[tuple[str, str], ...]
+    cwd: str
 
 
 @dataclass(slots=True)
@@ -64,6 +83,7 @@ class Running:
         channel: leads to its agent.
         spec: what it was created from.
         name: what the proxy and reports call it: the id of its first container.
+        kind: what its first container was before anything had run in it.
     """
 
     container: str
@@ -71,6 +91,7 @@ class Running:
     channel: Channel
     spec: ContainerSpec
     name: str
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +285,10 @@ class Launcher:
         self._identity = identity
         self._secrets = secrets
         self._limits = limits
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(1, "codex-workspace-spare")
+        self._spare: tuple[Kind, Future[Running]] | None = None
+        self._unused = 0
 
     @cached_property
     def authority(self) -> str:
@@ -297,15 +322,88 @@ class Launcher:
             UnusableImage: the container ended before its agent answered, or its
                 files are missing from the engine's disk.
             EngineError: the engine refused.
+            ProxyError: the proxy has ended.
         """
+        kind = Kind(image, tuple(sorted(env.items())), cwd)
+        running = self._take_spare(kind)
+        if running is None:
+            return self._start(kind, phase, policy, cassette)
+        with ExitStack() as undo:
+            undo.callback(self.stop, running)
+            holder = running.holder
+            holder.proxy.register(holder.address, running.name, phase, policy, cassette)
+            undo.pop_all()
+        return running
+
+    def prepare_another(self, running: Running) -> None:
+        """
+        Start another container like *running* in the background. The next call of `launch` takes
+        it, if that asks for one of the kind; otherwise it is stopped.
+
+        Nothing but its agent runs in it, and the proxy refuses it everything, until it is taken:
+        it is what it would be if it were started then. There is never more than one, and none is
+        made any more if several in a row were of no use.
+        """
+        with self._lock:
+            if self._spare is not None or self._unused >= _UNUSED:
+                return
+            kind = running.kind
+            self._spare = kind, self._pool.submit(self._start, kind, "test", OFFLINE)
+
+    def _take_spare(self, kind: Kind) -> Running | None:
+        """
+        Return the container that was started ahead, if it is of *kind* and alive.
+        """
+        with self._lock:
+            spare, self._spare = self._spare, None
+            if spare is None:
+                return None
+            of_kind = spare[0] == kind
+            self._unused = 0 if of_kind else self._unused + 1
+        future = spare[1]
+        if not of_kind:
+            future.add_done_callback(self._stop_spare)
+            return None
+        try:
+            # If it is not ready yet, it will be sooner than one that begins now.
+            running = future.result()
+        except (CodexWorkspaceError, UnusableImage):
+            # What is wrong is told by the next start, if it is still so.
+            return None
+        except BaseException:
+            future.add_done_callback(self._stop_spare)
+            raise
+        if running.channel.lost or running.holder.proxy is not self._isolation.proxy:
+            self.stop(running)
+            return None
+        return running
+
+    def _stop_spare(self, future: Future[Running]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self.stop(future.result())
+
+    def close(self) -> None:
+        """
+        Stop the container that was started ahead, if there is one. No other is started any more.
+        """
+        with self._lock:
+            spare, self._spare = self._spare, None
+            self._unused = _UNUSED
+        self._pool.shutdown(cancel_futures=True)
+        if spare is not None:
+            self._stop_spare(spare[1])
+
+    def _start(
+        self, kind: Kind, phase: Phase, policy: Policy, cassette: str | None = None
+    ) -> Running:
         left = _HOLDERS
         while True:
             left -= 1
             holder = self._isolation.acquire()
             try:
-                return self._launch(holder, image, env, phase, policy, cwd, cassette)
+                return self._start_on(holder, kind, phase, policy, cassette)
             except WorkspaceLost as error:
-                raise UnusableImage(image, error) from None
+                raise UnusableImage(kind.image, error) from None
             except EngineError as error:
                 # A holder that was removed is not lent again; another may do.
                 if left and not self._isolation.is_alive(holder):
@@ -313,25 +411,18 @@ class Launcher:
                 if self._isolation.lacks_ipv6(error):
                     continue
                 if any(words in str(error).lower() for words in _DAMAGE):
-                    raise UnusableImage(image, error) from None
+                    raise UnusableImage(kind.image, error) from None
                 raise
 
-    def _launch(
-        self,
-        holder: Holder,
-        image: str,
-        env: Mapping[str, str],
-        phase: Phase,
-        policy: Policy,
-        cwd: str,
-        cassette: str | None,
+    def _start_on(
+        self, holder: Holder, kind: Kind, phase: Phase, policy: Policy, cassette: str | None
     ) -> Running:
         engine, isolation = self._engine, self._isolation
         with ExitStack() as undo:
             container = ""
             undo.callback(lambda: isolation.release(holder, container, _nothing))
             spec = replace(
-                self._spec(image, env, f"container:{holder.container}"),
+                self._spec(kind.image, dict(kind.env), f"container:{holder.container}"),
                 sysctls=isolation.loopback,
             )
             container = engine.create(spec)
@@ -341,9 +432,9 @@ class Launcher:
             find = self._process_finder(channel)
             holder.proxy.register(holder.address, container, phase, policy, cassette, find)
             engine.start(container)
-            self._init(channel, holder, cwd)
+            self._init(channel, holder, kind.cwd)
             undo.pop_all()
-        return Running(container, holder, channel, spec, container)
+        return Running(container, holder, channel, spec, container, kind)
 
     def _describing(self, container: str) -> Callable[[], str]:
         return lambda: f"{describe_container(self._engine, container)}{self._where}"

@@ -22,6 +22,7 @@ _DOCKER = {
 """What is about Docker: its client, its daemons, its registries, its messages."""
 
 _BOTH = {
+    "ahead",
     "bypass_inside",
     "diff",
     "escape",

@@ -8,6 +8,7 @@ from pytest_codex_workspace.errors import ConfigError
 from pytest_codex_workspace.plugin.items import (
     is_overridden,
     may_be_skipped,
+    next_of_kind,
     uses_workspace,
     workspace_request,
 )
@@ -109,3 +110,94 @@ def test_a_fixture_that_a_test_asks_for_is_known_from_then_on(pytester):
     )
 
     pytester.runpytest_inprocess().assert_outcomes(passed=2)
+
+
+FOLLOWING = """
+    import pytest
+    {marks}
+    def test_first(codex_workspace): pass
+    def test_without(): pass
+    @pytest.mark.skip
+    @pytest.mark.cache_miss
+    def test_skipped(codex_workspace): pass
+    {next}
+"""
+
+
+def first_and_next(pytester, following, marks=""):
+    pytester.makepyfile(FOLLOWING.format(marks=marks, next=following))
+    items, _ = pytester.inline_genitems()
+    items[0].session.items = items
+    return items
+
+
+@pytest.mark.parametrize(
+    ("following", "expected"),
+    [
+        ("def test_it(codex_workspace): pass", True),
+        ("@pytest.mark.codex_network(deny=['*'])\n    def test_it(codex_workspace): pass", True),
+        ("@pytest.mark.codex_cassette('x')\n    def test_it(codex_workspace): pass", True),
+        ("@pytest.mark.cache_hit\n    def test_it(codex_workspace): pass", False),
+        ("@pytest.mark.codex_env(A='1')\n    def test_it(codex_workspace): pass", False),
+        ("def test_it(codex_workspace_factory): pass", False),
+        ("def test_it(codex_workspace_class): pass", False),
+        ("def test_it(): pass", False),
+        *(
+            (
+                f"@pytest.mark.parametrize('codex_workspace', [{value}], indirect=True)\n"
+                "    def test_it(codex_workspace): pass",
+                value == "{}",
+            )
+            for value in ("{}", "{'env': {'A': '1'}}", "1", "{'unknown': 1}")
+        ),
+        (
+            "@pytest.mark.parametrize('codex_env', [{'A': '1'}], indirect=True)\n"
+            "    def test_it(codex_workspace): pass",
+            False,
+        ),
+    ],
+)
+def test_the_next_workspace_may_be_like_this_one(pytester, following, expected):
+    """
+    Tests without a workspace in between do not matter.
+    """
+    items = first_and_next(pytester, following)
+
+    assert expected == next_of_kind(items[0], workspace_request(items[0]), items[1])
+
+
+def test_nothing_follows_the_last_test(pytester):
+    """
+    Whatever else was collected.
+    """
+    items = first_and_next(pytester, "def test_it(codex_workspace): pass")
+
+    assert not next_of_kind(items[-1], workspace_request(items[-1]), None)
+
+
+def test_a_worker_of_xdist_knows_one_test_more(pytester):
+    """
+    Which of the others it will run is not known to it.
+    """
+    items = first_and_next(pytester, "def test_it(codex_workspace): pass")
+    items[0].config.workerinput = {}
+
+    assert not next_of_kind(items[0], workspace_request(items[0]), items[1])
+    assert next_of_kind(items[0], workspace_request(items[0]), items[-1])
+
+
+def test_a_path_in_a_marker_means_another_repository_beside_another_file(pytester):
+    """
+    It is relative to the file.
+    """
+    marks = "@pytest.mark.codex_repo('repo')"
+    pytester.makepyfile(
+        **{
+            f"{folder}/test_{folder}": f"import pytest\n{marks}\ndef test_it(codex_workspace): pass"
+            for folder in ("a", "b")
+        }
+    )
+    items, _ = pytester.inline_genitems()
+    items[0].session.items = items
+
+    assert not next_of_kind(items[0], workspace_request(items[0]), items[1])

@@ -254,11 +254,168 @@ def test_holders_that_are_always_gone_are_an_error(world, session, monkeypatch):
         session.isolation.release(holder, "", lambda: None)
         raise EngineError("the holder is gone")
 
-    monkeypatch.setattr(session.launcher, "_launch", fail)
+    monkeypatch.setattr(session.launcher, "_start_on", fail)
     with pytest.raises(EngineError, match="the holder is gone"):
         launch(session)
 
     assert len(set(tried)) == 3
+
+
+def made_ahead(launcher):
+    """
+    Return the container that was started ahead, once it is there.
+    """
+    _, future = launcher._spare
+    return future.result(10)
+
+
+def test_a_container_is_started_ahead(world, session):
+    """
+    The next one of its kind takes it. The proxy refuses it everything before, and has the rules of
+    who takes it then.
+    """
+    first = launch(session, policy=Policy(name="mine"))
+    session.launcher.prepare_another(first)
+    spare = made_ahead(session.launcher)
+    assert world.registered == [("test", "mine", None), ("test", OFFLINE.name, None)]
+
+    second = launch(session, "setup", policy=Policy(name="other"), cassette="/c.jsonl")
+
+    assert second is spare
+    assert (second.spec.image, second.spec.environment) == (
+        first.spec.image,
+        first.spec.environment,
+    )
+    assert second.holder is not first.holder
+    assert ("setup", "other", "/c.jsonl") == world.registered[-1]
+    world.request(second.name, "one.example")
+    assert ["one.example"] == [one.host for one in session.launcher.requests(second)]
+    third = launch(session)
+    assert third is not spare
+    for one in (first, second, third):
+        session.launcher.stop(one)
+
+
+@pytest.mark.parametrize("other", ["image", "env", "cwd"])
+def test_a_container_of_another_kind_is_not_taken(world, session, other):
+    """
+    It is stopped. After several of no use, none is started ahead.
+    """
+    first = launch(session)
+    world.engine.tag(BASE, "other:1")
+    kinds = {"image": BASE, "env": {"A": "1"}, "cwd": "/"}
+    kinds[other] = {"image": "other:1", "env": {"A": "2"}, "cwd": "/etc"}[other]
+
+    for _ in range(3):
+        session.launcher.prepare_another(first)
+        spare = made_ahead(session.launcher)
+        running = session.launcher.launch(
+            kinds["image"], kinds["env"], "test", policy=OFFLINE, cwd=kinds["cwd"]
+        )
+        assert running is not spare
+        session.isolation.wait_for_cleanup()
+        assert world.engine.container(spare.container) is None
+        session.launcher.stop(running)
+
+    session.launcher.prepare_another(first)
+    assert session.launcher._spare is None
+    session.launcher.stop(first)
+
+
+def test_one_container_is_started_ahead(session):
+    """
+    However often it is asked for.
+    """
+    first = launch(session)
+    session.launcher.prepare_another(first)
+    spare = made_ahead(session.launcher)
+
+    session.launcher.prepare_another(first)
+
+    assert made_ahead(session.launcher) is spare
+    session.launcher.stop(first)
+
+
+def test_what_was_started_ahead_may_have_ended(world, session):
+    """
+    Its container was removed, or the engine has restarted. Another one is started.
+    """
+    first = launch(session)
+    session.launcher.prepare_another(first)
+    spare = made_ahead(session.launcher)
+    spare.channel.give_up("the engine has restarted")
+
+    second = launch(session)
+
+    assert second is not spare
+    second.channel.write_file("/x", b"1")
+    session.isolation.wait_for_cleanup()
+    assert world.engine.container(spare.container) is None
+    session.launcher.stop(first)
+    session.launcher.stop(second)
+
+
+def test_a_failure_to_start_ahead_is_not_told(world, session):
+    """
+    What was the matter may be over when it is needed.
+    """
+    first = launch(session)
+    failed = threading.Event()
+
+    def fail(image):
+        if not failed.is_set():
+            failed.set()
+            raise EngineError("no space left")
+
+    world.before_create = fail
+    session.launcher.prepare_another(first)
+    assert failed.wait(10)
+
+    second = launch(session)
+
+    session.launcher.stop(first)
+    session.launcher.stop(second)
+
+
+def test_the_end_of_a_session_waits_for_what_is_started_ahead(cache_home):
+    """
+    Nothing of it is left, also if nobody has taken it and it was not there yet.
+    """
+    world = World()
+    goes_on = threading.Event()
+    with world.session() as session:
+        first = launch(session)
+        world.before_create = lambda _: goes_on.wait(10)
+        session.launcher.prepare_another(first)
+        threading.Timer(0.1, goes_on.set).start()
+        session.launcher.stop(first)
+    assert [] == world.leftovers()
+
+
+def test_an_interruption_leaves_what_is_started_ahead_to_be_stopped(world, session, monkeypatch):
+    """
+    A test that waits for it is interrupted.
+    """
+    first = launch(session)
+    goes_on = threading.Event()
+    world.before_create = lambda _: goes_on.wait(10)
+    session.launcher.prepare_another(first)
+    _, future = session.launcher._spare
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(future, "result", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            launch(session)
+    goes_on.set()
+    spare = future.result(10)
+
+    session.launcher.close()
+    session.isolation.wait_for_cleanup()
+    assert world.engine.container(spare.container) is None
+    session.launcher.stop(first)
 
 
 def test_requests_belong_to_the_phase_in_which_they_are_made(world, session):
