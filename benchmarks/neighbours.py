@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import docker
 
@@ -43,12 +44,26 @@ BIG = 100_000_000
 
 SETUP = "head -c 200000000 /dev/urandom >/root/big\n"
 
+OURS = (sys.executable, "-m", "pytest", "-p", "no:randomly", "--codex-image=slim")
+
 SUITE = """
 import pytest
 
 @pytest.mark.parametrize("n", range({count}))
 def test_it(codex_workspace, n):
     assert codex_workspace.exec(["true"]).ok
+"""
+
+SLEEPS = 0.3
+"""Seconds that each test of `WORKING` has to do beside its workspace."""
+
+WORKING = f"""
+import pytest, time
+
+@pytest.mark.parametrize("n", range(20))
+def test_it(codex_workspace, n):
+    assert codex_workspace.exec(["true"]).ok
+    time.sleep({SLEEPS})
 """
 
 TESTCONTAINERS = """
@@ -138,6 +153,19 @@ def session_times(test: Path, *arguments: str) -> float:
     return time.perf_counter() - began
 
 
+def waits(directory: Path, repo: Path, engine: str) -> tuple[float, float, float]:
+    """
+    Return what a test that takes 300 ms spends on its workspace, as pytest reports it.
+    """
+    test, report = directory / "test_waits.py", directory / "report.xml"
+    test.write_text(WORKING)
+    words = [*OURS, f"--codex-repo={repo}", f"--codex-engine={engine}", f"--junit-xml={report}"]
+    session_times(test, *words)
+    times = [float(one.get("time", "0")) for one in ElementTree.parse(report).iter("testcase")]
+    # The first ones have nobody before them to start theirs, and the last one ends the session.
+    return spread([one - SLEEPS for one in times[2:-1]])
+
+
 @contextmanager
 def docker_container(image: str) -> Iterator[str]:
     """
@@ -192,15 +220,21 @@ def rows(undo: ExitStack, directory: Path, repo: Path) -> Iterator[Row]:
     theirs = measure(lambda: subprocess.run(run, check=True), 10)
     cycles = {name: measure(one.cycle, 20) for name, one in ours.items()}
     yield Row(
-        "a workspace from cache, one command, its end",
+        "a workspace from cache, one command, its end, back to back",
         cycles,
+        "`docker run --rm IMAGE true`",
+        theirs,
+    )
+    yield Row(
+        "the same, as a test of 300 ms waits for it",
+        {engine: waits(directory, repo, engine) for engine in ENGINES},
         "`docker run --rm IMAGE true`",
         theirs,
     )
     bare = ["bwrap", "--ro-bind", "/", "/", "--unshare-all", "--proc", "/proc", "true"]
     if shutil.which("bwrap"):
         yield Row(
-            "the same",
+            "a workspace, back to back",
             cycles,
             "`bwrap true` on this machine's root",
             measure(lambda: subprocess.run(bare, check=True), 20),
@@ -252,7 +286,6 @@ def series(directory: Path, repo: Path, image: str, python: Path) -> dict[str, l
     Return the seconds of a run of pytest with 1, 20 and 200 tests, by whose it is.
     """
     found: dict[str, list[float]] = {}
-    ours = [sys.executable, "-m", "pytest", "-p", "no:randomly", f"--codex-repo={repo}"]
     texts = {
         "testcontainers-python": (TESTCONTAINERS, [str(python), "-m", "pytest"]),
         "docker run --rm": (DOCKER_RUN, [str(python), "-m", "pytest"]),
@@ -260,7 +293,7 @@ def series(directory: Path, repo: Path, image: str, python: Path) -> dict[str, l
     for engine in ENGINES:
         texts[f"codex_workspace, {engine}"] = (
             SUITE,
-            [*ours, "--codex-image=slim", f"--codex-engine={engine}"],
+            [*OURS, f"--codex-repo={repo}", f"--codex-engine={engine}"],
         )
     for name, (text, command) in texts.items():
         for count in COUNTS:
