@@ -21,6 +21,8 @@ fi
 for script in /opt/codex/setup_universal.sh /opt/codex/select_runtimes.sh; do
     [ ! -e "$script" ] || chmod 755 "$script"
 done
+# Each workspace begins with this program; to compile it takes longer than to run it.
+python3 -I -S -m py_compile /opt/codex/workspace_agent.py
 mkdir -p /workspace
 # Java's part of the trust store leaves something in /tmp.
 rm -rf /opt/codex/finish.sh /opt/codex/java.sh /tmp/hsperfdata_*

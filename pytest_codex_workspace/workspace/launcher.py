@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import BinaryIO, Protocol
 
-from ..codex import AGENT, workspace_environment
+from ..codex import AGENT, INSIDE, workspace_environment
 from ..engine.diagnose import describe_container
 from ..engine.protocol import ContainerSpec, Engine
 from ..engine.session_id import Identity
@@ -40,7 +40,12 @@ from .limits import UNLIMITED, Limits
 
 __all__ = ["Launcher", "PhaseRules", "PhaseServices", "PhaseSwitch", "Running", "UnusableImage"]
 
-_AGENT = ("python3", "-I", "-S", "-u", AGENT)
+_AGENT = (
+    *("python3", "-I", "-S", "-B", "-u", "-c"),
+    # Python keeps the compiled form of modules, and not that of programs.
+    f"import sys; sys.path.append({INSIDE!r}); import workspace_agent; workspace_agent.main([])",
+    AGENT,
+)
 _PIDS = 4096
 _UNUSED = 3
 """Containers started ahead that may be of no use one after the other before no more are made."""
