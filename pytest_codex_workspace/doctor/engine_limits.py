@@ -228,8 +228,15 @@ ENGINE_LIMITS = (
         _is("podman"),
     ),
     EngineLimit(
+        "registries",
+        "`native` without skopeo",
+        "no image of a registry can be used, `universal` among them, and no cache in a registry",
+        lambda engine: _is("native")(engine) and not engine.looks_up_digests,
+        "Install skopeo (Debian and Ubuntu: apt-get install skopeo), or use the image `slim`.",
+    ),
+    EngineLimit(
         "digests",
-        "Podman, `native`",
+        "Podman, `native` without skopeo",
         "the digest of an image in a registry is known only after pulling it, so nothing tells "
         "that a base image has a newer version, or that an image can be pulled",
         lambda engine: not engine.looks_up_digests,

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, BinaryIO
 import pytest
 
 from pytest_codex_workspace.engine.docker.find import find_engine
-from pytest_codex_workspace.engine.native.engine import NativeEngine
 from pytest_codex_workspace.engine.native.find import open_engine
 from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine, Stream
 from pytest_codex_workspace.engine.session_id import Identity
@@ -290,8 +289,6 @@ def registry(bench: Bench, tmp_path: Path) -> Iterator[str]:
     if isinstance(bench.engine, FakeEngine):
         yield "registry.example"
         return
-    if isinstance(bench.engine, NativeEngine):
-        pytest.skip("the native engine has no client for registries")
     with local_registry(tmp_path / "registry", bench.engine.url) as running:
         yield running.address
 

@@ -17,9 +17,8 @@ _DOCKER = {
     "doctor",
     "faults",
     "fleet",
-    "shared_cache",
 }
-"""What is about Docker: its client, its daemons, its registries, its messages."""
+"""What is about Docker: its client, its daemons, its messages."""
 
 _BOTH = {
     "ahead",
@@ -33,6 +32,7 @@ _BOTH = {
     "network",
     "ports",
     "resume",
+    "shared_cache",
     "smoke",
 }
 """What an engine does itself, beside the contract: confinement, files, terminals, limits."""

@@ -1,8 +1,10 @@
-"""Images in a tar: that of `docker save`, which any engine loads.
+"""Images in a tar, that of `docker save`, which any engine loads, or from a registry.
 
 A layer made here has a name of its own, so that a commit need not read its files. Its digest is
-that of its tar, made when it is saved. The configuration says which names the layers and the image
-have here, and an engine like this one uses them again.
+that of its tar, made when it is saved, and noted. The configuration says which names the layers and
+the image have where it was saved. An image may come from anybody, so a name counts only if a layer
+of that name is there, and its noted digest is the one of the image; any other layer is named by its
+digest.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from .store import Image, full_name
+from .store import Image, Store, full_name
 
-__all__ = ["read_archive", "write_archive"]
+__all__ = ["read_archive", "read_folder", "write_archive"]
 
 _PIECE = 1 << 20
 _OWN = "org.codex-workspace.native"
@@ -34,12 +36,14 @@ _HISTORY = {"created": "1970-01-01T00:00:00Z", "created_by": "codex-workspace"}
 
 Folder = Callable[[], AbstractContextManager[Path]]
 Pack = Callable[[str], Iterator[bytes]]
+Keep = Callable[[str, BinaryIO], None]
 
 
 def write_archive(
     images: Sequence[tuple[str, Image]],
     tags: Mapping[str, Sequence[str]],
     pack: Pack,
+    note: Callable[[str, str], object],
     folder: Folder,
 ) -> Iterator[bytes]:
     """
@@ -49,6 +53,7 @@ def write_archive(
         images: what was asked for, and the image that it is.
         tags: the tags of each image by its id.
         pack: yields the tar of a layer.
+        note: takes the name of a layer and its digest.
         folder: makes a directory for the time of a block.
     """
     with folder() as place:
@@ -65,6 +70,7 @@ def write_archive(
                         digest.update(piece)
                         file.write(piece)
                 digests[layer] = digest.hexdigest()
+                note(layer, digests[layer])
                 yield from _member(f"{digests[layer]}/layer.tar", path)
                 path.unlink()
             about = _config(image, [digests[layer] for layer in image.layers])
@@ -115,7 +121,7 @@ def _member(name: str, path: Path) -> Iterator[bytes]:
 
 
 def read_archive(
-    archive: BinaryIO, folder: Path, keep: Callable[[str, BinaryIO], None]
+    archive: BinaryIO, folder: Path, keep: Keep, store: Store
 ) -> Iterator[tuple[Image, list[str]]]:
     """
     Yield the images of a tar with their tags, when their layers are kept.
@@ -126,9 +132,11 @@ def read_archive(
         archive: the tar, compressed or not.
         folder: an empty directory for its members.
         keep: keeps a layer: takes its name and its tar.
+        store: knows the images and layers that are here.
 
     Raises:
         ValueError: it is no such tar, or a layer is not what the configuration says.
+        KeyError, TypeError, AttributeError: its JSON is not what it should be.
     """
     members: dict[str, Path] = {}
     links: dict[str, str] = {}
@@ -154,28 +162,55 @@ def read_archive(
     if "manifest.json" not in members:
         raise ValueError("it is no archive of images: there is no manifest.json")
     for one in json.loads(members["manifest.json"].read_bytes()):
-        yield _image(one, members, keep), list(one.get("RepoTags") or ())
+        yield _image(one, members, keep, store), list(one.get("RepoTags") or ())
 
 
-def _image(
-    one: Mapping[str, Any], members: Mapping[str, Path], keep: Callable[[str, BinaryIO], None]
-) -> Image:
+def read_folder(folder: Path, keep: Keep, store: Store) -> Image:
+    """
+    Return the image of a folder that skopeo has filled, when its layers are kept.
+
+    Args:
+        folder: `manifest.json`, and files named by their digests.
+        keep: keeps a layer: takes its name and its tar.
+        store: knows the images and layers that are here.
+
+    Raises:
+        ValueError: a layer is not what the configuration says.
+        KeyError, TypeError, AttributeError: its JSON is not what it should be.
+    """
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    config = _bare(manifest["config"]["digest"])
+    layers = [_bare(one["digest"]) for one in manifest["layers"]]
+    members = {name: folder / name for name in (config, *layers)}
+    return _image({"Config": config, "Layers": layers}, members, keep, store)
+
+
+def _image(one: Mapping[str, Any], members: Mapping[str, Path], keep: Keep, store: Store) -> Image:
     data = _file(members, one["Config"]).read_bytes()
     about = json.loads(data)
     digests = [_bare(text) for text in about["rootfs"]["diff_ids"]]
-    own = about.get(_OWN) or {}
-    names = [_bare(text) for text in own.get("layers", ())]
-    if len(names) != len(digests):
-        names, own = digests, {}
     if len(one["Layers"]) != len(digests):
         raise ValueError("the number of layers is not that of the configuration")
+    own = about.get(_OWN) or {}
+    theirs = [_bare(text) for text in own.get("layers", ())]
+    if len(theirs) != len(digests):
+        theirs = digests
+    names = tuple(
+        name if store.digest(name) == digest else digest
+        for name, digest in zip(theirs, digests, strict=True)
+    )
     for name, digest, path in zip(names, digests, one["Layers"], strict=True):
+        if store.layer(name).is_dir():
+            continue
         _check(_file(members, path), digest)
         with _opened(_file(members, path)) as file:
             keep(name, file)
-    image = f"sha256:{_bare(own['id'])}" if own else f"sha256:{hashlib.sha256(data).hexdigest()}"
-    config = about.get("config") or {}
-    return Image(tuple(names), config, str(about.get("architecture") or ""), id=image)
+    here = store.find_image(f"sha256:{_bare(own['id'])}") if own else None
+    config = dict(about.get("config") or {})
+    if here is not None and (here.layers, here.config) == (names, config):
+        return here
+    image = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    return Image(names, config, str(about.get("architecture") or ""), id=image)
 
 
 def _file(members: Mapping[str, Path], name: str) -> Path:

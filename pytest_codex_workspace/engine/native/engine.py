@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import skopeo
 from ..protocol import Capacity
 from .build import Builds
 from .networks import NativeNetworks
@@ -61,9 +62,9 @@ class NativeEngine(Builds, NativeNetworks):
     @property
     def looks_up_digests(self) -> bool:
         """
-        It does not.
+        Whether skopeo is installed.
         """
-        return False
+        return skopeo.is_installed()
 
     @property
     def _architecture(self) -> str:

@@ -6,12 +6,16 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ...errors import EngineError
+from .. import skopeo
 from ..labels import has_labels
-from .docker_archive import read_archive, write_archive
+from ..protocol import Advance
+from ..skopeo import SkopeoError
+from .docker_archive import read_archive, read_folder, write_archive
 from .dockerfile import read_changes
 from .refusal import refused
 from .store import Image, Store, full_name
@@ -21,11 +25,6 @@ if TYPE_CHECKING:
     from ..protocol import ImageInfo, OnAdvance
 
 __all__ = ["NativeImages"]
-
-_NO_REGISTRY = (
-    "the engine native has no client for registries yet; load the image from an archive, or copy "
-    "it from Docker (`docs/native.md`)"
-)
 
 
 class NativeImages:
@@ -61,35 +60,60 @@ class NativeImages:
     def pull(
         self,
         reference: str,
-        on_line: Callable[[str], None],  # noqa: ARG002
-        patience: float | None = None,  # noqa: ARG002
-        on_advance: OnAdvance | None = None,  # noqa: ARG002
+        on_line: Callable[[str], None],
+        patience: float | None = None,
+        on_advance: OnAdvance | None = None,
         *,
-        limit: int | None = None,  # noqa: ARG002
+        limit: int | None = None,
     ) -> ImageInfo:
         """
-        Say that no image can be fetched.
+        Fetch *reference* from its registry.
         """
-        raise refused(f"pull the image {reference}", _NO_REGISTRY)
+        with self._told(f"pull the image {reference}"), self._folder() as folder:
+            # By its digest, so that it is the same image if the tag moves meanwhile.
+            repository = reference.partition("@")[0]
+            if repository == reference:
+                repository = full_name(reference).rpartition(":")[0]
+            name = f"{repository}@{skopeo.find_digest(reference, patience)}"
+            skopeo.download(
+                name,
+                folder,
+                architecture=self._architecture,
+                on_line=on_line,
+                on_advance=on_advance,
+                patience=patience,
+                limit=limit,
+            )
+            image = self._keep(read_folder(folder, self._keep_layer, self._store), name)
+            if "@" not in reference:
+                self.tag(image.id, reference)
+            return self._store.info(image)
 
-    def registry_digest(self, reference: str, patience: float) -> str:  # noqa: ARG002
+    def registry_digest(self, reference: str, patience: float) -> str:
         """
-        Say that no registry can be asked.
+        Return the digest of *reference* in its registry.
         """
-        what = f"look the image {reference} up in its registry"
-        raise refused(what, "the engine native does not report it")
+        with self._told(f"look the image {reference} up in its registry"):
+            return skopeo.find_digest(reference, patience)
 
     def push(
         self,
         reference: str,
-        on_line: Callable[[str], None],  # noqa: ARG002
-        patience: float | None = None,  # noqa: ARG002
-        on_advance: OnAdvance | None = None,  # noqa: ARG002
+        on_line: Callable[[str], None],
+        patience: float | None = None,
+        on_advance: OnAdvance | None = None,
     ) -> None:
         """
-        Say that no image can be sent.
+        Send the image *reference* to its registry.
         """
-        raise refused(f"push the image {reference}", _NO_REGISTRY)
+        with self._told(f"push the image {reference}"), self._folder() as folder:
+            archive, done = folder / "image.tar", 0
+            with archive.open("wb") as file:
+                for piece in self.save([reference]):
+                    done += file.write(piece)
+                    if on_advance is not None:
+                        on_advance(Advance(done, 0, "bytes"))
+            skopeo.upload(archive, full_name(reference), on_line=on_line, patience=patience)
 
     def save(self, references: Sequence[str]) -> Iterator[bytes]:
         """
@@ -101,27 +125,34 @@ class NativeImages:
         def pack(layer: str) -> Iterator[bytes]:
             return self._workers.fetch({"do": "pack", "path": str(self._store.layer(layer))})
 
-        return self._translated(write_archive(images, self._store.tags(), pack, self._folder), what)
+        archive = write_archive(
+            images, self._store.tags(), pack, self._store.note_digest, self._folder
+        )
+        return self._translated(archive, what)
 
     def load(self, archive: BinaryIO) -> list[str]:
         """
         Add every image of a tar that `docker save` or this engine wrote. Return the tags, or the
         ids of images without one.
         """
-        what = "load images"
         tags, ids = list[str](), list[str]()
-        try:
-            with self._folder() as folder:
-                for image, names in read_archive(archive, folder, self._keep_layer):
-                    known = self._store.find_image(image.id) if image.id else None
-                    kept = known or self._store.add_image(image)
-                    ids.append(kept.id)
-                    for name in names:
-                        self.tag(kept.id, name)
-                        tags.append(name)
-        except (JobRefused, ValueError, KeyError, OSError) as error:
-            raise refused(what, str(error)) from None
+        with self._told("load images"), self._folder() as folder:
+            for image, names in read_archive(archive, folder, self._keep_layer, self._store):
+                kept = self._keep(image)
+                ids.append(kept.id)
+                for name in names:
+                    self.tag(kept.id, name)
+                    tags.append(name)
         return tags or ids
+
+    def _keep(self, image: Image, *digests: str) -> Image:
+        """
+        Keep an image whose layers are there, with the names that registries have for it.
+        """
+        with self._store.lock():
+            known = self._store.find_image(image.id) or image
+            names = tuple(dict.fromkeys((*known.digests, *digests)))
+            return self._store.add_image(replace(known, digests=names))
 
     def _keep_layer(self, name: str, archive: BinaryIO) -> None:
         """
@@ -196,6 +227,18 @@ class NativeImages:
         if image is None:
             raise refused(what, f"No such image: {reference}")
         return image
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """
+        Raise what goes wrong with an image from outside as an error for users.
+        """
+        try:
+            yield
+        except (JobRefused, SkopeoError, OSError) as error:
+            raise refused(what, str(error)) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise refused(what, f"it is damaged: {error}") from None
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

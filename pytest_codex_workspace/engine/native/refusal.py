@@ -8,6 +8,8 @@ __all__ = ["refused"]
 
 _ADVICE = {
     "no such image": "Build, import or pull the image first.",
+    "skopeo is not installed": "Install it (Debian and Ubuntu: apt-get install skopeo), or load "
+    "the image from an archive.",
     "no space left on device": "`codex-workspace clean` removes what this package left behind.",
 }
 

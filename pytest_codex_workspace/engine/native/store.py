@@ -31,6 +31,7 @@ _LOG = logger_of(__name__)
 _FOLDERS = (
     "builds",
     "containers",
+    "digests",
     "images",
     "layers",
     "names",
@@ -198,7 +199,8 @@ class Store:
         used |= {layer for one in self.container_records() for layer in one["layers"]}
         for layer in set(image.layers) - used:
             self.discard(self.root / "layers" / layer)
-            (self.root / "sizes" / f"{layer}.json").unlink(missing_ok=True)
+            for folder in ("digests", "sizes"):
+                (self.root / folder / f"{layer}.json").unlink(missing_ok=True)
 
     def info(self, image: Image, tags: Mapping[str, Sequence[str]] | None = None) -> ImageInfo:
         """
@@ -235,6 +237,20 @@ class Store:
         Return the number of bytes in the files of a layer.
         """
         return int((self.read("sizes", layer) or {}).get("size", 0))
+
+    def digest(self, layer: str) -> str:
+        """
+        Return the digest of a layer's tar, if the layer is here and was saved before; otherwise an
+        empty text.
+        """
+        found = (self.read("digests", layer) or {}).get("digest", "")
+        return str(found) if self.layer(layer).is_dir() else ""
+
+    def note_digest(self, layer: str, digest: str) -> None:
+        """
+        Remember the digest of a layer's tar.
+        """
+        self.write("digests", layer, {"digest": digest})
 
     def discard(self, path: Path) -> None:
         """

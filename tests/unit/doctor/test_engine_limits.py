@@ -58,7 +58,8 @@ HAVE_THEM = {
     ("holder", "Podman"): Odd(PODMAN),
     ("registries", "Podman"): Odd(PODMAN),
     ("downloads", "Podman"): Odd(PODMAN),
-    ("digests", "Podman, `native`"): Odd(PODMAN, looks_up_digests=False),
+    ("registries", "`native` without skopeo"): Odd({"name": "native"}, looks_up_digests=False),
+    ("digests", "Podman, `native` without skopeo"): Odd(PODMAN, looks_up_digests=False),
     ("image ids", "With containerd's image store"): Odd(
         {**DOCKER, "modes": "containerd image store, cgroups v2"}
     ),
