@@ -97,7 +97,7 @@ def download(
             with suppress(FileNotFoundError):
                 done += one.stat().st_size
         if limit is not None and done > limit:
-            raise SkopeoError(f"it has more than {show_size(limit)}")
+            raise SkopeoError(f"the registry sent more than {show_size(limit)}")
         if on_advance is not None and done:
             on_advance(Advance(done, 0, "bytes"))
 

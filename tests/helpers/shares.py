@@ -17,6 +17,7 @@ _DOCKER = {
     "doctor",
     "faults",
     "fleet",
+    "shared_cache",
 }
 """What is about Docker: its client, its daemons, its messages."""
 
@@ -32,7 +33,6 @@ _BOTH = {
     "network",
     "ports",
     "resume",
-    "shared_cache",
     "smoke",
 }
 """What an engine does itself, beside the contract: confinement, files, terminals, limits."""

@@ -85,7 +85,7 @@ def test_what_is_too_large_is_not_copied(program, tmp_path):
     program(f"printf 123456789 >{tmp_path}/into/blob; echo said; sleep 60 >/dev/null")
     (tmp_path / "into").mkdir()
 
-    with pytest.raises(SkopeoError, match="it has more than 8 B"):
+    with pytest.raises(SkopeoError, match="the registry sent more than 8 B"):
         skopeo.download(
             "a:1", tmp_path / "into", architecture="amd64", on_line=lambda _: None, limit=8
         )
