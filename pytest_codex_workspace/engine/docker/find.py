@@ -72,7 +72,7 @@ def find_engine(choice: str = "auto", environ: Mapping[str, str] | None = None) 
     Args:
         choice: `auto`: the engine named by `DOCKER_HOST` or by the current docker
             context, otherwise Docker's usual sockets, then what `podman` stands for,
-            then, as root on Linux and if no engine is there at all, `native`.
+            then, on Linux and if no engine is there at all, `native`.
             `docker`: the first of these, without Podman. `podman`: the service named by
             `CONTAINER_HOST` or `CONTAINER_CONNECTION`, otherwise Podman's sockets, its
             default connection, its virtual machines, and a service that is started.
@@ -256,7 +256,7 @@ def _next_step(choice: str, environ: Mapping[str, str]) -> str:
     if choice in WORDS:
         return (
             "Install and start Docker (Debian, Ubuntu: `sudo apt-get install docker.io`) or "
-            f"Podman, or name an engine with {named}. On Linux, root needs none: "
+            f"Podman, or name an engine with {named}. Linux needs none: "
             f"{spell_option('engine', 'native')}."
         )
     return (

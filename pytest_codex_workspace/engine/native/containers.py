@@ -342,7 +342,7 @@ class NativeContainers(NativeImages):
                         {"do": "copy", "path": str(path / "upper"), "to": str(target)}
                     )
             else:
-                (path / "upper").rename(target)
+                self._workers.ask({"do": "move", "path": str(path / "upper"), "to": str(target)})
                 (path / "upper").mkdir(0o755)
                 record["layers"].append(layer)
                 write_json(path / "container.json", record)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import skopeo
-from ..protocol import Capacity
+from ..protocol import ROOTLESS, Capacity
 from .build import Builds
 from .networks import NativeNetworks
 from .runner.kernel.cgroups import find_limits
+from .runner.removal import discard_tree
 from .store import Store
 from .workers import Workers
 
@@ -34,11 +35,16 @@ class NativeEngine(Builds, NativeNetworks):
 
     Args:
         root: the directory.
+
+    Raises:
+        EngineUnavailable: it does not work here for a user without root. The text says why.
     """
 
     def __init__(self, root: Path) -> None:
-        self._store = Store(root)
         self._workers = Workers(root)
+        self._store = Store(root, self._workers.discard if self._rootless else discard_tree)
+        if self._rootless:
+            self._workers.check()
         self._guard = threading.Lock()
         self._waiting = {}
         self._held = {}
@@ -88,9 +94,14 @@ class NativeEngine(Builds, NativeNetworks):
         }
 
     @property
+    def _rootless(self) -> bool:
+        return os.geteuid() != 0
+
+    @property
     def _modes(self) -> list[str]:
         limits = sorted(find_limits() - {"freezer"})
-        return [f"limits {', '.join(limits)}" if limits else "no limits"]
+        modes = [f"limits {', '.join(limits)}" if limits else "no limits"]
+        return [ROOTLESS, *modes] if self._rootless else modes
 
     @cached_property
     def capacity(self) -> Capacity:

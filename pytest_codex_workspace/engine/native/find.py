@@ -41,6 +41,11 @@ def open_engine(url: str) -> NativeEngine:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise EngineUnavailable(f"{root} cannot be made: {error.strerror}") from None
+    if root.stat().st_uid != os.geteuid():
+        raise EngineUnavailable(
+            f"{root} belongs to another user, for whom the numbers of owners in it stand for "
+            "others: give native:///DIRECTORY, a directory of your own"
+        )
     if kind := bad_file_system(root.resolve(), _read("/proc/self/mounts")):
         raise EngineUnavailable(
             f"{root} lies on {kind}, on which overlayfs cannot write: set XDG_CACHE_HOME, or give "
@@ -57,6 +62,7 @@ def problem_of_machine(
 ) -> str:
     """
     Return why the engine cannot work here, with the remedy; empty if nothing is known against it.
+    For root, that is all that can be told before the first container.
 
     Args:
         system: the operating system.
@@ -80,10 +86,8 @@ def problem_of_machine(
             "update the kernel, or use Docker or Podman"
         )
     if (os.geteuid() if user is None else user) != 0:
-        return (
-            "the engine native needs root so far: run as root, or use Docker or Podman "
-            "(Podman works without root)"
-        )
+        # What it takes without root is tried by the engine itself.
+        return ""
     if not _has_admin():
         return (
             "this root lacks the capability SYS_ADMIN, as in most containers: run on the machine "

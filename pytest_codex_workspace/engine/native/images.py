@@ -170,7 +170,7 @@ class NativeImages:
             self._store.write("sizes", name, size)
             with self._store.lock():
                 if not target.is_dir():
-                    beside.rename(target)
+                    self._workers.ask({"do": "move", "path": str(beside), "to": str(target)})
         finally:
             self._store.discard(beside)
 

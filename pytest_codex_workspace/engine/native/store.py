@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from ...text.loggers import logger_of
 from ...unpatched import clock
 from ..calls import timed_call
 from ..protocol import ImageInfo
-from .runner.removal import remove_tree
+from .runner.removal import discard_tree
 
 __all__ = ["Image", "Store", "full_name"]
 
@@ -83,10 +83,12 @@ class Store:
 
     Args:
         root: where it is; made if it is missing.
+        discard: removes a directory, its first argument, by way of its second, in the trash.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, discard: Callable[[str, str], None] = discard_tree) -> None:
         self.root = root
+        self._discard = discard
         for name in _FOLDERS:
             (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -256,10 +258,9 @@ class Store:
         """
         Remove a directory: at once from its place, then its files.
         """
-        trash = self.root / "trash" / f"{path.name}-{secrets.token_hex(4)}"
-        with suppress(FileNotFoundError):
-            path.rename(trash)
-            remove_tree(str(trash))
+        if path.exists():
+            trash = self.root / "trash" / f"{path.name}-{secrets.token_hex(4)}"
+            self._discard(str(path), str(trash))
 
     def empty_trash(self) -> None:
         """
@@ -270,7 +271,7 @@ class Store:
             with suppress(OSError):
                 # Another process may just be making it.
                 if not unfinished or clock.wall_time() - path.stat().st_mtime > _LONGEST:
-                    remove_tree(str(path))
+                    self._discard(str(path), str(path))
 
     # Containers.
 

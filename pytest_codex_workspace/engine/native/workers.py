@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -59,6 +60,26 @@ class Workers:
                 self._requests.close()
                 self._requests = None
                 self._process.wait()
+
+    def check(self) -> None:
+        """
+        Check that containers can be made. For root, nothing of it is tried.
+
+        Raises:
+            EngineUnavailable: they cannot. The text says why.
+        """
+        try:
+            self.ask({"do": "check"})
+        except JobRefused as refusal:
+            self.close()
+            raise EngineUnavailable(str(refusal)) from None
+
+    def discard(self, path: str, trash: str) -> None:
+        """
+        Remove a directory by way of *trash*, as far as that is possible.
+        """
+        with suppress(JobRefused):
+            self.ask({"do": "discard", "path": path, "to": trash})
 
     def ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
         """

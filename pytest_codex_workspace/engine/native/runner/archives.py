@@ -21,8 +21,9 @@ __all__ = ["pack_files", "pack_layer", "unpack_files", "unpack_layer"]
 
 _XATTR = "SCHILY.xattr."
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
-_OVERLAY = "trusted.overlay."
-_OPAQUE_XATTR = "trusted.overlay.opaque"
+_OVERLAY = ("trusted.overlay.", "user.overlay.")
+"""How the attributes begin that overlayfs sets: as root of the machine, and in a user namespace."""
+
 _PIECE = 1 << 20
 _ZEROS = bytes(_PIECE)
 _KINDS = {
@@ -46,18 +47,24 @@ def unpack_files(archive: IO[bytes], base: str) -> None:
     _unpack(archive, base, layer=False)
 
 
-def unpack_layer(archive: IO[bytes], base: str) -> None:
+def unpack_layer(archive: IO[bytes], base: str, *, mapped: bool = False) -> None:
     """
     Unpack the tar of a layer into *base*, an empty directory.
+
+    Args:
+        archive: the tar.
+        base: the directory.
+        mapped: whether overlayfs is that of a user namespace. Device nodes, which work in no
+            container, are left out there.
 
     Raises:
         OSError: a file cannot be written.
         tarfile.TarError: it is no tar.
     """
-    _unpack(archive, base, layer=True)
+    _unpack(archive, base, layer=True, mapped=mapped)
 
 
-def _unpack(archive: IO[bytes], base: str, *, layer: bool) -> None:
+def _unpack(archive: IO[bytes], base: str, *, layer: bool, mapped: bool = False) -> None:
     directories: list[tuple[str, tarfile.TarInfo]] = []
     with tarfile.open(fileobj=archive, mode="r|", bufsize=_PIECE) as tar:
         for member in tar:
@@ -65,7 +72,7 @@ def _unpack(archive: IO[bytes], base: str, *, layer: bool) -> None:
             path = "/".join([base.rstrip("/"), *parts])
             above, _, name = path.rpartition("/")
             if layer and name.startswith(_WHITEOUT):
-                _unpack_whiteout(above or "/", name)
+                _unpack_whiteout(above or "/", name, _OVERLAY[mapped])
                 continue
             if not parts:
                 if not member.isdir():
@@ -83,10 +90,10 @@ def _unpack(archive: IO[bytes], base: str, *, layer: bool) -> None:
             _set_times(path, member)
 
 
-def _unpack_whiteout(above: str, name: str) -> None:
+def _unpack_whiteout(above: str, name: str, overlay: str) -> None:
     os.makedirs(above, 0o755, exist_ok=True)
     if name == _OPAQUE:
-        os.setxattr(above, _OPAQUE_XATTR, b"y")
+        os.setxattr(above, f"{overlay}opaque", b"y")
         return
     path = f"{above}/{name[len(_WHITEOUT) :]}"
     if not os.path.lexists(path):
@@ -121,7 +128,11 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str, base: str) 
     elif member.isfifo():
         os.mkfifo(path, 0o600)
     elif member.ischr() or member.isblk():
-        os.mknod(path, (stat.S_IFCHR if member.ischr() else stat.S_IFBLK) | 0o600, device)
+        try:
+            os.mknod(path, (stat.S_IFCHR if member.ischr() else stat.S_IFBLK) | 0o600, device)
+        except PermissionError:
+            # No user namespace has any.
+            return
     elif member.isreg():
         _write_file(tar, member, path)
     else:
@@ -168,17 +179,22 @@ def pack_files(path: str, output: IO[bytes]) -> None:
     _pack(path, name, output, layer=False)
 
 
-def pack_layer(base: str, output: IO[bytes]) -> None:
+def pack_layer(base: str, output: IO[bytes], *, mapped: bool = False) -> None:
     """
     Write the tar of the layer in the directory *base*. The same layer gives the same tar.
+
+    Args:
+        base: the directory.
+        output: takes the tar.
+        mapped: whether overlayfs is that of a user namespace.
 
     Raises:
         OSError: a file cannot be read.
     """
-    _pack(base, "", output, layer=True)
+    _pack(base, "", output, layer=True, mapped=mapped)
 
 
-def _pack(path: str, name: str, output: IO[bytes], *, layer: bool) -> None:
+def _pack(path: str, name: str, output: IO[bytes], *, layer: bool, mapped: bool = False) -> None:
     links: dict[tuple[int, int], str] = {}
     with tarfile.open(fileobj=output, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_PIECE) as tar:
         tar.copybufsize = _PIECE  # type: ignore[attr-defined]
@@ -190,7 +206,8 @@ def _pack(path: str, name: str, output: IO[bytes], *, layer: bool) -> None:
             member = _member(file, member_name, state, links)
             if member is None:
                 continue
-            if layer and member.isdir() and _xattr(file, _OPAQUE_XATTR) == b"y":
+            opaque = f"{_OVERLAY[mapped]}opaque"
+            if layer and member.isdir() and _xattr(file, opaque) == b"y":
                 _add(tar, member, file)
                 tar.addfile(tarfile.TarInfo(f"{member_name}/{_OPAQUE}".lstrip("/")))
                 continue

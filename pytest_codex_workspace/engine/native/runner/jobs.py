@@ -12,8 +12,10 @@ from typing import Any
 
 from .archives import pack_files, pack_layer, unpack_files, unpack_layer
 from .kernel.mounts import hide_from_host, mount_layers
-from .kernel.system import NEW_NS, enter, unmount, unshare
+from .kernel.system import NEW_NS, enter, is_mapped, unmount, unshare
+from .namespace import check_namespace
 from .processes import is_alive
+from .removal import discard_tree
 
 __all__ = ["JobError", "run_job"]
 
@@ -36,6 +38,7 @@ def run_job(root: str, asked: dict[str, Any], data: int | None, tell: Any) -> di
 
     Raises:
         JobError: it cannot be done.
+        NamespaceError: no container can be made.
         OSError: the kernel refused.
         tarfile.TarError: an archive is damaged.
     """
@@ -47,13 +50,24 @@ def run_job(root: str, asked: dict[str, Any], data: int | None, tell: Any) -> di
         case "changes":
             return _changes(root, asked["id"])
         case "unpack":
-            return _in_directory(asked["path"], lambda: _unpack_layer(data))
+            mapped = is_mapped()
+            return _in_directory(asked["path"], lambda: _unpack_layer(data, mapped))
         case "pack":
-            return _in_directory(asked["path"], lambda: _pack_layer(data, tell))
+            mapped = is_mapped()
+            return _in_directory(asked["path"], lambda: _pack_layer(data, tell, mapped))
         case "size":
             return {"size": _size(asked["path"])}
         case "copy":
             return _copy(asked["path"], asked["to"])
+        case "move":
+            os.rename(asked["path"], asked["to"])
+            return {}
+        case "discard":
+            discard_tree(asked["path"], asked["to"])
+            return {}
+        case "check":
+            check_namespace(root)
+            return {}
     raise JobError(f"there is no job {asked['do']}")
 
 
@@ -167,20 +181,20 @@ def _get(path: str, data: int | None, tell: Any) -> dict[str, Any]:
     return {}
 
 
-def _unpack_layer(data: int | None) -> dict[str, Any]:
+def _unpack_layer(data: int | None, mapped: bool) -> dict[str, Any]:
     assert data is not None
     with open(data, "rb", buffering=0) as archive:
-        unpack_layer(archive, "/")
+        unpack_layer(archive, "/", mapped=mapped)
         while archive.read(1 << 20):
             pass
     return {"size": _size("/")}
 
 
-def _pack_layer(data: int | None, tell: Any) -> dict[str, Any]:
+def _pack_layer(data: int | None, tell: Any, mapped: bool) -> dict[str, Any]:
     assert data is not None
     tell({"ready": True})
     with open(data, "wb", buffering=0) as archive:
-        pack_layer("/", archive)
+        pack_layer("/", archive, mapped=mapped)
     return {}
 
 

@@ -16,7 +16,14 @@ from typing import Any, NoReturn
 from .gate import answer_bind, receive_descriptor, send_descriptor
 from .kernel import capabilities, seccomp
 from .kernel.cgroups import Cgroup
-from .kernel.mounts import change_root, hide_from_host, mount_kernel, mount_layers, open_devices
+from .kernel.mounts import (
+    change_root,
+    hide_from_host,
+    mount_kernel,
+    mount_layers,
+    open_devices,
+    open_system,
+)
 from .kernel.system import (
     NEW_CGROUP,
     NEW_IPC,
@@ -25,12 +32,12 @@ from .kernel.system import (
     NEW_UTS,
     call,
     enter,
-    in_network,
+    is_mapped,
     prctl,
     sethostname,
     unshare,
 )
-from .networks import Attachment, locked, new_namespace, own_namespace, plug_in
+from .networks import Attachment, locked, new_namespace, plug_in
 from .processes import is_alive, mark
 from .removal import remove_tree
 from .users import find_user
@@ -120,16 +127,18 @@ class Launch:
         spec = self._spec
         self._groups.make(spec["memory"], spec["pids"], spec["cpus"])
         with contextlib.ExitStack() as locks:
-            network = self._enter_network(locks)
+            if not self._asked["egress"]:
+                self._enter_network(locks)
             unshare(NEW_PID)
             ours, theirs = socket.socketpair()
             first = os.fork()
             if not first:
                 ours.close()
-                self._become(network, theirs)
+                self._become(theirs)
             theirs.close()
-            if network is not None:
-                os.close(network)
+            if self._asked["egress"]:
+                # The container stays in the machine's, to which there may be no way back.
+                self._enter_network(locks)
             try:
                 self._groups.add(first)
             except OSError as error:
@@ -165,53 +174,48 @@ class Launch:
     def _hears_calls(self) -> bool:
         return bool(self._asked["egress"] and self._asked["networks"])
 
-    def _enter_network(self, locks: contextlib.ExitStack) -> int | None:
+    def _enter_network(self, locks: contextlib.ExitStack) -> None:
         """
-        Make the network of the container, and return the namespace that it enters; `None` if it
-        stays in that of this process.
+        Enter the network of the container: a new one, or that of another container.
         """
         asked, sysctls = self._asked, self._spec["sysctls"]
-        host = own_namespace() if asked["egress"] else None
         if joined := asked.get("joins"):
             process, began = joined
             found = os.open(f"/proc/{process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             if not is_alive((process, began)):
                 os.close(found)
                 raise OSError(errno.ESRCH, "the container whose network it joins does not run")
-            with in_network(found):
-                _set(sysctls)
-            return found
-        if asked["egress"] and not asked["networks"]:
+            enter(found)
+            os.close(found)
+        elif asked["egress"] and not asked["networks"]:
             if sysctls:
                 raise ValueError(f"the setting {min(sysctls)} would be the machine's own")
-            return host
-        new_namespace()
+            return
+        else:
+            new_namespace()
         for number, network in enumerate(asked["networks"]):
             locks.enter_context(locked(self._root, network))
             self._attached[network] = plug_in(self._root, network, f"eth{number}")
         _set(sysctls)
-        return host
 
-    def _become(self, network: int | None, channel: socket.socket) -> NoReturn:
+    def _become(self, channel: socket.socket) -> NoReturn:
         """
         Be the first process of the container.
         """
         try:
-            self._confine(network, channel)
+            self._confine(channel)
         except (OSError, ValueError, KeyError, seccomp.FilterError) as error:
             with contextlib.suppress(OSError):
                 channel.sendall(str(error).encode() or type(error).__name__.encode())
         finally:
             os._exit(127)
 
-    def _confine(self, network: int | None, channel: socket.socket) -> None:
+    def _confine(self, channel: socket.socket) -> None:
         spec = self._spec
         prctl(_DEATH_SIGNAL, signal.SIGKILL)
         # In its groups, the new namespace of groups shows nothing above them.
         if channel.recv(1) != b"g":
             return
-        if network is not None:
-            enter(network)
         unshare(NEW_NS | NEW_IPC | NEW_UTS | NEW_CGROUP)
         hide_from_host()
         kept = capabilities.allowed(spec["cap_add"], spec["cap_drop"])
@@ -219,13 +223,14 @@ class Launch:
             # It is in the machine's network.
             kept = []
         devices = open_devices()
+        system = open_system() if self._asked["egress"] and is_mapped() else {}
         files = {
             f"/etc/{name}": os.open(f"{self._container}/{name}", os.O_PATH | os.O_CLOEXEC)
             for name in ("hosts", "hostname", "resolv.conf")
         }
         root = mount_layers(f"{self._root}/layers", spec["layers"], self._container)
         change_root(root)
-        mount_kernel(devices, files, self._groups)
+        mount_kernel(devices, files, self._groups, system)
         sethostname(spec["hostname"])
         os.setsid()
         os.umask(0o022)
@@ -329,5 +334,8 @@ def _set(sysctls: dict[str, str]) -> None:
 
 
 def _raise_file_limit() -> None:
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for files in (_FILES, most):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+            return

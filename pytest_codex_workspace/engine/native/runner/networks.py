@@ -21,7 +21,7 @@ from .processes import is_alive
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Attachment", "locked", "new_namespace", "own_namespace", "plug_in"]
+__all__ = ["Attachment", "locked", "new_namespace", "plug_in"]
 
 _BRIDGE = "bridge"
 _PREFIX, _BITS = "10.88.", 16
@@ -44,7 +44,7 @@ class Attachment:
         self.switch = switch
 
 
-def own_namespace() -> int:
+def _own_namespace() -> int:
     """
     Return a descriptor of the network namespace of this process.
     """
@@ -62,9 +62,20 @@ def new_namespace() -> None:
     kernel = LinkMaker()
     kernel.turn_on(socket.if_nametoindex("lo"))
     kernel.close()
-    for name, value in (("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 2147483647")):
+    _permit("ip_unprivileged_port_start", "0")
+    # A user namespace has fewer groups.
+    _permit("ping_group_range", "0 2147483647", "0 65535")
+
+
+def _permit(name: str, *values: str) -> None:
+    """
+    Set what the kernel has for each network to the first of *values* that it takes.
+    """
+    for value in values:
         with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv4/{name}", "w") as file:
             file.write(value)
+            file.flush()
+            return
 
 
 def plug_in(root: str, network: str, interface: str) -> Attachment:
@@ -86,7 +97,7 @@ def plug_in(root: str, network: str, interface: str) -> Attachment:
         switch = _new_switch()
     number = _next_number(root, network, taken)
     address = f"{_PREFIX}{number >> 8}.{number & 255}"
-    mine = own_namespace()
+    mine = _own_namespace()
     try:
         with in_network(switch):
             kernel = LinkMaker()
@@ -119,9 +130,9 @@ def locked(root: str, network: str) -> Iterator[None]:
 
 
 def _new_switch() -> int:
-    mine = own_namespace()
+    mine = _own_namespace()
     unshare(NEW_NET)
-    switch = own_namespace()
+    switch = _own_namespace()
     kernel = LinkMaker()
     kernel.add_bridge(_BRIDGE)
     kernel.close()

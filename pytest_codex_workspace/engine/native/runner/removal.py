@@ -5,7 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 
-__all__ = ["remove_tree"]
+__all__ = ["discard_tree", "remove_tree"]
+
+
+def discard_tree(path: str, trash: str) -> None:
+    """
+    Remove a directory: at once from its place, then its files.
+
+    Args:
+        path: the directory. Nothing happens if there is none.
+        trash: a path on the same file system where it is removed.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, trash)
+        remove_tree(trash)
 
 
 def remove_tree(path: str) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import socket
 import sys
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -46,6 +45,10 @@ class Recorder:
         raise EngineUnavailable(self.reason)
 
 
+def no_namespaces(url: str) -> NoReturn:
+    raise EngineUnavailable(f"no namespaces for {url}")
+
+
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
     """
@@ -53,7 +56,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
     """
     recorder = Recorder()
     monkeypatch.setattr(find, "DockerEngine", recorder)
-    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    monkeypatch.setattr(find, "open_engine", no_namespaces)
     monkeypatch.setattr(podman_connections, "_SYSTEM", ())
     monkeypatch.setattr(podman_service, "can_start_podman", lambda _: False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -144,14 +147,13 @@ def test_the_choice_says_which_addresses_are_tried(
 
 
 @pytest.mark.parametrize(
-    ("reason", "user", "environ", "opened"),
+    ("reason", "environ", "opened"),
     [
-        ("no such socket", 0, {}, True),
-        ("no such socket", 4711, {}, False),
+        ("no such socket", {}, True),
         # One that is down for a minute has the images.
-        ("connection refused", 0, {}, False),
-        ("no such socket", 0, {"DOCKER_HOST": DEFAULT}, False),
-        ("no such socket", 0, {"CONTAINER_HOST": "unix:///my.sock"}, False),
+        ("connection refused", {}, False),
+        ("no such socket", {"DOCKER_HOST": DEFAULT}, False),
+        ("no such socket", {"CONTAINER_HOST": "unix:///my.sock"}, False),
     ],
 )
 def test_no_engine_is_needed_where_none_is_there(
@@ -159,15 +161,13 @@ def test_no_engine_is_needed_where_none_is_there(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     reason: str,
-    user: int,
     environ: dict[str, str],
     opened: bool,
 ) -> None:
     """
-    Root on Linux gets the one without a daemon, unless an engine is named, or there.
+    Linux has the one without a daemon, unless an engine is named, or there.
     """
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(os, "geteuid", lambda: user)
     monkeypatch.setattr(find, "open_engine", lambda url: f"engine at {url}")
     recorder.reason = reason
     environ = {"XDG_CACHE_HOME": str(tmp_path), **environ}

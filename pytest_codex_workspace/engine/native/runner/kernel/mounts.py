@@ -17,6 +17,7 @@ from .system import (
     MS_RDONLY,
     MS_REC,
     MS_REMOUNT,
+    is_mapped,
     mount,
     pivot_root,
     unmount,
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
 
     from .cgroups import Cgroup
 
-__all__ = ["change_root", "hide_from_host", "mount_kernel", "mount_layers", "open_devices"]
+__all__ = [
+    "change_root",
+    "hide_from_host",
+    "mount_kernel",
+    "mount_layers",
+    "open_devices",
+    "open_system",
+]
 
 _SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
@@ -59,8 +67,13 @@ _MASKED = (
 
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
-_UNCHANGED = "index=off,metacopy=off,redirect_dir=off,xino=off"
-"""Nothing in an upper directory depends on the layers below it but by its path."""
+_SYSTEM = ("block", "bus", "class", "dev", "devices")
+"""What programs look for below /sys."""
+
+_UNCHANGED = "index=off,metacopy=off,xino=off"
+_UNMOVED = {False: "redirect_dir=off", True: "redirect_dir=nofollow,userxattr"}
+"""Nothing in an upper directory depends on the layers below it but by its path. In a user namespace
+it has attributes of users."""
 
 
 def hide_from_host() -> None:
@@ -102,7 +115,7 @@ def mount_layers(
         mount(lower, target, None, MS_BIND)
         return target
     # volatile: nothing is forced to the disk when a container ends.
-    data = f"lowerdir={lower},{_UNCHANGED}"
+    data = f"lowerdir={lower},{_UNCHANGED},{_UNMOVED[is_mapped()]}"
     if writable:
         data += f",upperdir={container}/upper,workdir={container}/work,volatile"
     mount("overlay", target, "overlay", flags, data)
@@ -130,10 +143,25 @@ def open_devices() -> dict[str, int]:
     return {name: os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC) for name in _DEVICES}
 
 
+def open_system() -> dict[str, int]:
+    """
+    Return descriptors of directories of the machine's `/sys`, by their names.
+
+    A container that is in the machine's network, but in another user namespace than that, can have
+    no `/sys` of its own.
+    """
+    found = {}
+    for name in _SYSTEM:
+        with contextlib.suppress(OSError):
+            found[name] = os.open(f"/sys/{name}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return found
+
+
 def mount_kernel(
     devices: Mapping[str, int],
     files: Mapping[str, int],
     groups: Cgroup,
+    system: Mapping[str, int],
 ) -> None:
     """
     Mount what every container has, in its new root, and detach the old one.
@@ -142,6 +170,7 @@ def mount_kernel(
         devices: what `open_devices` has returned.
         files: descriptors of files of the container's own, by the path where they appear.
         groups: its groups, whose limits its programs may read.
+        system: what `open_system` has returned.
 
     Raises:
         OSError: the kernel refused.
@@ -149,7 +178,10 @@ def mount_kernel(
     for path in ("/proc", "/sys", "/dev"):
         _directory(path)
     mount("proc", "/proc", "proc", _SAFE)
-    mount("sysfs", "/sys", "sysfs", _SAFE | MS_RDONLY)
+    if system:
+        _show_system(system)
+    else:
+        mount("sysfs", "/sys", "sysfs", _SAFE | MS_RDONLY)
     with contextlib.suppress(OSError):
         _mount_groups(groups)
     _mount_devices(devices)
@@ -165,6 +197,16 @@ def mount_kernel(
         if os.path.lexists(path):
             mount(path, path, None, MS_BIND | MS_REC)
             mount(path, path, None, MS_BIND | MS_REC | MS_REMOUNT | MS_RDONLY | _SAFE)
+
+
+def _show_system(system: Mapping[str, int]) -> None:
+    mount("tmpfs", "/sys", "tmpfs", _SAFE, "mode=755,size=64k")
+    for name, descriptor in system.items():
+        os.mkdir(f"/sys/{name}")
+        mount(f"/proc/self/fd/{descriptor}", f"/sys/{name}", None, MS_BIND | MS_REC)
+        mount("none", f"/sys/{name}", None, MS_BIND | MS_REMOUNT | MS_RDONLY | _SAFE)
+    os.makedirs("/sys/fs/cgroup")
+    mount("none", "/sys", None, MS_BIND | MS_REMOUNT | MS_RDONLY | _SAFE)
 
 
 def _mount_groups(groups: Cgroup) -> None:

@@ -25,10 +25,12 @@ __all__ = [
     "NEW_NET",
     "NEW_NS",
     "NEW_PID",
+    "NEW_USER",
     "NEW_UTS",
     "call",
     "enter",
     "in_network",
+    "is_mapped",
     "mount",
     "pivot_root",
     "prctl",
@@ -41,9 +43,10 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 
 NEW_NS, NEW_CGROUP, NEW_UTS, NEW_IPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
-NEW_PID, NEW_NET = 0x20000000, 0x40000000
+NEW_USER, NEW_PID, NEW_NET = 0x10000000, 0x20000000, 0x40000000
 
 _DETACH = 2
+_EVERY_ID = ["0", "0", "4294967295"]
 
 _NUMBERS = {
     "x86_64": {"pivot_root": 155, "keyctl": 250, "capset": 126, "seccomp": 317, "pidfd_getfd": 438},
@@ -167,6 +170,14 @@ def in_network(namespace: int) -> Iterator[None]:
             enter(own)
     finally:
         os.close(own)
+
+
+def is_mapped() -> bool:
+    """
+    Return whether this process is in a user namespace, whose ids stand for others of the machine.
+    """
+    with open("/proc/self/uid_map") as file:
+        return file.readline().split() != _EVERY_ID
 
 
 def _check(result: int, what: str) -> int:
