@@ -1,0 +1,101 @@
+"""The engine of namespaces of a user without root: the same suites, and the smoke test."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_codex_workspace.engine.protocol import Engine
+
+from ..helpers.unprivileged import as_user
+from .runs import COMMAND
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="without root, all tests of this engine are such tests"
+)
+
+_PYTEST = ("pytest", "-q", "-r", "s", "-n", "0", "-p", "no:cacheprovider", "--basetemp")
+
+
+def run(
+    home: Path, command: list[str], *, store: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """
+    Run *command* as a user without root.
+    """
+    return subprocess.run(
+        as_user(home, command, store=store),
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """
+    A home directory for the user.
+    """
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def store(codex_engine: Engine) -> str:
+    """
+    The directory of the engine that has the images.
+    """
+    if not codex_engine.url.startswith("native://"):
+        pytest.skip("the user takes images from the native engine alone")
+    return codex_engine.url.removeprefix("native://")
+
+
+def test_it_passes_the_contract(home: Path) -> None:
+    """
+    All of it that the engine passes for root.
+    """
+    suite = ["tests/contract", "-k", "native"]
+
+    done = run(home, [*_PYTEST, str(home / "tmp/pytest"), *suite])
+
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE)
+    skipped = [one for one in done.stdout.splitlines() if one.startswith("SKIPPED")]
+    assert [one for one in skipped if "no client for registries" not in one] == []
+
+
+def test_workspaces_keep_what_is_promised(home: Path, store: str) -> None:
+    """
+    All checks of the smoke test pass.
+    """
+    smoke = [*COMMAND, "smoke", "--image=slim", f"--engine=native://{home}/native"]
+
+    done = run(home, smoke, store=store)
+
+    assert done.returncode == 0, done.stdout
+    assert "all checks passed" in done.stdout
+
+
+def test_nothing_gets_out(home: Path, store: str) -> None:
+    """
+    Of the attempts on the kernel and on the network, none comes through.
+    """
+    suite = ["tests/integration/test_escape.py", "tests/integration/test_isolation.py"]
+    engine = f"native://{home}/native"
+
+    done = run(
+        home,
+        [*_PYTEST, str(home / "tmp/pytest"), *suite],
+        store=store,
+        CODEX_WORKSPACE_ENGINE=engine,
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE)
+    assert "SKIPPED" not in done.stdout
