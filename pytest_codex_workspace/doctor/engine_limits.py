@@ -85,6 +85,10 @@ def _stores_in(driver: str) -> Callable[[Engine], bool]:
     return lambda engine: engine.version()["storage"] == driver
 
 
+def _is_rootless_native(engine: Engine) -> bool:
+    return _is("native")(engine) and _has(ROOTLESS)(engine)
+
+
 def _unlimited(engine: Engine) -> str:
     have = engine.capacity
     kinds = {
@@ -179,6 +183,16 @@ ENGINE_LIMITS = (
     ),
     EngineLimit(
         "limits",
+        "`native` without root",
+        "a workspace may use all that this machine has, because the engine makes no groups of "
+        "processes without root",
+        lambda engine: _is_rootless_native(engine) and bool(_unlimited(engine)),
+        "Run as root if you do not trust the workspaces, or use Podman on a machine with cgroups "
+        "v2 whose controllers are delegated to the user.",
+        subject=_unlimited,
+    ),
+    EngineLimit(
+        "limits",
         "Rootless with cgroups v1, or on a kernel without the controllers",
         "a workspace may use all that the engine's machine has, because the engine cannot limit it",
         lambda engine: bool(_unlimited(engine)),
@@ -197,7 +211,7 @@ ENGINE_LIMITS = (
         "mounts",
         "Rootless",
         "what Compose mounts has to be readable for the user of the engine",
-        _has(ROOTLESS),
+        lambda engine: _has(ROOTLESS)(engine) and not _is("native")(engine),
     ),
     EngineLimit(
         "mounts",

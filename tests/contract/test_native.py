@@ -19,7 +19,7 @@ from pytest_codex_workspace.engine.native.runner.processes import is_alive
 from pytest_codex_workspace.engine.protocol import Engine
 from pytest_codex_workspace.errors import EngineError
 
-from .conftest import IMAGE, Bench, log_of_a_life, opened, sh, tar_of, wait_until
+from .conftest import IMAGE, Bench, log_of_a_life, opened, sh, tar_of, untar, wait_until
 
 
 @pytest.fixture
@@ -254,6 +254,34 @@ def test_a_killed_process_leaves_nothing_but_a_record(
     assert wait_until(lambda: _traces(container) == [])
     (network,) = native.engine.networks({"killed": "yes"})
     native.engine.remove_network(network.id)
+
+
+def test_what_another_process_has_started_is_in_reach(native: Bench) -> None:
+    """
+    Its container's files, its network, and its end. Without root, all are in one user namespace.
+    """
+    root = Path(native.engine.version()["root"])
+    program = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(_KILLED), root, IMAGE],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with program:
+        assert program.stdout is not None
+        container = program.stdout.readline().strip()
+
+        native.engine.put_archive(container, "/tmp", tar_of({"file": b"content"}))
+        found = untar(native.engine.get_archive(container, "/tmp/file"))
+        joined = native.output(sh("ip addr"), network=f"container:{container}")
+        neighbour = native.output(sh("ping -c 1 10.88.0.2; true"), network="killed")
+        native.engine.remove(container)
+        program.kill()
+
+    assert {"file": b"content"} == found
+    assert b"10.88.0.2/16" in joined
+    assert b" 0% packet loss" in neighbour
+    assert native.engine.container(container) is None
+    native.engine.remove_network("killed")
 
 
 def test_a_container_ends_with_the_process_that_watches_it(native: Bench) -> None:

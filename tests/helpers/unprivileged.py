@@ -44,7 +44,11 @@ _LINES = {
     "subgid": f"{NAME}:{_FIRST}:{_COUNT}\n",
 }
 
-_IMAGES = ("codex-workspace-emulator-", "codex-workspace-emulator:latest", "codex-workspace-emulator:base-")
+_IMAGES = (
+    "codex-workspace-emulator-",
+    "codex-workspace-emulator:latest",
+    "codex-workspace-emulator:base-",
+)
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 _CLONE, _EMPTY_PATH, _MOVE_EMPTY_PATH, _MAPPED = 1, 0x1000, 4, 0x100000
 """Flags; the last gives a mount other ids than its file system has."""
@@ -136,16 +140,18 @@ def _mapped(places: dict[Path, Path]) -> dict[Path, int]:
     Return descriptors of mounts of directories, in which root's files are the user's, each with the
     place that it is for.
     """
+    made, make = os.pipe()
     child = os.fork()
     if not child:
         try:
             unshare(NEW_USER)
+            os.write(make, b"m")
             signal.pause()
         finally:
             os._exit(0)
-    own = os.readlink("/proc/self/ns/user")
-    while os.readlink(f"/proc/{child}/ns/user") == own:
-        os.sched_yield()
+    os.close(make)
+    os.read(made, 1)
+    os.close(made)
     for name in ("uid_map", "gid_map"):
         Path(f"/proc/{child}/{name}").write_text(_IDS)
     namespace = os.open(f"/proc/{child}/ns/user", os.O_RDONLY)

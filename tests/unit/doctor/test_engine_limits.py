@@ -14,6 +14,7 @@ from tests.fakes.engine import FakeEngine
 
 DOCKER = {"name": "docker", "version": "28.5.2", "storage": "overlay2", "modes": "cgroups v2"}
 PODMAN = {**DOCKER, "name": "podman", "version": "5.4.2"}
+NATIVE = {**DOCKER, "name": "native", "version": "6.12", "modes": "rootless, no limits"}
 NONE = Capacity(limits_cpus=False, limits_memory=False, limits_processes=False)
 
 
@@ -52,6 +53,7 @@ HAVE_THEM = {
     ("limits", "Rootless with cgroups v1, or on a kernel without the controllers"): Odd(
         DOCKER, capacity=NONE
     ),
+    ("limits", "`native` without root"): Odd(NATIVE, capacity=NONE),
     ("pause", "Rootless Podman with cgroups v1"): Odd({**PODMAN, "modes": "rootless, cgroups v1"}),
     ("mounts", "Rootless"): Odd({**DOCKER, "modes": "rootless, cgroups v2"}),
     ("mounts", "With `userns-remap`"): Odd({**DOCKER, "modes": "users mapped (userns-remap)"}),
@@ -90,12 +92,13 @@ def test_doctor_has_a_line_for_each_limit(limit, cache_home):
 
 def test_the_line_says_of_what_it_is_told():
     """
-    The version of the engine, or what it lacks.
+    The version of the engine, or what it lacks. Without a daemon, there is no Compose either.
     """
     lacking = Odd(DOCKER, capacity=Capacity(limits_cpus=False, limits_processes=False))
 
     assert told("holder", Odd(PODMAN)).text.startswith("Podman 5.4.2: ")
     assert told("limits", lacking).text.startswith("processors, processes: ")
+    assert told("mounts", Odd(NATIVE)) is None
     assert told("architecture", Odd(DOCKER, platform="linux/arm64")).text.startswith("linux/arm64:")
 
 

@@ -17,7 +17,7 @@ import shutil
 from typing import IO, TYPE_CHECKING
 
 from .kernel.mounts import hide_from_host, mount_layers
-from .kernel.system import NEW_NS, NEW_PID, NEW_USER, enter, mount, unmount, unshare
+from .kernel.system import NEW_NET, NEW_NS, NEW_PID, NEW_USER, enter, mount, unmount, unshare
 from .removal import remove_tree
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def check_namespace(root: str) -> None:
         os.makedirs(f"{place}/{name}")
     try:
         try:
-            unshare(NEW_NS | NEW_PID)
+            unshare(NEW_NS | NEW_PID | NEW_NET)
             hide_from_host()
         except OSError as error:
             raise NamespaceError(why_refused(error)) from None
@@ -120,10 +120,11 @@ def check_namespace(root: str) -> None:
             os.chown(f"{merged}/file", 1, 1)
         except OSError as error:
             raise NamespaceError(_why_no_overlay(root, error)) from None
-        if problem := _mount_proc(merged):
+        if problem := _mount_kernel(merged):
             raise NamespaceError(
-                f"no process namespace can have a /proc here ({problem}), as in most containers, "
-                f"where parts of it are hidden: run on the machine itself, {_OTHERWISE}"
+                f"containers can have no /proc and /sys of their own here ({problem}), as in most "
+                "containers, where parts of the machine's are hidden: run on the machine itself, "
+                f"{_OTHERWISE}"
             )
     finally:
         os.chdir("/")
@@ -141,15 +142,16 @@ def _why_no_overlay(root: str, error: OSError) -> str:
     )
 
 
-def _mount_proc(target: str) -> str:
+def _mount_kernel(target: str) -> str:
     """
-    Mount `/proc` for a new first process, and return what the kernel says against it.
+    Mount what the kernel shows to a new first process, and return what it says against it.
     """
     child = os.fork()
     if not child:
         code = 0
         try:
             mount("proc", target, "proc")
+            mount("sysfs", target, "sysfs")
         except OSError as error:
             code = error.errno or errno.EPERM
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,19 @@ def test_a_directory_is_absolute(url: str, tmp_path: Path, monkeypatch: pytest.M
 
     with pytest.raises(EngineUnavailable, match="names no directory"):
         open_engine(url)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_directory_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    What is root's for one of them is not for the other.
+    """
+    monkeypatch.setattr("pytest_codex_workspace.engine.native.find.problem_of_machine", lambda: "")
+    other = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+
+    with pytest.raises(EngineUnavailable, match="belongs to another user"):
+        open_engine(f"native://{tmp_path}")
     assert [] == list(tmp_path.iterdir())
 
 
