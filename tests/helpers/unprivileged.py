@@ -28,6 +28,7 @@ from pytest_codex_workspace.engine.native.runner.kernel.system import (
     mount,
     unshare,
 )
+from pytest_codex_workspace.host.dirs import data_dir
 
 __all__ = ["NAME", "as_user"]
 
@@ -67,6 +68,8 @@ def main(home: Path, store: str, command: list[str]) -> None:
     """
     for name in ("cache", "tmp", "etc", "native"):
         (home / name).mkdir()
+    # With the authority whose certificate the images have.
+    shutil.copytree(data_dir(), home / "data" / data_dir().name)
     layers = _images_for(home / "native", Path(store)) if store else {}
     for name, line in _LINES.items():
         text = (Path("/etc") / name).read_text() + line.format(home=home)
@@ -91,6 +94,7 @@ def main(home: Path, store: str, command: list[str]) -> None:
         "HOME": str(home),
         "TMPDIR": str(home / "tmp"),
         "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_DATA_HOME": str(home / "data"),
     }
     os.execvp(command[0], command)
 
