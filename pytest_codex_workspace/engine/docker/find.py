@@ -99,6 +99,7 @@ def locate_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ)
     there: list[str] = []
     waiting = places_of(choice, environ)
     again: Place | None = None
+    alone = False
     while (place := again or next(waiting, None)) is not None:
         again = None
         if place.last_resort and there:
@@ -112,11 +113,12 @@ def locate_engine(choice: str = "auto", environ: Mapping[str, str] = os.environ)
             if _lacks_docker(place, why):
                 again = replace(place, ssh=replace(place.ssh, program="podman"))
             tried.append(f"  - {place}: {why}")
+            alone = alone or place.last_resort
             if "no such socket" not in why:
                 there.append(f"{place}: {why}")
     raise EngineUnavailable(
         "\n".join(["No container engine answers. Tried:", *tried]),
-        remedy=_next_step(choice, environ),
+        remedy=_next_step(choice, environ, offer="" if alone else "native"),
     )
 
 
@@ -234,7 +236,10 @@ def _by_hand(command: list[str]) -> str:
     return " ".join(shown)
 
 
-def _next_step(choice: str, environ: Mapping[str, str]) -> str:
+def _next_step(choice: str, environ: Mapping[str, str], offer: str) -> str:
+    """
+    Return what to do, and that the engine *offer* needs no other, unless that was tried.
+    """
     named = spell_option("engine", "URL")
     if choice.startswith("native"):
         return f"Name another engine with {named}."
@@ -254,10 +259,10 @@ def _next_step(choice: str, environ: Mapping[str, str]) -> str:
             f"engine with {named}."
         )
     if choice in WORDS:
+        none = f" Linux needs none: {spell_option('engine', offer)}." if offer else ""
         return (
             "Install and start Docker (Debian, Ubuntu: `sudo apt-get install docker.io`) or "
-            f"Podman, or name an engine with {named}. Linux needs none: "
-            f"{spell_option('engine', 'native')}."
+            f"Podman, or name an engine with {named}.{none}"
         )
     return (
         f"Start that engine, or leave out {spell_option('engine')} to use any engine that is found."

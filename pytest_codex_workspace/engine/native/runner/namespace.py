@@ -14,7 +14,7 @@ import json
 import os
 import pwd
 import shutil
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from .kernel.mounts import hide_from_host, mount_layers
 from .kernel.system import NEW_NET, NEW_NS, NEW_PID, NEW_USER, enter, mount, unmount, unshare
@@ -71,7 +71,7 @@ def become_root_of_namespace(root: str) -> None:
     """
     users, groups = _wanted()
     with _locked(f"{root}/namespace") as file:
-        known = json.loads(file.read() or "{}")
+        known = _known(file.read())
         if known and known["ids"] != [users, groups]:
             raise NamespaceError(
                 f"the files in {root} belong to other ids than those that /etc/subuid and "
@@ -88,8 +88,23 @@ def become_root_of_namespace(root: str) -> None:
         file.truncate()
         number = os.stat("/proc/self/ns/user").st_ino
         json.dump({"number": number, "ids": [users, groups]}, file)
-    # Those of the user would be the machine's, whatever is asked of this process.
-    os.setgroups([])
+    try:
+        # Others of the user's groups have no number here.
+        os.setgroups([])
+        os.setgid(0)
+    except OSError as error:
+        raise NamespaceError(why_refused(error)) from None
+
+
+def _known(text: str) -> dict[str, Any]:
+    """
+    Return what the file of the namespace says; nothing if it is new, or was not written to the end.
+    """
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError:
+        return {}
+    return found
 
 
 def check_namespace(root: str) -> None:
@@ -167,12 +182,15 @@ def _wanted() -> tuple[_Ids, _Ids]:
             f"without root, the engine native needs {' and '.join(missing)}: install the package "
             f"uidmap (Fedora: shadow-utils), {_OTHERWISE}"
         )
-    user = os.getuid()
+    user, group = os.getuid(), os.getgid()
     names = [str(user)]
     with contextlib.suppress(KeyError):
-        names.insert(0, pwd.getpwuid(user).pw_name)
+        entry = pwd.getpwuid(user)
+        names.insert(0, entry.pw_name)
+        # newgidmap gives this one, whatever newgrp has made of it.
+        group = entry.pw_gid
     found = []
-    for own, path in ((user, "/etc/subuid"), (os.getgid(), "/etc/subgid")):
+    for own, path in ((user, "/etc/subuid"), (group, "/etc/subgid")):
         first = find_range(_read(path), names)
         if first is None:
             raise NamespaceError(

@@ -95,6 +95,29 @@ def test_files_of_other_ids_are_left_alone(tmp_path: Path, monkeypatch: pytest.M
     assert known == json.loads((tmp_path / "namespace").read_text())
 
 
+def test_a_namespace_without_power_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    As AppArmor leaves it on Ubuntu. A file that was not written to the end is written anew.
+    """
+
+    def fail(groups: list[int]) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(namespace, "_read", lambda _: "0:200000:65536\n1:200000:65536\n")
+    monkeypatch.setattr(namespace.os, "getuid", lambda: 1)
+    monkeypatch.setattr(namespace.os, "setgroups", fail)
+    monkeypatch.setattr(namespace, "_make", lambda users, groups: None)
+    (tmp_path / "namespace").write_text('{"num')
+
+    with pytest.raises(NamespaceError, match="refuses user namespaces"):
+        become_root_of_namespace(str(tmp_path))
+
+    known = json.loads((tmp_path / "namespace").read_text())
+    assert [[0, 1, 1], [1, 200_000, 65_536]] == known["ids"][0]
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [
