@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,38 @@ def store(codex_engine: Engine) -> str:
     if not codex_engine.url.startswith("native://"):
         pytest.skip("the user takes images from the native engine alone")
     return codex_engine.url.removeprefix("native://")
+
+
+_FORBIDDEN = """
+    import platform, sys
+    from pytest_codex_workspace.cli.entry import main
+    from pytest_codex_workspace.engine.native.runner.kernel import seccomp, system
+
+    system.prctl(38, 1)
+    if sys.argv.pop(1) == "filter":
+        seccomp.install(seccomp.compose(platform.machine()))
+    main()
+"""
+"""No program gains rights by being started after the first call, newuidmap neither."""
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("no new rights", "the user namespace could not be given ids (newuidmap: "),
+        ("filter", "a filter of system calls refuses user namespaces"),
+    ],
+)
+def test_what_forbids_it_is_said(home: Path, how: str, words: str) -> None:
+    """
+    As in most containers.
+    """
+    program = [sys.executable, "-c", textwrap.dedent(_FORBIDDEN), how]
+
+    done = run(home, [*program, "clean", f"--engine=native://{home}/native"])
+
+    assert words in done.stdout
+    assert done.returncode == 125, done.stdout
 
 
 def test_it_passes_the_contract(home: Path) -> None:
