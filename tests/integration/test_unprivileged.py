@@ -39,6 +39,27 @@ def run(
     )
 
 
+@pytest.fixture(autouse=True)
+def store(codex_engine: Engine) -> str:
+    """
+    The directory of the engine that has the images.
+    """
+    if not codex_engine.url.startswith("native://"):
+        pytest.skip("these are tests of the native engine")
+    return codex_engine.url.removeprefix("native://")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _works(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """
+    Skip where this machine's users can have no namespaces.
+    """
+    home = tmp_path_factory.mktemp("user")
+    done = run(home, [*COMMAND, "clean", f"--engine=native://{home}/native"])
+    if done.returncode:
+        pytest.skip(done.stdout)
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """
@@ -46,16 +67,6 @@ def home(tmp_path: Path) -> Path:
     """
     (tmp_path / "home").mkdir()
     return tmp_path / "home"
-
-
-@pytest.fixture
-def store(codex_engine: Engine) -> str:
-    """
-    The directory of the engine that has the images.
-    """
-    if not codex_engine.url.startswith("native://"):
-        pytest.skip("the user takes images from the native engine alone")
-    return codex_engine.url.removeprefix("native://")
 
 
 _FORBIDDEN = """
