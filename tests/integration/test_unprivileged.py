@@ -111,8 +111,6 @@ def test_it_passes_the_contract(home: Path) -> None:
 
     assert done.returncode == 0, done.stdout
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE)
-    skipped = [one for one in done.stdout.splitlines() if one.startswith("SKIPPED")]
-    assert [one for one in skipped if "no client for registries" not in one] == []
 
 
 def test_workspaces_keep_what_is_promised(home: Path, store: str) -> None:

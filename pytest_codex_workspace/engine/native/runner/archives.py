@@ -7,6 +7,7 @@ Layers have the form of OCI images in archives, and that of overlayfs on the dis
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -137,7 +138,14 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str, base: str) 
         _write_file(tar, member, path)
     else:
         return
-    os.chown(path, member.uid, member.gid, follow_symlinks=False)
+    try:
+        os.chown(path, member.uid, member.gid, follow_symlinks=False)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        owner = f"{member.uid}:{member.gid}"
+        words = f"the owner {owner} of {path} is none of the numbers that users have here"
+        raise OSError(errno.EINVAL, words) from None
     if not member.issym():
         os.chmod(path, member.mode & 0o7777)
     for name, value in member.pax_headers.items():

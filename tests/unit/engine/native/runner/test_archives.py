@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -124,3 +125,52 @@ def test_a_layer_removes_as_other_engines_write_it(tmp_path: Path):
     output.seek(0)
     with tarfile.open(fileobj=output) as tar:
         assert ["dir", "dir/.wh..wh..opq", "dir/new", ".wh.gone"] == tar.getnames()
+
+
+def test_an_owner_without_a_number_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    A user namespace has 65,537 numbers, and an image may have files of others.
+    """
+
+    def refuse(path: str, user: int, group: int, *, follow_symlinks: bool) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    archive = tar_of((member("file"), b""))
+
+    with pytest.raises(OSError, match=f"the owner {os.getuid()}:{os.getgid()} of .*/file is none"):
+        unpack_layer(archive, str(tmp_path))
+
+
+def test_in_a_user_namespace_overlayfs_has_attributes_of_users(tmp_path: Path):
+    """
+    What hides a directory below is kept with another name there, and in an archive with the same.
+    """
+    archive = tar_of((member("sub", tarfile.DIRTYPE), b""), (member("sub/.wh..wh..opq"), b""))
+    output = io.BytesIO()
+
+    unpack_layer(archive, str(tmp_path), mapped=True)
+    pack_layer(str(tmp_path), output, mapped=True)
+
+    assert ["user.overlay.opaque"] == os.listxattr(tmp_path / "sub")
+    output.seek(0)
+    with tarfile.open(fileobj=output) as tar:
+        assert ["sub", "sub/.wh..wh..opq"] == tar.getnames()
+
+
+def test_a_device_node_is_left_out_where_none_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    The rest of the layer is there.
+    """
+
+    def refuse(path: str, mode: int, device: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "mknod", refuse)
+    archive = tar_of((member("disk", tarfile.BLKTYPE), b""), (member("file"), b""))
+
+    unpack_layer(archive, str(tmp_path), mapped=True)
+
+    assert ["file"] == [one.name for one in tmp_path.iterdir()]
