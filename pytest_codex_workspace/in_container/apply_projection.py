@@ -13,7 +13,8 @@ the commit change the same file, the file of the commit takes precedence, and a 
 JSON on standard output names it. Untracked and ignored files stay.
 
 Without bare repositories (a plan that names none), a directory can only be brought to
-a commit that it has. The exit code is 3 if it does not have the commit.
+a commit that it has. With one that has the objects since a commit only (`have` in the plan), the
+directory must have that commit. The exit code is 3 if objects are missing.
 
 If the variable CODEX_PROJECTION_REFUSES is set, git itself decides, as Codex's sync lets it:
 where `git switch` refuses, the exit code is 4, and a line of JSON on standard output has what git
@@ -150,7 +151,7 @@ class Tree:
             self._mend_index(base)
         elif refuses:
             raise Refused("fatal: not a git repository: there is no .git/HEAD any more")
-        elif bare:
+        elif bare and not plan.get("have"):
             self._create(bare, plan["object_format"])
         else:
             raise ObjectsMissing("there is no repository")
@@ -208,15 +209,35 @@ class Tree:
         self._git("init", "--quiet", "--template=", *options)
         for name in (b"hooks", b"info"):
             os.makedirs(os.path.join(self.git_dir, name), exist_ok=True)
-        packs = os.path.join(bare, b"objects", b"pack")
-        for name in os.listdir(packs):
-            shutil.move(
-                os.fsdecode(os.path.join(packs, name)),
-                os.fsdecode(os.path.join(self.git_dir, b"objects", b"pack", name)),
-            )
+        self._move_packs(bare)
         boundary = read(os.path.join(bare, b"shallow"))
         if boundary:
             write(os.path.join(self.git_dir, b"shallow"), boundary)
+
+    def _move_packs(self, bare: bytes) -> None:
+        """
+        Move all objects of a bare repository into this one.
+        """
+        packs = os.path.join(bare, b"objects", b"pack")
+        mine = os.path.join(self.git_dir, b"objects", b"pack")
+        os.makedirs(mine, exist_ok=True)
+        for name in os.listdir(packs):
+            shutil.move(
+                os.fsdecode(os.path.join(packs, name)), os.fsdecode(os.path.join(mine, name))
+            )
+
+    def _add(self, bare: bytes, head: str, have: str, tags: list[str]) -> None:
+        """
+        Add the objects since the commit *have* to the repository, which must have that one.
+        """
+        whole = not read(os.path.join(self.git_dir, b"shallow"))
+        if not whole or self._missing([have + "^{tree}"]):
+            raise ObjectsMissing("the commit before is not in the repository")
+        self._move_packs(bare)
+        # As git does after a fetch.
+        check = ("rev-list", "--objects", "--quiet", head, *tags, "--not", have)
+        if self._run(*check).returncode:
+            raise ObjectsMissing("objects of the commit before are missing")
 
     def _fetch(self, bare: bytes, plan: dict[str, Any]) -> None:
         """
@@ -232,6 +253,9 @@ class Tree:
             elif missing:
                 raise ObjectsMissing("the commit or a tag is not in the repository")
             return
+        if plan.get("have"):
+            self._add(bare, head, plan["have"], tags)
+            return
         mine = read(os.path.join(self.git_dir, b"shallow"))
         deepen = []
         if mine != read(os.path.join(bare, b"shallow")):
@@ -241,7 +265,12 @@ class Tree:
         elif not self._missing([head + "^{commit}", *tags]):
             return
         options = ("--quiet", "--no-tags", "--update-shallow", *deepen)
-        self._git("fetch", *options, bare, "refs/heads/work", b"+refs/tags/*:" + FETCHED + b"*")
+        names = ("refs/heads/work", b"+refs/tags/*:" + FETCHED + b"*")
+        if mine or deepen:
+            self._git("fetch", *options, bare, *names)
+        elif self._run("fetch", *options, bare, *names).returncode:
+            # git takes for granted that what its references lead to is there.
+            self._move_packs(bare)
 
     def _missing(self, names: list[str]) -> set[str]:
         """

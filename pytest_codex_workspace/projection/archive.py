@@ -70,6 +70,7 @@ class Projection:
         cls,
         snapshot: RepositorySnapshot,
         *,
+        have: str | None = None,
         environ: Mapping[str, str] | None = None,
         on_scratch: Callable[[Path], None] | None = None,
     ) -> Projection:
@@ -78,6 +79,9 @@ class Projection:
 
         Args:
             snapshot: the result of `open_repository`.
+            have: a commit that the workspace has. What it has, too, is left out if the host's
+                repository has that commit; the exit code of `COMMAND` is
+                `apply_projection.OBJECTS_MISSING` if the workspace turns out not to have it.
             environ: environment for git; that of this process if omitted.
             on_scratch: called with the directory in which the packs grow.
 
@@ -85,7 +89,8 @@ class Projection:
             ProjectionError: objects are missing, or git failed.
         """
         try:
-            return cls._pack(snapshot, os.environ if environ is None else environ, on_scratch)
+            env = os.environ if environ is None else environ
+            return cls._pack(snapshot, have, env, on_scratch)
         except OSError as error:
             raise ProjectionError(
                 f"the projection of {snapshot.path} cannot be written to a temporary directory: "
@@ -96,6 +101,7 @@ class Projection:
     def _pack(
         cls,
         snapshot: RepositorySnapshot,
+        have: str | None,
         environ: Mapping[str, str],
         on_scratch: Callable[[Path], None] | None,
     ) -> Projection:
@@ -106,15 +112,16 @@ class Projection:
                 on_scratch(scratch)
             env = isolated_environment(environ, scratch)
             copier = Copier(scratch, snapshot.object_format, env)
-            plan = {
-                "target": target,
-                **copier.copy(
-                    *(snapshot.path, snapshot.common_dir, snapshot.head),
-                    tags=snapshot.tags or (),
-                    depth=snapshot.depth,
-                ),
-                "submodules": copier.copy_all(snapshot.path, snapshot.submodules),
-            }
+            source, modules = snapshot.common_dir, snapshot.submodules
+            copy = copier.copy(
+                *(snapshot.path, source, snapshot.head),
+                tags=snapshot.tags or (),
+                depth=snapshot.depth,
+                have=have,
+            )
+            had = copier.submodules_of(source, have, modules) if have and "have" in copy else {}
+            copies = copier.copy_all(snapshot.path, modules, had)
+            plan = {"target": target, **copy, "submodules": copies}
             archive = _Archive()
             try:
                 _fill(archive, plan, scratch, copier.files())

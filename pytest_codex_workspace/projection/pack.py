@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .repository import Tag
     from .submodules import Submodule
 
-__all__ = ["Copier", "history_plan", "portable"]
+__all__ = ["Copier", "history_plan", "portable", "without_objects"]
 
 _PACK_TIMEOUT = 1800.0
 _SEARCH_TIMEOUT = 20.0
@@ -61,6 +61,7 @@ class Copier:
         *,
         tags: Sequence[Tag] = (),
         depth: int | None = None,
+        have: str | None = None,
     ) -> dict[str, object]:
         """
         Copy a commit and its history.
@@ -71,6 +72,8 @@ class Copier:
             commit: full commit id.
             tags: the tags to copy, as far as their commits are.
             depth: the number of commits of history, as for `git clone --depth`; `None` for all.
+            have: a commit that is there already, with its history: only what is not in it is
+                copied, if the source has it, too, and all of the history is asked for.
 
         Returns:
             The entry of this repository in the projection's plan.
@@ -84,10 +87,13 @@ class Copier:
         env = borrow(bare, source, self._env)
         if depth is not None and (kept := _cut(bare, commit, depth, env)) is not None:
             tags = [one for one in tags if one.commit in kept]
+        if have and (depth is not None or not _has_whole(bare, have, env)):
+            have = None
+        without = [f"^{have}"] if have else []
         # Unlike a fetch, this does not have to index the pack.
         packed = run_git(
             *(*inside(bare), *_PACK, str(bare / "objects/pack/pack")),
-            input="".join(f"{one}\n" for one in (commit, *(tag.id for tag in tags))).encode(),
+            input="".join(f"{one}\n" for one in (commit, *(t.id for t in tags), *without)).encode(),
             env=env,
             timeout=_PACK_TIMEOUT,
         )
@@ -103,22 +109,59 @@ class Copier:
             "repository": bare.name,
             "head": commit,
             "object_format": self._object_format,
+            **({"have": have} if have else {}),
             **(history_plan(tags, depth)),
         }
 
-    def copy_all(self, parent: Path, submodules: tuple[Submodule, ...]) -> list[dict[str, object]]:
+    def copy_all(
+        self, parent: Path, submodules: tuple[Submodule, ...], have: Mapping[str, str]
+    ) -> list[dict[str, object]]:
         """
         Copy submodules recursively, and return their entries in the plan.
+
+        Args:
+            parent: work tree of the repository that they belong to, for errors.
+            submodules: the submodules.
+            have: the commits of those that are there already, by their paths in *parent*; they are
+                not copied.
         """
         return [
             {
-                **self.copy(parent / module.path, module.git_dir, module.commit),
+                **self._copy_submodule(parent / module.path, module, have.get(module.path)),
                 "path": portable(module.path),
                 "name": portable(module.name),
-                "submodules": self.copy_all(parent / module.path, module.submodules),
             }
             for module in submodules
         ]
+
+    def _copy_submodule(self, path: Path, module: Submodule, have: str | None) -> dict[str, object]:
+        if module.commit == have:
+            return without_objects(module, self._object_format)
+        return {
+            **self.copy(path, module.git_dir, module.commit),
+            "submodules": self.copy_all(path, module.submodules, {}),
+        }
+
+    def submodules_of(
+        self, source: Path, commit: str, submodules: tuple[Submodule, ...]
+    ) -> dict[str, str]:
+        """
+        Return which commits of *submodules* another *commit* names, by their paths.
+        """
+        if not submodules:
+            return {}
+        bare = self._scratch / "submodules.git"
+        create_bare(bare, self._object_format, commit)
+        paths = [os.fsencode(module.path) for module in submodules]
+        names = ("ls-tree", "-z", commit, "--")
+        env = borrow(bare, source, self._env)
+        listed = git(*inside(bare), *names, *paths, env=env)
+        found = {}
+        for entry in listed.split(b"\0"):
+            facts, _, path = entry.partition(b"\t")
+            if facts.startswith(b"160000 "):
+                found[os.fsdecode(path)] = facts.split()[2].decode("ascii")
+        return found
 
     def files(self) -> list[Path]:
         """
@@ -138,6 +181,28 @@ class Copier:
         )
         copied = [line for line in listed.splitlines(keepends=True) if b" " not in line]
         boundary.write_bytes(b"".join(copied))
+
+
+def without_objects(module: Submodule, object_format: str) -> dict[str, object]:
+    """
+    Return the entry of a submodule that the workspace has already in the projection's plan.
+    """
+    return {
+        "repository": "",
+        "head": module.commit,
+        "object_format": object_format,
+        "path": portable(module.path),
+        "name": portable(module.name),
+        "submodules": [without_objects(one, object_format) for one in module.submodules],
+    }
+
+
+def _has_whole(bare: Path, commit: str, env: Mapping[str, str]) -> bool:
+    """
+    Return whether the source of *bare* has a commit, and does not cut its history off.
+    """
+    asked = (*inside(bare), "cat-file", "-e", f"{commit}^{{tree}}")
+    return not (bare / "shallow").exists() and not run_git(*asked, env=env).code
 
 
 def history_plan(tags: Sequence[Tag], depth: int | None) -> dict[str, object]:

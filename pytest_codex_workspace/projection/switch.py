@@ -13,13 +13,10 @@ from ..errors import SetupError
 from ..text.phrases import first_of
 from ..text.printable import printable
 from .archive import ROOT
-from .pack import history_plan, portable
+from .pack import history_plan, without_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .repository import RepositorySnapshot
-    from .submodules import Submodule
 
 __all__ = ["switch_archive", "switch_error"]
 
@@ -47,7 +44,7 @@ def switch_archive(snapshot: RepositorySnapshot) -> BinaryIO:
         "head": snapshot.head,
         "object_format": snapshot.object_format,
         **history_plan(snapshot.tags or (), snapshot.depth),
-        "submodules": _plans(snapshot.submodules, snapshot.object_format),
+        "submodules": [without_objects(one, snapshot.object_format) for one in snapshot.submodules],
     }
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
@@ -121,17 +118,3 @@ def _listed(said: str, title: str) -> list[str]:
     below = after.partition("\n")[2]
     block = re.match(r"(?:\t.+(?:\n|$))*", below)
     return [path[:200] for path in _PATH.findall(block[0])] if found and block else []
-
-
-def _plans(submodules: Iterable[Submodule], object_format: str) -> list[dict[str, object]]:
-    return [
-        {
-            "repository": "",
-            "head": module.commit,
-            "object_format": object_format,
-            "path": portable(module.path),
-            "name": portable(module.name),
-            "submodules": _plans(module.submodules, object_format),
-        }
-        for module in submodules
-    ]

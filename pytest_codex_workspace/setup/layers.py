@@ -226,7 +226,7 @@ class LayerBuilder:
             ProjectionError: the commit cannot be checked out.
         """
         if setup.head != spec.snapshot.head:
-            self._project(running, spec, sync=True)
+            self._project(running, spec, sync=True, have=setup.head)
 
     def setup_from(self, running: Running, spec: WorkspaceSpec, run: ScriptRun) -> Recipe:
         """
@@ -284,19 +284,29 @@ class LayerBuilder:
         else:
             self._tell(result, spec)
 
-    def _project(self, running: Running, spec: WorkspaceSpec, *, sync: bool = False) -> None:
+    def _project(
+        self,
+        running: Running,
+        spec: WorkspaceSpec,
+        *,
+        sync: bool = False,
+        have: str | None = None,
+    ) -> None:
         """
-        Bring the repository to the commit, after setup with *sync*.
+        Bring the repository to the commit, after setup with *sync*. Only what is not in the commit
+        that it may *have* is sent, unless setup has damaged that one.
         """
         snapshot = spec.snapshot
         where = (
             *(str(snapshot.path), snapshot.head, len(snapshot.submodules)),
-            *(snapshot.tags, snapshot.depth),
+            *(snapshot.tags, snapshot.depth, have),
         )
         with self._output.step(f"projecting {snapshot.name} at {snapshot.head[:12]}") as step:
             if where not in self._projections:
                 self._projections[where] = Projection.of(
-                    snapshot, on_scratch=lambda path: step.begin("packing", partial(_packed, path))
+                    snapshot,
+                    have=have,
+                    on_scratch=lambda path: step.begin("packing", partial(_packed, path)),
                 )
             projection = self._projections[where]
             step.begin("sending")
@@ -307,7 +317,10 @@ class LayerBuilder:
             with projection.open(sent) as archive:
                 refuses = sync and spec.profile.keeps_changes
                 result = self._check_out(running, archive, step, refuses=refuses)
-        self._tell(result, spec)
+        if have and result.exit_code == OBJECTS_MISSING:
+            self._project(running, spec, sync=sync)
+        else:
+            self._tell(result, spec)
 
     def _check_out(
         self,

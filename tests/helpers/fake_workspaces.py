@@ -82,7 +82,7 @@ class StubProjection:
     def __init__(self, found: RepositorySnapshot) -> None:
         self._head = found.head
 
-    of = classmethod(lambda cls, found, on_scratch=None: cls(found))
+    of = classmethod(lambda cls, found, have=None, on_scratch=None: cls(found))
     size = 0
 
     def open(self, on_read: Any = None) -> BinaryIO:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import runpy
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 from unittest.mock import patch
 
 import pytest
@@ -162,6 +164,8 @@ class Workspace(Repository):
         self.now = 0.0
         self.projects = b"/workspace/"
         self.naps: list[float] = []
+        self.has: str | None = None
+        self.sizes: list[int] = []
 
     def bring_to(
         self,
@@ -173,18 +177,27 @@ class Workspace(Repository):
         depth: int | None = None,
     ) -> int:
         """
-        Run the program for HEAD of *repo*, and return its exit code.
+        Run the program for HEAD of *repo*, and return its exit code. The archive has what is not in
+        the commit before; then everything, if that is not there any more.
         """
         snapshot = open_repository(repo.path, environ=repo.env)
         found = find_tags(snapshot, repo.env) if tags else None
         snapshot = replace(snapshot, tags=found, depth=depth)
+        if not objects:
+            return self._apply(repo, switch_archive(snapshot), refuses)
+        code, self.sizes = OBJECTS_MISSING, []
+        for have in dict.fromkeys((self.has, None)):
+            if code == OBJECTS_MISSING:
+                with Projection.of(snapshot, have=have) as projection:
+                    self.sizes.append(projection.size)
+                    code = self._apply(repo, projection.open(), refuses)
+        self.has = snapshot.head
+        return code
+
+    def _apply(self, repo: Repository, archive: BinaryIO, refuses: bool) -> int:
         root = self.path.parent / "root"
-        if objects:
-            with Projection.of(snapshot) as projection, projection.open() as archive:
-                self._unpack(archive, root)
-        else:
-            with switch_archive(snapshot) as archive:
-                self._unpack(archive, root)
+        with archive:
+            self._unpack(archive, root)
         script = runpy.run_path(f"{root}/codex-projection/apply_projection.py", run_name="script")
         clock = SimpleNamespace(time=lambda: self.now, sleep=self.naps.append)
         script["main"].__globals__.update(time=clock, TOLD=1000, PROJECTS=self.projects)
@@ -252,6 +265,7 @@ def workspace(template: Path, tmp_path: Path) -> Workspace:
     Return a project directory at the first commit, in an image.
     """
     made = Workspace(Path(shutil.copytree(template / "w", tmp_path / "w", symlinks=True)))
+    made.has = made.head()
     made.commit_image()
     return made
 
@@ -514,6 +528,81 @@ def test_tags_and_depth(repo: Repository, tmp_path: Path) -> None:
     assert every.bring_to(repo, tags=True, objects=False) == OBJECTS_MISSING
     assert every.bring_to(repo, tags=True) == 0
     assert "v6" in every.git("tag").split()
+
+
+def test_only_what_is_new_is_sent(repo: Repository, workspace: Workspace, tmp_path: Path) -> None:
+    """
+    Neither the history, nor files and submodules that are there already. What arrives is whole.
+    """
+    module = Repository(tmp_path / "module", repo.env)
+    module.commit({"large": random.Random(1).randbytes(300_000).hex()})
+    other = Repository(tmp_path / "other", repo.env)
+    other.commit({"small": "1\n"})
+    repo.commit({"large": random.Random(2).randbytes(300_000).hex()})
+    for one in (module, other):
+        repo.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(one.path))
+    repo.commit({"a": "2\n"})
+    assert workspace.bring_to(repo) == 0
+    assert workspace.sizes[0] > 400_000
+
+    other.commit({"small": "2\n"})
+    repo.git("-C", "other", "pull", "-q", str(other.path), "main")
+    repo.git("tag", "v1")
+    repo.commit({"b": "2\n"})
+    assert workspace.bring_to(repo, tags=True) == 0
+
+    assert len(workspace.sizes) == 1
+    assert workspace.sizes[0] < 200_000
+    assert (workspace.path / "other/small").read_text() == "2\n"
+    assert (workspace.path / "b").read_text() == "2\n"
+    assert workspace.git("tag") == "v1"
+    workspace.git("fsck", "--strict", "--no-dangling")
+    assert workspace.git("rev-list", "HEAD") == repo.git("rev-list", "HEAD")
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "rm -r .git",
+        "rm -r .git; git init -q",
+        "rm -r .git; git init -q; git add .; git commit -qm mine",
+        # The commit is there, and some of its files are not.
+        "mv .git/objects/pack x.ignored; git unpack-objects -q <$(ls x.ignored/*.pack); "
+        "rm .git/objects/$(git rev-parse HEAD^{tree} | cut -c1-2)/*",
+        "git rev-parse HEAD >.git/shallow",
+    ],
+)
+def test_everything_is_sent_if_the_commit_before_is_damaged(
+    repo: Repository, workspace: Workspace, setup: str
+) -> None:
+    """
+    Setup may do to the repository whatever it wants.
+    """
+    repo.commit({"a": "2\n"})
+    repo.commit({"a": "3\n"})
+    workspace.shell(setup)
+
+    assert workspace.bring_to(repo) == 0
+
+    assert len(workspace.sizes) == 2
+    assert (workspace.path / "a").read_text() == "3\n"
+    workspace.git("fsck", "--no-dangling")
+
+
+def test_a_commit_that_the_host_has_lost_is_no_base(repo: Repository, workspace: Workspace) -> None:
+    """
+    It was rewritten and pruned, so everything is sent at once.
+    """
+    repo.git("checkout", "-q", "--orphan", "fresh")
+    repo.commit({"a": "9\n"})
+    repo.git("branch", "-qD", "main")
+    repo.git("reflog", "expire", "--expire=now", "--all")
+    repo.git("gc", "-q", "--prune=now")
+
+    assert workspace.bring_to(repo) == 0
+
+    assert len(workspace.sizes) == 1
+    assert (workspace.path / "a").read_text() == "9\n"
 
 
 def test_without_the_objects(repo: Repository, workspace: Workspace) -> None:

@@ -114,7 +114,9 @@ def test_submodules_are_copied_recursively(copier: Copier, repo: Repository) -> 
     middle.commit()
     repo.commit()
 
-    (entry,) = copier.copy_all(repo.path, open_repository(repo.path, environ=repo.env).submodules)
+    (entry,) = copier.copy_all(
+        repo.path, open_repository(repo.path, environ=repo.env).submodules, {}
+    )
 
     assert entry["path"] == b"o d\xff".decode("utf-8", "surrogateescape")
     assert entry["name"] == "name"
