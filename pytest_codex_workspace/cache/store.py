@@ -113,11 +113,13 @@ class Build:
         container: id of the container.
         log_path: what the script in it printed.
         record: digest of the record of its scripts, for the image's label.
+        ends: whether the container is only removed afterwards.
     """
 
     container: str
     log_path: Path | None = None
     record: str = ""
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,7 +429,7 @@ class LayerStore:
         owned = self._identity.labels(kind, **{labels.KEY: recipe.key})
         about = {**owned, **recipe.labels.to_dict(), labels.RECORD: build.record}
         with self._saving(recipe):
-            image = engine.commit(build.container, tag=tag, labels=about)
+            image = engine.commit(build.container, tag=tag, labels=about, ends=build.ends)
         if kind == "setup":
             engine.tag(image.id, f"{IMAGE}:cached")
             self._origins.note(image.id, recipe.labels.origin)
@@ -446,7 +448,7 @@ class LayerStore:
         tag = f"{IMAGE}:temporary-{secrets.token_hex(6)}"
         about = {**recipe.labels.to_dict(), **owned, labels.RECORD: build.record}
         with self._saving(recipe):
-            image = self._engine.commit(build.container, tag=tag, labels=about)
+            image = self._engine.commit(build.container, tag=tag, labels=about, ends=build.ends)
         return replace(_layer_built(image, recipe, build), single_use=recipe.kind != "clean")
 
     def _saving(self, recipe: Recipe) -> AbstractContextManager[object]:

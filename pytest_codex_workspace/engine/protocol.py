@@ -373,11 +373,15 @@ class Engine(Protocol):
         the containers that have joined its network namespace.
         """
 
-    def commit(self, container: str, *, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
+    def commit(
+        self, container: str, *, tag: str | None, labels: Mapping[str, str], ends: bool = False
+    ) -> ImageInfo:
         """
         Make an image of the container's file system, with *labels* added to
         those of the container and its image. The container is paused while
-        its files are copied. Without *tag* the image has no name.
+        its files are copied. Without *tag* the image has no name. If the container
+        *ends*, it is only removed afterwards: an engine that need not copy the files
+        of a container that has ended may end it.
         """
 
     def changes(self, container: str) -> list[ContainerChange]:

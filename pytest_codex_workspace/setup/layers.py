@@ -236,7 +236,7 @@ class LayerBuilder:
 
         @contextmanager
         def build(_below: Layer | None) -> Iterator[Build]:
-            yield self._finish(running, Record(run), run.log_path)
+            yield replace(self._finish(running, Record(run), run.log_path), ends=False)
 
         return replace(self.setup(spec), build=build)
 
@@ -263,7 +263,7 @@ class LayerBuilder:
         # Codex keeps files, not processes; ended ones cannot write half a file.
         running.channel.kill_all()
         digest = self.records.write(running, record) if record else ""
-        return Build(running.container, log_path, digest)
+        return Build(running.container, log_path, digest, ends=True)
 
     def settle(self, running: Running, spec: WorkspaceSpec) -> None:
         """

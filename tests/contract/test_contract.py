@@ -518,6 +518,24 @@ def test_a_commit_keeps_files_and_labels(bench: Bench) -> None:
         assert found == [one.id for one in bench.engine.images(wanted)]
 
 
+def test_a_container_that_runs_can_end_with_a_commit(bench: Bench) -> None:
+    """
+    The image has its files. Afterwards the container is there or not, and can be removed.
+    """
+    tag = f"{IMAGE}-ended"
+    container, stream = bench.run()
+    bench.engine.put_archive(container, "/tmp", tar_of({"kept": b"yes"}))
+
+    image = bench.engine.commit(container, tag=tag, labels={}, ends=True)
+    bench.undo.callback(bench.engine.remove_image, tag)
+    bench.engine.remove(container)
+    stream.close()
+
+    assert bench.engine.container(container) is None
+    again = bench.create(image=image.id)
+    assert untar(bench.engine.get_archive(again, "/tmp/kept")) == {"kept": b"yes"}
+
+
 def test_an_image_has_the_layers_of_its_parent(bench: Bench) -> None:
     """
     The layers of the parent come first, and the size grows.

@@ -135,7 +135,14 @@ class FakeContainers(FakeImages):
         if found.thread and found.thread is not threading.current_thread():
             found.thread.join(5)
 
-    def commit(self, container: str, *, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
+    def commit(
+        self,
+        container: str,
+        *,
+        tag: str | None,
+        labels: Mapping[str, str],
+        ends: bool = False,
+    ) -> ImageInfo:
         """
         Make an image of the container's files.
         """

@@ -315,14 +315,16 @@ class TracingEngine(FakeEngine):
         with self._call("put_archive"):
             super().put_archive(container, path, archive)
 
-    def commit(self, container: str, *, tag: str | None, labels: Any) -> ImageInfo:
+    def commit(
+        self, container: str, *, tag: str | None, labels: Any, ends: bool = False
+    ) -> ImageInfo:
         """
         Make an image of a container.
         """
         with self._call("commit"):
             info = self.container(container)
             below = self._world.kind_of(info.image) if info else "?"
-            image = super().commit(container, tag=tag, labels=labels)
+            image = super().commit(container, tag=tag, labels=labels, ends=ends)
             self._world.trace.append(f"{below}>{self._world.kind_of(image.id)}")
             return image
 

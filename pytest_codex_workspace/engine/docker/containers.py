@@ -219,7 +219,14 @@ class Containers(Images):
             clock.sleep(pause)
             pause = min(pause * 2, 0.2)
 
-    def commit(self, container: str, *, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
+    def commit(
+        self,
+        container: str,
+        *,
+        tag: str | None,
+        labels: Mapping[str, str],
+        ends: bool = False,  # noqa: ARG002 -- its files are copied anyway
+    ) -> ImageInfo:
         """
         Make an image of the container's file system.
 

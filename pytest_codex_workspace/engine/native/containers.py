@@ -276,6 +276,20 @@ class NativeContainers(NativeImages):
         with self._guard:
             waiting = self._waiting.pop(record["id"], None)
             held = self._held.pop(record["id"], None)
+        self._kill(record, f"remove the container {container}")
+        self._discard(record)
+        if waiting is not None:
+            stream, ends = waiting
+            ends.close()
+            stream.close()
+        if held is not None:
+            held.close()
+        note_removed(record["id"])
+
+    def _kill(self, record: Mapping[str, Any], what: str) -> None:
+        """
+        Kill a container, and wait until its processes have ended and what they had is removed.
+        """
         state = self._state(record)
         if (first := open_process(state.get("first", (0, "")))) is not None:
             with suppress(OSError):
@@ -285,17 +299,17 @@ class NativeContainers(NativeImages):
             # It waits for all processes of the container, and removes what it has made.
             ended = _ends(monitor, _REMOVAL)
             os.close(monitor)
-            if not ended:
-                words = f"its processes have not ended within {_REMOVAL:g} s"
-                raise refused(f"remove the container {container}", words)
-        self._discard(record)
-        if waiting is not None:
-            stream, ends = waiting
-            ends.close()
-            stream.close()
-        if held is not None:
-            held.close()
-        note_removed(record["id"])
+            # Once it is no longer in its place, only its files are still being removed.
+            if not ended and self._path(record).exists():
+                raise refused(what, f"its processes have not ended within {_REMOVAL:g} s")
+
+    def _end(self, record: Mapping[str, Any], what: str) -> None:
+        """
+        Kill a container, and keep its files.
+        """
+        # The process that watches it removes it otherwise.
+        (self._path(record) / "kept").touch()
+        self._kill(record, what)
 
     def _discard(self, record: Mapping[str, Any]) -> None:
         with suppress(OSError):
@@ -307,7 +321,9 @@ class NativeContainers(NativeImages):
                     name.unlink()
         self._store.discard(self._path(record))
 
-    def commit(self, container: str, *, tag: str | None, labels: Mapping[str, str]) -> ImageInfo:
+    def commit(
+        self, container: str, *, tag: str | None, labels: Mapping[str, str], ends: bool = False
+    ) -> ImageInfo:
         """
         Make an image of the container's file system.
 
@@ -316,6 +332,8 @@ class NativeContainers(NativeImages):
         """
         what = f"commit the container {container}"
         record = self._require_container(container, what)
+        if ends:
+            self._end(record, what)
         image = self._layer_of(record, what, labels)
         if tag is not None:
             self.tag(image.id, tag)

@@ -110,7 +110,7 @@ class Launch:
         code = self._watch(first)
         memory = self._groups.killed_for_memory()
         self._groups.remove()
-        if self._spec["auto_remove"]:
+        if self._spec["auto_remove"] and not os.path.exists(f"{self._container}/kept"):
             if memory:
                 self._remember_memory()
             self._discard()
