@@ -45,7 +45,8 @@ def git(where: Path, *args: str) -> str:
     Run git on a repository of a test, without the user's configuration.
     """
     done = subprocess.run(
-        ["git", "-C", str(where), *args],
+        # Otherwise, each commit starts a process that looks for something to tidy up.
+        ["git", "-C", str(where), "-c", "maintenance.auto=false", *args],
         env={**os.environ, **_GIT_ENV},
         check=True,
         capture_output=True,
