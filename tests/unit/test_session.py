@@ -323,6 +323,7 @@ def test_a_session_is_closed_in_order(world, monkeypatch):
 
     assert [
         "workspaces",
+        "spare",
         "releases",
         "projections",
         "isolation",
