@@ -33,10 +33,8 @@ engines: $(VENV)/.ready
 	@tools/engine docker podman
 	@$(PYTHON) tools/engines $(ENGINES)
 
-# Bytecode is kept, whatever the environment says: pytest compiles each test file again otherwise,
-# in each of its processes, which takes as long as the tests.
 unit: $(VENV)/.ready
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 -r fE --no-programs --hypothesis-profile=quick -m 'not needs_engine and not slow' tests/unit tests/tools
+	@$(BIN)/python tools/unit.py
 
 # The unit tests on every Python of this machine, with the lowest and the newest packages: noxfile.py.
 matrix: $(VENV)/.ready

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ MakeRepo = Callable[..., Path]
 for _variable in VARIABLES:
     os.environ.pop(_variable, None)
 
+_INTEGRATION = Path(__file__).parent / "integration"
+
 _GIT_ENV = {
     "GIT_AUTHOR_NAME": "A",
     "GIT_AUTHOR_EMAIL": "a@example.com",
@@ -42,7 +45,8 @@ def git(where: Path, *args: str) -> str:
     Run git on a repository of a test, without the user's configuration.
     """
     done = subprocess.run(
-        ["git", "-C", str(where), *args],
+        # Otherwise, each commit starts a process that looks for something to tidy up.
+        ["git", "-C", str(where), "-c", "maintenance.auto=false", *args],
         env={**os.environ, **_GIT_ENV},
         check=True,
         capture_output=True,
@@ -165,22 +169,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if is_in_share(item.path, share)]
 
+    # By file: there are twenty times as many tests, and each worker of a parallel run does this.
+    files = {item.path for item in items}
     waiting = {item.path for item in items if "private" in getattr(item, "fixturenames", ())}
-    integration = Path(__file__).parent / "integration"
 
     # These start engines of other generations, and wait for what runs on them.
-    waiting.update(item.path for item in items if item.path.parent.name == "engines")
+    waiting.update(path for path in files if path.parent.name == "engines")
 
     # One story is told after the other, each in minutes.
-    waiting.add(integration / "test_stories.py")
+    waiting.add(_INTEGRATION / "test_stories.py")
 
     # The state machine is the one file of unit tests that takes minutes.
     waiting.add(Path(__file__).parent / "unit" / "setup" / "test_start.py")
 
-    def starts_late(item: pytest.Item) -> int:
-        return 0 if item.path in waiting else 1 if item.path.is_relative_to(integration) else 2
-
-    items.sort(key=starts_late)
+    starts = {path: 0 if path in waiting else 1 if _is_integration(path) else 2 for path in files}
+    items.sort(key=lambda item: starts[item.path])
 
 
 def pytest_collection_finish() -> None:
@@ -198,10 +201,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     Skip a test whose program is missing, and fail it in CI.
     """
-    for name in ("bash", "git"):
-        if item.get_closest_marker(f"needs_{name}") and shutil.which(name) is None:
+    for name in _missing_programs():
+        if item.get_closest_marker(f"needs_{name}"):
             reason = f"{name} is not installed"
             pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
+
+
+@cache
+def _missing_programs() -> list[str]:
+    return [name for name in ("bash", "git") if shutil.which(name) is None]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -209,7 +217,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     Mark the tests that need a container engine, which use `engine_or_skip`, and those that take
     long.
     """
-    if item.path.is_relative_to(Path(__file__).parent / "integration"):
+    if _is_integration(item.path):
         item.add_marker(pytest.mark.slow)
     if "engine_or_skip" in getattr(item, "fixturenames", ()):
         item.add_marker(pytest.mark.needs_engine)
+
+
+@cache
+def _is_integration(path: Path) -> bool:
+    return path.is_relative_to(_INTEGRATION)

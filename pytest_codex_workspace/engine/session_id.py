@@ -8,6 +8,7 @@ import secrets
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ class Identity:
         return {
             labels.SESSION: self.id,
             labels.KIND: kind,
-            labels.PID: _owner(),
+            labels.PID: _owner(os.getpid()),
             labels.CREATED: labels.now(),
             **more,
         }
@@ -75,8 +76,9 @@ def owner_is_gone(owner: str) -> bool | None:
     return started != _started(int(pid))
 
 
-def _owner() -> str:
-    pid = os.getpid()
+# Each object of a session has it in its labels.
+@lru_cache(maxsize=1)
+def _owner(pid: int) -> str:
     return f"{_place()}:{_started(pid)}:{pid}"
 
 

@@ -10,6 +10,7 @@ import ssl
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,16 @@ def host_bundle() -> bytes:
         except OSError:
             # Skip a bundle that cannot be read.
             continue
-        found.update(dict.fromkeys(certificates(content)))
+        found.update(dict.fromkeys(_of_bundle(content)))
     return b"".join(found)
+
+
+@lru_cache(maxsize=4)
+def _of_bundle(content: bytes) -> list[bytes]:
+    """
+    Return the certificates in a bundle, of which each session and each build asks for hundreds.
+    """
+    return certificates(content)
 
 
 def bundle_files(environ: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -14,7 +14,8 @@ def add_distribution(
     folder: Path, name: str, group: str, entries: Mapping[str, str], module: str = ""
 ) -> None:
     """
-    Put a distribution of one module into *folder*.
+    Put a distribution of one module into *folder*, and forget one of this name that an earlier test
+    has imported.
 
     Args:
         folder: a directory of the path of Python.
@@ -29,6 +30,7 @@ def add_distribution(
     lines = [f"[{group}]", *(f"{key} = {value}" for key, value in entries.items())]
     (about / "entry_points.txt").write_text("\n".join(lines) + "\n")
     (folder / f"{name.replace('-', '_')}.py").write_text(module)
+    sys.modules.pop(name.replace("-", "_"), None)
 
 
 def install_examples(folder: Path, *names: str) -> Path:

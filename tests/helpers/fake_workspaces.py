@@ -27,7 +27,9 @@ from pytest_codex_workspace.codex import IMAGE, RESUME, SELECT_RUNTIMES, SETUP
 from pytest_codex_workspace.engine import labels
 from pytest_codex_workspace.engine.protocol import ContainerSpec, ImageInfo, Stream
 from pytest_codex_workspace.errors import EngineError
+from pytest_codex_workspace.images.base import named_plan
 from pytest_codex_workspace.images.debian import DEBIAN
+from pytest_codex_workspace.images.proxy import proxy_plan
 from pytest_codex_workspace.in_container import describe_files, list_processes
 from pytest_codex_workspace.in_container import workspace_agent as wire
 from pytest_codex_workspace.options.config import Config
@@ -148,6 +150,20 @@ class World:
         self.proxies: list[_Proxy] = []
         self.engine = TracingEngine(self)
         self.engine.import_image(tar_of(AGENT, b"the agent"), tag=BASE, changes=[])
+        # As on a machine with an earlier run; tests/unit/images has the tests of its build.
+        proxy = proxy_plan()
+        self.engine.tag(self.engine.add_image(proxy.tag, proxy.labels(DEBIAN)).id, proxy.latest)
+
+    def prepared(self) -> World:
+        """
+        Let an earlier run have made the image of workspaces, too.
+        """
+        plan = named_plan(self.engine, BASE, ca_certificate=_CERTIFICATE.encode())
+        container = self.engine.create(self.spec_of(BASE))
+        self.engine.commit(container, tag=plan.tag, labels=plan.labels(str(plan.base)))
+        self.engine.remove(container)
+        self.trace.clear()
+        return self
 
     @contextmanager
     def session(self, cache: str = "auto", **options: Any) -> Iterator[Session]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from sybil import Document, Example, Sybil
@@ -38,8 +39,13 @@ def parsed(page: Path) -> Document:
     Return a page, whose examples run in order when they are evaluated. One that is a test file is
     kept for `written_tests`.
     """
-    parser = CodeBlockParser("python", _evaluate)
-    return Sybil([SkipParser(), parser]).parse(page)
+    return _sybil().parse(page)
+
+
+# It looks for the file that makes it in each module that is imported.
+@cache
+def _sybil() -> Sybil:
+    return Sybil([SkipParser(), CodeBlockParser("python", _evaluate)])
 
 
 def python_pages() -> list[Path]:

@@ -6,6 +6,7 @@ __all__ = ["LEFT_OUT", "without"]
 
 # They take longer to load than such a run takes, and have no effect on it.
 LEFT_OUT = (
+    "anyio",
     "asyncio",
     "fakefs",
     "hypothesispytest",

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Repository", "fingerprint", "host_environment"]
 
+# Otherwise, each commit starts a process that looks for something to tidy up.
+_SETTINGS = ("-c", "protocol.file.allow=always", "-c", "maintenance.auto=false")
+
 
 def host_environment(home: Path) -> dict[str, str]:
     """
@@ -45,7 +48,7 @@ class Repository:
         Run git in the work tree.
         """
         done = subprocess.run(
-            ["git", "-c", "protocol.file.allow=always", *args],
+            ["git", *_SETTINGS, *args],
             cwd=self.path,
             env=self.env,
             check=False,

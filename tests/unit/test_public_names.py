@@ -9,6 +9,7 @@ import sys
 import typing
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ CLASSES = {name: one for name, one in PUBLIC.items() if isinstance(one, type)}
 ENTERED = ("__enter__", "__iter__", "__next__", "__call__")
 
 
+@cache
 def namespace(module: Any) -> dict[str, Any]:
     """
     Return the names of *module*, with those that only a type checker imports.

@@ -162,6 +162,7 @@ def _projection(monkeypatch):
     Projections without git.
     """
     monkeypatch.setattr("pytest_codex_workspace.setup.layers.Projection", StubProjection)
+    monkeypatch.setattr("pytest_codex_workspace.session.describe_history", lambda *_: "")
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ def world():
     """
     An engine on which nothing is cached; at the end nothing but layers is left on it.
     """
-    found = World()
+    found = World().prepared()
     yield found
     assert [] == found.leftovers()
 
@@ -730,7 +731,7 @@ def test_an_interruption_at_any_call_leaves_nothing(mode, error):
     """
     number, done = 0, False
     while not done:
-        world, number, done = World(), number + 1, True
+        world, number, done = World().prepared(), number + 1, True
         calls = []
 
         def interrupt(call, calls=calls, world=world, number=number):

@@ -106,6 +106,7 @@ def test_what_was_left_half_done_is_removed(store: Store):
     )
 
 
+@pytest.mark.slow
 def test_a_deep_directory_does_not_outlive_its_container(store: Store):
     """
     Whether the container is removed here, or was left in the trash by a killed process.

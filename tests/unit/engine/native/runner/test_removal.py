@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from pytest_codex_workspace.engine.native.runner.removal import remove_tree
 
 DEPTH = 2500
@@ -24,6 +26,7 @@ def nest(directory: Path, depth: int = DEPTH) -> None:
     os.close(above)
 
 
+@pytest.mark.slow
 def test_a_directory_is_removed_however_deep_it_is(tmp_path: Path):
     """
     Nothing is left of it or beside it, and links are not followed.
