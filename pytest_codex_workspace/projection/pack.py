@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ __all__ = ["Copier", "history_plan", "portable", "without_objects"]
 
 _PACK_TIMEOUT = 1800.0
 _SEARCH_TIMEOUT = 20.0
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _PACK = (
     # Git maps whole packs into memory otherwise, and reads whole large files.
     *("-c", "core.packedGitWindowSize=8m", "-c", "core.packedGitLimit=32m"),
@@ -199,10 +201,12 @@ def without_objects(module: Submodule, object_format: str) -> dict[str, object]:
 
 def _has_whole(bare: Path, commit: str, env: Mapping[str, str]) -> bool:
     """
-    Return whether the source of *bare* has a commit, and does not cut its history off.
+    Return whether the source of *bare* has a commit, and does not cut its history off. The name of
+    the commit is that of an image's label, which may say anything.
     """
-    asked = (*inside(bare), "cat-file", "-e", f"{commit}^{{tree}}")
-    return not (bare / "shallow").exists() and not run_git(*asked, env=env).code
+    if not _COMMIT.fullmatch(commit) or (bare / "shallow").exists():
+        return False
+    return not run_git(*inside(bare), "cat-file", "-e", f"{commit}^{{tree}}", env=env).code
 
 
 def history_plan(tags: Sequence[Tag], depth: int | None) -> dict[str, object]:

@@ -605,6 +605,22 @@ def test_a_commit_that_the_host_has_lost_is_no_base(repo: Repository, workspace:
     assert (workspace.path / "a").read_text() == "9\n"
 
 
+@pytest.mark.parametrize("label", ["--all", "HEAD", "main", "0" * 40, "a" * 39 + "\n"])
+def test_a_label_that_names_no_commit_is_no_base(
+    repo: Repository, workspace: Workspace, label: str
+) -> None:
+    """
+    An image of a shared cache says what its maker wants.
+    """
+    repo.commit({"a": "2\n"})
+    workspace.has = label
+
+    assert workspace.bring_to(repo) == 0
+
+    assert len(workspace.sizes) == 1
+    assert (workspace.path / "a").read_text() == "2\n"
+
+
 def test_without_the_objects(repo: Repository, workspace: Workspace) -> None:
     """
     S6: A commit that the workspace does not have is reported, and nothing changes.
