@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OPTIONS = (
     *("--quiet", "-r", "fE", "--no-programs", "--hypothesis-profile=quick"),
     *("-m", "not needs_engine and not slow", "-p", "no:cacheprovider"),
-    *("-o", "tmp_path_retention_policy=failed"),
+    *("-o", "tmp_path_retention_policy=none"),
 )
 _NOTHING = 5
 """pytest's exit code when no test was selected."""
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     codes = []
     with tempfile.TemporaryDirectory(prefix="codex-unit-", ignore_cleanup_errors=True) as directory:
         started = []
-        for number, part in enumerate(parts(files, os.cpu_count() or 1)):
+        for number, part in enumerate(parts(files, len(os.sched_getaffinity(0)))):
             output = Path(directory, f"{number}.txt")
             command = [
                 *(sys.executable, "-m", "pytest", *OPTIONS, *arguments),

@@ -61,8 +61,8 @@ def image(engine: Engine, choice: str) -> Result:
     except EngineError as problem:
         return error(
             f"{choice}: {reference} is not on the engine, and cannot be pulled: {_reason(problem)}",
-            "Use --image=slim, which needs no container registry, or add the image with "
-            "`docker pull` or `docker load`.",
+            "Use --image=slim, which needs no container registry, log in to the registry, or load "
+            "the image from an archive.",
         )
     return ok(f"{choice}: not built yet; the first run pulls {reference}")
 

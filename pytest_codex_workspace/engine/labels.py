@@ -86,7 +86,7 @@ def created(found: Mapping[str, str]) -> float:
     """
     try:
         value = float(found.get(CREATED, ""))
-    except ValueError:
+    except (TypeError, ValueError):
         return 0.0
     # A label may be anybody's: dates must be able to show it.
     return value if 0 <= value < 1e11 else 0.0

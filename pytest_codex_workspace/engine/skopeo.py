@@ -23,12 +23,15 @@ __all__ = ["SkopeoError", "download", "find_digest", "is_installed", "upload"]
 _LOOK = 0.2
 """Seconds between two looks at what a copy has done."""
 
+_LONGEST = 3600.0
+"""Seconds that a copy may take, however much comes."""
+
 _LONGEST_OUTPUT = 1 << 20
 _FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
 _PARSING = re.compile(r'^Error parsing image name "[^"]*": ')
 """How skopeo 1.9 begins every error of `inspect`, whatever it is about."""
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$", re.MULTILINE)
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?/")
 
 
@@ -51,13 +54,14 @@ def find_digest(reference: str, patience: float | None) -> str:
 
     Args:
         reference: its name, with a tag or a digest.
-        patience: seconds for which the registry may be silent; `None` for ever.
+        patience: seconds until the registry must have answered; `None` for an hour.
 
     Raises:
         SkopeoError: it is not there, or the registry does not answer.
     """
-    words = ["inspect", *_trust("--", reference), "--format={{.Digest}}", f"docker://{reference}"]
-    found = _DIGEST.fullmatch(_run(words, patience).strip())
+    words = ["inspect", "--no-tags", "--format={{.Digest}}", *_tls_option("--", reference)]
+    # Warnings come before it.
+    found = _DIGEST.search(_run([*words, f"docker://{reference}"], patience, longest=patience))
     if not found:
         raise SkopeoError("the registry's answer has no digest")
     return found[0]
@@ -84,7 +88,7 @@ def download(
         on_line: takes each line that skopeo prints.
         on_advance: takes the bytes that have come.
         patience: seconds for which the registry may be silent; `None` for ever.
-        limit: the largest number of bytes to take.
+        limit: the largest number of bytes to take, decompressed.
 
     Raises:
         SkopeoError: it could not be copied, or is larger.
@@ -102,8 +106,9 @@ def download(
             on_advance(Advance(done, 0, "bytes"))
 
     words = ["--override-os=linux", f"--override-arch={architecture}", "copy", "--dest-decompress"]
-    words += [*_trust("--src-", reference), f"docker://{reference}", f"dir:{folder}"]
+    words += [*_tls_option("--src-", reference), f"docker://{reference}", f"dir:{folder}"]
     _run(words, patience, on_line, look)
+    look()
 
 
 def upload(
@@ -125,11 +130,11 @@ def upload(
     Raises:
         SkopeoError: it could not be copied.
     """
-    words = ["copy", *_trust("--dest-", reference), f"docker-archive:{archive}"]
+    words = ["copy", *_tls_option("--dest-", reference), f"docker-archive:{archive}"]
     _run([*words, f"docker://{reference}"], patience, on_line)
 
 
-def _trust(prefix: str, reference: str) -> list[str]:
+def _tls_option(prefix: str, reference: str) -> list[str]:
     # As for Docker, a registry on loopback needs no TLS.
     return [f"{prefix}tls-verify=false"] if _LOOPBACK.match(reference) else []
 
@@ -139,27 +144,31 @@ def _run(
     patience: float | None,
     on_line: Callable[[str], None] = lambda _: None,
     look: Callable[[], None] = lambda: None,
+    longest: float | None = None,
 ) -> str:
     """
-    Run skopeo, and return what it printed.
+    Run skopeo, and return what it printed. It may take *longest* seconds, by default an hour.
     """
     subprocess = modules.subprocess
+    if not is_installed():
+        raise SkopeoError("skopeo is not installed")
+    # A registry may hold it for ever if nobody is left who waits for it.
+    ends = ["setpriv", "--pdeathsig=KILL"] if shutil.which("setpriv") else []
     try:
         process = subprocess.Popen(
-            ["skopeo", *arguments],
+            [*ends, "skopeo", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=0,
         )
-    except FileNotFoundError:
-        raise SkopeoError("skopeo is not installed") from None
     except OSError as error:
         raise SkopeoError(f"skopeo cannot be run: {error}") from None
     assert process.stdout is not None  # noqa: S101 -- it is a pipe
     with process:
         try:
-            output = _read(process.stdout.fileno(), process.pid, patience, on_line, look)
+            seconds = _LONGEST if longest is None else longest
+            output = _read(process.stdout.fileno(), process.pid, patience, on_line, look, seconds)
         except BaseException:
             process.kill()
             raise
@@ -178,6 +187,7 @@ def _read(
     patience: float | None,
     on_line: Callable[[str], None],
     look: Callable[[], None],
+    longest: float,
 ) -> bytes:
     """
     Read what a process prints until its end. It is silent as long as it neither prints, nor reads
@@ -185,6 +195,7 @@ def _read(
     """
     output, rest = bytearray(), b""
     counters, alive = b"", clock.monotonic()
+    deadline = alive + longest
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
         while True:
@@ -198,6 +209,8 @@ def _read(
                 for line in lines:
                     on_line(line.decode("utf-8", "replace"))
             look()
+            if clock.monotonic() > deadline:
+                raise SkopeoError(f"the registry has not sent everything within {longest:g} s")
             if ready or (now := _counters(process)) != counters:
                 counters, alive = _counters(process) if ready else now, clock.monotonic()
             elif patience is not None and clock.monotonic() - alive > patience:

@@ -155,8 +155,11 @@ class Tree:
             self._create(bare, plan["object_format"])
         else:
             raise ObjectsMissing("there is no repository")
-        self._set_tags(plan)
         modules = plan["submodules"]
+        for module in modules:
+            # Before anything is changed: what follows cannot be repeated.
+            self._require(module)
+        self._set_tags(plan)
         wanted = {raw(each["path"]): raw(each["name"]) for each in modules}
         aside = self._clear_submodules(wanted, head)
         switch = Switch(self, base, head.encode(), branch, refuses)
@@ -226,18 +229,38 @@ class Tree:
                 os.fsdecode(os.path.join(packs, name)), os.fsdecode(os.path.join(mine, name))
             )
 
-    def _add(self, bare: bytes, head: str, have: str, tags: list[str]) -> None:
+    def _check_base(self, bare: bytes, head: str, have: str, tags: list[str]) -> None:
         """
-        Add the objects since the commit *have* to the repository, which must have that one.
+        Check that the repository has what the objects in *bare*, those since the commit *have*,
+        are to be added to.
         """
-        whole = not read(os.path.join(self.git_dir, b"shallow"))
-        if not whole or self._missing([have + "^{tree}"]):
+        shallow = os.path.exists(os.path.join(self.git_dir, b"shallow"))
+        takes = os.path.isdir(os.path.join(self.git_dir, b"objects", b"pack"))
+        if shallow or not takes or self._missing([have + "^{tree}"]):
             raise ObjectsMissing("the commit before is not in the repository")
-        self._move_packs(bare)
         # As git does after a fetch.
         check = ("rev-list", "--objects", "--quiet", head, *tags, "--not", have)
-        if self._run(*check).returncode:
+        new = {b"GIT_ALTERNATE_OBJECT_DIRECTORIES": os.path.join(bare, b"objects")}
+        if self._run(*check, more=new).returncode:
             raise ObjectsMissing("objects of the commit before are missing")
+
+    def _require(self, plan: dict[str, Any]) -> None:
+        """
+        Check that a submodule, with those in it, has what the archive does not have of it.
+        """
+        git_dir = os.path.join(self.git_dir, b"modules", raw(plan["name"]))
+        child = Tree(self.path, git_dir, self.source)
+        head, have = plan["head"], plan.get("have")
+        if have or not plan["repository"]:
+            if not os.path.exists(os.path.join(git_dir, b"HEAD")):
+                raise ObjectsMissing("a submodule is not in the repository")
+            if have:
+                bare = os.path.join(self.source, plan["repository"].encode())
+                child._check_base(bare, head, have, [])
+            elif child._missing([head + "^{tree}"]):
+                raise ObjectsMissing("the commit of a submodule is not in the repository")
+        for each in plan["submodules"]:
+            child._require(each)
 
     def _fetch(self, bare: bytes, plan: dict[str, Any]) -> None:
         """
@@ -254,7 +277,8 @@ class Tree:
                 raise ObjectsMissing("the commit or a tag is not in the repository")
             return
         if plan.get("have"):
-            self._add(bare, head, plan["have"], tags)
+            self._check_base(bare, head, plan["have"], tags)
+            self._move_packs(bare)
             return
         mine = read(os.path.join(self.git_dir, b"shallow"))
         deepen = []

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from ..errors import ConfigError
 from ..options.markers import WorkspaceRequest, read_keywords, read_markers
 from .workers import is_worker
-
-if TYPE_CHECKING:
-    import pytest
 
 __all__ = [
     "OF_ONE_TEST",
@@ -36,6 +35,12 @@ SHARED_FIXTURES: Mapping[str, str] = {
 
 _LOOKED_AT = 100
 """How many tests are looked at for the next one with a workspace."""
+
+_PLACES: pytest.StashKey[dict[pytest.Item, int]] = pytest.StashKey()
+"""The places of the tests of a run in their order."""
+
+_FAKE_FILES = frozenset({"fs", "fs_class", "fs_module", "fs_session"})
+"""The fixtures of pyfakefs."""
 
 OF_ONE_TEST = frozenset({"codex_workspace", "codex_workspace_factory"})
 """The fixtures whose workspaces end with the test."""
@@ -127,21 +132,26 @@ def next_of_kind(
     item: pytest.Item, wanted: WorkspaceRequest, following: pytest.Item | None
 ) -> bool:
     """
-    Return whether the next test with a workspace of its own is sure to start one like that of
+    Return whether the next test with a workspace of its own is expected to start one like that of
     *item*, but for its network.
 
     Args:
         item: a test with `codex_workspace`.
         wanted: what it requests.
-        following: the test that runs after it. Only this one is looked at if xdist distributes the
-            tests: where the others run is not known.
+        following: the test that runs after it. Further ones are looked at if they are known to come
+            next: not where xdist distributes the tests, or a plugin has an order of its own.
     """
-    if following is None:
+    # pyfakefs puts files in memory in the place of this machine's, in every thread.
+    if following is None or not _FAKE_FILES.isdisjoint(fixtures_of(item)):
         return False
     tests = [following]
     if not is_worker(item.config):
-        begin = item.session.items.index(item) + 1
-        tests = item.session.items[begin : begin + _LOOKED_AT]
+        places = item.session.stash.setdefault(_PLACES, {})
+        if places.get(item) is None:
+            places.update({one: place for place, one in enumerate(item.session.items)})
+        after = places.get(item, len(places)) + 1
+        if item.session.items[after : after + 1] == [following]:
+            tests = item.session.items[after : after + _LOOKED_AT]
     for test in tests:
         if may_be_skipped(test) or OF_ONE_TEST.isdisjoint(fixtures_of(test)):
             continue

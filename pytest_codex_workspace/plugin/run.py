@@ -58,8 +58,10 @@ _ENDS = pytest.StashKey[ExitStack]()
 _UNWRITTEN = pytest.StashKey[pytest.Session]()
 """The run of pytest whose report is not written yet."""
 
-_PREPARED = pytest.StashKey[list[tuple[str, dict[str, str], str]]]()
-"""What was made for workspaces of `codex_repo`: by session, variables, and what they start from."""
+_PREPARED = pytest.StashKey[list[tuple[str, str, dict[str, str], str]]]()
+"""
+What was made for workspaces of `codex_repo`: by session, engine, variables, and their start.
+"""
 
 _TIMER = pytest.StashKey[threading.Timer]()
 
@@ -263,7 +265,7 @@ def prepare_for(item: pytest.Item) -> None:
     default = config.rev if wanted.repo is None else "HEAD"
     env = {**config.env, **parameters_of(item).get("codex_env", {}), **wanted.env}
     prepared = item.config.stash.setdefault(_PREPARED, [])
-    what = session.identity.id, env, wanted.state
+    what = session.identity.id, session.engine.url, env, wanted.state
     # The commit of `codex_repo` stays the same for the whole run; that of another may change.
     is_fixed = wanted.repo is None and wanted.rev is None
     if is_fixed and what in prepared:

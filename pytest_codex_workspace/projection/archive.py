@@ -119,7 +119,7 @@ class Projection:
                 depth=snapshot.depth,
                 have=have,
             )
-            had = copier.submodules_of(source, have, modules) if have and "have" in copy else {}
+            had = copier.submodules_of(source, have, modules) if "have" in copy else {}
             copies = copier.copy_all(snapshot.path, modules, had)
             plan = {"target": target, **copy, "submodules": copies}
             archive = _Archive()

@@ -124,8 +124,7 @@ class Copier:
         Args:
             parent: work tree of the repository that they belong to, for errors.
             submodules: the submodules.
-            have: the commits of those that are there already, by their paths in *parent*; they are
-                not copied.
+            have: the commits at which they are there already, by their paths in *parent*.
         """
         return [
             {
@@ -139,20 +138,20 @@ class Copier:
     def _copy_submodule(self, path: Path, module: Submodule, have: str | None) -> dict[str, object]:
         if module.commit == have:
             return without_objects(module, self._object_format)
-        return {
-            **self.copy(path, module.git_dir, module.commit),
-            "submodules": self.copy_all(path, module.submodules, {}),
-        }
+        copy = self.copy(path, module.git_dir, module.commit, have=have)
+        modules = module.submodules
+        had = self.submodules_of(module.git_dir, have, modules) if "have" in copy else {}
+        return {**copy, "submodules": self.copy_all(path, modules, had)}
 
     def submodules_of(
-        self, source: Path, commit: str, submodules: tuple[Submodule, ...]
+        self, source: Path, commit: str | None, submodules: tuple[Submodule, ...]
     ) -> dict[str, str]:
         """
         Return which commits of *submodules* another *commit* names, by their paths.
         """
-        if not submodules:
+        if not submodules or commit is None:
             return {}
-        bare = self._scratch / "submodules.git"
+        bare = self._scratch / f"submodules-{len(self._copies)}.git"
         create_bare(bare, self._object_format, commit)
         paths = [os.fsencode(module.path) for module in submodules]
         names = ("ls-tree", "-z", commit, "--")

@@ -6,7 +6,7 @@ import io
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -34,11 +34,22 @@ from ..network.rules.policy import OFFLINE, Policy
 from ..network.rules.process import describe_processes
 from ..network.rules.request import Request
 from ..secrets.secrets import NO_SECRETS, Secrets
+from ..text.loggers import logger_of
 from ..text.phrases import counted
 from .channel import Channel
 from .limits import UNLIMITED, Limits
 
-__all__ = ["Launcher", "PhaseRules", "PhaseServices", "PhaseSwitch", "Running", "UnusableImage"]
+__all__ = [
+    "Kind",
+    "Launcher",
+    "PhaseRules",
+    "PhaseServices",
+    "PhaseSwitch",
+    "Running",
+    "UnusableImage",
+]
+
+_LOG = logger_of(__name__)
 
 _AGENT = (
     *("python3", "-I", "-S", "-B", "-u", "-c"),
@@ -363,29 +374,38 @@ class Launcher:
             spare, self._spare = self._spare, None
             if spare is None:
                 return None
-            of_kind = spare[0] == kind
-            self._unused = 0 if of_kind else self._unused + 1
+            self._unused += 1
         future = spare[1]
-        if not of_kind:
+        if spare[0] != kind:
             future.add_done_callback(self._stop_spare)
             return None
         try:
             # If it is not ready yet, it will be sooner than one that begins now.
-            running = future.result()
-        except (CodexWorkspaceError, UnusableImage):
-            # What is wrong is told by the next start, if it is still so.
-            return None
+            wait([future])
         except BaseException:
             future.add_done_callback(self._stop_spare)
             raise
-        if running.channel.lost or running.holder.proxy is not self._isolation.proxy:
-            self.stop(running)
+        if (error := future.exception()) is not None:
+            # What is wrong is told by the next start, if it is still so.
+            _LOG.debug("no workspace could be started ahead: %s", error)
             return None
+        running = future.result()
+        if (
+            running.channel.lost
+            or not self._isolation.is_alive(running.holder)
+            # Setup may have put another program in the agent's place. Ours requests nothing.
+            or running.holder.proxy.requests(running.name)
+        ):
+            self._stop_spare(future)
+            return None
+        with self._lock:
+            self._unused = 0
         return running
 
     def _stop_spare(self, future: Future[Running]) -> None:
         if not future.cancelled() and future.exception() is None:
-            self.stop(future.result())
+            running = future.result()
+            self.stop(running, lambda: running.holder.proxy.forget(running.name))
 
     def close(self) -> None:
         """

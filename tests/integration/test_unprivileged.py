@@ -42,7 +42,7 @@ def run(
 @pytest.fixture(autouse=True)
 def store(codex_engine: Engine) -> str:
     """
-    The directory of the engine that has the images.
+    Return the directory of the engine that has the images.
     """
     if not codex_engine.url.startswith("native://"):
         pytest.skip("these are tests of the native engine")
@@ -63,7 +63,7 @@ def _works(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """
-    A home directory for the user.
+    Return a home directory for the user.
     """
     (tmp_path / "home").mkdir()
     return tmp_path / "home"

@@ -166,6 +166,32 @@ def test_the_next_workspace_may_be_like_this_one(pytester, following, expected):
     assert expected == next_of_kind(items[0], workspace_request(items[0]), items[1])
 
 
+def test_a_test_with_files_in_memory_has_none_started_beside_it(pytester):
+    """
+    The files of the engine would be those in memory, too.
+    """
+    items = first_and_next(
+        pytester,
+        "def test_it(codex_workspace): pass",
+        "@pytest.fixture\n    def fs(): pass\n    @pytest.mark.usefixtures('fs')",
+    )
+
+    assert not next_of_kind(items[0], workspace_request(items[0]), items[1])
+
+
+def test_another_order_than_that_of_collection(pytester):
+    """
+    Only the test that follows is known then, whether the others were collected or not.
+    """
+    items = first_and_next(pytester, "def test_it(codex_workspace): pass")
+
+    assert not next_of_kind(items[0], workspace_request(items[0]), items[2])
+    assert next_of_kind(items[0], workspace_request(items[0]), items[-1])
+    items[0].session.items = items[1:]
+    items[0].session.stash = pytest.Stash()
+    assert next_of_kind(items[0], workspace_request(items[0]), items[-1])
+
+
 def test_nothing_follows_the_last_test(pytester):
     """
     Whatever else was collected.

@@ -307,8 +307,11 @@ class NativeContainers(NativeImages):
         """
         Kill a container, and keep its files.
         """
-        # The process that watches it removes it otherwise.
-        (self._path(record) / "kept").touch()
+        try:
+            # The process that watches it removes it otherwise.
+            (self._path(record) / "kept").touch()
+        except OSError as error:
+            raise refused(what, str(error)) from None
         self._kill(record, what)
 
     def _discard(self, record: Mapping[str, Any]) -> None:

@@ -29,6 +29,13 @@ _PIECE = 1 << 20
 _OWN = "org.codex-workspace.native"
 """The key in a configuration below which the names lie."""
 
+_MOST_LAYERS = 500
+"""As many as overlayfs takes."""
+
+_TEXTS = ("User", "WorkingDir")
+_LISTS = ("Cmd", "Entrypoint", "Env", "OnBuild")
+"""What containers take of a configuration, and what it is."""
+
 _NAME = re.compile(r"[0-9a-f]{64}")
 _GZIP = b"\x1f\x8b"
 
@@ -191,6 +198,8 @@ def _image(one: Mapping[str, Any], members: Mapping[str, Path], keep: Keep, stor
     digests = [_bare(text) for text in about["rootfs"]["diff_ids"]]
     if len(one["Layers"]) != len(digests):
         raise ValueError("the number of layers is not that of the configuration")
+    if len(digests) > _MOST_LAYERS:
+        raise ValueError(f"it has more than {_MOST_LAYERS} layers")
     own = about.get(_OWN) or {}
     theirs = [_bare(text) for text in own.get("layers", ())]
     if len(theirs) != len(digests):
@@ -200,17 +209,39 @@ def _image(one: Mapping[str, Any], members: Mapping[str, Path], keep: Keep, stor
         for name, digest in zip(theirs, digests, strict=True)
     )
     for name, digest, path in zip(names, digests, one["Layers"], strict=True):
-        if store.layer(name).is_dir():
+        if store.digest(name) == digest:
             continue
         _check(_file(members, path), digest)
         with _opened(_file(members, path)) as file:
             keep(name, file)
+        store.note_digest(name, digest)
     here = store.find_image(f"sha256:{_bare(own['id'])}") if own else None
-    config = dict(about.get("config") or {})
+    config = _checked(about.get("config") or {})
     if here is not None and (here.layers, here.config) == (names, config):
         return here
     image = f"sha256:{hashlib.sha256(data).hexdigest()}"
     return Image(names, config, str(about.get("architecture") or ""), id=image)
+
+
+def _checked(config: Any) -> dict[str, Any]:
+    """
+    Return a configuration, which anybody may have written, if what we take of it is what it is by
+    the specification of OCI.
+    """
+    found = dict(config)
+    texts = [found.get(name) or "" for name in _TEXTS]
+    for name in _LISTS:
+        values = found.get(name) or []
+        if not isinstance(values, list):
+            raise ValueError(f"{name} of its configuration is no list")
+        texts += values
+    labels = found.get("Labels") or {}
+    if not isinstance(labels, dict):
+        raise ValueError("the labels of its configuration are none")
+    texts += labels.values()
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("its configuration has other values than texts")
+    return found
 
 
 def _file(members: Mapping[str, Path], name: str) -> Path:

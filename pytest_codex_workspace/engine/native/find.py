@@ -41,6 +41,11 @@ def open_engine(url: str) -> NativeEngine:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise EngineUnavailable(f"{root} cannot be made: {error.strerror}") from None
+    if root.stat().st_mode & 0o022:
+        raise EngineUnavailable(
+            f"others can write to {root}, and so change what runs in workspaces: run "
+            f"`chmod go-w {root}`, or give native:///DIRECTORY"
+        )
     if root.stat().st_uid != os.geteuid():
         raise EngineUnavailable(
             f"{root} belongs to another user, for whom the numbers of owners in it stand for "

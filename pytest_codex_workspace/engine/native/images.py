@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -71,10 +73,8 @@ class NativeImages:
         """
         with self._told(f"pull the image {reference}"), self._folder() as folder:
             # By its digest, so that it is the same image if the tag moves meanwhile.
-            repository = reference.partition("@")[0]
-            if repository == reference:
-                repository = full_name(reference).rpartition(":")[0]
-            name = f"{repository}@{skopeo.find_digest(reference, patience)}"
+            repository = full_name(reference.partition("@")[0]).rpartition(":")[0]
+            name = f"{repository}@{skopeo.find_digest(_remote_name(reference), patience)}"
             skopeo.download(
                 name,
                 folder,
@@ -84,7 +84,8 @@ class NativeImages:
                 patience=patience,
                 limit=limit,
             )
-            image = self._keep(read_folder(folder, self._keep_layer, self._store), name)
+            names = (name, reference) if "@" in reference else (name,)
+            image = self._keep(read_folder(folder, self._keep_layer, self._store), *names)
             if "@" not in reference:
                 self.tag(image.id, reference)
             return self._store.info(image)
@@ -94,7 +95,7 @@ class NativeImages:
         Return the digest of *reference* in its registry.
         """
         with self._told(f"look the image {reference} up in its registry"):
-            return skopeo.find_digest(reference, patience)
+            return skopeo.find_digest(_remote_name(reference), patience)
 
     def push(
         self,
@@ -150,6 +151,9 @@ class NativeImages:
         Keep an image whose layers are there, with the names that registries have for it.
         """
         with self._store.lock():
+            gone = [one for one in image.layers if not self._store.layer(one).is_dir()]
+            if gone:
+                raise refused("keep the image", f"its layer {gone[0][:12]} was removed meanwhile")
             known = self._store.find_image(image.id) or image
             names = tuple(dict.fromkeys((*known.digests, *digests)))
             return self._store.add_image(replace(known, digests=names))
@@ -235,10 +239,13 @@ class NativeImages:
         """
         try:
             yield
+        except (
+            *(ValueError, KeyError, TypeError, AttributeError, RecursionError),
+            *(EOFError, zlib.error, gzip.BadGzipFile),
+        ) as error:
+            raise refused(what, f"it is damaged: {error}") from None
         except (JobRefused, SkopeoError, OSError) as error:
             raise refused(what, str(error)) from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise refused(what, f"it is damaged: {error}") from None
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
@@ -258,3 +265,11 @@ class NativeImages:
             raise
         except (JobRefused, OSError) as error:
             raise refused(what, str(error)) from None
+
+
+def _remote_name(reference: str) -> str:
+    """
+    Return *reference* without its tag if it has a digest, which says more: skopeo takes only one.
+    """
+    repository, at, digest = reference.partition("@")
+    return f"{full_name(repository).rpartition(':')[0]}@{digest}" if at else reference

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -78,8 +77,10 @@ class Workers:
         """
         Remove a directory by way of *trash*, as far as that is possible.
         """
-        with suppress(JobRefused):
+        try:
             self.ask({"do": "discard", "path": path, "to": trash})
+        except JobRefused as refusal:
+            _LOG.debug("%s could not be removed: %s", path, refusal)
 
     def ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
         """

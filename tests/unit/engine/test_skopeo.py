@@ -82,7 +82,7 @@ def test_what_is_too_large_is_not_copied(program, tmp_path):
     """
     The copy is ended as soon as it is.
     """
-    program(f"printf 123456789 >{tmp_path}/into/blob; echo said; sleep 60 >/dev/null")
+    program(f"printf 123456789 >{tmp_path}/into/blob; echo said; exec sleep 60 >/dev/null")
     (tmp_path / "into").mkdir()
 
     with pytest.raises(SkopeoError, match="the registry sent more than 8 B"):
@@ -140,3 +140,35 @@ def test_a_missing_skopeo_is_told(monkeypatch, tmp_path):
     assert skopeo.is_installed()
     with pytest.raises(SkopeoError, match="skopeo cannot be run: "):
         skopeo.find_digest("a:1", 5)
+
+
+def test_a_warning_comes_before_the_answer(program):
+    """
+    The answer is the line with the digest.
+    """
+    program(f'echo "level=warning msg=\\"no {DIGEST}\\""; echo {DIGEST}')
+
+    assert DIGEST == skopeo.find_digest("a:1", 5)
+
+
+def test_a_registry_cannot_dribble_for_ever(program):
+    """
+    What it sends bit by bit is no silence.
+    """
+    program("while :; do echo more; done")
+
+    with pytest.raises(SkopeoError, match=r"has not sent everything within 0.3 s"):
+        skopeo.find_digest("a:1", 0.3)
+
+
+def test_a_limit_holds_at_the_end(program, tmp_path):
+    """
+    Also for what comes faster than anybody looks.
+    """
+    program(f"exec printf 123456789 >{tmp_path}/into/blob")
+    (tmp_path / "into").mkdir()
+
+    with pytest.raises(SkopeoError, match="the registry sent more than 8 B"):
+        skopeo.download(
+            "a:1", tmp_path / "into", architecture="amd64", on_line=lambda _: None, limit=8
+        )

@@ -569,6 +569,13 @@ def test_only_what_is_new_is_sent(repo: Repository, workspace: Workspace, tmp_pa
         # The commit is there, and some of its files are not.
         "mv .git/objects/pack x.ignored; git unpack-objects -q <$(ls x.ignored/*.pack); "
         "rm .git/objects/$(git rev-parse HEAD^{tree} | cut -c1-2)/*",
+        # A directory that the commit changes is not there, nor a file in it that stays.
+        "mv .git/objects/pack x.ignored; git unpack-objects -q <$(ls x.ignored/*.pack); "
+        "for f in $(git rev-parse HEAD:dir HEAD:dir/d); do "
+        "rm .git/objects/$(echo $f | cut -c1-2)/$(echo $f | cut -c3-); done; "
+        "mkdir .git/objects/pack",
+        "mv .git/objects/pack x.ignored; git unpack-objects -q <$(ls x.ignored/*.pack); "
+        "rmdir .git/objects/pack; touch .git/objects/pack",
         "git rev-parse HEAD >.git/shallow",
     ],
 )
@@ -578,8 +585,11 @@ def test_everything_is_sent_if_the_commit_before_is_damaged(
     """
     Setup may do to the repository whatever it wants.
     """
+    repo.commit({"dir/d": "like no other\n"})
+    assert workspace.bring_to(repo) == 0
+    workspace.shell("git repack -qad")
     repo.commit({"a": "2\n"})
-    repo.commit({"a": "3\n"})
+    repo.commit({"a": "3\n", "dir/c": "3\n"})
     workspace.shell(setup)
 
     assert workspace.bring_to(repo) == 0
@@ -587,6 +597,33 @@ def test_everything_is_sent_if_the_commit_before_is_damaged(
     assert len(workspace.sizes) == 2
     assert (workspace.path / "a").read_text() == "3\n"
     workspace.git("fsck", "--no-dangling")
+
+
+def test_a_submodule_that_setup_has_removed_is_sent_with_the_others(
+    repo: Repository, workspace: Workspace, tmp_path: Path
+) -> None:
+    """
+    That is found out before anything is changed: another submodule comes to its commit, and what
+    was lost is told.
+    """
+    modules = [Repository(tmp_path / name, repo.env) for name in ("aa", "zz")]
+    for one in modules:
+        one.commit({"x": "1\n"})
+        repo.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(one.path))
+    repo.commit({"a": "2\n"})
+    assert workspace.bring_to(repo) == 0
+    modules[1].commit({"x": "2\n"})
+    repo.git("-C", "zz", "pull", "-q", str(modules[1].path), "main")
+    repo.commit({"a": "3\n"})
+    workspace.shell("rm -rf .git/modules/aa aa; echo setup >a")
+
+    assert workspace.bring_to(repo) == 0
+
+    assert len(workspace.sizes) == 2
+    assert (workspace.path / "zz/x").read_text() == "2\n"
+    assert (workspace.path / "aa/x").read_text() == "1\n"
+    assert workspace.lost == ["a"]
+    assert workspace.status() == []
 
 
 def test_a_commit_that_the_host_has_lost_is_no_base(repo: Repository, workspace: Workspace) -> None:
@@ -605,7 +642,18 @@ def test_a_commit_that_the_host_has_lost_is_no_base(repo: Repository, workspace:
     assert (workspace.path / "a").read_text() == "9\n"
 
 
-@pytest.mark.parametrize("label", ["--all", "HEAD", "main", "0" * 40, "a" * 39 + "\n"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "--all",
+        "HEAD",
+        "main",
+        "0" * 40,
+        "a" * 39 + "\n",
+        "HEAD^{/.|}\n9bb0\n\n}",
+        "HEAD\0",
+    ],
+)
 def test_a_label_that_names_no_commit_is_no_base(
     repo: Repository, workspace: Workspace, label: str
 ) -> None:

@@ -11,7 +11,7 @@ from unit import parts
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
     """
-    Six files of different sizes.
+    Return six files of different sizes.
     """
     made = [tmp_path / name for name in "abcdef"]
     for path, size in zip(made, (10, 10, 10, 30, 50, 10), strict=True):

@@ -355,7 +355,25 @@ def test_what_was_started_ahead_may_have_ended(world, session):
     session.launcher.stop(second)
 
 
-def test_a_failure_to_start_ahead_is_not_told(world, session):
+def test_what_was_started_ahead_may_have_lost_its_network(world, session):
+    """
+    Somebody removed the holder.
+    """
+    first = launch(session)
+    session.launcher.prepare_another(first)
+    spare = made_ahead(session.launcher)
+    world.engine.remove(spare.holder.container)
+
+    second = launch(session)
+
+    assert second is not spare
+    assert session.isolation.is_alive(second.holder)
+    session.launcher.stop(first)
+    session.launcher.stop(second)
+
+
+@pytest.mark.parametrize("error", [EngineError("no space left"), OSError("no space left")])
+def test_a_failure_to_start_ahead_is_not_told(world, session, error):
     """
     What was the matter may be over when it is needed.
     """
@@ -365,7 +383,7 @@ def test_a_failure_to_start_ahead_is_not_told(world, session):
     def fail(image):
         if not failed.is_set():
             failed.set()
-            raise EngineError("no space left")
+            raise error
 
     world.before_create = fail
     session.launcher.prepare_another(first)
@@ -377,7 +395,7 @@ def test_a_failure_to_start_ahead_is_not_told(world, session):
     session.launcher.stop(second)
 
 
-def test_the_end_of_a_session_waits_for_what_is_started_ahead(cache_home):
+def test_the_end_of_a_session_waits_for_what_is_started_ahead(cache_home, monkeypatch):
     """
     Nothing of it is left, also if nobody has taken it and it was not there yet.
     """
@@ -387,8 +405,10 @@ def test_the_end_of_a_session_waits_for_what_is_started_ahead(cache_home):
         first = launch(session)
         world.before_create = lambda _: goes_on.wait(10)
         session.launcher.prepare_another(first)
-        threading.Timer(0.1, goes_on.set).start()
+        pool, end = session.launcher._pool, session.launcher._pool.shutdown
+        monkeypatch.setattr(pool, "shutdown", lambda **how: (goes_on.set(), end(**how)))
         session.launcher.stop(first)
+    assert goes_on.is_set()
     assert [] == world.leftovers()
 
 
@@ -402,11 +422,11 @@ def test_an_interruption_leaves_what_is_started_ahead_to_be_stopped(world, sessi
     session.launcher.prepare_another(first)
     _, future = session.launcher._spare
 
-    def interrupted():
+    def interrupted(_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(future, "result", interrupted)
+        patched.setattr("pytest_codex_workspace.workspace.launcher.wait", interrupted)
         with pytest.raises(KeyboardInterrupt):
             launch(session)
     goes_on.set()

@@ -14,6 +14,7 @@ import json
 import os
 import pwd
 import shutil
+import time
 from typing import IO, TYPE_CHECKING, Any
 
 from .kernel.mounts import hide_from_host, mount_layers
@@ -117,7 +118,8 @@ def check_namespace(root: str) -> None:
     Raises:
         NamespaceError: the kernel or the file system of *root* refuses it.
     """
-    place = f"{root}/trash/check-{os.getpid()}"
+    # Of that name, other engines that start leave it alone.
+    place = f"{root}/trash/check-{os.getpid()}-{time.monotonic_ns()}-new"
     merged = f"{place}/merged"
     for name in ("lower/file", "upper", "merged"):
         os.makedirs(f"{place}/{name}")

@@ -90,10 +90,7 @@ def test_an_image_cannot_take_the_name_of_another(tmp_path: Path, store: Store, 
     if lie != "absent layer":
         store.layer("a" * 64).mkdir()
         store.add_image(IMAGE)
-    if lie == "layer":
-        store.note_digest("a" * 64, "c" * 64)
-    else:
-        store.note_digest("a" * 64, DIGEST)
+    store.note_digest("a" * 64, "c" * 64 if lie == "layer" else DIGEST)
     if lie == "image":
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             config = next(one for one in tar.getnames() if one.endswith(".json") and len(one) > 60)
@@ -184,3 +181,46 @@ def test_other_files_are_no_images(tmp_path: Path, store: Store):
     """
     with pytest.raises(ValueError, match="no archive of images"):
         read(b"no tar at all", tmp_path / "in", store)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"Labels": [1]},
+        {"Labels": {"a": None}},
+        {"Labels": {"a": 1}},
+        {"Env": "A=1"},
+        {"Env": [None]},
+        {"Cmd": {"a": 1}},
+        {"User": 0.5},
+        ["no mapping"],
+    ],
+)
+def test_a_configuration_is_checked(tmp_path: Path, store: Store, config: object):
+    """
+    What is kept is read by every later command.
+    """
+    about = json.dumps({"rootfs": {"diff_ids": []}, "config": config})
+    named = hashlib.sha256(about.encode()).hexdigest()
+    manifest = json.dumps({"config": {"digest": f"sha256:{named}"}, "layers": []})
+    (tmp_path / "manifest.json").write_text(manifest)
+    (tmp_path / named).write_text(about)
+
+    with pytest.raises((ValueError, TypeError)):
+        read_folder(tmp_path, lambda *_: None, store)
+
+
+def test_a_layer_has_to_be_what_its_digest_says(tmp_path: Path, store: Store):
+    """
+    The random name of a layer that is here is no digest of it.
+    """
+    store.layer("a" * 64).mkdir()
+    about = json.dumps({"rootfs": {"diff_ids": [f"sha256:{'a' * 64}"]}})
+    named = hashlib.sha256(about.encode()).hexdigest()
+    layers = [{"digest": f"sha256:{'a' * 64}"}]
+    manifest = json.dumps({"config": {"digest": f"sha256:{named}"}, "layers": layers})
+    for name, text in (("manifest.json", manifest), (named, about), ("a" * 64, "other")):
+        (tmp_path / name).write_text(text)
+
+    with pytest.raises(ValueError, match="invalid diffID"):
+        read_folder(tmp_path, lambda *_: None, store)
