@@ -514,6 +514,13 @@ def endless_registry(engine: str) -> Iterator[tuple[str, threading.Event]]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def handle(self) -> None:
+            # containerd asks for TLS first, and goes on without it if the refusal is HTTP.
+            if self.connection.recv(1, socket.MSG_PEEK) == b"\x16":
+                self.wfile.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+                return
+            super().handle()
+
         def do_HEAD(self) -> None:
             self._answer()
 
