@@ -170,6 +170,14 @@ ENGINE_LIMITS = (
         subject=lambda _: "devicemapper",
     ),
     EngineLimit(
+        # containerd/continuity#236
+        "storage",
+        "With containerd's image store",
+        "to save a layer, such as a setup or a snapshot, all files of the image are compared: 13 s "
+        "for one of 2.5 GB, where overlay2 takes 0.2 s",
+        _has(CONTAINERD_STORE),
+    ),
+    EngineLimit(
         "files",
         "Docker",
         "cached files have times in whole seconds, no holes, no user.* attributes",

@@ -54,6 +54,22 @@ def test_an_unknown_image_is_none(bench: Bench) -> None:
     assert bench.engine.image("codex-workspace-emulator-test:never-made") is None
 
 
+def test_what_to_do_about_an_unknown_image(bench: Bench) -> None:
+    """
+    Whoever names an image that is not there is told to get it first.
+    """
+    name = "codex-workspace-emulator-test:never-made"
+
+    for call in (
+        lambda: bench.engine.tag(name, f"{IMAGE}-other"),
+        lambda: b"".join(bench.engine.save([name])),
+        lambda: bench.create(image=name),
+    ):
+        with pytest.raises(EngineError, match="never-made") as refused:
+            call()
+        assert "pull the image first" in refused.value.remedy
+
+
 def test_a_tag_moves_to_another_image(bench: Bench) -> None:
     """
     The image that had the tag loses it.

@@ -90,7 +90,8 @@ class FakeState:
     def _require_image(self, reference: str, what: str) -> Image:
         image = self._find_image(reference)
         if image is None:
-            raise refusal(what, f"No such image: {reference}")
+            words = f"No such image: {reference}"
+            raise refusal(what, words, remedy="Build, import or pull the image first.")
         return image
 
     def _find_container(self, name: str) -> Container | None:
@@ -108,11 +109,11 @@ class FakeState:
         return self._networks.get(name) or next(by_id, None)
 
 
-def refusal(what: str, words: str) -> EngineError:
+def refusal(what: str, words: str, remedy: str = "") -> EngineError:
     """
     Return the error of an engine that refuses.
     """
-    return EngineError(f"The container engine could not {what}: {words}")
+    return EngineError(f"The container engine could not {what}: {words}", remedy=remedy)
 
 
 def full_name(reference: str) -> str:

@@ -26,6 +26,8 @@ _NO_ADDRESS = (
     "that were killed; `docker network prune` removes other unused networks."
 )
 
+_NO_IMAGE = "Build, import or pull the image first."
+
 _ADVICE = {
     "no space left on device": (
         "The engine's disk is full. `codex-workspace clean` removes what this package left behind; "
@@ -33,7 +35,15 @@ _ADVICE = {
     ),
     "ipv4 address pool": _NO_ADDRESS,
     "predefined address pools": _NO_ADDRESS,
-    "no such image": "Build, import or pull the image first.",
+    "find free subnet": (
+        "Podman has no network address left. `codex-workspace clean` removes networks of runs that "
+        "were killed; `podman network prune` removes other unused networks. If a VPN has a route "
+        "to all of 10.0.0.0/8, give Podman other addresses: default_subnet_pools in "
+        "containers.conf."
+    ),
+    "no such image": _NO_IMAGE,
+    "image not known": _NO_IMAGE,
+    "reference does not exist": _NO_IMAGE,
 }
 """Fragments of the engine's messages, in lower case, and what to do about each."""
 

@@ -48,6 +48,9 @@ HAVE_THEM = {
     ),
     ("storage", "With the storage driver vfs"): Odd({**DOCKER, "storage": "vfs"}),
     ("storage", "With the storage driver devicemapper"): Odd({**DOCKER, "storage": "devicemapper"}),
+    ("storage", "With containerd's image store"): Odd(
+        {**DOCKER, "modes": "containerd image store, cgroups v2"}
+    ),
     ("files", "Docker"): Odd(DOCKER),
     ("files", "Podman"): Odd(PODMAN),
     ("limits", "Rootless with cgroups v1, or on a kernel without the controllers"): Odd(

@@ -141,7 +141,9 @@ def test_a_registry_answer_without_a_digest_is_an_error(
         ("write /x: no space left on device", "codex-workspace clean"),
         ("could not find an available, non-overlapping IPv4 address pool", "network prune"),
         ("all predefined address pools have been fully subnetted", "network prune"),
+        ("could not find free subnet from subnet pools", "network prune"),
         ("No such image: x:1", "pull the image first"),
+        ("failed to find image x:1: localhost/x:1: image not known", "pull the image first"),
         ("something else", "something else"),
     ],
 )
