@@ -43,6 +43,28 @@ def test_jobs_and_the_life_of_a_container_are_logged(
     assert any(re.fullmatch(r"lock \S+/lock: done in \d+ ms", one) for one in calls)
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_files_of_a_container_that_ends_are_moved(native: Bench, ends: bool) -> None:
+    """
+    They are the same files, and those of one that goes on are copies.
+    """
+    tag = f"{IMAGE}-moved"
+    root = Path(native.engine.url.removeprefix("native://"))
+    container, stream = native.run()
+    native.undo.callback(stream.close)
+    native.engine.put_archive(container, "/tmp", tar_of({"kept": b"yes"}))
+    before = (root / "containers" / container / "upper/tmp/kept").stat().st_ino
+
+    image = native.engine.commit(container, tag=tag, labels={}, ends=ends)
+    native.undo.callback(native.engine.remove_image, tag)
+
+    layer = image.layers[-1].removeprefix("sha256:")
+    after = (root / "layers" / layer / "tmp/kept").stat().st_ino
+    assert ends == (before == after)
+    info = native.engine.container(container)
+    assert ends == (info is None or not info.running)
+
+
 def test_a_server_on_the_machines_network_listens_in_that_of_containers(native: Bench) -> None:
     """
     A container with a way out has the machine's interfaces, and its address in an internal network
