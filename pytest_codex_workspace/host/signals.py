@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NoReturn
 
-from ..unpatched.clock import monotonic
+from ..unpatched.clock import monotonic, sleep
 
 __all__ = ["EndingSignals", "Interrupted", "die_by"]
 
@@ -96,14 +97,29 @@ class EndingSignals:
         if not isinstance(failure.exc_value, Interrupted):
             self._hook(failure)
             return
-        # It came while an object was deleted, where nobody can catch it: again, a little later.
+        # It came while an object was deleted, where nobody can catch it.
         self.received = None
-        again = threading.Timer(0.01, os.kill, (os.getpid(), failure.exc_value.number))
-        again.daemon = True
-        again.start()
+        self._send_later(failure.exc_value.number)
 
-    def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    @staticmethod
+    def _send_later(number: int) -> None:
+        """
+        Send this process a signal again, a little later.
+        """
+
+        def send() -> None:
+            sleep(0.01)
+            os.kill(os.getpid(), number)
+
+        # `Thread.start` would wait for it, perhaps longer than that.
+        _thread.start_new_thread(send, ())
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
         now = self._clock()
+        if self.received is None and _is_within(frame, self._unraisable.__code__):
+            # Nobody can catch it here either.
+            self._send_later(number)
+            return
         if self.received is None:
             self.received, self._at = number, now
             EndingSignals.ending = True
@@ -112,6 +128,15 @@ class EndingSignals:
             with suppress(OSError):
                 os.write(2, _IMPATIENT)
             self._die(number)
+
+
+def _is_within(frame: FrameType | None, code: CodeType) -> bool:
+    """
+    Return whether *frame* runs *code*, or what it calls.
+    """
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame is not None
 
 
 def die_by(number: int) -> NoReturn:

@@ -75,6 +75,35 @@ def test_a_signal_while_an_object_is_deleted_is_raised_later():
     assert sys.unraisablehook is hook
 
 
+def test_a_signal_that_comes_again_too_early_is_raised_later_still(monkeypatch):
+    """
+    While it is noticed that the one before was lost, on a machine that is busy.
+    """
+
+    class Deleted:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    later, sent = EndingSignals._send_later, []
+
+    def send(number):
+        sent.append(number)
+        if len(sent) == 1:
+            os.kill(os.getpid(), number)
+        else:
+            later(number)
+
+    monkeypatch.setattr(EndingSignals, "_send_later", staticmethod(send))
+    over = threading.Event()
+    with EndingSignals() as signals:
+        one = Deleted()
+        with pytest.raises(Interrupted):  # noqa: PT012
+            del one
+            over.wait(10)
+    assert signals.received == signal.SIGTERM
+    assert len(sent) == 2
+
+
 def test_a_handler_that_came_later_stays():
     """
     Only our own handlers are taken back.
