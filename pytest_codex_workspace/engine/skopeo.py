@@ -6,6 +6,7 @@ containers-transports(5). Credentials are those of `skopeo login`, `podman login
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import selectors
@@ -175,10 +176,19 @@ def _run(
     text = output.decode("utf-8", "replace")
     if process.returncode:
         fatal = _FATAL.search(text)
-        words = re.sub(r"\\(.)", r"\1", fatal[1]) if fatal else text.strip()[-500:]
+        words = _unquoted(fatal[1]) if fatal else text.strip()[-500:]
         words = _PARSING.sub("", words)
         raise SkopeoError(words or f"skopeo ended with the exit code {process.returncode}")
     return text
+
+
+def _unquoted(text: str) -> str:
+    """
+    Return what Go's `%q` has quoted, in one line.
+    """
+    with suppress(ValueError):
+        text = str(json.loads(f'"{text}"'))
+    return " ".join(text.split())
 
 
 def _read(

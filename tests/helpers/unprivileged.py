@@ -95,8 +95,10 @@ def main(home: Path, store: str, command: list[str]) -> None:
         "HOME": str(home),
         "TMPDIR": str(home / "tmp"),
         "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_CONFIG_HOME": str(home / "config"),
         "XDG_DATA_HOME": str(home / "data"),
     }
+    os.environ.pop("XDG_RUNTIME_DIR", None)
     os.execvp(command[0], command)
 
 

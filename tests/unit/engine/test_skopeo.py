@@ -109,6 +109,7 @@ def test_a_silent_registry_ends_the_wait(program, tmp_path):
             'echo \'Get \\"https://a/\\": no such host"\'; exit 1',
             'Get "https://a/": no such host',
         ),
+        (r"""printf %s 'level=fatal msg="a\n\t* b\n\n"'; exit 1""", "a * b"),
         ("echo something else; exit 2", "something else"),
         ("exit 3", "skopeo ended with the exit code 3"),
         ("echo nothing", "the registry's answer has no digest"),
