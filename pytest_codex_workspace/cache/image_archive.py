@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from ..engine.messages.archives import bounded_header
 from ..engine.protocol import Advance, OnAdvance
+from ..engine.tar_headers import bounded_header
 from ..text.option_names import spell_option
 
 __all__ = ["ImageArchive", "ImageFound", "with_progress"]

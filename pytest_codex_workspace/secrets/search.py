@@ -21,8 +21,8 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, BinaryIO, Literal, cast
 
-from ..engine.messages.archives import bounded_header
 from ..engine.protocol import ContainerChange, Engine
+from ..engine.tar_headers import bounded_header
 from ..errors import EngineError
 from ..in_container.find_values import PIECE, find_in_pieces
 from ..text.credentials import MASK

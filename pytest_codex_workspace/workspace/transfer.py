@@ -15,7 +15,7 @@ import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from ..engine.messages.archives import bounded_header
+from ..engine.tar_headers import bounded_header
 from ..errors import TransferError
 from .host_tree import HostTree, Parts, RefusedName
 

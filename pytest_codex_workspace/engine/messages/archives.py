@@ -1,4 +1,4 @@
-"""Tar archives as engines read them, and headers that cannot fill the memory."""
+"""Tar archives as engines read them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import tarfile
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Iterator
 
-__all__ = ["bounded_header", "without_padding"]
+__all__ = ["without_padding"]
 
 _BLOCK = tarfile.BLOCKSIZE
 
@@ -28,49 +28,8 @@ _HEADER_ONLY = frozenset(
 )
 """Kinds of entries that no content follows, whatever size they state."""
 
-_EXTENDED = frozenset(
-    {
-        tarfile.XHDTYPE,
-        tarfile.XGLTYPE,
-        tarfile.SOLARIS_XHDTYPE,
-        tarfile.GNUTYPE_LONGNAME,
-        tarfile.GNUTYPE_LONGLINK,
-    }
-)
-"""Kinds of headers whose content `tarfile` reads into memory."""
-
 _SIZE = re.compile(rb"^\d+ size=(\d+)$", re.MULTILINE)
 """The size of the next entry in an extended header, for files of 8 GiB and more (POSIX pax)."""
-
-
-def bounded_header(limit: int, refused: Container[bytes] = ()) -> type[tarfile.TarInfo]:
-    """
-    Return a class of headers for `tarfile.open(tarinfo=...)`. It is not enough to bound what is
-    read at once: newer versions of Python read a long header in pieces. The map of a file with
-    holes may go on without end; no engine writes one, so none is read.
-
-    Args:
-        limit: the most bytes that a header may have as its content.
-        refused: kinds of headers that may not be there.
-
-    Returns:
-        The class; a header that may not be raises `tarfile.ReadError`.
-    """
-
-    class BoundedHeader(tarfile.TarInfo):
-        def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-            # `tarfile` says that this may be overridden; `frombuf` is not called in newer versions.
-            if self.type in _EXTENDED and self.size > limit:
-                raise tarfile.ReadError("one of its headers is too long")
-            if self.type == tarfile.GNUTYPE_SPARSE or self.type in refused:
-                raise tarfile.ReadError(f"it has a header of type {self.type!r}")
-            return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
-
-        def _proc_gnusparse_10(self, *_: object) -> None:
-            # The same map, in front of the content.
-            raise tarfile.ReadError("it has a map of a file with holes")
-
-    return BoundedHeader
 
 
 def without_padding(archive: BinaryIO) -> Iterator[bytes]:

@@ -15,6 +15,8 @@ import tarfile
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING
 
+from ...tar_headers import bounded_header
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,10 +27,6 @@ _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _OVERLAY = ("trusted.overlay.", "user.overlay.")
 """How the attributes begin that overlayfs sets: as root of the machine, and in a user namespace."""
 
-_EXTENDED = (
-    *(tarfile.GNUTYPE_LONGLINK, tarfile.GNUTYPE_LONGNAME, tarfile.SOLARIS_XHDTYPE),
-    *(tarfile.XGLTYPE, tarfile.XHDTYPE),
-)
 _LONGEST_HEADER = 1 << 20
 """Bytes of the names and attributes of one file: Linux has at most 64 kB for an attribute."""
 
@@ -72,30 +70,11 @@ def unpack_layer(archive: IO[bytes], base: str, *, mapped: bool = False) -> None
     _unpack(archive, base, layer=True, mapped=mapped)
 
 
-class _Header(tarfile.TarInfo):
-    """
-    A header of an archive that anybody may have made. No engine writes the map of a file with
-    holes, which is small and may stand for any size.
-    """
-
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        # `tarfile` says that this may be overridden.
-        if self.type == tarfile.GNUTYPE_SPARSE:
-            raise tarfile.ReadError("it has a map of a file with holes")
-        if self.type in _EXTENDED and self.size > _LONGEST_HEADER:
-            raise tarfile.ReadError("one of its headers is too long")
-        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
-
-    def _proc_gnusparse_10(self, *_: object) -> None:
-        raise tarfile.ReadError("it has a map of a file with holes")
-
-
 def _unpack(archive: IO[bytes], base: str, *, layer: bool, mapped: bool = False) -> None:
     directories: list[tuple[str, tarfile.TarInfo]] = []
-    with tarfile.open(fileobj=archive, mode="r|", bufsize=_PIECE, tarinfo=_Header) as tar:
+    header = bounded_header(_LONGEST_HEADER)
+    with tarfile.open(fileobj=archive, mode="r|", bufsize=_PIECE, tarinfo=header) as tar:
         for member in tar:
-            if member.issparse():
-                raise tarfile.ReadError(f"{member.name[:200]!r} has a map of holes")
             parts = [one for one in member.name.split("/") if one not in ("", ".", "..")]
             path = "/".join([base.rstrip("/"), *parts])
             above, _, name = path.rpartition("/")
