@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 from pytest_codex_workspace.engine.native.engine import NativeEngine
 from pytest_codex_workspace.engine.native.runner.processes import is_alive
 from pytest_codex_workspace.engine.protocol import Engine
-from pytest_codex_workspace.errors import EngineError
+from pytest_codex_workspace.errors import EngineError, EngineUnavailable
 
 from .conftest import IMAGE, Bench, log_of_a_life, opened, sh, tar_of, untar, wait_until
 
@@ -41,6 +43,34 @@ def test_jobs_and_the_life_of_a_container_are_logged(
 
     assert any(re.fullmatch(r"runner: start \w+: done in \d+ ms", one) for one in calls)
     assert any(re.fullmatch(r"lock \S+/lock: done in \d+ ms", one) for one in calls)
+
+
+def test_a_layer_with_a_map_of_holes_is_refused(native: Bench) -> None:
+    """
+    It is small, and stands for any size.
+    """
+    entry = tarfile.TarInfo("a")
+    entry.pax_headers = {"GNU.sparse.size": "9999999", "GNU.sparse.map": "0,0"}
+    archive = io.BytesIO(entry.tobuf(tarfile.PAX_FORMAT) + bytes(1024))
+
+    with pytest.raises(EngineError, match="map of a file with holes"):
+        native.engine.import_image(archive, tag=f"{IMAGE}-holes", changes=[])
+
+
+def test_a_runner_that_has_gone_is_no_damaged_image(
+    native: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It is an engine that does not answer.
+    """
+
+    def gone(*_: object) -> None:
+        raise EngineUnavailable("the runner has gone")
+
+    monkeypatch.setattr(native.engine._workers, "feed", gone)
+
+    with pytest.raises(EngineUnavailable):
+        native.engine.import_image(io.BytesIO(bytes(1024)), tag=f"{IMAGE}-never", changes=[])
 
 
 @pytest.mark.parametrize("ends", [True, False])

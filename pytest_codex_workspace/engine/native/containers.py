@@ -330,8 +330,8 @@ class NativeContainers(NativeImages):
         """
         Make an image of the container's file system.
 
-        The files of a container that has ended are moved, which takes no time. Those of one that
-        runs are copied while it is paused.
+        The files of a container that has ended, or *ends*, are moved, which takes no time. Those
+        of one that runs on are copied while it is paused.
         """
         what = f"commit the container {container}"
         record = self._require_container(container, what)

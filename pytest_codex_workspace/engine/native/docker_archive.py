@@ -237,7 +237,7 @@ def _checked(config: Any) -> dict[str, Any]:
         texts += values
     labels = found.get("Labels") or {}
     if not isinstance(labels, dict):
-        raise ValueError("the labels of its configuration are none")
+        raise ValueError("the labels of its configuration are no mapping")
     texts += labels.values()
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("its configuration has other values than texts")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ...errors import EngineError
+from ...errors import EngineError, EngineUnavailable
 from .. import skopeo
 from ..labels import has_labels
 from ..protocol import Advance
@@ -73,8 +73,8 @@ class NativeImages:
         """
         with self._told(f"pull the image {reference}"), self._folder() as folder:
             # By its digest, so that it is the same image if the tag moves meanwhile.
-            repository = full_name(reference.partition("@")[0]).rpartition(":")[0]
-            name = f"{repository}@{skopeo.find_digest(_remote_name(reference), patience)}"
+            digest = skopeo.find_digest(_remote_name(reference), patience)
+            name = f"{_repository(reference)}@{digest}"
             skopeo.download(
                 name,
                 folder,
@@ -129,7 +129,11 @@ class NativeImages:
         archive = write_archive(
             images, self._store.tags(), pack, self._store.note_digest, self._folder
         )
-        return self._translated(archive, what)
+        return self._saved(archive, what)
+
+    def _saved(self, archive: Iterator[bytes], what: str) -> Iterator[bytes]:
+        with self._told(what):
+            yield from archive
 
     def load(self, archive: BinaryIO) -> list[str]:
         """
@@ -184,10 +188,8 @@ class NativeImages:
         """
         what = f"import the image {tag}"
         name = self._store.new_layer()
-        try:
+        with self._told(what):
             self._keep_layer(name, layer)
-        except (JobRefused, OSError) as error:
-            raise refused(what, str(error)) from None
         config = read_changes(changes)
         image = self._store.add_image(Image((name,), config, self._architecture))
         self.tag(image.id, tag)
@@ -239,6 +241,8 @@ class NativeImages:
         """
         try:
             yield
+        except (EngineError, EngineUnavailable):
+            raise
         except (
             *(ValueError, KeyError, TypeError, AttributeError, RecursionError),
             *(EOFError, zlib.error, gzip.BadGzipFile),
@@ -258,18 +262,17 @@ class NativeImages:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _translated(self, pieces: Iterator[bytes], what: str) -> Iterator[bytes]:
-        try:
-            yield from pieces
-        except EngineError:
-            raise
-        except (JobRefused, OSError) as error:
-            raise refused(what, str(error)) from None
+
+def _repository(reference: str) -> str:
+    """
+    Return *reference* without its tag and its digest.
+    """
+    return full_name(reference.partition("@")[0]).rpartition(":")[0]
 
 
 def _remote_name(reference: str) -> str:
     """
     Return *reference* without its tag if it has a digest, which says more: skopeo takes only one.
     """
-    repository, at, digest = reference.partition("@")
-    return f"{full_name(repository).rpartition(':')[0]}@{digest}" if at else reference
+    digest = reference.partition("@")[2]
+    return f"{_repository(reference)}@{digest}" if digest else reference
