@@ -62,7 +62,8 @@ def find_digest(reference: str, patience: float | None) -> str:
     """
     words = ["inspect", "--no-tags", "--format={{.Digest}}", *_tls_option("--", reference)]
     # Warnings come before it.
-    found = _DIGEST.search(_run([*words, f"docker://{reference}"], patience, longest=patience))
+    longest = _LONGEST if patience is None else patience
+    found = _DIGEST.search(_run([*words, f"docker://{reference}"], patience, longest=longest))
     if not found:
         raise SkopeoError("the registry's answer has no digest")
     return found[0]
@@ -145,10 +146,10 @@ def _run(
     patience: float | None,
     on_line: Callable[[str], None] = lambda _: None,
     look: Callable[[], None] = lambda: None,
-    longest: float | None = None,
+    longest: float = _LONGEST,
 ) -> str:
     """
-    Run skopeo, and return what it printed. It may take *longest* seconds, by default an hour.
+    Run skopeo, and return what it printed. It may take *longest* seconds.
     """
     subprocess = modules.subprocess
     if not is_installed():
@@ -168,8 +169,7 @@ def _run(
     assert process.stdout is not None  # noqa: S101 -- it is a pipe
     with process:
         try:
-            seconds = _LONGEST if longest is None else longest
-            output = _read(process.stdout.fileno(), process.pid, patience, on_line, look, seconds)
+            output = _read(process.stdout.fileno(), process.pid, patience, on_line, look, longest)
         except BaseException:
             process.kill()
             raise
@@ -221,8 +221,9 @@ def _read(
             look()
             if clock.monotonic() > deadline:
                 raise SkopeoError(f"the registry has not sent everything within {longest:g} s")
-            if ready or (now := _counters(process)) != counters:
-                counters, alive = _counters(process) if ready else now, clock.monotonic()
+            now = _counters(process)
+            if ready or now != counters:
+                counters, alive = now, clock.monotonic()
             elif patience is not None and clock.monotonic() - alive > patience:
                 raise SkopeoError(f"nothing came from the registry for {patience:g} s")
 
