@@ -157,8 +157,8 @@ class Tree:
             raise ObjectsMissing("there is no repository")
         modules = plan["submodules"]
         for module in modules:
-            # Before anything is changed: what follows cannot be repeated.
-            self._require(module)
+            # Before any file is changed: what follows cannot be repeated.
+            self._complete(module)
         self._set_tags(plan)
         wanted = {raw(each["path"]): raw(each["name"]) for each in modules}
         aside = self._clear_submodules(wanted, head)
@@ -229,10 +229,10 @@ class Tree:
                 os.fsdecode(os.path.join(packs, name)), os.fsdecode(os.path.join(mine, name))
             )
 
-    def _check_base(self, bare: bytes, head: str, have: str, tags: list[str]) -> None:
+    def _add(self, bare: bytes, head: str, have: str, tags: list[str]) -> None:
         """
-        Check that the repository has what the objects in *bare*, those since the commit *have*,
-        are to be added to.
+        Add the objects in *bare*, those since the commit *have*, to the repository, if that has the
+        others.
         """
         shallow = os.path.exists(os.path.join(self.git_dir, b"shallow"))
         takes = os.path.isdir(os.path.join(self.git_dir, b"objects", b"pack"))
@@ -243,24 +243,26 @@ class Tree:
         new = {b"GIT_ALTERNATE_OBJECT_DIRECTORIES": os.path.join(bare, b"objects")}
         if self._run(*check, more=new).returncode:
             raise ObjectsMissing("objects of the commit before are missing")
+        self._move_packs(bare)
 
-    def _require(self, plan: dict[str, Any]) -> None:
+    def _complete(self, plan: dict[str, Any]) -> None:
         """
-        Check that a submodule, with those in it, has what the archive does not have of it.
+        Add the objects of a submodule since a commit, with those in it, and check that it has what
+        the archive does not have. Afterwards the plan names no repository for it.
         """
         git_dir = os.path.join(self.git_dir, b"modules", raw(plan["name"]))
         child = Tree(self.path, git_dir, self.source)
-        head, have = plan["head"], plan.get("have")
+        head, have = plan["head"], plan.pop("have", None)
         if have or not plan["repository"]:
             if not os.path.exists(os.path.join(git_dir, b"HEAD")):
                 raise ObjectsMissing("a submodule is not in the repository")
             if have:
-                bare = os.path.join(self.source, plan["repository"].encode())
-                child._check_base(bare, head, have, [])
+                child._add(os.path.join(self.source, plan["repository"].encode()), head, have, [])
+                plan["repository"] = ""
             elif child._missing([head + "^{tree}"]):
                 raise ObjectsMissing("the commit of a submodule is not in the repository")
         for each in plan["submodules"]:
-            child._require(each)
+            child._complete(each)
 
     def _fetch(self, bare: bytes, plan: dict[str, Any]) -> None:
         """
@@ -277,8 +279,7 @@ class Tree:
                 raise ObjectsMissing("the commit or a tag is not in the repository")
             return
         if plan.get("have"):
-            self._check_base(bare, head, plan["have"], tags)
-            self._move_packs(bare)
+            self._add(bare, head, plan["have"], tags)
             return
         mine = read(os.path.join(self.git_dir, b"shallow"))
         deepen = []

@@ -112,16 +112,15 @@ class Projection:
                 on_scratch(scratch)
             env = isolated_environment(environ, scratch)
             copier = Copier(scratch, snapshot.object_format, env)
-            source, modules = snapshot.common_dir, snapshot.submodules
-            copy = copier.copy(
-                *(snapshot.path, source, snapshot.head),
-                tags=snapshot.tags or (),
-                depth=snapshot.depth,
-                have=have,
-            )
-            had = copier.submodules_of(source, have, modules) if "have" in copy else {}
-            copies = copier.copy_all(snapshot.path, modules, had)
-            plan = {"target": target, **copy, "submodules": copies}
+            plan = {
+                "target": target,
+                **copier.copy_with_submodules(
+                    *(snapshot.path, snapshot.common_dir, snapshot.head, snapshot.submodules),
+                    tags=snapshot.tags or (),
+                    depth=snapshot.depth,
+                    have=have,
+                ),
+            }
             archive = _Archive()
             try:
                 _fill(archive, plan, scratch, copier.files())

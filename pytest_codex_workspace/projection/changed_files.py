@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..codex import SCRIPTS
 from ..errors import ProjectionError
-from .git import git, inside, reading_environment
+from .git import git, inside, is_commit_id, reading_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NamedFiles", "changed_dependencies", "declares_dependencies"]
 
-_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _TIMEOUT = 5.0
 _SCRIPT_LIMIT = 1 << 20
 _SCRIPT_FILES = 50
@@ -78,7 +77,7 @@ def changed_dependencies(
     Returns:
         Paths; `None` if it is not known, such as for a commit that this clone does not have.
     """
-    if not _COMMIT.fullmatch(since):
+    if not is_commit_id(since):
         return None  # git would take `--output=FILE` for an option.
     env = reading_environment(environ)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,11 +21,14 @@ __all__ = [
     "configured",
     "git",
     "inside",
+    "is_commit_id",
     "isolated_environment",
     "reading_environment",
     "run_git",
     "shared_dir",
 ]
+
+_COMMIT_ID = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 _OF_ANOTHER_REPOSITORY = frozenset(
     {
@@ -135,6 +139,13 @@ def configured(env: dict[str, str], values: Mapping[str, str]) -> dict[str, str]
         env |= {f"GIT_CONFIG_KEY_{count}": name, f"GIT_CONFIG_VALUE_{count}": value}
         count += 1
     return {**env, "GIT_CONFIG_COUNT": str(count)}
+
+
+def is_commit_id(text: str) -> bool:
+    """
+    Return whether *text*, which may be anybody's, is a full commit id, and no other name of one.
+    """
+    return _COMMIT_ID.fullmatch(text) is not None
 
 
 def inside(git_dir: Path) -> tuple[str, str]:

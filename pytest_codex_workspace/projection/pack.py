@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from typing import TYPE_CHECKING
 
 from ..errors import ProjectionError
 from .borrow import borrow, create_bare
-from .git import git, inside, run_git
+from .git import git, inside, is_commit_id, run_git
 from .integrity import Damage, damage_error, find_damage
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ __all__ = ["Copier", "history_plan", "portable", "without_objects"]
 
 _PACK_TIMEOUT = 1800.0
 _SEARCH_TIMEOUT = 20.0
-_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _PACK = (
     # Git maps whole packs into memory otherwise, and reads whole large files.
     *("-c", "core.packedGitWindowSize=8m", "-c", "core.packedGitLimit=32m"),
@@ -115,41 +113,61 @@ class Copier:
             **(history_plan(tags, depth)),
         }
 
-    def copy_all(
-        self, parent: Path, submodules: tuple[Submodule, ...], have: Mapping[str, str]
-    ) -> list[dict[str, object]]:
+    def copy_with_submodules(
+        self,
+        shown: Path,
+        source: Path,
+        commit: str,
+        submodules: tuple[Submodule, ...],
+        *,
+        tags: Sequence[Tag] = (),
+        depth: int | None = None,
+        have: str | None = None,
+    ) -> dict[str, object]:
         """
-        Copy submodules recursively, and return their entries in the plan.
+        Copy a commit and its history, and those of its submodules recursively.
 
         Args:
-            parent: work tree of the repository that they belong to, for errors.
-            submodules: the submodules.
-            have: the commits at which they are there already, by their paths in *parent*.
-        """
-        return [
-            {
-                **self._copy_submodule(parent / module.path, module, have.get(module.path)),
-                "path": portable(module.path),
-                "name": portable(module.name),
-            }
-            for module in submodules
-        ]
+            submodules: the submodules that it names. One that *have* names at the same commit is
+                not copied.
+            shown, source, commit, tags, depth, have: as for `copy`.
 
-    def _copy_submodule(self, path: Path, module: Submodule, have: str | None) -> dict[str, object]:
+        Returns:
+            The entry of this repository in the projection's plan.
+
+        Raises:
+            ProjectionError: objects are missing, or git failed.
+        """
+        copy = self.copy(shown, source, commit, tags=tags, depth=depth, have=have)
+        had = self._named_by(have, source, submodules) if have and "have" in copy else {}
+        return {
+            **copy,
+            "submodules": [
+                self._copy_submodule(shown / module.path, module, had.get(module.path))
+                for module in submodules
+            ],
+        }
+
+    def _copy_submodule(
+        self, shown: Path, module: Submodule, have: str | None
+    ) -> dict[str, object]:
         if module.commit == have:
             return without_objects(module, self._object_format)
-        copy = self.copy(path, module.git_dir, module.commit, have=have)
-        modules = module.submodules
-        had = self.submodules_of(module.git_dir, have, modules) if "have" in copy else {}
-        return {**copy, "submodules": self.copy_all(path, modules, had)}
+        return {
+            **self.copy_with_submodules(
+                *(shown, module.git_dir, module.commit, module.submodules), have=have
+            ),
+            "path": portable(module.path),
+            "name": portable(module.name),
+        }
 
-    def submodules_of(
-        self, source: Path, commit: str | None, submodules: tuple[Submodule, ...]
+    def _named_by(
+        self, commit: str, source: Path, submodules: tuple[Submodule, ...]
     ) -> dict[str, str]:
         """
         Return which commits of *submodules* another *commit* names, by their paths.
         """
-        if not submodules or commit is None:
+        if not submodules:
             return {}
         bare = self._scratch / f"submodules-{len(self._copies)}.git"
         create_bare(bare, self._object_format, commit)
@@ -203,7 +221,7 @@ def _has_whole(bare: Path, commit: str, env: Mapping[str, str]) -> bool:
     Return whether the source of *bare* has a commit, and does not cut its history off. The name of
     the commit is that of an image's label, which may say anything.
     """
-    if not _COMMIT.fullmatch(commit) or (bare / "shallow").exists():
+    if not is_commit_id(commit) or (bare / "shallow").exists():
         return False
     return not run_git(*inside(bare), "cat-file", "-e", f"{commit}^{{tree}}", env=env).code
 

@@ -114,14 +114,14 @@ def test_submodules_are_copied_recursively(copier: Copier, repo: Repository) -> 
     middle.commit()
     repo.commit()
 
-    (entry,) = copier.copy_all(
-        repo.path, open_repository(repo.path, environ=repo.env).submodules, {}
-    )
+    found = open_repository(repo.path, environ=repo.env)
+    plan = copier.copy_with_submodules(repo.path, found.common_dir, found.head, found.submodules)
+    (entry,) = plan["submodules"]
 
     assert entry["path"] == b"o d\xff".decode("utf-8", "surrogateescape")
     assert entry["name"] == "name"
     (inner,) = entry["submodules"]
-    assert (inner["path"], inner["repository"], inner["submodules"]) == ("inner", "1.git", [])
+    assert (inner["path"], inner["repository"], inner["submodules"]) == ("inner", "2.git", [])
 
 
 def test_a_missing_commit_is_explained(copier: Copier, repo: Repository) -> None:
