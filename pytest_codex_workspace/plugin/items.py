@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..options.markers import WorkspaceRequest, read_keywords, read_markers
 from .workers import is_worker
+
+if TYPE_CHECKING:
+    import pytest
 
 __all__ = [
     "OF_ONE_TEST",
@@ -35,9 +36,6 @@ SHARED_FIXTURES: Mapping[str, str] = {
 
 _LOOKED_AT = 100
 """How many tests are looked at for the next one with a workspace."""
-
-_PLACES: pytest.StashKey[dict[pytest.Item, int]] = pytest.StashKey()
-"""The places of the tests of a run in their order."""
 
 _FAKE_FILES = frozenset({"fs", "fs_class", "fs_module", "fs_session"})
 """The fixtures of pyfakefs."""
@@ -144,14 +142,11 @@ def next_of_kind(
     # pyfakefs puts files in memory in the place of this machine's, in every thread.
     if following is None or not _FAKE_FILES.isdisjoint(fixtures_of(item)):
         return False
-    tests = [following]
-    if not is_worker(item.config):
-        places = item.session.stash.setdefault(_PLACES, {})
-        if places.get(item) is None:
-            places.update({one: place for place, one in enumerate(item.session.items)})
-        after = places.get(item, len(places)) + 1
-        if item.session.items[after : after + 1] == [following]:
-            tests = item.session.items[after : after + _LOOKED_AT]
+    tests, collected = [following], item.session.items
+    if not is_worker(item.config) and item in collected:
+        after = collected.index(item) + 1
+        if collected[after : after + 1] == [following]:
+            tests = collected[after : after + _LOOKED_AT]
     for test in tests:
         if may_be_skipped(test) or OF_ONE_TEST.isdisjoint(fixtures_of(test)):
             continue

@@ -188,7 +188,6 @@ def test_another_order_than_that_of_collection(pytester):
     assert not next_of_kind(items[0], workspace_request(items[0]), items[2])
     assert next_of_kind(items[0], workspace_request(items[0]), items[-1])
     items[0].session.items = items[1:]
-    items[0].session.stash = pytest.Stash()
     assert next_of_kind(items[0], workspace_request(items[0]), items[-1])
 
 

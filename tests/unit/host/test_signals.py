@@ -55,16 +55,19 @@ def test_what_others_have_decided_stays(number, handler):
     assert signal.getsignal(number) is handler
 
 
-def test_a_signal_while_an_object_is_deleted_is_raised_later():
+class Deleted:
     """
-    An exception that is raised there is printed and lost.
+    An object whose end is a signal.
     """
 
-    class Deleted:
-        def __del__(self):
-            os.kill(os.getpid(), signal.SIGTERM)
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    hook = sys.unraisablehook
+
+def is_raised_after_a_deletion():
+    """
+    Check that a signal is raised that arrives while an object is deleted.
+    """
     over = threading.Event()
     with EndingSignals() as signals:
         one = Deleted()
@@ -72,6 +75,16 @@ def test_a_signal_while_an_object_is_deleted_is_raised_later():
             del one
             over.wait(10)
     assert signals.received == signal.SIGTERM
+
+
+def test_a_signal_while_an_object_is_deleted_is_raised_later():
+    """
+    An exception that is raised there is printed and lost.
+    """
+    hook = sys.unraisablehook
+
+    is_raised_after_a_deletion()
+
     assert sys.unraisablehook is hook
 
 
@@ -79,11 +92,6 @@ def test_a_signal_that_comes_again_too_early_is_raised_later_still(monkeypatch):
     """
     While it is noticed that the one before was lost, on a machine that is busy.
     """
-
-    class Deleted:
-        def __del__(self):
-            os.kill(os.getpid(), signal.SIGTERM)
-
     later, sent = EndingSignals._send_later, []
 
     def send(number):
@@ -94,13 +102,9 @@ def test_a_signal_that_comes_again_too_early_is_raised_later_still(monkeypatch):
             later(number)
 
     monkeypatch.setattr(EndingSignals, "_send_later", staticmethod(send))
-    over = threading.Event()
-    with EndingSignals() as signals:
-        one = Deleted()
-        with pytest.raises(Interrupted):  # noqa: PT012
-            del one
-            over.wait(10)
-    assert signals.received == signal.SIGTERM
+
+    is_raised_after_a_deletion()
+
     assert len(sent) == 2
 
 
