@@ -32,6 +32,9 @@ _OWN = "org.codex-workspace.native"
 _MOST_LAYERS = 500
 """As many as overlayfs takes."""
 
+_LARGEST_TEXT = 16 << 20
+"""Bytes of a manifest or a configuration: four times as many as registries take."""
+
 _TEXTS = ("User", "WorkingDir")
 _LISTS = ("Cmd", "Entrypoint", "Env", "OnBuild")
 """What containers take of a configuration, and what it is."""
@@ -44,6 +47,7 @@ _HISTORY = {"created": "1970-01-01T00:00:00Z", "created_by": "codex-workspace"}
 Folder = Callable[[], AbstractContextManager[Path]]
 Pack = Callable[[str], Iterator[bytes]]
 Keep = Callable[[str, BinaryIO], None]
+Opened = Callable[[Path], BinaryIO]
 
 
 def write_archive(
@@ -168,8 +172,8 @@ def read_archive(
             members.setdefault(name, members[other])
     if "manifest.json" not in members:
         raise ValueError("it is no archive of images: there is no manifest.json")
-    for one in json.loads(members["manifest.json"].read_bytes()):
-        yield _image(one, members, keep, store), list(one.get("RepoTags") or ())
+    for one in json.loads(_text(members["manifest.json"])):
+        yield _image(one, members, keep, store, _opened), list(one.get("RepoTags") or ())
 
 
 def read_folder(folder: Path, keep: Keep, store: Store) -> Image:
@@ -185,15 +189,18 @@ def read_folder(folder: Path, keep: Keep, store: Store) -> Image:
         ValueError: a layer is not what the configuration says.
         KeyError, TypeError, AttributeError: its JSON is not what it should be.
     """
-    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest = json.loads(_text(folder / "manifest.json"))
     config = _bare(manifest["config"]["digest"])
     layers = [_bare(one["digest"]) for one in manifest["layers"]]
     members = {name: folder / name for name in (config, *layers)}
-    return _image({"Config": config, "Layers": layers}, members, keep, store)
+    # They are as large as they will get: what was compressed twice is not what its digest says.
+    return _image({"Config": config, "Layers": layers}, members, keep, store, _bare_file)
 
 
-def _image(one: Mapping[str, Any], members: Mapping[str, Path], keep: Keep, store: Store) -> Image:
-    data = _file(members, one["Config"]).read_bytes()
+def _image(
+    one: Mapping[str, Any], members: Mapping[str, Path], keep: Keep, store: Store, opened: Opened
+) -> Image:
+    data = _text(_file(members, one["Config"]))
     about = json.loads(data)
     digests = [_bare(text) for text in about["rootfs"]["diff_ids"]]
     if len(one["Layers"]) != len(digests):
@@ -211,8 +218,8 @@ def _image(one: Mapping[str, Any], members: Mapping[str, Path], keep: Keep, stor
     for name, digest, path in zip(names, digests, one["Layers"], strict=True):
         if store.digest(name) == digest:
             continue
-        _check(_file(members, path), digest)
-        with _opened(_file(members, path)) as file:
+        _check(opened, _file(members, path), digest)
+        with opened(_file(members, path)) as file:
             keep(name, file)
         store.note_digest(name, digest)
     here = store.find_image(f"sha256:{_bare(own['id'])}") if own else None
@@ -251,6 +258,21 @@ def _file(members: Mapping[str, Path], name: str) -> Path:
     return path
 
 
+def _text(path: Path) -> bytes:
+    """
+    Return a file that is read as a whole.
+    """
+    with path.open("rb") as file:
+        data = file.read(_LARGEST_TEXT + 1)
+    if len(data) > _LARGEST_TEXT:
+        raise ValueError("its description is too long")
+    return data
+
+
+def _bare_file(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
 def _opened(path: Path) -> BinaryIO:
     file = path.open("rb")
     if file.read(2) == _GZIP:
@@ -260,9 +282,9 @@ def _opened(path: Path) -> BinaryIO:
     return file
 
 
-def _check(path: Path, digest: str) -> None:
+def _check(opened: Opened, path: Path, digest: str) -> None:
     found = hashlib.sha256()
-    with _opened(path) as file:
+    with opened(path) as file:
         while piece := file.read(_PIECE):
             found.update(piece)
     if found.hexdigest() != digest:

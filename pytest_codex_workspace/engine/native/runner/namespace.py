@@ -13,7 +13,9 @@ import fcntl
 import json
 import os
 import pwd
+import select
 import shutil
+import signal
 import time
 from typing import IO, TYPE_CHECKING, Any
 
@@ -39,6 +41,9 @@ _FIRST = 100_000
 """Where useradd begins to give ranges."""
 
 _TOOLS = ("newuidmap", "newgidmap")
+_PATIENCE = 30.0
+"""Seconds that one of them may take: it may ask a directory service for the user's ids."""
+
 _OTHERWISE = "or use Docker or Podman"
 
 _SWITCHES = (
@@ -312,9 +317,23 @@ def _give_ids(process: int, users: _Ids, groups: _Ids) -> int:
     """
     for tool, ids in zip(_TOOLS, (users, groups), strict=True):
         words = [str(one) for line in ids for one in line]
-        if code := os.spawnvp(os.P_WAIT, tool, [tool, str(process), *words]):
+        if code := _run_tool([tool, str(process), *words]):
             return code
     return 0
+
+
+def _run_tool(words: list[str]) -> int:
+    """
+    Run a program of the system, and return its status. It is killed if it does not end.
+    """
+    child = os.posix_spawnp(words[0], words, os.environ)
+    ended = os.pidfd_open(child)
+    if not select.select([ended], [], [], _PATIENCE)[0]:
+        os.write(2, f"{words[0]} has not ended within {_PATIENCE:g} s".encode())
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    os.close(ended)
+    return os.waitstatus_to_exitcode(status)
 
 
 def why_refused(error: OSError, proc: str = "/proc") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -13,6 +14,7 @@ from typing import BinaryIO
 
 import pytest
 
+from pytest_codex_workspace.engine.native import docker_archive
 from pytest_codex_workspace.engine.native.docker_archive import (
     read_archive,
     read_folder,
@@ -120,6 +122,39 @@ def test_what_came_from_a_registry_is_read(tmp_path: Path, store: Store):
     assert {DIGEST: b"layer"} == kept
     assert Image((DIGEST,), {"User": "x"}, "", id=f"sha256:{named}") == image
     (tmp_path / DIGEST).write_text("another")
+    with pytest.raises(ValueError, match="invalid diffID"):
+        read_folder(tmp_path, lambda *_: None, store)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "config"])
+def test_a_description_has_a_bound(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    """
+    It is read into memory.
+    """
+    config = json.dumps({"rootfs": {"diff_ids": []}})
+    named = hashlib.sha256(config.encode()).hexdigest()
+    manifest = json.dumps({"config": {"digest": f"sha256:{named}"}, "layers": []})
+    monkeypatch.setattr(docker_archive, "_LARGEST_TEXT", len(manifest))
+    (tmp_path / "manifest.json").write_text(manifest + " " * (name == "manifest.json"))
+    (tmp_path / named).write_text(config + " " * len(manifest) * (name == "config"))
+
+    with pytest.raises(ValueError, match="its description is too long"):
+        read_folder(tmp_path, lambda *_: None, store)
+
+
+def test_what_a_registry_has_compressed_twice_is_not_unpacked(tmp_path: Path, store: Store):
+    """
+    The limit of a download counts what was compressed once.
+    """
+    (tmp_path / DIGEST).write_bytes(gzip.compress(b"layer"))
+    config = json.dumps({"rootfs": {"diff_ids": [f"sha256:{DIGEST}"]}})
+    named = hashlib.sha256(config.encode()).hexdigest()
+    manifest = {"config": {"digest": f"sha256:{named}"}, "layers": [{"digest": f"sha256:{DIGEST}"}]}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / named).write_text(config)
+
     with pytest.raises(ValueError, match="invalid diffID"):
         read_folder(tmp_path, lambda *_: None, store)
 

@@ -162,3 +162,19 @@ def test_a_switch_is_not_blamed_for_another_error(tmp_path: Path) -> None:
     (tmp_path / "sys/user/max_user_namespaces").write_text("0\n")
 
     assert "sysctl" not in why_refused(OSError(errno.ENOMEM, "no memory"), str(tmp_path))
+
+
+def test_a_tool_that_does_not_end_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """
+    It may wait for a directory service. Whoever starts an engine waits for it, with a lock.
+    """
+    tool = tmp_path / "newuidmap"
+    tool.write_text("#!/bin/sh\nexec sleep 1000\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(namespace, "_PATIENCE", 0.01)
+
+    assert namespace._run_tool([str(tool), "1", "0"]) == -9
+
+    assert capfd.readouterr().err == f"{tool} has not ended within 0.01 s"
