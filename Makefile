@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MACHINE := $(PYTHON) tools/machine
 
 .NOTPARALLEL:
-.PHONY: demo test test-everything fresh engines unit matrix lint docs reference bench bench-neighbours bench-scale toolchains engine begin clean clean-machine
+.PHONY: demo test test-everything fresh engines same-results unit matrix lint docs reference bench bench-neighbours bench-scale toolchains engine begin clean clean-machine
 
 demo: begin $(VENV)/.installed
 	@tools/timed "programs" $(MACHINE) install demo
@@ -32,6 +32,11 @@ engines: $(VENV)/.ready
 	@$(MACHINE) install test
 	@tools/engine docker podman
 	@$(PYTHON) tools/engines $(ENGINES)
+
+# The same tests on Docker and on the engine without a daemon: what their commands and requests did is
+# compared. TESTS="tests/integration/test_limits.py" for others than those of the handle.
+same-results: engine
+	@$(MACHINE) exec test python tools/same_results.py $(TESTS)
 
 unit: $(VENV)/.ready
 	@$(BIN)/python tools/unit.py

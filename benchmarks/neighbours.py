@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+import random
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -26,8 +26,19 @@ import docker
 from pytest_codex_workspace.options.config import Config
 from pytest_codex_workspace.reporting.output import Output
 from pytest_codex_workspace.session import Session
+from pytest_codex_workspace.setup.spec import State
 
-from .bench import make_repository, measure, spread
+from .bench import commit, make_repository, measure, spread
+from .others import (
+    DOCKER_RUN,
+    TESTCONTAINERS,
+    ComposeSteps,
+    DevContainer,
+    docker_container,
+    python_with_testcontainers,
+    run,
+    runc_bundle,
+)
 from .plot import draw
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,12 +50,23 @@ ENGINES = ("native", "docker")
 COUNTS = (1, 20, 200)
 """Tests in a run."""
 
+WORKERS = (1, 2, 4)
+"""Processes that share the tests of a run by pytest-xdist."""
+
+FILES = 5000
+"""Files of the repository that is projected, of 10 kB each."""
+
 BIG = 100_000_000
 """Bytes of the file that is copied."""
 
 SETUP = "head -c 200000000 /dev/urandom >/root/big\n"
 
 OURS = (sys.executable, "-m", "pytest", "-p", "no:randomly", "--codex-image=slim")
+
+NOTHING = """
+def test_it():
+    pass
+"""
 
 SUITE = """
 import pytest
@@ -64,26 +86,6 @@ import pytest, time
 def test_it(codex_workspace, n):
     assert codex_workspace.exec(["true"]).ok
     time.sleep({SLEEPS})
-"""
-
-TESTCONTAINERS = """
-import os, sys
-os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
-import pytest
-from testcontainers.core.container import DockerContainer
-
-@pytest.mark.parametrize("n", range({count}))
-def test_it(n):
-    with DockerContainer({image!r}).with_kwargs(entrypoint=[]).with_command("sleep 60") as made:
-        assert made.exec(["true"]).exit_code == 0
-"""
-
-DOCKER_RUN = """
-import subprocess, pytest
-
-@pytest.mark.parametrize("n", range({count}))
-def test_it(n):
-    subprocess.run(["docker", "run", "--rm", "--entrypoint", "true", {image!r}], check=True)
 """
 
 
@@ -139,18 +141,39 @@ class Ours:
         return spread(found)
 
 
-def session_times(test: Path, *arguments: str) -> float:
+@dataclass(frozen=True)
+class Run:
     """
-    Return the seconds of a run of pytest.
+    A run of pytest.
+
+    Attributes:
+        seconds: of the clock.
+        cpu: processor time of its processes, without those of an engine.
+        memory: bytes that the largest of them had at its highest.
     """
+
+    seconds: float
+    cpu: float
+    memory: int
+
+
+Runs = dict[str, list[Run]]
+Times = dict[str, tuple[float, float, float]]
+
+
+def pytest_run(test: Path, *arguments: str) -> Run:
+    """
+    Run a test, and return what it cost.
+    """
+    words = [*arguments, "-q", "-p", "no:cacheprovider", str(test)]
     began = time.perf_counter()
-    subprocess.run(
-        [*arguments, "-q", "-p", "no:cacheprovider", str(test)],
-        cwd=test.parent,
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-    return time.perf_counter() - began
+    process = subprocess.Popen(words, cwd=test.parent, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(words)}: exit code {process.returncode}")
+    seconds = time.perf_counter() - began
+    return Run(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
 def waits(directory: Path, repo: Path, engine: str) -> tuple[float, float, float]:
@@ -160,35 +183,10 @@ def waits(directory: Path, repo: Path, engine: str) -> tuple[float, float, float
     test, report = directory / "test_waits.py", directory / "report.xml"
     test.write_text(WORKING)
     words = [*OURS, f"--codex-repo={repo}", f"--codex-engine={engine}", f"--junit-xml={report}"]
-    session_times(test, *words)
+    pytest_run(test, *words)
     times = [float(one.get("time", "0")) for one in ElementTree.parse(report).iter("testcase")]
     # The first ones have nobody before them to start theirs, and the last one ends the session.
     return spread([one - SLEEPS for one in times[2:-1]])
-
-
-@contextmanager
-def docker_container(image: str) -> Iterator[str]:
-    """
-    Start a container by Docker's command.
-    """
-    words = ["docker", "run", "--detach", "--rm", "--entrypoint", "sleep", image, "600"]
-    name = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
-    try:
-        yield name
-    finally:
-        subprocess.run(["docker", "rm", "--force", name], check=True, capture_output=True)
-
-
-def neighbours(where: Path) -> Path:
-    """
-    Install testcontainers into an environment of its own, and return its Python.
-    """
-    venv.create(where, with_pip=True)
-    python = where / "bin/python"
-    subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "pytest", "testcontainers"], check=True
-    )
-    return python
 
 
 def docker_commit(client: docker.APIClient, image: str) -> tuple[float, float, float]:
@@ -231,10 +229,27 @@ def rows(undo: ExitStack, directory: Path, repo: Path) -> Iterator[Row]:
         "`docker run --rm IMAGE true`",
         theirs,
     )
+    steps = ComposeSteps(directory / "steps", repo)
+    undo.callback(steps.close)
+    yield Row("a workspace, back to back", cycles, "its steps by Compose", measure(steps.cycle, 3))
+    others = DevContainer(directory / "devcontainer", image)
+    yield Row(
+        "the same",
+        cycles,
+        "devcontainer CLI: `up`, `exec`, `docker rm`",
+        measure(others.cycle, 5),
+    )
+    with runc_bundle(directory / "bundle", image) as start:
+        yield Row(
+            "the same",
+            cycles,
+            "`runc run`, a bundle whose root is mounted",
+            measure(lambda: subprocess.run(start, check=True), 20),
+        )
     bare = ["bwrap", "--ro-bind", "/", "/", "--unshare-all", "--proc", "/proc", "true"]
     if shutil.which("bwrap"):
         yield Row(
-            "a workspace, back to back",
+            "the same",
             cycles,
             "`bwrap true` on this machine's root",
             measure(lambda: subprocess.run(bare, check=True), 20),
@@ -255,6 +270,9 @@ def rows(undo: ExitStack, directory: Path, repo: Path) -> Iterator[Row]:
             "`docker exec`",
             measure(lambda: subprocess.run(by_command, check=True), 10),
         )
+        container = others.up()
+        yield Row("the same", execs, "`devcontainer exec`", measure(others.exec, 5))
+        run("docker", "rm", "--force", container)
         big = directory / "big"
         big.write_bytes(b"x" * BIG)
         yield Row(
@@ -279,13 +297,70 @@ def rows(undo: ExitStack, directory: Path, repo: Path) -> Iterator[Row]:
         "`docker commit`",
         docker_commit(client, image),
     )
+    yield from projections(directory, ours, image)
 
 
-def series(directory: Path, repo: Path, image: str, python: Path) -> dict[str, list[float]]:
+def projections(directory: Path, ours: dict[str, Ours], image: str) -> Iterator[Row]:
     """
-    Return the seconds of a run of pytest with 1, 20 and 200 tests, by whose it is.
+    Yield what it costs to have a commit of a larger repository in a new workspace.
     """
-    found: dict[str, list[float]] = {}
+    repo = make_repository(directory / "large")
+    content = random.Random(1)
+    for number in range(FILES):
+        file = repo / f"{number % 50}" / f"{number}.bin"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content.randbytes(10_000))
+    commit(repo)
+
+    def change() -> None:
+        (repo / "changed").write_text(str(time.time_ns()))
+        commit(repo)
+
+    def projected(one: Ours, state: State) -> tuple[float, float, float]:
+        found = []
+        # The first time, setup runs.
+        for number in range(4):
+            change()
+            began = time.perf_counter()
+            spec = one.session.spec(one.session.repository(repo), {})
+            ws = one.session.workspace(spec, state)
+            if number:
+                found.append(time.perf_counter() - began)
+            one.session.stop(ws)
+        one.session.isolation.wait_for_cleanup()
+        return spread(found)
+
+    def cloned() -> None:
+        clone = directory / "clone"
+        run("git", "clone", "--quiet", f"file://{repo}", clone)
+        with docker_container(image) as name:
+            run("docker", "cp", "--quiet", clone, f"{name}:/root/large")
+        shutil.rmtree(clone)
+
+    def copied() -> None:
+        with docker_container(image) as name:
+            run("docker", "cp", "--quiet", repo / ".git", f"{name}:/root/.git")
+            run("docker", "exec", name, "git", "-C", "/root", "reset", "--quiet", "--hard")
+
+    of = f"a commit of {FILES} files, {FILES // 100} MB, in a new workspace"
+    whole = {name: projected(one, "clean") for name, one in ours.items()}
+    clone = measure(cloned, 3)
+    yield Row(f"{of} without setup", whole, "`docker run`, `git clone`, `docker cp`", clone)
+    copy = measure(copied, 3)
+    yield Row("the same", whole, "`docker run`, `docker cp .git`, `git reset`", copy)
+    again = {name: projected(one, "ready") for name, one in ours.items()}
+    yield Row("the next commit, on the cached setup", again, "clone and copy", clone)
+
+
+def series(
+    directory: Path, repo: Path, image: str, python: Path
+) -> tuple[dict[str, list[Run]], dict[str, list[Run]]]:
+    """
+    Return the runs of pytest with 1, 20 and 200 tests, by whose it is, and those of 200 tests in
+    several processes.
+    """
+    found: dict[str, list[Run]] = {}
+    shared: dict[str, list[Run]] = {}
     texts = {
         "testcontainers-python": (TESTCONTAINERS, [str(python), "-m", "pytest"]),
         "docker run --rm": (DOCKER_RUN, [str(python), "-m", "pytest"]),
@@ -299,9 +374,28 @@ def series(directory: Path, repo: Path, image: str, python: Path) -> dict[str, l
         for count in COUNTS:
             test = directory / f"test_{count}.py"
             test.write_text(text.format(count=count, image=image))
-            found.setdefault(name, []).append(session_times(test, *command))
-            print(f"{name}, {count} tests: {found[name][-1]:.2f} s", flush=True)
-    return found
+            found.setdefault(name, []).append(pytest_run(test, *command))
+            print(f"{name}, {count} tests: {found[name][-1]}", flush=True)
+        for workers in WORKERS:
+            shared.setdefault(name, []).append(pytest_run(test, *command, f"-n{workers}"))
+            print(f"{name}, -n {workers}: {shared[name][-1]}", flush=True)
+    return found, shared
+
+
+def loaded(directory: Path) -> dict[str, tuple[float, float, float]]:
+    """
+    Return the processor time of a run of pytest with one test that has no workspace, with the
+    plugin and without.
+    """
+    test = directory / "test_nothing.py"
+    test.write_text(NOTHING)
+    plain = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:xdist"]
+    words = {"with": plain, "without": [*plain, "-p", "no:codex_workspace"]}
+    times: dict[str, list[float]] = {name: [] for name in words}
+    for _ in range(10):
+        for name, one in words.items():
+            times[name].append(pytest_run(test, *one).cpu)
+    return {name: spread(one) for name, one in times.items()}
 
 
 def in_milliseconds(seconds: tuple[float, float, float]) -> str:
@@ -312,7 +406,7 @@ def in_milliseconds(seconds: tuple[float, float, float]) -> str:
     return f"{middle} ({low} to {high})"
 
 
-def page(found: list[Row], runs: dict[str, list[float]], about: str) -> str:
+def page(found: list[Row], runs: Runs, shared: Runs, unused: Times, about: str) -> str:
     """
     Return the tables as Markdown.
     """
@@ -327,18 +421,34 @@ def page(found: list[Row], runs: dict[str, list[float]], about: str) -> str:
         ratios = [f"{row.ours[one][0] / row.theirs[0]:.3f}" for one in ENGINES]
         cells = [row.what, *ours, row.beside, in_milliseconds(row.theirs), *ratios]
         lines.append(f"| {' | '.join(cells)} |")
+    processes = [f"{COUNTS[-1]}, `-n {one}`" for one in WORKERS]
     lines += [
         "",
-        "A whole run of pytest, in seconds:",
+        "A whole run of pytest, in seconds, and the memory of its largest process:",
         "",
-        "| tests in the run | " + " | ".join(map(str, COUNTS)) + " | one more test |",
-        "|---|" + "---|" * (len(COUNTS) + 1),
+        f"| tests | {' | '.join([*map(str, COUNTS), 'one more test', *processes])} | MB |",
+        "|---|" + "---|" * (len(COUNTS) + len(WORKERS) + 2),
     ]
-    for name, seconds in runs.items():
-        more = (seconds[-1] - seconds[0]) / (COUNTS[-1] - COUNTS[0])
-        cells = [name, *(f"{one:.1f}" for one in seconds), f"{more * 1e3:.0f} ms"]
+    for name, each in runs.items():
+        more = (each[-1].seconds - each[0].seconds) / (COUNTS[-1] - COUNTS[0])
+        cells = [
+            name,
+            *(f"{one.seconds:.1f}" for one in each),
+            f"{more * 1e3:.0f} ms",
+            *(f"{one.seconds:.1f}" for one in shared[name]),
+            f"{max(one.memory for one in each) / 1e6:.0f}",
+        ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    with_it, without = (in_milliseconds(unused[one]) for one in ("with", "without"))
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "A run of pytest with one test that has no workspace takes "
+            f"{with_it} ms of processor time with the plugin, and {without} ms without it "
+            "(`-p no:codex_workspace`).",
+        ]
+    )
 
 
 def main() -> int:
@@ -347,8 +457,10 @@ def main() -> int:
     """
     with tempfile.TemporaryDirectory() as name, ExitStack() as undo:
         directory = Path(name)
+        unused = loaded(directory)
+        print(unused, flush=True)
         repo = make_repository(directory / "repo")
-        python = neighbours(directory / "neighbours")
+        python = python_with_testcontainers(directory / "neighbours")
         found = []
         for row in rows(undo, directory, repo):
             found.append(row)
@@ -357,7 +469,7 @@ def main() -> int:
         undo.callback(client.close)
         image = client.images.get("codex-workspace-emulator:latest").id
         version = client.version()["Version"]
-        runs = series(directory, repo, image, python)
+        runs, shared = series(directory, repo, image, python)
     about = (
         f"One run of `make bench-neighbours` on {time.strftime('%Y-%m-%d')}: Linux "
         f"{platform.release().partition('-')[0]}, {os.cpu_count()} processors, Docker "
@@ -366,11 +478,16 @@ def main() -> int:
     begin, end = "<!-- measured -->", "<!-- end -->"
     before, _, rest = PAGE.read_text().partition(begin)
     after = rest.partition(end)[2]
-    PAGE.write_text(f"{before}{begin}\n{page(found, runs, about)}\n{end}{after}")
-    PLOT.write_text(draw(COUNTS, runs))
-    FIGURES.write_text(
-        json.dumps({"rows": [asdict(one) for one in found], "runs": runs}, indent=1) + "\n"
-    )
+    text = page(found, runs, shared, unused, about)
+    PAGE.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+    PLOT.write_text(draw(COUNTS, {n: [one.seconds for one in each] for n, each in runs.items()}))
+    figures = {
+        "rows": [asdict(one) for one in found],
+        "runs": {name: [asdict(one) for one in each] for name, each in runs.items()},
+        "processes": {name: [asdict(one) for one in each] for name, each in shared.items()},
+        "unused": unused,
+    }
+    FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
 
 

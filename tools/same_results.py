@@ -1,0 +1,142 @@
+"""
+Run tests of workspaces on two engines, and compare what they found: tools/same_results.py [TESTS].
+
+Compared are the outcome of each test, the exit code and the output of each of its commands, and
+what its workspaces requested. The engines are Docker or Podman and the one without a daemon; in
+texts, numbers and ids stand for any.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = tuple(
+    f"tests/integration/test_{name}.py"
+    for name in ("handle", "snapshots", "diff", "shared_workspaces", "ports", "stubs", "network")
+)
+"""The tests of the handle: `handle` and `network` of docs/engines.md."""
+
+_ANY = re.compile(r"[0-9a-f]{7,}|[0-9]+")
+_LONGEST = 300
+
+Story = Mapping[str, Any]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """
+    Run the tests on both, and print the differences.
+
+    Args:
+        arguments: tests, or other arguments of pytest; by default the tests of the handle.
+
+    Returns:
+        The exit code: 1 if something differs.
+    """
+    native = f"native://{os.environ['XDG_CACHE_HOME']}/codex-workspace/native"
+    found = [stories(engine, arguments or TESTS) for engine in ("auto", native)]
+    differing = list(differences(*found))
+    for one in differing:
+        print(one)
+    tests, commands, requests = (
+        sum(count(one) for one in found[1].values())
+        for count in (lambda _: 1, lambda one: len(one["commands"]), _requests)
+    )
+    print(
+        f"== {tests} tests with {commands} commands and {requests} requests on both engines: "
+        + (f"{len(differing)} differences" if differing else "no difference")
+    )
+    return int(bool(differing))
+
+
+def _requests(story: Story) -> int:
+    return sum(story["requests"].values())
+
+
+def stories(engine: str, arguments: Sequence[str]) -> dict[str, Story]:
+    """
+    Run the tests on an engine, and return what each has found.
+    """
+    print(f"== on {engine}", flush=True)
+    environment = {**os.environ, "CODEX_WORKSPACE_ENGINE": engine}
+    with tempfile.TemporaryDirectory(prefix="codex-same-") as directory:
+        command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:randomly"]
+        options = ["-p", "no:cacheprovider", f"--codex-report={directory}/report"]
+        done = subprocess.run(
+            [*command, *options, *arguments], cwd=ROOT, env=environment, check=False
+        )
+        if done.returncode not in (0, 1):
+            sys.exit(f"pytest ended with exit code {done.returncode}")
+        return told(json.loads(Path(directory, "report/report.json").read_text()))
+
+
+def told(report: Mapping[str, Any]) -> dict[str, Story]:
+    """
+    Return the stories of a report, by test: its outcome, its commands, its requests.
+    """
+    found: dict[str, dict[str, Any]] = {
+        one["test"]: {"outcome": one["outcome"], "commands": [], "requests": Counter()}
+        for one in report["tests"]
+    }
+    for workspace in report["workspaces"]:
+        story = found.get(workspace["test"])
+        if story is None:
+            # Of a fixture with a wider scope.
+            continue
+        story["commands"].extend(
+            {name: _general(one.get(name)) for name in ("text", "state", "stdout", "stderr")}
+            | {"exit_code": one.get("exit_code")}
+            for one in workspace.get("commands", ())
+        )
+        story["requests"].update(
+            " ".join(str(one[name]) for name in ("phase", "method", "host", "verdict", "status"))
+            for one in workspace.get("requests", ())
+        )
+    return found
+
+
+def _general(text: str | None) -> str:
+    return _ANY.sub("#", text or "")
+
+
+def differences(one: Mapping[str, Story], other: Mapping[str, Story]) -> Iterator[str]:
+    """
+    Yield what differs between the stories of two runs, a line each.
+    """
+    for test in sorted({*one, *other}):
+        if test not in one or test not in other:
+            yield f"{test}: run on one engine only"
+            continue
+        mine, theirs = one[test], other[test]
+        for name in ("outcome", "requests"):
+            if mine[name] != theirs[name]:
+                yield f"{test}: {name}: {_short(mine[name])} and {_short(theirs[name])}"
+        if len(mine["commands"]) != len(theirs["commands"]):
+            counts = f"{len(mine['commands'])} and {len(theirs['commands'])}"
+            yield f"{test}: number of commands: {counts}"
+            continue
+        for each, another in zip(mine["commands"], theirs["commands"], strict=True):
+            for name, value in each.items():
+                if value != another[name]:
+                    yield (
+                        f"{test}: {name} of {each['text'][:_LONGEST]!r}: "
+                        f"{_short(value)} and {_short(another[name])}"
+                    )
+
+
+def _short(value: object) -> str:
+    text = repr(dict(value) if isinstance(value, Counter) else value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
