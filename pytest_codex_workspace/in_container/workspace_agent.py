@@ -21,10 +21,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import select
-import signal
 import stat
 import struct
 import sys
@@ -40,8 +38,22 @@ except ImportError:
 # Importing `typing` would take a quarter of the agent's start-up time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Iterator
     from typing import Any, NoReturn
+else:
+    try:
+        # `signal` makes enumerations of these.
+        import _signal as signal
+    except ImportError:
+        import signal
+
+try:
+    # `json` loads `re`, which takes as long as all the rest.
+    from _json import encode_basestring_ascii as quote
+    from _json import make_scanner  # type: ignore[attr-defined]
+except ImportError:
+    make_scanner = None
 
 __all__ = [
     "ACK",
@@ -620,7 +632,7 @@ class Agent:
         """
         Send a JSON frame.
         """
-        self.send(kind, number, json.dumps(values).encode("ascii"))
+        self.send(kind, number, write_json(values).encode("ascii"))
 
     def forget(self, command: RunningCommand) -> None:
         """
@@ -711,8 +723,7 @@ class Agent:
         elif kind == PING:
             self.send(PONG, number, b"")
         else:
-            # As text, because `json` would otherwise guess an encoding, and load it.
-            request = json.loads(payload.decode("utf-8"))
+            request = read_json(payload.decode("utf-8"))
             try:
                 self._requests[kind](number, request)
             except OSError as error:
@@ -1602,6 +1613,61 @@ def overwrite(path: str, content: bytes) -> None:
     with open(path, "wb") as file:
         file.write(content)
     os.chmod(path, 0o644)
+
+
+class _Scanner:
+    """
+    What `json.JSONDecoder` tells the scanner of CPython by default; it asks for more in each
+    version.
+    """
+
+    strict = True
+    parse_float = float
+    parse_int = int
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
+if make_scanner is None:
+    import json
+
+    write_json, read_json = json.dumps, json.loads
+else:
+    _scan = make_scanner(_Scanner())
+
+    def read_json(text: str) -> Any:
+        """
+        Return the value that *text* is, which has no white space around it.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            value, end = _scan(text, 0)
+        except StopIteration:
+            end = -1
+        if end != len(text):
+            raise ValueError("it is no JSON")
+        return value
+
+    def write_json(value: Any) -> str:
+        """
+        Return a value of strings, finite numbers, booleans, lists and dictionaries as JSON, in
+        ASCII.
+        """
+        if isinstance(value, str):
+            return quote(value)
+        if value is None:
+            return "null"
+        if value is True or value is False:
+            return "true" if value else "false"
+        if isinstance(value, (int, float)):
+            return repr(value)
+        if isinstance(value, dict):
+            pairs = ["{}:{}".format(quote(name), write_json(one)) for name, one in value.items()]
+            return "{" + ",".join(pairs) + "}"
+        return "[" + ",".join(map(write_json, value)) + "]"
 
 
 def encode(text: str | bytes) -> bytes:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_codex_workspace.errors import ExecTimeout
 from pytest_codex_workspace.in_container import workspace_agent as wire
@@ -22,6 +24,18 @@ from pytest_codex_workspace.workspace.process import Pty
 from ...helpers.local_agent import PROGRAM, LocalStream, until_ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the agent is a Linux program")
+
+TEXT = st.text(st.characters(exclude_categories=()))
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    # Half of a pair is a byte of a path; together, both halves would be one character.
+    | TEXT.filter(lambda text: json.loads(json.dumps(text)) == text),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
 
 CERTIFICATE = "usr/local/share/ca-certificates/envoy-mitmproxy-ca-cert.crt"
 
@@ -539,3 +553,26 @@ def test_searches_take_a_part_of_the_time_only(monkeypatch):
             found.append(number)
             time.spend(0.125)
     assert 4 <= len(found) <= 6
+
+
+def test_json_is_that_of_the_module():
+    """
+    The agent does without `json`, which takes as long to import as all the rest.
+    """
+
+    @given(JSON)
+    def check(value):
+        assert json.loads(wire.write_json(value)) == value
+        assert wire.read_json(json.dumps(value)) == value
+        assert wire.write_json(value).isascii()
+
+    check()
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}x", " {}", '{"a": 1}\n', "nul"])
+def test_what_is_no_json_is_an_error(text):
+    """
+    So are spaces around it, which the host does not send.
+    """
+    with pytest.raises(ValueError):
+        wire.read_json(text)

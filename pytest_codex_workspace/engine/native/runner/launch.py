@@ -19,6 +19,7 @@ from .kernel.cgroups import Cgroup
 from .kernel.mounts import (
     change_root,
     hide_from_host,
+    mount_groups,
     mount_kernel,
     mount_layers,
     open_devices,
@@ -125,7 +126,6 @@ class Launch:
 
     def _start(self) -> int:
         spec = self._spec
-        self._groups.make(spec["memory"], spec["pids"], spec["cpus"])
         with contextlib.ExitStack() as locks:
             if not self._asked["egress"]:
                 self._enter_network(locks)
@@ -140,6 +140,9 @@ class Launch:
                 # The container stays in the machine's, to which there may be no way back.
                 self._enter_network(locks)
             try:
+                # The kernel takes 10 ms to add a process to its first group. Until then, the
+                # first process mounts what it will see.
+                self._groups.make(spec["memory"], spec["pids"], spec["cpus"])
                 self._groups.add(first)
             except OSError as error:
                 os.kill(first, signal.SIGKILL)
@@ -213,10 +216,7 @@ class Launch:
     def _confine(self, channel: socket.socket) -> None:
         spec = self._spec
         prctl(_DEATH_SIGNAL, signal.SIGKILL)
-        # In its groups, the new namespace of groups shows nothing above them.
-        if channel.recv(1) != b"g":
-            return
-        unshare(NEW_NS | NEW_IPC | NEW_UTS | NEW_CGROUP)
+        unshare(NEW_NS | NEW_IPC | NEW_UTS)
         hide_from_host()
         kept = capabilities.allowed(spec["cap_add"], spec["cap_drop"])
         if self._hears_calls:
@@ -230,7 +230,12 @@ class Launch:
         }
         root = mount_layers(f"{self._root}/layers", spec["layers"], self._container)
         change_root(root)
-        mount_kernel(devices, files, self._groups, system)
+        mount_kernel(devices, files, system)
+        if channel.recv(1) != b"g":
+            return
+        # In its groups, the new namespace of groups shows nothing above them.
+        unshare(NEW_CGROUP)
+        mount_groups(self._groups)
         sethostname(spec["hostname"])
         os.setsid()
         os.umask(0o022)

@@ -16,11 +16,15 @@ _PERIOD = 100_000
 _END = 2.0
 
 
+def _is_unified() -> bool:
+    return os.path.exists(f"{_ROOT}/cgroup.controllers")
+
+
 def find_limits() -> frozenset[str]:
     """
     Return what can be limited here: `memory`, `pids`, `cpu`, and `freezer` for a pause.
     """
-    if os.path.exists(f"{_ROOT}/cgroup.controllers"):
+    if _is_unified():
         if not os.access(f"{_ROOT}/cgroup.subtree_control", os.W_OK):
             return frozenset()
         with open(f"{_ROOT}/cgroup.controllers") as file:
@@ -36,17 +40,12 @@ class Cgroup:
     Attributes:
         name: the id of the container.
         has: what can be limited.
+        unified: whether there is one hierarchy (cgroups v2). In a container, nothing shows it.
     """
 
     name: str
     has: frozenset[str] = field(default_factory=find_limits)
-
-    @property
-    def unified(self) -> bool:
-        """
-        Whether there is one hierarchy (cgroups v2).
-        """
-        return os.path.exists(f"{_ROOT}/cgroup.controllers")
+    unified: bool = field(default_factory=_is_unified)
 
     def _path(self, kind: str) -> str:
         above = _ROOT if self.unified else f"{_ROOT}/{kind}"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "change_root",
     "hide_from_host",
+    "mount_groups",
     "mount_kernel",
     "mount_layers",
     "open_devices",
@@ -160,7 +161,6 @@ def open_system() -> dict[str, int]:
 def mount_kernel(
     devices: Mapping[str, int],
     files: Mapping[str, int],
-    groups: Cgroup,
     system: Mapping[str, int],
 ) -> None:
     """
@@ -169,7 +169,6 @@ def mount_kernel(
     Args:
         devices: what `open_devices` has returned.
         files: descriptors of files of the container's own, by the path where they appear.
-        groups: its groups, whose limits its programs may read.
         system: what `open_system` has returned.
 
     Raises:
@@ -182,8 +181,6 @@ def mount_kernel(
         _show_system(system)
     else:
         mount("sysfs", "/sys", "sysfs", _SAFE | MS_RDONLY)
-    with contextlib.suppress(OSError):
-        _mount_groups(groups)
     _mount_devices(devices)
     for path, descriptor in files.items():
         _place(path)
@@ -199,6 +196,25 @@ def mount_kernel(
             mount(path, path, None, MS_BIND | MS_REC | MS_REMOUNT | MS_RDONLY | _SAFE)
 
 
+def mount_groups(groups: Cgroup) -> None:
+    """
+    Mount the groups of a container, whose limits its programs may read, as far as that is possible.
+
+    Args:
+        groups: its groups, in whose namespace this process is.
+    """
+    place = "/sys/fs/cgroup"
+    with contextlib.suppress(OSError):
+        if groups.unified and groups.has:
+            mount("cgroup2", place, "cgroup2", _SAFE | MS_RDONLY)
+            return
+        mount("tmpfs", place, "tmpfs", _SAFE, "mode=755,size=64k")
+        for kind in sorted(groups.has - {"freezer"}):
+            os.mkdir(f"{place}/{kind}")
+            mount("cgroup", f"{place}/{kind}", "cgroup", _SAFE | MS_RDONLY, kind)
+        mount("none", place, None, MS_REMOUNT | MS_RDONLY | MS_BIND | _SAFE)
+
+
 def _show_system(system: Mapping[str, int]) -> None:
     mount("tmpfs", "/sys", "tmpfs", _SAFE, "mode=755,size=64k")
     for name, descriptor in system.items():
@@ -207,18 +223,6 @@ def _show_system(system: Mapping[str, int]) -> None:
         mount("none", f"/sys/{name}", None, MS_BIND | MS_REMOUNT | MS_RDONLY | _SAFE)
     os.makedirs("/sys/fs/cgroup")
     mount("none", "/sys", None, MS_BIND | MS_REMOUNT | MS_RDONLY | _SAFE)
-
-
-def _mount_groups(groups: Cgroup) -> None:
-    place = "/sys/fs/cgroup"
-    if groups.unified and groups.has:
-        mount("cgroup2", place, "cgroup2", _SAFE | MS_RDONLY)
-        return
-    mount("tmpfs", place, "tmpfs", _SAFE, "mode=755,size=64k")
-    for kind in sorted(groups.has - {"freezer"}):
-        os.mkdir(f"{place}/{kind}")
-        mount("cgroup", f"{place}/{kind}", "cgroup", _SAFE | MS_RDONLY, kind)
-    mount("none", place, None, MS_REMOUNT | MS_RDONLY | MS_BIND | _SAFE)
 
 
 def _mount_devices(nodes: Mapping[str, int]) -> None:
