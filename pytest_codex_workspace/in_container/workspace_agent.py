@@ -38,22 +38,23 @@ except ImportError:
 # Importing `typing` would take a quarter of the agent's start-up time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import json
     import signal
     from collections.abc import Callable, Iterator
     from typing import Any, NoReturn
+
+    _json: Any
 else:
     try:
-        # `signal` makes enumerations of these.
+        # `signal` makes enumerations, and `json` loads `re`: that takes twice as long as the rest.
+        import _json
         import _signal as signal
     except ImportError:
+        # It is not CPython.
+        import json
         import signal
 
-try:
-    # `json` loads `re`, which takes as long as all the rest.
-    from _json import encode_basestring_ascii as quote
-    from _json import make_scanner  # type: ignore[attr-defined]
-except ImportError:
-    make_scanner = None
+        _json = None
 
 __all__ = [
     "ACK",
@@ -1617,8 +1618,7 @@ def overwrite(path: str, content: bytes) -> None:
 
 class _Scanner:
     """
-    What `json.JSONDecoder` tells the scanner of CPython by default; it asks for more in each
-    version.
+    What `json.JSONDecoder` tells the scanner of CPython, which asks for more in newer versions.
     """
 
     strict = True
@@ -1629,45 +1629,45 @@ class _Scanner:
         return None
 
 
-if make_scanner is None:
-    import json
+_scan: Any = _json and _json.make_scanner(_Scanner())
 
-    write_json, read_json = json.dumps, json.loads
-else:
-    _scan = make_scanner(_Scanner())
 
-    def read_json(text: str) -> Any:
-        """
-        Return the value that *text* is, which has no white space around it.
+def read_json(text: str) -> Any:
+    """
+    Return the value that *text* is, which has no white space around it.
 
-        Raises:
-            ValueError: it is none.
-        """
-        try:
-            value, end = _scan(text, 0)
-        except StopIteration:
-            end = -1
-        if end != len(text):
-            raise ValueError("it is no JSON")
-        return value
+    Raises:
+        ValueError: it is none.
+    """
+    if _scan is None:
+        return json.loads(text)
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        end = -1
+    if end != len(text):
+        raise ValueError("malformed JSON")
+    return value
 
-    def write_json(value: Any) -> str:
-        """
-        Return a value of strings, finite numbers, booleans, lists and dictionaries as JSON, in
-        ASCII.
-        """
-        if isinstance(value, str):
-            return quote(value)
-        if value is None:
-            return "null"
-        if value is True or value is False:
-            return "true" if value else "false"
-        if isinstance(value, (int, float)):
-            return repr(value)
-        if isinstance(value, dict):
-            pairs = ["{}:{}".format(quote(name), write_json(one)) for name, one in value.items()]
-            return "{" + ",".join(pairs) + "}"
-        return "[" + ",".join(map(write_json, value)) + "]"
+
+def write_json(value: Any) -> str:
+    """
+    Return a value of strings, finite numbers, booleans, lists and dictionaries as JSON, in ASCII.
+    """
+    if _json is None:
+        return json.dumps(value)
+    if isinstance(value, str):
+        return str(_json.encode_basestring_ascii(value))
+    if value is None:
+        return "null"
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, dict):
+        pairs = [f"{write_json(name)}:{write_json(one)}" for name, one in value.items()]
+        return "{" + ",".join(pairs) + "}"
+    return "[" + ",".join(map(write_json, value)) + "]"
 
 
 def encode(text: str | bytes) -> bytes:

@@ -574,5 +574,5 @@ def test_what_is_no_json_is_an_error(text):
     """
     So are spaces around it, which the host does not send.
     """
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"JSON|Expecting"):
         wire.read_json(text)
