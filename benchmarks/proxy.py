@@ -20,10 +20,11 @@ import time
 from pathlib import Path
 
 from pytest_codex_workspace.network.rules.policy import Policy
+from tests.helpers.ports import free_port
 from tests.integration.company_proxy import CompanyProxy
 from tests.integration.origin import LOCAL
 from tests.integration.pki import PrivateAuthority
-from tests.integration.proxy_process import free_port, start
+from tests.integration.proxy_process import start
 
 ROUNDS = 5
 SECONDS = 2.0

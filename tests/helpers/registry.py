@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from .near_engine import near
+from .ports import free_port
 
 _CONFIG = """\
 version: 0.1
@@ -87,9 +88,7 @@ def local_registry(root: Path, engine: str) -> Iterator[LocalRegistry]:
     root.mkdir(parents=True, exist_ok=True)
     config = root / "config.yml"
     with (root / "log").open("wb") as log, near(engine):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"
         config.write_text(_CONFIG.format(root=root, address=address))
         process = subprocess.Popen([program, "serve", config], stdout=log, stderr=log)
         try:

@@ -12,8 +12,9 @@ from pytest_codex_workspace.engine.protocol import ContainerSpec, Engine
 from pytest_codex_workspace.engine.session_id import Identity
 
 from ..helpers.outside_address import outside_address
+from ..helpers.ports import free_port
 from .origin import LOCAL
-from .proxy_process import PYTHON, free_port
+from .proxy_process import PYTHON
 from .runs import until
 
 _MITMDUMP = "from mitmproxy.tools.main import mitmdump; mitmdump()"

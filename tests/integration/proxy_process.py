@@ -22,6 +22,7 @@ from pytest_codex_workspace.network.rules.policy import Policy
 from pytest_codex_workspace.network.rules.request import Request
 from pytest_codex_workspace.network.rules.upstream import UpstreamProxy
 
+from ..helpers.ports import free_port
 from .origin import LOCAL, Origin
 
 PROGRAM = Path(__file__).parents[2] / "proxy_addons" / "main.py"
@@ -204,12 +205,3 @@ def read_all(connection: socket.socket) -> bytes:
         while data := connection.recv(65536):
             received += data
     return received
-
-
-def free_port() -> int:
-    """
-    Return a port on which nobody listens.
-    """
-    with socket.socket() as probe:
-        probe.bind((LOCAL, 0))
-        return int(probe.getsockname()[1])

@@ -23,9 +23,10 @@ import pytest
 from pytest_codex_workspace.errors import ProxyError
 from pytest_codex_workspace.network.rules.policy import Policy
 
+from ..helpers.ports import free_port
 from .hostile import RawOrigin, head_of
 from .origin import LOCAL, Origin
-from .proxy_process import Running, free_port, read_all, start
+from .proxy_process import Running, read_all, start
 
 
 @pytest.fixture(autouse=True)

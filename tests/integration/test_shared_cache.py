@@ -30,6 +30,7 @@ from pytest_codex_workspace.projection.repository import open_repository
 
 from ..conftest import commit, init_repo, scripts
 from ..helpers.near_engine import near
+from ..helpers.ports import free_port
 from ..helpers.registry import LocalRegistry, local_registry
 from .runs import COMMAND, PYTEST, running
 
@@ -199,10 +200,7 @@ def test_a_registry_that_is_down(machine):
     """
     S7: One warning is shown, and setup runs locally.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    output = machine.run(f"--cache-registry={address}/fleet")
+    output = machine.run(f"--cache-registry=127.0.0.1:{free_port()}/fleet")
 
     assert RAN in output
     assert 1 == output.count("warning: shared cache")

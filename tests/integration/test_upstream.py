@@ -12,9 +12,10 @@ import pytest
 from pytest_codex_workspace.host.certificates import host_bundle
 from pytest_codex_workspace.network.rules.upstream import UpstreamProxy
 
+from ..helpers.ports import free_port
 from .company_proxy import CompanyProxy
 from .origin import LOCAL, Origin
-from .proxy_process import Running, free_port, read_all
+from .proxy_process import Running, read_all
 
 PASSWORD = "s3cret/with@signs"
 ASKED = b"GET /asked HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

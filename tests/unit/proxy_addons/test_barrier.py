@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator
 
@@ -13,14 +12,9 @@ from mitmproxy.test import tflow
 from proxy_addons.barrier import BarrierResult, LogBarrier
 from proxy_addons.dns.resolver import Resolver
 from tests.helpers.flows import AddonChain
+from tests.helpers.ports import free_port
 
 LOCAL = "127.0.0.1"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOCAL, 0))
-        return int(probe.getsockname()[1])
 
 
 class BarrierChain(AddonChain):
@@ -38,7 +32,7 @@ class BarrierChain(AddonChain):
         Serve on free ports.
         """
         server = await asyncio.start_server(self._accept, LOCAL, 0)
-        port, dns_port = server.sockets[0].getsockname()[1], _free_port()
+        port, dns_port = server.sockets[0].getsockname()[1], free_port()
         await self.resolver.listen(LOCAL, dns_port)
         yield LogBarrier(self.registry, self.request_logger, self.resolver, (LOCAL, port), dns_port)
         server.close()
@@ -130,7 +124,7 @@ def test_a_proxy_that_does_not_listen_fails_the_barrier() -> None:
 
     async def run() -> BarrierResult:
         async with chain.listening():
-            closed = (LOCAL, _free_port()), _free_port()
+            closed = (LOCAL, free_port()), free_port()
             barrier = LogBarrier(chain.registry, chain.request_logger, chain.resolver, *closed)
             return await barrier.wait(chain.owner, 1)
 

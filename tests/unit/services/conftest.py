@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from pytest_codex_workspace.workspace.channel import Channel
 
 from ...helpers.local_agent import local_channel
+from ...helpers.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,4 @@ def port() -> int:
     """
     A port on which nothing listens.
     """
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        number: int = one.getsockname()[1]
-        return number
+    return free_port()
