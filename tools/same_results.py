@@ -1,9 +1,9 @@
 """
 Run tests of workspaces on two engines, and compare what they found: tools/same_results.py [TESTS].
 
-Compared are the outcome of each test, the exit code and the output of each of its commands, and
-what its workspaces requested. The engines are Docker or Podman and the one without a daemon; in
-texts, numbers and ids stand for any.
+Compared are the outcome of each test, the exit code and the lines of output of each of its
+commands, and what its workspaces requested. The engines are Docker or Podman and the one without a
+daemon. In texts, numbers and ids stand for any, and lines have no order, as those of `env`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ TESTS = tuple(
 """The tests of the handle: `handle` and `network` of docs/engines.md."""
 
 _ANY = re.compile(r"[0-9a-f]{7,}|[0-9]+")
+_LINES = re.compile("[\n\0]")
 _LONGEST = 300
 
 Story = Mapping[str, Any]
@@ -93,8 +94,9 @@ def told(report: Mapping[str, Any]) -> dict[str, Story]:
             # Of a fixture with a wider scope.
             continue
         story["commands"].extend(
-            {name: _general(one.get(name)) for name in ("text", "state", "stdout", "stderr")}
-            | {"exit_code": one.get("exit_code")}
+            {"text": _general(one["text"])}
+            | {name: one.get(name) for name in ("state", "exit_code")}
+            | {name: _lines(one.get(name)) for name in ("stdout", "stderr")}
             for one in workspace.get("commands", ())
         )
         story["requests"].update(
@@ -104,8 +106,12 @@ def told(report: Mapping[str, Any]) -> dict[str, Story]:
     return found
 
 
-def _general(text: str | None) -> str:
-    return _ANY.sub("#", text or "")
+def _general(text: str) -> str:
+    return _ANY.sub("#", text)
+
+
+def _lines(text: str | None) -> list[str]:
+    return sorted(_LINES.split(_general(text or "")))
 
 
 def differences(one: Mapping[str, Story], other: Mapping[str, Story]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
@@ -217,6 +218,18 @@ def test_root_of_a_container_has_no_power_over_the_machine(native: Bench) -> Non
     codes = native.output(sh(script)).decode().split()
 
     assert [] == [one for one, code in zip(ATTEMPTS, codes, strict=True) if code == "0"]
+
+
+def test_devices_are_listed_as_such(native: Bench) -> None:
+    """
+    `grep -r` opens what a directory calls a file, and fails at a terminal that is not there.
+    """
+    root = Path(native.engine.url.removeprefix("native://"))
+    container, _ = native.run()
+    state = json.loads((root / "containers" / container / "state.json").read_text())
+
+    with os.scandir(f"/proc/{state['first'][0]}/root/dev") as entries:
+        assert [] == [one.name for one in entries if one.is_file(follow_symlinks=False)]
 
 
 def test_the_first_process_has_no_other_descriptors(native: Bench) -> None:

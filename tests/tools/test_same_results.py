@@ -18,7 +18,7 @@ REPORT: dict[str, Any] = {
                     "text": "cat /proc/1/x",
                     "state": "exited",
                     "exit_code": 0,
-                    "stdout": "8f14e45fceea 12 lines\n",
+                    "stdout": "8f14e45fceea 12 lines\nanother\n",
                     "stderr": "",
                 }
             ],
@@ -47,9 +47,9 @@ def test_a_report_is_the_same_as_itself() -> None:
     assert changed(lambda report: None) == []
 
 
-def test_ids_and_numbers_of_a_text_are_any() -> None:
+def test_ids_numbers_and_the_order_of_lines_are_any() -> None:
     def change(report: Any) -> None:
-        report["workspaces"][0]["commands"][0]["stdout"] = "c9f0f895fb98 7 lines\n"
+        report["workspaces"][0]["commands"][0]["stdout"] = "another\nc9f0f895fb98 7 lines\n"
 
     assert changed(change) == []
 
