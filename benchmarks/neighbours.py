@@ -214,8 +214,8 @@ def rows(undo: ExitStack, directory: Path, repo: Path) -> Iterator[Row]:
     for one in ours.values():
         undo.callback(one.session.close)
     image = ours["docker"].session.base_tag
-    run = ["docker", "run", "--rm", "--entrypoint", "true", image]
-    theirs = measure(lambda: subprocess.run(run, check=True), 10)
+    docker_run = ["docker", "run", "--rm", "--entrypoint", "true", image]
+    theirs = measure(lambda: subprocess.run(docker_run, check=True), 10)
     cycles = {name: measure(one.cycle, 20) for name, one in ours.items()}
     yield Row(
         "a workspace from cache, one command, its end, back to back",
@@ -270,9 +270,8 @@ def rows(undo: ExitStack, directory: Path, repo: Path) -> Iterator[Row]:
             "`docker exec`",
             measure(lambda: subprocess.run(by_command, check=True), 10),
         )
-        container = others.up()
-        yield Row("the same", execs, "`devcontainer exec`", measure(others.exec, 5))
-        run("docker", "rm", "--force", container)
+        with others.started():
+            yield Row("the same", execs, "`devcontainer exec`", measure(others.exec, 5))
         big = directory / "big"
         big.write_bytes(b"x" * BIG)
         yield Row(

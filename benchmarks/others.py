@@ -106,13 +106,17 @@ class DevContainer:
         (self._project / ".devcontainer").mkdir(parents=True)
         (self._project / ".devcontainer/devcontainer.json").write_text(json.dumps(about))
 
-    def up(self) -> str:
+    @contextmanager
+    def started(self) -> Iterator[None]:
         """
-        Start a container, and return its id.
+        Start a container for the time of the block.
         """
         told = run(self._program, "up", "--workspace-folder", self._project)
-        container: str = json.loads(told.splitlines()[-1])["containerId"]
-        return container
+        try:
+            yield
+        finally:
+            # Its own `down` is not written yet.
+            run("docker", "rm", "--force", json.loads(told.splitlines()[-1])["containerId"])
 
     def exec(self) -> None:
         """
@@ -124,10 +128,8 @@ class DevContainer:
         """
         Start a container, run a command, and end it.
         """
-        container = self.up()
-        self.exec()
-        # Its own `down` is not written yet.
-        run("docker", "rm", "--force", container)
+        with self.started():
+            self.exec()
 
 
 class ComposeSteps:
