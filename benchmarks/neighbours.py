@@ -161,19 +161,27 @@ Runs = dict[str, list[Run]]
 Times = dict[str, tuple[float, float, float]]
 
 
+MEASURED = """
+import json, resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([code, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024]))
+"""
+"""Says what a program has used. Forked by a large process, it would have been as large itself."""
+
+
 def pytest_run(test: Path, *arguments: str) -> Run:
     """
     Run a test, and return what it cost.
     """
     words = [*arguments, "-q", "-p", "no:cacheprovider", str(test)]
     began = time.perf_counter()
-    process = subprocess.Popen(words, cwd=test.parent, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(words)}: exit code {process.returncode}")
+    told = run(sys.executable, "-I", "-S", "-c", MEASURED, *words, cwd=test.parent)
     seconds = time.perf_counter() - began
-    return Run(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+    code, cpu, memory = json.loads(told)
+    if code:
+        sys.exit(f"{' '.join(words)}: exit code {code}")
+    return Run(seconds, cpu, memory)
 
 
 def waits(directory: Path, repo: Path, engine: str) -> tuple[float, float, float]:
