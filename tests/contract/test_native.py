@@ -22,7 +22,7 @@ from pytest_codex_workspace.engine.native.runner.processes import is_alive
 from pytest_codex_workspace.engine.protocol import Engine
 from pytest_codex_workspace.errors import EngineError, EngineUnavailable
 
-from .conftest import IMAGE, Bench, log_of_a_life, opened, sh, tar_of, untar, wait_until
+from .conftest import CAT, IMAGE, Bench, log_of_a_life, opened, sh, tar_of, untar, wait_until
 
 
 @pytest.fixture
@@ -218,6 +218,20 @@ def test_root_of_a_container_has_no_power_over_the_machine(native: Bench) -> Non
     codes = native.output(sh(script)).decode().split()
 
     assert [] == [one for one, code in zip(ATTEMPTS, codes, strict=True) if code == "0"]
+
+
+@pytest.mark.parametrize("network", ["none", "host"])
+def test_a_container_that_cannot_be_mounted_says_why(native: Bench, network: str) -> None:
+    """
+    Its first process ends before it is in any group.
+    """
+    container = native.create(CAT, network=network)
+    root = Path(native.engine.url.removeprefix("native://"))
+    about = root / "containers" / container / "container.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "layers": ["f" * 64]}))
+
+    with pytest.raises(EngineError, match=r"mount overlay on .*: No such file or directory"):
+        native.engine.start(container)
 
 
 def test_devices_are_listed_as_such(native: Bench) -> None:

@@ -37,12 +37,13 @@ def send_descriptor(channel: socket.socket, descriptor: int) -> None:
     socket.send_fds(channel, [b"l"], [descriptor])
 
 
-def receive_descriptor(channel: socket.socket) -> int | None:
+def receive_descriptor(channel: socket.socket) -> tuple[int | None, bytes]:
     """
-    Return the descriptor that the other end sends; `None` if it ends first.
+    Return the descriptor that the other end sends; instead, `None` and the first byte of what it
+    says if it sends none.
     """
-    _, found, _, _ = socket.recv_fds(channel, 1, 1)
-    return found[0] if found else None
+    data, found, _, _ = socket.recv_fds(channel, 1, 1)
+    return (found[0], b"") if found else (None, data)
 
 
 def answer_bind(listener: int, addresses: Collection[str]) -> None:

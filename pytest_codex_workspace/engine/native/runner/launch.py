@@ -146,7 +146,8 @@ class Launch:
                 self._groups.add(first)
             except OSError as error:
                 os.kill(first, signal.SIGKILL)
-                os.waitpid(first, 0)
+                # It may have ended before, for another reason.
+                _check_words(ours, first)
                 raise OSError(error.errno, f"limit the container: {error.strerror}") from None
             for descriptor in self._inputs:
                 os.close(descriptor)
@@ -161,16 +162,12 @@ class Launch:
                     },
                 },
             )
-        ours.sendall(b"g")
+        with contextlib.suppress(BrokenPipeError):
+            ours.sendall(b"g")
+        said = b""
         if self._hears_calls:
-            self._listener = receive_descriptor(ours)
-        words = b""
-        while piece := ours.recv(_PIECE):
-            words += piece
-        ours.close()
-        if words:
-            os.waitpid(first, 0)
-            raise OSError(0, words.decode(errors="replace")) from None
+            self._listener, said = receive_descriptor(ours)
+        _check_words(ours, first, said)
         return first
 
     @property
@@ -325,6 +322,23 @@ class Launch:
             if file.read() == self._spec["id"]:
                 os.unlink(name)
         remove_tree(trash)
+
+
+def _check_words(channel: socket.socket, first: int, said: bytes = b"") -> None:
+    """
+    Read until the end what the first process says, which is nothing if it has become the command.
+
+    Raises:
+        OSError: why it has not.
+    """
+    # Reset, after all that it has said, if it ended without reading what it was told.
+    with contextlib.suppress(ConnectionResetError):
+        while piece := channel.recv(_PIECE):
+            said += piece
+    channel.close()
+    if said:
+        os.waitpid(first, 0)
+        raise OSError(0, said.decode(errors="replace"))
 
 
 def _set(sysctls: dict[str, str]) -> None:

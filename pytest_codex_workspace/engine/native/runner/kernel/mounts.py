@@ -229,7 +229,7 @@ def _mount_devices(nodes: Mapping[str, int]) -> None:
     # Each is mounted alone: no other node works here.
     mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=65536k")
     for name, descriptor in nodes.items():
-        # In a listing, which shows what is below, it is a device as well. Anybody may make this one.
+        # In a listing, which shows what is below, it is a device, too. Anybody may make this one.
         os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(0, 0))
         mount(f"/proc/self/fd/{descriptor}", f"/dev/{name}", None, MS_BIND)
         # Data can be written to it nevertheless, but its owner and mode are the machine's.
