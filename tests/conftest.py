@@ -158,6 +158,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(NoPrograms())
 
 
+def _is_selected(item: pytest.Item, share: str) -> bool:
+    any_engine = item.get_closest_marker("any_engine") is not None
+    return is_in_share(item.path, share, any_engine=any_engine)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
@@ -165,9 +170,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     of a parallel run ends with one. The order is random otherwise.
     """
     if share := config.getoption("share"):
-        others = [item for item in items if not is_in_share(item.path, share)]
+        others = [item for item in items if not _is_selected(item, share)]
         config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if is_in_share(item.path, share)]
+        items[:] = [item for item in items if _is_selected(item, share)]
 
     # By file: there are twenty times as many tests, and each worker of a parallel run does this.
     files = {item.path for item in items}

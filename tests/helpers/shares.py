@@ -38,14 +38,22 @@ _BOTH = {
 """What an engine does itself, beside the contract: confinement, files, terminals, limits."""
 
 
-def is_in_share(path: Path, share: str) -> bool:
+def is_in_share(path: Path, share: str, *, any_engine: bool = False) -> bool:
     """
-    Return whether the test file *path* runs in *share*.
+    Return whether a test of the file *path* runs in *share*.
 
     A session costs two to three times as much processor time on Docker as on the engine without a
     daemon. What does not depend on the engine runs on the latter.
+
+    Args:
+        path: the file.
+        share: one of `SHARES`.
+        any_engine: whether the test has the marker `any_engine`: others of its file depend on the
+            engine, and this one does not.
     """
     if not path.is_relative_to(_INTEGRATION):
         return share == "docker"
+    if any_engine:
+        return share == "native"
     name = path.stem.removeprefix("test_")
     return name in _BOTH or (name in _DOCKER) == (share == "docker")

@@ -76,6 +76,7 @@ def test_the_changes_come_home(ws, changed_repo, tmp_path):
     assert (clone / "link").is_symlink()
 
 
+@pytest.mark.any_engine
 def test_what_a_repository_configures_runs_in_the_workspace_only(ws, changed_repo):
     """
     A filter is part of what git stores, and runs inside; ways to show a difference do not run.
@@ -99,6 +100,7 @@ def test_what_a_repository_configures_runs_in_the_workspace_only(ws, changed_rep
     assert sorted(changed_repo.rglob("*")) == before
 
 
+@pytest.mark.any_engine
 def test_a_broken_git_is_an_error(ws):
     """
     It says what git says.
@@ -138,6 +140,7 @@ def test_the_whole_file_system_since_the_start(ws):
         changes.assert_unchanged("/workspace/changed/lib/b.txt")
 
 
+@pytest.mark.any_engine
 def test_the_command_lists_changes(changed_repo, codex_engine, tmp_path):
     """
     `exec --diff`: what git does not ignore, after the output of the command.

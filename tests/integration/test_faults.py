@@ -388,6 +388,7 @@ def as_root(*command: str) -> None:
     subprocess.run([*prefix, *command], check=True)
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S7")
 def test_a_read_only_home(codex_engine, repo, tmp_path):
     """
@@ -408,6 +409,7 @@ def test_a_read_only_home(codex_engine, repo, tmp_path):
         as_root("umount", str(home))
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S7")
 def test_setup_that_fails_after_an_earlier_success(codex_engine, tmp_path):
     """

@@ -66,6 +66,7 @@ def test_the_image_is_built_when_its_tag_is_missing(codex_engine, codex_image, c
     codex_engine.remove_image(tag)
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S15")
 def test_the_defaults_are_set_and_the_exact_ones_run(plain):
     """
@@ -83,6 +84,7 @@ def test_the_defaults_are_set_and_the_exact_ones_run(plain):
         assert words in said, said
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S15")
 @pytest.mark.parametrize(("version", "shown"), [("18", "v18."), ("22", "v22.")])
 def test_another_version_can_be_chosen(codex_workspace_factory, plain_repo, version, shown):
@@ -95,6 +97,7 @@ def test_another_version_can_be_chosen(codex_workspace_factory, plain_repo, vers
     assert ws.exec(["node", "--version"]).stdout.startswith(shown)
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S15")
 def test_a_version_that_is_not_there_fails(codex_workspace_factory, plain_repo):
     """
@@ -106,6 +109,7 @@ def test_a_version_that_is_not_there_fails(codex_workspace_factory, plain_repo):
     assert "1.11" in str(caught.value)
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S15")
 def test_the_tools_of_slim_are_those_of_codex(plain):
     """
@@ -142,6 +146,7 @@ def test_the_tools_of_slim_are_those_of_codex(plain):
     assert "/usr/local/bin/yarn" in failed.stderr
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S15")
 def test_the_versions_that_a_check_tells_of_slim(plain):
     """

@@ -7,6 +7,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
+import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -30,6 +31,7 @@ def get(url: str) -> bytes:
         return page.read()
 
 
+@pytest.mark.any_engine
 def test_a_published_application_is_clicked_through(plain):
     """
     It is installed through the proxy of the workspace, and the browser runs on this machine.

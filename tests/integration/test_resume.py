@@ -61,6 +61,7 @@ def test_a_newer_head(codex_workspace_factory, repo):
     assert later.exec("test -x mode").ok
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S6", "S7")
 def test_an_older_head(codex_workspace_factory, repo):
     """
@@ -78,6 +79,7 @@ def test_an_older_head(codex_workspace_factory, repo):
     assert later.exec("git log --oneline | wc -l").stdout == "1\n"
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S6", "S7")
 def test_a_history_that_was_rewritten(codex_workspace_factory, repo):
     """
@@ -97,6 +99,7 @@ def test_a_history_that_was_rewritten(codex_workspace_factory, repo):
     assert not later.exec(f"git merge-base --is-ancestor {first.head} HEAD").ok
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S6", "S7")
 def test_an_unrelated_history(codex_workspace_factory, repo):
     """
@@ -162,6 +165,7 @@ chmod 600 /srv/f 2>/dev/null || { touch /srv/f; chmod 644 /srv/f; }
 """
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S6")
 def test_resuming_twice(codex_engine, tmp_path):
     """
@@ -192,6 +196,7 @@ def test_resuming_twice(codex_engine, tmp_path):
         assert line.startswith(beginning)
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S6")
 def test_the_command_reports_changes_too(codex_engine, tmp_path):
     """

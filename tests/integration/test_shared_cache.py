@@ -151,6 +151,7 @@ def test_a_fleet_sets_up_once(machine, machines, registry, fleet, repo, tmp_path
     assert not [name for name in image.tags if registry.address in name]
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S14")
 def test_a_foreign_setup_trusts_us(machine, registry, fleet, repo, tmp_path, small_image):
     """
@@ -185,6 +186,7 @@ def test_a_foreign_setup_trusts_us(machine, registry, fleet, repo, tmp_path, sma
     assert "comes from" in run.output
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S7")
 def test_read_only(machine, registry, fleet):
     """
@@ -195,6 +197,7 @@ def test_read_only(machine, registry, fleet):
     assert [] == registry.tags(fleet)
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S7")
 def test_a_registry_that_is_down(machine):
     """
@@ -207,6 +210,7 @@ def test_a_registry_that_is_down(machine):
     assert "Traceback" not in output
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S7")
 def test_a_registry_that_says_nothing(machine):
     """
@@ -282,6 +286,7 @@ def test_a_corrupt_image(machine, registry, fleet):
     assert USED in machine.run(shared)
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S7")
 def test_one_that_is_too_old(machine, registry, fleet):
     """
@@ -375,6 +380,7 @@ def test_a_file_with_a_second_manifest_tags_nothing(codex_engine, tmp_path):
         codex_engine.remove_image(victim)
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S7")
 def test_explain(machine, repo, tmp_path):
     """
@@ -435,6 +441,7 @@ def _newest(engine: Engine) -> str:
     return next(tag for tag in newest.tags if ":setup-" in tag)
 
 
+@pytest.mark.any_engine
 @pytest.mark.slow
 @pytest.mark.promise("S14")
 def test_a_new_authority_keeps_the_cache(machine, machines, repo, tmp_path, small_image):

@@ -33,6 +33,7 @@ def test_all_checks_pass(codex_engine, tmp_path):
     assert "plain-http" in {each["reason"] for one in found for each in one["requests"]}
 
 
+@pytest.mark.any_engine
 @pytest.mark.promise("S18")
 def test_failed_checks_are_reported(codex_engine, tmp_path):
     """

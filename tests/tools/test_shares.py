@@ -24,3 +24,13 @@ def test_every_file_runs_somewhere_and_every_name_is_a_file():
     for path, found in where.items():
         if path.parent.name != "integration":
             assert ["docker"] == found
+
+
+def test_what_depends_on_no_engine_runs_on_the_cheaper_one():
+    """
+    Whatever the others of its file depend on.
+    """
+    for name in ("faults", "smoke", "profiles"):
+        path = TESTS / f"integration/test_{name}.py"
+        found = [one for one in shares.SHARES if shares.is_in_share(path, one, any_engine=True)]
+        assert ["native"] == found
