@@ -633,7 +633,7 @@ class Agent:
         """
         Send a JSON frame.
         """
-        self.send(kind, number, write_json(values).encode("ascii"))
+        self.send(kind, number, to_json(values).encode("ascii"))
 
     def forget(self, command: RunningCommand) -> None:
         """
@@ -724,7 +724,7 @@ class Agent:
         elif kind == PING:
             self.send(PONG, number, b"")
         else:
-            request = read_json(payload.decode("utf-8"))
+            request = from_json(payload.decode("utf-8"))
             try:
                 self._requests[kind](number, request)
             except OSError as error:
@@ -1632,7 +1632,7 @@ class _Scanner:
 _scan: Any = _json and _json.make_scanner(_Scanner())
 
 
-def read_json(text: str) -> Any:
+def from_json(text: str) -> Any:
     """
     Return the value that *text* is, which has no white space around it.
 
@@ -1650,7 +1650,7 @@ def read_json(text: str) -> Any:
     return value
 
 
-def write_json(value: Any) -> str:
+def to_json(value: Any) -> str:
     """
     Return a value of strings, finite numbers, booleans, lists and dictionaries as JSON, in ASCII.
     """
@@ -1665,9 +1665,9 @@ def write_json(value: Any) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, dict):
-        pairs = [f"{write_json(name)}:{write_json(one)}" for name, one in value.items()]
+        pairs = [f"{to_json(name)}:{to_json(one)}" for name, one in value.items()]
         return "{" + ",".join(pairs) + "}"
-    return "[" + ",".join(map(write_json, value)) + "]"
+    return "[" + ",".join(map(to_json, value)) + "]"
 
 
 def encode(text: str | bytes) -> bytes:

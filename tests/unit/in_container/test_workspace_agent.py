@@ -562,9 +562,9 @@ def test_json_is_that_of_the_module():
 
     @given(JSON)
     def check(value):
-        assert json.loads(wire.write_json(value)) == value
-        assert wire.read_json(json.dumps(value)) == value
-        assert wire.write_json(value).isascii()
+        assert json.loads(wire.to_json(value)) == value
+        assert wire.from_json(json.dumps(value)) == value
+        assert wire.to_json(value).isascii()
 
     check()
 
@@ -575,4 +575,4 @@ def test_what_is_no_json_is_an_error(text):
     So are spaces around it, which the host does not send.
     """
     with pytest.raises(ValueError, match=r"JSON|Expecting"):
-        wire.read_json(text)
+        wire.from_json(text)
