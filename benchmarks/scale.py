@@ -1,7 +1,8 @@
 """What many repositories cost on several engines: the figures of docs/scale.md.
 
 Run it with `make bench-scale`, as root: it starts Docker daemons of its own, whose disks are in
-memory. `python -m benchmarks.scale 10 --engines 2` measures less.
+memory. `python -m benchmarks.scale 10 --engines 2` measures less, and `--engines 0` only the engine
+without a daemon.
 """
 
 from __future__ import annotations
@@ -99,15 +100,28 @@ def engines(number: int) -> Iterator[tuple[list[PrivateEngine], str]]:
 
 
 def check(
-    repos: list[Path], used: list[PrivateEngine], image: str, *, lose: PrivateEngine | None = None
+    repos: list[Path],
+    used: list[str],
+    image: str,
+    *,
+    jobs: int = 1,
+    lose: PrivateEngine | None = None,
 ) -> Run:
     """
-    Check repositories. With *lose*, end that engine when a third of them have their results.
+    Check repositories on the engines at *used*. With *lose*, end that engine when a third of them
+    have their results.
     """
     listed = repos[0].parent / "list"
     listed.write_text("".join(f"{one}\n" for one in repos))
-    words = [*COMMAND, "check", "--json", f"--from-file={listed}", f"--image={image}", "--jobs=1"]
-    words += [f"--engine={one.url}" for one in used]
+    words = [
+        *COMMAND,
+        "check",
+        "--json",
+        f"--from-file={listed}",
+        f"--image={image}",
+        f"--jobs={jobs}",
+    ]
+    words += [f"--engine={one}" for one in used]
     began = time.perf_counter()
     events, results = [], 0
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
@@ -152,6 +166,35 @@ def show(what: str, run: Run, count: int) -> bool:
     return len(run.results) == count and not failed and most <= 1
 
 
+def make_repositories(directory: Path, kind: str, count: int) -> list[Path]:
+    """
+    Make repositories that no engine knows.
+    """
+    repos = [directory / f"{count}-{kind}-{at:03}" for at in range(count)]
+    for one in repos:
+        make_repository(one)
+    return repos
+
+
+def natively(directory: Path, counts: list[int]) -> bool:
+    """
+    Measure every number of repositories on the engine without a daemon, one or two at a time.
+    """
+    quiet = Output("quiet", lambda _: None)
+    engine = find_engine("native")
+    image = ensure_debian(engine, quiet).tags[0]
+    with Session(Config(image=image, engine="native"), quiet) as session:
+        _ = session.image, session.isolation
+    engine.close()
+    holds = True
+    for count in counts:
+        for jobs in (1, 2):
+            repos = make_repositories(directory, f"native-{jobs}", count)
+            run = check(repos, ["native"], image, jobs=jobs)
+            holds &= show(f"{count} repositories, native, {jobs} jobs", run, count)
+    return holds
+
+
 def main() -> int:
     """
     Measure every number of repositories on every number of engines, and the loss of an engine.
@@ -161,26 +204,32 @@ def main() -> int:
     parser.add_argument("--engines", type=int, default=3, help="the most engines")
     parser.add_argument("--fewest", type=int, default=1, help="the fewest engines")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="scale-repos-") as name:
+        directory = Path(name)
+        holds = natively(directory, options.repositories)
+        if options.engines:
+            holds &= on_engines(directory, options)
+    return 0 if holds else 1
+
+
+def on_engines(directory: Path, options: argparse.Namespace) -> bool:
+    """
+    Measure on daemons.
+    """
     holds = True
-    with (
-        tempfile.TemporaryDirectory(prefix="scale-repos-") as directory,
-        engines(options.engines) as (made, image),
-    ):
+    with engines(options.engines) as (made, image):
+        urls = [one.url for one in made]
         for count in options.repositories:
             for number in range(options.fewest, options.engines + 1):
-                repos = [Path(directory) / f"{count}-on-{number}-{at:03}" for at in range(count)]
-                for one in repos:
-                    make_repository(one)
-                run = check(repos, made[:number], image)
+                repos = make_repositories(directory, f"on-{number}", count)
+                run = check(repos, urls[:number], image)
                 holds &= show(f"{count} repositories, {number} engines", run, count)
         count = max(options.repositories)
         if options.engines > 1 and count >= 3 * options.engines:
-            repos = [Path(directory) / f"{count}-lost-{at:03}" for at in range(count)]
-            for one in repos:
-                make_repository(one)
-            run = check(repos, made, image, lose=made[-1])
+            repos = make_repositories(directory, "lost", count)
+            run = check(repos, urls, image, lose=made[-1])
             holds &= show(f"{count} repositories, 1 of {len(made)} engines lost", run, count)
-    return 0 if holds else 1
+    return holds
 
 
 if __name__ == "__main__":
